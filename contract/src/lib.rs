@@ -1,0 +1,266 @@
+//! # The arbiter
+//!
+//! ## Overview
+//! Two parties lock coins in a channel, deal off chain, and come here to open, to close, and when they disagree.
+//! This file is a shell: environment in, the rules of [`protocol::arbiter`] (checks, effects, interactions, in that order),
+//! storage, transfers and events out. `SPEC.md` has the rules by number.
+//!
+//! ## Error handling
+//! Each refusal is a numbered [`Rejection`]; it undoes everything and emits nothing (R5.14). Nothing panics on any input that decodes.
+//!
+//! ## Interface
+//! `vault_deposit`, `vault_withdraw`, the `channel_*` messages, and free reads. Each success emits one [`arbiter::ChannelEvent`]
+//! or [`arbiter::VaultEvent`].
+
+#![cfg_attr(not(feature = "std"), no_std, no_main)]
+#![allow(unexpected_cfgs, reason = "ink!'s macros test features of their own")]
+
+mod stored;
+
+pub use arbiter::{Arbiter, ArbiterRef};
+
+#[ink::contract]
+#[allow(
+    missing_docs,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "ink!'s macros generate such code"
+)]
+mod arbiter {
+    use crate::stored::{StoredLimits, StoredRecord};
+    use ink::{codegen::Env, prelude::vec::Vec, storage::Mapping};
+    use protocol::{
+        Amount, ChannelId, Pair, Rejection,
+        arbiter::{Context, Host, messages},
+        call::{CloseMutual, CloseSolo, Create, Slash},
+        crypto::Crypto,
+        event::{Event, Payout},
+        record::Record,
+        signing::{Domain, VERSION},
+        terms::Limits,
+    };
+
+    /// Everything the arbiter stores.
+    #[ink(storage)]
+    pub struct Arbiter {
+        genesis: [u8; 32],
+        limits: StoredLimits,
+        vaults: Mapping<protocol::AccountId, Amount>,
+        nonces: Mapping<Pair<protocol::AccountId>, u64>,
+        records: Mapping<ChannelId, StoredRecord>,
+    }
+
+    /// What happened to a channel: enough to rebuild its record (R5.14).
+    #[ink(event)]
+    pub struct ChannelEvent {
+        /// Which channel.
+        #[ink(topic)]
+        channel: ChannelId,
+        /// What happened.
+        event: Event,
+        /// Where coins went.
+        payouts: Vec<Payout>,
+    }
+
+    /// A vault was used by its owner.
+    #[ink(event)]
+    pub struct VaultEvent {
+        /// Whose vault.
+        #[ink(topic)]
+        account: protocol::AccountId,
+        /// What it holds now.
+        balance: Amount,
+    }
+
+    impl Arbiter {
+        /// An arbiter for the chain whose first block has this hash, with these bounds (R3.5, R5.13).
+        ///
+        /// # Errors
+        /// [`Rejection::LimitsUnsound`].
+        #[ink(constructor)]
+        pub fn new(genesis: protocol::Hash, limits: Limits) -> Result<Self, Rejection> {
+            Ok(Self {
+                genesis: genesis.0,
+                limits: StoredLimits(limits.check()?),
+                vaults: Mapping::new(),
+                nonces: Mapping::new(),
+                records: Mapping::new(),
+            })
+        }
+
+        /// Adds the coins attached to the caller's vault (R5.1). Anybody. Emits [`VaultEvent`].
+        ///
+        /// # Errors
+        /// [`Rejection::AmountZero`], [`Rejection::AmountOverflow`].
+        #[ink(message, payable)]
+        pub fn vault_deposit(&mut self) -> Result<(), Rejection> {
+            let (ctx, attached) = (self.context(), self.env().transferred_value());
+            messages::vault_deposit(self, &ctx, attached)
+        }
+
+        /// Pays coins from the caller's vault to the caller's account (R5.1). Anybody. Emits [`VaultEvent`].
+        ///
+        /// # Errors
+        /// [`Rejection::AmountZero`], [`Rejection::VaultBalanceTooLow`], [`Rejection::TransferFailed`].
+        #[ink(message)]
+        pub fn vault_withdraw(&mut self, amount: Amount) -> Result<(), Rejection> {
+            let ctx = self.context();
+            messages::vault_withdraw(self, &ctx, amount)
+        }
+
+        /// Opens a channel that both parties signed for (R5.1 to R5.4a). Anybody; coins attached count for the caller.
+        /// Emits [`Event::ChannelCreated`].
+        ///
+        /// # Errors
+        /// Terms out of bounds, expiry, sums that do not match, a wrong signature, a vault too low: see [`protocol::arbiter::create`].
+        #[ink(message, payable)]
+        pub fn channel_create(&mut self, call: Create) -> Result<ChannelId, Rejection> {
+            let (ctx, attached) = (self.context(), self.env().transferred_value());
+            messages::channel_create(self, &ctx, call, attached)
+        }
+
+        /// Ends a channel as both parties signed (R5.12). Anybody; the submitter earns the fee. Emits [`Event::ChannelClosedMutually`].
+        ///
+        /// # Errors
+        /// [`Rejection::ChannelUnknown`], expiry, sums that do not match, a wrong signature.
+        #[ink(message)]
+        pub fn channel_close_mutual(&mut self, call: CloseMutual) -> Result<(), Rejection> {
+            let ctx = self.context();
+            messages::channel_close_mutual(self, &ctx, call)
+        }
+
+        /// Starts a close alone (R5.8). A party; only while open. Emits [`Event::ChannelClosedSolo`].
+        ///
+        /// # Errors
+        /// [`Rejection::ChannelUnknown`], [`Rejection::NotParty`], [`Rejection::NotOpen`], an old state, a wrong signature or commitment.
+        #[ink(message)]
+        pub fn channel_close_solo(&mut self, call: CloseSolo) -> Result<(), Rejection> {
+            let ctx = self.context();
+            messages::channel_close_solo(self, &ctx, &call)
+        }
+
+        /// Answers a close with a newer co-signed state (R5.9). A party or a delegate of either side; until somebody settled.
+        /// Emits [`Event::ChannelSlashed`].
+        ///
+        /// # Errors
+        /// [`Rejection::ChannelUnknown`], [`Rejection::NotPartyOrDelegate`], [`Rejection::NotClosing`], a state that is not newer, a wrong
+        /// signature or commitment.
+        #[ink(message)]
+        pub fn channel_slash(&mut self, call: Slash) -> Result<(), Rejection> {
+            let ctx = self.context();
+            messages::channel_slash(self, &ctx, &call)
+        }
+
+        /// Pays out a close whose lock has run out (R5.11). Anybody. Emits [`Event::ChannelSettled`].
+        ///
+        /// # Errors
+        /// [`Rejection::ChannelUnknown`], [`Rejection::NotClosing`], [`Rejection::StillLocked`].
+        #[ink(message)]
+        pub fn channel_settle(&mut self, channel: ChannelId) -> Result<(), Rejection> {
+            let ctx = self.context();
+            messages::channel_settle(self, &ctx, channel)
+        }
+
+        /// A channel's record, or none where there is no such channel (any more).
+        #[ink(message)]
+        pub fn channel(&self, channel: ChannelId) -> Option<Record> {
+            self.record(&channel)
+        }
+
+        /// An account's balance inside the arbiter (R5.1).
+        #[ink(message)]
+        pub fn vault_balance(&self, account: protocol::AccountId) -> Amount {
+            self.vault(&account)
+        }
+
+        /// How many channels these two have opened; the next one's id is made of it (R5.2).
+        #[ink(message)]
+        pub fn pair_nonce(&self, accounts: Pair<protocol::AccountId>) -> u64 {
+            self.nonce(&accounts)
+        }
+
+        /// The bounds on what parties may agree (R5.13).
+        #[ink(message)]
+        pub fn limits(&self) -> Limits {
+            self.limits.0
+        }
+
+        /// The chain and address that signatures must be made for (R3.5).
+        #[ink(message)]
+        pub fn domain(&self) -> Domain {
+            Domain { genesis: protocol::Hash(self.genesis), arbiter: ours(&self.env().account_id()) }
+        }
+
+        /// The version of signed bytes, records and rules.
+        #[ink(message)]
+        pub fn version(&self) -> u16 {
+            VERSION
+        }
+
+        fn context(&self) -> Context {
+            Context {
+                domain: self.domain(),
+                limits: self.limits.0,
+                now: self.env().block_number(),
+                caller: ours(&self.env().caller()),
+            }
+        }
+    }
+
+    impl Crypto for Arbiter {
+        fn hash(&self, bytes: &[u8]) -> protocol::Hash {
+            protocol::Hash(self.env().hash_bytes::<ink::env::hash::Blake2x256>(bytes))
+        }
+    }
+
+    impl Host for Arbiter {
+        fn vault(&self, account: &protocol::AccountId) -> Amount {
+            self.vaults.get(account).unwrap_or(0)
+        }
+
+        fn set_vault(&mut self, account: &protocol::AccountId, balance: Amount) {
+            if balance == 0 {
+                self.vaults.remove(account);
+            } else {
+                let _size_before = self.vaults.insert(account, &balance);
+            }
+        }
+
+        fn nonce(&self, accounts: &Pair<protocol::AccountId>) -> u64 {
+            self.nonces.get(accounts).unwrap_or(0)
+        }
+
+        fn set_nonce(&mut self, accounts: &Pair<protocol::AccountId>, nonce: u64) {
+            let _size_before = self.nonces.insert(accounts, &nonce);
+        }
+
+        fn record(&self, channel: &ChannelId) -> Option<Record> {
+            self.records.get(channel).map(|StoredRecord(record)| record)
+        }
+
+        fn set_record(&mut self, channel: &ChannelId, record: Option<Record>) {
+            match record {
+                Some(record) => {
+                    let _size_before = self.records.insert(channel, &StoredRecord(record));
+                }
+                None => self.records.remove(channel),
+            }
+        }
+
+        fn transfer(&mut self, to: &protocol::AccountId, amount: Amount) -> bool {
+            self.env().transfer(AccountId::from(to.0), amount).is_ok()
+        }
+
+        fn announce(&mut self, channel: ChannelId, event: Event, payouts: Vec<Payout>) {
+            self.env().emit_event(ChannelEvent { channel, event, payouts });
+        }
+
+        fn announce_vault(&mut self, account: protocol::AccountId, balance: Amount) {
+            self.env().emit_event(VaultEvent { account, balance });
+        }
+    }
+
+    fn ours(account: &AccountId) -> protocol::AccountId {
+        protocol::AccountId(*<AccountId as AsRef<[u8; 32]>>::as_ref(account))
+    }
+}

@@ -1,0 +1,1 @@
+//! Stories told with real peers over real sockets on a real chain.

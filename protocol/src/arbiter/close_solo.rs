@@ -1,0 +1,46 @@
+//! `channel_close_solo` (R5.8).
+
+use super::{Context, Outcome, adopt, balances_of};
+use crate::{
+    Rejection,
+    call::CloseSolo,
+    crypto::Crypto,
+    event::Event,
+    record::{Closing, Penalty, Phase, Record},
+};
+use alloc::vec::Vec;
+
+/// Starts a close by one party, on the state it shows or on the one on chain, and locks it for an answer.
+///
+/// # Errors
+/// [`Rejection::NotParty`], [`Rejection::NotOpen`], an old payload (R5.4), a wrong signature,
+/// a commitment that does not fit or sums to more than the total.
+pub fn close_solo(
+    ctx: &Context,
+    mut record: Record,
+    call: &CloseSolo,
+    crypto: &impl Crypto,
+) -> Result<Outcome, Rejection> {
+    let closer = record.terms.party_of(&ctx.caller).ok_or(Rejection::NotParty)?;
+    record.check_open()?;
+    if let Some(payload) = &call.payload {
+        // "Already known" is success here: nobody can be blocked by someone posting the same state first (R5.4).
+        let _standing = adopt(ctx, &call.channel, &mut record, payload, crypto)?;
+    }
+    let closing = Closing {
+        balances: balances_of(&record, &call.commitment, crypto)?,
+        unlock_at: ctx.unlock_at(&record),
+        penalty: match record.forced_from {
+            None => Penalty::AtRisk(closer),
+            Some(_) => Penalty::Exempt,
+        },
+    };
+    let event = Event::ChannelClosedSolo {
+        round: record.round,
+        state_hash: record.state_hash,
+        forced_from: record.forced_from,
+        closing: closing.clone(),
+    };
+    record.phase = Phase::Closing(closing);
+    Ok(Outcome { record: Some(record), payouts: Vec::new(), event })
+}

@@ -1,0 +1,50 @@
+//! `channel_create` (R5.1 to R5.4a).
+
+use super::{Context, Outcome};
+use crate::{
+    ChannelId, Pair, Rejection, StateCommitment,
+    call::Create,
+    crypto::Crypto,
+    event::Event,
+    record::{Phase, Record},
+    signing::CoSigned,
+};
+use alloc::vec::Vec;
+
+/// The round that `channel_create` makes (R5.4a).
+const FIRST_ROUND: crate::Round = 1;
+
+/// Opens `channel`, whose id the pair's nonce gave (R5.2). Anybody may submit what both parties signed;
+/// the shares still have to be taken from the parties' vaults ([`super::vault::pay_shares`]).
+///
+/// # Errors
+/// Terms out of bounds ([`crate::terms::Terms::check`]), expiry (R5.3), a first balance below the reserve (R4.4),
+/// shares that do not sum to the balances, a wrong signature.
+pub fn create(ctx: &Context, channel: &ChannelId, call: Create, crypto: &impl Crypto) -> Result<Outcome, Rejection> {
+    let Create { body, signatures } = call;
+    ctx.limits.check_validity(body.valid_until, ctx.now)?;
+    body.terms.check(&ctx.limits)?;
+    let reserve = body.terms.reserve;
+    for (party, &balance) in body.balances.iter() {
+        if balance < reserve {
+            return Err(Rejection::BalanceBelowReserve { party, balance, reserve });
+        }
+    }
+    let total = body.balances.sum().ok_or(Rejection::AmountOverflow)?;
+    if body.shares.sum() != Some(total) {
+        return Err(Rejection::SumMismatch { got: body.shares.sum(), want: total });
+    }
+    let keys = body.terms.keys();
+    let body = CoSigned::check(&ctx.domain, channel, &keys, body, signatures, crypto)?.into_body();
+
+    let record = Record {
+        state_hash: StateCommitment::of_balances(body.balances).hash(crypto),
+        terms: body.terms,
+        total,
+        round: FIRST_ROUND,
+        forced_from: None,
+        forced_steps: Pair::default(),
+        phase: Phase::Open,
+    };
+    Ok(Outcome { event: Event::ChannelCreated { record: record.clone() }, record: Some(record), payouts: Vec::new() })
+}

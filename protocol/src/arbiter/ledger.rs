@@ -1,0 +1,127 @@
+//! The whole arbiter as plain data: what the contract keeps in storage, moved by the same messages.
+//!
+//! Peers predict with it, simulations of the chain in tests are built on it, and the real contract is compared with it.
+
+use super::{Context, Host, messages};
+use crate::{
+    AccountId, Amount, ChannelId, Hash, Pair, Rejection,
+    call::Call,
+    crypto::{Crypto, Native},
+    event::{Event, Payout},
+    record::Record,
+};
+use std::collections::BTreeMap;
+
+/// All that the arbiter stores. What it pays out leaves it: see [`Applied`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Balances inside the arbiter; no entry is zero.
+    pub vaults: BTreeMap<AccountId, Amount>,
+    /// How many channels a pair has opened (R5.2).
+    pub nonces: BTreeMap<Pair<AccountId>, u64>,
+    /// The channels that have not ended.
+    pub channels: BTreeMap<ChannelId, Record>,
+}
+
+/// What an accepted call announced and paid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The channel, what happened to it, and where coins went; none for vault calls.
+    pub event: Option<(ChannelId, Event, Vec<Payout>)>,
+    /// Coins that left the arbiter for accounts.
+    pub paid_out: Vec<(AccountId, Amount)>,
+}
+
+impl Ledger {
+    /// The coins that the arbiter holds for others: vaults and channels. The contract's balance is never below it.
+    #[must_use]
+    pub fn held(&self) -> Amount {
+        self.vaults.values().chain(self.channels.values().map(|record| &record.total)).sum()
+    }
+
+    /// Executes `call` with `attached` coins. `accepts` says whether the chain would move an amount to an account.
+    ///
+    /// # Errors
+    /// The rule's rejection; nothing has changed then.
+    pub fn apply(
+        &mut self,
+        ctx: &Context,
+        call: Call,
+        attached: Amount,
+        accepts: &dyn Fn(&AccountId, Amount) -> bool,
+    ) -> Result<Applied, Rejection> {
+        let mut draft = Draft { ledger: self.clone(), applied: Applied::default(), accepts };
+        match call {
+            Call::VaultDeposit => messages::vault_deposit(&mut draft, ctx, attached)?,
+            Call::VaultWithdraw { amount } => messages::vault_withdraw(&mut draft, ctx, amount)?,
+            Call::ChannelCreate(call) => {
+                let _channel = messages::channel_create(&mut draft, ctx, call, attached)?;
+            }
+            Call::ChannelCloseMutual(call) => messages::channel_close_mutual(&mut draft, ctx, call)?,
+            Call::ChannelCloseSolo(call) => messages::channel_close_solo(&mut draft, ctx, &call)?,
+            Call::ChannelSlash(call) => messages::channel_slash(&mut draft, ctx, &call)?,
+            Call::ChannelSettle { channel } => messages::channel_settle(&mut draft, ctx, channel)?,
+        }
+        *self = draft.ledger;
+        Ok(draft.applied)
+    }
+}
+
+/// A copy that becomes the ledger when its message succeeds.
+struct Draft<'a> {
+    ledger: Ledger,
+    applied: Applied,
+    accepts: &'a dyn Fn(&AccountId, Amount) -> bool,
+}
+
+impl Crypto for Draft<'_> {
+    fn hash(&self, bytes: &[u8]) -> Hash {
+        Native.hash(bytes)
+    }
+}
+
+impl Host for Draft<'_> {
+    fn vault(&self, account: &AccountId) -> Amount {
+        self.ledger.vaults.get(account).copied().unwrap_or(0)
+    }
+
+    fn set_vault(&mut self, account: &AccountId, balance: Amount) {
+        let _previous = match balance {
+            0 => self.ledger.vaults.remove(account),
+            _ => self.ledger.vaults.insert(*account, balance),
+        };
+    }
+
+    fn nonce(&self, accounts: &Pair<AccountId>) -> u64 {
+        self.ledger.nonces.get(accounts).copied().unwrap_or(0)
+    }
+
+    fn set_nonce(&mut self, accounts: &Pair<AccountId>, nonce: u64) {
+        let _previous = self.ledger.nonces.insert(*accounts, nonce);
+    }
+
+    fn record(&self, channel: &ChannelId) -> Option<Record> {
+        self.ledger.channels.get(channel).cloned()
+    }
+
+    fn set_record(&mut self, channel: &ChannelId, record: Option<Record>) {
+        let _previous = match record {
+            Some(record) => self.ledger.channels.insert(*channel, record),
+            None => self.ledger.channels.remove(channel),
+        };
+    }
+
+    fn transfer(&mut self, to: &AccountId, amount: Amount) -> bool {
+        let accepted = (self.accepts)(to, amount);
+        if accepted {
+            self.applied.paid_out.push((*to, amount));
+        }
+        accepted
+    }
+
+    fn announce(&mut self, channel: ChannelId, event: Event, payouts: Vec<Payout>) {
+        self.applied.event = Some((channel, event, payouts));
+    }
+
+    fn announce_vault(&mut self, _account: AccountId, _balance: Amount) {}
+}

@@ -1,0 +1,123 @@
+//! The arbiter's messages, whole: checks by the pure rules, effects on the host's storage, interactions last.
+//!
+//! A message that is refused may have touched the host's storage: the host undoes it all (R5.14).
+
+use super::{Context, Host, Outcome, close_mutual, close_solo, create, settle, slash, vault};
+use crate::{
+    AccountId, Amount, ChannelId, Rejection,
+    call::{CloseMutual, CloseSolo, Create, Slash},
+    record::Record,
+    terms::{Destination, channel_id},
+};
+
+/// `vault_deposit`: adds `attached` to the caller's vault (R5.1).
+///
+/// # Errors
+/// [`Rejection::AmountZero`], [`Rejection::AmountOverflow`].
+pub fn vault_deposit(host: &mut impl Host, ctx: &Context, attached: Amount) -> Result<(), Rejection> {
+    let balance = vault::deposit(host.vault(&ctx.caller), attached)?;
+    host.set_vault(&ctx.caller, balance);
+    host.announce_vault(ctx.caller, balance);
+    Ok(())
+}
+
+/// `vault_withdraw`: pays `amount` from the caller's vault to the caller's account (R5.1).
+///
+/// # Errors
+/// [`Rejection::AmountZero`], [`Rejection::VaultBalanceTooLow`], [`Rejection::TransferFailed`].
+pub fn vault_withdraw(host: &mut impl Host, ctx: &Context, amount: Amount) -> Result<(), Rejection> {
+    let balance = vault::withdraw(host.vault(&ctx.caller), amount)?;
+    host.set_vault(&ctx.caller, balance);
+    host.announce_vault(ctx.caller, balance);
+    if host.transfer(&ctx.caller, amount) { Ok(()) } else { Err(Rejection::TransferFailed) }
+}
+
+/// `channel_create` ([`create`]). What the caller attaches counts for the caller: it passes through its vault (R5.1).
+///
+/// # Errors
+/// Those of [`create`]; [`Rejection::VaultTooLow`].
+pub fn channel_create(
+    host: &mut impl Host,
+    ctx: &Context,
+    call: Create,
+    attached: Amount,
+) -> Result<ChannelId, Rejection> {
+    let accounts = call.body.terms.accounts();
+    let nonce = host.nonce(&accounts);
+    let channel = channel_id(&ctx.domain, &accounts, nonce, host);
+    let shares = call.body.shares;
+    let outcome = create(ctx, &channel, call, host)?;
+
+    if attached > 0 {
+        credit(host, &ctx.caller, attached)?;
+    }
+    let balances = accounts.map(|account| host.vault(&account));
+    let left = vault::pay_shares(&balances, &shares)?;
+    for (party, balance) in left.iter().filter(|&(party, &balance)| balance != balances[party]) {
+        host.set_vault(&accounts[party], *balance);
+    }
+    host.set_nonce(&accounts, nonce.checked_add(1).ok_or(Rejection::AmountOverflow)?);
+    conclude(host, channel, outcome)?;
+    Ok(channel)
+}
+
+/// `channel_close_mutual` ([`close_mutual`]).
+///
+/// # Errors
+/// Those of [`close_mutual`]; [`Rejection::ChannelUnknown`].
+pub fn channel_close_mutual(host: &mut impl Host, ctx: &Context, call: CloseMutual) -> Result<(), Rejection> {
+    let channel = call.channel;
+    let outcome = close_mutual(ctx, &known(host, &channel)?, call, host)?;
+    conclude(host, channel, outcome)
+}
+
+/// `channel_close_solo` ([`close_solo`]).
+///
+/// # Errors
+/// Those of [`close_solo`]; [`Rejection::ChannelUnknown`].
+pub fn channel_close_solo(host: &mut impl Host, ctx: &Context, call: &CloseSolo) -> Result<(), Rejection> {
+    let outcome = close_solo(ctx, known(host, &call.channel)?, call, host)?;
+    conclude(host, call.channel, outcome)
+}
+
+/// `channel_slash` ([`slash`]).
+///
+/// # Errors
+/// Those of [`slash`]; [`Rejection::ChannelUnknown`].
+pub fn channel_slash(host: &mut impl Host, ctx: &Context, call: &Slash) -> Result<(), Rejection> {
+    let outcome = slash(ctx, known(host, &call.channel)?, call, host)?;
+    conclude(host, call.channel, outcome)
+}
+
+/// `channel_settle` ([`settle`]).
+///
+/// # Errors
+/// Those of [`settle`]; [`Rejection::ChannelUnknown`].
+pub fn channel_settle(host: &mut impl Host, ctx: &Context, channel: ChannelId) -> Result<(), Rejection> {
+    let outcome = settle(ctx, known(host, &channel)?)?;
+    conclude(host, channel, outcome)
+}
+
+fn known(host: &impl Host, channel: &ChannelId) -> Result<Record, Rejection> {
+    host.record(channel).ok_or(Rejection::ChannelUnknown)
+}
+
+/// Stores the record, pays out, announces. A payout that the chain refuses goes to the payee's vault (R5.1).
+fn conclude(host: &mut impl Host, channel: ChannelId, outcome: Outcome) -> Result<(), Rejection> {
+    let Outcome { record, mut payouts, event } = outcome;
+    host.set_record(&channel, record);
+    for payout in &mut payouts {
+        if payout.destination == Destination::Vault || !host.transfer(&payout.to, payout.amount) {
+            payout.destination = Destination::Vault;
+            credit(host, &payout.to, payout.amount)?;
+        }
+    }
+    host.announce(channel, event, payouts);
+    Ok(())
+}
+
+fn credit(host: &mut impl Host, account: &AccountId, amount: Amount) -> Result<(), Rejection> {
+    let balance = vault::credit(host.vault(account), amount)?;
+    host.set_vault(account, balance);
+    Ok(())
+}

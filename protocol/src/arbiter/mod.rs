@@ -1,0 +1,110 @@
+//! The arbiter as pure functions: `(record, call, now) -> (record, payouts, event) | rejection` (R5.17).
+//!
+//! The contract enforces these rules, the SDK predicts with them, and [`Ledger`] is them. [`messages`] joins rules, storage,
+//! transfers and events through [`Host`], once for all of these.
+
+mod close_mutual;
+mod close_solo;
+mod create;
+mod host;
+#[cfg(feature = "std")]
+mod ledger;
+pub mod messages;
+mod newer;
+mod settle;
+mod slash;
+pub mod vault;
+
+pub use close_mutual::close_mutual;
+pub use close_solo::close_solo;
+pub use create::create;
+pub use host::Host;
+#[cfg(feature = "std")]
+pub use ledger::{Applied, Ledger};
+pub use newer::{Standing, standing};
+pub use settle::settle;
+pub use slash::slash;
+
+use crate::{
+    AccountId, Amount, BlockNumber, ChannelId, Pair, Rejection, StateCommitment,
+    call::Payload,
+    crypto::Crypto,
+    event::{Event, Payout},
+    record::Record,
+    signing::{CoSigned, Domain},
+    terms::{Limits, Terms},
+};
+use alloc::vec::Vec;
+
+/// What a rule needs to know of the call's surroundings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// Where signatures must have been made for.
+    pub domain: Domain,
+    /// The arbiter's bounds.
+    pub limits: Limits,
+    /// The current block.
+    pub now: BlockNumber,
+    /// Whose transaction this is.
+    pub caller: AccountId,
+}
+
+impl Context {
+    /// The first block in which a close locked now can be settled: always a full period away (R5.8 to R5.10).
+    const fn unlock_at(&self, record: &Record) -> BlockNumber {
+        self.now.saturating_add(record.terms.lock_period)
+    }
+}
+
+/// What a successful call does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Outcome {
+    /// The record to store, or none where the channel has ended (R5.15).
+    pub record: Option<Record>,
+    /// Coins to pay out, in this order; none of them is zero.
+    pub payouts: Vec<Payout>,
+    /// What to announce.
+    pub event: Event,
+}
+
+/// Makes `payload` the channel's state if it is newer (R5.4). After it, no forced chain is left.
+fn adopt(
+    ctx: &Context,
+    channel: &ChannelId,
+    record: &mut Record,
+    payload: &Payload,
+    crypto: &impl Crypto,
+) -> Result<Standing, Rejection> {
+    let standing = standing(&record.on_chain(), payload.round, &payload.state_hash)?;
+    if standing == Standing::Newer {
+        let _: CoSigned<_> =
+            CoSigned::check(&ctx.domain, channel, &record.terms.keys(), payload.body(), payload.signatures, crypto)?;
+        record.round = payload.round;
+        record.state_hash = payload.state_hash;
+        record.forced_from = None;
+        record.forced_steps = Pair::default();
+    }
+    Ok(standing)
+}
+
+/// The balances that `commitment` gives the parties, once it is shown to be the record's state (R4.1, R4.4).
+fn balances_of(record: &Record, commitment: &StateCommitment, crypto: &impl Crypto) -> Result<Pair<Amount>, Rejection> {
+    if commitment.hash(crypto) != record.state_hash {
+        return Err(Rejection::CommitmentMismatch);
+    }
+    match commitment.balances.sum() {
+        Some(sum) if sum <= record.total => Ok(commitment.balances),
+        _ => Err(Rejection::BalancesExceedTotal { total: record.total }),
+    }
+}
+
+/// The payouts of `balances` to the parties, each where it asked for them (R5.1).
+fn pay_parties(terms: &Terms, balances: &Pair<Amount>) -> Vec<Payout> {
+    terms
+        .parties
+        .iter()
+        .map(|(party, to)| Payout { to: to.account, amount: balances[party], destination: to.payout })
+        .filter(|payout| payout.amount > 0)
+        .collect()
+}

@@ -1,0 +1,39 @@
+//! `channel_settle` (R5.11).
+
+use super::{Context, Outcome, pay_parties};
+use crate::{
+    Amount, Pair, Rejection,
+    event::Event,
+    record::{Penalty, Phase, Record},
+};
+
+/// Pays out a close once its lock has run out. Anybody may ask for it. Coins that contracts inside the channel
+/// hold stay there: the channel becomes residual.
+///
+/// # Errors
+/// [`Rejection::NotClosing`]; [`Rejection::StillLocked`] before `unlock_at`.
+pub fn settle(ctx: &Context, mut record: Record) -> Result<Outcome, Rejection> {
+    let closing = record.closing()?;
+    if ctx.now < closing.unlock_at {
+        return Err(Rejection::StillLocked { unlock_at: closing.unlock_at, now: ctx.now });
+    }
+    let balances = after_penalty(closing.balances, closing.penalty, record.terms.penalty);
+    let paid = balances.sum().ok_or(Rejection::AmountOverflow)?;
+    let remaining = record.total.checked_sub(paid).ok_or(Rejection::BalancesExceedTotal { total: record.total })?;
+
+    let payouts = pay_parties(&record.terms, &balances);
+    let event = Event::ChannelSettled { balances, remaining };
+    record.total = remaining;
+    record.phase = Phase::Residual;
+    Ok(Outcome { record: (remaining > 0).then_some(record), payouts, event })
+}
+
+/// Moves the penalty, if one is due, from the closer to its peer. A closer that has less pays what it has.
+fn after_penalty(mut balances: Pair<Amount>, penalty: Penalty, amount: Amount) -> Pair<Amount> {
+    if let Penalty::Due(closer) = penalty {
+        let charged = amount.min(balances[closer]);
+        balances[closer] = balances[closer].saturating_sub(charged);
+        balances[closer.peer()] = balances[closer.peer()].saturating_add(charged);
+    }
+    balances
+}

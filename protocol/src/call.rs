@@ -1,0 +1,172 @@
+//! The arbiter's messages and their arguments, as both the contract and its callers know them.
+
+use crate::{
+    AccountId, Amount, ChannelId, Hash, Pair, Round, Signature, StateCommitment,
+    signing::{CloseMutualBody, CreateBody, StateBody},
+};
+use alloc::vec::Vec;
+use scale::{Decode, Encode, MaxEncodedLen};
+
+/// `channel_create` (R5.1, R5.4a).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct Create {
+    /// What both signed.
+    pub body: CreateBody,
+    /// Over the channel id that the pair's nonce gives (R5.2).
+    pub signatures: Pair<Signature>,
+}
+
+/// A co-signed state as evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct Payload {
+    /// Its round.
+    pub round: Round,
+    /// Its hash.
+    pub state_hash: Hash,
+    /// Both parties' signatures over it.
+    pub signatures: Pair<Signature>,
+}
+
+impl Payload {
+    /// What the signatures cover.
+    #[must_use]
+    pub const fn body(&self) -> StateBody {
+        StateBody { round: self.round, state_hash: self.state_hash }
+    }
+}
+
+/// `channel_close_mutual` (R5.12).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct CloseMutual {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// What both signed.
+    pub body: CloseMutualBody,
+    /// Both signatures.
+    pub signatures: Pair<Signature>,
+}
+
+/// `channel_close_solo` (R5.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct CloseSolo {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// The state to close on, or none for the one on chain.
+    pub payload: Option<Payload>,
+    /// What that state's hash commits to.
+    pub commitment: StateCommitment,
+}
+
+/// `channel_slash` (R5.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct Slash {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// The newer state.
+    pub payload: Payload,
+    /// What that state's hash commits to.
+    pub commitment: StateCommitment,
+}
+
+/// A call of the arbiter. The names of its messages are fixed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Adds the coins attached to the caller's vault (R5.1).
+    VaultDeposit,
+    /// Pays coins from the caller's vault to the caller's account (R5.1).
+    VaultWithdraw {
+        /// How many.
+        amount: Amount,
+    },
+    /// See [`Create`].
+    ChannelCreate(Create),
+    /// See [`CloseMutual`].
+    ChannelCloseMutual(CloseMutual),
+    /// See [`CloseSolo`].
+    ChannelCloseSolo(CloseSolo),
+    /// See [`Slash`].
+    ChannelSlash(Slash),
+    /// Pays out a close whose lock has run out (R5.11).
+    ChannelSettle {
+        /// Which channel.
+        channel: ChannelId,
+    },
+}
+
+impl Call {
+    /// The message's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::VaultDeposit => "vault_deposit",
+            Self::VaultWithdraw { .. } => "vault_withdraw",
+            Self::ChannelCreate(_) => "channel_create",
+            Self::ChannelCloseMutual(_) => "channel_close_mutual",
+            Self::ChannelCloseSolo(_) => "channel_close_solo",
+            Self::ChannelSlash(_) => "channel_slash",
+            Self::ChannelSettle { .. } => "channel_settle",
+        }
+    }
+
+    /// The message's arguments, encoded as the contract decodes them.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<u8> {
+        match self {
+            Self::VaultDeposit => Vec::new(),
+            Self::VaultWithdraw { amount } => amount.encode(),
+            Self::ChannelCreate(call) => call.encode(),
+            Self::ChannelCloseMutual(call) => call.encode(),
+            Self::ChannelCloseSolo(call) => call.encode(),
+            Self::ChannelSlash(call) => call.encode(),
+            Self::ChannelSettle { channel } => channel.encode(),
+        }
+    }
+}
+
+/// A read of the arbiter: free of charge, by dry run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// `channel`: the record, `Option<Record>`.
+    Channel(ChannelId),
+    /// `vault_balance`: an account's balance inside the arbiter, `Amount`.
+    VaultBalance(AccountId),
+    /// `pair_nonce`: how many channels the two have opened, `u64`; the next one's id is made of it (R5.2).
+    PairNonce(Pair<AccountId>),
+    /// `limits`: the arbiter's bounds (R5.13), `Limits`.
+    Limits,
+    /// `domain`: chain and address it was made for, `Domain`.
+    Domain,
+    /// `version`: of signed bytes, records and rules, `u16`.
+    Version,
+}
+
+impl Read {
+    /// The message's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Channel(_) => "channel",
+            Self::VaultBalance(_) => "vault_balance",
+            Self::PairNonce(_) => "pair_nonce",
+            Self::Limits => "limits",
+            Self::Domain => "domain",
+            Self::Version => "version",
+        }
+    }
+
+    /// The message's arguments, encoded as the contract decodes them.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<u8> {
+        match self {
+            Self::Channel(channel) => channel.encode(),
+            Self::VaultBalance(account) => account.encode(),
+            Self::PairNonce(accounts) => accounts.encode(),
+            Self::Limits | Self::Domain | Self::Version => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What the arbiter announces: one event for each success, enough to rebuild the record (R5.14).
+
+use crate::{
+    AccountId, Amount, Hash, Pair, Round,
+    record::{Closing, Record},
+    terms::Destination,
+};
+use scale::{Decode, Encode};
+
+/// What happened to a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub enum Event {
+    /// A channel began. The record is whole.
+    #[codec(index = 0)]
+    ChannelCreated {
+        /// The record as it was stored.
+        record: Record,
+    },
+    /// It ended in agreement; the record is gone.
+    #[codec(index = 1)]
+    ChannelClosedMutually {
+        /// What each party was paid.
+        balances: Pair<Amount>,
+        /// What the submitter was paid.
+        fee: Amount,
+    },
+    /// A party closed alone.
+    #[codec(index = 2)]
+    ChannelClosedSolo {
+        /// The round closed on.
+        round: Round,
+        /// Its state.
+        state_hash: Hash,
+        /// First round of the forced chain closed on, if any.
+        forced_from: Option<Round>,
+        /// The close that now waits.
+        closing: Closing,
+    },
+    /// A close was answered with a newer state.
+    #[codec(index = 3)]
+    ChannelSlashed {
+        /// The round that replaced the one closed on.
+        round: Round,
+        /// Its state.
+        state_hash: Hash,
+        /// The close that now waits.
+        closing: Closing,
+    },
+    /// A close was paid out. The record is gone, or residual where `remaining` is not zero (R5.11).
+    #[codec(index = 4)]
+    ChannelSettled {
+        /// What each party was paid, after the penalty.
+        balances: Pair<Amount>,
+        /// What contracts inside the channel still hold.
+        remaining: Amount,
+    },
+}
+
+/// Coins that leave a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct Payout {
+    /// Who receives them.
+    pub to: AccountId,
+    /// How many.
+    pub amount: Amount,
+    /// Where they went; in a rule's outcome, where they should go.
+    pub destination: Destination,
+}

@@ -1,0 +1,266 @@
+//! The arbiter contract as its callers see it: typed calls, typed reads, typed refusals, typed events.
+
+use super::{BlockRef, Chain, ChainError, ContractEvent, Receipt, SharedChain, Signer, Transaction};
+use protocol::{
+    AccountId, Amount, ChannelId, Hash, Pair, Rejection,
+    call::{Call, Read},
+    crypto::{Crypto, Native},
+    decode_exact,
+    event::{Event, Payout},
+    record::Record,
+    signing::{Domain, VERSION},
+    terms::{Limits, channel_id},
+};
+use scale::{Decode, Encode};
+use std::{fmt, sync::Arc};
+use thiserror::Error;
+
+/// Why a call of the arbiter did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CallError {
+    /// The arbiter's own rules said no.
+    #[error("the arbiter refused: {0}")]
+    Rejected(#[from] Rejection),
+    /// The chain, or the way to it, failed.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// What stands at the address answers, but not as this SDK's arbiter does.
+    #[error("the contract at {address} is not an arbiter this SDK can use: {cause}; check the address and the versions")]
+    NotAnArbiter {
+        /// Where.
+        address: AccountId,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// Where an arbiter stands and what it allows: enough to attach to it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArbiterInfo {
+    /// What signatures must be made for.
+    pub domain: Domain,
+    /// Its bounds (R5.13).
+    pub limits: Limits,
+    /// The hash of its code.
+    pub code_hash: Hash,
+}
+
+/// An event of the arbiter, with the channel it is about (R5.14).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ArbiterEvent {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// What happened.
+    pub event: Event,
+    /// Where coins went.
+    pub payouts: Vec<Payout>,
+}
+
+/// A deployed arbiter on a chain.
+#[derive(Clone)]
+pub struct Arbiter {
+    chain: SharedChain,
+    info: ArbiterInfo,
+}
+
+/// What a call did, once final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Its cost and place.
+    pub receipt: Receipt,
+    /// What the arbiter announced about a channel.
+    pub events: Vec<ArbiterEvent>,
+}
+
+impl Arbiter {
+    /// Uploads `code` and instantiates it for this chain. `salt` tells apart several arbiters of one deployer.
+    ///
+    /// # Errors
+    /// [`CallError::Rejected`] where the limits are unsound; the chain's own errors.
+    pub async fn deploy(
+        chain: SharedChain,
+        signer: &dyn Signer,
+        code: Vec<u8>,
+        limits: Limits,
+        salt: Vec<u8>,
+    ) -> Result<(Self, Receipt), CallError> {
+        let genesis = chain.genesis().await?;
+        let data = [&selector("new")[..], &(genesis, limits).encode()].concat();
+        let transaction = Transaction::Instantiate { code, value: 0, data, salt };
+        let dry_run = chain.dry_run(&signer.account(), &transaction).await?;
+        let address = dry_run.instantiated.unwrap_or(AccountId([0; 32]));
+        let answer: Result<(), Rejection> = decode_answer(&address, &dry_run.returned)?;
+        answer?;
+        let receipt = chain.submit(signer, transaction, &dry_run).await?;
+        let address = receipt.instantiated.ok_or_else(|| CallError::NotAnArbiter {
+            address,
+            cause: "the chain reported no new contract".into(),
+        })?;
+        Ok((Self::attach(chain, address, None).await?, receipt))
+    }
+
+    /// Attaches to an arbiter that is already deployed, after checking that it is one, of this version, for this chain,
+    /// and, where `code_hash` is given, of exactly that code.
+    ///
+    /// # Errors
+    /// [`ChainError::NoContract`], [`CallError::NotAnArbiter`].
+    pub async fn attach(
+        chain: SharedChain,
+        address: AccountId,
+        code_hash: Option<Hash>,
+    ) -> Result<Self, CallError> {
+        let found = chain.code_hash(&address).await?.ok_or(ChainError::NoContract(address))?;
+        let not = |cause: String| CallError::NotAnArbiter { address, cause };
+        if let Some(expected) = code_hash.filter(|expected| *expected != found) {
+            return Err(not(format!("its code hash is {found}, expected was {expected}")));
+        }
+        let unreadable = |error: CallError| match error {
+            CallError::Chain(ChainError::Unreachable(_)) => error,
+            other => not(format!("it does not answer the arbiter's reads ({other})")),
+        };
+        let version: u16 = read(&*chain, &address, Read::Version).await.map_err(unreadable)?;
+        if version != VERSION {
+            return Err(not(format!("it speaks version {version}, this SDK version {VERSION}")));
+        }
+        let domain: Domain = read(&*chain, &address, Read::Domain).await.map_err(unreadable)?;
+        let genesis = chain.genesis().await?;
+        if domain != (Domain { genesis, arbiter: address }) {
+            return Err(not(format!("it was made for chain {}, this is {genesis}", domain.genesis)));
+        }
+        let limits = read(&*chain, &address, Read::Limits).await.map_err(unreadable)?;
+        Ok(Self { chain, info: ArbiterInfo { domain, limits, code_hash: found } })
+    }
+
+    /// What it is.
+    #[must_use]
+    pub const fn info(&self) -> &ArbiterInfo {
+        &self.info
+    }
+
+    /// The chain it stands on.
+    #[must_use]
+    pub fn chain(&self) -> &SharedChain {
+        &self.chain
+    }
+
+    /// The record of a channel, or none where there is no such channel (any more).
+    ///
+    /// # Errors
+    /// The chain's own.
+    pub async fn channel(&self, channel: ChannelId) -> Result<Option<Record>, CallError> {
+        self.read(Read::Channel(channel)).await
+    }
+
+    /// An account's balance inside the arbiter (R5.1).
+    ///
+    /// # Errors
+    /// The chain's own.
+    pub async fn vault_balance(&self, account: AccountId) -> Result<Amount, CallError> {
+        self.read(Read::VaultBalance(account)).await
+    }
+
+    /// The id that the next channel between these accounts will have (R5.2).
+    ///
+    /// # Errors
+    /// The chain's own.
+    pub async fn next_channel_id(&self, accounts: Pair<AccountId>) -> Result<ChannelId, CallError> {
+        let nonce: u64 = self.read(Read::PairNonce(accounts)).await?;
+        Ok(channel_id(&self.info.domain, &accounts, nonce, &Native))
+    }
+
+    async fn read<T: Decode>(&self, what: Read) -> Result<T, CallError> {
+        read(&*self.chain, &self.info.domain.arbiter, what).await
+    }
+
+    /// Calls the arbiter with `value` coins attached: a dry run first, so that a refusal costs nothing, then the transaction, until it is final.
+    ///
+    /// # Errors
+    /// [`CallError::Rejected`] with the arbiter's reason; the chain's own.
+    pub async fn call(&self, signer: &dyn Signer, call: &Call, value: Amount) -> Result<Done, CallError> {
+        let transaction = self.transaction(call, value);
+        let dry_run = self.chain.dry_run(&signer.account(), &transaction).await?;
+        self.check_answer(&dry_run.returned)?;
+        let receipt = match self.chain.submit(signer, transaction.clone(), &dry_run).await {
+            // Somebody else was faster: ask once more for the reason.
+            Err(ChainError::Reverted) => {
+                let again = self.chain.dry_run(&signer.account(), &transaction).await?;
+                self.check_answer(&again.returned)?;
+                return Err(ChainError::Reverted.into());
+            }
+            other => other?,
+        };
+        let events = receipt.events.iter().filter_map(|event| self.event(event)).collect();
+        Ok(Done { receipt, events })
+    }
+
+    /// The transaction that makes `call`.
+    #[must_use]
+    pub fn transaction(&self, call: &Call, value: Amount) -> Transaction {
+        let data = [&selector(call.name())[..], &call.arguments()].concat();
+        Transaction::Call { contract: self.info.domain.arbiter, value, data }
+    }
+
+    /// The event of this arbiter that `event` is, if it is one about a channel.
+    #[must_use]
+    pub fn event(&self, event: &ContractEvent) -> Option<ArbiterEvent> {
+        (event.contract == self.info.domain.arbiter).then(|| decode_exact(&event.data).ok()).flatten()
+    }
+
+    /// The newest finalised block.
+    ///
+    /// # Errors
+    /// The chain's own.
+    pub async fn finalised_head(&self) -> Result<BlockRef, ChainError> {
+        self.chain.finalised_head().await
+    }
+
+    /// The answer of a dry run as the arbiter's verdict: every message answers `Result<_, Rejection>`, and only the refusal matters here.
+    fn check_answer(&self, returned: &[u8]) -> Result<(), CallError> {
+        let address = &self.info.domain.arbiter;
+        // Ok(Ok(..)) starts with two zero bytes; what follows differs by message.
+        match returned {
+            [0, 0, ..] => Ok(()),
+            other => {
+                let answer: Result<(), Rejection> = decode_answer(address, other)?;
+                Ok(answer?)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Arbiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arbiter").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+/// What reaches every caller of a message before its own result: the selector was unknown, or the arguments did not decode.
+#[derive(Debug, Decode)]
+enum LangError {
+    #[codec(index = 1)]
+    CouldNotReadInput,
+}
+
+async fn read<T: Decode>(chain: &dyn Chain, address: &AccountId, what: Read) -> Result<T, CallError> {
+    let data = [&selector(what.name())[..], &what.arguments()].concat();
+    // Reads are free and ask nothing of whoever makes them, so the contract's own account asks: it surely exists.
+    let transaction = Transaction::Call { contract: *address, value: 0, data };
+    let dry_run = chain.dry_run(address, &transaction).await?;
+    decode_answer(address, &dry_run.returned)
+}
+
+fn decode_answer<T: Decode>(address: &AccountId, returned: &[u8]) -> Result<T, CallError> {
+    let not = |cause: String| CallError::NotAnArbiter { address: *address, cause };
+    decode_exact::<Result<T, LangError>>(returned)
+        .map_err(|error| not(format!("its answer does not decode ({error})")))?
+        .map_err(|error| not(format!("{error:?}")))
+}
+
+/// A message's selector: the first four bytes of its name's hash.
+fn selector(name: &str) -> [u8; 4] {
+    let Hash([a, b, c, d, ..]) = Native.hash(name.as_bytes());
+    [a, b, c, d]
+}
+
+/// An arbiter that many tasks share.
+pub type SharedArbiter = Arc<Arbiter>;

@@ -1,0 +1,194 @@
+//! What the SDK needs of a chain with `pallet-contracts`, and nothing more.
+//!
+//! `devchain` implements it in the process, the node client over a socket. On top stands [`Arbiter`](arbiter::Arbiter),
+//! which speaks in the arbiter's own calls and rejections.
+
+pub mod arbiter;
+pub mod signer;
+
+pub use arbiter::{Arbiter, CallError};
+pub use signer::{ChainSignature, Signer};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use protocol::{AccountId, Amount, BlockNumber, Hash};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A block that will not be reverted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockRef {
+    /// Its number.
+    pub number: BlockNumber,
+    /// Its hash.
+    pub hash: Hash,
+}
+
+/// Computation time in picoseconds and proof size in bytes: the chain's two-part measure of work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Picoseconds on the reference machine.
+    pub ref_time: u64,
+    /// Bytes of storage proof.
+    pub proof_size: u64,
+}
+
+/// Something a chain account can sign and send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transaction {
+    /// Calls a contract.
+    Call {
+        /// The contract's address.
+        contract: AccountId,
+        /// Coins attached.
+        value: Amount,
+        /// Selector and arguments.
+        data: Vec<u8>,
+    },
+    /// Uploads code and instantiates it.
+    Instantiate {
+        /// The Wasm.
+        code: Vec<u8>,
+        /// Coins attached.
+        value: Amount,
+        /// Constructor's selector and arguments.
+        data: Vec<u8>,
+        /// Distinguishes instances of the same code, arguments and deployer.
+        salt: Vec<u8>,
+    },
+    /// Moves coins to an account.
+    Transfer {
+        /// Who receives.
+        to: AccountId,
+        /// How many.
+        amount: Amount,
+    },
+}
+
+/// What executing a transaction on top of the finalised head would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DryRun {
+    /// The weight that the execution used.
+    pub used: Weight,
+    /// The weight that a submission must offer; never below `used`.
+    pub required: Weight,
+    /// The storage deposit: positive is taken from the caller, negative given back.
+    pub storage_deposit: i128,
+    /// What the contract returned, as SCALE bytes; empty for a transfer.
+    pub returned: Vec<u8>,
+    /// Whether the contract asked to undo everything.
+    pub reverted: bool,
+    /// The address of the new instance, for [`Transaction::Instantiate`].
+    pub instantiated: Option<AccountId>,
+}
+
+/// An event that a contract emitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContractEvent {
+    /// Who emitted it.
+    pub contract: AccountId,
+    /// Its topics, the first being the event's signature.
+    pub topics: Vec<Hash>,
+    /// Its fields, SCALE-encoded.
+    pub data: Vec<u8>,
+}
+
+/// A finalised block, as far as contracts are concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Which one.
+    pub at: BlockRef,
+    /// Every contract's events in it, in order.
+    pub events: Vec<ContractEvent>,
+}
+
+/// What became of a transaction that succeeded and is final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The block it is in.
+    pub block: BlockRef,
+    /// What its signer paid for inclusion, tips and deposits apart.
+    pub fee: Amount,
+    /// The weight it was charged for.
+    pub weight: Weight,
+    /// The length of the encoded extrinsic in bytes.
+    pub length: u32,
+    /// The storage deposit: positive was taken from the signer, negative given back.
+    pub storage_deposit: i128,
+    /// The contract events it emitted, in order.
+    pub events: Vec<ContractEvent>,
+    /// The address of the new instance, for [`Transaction::Instantiate`].
+    pub instantiated: Option<AccountId>,
+}
+
+/// Why the chain, or the way to it, failed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ChainError {
+    /// The transaction cannot be paid for.
+    #[error("account {account} cannot pay for this: {cause}; send it coins first")]
+    InsufficientFunds {
+        /// Whose.
+        account: AccountId,
+        /// The chain's own words.
+        cause: String,
+    },
+    /// The chain refused it before inclusion.
+    #[error("the chain refused the transaction: {cause}")]
+    Invalid {
+        /// The chain's own words.
+        cause: String,
+    },
+    /// It was included, or dry-run, and failed in the runtime: `cause` is the runtime's own error, as `Pallet::Variant`.
+    #[error("the chain executed the transaction and it failed: {cause}")]
+    Failed {
+        /// The runtime's error.
+        cause: String,
+    },
+    /// It was included and the contract undid it.
+    #[error("the contract undid the transaction")]
+    Reverted,
+    /// No contract lives at that address.
+    #[error("there is no contract at {0}: check the address and the chain")]
+    NoContract(AccountId),
+    /// The chain cannot be reached, or answers nonsense.
+    #[error("the chain cannot be reached: {0}; check the URL and the node")]
+    Unreachable(String),
+}
+
+/// A finalised view of one chain, and a way to send to it. Nothing that is not final is ever told (R6.8).
+#[async_trait]
+pub trait Chain: Send + Sync + 'static {
+    /// The hash of block 0: which chain this is.
+    async fn genesis(&self) -> Result<Hash, ChainError>;
+
+    /// The newest finalised block.
+    async fn finalised_head(&self) -> Result<BlockRef, ChainError>;
+
+    /// What an account can spend, at the finalised head.
+    async fn free_balance(&self, account: &AccountId) -> Result<Amount, ChainError>;
+
+    /// The code hash of the contract at an address, or none where there is no contract.
+    async fn code_hash(&self, contract: &AccountId) -> Result<Option<Hash>, ChainError>;
+
+    /// Executes a transaction without sending it. Balances below what it needs are an error.
+    async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError>;
+
+    /// Signs and sends a transaction with the weight and deposit limits of `dry_run` (and a margin), and waits until it is final.
+    ///
+    /// Several may be under way for one signer at the same time; each gets its own nonce.
+    async fn submit(
+        &self,
+        signer: &dyn Signer,
+        transaction: Transaction,
+        dry_run: &DryRun,
+    ) -> Result<Receipt, ChainError>;
+
+    /// Every finalised block from `from` on, each once and in order: first those that exist, then those that come.
+    async fn finalised_blocks(
+        &self,
+        from: BlockNumber,
+    ) -> Result<BoxStream<'static, Result<Block, ChainError>>, ChainError>;
+}
+
+/// A chain that many tasks share.
+pub type SharedChain = Arc<dyn Chain>;

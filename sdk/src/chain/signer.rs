@@ -1,0 +1,51 @@
+//! Chain accounts: who pays fees and sends transactions. Never the keys that sign channel states (R3.4).
+
+use protocol::AccountId;
+use std::fmt;
+
+/// A signature that the chain accepts for a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChainSignature {
+    /// By an sr25519 account.
+    Sr25519([u8; 64]),
+    /// By an ecdsa account (secp256k1, with recovery byte).
+    Ecdsa([u8; 65]),
+}
+
+/// A chain account that can sign transactions: a key in the process, or a wallet outside of it.
+pub trait Signer: Send + Sync {
+    /// The account.
+    fn account(&self) -> AccountId;
+
+    /// Signs a transaction's payload as the chain prescribes: the bytes themselves, or their blake2b-256 hash where they exceed 256
+    /// bytes; which of both was decided before this call.
+    fn sign(&self, payload: &[u8]) -> ChainSignature;
+}
+
+/// An sr25519 account whose key is in the process.
+#[derive(Clone)]
+pub struct Sr25519Signer(subxt_signer::sr25519::Keypair);
+
+impl Sr25519Signer {
+    /// The account of a secret.
+    #[must_use]
+    pub const fn new(keypair: subxt_signer::sr25519::Keypair) -> Self {
+        Self(keypair)
+    }
+}
+
+impl Signer for Sr25519Signer {
+    fn account(&self) -> AccountId {
+        AccountId(self.0.public_key().0)
+    }
+
+    fn sign(&self, payload: &[u8]) -> ChainSignature {
+        ChainSignature::Sr25519(self.0.sign(payload).0)
+    }
+}
+
+impl fmt::Debug for Sr25519Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sr25519Signer({})", self.account())
+    }
+}

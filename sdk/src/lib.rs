@@ -1,0 +1,7 @@
+//! State channels for dApps: nodes that open channels, pay through them and defend them.
+
+pub mod chain;
+pub mod keys;
+mod private_files;
+pub mod store;
+pub mod transport;
