@@ -13,19 +13,21 @@
 //! or [`arbiter::VaultEvent`].
 
 #![cfg_attr(not(feature = "std"), no_std, no_main)]
-#![allow(unexpected_cfgs, reason = "ink!'s macros test features of their own")]
+#![allow(
+    missing_docs,
+    unexpected_cfgs,
+    unreachable_pub,
+    unused_results,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "ink!'s macros generate such code"
+)]
 
 mod stored;
 
 pub use arbiter::{Arbiter, ArbiterRef};
 
 #[ink::contract]
-#[allow(
-    missing_docs,
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    reason = "ink!'s macros generate such code"
-)]
 mod arbiter {
     use crate::stored::{StoredLimits, StoredRecord};
     use ink::{codegen::Env, prelude::vec::Vec, storage::Mapping};

@@ -6,7 +6,8 @@
 
 use crate::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, PublicKey, Rejection, Round, Signature,
-    crypto::Crypto, terms::Terms,
+    crypto::Crypto,
+    terms::{Limits, Terms},
 };
 use alloc::vec::Vec;
 use scale::{Decode, Encode, MaxEncodedLen};
@@ -137,6 +138,28 @@ bodies! {
         state_hash: Hash,
         /// The last block in which this counts (R5.3).
         valid_until: BlockNumber,
+    }
+}
+
+impl CreateBody {
+    /// Checks terms and amounts, and gives the channel's total (R4.4, R5.4a, R5.13).
+    ///
+    /// # Errors
+    /// Those of [`Terms::check`]; [`Rejection::BalanceBelowReserve`], [`Rejection::AmountOverflow`], [`Rejection::SumMismatch`].
+    pub fn check(&self, limits: &Limits) -> Result<Amount, Rejection> {
+        self.terms.check(limits)?;
+        let reserve = self.terms.reserve;
+        for (party, &balance) in self.balances.iter() {
+            if balance < reserve {
+                return Err(Rejection::BalanceBelowReserve { party, balance, reserve });
+            }
+        }
+        let total = self.balances.sum().ok_or(Rejection::AmountOverflow)?;
+        if self.shares.sum() == Some(total) {
+            Ok(total)
+        } else {
+            Err(Rejection::SumMismatch { got: self.shares.sum(), want: total })
+        }
     }
 }
 

@@ -1,1 +1,29 @@
-fn main() {}
+//! The project's chores as one program: `cargo xtask <chore>`.
+
+mod bundle;
+mod compile;
+mod contract;
+mod files;
+mod metadata;
+mod optimise;
+mod stable_api;
+mod toolchain;
+mod wasm;
+mod workspace;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Chores of the project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Chore {
+    /// Build a contract: Wasm, metadata and the bundle of both.
+    Contract(contract::Options),
+}
+
+fn main() -> Result<()> {
+    match Chore::parse() {
+        Chore::Contract(options) => contract::run(&options),
+    }
+}

@@ -23,17 +23,7 @@ const FIRST_ROUND: crate::Round = 1;
 pub fn create(ctx: &Context, channel: &ChannelId, call: Create, crypto: &impl Crypto) -> Result<Outcome, Rejection> {
     let Create { body, signatures } = call;
     ctx.limits.check_validity(body.valid_until, ctx.now)?;
-    body.terms.check(&ctx.limits)?;
-    let reserve = body.terms.reserve;
-    for (party, &balance) in body.balances.iter() {
-        if balance < reserve {
-            return Err(Rejection::BalanceBelowReserve { party, balance, reserve });
-        }
-    }
-    let total = body.balances.sum().ok_or(Rejection::AmountOverflow)?;
-    if body.shares.sum() != Some(total) {
-        return Err(Rejection::SumMismatch { got: body.shares.sum(), want: total });
-    }
+    let total = body.check(&ctx.limits)?;
     let keys = body.terms.keys();
     let body = CoSigned::check(&ctx.domain, channel, &keys, body, signatures, crypto)?.into_body();
 

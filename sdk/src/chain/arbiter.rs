@@ -25,7 +25,9 @@ pub enum CallError {
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// What stands at the address answers, but not as this SDK's arbiter does.
-    #[error("the contract at {address} is not an arbiter this SDK can use: {cause}; check the address and the versions")]
+    #[error(
+        "the contract at {address} is not an arbiter this SDK can use: {cause}; check the address and the versions"
+    )]
     NotAnArbiter {
         /// Where.
         address: AccountId,
@@ -92,10 +94,9 @@ impl Arbiter {
         let answer: Result<(), Rejection> = decode_answer(&address, &dry_run.returned)?;
         answer?;
         let receipt = chain.submit(signer, transaction, &dry_run).await?;
-        let address = receipt.instantiated.ok_or_else(|| CallError::NotAnArbiter {
-            address,
-            cause: "the chain reported no new contract".into(),
-        })?;
+        let address = receipt
+            .instantiated
+            .ok_or_else(|| CallError::NotAnArbiter { address, cause: "the chain reported no new contract".into() })?;
         Ok((Self::attach(chain, address, None).await?, receipt))
     }
 
@@ -104,11 +105,7 @@ impl Arbiter {
     ///
     /// # Errors
     /// [`ChainError::NoContract`], [`CallError::NotAnArbiter`].
-    pub async fn attach(
-        chain: SharedChain,
-        address: AccountId,
-        code_hash: Option<Hash>,
-    ) -> Result<Self, CallError> {
+    pub async fn attach(chain: SharedChain, address: AccountId, code_hash: Option<Hash>) -> Result<Self, CallError> {
         let found = chain.code_hash(&address).await?.ok_or(ChainError::NoContract(address))?;
         let not = |cause: String| CallError::NotAnArbiter { address, cause };
         if let Some(expected) = code_hash.filter(|expected| *expected != found) {

@@ -159,7 +159,11 @@ mod tests {
     fn each_fault_is_named_and_the_expected_form_shown() {
         let key = identity();
         let off_the_curve = "02".to_owned() + &"00".repeat(31);
-        let nobody = NotAnIdentity({ let mut bytes = [0; 32]; bytes[0] = 2; PublicKey(bytes) });
+        let nobody = NotAnIdentity({
+            let mut bytes = [0; 32];
+            bytes[0] = 2;
+            PublicKey(bytes)
+        });
         for (text, fault) in [
             ("localhost:1".to_owned(), AddressError::NoIdentity),
             ("abc@localhost:1".to_owned(), AddressError::BadIdentity),

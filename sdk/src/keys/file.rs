@@ -98,9 +98,7 @@ fn create(path: &Path) -> Result<Seed, KeyFileError> {
 
 fn write_durably(path: &Path, seed: &Seed) -> io::Result<()> {
     let mut text = Zeroizing::new([b'\n'; TEXT + 1]);
-    if let Some((digits, _newline)) = text.split_last_chunk_mut::<1>().map(|(digits, newline)| (digits, newline)) {
-        hex::encode_to_slice(**seed, digits).map_err(io::Error::other)?;
-    }
+    hex::encode_to_slice(**seed, text.split_at_mut(TEXT).0).map_err(io::Error::other)?;
     let mut file = private_files::create_new(path)?;
     file.write_all(&*text)?;
     file.sync_all()
@@ -187,7 +185,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("identity.key");
         let digits = "5e".repeat(32);
-        for text in ["", "\n", &digits[1..], &format!("{digits}0"), &format!("{digits}\n\n\n\n"), &digits.replace('5', "x")] {
+        for text in
+            ["", "\n", &digits[1..], &format!("{digits}0"), &format!("{digits}\n\n\n\n"), &digits.replace('5', "x")]
+        {
             fs::write(&path, text).unwrap();
             set_mode(&path, 0o600);
             let error = Identity::load_or_create(&path).unwrap_err();

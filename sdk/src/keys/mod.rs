@@ -140,7 +140,11 @@ mod tests {
         let mut not_canonical = [0xff; 32];
         not_canonical[0] = 0xee;
         not_canonical[31] = 0x7f;
-        let off_the_curve = { let mut bytes = [0; 32]; bytes[0] = 2; bytes };
+        let off_the_curve = {
+            let mut bytes = [0; 32];
+            bytes[0] = 2;
+            bytes
+        };
         for bytes in [[0; 32], neutral, not_canonical, off_the_curve] {
             assert_eq!(check_identity(&PublicKey(bytes)), Err(NotAnIdentity(PublicKey(bytes))));
         }

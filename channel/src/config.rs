@@ -1,0 +1,122 @@
+//! What a node is willing to do: timeouts, and the terms it accepts (R6.7).
+
+use crate::{input::Millis, message::ChannelOpen};
+use protocol::{Amount, BlockNumber, Hash, signing::Domain, terms::Limits};
+use scale::{Decode, Encode};
+use thiserror::Error;
+
+/// How long each answer may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Timeouts {
+    /// For each answer during opening, in milliseconds.
+    pub opening: Millis,
+    /// For the answer to an update or a shutdown, in milliseconds; then the link is taken for dead.
+    pub answer: Millis,
+}
+
+/// Settings of one channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Config {
+    /// How long each answer may take.
+    pub timeouts: Timeouts,
+    /// The most payments that wait for the next round: more are refused, so that memory stays bounded.
+    pub max_queued: u32,
+    /// Within how many blocks a close in agreement must be on chain.
+    pub close_validity: BlockNumber,
+    /// The highest close fee that is accepted, in coins of the proposer's balance.
+    pub max_close_fee: Amount,
+    /// Whether a newer state is posted without asking when the peer closes on an old one (R6.9).
+    pub defend: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            timeouts: Timeouts { opening: 120_000, answer: 60_000 },
+            max_queued: 1 << 20,
+            close_validity: 100,
+            max_close_fee: Amount::MAX,
+            defend: true,
+        }
+    }
+}
+
+/// The openings that a node accepts (R6.7). Everything in `channel_open` is held against it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The only arbiter and chain.
+    pub domain: Domain,
+    /// The only code that arbiter may have.
+    pub code_hash: Hash,
+    /// The arbiter's own bounds.
+    pub limits: Limits,
+    /// The shortest lock period that leaves time to answer, in blocks.
+    pub lock_period_min: BlockNumber,
+    /// The longest, in blocks: own coins wait that long.
+    pub lock_period_max: BlockNumber,
+    /// The most this node puts into one channel.
+    pub share_max: Amount,
+    /// The highest reserve.
+    pub reserve_max: Amount,
+    /// The highest penalty.
+    pub penalty_max: Amount,
+    /// The longest validity of an opening, in blocks: own coins may be taken that long.
+    pub validity_max: BlockNumber,
+}
+
+/// Which term does not suit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the message of each variant is its documentation")]
+pub enum PolicyRefusal {
+    #[error("another arbiter or another chain")]
+    Domain,
+    #[error("the arbiter's code is {got}, expected was {want}")]
+    CodeHash { got: Hash, want: Hash },
+    #[error("a lock period of {got} blocks, {min} to {max} would suit")]
+    LockPeriod { got: BlockNumber, min: BlockNumber, max: BlockNumber },
+    #[error("a share of {got}, at most {max} would suit")]
+    Share { got: Amount, max: Amount },
+    #[error("a reserve of {got}, at most {max} would suit")]
+    Reserve { got: Amount, max: Amount },
+    #[error("a penalty of {got}, at most {max} would suit")]
+    Penalty { got: Amount, max: Amount },
+    #[error("a validity of {got} blocks, 1 to {max} would suit")]
+    Validity { got: BlockNumber, max: BlockNumber },
+    #[error("an initial balance smaller than what we put in")]
+    PushFromResponder,
+}
+
+impl Policy {
+    /// Holds an opening against this policy. The arbiter's own bounds are checked with the full terms.
+    ///
+    /// # Errors
+    /// The first term that does not suit.
+    pub fn check(&self, open: &ChannelOpen) -> Result<(), PolicyRefusal> {
+        if open.domain != self.domain {
+            return Err(PolicyRefusal::Domain);
+        }
+        if open.code_hash != self.code_hash {
+            return Err(PolicyRefusal::CodeHash { got: open.code_hash, want: self.code_hash });
+        }
+        if open.lock_period < self.lock_period_min || open.lock_period > self.lock_period_max {
+            let (min, max) = (self.lock_period_min, self.lock_period_max);
+            return Err(PolicyRefusal::LockPeriod { got: open.lock_period, min, max });
+        }
+        if open.shares.responder > self.share_max {
+            return Err(PolicyRefusal::Share { got: open.shares.responder, max: self.share_max });
+        }
+        if open.reserve > self.reserve_max {
+            return Err(PolicyRefusal::Reserve { got: open.reserve, max: self.reserve_max });
+        }
+        if open.penalty > self.penalty_max {
+            return Err(PolicyRefusal::Penalty { got: open.penalty, max: self.penalty_max });
+        }
+        if open.validity == 0 || open.validity > self.validity_max {
+            return Err(PolicyRefusal::Validity { got: open.validity, max: self.validity_max });
+        }
+        if open.balances.responder < open.shares.responder {
+            return Err(PolicyRefusal::PushFromResponder);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! Who did what wrong.
+
+use crate::{config::PolicyRefusal, message::RefusalCode};
+use protocol::{Amount, BlockNumber, Hash, Party, Rejection, Round};
+use thiserror::Error;
+
+/// A rule that the peer broke.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the message of each variant is its documentation")]
+pub enum Violation {
+    #[error("a {message} does not belong into the state {state}")]
+    OutOfPlace { message: &'static str, state: &'static str },
+    #[error("round {got} is not one that the {owner:?} proposes")]
+    WrongParity { got: Round, owner: Party },
+    #[error("round {got} is not above the agreed round {have}")]
+    RoundTooOld { got: Round, have: Round },
+    #[error("an answer to round {got}, which was not proposed")]
+    RoundNotProposed { got: Round },
+    #[error("the signature does not fit")]
+    SignatureInvalid,
+    #[error("the state's hash is {got}, ours is {want}")]
+    StateHashMismatch { got: Hash, want: Hash },
+    #[error("a round without changes")]
+    NoChanges,
+    #[error("{got} changes in one round")]
+    TooManyChanges { got: usize },
+    #[error("a payment of zero")]
+    PaymentOfNothing,
+    #[error("a reference of {got} bytes")]
+    ReferenceTooLong { got: usize },
+    #[error("paying {amount} out of {have} would leave less than the reserve of {reserve}")]
+    BelowReserve { have: Amount, amount: Amount, reserve: Amount },
+    #[error("the opening's terms do not suit: {0}")]
+    Policy(#[from] PolicyRefusal),
+    #[error("the arbiter would refuse the opening: {0}")]
+    BadTerms(Rejection),
+    #[error("a validity of block {got} does not suit: {min} to {max} would")]
+    ValidityOutOfBounds { got: BlockNumber, min: BlockNumber, max: BlockNumber },
+    #[error("the close does not pay what was agreed last")]
+    CloseUnfair,
+    #[error("the balances of a reestablished state sum to {got:?}, the channel holds {want}")]
+    WrongTotal { got: Option<Amount>, want: Amount },
+}
+
+impl Violation {
+    /// What the peer is told: the only place that decides it.
+    #[must_use]
+    pub const fn code(&self) -> RefusalCode {
+        match self {
+            Self::Policy(_) | Self::BadTerms(_) | Self::ValidityOutOfBounds { .. } => RefusalCode::POLICY,
+            _ => RefusalCode::VALIDATION,
+        }
+    }
+}
+
+/// What the user asked for and cannot have now.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the message of each variant is its documentation")]
+pub enum Misuse {
+    #[error("the channel is {state}, not open")]
+    NotOpen { state: &'static str },
+    #[error("paying {amount} is not possible: {available} can be spent above the reserve")]
+    InsufficientBalance { amount: Amount, available: Amount },
+    #[error("a payment needs an amount above zero")]
+    AmountZero,
+    #[error("a reference may have {max} bytes, this one has {got}")]
+    ReferenceTooLong { got: usize, max: usize },
+    #[error("{max} payments wait already: wait for some to be agreed")]
+    QueueFull { max: usize },
+    #[error("a close is under way already")]
+    AlreadyClosing,
+    #[error("a fee of {fee} is more than the {available} that can pay it")]
+    FeeTooHigh { fee: Amount, available: Amount },
+    #[error("these terms cannot be proposed: {0}")]
+    BadTerms(Rejection),
+    #[error("round numbers have run out: close the channel")]
+    RoundsExhausted,
+}

@@ -1,0 +1,268 @@
+//! [`Channel`]: which handler gets which input. No rule lives here.
+
+use crate::{
+    config::Config,
+    effect::{Effect, Effects, Event, Notice},
+    error::{Misuse, Violation},
+    input::{ChainInput, Command, Context, Input, Millis},
+    message::{ChannelRef, Message, RefusalCode},
+    phase::{CloseReason, Phase, live::Live},
+    state::PaymentId,
+};
+use protocol::{Amount, ChannelId, Party, PublicKey, Rejection, Round, call::CloseSolo, signing::Domain, terms::Terms};
+
+pub use crate::phase::opening::OpenRequest;
+
+/// One channel, as one of its two peers sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    pub(crate) reference: ChannelRef,
+    pub(crate) me: Party,
+    pub(crate) peer: PublicKey,
+    pub(crate) domain: Domain,
+    pub(crate) config: Config,
+    pub(crate) phase: Phase,
+    pub(crate) link: Link,
+    /// Since when an answer of the peer is awaited, and whether the user was told that it is late.
+    pub(crate) waiting: Option<Waiting>,
+    pub(crate) last_rejection: Option<(&'static str, Rejection)>,
+}
+
+/// Whether the peer can be talked to. Never saved: a channel wakes up without a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// No connection.
+    Down,
+    /// Connected; what both know is being compared (R6.6).
+    Syncing,
+    /// Connected, and both know the same.
+    Up,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) since: Millis,
+    pub(crate) told: bool,
+}
+
+/// What became of an input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Step {
+    /// What to do, in order, after committing.
+    pub effects: Effects,
+    /// Whether the channel must be committed before any of it (R6.4).
+    pub commit: bool,
+}
+
+/// What a channel is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The state's name (DESIGN section 6).
+    pub state: &'static str,
+    /// Whether the peer can be reached and both know the same.
+    pub connected: bool,
+    /// The id on chain, once known.
+    pub channel: Option<ChannelId>,
+    /// The latest agreed round, once there is one.
+    pub round: Option<Round>,
+    /// How it ended.
+    pub closed: Option<CloseReason>,
+    /// Payments made and neither agreed nor refused yet.
+    pub pending: usize,
+}
+
+/// Who has what, as far as agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balances {
+    /// Agreed.
+    pub ours: Amount,
+    /// Agreed.
+    pub peers: Amount,
+    /// What can be paid now: agreed, above the reserve, and not on its way.
+    pub spendable: Amount,
+}
+
+impl Step {
+    pub(crate) const fn act(effects: Effects) -> Self {
+        Self { effects, commit: false }
+    }
+
+    pub(crate) const fn commit(effects: Effects) -> Self {
+        Self { effects, commit: true }
+    }
+
+    pub(crate) fn and(mut self, later: Self) -> Self {
+        self.effects.extend(later.effects);
+        self.commit |= later.commit;
+        self
+    }
+}
+
+impl Channel {
+    /// Takes one input. Decides first: when it refuses, the channel is as it was.
+    ///
+    /// # Errors
+    /// [`Misuse`] for a user's command that is not possible now. What the peer does wrong is no error here: the peer is
+    /// told, the user gets a [`Notice::PeerViolated`], and the channel goes on.
+    pub fn handle(&mut self, input: Input, ctx: &Context<'_>) -> Result<Step, Misuse> {
+        match input {
+            Input::User(command) => self.on_user(command, ctx),
+            Input::Peer(message) => {
+                let answer = Answer::to(&message);
+                Ok(self.on_peer(message, ctx).unwrap_or_else(|violation| Self::refuse(violation, answer)))
+            }
+            Input::Chain(input) => Ok(self.on_chain(input, ctx)),
+            Input::Tick => Ok(self.on_tick(ctx)),
+            Input::LinkUp => Ok(self.on_link_up(ctx)),
+            Input::LinkDown => Ok(self.on_link_down()),
+            Input::Restarted => Ok(self.on_chain_head(ctx)),
+        }
+    }
+
+    fn on_user(&mut self, command: Command, ctx: &Context<'_>) -> Result<Step, Misuse> {
+        match command {
+            Command::Pay(payment) => self.on_user_pay(payment, ctx),
+            Command::Shutdown { fee } => self.on_user_shutdown(fee, ctx),
+            Command::CloseSolo => self.on_user_close_solo(),
+        }
+    }
+
+    fn on_peer(&mut self, message: Message, ctx: &Context<'_>) -> Result<Step, Violation> {
+        match message {
+            Message::Update(update) => self.on_peer_update(update, ctx),
+            Message::UpdateAck { round, signature } => self.on_peer_update_ack(round, signature, ctx),
+            Message::UpdateError { round, code } => self.on_peer_update_error(round, code, ctx),
+            Message::ChannelAccept(accept) => self.on_peer_accept(accept, ctx),
+            Message::FundingCreated(funding) => self.on_peer_funding_created(funding, ctx),
+            Message::FundingSigned(funding) => self.on_peer_funding_signed(funding),
+            Message::FundingLocked => self.on_peer_funding_locked(),
+            Message::Shutdown(shutdown) => self.on_peer_shutdown(shutdown, ctx),
+            Message::ShutdownAck { signature } => self.on_peer_shutdown_ack(signature),
+            Message::ShutdownError { code } => self.on_peer_shutdown_error(code),
+            Message::Reestablish(reestablish) => self.on_peer_reestablish(reestablish, ctx),
+            Message::Error { code } => Ok(self.on_peer_error(code)),
+            Message::ChannelOpen(_) => Err(self.out_of_place("channel_open")),
+        }
+    }
+
+    fn on_chain(&mut self, input: ChainInput, ctx: &Context<'_>) -> Step {
+        match input {
+            ChainInput::Head => self.on_chain_head(ctx),
+            ChainInput::Event(event) => self.on_chain_event(event, ctx),
+            ChainInput::Nonce { accounts, nonce } => self.on_chain_nonce(&accounts, nonce, ctx),
+            ChainInput::Rejected { call, rejection } => self.on_chain_rejected(call, rejection),
+        }
+    }
+
+    /// What the peer hears of its violation: the one place where that is said.
+    fn refuse(violation: Violation, answer: Answer) -> Step {
+        let say = answer.with(violation.code());
+        Step::act(vec![Effect::Send(say), Effect::Notify(Event::Notice(Notice::PeerViolated(violation)))])
+    }
+
+    pub(crate) const fn out_of_place(&self, message: &'static str) -> Violation {
+        Violation::OutOfPlace { message, state: self.phase.name() }
+    }
+
+    /// How the two peers name the channel.
+    #[must_use]
+    pub const fn reference(&self) -> ChannelRef {
+        self.reference
+    }
+
+    /// Which side this is.
+    #[must_use]
+    pub const fn party(&self) -> Party {
+        self.me
+    }
+
+    /// The peer's identity and signing key.
+    #[must_use]
+    pub const fn peer(&self) -> PublicKey {
+        self.peer
+    }
+
+    /// What the channel is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let live = self.phase.live();
+        Status {
+            state: if self.link == Link::Down && live.is_some() { "disconnected" } else { self.phase.name() },
+            connected: self.link == Link::Up,
+            channel: self.channel_id(),
+            round: live.map(|live| live.agreed.round),
+            closed: match &self.phase {
+                Phase::Closed(reason) => Some(reason.clone()),
+                _ => None,
+            },
+            pending: live.map_or(0, |live| live.pending()),
+        }
+    }
+
+    /// The id on chain, once both accounts and the nonce are known.
+    #[must_use]
+    pub const fn channel_id(&self) -> Option<ChannelId> {
+        match &self.phase {
+            Phase::HalfSigned(half) => Some(half.channel),
+            Phase::Signed(signed) => Some(signed.funding.channel),
+            Phase::Open(live) | Phase::Closing(live, _) => Some(live.funding.channel),
+            Phase::Initialized(_) | Phase::Accepted(_) | Phase::Closed(_) => None,
+        }
+    }
+
+    /// The agreed terms, once both signed.
+    #[must_use]
+    pub const fn terms(&self) -> Option<&Terms> {
+        match &self.phase {
+            Phase::Signed(signed) => Some(&signed.funding.terms),
+            Phase::Open(live) | Phase::Closing(live, _) => Some(&live.funding.terms),
+            _ => None,
+        }
+    }
+
+    /// Who has what; none before the channel is open and after it has ended.
+    #[must_use]
+    pub fn balances(&self) -> Option<Balances> {
+        let live = self.phase.live()?;
+        let balances = &live.agreed.state.balances;
+        Some(Balances { ours: balances[self.me], peers: balances[self.me.peer()], spendable: live.spendable(self.me) })
+    }
+
+    /// The id that the next payment will have.
+    #[must_use]
+    pub fn next_payment(&self) -> Option<PaymentId> {
+        self.phase.live().map(|live| PaymentId(live.next_payment))
+    }
+
+    /// The latest agreed state as the arbiter takes it: all that is needed to close without this SDK.
+    #[must_use]
+    pub fn evidence(&self) -> Option<CloseSolo> {
+        self.phase.live().map(Live::close_solo)
+    }
+}
+
+/// How a refused message is answered: update with update_error, shutdown with shutdown_error, the rest with error.
+enum Answer {
+    UpdateError(Round),
+    ShutdownError,
+    Error,
+}
+
+impl Answer {
+    const fn to(message: &Message) -> Self {
+        match message {
+            Message::Update(update) => Self::UpdateError(update.round),
+            Message::Shutdown(_) => Self::ShutdownError,
+            _ => Self::Error,
+        }
+    }
+
+    const fn with(self, code: RefusalCode) -> Message {
+        match self {
+            Self::UpdateError(round) => Message::UpdateError { round, code },
+            Self::ShutdownError => Message::ShutdownError { code },
+            Self::Error => Message::Error { code },
+        }
+    }
+}

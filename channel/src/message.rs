@@ -1,0 +1,192 @@
+//! What peers say to each other about one channel (section 6). Numbers are never reused.
+
+use crate::state::{Change, State};
+use protocol::{
+    Amount, BlockNumber, Hash, Pair, Round, Signature,
+    signing::{CloseMutualBody, Domain},
+    terms::PartyTerms,
+};
+use scale::{Decode, Encode};
+use std::fmt;
+
+/// The most changes one round may carry: bounds the work that one message can ask for.
+pub const MAX_UPDATES_PER_ROUND: usize = 16_384;
+
+/// Names a channel between two peers. Its initiator draws it at random; the on-chain id exists only once both accounts are known.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct ChannelRef(pub [u8; 16]);
+
+impl fmt::Debug for ChannelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Proposes a channel: everything the responder checks against its policy (R6.7).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ChannelOpen {
+    /// The arbiter and its chain.
+    pub domain: Domain,
+    /// The hash of the arbiter's code.
+    pub code_hash: Hash,
+    /// The initiator's account, key, payout and delegates.
+    pub initiator: PartyTerms,
+    /// The least each party keeps.
+    pub reserve: Amount,
+    /// Blocks a solo close waits for an answer.
+    pub lock_period: BlockNumber,
+    /// What closing on an old state costs.
+    pub penalty: Amount,
+    /// Forced steps each party may take on one base.
+    pub max_forced: u8,
+    /// First balances.
+    pub balances: Pair<Amount>,
+    /// What each party puts in.
+    pub shares: Pair<Amount>,
+    /// Within how many blocks of being signed the opening must be on chain.
+    pub validity: BlockNumber,
+}
+
+/// Accepts it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ChannelAccept {
+    /// The responder's account, key, payout and delegates.
+    pub responder: PartyTerms,
+}
+
+/// The initiator's signature of `channel_create`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct FundingCreated {
+    /// The pair's nonce, of which the channel id is made (R5.2).
+    pub nonce: u64,
+    /// The last block in which the opening counts.
+    pub valid_until: BlockNumber,
+    /// Over the create body.
+    pub signature: Signature,
+}
+
+/// The responder's signature of `channel_create`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct FundingSigned {
+    /// Over the create body.
+    pub signature: Signature,
+}
+
+/// Proposes a round (R6.1).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Update {
+    /// Its number, of the proposer's parity.
+    pub round: Round,
+    /// What it changes, in order; at most [`MAX_UPDATES_PER_ROUND`].
+    pub changes: Vec<Change>,
+    /// The hash of the state after it.
+    pub state_hash: Hash,
+    /// The proposer's, over round and hash.
+    pub signature: Signature,
+}
+
+/// Proposes to close in agreement (R5.12).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Shutdown {
+    /// What would be paid; the fee comes out of the proposer's balance.
+    pub body: CloseMutualBody,
+    /// The proposer's, over the body.
+    pub signature: Signature,
+}
+
+/// The sender's latest co-signed state, after a connection was lost (R6.6).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Reestablish {
+    /// Its round.
+    pub round: Round,
+    /// The state itself.
+    pub state: State,
+    /// Both signatures; none for round 1, which is on chain.
+    pub signatures: Option<Pair<Signature>>,
+}
+
+/// Why a proposal was refused. Below 128 the protocol's, from there on the application's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RefusalCode(pub u16);
+
+impl RefusalCode {
+    /// The proposal breaks a rule.
+    pub const VALIDATION: Self = Self(1);
+    /// The terms do not suit the responder's policy.
+    pub const POLICY: Self = Self(2);
+    /// It took too long.
+    pub const TIMEOUT: Self = Self(3);
+    /// A close is under way.
+    pub const CLOSING: Self = Self(4);
+    /// The chain refused.
+    pub const ON_CHAIN: Self = Self(5);
+    /// No such channel here.
+    pub const UNKNOWN_CHANNEL: Self = Self(6);
+    /// Too much is going on already.
+    pub const BUSY: Self = Self(7);
+    /// The first of the application's own codes.
+    pub const APPLICATION: Self = Self(128);
+}
+
+/// Everything peers say about one channel.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Message {
+    /// See [`ChannelOpen`].
+    #[codec(index = 1)]
+    ChannelOpen(ChannelOpen),
+    /// See [`ChannelAccept`].
+    #[codec(index = 2)]
+    ChannelAccept(ChannelAccept),
+    /// See [`FundingCreated`].
+    #[codec(index = 3)]
+    FundingCreated(FundingCreated),
+    /// See [`FundingSigned`].
+    #[codec(index = 4)]
+    FundingSigned(FundingSigned),
+    /// The sender has seen the opening on chain, final.
+    #[codec(index = 5)]
+    FundingLocked,
+    /// See [`Update`].
+    #[codec(index = 6)]
+    Update(Update),
+    /// Makes a round co-signed.
+    #[codec(index = 7)]
+    UpdateAck {
+        /// Which round.
+        round: Round,
+        /// The acknowledger's, over round and hash.
+        signature: Signature,
+    },
+    /// Refuses a round.
+    #[codec(index = 8)]
+    UpdateError {
+        /// Which round.
+        round: Round,
+        /// Why.
+        code: RefusalCode,
+    },
+    /// See [`Shutdown`].
+    #[codec(index = 20)]
+    Shutdown(Shutdown),
+    /// Makes a close co-signed.
+    #[codec(index = 21)]
+    ShutdownAck {
+        /// The acknowledger's, over the body.
+        signature: Signature,
+    },
+    /// Refuses to close.
+    #[codec(index = 22)]
+    ShutdownError {
+        /// Why.
+        code: RefusalCode,
+    },
+    /// See [`Reestablish`].
+    #[codec(index = 30)]
+    Reestablish(Reestablish),
+    /// The last word: the sender cannot go on with what it was told.
+    #[codec(index = 40)]
+    Error {
+        /// Why.
+        code: RefusalCode,
+    },
+}

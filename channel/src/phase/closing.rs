@@ -1,0 +1,246 @@
+//! Closing in agreement (R5.12, R6.5), and what the user may ask for at the end.
+//!
+//! Whoever has signed a close agrees to nothing else until that close is on chain or has expired: the peer may hold it.
+
+use super::{Phase, live::both};
+use crate::{
+    effect::{Effect, Event, Notice},
+    error::{Misuse, Violation},
+    input::Context,
+    machine::{Channel, Step},
+    message::{Message, RefusalCode, Shutdown},
+};
+use protocol::{
+    Amount, BlockNumber, Pair, Party, Signature,
+    call::{Call, CloseMutual},
+    crypto::{Crypto, Native},
+    record::OnChain,
+    signing::{CloseMutualBody, signed_bytes},
+};
+use scale::{Decode, Encode};
+
+/// How a channel is being closed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum How {
+    /// This side signed a close; the peer has not answered.
+    #[codec(index = 0)]
+    Offered(Shutdown),
+    /// Both signed; awaited on chain.
+    #[codec(index = 1)]
+    Agreed(Agreement),
+    /// Somebody closed alone, on chain.
+    #[codec(index = 2)]
+    Solo(Solo),
+}
+
+/// A close that both signed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Agreement {
+    pub(crate) body: CloseMutualBody,
+    pub(crate) signatures: Pair<Signature>,
+    /// From which block on this side submits it: the one who offered at once, the other when that seems not to happen.
+    pub(crate) submit_from: BlockNumber,
+}
+
+/// A close by one side, as the arbiter has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Solo {
+    pub(crate) on_chain: OnChain,
+    pub(crate) unlock_at: BlockNumber,
+}
+
+/// How many blocks the peer leaves to whoever offered the close before it submits the close itself.
+const SUBMIT_GRACE: BlockNumber = 10;
+
+impl Channel {
+    /// Transition: open -> closing
+    pub(crate) fn on_user_shutdown(&mut self, fee: Amount, ctx: &Context<'_>) -> Result<Step, Misuse> {
+        let (me, state) = (self.me, self.phase.name());
+        let Phase::Open(live) = &mut self.phase else {
+            return Err(if matches!(self.phase, Phase::Closing(..)) {
+                Misuse::AlreadyClosing
+            } else {
+                Misuse::NotOpen { state }
+            });
+        };
+        if live.shutdown_wanted.is_some() || live.solo_wanted {
+            return Err(Misuse::AlreadyClosing);
+        }
+        let available = live.agreed.state.balances[me];
+        if fee > available {
+            return Err(Misuse::FeeTooHigh { fee, available });
+        }
+        live.shutdown_wanted = Some(fee);
+        Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
+    }
+
+    /// Transition: open -> closing (offered)
+    pub(crate) fn offer_shutdown(&mut self, fee: Amount, ctx: &Context<'_>) -> Step {
+        let me = self.me;
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        let mut balances = live.agreed.state.balances;
+        // The peer's rounds only add to the balance that the fee was checked against.
+        let fee = fee.min(balances[me]);
+        balances[me] = balances[me].saturating_sub(fee);
+        let valid_until = ctx.head.saturating_add(self.config.close_validity);
+        let body = CloseMutualBody { balances, fee, valid_until };
+        let signature = ctx.key.sign(&signed_bytes(&self.domain, &live.funding.channel, &body));
+        let shutdown = Shutdown { body, signature };
+        live.shutdown_wanted = None;
+        self.move_to_closing(How::Offered(shutdown.clone()));
+        Step::commit(vec![Effect::Send(Message::Shutdown(shutdown))])
+    }
+
+    /// Transition: open | closing (offered) -> closing (agreed)
+    pub(crate) fn on_peer_shutdown(&mut self, shutdown: Shutdown, ctx: &Context<'_>) -> Result<Step, Violation> {
+        let (me, peer) = (self.me, self.me.peer());
+        let out_of_place = self.out_of_place("shutdown");
+        let live = match &mut self.phase {
+            Phase::Open(live) if live.solo_wanted => {
+                return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::CLOSING })]));
+            }
+            Phase::Open(live) if live.proposal.is_some() => {
+                // The peer refuses our proposal, or has signed it: its answer decides.
+                live.parked = Some(shutdown);
+                return Ok(Step::default());
+            }
+            Phase::Open(live) => live,
+            // Crossing offers: the initiator's counts.
+            Phase::Closing(_, How::Offered(_)) if me == Party::Initiator => return Ok(Step::default()),
+            Phase::Closing(live, How::Offered(_)) => live,
+            // Said again after a lost connection.
+            Phase::Closing(_, How::Agreed(_)) => return Ok(Step::act(self.shutdown_again())),
+            _ => return Err(out_of_place),
+        };
+        let Shutdown { body, signature } = shutdown;
+        let (min, max) = (ctx.head, ctx.head.saturating_add(self.config.close_validity.saturating_mul(2)));
+        if body.valid_until < min || body.valid_until > max {
+            return Err(Violation::ValidityOutOfBounds { got: body.valid_until, min, max });
+        }
+        let agreed = &live.agreed.state.balances;
+        let fair = body.balances[me] == agreed[me]
+            && body.balances[peer].checked_add(body.fee) == Some(agreed[peer])
+            && body.fee <= self.config.max_close_fee;
+        if !fair {
+            return Err(Violation::CloseUnfair);
+        }
+        let message = signed_bytes(&self.domain, &live.funding.channel, &body);
+        if !Native.verify(&self.peer, &message, &signature) {
+            return Err(Violation::SignatureInvalid);
+        }
+        let ours = ctx.key.sign(&message);
+        let submit_from = ctx.head.saturating_add(SUBMIT_GRACE);
+        self.move_to_closing(How::Agreed(Agreement { body, signatures: both(me, ours, signature), submit_from }));
+        Ok(Step::commit(vec![Effect::Send(Message::ShutdownAck { signature: ours })]))
+    }
+
+    /// Transition: closing (offered) -> closing (agreed)
+    pub(crate) fn on_peer_shutdown_ack(&mut self, signature: Signature) -> Result<Step, Violation> {
+        let out_of_place = self.out_of_place("shutdown_ack");
+        let (live, offer) = match &self.phase {
+            Phase::Closing(live, How::Offered(offer)) => (live, offer),
+            // Said again after a lost connection, or the answer to an offer that lost to a crossing one.
+            Phase::Closing(..) => return Ok(Step::default()),
+            _ => return Err(out_of_place),
+        };
+        if !Native.verify(&self.peer, &signed_bytes(&self.domain, &live.funding.channel, &offer.body), &signature) {
+            return Err(Violation::SignatureInvalid);
+        }
+        let signatures = both(self.me, offer.signature, signature);
+        let agreement = Agreement { body: offer.body.clone(), signatures, submit_from: 0 };
+        let submit = agreement.submission(live.funding.channel);
+        self.move_to_closing(How::Agreed(agreement));
+        Ok(Step::commit(vec![submit]))
+    }
+
+    /// The peer refuses to close. Our signature is with it all the same: nothing else until the offer has expired.
+    pub(crate) fn on_peer_shutdown_error(&mut self, code: RefusalCode) -> Result<Step, Violation> {
+        match self.phase {
+            Phase::Closing(..) => Ok(Step::act(vec![Effect::Notify(Event::ShutdownRefused { code })])),
+            _ => Err(self.out_of_place("shutdown_error")),
+        }
+    }
+
+    /// Transition: open | closing (offered) -> open | closing, with a solo close on its way
+    pub(crate) fn on_user_close_solo(&mut self) -> Result<Step, Misuse> {
+        let state = self.phase.name();
+        match &mut self.phase {
+            Phase::Signed(signed) if signed.locked => {
+                // The peer has not said that it sees the channel, but it is on chain: it can be closed.
+                if let Some(live) = self.take_live() {
+                    self.phase = Phase::Open(live);
+                }
+            }
+            Phase::Open(_) | Phase::Closing(_, How::Offered(_) | How::Agreed(_)) => {}
+            Phase::Closing(_, How::Solo(_)) => return Err(Misuse::AlreadyClosing),
+            _ => return Err(Misuse::NotOpen { state }),
+        }
+        if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
+            live.solo_wanted = true;
+        }
+        Ok(Step::commit(self.solo_again()))
+    }
+
+    /// Asks for the solo close that the user wants, as long as it is not on chain.
+    pub(crate) fn solo_again(&self) -> Vec<Effect> {
+        match &self.phase {
+            Phase::Open(live) | Phase::Closing(live, How::Offered(_) | How::Agreed(_)) if live.solo_wanted => {
+                vec![Effect::Submit(Box::new(Call::ChannelCloseSolo(live.close_solo())))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What a close says again when the connection is back.
+    pub(crate) fn shutdown_again(&self) -> Vec<Effect> {
+        match &self.phase {
+            Phase::Closing(_, How::Offered(offer)) => vec![Effect::Send(Message::Shutdown(offer.clone()))],
+            Phase::Closing(_, How::Agreed(agreement)) => {
+                vec![Effect::Send(Message::ShutdownAck { signature: agreement.signatures[self.me] })]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The part of a new head that concerns a close in agreement: submit it, or go on where it has expired (R6.5).
+    pub(crate) fn on_head_while_closing(&mut self, ctx: &Context<'_>) -> Step {
+        let Phase::Closing(live, how) = &self.phase else { return Step::default() };
+        match how {
+            How::Offered(Shutdown { body, .. }) | How::Agreed(Agreement { body, .. })
+                if ctx.head > body.valid_until =>
+            {
+                if let Some(live) = self.take_live() {
+                    self.phase = Phase::Open(live);
+                }
+                let expired = Event::ShutdownRefused { code: RefusalCode::TIMEOUT };
+                Step::commit(vec![Effect::Notify(expired)]).and(self.advance(ctx))
+            }
+            How::Agreed(agreement) if ctx.head >= agreement.submit_from => {
+                Step::act(vec![agreement.submission(live.funding.channel)])
+            }
+            _ => Step::default(),
+        }
+    }
+
+    pub(crate) fn move_to_closing(&mut self, how: How) {
+        if let Some(live) = self.take_live() {
+            self.phase = Phase::Closing(live, how);
+        }
+    }
+
+    /// What the peer hears when a shutdown that was put by turns out wrong.
+    pub(crate) fn refuse_shutdown(violation: Violation) -> Step {
+        let code = violation.code();
+        Step::act(vec![
+            Effect::Send(Message::ShutdownError { code }),
+            Effect::Notify(Event::Notice(Notice::PeerViolated(violation))),
+        ])
+    }
+}
+
+impl Agreement {
+    fn submission(&self, channel: protocol::ChannelId) -> Effect {
+        let (body, signatures) = (self.body.clone(), self.signatures);
+        Effect::Submit(Box::new(Call::ChannelCloseMutual(CloseMutual { channel, body, signatures })))
+    }
+}

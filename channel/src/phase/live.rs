@@ -1,0 +1,357 @@
+//! A running channel: rounds proposed, acknowledged, refused, crossing and batched (R6.1 to R6.4).
+//!
+//! ```text
+//!  proposer                               acknowledger
+//!  update(n + 2, changes, signature) -->           checks, signs, adopts
+//!                                    <-- update_ack(n + 2, signature)
+//!  adopts; meanwhile paid amounts wait for the next round
+//! ```
+
+use super::{Phase, closing::How, opening::Funding};
+use crate::{
+    config::Config,
+    effect::{Effect, Event},
+    error::{Misuse, Violation},
+    input::Context,
+    machine::{Channel, Link, Step, Waiting},
+    message::{MAX_UPDATES_PER_ROUND, Message, RefusalCode, Shutdown, Update},
+    rounds::next_round,
+    state::{Change, MAX_REFERENCE, Payment, PaymentId, State},
+};
+use protocol::{
+    Amount, Hash, Pair, Party, Round, Signature,
+    call::{CloseSolo, Payload},
+    crypto::{Crypto, Native, SigningKey},
+    record::OnChain,
+    signing::{Domain, StateBody, signed_bytes},
+};
+use scale::{Decode, Encode};
+use std::collections::VecDeque;
+
+/// The latest agreed state, and what proves it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Agreed {
+    pub(crate) round: Round,
+    pub(crate) state: State,
+    pub(crate) hash: Hash,
+    /// Both signatures; none for round 1, which is on chain.
+    pub(crate) signatures: Option<Pair<Signature>>,
+}
+
+/// A round that this side proposed and the peer has not answered.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Proposal {
+    pub(crate) update: Update,
+    pub(crate) state: State,
+    /// The id of its first payment; the others follow.
+    pub(crate) first: PaymentId,
+}
+
+/// A channel that is open or closing.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Live {
+    pub(crate) funding: Funding,
+    pub(crate) agreed: Agreed,
+    pub(crate) proposal: Option<Proposal>,
+    /// The highest round this side has ever signed (R6.2).
+    pub(crate) signed: Round,
+    /// The id of the next payment.
+    pub(crate) next_payment: u64,
+    /// The user asked to close in agreement, at this fee, as soon as everything on its way is answered.
+    pub(crate) shutdown_wanted: Option<Amount>,
+    /// The user asked to close alone: nothing may be agreed any more, or the close would be on an old state.
+    pub(crate) solo_wanted: bool,
+    /// The peer's shutdown, put by until our proposal is answered.
+    #[codec(skip)]
+    pub(crate) parked: Option<Shutdown>,
+    /// Payments for the next round. Not saved: nobody was told that they are made.
+    #[codec(skip)]
+    pub(crate) queue: VecDeque<Payment>,
+    #[codec(skip)]
+    queued_amount: Amount,
+}
+
+impl Live {
+    pub(crate) fn new(funding: Funding) -> Self {
+        let state = funding.first;
+        Self {
+            agreed: Agreed { round: 1, state, hash: state.hash(), signatures: None },
+            funding,
+            proposal: None,
+            signed: 1,
+            next_payment: 1,
+            shutdown_wanted: None,
+            solo_wanted: false,
+            parked: None,
+            queue: VecDeque::new(),
+            queued_amount: 0,
+        }
+    }
+
+    /// Payments that are neither agreed nor refused.
+    pub(crate) fn pending(&self) -> usize {
+        let proposed = self.proposal.as_ref().map_or(0, |proposal| proposal.update.changes.len());
+        self.queue.len().saturating_add(proposed)
+    }
+
+    /// What `me` can pay now, above the reserve.
+    pub(crate) fn spendable(&self, me: Party) -> Amount {
+        let state = self.proposal.as_ref().map_or(&self.agreed.state, |proposal| &proposal.state);
+        state.balances[me].saturating_sub(self.funding.terms.reserve).saturating_sub(self.queued_amount)
+    }
+
+    /// The latest agreed state as the arbiter takes it.
+    pub(crate) fn close_solo(&self) -> CloseSolo {
+        CloseSolo { channel: self.funding.channel, payload: self.payload(), commitment: self.agreed.state.commitment() }
+    }
+
+    /// The proof of the latest agreed state; none for round 1, which is on chain.
+    pub(crate) fn payload(&self) -> Option<Payload> {
+        let Agreed { round, hash, signatures, .. } = self.agreed;
+        signatures.map(|signatures| Payload { round, state_hash: hash, signatures })
+    }
+
+    /// The proof of a state newer than the one on chain, where this side has one (R5.4).
+    pub(crate) fn newer_than(&self, on_chain: &OnChain) -> Option<Payload> {
+        let newer = protocol::arbiter::standing(on_chain, self.agreed.round, &self.agreed.hash);
+        (newer == Ok(protocol::arbiter::Standing::Newer)).then(|| self.payload()).flatten()
+    }
+
+    /// What is told of payments that will not be made.
+    pub(crate) fn dropped(self) -> Option<Event> {
+        let first = self.next_payment.saturating_sub(u64::try_from(self.queue.len()).unwrap_or(u64::MAX));
+        let payments: Vec<_> = (first..self.next_payment).map(PaymentId).collect();
+        (!payments.is_empty()).then_some(Event::Dropped { payments })
+    }
+
+    /// Proposes the next round with everything that waits (R6.3), if something does and no proposal is unanswered.
+    pub(crate) fn propose(&mut self, me: Party, domain: &Domain, key: &SigningKey) -> Step {
+        if self.proposal.is_some() || self.queue.is_empty() || self.solo_wanted {
+            return Step::default();
+        }
+        let Some(round) = next_round(me, self.agreed.round, self.signed) else { return Step::default() };
+        let count = self.queue.len().min(MAX_UPDATES_PER_ROUND);
+        let first = self.first_queued();
+        let changes: Vec<_> = self.queue.drain(..count).map(Change::Transfer).collect();
+        let proposed = changes.iter().map(|Change::Transfer(payment)| payment.amount).sum();
+        self.queued_amount = self.queued_amount.saturating_sub(proposed);
+        // Whatever waits was checked against the balance when it came, and the peer's rounds only add to that balance.
+        let Ok(state) = self.agreed.state.after(me, &changes, self.funding.terms.reserve) else {
+            return Step::act(vec![Effect::Notify(Event::Dropped { payments: ids(first, changes.len()) })]);
+        };
+        let state_hash = state.hash();
+        let body = StateBody { round, state_hash };
+        let signature = key.sign(&signed_bytes(domain, &self.funding.channel, &body));
+        let update = Update { round, changes, state_hash, signature };
+        self.signed = round;
+        self.proposal = Some(Proposal { update: update.clone(), state, first });
+        Step::commit(vec![Effect::Send(Message::Update(update))])
+    }
+
+    /// Puts the changes of a proposal that lost back to the front of the queue, to be proposed again on top.
+    pub(crate) fn requeue_proposal(&mut self) {
+        let Some(proposal) = self.proposal.take() else { return };
+        for Change::Transfer(payment) in proposal.update.changes.into_iter().rev() {
+            self.queued_amount = self.queued_amount.saturating_add(payment.amount);
+            self.queue.push_front(payment);
+        }
+    }
+
+    /// Adopts a co-signed state.
+    pub(crate) fn adopt(&mut self, round: Round, state: State, hash: Hash, signatures: Pair<Signature>) {
+        self.agreed = Agreed { round, state, hash, signatures: Some(signatures) };
+        self.signed = self.signed.max(round);
+    }
+
+    fn first_queued(&self) -> PaymentId {
+        PaymentId(self.next_payment.saturating_sub(u64::try_from(self.queue.len()).unwrap_or(u64::MAX)))
+    }
+
+    fn enqueue(&mut self, payment: Payment) {
+        self.queued_amount = self.queued_amount.saturating_add(payment.amount);
+        self.next_payment = self.next_payment.saturating_add(1);
+        self.queue.push_back(payment);
+    }
+
+    fn check_payment(&self, me: Party, payment: &Payment, config: &Config) -> Result<(), Misuse> {
+        let available = self.spendable(me);
+        let max = usize::try_from(config.max_queued).unwrap_or(usize::MAX);
+        if payment.amount == 0 {
+            Err(Misuse::AmountZero)
+        } else if payment.reference.len() > MAX_REFERENCE {
+            Err(Misuse::ReferenceTooLong { got: payment.reference.len(), max: MAX_REFERENCE })
+        } else if payment.amount > available {
+            Err(Misuse::InsufficientBalance { amount: payment.amount, available })
+        } else if self.shutdown_wanted.is_some() || self.solo_wanted {
+            Err(Misuse::AlreadyClosing)
+        } else if self.queue.len() >= max {
+            Err(Misuse::QueueFull { max })
+        } else if next_round(me, self.agreed.round, self.signed).is_none() {
+            Err(Misuse::RoundsExhausted)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// `count` ids from `first` on.
+pub(crate) fn ids(PaymentId(first): PaymentId, count: usize) -> Vec<PaymentId> {
+    (first..).take(count).map(PaymentId).collect()
+}
+
+impl Channel {
+    /// Transition: open -> open
+    pub(crate) fn on_user_pay(&mut self, payment: Payment, ctx: &Context<'_>) -> Result<Step, Misuse> {
+        let state = self.phase.name();
+        let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
+        live.check_payment(self.me, &payment, &self.config)?;
+        live.enqueue(payment);
+        Ok(self.advance(ctx))
+    }
+
+    /// Transition: open -> open
+    pub(crate) fn on_peer_update(&mut self, update: Update, ctx: &Context<'_>) -> Result<Step, Violation> {
+        let (peer, round) = (self.me.peer(), update.round);
+        let busy = Step::act(vec![Effect::Send(Message::UpdateError { round, code: RefusalCode::CLOSING })]);
+        let out_of_place = self.out_of_place("update");
+        let live = match &mut self.phase {
+            // A signed close may be on its way: after it nothing else is agreed (R6.5).
+            Phase::Closing(..) => return Ok(busy),
+            Phase::Open(live) if live.solo_wanted => return Ok(busy),
+            Phase::Open(live) => live,
+            _ => return Err(out_of_place),
+        };
+        if Party::owner_of(round) != peer {
+            return Err(Violation::WrongParity { got: round, owner: self.me });
+        }
+        if live.proposal.as_ref().is_some_and(|ours| ours.update.round > round) {
+            // Crossing proposals: ours is higher and wins; the peer will sign it and propose again (R6.1).
+            return Ok(Step::default());
+        }
+        if round <= live.agreed.round {
+            return Err(Violation::RoundTooOld { got: round, have: live.agreed.round });
+        }
+        if update.changes.is_empty() {
+            return Err(Violation::NoChanges);
+        }
+        if update.changes.len() > MAX_UPDATES_PER_ROUND {
+            return Err(Violation::TooManyChanges { got: update.changes.len() });
+        }
+        let state = live.agreed.state.after(peer, &update.changes, live.funding.terms.reserve)?;
+        let state_hash = state.hash();
+        if state_hash != update.state_hash {
+            return Err(Violation::StateHashMismatch { got: update.state_hash, want: state_hash });
+        }
+        let message = signed_bytes(&self.domain, &live.funding.channel, &StateBody { round, state_hash });
+        if !Native.verify(&self.peer, &message, &update.signature) {
+            return Err(Violation::SignatureInvalid);
+        }
+
+        let signature = ctx.key.sign(&message);
+        live.requeue_proposal();
+        live.adopt(round, state, state_hash, both(self.me, signature, update.signature));
+        let payments = update.changes.into_iter().map(|Change::Transfer(payment)| payment).collect();
+        let step = Step::commit(vec![
+            Effect::Send(Message::UpdateAck { round, signature }),
+            Effect::Notify(Event::Received { payments, round }),
+        ]);
+        Ok(step.and(self.advance(ctx)))
+    }
+
+    /// Transition: open -> open
+    pub(crate) fn on_peer_update_ack(
+        &mut self,
+        round: Round,
+        signature: Signature,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Violation> {
+        let out_of_place = self.out_of_place("update_ack");
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
+        let Some(proposal) = live.proposal.as_ref().filter(|proposal| proposal.update.round == round) else {
+            return Err(Violation::RoundNotProposed { got: round });
+        };
+        let Proposal { update, state, first } = proposal;
+        let body = StateBody { round, state_hash: update.state_hash };
+        if !Native.verify(&self.peer, &signed_bytes(&self.domain, &live.funding.channel, &body), &signature) {
+            return Err(Violation::SignatureInvalid);
+        }
+        let payments = ids(*first, update.changes.len());
+        let signatures = both(self.me, update.signature, signature);
+        let (state, hash) = (*state, update.state_hash);
+        live.proposal = None;
+        live.adopt(round, state, hash, signatures);
+        Ok(Step::commit(vec![Effect::Notify(Event::Paid { payments, round })]).and(self.advance(ctx)))
+    }
+
+    /// Transition: open -> open
+    pub(crate) fn on_peer_update_error(
+        &mut self,
+        round: Round,
+        code: RefusalCode,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Violation> {
+        let out_of_place = self.out_of_place("update_error");
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
+        let Some(proposal) = live.proposal.take_if(|proposal| proposal.update.round == round) else {
+            // A crossing proposal that has lost meanwhile.
+            return Ok(Step::default());
+        };
+        let step = if code == RefusalCode::CLOSING {
+            // The peer's shutdown is here or on its way; should it fail, the payments are proposed again.
+            live.proposal = Some(proposal);
+            live.requeue_proposal();
+            Step::commit(Vec::new())
+        } else {
+            let payments = ids(proposal.first, proposal.update.changes.len());
+            Step::commit(vec![Effect::Notify(Event::Refused { payments, code })])
+        };
+        let parked = if code == RefusalCode::CLOSING { self.take_parked(ctx) } else { self.advance(ctx) };
+        Ok(step.and(parked))
+    }
+
+    /// What comes next once nothing is unanswered: a shutdown that was put by, the payments that wait, the shutdown that is wanted.
+    pub(crate) fn advance(&mut self, ctx: &Context<'_>) -> Step {
+        let parked = self.take_parked(ctx);
+        if self.link != Link::Up {
+            return parked;
+        }
+        let Phase::Open(live) = &mut self.phase else { return parked };
+        let proposed = live.propose(self.me, &self.domain, ctx.key);
+        let wanted = live.shutdown_wanted.filter(|_| live.pending() == 0);
+        let step = parked.and(proposed);
+        let step = match wanted {
+            Some(fee) => step.and(self.offer_shutdown(fee, ctx)),
+            None => step,
+        };
+        self.watch_answers(ctx);
+        step
+    }
+
+    /// Starts or stops the clock for the peer's answer.
+    fn watch_answers(&mut self, ctx: &Context<'_>) {
+        let awaits = match &self.phase {
+            Phase::Open(live) => live.proposal.is_some(),
+            Phase::Closing(_, How::Offered(_)) => true,
+            _ => false,
+        };
+        self.waiting = awaits.then_some(Waiting { since: ctx.now, told: false });
+    }
+
+    /// Answers a shutdown that was put by, once our own proposal is answered.
+    fn take_parked(&mut self, ctx: &Context<'_>) -> Step {
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        if live.proposal.is_some() {
+            return Step::default();
+        }
+        let Some(parked) = live.parked.take() else { return Step::default() };
+        self.on_peer_shutdown(parked, ctx).unwrap_or_else(Self::refuse_shutdown)
+    }
+}
+
+/// Both signatures in the order of the parties.
+pub(crate) fn both(me: Party, ours: Signature, peers: Signature) -> Pair<Signature> {
+    match me {
+        Party::Initiator => Pair::new(ours, peers),
+        Party::Responder => Pair::new(peers, ours),
+    }
+}

@@ -1,0 +1,91 @@
+//! Where a channel stands in its life: one variant for each thing that is awaited or true, each with just its own data.
+
+pub(crate) mod closing;
+pub(crate) mod live;
+pub(crate) mod onchain;
+pub(crate) mod opening;
+pub(crate) mod reestablish;
+
+use closing::How;
+use live::Live;
+use opening::{Accepted, HalfSigned, Initialized, Signed};
+use protocol::{Amount, Pair, Rejection};
+use scale::{Decode, Encode};
+
+/// The state of a channel (DESIGN section 6). `disconnected` is the link's state beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Phase {
+    /// The initiator proposed a channel.
+    #[codec(index = 0)]
+    Initialized(Initialized),
+    /// The responder accepted it and waits for the initiator's signature.
+    #[codec(index = 1)]
+    Accepted(Accepted),
+    /// The initiator signed the opening and waits for the responder's signature.
+    #[codec(index = 2)]
+    HalfSigned(HalfSigned),
+    /// Both signed; the opening is awaited on chain, by both.
+    #[codec(index = 3)]
+    Signed(Signed),
+    /// Rounds may be agreed.
+    #[codec(index = 4)]
+    Open(Live),
+    /// A close is under way.
+    #[codec(index = 5)]
+    Closing(Live, How),
+    /// It is over.
+    #[codec(index = 6)]
+    Closed(CloseReason),
+}
+
+/// How a channel ended.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum CloseReason {
+    /// It was never signed by both: the peer refused, left, or took too long. No coin has moved.
+    #[codec(index = 0)]
+    NotOpened {
+        /// What the refuser said, where it said something.
+        code: Option<crate::RefusalCode>,
+    },
+    /// Both signed, but the opening did not reach the chain while it was valid. No coin has moved.
+    #[codec(index = 1)]
+    OpeningExpired {
+        /// The arbiter's reason, where it gave one.
+        rejection: Option<Rejection>,
+    },
+    /// It was closed in agreement.
+    #[codec(index = 2)]
+    Mutual {
+        /// What each party was paid.
+        balances: Pair<Amount>,
+    },
+    /// It was closed by one side and settled.
+    #[codec(index = 3)]
+    Settled {
+        /// What each party was paid, penalty included.
+        balances: Pair<Amount>,
+    },
+}
+
+impl Phase {
+    /// The state's name.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Initialized(_) => "initialized",
+            Self::Accepted(_) => "accepted",
+            Self::HalfSigned(_) => "half_signed",
+            Self::Signed(_) => "signed",
+            Self::Open(_) => "open",
+            Self::Closing(..) => "closing",
+            Self::Closed(_) => "closed",
+        }
+    }
+
+    /// The running channel, where there is one.
+    pub(crate) const fn live(&self) -> Option<&Live> {
+        match self {
+            Self::Open(live) | Self::Closing(live, _) => Some(live),
+            _ => None,
+        }
+    }
+}

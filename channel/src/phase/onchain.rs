@@ -1,0 +1,93 @@
+//! What the chain says, and how a channel defends itself (R6.9). Only final facts come here (R6.8).
+
+use super::{
+    CloseReason, Phase,
+    closing::{How, Solo},
+};
+use crate::{
+    effect::{Effect, Event, Notice},
+    input::Context,
+    machine::{Channel, Step},
+};
+use protocol::{
+    BlockNumber, Party, Rejection,
+    call::{Call, Slash},
+    event::Event as ArbiterEvent,
+    record::OnChain,
+};
+
+/// How many blocks the responder leaves to the initiator before it settles itself, so that not both pay for it.
+const SETTLE_GRACE: BlockNumber = 2;
+
+impl Channel {
+    /// A block is final, and all its events have been told.
+    pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
+        let step = self.on_head_while_opening(ctx).and(self.on_head_while_closing(ctx));
+        step.and(Step::act(self.solo_again())).and(Step::act(self.defence(ctx.head)))
+    }
+
+    pub(crate) fn on_chain_event(&mut self, event: ArbiterEvent, ctx: &Context<'_>) -> Step {
+        match event {
+            ArbiterEvent::ChannelCreated { .. } => self.on_chain_created(),
+            ArbiterEvent::ChannelClosedMutually { balances, .. } => self.close_once(CloseReason::Mutual { balances }),
+            ArbiterEvent::ChannelSettled { balances, .. } => self.close_once(CloseReason::Settled { balances }),
+            ArbiterEvent::ChannelClosedSolo { round, state_hash, forced_from, closing } => {
+                let solo = Solo { on_chain: OnChain { round, forced_from, state_hash }, unlock_at: closing.unlock_at };
+                self.on_chain_closing(solo, ctx, |outdated| Event::ClosingSolo {
+                    round,
+                    unlock_at: solo.unlock_at,
+                    outdated,
+                })
+            }
+            ArbiterEvent::ChannelSlashed { round, state_hash, closing } => {
+                let on_chain = OnChain { round, forced_from: None, state_hash };
+                let solo = Solo { on_chain, unlock_at: closing.unlock_at };
+                self.on_chain_closing(solo, ctx, |_| Event::Slashed { round, unlock_at: solo.unlock_at })
+            }
+        }
+    }
+
+    /// Transition: signed | open | closing -> closing (solo). Posts a newer state where there is one.
+    fn on_chain_closing(&mut self, solo: Solo, ctx: &Context<'_>, event: impl Fn(bool) -> Event) -> Step {
+        if matches!(&self.phase, Phase::Closing(_, How::Solo(known)) if *known == solo) {
+            return Step::default();
+        }
+        self.move_to_closing(How::Solo(solo));
+        let Some(live) = self.phase.live() else { return Step::default() };
+        let told = Effect::Notify(event(live.newer_than(&solo.on_chain).is_some()));
+        Step::commit(vec![told]).and(Step::act(self.defence(ctx.head)))
+    }
+
+    /// What defends the channel now: a newer state against the one on chain, or settling once the lock has run out.
+    fn defence(&self, head: BlockNumber) -> Vec<Effect> {
+        let Phase::Closing(live, How::Solo(solo)) = &self.phase else { return Vec::new() };
+        if !self.config.defend {
+            return Vec::new();
+        }
+        let channel = live.funding.channel;
+        if let Some(payload) = live.newer_than(&solo.on_chain) {
+            let commitment = live.agreed.state.commitment();
+            return vec![Effect::Submit(Box::new(Call::ChannelSlash(Slash { channel, payload, commitment })))];
+        }
+        let grace = match self.me {
+            Party::Initiator => 0,
+            Party::Responder => SETTLE_GRACE,
+        };
+        // What is sent now is executed in the next block at the earliest.
+        let unlocked = head.saturating_add(1) >= solo.unlock_at.saturating_add(grace);
+        if unlocked { vec![Effect::Submit(Box::new(Call::ChannelSettle { channel }))] } else { Vec::new() }
+    }
+
+    /// The arbiter refused a call. Where it is asked for again with each head, the user is told once.
+    pub(crate) fn on_chain_rejected(&mut self, call: &'static str, rejection: Rejection) -> Step {
+        let known = self.last_rejection.replace((call, rejection)) == Some((call, rejection));
+        if known || matches!(self.phase, Phase::Closed(_)) {
+            return Step::default();
+        }
+        Step::act(vec![Effect::Notify(Event::Notice(Notice::CallRejected { call, rejection }))])
+    }
+
+    fn close_once(&mut self, reason: CloseReason) -> Step {
+        if matches!(self.phase, Phase::Closed(_)) { Step::default() } else { self.close(reason) }
+    }
+}

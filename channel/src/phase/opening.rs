@@ -1,0 +1,398 @@
+//! From `channel_open` to both having seen the channel on chain.
+//!
+//! ```text
+//!  initiator                                   responder
+//!  channel_open            ------------------>
+//!                          <------------------ channel_accept
+//!  [asks the chain for the pair's nonce]
+//!  funding_created (signed) ----------------->
+//!                          <------------------ funding_signed
+//!  [submits channel_create]
+//!  funding_locked          <-----------------> funding_locked      each when it is final for itself
+//! ```
+
+use super::{CloseReason, Phase, live::Live};
+use crate::{
+    config::{Config, Policy},
+    effect::{Effect, Event},
+    error::{Misuse, Violation},
+    input::{Context, Millis},
+    machine::{Channel, Link, Step},
+    message::{ChannelAccept, ChannelOpen, ChannelRef, FundingCreated, FundingSigned, Message, RefusalCode},
+    state::State,
+};
+use protocol::{
+    AccountId, Amount, BlockNumber, ChannelId, Pair, Party, PublicKey, Rejection, Signature,
+    call::{Call, Create},
+    crypto::{Crypto, Native},
+    signing::{CreateBody, signed_bytes},
+    terms::{Limits, PartyTerms, Terms},
+};
+use scale::{Decode, Encode};
+
+/// How far the two peers' finalised heads may lie apart, in blocks.
+const HEAD_SLACK: BlockNumber = 20;
+
+/// A channel to propose.
+#[derive(Clone, Debug)]
+pub struct OpenRequest {
+    /// Names it between the peers: drawn at random.
+    pub reference: ChannelRef,
+    /// The responder's identity and signing key.
+    pub peer: PublicKey,
+    /// What is proposed.
+    pub open: ChannelOpen,
+    /// The arbiter's bounds, to refuse at once what it would refuse.
+    pub limits: Limits,
+}
+
+/// Waits for channel_accept, then for the pair's nonce.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Initialized {
+    open: ChannelOpen,
+    /// Once accepted.
+    responder: Option<PartyTerms>,
+    deadline: Millis,
+}
+
+/// Waits for funding_created.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Accepted {
+    open: ChannelOpen,
+    responder: PartyTerms,
+    deadline: Millis,
+}
+
+/// Waits for funding_signed. The peer may hold our signature: this cannot be forgotten before it has expired.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct HalfSigned {
+    pub(crate) channel: ChannelId,
+    body: CreateBody,
+    signature: Signature,
+}
+
+/// Waits for the opening to be final, here and there.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Signed {
+    pub(crate) funding: Funding,
+    valid_until: BlockNumber,
+    /// Both signatures; none where the responder put the opening on chain without answering first.
+    signatures: Option<Pair<Signature>>,
+    shares: Pair<Amount>,
+    pub(crate) locked: bool,
+    peer_locked: bool,
+}
+
+/// A channel that both signed for.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Funding {
+    /// Its id on chain.
+    pub(crate) channel: ChannelId,
+    /// What never changes.
+    pub(crate) terms: Terms,
+    /// What is locked in it.
+    pub(crate) total: Amount,
+    /// The state of round 1.
+    pub(crate) first: State,
+}
+
+impl Channel {
+    /// Proposes a channel.
+    ///
+    /// # Errors
+    /// [`Misuse::BadTerms`] for what the arbiter would refuse.
+    pub fn propose(request: OpenRequest, config: Config, ctx: &Context<'_>) -> Result<(Self, Step), Misuse> {
+        let OpenRequest { reference, peer, open, limits } = request;
+        check_terms(&open, &placeholder(peer), &limits).map_err(Misuse::BadTerms)?;
+        let channel = Self::new(reference, Party::Initiator, peer, open.domain, config, {
+            Phase::Initialized(Initialized { open: open.clone(), responder: None, deadline: deadline(&config, ctx) })
+        });
+        Ok((channel, Step::act(vec![Effect::Send(Message::ChannelOpen(open))])))
+    }
+
+    /// Accepts a channel that `peer` proposed, as `responder`, if it suits `policy` (R6.7).
+    ///
+    /// # Errors
+    /// The term that does not suit; the peer is to be told the violation's code.
+    pub fn accept(
+        reference: ChannelRef,
+        peer: PublicKey,
+        open: ChannelOpen,
+        responder: PartyTerms,
+        policy: &Policy,
+        config: Config,
+        ctx: &Context<'_>,
+    ) -> Result<(Self, Step), Violation> {
+        policy.check(&open)?;
+        if open.initiator.key != peer {
+            return Err(Violation::SignatureInvalid);
+        }
+        check_terms(&open, &responder, &policy.limits).map_err(Violation::BadTerms)?;
+        let domain = open.domain;
+        let accept = Message::ChannelAccept(ChannelAccept { responder: responder.clone() });
+        let phase = Phase::Accepted(Accepted { open, responder, deadline: deadline(&config, ctx) });
+        let channel = Self::new(reference, Party::Responder, peer, domain, config, phase);
+        Ok((channel, Step::act(vec![Effect::Send(accept)])))
+    }
+
+    fn new(
+        reference: ChannelRef,
+        me: Party,
+        peer: PublicKey,
+        domain: protocol::signing::Domain,
+        config: Config,
+        phase: Phase,
+    ) -> Self {
+        Self { reference, me, peer, domain, config, phase, link: Link::Up, waiting: None, last_rejection: None }
+    }
+
+    /// Transition: initialized -> initialized (nonce asked for)
+    pub(crate) fn on_peer_accept(&mut self, accept: ChannelAccept, ctx: &Context<'_>) -> Result<Step, Violation> {
+        let deadline = deadline(&self.config, ctx);
+        let out_of_place = self.out_of_place("channel_accept");
+        let Phase::Initialized(Initialized { open, responder: responder @ None, deadline: until }) = &mut self.phase
+        else {
+            return Err(out_of_place);
+        };
+        let terms = terms_of(open, &accept.responder);
+        if accept.responder.key != self.peer || accept.responder.account == open.initiator.account {
+            return Err(Violation::SignatureInvalid);
+        }
+        *responder = Some(accept.responder);
+        *until = deadline;
+        Ok(Step::act(vec![Effect::AskNonce(terms.accounts())]))
+    }
+
+    /// Transition: initialized -> half_signed
+    pub(crate) fn on_chain_nonce(&mut self, accounts: &Pair<AccountId>, nonce: u64, ctx: &Context<'_>) -> Step {
+        let Phase::Initialized(Initialized { open, responder: Some(responder), .. }) = &self.phase else {
+            return Step::default();
+        };
+        let terms = terms_of(open, responder);
+        if terms.accounts() != *accounts {
+            return Step::default();
+        }
+        let valid_until = ctx.head.saturating_add(open.validity);
+        let body = body_of(open, terms, valid_until);
+        let channel = body.terms.channel_id(&self.domain, nonce, &Native);
+        let signature = ctx.key.sign(&signed_bytes(&self.domain, &channel, &body));
+        self.phase = Phase::HalfSigned(HalfSigned { channel, body, signature });
+        let funding = FundingCreated { nonce, valid_until, signature };
+        Step::commit(vec![Effect::Send(Message::FundingCreated(funding))])
+    }
+
+    /// Transition: accepted -> signed
+    pub(crate) fn on_peer_funding_created(
+        &mut self,
+        funding: FundingCreated,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Violation> {
+        let Phase::Accepted(Accepted { open, responder, .. }) = &self.phase else {
+            return Err(self.out_of_place("funding_created"));
+        };
+        let (min, max) = (ctx.head, ctx.head.saturating_add(open.validity).saturating_add(HEAD_SLACK));
+        if funding.valid_until < min || funding.valid_until > max {
+            return Err(Violation::ValidityOutOfBounds { got: funding.valid_until, min, max });
+        }
+        let body = body_of(open, terms_of(open, responder), funding.valid_until);
+        let channel = body.terms.channel_id(&self.domain, funding.nonce, &Native);
+        let message = signed_bytes(&self.domain, &channel, &body);
+        if !Native.verify(&self.peer, &message, &funding.signature) {
+            return Err(Violation::SignatureInvalid);
+        }
+        let signature = ctx.key.sign(&message);
+        let signatures = Pair::new(funding.signature, signature);
+        self.phase = Phase::Signed(Signed::new(channel, &body, Some(signatures)));
+        Ok(Step::commit(vec![
+            Effect::Send(Message::FundingSigned(FundingSigned { signature })),
+            Effect::Notify(Event::Signed { channel }),
+        ]))
+    }
+
+    /// Transition: half_signed -> signed
+    pub(crate) fn on_peer_funding_signed(&mut self, funding: FundingSigned) -> Result<Step, Violation> {
+        let half = match &self.phase {
+            Phase::HalfSigned(half) => half,
+            // Said again after a lost connection.
+            Phase::Signed(_) | Phase::Open(_) if self.me == Party::Initiator => return Ok(Step::default()),
+            _ => return Err(self.out_of_place("funding_signed")),
+        };
+        let message = signed_bytes(&self.domain, &half.channel, &half.body);
+        if !Native.verify(&self.peer, &message, &funding.signature) {
+            return Err(Violation::SignatureInvalid);
+        }
+        let channel = half.channel;
+        let signatures = Pair::new(half.signature, funding.signature);
+        let signed = Signed::new(channel, &half.body, Some(signatures));
+        let mut effects = vec![Effect::Notify(Event::Signed { channel })];
+        effects.extend(signed.submission());
+        self.phase = Phase::Signed(signed);
+        Ok(Step::commit(effects))
+    }
+
+    /// Transition: signed -> signed | open
+    pub(crate) fn on_peer_funding_locked(&mut self) -> Result<Step, Violation> {
+        match &mut self.phase {
+            Phase::Signed(signed) => {
+                signed.peer_locked = true;
+                Ok(Step::commit(Vec::new()).and(self.open_if_locked()))
+            }
+            // Said again after a lost connection.
+            Phase::Open(_) | Phase::Closing(..) => Ok(Step::default()),
+            _ => Err(self.out_of_place("funding_locked")),
+        }
+    }
+
+    /// Transition: signed -> signed | open. The opening is final on chain.
+    pub(crate) fn on_chain_created(&mut self) -> Step {
+        // The responder may have put on chain what it never answered.
+        if let Phase::HalfSigned(half) = &self.phase {
+            self.phase = Phase::Signed(Signed::new(half.channel, &half.body, None));
+        }
+        let Phase::Signed(signed) = &mut self.phase else { return Step::default() };
+        if signed.locked {
+            return Step::default();
+        }
+        signed.locked = true;
+        Step::commit(vec![Effect::Send(Message::FundingLocked)]).and(self.open_if_locked())
+    }
+
+    /// Transition: signed -> open, once both have seen the opening on chain.
+    fn open_if_locked(&mut self) -> Step {
+        let Phase::Signed(Signed { funding, locked: true, peer_locked: true, .. }) = &self.phase else {
+            return Step::default();
+        };
+        let live = Live::new(funding.clone());
+        let opened = Event::Opened { channel: live.funding.channel, balances: live.agreed.state.balances };
+        self.phase = Phase::Open(live);
+        Step::commit(vec![Effect::Notify(opened)])
+    }
+
+    /// The opening's part of a new head: submit again, or give up once it has expired.
+    pub(crate) fn on_head_while_opening(&mut self, ctx: &Context<'_>) -> Step {
+        let rejection = self.last_rejection.map(|(_, rejection)| rejection);
+        match &self.phase {
+            Phase::HalfSigned(half) if ctx.head > half.body.valid_until => {
+                self.close(CloseReason::OpeningExpired { rejection })
+            }
+            Phase::Signed(signed) if !signed.locked && ctx.head > signed.valid_until => {
+                self.close(CloseReason::OpeningExpired { rejection })
+            }
+            Phase::Signed(signed) if !signed.locked && self.me == Party::Initiator => {
+                Step::act(signed.submission().into_iter().collect())
+            }
+            _ => Step::default(),
+        }
+    }
+
+    /// The opening's part of a lost connection, of an error, or of a deadline: nothing is lost before both have signed.
+    pub(crate) fn abandon_opening(&mut self, code: Option<RefusalCode>) -> Step {
+        match self.phase {
+            Phase::Initialized(_) | Phase::Accepted(_) => self.close(CloseReason::NotOpened { code }),
+            _ => Step::default(),
+        }
+    }
+
+    /// The deadline of an opening that nobody has signed.
+    pub(crate) const fn opening_deadline(&self) -> Option<Millis> {
+        match &self.phase {
+            Phase::Initialized(Initialized { deadline, .. }) | Phase::Accepted(Accepted { deadline, .. }) => {
+                Some(*deadline)
+            }
+            _ => None,
+        }
+    }
+
+    /// What an opening says again when the connection is back.
+    pub(crate) fn opening_again(&self) -> Vec<Effect> {
+        let Phase::Signed(signed) = &self.phase else { return Vec::new() };
+        let mut effects = Vec::new();
+        if let (Party::Responder, Some(Pair { responder: signature, .. })) = (self.me, signed.signatures) {
+            effects.push(Effect::Send(Message::FundingSigned(FundingSigned { signature })));
+        }
+        if signed.locked {
+            effects.push(Effect::Send(Message::FundingLocked));
+        }
+        effects
+    }
+
+    /// Ends the channel's life here.
+    pub(crate) fn close(&mut self, reason: CloseReason) -> Step {
+        let mut effects = Vec::new();
+        if let Some(dropped) = self.take_live().and_then(Live::dropped) {
+            effects.push(Effect::Notify(dropped));
+        }
+        self.phase = Phase::Closed(reason.clone());
+        effects.push(Effect::Notify(Event::Closed(reason)));
+        Step::commit(effects)
+    }
+
+    /// Takes the running channel out of its phase, leaving a placeholder that the caller replaces at once.
+    pub(crate) fn take_live(&mut self) -> Option<Live> {
+        let placeholder = Phase::Closed(CloseReason::NotOpened { code: None });
+        match std::mem::replace(&mut self.phase, placeholder) {
+            Phase::Open(live) | Phase::Closing(live, _) => Some(live),
+            Phase::Signed(signed) if signed.locked => Some(Live::new(signed.funding)),
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+}
+
+impl Signed {
+    fn new(channel: ChannelId, body: &CreateBody, signatures: Option<Pair<Signature>>) -> Self {
+        let funding = Funding {
+            channel,
+            terms: body.terms.clone(),
+            // The body was checked: the sum exists.
+            total: body.balances.sum().unwrap_or(Amount::MAX),
+            first: State { balances: body.balances },
+        };
+        let (valid_until, shares) = (body.valid_until, body.shares);
+        Self { funding, valid_until, signatures, shares, locked: false, peer_locked: false }
+    }
+
+    fn submission(&self) -> Option<Effect> {
+        let Funding { terms, first, .. } = &self.funding;
+        let (shares, valid_until) = (self.shares, self.valid_until);
+        let body = CreateBody { terms: terms.clone(), balances: first.balances, shares, valid_until };
+        let create = Create { body, signatures: self.signatures? };
+        Some(Effect::Submit(Box::new(Call::ChannelCreate(create))))
+    }
+}
+
+fn terms_of(open: &ChannelOpen, responder: &PartyTerms) -> Terms {
+    Terms {
+        parties: Pair::new(open.initiator.clone(), responder.clone()),
+        reserve: open.reserve,
+        lock_period: open.lock_period,
+        penalty: open.penalty,
+        max_forced: open.max_forced,
+    }
+}
+
+fn body_of(open: &ChannelOpen, terms: Terms, valid_until: BlockNumber) -> CreateBody {
+    CreateBody { terms, balances: open.balances, shares: open.shares, valid_until }
+}
+
+/// Everything the arbiter checks of an opening before signatures.
+fn check_terms(open: &ChannelOpen, responder: &PartyTerms, limits: &Limits) -> Result<(), Rejection> {
+    limits.check_validity(open.validity, 0)?;
+    body_of(open, terms_of(open, responder), open.validity).check(limits).map(|_total| ())
+}
+
+/// A responder that is not known yet: unlike any initiator.
+const fn placeholder(peer: PublicKey) -> PartyTerms {
+    PartyTerms {
+        account: AccountId([0; 32]),
+        key: peer,
+        payout: protocol::terms::Destination::Account,
+        delegates: Vec::new(),
+    }
+}
+
+const fn deadline(config: &Config, ctx: &Context<'_>) -> Millis {
+    ctx.now.saturating_add(config.timeouts.opening)
+}

@@ -1,0 +1,124 @@
+//! A lost connection, and finding each other again: the newest state wins (R6.6).
+
+use super::{Phase, live::ids};
+use crate::{
+    effect::{Effect, Event, Notice},
+    error::Violation,
+    input::Context,
+    machine::{Channel, Link, Step},
+    message::{Message, Reestablish, RefusalCode},
+};
+use protocol::{
+    crypto::Native,
+    signing::{CoSigned, StateBody},
+};
+
+impl Channel {
+    /// The connection is there. A channel that runs compares notes first; an opening says its last words again.
+    pub(crate) fn on_link_up(&mut self, _ctx: &Context<'_>) -> Step {
+        let Some(ours) = self.reestablish() else {
+            self.link = Link::Up;
+            return Step::act(self.opening_again());
+        };
+        self.link = Link::Syncing;
+        Step::act(vec![Effect::Send(ours)])
+    }
+
+    /// The connection is gone. What was never signed by us is forgotten; everything else waits.
+    pub(crate) fn on_link_down(&mut self) -> Step {
+        self.link = Link::Down;
+        self.waiting = None;
+        self.abandon_opening(None)
+    }
+
+    pub(crate) fn on_peer_error(&mut self, code: RefusalCode) -> Step {
+        let told = Step::act(vec![Effect::Notify(Event::Notice(Notice::PeerError(code)))]);
+        told.and(self.abandon_opening(Some(code)))
+    }
+
+    /// Transition: disconnected -> open | closing (or signed -> open, where the peer is ahead)
+    pub(crate) fn on_peer_reestablish(&mut self, theirs: Reestablish, ctx: &Context<'_>) -> Result<Step, Violation> {
+        let mut step = Step::default();
+        if matches!(self.phase, Phase::Signed(_)) {
+            // The peer is open already, so it has seen the opening on chain.
+            step = self.on_peer_funding_locked()?;
+        }
+        if self.phase.live().is_none() {
+            return if matches!(self.phase, Phase::Signed(_)) {
+                Ok(step)
+            } else {
+                Err(self.out_of_place("reestablish"))
+            };
+        }
+        if self.link != Link::Syncing {
+            step = step.and(Step::act(self.reestablish().map(Effect::Send).into_iter().collect()));
+        }
+        step = step.and(self.catch_up(&theirs)?);
+        self.link = Link::Up;
+        let mut again = Vec::new();
+        if let Phase::Open(live) = &self.phase {
+            again.extend(live.proposal.as_ref().map(|ours| Effect::Send(Message::Update(ours.update.clone()))));
+        }
+        again.extend(self.shutdown_again());
+        Ok(step.and(Step::act(again)).and(self.advance(ctx)))
+    }
+
+    /// What this side knows, for a peer that may know less or more.
+    fn reestablish(&self) -> Option<Message> {
+        let agreed = &self.phase.live()?.agreed;
+        Some(Message::Reestablish(Reestablish {
+            round: agreed.round,
+            state: agreed.state,
+            signatures: agreed.signatures,
+        }))
+    }
+
+    /// Adopts the peer's state where it is newer: its answer to our proposal was lost, or our store is old.
+    fn catch_up(&mut self, theirs: &Reestablish) -> Result<Step, Violation> {
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Ok(Step::default()) };
+        let Reestablish { round, state, signatures, .. } = *theirs;
+        let have = live.agreed.round;
+        let state_hash = state.hash();
+        if round == have && state_hash != live.agreed.hash {
+            return Err(Violation::StateHashMismatch { got: state_hash, want: live.agreed.hash });
+        }
+        if round <= have {
+            return Ok(Step::default());
+        }
+        if state.balances.sum() != Some(live.funding.total) {
+            return Err(Violation::WrongTotal { got: state.balances.sum(), want: live.funding.total });
+        }
+        let signatures = signatures.ok_or(Violation::SignatureInvalid)?;
+        let (channel, keys) = (live.funding.channel, live.funding.terms.keys());
+        let body = StateBody { round, state_hash };
+        let _: CoSigned<_> = CoSigned::check(&self.domain, &channel, &keys, body, signatures, &Native)
+            .map_err(|_rejection| Violation::SignatureInvalid)?;
+
+        let proposal = live.proposal.take();
+        live.adopt(round, state, state_hash, signatures);
+        let event = match proposal {
+            Some(ours) if ours.update.round == round => {
+                Event::Paid { payments: ids(ours.first, ours.update.changes.len()), round }
+            }
+            // A round of ours that we do not remember: this side's store is older than what it has signed.
+            _ => Event::Notice(Notice::CaughtUp { from: have, to: round }),
+        };
+        Ok(Step::commit(vec![Effect::Notify(event)]))
+    }
+
+    /// Deadlines.
+    pub(crate) fn on_tick(&mut self, ctx: &Context<'_>) -> Step {
+        if self.opening_deadline().is_some_and(|deadline| ctx.now >= deadline) {
+            let code = RefusalCode::TIMEOUT;
+            return Step::act(vec![Effect::Send(Message::Error { code })]).and(self.abandon_opening(Some(code)));
+        }
+        let late = self.config.timeouts.answer;
+        match &mut self.waiting {
+            Some(waiting) if !waiting.told && ctx.now.saturating_sub(waiting.since) >= late => {
+                waiting.told = true;
+                Step::act(vec![Effect::Notify(Event::Notice(Notice::PeerSilent))])
+            }
+            _ => Step::default(),
+        }
+    }
+}

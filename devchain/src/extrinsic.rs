@@ -1,0 +1,85 @@
+//! Transactions as the runtime's own extrinsics, signed as the chain prescribes.
+
+use contracts_node_runtime::{
+    Address, BalancesCall, RuntimeCall, SignedExtra, SignedPayload, TimestampCall, UncheckedExtrinsic, VERSION,
+};
+use frame_support::weights::Weight;
+use pallet_transaction_payment::ChargeTransactionPayment;
+use protocol::{AccountId, Amount, Hash};
+use scale::{Compact, Encode};
+use sdk::chain::{ChainSignature, DryRun, Signer, Transaction};
+use sp_core::{H256, crypto::AccountId32, ecdsa, sr25519};
+use sp_runtime::{MultiSignature, generic::Era};
+
+/// A submission offers the dry run's weight and deposit and this part of them on top: the state may have moved in between.
+const MARGIN_DIVISOR: u8 = 10;
+
+/// The runtime's call for a transaction, with the limits of its dry run and a margin of a tenth.
+///
+/// A deposit limit is set where the dry run was charged one; otherwise the runtime's default holds.
+pub(crate) fn call(transaction: Transaction, dry_run: &DryRun) -> RuntimeCall {
+    let gas_limit = Weight::from_parts(
+        dry_run.required.ref_time.saturating_add(dry_run.required.ref_time / u64::from(MARGIN_DIVISOR)),
+        dry_run.required.proof_size.saturating_add(dry_run.required.proof_size / u64::from(MARGIN_DIVISOR)),
+    );
+    let charge = Amount::try_from(dry_run.storage_deposit).ok().filter(|charge| *charge > 0);
+    let storage_deposit_limit =
+        charge.map(|charge| Compact(charge.saturating_add(charge / Amount::from(MARGIN_DIVISOR))));
+    match transaction {
+        Transaction::Call { contract, value, data } => RuntimeCall::Contracts(pallet_contracts::Call::call {
+            dest: address(contract),
+            value,
+            gas_limit,
+            storage_deposit_limit,
+            data,
+        }),
+        Transaction::Instantiate { code, value, data, salt } => {
+            RuntimeCall::Contracts(pallet_contracts::Call::instantiate_with_code {
+                value,
+                gas_limit,
+                storage_deposit_limit,
+                code,
+                data,
+                salt,
+            })
+        }
+        Transaction::Transfer { to, amount } => transfer(to, amount),
+    }
+}
+
+/// A plain transfer. It may empty the sender's account.
+pub(crate) fn transfer(to: AccountId, amount: Amount) -> RuntimeCall {
+    RuntimeCall::Balances(BalancesCall::transfer_allow_death { dest: address(to), value: amount })
+}
+
+/// Signs a call: immortal, without tip, for this runtime's versions and the chain with this genesis.
+pub(crate) fn sign(call: RuntimeCall, signer: &dyn Signer, nonce: u32, genesis: Hash) -> UncheckedExtrinsic {
+    let extra: SignedExtra = (
+        frame_system::CheckNonZeroSender::new(),
+        frame_system::CheckSpecVersion::new(),
+        frame_system::CheckTxVersion::new(),
+        frame_system::CheckGenesis::new(),
+        frame_system::CheckEra::from(Era::Immortal),
+        frame_system::CheckNonce::from(nonce),
+        frame_system::CheckWeight::new(),
+        ChargeTransactionPayment::from(0),
+    );
+    let genesis = H256(genesis.0);
+    let additional = ((), VERSION.spec_version, VERSION.transaction_version, genesis, genesis, (), (), ());
+    let payload = SignedPayload::from_raw(call, extra, additional);
+    let signature = payload.using_encoded(|bytes| match signer.sign(bytes) {
+        ChainSignature::Sr25519(bytes) => MultiSignature::Sr25519(sr25519::Signature::from_raw(bytes)),
+        ChainSignature::Ecdsa(bytes) => MultiSignature::Ecdsa(ecdsa::Signature::from_raw(bytes)),
+    });
+    let (call, extra, _) = payload.deconstruct();
+    UncheckedExtrinsic::new_signed(call, address(signer.account()), signature, extra)
+}
+
+/// The inherent that tells a block its time.
+pub(crate) fn timestamp(now: u64) -> UncheckedExtrinsic {
+    UncheckedExtrinsic::new_unsigned(RuntimeCall::Timestamp(TimestampCall::set { now }))
+}
+
+const fn address(AccountId(id): AccountId) -> Address {
+    Address::Id(AccountId32::new(id))
+}

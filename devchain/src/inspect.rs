@@ -1,0 +1,67 @@
+//! What tests want to know about the state. Everything here runs inside the state's externalities.
+
+use contracts_node_runtime::{Contracts, Runtime};
+use frame_support::{
+    StorageHasher, Twox64Concat,
+    storage::storage_prefix,
+    traits::fungible::{Inspect, InspectHold},
+};
+use protocol::{AccountId, Amount, Hash};
+use scale::{Decode, Encode};
+use sdk::chain::ChainError;
+use sp_core::{H256, crypto::AccountId32};
+
+type Balances = contracts_node_runtime::Balances;
+
+/// What a contract occupies on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContractInfo {
+    /// The hash of its code.
+    pub code_hash: Hash,
+    /// How many entries its storage has.
+    pub items: u32,
+    /// How many bytes they take.
+    pub bytes: u32,
+    /// The coins held on its account for its storage and for its existence.
+    pub deposit: Amount,
+}
+
+/// The part of the pallet's own record that is of interest; its type is private there.
+#[derive(Decode)]
+struct Stored {
+    _trie_id: Vec<u8>,
+    code_hash: H256,
+    bytes: u32,
+    items: u32,
+    byte_deposit: Amount,
+    item_deposit: Amount,
+    base_deposit: Amount,
+}
+
+pub(crate) fn contract(address: &AccountId) -> Result<Option<ContractInfo>, ChainError> {
+    let map = storage_prefix(b"Contracts", b"ContractInfoOf");
+    let key = [&map[..], &Twox64Concat::hash(&address.0.encode())].concat();
+    let Some(bytes) = sp_io::storage::get(&key) else { return Ok(None) };
+    let stored = Stored::decode(&mut &bytes[..]).map_err(|error| ChainError::Failed { cause: error.to_string() })?;
+    let deposit = stored.byte_deposit.saturating_add(stored.item_deposit).saturating_add(stored.base_deposit);
+    Ok(Some(ContractInfo { code_hash: Hash(stored.code_hash.0), items: stored.items, bytes: stored.bytes, deposit }))
+}
+
+pub(crate) fn code_hash(contract: &AccountId) -> Option<Hash> {
+    Contracts::code_hash(&AccountId32::new(contract.0)).map(|hash| Hash(hash.0))
+}
+
+/// Free and not frozen. It includes the existential deposit, as wallets show it, though neither fees nor values can take that.
+pub(crate) fn free_balance(account: &AccountId) -> Amount {
+    let data = frame_system::Account::<Runtime>::get(AccountId32::new(account.0)).data;
+    // What is reserved counts towards what is frozen.
+    data.free.saturating_sub(data.frozen.saturating_sub(data.reserved))
+}
+
+pub(crate) fn held_balance(account: &AccountId) -> Amount {
+    Balances::total_balance_on_hold(&AccountId32::new(account.0))
+}
+
+pub(crate) fn total_issuance() -> Amount {
+    <Balances as Inspect<AccountId32>>::total_issuance()
+}

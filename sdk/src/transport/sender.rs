@@ -1,0 +1,170 @@
+use super::{
+    Counters, MAX_MESSAGE,
+    error::SendError,
+    frame::{self, LENGTH, MAX_PLAIN, TAG},
+    message,
+};
+use snow::StatelessTransportState;
+use std::{io, mem, sync::Arc, time::Duration};
+use tokio::{io::AsyncWriteExt, net::tcp::OwnedWriteHalf, time::timeout};
+
+/// The writing half of a session.
+///
+/// [`feed`](Self::feed) takes a message, [`flush`](Self::flush) puts everything fed on the wire: messages fed together share frames and system calls.
+///
+/// Cancel-safe in this sense: a message is taken whole before the first wait. A dropped call leaves what is unwritten
+/// for the next one and never tears a message.
+#[derive(Debug)]
+pub struct Sender {
+    socket: OwnedWriteHalf,
+    cipher: Arc<StatelessTransportState>,
+    nonce: u64,
+    /// Fed and not sealed yet; less than a full frame between calls.
+    plain: Vec<u8>,
+    /// Sealed, with lengths; written up to `written`.
+    sealed: Vec<u8>,
+    written: usize,
+    stall: Duration,
+    over: bool,
+    counters: Counters,
+}
+
+impl Sender {
+    pub(super) fn new(socket: OwnedWriteHalf, cipher: Arc<StatelessTransportState>, stall: Duration) -> Self {
+        Self {
+            socket,
+            cipher,
+            nonce: 0,
+            plain: Vec::new(),
+            sealed: Vec::new(),
+            written: 0,
+            stall,
+            over: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Sends one message now: [`feed`](Self::feed) and [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// [`SendError::TooLong`] concerns this message only; every other error ends the session.
+    pub async fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.push(message)?;
+        self.flush().await
+    }
+
+    /// Takes one message to be sent with the next [`flush`](Self::flush). Waits for the peer only where more than
+    /// [`HIGH_WATER`] bytes have gathered.
+    ///
+    /// # Errors
+    /// [`SendError::TooLong`] concerns this message only; every other error ends the session.
+    pub async fn feed(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.push(message)?;
+        if self.sealed.len() > HIGH_WATER { self.write_sealed().await } else { Ok(()) }
+    }
+
+    /// Writes everything fed so far to the connection.
+    ///
+    /// # Errors
+    /// Every error ends the session.
+    pub async fn flush(&mut self) -> Result<(), SendError> {
+        self.check()?;
+        if !self.plain.is_empty() {
+            self.seal()?;
+        }
+        self.write_sealed().await
+    }
+
+    /// Flushes and tells the peer that nothing more comes. The other direction stays open.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub async fn close(mut self) -> Result<(), SendError> {
+        self.flush().await?;
+        self.socket.shutdown().await.map_err(SendError::Lost)
+    }
+
+    /// What has been sealed so far in this direction.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    const fn check(&self) -> Result<(), SendError> {
+        if self.over { Err(SendError::Over) } else { Ok(()) }
+    }
+
+    /// Takes a message in, and seals every frame that it fills.
+    fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.check()?;
+        let too_long = SendError::TooLong { length: message.len(), limit: MAX_MESSAGE };
+        let length = message::length_bytes(message.len()).ok_or(too_long)?;
+        for mut part in [&length[..], message] {
+            while !part.is_empty() {
+                let room = MAX_PLAIN.saturating_sub(self.plain.len());
+                let (now, later) = part.split_at(room.min(part.len()));
+                self.plain.extend_from_slice(now);
+                part = later;
+                if self.plain.len() == MAX_PLAIN {
+                    self.seal()?;
+                }
+            }
+        }
+        self.counters.count_message();
+        Ok(())
+    }
+
+    /// Seals what is in `plain` as one frame.
+    fn seal(&mut self) -> Result<(), SendError> {
+        let start = self.sealed.len();
+        let body = self.plain.len().saturating_add(TAG);
+        let frame = body.saturating_add(LENGTH);
+        self.sealed.resize(start.saturating_add(frame), 0);
+        let space = self.sealed.get_mut(start..).and_then(<[u8]>::split_first_chunk_mut::<LENGTH>);
+        let outcome = match (space, frame::length_bytes(body)) {
+            (Some((length, space)), Some(bytes)) => {
+                *length = bytes;
+                self.cipher.write_message(self.nonce, &self.plain, space)
+            }
+            _ => Err(snow::Error::Input),
+        };
+        // The length fits by construction, so the one thing left to run out is the nonce.
+        if outcome.is_err() {
+            self.over = true;
+            return Err(SendError::Exhausted);
+        }
+        // Sealing refuses the last nonce, so this never wraps.
+        self.nonce = self.nonce.wrapping_add(1);
+        self.plain.clear();
+        self.counters.count_frame(frame);
+        Ok(())
+    }
+
+    async fn write_sealed(&mut self) -> Result<(), SendError> {
+        while let Some(rest) = self.sealed.get(self.written..).filter(|rest| !rest.is_empty()) {
+            let error = match timeout(self.stall, self.socket.write(rest)).await {
+                Ok(Ok(0)) => SendError::Lost(io::ErrorKind::WriteZero.into()),
+                Ok(Ok(written)) => {
+                    self.written = self.written.saturating_add(written);
+                    continue;
+                }
+                Ok(Err(error)) => SendError::Lost(error),
+                Err(_) => SendError::Stalled { after: self.stall },
+            };
+            self.over = true;
+            return Err(error);
+        }
+        self.written = 0;
+        if self.sealed.capacity() > KEPT {
+            drop(mem::take(&mut self.sealed));
+        } else {
+            self.sealed.clear();
+        }
+        Ok(())
+    }
+}
+
+/// The sealed bytes at which [`Sender::feed`] begins to write.
+pub const HIGH_WATER: usize = 64 * 1024;
+/// The buffer that an idle sender keeps; what a long message needed beyond it is given back.
+const KEPT: usize = 4 * HIGH_WATER;

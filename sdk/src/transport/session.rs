@@ -1,0 +1,90 @@
+use super::{Receiver, Sender, Timeouts, handshake::Established};
+use protocol::PublicKey;
+use std::{io, net::SocketAddr, sync::Arc};
+use tokio::net::TcpStream;
+
+/// Which side opened the connection; of two crossing ones, both nodes can so agree on which stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// This node connected.
+    Dialler,
+    /// The peer connected.
+    Listener,
+}
+
+/// An authenticated, encrypted connection to a peer. Dropping both halves closes it.
+#[derive(Debug)]
+pub struct Session {
+    peer: PublicKey,
+    role: Role,
+    remote_addr: SocketAddr,
+    sender: Sender,
+    receiver: Receiver,
+}
+
+impl Session {
+    pub(super) fn new(
+        stream: TcpStream,
+        Established { peer, cipher }: Established,
+        role: Role,
+        timeouts: Timeouts,
+    ) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let remote_addr = stream.peer_addr()?;
+        let (read, write) = stream.into_split();
+        let cipher = Arc::new(cipher);
+        let sender = Sender::new(write, cipher.clone(), timeouts.stall);
+        let receiver = Receiver::new(read, cipher, timeouts.idle);
+        Ok(Self { peer, role, remote_addr, sender, receiver })
+    }
+
+    /// Who is at the other end, proven.
+    #[must_use]
+    pub const fn peer(&self) -> PublicKey {
+        self.peer
+    }
+
+    /// Which side this node is.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The address at the other end of the connection.
+    #[must_use]
+    pub const fn remote_addr(&self) -> SocketAddr {
+        self.remote_addr
+    }
+
+    /// The two directions, for two tasks: they share no lock.
+    #[must_use]
+    pub fn split(self) -> (Sender, Receiver) {
+        (self.sender, self.receiver)
+    }
+}
+
+/// What has passed in one direction since the session began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Whole messages.
+    pub messages: u64,
+    /// Sealed frames; below `messages` where small messages shared frames.
+    pub frames: u64,
+    /// Bytes on the wire, lengths and tags included.
+    pub bytes: u64,
+}
+
+impl Counters {
+    pub(super) const fn count_frame(&mut self, bytes: usize) {
+        self.frames = self.frames.wrapping_add(1);
+        // Lossless: no supported machine has addresses of more than 64 bits.
+        #[expect(clippy::as_conversions, reason = "usize is at most 64 bits wide")]
+        {
+            self.bytes = self.bytes.wrapping_add(bytes as u64);
+        }
+    }
+
+    pub(super) const fn count_message(&mut self) {
+        self.messages = self.messages.wrapping_add(1);
+    }
+}

@@ -1,0 +1,116 @@
+//! What Cargo knows about the workspace and its crates.
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The checkout: its folders and its members.
+pub(crate) struct Workspace {
+    /// The folder with the root manifest.
+    pub(crate) root: PathBuf,
+    /// Everything that contract builds leave behind between runs.
+    pub(crate) build_dir: PathBuf,
+    packages: Vec<Value>,
+}
+
+/// A contract crate.
+pub(crate) struct Package {
+    /// Its name in Cargo.
+    pub(crate) name: String,
+    /// Its library's name in Rust.
+    pub(crate) library: String,
+    /// The folder with its manifest.
+    pub(crate) folder: PathBuf,
+    /// What it asks for as `ink`, as a Cargo version requirement.
+    pub(crate) ink_requirement: String,
+    /// All that `cargo metadata` says about it.
+    pub(crate) facts: Value,
+}
+
+impl Workspace {
+    /// Asks the Cargo that runs us.
+    pub(crate) fn read() -> Result<Self> {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let output = Command::new(cargo)
+            .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
+            .arg(manifest)
+            .output()
+            .context("running cargo metadata")?;
+        ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
+        let facts: Value = serde_json::from_slice(&output.stdout).context("reading cargo metadata's answer")?;
+        let folder = |key| text(&facts, key).map(PathBuf::from);
+        Ok(Self {
+            root: folder("workspace_root")?,
+            build_dir: folder("target_directory")?.join("contract-build"),
+            packages: facts.get("packages").and_then(Value::as_array).cloned().unwrap_or_default(),
+        })
+    }
+
+    /// A member that is an ink! contract.
+    pub(crate) fn package(&self, name: &str) -> Result<Package> {
+        let has_name = |value: &&Value| value.get("name").and_then(Value::as_str) == Some(name);
+        let Some(facts) = self.packages.iter().find(has_name) else {
+            bail!("the workspace has no package `{name}`");
+        };
+        let list = |key: &str| facts.get(key).and_then(Value::as_array).into_iter().flatten();
+        let library = list("targets")
+            .find(|target| {
+                let kinds = target.get("kind").and_then(Value::as_array);
+                kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib" || kind == "cdylib" || kind == "rlib"))
+            })
+            .with_context(|| format!("`{name}` has no library"))?;
+        let ink = list("dependencies")
+            .find(|dependency| dependency.get("name").and_then(Value::as_str) == Some("ink"))
+            .with_context(|| format!("`{name}` does not depend on ink: not a contract"))?;
+        let manifest = PathBuf::from(text(facts, "manifest_path")?);
+        Ok(Package {
+            name: name.to_owned(),
+            library: text(library, "name")?.replace('-', "_"),
+            folder: manifest.parent().context("a manifest lies in a folder")?.to_owned(),
+            ink_requirement: text(ink, "req")?.to_owned(),
+            facts: facts.clone(),
+        })
+    }
+
+    /// The lock file's path.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("Cargo.lock")
+    }
+
+    /// The version of ink! in the lock file.
+    pub(crate) fn ink_version(&self) -> Result<String> {
+        let path = self.lock();
+        let lock = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        locked_version(&lock, "ink").context("the lock file has no ink")
+    }
+}
+
+/// The version of the first package of this name in a lock file.
+fn locked_version(lock: &str, name: &str) -> Option<String> {
+    let wanted = format!("name = \"{name}\"");
+    let mut lines = lock.lines().skip_while(|line| *line != wanted);
+    let _name = lines.next()?;
+    let version = lines.next()?.strip_prefix("version = \"")?.strip_suffix('"')?;
+    Some(version.to_owned())
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
+    value.get(key).and_then(Value::as_str).with_context(|| format!("cargo metadata does not say `{key}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::locked_version;
+
+    #[test]
+    fn a_locked_version_is_found_by_the_whole_name() {
+        let lock = "[[package]]\nname = \"ink_env\"\nversion = \"1.0.0\"\n\n[[package]]\nname = \"ink\"\nversion = \"5.1.1\"\n";
+        assert_eq!(locked_version(lock, "ink").as_deref(), Some("5.1.1"));
+        assert_eq!(locked_version(lock, "in"), None);
+    }
+}
