@@ -3,7 +3,7 @@
 
 use crate::{errors, extrinsic, receipt};
 use contracts_node_runtime::{Contracts, Runtime, RuntimeOrigin};
-use frame_support::{traits::Get, weights::Weight};
+use frame_support::weights::Weight;
 use pallet_contracts::{Code, CollectEvents, DebugInfo, Determinism, ExecReturnValue, StorageDeposit};
 use protocol::{AccountId, Amount};
 use sdk::chain::{ChainError, DryRun, Transaction};
@@ -78,8 +78,14 @@ fn transfer(from: AccountId32, to: AccountId, amount: Amount) -> Result<DryRun, 
     let _post_info = extrinsic::transfer(to, amount)
         .dispatch(RuntimeOrigin::signed(from))
         .map_err(|failure| errors::dispatch(failure.error, origin, None))?;
-    let nothing = ExecReturnValue { flags: Default::default(), data: Vec::new() };
-    Ok(outcome(Weight::zero(), Weight::zero(), &StorageDeposit::default(), nothing, None))
+    Ok(DryRun {
+        used: Default::default(),
+        required: Default::default(),
+        storage_deposit: 0,
+        returned: Vec::new(),
+        reverted: false,
+        instantiated: None,
+    })
 }
 
 fn outcome(

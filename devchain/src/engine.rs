@@ -14,7 +14,6 @@ use contracts_node_runtime::System;
 use protocol::{AccountId, Hash};
 use sdk::chain::{Block, BlockRef, ChainError, DryRun, Transaction};
 use sp_core::crypto::AccountId32;
-use sp_runtime::traits::Header as _;
 use std::{
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -193,7 +192,7 @@ impl Engine {
         let block::Built { header, fates, events } = built;
         self.head = BlockRef { number: header.number, hash: Hash(header.hash().0) };
         self.history.push(Block { at: self.head, events: receipt::contract_events(events.iter()) });
-        drop(self.announce.send_replace(self.head));
+        let _previous = self.announce.send_replace(self.head);
 
         for (pending, fate) in self.pool.drain().into_iter().zip(fates) {
             let verdict = match fate {

@@ -25,7 +25,7 @@ pub(crate) struct Genesis {
 /// [`ChainError::Invalid`] where an endowment is below the existential deposit, or all of them exceed what the chain can count.
 pub(crate) fn build(endowed: BTreeMap<AccountId, Amount>) -> Result<Genesis, ChainError> {
     let mut balances: BTreeMap<_, _> = DevAccount::ALL.into_iter().map(|who| (who.id(), DEV_ENDOWMENT)).collect();
-    drop(balances.insert(AccountId(accounts::faucet().public_key().0), FAUCET_ENDOWMENT));
+    let _new = balances.insert(AccountId(accounts::faucet().public_key().0), FAUCET_ENDOWMENT);
     balances.extend(endowed);
     check(&balances)?;
 

@@ -97,6 +97,6 @@ impl Pool {
     }
 
     fn announce(&self) {
-        drop(self.length.send_replace(self.waiting.len()));
+        let _previous = self.length.send_replace(self.waiting.len());
     }
 }

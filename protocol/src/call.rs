@@ -99,6 +99,17 @@ pub enum Call {
 }
 
 impl Call {
+    /// Every message's name.
+    pub const NAMES: [&'static str; 7] = [
+        "vault_deposit",
+        "vault_withdraw",
+        "channel_create",
+        "channel_close_mutual",
+        "channel_close_solo",
+        "channel_slash",
+        "channel_settle",
+    ];
+
     /// The message's name.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod keys;
+pub mod node;
 mod private_files;
 pub mod store;
 pub mod transport;

@@ -1,13 +1,13 @@
 //! Compiles a contract crate to raw Wasm, the standard library included.
 
 use crate::{
-    toolchain::Toolchain,
+    toolchain::{Toolchain, cargo_home},
     workspace::{Package, Workspace},
 };
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -64,10 +64,6 @@ fn flags(workspace: &Workspace, toolchain: &Toolchain) -> Result<String> {
     hide(&toolchain.library, "/library");
     hide(&fs::canonicalize(&toolchain.library)?, "/library");
     Ok(flags.join("\u{1f}"))
-}
-
-fn cargo_home() -> Option<PathBuf> {
-    env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")))
 }
 
 /// The Wasm file among Cargo's messages, one JSON object a line.

@@ -5,10 +5,20 @@
 //! host program that links the crate -----------------------------------> <package>.json ----+--> <package>.contract
 //! ```
 
-use crate::{bundle, compile, files, metadata, optimise, optimise::Passes, toolchain::Toolchain, wasm, workspace};
+use crate::{
+    bundle, compile, files, metadata,
+    optimise::{Optimiser, Passes},
+    toolchain::Toolchain,
+    wasm,
+    workspace::Workspace,
+};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use std::{fs, path::PathBuf, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 /// What to build, where to put it, and how large it may be.
 #[derive(Args)]
@@ -32,13 +42,15 @@ pub(crate) struct Options {
 
 /// Builds every package asked for; the first that fails ends it.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let workspace = workspace::Workspace::read()?;
+    let workspace = Workspace::read()?;
     let toolchain = Toolchain::find()?;
     println!("compiler   {} with library sources in {}", toolchain.version, toolchain.library.display());
-    let optimiser = optimise::Optimiser::find(options.optimise);
+    let optimiser = Optimiser::find(options.optimise);
     println!("optimiser  {optimiser}");
+    if optimiser.is_missing() {
+        println!("           wasm-opt is not on PATH, so the Wasm stays larger; scripts/setup.sh installs it");
+    }
     let out = workspace.root.join(&options.out);
-    fs::create_dir_all(&out).with_context(|| format!("creating {}", out.display()))?;
     for name in &options.packages {
         build(&workspace, &toolchain, &optimiser, &out, options.max_kib, name)
             .with_context(|| format!("building the contract `{name}`"))?;
@@ -47,79 +59,62 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn build(
-    workspace: &workspace::Workspace,
+    workspace: &Workspace,
     toolchain: &Toolchain,
-    optimiser: &optimise::Optimiser,
-    out: &std::path::Path,
+    optimiser: &Optimiser,
+    out: &Path,
     max_kib: u32,
     name: &str,
 ) -> Result<()> {
     let started = Instant::now();
     let package = workspace.package(name)?;
     let raw = compile::to_wasm(workspace, toolchain, &package)?;
-    let wasm_path = out.join(format!("{name}.wasm"));
-    let done = finish(workspace, optimiser, &raw, &wasm_path, name)?;
-    ensure_size(done.wasm.len(), max_kib)?;
+    let stripped = wasm::strip(&raw)?;
+    // Checked before optimisation too: only here do functions still have names to complain about.
+    let _imports = wasm::check(&stripped, &wasm::function_names(&raw)?)?;
+    let wasm = optimise_once(optimiser, &stripped, &workspace.build_dir, name)?;
+    let imports = wasm::check(&wasm, &wasm::Names::new())?;
+    ensure_size(wasm.len(), max_kib)?;
 
     let abi = metadata::generate(workspace, toolchain, &package)?;
     let source = bundle::Source {
-        wasm: &done.wasm,
+        wasm: &wasm,
         language: format!("ink! {}", workspace.ink_version()?),
         compiler: &toolchain.version,
         optimiser: optimiser.to_string(),
     };
     let (json, contract) = bundle::assemble(&package, &source, abi)?;
-    let json_path = out.join(format!("{name}.json"));
-    let contract_path = out.join(format!("{name}.contract"));
-    files::write_if_changed(&json_path, json.as_bytes())?;
-    files::write_if_changed(&contract_path, contract.as_bytes())?;
 
-    println!("size       {} bytes raw, {} stripped, {} final", raw.len(), done.stripped_size, done.wasm.len());
-    println!("imports    {}", done.imports.join(" "));
-    println!("code hash  0x{}", hex::encode(files::blake2b_256(&done.wasm)));
-    for path in [&wasm_path, &json_path, &contract_path] {
-        println!("wrote      {}", path.strip_prefix(&workspace.root).unwrap_or(path).display());
+    println!("size       {} bytes from the linker, {} stripped, {} final", raw.len(), stripped.len(), wasm.len());
+    println!("imports    {}", imports.join(" "));
+    println!("code hash  0x{}", hex::encode(files::blake2b_256(&wasm)));
+    for (extension, bytes) in [("wasm", &*wasm), ("json", json.as_bytes()), ("contract", contract.as_bytes())] {
+        let path = out.join(format!("{name}.{extension}"));
+        files::write_if_changed(&path, bytes)?;
+        println!("output     {}", path.strip_prefix(&workspace.root).unwrap_or(&path).display());
     }
     println!("took       {:.1} s", started.elapsed().as_secs_f32());
     Ok(())
 }
 
-struct Finished {
-    wasm: Vec<u8>,
-    stripped_size: usize,
-    imports: Vec<String>,
-}
-
-/// Strips, checks and optimises, or takes the result of the last run when that started from the same bytes.
-fn finish(
-    workspace: &workspace::Workspace,
-    optimiser: &optimise::Optimiser,
-    raw: &[u8],
-    wasm_path: &std::path::Path,
-    name: &str,
-) -> Result<Finished> {
-    let stripped = wasm::strip(raw)?;
-    // Checked before optimisation too: only here do functions still have names to complain about.
-    let names = wasm::function_names(raw)?;
-    let _imports = wasm::check(&stripped, &names)?;
-
-    let stamp_path = workspace.build_dir.join(format!("{name}.stamp"));
+/// Optimises, or takes the result of the last run when that started from the same bytes with the same optimiser.
+fn optimise_once(optimiser: &Optimiser, stripped: &[u8], folder: &Path, name: &str) -> Result<Vec<u8>> {
+    let kept = folder.join(format!("{name}.wasm"));
+    let stamp_path = folder.join(format!("{name}.stamp"));
     let stamp_of = |wasm: &[u8]| {
-        let (from, to) = (files::blake2b_256(raw), files::blake2b_256(wasm));
+        let (from, to) = (files::blake2b_256(stripped), files::blake2b_256(wasm));
         format!("{}\n{optimiser}\n{}\n", hex::encode(from), hex::encode(to))
     };
-    let last = fs::read(wasm_path).ok().zip(fs::read_to_string(&stamp_path).ok());
-    let wasm = match last {
-        Some((wasm, stamp)) if stamp == stamp_of(&wasm) => wasm,
-        _ => {
-            let wasm = wasm::strip(&optimiser.run(&stripped, &workspace.build_dir)?)?;
-            files::write_if_changed(wasm_path, &wasm)?;
-            files::write_if_changed(&stamp_path, stamp_of(&wasm).as_bytes())?;
-            wasm
-        }
-    };
-    let imports = wasm::check(&wasm, &wasm::Names::new())?;
-    Ok(Finished { wasm, stripped_size: stripped.len(), imports })
+    let last = fs::read(&kept).ok().zip(fs::read_to_string(&stamp_path).ok());
+    if let Some((wasm, stamp)) = last
+        && stamp == stamp_of(&wasm)
+    {
+        return Ok(wasm);
+    }
+    let wasm = wasm::strip(&optimiser.run(stripped, folder)?)?;
+    files::write_if_changed(&kept, &wasm)?;
+    files::write_if_changed(&stamp_path, stamp_of(&wasm).as_bytes())?;
+    Ok(wasm)
 }
 
 /// Refuses code over the limit: every byte of it is paid for in every call, and chains have limits of their own.

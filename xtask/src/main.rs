@@ -11,8 +11,8 @@ mod toolchain;
 mod wasm;
 mod workspace;
 
-use anyhow::Result;
 use clap::Parser;
+use std::process::ExitCode;
 
 /// Chores of the project.
 #[derive(Parser)]
@@ -22,8 +22,15 @@ enum Chore {
     Contract(contract::Options),
 }
 
-fn main() -> Result<()> {
-    match Chore::parse() {
+fn main() -> ExitCode {
+    let result = match Chore::parse() {
         Chore::Contract(options) => contract::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

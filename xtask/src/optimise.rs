@@ -1,6 +1,6 @@
 //! Runs wasm-opt, where there is one.
 
-use crate::toolchain::on_path;
+use crate::toolchain::program;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use std::{fmt, fs, path::Path, path::PathBuf, process::Command};
@@ -32,14 +32,19 @@ struct Found {
 }
 
 impl Optimiser {
-    /// Looks for wasm-opt on `PATH`.
+    /// Looks for wasm-opt.
     pub(crate) fn find(asked: Passes) -> Self {
-        let found = (asked != Passes::None).then(|| on_path("wasm-opt")).flatten().and_then(|program| {
+        let found = (asked != Passes::None).then(|| program("wasm-opt")).flatten().and_then(|program| {
             let output = Command::new(&program).arg("--version").output().ok()?;
             let version = String::from_utf8(output.stdout).ok()?.trim().to_owned();
             output.status.success().then_some(Found { program, version })
         });
         Self { found, asked }
+    }
+
+    /// Whether there is none though one was asked for.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.found.is_none() && self.asked != Passes::None
     }
 
     /// The same module, smaller or faster; unchanged where there is no wasm-opt.
@@ -76,8 +81,7 @@ impl fmt::Display for Optimiser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.found {
             Some(found) => write!(f, "{} {}", found.version, self.asked.flag()),
-            None if self.asked == Passes::None => f.write_str("none"),
-            None => f.write_str("none: wasm-opt is not on PATH, so the Wasm is larger (scripts/setup.sh installs it)"),
+            None => f.write_str("none"),
         }
     }
 }

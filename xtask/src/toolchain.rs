@@ -111,13 +111,19 @@ fn ask(program: &str, arguments: &[&str]) -> Result<String> {
 
 fn wasm_linker() -> Option<PathBuf> {
     let newest_first = LLVM_VERSIONS.rev().map(|version| format!("wasm-ld-{version}"));
-    std::iter::once("wasm-ld".to_owned()).chain(newest_first).find_map(|name| on_path(&name))
+    std::iter::once("wasm-ld".to_owned()).chain(newest_first).find_map(|name| program(&name))
 }
 
-/// The first file of this name in the folders of `PATH`.
-pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+/// The first program of this name in the folders of `PATH`, or where Cargo installs programs.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let installed = cargo_home().map(|home| home.join("bin"));
+    env::split_paths(&path).chain(installed).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// Cargo's own folder: downloaded crates and installed programs.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")))
 }
 
 #[cfg(test)]

@@ -2,11 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, fs, path::PathBuf, process::Command};
 
 /// The checkout: its folders and its members.
 pub(crate) struct Workspace {
@@ -35,10 +31,11 @@ impl Workspace {
     /// Asks the Cargo that runs us.
     pub(crate) fn read() -> Result<Self> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        // Cargo names our own folder when it runs us; a path compiled in would outlive a move of the checkout.
+        let folder = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| ".".into());
         let output = Command::new(cargo)
-            .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
-            .arg(manifest)
+            .args(["metadata", "--no-deps", "--format-version", "1"])
+            .current_dir(folder)
             .output()
             .context("running cargo metadata")?;
         ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));

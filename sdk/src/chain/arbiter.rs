@@ -161,8 +161,15 @@ impl Arbiter {
     /// # Errors
     /// The chain's own.
     pub async fn next_channel_id(&self, accounts: Pair<AccountId>) -> Result<ChannelId, CallError> {
-        let nonce: u64 = self.read(Read::PairNonce(accounts)).await?;
-        Ok(channel_id(&self.info.domain, &accounts, nonce, &Native))
+        Ok(channel_id(&self.info.domain, &accounts, self.pair_nonce(accounts).await?, &Native))
+    }
+
+    /// How many channels these accounts have opened (R5.2).
+    ///
+    /// # Errors
+    /// The chain's own.
+    pub async fn pair_nonce(&self, accounts: Pair<AccountId>) -> Result<u64, CallError> {
+        self.read(Read::PairNonce(accounts)).await
     }
 
     async fn read<T: Decode>(&self, what: Read) -> Result<T, CallError> {
@@ -254,7 +261,8 @@ fn decode_answer<T: Decode>(address: &AccountId, returned: &[u8]) -> Result<T, C
 }
 
 /// A message's selector: the first four bytes of its name's hash.
-fn selector(name: &str) -> [u8; 4] {
+#[must_use]
+pub fn selector(name: &str) -> [u8; 4] {
     let Hash([a, b, c, d, ..]) = Native.hash(name.as_bytes());
     [a, b, c, d]
 }

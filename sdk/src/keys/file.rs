@@ -106,7 +106,8 @@ fn write_durably(path: &Path, seed: &Seed) -> io::Result<()> {
 
 fn parse(text: &[u8]) -> Option<Seed> {
     let mut seed = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text.trim_ascii_end(), &mut *seed).ok()?;
+    let line = text.strip_suffix(b"\n").unwrap_or(text);
+    hex::decode_to_slice(line.strip_suffix(b"\r").unwrap_or(line), &mut *seed).ok()?;
     Some(seed)
 }
 

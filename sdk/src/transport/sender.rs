@@ -54,7 +54,7 @@ impl Sender {
     }
 
     /// Takes one message to be sent with the next [`flush`](Self::flush). Waits for the peer only where more than
-    /// [`HIGH_WATER`] bytes have gathered.
+    /// 64 KiB have gathered.
     ///
     /// # Errors
     /// [`SendError::TooLong`] concerns this message only; every other error ends the session.
@@ -82,6 +82,12 @@ impl Sender {
     pub async fn close(mut self) -> Result<(), SendError> {
         self.flush().await?;
         self.socket.shutdown().await.map_err(SendError::Lost)
+    }
+
+    /// How many bytes were fed and are not written yet.
+    #[must_use]
+    pub const fn unsent(&self) -> usize {
+        self.plain.len().saturating_add(self.sealed.len()).saturating_sub(self.written)
     }
 
     /// What has been sealed so far in this direction.
@@ -165,6 +171,6 @@ impl Sender {
 }
 
 /// The sealed bytes at which [`Sender::feed`] begins to write.
-pub const HIGH_WATER: usize = 64 * 1024;
+const HIGH_WATER: usize = 64 * 1024;
 /// The buffer that an idle sender keeps; what a long message needed beyond it is given back.
 const KEPT: usize = 4 * HIGH_WATER;

@@ -1,0 +1,225 @@
+//! A channel's whole life, told as it happens: deploy, fund, open, pay, close; then an attempt to cheat, and what comes of it.
+
+mod recorder;
+mod report;
+mod world;
+
+use anyhow::{Context, Result, bail, ensure};
+use channel::{CloseReason, Event};
+use clap::Args;
+use devchain::DevAccount;
+use protocol::{Amount, Party, call::Call};
+use report::{Speed, UNIT, signed, units};
+use sdk::{
+    node::{ChannelHandle, EventStream, Node, OpenChannel},
+    store::Durability,
+};
+use std::{path::PathBuf, time::Instant};
+use world::World;
+
+/// What each node puts into its vault.
+const VAULT: Amount = 500 * UNIT;
+/// What each node puts into a channel.
+const SHARE: Amount = 100 * UNIT;
+/// Agreed at opening: what closing on an old state costs.
+const PENALTY: Amount = 5 * UNIT;
+/// Agreed at opening: blocks a solo close waits for an answer.
+const LOCK_PERIOD: u32 = 100;
+/// One payment.
+const PAYMENT: Amount = UNIT / 1_000;
+
+/// Settings of the demo.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The arbiter's Wasm, as `cargo xtask contract` builds it.
+    #[arg(long, default_value = "target/contract/contract.wasm")]
+    contract: PathBuf,
+    /// Payments each way.
+    #[arg(long, default_value_t = 1_000)]
+    payments: u32,
+    /// Do not wait for the disk with each round. Faster, and a crash may then cost coins: for comparison only.
+    #[arg(long)]
+    not_durable: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    tokio::runtime::Runtime::new().context("cannot start the runtime")?.block_on(play(options))
+}
+
+async fn play(options: &Options) -> Result<()> {
+    let began = Instant::now();
+    let durability = if options.not_durable { Durability::None } else { Durability::Immediate };
+    say("starting the embedded chain: the runtime of substrate-contracts-node 0.42");
+    say(&format!("uploading and instantiating the arbiter, {}", options.contract.display()));
+    let world = World::build(&options.contract, durability).await?;
+    let info = world.arbiter.info();
+    say(&format!("arbiter at {}, code hash {}", info.domain.arbiter, info.code_hash));
+    let issued = world.chain.total_issuance().await?;
+    let burned_before: Amount = world.recorder.entries().iter().map(|entry| entry.receipt.fee).sum();
+    let deployed = world.recorder.entries().len();
+    let before = world.holdings().await?;
+
+    say(&format!("funding two vaults with {} units each", VAULT / UNIT));
+    let _done = world.alice.vault_deposit(VAULT).await?;
+    let _done = world.bob.vault_deposit(VAULT).await?;
+    let address = world.bob.address().context("Bob listens")?;
+    say(&format!("Alice dials {address}"));
+    let bob = world.alice.connect(&address).await?;
+
+    let (first, speeds) = happy_life(&world, bob, options).await?;
+    let second = cheated(&world, bob).await?;
+
+    let after = world.holdings().await?;
+    let entries = world.recorder.entries();
+    let gains = [
+        (DevAccount::Alice.id(), first.0.saturating_add(second.0)),
+        (DevAccount::Bob.id(), first.1.saturating_add(second.1)),
+    ];
+    report::costs(&entries, &world);
+    // What deploying cost was paid before the first look at the balances.
+    report::balances(&world, &before, &after, entries.get(deployed..).unwrap_or_default(), &gains)?;
+    report::speeds(&speeds);
+    let burned: Amount = entries.iter().map(|entry| entry.receipt.fee).sum();
+    let left = world.chain.total_issuance().await?;
+    ensure!(
+        issued.checked_sub(burned.saturating_sub(burned_before)) == Some(left),
+        "coins are missing: {issued} were there, {burned} were burned as fees, {left} are left"
+    );
+    println!("\nEvery coin is accounted for. Wall time {:.1} s.", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// What a channel was worth to Alice and to Bob.
+type Gains = (i128, i128);
+
+/// Opens, pays both ways, closes in agreement.
+async fn happy_life(world: &World, bob: protocol::PublicKey, options: &Options) -> Result<(Gains, Vec<Speed>)> {
+    say("opening a channel: both sign, one transaction locks both shares");
+    let (alices, bobs) = open(world, bob).await?;
+    let durable = if options.not_durable { "not durable" } else { "each round durable on both sides" };
+    let mut speeds = Vec::new();
+    for (what, from, amount) in [("Alice pays Bob", &alices, PAYMENT), ("Bob pays Alice", &bobs, PAYMENT * 2)] {
+        say(&format!("{what} {} times, one after the other, {durable}", options.payments));
+        let began = Instant::now();
+        for number in 1..=options.payments {
+            let _paid = from.pay(amount, number.to_le_bytes()).await?;
+            if number % 250 == 0 {
+                say(&format!("  {number} paid"));
+            }
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        speeds.push(Speed { what: "one after the other, one way", payments: options.payments, seconds });
+    }
+    say(&format!("both pay {} times at once: what waits shares a round", options.payments));
+    let began = Instant::now();
+    let pay = |from: &ChannelHandle| {
+        let payments: Vec<_> = (0..options.payments).map(|_| from.pay(PAYMENT, Vec::new())).collect();
+        futures_join(payments)
+    };
+    let (a, b) = tokio::join!(pay(&alices), pay(&bobs));
+    a.and(b)?;
+    let seconds = began.elapsed().as_secs_f64();
+    let both = options.payments.saturating_mul(2);
+    speeds.push(Speed { what: "both ways at once, batched", payments: both, seconds });
+
+    let agreed = alices.balances().await?.context("the channel is open")?;
+    let expected = SHARE.saturating_add(PAYMENT.saturating_mul(Amount::from(options.payments)));
+    ensure!(agreed.ours == expected, "Alice should have {expected} in the channel, has {}", agreed.ours);
+    say("closing in agreement");
+    let CloseReason::Mutual { balances } = alices.close(0).await? else { bail!("not closed in agreement") };
+    let _too = bobs.closed().await;
+    Ok((gains(&balances)?, speeds))
+}
+
+/// Opens, pays, and then Bob closes alone on a state that is long outdated and better for him.
+async fn cheated(world: &World, bob: protocol::PublicKey) -> Result<Gains> {
+    say("opening a second channel");
+    let (alices, bobs) = open(world, bob).await?;
+    let _paid = alices.pay(PAYMENT, "first").await?;
+    let old = bobs.evidence().await?.context("there is a state")?;
+    say("Bob keeps that state, and then pays Alice 40 units; Alice pays a little back");
+    let _paid = bobs.pay(40 * UNIT, "what Bob regrets").await?;
+    let _paid = alices.pay(PAYMENT, "change").await?;
+    let due = alices.balances().await?.context("the channel is open")?;
+
+    let mut events = world.alice.events();
+    say("Bob closes alone on the state he kept");
+    let signer = DevAccount::Bob.signer();
+    let _done = world.arbiter.call(&signer, &Call::ChannelCloseSolo(old), 0).await?;
+    let round = slashed(&mut events).await?;
+    say(&format!("Alice's node has answered by itself with round {round}"));
+    say(&format!("the lock period passes: {LOCK_PERIOD} blocks"));
+    let ends = (alices.closed(), bobs.closed());
+    let _head = world.chain.produce_blocks(LOCK_PERIOD).await?;
+    let (ended, _too) = tokio::join!(ends.0, ends.1);
+    let CloseReason::Settled { balances } = ended? else { bail!("not settled") };
+    let expected = due.ours.saturating_add(PENALTY);
+    ensure!(
+        balances[Party::Initiator] == expected,
+        "Alice should be paid {} with the penalty, was paid {}",
+        units(expected),
+        units(balances[Party::Initiator])
+    );
+    say(&format!("settled: Alice {}, Bob {}, the penalty included", units(balances.initiator), units(balances.responder)));
+    gains(&balances)
+}
+
+/// A channel with Alice's view and Bob's.
+async fn open(world: &World, bob: protocol::PublicKey) -> Result<(ChannelHandle, ChannelHandle)> {
+    let open = OpenChannel {
+        our_share: SHARE,
+        peer_share: SHARE,
+        push: 0,
+        reserve: 10 * UNIT,
+        lock_period: LOCK_PERIOD,
+        penalty: PENALTY,
+        max_forced: 3,
+        validity: 100,
+    };
+    let mut opened = world.bob.events();
+    let alices = world.alice.open_channel(bob, open).await?;
+    wait_for(&mut opened, |event| matches!(event, Event::Opened { .. }).then_some(())).await?;
+    let bobs = of(&world.bob, &world.alice, &alices).await?;
+    Ok((alices, bobs))
+}
+
+/// `node`'s view of the channel that `peer` holds as `handle`.
+async fn of(node: &Node, peer: &Node, handle: &ChannelHandle) -> Result<ChannelHandle> {
+    let channels = node.channels(peer.identity()).await?;
+    channels.into_iter().find(|channel| channel.reference() == handle.reference()).context("both know the channel")
+}
+
+async fn slashed(events: &mut EventStream) -> Result<u64> {
+    wait_for(events, |event| match event {
+        Event::Slashed { round, .. } => Some(*round),
+        _ => None,
+    })
+    .await
+}
+
+async fn wait_for<T>(events: &mut EventStream, what: impl Fn(&Event) -> Option<T>) -> Result<T> {
+    loop {
+        if let Some(found) = what(&events.next().await?.event) {
+            return Ok(found);
+        }
+    }
+}
+
+async fn futures_join<T, E: Into<anyhow::Error>>(
+    all: Vec<impl Future<Output = Result<T, E>>>,
+) -> Result<()> {
+    for done in futures::future::join_all(all).await {
+        let _value = done.map_err(Into::into)?;
+    }
+    Ok(())
+}
+
+fn gains(balances: &protocol::Pair<Amount>) -> Result<Gains> {
+    let share = signed(SHARE)?;
+    let gain = |amount| anyhow::Ok(signed(amount)?.saturating_sub(share));
+    Ok((gain(balances.initiator)?, gain(balances.responder)?))
+}
+
+fn say(what: &str) {
+    println!("{what}");
+}

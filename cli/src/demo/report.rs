@@ -1,0 +1,100 @@
+//! What the demo prints at its end, and the sums it checks.
+
+use super::{recorder::Entry, world::{Holdings, World}};
+use anyhow::{Result, ensure};
+use protocol::{AccountId, Amount};
+
+/// One unit of the chain's coin in its smallest unit.
+pub(super) const UNIT: Amount = 1_000_000_000_000;
+
+/// How one stretch of payments went.
+pub(super) struct Speed {
+    pub(super) what: &'static str,
+    pub(super) payments: u32,
+    pub(super) seconds: f64,
+}
+
+/// Prints what each call cost.
+pub(super) fn costs(entries: &[Entry], world: &World) {
+    println!("\nWhat the chain charged");
+    println!(
+        "  {:<24} {:<8} {:>13} {:>11} {:>7} {:>16} {:>18}",
+        "call", "by", "ref_time (ps)", "proof (B)", "ext (B)", "fee (unit)", "storage deposit"
+    );
+    for Entry { what, signer, receipt } in entries {
+        println!(
+            "  {:<24} {:<8} {:>13} {:>11} {:>7} {:>16} {:>18}",
+            what,
+            world.name(signer),
+            receipt.weight.ref_time,
+            receipt.weight.proof_size,
+            receipt.length,
+            units(receipt.fee),
+            signed_units(receipt.storage_deposit),
+        );
+    }
+}
+
+/// Prints what each party owns before and after, and checks every coin of it.
+///
+/// `gains` is what each won or lost in its channels.
+pub(super) fn balances(
+    world: &World,
+    before: &[Holdings],
+    after: &[Holdings],
+    entries: &[Entry],
+    gains: &[(AccountId, i128)],
+) -> Result<()> {
+    println!("\nOn-chain balances (units): account and vault together");
+    println!(
+        "  {:<8} {:>22} {:>22} {:>20} {:>18} {:>18}",
+        "", "before", "after", "won in channels", "fees", "deposits"
+    );
+    for (was, is) in before.iter().zip(after) {
+        let own = entries.iter().filter(|entry| entry.signer == was.account);
+        let (fees, deposits) = own.fold((0, 0), |(fees, deposits): (Amount, i128), entry| {
+            (fees.saturating_add(entry.receipt.fee), deposits.saturating_add(entry.receipt.storage_deposit))
+        });
+        let gain: i128 = gains.iter().filter(|(account, _)| *account == was.account).map(|(_, gain)| *gain).sum();
+        println!(
+            "  {:<8} {:>22} {:>22} {:>20} {:>18} {:>18}",
+            world.name(&was.account),
+            units(was.total()),
+            units(is.total()),
+            signed_units(gain),
+            units(fees),
+            signed_units(deposits),
+        );
+        let expected = signed(was.total())?.saturating_add(gain).saturating_sub(signed(fees)?).saturating_sub(deposits);
+        ensure!(
+            signed(is.total())? == expected,
+            "coins are missing: {} should own {expected}, owns {}",
+            world.name(&was.account),
+            is.total()
+        );
+    }
+    Ok(())
+}
+
+/// Prints payments per second.
+pub(super) fn speeds(speeds: &[Speed]) {
+    println!("\nOff chain");
+    for Speed { what, payments, seconds } in speeds {
+        println!("  {what:<60} {payments:>7} payments {:>10.0} per second", f64::from(*payments) / seconds);
+    }
+}
+
+/// An amount in units.
+pub(super) fn units(amount: Amount) -> String {
+    format!("{}.{:012}", amount / UNIT, amount % UNIT)
+}
+
+fn signed_units(amount: i128) -> String {
+    let sign = if amount < 0 { "-" } else { "" };
+    format!("{sign}{}", units(amount.unsigned_abs()))
+}
+
+/// An amount with a sign.
+pub(super) fn signed(amount: Amount) -> Result<i128> {
+    Ok(i128::try_from(amount)?)
+}

@@ -1,0 +1,37 @@
+//! The embedded chain as its users see it.
+
+mod blocks;
+mod contract;
+mod contracts;
+mod forks;
+mod genesis;
+mod manual;
+mod transfers;
+
+use devchain::DevChain;
+use protocol::AccountId;
+use sdk::chain::{Chain, ChainError, Receipt, Signer, Transaction};
+
+/// One unit of the chain's coin.
+pub(crate) const UNIT: u128 = 1_000_000_000_000;
+
+/// An account that nobody has a key for.
+pub(crate) const NOBODY: AccountId = AccountId([7; 32]);
+
+/// Dry run and submission in one.
+pub(crate) async fn send(
+    chain: &DevChain,
+    signer: &dyn Signer,
+    transaction: Transaction,
+) -> Result<Receipt, ChainError> {
+    let dry_run = chain.dry_run(&signer.account(), &transaction).await?;
+    chain.submit(signer, transaction, &dry_run).await
+}
+
+pub(crate) async fn balance(chain: &DevChain, account: AccountId) -> u128 {
+    chain.free_balance(&account).await.unwrap()
+}
+
+pub(crate) const fn transfer(to: AccountId, amount: u128) -> Transaction {
+    Transaction::Transfer { to, amount }
+}

@@ -1,0 +1,110 @@
+//! What a node needs to start, and what it offers to peers.
+
+use crate::{
+    chain::{Arbiter, Signer},
+    keys::Identity,
+    store::StoreHandle,
+    transport,
+};
+use channel::{Config as ChannelConfig, Policy};
+use protocol::{
+    AccountId, Amount, BlockNumber,
+    terms::{Destination, PartyTerms},
+};
+use std::{sync::Arc, time::Duration};
+
+/// Everything a node needs.
+#[derive(Clone)]
+pub struct NodeConfig {
+    /// Who this node is to its peers; signs channel states (R3.4).
+    pub identity: Arc<Identity>,
+    /// The chain account: pays fees, owns the vault, receives payouts.
+    pub signer: Arc<dyn Signer>,
+    /// The arbiter.
+    pub arbiter: Arc<Arbiter>,
+    /// Where channels are kept (R6.4). Without a store nothing survives the process: a peer can then take advantage of a crash.
+    pub store: Option<StoreHandle>,
+    /// Where to listen, `host:port` (port 0 for any); none to only dial.
+    pub listen: Option<String>,
+    /// Where payouts go (R5.1).
+    pub payout: Destination,
+    /// Accounts that may defend this node's channels.
+    pub delegates: Vec<AccountId>,
+    /// The openings it accepts.
+    pub policy: Policy,
+    /// Settings of its channels.
+    pub channels: ChannelConfig,
+    /// How long connections may take.
+    pub timeouts: transport::Timeouts,
+    /// How often a silent connection is asked for a sign of life.
+    pub ping_interval: Duration,
+}
+
+/// The most peers that one node serves at once.
+pub const MAX_PEERS: usize = 10_000;
+/// The most channels with one peer.
+pub const MAX_CHANNELS_PER_PEER: usize = 20_000;
+/// The most handshakes under way at once: more wait in the listener's backlog.
+pub const MAX_HANDSHAKES: usize = 64;
+
+impl NodeConfig {
+    /// A node that keeps everything in memory, accepts any sound opening, and listens nowhere: set what should differ.
+    #[must_use]
+    pub fn new(identity: Identity, signer: Arc<dyn Signer>, arbiter: Arc<Arbiter>) -> Self {
+        let info = *arbiter.info();
+        Self {
+            identity: Arc::new(identity),
+            signer,
+            arbiter,
+            store: None,
+            listen: None,
+            payout: Destination::Account,
+            delegates: Vec::new(),
+            policy: Policy {
+                domain: info.domain,
+                code_hash: info.code_hash,
+                limits: info.limits,
+                lock_period_min: info.limits.lock_period_min,
+                lock_period_max: info.limits.lock_period_max,
+                share_max: Amount::MAX,
+                reserve_max: Amount::MAX,
+                penalty_max: Amount::MAX,
+                validity_max: info.limits.validity_max,
+            },
+            channels: ChannelConfig::default(),
+            timeouts: transport::Timeouts::default(),
+            ping_interval: Duration::from_secs(15),
+        }
+    }
+
+    /// This node as a party of a channel.
+    pub(super) fn party(&self) -> PartyTerms {
+        PartyTerms {
+            account: self.signer.account(),
+            key: self.identity.public(),
+            payout: self.payout,
+            delegates: self.delegates.clone(),
+        }
+    }
+}
+
+/// A channel to open with a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenChannel {
+    /// What this node puts in, out of its vault.
+    pub our_share: Amount,
+    /// What the peer is asked to put in, out of its vault.
+    pub peer_share: Amount,
+    /// Coins of our share that the peer starts with.
+    pub push: Amount,
+    /// The least each party keeps while the channel is open.
+    pub reserve: Amount,
+    /// Blocks a solo close waits for an answer.
+    pub lock_period: BlockNumber,
+    /// What closing on an old state costs; at most `reserve`.
+    pub penalty: Amount,
+    /// Forced steps each party may take on one base.
+    pub max_forced: u8,
+    /// Within how many blocks the opening must be on chain.
+    pub validity: BlockNumber,
+}

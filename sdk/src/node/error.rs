@@ -1,0 +1,86 @@
+//! What can go wrong for whoever uses a node.
+
+use crate::{
+    chain::{CallError, ChainError},
+    store::StoreError,
+    transport::{BindError, DialError},
+};
+use channel::{CloseReason, Misuse, PaymentId, RefusalCode, SavedError};
+use protocol::{Amount, PublicKey};
+use thiserror::Error;
+
+/// Why a node did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The address to listen on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A channel in the store.
+    #[error(transparent)]
+    Saved(#[from] SavedError),
+}
+
+/// Why a command did not do what it should.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// It is not possible now.
+    #[error(transparent)]
+    Misuse(#[from] Misuse),
+    /// The arbiter or the chain said no.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The peer could not be reached.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// No connection to that peer: connect first.
+    #[error("not connected to {0}: connect to it first")]
+    NotConnected(PublicKey),
+    /// This node's vault cannot pay its share.
+    #[error("the vault holds {have}, the share is {need}: deposit {} more first", need.saturating_sub(*have))]
+    VaultTooLow {
+        /// What the vault holds.
+        have: Amount,
+        /// What this node's share is.
+        need: Amount,
+    },
+    /// More peers or channels than this node serves.
+    #[error("this node serves {max} {what} at most: close some first")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The bound.
+        max: usize,
+    },
+    /// The peer refused a payment's round.
+    #[error("the peer refused payment {payment:?} with code {code:?}; until a higher round is agreed it may still appear")]
+    PaymentRefused {
+        /// Which.
+        payment: PaymentId,
+        /// Why.
+        code: RefusalCode,
+    },
+    /// The channel closed before the payment was made.
+    #[error("the channel closed before payment {0:?} was made")]
+    PaymentDropped(PaymentId),
+    /// The peer refused to close in agreement.
+    #[error("the peer refused to close, with code {0:?}: close alone, or try again later")]
+    ShutdownRefused(RefusalCode),
+    /// The channel ended in another way than was asked for.
+    #[error("the channel ended: {0:?}")]
+    Ended(CloseReason),
+    /// No such channel on this node (any more).
+    #[error("this node has no such channel (any more)")]
+    UnknownChannel,
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes: nothing can be named safely")]
+    NoRandomness,
+    /// The node is shutting down, or its store failed: nothing more is signed.
+    #[error("the node has stopped")]
+    Stopped,
+}

@@ -1,0 +1,108 @@
+//! A channel as its user holds it.
+
+use super::{
+    NodeError,
+    peer::{Ask, Inbox, PeerInput},
+};
+use channel::{Balances, ChannelRef, CloseReason, Command, Payment, PaymentId, Status};
+use protocol::{Amount, PublicKey, Round, call::CloseSolo};
+use tokio::sync::oneshot;
+
+/// One channel of a node. Cheap to clone; outlives neither the node nor the channel.
+#[derive(Clone, Debug)]
+pub struct ChannelHandle {
+    pub(super) peer: PublicKey,
+    pub(super) reference: ChannelRef,
+    pub(super) inbox: Inbox,
+}
+
+impl ChannelHandle {
+    /// The peer's identity.
+    #[must_use]
+    pub const fn peer(&self) -> PublicKey {
+        self.peer
+    }
+
+    /// How the two peers name the channel.
+    #[must_use]
+    pub const fn reference(&self) -> ChannelRef {
+        self.reference
+    }
+
+    /// Pays the peer, and waits until the payment is agreed: then it cannot be undone. Payments made meanwhile share the next round (R6.3).
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`] where it is not possible now; [`NodeError::PaymentRefused`], [`NodeError::PaymentDropped`].
+    pub async fn pay(&self, amount: Amount, reference: impl Into<Vec<u8>>) -> Result<Paid, NodeError> {
+        let payment = Payment { amount, reference: reference.into() };
+        self.ask(|reply| Ask::Pay(payment, reply)).await?
+    }
+
+    /// Who has what, as far as agreed; none before the channel is open and after it has ended.
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
+    pub async fn balances(&self) -> Result<Option<Balances>, NodeError> {
+        self.ask(Ask::Balances).await
+    }
+
+    /// What the channel is doing.
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
+    pub async fn status(&self) -> Result<Status, NodeError> {
+        self.ask(Ask::Status).await
+    }
+
+    /// The latest agreed state as the arbiter takes it: enough to close without this node. Keep it where the node's disk is not.
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
+    pub async fn evidence(&self) -> Result<Option<CloseSolo>, NodeError> {
+        self.ask(Ask::Evidence).await
+    }
+
+    /// Closes in agreement, once everything under way is answered, and waits until the coins are paid out. `fee` comes out of one's own
+    /// balance and goes to whoever submits the close.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`]; [`NodeError::ShutdownRefused`]; [`NodeError::Ended`] where the channel ended in another way.
+    pub async fn close(&self, fee: Amount) -> Result<CloseReason, NodeError> {
+        match self.ask(|reply| Ask::Close(Command::Shutdown { fee }, reply)).await?? {
+            reason @ CloseReason::Mutual { .. } => Ok(reason),
+            other => Err(NodeError::Ended(other)),
+        }
+    }
+
+    /// Closes alone on the latest agreed state, and waits until it is settled: the lock period at least.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`].
+    pub async fn close_solo(&self) -> Result<CloseReason, NodeError> {
+        self.ask(|reply| Ask::Close(Command::CloseSolo, reply)).await?
+    }
+
+    /// Waits until the channel has ended, however it does.
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
+    pub async fn closed(&self) -> Result<CloseReason, NodeError> {
+        self.ask(Ask::Closed).await?
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, NodeError> {
+        let (reply, answer) = oneshot::channel();
+        let input = PeerInput::Ask(self.reference, ask(reply));
+        self.inbox.send(input).await.map_err(|_closed| NodeError::Stopped)?;
+        answer.await.map_err(|_dropped| NodeError::UnknownChannel)
+    }
+}
+
+/// A payment that is agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paid {
+    /// Which one.
+    pub payment: PaymentId,
+    /// The round that holds it.
+    pub round: Round,
+}

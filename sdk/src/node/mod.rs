@@ -1,0 +1,327 @@
+//! A node: one identity, one chain account, one arbiter, many peers, many channels.
+//!
+//! ```text
+//!             Node ---- Listener (task): handshakes, each in a task of its own
+//!              |
+//!              |------- watcher (task): finalised blocks to every peer
+//!              |
+//!              '------- Peer (a task each): connection, channels, commits, effects
+//! ```
+
+mod config;
+mod error;
+mod events;
+mod handle;
+mod link;
+mod packet;
+mod peer;
+mod slot;
+mod watcher;
+
+pub use config::{MAX_CHANNELS_PER_PEER, MAX_HANDSHAKES, MAX_PEERS, NodeConfig, OpenChannel};
+pub use error::{NodeError, StartError};
+pub use events::{EventStream, EventsError, NodeEvent};
+pub use handle::{ChannelHandle, Paid};
+pub use packet::Packet;
+
+use crate::{
+    chain::{Arbiter, arbiter::Done},
+    keys::PeerAddress,
+    store::{StoreHandle, Table},
+    transport::{Listener, Pending, Session, dial},
+};
+use channel::{Channel, ChannelRef};
+use events::Events;
+use peer::{INBOX, Inbox, Peer, PeerInput};
+use protocol::{Amount, BlockNumber, PublicKey, call::Call, decode_exact};
+use std::{
+    collections::HashMap,
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinHandle,
+};
+
+/// A running node. Dropping the last clone stops it; what it has agreed stays in its store.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Arc<NodeConfig>,
+    peers: Arc<Peers>,
+    listening: Option<SocketAddr>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        for inbox in self.peers.all() {
+            // A full inbox belongs to a task that is busy: it ends with the last handle.
+            let _full = inbox.try_send(PeerInput::Stop);
+        }
+    }
+}
+
+/// The tasks of all peers.
+pub(crate) struct Peers {
+    config: Arc<NodeConfig>,
+    inboxes: Mutex<HashMap<PublicKey, Inbox>>,
+    events: Events,
+    head: AtomicU32,
+}
+
+impl Node {
+    /// Starts a node: loads its channels, listens, follows the chain from where it left off.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let head = config.arbiter.finalised_head().await?.number;
+        let (channels, next) = load(config.store.as_ref(), head)?;
+        let listener = match &config.listen {
+            Some(address) => Some(Listener::bind(address, config.timeouts).await?),
+            None => None,
+        };
+        let listening = listener.as_ref().map(Listener::local_addr);
+        let peers = Arc::new(Peers {
+            config: Arc::clone(&config),
+            inboxes: Mutex::default(),
+            events: Events::new(),
+            head: AtomicU32::new(next.saturating_sub(1)),
+        });
+        for (identity, channels) in channels {
+            let _inbox = peers.start(identity, channels);
+        }
+        let mut tasks = vec![tokio::spawn(watcher::watch(
+            Arc::clone(&config.arbiter),
+            config.store.clone(),
+            Arc::downgrade(&peers),
+            next,
+        ))];
+        if let Some(listener) = listener {
+            tasks.push(tokio::spawn(listen(listener, Arc::downgrade(&peers))));
+        }
+        Ok(Self { inner: Arc::new(Inner { config, peers, listening, tasks }) })
+    }
+
+    /// Who this node is to its peers.
+    #[must_use]
+    pub fn identity(&self) -> PublicKey {
+        self.inner.config.identity.public()
+    }
+
+    /// Where it listens, if it does.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.inner.listening
+    }
+
+    /// What peers on this machine dial: `<identity>@host:port`, if it listens.
+    #[must_use]
+    pub fn address(&self) -> Option<PeerAddress> {
+        let at = self.inner.listening?;
+        PeerAddress::new(self.identity(), &at.ip().to_string(), at.port()).ok()
+    }
+
+    /// The arbiter it works with.
+    #[must_use]
+    pub fn arbiter(&self) -> &Arc<Arbiter> {
+        &self.inner.config.arbiter
+    }
+
+    /// Connects to a peer. Where both dial at once, one connection stays.
+    ///
+    /// # Errors
+    /// [`NodeError::Dial`] says whether nobody was there, or the wrong one.
+    pub async fn connect(&self, to: &PeerAddress) -> Result<PublicKey, NodeError> {
+        let session = dial(&self.inner.config.identity, to, self.inner.config.timeouts).await?;
+        let peer = session.peer();
+        let (told, done) = oneshot::channel();
+        self.inner.peers.connected(session, Some(told)).await?;
+        done.await.map_err(|_stopped| NodeError::Stopped)?;
+        Ok(peer)
+    }
+
+    /// Opens a channel with a connected peer, and waits until both have seen it on chain. Both shares come out of the vaults.
+    ///
+    /// # Errors
+    /// [`NodeError::VaultTooLow`] for this node's vault, [`NodeError::Call`] where the arbiter refuses, [`NodeError::Ended`] where
+    /// the peer does, [`NodeError::NotConnected`], [`NodeError::Misuse`].
+    pub async fn open_channel(&self, peer: PublicKey, open: OpenChannel) -> Result<ChannelHandle, NodeError> {
+        let have = self.vault_balance().await?;
+        if have < open.our_share {
+            return Err(NodeError::VaultTooLow { have, need: open.our_share });
+        }
+        let inbox = self.inner.peers.inbox(&peer).ok_or(NodeError::NotConnected(peer))?;
+        let (reply, answer) = oneshot::channel();
+        let reference = ChannelRef(random()?);
+        inbox.send(PeerInput::Open(open, reference, reply)).await.map_err(|_closed| NodeError::Stopped)?;
+        answer.await.map_err(|_dropped| NodeError::Stopped)?
+    }
+
+    /// All channels with `peer`.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`].
+    pub async fn channels(&self, peer: PublicKey) -> Result<Vec<ChannelHandle>, NodeError> {
+        let Some(inbox) = self.inner.peers.inbox(&peer) else { return Ok(Vec::new()) };
+        let (reply, answer) = oneshot::channel();
+        inbox.send(PeerInput::List(reply)).await.map_err(|_closed| NodeError::Stopped)?;
+        let references = answer.await.map_err(|_dropped| NodeError::Stopped)?;
+        Ok(references.into_iter().map(|reference| ChannelHandle { peer, reference, inbox: inbox.clone() }).collect())
+    }
+
+    /// Everything that happens to this node's channels from now on.
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        self.inner.peers.events.subscribe()
+    }
+
+    /// What this node's account has in its vault, out of which its channels are paid (R5.1).
+    ///
+    /// # Errors
+    /// The chain's own.
+    pub async fn vault_balance(&self) -> Result<Amount, NodeError> {
+        let config = &self.inner.config;
+        Ok(config.arbiter.vault_balance(config.signer.account()).await?)
+    }
+
+    /// Moves coins from this node's account to its vault; final when it returns.
+    ///
+    /// # Errors
+    /// The arbiter's and the chain's own.
+    pub async fn vault_deposit(&self, amount: Amount) -> Result<Done, NodeError> {
+        let config = &self.inner.config;
+        Ok(config.arbiter.call(&*config.signer, &Call::VaultDeposit, amount).await?)
+    }
+
+    /// Moves coins from this node's vault to its account; final when it returns.
+    ///
+    /// # Errors
+    /// The arbiter's and the chain's own.
+    pub async fn vault_withdraw(&self, amount: Amount) -> Result<Done, NodeError> {
+        let config = &self.inner.config;
+        Ok(config.arbiter.call(&*config.signer, &Call::VaultWithdraw { amount }, 0).await?)
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({} at {:?})", self.identity(), self.local_addr())
+    }
+}
+
+impl Peers {
+    fn inbox(&self, peer: &PublicKey) -> Option<Inbox> {
+        self.inboxes().get(peer).filter(|inbox| !inbox.is_closed()).cloned()
+    }
+
+    fn all(&self) -> Vec<Inbox> {
+        self.inboxes().values().cloned().collect()
+    }
+
+    fn set_head(&self, head: BlockNumber) {
+        self.head.store(head, Ordering::Release);
+    }
+
+    /// Gives a connection to its peer's task, and starts that task where there is none.
+    async fn connected(&self, session: Session, told: Option<oneshot::Sender<()>>) -> Result<(), NodeError> {
+        let peer = session.peer();
+        let inbox = match self.inbox(&peer) {
+            Some(inbox) => inbox,
+            None if self.inboxes().len() >= MAX_PEERS => {
+                return Err(NodeError::TooMany { what: "peers", max: MAX_PEERS });
+            }
+            None => self.start(peer, Vec::new()),
+        };
+        let input = PeerInput::Connected(Box::new(session), told);
+        inbox.send(input).await.map_err(|_closed| NodeError::Stopped)
+    }
+
+    fn start(&self, identity: PublicKey, channels: Vec<Channel>) -> Inbox {
+        let mut inboxes = self.inboxes();
+        if let Some(inbox) = inboxes.get(&identity).filter(|inbox| !inbox.is_closed()) {
+            return inbox.clone();
+        }
+        let (inbox, inputs) = mpsc::channel(INBOX);
+        let (config, events) = (Arc::clone(&self.config), self.events.clone());
+        let head = self.head.load(Ordering::Acquire);
+        let peer = Peer::new(config, identity, (&inbox, inputs), events, head, channels);
+        let _task = tokio::spawn(peer.run());
+        let _previous = inboxes.insert(identity, inbox.clone());
+        inbox
+    }
+
+    fn inboxes(&self) -> std::sync::MutexGuard<'_, HashMap<PublicKey, Inbox>> {
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Accepts connections until the node is gone. A bad one concerns nobody else.
+async fn listen(listener: Listener, peers: Weak<Peers>) {
+    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    loop {
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok(pending) => {
+                let peers = peers.clone();
+                let _task = tokio::spawn(async move {
+                    greet(pending, &peers).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+async fn greet(pending: Pending, peers: &Weak<Peers>) {
+    let from = pending.from();
+    let Some(identity) = peers.upgrade().map(|peers| Arc::clone(&peers.config.identity)) else { return };
+    match pending.handshake(&identity).await {
+        Ok(session) => {
+            let Some(peers) = peers.upgrade() else { return };
+            if let Err(error) = peers.connected(session, None).await {
+                tracing::warn!(%from, %error, "refused a peer");
+            }
+        }
+        Err(error) => tracing::info!(%from, %error, "a handshake failed"),
+    }
+}
+
+type Loaded = HashMap<PublicKey, Vec<Channel>>;
+
+/// What the store has: channels by peer, and the next block to look at.
+fn load(store: Option<&StoreHandle>, head: BlockNumber) -> Result<(Loaded, BlockNumber), StartError> {
+    let next = head.saturating_add(1);
+    let Some(store) = store else { return Ok((HashMap::new(), next)) };
+    let mut channels = Loaded::new();
+    for (_, bytes) in store.load_all(Table::Channels)? {
+        let channel = Channel::load(&bytes)?;
+        channels.entry(channel.peer()).or_default().push(channel);
+    }
+    let noted = store.get(Table::Meta, watcher::NEXT_BLOCK)?.and_then(|bytes| decode_exact(&bytes).ok());
+    Ok((channels, noted.unwrap_or(next)))
+}
+
+/// Bytes from the operating system.
+fn random<const N: usize>() -> Result<[u8; N], NodeError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_error| NodeError::NoRandomness)?;
+    Ok(bytes)
+}

@@ -1,0 +1,84 @@
+use super::StoreError;
+
+/// The groups of keys. Each is ordered by key; the same key may be in several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// What the node knows of itself and its chain: few small values under names.
+    Meta,
+    /// The saved state of each channel, effects that are still to be run included.
+    Channels,
+    /// Payments and swaps across channels: what was promised, pre-images, outcomes.
+    Payments,
+}
+
+impl Table {
+    pub(super) const ALL: [Self; 3] = [Self::Meta, Self::Channels, Self::Payments];
+
+    /// Its name on disk: never changed, never reused.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Channels => "channels",
+            Self::Payments => "payments",
+        }
+    }
+}
+
+/// The longest key in bytes: ids are 32, names are short.
+pub const MAX_KEY: usize = 256;
+/// The longest value in bytes: far above any channel's state, far below what would stop the other channels' commits for long.
+pub const MAX_VALUE: usize = 64 * 1024 * 1024;
+
+/// Changes that are stored together or not at all. Of several for one key the last counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    changes: Vec<Change>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) table: Table,
+    pub(super) key: Vec<u8>,
+    /// What the key gets; none removes it.
+    pub(super) value: Option<Vec<u8>>,
+}
+
+impl Batch {
+    /// No changes: committing it waits for what was queued before.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { changes: Vec::new() }
+    }
+
+    /// Sets a value; at most [`MAX_KEY`] and [`MAX_VALUE`] bytes, which the commit checks.
+    #[must_use]
+    pub fn put(mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
+        self.changes.push(Change { table, key: key.into(), value: Some(value.into()) });
+        self
+    }
+
+    /// Removes a key, where it is.
+    #[must_use]
+    pub fn delete(mut self, table: Table, key: impl Into<Vec<u8>>) -> Self {
+        self.changes.push(Change { table, key: key.into(), value: None });
+        self
+    }
+
+    pub(super) fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// Refuses what would fail later, when other batches share the transaction.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        for Change { key, value, .. } in &self.changes {
+            let value_length = value.as_ref().map_or(0, Vec::len);
+            if key.len() > MAX_KEY {
+                return Err(StoreError::TooLong { what: "key", length: key.len(), limit: MAX_KEY });
+            }
+            if value_length > MAX_VALUE {
+                return Err(StoreError::TooLong { what: "value", length: value_length, limit: MAX_VALUE });
+            }
+        }
+        Ok(())
+    }
+}
