@@ -41,8 +41,17 @@ pub(crate) enum Link {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
+    pub(crate) of: Awaited,
     pub(crate) since: Millis,
     pub(crate) told: bool,
+}
+
+/// An answer that the peer owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Reestablish,
+    Round(Round),
+    Shutdown,
 }
 
 /// What became of an input.
@@ -106,18 +115,20 @@ impl Channel {
     /// [`Misuse`] for a user's command that is not possible now. What the peer does wrong is no error here: the peer is
     /// told, the user gets a [`Notice::PeerViolated`], and the channel goes on.
     pub fn handle(&mut self, input: Input, ctx: &Context<'_>) -> Result<Step, Misuse> {
-        match input {
-            Input::User(command) => self.on_user(command, ctx),
+        let step = match input {
+            Input::User(command) => self.on_user(command, ctx)?,
             Input::Peer(message) => {
                 let answer = Answer::to(&message);
-                Ok(self.on_peer(message, ctx).unwrap_or_else(|violation| Self::refuse(violation, answer)))
+                self.on_peer(message, ctx).unwrap_or_else(|violation| Self::refuse(violation, answer))
             }
-            Input::Chain(input) => Ok(self.on_chain(input, ctx)),
-            Input::Tick => Ok(self.on_tick(ctx)),
-            Input::LinkUp => Ok(self.on_link_up(ctx)),
-            Input::LinkDown => Ok(self.on_link_down()),
-            Input::Restarted => Ok(self.on_chain_head(ctx)),
-        }
+            Input::Chain(input) => self.on_chain(input, ctx),
+            Input::Tick => self.on_tick(ctx),
+            Input::LinkUp => self.on_link_up(ctx),
+            Input::LinkDown => self.on_link_down(),
+            Input::Restarted => self.on_restarted(ctx),
+        };
+        self.watch_answers(ctx);
+        Ok(step)
     }
 
     fn on_user(&mut self, command: Command, ctx: &Context<'_>) -> Result<Step, Misuse> {

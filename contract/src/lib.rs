@@ -13,15 +13,7 @@
 //! or [`arbiter::VaultEvent`].
 
 #![cfg_attr(not(feature = "std"), no_std, no_main)]
-#![allow(
-    missing_docs,
-    unexpected_cfgs,
-    unreachable_pub,
-    unused_results,
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    reason = "ink!'s macros generate such code"
-)]
+#![allow(unexpected_cfgs, reason = "ink!'s macros test features of their own")]
 
 mod stored;
 

@@ -203,8 +203,10 @@ impl Engine {
                 }
                 Fate::NonceGone => Verdict::NonceGone,
                 Fate::Refused(error) => Verdict::Decided(Err(errors::validity(error, pending.account))),
-                Fate::Included { result: Err(error), .. } => {
-                    Verdict::Decided(Err(errors::dispatch(error, pending.account, pending.contract)))
+                Fate::Included { index, result: Err(error) } => {
+                    let cause = Box::new(errors::dispatch(error, pending.account, pending.contract));
+                    let fee = receipt::receipt(self.head, index, pending.length, pending.account, &events).fee;
+                    Verdict::Decided(Err(ChainError::FailedInBlock { fee, cause }))
                 }
                 Fate::Included { index, result: Ok(()) } => {
                     Verdict::Decided(Ok(receipt::receipt(self.head, index, pending.length, pending.account, &events)))
@@ -227,5 +229,59 @@ pub(crate) async fn ask<R: Send + 'static>(
     let (answer, answered) = oneshot::channel();
     let job: Job = Box::new(move |engine| drop(answer.send(work(engine))));
     jobs.send(job).await.map_err(|_| errors::stopped())?;
-    answered.await.map_err(|_| errors::stopped())
+    answered.await.map_err(|_| ChainError::Unreachable("the embedded chain gave no answer".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DevAccount, DevChain};
+    use contracts_node_runtime::Runtime;
+    use sdk::chain::{Chain, Receipt};
+
+    async fn pay(chain: &DevChain, from: DevAccount) -> Result<Receipt, ChainError> {
+        let transfer = Transaction::Transfer { to: DevAccount::Eve.id(), amount: 1 };
+        let dry_run = chain.dry_run(&from.id(), &transfer).await?;
+        chain.submit(&from.signer(), transfer, &dry_run).await
+    }
+
+    // Arithmetic that overflows only panics in builds with debug assertions.
+    #[cfg(debug_assertions)]
+    #[tokio::test]
+    async fn a_transaction_that_makes_the_runtime_panic_is_thrown_out_and_the_others_are_included() {
+        let chain = DevChain::builder().sealing(Sealing::Manual).build().unwrap();
+        // With its last nonce used up, an account makes the runtime's arithmetic overflow.
+        let exhaust = |engine: &mut Engine| {
+            engine.state.keep(|| {
+                let alice = AccountId32::new(DevAccount::Alice.id().0);
+                frame_system::Account::<Runtime>::mutate(alice, |account| account.nonce = u32::MAX);
+                Ok(())
+            })
+        };
+        chain.ask(exhaust).await.unwrap().unwrap();
+        let (first, culprit, last) =
+            tokio::join!(pay(&chain, DevAccount::Bob), pay(&chain, DevAccount::Alice), async {
+                chain.pool_filled(2).await?;
+                let paid = pay(&chain, DevAccount::Charlie);
+                let produced = async {
+                    chain.pool_filled(3).await?;
+                    chain.produce_block().await
+                };
+                tokio::try_join!(paid, produced)
+            });
+        let cause = "the runtime panicked: attempt to add with overflow".to_owned();
+        assert_eq!(culprit, Err(ChainError::Failed { cause }));
+        let (last, head) = last.unwrap();
+        assert_eq!(head.number, 1);
+        assert_eq!((first.unwrap().block, last.block), (head, head));
+        assert_eq!(chain.pool_length(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_is_an_error_for_its_caller_only() {
+        let chain = DevChain::new().unwrap();
+        let failed: Result<(), _> = chain.ask(|_| panic!("on purpose")).await;
+        assert!(matches!(failed, Err(ChainError::Unreachable(_))));
+        assert_eq!(chain.produce_block().await.unwrap().number, 1);
+    }
 }

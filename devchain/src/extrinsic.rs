@@ -3,28 +3,24 @@
 use contracts_node_runtime::{
     Address, BalancesCall, RuntimeCall, SignedExtra, SignedPayload, TimestampCall, UncheckedExtrinsic, VERSION,
 };
-use frame_support::weights::Weight;
 use pallet_transaction_payment::ChargeTransactionPayment;
 use protocol::{AccountId, Amount, Hash};
 use scale::{Compact, Encode};
-use sdk::chain::{ChainSignature, DryRun, Signer, Transaction};
+use sdk::chain::{ChainSignature, DryRun, Signer, Transaction, Weight};
 use sp_core::{H256, crypto::AccountId32, ecdsa, sr25519};
 use sp_runtime::{MultiSignature, generic::Era};
 
-/// A submission offers the dry run's weight and deposit and this part of them on top: the state may have moved in between.
-const MARGIN_DIVISOR: u8 = 10;
-
-/// The runtime's call for a transaction, with the limits of its dry run and a margin of a tenth.
+/// The runtime's call for a transaction, with the limits of its dry run and a margin of a tenth: the state may have moved in between.
 ///
 /// A deposit limit is set where the dry run was charged one; otherwise the runtime's default holds.
 pub(crate) fn call(transaction: Transaction, dry_run: &DryRun) -> RuntimeCall {
-    let gas_limit = Weight::from_parts(
-        dry_run.required.ref_time.saturating_add(dry_run.required.ref_time / u64::from(MARGIN_DIVISOR)),
-        dry_run.required.proof_size.saturating_add(dry_run.required.proof_size / u64::from(MARGIN_DIVISOR)),
+    let Weight { ref_time, proof_size } = dry_run.required;
+    let gas_limit = frame_support::weights::Weight::from_parts(
+        ref_time.saturating_add(ref_time / 10),
+        proof_size.saturating_add(proof_size / 10),
     );
     let charge = Amount::try_from(dry_run.storage_deposit).ok().filter(|charge| *charge > 0);
-    let storage_deposit_limit =
-        charge.map(|charge| Compact(charge.saturating_add(charge / Amount::from(MARGIN_DIVISOR))));
+    let storage_deposit_limit = charge.map(|charge| Compact(charge.saturating_add(charge / 10)));
     match transaction {
         Transaction::Call { contract, value, data } => RuntimeCall::Contracts(pallet_contracts::Call::call {
             dest: address(contract),

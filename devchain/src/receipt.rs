@@ -1,7 +1,7 @@
 //! What a block's events say about a transaction, and about contracts.
 
 use crate::block::EventRecord;
-use contracts_node_runtime::{Runtime, RuntimeEvent};
+use contracts_node_runtime::{EXISTENTIAL_DEPOSIT, Runtime, RuntimeEvent};
 use frame_system::Phase;
 use protocol::{AccountId, Amount, Hash};
 use sdk::chain::{BlockRef, ContractEvent, Receipt, Weight};
@@ -71,9 +71,13 @@ fn read_contracts(receipt: &mut Receipt, event: &pallet_contracts::Event<Runtime
         CodeStored { deposit_held, uploader, .. } if account(uploader) == signer => {
             *deposit = deposit.saturating_add(signed(*deposit_held));
         }
-        // What a constructor instantiates in turn has that contract as its deployer.
-        Instantiated { deployer, contract } if account(deployer) == signer => {
-            receipt.instantiated = Some(account(contract));
+        Instantiated { deployer, contract } => {
+            // Whoever signs gives each new contract its existential deposit, by a plain transfer that the pallet counts as deposit.
+            *deposit = deposit.saturating_add(signed(EXISTENTIAL_DEPOSIT));
+            // What a contract instantiates in turn has that contract as its deployer.
+            if account(deployer) == signer {
+                receipt.instantiated = Some(account(contract));
+            }
         }
         _ => {}
     }

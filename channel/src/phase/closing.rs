@@ -40,6 +40,8 @@ pub(crate) struct Agreement {
     pub(crate) signatures: Pair<Signature>,
     /// From which block on this side submits it: the one who offered at once, the other when that seems not to happen.
     pub(crate) submit_from: BlockNumber,
+    /// The last block in which any close that this side signed counts: until then it agrees to nothing else.
+    pub(crate) bound_until: BlockNumber,
 }
 
 /// A close by one side, as the arbiter has it.
@@ -47,6 +49,8 @@ pub(crate) struct Agreement {
 pub(crate) struct Solo {
     pub(crate) on_chain: OnChain,
     pub(crate) unlock_at: BlockNumber,
+    /// Who closed, where the arbiter says so: not for a close on a forced state.
+    pub(crate) closer: Option<Party>,
 }
 
 /// How many blocks the peer leaves to whoever offered the close before it submits the close itself.
@@ -99,7 +103,7 @@ impl Channel {
             Phase::Open(live) if live.solo_wanted => {
                 return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::CLOSING })]));
             }
-            Phase::Open(live) if live.proposal.is_some() => {
+            Phase::Open(live) if live.awaited().is_some() => {
                 // The peer refuses our proposal, or has signed it: its answer decides.
                 live.parked = Some(shutdown);
                 return Ok(Step::default());
@@ -107,9 +111,12 @@ impl Channel {
             Phase::Open(live) => live,
             // Crossing offers: the initiator's counts.
             Phase::Closing(_, How::Offered(_)) if me == Party::Initiator => return Ok(Step::default()),
-            Phase::Closing(live, How::Offered(_)) => live,
             // Said again after a lost connection.
-            Phase::Closing(_, How::Agreed(_)) => return Ok(Step::act(self.shutdown_again())),
+            Phase::Closing(_, How::Agreed(agreement)) if agreement.body == shutdown.body => {
+                return Ok(Step::act(self.shutdown_again()));
+            }
+            // Ours lost to a crossing one, or the peer has seen the last one expire before us: it is as fair as the first.
+            Phase::Closing(live, How::Offered(_) | How::Agreed(_)) => live,
             _ => return Err(out_of_place),
         };
         let Shutdown { body, signature } = shutdown;
@@ -129,8 +136,10 @@ impl Channel {
             return Err(Violation::SignatureInvalid);
         }
         let ours = ctx.key.sign(&message);
+        let signatures = both(me, ours, signature);
         let submit_from = ctx.head.saturating_add(SUBMIT_GRACE);
-        self.move_to_closing(How::Agreed(Agreement { body, signatures: both(me, ours, signature), submit_from }));
+        let bound_until = body.valid_until.max(self.bound_until());
+        self.move_to_closing(How::Agreed(Agreement { body, signatures, submit_from, bound_until }));
         Ok(Step::commit(vec![Effect::Send(Message::ShutdownAck { signature: ours })]))
     }
 
@@ -147,7 +156,8 @@ impl Channel {
             return Err(Violation::SignatureInvalid);
         }
         let signatures = both(self.me, offer.signature, signature);
-        let agreement = Agreement { body: offer.body.clone(), signatures, submit_from: 0 };
+        let bound_until = offer.body.valid_until;
+        let agreement = Agreement { body: offer.body.clone(), signatures, submit_from: 0, bound_until };
         let submit = agreement.submission(live.funding.channel);
         self.move_to_closing(How::Agreed(agreement));
         Ok(Step::commit(vec![submit]))
@@ -204,21 +214,35 @@ impl Channel {
 
     /// The part of a new head that concerns a close in agreement: submit it, or go on where it has expired (R6.5).
     pub(crate) fn on_head_while_closing(&mut self, ctx: &Context<'_>) -> Step {
-        let Phase::Closing(live, how) = &self.phase else { return Step::default() };
-        match how {
-            How::Offered(Shutdown { body, .. }) | How::Agreed(Agreement { body, .. })
-                if ctx.head > body.valid_until =>
+        if !matches!(self.phase, Phase::Closing(_, How::Offered(_) | How::Agreed(_))) || ctx.head <= self.bound_until() {
+            return Step::act(self.mutual_again(ctx.head));
+        }
+        if let Some(mut live) = self.take_live() {
+            live.put_off();
+            self.phase = Phase::Open(live);
+        }
+        let expired = Event::ShutdownRefused { code: RefusalCode::TIMEOUT };
+        Step::commit(vec![Effect::Notify(expired)]).and(self.advance(ctx))
+    }
+
+    /// Asks for the close that both signed, as long as the next block can take it.
+    pub(crate) fn mutual_again(&self, head: BlockNumber) -> Vec<Effect> {
+        match &self.phase {
+            Phase::Closing(live, How::Agreed(agreement))
+                if head >= agreement.submit_from && head < agreement.body.valid_until =>
             {
-                if let Some(live) = self.take_live() {
-                    self.phase = Phase::Open(live);
-                }
-                let expired = Event::ShutdownRefused { code: RefusalCode::TIMEOUT };
-                Step::commit(vec![Effect::Notify(expired)]).and(self.advance(ctx))
+                vec![agreement.submission(live.funding.channel)]
             }
-            How::Agreed(agreement) if ctx.head >= agreement.submit_from => {
-                Step::act(vec![agreement.submission(live.funding.channel)])
-            }
-            _ => Step::default(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The last block in which a close in agreement counts that this side signed; 0 where there is none.
+    const fn bound_until(&self) -> BlockNumber {
+        match &self.phase {
+            Phase::Closing(_, How::Offered(offer)) => offer.body.valid_until,
+            Phase::Closing(_, How::Agreed(agreement)) => agreement.bound_until,
+            _ => 0,
         }
     }
 

@@ -13,13 +13,13 @@ use crate::{
     effect::{Effect, Event},
     error::{Misuse, Violation},
     input::Context,
-    machine::{Channel, Link, Step, Waiting},
+    machine::{Awaited, Channel, Link, Step, Waiting},
     message::{MAX_UPDATES_PER_ROUND, Message, RefusalCode, Shutdown, Update},
     rounds::next_round,
     state::{Change, MAX_REFERENCE, Payment, PaymentId, State},
 };
 use protocol::{
-    Amount, Hash, Pair, Party, Round, Signature,
+    Amount, Hash, Pair, Party, PublicKey, Round, Signature,
     call::{CloseSolo, Payload},
     crypto::{Crypto, Native, SigningKey},
     record::OnChain,
@@ -45,6 +45,9 @@ pub(crate) struct Proposal {
     pub(crate) state: State,
     /// The id of its first payment; the others follow.
     pub(crate) first: PaymentId,
+    /// The peer is closing and did not answer it: it is said again when that may have changed. Its signature is with the peer all the same.
+    #[codec(skip)]
+    pub(crate) put_off: bool,
 }
 
 /// A channel that is open or closing.
@@ -53,8 +56,11 @@ pub(crate) struct Live {
     pub(crate) funding: Funding,
     pub(crate) agreed: Agreed,
     pub(crate) proposal: Option<Proposal>,
-    /// The highest round this side has ever signed (R6.2).
+    /// The highest round this side has ever signed (R6.2). The peer may make it co-signed at any time: nothing below is agreed to any more.
     pub(crate) signed: Round,
+    /// The highest round of the peer's that was refused here. The peer agrees to nothing below it.
+    #[codec(skip)]
+    refused: Round,
     /// The id of the next payment.
     pub(crate) next_payment: u64,
     /// The user asked to close in agreement, at this fee, as soon as everything on its way is answered.
@@ -79,6 +85,7 @@ impl Live {
             funding,
             proposal: None,
             signed: 1,
+            refused: 0,
             next_payment: 1,
             shutdown_wanted: None,
             solo_wanted: false,
@@ -117,11 +124,42 @@ impl Live {
         (newer == Ok(protocol::arbiter::Standing::Newer)).then(|| self.payload()).flatten()
     }
 
-    /// What is told of payments that will not be made.
+    /// What is told of payments that will not be made: those that wait, and those of a proposal that never came to be.
     pub(crate) fn dropped(self) -> Option<Event> {
-        let first = self.next_payment.saturating_sub(u64::try_from(self.queue.len()).unwrap_or(u64::MAX));
-        let payments: Vec<_> = (first..self.next_payment).map(PaymentId).collect();
+        let (PaymentId(first), waiting) = (self.first_queued(), self.queue.len());
+        let mut payments = self.proposal.map(|ours| ids(ours.first, ours.update.changes.len())).unwrap_or_default();
+        payments.extend(ids(PaymentId(first), waiting));
         (!payments.is_empty()).then_some(Event::Dropped { payments })
+    }
+
+    /// The own proposal, where it is the state on chain: the peer made it co-signed, and answered nobody but the arbiter.
+    pub(crate) fn paid_on_chain(&mut self, on_chain: &OnChain) -> Option<Event> {
+        let same = |ours: &mut Proposal| {
+            on_chain.forced_from.is_none()
+                && ours.update.round == on_chain.round
+                && ours.update.state_hash == on_chain.state_hash
+        };
+        let Proposal { update, first, .. } = self.proposal.take_if(same)?;
+        Some(Event::Paid { payments: ids(first, update.changes.len()), round: update.round })
+    }
+
+    /// An answer that the peer owes to a proposal, where there is one.
+    pub(crate) fn awaited(&self) -> Option<Round> {
+        self.proposal.as_ref().filter(|ours| !ours.put_off).map(|ours| ours.update.round)
+    }
+
+    /// While a close is under way no answer to a proposal is owed.
+    pub(crate) fn put_off(&mut self) {
+        if let Some(ours) = &mut self.proposal {
+            ours.put_off = true;
+        }
+    }
+
+    /// Says a proposal again that the peer did not answer.
+    pub(crate) fn say_again(&mut self) -> Option<Effect> {
+        let proposal = self.proposal.as_mut()?;
+        proposal.put_off = false;
+        Some(Effect::Send(Message::Update(proposal.update.clone())))
     }
 
     /// Proposes the next round with everything that waits (R6.3), if something does and no proposal is unanswered.
@@ -129,7 +167,7 @@ impl Live {
         if self.proposal.is_some() || self.queue.is_empty() || self.solo_wanted {
             return Step::default();
         }
-        let Some(round) = next_round(me, self.agreed.round, self.signed) else { return Step::default() };
+        let Some(round) = self.next_round(me) else { return Step::default() };
         let count = self.queue.len().min(MAX_UPDATES_PER_ROUND);
         let first = self.first_queued();
         let changes: Vec<_> = self.queue.drain(..count).map(Change::Transfer).collect();
@@ -144,7 +182,7 @@ impl Live {
         let signature = key.sign(&signed_bytes(domain, &self.funding.channel, &body));
         let update = Update { round, changes, state_hash, signature };
         self.signed = round;
-        self.proposal = Some(Proposal { update: update.clone(), state, first });
+        self.proposal = Some(Proposal { update: update.clone(), state, first, put_off: false });
         Step::commit(vec![Effect::Send(Message::Update(update))])
     }
 
@@ -163,6 +201,10 @@ impl Live {
         self.signed = self.signed.max(round);
     }
 
+    fn next_round(&self, me: Party) -> Option<Round> {
+        next_round(me, self.agreed.round, self.signed.max(self.refused))
+    }
+
     fn first_queued(&self) -> PaymentId {
         PaymentId(self.next_payment.saturating_sub(u64::try_from(self.queue.len()).unwrap_or(u64::MAX)))
     }
@@ -171,6 +213,33 @@ impl Live {
         self.queued_amount = self.queued_amount.saturating_add(payment.amount);
         self.next_payment = self.next_payment.saturating_add(1);
         self.queue.push_back(payment);
+    }
+
+    /// The state after the peer's update, and the bytes that it signed.
+    fn check_update(
+        &self,
+        update: &Update,
+        peer: Party,
+        key: &PublicKey,
+        domain: &Domain,
+    ) -> Result<(State, Vec<u8>), Violation> {
+        let Update { round, changes, state_hash, signature } = update;
+        if changes.is_empty() {
+            return Err(Violation::NoChanges);
+        }
+        if changes.len() > MAX_UPDATES_PER_ROUND {
+            return Err(Violation::TooManyChanges { got: changes.len() });
+        }
+        let state = self.agreed.state.after(peer, changes, self.funding.terms.reserve)?;
+        let want = state.hash();
+        if want != *state_hash {
+            return Err(Violation::StateHashMismatch { got: *state_hash, want });
+        }
+        let message = signed_bytes(domain, &self.funding.channel, &StateBody { round: *round, state_hash: want });
+        if !Native.verify(key, &message, signature) {
+            return Err(Violation::SignatureInvalid);
+        }
+        Ok((state, message))
     }
 
     fn check_payment(&self, me: Party, payment: &Payment, config: &Config) -> Result<(), Misuse> {
@@ -186,7 +255,7 @@ impl Live {
             Err(Misuse::AlreadyClosing)
         } else if self.queue.len() >= max {
             Err(Misuse::QueueFull { max })
-        } else if next_round(me, self.agreed.round, self.signed).is_none() {
+        } else if self.next_round(me).is_none() {
             Err(Misuse::RoundsExhausted)
         } else {
             Ok(())
@@ -226,26 +295,22 @@ impl Channel {
         }
         if live.proposal.as_ref().is_some_and(|ours| ours.update.round > round) {
             // Crossing proposals: ours is higher and wins; the peer will sign it and propose again (R6.1).
-            return Ok(Step::default());
+            let again = live.proposal.as_ref().is_some_and(|ours| ours.put_off).then(|| live.say_again()).flatten();
+            return Ok(Step::act(again.into_iter().collect()));
         }
-        if round <= live.agreed.round {
-            return Err(Violation::RoundTooOld { got: round, have: live.agreed.round });
+        let have = live.agreed.round.max(live.signed);
+        if round <= have {
+            // Not only what is agreed counts: the peer may still make co-signed what it refused (R6.1, R6.2).
+            return Err(Violation::RoundTooOld { got: round, have });
         }
-        if update.changes.is_empty() {
-            return Err(Violation::NoChanges);
-        }
-        if update.changes.len() > MAX_UPDATES_PER_ROUND {
-            return Err(Violation::TooManyChanges { got: update.changes.len() });
-        }
-        let state = live.agreed.state.after(peer, &update.changes, live.funding.terms.reserve)?;
-        let state_hash = state.hash();
-        if state_hash != update.state_hash {
-            return Err(Violation::StateHashMismatch { got: update.state_hash, want: state_hash });
-        }
-        let message = signed_bytes(&self.domain, &live.funding.channel, &StateBody { round, state_hash });
-        if !Native.verify(&self.peer, &message, &update.signature) {
-            return Err(Violation::SignatureInvalid);
-        }
+        let (state, message) = match live.check_update(&update, peer, &self.peer, &self.domain) {
+            Ok(checked) => checked,
+            Err(violation) => {
+                live.refused = live.refused.max(round);
+                return Err(violation);
+            }
+        };
+        let state_hash = update.state_hash;
 
         let signature = ctx.key.sign(&message);
         live.requeue_proposal();
@@ -270,7 +335,7 @@ impl Channel {
         let Some(proposal) = live.proposal.as_ref().filter(|proposal| proposal.update.round == round) else {
             return Err(Violation::RoundNotProposed { got: round });
         };
-        let Proposal { update, state, first } = proposal;
+        let Proposal { update, state, first, .. } = proposal;
         let body = StateBody { round, state_hash: update.state_hash };
         if !Native.verify(&self.peer, &signed_bytes(&self.domain, &live.funding.channel, &body), &signature) {
             return Err(Violation::SignatureInvalid);
@@ -292,21 +357,18 @@ impl Channel {
     ) -> Result<Step, Violation> {
         let out_of_place = self.out_of_place("update_error");
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
-        let Some(proposal) = live.proposal.take_if(|proposal| proposal.update.round == round) else {
+        let Some(proposal) = live.proposal.as_ref().filter(|proposal| proposal.update.round == round) else {
             // A crossing proposal that has lost meanwhile.
             return Ok(Step::default());
         };
-        let step = if code == RefusalCode::CLOSING {
-            // The peer's shutdown is here or on its way; should it fail, the payments are proposed again.
-            live.proposal = Some(proposal);
-            live.requeue_proposal();
-            Step::commit(Vec::new())
-        } else {
-            let payments = ids(proposal.first, proposal.update.changes.len());
-            Step::commit(vec![Effect::Notify(Event::Refused { payments, code })])
-        };
-        let parked = if code == RefusalCode::CLOSING { self.take_parked(ctx) } else { self.advance(ctx) };
-        Ok(step.and(parked))
+        if code == RefusalCode::CLOSING {
+            // The peer's shutdown is here or on its way; should it fail, the very same round is proposed again.
+            live.put_off();
+            return Ok(self.take_parked(ctx));
+        }
+        let payments = ids(proposal.first, proposal.update.changes.len());
+        live.proposal = None;
+        Ok(Step::commit(vec![Effect::Notify(Event::Refused { payments, code })]).and(self.advance(ctx)))
     }
 
     /// What comes next once nothing is unanswered: a shutdown that was put by, the payments that wait, the shutdown that is wanted.
@@ -319,28 +381,40 @@ impl Channel {
         let proposed = live.propose(self.me, &self.domain, ctx.key);
         let wanted = live.shutdown_wanted.filter(|_| live.pending() == 0);
         let step = parked.and(proposed);
-        let step = match wanted {
+        match wanted {
             Some(fee) => step.and(self.offer_shutdown(fee, ctx)),
             None => step,
-        };
-        self.watch_answers(ctx);
-        step
+        }
+    }
+
+    /// Says again what the peer did not answer because it was closing, in case that it is not any more.
+    pub(crate) fn resume(&mut self) -> Vec<Effect> {
+        match &mut self.phase {
+            Phase::Open(live) if self.link == Link::Up && live.proposal.as_ref().is_some_and(|ours| ours.put_off) => {
+                live.say_again().into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Starts or stops the clock for the peer's answer.
-    fn watch_answers(&mut self, ctx: &Context<'_>) {
+    pub(crate) fn watch_answers(&mut self, ctx: &Context<'_>) {
         let awaits = match &self.phase {
-            Phase::Open(live) => live.proposal.is_some(),
-            Phase::Closing(_, How::Offered(_)) => true,
-            _ => false,
+            Phase::Open(_) | Phase::Closing(..) if self.link == Link::Syncing => Some(Awaited::Reestablish),
+            _ if self.link == Link::Down => None,
+            Phase::Open(live) => live.awaited().map(Awaited::Round),
+            Phase::Closing(_, How::Offered(_)) => Some(Awaited::Shutdown),
+            _ => None,
         };
-        self.waiting = awaits.then_some(Waiting { since: ctx.now, told: false });
+        if self.waiting.map(|waiting| waiting.of) != awaits {
+            self.waiting = awaits.map(|of| Waiting { of, since: ctx.now, told: false });
+        }
     }
 
     /// Answers a shutdown that was put by, once our own proposal is answered.
     fn take_parked(&mut self, ctx: &Context<'_>) -> Step {
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        if live.proposal.is_some() {
+        if live.awaited().is_some() {
             return Step::default();
         }
         let Some(parked) = live.parked.take() else { return Step::default() };

@@ -13,26 +13,48 @@ use protocol::{
     BlockNumber, Party, Rejection,
     call::{Call, Slash},
     event::Event as ArbiterEvent,
-    record::OnChain,
+    record::{Closing, OnChain, Penalty},
 };
 
 /// How many blocks the responder leaves to the initiator before it settles itself, so that not both pay for it.
 const SETTLE_GRACE: BlockNumber = 2;
 
+impl Solo {
+    const fn new(on_chain: OnChain, closing: &Closing) -> Self {
+        let closer = match closing.penalty {
+            Penalty::AtRisk(closer) | Penalty::Due(closer) => Some(closer),
+            Penalty::Exempt => None,
+        };
+        Self { on_chain, unlock_at: closing.unlock_at, closer }
+    }
+}
+
 impl Channel {
     /// A block is final, and all its events have been told.
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
         let step = self.on_head_while_opening(ctx).and(self.on_head_while_closing(ctx));
-        step.and(Step::act(self.solo_again())).and(Step::act(self.defence(ctx.head)))
+        let again = [self.solo_again(), self.defence(ctx.head), self.resume()].concat();
+        step.and(Step::act(again))
+    }
+
+    /// The process started: what may have been lost is asked for and told again. Nothing expires here, because what happened
+    /// on chain meanwhile is told only after this.
+    pub(crate) fn on_restarted(&self, ctx: &Context<'_>) -> Step {
+        let told = match &self.phase {
+            Phase::Closed(reason) => vec![Effect::Notify(Event::Closed(reason.clone()))],
+            _ => Vec::new(),
+        };
+        let again = [self.create_again(ctx.head), self.mutual_again(ctx.head), self.solo_again(), self.defence(ctx.head)];
+        Step::act([told, again.concat()].concat())
     }
 
     pub(crate) fn on_chain_event(&mut self, event: ArbiterEvent, ctx: &Context<'_>) -> Step {
         match event {
-            ArbiterEvent::ChannelCreated { .. } => self.on_chain_created(),
+            ArbiterEvent::ChannelCreated { record } => self.on_chain_created(&record),
             ArbiterEvent::ChannelClosedMutually { balances, .. } => self.close_once(CloseReason::Mutual { balances }),
             ArbiterEvent::ChannelSettled { balances, .. } => self.close_once(CloseReason::Settled { balances }),
             ArbiterEvent::ChannelClosedSolo { round, state_hash, forced_from, closing } => {
-                let solo = Solo { on_chain: OnChain { round, forced_from, state_hash }, unlock_at: closing.unlock_at };
+                let solo = Solo::new(OnChain { round, forced_from, state_hash }, &closing);
                 self.on_chain_closing(solo, ctx, |outdated| Event::ClosingSolo {
                     round,
                     unlock_at: solo.unlock_at,
@@ -40,8 +62,7 @@ impl Channel {
                 })
             }
             ArbiterEvent::ChannelSlashed { round, state_hash, closing } => {
-                let on_chain = OnChain { round, forced_from: None, state_hash };
-                let solo = Solo { on_chain, unlock_at: closing.unlock_at };
+                let solo = Solo::new(OnChain { round, forced_from: None, state_hash }, &closing);
                 self.on_chain_closing(solo, ctx, |_| Event::Slashed { round, unlock_at: solo.unlock_at })
             }
         }
@@ -53,9 +74,10 @@ impl Channel {
             return Step::default();
         }
         self.move_to_closing(How::Solo(solo));
-        let Some(live) = self.phase.live() else { return Step::default() };
-        let told = Effect::Notify(event(live.newer_than(&solo.on_chain).is_some()));
-        Step::commit(vec![told]).and(Step::act(self.defence(ctx.head)))
+        let Phase::Closing(live, _) = &mut self.phase else { return Step::default() };
+        let mut told = vec![Effect::Notify(event(live.newer_than(&solo.on_chain).is_some()))];
+        told.extend(live.paid_on_chain(&solo.on_chain).map(Effect::Notify));
+        Step::commit(told).and(Step::act(self.defence(ctx.head)))
     }
 
     /// What defends the channel now: a newer state against the one on chain, or settling once the lock has run out.
@@ -66,8 +88,12 @@ impl Channel {
         }
         let channel = live.funding.channel;
         if let Some(payload) = live.newer_than(&solo.on_chain) {
-            let commitment = live.agreed.state.commitment();
-            return vec![Effect::Submit(Box::new(Call::ChannelSlash(Slash { channel, payload, commitment })))];
+            // This side's own account closed on an old state, by another hand than ours, where a round of the peer's is newer: showing it would
+            // cost the penalty, so it is left to the peer. A round of our own is agreed and costs nothing: it is shown.
+            if solo.closer != Some(self.me) || Party::owner_of(payload.round) == self.me {
+                let commitment = live.agreed.state.commitment();
+                return vec![Effect::Submit(Box::new(Call::ChannelSlash(Slash { channel, payload, commitment })))];
+            }
         }
         let grace = match self.me {
             Party::Initiator => 0,

@@ -25,8 +25,9 @@ use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Pair, Party, PublicKey, Rejection, Signature,
     call::{Call, Create},
     crypto::{Crypto, Native},
+    record::Record,
     signing::{CreateBody, signed_bytes},
-    terms::{Limits, PartyTerms, Terms},
+    terms::{Limits, MAX_DELEGATES, PartyTerms, Terms},
 };
 use scale::{Decode, Encode};
 
@@ -154,9 +155,15 @@ impl Channel {
         else {
             return Err(out_of_place);
         };
-        let terms = terms_of(open, &accept.responder);
-        if accept.responder.key != self.peer || accept.responder.account == open.initiator.account {
+        if accept.responder.key != self.peer {
             return Err(Violation::SignatureInvalid);
+        }
+        let terms = terms_of(open, &accept.responder);
+        if accept.responder.account == open.initiator.account {
+            return Err(Violation::BadTerms(Rejection::PartiesShareAccount));
+        }
+        if accept.responder.delegates.len() > MAX_DELEGATES {
+            return Err(Violation::BadTerms(Rejection::TooManyDelegates));
         }
         *responder = Some(accept.responder);
         *until = deadline;
@@ -214,7 +221,7 @@ impl Channel {
         let half = match &self.phase {
             Phase::HalfSigned(half) => half,
             // Said again after a lost connection.
-            Phase::Signed(_) | Phase::Open(_) if self.me == Party::Initiator => return Ok(Step::default()),
+            Phase::Signed(_) | Phase::Open(_) | Phase::Closing(..) if self.me == Party::Initiator => return Ok(Step::default()),
             _ => return Err(self.out_of_place("funding_signed")),
         };
         let message = signed_bytes(&self.domain, &half.channel, &half.body);
@@ -244,7 +251,11 @@ impl Channel {
     }
 
     /// Transition: signed -> signed | open. The opening is final on chain.
-    pub(crate) fn on_chain_created(&mut self) -> Step {
+    pub(crate) fn on_chain_created(&mut self, record: &Record) -> Step {
+        if !self.is_ours(record) {
+            // Another opening that carried the same nonce took the id: ours can never be on chain, and expires.
+            return Step::default();
+        }
         // The responder may have put on chain what it never answered.
         if let Phase::HalfSigned(half) = &self.phase {
             self.phase = Phase::Signed(Signed::new(half.channel, &half.body, None));
@@ -278,11 +289,30 @@ impl Channel {
             Phase::Signed(signed) if !signed.locked && ctx.head > signed.valid_until => {
                 self.close(CloseReason::OpeningExpired { rejection })
             }
-            Phase::Signed(signed) if !signed.locked && self.me == Party::Initiator => {
-                Step::act(signed.submission().into_iter().collect())
-            }
-            _ => Step::default(),
+            _ => Step::act(self.create_again(ctx.head)),
         }
+    }
+
+    /// Asks for the opening that both signed, as long as the next block can take it.
+    pub(crate) fn create_again(&self, head: BlockNumber) -> Vec<Effect> {
+        match &self.phase {
+            Phase::Signed(signed) if self.me == Party::Initiator && !signed.locked && head < signed.valid_until => {
+                signed.submission().into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a channel that was created under our id is the one that this side signed.
+    fn is_ours(&self, record: &Record) -> bool {
+        let (terms, balances) = match &self.phase {
+            Phase::HalfSigned(half) => (&half.body.terms, half.body.balances),
+            Phase::Signed(Signed { funding, .. }) => (&funding.terms, funding.first.balances),
+            _ => return false,
+        };
+        record.terms == *terms
+            && Some(record.total) == balances.sum()
+            && record.state_hash == (State { balances }).hash()
     }
 
     /// The opening's part of a lost connection, of an error, or of a deadline: nothing is lost before both have signed.

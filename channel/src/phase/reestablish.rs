@@ -1,17 +1,30 @@
 //! A lost connection, and finding each other again: the newest state wins (R6.6).
 
-use super::{Phase, live::ids};
+use super::{
+    Phase,
+    live::{Live, ids},
+};
 use crate::{
     effect::{Effect, Event, Notice},
     error::Violation,
     input::Context,
     machine::{Channel, Link, Step},
     message::{Message, Reestablish, RefusalCode},
+    state::State,
 };
 use protocol::{
+    Hash, Pair, Round, Signature,
     crypto::Native,
     signing::{CoSigned, StateBody},
 };
+
+/// A state that is newer than ours, and that both signed.
+struct CoSignedState {
+    round: Round,
+    state: State,
+    state_hash: Hash,
+    signatures: Pair<Signature>,
+}
 
 impl Channel {
     /// The connection is there. A channel that runs compares notes first; an opening says its last words again.
@@ -27,7 +40,10 @@ impl Channel {
     /// The connection is gone. What was never signed by us is forgotten; everything else waits.
     pub(crate) fn on_link_down(&mut self) -> Step {
         self.link = Link::Down;
-        self.waiting = None;
+        if let Phase::Open(live) = &mut self.phase {
+            // The peer says it again, if it still wants it.
+            live.parked = None;
+        }
         self.abandon_opening(None)
     }
 
@@ -38,26 +54,27 @@ impl Channel {
 
     /// Transition: disconnected -> open | closing (or signed -> open, where the peer is ahead)
     pub(crate) fn on_peer_reestablish(&mut self, theirs: Reestablish, ctx: &Context<'_>) -> Result<Step, Violation> {
+        let newer = match &self.phase {
+            Phase::Open(live) | Phase::Closing(live, _) => self.check_newer(live, &theirs)?,
+            // The peer is open already, so it has seen the opening on chain.
+            Phase::Signed(signed) => self.check_newer(&Live::new(signed.funding.clone()), &theirs)?,
+            _ => return Err(self.out_of_place("reestablish")),
+        };
         let mut step = Step::default();
         if matches!(self.phase, Phase::Signed(_)) {
-            // The peer is open already, so it has seen the opening on chain.
             step = self.on_peer_funding_locked()?;
-        }
-        if self.phase.live().is_none() {
-            return if matches!(self.phase, Phase::Signed(_)) {
-                Ok(step)
-            } else {
-                Err(self.out_of_place("reestablish"))
-            };
+            if self.phase.live().is_none() {
+                return Ok(step);
+            }
         }
         if self.link != Link::Syncing {
             step = step.and(Step::act(self.reestablish().map(Effect::Send).into_iter().collect()));
         }
-        step = step.and(self.catch_up(&theirs)?);
+        step = step.and(newer.map_or_else(Step::default, |newer| self.catch_up(newer)));
         self.link = Link::Up;
         let mut again = Vec::new();
-        if let Phase::Open(live) = &self.phase {
-            again.extend(live.proposal.as_ref().map(|ours| Effect::Send(Message::Update(ours.update.clone()))));
+        if let Phase::Open(live) = &mut self.phase {
+            again.extend(live.say_again());
         }
         again.extend(self.shutdown_again());
         Ok(step.and(Step::act(again)).and(self.advance(ctx)))
@@ -73,17 +90,16 @@ impl Channel {
         }))
     }
 
-    /// Adopts the peer's state where it is newer: its answer to our proposal was lost, or our store is old.
-    fn catch_up(&mut self, theirs: &Reestablish) -> Result<Step, Violation> {
-        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Ok(Step::default()) };
-        let Reestablish { round, state, signatures, .. } = *theirs;
+    /// The peer's state, where it is newer than `live`'s and co-signed.
+    fn check_newer(&self, live: &Live, theirs: &Reestablish) -> Result<Option<CoSignedState>, Violation> {
+        let Reestablish { round, state, signatures } = *theirs;
         let have = live.agreed.round;
         let state_hash = state.hash();
         if round == have && state_hash != live.agreed.hash {
             return Err(Violation::StateHashMismatch { got: state_hash, want: live.agreed.hash });
         }
         if round <= have {
-            return Ok(Step::default());
+            return Ok(None);
         }
         if state.balances.sum() != Some(live.funding.total) {
             return Err(Violation::WrongTotal { got: state.balances.sum(), want: live.funding.total });
@@ -93,17 +109,23 @@ impl Channel {
         let body = StateBody { round, state_hash };
         let _: CoSigned<_> = CoSigned::check(&self.domain, &channel, &keys, body, signatures, &Native)
             .map_err(|_rejection| Violation::SignatureInvalid)?;
+        Ok(Some(CoSignedState { round, state, state_hash, signatures }))
+    }
 
-        let proposal = live.proposal.take();
+    /// Adopts the peer's newer state: its answer to our proposal was lost, or our store is old.
+    fn catch_up(&mut self, newer: CoSignedState) -> Step {
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
+        let CoSignedState { round, state, state_hash, signatures } = newer;
+        let (from, proposal) = (live.agreed.round, live.proposal.take());
         live.adopt(round, state, state_hash, signatures);
         let event = match proposal {
             Some(ours) if ours.update.round == round => {
                 Event::Paid { payments: ids(ours.first, ours.update.changes.len()), round }
             }
             // A round of ours that we do not remember: this side's store is older than what it has signed.
-            _ => Event::Notice(Notice::CaughtUp { from: have, to: round }),
+            _ => Event::Notice(Notice::CaughtUp { from, to: round }),
         };
-        Ok(Step::commit(vec![Effect::Notify(event)]))
+        Step::commit(vec![Effect::Notify(event)])
     }
 
     /// Deadlines.

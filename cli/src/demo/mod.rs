@@ -48,14 +48,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 async fn play(options: &Options) -> Result<()> {
     let began = Instant::now();
-    let durability = if options.not_durable { Durability::None } else { Durability::Immediate };
+    let durability = if options.not_durable { Durability::DangerNone } else { Durability::Immediate };
     say("starting the embedded chain: the runtime of substrate-contracts-node 0.42");
     say(&format!("uploading and instantiating the arbiter, {}", options.contract.display()));
     let world = World::build(&options.contract, durability).await?;
     let info = world.arbiter.info();
     say(&format!("arbiter at {}, code hash {}", info.domain.arbiter, info.code_hash));
     let issued = world.chain.total_issuance().await?;
-    let burned_before: Amount = world.recorder.entries().iter().map(|entry| entry.receipt.fee).sum();
+    let burned_before: Amount = world.recorder.entries().iter().map(|entry| entry.fee).sum();
     let deployed = world.recorder.entries().len();
     let before = world.holdings().await?;
 
@@ -79,7 +79,7 @@ async fn play(options: &Options) -> Result<()> {
     // What deploying cost was paid before the first look at the balances.
     report::balances(&world, &before, &after, entries.get(deployed..).unwrap_or_default(), &gains)?;
     report::speeds(&speeds);
-    let burned: Amount = entries.iter().map(|entry| entry.receipt.fee).sum();
+    let burned: Amount = entries.iter().map(|entry| entry.fee).sum();
     let left = world.chain.total_issuance().await?;
     ensure!(
         issued.checked_sub(burned.saturating_sub(burned_before)) == Some(left),
@@ -112,11 +112,7 @@ async fn happy_life(world: &World, bob: protocol::PublicKey, options: &Options) 
     }
     say(&format!("both pay {} times at once: what waits shares a round", options.payments));
     let began = Instant::now();
-    let pay = |from: &ChannelHandle| {
-        let payments: Vec<_> = (0..options.payments).map(|_| from.pay(PAYMENT, Vec::new())).collect();
-        futures_join(payments)
-    };
-    let (a, b) = tokio::join!(pay(&alices), pay(&bobs));
+    let (a, b) = tokio::join!(pay_at_once(&alices, options.payments), pay_at_once(&bobs, options.payments));
     a.and(b)?;
     let seconds = began.elapsed().as_secs_f64();
     let both = options.payments.saturating_mul(2);
@@ -205,11 +201,11 @@ async fn wait_for<T>(events: &mut EventStream, what: impl Fn(&Event) -> Option<T
     }
 }
 
-async fn futures_join<T, E: Into<anyhow::Error>>(
-    all: Vec<impl Future<Output = Result<T, E>>>,
-) -> Result<()> {
-    for done in futures::future::join_all(all).await {
-        let _value = done.map_err(Into::into)?;
+/// Makes `count` payments without waiting for one another.
+async fn pay_at_once(from: &ChannelHandle, count: u32) -> Result<()> {
+    let payments = (0..count).map(|_| from.pay(PAYMENT, Vec::new()));
+    for paid in futures::future::join_all(payments).await {
+        let _paid = paid?;
     }
     Ok(())
 }

@@ -11,7 +11,16 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct Entry {
     pub(super) what: &'static str,
     pub(super) signer: AccountId,
-    pub(super) receipt: Receipt,
+    pub(super) fee: Amount,
+    /// None where it failed in its block: somebody else was faster, say.
+    pub(super) receipt: Option<Receipt>,
+}
+
+impl Entry {
+    /// The storage deposit taken from its signer, or given back.
+    pub(super) fn deposit(&self) -> i128 {
+        self.receipt.as_ref().map_or(0, |receipt| receipt.storage_deposit)
+    }
 }
 
 /// Passes everything on, and remembers.
@@ -60,10 +69,15 @@ impl Chain for Recorder {
         dry_run: &DryRun,
     ) -> Result<Receipt, ChainError> {
         let what = name(&transaction);
-        let receipt = self.inner.submit(signer, transaction, dry_run).await?;
-        let entry = Entry { what, signer: signer.account(), receipt: receipt.clone() };
+        let done = self.inner.submit(signer, transaction, dry_run).await;
+        let (fee, receipt) = match &done {
+            Ok(receipt) => (receipt.fee, Some(receipt.clone())),
+            Err(ChainError::FailedInBlock { fee, .. }) => (*fee, None),
+            Err(_not_included) => return done,
+        };
+        let entry = Entry { what, signer: signer.account(), fee, receipt };
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-        Ok(receipt)
+        done
     }
 
     async fn finalised_blocks(

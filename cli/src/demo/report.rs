@@ -21,17 +21,19 @@ pub(super) fn costs(entries: &[Entry], world: &World) {
         "  {:<24} {:<8} {:>13} {:>11} {:>7} {:>16} {:>18}",
         "call", "by", "ref_time (ps)", "proof (B)", "ext (B)", "fee (unit)", "storage deposit"
     );
-    for Entry { what, signer, receipt } in entries {
-        println!(
-            "  {:<24} {:<8} {:>13} {:>11} {:>7} {:>16} {:>18}",
-            what,
-            world.name(signer),
-            receipt.weight.ref_time,
-            receipt.weight.proof_size,
-            receipt.length,
-            units(receipt.fee),
-            signed_units(receipt.storage_deposit),
-        );
+    for entry @ Entry { what, signer, fee, receipt } in entries {
+        let name = world.name(signer);
+        match receipt {
+            Some(receipt) => println!(
+                "  {what:<24} {name:<8} {:>13} {:>11} {:>7} {:>16} {:>18}",
+                receipt.weight.ref_time,
+                receipt.weight.proof_size,
+                receipt.length,
+                units(*fee),
+                signed_units(entry.deposit()),
+            ),
+            None => println!("  {what:<24} {name:<8} {:>13} {:>36}", "too late", units(*fee)),
+        }
     }
 }
 
@@ -53,7 +55,7 @@ pub(super) fn balances(
     for (was, is) in before.iter().zip(after) {
         let own = entries.iter().filter(|entry| entry.signer == was.account);
         let (fees, deposits) = own.fold((0, 0), |(fees, deposits): (Amount, i128), entry| {
-            (fees.saturating_add(entry.receipt.fee), deposits.saturating_add(entry.receipt.storage_deposit))
+            (fees.saturating_add(entry.fee), deposits.saturating_add(entry.deposit()))
         });
         let gain: i128 = gains.iter().filter(|(account, _)| *account == was.account).map(|(_, gain)| *gain).sum();
         println!(

@@ -62,8 +62,7 @@ async fn a_slow_consumer_loses_no_block() {
 async fn the_stream_carries_the_events_of_contracts() {
     let chain = DevChain::new().unwrap();
     let address = contract::deploy(&chain).await;
-    let receipt =
-        send(&chain, &DevAccount::Alice.signer(), contract::store(address, b"seen by all")).await.unwrap();
+    let receipt = send(&chain, &DevAccount::Alice.signer(), contract::store(address, b"seen by all")).await.unwrap();
     let mut blocks = chain.finalised_blocks(receipt.block.number).await.unwrap();
     let block = blocks.next().await.unwrap().unwrap();
     assert_eq!(block.at, receipt.block);

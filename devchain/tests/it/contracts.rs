@@ -32,12 +32,13 @@ async fn instantiating_takes_the_deposits_it_announced_and_gives_the_address_it_
     let for_code = chain.held_balance(DevAccount::Alice.id()).await.unwrap();
     assert_eq!(chain.held_balance(address).await.unwrap(), info.deposit);
     assert!(for_code > 0);
-    assert_eq!(deposit(receipt.storage_deposit), info.deposit + for_code);
-    // The contract's account needs the existential deposit, which the runtime charges as part of the instance's value.
+    // The contract's account needs the existential deposit, and it counts as a part of what is deposited.
     let existential = balance(&chain, address).await - 5 * UNIT;
+    assert_eq!(existential, 1_000_000_000);
+    assert_eq!(deposit(receipt.storage_deposit), info.deposit + for_code + existential);
     assert_eq!(
         balance(&chain, DevAccount::Alice.id()).await,
-        DEV_ENDOWMENT - 5 * UNIT - existential - deposit(receipt.storage_deposit) - receipt.fee
+        DEV_ENDOWMENT - 5 * UNIT - deposit(receipt.storage_deposit) - receipt.fee
     );
 }
 
@@ -115,11 +116,12 @@ async fn a_contract_that_reverts_changes_nothing_and_costs_the_fee_only() {
     let held = chain.held_balance(DevAccount::Alice.id()).await.unwrap();
     let issuance = chain.total_issuance().await.unwrap();
     let refused = chain.submit(&DevAccount::Alice.signer(), transaction, &dry_run).await;
-    assert_eq!(refused, Err(ChainError::Reverted));
+    let ChainError::FailedInBlock { fee, cause } = refused.unwrap_err() else { panic!("it failed in a block") };
+    assert_eq!(*cause, ChainError::Reverted);
     assert_eq!(info(&chain, address).await, empty);
     assert_eq!(chain.held_balance(DevAccount::Alice.id()).await.unwrap(), held);
-    let burned = issuance - chain.total_issuance().await.unwrap();
-    assert_eq!(balance(&chain, DevAccount::Alice.id()).await, before - burned);
+    assert_eq!(issuance - chain.total_issuance().await.unwrap(), fee);
+    assert_eq!(balance(&chain, DevAccount::Alice.id()).await, before - fee);
     let head = chain.block_number();
     let mut blocks = chain.finalised_blocks(head).await.unwrap();
     assert_eq!(futures::StreamExt::next(&mut blocks).await.unwrap().unwrap().events, []);
@@ -132,7 +134,8 @@ async fn a_constructor_that_reverts_makes_no_contract() {
     let dry_run = chain.dry_run(&DevAccount::Alice.id(), &transaction).await.unwrap();
     assert_eq!((dry_run.reverted, dry_run.instantiated, dry_run.returned.as_slice()), (true, None, &b"no"[..]));
     let refused = chain.submit(&DevAccount::Alice.signer(), transaction, &dry_run).await;
-    assert_eq!(refused, Err(ChainError::Reverted));
+    let Err(ChainError::FailedInBlock { cause, .. }) = refused else { panic!("it failed in a block") };
+    assert_eq!(*cause, ChainError::Reverted);
     assert_eq!(chain.held_balance(DevAccount::Alice.id()).await.unwrap(), 0);
 }
 
@@ -195,8 +198,7 @@ async fn a_contract_can_be_read_in_its_own_name() {
 async fn code_that_the_chain_rejects_is_told_with_the_reason() {
     let chain = DevChain::new().unwrap();
     let code = wat::parse_str(r#"(module (func (export "call")) (func (export "deploy")) (func (export "more")))"#);
-    let transaction =
-        Transaction::Instantiate { code: code.unwrap(), value: 0, data: Vec::new(), salt: Vec::new() };
+    let transaction = Transaction::Instantiate { code: code.unwrap(), value: 0, data: Vec::new(), salt: Vec::new() };
     let refused = chain.dry_run(&DevAccount::Alice.id(), &transaction).await;
     let Err(ChainError::Failed { cause }) = refused else { panic!("{refused:?}") };
     assert!(cause.starts_with("Contracts::CodeRejected (") && cause.contains("unknown function"), "{cause}");

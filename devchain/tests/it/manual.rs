@@ -53,10 +53,13 @@ async fn turning_to_sealing_on_submission_seals_what_waits() {
 #[tokio::test]
 async fn a_transaction_refused_in_its_block_holds_up_no_later_one_of_its_account() {
     let poor = Sr25519Signer::new(Keypair::from_uri(&"//Poor".parse().unwrap()).unwrap());
-    let chain =
-        DevChain::builder().sealing(Sealing::Manual).endow(poor.account(), 2 * UNIT).build().unwrap();
-    // The first leaves too little for the second's fee; then coins come in, and the third has the refused one's nonce to take.
-    let first = pooled(&chain, &poor, transfer(NOBODY, 2 * UNIT - UNIT / 500), 1).await;
+    let chain = DevChain::builder().endow(poor.account(), 2 * UNIT).build().unwrap();
+    let fee = send(&chain.fork().await.unwrap(), &poor, transfer(NOBODY, UNIT)).await.unwrap().fee;
+    chain.set_sealing(Sealing::Manual).await.unwrap();
+    // The first leaves the existential deposit, so nothing for the second's fee; then coins come in, and the third takes the
+    // nonce that was the second's.
+    let most = 2 * UNIT - UNIT / 1_000 - fee;
+    let first = pooled(&chain, &poor, transfer(NOBODY, most), 1).await;
     let second = pooled(&chain, &poor, transfer(NOBODY, UNIT), 2).await;
     let gift = pooled(&chain, &DevAccount::Alice.signer(), transfer(poor.account(), 5 * UNIT), 3).await;
     let third = pooled(&chain, &poor, transfer(NOBODY, UNIT), 4).await;
@@ -64,13 +67,16 @@ async fn a_transaction_refused_in_its_block_holds_up_no_later_one_of_its_account
     assert_eq!(chain.produce_block().await.unwrap().number, 1);
     assert_eq!(first.await.unwrap().unwrap().block.number, 1);
     let refused = second.await.unwrap();
-    assert!(matches!(&refused, Err(ChainError::InsufficientFunds { account, .. }) if *account == poor.account()), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ChainError::InsufficientFunds { account, .. }) if *account == poor.account()),
+        "{refused:?}"
+    );
     assert_eq!(gift.await.unwrap().unwrap().block.number, 1);
 
     chain.pool_filled(1).await.unwrap();
     assert_eq!(chain.produce_block().await.unwrap().number, 2);
     assert_eq!(third.await.unwrap().unwrap().block.number, 2);
-    assert_eq!(balance(&chain, NOBODY).await, 3 * UNIT - UNIT / 500);
+    assert_eq!(balance(&chain, NOBODY).await, most + UNIT);
 }
 
 #[tokio::test]

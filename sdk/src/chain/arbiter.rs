@@ -186,10 +186,10 @@ impl Arbiter {
         self.check_answer(&dry_run.returned)?;
         let receipt = match self.chain.submit(signer, transaction.clone(), &dry_run).await {
             // Somebody else was faster: ask once more for the reason.
-            Err(ChainError::Reverted) => {
+            Err(failed @ ChainError::FailedInBlock { .. }) => {
                 let again = self.chain.dry_run(&signer.account(), &transaction).await?;
                 self.check_answer(&again.returned)?;
-                return Err(ChainError::Reverted.into());
+                return Err(failed.into());
             }
             other => other?,
         };

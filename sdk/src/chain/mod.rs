@@ -144,9 +144,18 @@ pub enum ChainError {
         /// The runtime's error.
         cause: String,
     },
-    /// It was included and the contract undid it.
+    /// The contract undid it.
     #[error("the contract undid the transaction")]
     Reverted,
+    /// It was included in a block and failed there: only its fee was paid.
+    #[error("included in a block, where it failed ({cause}); the fee of {fee} is spent")]
+    FailedInBlock {
+        /// What its signer paid for inclusion.
+        fee: Amount,
+        /// Why it failed.
+        #[source]
+        cause: Box<ChainError>,
+    },
     /// No contract lives at that address.
     #[error("there is no contract at {0}: check the address and the chain")]
     NoContract(AccountId),

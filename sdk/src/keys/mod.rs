@@ -7,7 +7,7 @@
 //!
 //! **The binding.** Both keys are the same point in two shapes, so whoever knows a peer's identity computes its Noise key alone,
 //! which is what XK asks of a dialler. The way back loses the sign of the point, so the dialler sends its identity inside the encrypted third
-//! handshake message and the listener checks that it has the Noise key that was just proven ([`noise_public`]).
+//! handshake message and the listener checks that it has the Noise key that was just proven.
 //! A point and its negation share a Noise key; that lends nobody an identity, because one secret scalar signs for both.
 //! Only canonical points of the prime-order subgroup are identities ([`check_identity`]): a point of small order would let anyone finish
 //! the handshake, and a point plus one of small order would be a second name for the same secret.

@@ -4,6 +4,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageErro
 use std::{
     fs::{self, File},
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
@@ -14,10 +15,13 @@ pub enum Durability {
     /// When it is on disk (fsync): survives `kill -9` and power cuts. The only choice for a node with coins.
     #[default]
     Immediate,
-    /// At once, still whole or not at all: **a crash loses it**, back to the last clean end of the process. A node that signed states and lost
-    /// them can be cheated; for benchmarks and throw-away nodes only.
+    /// At once, still whole or not at all: **a crash loses thousands of commits at once**. A node that signed states and lost them can be
+    /// cheated; for benchmarks and throw-away nodes only.
     DangerNone,
 }
+
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
 
 /// An open store. Dropping it closes it.
 #[derive(Debug)]
@@ -60,12 +64,12 @@ impl Store {
         let lock = Lock::take(directory)?;
         let path = directory.join("store.redb");
         let opened = match File::open(&path) {
-            Ok(file) => check_rights(&file, &path).and_then(|()| open_existing(&path)),
+            Ok(file) => check_rights(&file, &path).and_then(|()| without_panic(&path, || open_existing(&path))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(directory, &path),
             Err(source) => Err(OpenError::Io { path: path.clone(), source }),
         };
         let database = opened?;
-        let commits = read_facts(&database, &path)?;
+        let commits = without_panic(&path, || read_facts(&database, &path))?;
         let acknowledged =
             lock.acknowledged().map_err(|source| OpenError::Io { path: lock.path().to_owned(), source })?;
         if commits < acknowledged {
@@ -111,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Failed`].
-    pub fn load_all(&self, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn load_all(&self, table: Table) -> Result<Vec<Entry>, StoreError> {
         let read = self.database.begin_read().map_err(StoreError::failed)?;
         let table = read.open_table(values(table)).map_err(StoreError::failed)?;
         let entries = table.iter().map_err(StoreError::failed)?;
@@ -175,6 +179,13 @@ fn open_existing(path: &Path) -> Result<Database, OpenError> {
     // A store that had to be repaired is either whole or behind what was acknowledged, which is looked at next.
     let _clean = database.check_integrity().map_err(|error| open_error(path, error))?;
     Ok(database)
+}
+
+/// The database library panics over some damage.
+fn without_panic<T>(path: &Path, look: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|_| {
+        Err(OpenError::Corrupt { path: path.to_owned(), cause: "its parts do not fit each other".to_owned() })
+    })
 }
 
 /// Creates the file under another name first: `path` is there whole or not at all. The lock keeps others away meanwhile.

@@ -1,7 +1,7 @@
 use std::{io, path::PathBuf, sync::Arc};
 use thiserror::Error;
 
-/// Why a store cannot be opened. Nothing was changed, and each says what to do.
+/// Why a store cannot be opened. What is stored stays as it is, and each says what to do.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another process, or another part of this one, has it open.

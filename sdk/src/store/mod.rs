@@ -20,6 +20,6 @@ mod files;
 mod writer;
 
 pub use batch::{Batch, MAX_KEY, MAX_VALUE, Table};
-pub use database::{Durability, Store};
+pub use database::{Durability, Entry, Store};
 pub use error::{OpenError, StoreError};
 pub use writer::{Counters, MAX_GROUP, StoreHandle};

@@ -1,4 +1,4 @@
-use super::{Batch, Durability, OpenError, Store, StoreError, Table};
+use super::{Batch, Durability, Entry, OpenError, Store, StoreError, Table};
 use std::{
     path::Path,
     sync::{
@@ -96,7 +96,7 @@ impl StoreHandle {
     ///
     /// # Errors
     /// [`StoreError::Failed`].
-    pub fn load_all(&self, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn load_all(&self, table: Table) -> Result<Vec<Entry>, StoreError> {
         self.shared.store.load_all(table)
     }
 

@@ -1,7 +1,7 @@
 use super::{
     Counters, MAX_FRAME, MAX_MESSAGE,
     error::RecvError,
-    frame::{Front, LEAST_SEALED, LENGTH, MAX_PLAIN, front},
+    frame::{Front, LEAST_SEALED, LENGTH, front},
     message::{Assembler, TooLong},
 };
 use snow::{StatelessTransportState, error::StateProblem};
@@ -108,8 +108,9 @@ impl Receiver {
         if sealed.len() < LEAST_SEALED {
             return Err(RecvError::FrameTooShort { length: sealed.len(), least: LEAST_SEALED });
         }
+        // Room for the tag too, so that the cipher works in place.
         if self.plain.len() < sealed.len() {
-            self.plain.resize(sealed.len().next_power_of_two().min(MAX_PLAIN), 0);
+            self.plain.resize(sealed.len().next_power_of_two().min(MAX_FRAME), 0);
         }
         self.plain_end =
             self.cipher.read_message(self.nonce, sealed, &mut self.plain).map_err(|error| match error {
@@ -168,3 +169,39 @@ enum Opened {
 const LEAST_INPUT: usize = 4 * 1024;
 /// The buffer of a busy one: two frames of full length.
 const MOST_INPUT: usize = 2 * (LENGTH + MAX_FRAME);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::session::tests::pair;
+
+    #[tokio::test]
+    async fn the_last_nonce_is_never_used() {
+        let (session, peer) = pair().await;
+        let ((mut sender, _a), (_b, mut receiver)) = (session.split(), peer.split());
+        receiver.nonce = u64::MAX;
+        sender.send(b"too many").await.unwrap();
+        assert!(matches!(receiver.recv().await, Err(RecvError::Exhausted)));
+        assert!(matches!(receiver.recv().await, Err(RecvError::Over)));
+    }
+
+    #[tokio::test]
+    async fn buffers_stay_small_on_a_quiet_connection_and_bounded_on_a_busy_one() {
+        let (session, peer) = pair().await;
+        let ((mut sender, _a), (_b, mut receiver)) = (session.split(), peer.split());
+        sender.send(&[7; 200]).await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap(), [7; 200]);
+        assert!(receiver.input.len() + receiver.plain.len() <= 2 * LEAST_INPUT);
+
+        let sending = tokio::spawn(async move {
+            for _ in 0..100 {
+                sender.send(&[7; 100_000]).await.unwrap();
+            }
+        });
+        for _ in 0..100 {
+            assert_eq!(receiver.recv().await.unwrap().len(), 100_000);
+        }
+        sending.await.unwrap();
+        assert!(receiver.input.len() <= MOST_INPUT && receiver.plain.len() <= MAX_FRAME);
+    }
+}

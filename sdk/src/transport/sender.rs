@@ -13,7 +13,7 @@ use tokio::{io::AsyncWriteExt, net::tcp::OwnedWriteHalf, time::timeout};
 /// [`feed`](Self::feed) takes a message, [`flush`](Self::flush) puts everything fed on the wire: messages fed together share frames and system calls.
 ///
 /// Cancel-safe in this sense: a message is taken whole before the first wait. A dropped call leaves what is unwritten
-/// for the next one and never tears a message.
+/// for the next one and never tears a message. Dropping the sender loses what is not flushed.
 #[derive(Debug)]
 pub struct Sender {
     socket: OwnedWriteHalf,
@@ -174,3 +174,29 @@ impl Sender {
 const HIGH_WATER: usize = 64 * 1024;
 /// The buffer that an idle sender keeps; what a long message needed beyond it is given back.
 const KEPT: usize = 4 * HIGH_WATER;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::session::tests::pair;
+
+    #[tokio::test]
+    async fn the_last_nonce_is_never_used() {
+        let (session, _peer) = pair().await;
+        let (mut sender, _receiver) = session.split();
+        sender.nonce = u64::MAX - 1;
+        sender.send(b"the last one").await.unwrap();
+        assert!(matches!(sender.send(b"too many").await, Err(SendError::Exhausted)));
+        assert!(matches!(sender.send(b"again").await, Err(SendError::Over)));
+    }
+
+    #[tokio::test]
+    async fn a_long_message_leaves_no_long_buffer_behind() {
+        let (session, peer) = pair().await;
+        let ((mut sender, _a), (_b, mut receiver)) = (session.split(), peer.split());
+        let (sent, received) = tokio::join!(async { sender.send(&[7; MAX_MESSAGE]).await }, receiver.recv());
+        sent.unwrap();
+        assert_eq!(received.unwrap().len(), MAX_MESSAGE);
+        assert!(sender.sealed.capacity() <= KEPT && sender.plain.capacity() <= 2 * MAX_PLAIN);
+    }
+}

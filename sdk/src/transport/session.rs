@@ -88,3 +88,28 @@ impl Counters {
         self.messages = self.messages.wrapping_add(1);
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{
+        keys::Identity,
+        transport::handshake::{AwaitingProof, AwaitingReply},
+    };
+    use tokio::net::TcpListener;
+
+    /// Two ends of one session.
+    pub(in crate::transport) async fn pair() -> (Session, Session) {
+        let (alice, bob) = (Identity::from_seed(&[1; 32]), Identity::from_seed(&[2; 32]));
+        let (dialler, hello) = AwaitingReply::start(&alice, bob.public()).unwrap();
+        let (listener, reply) = AwaitingProof::on_hello(&bob, &hello).unwrap();
+        let (at_alice, proof) = dialler.on_reply(&reply).unwrap();
+        let at_bob = listener.on_proof(&proof).unwrap();
+
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dialled = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = socket.accept().await.unwrap();
+        let session = |stream, established, role| Session::new(stream, established, role, Timeouts::default()).unwrap();
+        (session(dialled, at_alice, Role::Dialler), session(accepted, at_bob, Role::Listener))
+    }
+}

@@ -84,10 +84,18 @@ async fn what_dialling_says_to(answer: &'static [u8]) -> HandshakeError {
 
 #[tokio::test]
 async fn something_else_than_this_protocol_is_called_so() {
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.9\r\n", &[0x16, 0x03, 0x01, 0x02], &[0, 0], &[0, 5, 1, 2, 3, 4, 5]] {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"SSH-2.0-OpenSSH_9.9\r\n",
+        &[0x16, 0x03, 0x01, 0x02],
+        &[0, 0],
+        &[0, 5, 1, 2, 3, 4, 5],
+    ] {
         assert!(matches!(what_bob_says_to(bytes).await, HandshakeError::NotThisProtocol { step: Step::Hello }));
     }
-    for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.9\r\n", &[0, 0], &[0, 1, 9], &[0, 2, 1, 0]] {
+    for answer in
+        [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.9\r\n", &[0, 0], &[0, 1, 9], &[0, 2, 1, 0]]
+    {
         assert!(matches!(what_dialling_says_to(answer).await, HandshakeError::NotThisProtocol { step: Step::Reply }));
     }
 }
@@ -148,7 +156,9 @@ async fn a_peer_that_says_nothing_is_given_up() {
     let mut trickling = TcpStream::connect(server.addr).await.unwrap();
     trickling.write_all(&[0, 58, b'c']).await.unwrap();
     for _ in 0..2 {
-        assert!(matches!(server.refusal().await, HandshakeError::TimedOut { step: Step::Hello, after } if after == handshake));
+        assert!(
+            matches!(server.refusal().await, HandshakeError::TimedOut { step: Step::Hello, after } if after == handshake)
+        );
     }
 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -170,7 +180,9 @@ async fn a_slow_handshake_holds_up_nobody() {
 async fn an_identity_that_does_not_fit_the_noise_key_is_refused() {
     let mut server = Server::start(PATIENT).await;
     let (mut stream, _) = dial_by_hand(server.addr, &[0xee; 32], alice().public()).await;
-    assert!(matches!(server.refusal().await, HandshakeError::IdentityNotProven { claimed } if claimed == alice().public()));
+    assert!(
+        matches!(server.refusal().await, HandshakeError::IdentityNotProven { claimed } if claimed == alice().public())
+    );
     assert_eq!(read_frame(&mut stream).await, None, "closed");
 
     let mut small_order = [0; 32];
@@ -259,7 +271,9 @@ async fn a_frame_that_holds_nothing_is_refused() {
 async fn a_connection_that_ends_inside_a_frame_or_a_message_is_told_apart_from_an_orderly_end() {
     let mut server = Server::start(PATIENT).await;
     let (whole, half) = (b"\0\0\0\x04true", b"\0\0\0\x04tr");
-    for (plain, cut, orderly) in [(&whole[..], 0, true), (&whole[..], 1, false), (&whole[..], 25, false), (&half[..], 0, false)] {
+    for (plain, cut, orderly) in
+        [(&whole[..], 0, true), (&whole[..], 1, false), (&whole[..], 25, false), (&half[..], 0, false)]
+    {
         let (mut stream, cipher, mut receiver) = raw_session(&mut server).await;
         let sealed = seal(&cipher, 0, plain);
         let frame = [&u16::try_from(sealed.len()).unwrap().to_be_bytes()[..], &sealed].concat();

@@ -1,0 +1,119 @@
+//! Both sides propose at once: the higher round wins, the loser's payments follow, and no user hears of it (R6.1).
+
+use crate::harness::{Initiator, Responder, SHARE, World, side::Fate};
+use protocol::{Party, Round};
+
+#[test]
+fn of_two_crossing_proposals_the_higher_wins_and_the_others_payments_follow() {
+    let mut world = World::opened();
+    let loser = world.pay(Initiator, 10).unwrap();
+    let winner = world.pay(Responder, 3).unwrap();
+    world.run();
+    assert_eq!(world.sides[Responder].sent[&winner].1, Fate::Paid(4), "the responder's 4 beats the initiator's 3");
+    assert_eq!(world.sides[Initiator].sent[&loser].1, Fate::Paid(7));
+    world.assert_balances(SHARE - 7, SHARE + 7);
+    world.assert_agreed();
+    world.assert_no_complaints();
+}
+
+#[test]
+fn payments_that_wait_behind_a_losing_proposal_keep_their_order() {
+    let mut world = World::opened();
+    for amount in 1..=5 {
+        let _id = world.pay(Initiator, amount).unwrap();
+        let _id = world.pay(Responder, 10 * amount).unwrap();
+    }
+    world.run();
+    world.assert_balances(SHARE + 135, SHARE - 135);
+    world.assert_agreed();
+    world.assert_no_complaints();
+}
+
+#[test]
+fn crossing_proposals_never_break_the_reserve() {
+    // Each side spends everything it has, both at once, again and again.
+    let mut world = World::opened();
+    for _ in 0..10 {
+        for party in Party::BOTH {
+            let spendable = world.sides[party].balances().spendable;
+            if spendable > 0 {
+                let _id = world.pay(party, spendable).unwrap();
+            }
+        }
+        world.run();
+        world.assert_agreed();
+    }
+    world.assert_no_complaints();
+}
+
+/// How often each side won a round.
+fn wins(world: &World) -> (usize, usize) {
+    let rounds = |party: Party| {
+        let mut rounds: Vec<Round> = world.sides[party].paid().into_iter().map(|(_, round)| round).collect();
+        rounds.dedup();
+        assert!(rounds.is_sorted());
+        rounds.len()
+    };
+    (rounds(Initiator), rounds(Responder))
+}
+
+/// Both sides pay without pause until `rounds` rounds are agreed, with messages delivered by `schedule`.
+fn storm(rounds: usize, mut schedule: impl FnMut(&mut World, usize)) -> World {
+    let mut world = World::opened();
+    for party in Party::BOTH {
+        world.sides[party].strict = false;
+    }
+    let mut step = 0;
+    while world.sides[Initiator].signed.len() < rounds {
+        for party in Party::BOTH {
+            // Always one in the queue: whenever a side may propose, it does.
+            while world.sides[party].machine().status().pending < 2 {
+                let _id = world.pay(party, 1).unwrap();
+            }
+        }
+        schedule(&mut world, step);
+        step += 1;
+    }
+    world.run();
+    world.assert_agreed();
+    world.assert_no_complaints();
+    world
+}
+
+#[test]
+fn a_storm_of_conflicts_leaves_both_sides_their_share_of_rounds() {
+    let world = storm(20_000, |world, _| {
+        let _delivered = (world.deliver(Initiator), world.deliver(Responder));
+    });
+    let (initiator, responder) = wins(&world);
+    let all = initiator + responder;
+    assert!(initiator * 5 >= all * 2 && responder * 5 >= all * 2, "{initiator} and {responder} of {all}");
+}
+
+#[test]
+fn a_storm_is_fair_on_links_that_are_slower_one_way() {
+    for slow in Party::BOTH {
+        let world = storm(3_000, |world, step| {
+            let _fast = world.deliver(slow.peer());
+            if step % 3 == 0 {
+                let _slow = world.deliver(slow);
+            }
+        });
+        let (initiator, responder) = wins(&world);
+        let all = initiator + responder;
+        assert!(initiator * 5 >= all * 2 && responder * 5 >= all * 2, "{initiator} and {responder} of {all}");
+    }
+}
+
+#[test]
+fn a_storm_with_a_link_that_breaks_now_and_then_counts_each_payment_once() {
+    let world = storm(2_000, |world, step| {
+        if step % 17 == 16 {
+            world.disconnect();
+            world.connect();
+        }
+        let _delivered = (world.deliver(Initiator), world.deliver(Responder));
+    });
+    let (initiator, responder) = wins(&world);
+    assert!(initiator > 100 && responder > 100, "{initiator} and {responder}");
+}

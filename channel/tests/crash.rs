@@ -1,0 +1,277 @@
+//! Every story once more, with a crash after every commit and before every effect: what was agreed stays, each payment counts once.
+
+use crate::harness::{CrashPlan, Initiator, LOCK, Responder, SHARE, VALIDITY, World, side::Fate};
+use channel::{CloseReason, Event};
+use protocol::{Party, call::Call};
+
+/// What users do, and how it has to end.
+struct Story {
+    name: &'static str,
+    script: fn(&mut World),
+    /// Whether the channel has ended afterwards.
+    ends: bool,
+}
+
+/// Delivers, mines and reconnects until nothing changes any more.
+fn converge(world: &mut World) {
+    for _ in 0..3 {
+        world.run();
+        world.mine();
+    }
+    world.run();
+}
+
+fn pay(world: &mut World, party: Party, amount: u128) {
+    // Where the opening came to nothing there is nothing to pay.
+    let _refused = world.pay(party, amount);
+}
+
+const STORIES: &[Story] = &[
+    Story {
+        name: "opening",
+        script: |world| {
+            world.open();
+            converge(world);
+        },
+        ends: false,
+    },
+    Story {
+        name: "payments one way, batched",
+        script: |world| {
+            (0..5).for_each(|_| pay(world, Initiator, 10));
+            converge(world);
+            (0..3).for_each(|_| pay(world, Responder, 7));
+            converge(world);
+        },
+        ends: false,
+    },
+    Story {
+        name: "payments that cross",
+        script: |world| {
+            for _ in 0..3 {
+                pay(world, Initiator, 10);
+                pay(world, Responder, 4);
+                pay(world, Initiator, 1);
+                converge(world);
+            }
+        },
+        ends: false,
+    },
+    Story {
+        name: "a close in agreement",
+        script: |world| {
+            pay(world, Responder, 70);
+            converge(world);
+            let _refused = world.shutdown(Initiator, 3);
+            converge(world);
+            world.mine_blocks(12);
+        },
+        ends: true,
+    },
+    Story {
+        name: "closes that cross each other and a payment",
+        script: |world| {
+            pay(world, Responder, 70);
+            pay(world, Initiator, 20);
+            let _refused = world.shutdown(Initiator, 3);
+            let _refused = world.shutdown(Responder, 0);
+            converge(world);
+            world.mine_blocks(12);
+        },
+        ends: true,
+    },
+    Story {
+        name: "a close that expires, and another",
+        script: |world| {
+            let _new = world.chain.censored.insert("channel_close_mutual");
+            pay(world, Responder, 70);
+            let _refused = world.shutdown(Initiator, 3);
+            converge(world);
+            world.mine_blocks(105);
+            converge(world);
+            pay(world, Responder, 5);
+            converge(world);
+            let _old = world.chain.censored.remove("channel_close_mutual");
+            let _refused = world.shutdown(Responder, 0);
+            converge(world);
+            world.mine_blocks(12);
+        },
+        ends: true,
+    },
+    Story {
+        name: "a close by one side",
+        script: |world| {
+            pay(world, Responder, 70);
+            converge(world);
+            pay(world, Initiator, 5);
+            let _refused = world.close_solo(Initiator);
+            converge(world);
+            world.mine_blocks(2 * LOCK + 5);
+        },
+        ends: true,
+    },
+    Story {
+        name: "a close on an old state, slashed",
+        script: |world| {
+            let old = world.sides[Initiator].channel.as_ref().and_then(channel::Channel::evidence);
+            pay(world, Responder, 70);
+            converge(world);
+            if let Some(old) = old {
+                world.chain.submit(Initiator, Call::ChannelCloseSolo(old));
+            }
+            converge(world);
+            world.mine_blocks(2 * LOCK + 5);
+        },
+        ends: true,
+    },
+];
+
+/// Runs a story with a crash, and holds the end against what must be true whatever crashed. Says whether the crash came, and how many effects
+/// its commit had.
+fn run(story: &Story, plan: CrashPlan) -> Option<usize> {
+    let opening = story.name == "opening";
+    let mut world = if opening { World::new() } else { World::opened() };
+    let first = world.sides[plan.party].commits;
+    world.crash_plan = Some(CrashPlan { commit: plan.commit + first, ..plan });
+    (story.script)(&mut world);
+    converge(&mut world);
+    if opening {
+        world.mine_blocks(VALIDITY + 2);
+        converge(&mut world);
+    }
+    let context = format!("{} with {plan:?}: {:?}", story.name, world.states());
+    if story.ends {
+        for party in Party::BOTH {
+            let reason = world.sides[party].closed();
+            assert!(matches!(reason, Some(CloseReason::Mutual { .. } | CloseReason::Settled { .. })), "{context}");
+            assert!(world.sides[party].was_told(|event| matches!(event, Event::Closed(_))) > 0, "{context}");
+        }
+        assert!(world.chain.is_closed(), "{context}");
+        world.assert_books();
+    } else if world.states() == ("open", "open") {
+        world.assert_agreed();
+        // It still works.
+        for party in Party::BOTH {
+            let id = world.pay(party, 1).unwrap();
+            world.run();
+            assert!(matches!(world.sides[party].sent[&id].1, Fate::Paid(_)), "{context}");
+        }
+        world.assert_agreed();
+    } else {
+        assert!(opening && world.sides[Initiator].is_over() && world.sides[Responder].is_over(), "{context}");
+        assert!(world.chain.is_closed(), "{context}");
+        assert_eq!(world.chain.wealth(Initiator), 5_000, "{context}");
+    }
+    world.crashed_with
+}
+
+/// Every commit of one side, and after each of its effects.
+fn crash_everywhere(name: &str) {
+    let story = STORIES.iter().find(|story| story.name == name).unwrap();
+    let mut crashes = 0;
+    for party in Party::BOTH {
+        for both in [false, true] {
+            for commit in 0.. {
+                let mut effects = 0;
+                let Some(of) = run(story, CrashPlan { party, commit, effects, both }) else { break };
+                crashes += 1;
+                while effects < of {
+                    effects += 1;
+                    let _same = run(story, CrashPlan { party, commit, effects, both });
+                    crashes += 1;
+                }
+            }
+        }
+    }
+    assert!(crashes > 4, "{crashes} crashes");
+}
+
+#[test]
+fn an_opening_survives_every_crash_or_costs_nothing() {
+    crash_everywhere("opening");
+}
+
+#[test]
+fn payments_survive_every_crash() {
+    crash_everywhere("payments one way, batched");
+}
+
+#[test]
+fn crossing_payments_survive_every_crash() {
+    crash_everywhere("payments that cross");
+}
+
+#[test]
+fn a_close_in_agreement_survives_every_crash() {
+    crash_everywhere("a close in agreement");
+}
+
+#[test]
+fn crossing_closes_survive_every_crash() {
+    crash_everywhere("closes that cross each other and a payment");
+}
+
+#[test]
+fn a_close_that_expires_survives_every_crash() {
+    crash_everywhere("a close that expires, and another");
+}
+
+#[test]
+fn a_close_by_one_side_survives_every_crash() {
+    crash_everywhere("a close by one side");
+}
+
+#[test]
+fn the_defence_survives_every_crash() {
+    crash_everywhere("a close on an old state, slashed");
+}
+
+#[test]
+fn a_side_that_was_down_while_its_channel_opened_finds_it_open() {
+    for down in Party::BOTH {
+        let mut world = World::new();
+        world.open();
+        world.run();
+        assert_eq!(world.states(), ("signed", "signed"));
+        world.kill(down);
+        // Longer than the opening was valid.
+        world.mine_blocks(VALIDITY + 5);
+        world.restart(down);
+        world.run();
+        assert_eq!(world.states(), ("open", "open"));
+        assert_eq!(world.sides[down].was_told(|event| matches!(event, Event::Closed(_))), 0);
+        world.assert_agreed();
+    }
+}
+
+#[test]
+fn a_side_that_was_down_while_its_channel_closed_in_agreement_hears_of_nothing_else() {
+    for down in Party::BOTH {
+        let mut world = World::opened();
+        world.shutdown(Initiator, 0).unwrap();
+        world.run();
+        world.kill(down);
+        let validity = world.sides[down].config.close_validity;
+        world.mine_blocks(validity + 5);
+        world.restart(down);
+        assert!(matches!(world.sides[down].closed(), Some(CloseReason::Mutual { .. })));
+        assert_eq!(world.sides[down].was_told(|event| matches!(event, Event::ShutdownRefused { .. })), 0);
+        world.assert_paid_out(SHARE, SHARE);
+    }
+}
+
+#[test]
+fn a_cheat_that_waits_for_the_peers_crash_is_slashed_when_it_is_back_in_time() {
+    let mut world = World::opened();
+    let old = world.sides[Initiator].machine().evidence().unwrap();
+    let _id = world.pay(Initiator, 500).unwrap();
+    world.run();
+    world.kill(Responder);
+    // The cheat's own machine would slash: it sleeps too.
+    world.kill(Initiator);
+    world.chain.submit(Initiator, Call::ChannelCloseSolo(old));
+    world.mine_blocks(LOCK - 2);
+    world.restart(Responder);
+    world.mine_blocks(LOCK + 5);
+    world.assert_paid_out(SHARE - 500, SHARE + 500);
+}

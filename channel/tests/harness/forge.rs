@@ -1,0 +1,100 @@
+//! The pen of a dishonest peer: its own key, and any message it likes.
+
+use super::{DOMAIN, World, key, party_terms};
+use channel::{Change, ChannelOpen, FundingCreated, FundingSigned, Message, Payment, Reestablish, Shutdown, State, Update};
+use protocol::{
+    Amount, BlockNumber, ChannelId, Pair, Party, Round, Signature,
+    call::{Call, CloseSolo, Create, Payload},
+    crypto::Native,
+    signing::{CloseMutualBody, CreateBody, Signed, StateBody, signed_bytes},
+    terms::Terms,
+};
+
+pub(crate) fn sign<T: Signed>(by: Party, channel: ChannelId, body: &T) -> Signature {
+    key(by).sign(&signed_bytes(&DOMAIN, &channel, body))
+}
+
+pub(crate) fn payment(amount: Amount) -> Payment {
+    Payment { amount, reference: b"forged".to_vec() }
+}
+
+/// The opening as the arbiter takes it, from what the peers said to each other.
+pub(crate) fn create_call(open: ChannelOpen, created: FundingCreated, signed: FundingSigned) -> Call {
+    let ChannelOpen { initiator, reserve, lock_period, penalty, max_forced, balances, shares, .. } = open;
+    let parties = Pair::new(initiator, party_terms(Party::Responder));
+    let terms = Terms { parties, reserve, lock_period, penalty, max_forced };
+    let body = CreateBody { terms, balances, shares, valid_until: created.valid_until };
+    Call::ChannelCreate(Create { body, signatures: Pair::new(created.signature, signed.signature) })
+}
+
+impl World {
+    pub(crate) fn channel_id(&self) -> ChannelId {
+        let of = |party| self.sides[party].channel.as_ref().and_then(channel::Channel::channel_id);
+        of(Party::Initiator).or_else(|| of(Party::Responder)).expect("the id is known")
+    }
+
+    /// The agreed balances as `party` sees them.
+    pub(crate) fn agreed(&self, party: Party) -> Pair<Amount> {
+        self.sides[party].machine().evidence().unwrap().commitment.balances
+    }
+
+    /// A sound update by `by` on top of what its peer has agreed.
+    pub(crate) fn forge_update(&self, by: Party, round: Round, amounts: &[Amount]) -> Update {
+        let mut balances = self.agreed(by.peer());
+        let sum: Amount = amounts.iter().sum();
+        balances[by] -= sum;
+        balances[by.peer()] += sum;
+        let changes = amounts.iter().map(|&amount| Change::Transfer(payment(amount))).collect();
+        self.forge_update_to(by, round, changes, balances)
+    }
+
+    pub(crate) fn forge_update_to(
+        &self,
+        by: Party,
+        round: Round,
+        changes: Vec<Change>,
+        balances: Pair<Amount>,
+    ) -> Update {
+        let state_hash = State { balances }.hash();
+        let signature = sign(by, self.channel_id(), &StateBody { round, state_hash });
+        Update { round, changes, state_hash, signature }
+    }
+
+    /// A fair close offered by `by`.
+    pub(crate) fn forge_shutdown(&self, by: Party, fee: Amount, valid_until: BlockNumber) -> Shutdown {
+        let mut balances = self.agreed(by.peer());
+        balances[by] -= fee;
+        self.forge_shutdown_to(by, CloseMutualBody { balances, fee, valid_until })
+    }
+
+    pub(crate) fn forge_shutdown_to(&self, by: Party, body: CloseMutualBody) -> Shutdown {
+        let signature = sign(by, self.channel_id(), &body);
+        Shutdown { body, signature }
+    }
+
+    /// Makes `update`, which `honest` signed, co-signed by the other party: evidence that the chain takes.
+    pub(crate) fn co_sign(&self, honest: Party, update: &Update, balances: Pair<Amount>) -> CloseSolo {
+        let Update { round, state_hash, signature, .. } = *update;
+        let channel = self.channel_id();
+        let theirs = sign(honest.peer(), channel, &StateBody { round, state_hash });
+        let signatures = match honest {
+            Party::Initiator => Pair::new(signature, theirs),
+            Party::Responder => Pair::new(theirs, signature),
+        };
+        let commitment = State { balances }.commitment();
+        assert_eq!(commitment.hash(&Native), state_hash);
+        CloseSolo { channel, payload: Some(Payload { round, state_hash, signatures }), commitment }
+    }
+
+    /// A state that the forger signs for both: the peer's signature cannot be forged, so it is the forger's own.
+    pub(crate) fn forge_reestablish(&self, by: Party, round: Round, balances: Pair<Amount>) -> Reestablish {
+        let state = State { balances };
+        let signature = sign(by, self.channel_id(), &StateBody { round, state_hash: state.hash() });
+        Reestablish { round, state, signatures: Some(Pair::new(signature, signature)) }
+    }
+
+    /// The last message to `party`, taken off the wire.
+    pub(crate) fn steal(&mut self, party: Party) -> Message {
+        self.wire[party].pop_back().expect("a message is on its way")
+    }
+}

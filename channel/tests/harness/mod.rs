@@ -1,0 +1,469 @@
+//! Two peers, a link, a chain and a clock. Every step of every test goes through [`World::input`], which commits, then acts, and checks.
+//!
+//! ```text
+//!   handle --> checks --> commit (stored bytes, what the user is to be told) --> effects, one by one
+//!                                     ^-- a crash may come here, or after any effect
+//! ```
+
+pub(crate) mod chain;
+pub(crate) mod forge;
+pub(crate) mod side;
+
+use chain::{REFERENCE, SimChain};
+use channel::{
+    ChainInput, Channel, ChannelOpen, Command, Context, Effect, Event, Input, Message, Millis, Misuse, Notice,
+    OpenRequest, Payment, PaymentId, Policy, RefusalCode, Step, Violation,
+};
+use protocol::{
+    AccountId, Amount, BlockNumber, Hash, Pair, Party, Round,
+    crypto::SigningKey,
+    signing::Domain,
+    terms::{Destination, Limits, PartyTerms},
+};
+use side::{Fate, Side};
+use std::collections::VecDeque;
+
+pub(crate) use Party::{Initiator, Responder};
+
+pub(crate) const DOMAIN: Domain = Domain { genesis: Hash([7; 32]), arbiter: AccountId([8; 32]) };
+pub(crate) const LIMITS: Limits =
+    Limits { lock_period_min: 2, lock_period_max: 1_000, validity_max: 1_000, max_forced_max: 16 };
+pub(crate) const SHARE: Amount = 1_000;
+pub(crate) const TOTAL: Amount = 2 * SHARE;
+pub(crate) const RESERVE: Amount = 10;
+pub(crate) const PENALTY: Amount = 7;
+pub(crate) const LOCK: BlockNumber = 20;
+pub(crate) const VALIDITY: BlockNumber = 30;
+
+pub(crate) fn key(party: Party) -> SigningKey {
+    SigningKey::from_seed(&[party as u8 + 1; 32])
+}
+
+pub(crate) fn account(party: Party) -> AccountId {
+    AccountId([party as u8 + 11; 32])
+}
+
+pub(crate) fn party_terms(party: Party) -> PartyTerms {
+    PartyTerms {
+        account: account(party),
+        key: key(party).public(),
+        payout: Destination::Account,
+        delegates: Vec::new(),
+    }
+}
+
+/// The opening that suits everybody.
+pub(crate) fn opening() -> ChannelOpen {
+    ChannelOpen {
+        domain: DOMAIN,
+        code_hash: Hash([3; 32]),
+        initiator: party_terms(Initiator),
+        reserve: RESERVE,
+        lock_period: LOCK,
+        penalty: PENALTY,
+        max_forced: 3,
+        balances: Pair::new(SHARE, SHARE),
+        shares: Pair::new(SHARE, SHARE),
+        validity: VALIDITY,
+    }
+}
+
+pub(crate) fn policy() -> Policy {
+    Policy {
+        domain: DOMAIN,
+        code_hash: Hash([3; 32]),
+        limits: LIMITS,
+        lock_period_min: 5,
+        lock_period_max: 50,
+        share_max: 2_000,
+        reserve_max: 100,
+        penalty_max: 50,
+        validity_max: 100,
+    }
+}
+
+/// When a machine is to crash: at a commit, after some of the effects that follow it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CrashPlan {
+    pub(crate) party: Party,
+    /// Which of its commits, from 0 on.
+    pub(crate) commit: usize,
+    /// How many of that commit's effects still happen.
+    pub(crate) effects: usize,
+    /// Whether the other side crashes at the same moment.
+    pub(crate) both: bool,
+}
+
+pub(crate) struct World {
+    pub(crate) sides: Pair<Side>,
+    pub(crate) chain: SimChain,
+    /// Messages on their way to each side.
+    pub(crate) wire: Pair<VecDeque<Message>>,
+    pub(crate) linked: bool,
+    pub(crate) now: Millis,
+    pub(crate) crash_plan: Option<CrashPlan>,
+    /// How many effects the commit had at which the plan came true.
+    pub(crate) crashed_with: Option<usize>,
+    /// How often each side lags behind the chain's head, in blocks.
+    pub(crate) lag: Pair<BlockNumber>,
+    pub(crate) messages: usize,
+    /// Whether answers of the chain come by themselves.
+    pub(crate) answer_nonce: bool,
+    later: VecDeque<(Party, Input)>,
+    references: u64,
+}
+
+impl World {
+    /// Two funded accounts, connected, without a channel.
+    pub(crate) fn new() -> Self {
+        let chain = SimChain::new();
+        let head = chain.head();
+        Self {
+            sides: Pair::new(Side::new(Initiator, head), Side::new(Responder, head)),
+            chain,
+            wire: Pair::default(),
+            linked: true,
+            now: 0,
+            crash_plan: None,
+            crashed_with: None,
+            lag: Pair::default(),
+            messages: 0,
+            answer_nonce: true,
+            later: VecDeque::new(),
+            references: 0,
+        }
+    }
+
+    /// An open channel with [`SHARE`] coins of each.
+    pub(crate) fn opened() -> Self {
+        let mut world = Self::new();
+        world.open();
+        world.run();
+        world.mine();
+        world.run();
+        assert_eq!(world.states(), ("open", "open"));
+        world
+    }
+
+    /// The initiator proposes [`opening`].
+    pub(crate) fn open(&mut self) {
+        self.propose(opening()).unwrap();
+    }
+
+    pub(crate) fn propose(&mut self, open: ChannelOpen) -> Result<(), Misuse> {
+        for party in Party::BOTH {
+            self.sides[party].total = open.balances.sum().unwrap();
+        }
+        let request = OpenRequest { reference: REFERENCE, peer: key(Responder).public(), open, limits: LIMITS };
+        let side = &mut self.sides[Initiator];
+        let ctx = Context { key: &side.key, now: self.now, head: side.seen };
+        let (channel, step) = Channel::propose(request, side.config, &ctx)?;
+        side.channel = Some(channel);
+        self.act(Initiator, step);
+        Ok(())
+    }
+
+    // What happens to one side.
+
+    /// Gives one input to one side, commits, and does what it wants done.
+    pub(crate) fn input(&mut self, party: Party, input: Input) -> Result<(), Misuse> {
+        let side = &mut self.sides[party];
+        let before = side.before();
+        let Some(channel) = &mut side.channel else { return Ok(()) };
+        let heard = match &input {
+            Input::Peer(message) => Some(message.clone()),
+            _ => None,
+        };
+        let ctx = Context { key: &side.key, now: self.now, head: side.seen };
+        match channel.handle(input, &ctx) {
+            Err(misuse) => {
+                side.check_unchanged(before.as_ref());
+                Err(misuse)
+            }
+            Ok(step) => {
+                side.check(before.as_ref(), &step, heard.as_ref());
+                self.act(party, step);
+                while let Some((party, input)) = self.later.pop_front() {
+                    self.input(party, input).expect("the chain's answers are no misuse");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn act(&mut self, party: Party, step: Step) {
+        let side = &mut self.sides[party];
+        let mut stop_after = None;
+        if step.commit {
+            side.stored = side.channel.as_ref().map(Channel::save);
+            let plan = self.crash_plan.filter(|plan| plan.party == party && plan.commit == side.commits);
+            side.commits += 1;
+            stop_after = plan.map(|plan| plan.effects);
+        }
+        let effects = step.effects.len();
+        for (index, effect) in step.effects.into_iter().enumerate() {
+            if stop_after.is_none_or(|stop| index < stop) || matches!(effect, Effect::Notify(_)) {
+                // What the user is to be told is kept with the commit, and told after a crash all the same.
+                self.effect(party, effect);
+            }
+        }
+        if stop_after.is_some() {
+            let both = self.crash_plan.take().is_some_and(|plan| plan.both);
+            self.crashed_with = Some(effects);
+            self.crash(party);
+            if both {
+                self.crash(party.peer());
+            }
+        }
+    }
+
+    fn effect(&mut self, party: Party, effect: Effect) {
+        match effect {
+            Effect::Send(message) if self.linked => self.wire[party.peer()].push_back(message),
+            Effect::Send(_) => {}
+            Effect::Submit(call) => self.chain.submit(party, *call),
+            Effect::AskNonce(accounts) if self.answer_nonce => {
+                let nonce = self.chain.nonce(&accounts);
+                self.later.push_back((party, Input::Chain(ChainInput::Nonce { accounts, nonce })));
+            }
+            Effect::AskNonce(_) => {}
+            Effect::Notify(event) => self.sides[party].tell(event),
+        }
+    }
+
+    /// Kills the process; another one starts at once from what was committed. The link breaks.
+    pub(crate) fn crash(&mut self, party: Party) {
+        self.kill(party);
+        self.restart(party);
+    }
+
+    /// Kills the process. The link breaks.
+    pub(crate) fn kill(&mut self, party: Party) {
+        self.later.retain(|(of, _)| *of != party);
+        self.sides[party].channel = None;
+        self.sides[party].asleep = true;
+        self.disconnect();
+    }
+
+    /// Starts the process from what was committed, then tells it the blocks that it missed, and the last one it knew once more.
+    pub(crate) fn restart(&mut self, party: Party) {
+        let side = &mut self.sides[party];
+        side.asleep = false;
+        let loaded = side.stored.as_ref().map(|bytes| Channel::load(bytes).expect("what was committed can be loaded"));
+        side.channel = loaded;
+        side.forget_uncommitted();
+        let known = std::mem::replace(&mut side.seen, self.chain.head() - self.lag[party]);
+        self.input(party, Input::Restarted).unwrap();
+        for number in known.max(chain::GENESIS + 1)..=self.chain.head() - self.lag[party] {
+            self.sides[party].seen = number;
+            self.tell_block(party, number);
+        }
+    }
+
+    // The link.
+
+    pub(crate) fn connect(&mut self) {
+        assert!(!self.linked && !self.sides[Initiator].asleep && !self.sides[Responder].asleep);
+        self.linked = true;
+        for party in Party::BOTH {
+            self.input(party, Input::LinkUp).unwrap();
+        }
+    }
+
+    /// Messages on their way are lost.
+    pub(crate) fn disconnect(&mut self) {
+        if self.linked {
+            self.linked = false;
+            self.wire = Pair::default();
+            for party in Party::BOTH {
+                self.input(party, Input::LinkDown).unwrap();
+            }
+        }
+    }
+
+    /// Delivers the next message to `party`, if there is one.
+    pub(crate) fn deliver(&mut self, party: Party) -> bool {
+        let Some(message) = self.wire[party].pop_front() else { return false };
+        self.messages += 1;
+        self.hear(party, message);
+        true
+    }
+
+    /// Gives `party` a message as if its peer had sent it, the way a node does.
+    pub(crate) fn hear(&mut self, party: Party, message: Message) {
+        if self.sides[party].channel.as_ref().is_some_and(|channel| channel.status().closed.is_none()) {
+            return self.input(party, Input::Peer(message)).expect("no message is a misuse");
+        }
+        let code = match message {
+            Message::ChannelOpen(open) if self.sides[party].channel.is_none() => match self.accept(party, open) {
+                Ok(()) => return,
+                Err(violation) => violation.code(),
+            },
+            Message::Error { .. } | Message::UpdateError { .. } | Message::ShutdownError { .. } => return,
+            _ => RefusalCode::UNKNOWN_CHANNEL,
+        };
+        self.effect(party, Effect::Send(Message::Error { code }));
+    }
+
+    fn accept(&mut self, party: Party, open: ChannelOpen) -> Result<(), Violation> {
+        let side = &mut self.sides[party];
+        let ctx = Context { key: &side.key, now: self.now, head: side.seen };
+        let (peer, terms) = (key(party.peer()).public(), party_terms(party));
+        let (channel, step) = Channel::accept(REFERENCE, peer, open, terms, &side.policy, side.config, &ctx)?;
+        side.channel = Some(channel);
+        self.act(party, step);
+        Ok(())
+    }
+
+    /// Delivers everything, in turns, until nothing is on its way.
+    pub(crate) fn deliver_all(&mut self) {
+        for _ in 0..1_000_000 {
+            let delivered = [self.deliver(Initiator), self.deliver(Responder)];
+            if delivered == [false, false] {
+                return;
+            }
+        }
+        panic!("the two sides never stop talking");
+    }
+
+    /// Connects where the link is down, and delivers everything, until nothing is on its way.
+    pub(crate) fn run(&mut self) {
+        loop {
+            let asleep = self.sides[Initiator].asleep || self.sides[Responder].asleep;
+            if !self.linked && !asleep {
+                self.connect();
+            }
+            self.deliver_all();
+            if self.linked || asleep {
+                return;
+            }
+        }
+    }
+
+    // Chain and clock.
+
+    /// One block, told to both sides as far as they do not lag.
+    pub(crate) fn mine(&mut self) {
+        self.chain.mine();
+        for party in Party::BOTH {
+            while !self.sides[party].asleep && self.sides[party].seen + self.lag[party] < self.chain.head() {
+                let number = self.sides[party].seen + 1;
+                self.sides[party].seen = number;
+                self.tell_block(party, number);
+            }
+        }
+    }
+
+    pub(crate) fn mine_blocks(&mut self, count: BlockNumber) {
+        (0..count).for_each(|_| self.mine());
+    }
+
+    fn tell_block(&mut self, party: Party, number: BlockNumber) {
+        let block = self.chain.block(number).clone();
+        for (submitter, call, rejection) in block.rejected {
+            if submitter == party {
+                self.input(party, Input::Chain(ChainInput::Rejected { call, rejection })).unwrap();
+            }
+        }
+        for event in block.events {
+            self.input(party, Input::Chain(ChainInput::Event(event))).unwrap();
+        }
+        self.input(party, Input::Chain(ChainInput::Head)).unwrap();
+    }
+
+    pub(crate) fn tick(&mut self, millis: Millis) {
+        self.now += millis;
+        for party in Party::BOTH {
+            self.input(party, Input::Tick).unwrap();
+        }
+    }
+
+    // What users do.
+
+    /// Pays `amount` with a reference of its own.
+    pub(crate) fn pay(&mut self, party: Party, amount: Amount) -> Result<PaymentId, Misuse> {
+        self.references += 1;
+        let payment = Payment { amount, reference: self.references.to_be_bytes().to_vec() };
+        let next = self.sides[party].channel.as_ref().and_then(Channel::next_payment);
+        let id = next.unwrap_or(PaymentId(0));
+        // Known before the machine may report it.
+        let earlier = next.and_then(|id| self.sides[party].sent.insert(id, (payment.clone(), Fate::Pending)));
+        assert!(earlier.is_none(), "{id:?} is given once");
+        if let Err(misuse) = self.input(party, Input::User(Command::Pay(payment))) {
+            let _refused = self.sides[party].sent.remove(&id);
+            return Err(misuse);
+        }
+        Ok(id)
+    }
+
+    pub(crate) fn shutdown(&mut self, party: Party, fee: Amount) -> Result<(), Misuse> {
+        self.input(party, Input::User(Command::Shutdown { fee }))
+    }
+
+    pub(crate) fn close_solo(&mut self, party: Party) -> Result<(), Misuse> {
+        self.input(party, Input::User(Command::CloseSolo))
+    }
+
+    // What must be true in the end.
+
+    pub(crate) fn states(&self) -> (&'static str, &'static str) {
+        (self.sides[Initiator].state(), self.sides[Responder].state())
+    }
+
+    pub(crate) fn rounds(&self) -> (Round, Round) {
+        (self.sides[Initiator].round(), self.sides[Responder].round())
+    }
+
+    /// Both own these, as both see it.
+    pub(crate) fn assert_balances(&self, initiator: Amount, responder: Amount) {
+        let (ours, theirs) = (self.sides[Initiator].balances(), self.sides[Responder].balances());
+        assert_eq!((ours.ours, ours.peers), (initiator, responder), "as the initiator sees it");
+        assert_eq!((theirs.peers, theirs.ours), (initiator, responder), "as the responder sees it");
+    }
+
+    /// Nothing is under way, and what one side paid is what the other received: each payment once, in order.
+    pub(crate) fn assert_agreed(&mut self) {
+        for party in Party::BOTH {
+            assert_eq!(self.sides[party].machine().status().pending, 0, "{party:?} waits for nothing");
+        }
+        assert_eq!(self.sides[Initiator].round(), self.sides[Responder].round());
+        let balances = self.sides[Initiator].balances();
+        self.assert_balances(balances.ours, balances.peers);
+        self.assert_books();
+        let (paid, received) = self.sides[Initiator].turnover();
+        assert_eq!(balances.ours, SHARE + received - paid, "the balance is what was told");
+    }
+
+    /// What one side paid is what the other received: each payment once, in order.
+    pub(crate) fn assert_books(&mut self) {
+        for party in Party::BOTH {
+            self.sides[party].bury_the_vanished();
+        }
+        for party in Party::BOTH {
+            let (payer, payee) = (&self.sides[party], &self.sides[party.peer()]);
+            assert_eq!(payer.paid(), payee.received, "what the {party:?} paid");
+            let got_vanished = payee.received.iter().any(|(payment, _)| payer.vanished.contains(payment));
+            assert!(!got_vanished, "a payment that vanished never appears");
+        }
+    }
+
+    /// Nobody was told of a wrong.
+    pub(crate) fn assert_no_complaints(&self) {
+        for party in Party::BOTH {
+            let complaint = self.sides[party].notices().find(|notice| {
+                matches!(notice, Notice::PeerViolated(_) | Notice::PeerError(_) | Notice::CaughtUp { .. })
+            });
+            assert_eq!(complaint, None, "what the {party:?} was told");
+        }
+        let refused = |event: &Event| matches!(event, Event::Refused { .. });
+        assert_eq!(self.sides[Initiator].was_told(refused) + self.sides[Responder].was_told(refused), 0);
+    }
+
+    /// The channel is off the chain, and each party has what it put in plus `gain`.
+    pub(crate) fn assert_paid_out(&self, initiator: Amount, responder: Amount) {
+        assert!(self.chain.is_closed());
+        let outside = chain::FUNDS - SHARE;
+        assert_eq!(self.chain.wealth(Initiator), outside + initiator, "the initiator's coins");
+        assert_eq!(self.chain.wealth(Responder), outside + responder, "the responder's coins");
+    }
+}

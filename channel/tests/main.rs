@@ -1,0 +1,16 @@
+//! Two machines, a simulated arbiter, a link that breaks and a clock that is told: what the channel crate promises, as stories.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "tests: a panic is a failure, and a failure is what they look for"
+)]
+
+mod harness;
+
+mod attacks;
+mod conflicts;
+mod crash;
+mod reestablish;
+mod stories;
