@@ -243,7 +243,7 @@ impl Channel {
     /// The id that the next payment will have.
     #[must_use]
     pub fn next_payment(&self) -> Option<PaymentId> {
-        self.phase.live().map(|live| PaymentId(live.next_payment))
+        self.phase.live().map(Live::next_payment)
     }
 
     /// The latest agreed state as the arbiter takes it: all that is needed to close without this SDK.

@@ -12,5 +12,6 @@ mod harness;
 mod attacks;
 mod conflicts;
 mod crash;
+mod property;
 mod reestablish;
 mod stories;

@@ -328,7 +328,9 @@ fn the_two_stop_comparing_notes_whichever_side_notices_the_link_first() {
         world.deliver_all();
         world.input(early.peer(), channel::Input::LinkUp).unwrap();
         world.deliver_all();
-        assert!(world.sides[early].machine().status().connected && world.sides[early.peer()].machine().status().connected);
+        assert!(
+            world.sides[early].machine().status().connected && world.sides[early.peer()].machine().status().connected
+        );
         let _id = world.pay(early, 1).unwrap();
         world.run();
         world.assert_agreed();

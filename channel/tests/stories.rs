@@ -1,7 +1,8 @@
 //! A channel's life as its users know it: opened, paid through, closed.
 
 use crate::harness::{
-    Initiator, LOCK, PENALTY, RESERVE, Responder, SHARE, TOTAL, VALIDITY, World, account, chain::FUNDS, forge::create_call, opening, side::Fate,
+    Initiator, LOCK, PENALTY, RESERVE, Responder, SHARE, TOTAL, VALIDITY, World, account, chain::FUNDS,
+    forge::create_call, opening, side::Fate,
 };
 use channel::{CloseReason, Event, MAX_UPDATES_PER_ROUND, Message, Misuse, Notice, PaymentId, RefusalCode};
 use protocol::{

@@ -24,14 +24,14 @@ mod arbiter {
     use crate::stored::{StoredLimits, StoredRecord};
     use ink::{codegen::Env, prelude::vec::Vec, storage::Mapping};
     use protocol::{
-        Amount, ChannelId, Pair, Rejection,
-        arbiter::{Context, Host, messages},
+        arbiter::{messages, Context, Host},
         call::{CloseMutual, CloseSolo, Create, Slash},
         crypto::Crypto,
         event::{Event, Payout},
         record::Record,
         signing::{Domain, VERSION},
         terms::Limits,
+        Amount, ChannelId, Pair, Rejection,
     };
 
     /// Everything the arbiter stores.

@@ -189,11 +189,7 @@ impl<T: Signed> CoSigned<T> {
         crypto: &impl Crypto,
     ) -> Result<Self, Rejection> {
         let message = signed_bytes(domain, channel, &body);
-        for (party, signature) in signatures.iter() {
-            if !crypto.verify(&keys[party], &message, signature) {
-                return Err(Rejection::SignatureInvalid { party });
-            }
-        }
+        crypto.verify_both(keys, &message, &signatures).map_err(|party| Rejection::SignatureInvalid { party })?;
         Ok(Self { body, signatures })
     }
 

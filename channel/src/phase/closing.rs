@@ -2,7 +2,10 @@
 //!
 //! Whoever has signed a close agrees to nothing else until that close is on chain or has expired: the peer may hold it.
 
-use super::{Phase, live::both};
+use super::{
+    Phase,
+    live::{Live, both},
+};
 use crate::{
     effect::{Effect, Event, Notice},
     error::{Misuse, Violation},
@@ -100,7 +103,7 @@ impl Channel {
         let (me, peer) = (self.me, self.me.peer());
         let out_of_place = self.out_of_place("shutdown");
         let live = match &mut self.phase {
-            Phase::Open(live) if live.solo_wanted => {
+            Phase::Open(Live { solo_wanted: true, .. }) | Phase::Closing(_, How::Solo(_)) => {
                 return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::CLOSING })]));
             }
             Phase::Open(live) if live.awaited().is_some() => {
@@ -121,7 +124,11 @@ impl Channel {
         };
         let Shutdown { body, signature } = shutdown;
         let (min, max) = (ctx.head, ctx.head.saturating_add(self.config.close_validity.saturating_mul(2)));
-        if body.valid_until < min || body.valid_until > max {
+        if body.valid_until < min {
+            // It was too long on its way, or our head is ahead: no wrong, and no use any more.
+            return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::TIMEOUT })]));
+        }
+        if body.valid_until > max {
             return Err(Violation::ValidityOutOfBounds { got: body.valid_until, min, max });
         }
         let agreed = &live.agreed.state.balances;
@@ -148,8 +155,8 @@ impl Channel {
         let out_of_place = self.out_of_place("shutdown_ack");
         let (live, offer) = match &self.phase {
             Phase::Closing(live, How::Offered(offer)) => (live, offer),
-            // Said again after a lost connection, or the answer to an offer that lost to a crossing one.
-            Phase::Closing(..) => return Ok(Step::default()),
+            // Said again after a lost connection, or the answer to an offer that lost to a crossing one or has expired.
+            Phase::Closing(..) | Phase::Open(_) => return Ok(Step::default()),
             _ => return Err(out_of_place),
         };
         if !Native.verify(&self.peer, &signed_bytes(&self.domain, &live.funding.channel, &offer.body), &signature) {
@@ -167,6 +174,8 @@ impl Channel {
     pub(crate) fn on_peer_shutdown_error(&mut self, code: RefusalCode) -> Result<Step, Violation> {
         match self.phase {
             Phase::Closing(..) => Ok(Step::act(vec![Effect::Notify(Event::ShutdownRefused { code })])),
+            // The answer to an offer that has expired.
+            Phase::Open(_) => Ok(Step::default()),
             _ => Err(self.out_of_place("shutdown_error")),
         }
     }
@@ -214,7 +223,8 @@ impl Channel {
 
     /// The part of a new head that concerns a close in agreement: submit it, or go on where it has expired (R6.5).
     pub(crate) fn on_head_while_closing(&mut self, ctx: &Context<'_>) -> Step {
-        if !matches!(self.phase, Phase::Closing(_, How::Offered(_) | How::Agreed(_))) || ctx.head <= self.bound_until() {
+        if !matches!(self.phase, Phase::Closing(_, How::Offered(_) | How::Agreed(_))) || ctx.head <= self.bound_until()
+        {
             return Step::act(self.mutual_again(ctx.head));
         }
         if let Some(mut live) = self.take_live() {

@@ -61,8 +61,8 @@ pub(crate) struct Live {
     /// The highest round of the peer's that was refused here. The peer agrees to nothing below it.
     #[codec(skip)]
     refused: Round,
-    /// The id of the next payment.
-    pub(crate) next_payment: u64,
+    /// The id of the first payment that waits, or will. The others follow.
+    first_queued: PaymentId,
     /// The user asked to close in agreement, at this fee, as soon as everything on its way is answered.
     pub(crate) shutdown_wanted: Option<Amount>,
     /// The user asked to close alone: nothing may be agreed any more, or the close would be on an old state.
@@ -86,13 +86,19 @@ impl Live {
             proposal: None,
             signed: 1,
             refused: 0,
-            next_payment: 1,
+            first_queued: PaymentId(1),
             shutdown_wanted: None,
             solo_wanted: false,
             parked: None,
             queue: VecDeque::new(),
             queued_amount: 0,
         }
+    }
+
+    /// The id of the next payment.
+    pub(crate) fn next_payment(&self) -> PaymentId {
+        let PaymentId(first) = self.first_queued;
+        PaymentId(first.saturating_add(u64::try_from(self.queue.len()).unwrap_or(u64::MAX)))
     }
 
     /// Payments that are neither agreed nor refused.
@@ -126,9 +132,9 @@ impl Live {
 
     /// What is told of payments that will not be made: those that wait, and those of a proposal that never came to be.
     pub(crate) fn dropped(self) -> Option<Event> {
-        let (PaymentId(first), waiting) = (self.first_queued(), self.queue.len());
+        let waiting = ids(self.first_queued, self.queue.len());
         let mut payments = self.proposal.map(|ours| ids(ours.first, ours.update.changes.len())).unwrap_or_default();
-        payments.extend(ids(PaymentId(first), waiting));
+        payments.extend(waiting);
         (!payments.is_empty()).then_some(Event::Dropped { payments })
     }
 
@@ -169,8 +175,9 @@ impl Live {
         }
         let Some(round) = self.next_round(me) else { return Step::default() };
         let count = self.queue.len().min(MAX_UPDATES_PER_ROUND);
-        let first = self.first_queued();
         let changes: Vec<_> = self.queue.drain(..count).map(Change::Transfer).collect();
+        let first = self.first_queued;
+        self.first_queued = PaymentId(first.0.saturating_add(u64::try_from(count).unwrap_or(u64::MAX)));
         let proposed = changes.iter().map(|Change::Transfer(payment)| payment.amount).sum();
         self.queued_amount = self.queued_amount.saturating_sub(proposed);
         // Whatever waits was checked against the balance when it came, and the peer's rounds only add to that balance.
@@ -189,6 +196,7 @@ impl Live {
     /// Puts the changes of a proposal that lost back to the front of the queue, to be proposed again on top.
     pub(crate) fn requeue_proposal(&mut self) {
         let Some(proposal) = self.proposal.take() else { return };
+        self.first_queued = proposal.first;
         for Change::Transfer(payment) in proposal.update.changes.into_iter().rev() {
             self.queued_amount = self.queued_amount.saturating_add(payment.amount);
             self.queue.push_front(payment);
@@ -205,13 +213,8 @@ impl Live {
         next_round(me, self.agreed.round, self.signed.max(self.refused))
     }
 
-    fn first_queued(&self) -> PaymentId {
-        PaymentId(self.next_payment.saturating_sub(u64::try_from(self.queue.len()).unwrap_or(u64::MAX)))
-    }
-
     fn enqueue(&mut self, payment: Payment) {
         self.queued_amount = self.queued_amount.saturating_add(payment.amount);
-        self.next_payment = self.next_payment.saturating_add(1);
         self.queue.push_back(payment);
     }
 

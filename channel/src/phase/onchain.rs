@@ -44,7 +44,8 @@ impl Channel {
             Phase::Closed(reason) => vec![Effect::Notify(Event::Closed(reason.clone()))],
             _ => Vec::new(),
         };
-        let again = [self.create_again(ctx.head), self.mutual_again(ctx.head), self.solo_again(), self.defence(ctx.head)];
+        let again =
+            [self.create_again(ctx.head), self.mutual_again(ctx.head), self.solo_again(), self.defence(ctx.head)];
         Step::act([told, again.concat()].concat())
     }
 

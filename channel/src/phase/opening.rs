@@ -221,7 +221,9 @@ impl Channel {
         let half = match &self.phase {
             Phase::HalfSigned(half) => half,
             // Said again after a lost connection.
-            Phase::Signed(_) | Phase::Open(_) | Phase::Closing(..) if self.me == Party::Initiator => return Ok(Step::default()),
+            Phase::Signed(_) | Phase::Open(_) | Phase::Closing(..) if self.me == Party::Initiator => {
+                return Ok(Step::default());
+            }
             _ => return Err(self.out_of_place("funding_signed")),
         };
         let message = signed_bytes(&self.domain, &half.channel, &half.body);

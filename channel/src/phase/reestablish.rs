@@ -2,6 +2,7 @@
 
 use super::{
     Phase,
+    closing::How,
     live::{Live, ids},
 };
 use crate::{
@@ -118,14 +119,16 @@ impl Channel {
         let CoSignedState { round, state, state_hash, signatures } = newer;
         let (from, proposal) = (live.agreed.round, live.proposal.take());
         live.adopt(round, state, state_hash, signatures);
-        let event = match proposal {
-            Some(ours) if ours.update.round == round => {
-                Event::Paid { payments: ids(ours.first, ours.update.changes.len()), round }
+        let event = match (proposal, &self.phase) {
+            (Some(ours), _) if ours.update.round == round => {
+                Some(Event::Paid { payments: ids(ours.first, ours.update.changes.len()), round })
             }
+            // The chain has told of it already.
+            (_, Phase::Closing(_, How::Solo(solo))) if solo.on_chain.round == round => None,
             // A round of ours that we do not remember: this side's store is older than what it has signed.
-            _ => Event::Notice(Notice::CaughtUp { from, to: round }),
+            _ => Some(Event::Notice(Notice::CaughtUp { from, to: round })),
         };
-        Step::commit(vec![Effect::Notify(event)])
+        Step::commit(event.into_iter().map(Effect::Notify).collect())
     }
 
     /// Deadlines.

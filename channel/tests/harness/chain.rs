@@ -30,6 +30,8 @@ pub(crate) struct SimChain {
     pub(crate) censored: BTreeSet<&'static str>,
     /// Every call that was asked for, in order.
     pub(crate) asked: Vec<(Party, &'static str)>,
+    /// What submitting closes has earned each party.
+    pub(crate) fees_earned: Pair<Amount>,
     pool: Vec<(Party, Call)>,
     blocks: Vec<Block>,
     deposited: Amount,
@@ -42,6 +44,7 @@ impl SimChain {
             paid_out: BTreeMap::new(),
             censored: BTreeSet::new(),
             asked: Vec::new(),
+            fees_earned: Pair::default(),
             pool: Vec::new(),
             blocks: Vec::new(),
             deposited: 0,
@@ -96,7 +99,12 @@ impl SimChain {
             let name = call.name();
             match self.ledger.apply(&self.context(party), call, 0, &|_, _| true) {
                 Ok(applied) => {
-                    block.events.extend(applied.event.map(|(_, event, _)| event));
+                    if let Some((_, event, _)) = applied.event {
+                        if let Event::ChannelClosedMutually { fee, .. } = &event {
+                            self.fees_earned[party] += fee;
+                        }
+                        block.events.push(event);
+                    }
                     for (to, amount) in applied.paid_out {
                         *self.paid_out.entry(to).or_default() += amount;
                     }

@@ -1,7 +1,9 @@
 //! The pen of a dishonest peer: its own key, and any message it likes.
 
 use super::{DOMAIN, World, key, party_terms};
-use channel::{Change, ChannelOpen, FundingCreated, FundingSigned, Message, Payment, Reestablish, Shutdown, State, Update};
+use channel::{
+    Change, ChannelOpen, FundingCreated, FundingSigned, Message, Payment, Reestablish, Shutdown, State, Update,
+};
 use protocol::{
     Amount, BlockNumber, ChannelId, Pair, Party, Round, Signature,
     call::{Call, CloseSolo, Create, Payload},

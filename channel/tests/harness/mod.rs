@@ -252,9 +252,10 @@ impl World {
         let loaded = side.stored.as_ref().map(|bytes| Channel::load(bytes).expect("what was committed can be loaded"));
         side.channel = loaded;
         side.forget_uncommitted();
-        let known = std::mem::replace(&mut side.seen, self.chain.head() - self.lag[party]);
+        let (known, last) = (side.seen, side.seen.max(self.chain.head() - self.lag[party]));
+        side.seen = last;
         self.input(party, Input::Restarted).unwrap();
-        for number in known.max(chain::GENESIS + 1)..=self.chain.head() - self.lag[party] {
+        for number in known.max(chain::GENESIS + 1)..=last {
             self.sides[party].seen = number;
             self.tell_block(party, number);
         }

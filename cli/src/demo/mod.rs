@@ -156,7 +156,11 @@ async fn cheated(world: &World, bob: protocol::PublicKey) -> Result<Gains> {
         units(expected),
         units(balances[Party::Initiator])
     );
-    say(&format!("settled: Alice {}, Bob {}, the penalty included", units(balances.initiator), units(balances.responder)));
+    say(&format!(
+        "settled: Alice {}, Bob {}, the penalty included",
+        units(balances.initiator),
+        units(balances.responder)
+    ));
     gains(&balances)
 }
 

@@ -1,6 +1,9 @@
 //! What the demo prints at its end, and the sums it checks.
 
-use super::{recorder::Entry, world::{Holdings, World}};
+use super::{
+    recorder::Entry,
+    world::{Holdings, World},
+};
 use anyhow::{Result, ensure};
 use protocol::{AccountId, Amount};
 

@@ -42,8 +42,9 @@ impl Holdings {
 
 impl World {
     pub(super) async fn build(contract: &Path, durability: Durability) -> Result<Self> {
-        let code = std::fs::read(contract)
-            .with_context(|| format!("cannot read {}: build it first with `cargo xtask contract`", contract.display()))?;
+        let code = std::fs::read(contract).with_context(|| {
+            format!("cannot read {}: build it first with `cargo xtask contract`", contract.display())
+        })?;
         let chain = DevChain::new()?;
         let recorder = Arc::new(Recorder::new(Arc::new(chain.clone())));
         let shared: SharedChain = recorder.clone();

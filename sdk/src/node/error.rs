@@ -58,7 +58,9 @@ pub enum NodeError {
         max: usize,
     },
     /// The peer refused a payment's round.
-    #[error("the peer refused payment {payment:?} with code {code:?}; until a higher round is agreed it may still appear")]
+    #[error(
+        "the peer refused payment {payment:?} with code {code:?}; until a higher round is agreed it may still appear"
+    )]
     PaymentRefused {
         /// Which.
         payment: PaymentId,

@@ -54,8 +54,7 @@ impl Link {
             return false;
         }
         let (sender, receiver) = session.split();
-        self.session =
-            Some(Open { sender, receiver, role, heard: Instant::now(), pinged: false, broken: false });
+        self.session = Some(Open { sender, receiver, role, heard: Instant::now(), pinged: false, broken: false });
         true
     }
 
