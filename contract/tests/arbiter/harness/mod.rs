@@ -1,0 +1,269 @@
+//! The real arbiter, deployed once in a test process; each test goes on from there on a fork of that chain.
+//!
+//! Whatever a test does goes through [`World::accept`] or [`World::refuse`], so that every single call is also compared
+//! with the rules in memory ([`Ledger`]) and with what a watcher of events would know, coin by coin.
+
+pub(crate) mod actors;
+pub(crate) mod mutations;
+pub(crate) mod signing;
+mod snapshot;
+mod watcher;
+
+pub(crate) use actors::*;
+pub(crate) use mutations::mutations;
+pub(crate) use signing::{Binding, Channel, State};
+pub(crate) use snapshot::{Scope, Snapshot};
+
+use devchain::DevChain;
+use futures::StreamExt;
+use protocol::{
+    arbiter::{Context, Ledger},
+    call::{Call, Create},
+    crypto::Native,
+    decode_exact,
+    record::Record,
+    signing::{CreateBody, Domain, Kind},
+    terms::channel_id,
+    AccountId, Amount, BlockNumber, ChannelId, Pair, Rejection,
+};
+use sdk::chain::{arbiter::Done, Arbiter, Chain, ChainError, DryRun, Signer, Transaction};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use tokio::sync::OnceCell;
+
+/// The Wasm that `cargo xtask contract` built.
+pub(crate) fn wasm() -> Vec<u8> {
+    let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/contract/contract.wasm");
+    let path = std::env::var_os("ARBITER_WASM").map_or_else(|| PathBuf::from(built), PathBuf::from);
+    std::fs::read(&path).unwrap_or_else(|error| {
+        panic!("cannot read the arbiter at {} ({error}): build it with `cargo xtask contract`", path.display())
+    })
+}
+
+/// A chain with the arbiter on it, and what should be there by the rules alone.
+pub(crate) struct World {
+    pub(crate) chain: DevChain,
+    pub(crate) arbiter: Arbiter,
+    /// The rules in memory, moved by the same calls.
+    pub(crate) ledger: Ledger,
+    /// The records as the events tell them.
+    watched: BTreeMap<ChannelId, Record>,
+    /// What is read before and after each call.
+    scope: Scope,
+}
+
+impl World {
+    /// A chain with an arbiter that nobody has used yet.
+    pub(crate) async fn deployed() -> Self {
+        static BASE: OnceCell<(DevChain, AccountId)> = OnceCell::const_new();
+        let (base, address) = BASE
+            .get_or_init(|| async {
+                let chain = DevChain::new().unwrap();
+                let deployer = Actor::Deployer.dev().signer();
+                let deployed = Arbiter::deploy(Arc::new(chain.clone()), &deployer, wasm(), LIMITS, Vec::new()).await;
+                let (arbiter, _receipt) = deployed.unwrap();
+                (chain, arbiter.info().domain.arbiter)
+            })
+            .await;
+        let chain = base.fork().await.unwrap();
+        let arbiter = Arbiter::attach(Arc::new(chain.clone()), *address, None).await.unwrap();
+        let accounts = Actor::ALL.map(Actor::id).to_vec();
+        let scope = Scope { accounts, channels: Vec::new(), pairs: vec![actors::accounts()] };
+        Self { chain, arbiter, ledger: Ledger::default(), watched: BTreeMap::new(), scope }
+    }
+
+    /// An arbiter in which both parties have filled their vaults.
+    pub(crate) async fn funded() -> Self {
+        let mut world = Self::deployed().await;
+        for party in [Actor::Initiator, Actor::Responder] {
+            let _done = world.accept(party, &Call::VaultDeposit, VAULT).await;
+        }
+        world
+    }
+
+    /// An arbiter with one healthy channel, open.
+    pub(crate) async fn open() -> (Self, Channel) {
+        let mut world = Self::funded().await;
+        let channel = world.create(&create_body(world.now())).await;
+        (world, channel)
+    }
+
+    /// A world with the same past.
+    pub(crate) async fn fork(&self) -> Self {
+        let chain = self.chain.fork().await.unwrap();
+        let arbiter = Arbiter::attach(Arc::new(chain.clone()), self.address(), None).await.unwrap();
+        let (ledger, watched, scope) = (self.ledger.clone(), self.watched.clone(), self.scope.clone());
+        Self { chain, arbiter, ledger, watched, scope }
+    }
+
+    /// Minds a further account's coins and vault.
+    pub(crate) fn watch_account(&mut self, account: AccountId) {
+        self.scope.accounts.push(account);
+    }
+
+    /// The arbiter's address.
+    pub(crate) fn address(&self) -> AccountId {
+        self.domain().arbiter
+    }
+
+    pub(crate) fn domain(&self) -> Domain {
+        self.arbiter.info().domain
+    }
+
+    /// The block that the next call will be in, which is also the one that a dry run sees.
+    pub(crate) fn now(&self) -> BlockNumber {
+        self.chain.block_number() + 1
+    }
+
+    /// Travels in time, so that the next call is in `block`.
+    pub(crate) async fn travel_to(&self, block: BlockNumber) {
+        let ahead = block.checked_sub(self.now()).expect("time goes forward");
+        let _head = self.chain.produce_blocks(ahead).await.unwrap();
+        assert_eq!(self.now(), block);
+    }
+
+    /// The channel that these accounts would open next.
+    pub(crate) fn next_channel(&self, accounts: &Pair<AccountId>) -> Channel {
+        let nonce = self.ledger.nonces.get(accounts).copied().unwrap_or(0);
+        Channel { id: channel_id(&self.domain(), accounts, nonce, &Native), domain: self.domain() }
+    }
+
+    /// An opening that both parties' keys signed for the next channel of their accounts.
+    pub(crate) fn create_call(&self, body: &CreateBody) -> Call {
+        let channel = self.next_channel(&body.terms.accounts());
+        let signatures = channel.binding(Kind::Create).sign(&keys(), body);
+        Call::ChannelCreate(Create { body: body.clone(), signatures })
+    }
+
+    /// Opens a channel, submitted by the initiator.
+    pub(crate) async fn create(&mut self, body: &CreateBody) -> Channel {
+        let channel = self.next_channel(&body.terms.accounts());
+        let _done = self.accept(Actor::Initiator, &self.create_call(body), 0).await;
+        channel
+    }
+
+    /// The channel's record on chain.
+    pub(crate) async fn record(&self, channel: &Channel) -> Option<Record> {
+        self.arbiter.channel(channel.id).await.unwrap()
+    }
+
+    /// Makes a call that succeeds, and checks all that it did against the rules in memory: the answer, the event, every payout,
+    /// every vault, every record, the record as a watcher rebuilds it, and each coin of everybody concerned.
+    pub(crate) async fn accept(&mut self, who: Actor, call: &Call, attached: Amount) -> Done {
+        let before = self.snapshot().await;
+        let applied = self.apply(who, call, attached, &before).unwrap_or_else(|rejection| {
+            panic!("the rules refuse {} by {who:?}: {rejection} ({rejection:?})", call.name())
+        });
+        let done = self.arbiter.call(&who.dev().signer(), call, attached).await;
+        let done = done.unwrap_or_else(|error| panic!("the arbiter refuses {} by {who:?}: {error}", call.name()));
+
+        if let Some((channel, event, payouts)) = applied.event {
+            let [announced] = &done.events[..] else { panic!("{} announces once: {:?}", call.name(), done.events) };
+            assert_eq!((announced.channel, &announced.event, &announced.payouts), (channel, &event, &payouts));
+            match watcher::rebuilt(self.watched.remove(&channel), &event) {
+                Some(record) => drop(self.watched.insert(channel, record)),
+                None => {}
+            }
+            if !self.scope.channels.contains(&channel) {
+                self.scope.channels.push(channel);
+            }
+        } else {
+            let [announced] = &done.receipt.events[..] else { panic!("{} announces once", call.name()) };
+            let vault = self.ledger.vaults.get(&who.id()).copied().unwrap_or(0);
+            assert_eq!(decode_exact::<(AccountId, Amount)>(&announced.data), Ok((who.id(), vault)));
+        }
+
+        let after = self.snapshot().await;
+        let mut free = before.free;
+        let mut change = |account: AccountId, plus: Amount, minus: Amount| {
+            let balance = free.entry(account).or_default();
+            *balance = *balance + plus - minus;
+        };
+        change(self.address(), attached, 0);
+        for (account, amount) in applied.paid_out {
+            change(account, amount, 0);
+            change(self.address(), 0, amount);
+        }
+        let deposit = done.receipt.storage_deposit;
+        change(who.id(), Amount::try_from(-deposit).unwrap_or(0), Amount::try_from(deposit).unwrap_or(0));
+        change(who.id(), 0, done.receipt.fee + attached);
+        assert_eq!(after.free, free, "coins moved otherwise than the rules say by {}", call.name());
+        assert_eq!(after.issuance, before.issuance - done.receipt.fee);
+        assert!(after.free[&self.address()] >= self.ledger.held(), "the arbiter owes more than it has");
+        assert_eq!(after.vaults, self.ledger.vaults);
+        assert_eq!(after.nonces, self.ledger.nonces);
+        assert_eq!(after.channels, self.ledger.channels);
+        assert_eq!(after.channels, self.watched);
+        done
+    }
+
+    /// Makes a call that is refused with exactly `rejection`: by the rules in memory, by a dry run, and in a block, where it
+    /// changes nothing, announces nothing and moves no coin but the fee (R5.14).
+    pub(crate) async fn refuse(&mut self, who: Actor, call: &Call, attached: Amount, rejection: Rejection) {
+        let before = self.snapshot().await;
+        let ledger = self.ledger.clone();
+        assert_eq!(self.apply(who, call, attached, &before), Err(rejection), "by the rules in memory");
+        assert_eq!(self.ledger, ledger);
+
+        let transaction = self.arbiter.transaction(call, attached);
+        let dry_run = self.chain.dry_run(&who.id(), &transaction).await.unwrap();
+        assert_eq!(refusal(&dry_run), Some(rejection), "by a dry run");
+        assert_eq!(dry_run.storage_deposit, 0);
+        assert_eq!(self.snapshot().await, before, "a dry run changes nothing");
+
+        let fee = self.fail_in_block(who, transaction, &dry_run).await;
+        let mut expected = before;
+        *expected.free.get_mut(&who.id()).unwrap() -= fee;
+        expected.issuance -= fee;
+        assert_eq!(self.snapshot().await, expected, "a refusal costs its fee and nothing else");
+    }
+
+    /// Submits what the contract will undo, and answers the fee that was paid for it.
+    async fn fail_in_block(&self, who: Actor, transaction: Transaction, dry_run: &DryRun) -> Amount {
+        let block = self.now();
+        let submitted = self.chain.submit(&who.dev().signer(), transaction, dry_run).await;
+        let Err(ChainError::FailedInBlock { fee, cause }) = submitted else {
+            panic!("it should have failed in a block: {submitted:?}")
+        };
+        assert_eq!(*cause, ChainError::Reverted);
+        let mut blocks = self.chain.finalised_blocks(block).await.unwrap();
+        let landed = blocks.next().await.unwrap().unwrap();
+        assert_eq!((landed.at.number, landed.events), (block, Vec::new()), "a refusal announces nothing");
+        fee
+    }
+
+    /// What a call would do by the rules alone.
+    fn apply(
+        &mut self,
+        who: Actor,
+        call: &Call,
+        attached: Amount,
+        before: &Snapshot,
+    ) -> Result<protocol::arbiter::Applied, Rejection> {
+        let ctx = Context { domain: self.domain(), limits: LIMITS, now: self.now(), caller: who.id() };
+        let exists = |account: &AccountId| before.free.get(account).is_some_and(|balance| *balance > 0);
+        let accepts = |to: &AccountId, amount: Amount| exists(to) || amount >= EXISTENTIAL_DEPOSIT;
+        self.ledger.apply(&ctx, call.clone(), attached, &accepts)
+    }
+
+    pub(crate) async fn snapshot(&self) -> Snapshot {
+        Snapshot::take(&self.chain, &self.arbiter, &self.scope).await
+    }
+}
+
+/// What a dry run's answer refuses with; nothing where it accepts.
+pub(crate) fn refusal(dry_run: &DryRun) -> Option<Rejection> {
+    if !dry_run.reverted {
+        assert_eq!(dry_run.returned.get(..2), Some(&[0, 0][..]), "what is not undone says so");
+        return None;
+    }
+    match dry_run.returned[..] {
+        // Ok of the message's decoding, Err of the message's own result.
+        [0, 1, ref rejection @ ..] => Some(decode_exact(rejection).unwrap()),
+        _ => panic!("not an arbiter's answer: {:?}", dry_run.returned),
+    }
+}
+
+/// The signing account of an actor.
+pub(crate) fn signer(who: Actor) -> impl Signer {
+    who.dev().signer()
+}

@@ -1,0 +1,16 @@
+//! Enums of single mistakes. A healthy call with one of them must meet exactly one refusal.
+
+/// Declares an enum of mutations and the list of all of them, so that none can be left out.
+macro_rules! mutations {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            /// Each of them once.
+            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+        }
+    };
+}
+pub(crate) use mutations;

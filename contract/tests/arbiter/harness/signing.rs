@@ -1,0 +1,115 @@
+//! What the parties sign, written down anew from R3.5 instead of taken from `protocol`, and built up so that a test can change one part of it.
+
+use super::actors::keys;
+use protocol::{
+    call::{Call, CloseMutual, CloseSolo, Payload, Slash},
+    crypto::{Native, SigningKey},
+    signing::{CloseMutualBody, Domain, Kind},
+    Amount, BlockNumber, ChannelId, Pair, Round, Signature, StateCommitment,
+};
+use scale::Encode;
+
+/// Everything that a signature is bound to, the body apart (R3.5).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Binding {
+    pub(crate) tag: [u8; 16],
+    pub(crate) version: u16,
+    pub(crate) domain: Domain,
+    pub(crate) channel: ChannelId,
+    pub(crate) kind: Kind,
+}
+
+impl Binding {
+    pub(crate) const fn new(domain: Domain, channel: ChannelId, kind: Kind) -> Self {
+        Self { tag: *b"ink-statechannel", version: 1, domain, channel, kind }
+    }
+
+    /// The bytes to sign.
+    pub(crate) fn bytes(&self, body: &impl Encode) -> Vec<u8> {
+        [
+            &self.tag[..],
+            &self.version.to_le_bytes(),
+            &self.domain.genesis.0,
+            &self.domain.arbiter.0,
+            &self.channel.0,
+            &[self.kind as u8],
+            &body.encode(),
+        ]
+        .concat()
+    }
+
+    /// Signs with these keys.
+    pub(crate) fn sign(&self, keys: &Pair<SigningKey>, body: &impl Encode) -> Pair<Signature> {
+        let bytes = self.bytes(body);
+        keys.as_ref().map(|key| key.sign(&bytes))
+    }
+}
+
+/// A state of the channel: a round, and what its hash commits to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    pub(crate) round: Round,
+    pub(crate) commitment: StateCommitment,
+}
+
+impl State {
+    /// A state of balances alone.
+    pub(crate) const fn new(round: Round, initiator: Amount, responder: Amount) -> Self {
+        Self { round, commitment: StateCommitment::of_balances(Pair::new(initiator, responder)) }
+    }
+}
+
+/// A channel as its two parties know it: they can sign anything for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Channel {
+    pub(crate) id: ChannelId,
+    pub(crate) domain: Domain,
+}
+
+impl Channel {
+    pub(crate) const fn binding(&self, kind: Kind) -> Binding {
+        Binding::new(self.domain, self.id, kind)
+    }
+
+    /// A co-signed state.
+    pub(crate) fn payload(&self, state: &State) -> Payload {
+        let (round, state_hash) = (state.round, state.commitment.hash(&Native));
+        let signatures = self.binding(Kind::State).sign(&keys(), &(round, state_hash));
+        Payload { round, state_hash, signatures }
+    }
+
+    /// Closes alone, on this co-signed state.
+    pub(crate) fn close_solo_on(&self, state: &State) -> CloseSolo {
+        CloseSolo { channel: self.id, payload: Some(self.payload(state)), commitment: state.commitment }
+    }
+
+    pub(crate) fn close_solo(&self, state: &State) -> Call {
+        Call::ChannelCloseSolo(self.close_solo_on(state))
+    }
+
+    /// Closes alone on the state on chain, which is said to be this one.
+    pub(crate) fn close_solo_on_chain(&self, commitment: StateCommitment) -> Call {
+        Call::ChannelCloseSolo(CloseSolo { channel: self.id, payload: None, commitment })
+    }
+
+    pub(crate) fn slash_with(&self, state: &State) -> Slash {
+        Slash { channel: self.id, payload: self.payload(state), commitment: state.commitment }
+    }
+
+    pub(crate) fn slash(&self, state: &State) -> Call {
+        Call::ChannelSlash(self.slash_with(state))
+    }
+
+    pub(crate) fn close_mutual_as(&self, body: CloseMutualBody) -> CloseMutual {
+        let signatures = self.binding(Kind::CloseMutual).sign(&keys(), &body);
+        CloseMutual { channel: self.id, body, signatures }
+    }
+
+    pub(crate) fn close_mutual(&self, balances: Pair<Amount>, fee: Amount, valid_until: BlockNumber) -> Call {
+        Call::ChannelCloseMutual(self.close_mutual_as(CloseMutualBody { balances, fee, valid_until }))
+    }
+
+    pub(crate) const fn settle(&self) -> Call {
+        Call::ChannelSettle { channel: self.id }
+    }
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# A channel's whole life on an embedded chain. Does all set-up on a bare machine first; that takes a while once.
+#
+# Usage: scripts/demo.sh [options of `channel demo`, such as --payments 5000]
+# Exits with an error if a single coin is missing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/common.sh
+
+prepare
+step "building the nodes and the embedded chain (the first time: about a quarter of an hour on two cores)"
+cargo build --package cli
+step "the demo"
+cargo run --quiet --package cli -- demo "$@"
