@@ -149,7 +149,7 @@ impl Channel {
             Message::FundingSigned(funding) => self.on_peer_funding_signed(funding),
             Message::FundingLocked => self.on_peer_funding_locked(),
             Message::Shutdown(shutdown) => self.on_peer_shutdown(shutdown, ctx),
-            Message::ShutdownAck { signature } => self.on_peer_shutdown_ack(signature),
+            Message::ShutdownAck { valid_until, signature } => self.on_peer_shutdown_ack(valid_until, signature),
             Message::ShutdownError { code } => self.on_peer_shutdown_error(code),
             Message::Reestablish(reestablish) => self.on_peer_reestablish(reestablish, ctx),
             Message::Error { code } => Ok(self.on_peer_error(code)),

@@ -171,6 +171,8 @@ pub enum Message {
     /// Makes a close co-signed.
     #[codec(index = 21)]
     ShutdownAck {
+        /// Of the body: tells which offer, where an earlier one has expired on one side only.
+        valid_until: BlockNumber,
         /// The acknowledger's, over the body.
         signature: Signature,
     },

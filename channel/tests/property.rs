@@ -71,11 +71,16 @@ fn hostile() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// How many blocks a message may be on its way.
+const PATIENCE: BlockNumber = 5;
+
 struct Run {
     world: World,
     /// What a party may put on chain later, when it is old.
     kept: Option<(Party, Call)>,
     cheat: Option<Party>,
+    /// For how many blocks something has been on its way.
+    silent: BlockNumber,
 }
 
 impl Run {
@@ -92,7 +97,7 @@ impl Run {
             world.mine();
             world.run();
         }
-        Self { world, kept: None, cheat: None }
+        Self { world, kept: None, cheat: None, silent: 0 }
     }
 
     fn step(&mut self, op: Op) {
@@ -127,7 +132,17 @@ impl Run {
                     self.cheat = Some(cheat);
                 }
             }
-            Op::Mine(blocks) => world.mine_blocks(blocks),
+            Op::Mine(blocks) => {
+                for _ in 0..blocks {
+                    world.mine();
+                    let waits = !world.wire.initiator.is_empty() || !world.wire.responder.is_empty();
+                    self.silent = if waits { self.silent + 1 } else { 0 };
+                    if self.silent > PATIENCE {
+                        // A peer that does not answer is taken for dead.
+                        world.disconnect();
+                    }
+                }
+            }
             Op::Lag(party, blocks) => world.lag[party] = blocks,
             Op::CensorMutual(true) => drop(world.chain.censored.insert("channel_close_mutual")),
             Op::CensorMutual(false) => world.chain.censored.clear(),
@@ -141,6 +156,7 @@ impl Run {
         world.crash_plan = None;
         world.chain.censored.clear();
         world.lag = protocol::Pair::default();
+        world.tick(1_000);
         for _ in 0..60 {
             world.run();
             world.mine();

@@ -6,3 +6,8 @@ pub mod node;
 mod private_files;
 pub mod store;
 pub mod transport;
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -145,16 +145,21 @@ impl Channel {
         let ours = ctx.key.sign(&message);
         let signatures = both(me, ours, signature);
         let submit_from = ctx.head.saturating_add(SUBMIT_GRACE);
-        let bound_until = body.valid_until.max(self.bound_until());
+        let valid_until = body.valid_until;
+        let bound_until = valid_until.max(self.bound_until());
         self.move_to_closing(How::Agreed(Agreement { body, signatures, submit_from, bound_until }));
-        Ok(Step::commit(vec![Effect::Send(Message::ShutdownAck { signature: ours })]))
+        Ok(Step::commit(vec![Effect::Send(Message::ShutdownAck { valid_until, signature: ours })]))
     }
 
     /// Transition: closing (offered) -> closing (agreed)
-    pub(crate) fn on_peer_shutdown_ack(&mut self, signature: Signature) -> Result<Step, Violation> {
+    pub(crate) fn on_peer_shutdown_ack(
+        &mut self,
+        valid_until: BlockNumber,
+        signature: Signature,
+    ) -> Result<Step, Violation> {
         let out_of_place = self.out_of_place("shutdown_ack");
         let (live, offer) = match &self.phase {
-            Phase::Closing(live, How::Offered(offer)) => (live, offer),
+            Phase::Closing(live, How::Offered(offer)) if offer.body.valid_until == valid_until => (live, offer),
             // Said again after a lost connection, or the answer to an offer that lost to a crossing one or has expired.
             Phase::Closing(..) | Phase::Open(_) => return Ok(Step::default()),
             _ => return Err(out_of_place),
@@ -215,7 +220,8 @@ impl Channel {
         match &self.phase {
             Phase::Closing(_, How::Offered(offer)) => vec![Effect::Send(Message::Shutdown(offer.clone()))],
             Phase::Closing(_, How::Agreed(agreement)) => {
-                vec![Effect::Send(Message::ShutdownAck { signature: agreement.signatures[self.me] })]
+                let (valid_until, signature) = (agreement.body.valid_until, agreement.signatures[self.me]);
+                vec![Effect::Send(Message::ShutdownAck { valid_until, signature })]
             }
             _ => Vec::new(),
         }

@@ -67,7 +67,7 @@ pub(crate) struct Live {
     pub(crate) shutdown_wanted: Option<Amount>,
     /// The user asked to close alone: nothing may be agreed any more, or the close would be on an old state.
     pub(crate) solo_wanted: bool,
-    /// The peer's shutdown, put by until our proposal is answered.
+    /// The peer's shutdown, put by until our proposal is answered. It counts only if that answer is that the peer is closing.
     #[codec(skip)]
     pub(crate) parked: Option<Shutdown>,
     /// Payments for the next round. Not saved: nobody was told that they are made.
@@ -207,6 +207,8 @@ impl Live {
     pub(crate) fn adopt(&mut self, round: Round, state: State, hash: Hash, signatures: Pair<Signature>) {
         self.agreed = Agreed { round, state, hash, signatures: Some(signatures) };
         self.signed = self.signed.max(round);
+        // A peer that agrees to a round has seen its own offer to close expire.
+        self.parked = None;
     }
 
     fn next_round(&self, me: Party) -> Option<Round> {
@@ -373,19 +375,18 @@ impl Channel {
         }
         let payments = ids(proposal.first, proposal.update.changes.len());
         live.proposal = None;
+        live.parked = None;
         Ok(Step::commit(vec![Effect::Notify(Event::Refused { payments, code })]).and(self.advance(ctx)))
     }
 
-    /// What comes next once nothing is unanswered: a shutdown that was put by, the payments that wait, the shutdown that is wanted.
+    /// What comes next once nothing is unanswered: the payments that wait, then the shutdown that is wanted.
     pub(crate) fn advance(&mut self, ctx: &Context<'_>) -> Step {
-        let parked = self.take_parked(ctx);
         if self.link != Link::Up {
-            return parked;
+            return Step::default();
         }
-        let Phase::Open(live) = &mut self.phase else { return parked };
-        let proposed = live.propose(self.me, &self.domain, ctx.key);
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        let step = live.propose(self.me, &self.domain, ctx.key);
         let wanted = live.shutdown_wanted.filter(|_| live.pending() == 0);
-        let step = parked.and(proposed);
         match wanted {
             Some(fee) => step.and(self.offer_shutdown(fee, ctx)),
             None => step,
@@ -416,12 +417,9 @@ impl Channel {
         }
     }
 
-    /// Answers a shutdown that was put by, once our own proposal is answered.
+    /// Answers a shutdown that was put by, once the peer has said that it does close.
     fn take_parked(&mut self, ctx: &Context<'_>) -> Step {
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        if live.awaited().is_some() {
-            return Step::default();
-        }
         let Some(parked) = live.parked.take() else { return Step::default() };
         self.on_peer_shutdown(parked, ctx).unwrap_or_else(Self::refuse_shutdown)
     }

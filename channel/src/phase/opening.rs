@@ -198,7 +198,13 @@ impl Channel {
             return Err(self.out_of_place("funding_created"));
         };
         let (min, max) = (ctx.head, ctx.head.saturating_add(open.validity).saturating_add(HEAD_SLACK));
-        if funding.valid_until < min || funding.valid_until > max {
+        if funding.valid_until < min {
+            // It was too long on its way: no wrong, and no use any more.
+            let code = RefusalCode::TIMEOUT;
+            let told = Step::act(vec![Effect::Send(Message::Error { code })]);
+            return Ok(told.and(self.abandon_opening(Some(code))));
+        }
+        if funding.valid_until > max {
             return Err(Violation::ValidityOutOfBounds { got: funding.valid_until, min, max });
         }
         let body = body_of(open, terms_of(open, responder), funding.valid_until);

@@ -8,6 +8,8 @@
 //! fail one by one, or the other way round. The first binds nobody but that signer, who might as well have signed properly. For the
 //! second, whatever fails together is checked one by one before it is refused; and peers accept no such keys.
 
+#![allow(clippy::arithmetic_side_effects, reason = "arithmetic in a field and a group: nothing overflows")]
+
 use crate::{Hash, Pair, PublicKey, Signature};
 use curve25519_dalek::{
     EdwardsPoint, Scalar,
@@ -52,9 +54,8 @@ fn odd_coefficient(seed: &[u8; 32]) -> Scalar {
     for (to, from) in bytes.iter_mut().zip(seed).take(16) {
         *to = *from;
     }
-    if let [first, ..] = &mut bytes {
-        *first |= 1;
-    }
+    let [first, ..] = &mut bytes;
+    *first |= 1;
     Scalar::from_bytes_mod_order(bytes)
 }
 

@@ -154,7 +154,7 @@ pub enum ChainError {
         fee: Amount,
         /// Why it failed.
         #[source]
-        cause: Box<ChainError>,
+        cause: Box<Self>,
     },
     /// No contract lives at that address.
     #[error("there is no contract at {0}: check the address and the chain")]

@@ -4,15 +4,17 @@
 //! with the rules in memory ([`Ledger`]) and with what a watcher of events would know, coin by coin.
 
 pub(crate) mod actors;
+pub(crate) mod forgery;
 pub(crate) mod mutations;
 pub(crate) mod signing;
 mod snapshot;
 mod watcher;
 
 pub(crate) use actors::*;
+pub(crate) use forgery::Forgery;
 pub(crate) use mutations::mutations;
 pub(crate) use signing::{Binding, Channel, State};
-pub(crate) use snapshot::{Scope, Snapshot};
+use snapshot::{Scope, Snapshot};
 
 use devchain::DevChain;
 use futures::StreamExt;
@@ -26,7 +28,7 @@ use protocol::{
     terms::channel_id,
     AccountId, Amount, BlockNumber, ChannelId, Pair, Rejection,
 };
-use sdk::chain::{arbiter::Done, Arbiter, Chain, ChainError, DryRun, Signer, Transaction};
+use sdk::chain::{arbiter::Done, Arbiter, Chain, ChainError, DryRun, Transaction};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio::sync::OnceCell;
 
@@ -159,9 +161,8 @@ impl World {
         if let Some((channel, event, payouts)) = applied.event {
             let [announced] = &done.events[..] else { panic!("{} announces once: {:?}", call.name(), done.events) };
             assert_eq!((announced.channel, &announced.event, &announced.payouts), (channel, &event, &payouts));
-            match watcher::rebuilt(self.watched.remove(&channel), &event) {
-                Some(record) => drop(self.watched.insert(channel, record)),
-                None => {}
+            if let Some(record) = watcher::rebuilt(self.watched.remove(&channel), &event) {
+                let _new = self.watched.insert(channel, record);
             }
             if !self.scope.channels.contains(&channel) {
                 self.scope.channels.push(channel);
@@ -261,9 +262,4 @@ pub(crate) fn refusal(dry_run: &DryRun) -> Option<Rejection> {
         [0, 1, ref rejection @ ..] => Some(decode_exact(rejection).unwrap()),
         _ => panic!("not an arbiter's answer: {:?}", dry_run.returned),
     }
-}
-
-/// The signing account of an actor.
-pub(crate) fn signer(who: Actor) -> impl Signer {
-    who.dev().signer()
 }

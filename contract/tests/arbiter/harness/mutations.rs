@@ -2,14 +2,14 @@
 
 /// Declares an enum of mutations and the list of all of them, so that none can be left out.
 macro_rules! mutations {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
+    ($(#[$doc:meta])* $vis:vis $name:ident { $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        enum $name { $($(#[$variant_doc])* $variant,)* }
+        $vis enum $name { $($(#[$variant_doc])* $variant,)* }
 
         impl $name {
             /// Each of them once.
-            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            $vis const ALL: &'static [Self] = &[$(Self::$variant,)*];
         }
     };
 }
