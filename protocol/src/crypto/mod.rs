@@ -87,6 +87,7 @@ mod native {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "arithmetic in a field and a group: nothing overflows")]
 mod tests {
     use super::*;
     use curve25519_dalek::{Scalar, constants::EIGHT_TORSION, edwards::CompressedEdwardsY};

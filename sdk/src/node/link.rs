@@ -13,6 +13,7 @@ const MAX_UNSENT: usize = 64 * 1024 * 1024;
 
 pub(super) struct Link {
     session: Option<Open>,
+    was_up: bool,
     ping_interval: Duration,
 }
 
@@ -37,11 +38,16 @@ pub(super) enum Received {
 
 impl Link {
     pub(super) const fn new(ping_interval: Duration) -> Self {
-        Self { session: None, ping_interval }
+        Self { session: None, was_up: false, ping_interval }
     }
 
     pub(super) const fn is_up(&self) -> bool {
         self.session.is_some()
+    }
+
+    /// Whether there has ever been a connection.
+    pub(super) const fn was_up(&self) -> bool {
+        self.was_up
     }
 
     /// Takes a new connection, unless the one there is stays. There is one for each pair of nodes: a new one by the same dialler replaces
@@ -53,6 +59,7 @@ impl Link {
         if self.session.as_ref().is_some_and(|open| open.role != role && !lower_dialled) {
             return false;
         }
+        self.was_up = true;
         let (sender, receiver) = session.split();
         self.session = Some(Open { sender, receiver, role, heard: Instant::now(), pinged: false, broken: false });
         true
@@ -88,10 +95,10 @@ impl Link {
     /// Sends what it can without waiting; [`Link::recv`] sends the rest.
     pub(super) fn flush(&mut self) {
         let Some(open) = &mut self.session else { return };
-        if open.sender.unsent() > 0 {
-            if let Some(Err(error)) = open.sender.flush().now_or_never() {
-                open.fail(&error);
-            }
+        if open.sender.unsent() > 0
+            && let Some(Err(error)) = open.sender.flush().now_or_never()
+        {
+            open.fail(&error);
         }
     }
 

@@ -241,7 +241,7 @@ impl Peers {
         let peer = session.peer();
         let inbox = match self.inbox(&peer) {
             Some(inbox) => inbox,
-            None if self.inboxes().len() >= MAX_PEERS => {
+            None if self.count() >= MAX_PEERS => {
                 return Err(NodeError::TooMany { what: "peers", max: MAX_PEERS });
             }
             None => self.start(peer, Vec::new()),
@@ -262,6 +262,13 @@ impl Peers {
         let _task = tokio::spawn(peer.run());
         let _previous = inboxes.insert(identity, inbox.clone());
         inbox
+    }
+
+    /// How many peers there are, once those that have gone are forgotten.
+    fn count(&self) -> usize {
+        let mut inboxes = self.inboxes();
+        inboxes.retain(|_, inbox| !inbox.is_closed());
+        inboxes.len()
     }
 
     fn inboxes(&self) -> std::sync::MutexGuard<'_, HashMap<PublicKey, Inbox>> {

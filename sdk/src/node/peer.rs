@@ -155,11 +155,16 @@ impl Peer {
                 _ = ticks.tick() => self.on_tick(),
             }
             self.gather();
-            if self.stopping {
+            if self.stopping || self.is_idle() {
                 return;
             }
         }
         tracing::error!(peer = %self.identity, "the store failed: this peer's channels stop here");
+    }
+
+    /// Whether nothing is left to do for this peer: a stranger that came and went costs nothing.
+    fn is_idle(&self) -> bool {
+        self.link.was_up() && !self.link.is_up() && self.slots.is_empty() && self.effects.is_empty() && self.inbox.is_empty()
     }
 
     /// Takes what else is there already, so that one commit serves all of it.
