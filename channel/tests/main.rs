@@ -12,6 +12,7 @@ mod harness;
 mod attacks;
 mod conflicts;
 mod crash;
+mod hostile;
 mod property;
 mod reestablish;
 mod stories;

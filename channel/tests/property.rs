@@ -230,7 +230,7 @@ fn harmless(notice: &Notice) -> bool {
     }
 }
 
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
     // The same cases every time, unless PROPTEST_RNG_SEED asks for others.
     let rng_seed = if default.rng_seed == RngSeed::Random { RngSeed::Fixed(7) } else { default.rng_seed };

@@ -25,7 +25,7 @@ mod arbiter {
     use ink::{codegen::Env, prelude::vec::Vec, storage::Mapping};
     use protocol::{
         arbiter::{messages, Context, Host},
-        call::{CloseMutual, CloseSolo, Create, Slash},
+        call::{CloseMutual, CloseSolo, Create, Deposit, SetDelegates, Slash, SnapshotSolo, Withdraw},
         crypto::Crypto,
         event::{Event, Payout},
         record::Record,
@@ -111,6 +111,51 @@ mod arbiter {
         pub fn channel_create(&mut self, call: Create) -> Result<ChannelId, Rejection> {
             let (ctx, attached) = (self.context(), self.env().transferred_value());
             messages::channel_create(self, &ctx, call, attached)
+        }
+
+        /// Adds coins of one party to an open channel, as both signed (R5.5). Anybody; coins attached count for the caller.
+        /// Emits [`Event::ChannelDeposited`].
+        ///
+        /// # Errors
+        /// [`Rejection::ChannelUnknown`], expiry, [`Rejection::NotOpen`], a round that is not newer, a wrong signature, a vault too low.
+        #[ink(message, payable)]
+        pub fn channel_deposit(&mut self, call: Deposit) -> Result<(), Rejection> {
+            let (ctx, attached) = (self.context(), self.env().transferred_value());
+            messages::channel_deposit(self, &ctx, call, attached)
+        }
+
+        /// Pays coins out of an open channel to one party, as both signed (R5.5). Anybody. Emits [`Event::ChannelWithdrawn`].
+        ///
+        /// # Errors
+        /// [`Rejection::ChannelUnknown`], expiry, [`Rejection::NotOpen`], [`Rejection::BelowReserves`], a round that is not newer, a wrong
+        /// signature.
+        #[ink(message)]
+        pub fn channel_withdraw(&mut self, call: Withdraw) -> Result<(), Rejection> {
+            let ctx = self.context();
+            messages::channel_withdraw(self, &ctx, call)
+        }
+
+        /// Puts a newer co-signed state on chain without closing (R5.6). A party or a delegate of either side; only while open.
+        /// Emits [`Event::ChannelSnapshotted`].
+        ///
+        /// # Errors
+        /// [`Rejection::ChannelUnknown`], [`Rejection::NotPartyOrDelegate`], [`Rejection::NotOpen`], a round that is not newer, a wrong
+        /// signature.
+        #[ink(message)]
+        pub fn channel_snapshot_solo(&mut self, call: SnapshotSolo) -> Result<(), Rejection> {
+            let ctx = self.context();
+            messages::channel_snapshot_solo(self, &ctx, &call)
+        }
+
+        /// Replaces both parties' delegates, as both signed (R5.7). Anybody; only while open. Emits [`Event::ChannelDelegatesSet`].
+        ///
+        /// # Errors
+        /// [`Rejection::ChannelUnknown`], expiry, [`Rejection::NotOpen`], [`Rejection::TooManyDelegates`], a round that is not newer, a
+        /// wrong signature.
+        #[ink(message)]
+        pub fn channel_set_delegates(&mut self, call: SetDelegates) -> Result<(), Rejection> {
+            let ctx = self.context();
+            messages::channel_set_delegates(self, &ctx, call)
         }
 
         /// Ends a channel as both parties signed (R5.12). Anybody; the submitter earns the fee. Emits [`Event::ChannelClosedMutually`].

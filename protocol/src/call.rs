@@ -2,7 +2,7 @@
 
 use crate::{
     AccountId, Amount, ChannelId, Hash, Pair, Round, Signature, StateCommitment,
-    signing::{CloseMutualBody, CreateBody, StateBody},
+    signing::{CloseMutualBody, CreateBody, DepositBody, SetDelegatesBody, StateBody, WithdrawBody},
 };
 use alloc::vec::Vec;
 use scale::{Decode, Encode, MaxEncodedLen};
@@ -37,18 +37,6 @@ impl Payload {
     }
 }
 
-/// `channel_close_mutual` (R5.12).
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
-pub struct CloseMutual {
-    /// Which channel.
-    pub channel: ChannelId,
-    /// What both signed.
-    pub body: CloseMutualBody,
-    /// Both signatures.
-    pub signatures: Pair<Signature>,
-}
-
 /// `channel_close_solo` (R5.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen)]
 #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
@@ -73,6 +61,43 @@ pub struct Slash {
     pub commitment: StateCommitment,
 }
 
+macro_rules! co_signed_calls {
+    ($($(#[$doc:meta])* $name:ident($body:ident)),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+        #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+        pub struct $name {
+            /// Which channel.
+            pub channel: ChannelId,
+            /// What both signed.
+            pub body: $body,
+            /// Both signatures.
+            pub signatures: Pair<Signature>,
+        }
+    )*};
+}
+
+co_signed_calls! {
+    /// `channel_close_mutual` (R5.12).
+    CloseMutual(CloseMutualBody),
+    /// `channel_deposit` (R5.5).
+    Deposit(DepositBody),
+    /// `channel_withdraw` (R5.5).
+    Withdraw(WithdrawBody),
+    /// `channel_set_delegates` (R5.7).
+    SetDelegates(SetDelegatesBody),
+}
+
+/// `channel_snapshot_solo` (R5.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct SnapshotSolo {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// The newer state.
+    pub payload: Payload,
+}
+
 /// A call of the arbiter. The names of its messages are fixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -91,6 +116,14 @@ pub enum Call {
     ChannelCloseSolo(CloseSolo),
     /// See [`Slash`].
     ChannelSlash(Slash),
+    /// See [`Deposit`].
+    ChannelDeposit(Deposit),
+    /// See [`Withdraw`].
+    ChannelWithdraw(Withdraw),
+    /// See [`SnapshotSolo`].
+    ChannelSnapshotSolo(SnapshotSolo),
+    /// See [`SetDelegates`].
+    ChannelSetDelegates(SetDelegates),
     /// Pays out a close whose lock has run out (R5.11).
     ChannelSettle {
         /// Which channel.
@@ -100,7 +133,7 @@ pub enum Call {
 
 impl Call {
     /// Every message's name.
-    pub const NAMES: [&'static str; 7] = [
+    pub const NAMES: [&'static str; 11] = [
         "vault_deposit",
         "vault_withdraw",
         "channel_create",
@@ -108,6 +141,10 @@ impl Call {
         "channel_close_solo",
         "channel_slash",
         "channel_settle",
+        "channel_deposit",
+        "channel_withdraw",
+        "channel_snapshot_solo",
+        "channel_set_delegates",
     ];
 
     /// The message's name.
@@ -121,6 +158,10 @@ impl Call {
             Self::ChannelCloseSolo(_) => "channel_close_solo",
             Self::ChannelSlash(_) => "channel_slash",
             Self::ChannelSettle { .. } => "channel_settle",
+            Self::ChannelDeposit(_) => "channel_deposit",
+            Self::ChannelWithdraw(_) => "channel_withdraw",
+            Self::ChannelSnapshotSolo(_) => "channel_snapshot_solo",
+            Self::ChannelSetDelegates(_) => "channel_set_delegates",
         }
     }
 
@@ -135,6 +176,10 @@ impl Call {
             Self::ChannelCloseSolo(call) => call.encode(),
             Self::ChannelSlash(call) => call.encode(),
             Self::ChannelSettle { channel } => channel.encode(),
+            Self::ChannelDeposit(call) => call.encode(),
+            Self::ChannelWithdraw(call) => call.encode(),
+            Self::ChannelSnapshotSolo(call) => call.encode(),
+            Self::ChannelSetDelegates(call) => call.encode(),
         }
     }
 }

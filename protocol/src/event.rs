@@ -1,10 +1,11 @@
 //! What the arbiter announces: one event for each success, enough to rebuild the record (R5.14).
 
 use crate::{
-    AccountId, Amount, Hash, Pair, Round,
+    AccountId, Amount, Hash, Pair, Party, Round,
     record::{Closing, Record},
     terms::Destination,
 };
+use alloc::vec::Vec;
 use scale::{Decode, Encode};
 
 /// What happened to a channel.
@@ -54,6 +55,52 @@ pub enum Event {
         balances: Pair<Amount>,
         /// What contracts inside the channel still hold.
         remaining: Amount,
+    },
+    /// A party added coins.
+    #[codec(index = 5)]
+    ChannelDeposited {
+        /// Who.
+        party: Party,
+        /// How many.
+        amount: Amount,
+        /// What the channel holds now.
+        total: Amount,
+        /// The round after it.
+        round: Round,
+        /// Its state.
+        state_hash: Hash,
+    },
+    /// A party took coins out.
+    #[codec(index = 6)]
+    ChannelWithdrawn {
+        /// Who.
+        party: Party,
+        /// How many.
+        amount: Amount,
+        /// What the channel holds now.
+        total: Amount,
+        /// The round after it.
+        round: Round,
+        /// Its state.
+        state_hash: Hash,
+    },
+    /// A newer state was put on chain; the channel stays open.
+    #[codec(index = 7)]
+    ChannelSnapshotted {
+        /// Its round.
+        round: Round,
+        /// Its hash.
+        state_hash: Hash,
+    },
+    /// Both parties' delegates were replaced.
+    #[codec(index = 8)]
+    ChannelDelegatesSet {
+        /// The new lists.
+        delegates: Pair<Vec<AccountId>>,
+        /// The round after it.
+        round: Round,
+        /// Its state.
+        state_hash: Hash,
     },
 }
 

@@ -125,6 +125,10 @@ pub enum Rejection {
     #[codec(index = 51)]
     #[error("the amounts exceed the number range")]
     AmountOverflow,
+    /// A withdrawal that leaves too little (R5.5).
+    #[codec(index = 52)]
+    #[error("withdrawing {amount} of {total} would leave less than the two reserves, {need}")]
+    BelowReserves { total: Amount, amount: Amount, need: Amount },
 
     // The arbiter itself.
     /// Limits that are zero or crossed, at instantiation (R5.13).

@@ -62,6 +62,12 @@ impl Channel {
                     outdated,
                 })
             }
+            // This machine signs none of these yet, so they cannot happen to its channels (R5.5 to R5.7).
+            ArbiterEvent::ChannelDeposited { .. }
+            | ArbiterEvent::ChannelWithdrawn { .. }
+            | ArbiterEvent::ChannelDelegatesSet { .. }
+            // A state that both signed: nothing to answer; what comes after it is compared with ours as ever.
+            | ArbiterEvent::ChannelSnapshotted { .. } => Step::default(),
             ArbiterEvent::ChannelSlashed { round, state_hash, closing } => {
                 let solo = Solo::new(OnChain { round, forced_from: None, state_hash }, &closing);
                 self.on_chain_closing(solo, ctx, |_| Event::Slashed { round, unlock_at: solo.unlock_at })

@@ -1,7 +1,14 @@
 //! The arbiter's rules, held against the real contract: its Wasm runs on the contracts node's own runtime in the process.
+//!
+//! Each message has one healthy case and enums of mutations; each mutation names the one error it must meet. All calls go
+//! through [`harness::World`], which compares every one of them with the rules in memory, coin by coin.
 
 // Clippy knows tests, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod close_mutual;
+mod close_solo;
+mod create;
 mod harness;
+mod settle;
+mod slash;

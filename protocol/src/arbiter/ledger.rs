@@ -57,6 +57,10 @@ impl Ledger {
             Call::ChannelCreate(call) => {
                 let _channel = messages::channel_create(&mut draft, ctx, call, attached)?;
             }
+            Call::ChannelDeposit(call) => messages::channel_deposit(&mut draft, ctx, call, attached)?,
+            Call::ChannelWithdraw(call) => messages::channel_withdraw(&mut draft, ctx, call)?,
+            Call::ChannelSnapshotSolo(call) => messages::channel_snapshot_solo(&mut draft, ctx, &call)?,
+            Call::ChannelSetDelegates(call) => messages::channel_set_delegates(&mut draft, ctx, call)?,
             Call::ChannelCloseMutual(call) => messages::channel_close_mutual(&mut draft, ctx, call)?,
             Call::ChannelCloseSolo(call) => messages::channel_close_solo(&mut draft, ctx, &call)?,
             Call::ChannelSlash(call) => messages::channel_slash(&mut draft, ctx, &call)?,

@@ -2,10 +2,13 @@
 //!
 //! A message that is refused may have touched the host's storage: the host undoes it all (R5.14).
 
-use super::{Context, Host, Outcome, close_mutual, close_solo, create, settle, slash, vault};
+use super::{
+    Context, Host, Outcome, close_mutual, close_solo, create, deposit, set_delegates, settle, slash, snapshot_solo,
+    vault, withdraw,
+};
 use crate::{
     AccountId, Amount, ChannelId, Rejection,
-    call::{CloseMutual, CloseSolo, Create, Slash},
+    call::{CloseMutual, CloseSolo, Create, Deposit, SetDelegates, Slash, SnapshotSolo, Withdraw},
     record::Record,
     terms::{Destination, channel_id},
 };
@@ -59,6 +62,54 @@ pub fn channel_create(
     host.set_nonce(&accounts, nonce.checked_add(1).ok_or(Rejection::AmountOverflow)?);
     conclude(host, channel, outcome)?;
     Ok(channel)
+}
+
+/// `channel_deposit` ([`deposit`]): out of the depositor's vault; what the caller attaches passes through its own (R5.1).
+///
+/// # Errors
+/// Those of [`deposit`]; [`Rejection::ChannelUnknown`], [`Rejection::VaultTooLow`].
+pub fn channel_deposit(host: &mut impl Host, ctx: &Context, call: Deposit, attached: Amount) -> Result<(), Rejection> {
+    let (channel, party, amount) = (call.channel, call.body.party, call.body.amount);
+    let record = known(host, &channel)?;
+    let depositor = record.terms.parties[party].account;
+    let outcome = deposit(ctx, record, call, host)?;
+
+    if attached > 0 {
+        credit(host, &ctx.caller, attached)?;
+    }
+    let have = host.vault(&depositor);
+    let left = have.checked_sub(amount).ok_or(Rejection::VaultTooLow { party, have, need: amount })?;
+    host.set_vault(&depositor, left);
+    conclude(host, channel, outcome)
+}
+
+/// `channel_withdraw` ([`withdraw`]).
+///
+/// # Errors
+/// Those of [`withdraw`]; [`Rejection::ChannelUnknown`].
+pub fn channel_withdraw(host: &mut impl Host, ctx: &Context, call: Withdraw) -> Result<(), Rejection> {
+    let channel = call.channel;
+    let outcome = withdraw(ctx, known(host, &channel)?, call, host)?;
+    conclude(host, channel, outcome)
+}
+
+/// `channel_snapshot_solo` ([`snapshot_solo`]).
+///
+/// # Errors
+/// Those of [`snapshot_solo`]; [`Rejection::ChannelUnknown`].
+pub fn channel_snapshot_solo(host: &mut impl Host, ctx: &Context, call: &SnapshotSolo) -> Result<(), Rejection> {
+    let outcome = snapshot_solo(ctx, known(host, &call.channel)?, call, host)?;
+    conclude(host, call.channel, outcome)
+}
+
+/// `channel_set_delegates` ([`set_delegates`]).
+///
+/// # Errors
+/// Those of [`set_delegates`]; [`Rejection::ChannelUnknown`].
+pub fn channel_set_delegates(host: &mut impl Host, ctx: &Context, call: SetDelegates) -> Result<(), Rejection> {
+    let channel = call.channel;
+    let outcome = set_delegates(ctx, known(host, &channel)?, call, host)?;
+    conclude(host, channel, outcome)
 }
 
 /// `channel_close_mutual` ([`close_mutual`]).

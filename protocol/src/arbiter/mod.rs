@@ -6,27 +6,35 @@
 mod close_mutual;
 mod close_solo;
 mod create;
+mod deposit;
 mod host;
 #[cfg(feature = "std")]
 mod ledger;
 pub mod messages;
 mod newer;
+mod set_delegates;
 mod settle;
 mod slash;
+mod snapshot_solo;
 pub mod vault;
+mod withdraw;
 
 pub use close_mutual::close_mutual;
 pub use close_solo::close_solo;
 pub use create::create;
+pub use deposit::deposit;
 pub use host::Host;
 #[cfg(feature = "std")]
 pub use ledger::{Applied, Ledger};
 pub use newer::{Standing, standing};
+pub use set_delegates::set_delegates;
 pub use settle::settle;
 pub use slash::slash;
+pub use snapshot_solo::snapshot_solo;
+pub use withdraw::withdraw;
 
 use crate::{
-    AccountId, Amount, BlockNumber, ChannelId, Pair, Rejection, StateCommitment,
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Rejection, Round, StateCommitment,
     call::Payload,
     crypto::Crypto,
     event::{Event, Payout},
@@ -80,12 +88,25 @@ fn adopt(
     if standing == Standing::Newer {
         let _: CoSigned<_> =
             CoSigned::check(&ctx.domain, channel, &record.terms.keys(), payload.body(), payload.signatures, crypto)?;
-        record.round = payload.round;
-        record.state_hash = payload.state_hash;
-        record.forced_from = None;
-        record.forced_steps = Pair::default();
+        advance(record, payload.round, payload.state_hash);
     }
     Ok(standing)
+}
+
+/// As [`standing`], where only something newer will do.
+fn check_newer(record: &Record, round: Round, state_hash: &Hash) -> Result<(), Rejection> {
+    match standing(&record.on_chain(), round, state_hash)? {
+        Standing::Newer => Ok(()),
+        Standing::AlreadyKnown => Err(Rejection::RoundAlreadyKnown { round }),
+    }
+}
+
+/// Makes a co-signed state the channel's state. After it, no forced chain is left, and forced steps count anew (R5.10).
+fn advance(record: &mut Record, round: Round, state_hash: Hash) {
+    record.round = round;
+    record.state_hash = state_hash;
+    record.forced_from = None;
+    record.forced_steps = Pair::default();
 }
 
 /// The balances that `commitment` gives the parties, once it is shown to be the record's state (R4.1, R4.4).

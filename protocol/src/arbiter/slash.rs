@@ -1,6 +1,6 @@
 //! `channel_slash` (R5.9).
 
-use super::{Context, Outcome, Standing, adopt, balances_of};
+use super::{Context, Outcome, adopt, balances_of, check_newer};
 use crate::{
     Party, Rejection, Round,
     call::Slash,
@@ -20,10 +20,8 @@ pub fn slash(ctx: &Context, mut record: Record, call: &Slash, crypto: &impl Cryp
         return Err(Rejection::NotPartyOrDelegate);
     }
     let penalty = record.closing()?.penalty;
-    match adopt(ctx, &call.channel, &mut record, &call.payload, crypto)? {
-        Standing::Newer => {}
-        Standing::AlreadyKnown => return Err(Rejection::RoundAlreadyKnown { round: call.payload.round }),
-    }
+    check_newer(&record, call.payload.round, &call.payload.state_hash)?;
+    let _newer = adopt(ctx, &call.channel, &mut record, &call.payload, crypto)?;
     let closing = Closing {
         balances: balances_of(&record, &call.commitment, crypto)?,
         unlock_at: ctx.unlock_at(&record),

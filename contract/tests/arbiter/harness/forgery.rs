@@ -53,7 +53,9 @@ impl Forgery {
         let mut blamed = Party::Initiator;
         match self {
             Self::MadeForAnotherGenesis => binding.domain.genesis = flipped(binding.domain.genesis),
-            Self::MadeForAnotherArbiter => binding.domain.arbiter = AccountId(flipped(Hash(binding.domain.arbiter.0)).0),
+            Self::MadeForAnotherArbiter => {
+                binding.domain.arbiter = AccountId(flipped(Hash(binding.domain.arbiter.0)).0)
+            }
             Self::MadeForAnotherChannel => binding.channel.0 = flipped(Hash(binding.channel.0)).0,
             Self::MadeForAnotherKind => {
                 binding.kind = if binding.kind == Kind::State { Kind::CloseMutual } else { Kind::State };
@@ -99,8 +101,8 @@ fn flipped(Hash(mut bytes): Hash) -> Hash {
 /// Adds the order of the curve's group to the signature's scalar: a lax verifier takes both, a strict one only the smaller.
 fn add_group_order(Signature(bytes): &mut Signature) {
     const ORDER: [u8; 32] = [
-        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0,
-        0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
     ];
     let mut carry = 0;
     for (byte, order) in bytes[32..].iter_mut().zip(ORDER) {
@@ -110,4 +112,3 @@ fn add_group_order(Signature(bytes): &mut Signature) {
     }
     assert_eq!(carry, 0, "the sum fits");
 }
-

@@ -21,15 +21,13 @@ use futures::StreamExt;
 use protocol::{
     arbiter::{Context, Ledger},
     call::{Call, Create},
-    crypto::Native,
     decode_exact,
     record::Record,
     signing::{CreateBody, Domain, Kind},
-    terms::channel_id,
     AccountId, Amount, BlockNumber, ChannelId, Pair, Rejection,
 };
 use sdk::chain::{arbiter::Done, Arbiter, Chain, ChainError, DryRun, Transaction};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 use tokio::sync::OnceCell;
 
 /// The Wasm that `cargo xtask contract` built.
@@ -89,6 +87,12 @@ impl World {
         (world, channel)
     }
 
+    /// A world with the same past, in which one thing will be done wrong, or right in an unusual way.
+    pub(crate) async fn fork_for(&self, what: &impl fmt::Debug) -> Self {
+        println!("with {what:?}");
+        self.fork().await
+    }
+
     /// A world with the same past.
     pub(crate) async fn fork(&self) -> Self {
         let chain = self.chain.fork().await.unwrap();
@@ -126,7 +130,7 @@ impl World {
     /// The channel that these accounts would open next.
     pub(crate) fn next_channel(&self, accounts: &Pair<AccountId>) -> Channel {
         let nonce = self.ledger.nonces.get(accounts).copied().unwrap_or(0);
-        Channel { id: channel_id(&self.domain(), accounts, nonce, &Native), domain: self.domain() }
+        Channel::of(self.domain(), accounts, nonce)
     }
 
     /// An opening that both parties' keys signed for the next channel of their accounts.

@@ -3,9 +3,9 @@
 use super::actors::keys;
 use protocol::{
     call::{Call, CloseMutual, CloseSolo, Payload, Slash},
-    crypto::{Native, SigningKey},
+    crypto::{Crypto, Native, SigningKey},
     signing::{CloseMutualBody, Domain, Kind},
-    Amount, BlockNumber, ChannelId, Pair, Round, Signature, StateCommitment,
+    AccountId, Amount, BlockNumber, ChannelId, Pair, Round, Signature, StateCommitment,
 };
 use scale::Encode;
 
@@ -67,6 +67,21 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
+    /// The `nonce`-th channel between these accounts, its id written down anew from R5.2.
+    pub(crate) fn of(domain: Domain, accounts: &Pair<AccountId>, nonce: u64) -> Self {
+        let Pair { initiator, responder } = accounts;
+        let bytes = [
+            &b"ink-statechannel"[..],
+            &1u16.to_le_bytes(),
+            &domain.genesis.0,
+            &domain.arbiter.0,
+            &initiator.0,
+            &responder.0,
+            &nonce.to_le_bytes(),
+        ];
+        Self { id: ChannelId(Native.hash(&bytes.concat()).0), domain }
+    }
+
     pub(crate) const fn binding(&self, kind: Kind) -> Binding {
         Binding::new(self.domain, self.id, kind)
     }

@@ -1,0 +1,25 @@
+//! `channel_snapshot_solo` (R5.6).
+
+use super::{Context, Outcome, adopt, check_newer};
+use crate::{Rejection, call::SnapshotSolo, crypto::Crypto, event::Event, record::Record};
+use alloc::vec::Vec;
+
+/// Puts a newer co-signed state on chain without closing: nothing older counts from then on, and a forced chain ends.
+///
+/// # Errors
+/// [`Rejection::NotPartyOrDelegate`], [`Rejection::NotOpen`], a payload that is not newer (R5.4), a wrong signature.
+pub fn snapshot_solo(
+    ctx: &Context,
+    mut record: Record,
+    call: &SnapshotSolo,
+    crypto: &impl Crypto,
+) -> Result<Outcome, Rejection> {
+    if !record.terms.may_defend(&ctx.caller) {
+        return Err(Rejection::NotPartyOrDelegate);
+    }
+    record.check_open()?;
+    check_newer(&record, call.payload.round, &call.payload.state_hash)?;
+    let _newer = adopt(ctx, &call.channel, &mut record, &call.payload, crypto)?;
+    let event = Event::ChannelSnapshotted { round: record.round, state_hash: record.state_hash };
+    Ok(Outcome { record: Some(record), payouts: Vec::new(), event })
+}
