@@ -37,6 +37,7 @@ mod rejection;
 pub mod signing;
 mod state;
 pub mod terms;
+pub mod tree;
 
 pub use party::{Pair, Party};
 pub use primitives::{AccountId, Amount, BlockNumber, ChannelId, Hash, PublicKey, Round, Signature, decode_exact};

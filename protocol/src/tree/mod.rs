@@ -1,0 +1,73 @@
+//! The contracts' tree (R4.2): a compact sparse Merkle tree over 32-byte keys, and proofs about several keys at once.
+//!
+//! ```text
+//!   empty subtree        0 (32 zero bytes)
+//!   subtree of one leaf  H(0, key, value)
+//!   any other subtree    H(1, left, right)        left: next bit of the key is 0, most significant first
+//! ```
+//!
+//! A subtree of one leaf *is* that leaf, however deep it stands, so a path is about log2(leaves) long and so is the cost of checking it.
+//!
+//! [`Tree`] is what peers keep; [`Proof`] is what they show; [`Proof::apply`] is what the arbiter runs: it gives the root before a change of
+//! some leaves and the root after it, from the same bytes.
+
+mod proof;
+#[cfg(feature = "std")]
+mod store;
+
+pub use proof::{Change, MAX_DEPTH, MAX_NODES, Node, Proof, ProofError, Roots};
+#[cfg(feature = "std")]
+pub use store::Tree;
+
+use crate::{Hash, crypto::Crypto};
+use scale::Encode;
+
+/// Names a leaf: a contract's id.
+pub type Key = Hash;
+
+/// A subtree, as far as its hash needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subtree {
+    Empty,
+    Leaf {
+        key: Key,
+        value: Hash,
+    },
+    Branch(Hash),
+    /// A leaf or a branch.
+    Opaque(Hash),
+}
+
+impl Subtree {
+    fn hash(&self, crypto: &impl Crypto) -> Hash {
+        match self {
+            Self::Empty => Hash::ZERO,
+            Self::Leaf { key, value } => leaf_hash(key, value, crypto),
+            Self::Branch(hash) | Self::Opaque(hash) => *hash,
+        }
+    }
+
+    /// The subtree over two children: a lone leaf rises. None where it is not known whether it does.
+    fn join(left: Self, right: Self, crypto: &impl Crypto) -> Option<Self> {
+        match (left, right) {
+            (Self::Empty, Self::Empty) => Some(Self::Empty),
+            (leaf @ Self::Leaf { .. }, Self::Empty) | (Self::Empty, leaf @ Self::Leaf { .. }) => Some(leaf),
+            (Self::Opaque(_), Self::Empty) | (Self::Empty, Self::Opaque(_)) => None,
+            (left, right) => Some(Self::Branch(branch_hash(&left.hash(crypto), &right.hash(crypto), crypto))),
+        }
+    }
+}
+
+fn leaf_hash(key: &Key, value: &Hash, crypto: &impl Crypto) -> Hash {
+    crypto.hash(&(0u8, key, value).encode())
+}
+
+fn branch_hash(left: &Hash, right: &Hash, crypto: &impl Crypto) -> Hash {
+    crypto.hash(&(1u8, left, right).encode())
+}
+
+/// The bit of `key` that decides at `depth`: 0 goes left.
+fn bit(key: &Key, depth: usize) -> bool {
+    let byte = key.0.get(depth / 8).copied().unwrap_or(0);
+    byte << (depth % 8) & 0x80 != 0
+}
