@@ -266,6 +266,57 @@ fn a_cheat_that_comes_back_after_the_lock_ran_out_is_still_slashed_and_fined() {
 }
 
 #[test]
+fn a_payment_agreed_while_the_own_close_is_on_its_way_is_shown_by_the_payer_itself() {
+    for payer in Party::BOTH {
+        let mut world = World::opened();
+        let (id, waits) = (world.pay(payer, 40).unwrap(), world.pay(payer, 1).unwrap());
+        world.close_solo(payer).unwrap();
+        assert!(world.deliver(payer.peer()) && world.deliver(payer));
+        assert!(matches!(world.sides[payer].sent[&id].1, Fate::Paid(_)));
+        assert!(world.wire[payer.peer()].is_empty(), "nothing more is proposed");
+        // The payee is gone for good: the payer keeps its word and gets the rest, without a penalty.
+        world.kill(payer.peer());
+        world.mine_blocks(2 * LOCK + 5);
+        let mut balances = Pair::new(SHARE, SHARE);
+        balances[payer] -= 40;
+        balances[payer.peer()] += 40;
+        world.assert_paid_out(balances.initiator, balances.responder);
+        assert_eq!(world.sides[payer].sent[&waits].1, Fate::Dropped);
+    }
+}
+
+#[test]
+fn an_answer_that_comes_after_the_chain_has_told_of_it_is_no_wrong() {
+    for payer in Party::BOTH {
+        let mut world = World::opened();
+        let id = world.pay(payer, 40).unwrap();
+        assert!(world.deliver(payer.peer()));
+        world.close_solo(payer).unwrap();
+        // The payee shows the round on chain before its answer arrives.
+        world.mine_blocks(2);
+        assert!(matches!(world.sides[payer].sent[&id].1, Fate::Paid(_)));
+        world.run();
+        world.mine_blocks(LOCK + 2);
+        world.assert_books();
+        world.assert_no_complaints();
+    }
+}
+
+#[test]
+fn a_closer_whose_peer_never_answers_still_gets_its_coins() {
+    // The closer's account closed on an old state by another hand; showing the newer round would cost the penalty, so its machine just settles.
+    let mut world = World::opened();
+    let old = world.sides[Initiator].machine().evidence().unwrap();
+    let _id = world.pay(Responder, 40).unwrap();
+    world.run();
+    world.kill(Responder);
+    world.chain.submit(Initiator, Call::ChannelCloseSolo(old));
+    world.mine_blocks(LOCK + 5);
+    assert_eq!(world.chain.times_asked(Initiator, "channel_slash"), 0);
+    world.assert_paid_out(SHARE, SHARE);
+}
+
+#[test]
 fn a_peer_that_stays_in_signed_cannot_be_moved_by_a_bad_reestablish() {
     let mut world = World::new();
     world.open();

@@ -1,6 +1,7 @@
 //! Both sides propose at once: the higher round wins, the loser's payments follow, and no user hears of it (R6.1).
 
 use crate::harness::{Initiator, Responder, SHARE, World, side::Fate};
+use channel::{Message, RefusalCode};
 use protocol::{Party, Round};
 
 #[test]
@@ -46,6 +47,21 @@ fn crossing_proposals_never_break_the_reserve() {
     world.assert_no_complaints();
 }
 
+#[test]
+fn a_proposal_put_off_is_said_again_to_a_peer_that_proposes_below_it() {
+    let mut world = World::opened();
+    let id = world.pay(Responder, 10).unwrap();
+    let Message::Update(first) = world.steal(Initiator) else { panic!("the proposal") };
+    let (round, code) = (first.round, RefusalCode::CLOSING);
+    world.hear(Responder, Message::UpdateError { round, code });
+    assert_eq!(world.sides[Responder].sent[&id].1, Fate::Pending);
+    // The peer goes on instead, with a round that the one put off would beat.
+    let below = world.forge_update(Initiator, round - 1, &[5]);
+    world.hear(Responder, Message::Update(below));
+    assert_eq!(world.steal(Initiator), Message::Update(first));
+    assert_eq!(world.sides[Responder].round(), 1);
+}
+
 /// How often each side won a round.
 fn wins(world: &World) -> (usize, usize) {
     let rounds = |party: Party| {
@@ -73,6 +89,7 @@ fn storm(rounds: usize, mut schedule: impl FnMut(&mut World, usize)) -> World {
         }
         schedule(&mut world, step);
         step += 1;
+        assert!(step < 20 * rounds, "the storm stands still");
     }
     world.run();
     world.assert_agreed();

@@ -1,7 +1,7 @@
 //! Every story once more, with a crash after every commit and before every effect: what was agreed stays, each payment counts once.
 
 use crate::harness::{CrashPlan, Initiator, LOCK, Responder, SHARE, VALIDITY, World, side::Fate};
-use channel::{CloseReason, Event};
+use channel::{Channel, CloseReason, Context, Effect, Event, Input};
 use protocol::{Party, call::Call};
 
 /// What users do, and how it has to end.
@@ -113,7 +113,7 @@ const STORIES: &[Story] = &[
     Story {
         name: "a close on an old state, slashed",
         script: |world| {
-            let old = world.sides[Initiator].channel.as_ref().and_then(channel::Channel::evidence);
+            let old = world.sides[Initiator].channel.as_ref().and_then(Channel::evidence);
             pay(world, Responder, 70);
             converge(world);
             if let Some(old) = old {
@@ -257,6 +257,72 @@ fn a_side_that_was_down_while_its_channel_closed_in_agreement_hears_of_nothing_e
         assert!(matches!(world.sides[down].closed(), Some(CloseReason::Mutual { .. })));
         assert_eq!(world.sides[down].was_told(|event| matches!(event, Event::ShutdownRefused { .. })), 0);
         world.assert_paid_out(SHARE, SHARE);
+    }
+}
+
+/// What a machine that has just been started asks of the arbiter, before it has heard anything.
+fn asks_when_started(world: &World, party: Party) -> Vec<&'static str> {
+    let side = &world.sides[party];
+    let mut channel = Channel::load(side.stored.as_ref().unwrap()).unwrap();
+    let ctx = Context { key: &side.key, now: 0, head: side.seen };
+    let step = channel.handle(Input::Restarted, &ctx).unwrap();
+    assert!(
+        !step.commit && channel.save() == *side.stored.as_ref().unwrap(),
+        "nothing is decided before the chain has spoken"
+    );
+    let calls = step.effects.into_iter().filter_map(|effect| match effect {
+        Effect::Submit(call) => Some(call.name()),
+        _ => None,
+    });
+    calls.collect()
+}
+
+#[test]
+fn what_was_asked_of_the_arbiter_is_asked_again_at_once() {
+    let mut world = World::new();
+    world.open();
+    world.run();
+    assert_eq!(asks_when_started(&world, Initiator), ["channel_create"]);
+    assert!(asks_when_started(&world, Responder).is_empty());
+
+    let mut world = World::opened();
+    assert!(asks_when_started(&world, Initiator).is_empty());
+    world.shutdown(Initiator, 0).unwrap();
+    world.run();
+    assert_eq!(asks_when_started(&world, Initiator), ["channel_close_mutual"]);
+
+    let mut world = World::opened();
+    let old = world.sides[Initiator].machine().evidence().unwrap();
+    let _id = world.pay(Initiator, 5).unwrap();
+    world.run();
+    world.close_solo(Responder).unwrap();
+    assert_eq!(asks_when_started(&world, Responder), ["channel_close_solo"]);
+    let _new = world.chain.censored.insert("channel_slash");
+    world.chain.drop_pool();
+    world.chain.submit(Initiator, Call::ChannelCloseSolo(old));
+    world.mine();
+    assert_eq!(asks_when_started(&world, Responder), ["channel_slash"]);
+}
+
+#[test]
+fn what_the_chain_says_twice_is_told_once_and_an_end_is_told_again() {
+    let mut world = World::opened();
+    world.close_solo(Initiator).unwrap();
+    world.mine();
+    for party in Party::BOTH {
+        // The last block is told again after a crash.
+        world.crash(party);
+        assert_eq!(world.sides[party].was_told(|event| matches!(event, Event::ClosingSolo { .. })), 1);
+    }
+    world.mine_blocks(LOCK + 2);
+    for party in Party::BOTH {
+        assert_eq!(world.sides[party].was_told(|event| matches!(event, Event::Closed(_))), 1);
+        world.crash(party);
+        assert_eq!(
+            world.sides[party].was_told(|event| matches!(event, Event::Closed(_))),
+            2,
+            "so that it can be forgotten"
+        );
     }
 }
 

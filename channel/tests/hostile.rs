@@ -1,11 +1,7 @@
 //! A peer without a machine, with its key and everything that it was ever told: whatever it does, in whatever order, its victim loses nothing
 //! but what it paid itself.
 
-use crate::harness::{
-    Initiator, Responder, SHARE, World,
-    chain::FUNDS,
-    forge::sign,
-};
+use crate::harness::{Initiator, Responder, SHARE, World, chain::FUNDS, forge::sign};
 use channel::{Message, Reestablish, RefusalCode, State, Update};
 use proptest::{
     collection::vec,

@@ -13,6 +13,8 @@ mod attacks;
 mod conflicts;
 mod crash;
 mod hostile;
+mod messages;
+mod openings;
 mod property;
 mod reestablish;
 mod stories;

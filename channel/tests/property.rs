@@ -8,6 +8,7 @@ use proptest::{
     test_runner::RngSeed,
 };
 use protocol::{Amount, BlockNumber, Party, call::Call, decode_exact};
+use scale::Encode;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug)]
@@ -278,6 +279,23 @@ proptest! {
     #[test]
     fn random_bytes_are_no_message_and_no_panic(bytes in vec(any::<u8>(), 0..400)) {
         let _message = decode_exact::<Message>(&bytes);
+    }
+
+    #[test]
+    fn broken_bytes_of_a_message_never_panic_and_are_never_read_twice_differently(
+        which in any::<proptest::sample::Index>(), at in any::<proptest::sample::Index>(), bit in 0..8_u8, cut in any::<bool>(),
+    ) {
+        let mut bytes = which.get(&crate::messages::one_of_each(Initiator)).encode();
+        let sound = decode_exact::<Message>(&bytes).unwrap();
+        assert_eq!(sound.encode(), bytes);
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        if cut {
+            bytes.truncate(at);
+        }
+        if let Ok(message) = decode_exact::<Message>(&bytes) {
+            assert_eq!(message.encode(), bytes, "one message, one encoding");
+        }
     }
 
     #[test]

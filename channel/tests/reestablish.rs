@@ -201,6 +201,28 @@ fn a_shutdown_put_by_and_forgotten_with_the_link_is_not_answered_later() {
 }
 
 #[test]
+fn a_shutdown_put_by_is_forgotten_when_the_peer_answers_as_if_it_had_expired() {
+    for lagging in Party::BOTH {
+        let (mut world, ahead) = (World::opened(), lagging.peer());
+        let _new = world.chain.censored.insert("channel_close_mutual");
+        world.lag[lagging] = 5;
+        world.mine_blocks(6);
+        let id = world.pay(lagging, 10).unwrap();
+        world.shutdown(ahead, 0).unwrap();
+        assert!(world.deliver(lagging), "the close is put by");
+        while world.sides[ahead].state() == "closing" {
+            world.mine();
+        }
+        // For the lagging side the close would still count.
+        world.run();
+        assert_eq!(world.states(), ("open", "open"));
+        assert!(matches!(world.sides[lagging].sent[&id].1, Fate::Paid(_)));
+        world.assert_agreed();
+        world.assert_no_complaints();
+    }
+}
+
+#[test]
 fn a_payment_that_met_a_shutdown_is_made_once_both_have_seen_it_expire() {
     // One side lags behind the chain: the other offers, pays or closes anew when for the lagging one the close still counts.
     for lagging in Party::BOTH {
@@ -234,25 +256,31 @@ fn a_payment_that_met_a_shutdown_is_made_once_both_have_seen_it_expire() {
 #[test]
 fn a_close_offered_anew_while_the_peer_still_holds_to_the_expired_one_is_agreed() {
     for lagging in Party::BOTH {
-        let mut world = World::opened();
-        let _new = world.chain.censored.insert("channel_close_mutual");
-        world.lag[lagging] = 5;
-        world.mine_blocks(6);
-        world.shutdown(lagging.peer(), 0).unwrap();
-        world.run();
-        while world.sides[lagging.peer()].state() == "closing" {
-            world.mine();
+        for broken in [false, true] {
+            let (mut world, ahead) = (World::opened(), lagging.peer());
+            let _new = world.chain.censored.insert("channel_close_mutual");
+            world.lag[lagging] = 5;
+            world.mine_blocks(6);
+            world.shutdown(ahead, 0).unwrap();
             world.run();
+            while world.sides[ahead].state() == "closing" {
+                world.mine();
+                world.run();
+            }
+            assert_eq!(world.sides[lagging].state(), "closing");
+            world.chain.censored.clear();
+            if broken {
+                // The lagging side says again that it agrees, to the old close; that must not be taken for the new one.
+                world.disconnect();
+            }
+            world.shutdown(ahead, 2).unwrap();
+            world.run();
+            world.mine_blocks(7);
+            let mut balances = Pair::new(SHARE, SHARE);
+            balances[ahead] -= 2;
+            assert_eq!(world.sides[lagging].closed(), Some(CloseReason::Mutual { balances }));
+            world.assert_no_complaints();
         }
-        assert_eq!(world.sides[lagging].state(), "closing");
-        world.chain.censored.clear();
-        world.shutdown(lagging.peer(), 2).unwrap();
-        world.run();
-        world.mine_blocks(7);
-        let mut balances = Pair::new(SHARE, SHARE);
-        balances[lagging.peer()] -= 2;
-        assert_eq!(world.sides[lagging].closed(), Some(CloseReason::Mutual { balances }));
-        world.assert_no_complaints();
     }
 }
 

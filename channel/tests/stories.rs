@@ -161,6 +161,17 @@ fn either_side_closes_in_agreement_with_and_without_a_fee() {
 }
 
 #[test]
+fn a_close_that_the_chain_lost_is_asked_for_again_by_whoever_offered_it() {
+    let mut world = World::opened();
+    world.shutdown(Responder, 0).unwrap();
+    world.run();
+    world.chain.drop_pool();
+    world.mine_blocks(2);
+    assert_eq!(world.states(), ("closed", "closed"));
+    assert_eq!(world.chain.times_asked(Initiator, "channel_close_mutual"), 0);
+}
+
+#[test]
 fn a_shutdown_waits_for_the_payments_before_it() {
     let mut world = World::opened();
     let made: Vec<_> = (0..5).map(|_| world.pay(Initiator, 10).unwrap()).collect();
@@ -172,6 +183,22 @@ fn a_shutdown_waits_for_the_payments_before_it() {
     assert!(made.iter().all(|id| matches!(world.sides[Initiator].sent[id].1, Fate::Paid(_))));
     world.assert_paid_out(SHARE - 50, SHARE + 50);
     world.assert_no_complaints();
+}
+
+#[test]
+fn a_fee_that_the_payments_before_it_used_up_is_what_is_left() {
+    let mut world = World::opened();
+    let _id = world.pay(Initiator, SHARE - RESERVE).unwrap();
+    world.shutdown(Initiator, SHARE).unwrap();
+    world.run();
+    world.mine();
+    told_closed(&world, &CloseReason::Mutual { balances: Pair::new(0, TOTAL - RESERVE) });
+    assert_eq!(world.shutdown(Initiator, 0), Err(Misuse::NotOpen { state: "closed" }));
+    world.assert_no_complaints();
+
+    let mut world = World::opened();
+    let too_much = Misuse::FeeTooHigh { fee: SHARE + 1, available: SHARE };
+    assert_eq!(world.shutdown(Initiator, SHARE + 1), Err(too_much));
 }
 
 #[test]
@@ -411,8 +438,11 @@ fn a_close_in_agreement_that_never_gets_on_chain_expires_and_the_channel_goes_on
     world.run();
     let validity = world.sides[Initiator].config.close_validity;
     let _refused = world.pay(Responder, 5).unwrap_err();
-    world.mine_blocks(validity);
+    world.mine_blocks(validity - 1);
+    let asked = world.chain.times_asked(Initiator, "channel_close_mutual");
+    world.mine();
     assert_eq!(world.states(), ("closing", "closing"), "in its last block it still counts");
+    assert_eq!(world.chain.times_asked(Initiator, "channel_close_mutual"), asked, "the next block is too late");
     assert!(world.chain.times_asked(Responder, "channel_close_mutual") > 0, "the peer tries too, in the end");
     world.mine();
     world.run();

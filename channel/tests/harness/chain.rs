@@ -88,6 +88,11 @@ impl SimChain {
         }
     }
 
+    /// What waits for the next block is lost.
+    pub(crate) fn drop_pool(&mut self) {
+        self.pool.clear();
+    }
+
     pub(crate) fn times_asked(&self, party: Party, name: &str) -> usize {
         self.asked.iter().filter(|&&(by, asked)| by == party && asked == name).count()
     }
