@@ -17,7 +17,12 @@ use sdk::{
     node::{ChannelHandle, Node, NodeConfig, OpenChannel},
     store::{Durability, StoreHandle},
 };
-use std::{fmt::Write, path::Path, sync::Arc, time::{Duration, Instant}};
+use std::{
+    fmt::Write,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::runtime::Runtime;
 
 const UNIT: Amount = 1_000_000_000_000;
@@ -160,13 +165,8 @@ fn report() {
          | | µs each | per second | share of the limit |\n|---|---|---|---|\n",
     );
     let mut row = |what: &str, nanos: f64| {
-        let _infallible = writeln!(
-            text,
-            "| {what} | {:.2} | {:.0} | {:.0} % |",
-            nanos / 1e3,
-            1e9 / nanos,
-            100.0 * bare / nanos
-        );
+        let _infallible =
+            writeln!(text, "| {what} | {:.2} | {:.0} | {:.0} % |", nanos / 1e3, 1e9 / nanos, 100.0 * bare / nanos);
     };
     row("the limit: two signatures, two verifications", bare);
     for keeping in Keeping::ALL {
@@ -183,10 +183,8 @@ fn report() {
 
 /// The median that this run measured, in nanoseconds.
 fn median(group: &str, id: &str) -> Option<f64> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-        std::path::PathBuf::from,
-    );
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), std::path::PathBuf::from);
     let file = target.join("criterion").join(group).join(id).join("new/estimates.json");
     let estimates: serde_json::Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
     estimates.get("median")?.get("point_estimate")?.as_f64()

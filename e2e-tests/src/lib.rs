@@ -1,1 +1,39 @@
 //! Stories told with real peers over real sockets on a real chain.
+//!
+//! ```text
+//!   World --- DevChain (the contracts node's own runtime) <--- RecordingChain (what every transaction cost)
+//!     |  '--- arbiter (the real Wasm)
+//!     |
+//!     |--- Actor alice --- Node, store on disk --- loopback or Proxy --- Node --- Actor bob
+//!     |       '--- EventLog                          (cut, stall, ..)
+//!     '--- hostile::Intruder: a peer that holds keys and obeys no rule
+//! ```
+//!
+//! Nothing is simulated. Nothing sleeps either: chain time passes by [`World::pass`], and everything that is awaited is awaited with
+//! [`within`], which says what did not come.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a harness fails by panicking"
+)]
+
+mod actor;
+mod coins;
+mod endpoint;
+mod events;
+pub mod hostile;
+mod logs;
+mod patience;
+mod proxy;
+mod world;
+
+pub use actor::{Actor, Asked, numbered};
+pub use coins::{Coins, Entry, RecordingChain};
+pub use endpoint::{Endpoint, RemoteChain};
+pub use events::EventLog;
+pub use logs::Logs;
+pub use patience::{PATIENCE, until, within};
+pub use proxy::{Direction, Proxy};
+pub use world::{LIMITS, UNIT, World, account, address_at, arbiter_code, identity, signer, terms};

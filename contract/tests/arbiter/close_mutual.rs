@@ -4,7 +4,6 @@ use crate::harness::*;
 use protocol::{
     call::{Call, CloseMutual},
     event::{Event, Payout},
-    record::Phase,
     signing::{CloseMutualBody, Kind},
     terms::Destination,
     Amount, BlockNumber, ChannelId, Pair, Party, Rejection,
@@ -242,16 +241,4 @@ async fn an_agreement_changed_after_it_was_signed_is_refused_and_changes_nothing
         let rejection = Rejection::SignatureInvalid { party: Party::Initiator };
         world.refuse(Actor::Stranger, &Call::ChannelCloseMutual(call), 0, rejection).await;
     }
-}
-
-#[tokio::test]
-async fn an_agreement_carries_no_coins() {
-    // The message is not payable: the chain undoes a call that attaches anything.
-    let (world, channel) = World::open().await;
-    let transaction = world.arbiter.transaction(&channel.close_mutual(FINAL, FEE, world.now()), 1);
-    let before = world.snapshot().await;
-    let dry_run = sdk::chain::Chain::dry_run(&world.chain, &Actor::Initiator.id(), &transaction).await;
-    assert!(!dry_run.is_ok_and(|dry_run| !dry_run.reverted));
-    assert_eq!(world.snapshot().await, before);
-    assert!(world.record(&channel).await.is_some_and(|record| record.phase == Phase::Open));
 }

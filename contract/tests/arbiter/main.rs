@@ -8,7 +8,20 @@
 
 mod close_mutual;
 mod close_solo;
+mod costs;
 mod create;
+mod deploy;
+mod deposit;
 mod harness;
+mod identity;
+mod payouts;
+mod random;
+mod residual;
+#[path = "../../../protocol/tests/support/script.rs"]
+mod script;
+mod set_delegates;
 mod settle;
 mod slash;
+mod snapshot_solo;
+mod vault;
+mod withdraw;

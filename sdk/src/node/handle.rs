@@ -1,11 +1,12 @@
 //! A channel as its user holds it.
 
 use super::{
-    NodeError,
+    NodeError, Peers,
     peer::{Ask, Inbox, PeerInput},
 };
 use channel::{Balances, ChannelRef, CloseReason, Command, Payment, PaymentId, Status};
 use protocol::{Amount, PublicKey, Round, call::CloseSolo};
+use std::sync::Weak;
 use tokio::sync::oneshot;
 
 /// One channel of a node. Cheap to clone; outlives neither the node nor the channel.
@@ -14,6 +15,7 @@ pub struct ChannelHandle {
     pub(super) peer: PublicKey,
     pub(super) reference: ChannelRef,
     pub(super) inbox: Inbox,
+    pub(super) node: Weak<Peers>,
 }
 
 impl ChannelHandle {
@@ -93,8 +95,16 @@ impl ChannelHandle {
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, NodeError> {
         let (reply, answer) = oneshot::channel();
         let input = PeerInput::Ask(self.reference, ask(reply));
-        self.inbox.send(input).await.map_err(|_closed| NodeError::Stopped)?;
-        answer.await.map_err(|_dropped| NodeError::UnknownChannel)
+        self.inbox.send(input).await.map_err(|_closed| self.gone())?;
+        answer.await.map_err(|_dropped| self.gone())
+    }
+
+    /// Why nobody answers.
+    fn gone(&self) -> NodeError {
+        match self.node.upgrade() {
+            Some(node) if !node.is_over() => NodeError::UnknownChannel,
+            _ => NodeError::Stopped,
+        }
     }
 }
 

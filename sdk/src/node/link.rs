@@ -1,7 +1,7 @@
 //! The connection to one peer, as far as there is one: never waits, never takes more than it can hold.
 
 use super::packet::Packet;
-use crate::transport::{Receiver, Role, Sender, Session};
+use crate::transport::{Receiver, Role, Sender, Session, Timeouts};
 use futures::FutureExt;
 use protocol::PublicKey;
 use scale::Encode;
@@ -14,7 +14,11 @@ const MAX_UNSENT: usize = 64 * 1024 * 1024;
 pub(super) struct Link {
     session: Option<Open>,
     was_up: bool,
+    /// A connection that lost against the one above, kept until that one has shown that it lives: the peer may have dialled because it
+    /// does not.
+    reserve: Option<(Open, Instant)>,
     ping_interval: Duration,
+    idle: Duration,
 }
 
 struct Open {
@@ -34,11 +38,13 @@ pub(super) enum Received {
     Packet(Packet),
     /// The connection is gone, for whatever reason.
     Lost,
+    /// The connection is gone, and another one has taken its place.
+    Replaced,
 }
 
 impl Link {
-    pub(super) const fn new(ping_interval: Duration) -> Self {
-        Self { session: None, was_up: false, ping_interval }
+    pub(super) const fn new(ping_interval: Duration, timeouts: Timeouts) -> Self {
+        Self { session: None, was_up: false, reserve: None, ping_interval, idle: timeouts.idle }
     }
 
     pub(super) const fn is_up(&self) -> bool {
@@ -51,30 +57,34 @@ impl Link {
     }
 
     /// Takes a new connection, unless the one there is stays. There is one for each pair of nodes: a new one by the same dialler replaces
-    /// its old one, which that dialler must have lost; of two that crossed, the one that the lower identity dialled stays.
+    /// its old one, which that dialler must have lost; of two that crossed, the one that the lower identity dialled stays, if it is alive.
     pub(super) fn adopt(&mut self, session: Session, ours: &PublicKey) -> bool {
         let peer = session.peer();
         let role = session.role();
         let lower_dialled = (role == Role::Dialler) == (*ours < peer);
-        if self.session.as_ref().is_some_and(|open| open.role != role && !lower_dialled) {
+        let new = Open::new(session);
+        self.was_up = true;
+        if self.session.as_ref().is_some_and(|open| !open.broken && open.role != role && !lower_dialled) {
+            self.reserve = Some((new, Instant::now()));
+            self.ping();
             return false;
         }
-        self.was_up = true;
-        let (sender, receiver) = session.split();
-        self.session = Some(Open { sender, receiver, role, heard: Instant::now(), pinged: false, broken: false });
+        self.session = Some(new);
+        self.reserve = None;
         true
     }
 
     /// What comes next; never, where there is no connection. Sends on what could not be sent at once. Cancel-safe.
     pub(super) async fn recv(&mut self) -> Received {
         let Some(open) = &mut self.session else { return std::future::pending().await };
-        match open.recv().await {
-            Some(packet) => Received::Packet(packet),
-            None => {
-                self.session = None;
-                Received::Lost
+        if let Some(packet) = open.recv().await {
+            if packet == Packet::Pong {
+                self.reserve = None;
             }
+            return Received::Packet(packet);
         }
+        self.session = self.reserve.take().map(|(open, _since)| open);
+        if self.session.is_some() { Received::Replaced } else { Received::Lost }
     }
 
     /// What is there already.
@@ -106,10 +116,21 @@ impl Link {
         self.feed(&Packet::Pong);
     }
 
-    /// Asks a silent peer for a sign of life.
+    /// Asks a silent peer for a sign of life, and gives up one that gives none.
     pub(super) fn keep_alive(&mut self) {
-        let interval = self.ping_interval;
-        if let Some(open) = self.session.as_mut().filter(|open| !open.pinged && open.heard.elapsed() >= interval) {
+        let Some(open) = &mut self.session else { return };
+        let silent = open.heard.elapsed();
+        if silent >= self.idle {
+            open.fail(&"the peer was silent for too long");
+        } else if self.reserve.as_ref().is_some_and(|(_, since)| since.elapsed() >= self.ping_interval) {
+            open.fail(&"the peer has dialled again and does not answer here");
+        } else if !open.pinged && silent >= self.ping_interval {
+            self.ping();
+        }
+    }
+
+    fn ping(&mut self) {
+        if let Some(open) = &mut self.session {
             open.pinged = true;
             self.feed(&Packet::Ping);
         }
@@ -117,6 +138,12 @@ impl Link {
 }
 
 impl Open {
+    fn new(session: Session) -> Self {
+        let role = session.role();
+        let (sender, receiver) = session.split();
+        Self { sender, receiver, role, heard: Instant::now(), pinged: false, broken: false }
+    }
+
     /// The next packet; none when the connection is over.
     async fn recv(&mut self) -> Option<Packet> {
         loop {

@@ -27,21 +27,23 @@ pub use packet::Packet;
 use crate::{
     chain::{Arbiter, arbiter::Done},
     keys::PeerAddress,
-    store::{StoreHandle, Table},
+    store::{Batch, StoreHandle, Table},
     transport::{Listener, Pending, Session, dial},
 };
 use channel::{Channel, ChannelRef};
 use events::Events;
 use peer::{INBOX, Inbox, Peer, PeerInput};
 use protocol::{Amount, BlockNumber, PublicKey, call::Call, decode_exact};
+use scale::Encode;
 use std::{
     collections::HashMap,
     fmt,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    time::Duration,
 };
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
@@ -63,6 +65,7 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.peers.end();
         for task in &self.tasks {
             task.abort();
         }
@@ -73,12 +76,17 @@ impl Drop for Inner {
     }
 }
 
+/// How long to wait where the system has no connection to give: for another one to end.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
 /// The tasks of all peers.
 pub(crate) struct Peers {
     config: Arc<NodeConfig>,
     inboxes: Mutex<HashMap<PublicKey, Inbox>>,
     events: Events,
     head: AtomicU32,
+    /// The node stops, or its store failed: nothing more is signed.
+    over: AtomicBool,
 }
 
 impl Node {
@@ -89,7 +97,7 @@ impl Node {
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let head = config.arbiter.finalised_head().await?.number;
-        let (channels, next) = load(config.store.as_ref(), head)?;
+        let (channels, next) = load(config.store.as_ref(), head).await?;
         let listener = match &config.listen {
             Some(address) => Some(Listener::bind(address, config.timeouts).await?),
             None => None,
@@ -100,6 +108,7 @@ impl Node {
             inboxes: Mutex::default(),
             events: Events::new(),
             head: AtomicU32::new(next.saturating_sub(1)),
+            over: AtomicBool::new(false),
         });
         for (identity, channels) in channels {
             let _inbox = peers.start(identity, channels);
@@ -167,7 +176,7 @@ impl Node {
         let inbox = self.inner.peers.inbox(&peer).ok_or(NodeError::NotConnected(peer))?;
         let (reply, answer) = oneshot::channel();
         let reference = ChannelRef(random()?);
-        inbox.send(PeerInput::Open(open, reference, reply)).await.map_err(|_closed| NodeError::Stopped)?;
+        inbox.send(PeerInput::Open(open, reference, reply)).await.map_err(|_closed| NodeError::NotConnected(peer))?;
         answer.await.map_err(|_dropped| NodeError::Stopped)?
     }
 
@@ -178,9 +187,15 @@ impl Node {
     pub async fn channels(&self, peer: PublicKey) -> Result<Vec<ChannelHandle>, NodeError> {
         let Some(inbox) = self.inner.peers.inbox(&peer) else { return Ok(Vec::new()) };
         let (reply, answer) = oneshot::channel();
-        inbox.send(PeerInput::List(reply)).await.map_err(|_closed| NodeError::Stopped)?;
+        if inbox.send(PeerInput::List(reply)).await.is_err() {
+            return Ok(Vec::new());
+        }
         let references = answer.await.map_err(|_dropped| NodeError::Stopped)?;
-        Ok(references.into_iter().map(|reference| ChannelHandle { peer, reference, inbox: inbox.clone() }).collect())
+        let handle = |reference| {
+            let (inbox, node) = (inbox.clone(), Arc::downgrade(&self.inner.peers));
+            ChannelHandle { peer, reference, inbox, node }
+        };
+        Ok(references.into_iter().map(handle).collect())
     }
 
     /// Everything that happens to this node's channels from now on.
@@ -236,29 +251,46 @@ impl Peers {
         self.head.store(head, Ordering::Release);
     }
 
-    /// Gives a connection to its peer's task, and starts that task where there is none.
-    async fn connected(&self, session: Session, told: Option<oneshot::Sender<()>>) -> Result<(), NodeError> {
-        let peer = session.peer();
-        let inbox = match self.inbox(&peer) {
-            Some(inbox) => inbox,
-            None if self.count() >= MAX_PEERS => {
-                return Err(NodeError::TooMany { what: "peers", max: MAX_PEERS });
-            }
-            None => self.start(peer, Vec::new()),
-        };
-        let input = PeerInput::Connected(Box::new(session), told);
-        inbox.send(input).await.map_err(|_closed| NodeError::Stopped)
+    fn head(&self) -> BlockNumber {
+        self.head.load(Ordering::Acquire)
     }
 
-    fn start(&self, identity: PublicKey, channels: Vec<Channel>) -> Inbox {
+    fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Gives a connection to its peer's task, and starts that task where there is none.
+    async fn connected(self: &Arc<Self>, session: Session, told: Option<oneshot::Sender<()>>) -> Result<(), NodeError> {
+        let peer = session.peer();
+        let mut input = PeerInput::Connected(Box::new(session), told);
+        loop {
+            let inbox = match self.inbox(&peer) {
+                Some(inbox) => inbox,
+                None if self.count() >= MAX_PEERS => {
+                    return Err(NodeError::TooMany { what: "peers", max: MAX_PEERS });
+                }
+                None => self.start(peer, Vec::new()),
+            };
+            match inbox.send(input).await {
+                Ok(()) => return Ok(()),
+                Err(_) if self.is_over() => return Err(NodeError::Stopped),
+                // That task has just ended for want of a connection: there is one now.
+                Err(mpsc::error::SendError(unsent)) => input = unsent,
+            }
+        }
+    }
+
+    fn start(self: &Arc<Self>, identity: PublicKey, channels: Vec<Channel>) -> Inbox {
         let mut inboxes = self.inboxes();
         if let Some(inbox) = inboxes.get(&identity).filter(|inbox| !inbox.is_closed()) {
             return inbox.clone();
         }
         let (inbox, inputs) = mpsc::channel(INBOX);
-        let (config, events) = (Arc::clone(&self.config), self.events.clone());
-        let head = self.head.load(Ordering::Acquire);
-        let peer = Peer::new(config, identity, (&inbox, inputs), events, head, channels);
+        let peer = Peer::new(self, identity, (&inbox, inputs), channels);
         let _task = tokio::spawn(peer.run());
         let _previous = inboxes.insert(identity, inbox.clone());
         inbox
@@ -291,7 +323,7 @@ async fn listen(listener: Listener, peers: Weak<Peers>) {
             }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
-                tokio::task::yield_now().await;
+                tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
     }
@@ -313,8 +345,9 @@ async fn greet(pending: Pending, peers: &Weak<Peers>) {
 
 type Loaded = HashMap<PublicKey, Vec<Channel>>;
 
-/// What the store has: channels by peer, and the next block to look at.
-fn load(store: Option<&StoreHandle>, head: BlockNumber) -> Result<(Loaded, BlockNumber), StartError> {
+/// What the store has: channels by peer, and the next block to look at. A new store notes that block at once: what happens from here on
+/// concerns its channels, whenever they are looked at.
+async fn load(store: Option<&StoreHandle>, head: BlockNumber) -> Result<(Loaded, BlockNumber), StartError> {
     let next = head.saturating_add(1);
     let Some(store) = store else { return Ok((HashMap::new(), next)) };
     let mut channels = Loaded::new();
@@ -323,6 +356,9 @@ fn load(store: Option<&StoreHandle>, head: BlockNumber) -> Result<(Loaded, Block
         channels.entry(channel.peer()).or_default().push(channel);
     }
     let noted = store.get(Table::Meta, watcher::NEXT_BLOCK)?.and_then(|bytes| decode_exact(&bytes).ok());
+    if noted.is_none() {
+        store.commit(Batch::default().put(Table::Meta, watcher::NEXT_BLOCK, next.encode())).await?;
+    }
     Ok((channels, noted.unwrap_or(next)))
 }
 

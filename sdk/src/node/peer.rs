@@ -7,8 +7,11 @@
 //! No rule lives here: what to do is the channel's to say. Everything that one gathering changed is committed by one durable write, and
 //! nothing leaves before it (R6.4).
 
+mod calls;
+mod commands;
+
 use super::{
-    ChannelHandle, NodeError, OpenChannel, Paid,
+    ChannelHandle, NodeError, OpenChannel, Paid, Peers,
     config::{MAX_CHANNELS_PER_PEER, NodeConfig},
     events::{Events, NodeEvent},
     link::{Link, Received},
@@ -17,21 +20,19 @@ use super::{
     watcher::Watched,
 };
 use crate::{
-    chain::CallError,
+    chain::{CallError, arbiter::ArbiterEvent},
     store::{Batch, Table},
     transport::Session,
 };
+use calls::NonceTurn;
 use channel::{
     Balances, ChainInput, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Effect, Event, Input,
-    Message, Millis, OpenRequest, Payment, RefusalCode, Status, Step,
+    Message, Millis, Payment, RefusalCode, Status, Step,
 };
-use protocol::{
-    AccountId, BlockNumber, ChannelId, Pair, PublicKey, Rejection,
-    call::{Call, CloseSolo},
-};
+use protocol::{AccountId, BlockNumber, ChannelId, Pair, PublicKey, call::CloseSolo};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 use tokio::{
@@ -61,8 +62,8 @@ pub(super) enum PeerInput {
     List(oneshot::Sender<Vec<ChannelRef>>),
     /// Finalised, with everything the arbiter announced in it.
     Block(Arc<Watched>),
-    /// How a call of the arbiter ended.
-    Called(ChannelRef, &'static str, Result<(), CallError>),
+    /// How a call of the arbiter ended: in which block it is, or why it is in none.
+    Called(ChannelRef, &'static str, Result<BlockNumber, CallError>),
     /// The answer to a question about a pair's nonce.
     Nonce(ChannelRef, Pair<AccountId>, u64),
     /// The node is going away.
@@ -87,10 +88,13 @@ pub(super) struct Peer {
     inbox: mpsc::Receiver<PeerInput>,
     /// For the answers of what this task starts.
     answers: mpsc::WeakSender<PeerInput>,
+    peers: Weak<Peers>,
     events: Events,
     link: Link,
     slots: BTreeMap<ChannelRef, Slot>,
-    by_id: HashMap<ChannelId, ChannelRef>,
+    /// Openings that were refused and tried again share an id, until one of them is on chain.
+    by_id: HashMap<ChannelId, Vec<ChannelRef>>,
+    nonce: NonceTurn,
     head: BlockNumber,
     started: Instant,
     /// Channels to commit before the effects below.
@@ -98,6 +102,8 @@ pub(super) struct Peer {
     effects: Vec<(ChannelRef, Effect)>,
     /// Channels to forget after them.
     ended: Vec<ChannelRef>,
+    /// Blocks whose events may not be committed yet: letting go of one tells the watcher that they are.
+    blocks: Vec<Arc<Watched>>,
     /// The node is going away.
     stopping: bool,
 }
@@ -107,41 +113,43 @@ struct StoreFailed;
 
 impl Peer {
     pub(super) fn new(
-        config: Arc<NodeConfig>,
+        peers: &Arc<Peers>,
         identity: PublicKey,
         (answers, inbox): (&Inbox, mpsc::Receiver<PeerInput>),
-        events: Events,
-        head: BlockNumber,
         channels: Vec<Channel>,
     ) -> Self {
+        let config = Arc::clone(&peers.config);
         let mut peer = Self {
-            link: Link::new(config.ping_interval),
+            link: Link::new(config.ping_interval, config.timeouts),
             config,
             identity,
             inbox,
             answers: answers.downgrade(),
-            events,
+            peers: Arc::downgrade(peers),
+            events: peers.events.clone(),
             slots: BTreeMap::new(),
             by_id: HashMap::new(),
-            head,
+            nonce: NonceTurn::default(),
+            head: peers.head(),
             started: Instant::now(),
             changed: BTreeSet::new(),
             effects: Vec::new(),
             ended: Vec::new(),
+            blocks: Vec::new(),
             stopping: false,
         };
         for channel in channels {
             let reference = channel.reference();
             if let Some(id) = channel.channel_id() {
-                let _none = peer.by_id.insert(id, reference);
+                peer.by_id.entry(id).or_default().push(reference);
             }
             let _none = peer.slots.insert(reference, Slot::new(channel));
-            peer.input(reference, Input::Restarted);
+            let _changed = peer.input(reference, Input::Restarted);
         }
         peer
     }
 
-    /// Runs until every handle to the peer is gone, or its store fails.
+    /// Runs until the node stops, its store fails, or the peer is gone and has no channel here.
     pub(super) async fn run(mut self) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -155,16 +163,49 @@ impl Peer {
                 _ = ticks.tick() => self.on_tick(),
             }
             self.gather();
-            if self.stopping || self.is_idle() {
+            if self.stopping {
                 return;
+            }
+            if self.is_idle() {
+                return self.retire().await;
             }
         }
         tracing::error!(peer = %self.identity, "the store failed: this peer's channels stop here");
+        if let Some(peers) = self.peers.upgrade() {
+            peers.end();
+        }
     }
 
     /// Whether nothing is left to do for this peer: a stranger that came and went costs nothing.
     fn is_idle(&self) -> bool {
-        self.link.was_up() && !self.link.is_up() && self.slots.is_empty() && self.effects.is_empty() && self.inbox.is_empty()
+        self.link.was_up() && !self.link.is_up() && self.slots.is_empty() && self.effects.is_empty()
+    }
+
+    /// Ends the task, and hands on or answers what has reached it just now.
+    async fn retire(mut self) {
+        self.inbox.close();
+        while let Some(input) = self.inbox.recv().await {
+            match input {
+                // It has come back just now: to a new task.
+                PeerInput::Connected(session, told) => {
+                    if let Some(peers) = self.peers.upgrade() {
+                        let _task = tokio::spawn(async move { drop(peers.connected(*session, told).await) });
+                    }
+                }
+                PeerInput::Open(_, _, reply) => {
+                    let _gone = reply.send(Err(NodeError::NotConnected(self.identity)));
+                }
+                PeerInput::List(reply) => {
+                    let _gone = reply.send(Vec::new());
+                }
+                // About channels that are not there (any more).
+                PeerInput::Ask(..)
+                | PeerInput::Block(_)
+                | PeerInput::Called(..)
+                | PeerInput::Nonce(..)
+                | PeerInput::Stop => {}
+            }
+        }
     }
 
     /// Takes what else is there already, so that one commit serves all of it.
@@ -187,7 +228,9 @@ impl Peer {
             self.effect(reference, effect);
         }
         self.link.flush();
-        self.forget_closed().await
+        self.forget_closed().await?;
+        self.blocks.clear();
+        Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), StoreFailed> {
@@ -209,8 +252,9 @@ impl Peer {
         match effect {
             Effect::Send(message) => self.link.feed(&Packet::Channel(reference, message)),
             Effect::Submit(call) => self.submit(reference, *call),
-            Effect::AskNonce(accounts) => self.ask_nonce(reference, accounts),
+            Effect::AskNonce(accounts) => self.want_nonce(reference, accounts),
             Effect::Notify(event) => {
+                self.watch_nonce(reference, &event);
                 if let Some(slot) = self.slots.get_mut(&reference) {
                     slot.answer(&event);
                 }
@@ -231,7 +275,7 @@ impl Peer {
         let mut batch = Batch::default();
         for reference in ended {
             if let Some(id) = self.slots.remove(&reference).and_then(|slot| slot.id) {
-                let _reference = self.by_id.remove(&id);
+                self.forget_id(id, reference);
             }
             batch = batch.delete(Table::Channels, store_key(&self.identity, reference));
         }
@@ -247,12 +291,13 @@ impl Peer {
             Received::Packet(Packet::Ping) => self.link.pong(),
             Received::Packet(Packet::Pong) => {}
             Received::Lost => self.on_link(&Input::LinkDown),
+            Received::Replaced => self.on_new_link(),
         }
     }
 
     fn on_message(&mut self, reference: ChannelRef, message: Message) {
         if self.slots.contains_key(&reference) {
-            self.input(reference, Input::Peer(message));
+            let _changed = self.input(reference, Input::Peer(message));
             return;
         }
         let refusal = match message {
@@ -293,11 +338,11 @@ impl Peer {
             PeerInput::List(reply) => {
                 let _gone = reply.send(self.slots.keys().copied().collect());
             }
-            PeerInput::Block(block) => self.on_block(&block),
+            PeerInput::Block(block) => self.on_block(block),
             PeerInput::Called(reference, call, result) => self.on_called(reference, call, result),
             PeerInput::Stop => self.stopping = true,
             PeerInput::Nonce(reference, accounts, nonce) => {
-                self.input(reference, Input::Chain(ChainInput::Nonce { accounts, nonce }));
+                let _changed = self.input(reference, Input::Chain(ChainInput::Nonce { accounts, nonce }));
             }
         }
     }
@@ -305,139 +350,55 @@ impl Peer {
     fn on_connected(&mut self, session: Session, told: Option<oneshot::Sender<()>>) {
         let ours = self.config.identity.public();
         if self.link.adopt(session, &ours) {
-            self.on_link(&Input::LinkDown);
-            self.on_link(&Input::LinkUp);
+            self.on_new_link();
         }
         if let Some(told) = told {
             let _gone = told.send(());
         }
     }
 
+    fn on_new_link(&mut self) {
+        self.on_link(&Input::LinkDown);
+        self.on_link(&Input::LinkUp);
+    }
+
     fn on_link(&mut self, input: &Input) {
         for reference in self.slots.keys().copied().collect::<Vec<_>>() {
-            self.input(reference, input.clone());
+            let _changed = self.input(reference, input.clone());
         }
     }
 
-    fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, reply: Reply<ChannelHandle>) {
-        let refusal = if !self.link.is_up() {
-            NodeError::NotConnected(self.identity)
-        } else if self.slots.len() >= MAX_CHANNELS_PER_PEER {
-            NodeError::TooMany { what: "channels with one peer", max: MAX_CHANNELS_PER_PEER }
-        } else {
-            match self.propose(open, reference) {
-                Ok(step) => {
-                    let handle = self.handle(reference);
-                    if let (Some(slot), Some(handle)) = (self.slots.get_mut(&reference), handle) {
-                        slot.opening = Some((reply, handle));
-                    }
-                    self.done(reference, step);
-                    return;
-                }
-                Err(misuse) => misuse,
-            }
-        };
-        let _gone = reply.send(Err(refusal));
-    }
-
-    fn propose(&mut self, open: &OpenChannel, reference: ChannelRef) -> Result<Step, NodeError> {
-        let config = Arc::clone(&self.config);
-        let info = config.arbiter.info();
-        let request = OpenRequest {
-            reference,
-            peer: self.identity,
-            limits: info.limits,
-            open: ChannelOpen {
-                domain: info.domain,
-                code_hash: info.code_hash,
-                initiator: config.party(),
-                reserve: open.reserve,
-                lock_period: open.lock_period,
-                penalty: open.penalty,
-                max_forced: open.max_forced,
-                balances: Pair::new(
-                    open.our_share.saturating_sub(open.push),
-                    open.peer_share.saturating_add(open.push),
-                ),
-                shares: Pair::new(open.our_share, open.peer_share),
-                validity: open.validity,
-            },
-        };
-        let ctx = Context { key: config.identity.signing(), now: self.now(), head: self.head };
-        let (channel, step) = Channel::propose(request, config.channels, &ctx)?;
-        let _none = self.slots.insert(reference, Slot::new(channel));
-        Ok(step)
-    }
-
-    fn on_ask(&mut self, reference: ChannelRef, ask: Ask) {
-        // A dropped reply tells that the channel is not known.
-        let Some(slot) = self.slots.get_mut(&reference) else { return };
-        match ask {
-            Ask::Balances(reply) => {
-                let _gone = reply.send(slot.channel.balances());
-            }
-            Ask::Status(reply) => {
-                let _gone = reply.send(slot.channel.status());
-            }
-            Ask::Evidence(reply) => {
-                let _gone = reply.send(slot.channel.evidence());
-            }
-            Ask::Closed(reply) => slot.ends.push(reply),
-            Ask::Pay(payment, reply) => self.on_pay(reference, payment, reply),
-            Ask::Close(command, reply) => self.on_close(reference, command, reply),
-        }
-    }
-
-    fn on_pay(&mut self, reference: ChannelRef, payment: Payment, reply: Reply<Paid>) {
-        let id = self.slots.get(&reference).and_then(|slot| slot.channel.next_payment());
-        match (self.command(reference, Command::Pay(payment)), id, self.slots.get_mut(&reference)) {
-            (Ok(()), Some(id), Some(slot)) => {
-                let _none = slot.payments.insert(id, reply);
-            }
-            (Err(error), ..) => {
-                let _gone = reply.send(Err(error));
-            }
-            _ => {}
-        }
-    }
-
-    fn on_close(&mut self, reference: ChannelRef, command: Command, reply: Reply<CloseReason>) {
-        let in_agreement = matches!(command, Command::Shutdown { .. });
-        match (self.command(reference, command), self.slots.get_mut(&reference)) {
-            (Ok(()), Some(slot)) if in_agreement => slot.shutdowns.push(reply),
-            (Ok(()), Some(slot)) => slot.ends.push(reply),
-            (Err(error), _) => {
-                let _gone = reply.send(Err(error));
-            }
-            (Ok(()), None) => {}
-        }
-    }
-
-    fn on_block(&mut self, block: &Watched) {
+    fn on_block(&mut self, block: Arc<Watched>) {
         self.head = block.at.number;
         for event in &block.events {
-            if let Some(&reference) = self.by_id.get(&event.channel) {
-                self.input(reference, Input::Chain(ChainInput::Event(event.event.clone())));
-            }
+            self.on_arbiter(event);
+        }
+        for slot in self.slots.values_mut() {
+            slot.calls.retain(|_, done| done.is_none_or(|block| block > self.head));
         }
         self.on_link(&Input::Chain(ChainInput::Head));
+        self.blocks.push(block);
     }
 
-    fn on_called(&mut self, reference: ChannelRef, call: &'static str, result: Result<(), CallError>) {
-        if let Some(slot) = self.slots.get_mut(&reference) {
-            let _was_under_way = slot.calls.remove(call);
-        }
-        match result {
-            // Its event comes with its block.
-            Ok(()) => {}
-            Err(CallError::Rejected(rejection)) => self.on_rejected(reference, call, rejection),
-            // The channel asks again with the next head.
-            Err(error) => tracing::warn!(peer = %self.identity, call, %error, "a call did not reach the arbiter"),
+    /// Tells a channel what the arbiter announced about it. Of several openings with one id, the latest that it fits has become the channel.
+    fn on_arbiter(&mut self, ArbiterEvent { channel, event, .. }: &ArbiterEvent) {
+        let created = matches!(event, protocol::event::Event::ChannelCreated { .. });
+        for reference in self.by_id.get(channel).cloned().unwrap_or_default().into_iter().rev() {
+            let taken = self.input(reference, Input::Chain(ChainInput::Event(event.clone())));
+            if created && taken {
+                let _others = self.by_id.insert(*channel, vec![reference]);
+                return;
+            }
         }
     }
 
-    fn on_rejected(&mut self, reference: ChannelRef, call: &'static str, rejection: Rejection) {
-        self.input(reference, Input::Chain(ChainInput::Rejected { call, rejection }));
+    fn forget_id(&mut self, id: ChannelId, reference: ChannelRef) {
+        if let Some(references) = self.by_id.get_mut(&id) {
+            references.retain(|known| *known != reference);
+            if references.is_empty() {
+                let _none = self.by_id.remove(&id);
+            }
+        }
     }
 
     fn on_tick(&mut self) {
@@ -445,16 +406,18 @@ impl Peer {
         self.on_link(&Input::Tick);
     }
 
-    fn command(&mut self, reference: ChannelRef, command: Command) -> Result<(), NodeError> {
-        let step = self.handle_input(reference, Input::User(command))?;
-        self.done(reference, step);
-        Ok(())
-    }
-
-    fn input(&mut self, reference: ChannelRef, input: Input) {
+    /// Gives an input to a channel; whether that changed the channel.
+    fn input(&mut self, reference: ChannelRef, input: Input) -> bool {
         match self.handle_input(reference, input) {
-            Ok(step) => self.done(reference, step),
-            Err(error) => tracing::debug!(%error, "nobody waits for this answer"),
+            Ok(step) => {
+                let changed = step.commit;
+                self.done(reference, step);
+                changed
+            }
+            Err(error) => {
+                tracing::debug!(%error, "nobody waits for this answer");
+                false
+            }
         }
     }
 
@@ -472,44 +435,11 @@ impl Peer {
             if let Some(slot) = self.slots.get_mut(&reference).filter(|slot| slot.id.is_none()) {
                 slot.id = slot.channel.channel_id();
                 if let Some(id) = slot.id {
-                    let _none = self.by_id.insert(id, reference);
+                    self.by_id.entry(id).or_default().push(reference);
                 }
             }
         }
         self.effects.extend(step.effects.into_iter().map(|effect| (reference, effect)));
-    }
-
-    fn submit(&mut self, reference: ChannelRef, call: Call) {
-        let name = call.name();
-        let Some(slot) = self.slots.get_mut(&reference) else { return };
-        if !slot.calls.insert(name) {
-            return;
-        }
-        let (config, answers) = (Arc::clone(&self.config), self.answers.clone());
-        let _task = tokio::spawn(async move {
-            let result = config.arbiter.call(&*config.signer, &call, 0).await.map(|_done| ());
-            if let Some(answers) = answers.upgrade() {
-                let _stopped = answers.send(PeerInput::Called(reference, name, result)).await;
-            }
-        });
-    }
-
-    fn ask_nonce(&self, reference: ChannelRef, accounts: Pair<AccountId>) {
-        let (config, answers) = (Arc::clone(&self.config), self.answers.clone());
-        let _task = tokio::spawn(async move {
-            match config.arbiter.pair_nonce(accounts).await {
-                Ok(nonce) => {
-                    if let Some(answers) = answers.upgrade() {
-                        let _stopped = answers.send(PeerInput::Nonce(reference, accounts, nonce)).await;
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "could not read a pair's nonce: the opening will time out"),
-            }
-        });
-    }
-
-    fn handle(&self, reference: ChannelRef) -> Option<ChannelHandle> {
-        Some(ChannelHandle { peer: self.identity, reference, inbox: self.answers.upgrade()? })
     }
 
     fn now(&self) -> Millis {

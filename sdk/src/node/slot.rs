@@ -1,10 +1,10 @@
 //! A channel with everybody who waits for something of it.
 
 use super::{NodeError, Paid, handle::ChannelHandle};
-use crate::chain::CallError;
+use crate::chain::{CallError, ChainError};
 use channel::{Channel, CloseReason, Event, Notice, PaymentId};
-use protocol::ChannelId;
-use std::collections::{HashMap, HashSet};
+use protocol::{BlockNumber, ChannelId};
+use std::collections::HashMap;
 use tokio::sync::oneshot;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, NodeError>>;
@@ -22,8 +22,10 @@ pub(super) struct Slot {
     pub(super) shutdowns: Vec<Reply<CloseReason>>,
     /// Wait for the channel's end.
     pub(super) ends: Vec<Reply<CloseReason>>,
-    /// Calls of the arbiter that are under way: the same one is not made twice at once.
-    pub(super) calls: HashSet<&'static str>,
+    /// Calls of the arbiter that are under way, or final in a block that was not looked at yet: the same one is not made twice at once.
+    pub(super) calls: HashMap<&'static str, Option<BlockNumber>>,
+    /// The opening was refused on chain: it is not asked for again, and expires.
+    pub(super) create_refused: bool,
 }
 
 impl Slot {
@@ -35,7 +37,8 @@ impl Slot {
             payments: HashMap::new(),
             shutdowns: Vec::new(),
             ends: Vec::new(),
-            calls: HashSet::new(),
+            calls: HashMap::new(),
+            create_refused: false,
         }
     }
 
@@ -73,6 +76,19 @@ impl Slot {
             | Event::Slashed { .. }
             | Event::Notice(_) => {}
         }
+    }
+
+    /// Tells whoever waits for the channel to open why it does not; false where the same call may succeed later.
+    pub(super) fn give_up_opening(&mut self, error: CallError) -> bool {
+        let helpless =
+            !matches!(error, CallError::Chain(ChainError::Unreachable(_) | ChainError::FailedInBlock { .. }));
+        if helpless {
+            self.create_refused = true;
+            if let Some((reply, _)) = self.opening.take() {
+                let _gone = reply.send(Err(error.into()));
+            }
+        }
+        helpless
     }
 
     fn answer_payments(&mut self, payments: &[PaymentId], answer: impl Fn(PaymentId) -> Result<Paid, NodeError>) {

@@ -8,7 +8,8 @@ use crate::{
 use futures::StreamExt;
 use protocol::BlockNumber;
 use scale::Encode;
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
 
 /// Where the store keeps the number of the next block to look at.
 pub(super) const NEXT_BLOCK: &[u8] = b"next-block";
@@ -22,6 +23,8 @@ const RETRY: Duration = Duration::from_secs(3);
 pub(super) struct Watched {
     pub(super) at: BlockRef,
     pub(super) events: Vec<ArbiterEvent>,
+    /// Held until everything that came of the block is committed.
+    _held: mpsc::Sender<Infallible>,
 }
 
 /// Follows the chain from block `next` on until the node is gone.
@@ -52,15 +55,17 @@ async fn follow(
         let at = block.at;
         let Some(peers) = peers.upgrade() else { return Ok(()) };
         let save = !events.is_empty() || at.number % SAVE_EVERY == 0;
-        let block = Arc::new(Watched { at, events });
+        let (held, mut let_go) = mpsc::channel(1);
+        let block = Arc::new(Watched { at, events, _held: held });
         peers.set_head(at.number);
         for inbox in peers.all() {
             let _stopped = inbox.send(PeerInput::Block(Arc::clone(&block))).await;
         }
+        drop((peers, block));
         *next = at.number.saturating_add(1);
         if let (Some(store), true) = (store, save) {
-            // The block just told is looked at again after a crash: its effects may not have been committed yet.
-            let batch = Batch::default().put(Table::Meta, NEXT_BLOCK, at.number.encode());
+            let _none = let_go.recv().await;
+            let batch = Batch::default().put(Table::Meta, NEXT_BLOCK, next.encode());
             if let Err(error) = store.commit(batch).await {
                 tracing::error!(%error, "could not note the last block");
             }

@@ -13,7 +13,7 @@ mod watcher;
 pub(crate) use actors::*;
 pub(crate) use forgery::Forgery;
 pub(crate) use mutations::mutations;
-pub(crate) use signing::{Binding, Channel, State};
+pub(crate) use signing::{Channel, State};
 use snapshot::{Scope, Snapshot};
 
 use devchain::DevChain;
@@ -177,6 +177,7 @@ impl World {
             assert_eq!(decode_exact::<(AccountId, Amount)>(&announced.data), Ok((who.id(), vault)));
         }
 
+        self.scope.pairs.extend(self.ledger.nonces.keys().filter(|pair| !before.nonces.contains_key(*pair)));
         let after = self.snapshot().await;
         let mut free = before.free;
         let mut change = |account: AccountId, plus: Amount, minus: Amount| {
@@ -220,6 +221,23 @@ impl World {
         *expected.free.get_mut(&who.id()).unwrap() -= fee;
         expected.issuance -= fee;
         assert_eq!(self.snapshot().await, expected, "a refusal costs its fee and nothing else");
+    }
+
+    /// Makes a call that must do what the rules in memory say, whichever that is.
+    pub(crate) async fn accept_or_refuse(
+        &mut self,
+        who: Actor,
+        call: &Call,
+        attached: Amount,
+    ) -> Result<(), Rejection> {
+        let (before, ledger) = (self.snapshot().await, self.ledger.clone());
+        let outcome = self.apply(who, call, attached, &before).map(drop);
+        self.ledger = ledger;
+        match outcome {
+            Ok(()) => drop(self.accept(who, call, attached).await),
+            Err(rejection) => self.refuse(who, call, attached, rejection).await,
+        }
+        outcome
     }
 
     /// Submits what the contract will undo, and answers the fee that was paid for it.

@@ -2,10 +2,10 @@
 
 use super::actors::keys;
 use protocol::{
-    call::{Call, CloseMutual, CloseSolo, Payload, Slash},
+    call::{Call, CloseMutual, CloseSolo, Deposit, Payload, SetDelegates, Slash, SnapshotSolo, Withdraw},
     crypto::{Crypto, Native, SigningKey},
-    signing::{CloseMutualBody, Domain, Kind},
-    AccountId, Amount, BlockNumber, ChannelId, Pair, Round, Signature, StateCommitment,
+    signing::{CloseMutualBody, DepositBody, Domain, Kind, SetDelegatesBody, WithdrawBody},
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Round, Signature, StateCommitment,
 };
 use scale::Encode;
 
@@ -57,6 +57,10 @@ impl State {
     pub(crate) const fn new(round: Round, initiator: Amount, responder: Amount) -> Self {
         Self { round, commitment: StateCommitment::of_balances(Pair::new(initiator, responder)) }
     }
+
+    pub(crate) fn hash(&self) -> Hash {
+        self.commitment.hash(&Native)
+    }
 }
 
 /// A channel as its two parties know it: they can sign anything for it.
@@ -88,7 +92,7 @@ impl Channel {
 
     /// A co-signed state.
     pub(crate) fn payload(&self, state: &State) -> Payload {
-        let (round, state_hash) = (state.round, state.commitment.hash(&Native));
+        let (round, state_hash) = (state.round, state.hash());
         let signatures = self.binding(Kind::State).sign(&keys(), &(round, state_hash));
         Payload { round, state_hash, signatures }
     }
@@ -122,6 +126,29 @@ impl Channel {
 
     pub(crate) fn close_mutual(&self, balances: Pair<Amount>, fee: Amount, valid_until: BlockNumber) -> Call {
         Call::ChannelCloseMutual(self.close_mutual_as(CloseMutualBody { balances, fee, valid_until }))
+    }
+
+    pub(crate) fn deposit(&self, body: DepositBody) -> Deposit {
+        let signatures = self.binding(Kind::Deposit).sign(&keys(), &body);
+        Deposit { channel: self.id, body, signatures }
+    }
+
+    pub(crate) fn withdraw(&self, body: WithdrawBody) -> Withdraw {
+        let signatures = self.binding(Kind::Withdraw).sign(&keys(), &body);
+        Withdraw { channel: self.id, body, signatures }
+    }
+
+    pub(crate) fn set_delegates(&self, body: SetDelegatesBody) -> SetDelegates {
+        let signatures = self.binding(Kind::SetDelegates).sign(&keys(), &body);
+        SetDelegates { channel: self.id, body, signatures }
+    }
+
+    pub(crate) fn snapshot_with(&self, state: &State) -> SnapshotSolo {
+        SnapshotSolo { channel: self.id, payload: self.payload(state) }
+    }
+
+    pub(crate) fn snapshot(&self, state: &State) -> Call {
+        Call::ChannelSnapshotSolo(self.snapshot_with(state))
     }
 
     pub(crate) const fn settle(&self) -> Call {

@@ -3,7 +3,7 @@
 use protocol::{
     event::Event,
     record::{Phase, Record},
-    Pair,
+    Hash, Pair, Round,
 };
 
 /// What the record is after `event`, seen by somebody who reads nothing but events.
@@ -23,10 +23,18 @@ pub(crate) fn rebuilt(before: Option<Record>, event: &Event) -> Option<Record> {
             record.phase = Phase::Closing(closing.clone());
         }
         Event::ChannelSlashed { round, state_hash, closing } => {
-            record.round = *round;
-            record.state_hash = *state_hash;
-            record.forced_from = None;
+            advance(&mut record, *round, *state_hash);
             record.phase = Phase::Closing(closing.clone());
+        }
+        Event::ChannelDeposited { total, round, state_hash, .. } | Event::ChannelWithdrawn { total, round, state_hash, .. } => {
+            record.total = *total;
+            advance(&mut record, *round, *state_hash);
+        }
+        Event::ChannelSnapshotted { round, state_hash } => advance(&mut record, *round, *state_hash),
+        Event::ChannelDelegatesSet { delegates, round, state_hash } => {
+            record.terms.parties.initiator.delegates.clone_from(&delegates.initiator);
+            record.terms.parties.responder.delegates.clone_from(&delegates.responder);
+            advance(&mut record, *round, *state_hash);
         }
         Event::ChannelSettled { remaining: 0, .. } => return None,
         Event::ChannelSettled { remaining, .. } => {
@@ -38,4 +46,9 @@ pub(crate) fn rebuilt(before: Option<Record>, event: &Event) -> Option<Record> {
         record.forced_steps = Pair::default();
     }
     Some(record)
+}
+
+/// A co-signed state replaces whatever was forced.
+fn advance(record: &mut Record, round: Round, state_hash: Hash) {
+    (record.round, record.state_hash, record.forced_from) = (round, state_hash, None);
 }

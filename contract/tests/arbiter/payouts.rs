@@ -1,0 +1,122 @@
+//! Where coins go that leave a channel (R5.1): to an account, to a vault, and to a vault where the chain refuses the account.
+
+use crate::harness::*;
+use protocol::{
+    call::{Call, Create},
+    event::Payout,
+    signing::{CreateBody, Kind},
+    terms::Destination,
+    AccountId, Amount, Pair, Party, Rejection,
+};
+use sdk::chain::Chain;
+
+/// An account that does not exist on the chain.
+const PAUPER: AccountId = AccountId([0x0B; 32]);
+
+/// Opens a channel that the initiator funds alone, with terms that a test changes.
+async fn open_with(change: impl Fn(&mut CreateBody)) -> (World, Channel) {
+    let mut world = World::funded().await;
+    world.watch_account(PAUPER);
+    let mut body = create_body(world.now());
+    (body.terms.reserve, body.terms.penalty) = (0, 0);
+    body.shares = Pair::new(TOTAL, 0);
+    change(&mut body);
+    let channel = world.next_channel(&body.terms.accounts());
+    let signatures = channel.binding(Kind::Create).sign(&keys(), &body);
+    let _done = world.accept(Actor::Initiator, &Call::ChannelCreate(Create { body, signatures }), 0).await;
+    (world, channel)
+}
+
+/// Pays these balances out in each of the two ways, and answers both lists of payouts.
+async fn both_ways(world: &World, channel: &Channel, balances: Pair<Amount>) -> [(World, Vec<Payout>); 2] {
+    let mut agreed = world.fork().await;
+    let call = channel.close_mutual(balances, 0, agreed.now());
+    let mut done = agreed.accept(Actor::Stranger, &call, 0).await;
+    let agreed = (agreed, done.events.remove(0).payouts);
+
+    let mut settled = world.fork().await;
+    let state = State::new(2, balances.initiator, balances.responder);
+    let _done = settled.accept(Actor::Initiator, &channel.close_solo(&state), 0).await;
+    settled.travel_to(settled.now() + LOCK_PERIOD).await;
+    let mut done = settled.accept(Actor::Stranger, &channel.settle(), 0).await;
+    [agreed, (settled, done.events.remove(0).payouts)]
+}
+
+fn payout(to: AccountId, amount: Amount, destination: Destination) -> Payout {
+    Payout { to, amount, destination }
+}
+
+#[tokio::test]
+async fn a_party_that_asked_for_its_vault_is_paid_there() {
+    let (initiator, responder) = (Actor::Initiator.id(), Actor::Responder.id());
+    for party in Party::BOTH {
+        let (world, channel) = open_with(|body| body.terms.parties[party].payout = Destination::Vault).await;
+        let mut destinations = Pair::new(Destination::Account, Destination::Account);
+        destinations[party] = Destination::Vault;
+        let balances = Pair::new(100 * UNIT, 60 * UNIT);
+        for (after, payouts) in both_ways(&world, &channel, balances).await {
+            let expected = [
+                payout(initiator, 100 * UNIT, destinations.initiator),
+                payout(responder, 60 * UNIT, destinations.responder),
+            ];
+            assert_eq!(payouts, expected);
+            let account = Actor::from(party).id();
+            assert_eq!(after.ledger.vaults[&account], world.ledger.vaults[&account] + balances[party]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_payout_that_the_chain_refuses_goes_to_the_vault_and_the_channel_closes_all_the_same() {
+    let (world, channel) = open_with(|body| body.terms.parties.responder.account = PAUPER).await;
+    for (amount, destination) in [
+        (1, Destination::Vault),
+        (EXISTENTIAL_DEPOSIT - 1, Destination::Vault),
+        (EXISTENTIAL_DEPOSIT, Destination::Account),
+        (EXISTENTIAL_DEPOSIT + 1, Destination::Account),
+    ] {
+        for (after, payouts) in both_ways(&world, &channel, Pair::new(TOTAL - amount, amount)).await {
+            let first = payout(Actor::Initiator.id(), TOTAL - amount, Destination::Account);
+            assert_eq!(payouts, [first, payout(PAUPER, amount, destination)]);
+            let vault = after.ledger.vaults.get(&PAUPER).copied().unwrap_or(0);
+            let free = after.chain.free_balance(&PAUPER).await.unwrap();
+            let expected = if destination == Destination::Vault { (amount, 0) } else { (0, amount) };
+            assert_eq!((vault, free), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_the_chain_refuses_keeps_the_coins_in_the_vault() {
+    let (mut world, channel) = open_with(|body| body.terms.parties.responder.account = PAUPER).await;
+    let balances = Pair::new(TOTAL - (EXISTENTIAL_DEPOSIT - 1), EXISTENTIAL_DEPOSIT - 1);
+    let _done = world.accept(Actor::Initiator, &channel.close_mutual(balances, 0, world.now()), 0).await;
+    // An account that does not exist cannot pay for a transaction, so a dry run is as near as one gets.
+    let withdraw = world.arbiter.transaction(&Call::VaultWithdraw { amount: EXISTENTIAL_DEPOSIT - 1 }, 0);
+    let dry_run = world.chain.dry_run(&PAUPER, &withdraw).await.unwrap();
+    assert_eq!(refusal(&dry_run), Some(Rejection::TransferFailed));
+}
+
+#[tokio::test]
+async fn the_fee_goes_to_whoever_submits_also_to_a_party_whose_own_payouts_go_to_its_vault() {
+    let (mut world, channel) = open_with(|body| body.terms.parties.initiator.payout = Destination::Vault).await;
+    let balances = Pair::new(99 * UNIT, 60 * UNIT);
+    let done = world.accept(Actor::Initiator, &channel.close_mutual(balances, UNIT, world.now()), 0).await;
+    let initiator = Actor::Initiator.id();
+    let expected = [
+        payout(initiator, 99 * UNIT, Destination::Vault),
+        payout(Actor::Responder.id(), 60 * UNIT, Destination::Account),
+        payout(initiator, UNIT, Destination::Account),
+    ];
+    assert_eq!(done.events[0].payouts, expected);
+}
+
+#[tokio::test]
+async fn nothing_is_paid_out_where_nothing_is_due() {
+    let (world, channel) = open_with(|_| {}).await;
+    for (balances, to) in [(Pair::new(TOTAL, 0), Actor::Initiator), (Pair::new(0, TOTAL), Actor::Responder)] {
+        for (_after, payouts) in both_ways(&world, &channel, balances).await {
+            assert_eq!(payouts, [payout(to.id(), TOTAL, Destination::Account)]);
+        }
+    }
+}

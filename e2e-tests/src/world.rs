@@ -1,0 +1,166 @@
+//! The stage: an embedded chain, the arbiter on it, and whoever is called upon it.
+
+use crate::{Actor, Coins, RecordingChain, actor::START, within};
+use devchain::{DevAccount, DevChain};
+use protocol::{AccountId, Amount, BlockNumber, terms::Limits};
+use sdk::{
+    chain::{Arbiter, SharedChain, Signer, signer::Sr25519Signer},
+    keys::{Identity, PeerAddress},
+    node::{NodeConfig, OpenChannel},
+};
+use std::{env, net::SocketAddr, path::PathBuf, sync::Arc};
+use subxt_signer::{SecretUri, sr25519::Keypair};
+use tempfile::TempDir;
+
+/// One unit of the chain's coin in its smallest unit.
+pub const UNIT: Amount = 1_000_000_000_000;
+
+/// What each actor's account owns at first.
+const ENDOWMENT: Amount = 10_000 * UNIT;
+
+/// What the arbiter allows (R5.13).
+pub const LIMITS: Limits =
+    Limits { lock_period_min: 10, lock_period_max: 1_000, validity_max: 1_000, max_forced_max: 8 };
+
+/// Everybody who may appear.
+const CAST: [&str; 14] = [
+    "alice", "bob", "mallory", "hub", "peer0", "peer1", "peer2", "peer3", "peer4", "peer5", "peer6", "peer7", "peer8",
+    "peer9",
+];
+
+/// A chain, an arbiter, and a directory for stores.
+#[derive(Debug)]
+pub struct World {
+    /// The chain itself.
+    pub chain: DevChain,
+    /// The same chain, with a memory for costs: what the actors use.
+    pub recorder: Arc<RecordingChain>,
+    /// The arbiter.
+    pub arbiter: Arc<Arbiter>,
+    directory: TempDir,
+}
+
+impl World {
+    /// A new chain with the arbiter on it.
+    pub async fn new() -> Self {
+        let builder =
+            CAST.into_iter().fold(DevChain::builder(), |builder, name| builder.endow(account(name), ENDOWMENT));
+        let chain = builder.build().unwrap();
+        let recorder = Arc::new(RecordingChain::new(Arc::new(chain.clone())));
+        let shared: SharedChain = recorder.clone();
+        let deployer = DevAccount::Charlie.signer();
+        let deploying = Arbiter::deploy(shared, &deployer, arbiter_code(), LIMITS, Vec::new());
+        let (arbiter, _receipt) = within("the arbiter's deployment", deploying).await.unwrap();
+        Self { chain, recorder, arbiter: Arc::new(arbiter), directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// Starts an actor's node, with what its store holds. It listens on loopback.
+    pub async fn start(&self, name: &'static str) -> Actor {
+        self.start_with(name, |_config| {}).await
+    }
+
+    /// As [`start`](Self::start), with other settings.
+    pub async fn start_with(&self, name: &'static str, change: impl FnOnce(&mut NodeConfig)) -> Actor {
+        let mut config = self.config(name);
+        change(&mut config);
+        within(START, Actor::start(name, config, Some(self.store_of(name)))).await
+    }
+
+    /// Starts an actor whose vault holds `vault`.
+    pub async fn start_rich(&self, name: &'static str, vault: Amount) -> Actor {
+        let actor = self.start(name).await;
+        let _done = within("a deposit", actor.node.vault_deposit(vault)).await.unwrap();
+        actor
+    }
+
+    /// Alice and Bob with full vaults, connected.
+    pub async fn couple(&self) -> (Actor, Actor) {
+        let (alice, bob) = (self.start_rich("alice", 1_000 * UNIT).await, self.start_rich("bob", 1_000 * UNIT).await);
+        alice.connect(&bob).await;
+        (alice, bob)
+    }
+
+    /// An actor's settings: in memory, listening on loopback.
+    #[must_use]
+    pub fn config(&self, name: &str) -> NodeConfig {
+        let mut config = NodeConfig::new(identity(name), Arc::new(signer(name)), Arc::clone(&self.arbiter));
+        config.listen = Some("127.0.0.1:0".into());
+        config
+    }
+
+    /// Where an actor's store is.
+    #[must_use]
+    pub fn store_of(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Lets chain time pass.
+    pub async fn pass(&self, blocks: u32) {
+        let _head = within("blocks", self.chain.produce_blocks(blocks)).await.unwrap();
+    }
+
+    /// Lets chain time pass until block `number` is there.
+    pub async fn pass_until(&self, number: BlockNumber) {
+        self.pass(number.saturating_sub(self.chain.block_number())).await;
+    }
+
+    /// A look at everybody's coins.
+    pub async fn coins(&self) -> Coins {
+        Coins::count(&self.chain, &self.recorder, &self.arbiter, CAST.into_iter().map(account)).await
+    }
+}
+
+/// An actor's chain account.
+#[must_use]
+pub fn account(name: &str) -> AccountId {
+    signer(name).account()
+}
+
+/// The key of an actor's chain account.
+#[must_use]
+pub fn signer(name: &str) -> Sr25519Signer {
+    let uri: SecretUri = format!("//{name}").parse().unwrap();
+    Sr25519Signer::new(Keypair::from_uri(&uri).unwrap())
+}
+
+/// An actor's identity.
+#[must_use]
+pub fn identity(name: &str) -> Identity {
+    let mut seed = [0; 32];
+    seed.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+    Identity::from_seed(&seed)
+}
+
+/// The address of the actor `name` at `at`.
+#[must_use]
+pub fn address_at(name: &str, at: SocketAddr) -> PeerAddress {
+    PeerAddress::new(identity(name).public(), &at.ip().to_string(), at.port()).unwrap()
+}
+
+/// A channel with 100 units of each side.
+#[must_use]
+pub const fn terms() -> OpenChannel {
+    OpenChannel {
+        our_share: 100 * UNIT,
+        peer_share: 100 * UNIT,
+        push: 0,
+        reserve: 10 * UNIT,
+        lock_period: 20,
+        penalty: 5 * UNIT,
+        max_forced: 3,
+        validity: 100,
+    }
+}
+
+/// The arbiter's Wasm: the one that `ARBITER_WASM` names, or the one that was built here.
+///
+/// # Panics
+/// Where there is none, saying how to build it.
+#[must_use]
+pub fn arbiter_code() -> Vec<u8> {
+    let built = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/contract/contract.wasm");
+    let path = env::var_os("ARBITER_WASM").map_or(built, PathBuf::from);
+    std::fs::read(&path).unwrap_or_else(|error| {
+        panic!("cannot read {}: {error}; build it first with `cargo xtask contract`", path.display())
+    })
+}

@@ -1,0 +1,174 @@
+//! Channels that cannot be opened, and why.
+
+use crate::Witness;
+use channel::{CloseReason, Misuse, RefusalCode};
+use e2e_tests::{Asked, UNIT, World, account, signer, terms, within};
+use protocol::{Party, PublicKey, Rejection};
+use sdk::{
+    chain::{CallError, Chain, ChainError, Signer, Transaction},
+    node::{NodeError, OpenChannel},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_outside_the_peers_policy_is_refused_with_its_code() {
+    let witness = Witness::new().await;
+    let strict = witness
+        .world
+        .start_with("mallory", |config| {
+            config.policy.share_max = 50 * UNIT;
+            config.policy.reserve_max = 20 * UNIT;
+            config.policy.penalty_max = 5 * UNIT;
+            config.policy.lock_period_min = 20;
+            config.policy.lock_period_max = 200;
+            config.policy.validity_max = 100;
+        })
+        .await;
+    let _done = within("a deposit", strict.node.vault_deposit(100 * UNIT)).await.unwrap();
+    witness.alice.connect(&strict).await;
+    let fine = OpenChannel { peer_share: 50 * UNIT, ..terms() };
+    for bad in [
+        OpenChannel { peer_share: 50 * UNIT + 1, ..fine },
+        OpenChannel { reserve: 20 * UNIT + 1, ..fine },
+        OpenChannel { penalty: 5 * UNIT + 1, ..fine },
+        OpenChannel { lock_period: 19, ..fine },
+        OpenChannel { lock_period: 201, ..fine },
+        OpenChannel { validity: 101, ..fine },
+    ] {
+        let refused = witness.alice.try_open(&strict, bad).await.unwrap_err();
+        let NodeError::Ended(reason) = &refused else { panic!("{refused}") };
+        assert_eq!(*reason, CloseReason::NotOpened { code: Some(RefusalCode::POLICY) }, "{bad:?}");
+    }
+    let (alices, _theirs) = witness.alice.open_on(&strict, fine).await;
+    let _paid = alices.pays(1, "within the policy").await;
+    witness.lives_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn terms_that_the_arbiter_would_refuse_are_refused_before_the_peer_hears_of_them() {
+    let witness = Witness::new().await;
+    let limits = e2e_tests::LIMITS;
+    let min = limits.lock_period_min;
+    for (bad, rejection) in [
+        (
+            OpenChannel { lock_period: min - 1, ..terms() },
+            Rejection::LockPeriodOutOfBounds { got: min - 1, min, max: limits.lock_period_max },
+        ),
+        (
+            OpenChannel { penalty: 11 * UNIT, ..terms() },
+            Rejection::PenaltyAboveReserve { penalty: 11 * UNIT, reserve: 10 * UNIT },
+        ),
+        (
+            OpenChannel { max_forced: 0, ..terms() },
+            Rejection::MaxForcedOutOfBounds { got: 0, max: limits.max_forced_max },
+        ),
+        (
+            OpenChannel { push: 95 * UNIT, ..terms() },
+            Rejection::BalanceBelowReserve { party: Party::Initiator, balance: 5 * UNIT, reserve: 10 * UNIT },
+        ),
+    ] {
+        let refused = witness.alice.try_open(&witness.bob, bad).await.unwrap_err();
+        let NodeError::Misuse(Misuse::BadTerms(told)) = refused else { panic!("{refused}") };
+        assert_eq!(told, rejection);
+    }
+    witness.lives_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_vault_is_told_with_the_numbers_and_a_deposit_helps() {
+    let world = World::new().await;
+    let (alice, bob) = (world.start("alice").await, world.start_rich("bob", 100 * UNIT).await);
+    alice.connect(&bob).await;
+    let need = 100 * UNIT;
+    let refused = alice.try_open(&bob, terms()).await.unwrap_err();
+    assert!(matches!(refused, NodeError::VaultTooLow { have: 0, need: told } if told == need), "{refused}");
+    let _done = within("a deposit", alice.node.vault_deposit(need - 1)).await.unwrap();
+    let refused = alice.try_open(&bob, terms()).await.unwrap_err();
+    assert!(matches!(refused, NodeError::VaultTooLow { have, .. } if have == need - 1), "{refused}");
+    assert!(refused.to_string().contains("deposit 1 more first"), "{refused}");
+    let _done = within("a deposit", alice.node.vault_deposit(1)).await.unwrap();
+    let (alices, _bobs) = alice.open(&bob).await;
+    let _paid = alices.pays(1, "").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_peers_empty_vault_is_told_and_what_was_refused_does_not_open_later_behind_ones_back() {
+    let world = World::new().await;
+    let (alice, bob) = (world.start_rich("alice", 300 * UNIT).await, world.start("bob").await);
+    alice.connect(&bob).await;
+    // Twice, as somebody does who does not believe it.
+    for (share, have) in [(100 * UNIT, 0), (60 * UNIT, 0)] {
+        let refused = alice.try_open(&bob, OpenChannel { peer_share: share, ..terms() }).await.unwrap_err();
+        let NodeError::Call(CallError::Rejected(rejection)) = refused else { panic!("{refused}") };
+        assert_eq!(rejection, Rejection::VaultTooLow { party: Party::Responder, have, need: share });
+    }
+    let _done = within("a deposit", bob.node.vault_deposit(100 * UNIT)).await.unwrap();
+    world.pass(3).await;
+    let (alices, bobs) = alice.open_on(&bob, OpenChannel { peer_share: 70 * UNIT, ..terms() }).await;
+    let _paid = alices.pays(UNIT, "").await;
+    assert_eq!(bobs.has().await.ours, 71 * UNIT);
+
+    // What was refused has expired in the end, here and there; what is open stays.
+    world.pass(terms().validity + 1).await;
+    for (actor, peer) in [(&alice, &bob), (&bob, &alice)] {
+        e2e_tests::until("the refused openings to be forgotten", || async {
+            let left = actor.node.channels(peer.identity()).await.unwrap();
+            (left.len() == 1 && left[0].reference() == alices.reference()).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(bob.node.vault_balance().await.unwrap(), 30 * UNIT);
+    assert_eq!(alice.node.vault_balance().await.unwrap(), 200 * UNIT);
+    let _ended = within("the close", bobs.close(0)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_cannot_pay_the_fee_of_an_opening_is_told_so() {
+    let witness = Witness::new().await;
+    let poor = witness.world.start_rich("mallory", 100 * UNIT).await;
+    poor.connect(&witness.bob).await;
+    // All but a little of the account goes away.
+    let chain = &witness.world.chain;
+    let (owner, left) = (account("mallory"), UNIT / 100);
+    let amount = chain.free_balance(&owner).await.unwrap() - left;
+    let away = Transaction::Transfer { to: account("peer9"), amount };
+    let dry_run = chain.dry_run(&owner, &away).await.unwrap();
+    // The fee of this very transfer has to be left over.
+    let fee = UNIT / 1_000;
+    let away = Transaction::Transfer { to: account("peer9"), amount: amount - fee };
+    let _receipt = chain.submit(&signer("mallory"), away, &dry_run).await.unwrap();
+
+    let refused = poor.try_open(&witness.bob, terms()).await.unwrap_err();
+    let expected = matches!(
+        &refused,
+        NodeError::Call(CallError::Chain(ChainError::InsufficientFunds { account, .. })) if *account == owner
+    );
+    assert!(expected, "{refused}");
+    assert_eq!(signer("mallory").account(), owner);
+    witness.lives_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opening_with_somebody_who_is_not_connected_says_what_to_do() {
+    let world = World::new().await;
+    let alice = world.start_rich("alice", 100 * UNIT).await;
+    let nobody = PublicKey([1; 32]);
+    let refused = within("the refusal", alice.node.open_channel(nobody, terms())).await.unwrap_err();
+    assert!(matches!(refused, NodeError::NotConnected(peer) if peer == nobody), "{refused}");
+    assert!(refused.to_string().ends_with("connect to it first"), "{refused}");
+
+    // Known, but gone.
+    let bob = world.start_rich("bob", 100 * UNIT).await;
+    alice.connect(&bob).await;
+    let peer = bob.identity();
+    bob.stop();
+    e2e_tests::until("Alice to notice that Bob is gone", || async {
+        let refused = alice.node.open_channel(peer, terms()).await.unwrap_err();
+        match refused {
+            NodeError::NotConnected(_) => Some(()),
+            // It was on its way when the connection broke.
+            NodeError::Ended(CloseReason::NotOpened { code: None }) => None,
+            other => panic!("{other}"),
+        }
+    })
+    .await;
+}

@@ -1,0 +1,16 @@
+//! What users live through with their channels, from end to end.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod closing;
+mod connections;
+mod kill;
+mod many;
+mod payments;
+mod restart;

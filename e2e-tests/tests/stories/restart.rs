@@ -1,0 +1,167 @@
+//! Nodes that stop, whenever, and start again from their stores.
+
+use channel::Event;
+use devchain::Sealing;
+use e2e_tests::{Asked, Direction, Proxy, UNIT, World, signer, terms, within};
+use protocol::{Pair, call::Call};
+use sdk::node::NodeError;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_were_restarted_go_on_with_their_channels() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let channel = alices.reference();
+    let _paid = alices.pays(10 * UNIT, "before").await;
+    drop(alices);
+    alice.stop();
+
+    let alice = world.start("alice").await;
+    let alices = alice.channel(&bob, channel).await;
+    assert_eq!(alices.has().await.ours, 90 * UNIT, "known before anybody is connected");
+    assert_eq!(alices.status().await.unwrap().state, "disconnected");
+    alice.connect(&bob).await;
+    let _paid = alices.pays(10 * UNIT, "after").await;
+    drop(bobs);
+    bob.stop();
+
+    let bob = world.start("bob").await;
+    let bobs = bob.channel(&alice, channel).await;
+    bob.connect(&alice).await;
+    let _paid = bobs.pays(UNIT, "Bob too").await;
+    assert_eq!((alices.has().await.ours, bobs.has().await.ours), (81 * UNIT, 119 * UNIT));
+    let _ended = within("the close", bobs.close(0)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_whose_answer_was_lost_in_a_crash_is_made_exactly_once() {
+    let world = World::new().await;
+    let (alice, bob) = (world.start_rich("alice", 200 * UNIT).await, world.start_rich("bob", 200 * UNIT).await);
+    let proxy = Proxy::before(bob.socket()).await;
+    alice.connect_at(&bob, proxy.address()).await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let channel = alices.reference();
+    let _paid = alices.pays(UNIT, "first").await;
+
+    proxy.swallow(Direction::Back);
+    let unanswered = tokio::spawn({
+        let alices = alices.clone();
+        async move { alices.pay(2 * UNIT, "second").await }
+    });
+    let _received = bob.events.wait_received(channel, 2).await;
+    drop(alices);
+    alice.stop();
+    let told = within("the payment's end", unanswered).await.unwrap();
+    assert!(matches!(told, Err(NodeError::Stopped)), "{told:?}");
+
+    let alice = world.start("alice").await;
+    let alices = alice.channel(&bob, channel).await;
+    assert_eq!((alices.has().await.ours, bobs.has().await.peers), (99 * UNIT, 97 * UNIT), "Bob knows more");
+    alice.connect(&bob).await;
+    let paid = |event: &Event| matches!(event, Event::Paid { .. }).then_some(());
+    alice.events.wait("the news that the second payment is made", channel, paid).await;
+    let _paid = alices.pays(4 * UNIT, "third").await;
+    assert_eq!((alices.has().await.ours, bobs.has().await.ours), (93 * UNIT, 107 * UNIT));
+    let received = bob.events.wait_received(channel, 3).await;
+    assert_eq!(received.into_iter().map(|payment| payment.amount / UNIT).collect::<Vec<_>>(), [1, 2, 4]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_never_left_before_a_crash_is_made_after_it() {
+    let world = World::new().await;
+    let (alice, bob) = (world.start_rich("alice", 200 * UNIT).await, world.start_rich("bob", 200 * UNIT).await);
+    let proxy = Proxy::before(bob.socket()).await;
+    alice.connect_at(&bob, proxy.address()).await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let channel = alices.reference();
+
+    proxy.swallow(Direction::Forth);
+    let unanswered = tokio::spawn({
+        let alices = alices.clone();
+        async move { alices.pay(2 * UNIT, "signed, stored, and lost on the way").await }
+    });
+    // It is stored before it is sent.
+    proxy.loses(Direction::Forth).await;
+    assert_eq!(alices.has().await.spendable, 88 * UNIT, "what is proposed cannot be spent again");
+    drop(alices);
+    alice.stop();
+    let _stopped = within("the payment's end", unanswered).await.unwrap();
+    assert_eq!(bob.events.received(channel), []);
+
+    let alice = world.start("alice").await;
+    let alices = alice.channel(&bob, channel).await;
+    alice.connect(&bob).await;
+    let _received = bob.events.wait_received(channel, 1).await;
+    let _paid = alices.pays(UNIT, "next").await;
+    assert_eq!((alices.has().await.ours, bobs.has().await.ours), (97 * UNIT, 103 * UNIT));
+    assert_eq!(bob.events.wait_received(channel, 2).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_away_while_its_peer_closed_on_an_old_state_slashes_when_it_is_back() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let channel = alices.reference();
+    let old = bobs.evidence().await.unwrap().unwrap();
+    let _paid = bobs.pays(40 * UNIT, "what Bob regrets").await;
+    let _paid = alices.pays(UNIT, "change").await;
+    drop(alices);
+    alice.stop();
+
+    let _done =
+        within("Bob's close", world.arbiter.call(&signer("bob"), &Call::ChannelCloseSolo(old), 0)).await.unwrap();
+    world.pass(terms().lock_period - 5).await;
+    let alice = world.start("alice").await;
+    let slashed = |event: &Event| matches!(event, Event::Slashed { .. }).then_some(());
+    bob.events.wait("the slash", channel, slashed).await;
+    world.pass(terms().lock_period + 5).await;
+    let ended = alice.events.wait_end(channel).await;
+    assert_eq!(ended, channel::CloseReason::Settled { balances: Pair::new(144 * UNIT, 56 * UNIT) });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_away_while_its_channel_ended_learns_how() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let _paid = alices.pays(UNIT, "").await;
+    let evidence = bobs.evidence().await.unwrap().unwrap();
+    drop(alices);
+    alice.stop();
+    let _done =
+        within("a close", world.arbiter.call(&signer("bob"), &Call::ChannelCloseSolo(evidence), 0)).await.unwrap();
+    world.pass(terms().lock_period + 5).await;
+    let _ended = within("the end", bobs.closed()).await;
+
+    let alice = world.start("alice").await;
+    e2e_tests::until("the channel to be forgotten", || async {
+        alice.node.channels(bob.identity()).await.unwrap().is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_that_reached_the_chain_while_its_initiator_was_away_is_open_when_it_is_back() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    world.chain.set_sealing(Sealing::Manual).await.unwrap();
+    let opening = tokio::spawn({
+        let (node, peer) = (alice.node.clone(), bob.identity());
+        async move { node.open_channel(peer, terms()).await }
+    });
+    within("the opening to wait for a block", world.chain.pool_filled(1)).await.unwrap();
+    let channel = alice.events.wait_any("both signatures", |event| Some(event.reference)).await;
+    alice.stop();
+    opening.abort();
+    let _aborted = opening.await;
+
+    world.pass(3).await;
+    world.chain.set_sealing(Sealing::OnSubmit).await.unwrap();
+    let alice = world.start("alice").await;
+    alice.connect(&bob).await;
+    let bobs = bob.view_of(&alice, channel).await;
+    let alices = alice.channel(&bob, channel).await;
+    let _paid = alices.pays(UNIT, "at last").await;
+    assert_eq!(bobs.has().await.ours, 101 * UNIT);
+}

@@ -1,0 +1,273 @@
+//! Any value of every type that is signed, sent, stored or announced.
+
+use proptest::prelude::*;
+use protocol::{
+    AccountId, Amount, ChannelId, Hash, Pair, Party, PublicKey, Rejection, Signature, StateCommitment,
+    call::{CloseMutual, CloseSolo, Create, Deposit, Payload, SetDelegates, Slash, SnapshotSolo, Withdraw},
+    event::{Event, Payout},
+    record::{Closing, Penalty, Phase, Record},
+    signing::{CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, WithdrawBody},
+    terms::{Destination, Limits, PartyTerms, Terms},
+};
+
+fn pair<T: Clone + std::fmt::Debug>(one: impl Strategy<Value = T> + Clone) -> impl Strategy<Value = Pair<T>> + Clone {
+    (one.clone(), one).prop_map(|(initiator, responder)| Pair::new(initiator, responder))
+}
+
+fn party() -> impl Strategy<Value = Party> + Clone {
+    prop::sample::select(&Party::BOTH[..])
+}
+
+fn account() -> impl Strategy<Value = AccountId> + Clone {
+    any::<[u8; 32]>().prop_map(AccountId)
+}
+
+fn hash() -> impl Strategy<Value = Hash> + Clone {
+    any::<[u8; 32]>().prop_map(Hash)
+}
+
+fn channel() -> impl Strategy<Value = ChannelId> + Clone {
+    any::<[u8; 32]>().prop_map(ChannelId)
+}
+
+fn signatures() -> impl Strategy<Value = Pair<Signature>> + Clone {
+    pair((any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(nonce, scalar)| {
+        Signature([nonce, scalar].concat().try_into().unwrap())
+    }))
+}
+
+fn amounts() -> impl Strategy<Value = Pair<Amount>> + Clone {
+    pair(any::<Amount>())
+}
+
+fn delegates() -> impl Strategy<Value = Vec<AccountId>> + Clone {
+    prop::collection::vec(account(), 0..10)
+}
+
+fn destination() -> impl Strategy<Value = Destination> + Clone {
+    prop_oneof![Just(Destination::Account), Just(Destination::Vault)]
+}
+
+fn party_terms() -> impl Strategy<Value = PartyTerms> + Clone {
+    (account(), any::<[u8; 32]>(), destination(), delegates())
+        .prop_map(|(account, key, payout, delegates)| PartyTerms { account, key: PublicKey(key), payout, delegates })
+}
+
+fn terms() -> impl Strategy<Value = Terms> + Clone {
+    (pair(party_terms()), any::<Amount>(), any::<u32>(), any::<Amount>(), any::<u8>()).prop_map(
+        |(parties, reserve, lock_period, penalty, max_forced)| Terms {
+            parties,
+            reserve,
+            lock_period,
+            penalty,
+            max_forced,
+        },
+    )
+}
+
+fn commitment() -> impl Strategy<Value = StateCommitment> + Clone {
+    (amounts(), hash(), hash()).prop_map(|(balances, contracts_root, calls_root)| StateCommitment {
+        balances,
+        contracts_root,
+        calls_root,
+    })
+}
+
+fn payload() -> impl Strategy<Value = Payload> + Clone {
+    (any::<u64>(), hash(), signatures()).prop_map(|(round, state_hash, signatures)| Payload {
+        round,
+        state_hash,
+        signatures,
+    })
+}
+
+pub fn create() -> impl Strategy<Value = Create> {
+    (terms(), amounts(), amounts(), any::<u32>(), signatures()).prop_map(
+        |(terms, balances, shares, valid_until, signatures)| Create {
+            body: CreateBody { terms, balances, shares, valid_until },
+            signatures,
+        },
+    )
+}
+
+pub fn close_solo() -> impl Strategy<Value = CloseSolo> {
+    (channel(), prop::option::of(payload()), commitment()).prop_map(|(channel, payload, commitment)| CloseSolo {
+        channel,
+        payload,
+        commitment,
+    })
+}
+
+pub fn slash() -> impl Strategy<Value = Slash> {
+    (channel(), payload(), commitment()).prop_map(|(channel, payload, commitment)| Slash {
+        channel,
+        payload,
+        commitment,
+    })
+}
+
+pub fn snapshot_solo() -> impl Strategy<Value = SnapshotSolo> {
+    (channel(), payload()).prop_map(|(channel, payload)| SnapshotSolo { channel, payload })
+}
+
+pub fn close_mutual() -> impl Strategy<Value = CloseMutual> {
+    (channel(), amounts(), any::<Amount>(), any::<u32>(), signatures()).prop_map(
+        |(channel, balances, fee, valid_until, signatures)| CloseMutual {
+            channel,
+            body: CloseMutualBody { balances, fee, valid_until },
+            signatures,
+        },
+    )
+}
+
+pub fn deposit() -> impl Strategy<Value = Deposit> {
+    (channel(), (party(), any::<Amount>(), any::<u64>(), hash(), any::<u32>()), signatures()).prop_map(
+        |(channel, (party, amount, round, state_hash, valid_until), signatures)| Deposit {
+            channel,
+            body: DepositBody { party, amount, round, state_hash, valid_until },
+            signatures,
+        },
+    )
+}
+
+pub fn withdraw() -> impl Strategy<Value = Withdraw> {
+    deposit().prop_map(|Deposit { channel, body, signatures }| {
+        let DepositBody { party, amount, round, state_hash, valid_until } = body;
+        Withdraw { channel, body: WithdrawBody { party, amount, round, state_hash, valid_until }, signatures }
+    })
+}
+
+pub fn set_delegates() -> impl Strategy<Value = SetDelegates> {
+    (channel(), (pair(delegates()), any::<u64>(), hash(), any::<u32>()), signatures()).prop_map(
+        |(channel, (delegates, round, state_hash, valid_until), signatures)| SetDelegates {
+            channel,
+            body: SetDelegatesBody { delegates, round, state_hash, valid_until },
+            signatures,
+        },
+    )
+}
+
+fn closing() -> impl Strategy<Value = Closing> + Clone {
+    let penalty = prop_oneof![
+        Just(Penalty::Exempt),
+        party().prop_map(Penalty::AtRisk),
+        party().prop_map(Penalty::Due)
+    ];
+    (amounts(), any::<u32>(), penalty).prop_map(|(balances, unlock_at, penalty)| Closing {
+        balances,
+        unlock_at,
+        penalty,
+    })
+}
+
+pub fn record() -> impl Strategy<Value = Record> + Clone {
+    let phase = prop_oneof![Just(Phase::Open), closing().prop_map(Phase::Closing), Just(Phase::Residual)];
+    (terms(), any::<Amount>(), any::<u64>(), any::<Option<u64>>(), hash(), pair(any::<u8>()), phase).prop_map(
+        |(terms, total, round, forced_from, state_hash, forced_steps, phase)| Record {
+            terms,
+            total,
+            round,
+            forced_from,
+            state_hash,
+            forced_steps,
+            phase,
+        },
+    )
+}
+
+pub fn event() -> impl Strategy<Value = Event> {
+    let moved = || (party(), any::<Amount>(), any::<Amount>(), any::<u64>(), hash());
+    prop_oneof![
+        record().prop_map(|record| Event::ChannelCreated { record }),
+        (amounts(), any::<Amount>()).prop_map(|(balances, fee)| Event::ChannelClosedMutually { balances, fee }),
+        (any::<u64>(), hash(), any::<Option<u64>>(), closing()).prop_map(
+            |(round, state_hash, forced_from, closing)| Event::ChannelClosedSolo {
+                round,
+                state_hash,
+                forced_from,
+                closing
+            }
+        ),
+        (any::<u64>(), hash(), closing())
+            .prop_map(|(round, state_hash, closing)| Event::ChannelSlashed { round, state_hash, closing }),
+        (amounts(), any::<Amount>())
+            .prop_map(|(balances, remaining)| Event::ChannelSettled { balances, remaining }),
+        moved().prop_map(|(party, amount, total, round, state_hash)| Event::ChannelDeposited {
+            party,
+            amount,
+            total,
+            round,
+            state_hash
+        }),
+        moved().prop_map(|(party, amount, total, round, state_hash)| Event::ChannelWithdrawn {
+            party,
+            amount,
+            total,
+            round,
+            state_hash
+        }),
+        (any::<u64>(), hash()).prop_map(|(round, state_hash)| Event::ChannelSnapshotted { round, state_hash }),
+        (pair(delegates()), any::<u64>(), hash()).prop_map(|(delegates, round, state_hash)| {
+            Event::ChannelDelegatesSet { delegates, round, state_hash }
+        }),
+    ]
+}
+
+pub fn payout() -> impl Strategy<Value = Payout> {
+    (account(), any::<Amount>(), destination()).prop_map(|(to, amount, destination)| Payout { to, amount, destination })
+}
+
+pub fn domain() -> impl Strategy<Value = Domain> {
+    (hash(), account()).prop_map(|(genesis, arbiter)| Domain { genesis, arbiter })
+}
+
+pub fn limits() -> impl Strategy<Value = Limits> {
+    (any::<u32>(), any::<u32>(), any::<u32>(), any::<u8>()).prop_map(
+        |(lock_period_min, lock_period_max, validity_max, max_forced_max)| Limits {
+            lock_period_min,
+            lock_period_max,
+            validity_max,
+            max_forced_max,
+        },
+    )
+}
+
+pub fn rejection() -> impl Strategy<Value = Rejection> {
+    let blocks = (any::<u32>(), any::<u32>(), any::<u32>());
+    let amounts = (any::<Amount>(), any::<Amount>(), any::<Amount>(), any::<Option<Amount>>());
+    (blocks, amounts, any::<u64>(), any::<u64>(), any::<u8>(), any::<u8>(), party()).prop_flat_map(
+        |((a, b, c), (x, y, z, sum), got, have, steps, most, party)| {
+            prop::sample::select(vec![
+                Rejection::ChannelUnknown,
+                Rejection::NotParty,
+                Rejection::NotPartyOrDelegate,
+                Rejection::NotOpen,
+                Rejection::NotClosing,
+                Rejection::StillLocked { unlock_at: a, now: b },
+                Rejection::SignatureInvalid { party },
+                Rejection::Expired { valid_until: a, now: b },
+                Rejection::ExpiryTooFar { valid_until: a, max: b },
+                Rejection::RoundTooOld { got, have },
+                Rejection::RoundAlreadyKnown { round: got },
+                Rejection::RoundHasOtherState { round: got },
+                Rejection::CommitmentMismatch,
+                Rejection::BalancesExceedTotal { total: x },
+                Rejection::PartiesShareAccount,
+                Rejection::PartiesShareKey,
+                Rejection::LockPeriodOutOfBounds { got: a, min: b, max: c },
+                Rejection::MaxForcedOutOfBounds { got: steps, max: most },
+                Rejection::PenaltyAboveReserve { penalty: x, reserve: y },
+                Rejection::TooManyDelegates,
+                Rejection::BalanceBelowReserve { party, balance: x, reserve: y },
+                Rejection::SumMismatch { got: sum, want: x },
+                Rejection::VaultTooLow { party, have: x, need: y },
+                Rejection::VaultBalanceTooLow { have: x, need: y },
+                Rejection::AmountZero,
+                Rejection::AmountOverflow,
+                Rejection::BelowReserves { total: x, amount: y, need: z },
+                Rejection::LimitsUnsound,
+                Rejection::TransferFailed,
+            ])
+        },
+    )
+}

@@ -1,0 +1,118 @@
+//! What users want of a peer and of the channels with it.
+
+use super::{Ask, Peer};
+use crate::node::{
+    ChannelHandle, NodeError, OpenChannel, Paid,
+    config::MAX_CHANNELS_PER_PEER,
+    slot::{Reply, Slot},
+};
+use channel::{Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Input, OpenRequest, Payment, Step};
+use protocol::Pair;
+use std::sync::Arc;
+
+impl Peer {
+    pub(super) fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, reply: Reply<ChannelHandle>) {
+        let refusal = if !self.link.is_up() {
+            NodeError::NotConnected(self.identity)
+        } else if self.slots.len() >= MAX_CHANNELS_PER_PEER {
+            NodeError::TooMany { what: "channels with one peer", max: MAX_CHANNELS_PER_PEER }
+        } else {
+            match self.propose(open, reference) {
+                Ok(step) => {
+                    let handle = self.handle(reference);
+                    if let (Some(slot), Some(handle)) = (self.slots.get_mut(&reference), handle) {
+                        slot.opening = Some((reply, handle));
+                    }
+                    self.done(reference, step);
+                    return;
+                }
+                Err(misuse) => misuse,
+            }
+        };
+        let _gone = reply.send(Err(refusal));
+    }
+
+    fn propose(&mut self, open: &OpenChannel, reference: ChannelRef) -> Result<Step, NodeError> {
+        let config = Arc::clone(&self.config);
+        let info = config.arbiter.info();
+        let request = OpenRequest {
+            reference,
+            peer: self.identity,
+            limits: info.limits,
+            open: ChannelOpen {
+                domain: info.domain,
+                code_hash: info.code_hash,
+                initiator: config.party(),
+                reserve: open.reserve,
+                lock_period: open.lock_period,
+                penalty: open.penalty,
+                max_forced: open.max_forced,
+                balances: Pair::new(
+                    open.our_share.saturating_sub(open.push),
+                    open.peer_share.saturating_add(open.push),
+                ),
+                shares: Pair::new(open.our_share, open.peer_share),
+                validity: open.validity,
+            },
+        };
+        let ctx = Context { key: config.identity.signing(), now: self.now(), head: self.head };
+        let (channel, step) = Channel::propose(request, config.channels, &ctx)?;
+        let _none = self.slots.insert(reference, Slot::new(channel));
+        Ok(step)
+    }
+
+    pub(super) fn on_ask(&mut self, reference: ChannelRef, ask: Ask) {
+        // A dropped reply tells that the channel is not known.
+        let Some(slot) = self.slots.get_mut(&reference) else { return };
+        match ask {
+            Ask::Balances(reply) => {
+                let _gone = reply.send(slot.channel.balances());
+            }
+            Ask::Status(reply) => {
+                let _gone = reply.send(slot.channel.status());
+            }
+            Ask::Evidence(reply) => {
+                let _gone = reply.send(slot.channel.evidence());
+            }
+            Ask::Closed(reply) => slot.ends.push(reply),
+            Ask::Pay(payment, reply) => self.on_pay(reference, payment, reply),
+            Ask::Close(command, reply) => self.on_close(reference, command, reply),
+        }
+    }
+
+    fn on_pay(&mut self, reference: ChannelRef, payment: Payment, reply: Reply<Paid>) {
+        let id = self.slots.get(&reference).and_then(|slot| slot.channel.next_payment());
+        match (self.command(reference, Command::Pay(payment)), id, self.slots.get_mut(&reference)) {
+            (Ok(()), Some(id), Some(slot)) => {
+                let _none = slot.payments.insert(id, reply);
+            }
+            (Err(error), ..) => {
+                let _gone = reply.send(Err(error));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_close(&mut self, reference: ChannelRef, command: Command, reply: Reply<CloseReason>) {
+        let in_agreement = matches!(command, Command::Shutdown { .. });
+        match (self.command(reference, command), self.slots.get_mut(&reference)) {
+            (Ok(()), Some(slot)) if in_agreement => slot.shutdowns.push(reply),
+            (Ok(()), Some(slot)) => slot.ends.push(reply),
+            (Err(error), _) => {
+                let _gone = reply.send(Err(error));
+            }
+            (Ok(()), None) => {}
+        }
+    }
+
+    fn command(&mut self, reference: ChannelRef, command: Command) -> Result<(), NodeError> {
+        let step = self.handle_input(reference, Input::User(command))?;
+        self.done(reference, step);
+        Ok(())
+    }
+
+    fn handle(&self, reference: ChannelRef) -> Option<ChannelHandle> {
+        let (node, inbox) = (self.peers.clone(), self.answers.upgrade()?);
+        Some(ChannelHandle { peer: self.identity, reference, inbox, node })
+    }
+}
