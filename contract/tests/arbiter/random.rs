@@ -13,8 +13,8 @@ use protocol::call::Call;
 use std::collections::BTreeSet;
 
 /// Sequences in one test, and steps in a sequence.
-const SEQUENCES: u32 = 3;
-const STEPS: usize = 40;
+const SEQUENCES: u32 = 2;
+const STEPS: usize = 60;
 
 impl From<Who> for Actor {
     fn from(who: Who) -> Self {
@@ -84,4 +84,12 @@ seeds! {
     the_contract_does_what_the_rules_say_in_other_random_lives = 2,
     the_contract_does_what_the_rules_say_in_yet_other_random_lives = 3,
     the_contract_does_what_the_rules_say_in_still_other_random_lives = 4,
+    tmp5 = 5,
+    tmp6 = 6,
+    tmp7 = 7,
+    tmp8 = 8,
+    tmp9 = 9,
+    tmp10 = 10,
+    tmp11 = 11,
+    tmp12 = 12,
 }

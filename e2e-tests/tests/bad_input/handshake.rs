@@ -7,9 +7,10 @@ use e2e_tests::{
     within,
 };
 use sdk::{
-    node::{NodeError, StartError},
-    transport::{DialError, HandshakeError, MAX_MESSAGE, PROTOCOL_VERSION, Step},
+    node::{MAX_HANDSHAKES, NodeError, StartError},
+    transport::{DialError, HandshakeError, MAX_MESSAGE, PROTOCOL_VERSION, Step, Timeouts},
 };
+use std::time::Instant;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -52,6 +53,22 @@ async fn a_handshake_that_breaks_off_costs_nobody_anything() {
     }
     logs.wait("the peer closed the connection before its hello was whole").await;
     witness.lives_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_say_nothing_keep_nobody_else_out() {
+    let witness = Witness::new().await;
+    let mut idle = Vec::new();
+    for _ in 0..4 * MAX_HANDSHAKES {
+        idle.push(TcpStream::connect(witness.bob.socket()).await.unwrap());
+    }
+    // The oldest have given way long before their time is up.
+    let began = Instant::now();
+    hung_up(&mut idle[0]).await;
+    witness.alice.connect(&witness.bob).await;
+    assert!(began.elapsed() < Timeouts::default().handshake);
+    witness.lives_on().await;
+    drop(idle);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,12 +1,15 @@
 //! Channels that cannot be opened, and why.
 
 use crate::Witness;
-use channel::{CloseReason, Misuse, RefusalCode};
-use e2e_tests::{Asked, UNIT, World, account, signer, terms, within};
-use protocol::{Party, PublicKey, Rejection};
+use channel::{ChannelOpen, ChannelRef, CloseReason, Message, Misuse, RefusalCode};
+use e2e_tests::{Asked, Proxy, UNIT, World, account, hostile::Intruder, signer, terms, within};
+use protocol::{
+    Pair, Party, PublicKey, Rejection,
+    terms::{Destination, PartyTerms},
+};
 use sdk::{
-    chain::{CallError, Chain, ChainError, Signer, Transaction},
-    node::{NodeError, OpenChannel},
+    chain::{CallError, Chain, ChainError, Transaction},
+    node::{NodeError, OpenChannel, Packet},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,7 +146,6 @@ async fn an_account_that_cannot_pay_the_fee_of_an_opening_is_told_so() {
         NodeError::Call(CallError::Chain(ChainError::InsufficientFunds { account, .. })) if *account == owner
     );
     assert!(expected, "{refused}");
-    assert_eq!(signer("mallory").account(), owner);
     witness.lives_on().await;
 }
 
@@ -171,4 +173,72 @@ async fn opening_with_somebody_who_is_not_connected_says_what_to_do() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_does_not_answer_an_opening_is_given_up_in_time() {
+    let witness = Witness::new().await;
+    let slow = witness.world.start_rich("mallory", 100 * UNIT).await;
+    let proxy = Proxy::before(slow.socket()).await;
+    let hasty = witness.world.start_with("peer1", |config| config.channels.timeouts.opening = 1_500).await;
+    let _done = within("a deposit", hasty.node.vault_deposit(100 * UNIT)).await.unwrap();
+    hasty.connect_at(&slow, proxy.address()).await;
+    proxy.stall();
+    let refused = hasty.try_open(&slow, terms()).await.unwrap_err();
+    let NodeError::Ended(reason) = &refused else { panic!("{refused}") };
+    assert_eq!(*reason, CloseReason::NotOpened { code: Some(RefusalCode::TIMEOUT) });
+    assert!(hasty.node.channels(slow.identity()).await.unwrap().is_empty());
+
+    // What was said late is answered late, and then there is a channel again.
+    proxy.mend();
+    let (ours, _theirs) = hasty.open(&slow).await;
+    let _paid = ours.pays(1, "").await;
+    witness.lives_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openings_of_a_peer_that_leaves_are_forgotten() {
+    let witness = Witness::new().await;
+    let mut intruder = Intruder::connect("mallory", "bob", witness.bob.socket()).await;
+    let info = witness.world.arbiter.info();
+    let open = ChannelOpen {
+        domain: info.domain,
+        code_hash: info.code_hash,
+        initiator: PartyTerms {
+            account: account("mallory"),
+            key: e2e_tests::identity("mallory").public(),
+            payout: Destination::Account,
+            delegates: Vec::new(),
+        },
+        reserve: 10 * UNIT,
+        lock_period: 20,
+        penalty: 0,
+        max_forced: 1,
+        balances: Pair::new(100 * UNIT, 100 * UNIT),
+        shares: Pair::new(100 * UNIT, 100 * UNIT),
+        validity: 100,
+    };
+    for number in 0..100 {
+        let channel = ChannelRef([number; 16]);
+        intruder.say(channel, Message::ChannelOpen(open.clone())).await;
+        let accepted = intruder.hear().await.unwrap();
+        assert!(matches!(accepted, Packet::Channel(to, Message::ChannelAccept(_)) if to == channel), "{accepted:?}");
+    }
+    // In somebody else's name, and twice under one name.
+    let mut stolen = open.clone();
+    stolen.initiator.key = witness.alice.identity();
+    for (channel, open, code) in
+        [(ChannelRef([200; 16]), stolen, RefusalCode::VALIDATION), (ChannelRef([7; 16]), open, RefusalCode::VALIDATION)]
+    {
+        intruder.say(channel, Message::ChannelOpen(open)).await;
+        assert_eq!(intruder.hear().await, Some(Packet::Channel(channel, Message::Error { code })));
+    }
+    let peer = e2e_tests::identity("mallory").public();
+    assert_eq!(witness.bob.node.channels(peer).await.unwrap().len(), 100);
+    drop(intruder);
+    e2e_tests::until("the openings to be forgotten", || async {
+        witness.bob.node.channels(peer).await.unwrap().is_empty().then_some(())
+    })
+    .await;
+    witness.lives_on().await;
 }

@@ -2,7 +2,7 @@
 
 use crate::Witness;
 use channel::{MAX_REFERENCE, Misuse};
-use e2e_tests::{Asked, UNIT, within};
+use e2e_tests::{Asked, Proxy, UNIT, World, within};
 use sdk::node::NodeError;
 
 fn misuse<T: std::fmt::Debug>(result: Result<T, NodeError>) -> Misuse {
@@ -31,6 +31,39 @@ async fn payments_that_cannot_be_made_are_refused_at_once_with_the_numbers() {
     assert_eq!(refused, Misuse::InsufficientBalance { amount: 1, available: 0 });
     let _paid = witness.bobs.pays(available, "all back").await;
     witness.lives_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn payments_beyond_what_may_wait_are_refused_until_some_are_agreed() {
+    let world = World::new().await;
+    let (alice, bob) =
+        (world.start_with("alice", |config| config.channels.max_queued = 10).await, world.start("bob").await);
+    for actor in [&alice, &bob] {
+        let _done = within("a deposit", actor.node.vault_deposit(100 * UNIT)).await.unwrap();
+    }
+    let proxy = Proxy::before(bob.socket()).await;
+    alice.connect_at(&bob, proxy.address()).await;
+    let (alices, bobs) = alice.open(&bob).await;
+    proxy.stall();
+    // One is on its way, ten wait.
+    let waiting: Vec<_> = (0..11)
+        .map(|_| {
+            let alices = alices.clone();
+            tokio::spawn(async move { alices.pay(1, "patience").await })
+        })
+        .collect();
+    e2e_tests::until("eleven payments to be taken", || async {
+        (alices.has().await.spendable == 90 * UNIT - 11).then_some(())
+    })
+    .await;
+    let refused = misuse(within("the refusal", alices.pay(1, "one too many")).await);
+    assert_eq!(refused, Misuse::QueueFull { max: 10 });
+    proxy.mend();
+    for payment in waiting {
+        let _paid = within("what waited", payment).await.unwrap().unwrap();
+    }
+    let _paid = alices.pays(1, "now there is room").await;
+    assert_eq!(bob.events.wait_received(bobs.reference(), 12).await.len(), 12);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

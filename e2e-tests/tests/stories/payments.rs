@@ -62,3 +62,19 @@ async fn both_sides_pay_at_once_and_nobody_sees_a_conflict() {
     assert_eq!(alice.events.wait_received(alices.reference(), 500).await, back);
     assert_eq!((alices.has().await.ours, bobs.has().await.ours), (100 * UNIT - 500, 100 * UNIT + 500));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stops_waiting_for_a_payment_has_paid_all_the_same() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    let (alices, bobs) = alice.open(&bob).await;
+    {
+        // Asked for, and dropped before there is an answer.
+        let payment = alices.pay(5, "impatient");
+        let _not_yet = futures::FutureExt::now_or_never(payment);
+    }
+    let _paid = alices.pays(7, "patient").await;
+    let amounts: Vec<_> =
+        bob.events.wait_received(bobs.reference(), 2).await.into_iter().map(|payment| payment.amount).collect();
+    assert_eq!(amounts, [5, 7]);
+}

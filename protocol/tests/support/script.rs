@@ -261,7 +261,7 @@ impl Script {
             penalty: UNIT,
             max_forced: 1 + step.rest,
         };
-        let total = Amount::from(step.split + 2) * UNIT;
+        let total = Amount::from(step.split + 4) * UNIT;
         let share = UNIT * Amount::from(step.split);
         let balances = Pair::new(share + 1, total - share - 1);
         let mut shares = Pair::new(share, total - share);

@@ -44,7 +44,8 @@ pub struct NodeConfig {
 pub const MAX_PEERS: usize = 10_000;
 /// The most channels with one peer.
 pub const MAX_CHANNELS_PER_PEER: usize = 20_000;
-/// The most handshakes under way at once: more wait in the listener's backlog.
+/// The most handshakes under way at once: when more come, the oldest gives way. One that goes on takes a few round trips, so the oldest ones
+/// are those that do not.
 pub const MAX_HANDSHAKES: usize = 64;
 
 impl NodeConfig {

@@ -36,7 +36,7 @@ use peer::{INBOX, Inbox, Peer, PeerInput};
 use protocol::{Amount, BlockNumber, PublicKey, call::Call, decode_exact};
 use scale::Encode;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     net::SocketAddr,
     sync::{
@@ -46,7 +46,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -310,16 +310,18 @@ impl Peers {
 
 /// Accepts connections until the node is gone. A bad one concerns nobody else.
 async fn listen(listener: Listener, peers: Weak<Peers>) {
-    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    let mut handshakes = VecDeque::<JoinHandle<()>>::new();
     loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
         match listener.accept().await {
             Ok(pending) => {
+                handshakes.retain(|handshake| !handshake.is_finished());
+                if handshakes.len() >= MAX_HANDSHAKES
+                    && let Some(oldest) = handshakes.pop_front()
+                {
+                    oldest.abort();
+                }
                 let peers = peers.clone();
-                let _task = tokio::spawn(async move {
-                    greet(pending, &peers).await;
-                    drop(permit);
-                });
+                handshakes.push_back(tokio::spawn(async move { greet(pending, &peers).await }));
             }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
