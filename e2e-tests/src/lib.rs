@@ -1,7 +1,7 @@
 //! Stories told with real peers over real sockets on a real chain.
 //!
 //! ```text
-//!   World --- DevChain (the contracts node's own runtime) <--- RecordingChain (what every transaction cost)
+//!   World --- DevChain (the contracts node's own runtime) <--- Recorder (what every transaction cost)
 //!     |  '--- arbiter (the real Wasm)
 //!     |
 //!     |--- Actor alice --- Node, store on disk --- loopback or Proxy --- Node --- Actor bob
@@ -30,7 +30,7 @@ mod proxy;
 mod world;
 
 pub use actor::{Actor, Asked, numbered};
-pub use coins::{Coins, Entry, RecordingChain};
+pub use coins::Coins;
 pub use endpoint::{Endpoint, RemoteChain};
 pub use events::EventLog;
 pub use logs::Logs;

@@ -1,10 +1,10 @@
 //! The stage: an embedded chain, the arbiter on it, and whoever is called upon it.
 
-use crate::{Actor, Coins, RecordingChain, actor::START, within};
+use crate::{Actor, Coins, actor::START, within};
 use devchain::{DevAccount, DevChain};
 use protocol::{AccountId, Amount, BlockNumber, terms::Limits};
 use sdk::{
-    chain::{Arbiter, SharedChain, Signer, signer::Sr25519Signer},
+    chain::{Arbiter, Recorder, SharedChain, Signer, signer::Sr25519Signer},
     keys::{Identity, PeerAddress},
     node::{NodeConfig, OpenChannel},
 };
@@ -34,7 +34,7 @@ pub struct World {
     /// The chain itself.
     pub chain: DevChain,
     /// The same chain, with a memory for costs: what the actors use.
-    pub recorder: Arc<RecordingChain>,
+    pub recorder: Arc<Recorder>,
     /// The arbiter.
     pub arbiter: Arc<Arbiter>,
     directory: TempDir,
@@ -46,7 +46,7 @@ impl World {
         let builder =
             CAST.into_iter().fold(DevChain::builder(), |builder, name| builder.endow(account(name), ENDOWMENT));
         let chain = builder.build().unwrap();
-        let recorder = Arc::new(RecordingChain::new(Arc::new(chain.clone())));
+        let recorder = Arc::new(Recorder::new(Arc::new(chain.clone())));
         let shared: SharedChain = recorder.clone();
         let deployer = DevAccount::Charlie.signer();
         let deploying = Arbiter::deploy(shared, &deployer, arbiter_code(), LIMITS, Vec::new());

@@ -24,8 +24,7 @@ use std::{
     fmt::Debug,
 };
 
-const ACCOUNTS: [AccountId; 4] =
-    [AccountId([11; 32]), AccountId([22; 32]), AccountId([33; 32]), AccountId([44; 32])];
+const ACCOUNTS: [AccountId; 4] = [AccountId([11; 32]), AccountId([22; 32]), AccountId([33; 32]), AccountId([44; 32])];
 const DOMAIN: signing::Domain = signing::Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) };
 
 /// The arbiter's books, and what went over its counter.

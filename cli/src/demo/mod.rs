@@ -1,6 +1,5 @@
 //! A channel's whole life, told as it happens: deploy, fund, open, pay, close; then an attempt to cheat, and what comes of it.
 
-mod recorder;
 mod report;
 mod world;
 

@@ -1,11 +1,9 @@
 //! What the demo prints at its end, and the sums it checks.
 
-use super::{
-    recorder::Entry,
-    world::{Holdings, World},
-};
+use super::world::{Holdings, World};
 use anyhow::{Result, ensure};
 use protocol::{AccountId, Amount};
+use sdk::chain::recorder::Entry;
 
 /// One unit of the chain's coin in its smallest unit.
 pub(super) const UNIT: Amount = 1_000_000_000_000;

@@ -1,11 +1,10 @@
 //! The demo's stage: an embedded chain, the arbiter on it, two nodes that listen and dial on loopback.
 
-use super::recorder::Recorder;
 use anyhow::{Context, Result};
 use devchain::{DevAccount, DevChain};
 use protocol::{AccountId, Amount, terms::Limits};
 use sdk::{
-    chain::{Arbiter, Chain, SharedChain},
+    chain::{Arbiter, Chain, Recorder, SharedChain},
     keys::Identity,
     node::{Node, NodeConfig},
     store::{Durability, StoreHandle},

@@ -62,8 +62,7 @@ async fn limits_whose_minimum_is_their_maximum_are_sound() {
     let chain = DevChain::new().unwrap();
     let limits = Limits { lock_period_min: 1, lock_period_max: 1, validity_max: 1, max_forced_max: 1 };
     let signer = Actor::Deployer.dev().signer();
-    let (arbiter, _receipt) =
-        Arbiter::deploy(Arc::new(chain), &signer, wasm(), limits, Vec::new()).await.unwrap();
+    let (arbiter, _receipt) = Arbiter::deploy(Arc::new(chain), &signer, wasm(), limits, Vec::new()).await.unwrap();
     assert_eq!(arbiter.info().limits, limits);
 }
 

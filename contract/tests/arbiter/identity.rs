@@ -64,7 +64,8 @@ async fn nothing_signed_for_a_channel_that_ended_counts_in_the_next_one_of_the_s
 
     // As they are, they are for a channel that is no more.
     let valid_until = world.now() + 20;
-    for call in [old.close_solo(&NEWEST), old.slash(&NEWEST), old.close_mutual(BALANCES, 0, valid_until), old.settle()] {
+    for call in [old.close_solo(&NEWEST), old.slash(&NEWEST), old.close_mutual(BALANCES, 0, valid_until), old.settle()]
+    {
         world.refuse(Actor::Responder, &call, 0, Rejection::ChannelUnknown).await;
     }
     // Under the new channel's name, their signatures do not fit.

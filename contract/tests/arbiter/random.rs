@@ -9,12 +9,13 @@ use proptest::{
     prelude::*,
     test_runner::{Config, RngAlgorithm, TestCaseResult, TestRng, TestRunner},
 };
-use protocol::call::Call;
 use std::collections::BTreeSet;
 
 /// Sequences in one test, and steps in a sequence.
 const SEQUENCES: u32 = 2;
 const STEPS: usize = 60;
+/// How many of the messages a test must have seen succeed.
+const MESSAGES: usize = 10;
 
 impl From<Who> for Actor {
     fn from(who: Who) -> Self {
@@ -73,23 +74,15 @@ macro_rules! seeds {
         fn $name() {
             let tried = compare($seed);
             println!("{} calls; accepted: {:?}", tried.calls, tried.accepted);
-            // Enough of it must have been more than refusals to say anything.
-            assert!(tried.calls >= 60 && tried.accepted.len() >= Call::NAMES.len() / 2, "choose another seed");
+            // Nearly every message must have got further than its refusals.
+            assert!(tried.calls >= 100 && tried.accepted.len() >= MESSAGES, "choose another seed");
         }
     )*};
 }
 
 seeds! {
-    the_contract_does_what_the_rules_say_in_random_lives_of_channels = 1,
-    the_contract_does_what_the_rules_say_in_other_random_lives = 2,
-    the_contract_does_what_the_rules_say_in_yet_other_random_lives = 3,
-    the_contract_does_what_the_rules_say_in_still_other_random_lives = 4,
-    tmp5 = 5,
-    tmp6 = 6,
-    tmp7 = 7,
-    tmp8 = 8,
-    tmp9 = 9,
-    tmp10 = 10,
-    tmp11 = 11,
-    tmp12 = 12,
+    the_contract_does_what_the_rules_say_in_random_lives_of_channels = 3,
+    the_contract_does_what_the_rules_say_in_other_random_lives = 10,
+    the_contract_does_what_the_rules_say_in_yet_other_random_lives = 11,
+    the_contract_does_what_the_rules_say_in_still_other_random_lives = 12,
 }

@@ -13,11 +13,8 @@ const REST: Amount = 25 * UNIT;
 const BALANCES_OUTSIDE: Pair<Amount> = Pair::new(100 * UNIT, 35 * UNIT);
 
 fn state(round: u64) -> State {
-    let commitment = StateCommitment {
-        balances: BALANCES_OUTSIDE,
-        contracts_root: Hash([0xC0; 32]),
-        calls_root: Hash([0xCA; 32]),
-    };
+    let commitment =
+        StateCommitment { balances: BALANCES_OUTSIDE, contracts_root: Hash([0xC0; 32]), calls_root: Hash([0xCA; 32]) };
     State { round, commitment }
 }
 

@@ -69,9 +69,7 @@ async fn each_thing_wrong_with_a_use_of_a_vault_is_refused_by_its_own_error_and_
         let (who, call, rejection) = match mutation {
             Mutation::DepositOfNothing => (Actor::Stranger, Call::VaultDeposit, Rejection::AmountZero),
             Mutation::WithdrawNothing => (Actor::Stranger, withdraw(0), Rejection::AmountZero),
-            Mutation::WithdrawOneTooMany => {
-                (Actor::Stranger, withdraw(DEPOSIT + 1), too_low(DEPOSIT, DEPOSIT + 1))
-            }
+            Mutation::WithdrawOneTooMany => (Actor::Stranger, withdraw(DEPOSIT + 1), too_low(DEPOSIT, DEPOSIT + 1)),
             Mutation::WithdrawEverythingThereIs => {
                 (Actor::Stranger, withdraw(Amount::MAX), too_low(DEPOSIT, Amount::MAX))
             }

@@ -114,7 +114,8 @@ pub fn step() -> impl Strategy<Value = Step> {
     ];
     let who = prop_oneof![4 => Just(Who::Initiator), 4 => Just(Who::Responder), 2 => Just(Who::Delegate), 1 => Just(Who::Stranger)];
     let party = prop_oneof![Just(Party::Initiator), Just(Party::Responder)];
-    let numbers = (0u8..8, prop_oneof![1 => 0u8..3, 3 => 3u8..8], 0u8..=16, prop_oneof![3 => Just(0u8), 1 => 0u8..4], 0u8..16);
+    let numbers =
+        (0u8..8, prop_oneof![1 => 0u8..3, 3 => 3u8..8], 0u8..=16, prop_oneof![3 => Just(0u8), 1 => 0u8..4], 0u8..16);
     (action, who, flaw, numbers, party).prop_map(|(action, who, flaw, (channel, round, split, rest, amount), party)| {
         Step { action, who, flaw, channel, round, split, rest, amount, party }
     })

@@ -31,9 +31,10 @@ fn channel() -> impl Strategy<Value = ChannelId> + Clone {
 }
 
 fn signatures() -> impl Strategy<Value = Pair<Signature>> + Clone {
-    pair((any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(nonce, scalar)| {
-        Signature([nonce, scalar].concat().try_into().unwrap())
-    }))
+    pair(
+        (any::<[u8; 32]>(), any::<[u8; 32]>())
+            .prop_map(|(nonce, scalar)| Signature([nonce, scalar].concat().try_into().unwrap())),
+    )
 }
 
 fn amounts() -> impl Strategy<Value = Pair<Amount>> + Clone {
@@ -148,11 +149,7 @@ pub fn set_delegates() -> impl Strategy<Value = SetDelegates> {
 }
 
 fn closing() -> impl Strategy<Value = Closing> + Clone {
-    let penalty = prop_oneof![
-        Just(Penalty::Exempt),
-        party().prop_map(Penalty::AtRisk),
-        party().prop_map(Penalty::Due)
-    ];
+    let penalty = prop_oneof![Just(Penalty::Exempt), party().prop_map(Penalty::AtRisk), party().prop_map(Penalty::Due)];
     (amounts(), any::<u32>(), penalty).prop_map(|(balances, unlock_at, penalty)| Closing {
         balances,
         unlock_at,
@@ -188,10 +185,12 @@ pub fn event() -> impl Strategy<Value = Event> {
                 closing
             }
         ),
-        (any::<u64>(), hash(), closing())
-            .prop_map(|(round, state_hash, closing)| Event::ChannelSlashed { round, state_hash, closing }),
-        (amounts(), any::<Amount>())
-            .prop_map(|(balances, remaining)| Event::ChannelSettled { balances, remaining }),
+        (any::<u64>(), hash(), closing()).prop_map(|(round, state_hash, closing)| Event::ChannelSlashed {
+            round,
+            state_hash,
+            closing
+        }),
+        (amounts(), any::<Amount>()).prop_map(|(balances, remaining)| Event::ChannelSettled { balances, remaining }),
         moved().prop_map(|(party, amount, total, round, state_hash)| Event::ChannelDeposited {
             party,
             amount,
@@ -207,9 +206,8 @@ pub fn event() -> impl Strategy<Value = Event> {
             state_hash
         }),
         (any::<u64>(), hash()).prop_map(|(round, state_hash)| Event::ChannelSnapshotted { round, state_hash }),
-        (pair(delegates()), any::<u64>(), hash()).prop_map(|(delegates, round, state_hash)| {
-            Event::ChannelDelegatesSet { delegates, round, state_hash }
-        }),
+        (pair(delegates()), any::<u64>(), hash())
+            .prop_map(|(delegates, round, state_hash)| { Event::ChannelDelegatesSet { delegates, round, state_hash } }),
     ]
 }
 

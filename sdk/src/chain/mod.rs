@@ -4,9 +4,11 @@
 //! which speaks in the arbiter's own calls and rejections.
 
 pub mod arbiter;
+pub mod recorder;
 pub mod signer;
 
 pub use arbiter::{Arbiter, CallError};
+pub use recorder::Recorder;
 pub use signer::{ChainSignature, Signer};
 
 use async_trait::async_trait;

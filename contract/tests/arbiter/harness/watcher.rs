@@ -26,7 +26,8 @@ pub(crate) fn rebuilt(before: Option<Record>, event: &Event) -> Option<Record> {
             advance(&mut record, *round, *state_hash);
             record.phase = Phase::Closing(closing.clone());
         }
-        Event::ChannelDeposited { total, round, state_hash, .. } | Event::ChannelWithdrawn { total, round, state_hash, .. } => {
+        Event::ChannelDeposited { total, round, state_hash, .. }
+        | Event::ChannelWithdrawn { total, round, state_hash, .. } => {
             record.total = *total;
             advance(&mut record, *round, *state_hash);
         }

@@ -1,42 +1,65 @@
-//! A chain that notes what every transaction through it cost.
+//! A chain that notes what every transaction through it cost: for whoever has to account for fees and deposits.
 
+use super::{Block, BlockRef, Chain, ChainError, DryRun, Receipt, SharedChain, Signer, Transaction, arbiter};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use protocol::{AccountId, Amount, BlockNumber, Hash, call::Call};
-use sdk::chain::{Block, BlockRef, Chain, ChainError, DryRun, Receipt, SharedChain, Signer, Transaction, arbiter};
-use std::sync::{Mutex, PoisonError};
 
-/// One transaction that went through.
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+/// One transaction that is in a block, and what it cost its signer apart from coins it moved.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) what: &'static str,
-    pub(super) signer: AccountId,
-    pub(super) fee: Amount,
+pub struct Entry {
+    /// The arbiter's message, or what else it was.
+    pub what: &'static str,
+    /// Who paid.
+    pub signer: AccountId,
+    /// What was paid for inclusion.
+    pub fee: Amount,
     /// None where it failed in its block: somebody else was faster, say.
-    pub(super) receipt: Option<Receipt>,
+    pub receipt: Option<Receipt>,
 }
 
 impl Entry {
-    /// The storage deposit taken from its signer, or given back.
-    pub(super) fn deposit(&self) -> i128 {
+    /// The storage deposit taken from its signer, or given back where negative.
+    #[must_use]
+    pub fn deposit(&self) -> i128 {
         self.receipt.as_ref().map_or(0, |receipt| receipt.storage_deposit)
     }
 }
 
 /// Passes everything on, and remembers.
-pub(super) struct Recorder {
+pub struct Recorder {
     inner: SharedChain,
     entries: Mutex<Vec<Entry>>,
 }
 
 impl Recorder {
-    pub(super) const fn new(inner: SharedChain) -> Self {
+    /// Passes everything on to `inner`.
+    #[must_use]
+    pub const fn new(inner: SharedChain) -> Self {
         Self { inner, entries: Mutex::new(Vec::new()) }
     }
 
-    /// Everything so far, in the order in which it became final.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    /// How often a message of the arbiter was in a block.
+    #[must_use]
+    pub fn count(&self, message: &str) -> usize {
+        self.entries().iter().filter(|entry| entry.what == message).count()
+    }
+
+    /// Everything so far, failed transactions too, in the order in which it became final.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("entries", &self.entries).finish_non_exhaustive()
     }
 }
 
