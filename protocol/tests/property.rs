@@ -68,7 +68,7 @@ impl Books {
                 Turn::Wait(blocks) => self.now += blocks,
                 Turn::Call(who, call, attached) => {
                     let (before, name) = (self.ledger.clone(), call.name());
-                    let outcome = self.call(who, call, attached);
+                    let outcome = self.call(who, *call, attached);
                     match &outcome {
                         Ok(applied) => self.check(&before, applied),
                         Err(_) => assert_eq!(self.ledger, before, "a refusal changes nothing"),

@@ -58,8 +58,7 @@ fn record(round: Round, forced_from: Option<Round>, state: &StateCommitment) -> 
         delegates: Vec::new(),
     };
     let keys = keys();
-    let parties =
-        Pair::new(party(Party::Initiator, &keys.initiator), party(Party::Responder, &keys.responder));
+    let parties = Pair::new(party(Party::Initiator, &keys.initiator), party(Party::Responder, &keys.responder));
     Record {
         terms: Terms { parties, reserve: 10, lock_period: 20, penalty: 5, max_forced: 3 },
         total: TOTAL,
@@ -128,14 +127,14 @@ fn a_snapshot_ends_a_forced_chain_even_where_the_round_goes_down() {
         assert_eq!(after, Some(record(round, None, &balances(30))), "no forced step counts any more");
     }
     let call = SnapshotSolo { channel: CHANNEL, payload: payload(7, &balances(30)) };
-    let refused = snapshot_solo(&at(100, account(Party::Responder)), record(10, Some(8), &balances(60)), &call, &Native);
+    let refused =
+        snapshot_solo(&at(100, account(Party::Responder)), record(10, Some(8), &balances(60)), &call, &Native);
     assert_eq!(refused, Err(Rejection::RoundTooOld { got: 7, have: 8 }));
 }
 
 #[test]
 fn a_deposit_ends_a_forced_chain_even_where_the_round_goes_down() {
-    let body =
-        DepositBody { party: Party::Initiator, amount: 7, round: 8, state_hash: OTHER, valid_until: 100 };
+    let body = DepositBody { party: Party::Initiator, amount: 7, round: 8, state_hash: OTHER, valid_until: 100 };
     let bytes = signed_bytes(&DOMAIN, &CHANNEL, &body);
     let signatures = keys().as_ref().map(|key| key.sign(&bytes));
     let call = Deposit { channel: CHANNEL, body, signatures };
@@ -152,7 +151,10 @@ fn closing_on_a_forced_state_risks_no_penalty_and_keeps_the_forced_chain() {
     let Outcome { record: after, event, .. } = close_solo(&ctx, before.clone(), &call, &Native).unwrap();
     let closing = Closing { balances: Pair::new(60, 40), unlock_at: 120, penalty: Penalty::Exempt };
     let state_hash = before.state_hash;
-    assert_eq!(event, Event::ChannelClosedSolo { round: 10, state_hash, forced_from: Some(8), closing: closing.clone() });
+    assert_eq!(
+        event,
+        Event::ChannelClosedSolo { round: 10, state_hash, forced_from: Some(8), closing: closing.clone() }
+    );
     assert_eq!(after, Some(Record { phase: Phase::Closing(closing), ..before }));
 }
 
@@ -161,8 +163,7 @@ fn closing_with_a_payload_drops_the_forced_chain_and_risks_the_penalty() {
     let call = CloseSolo { channel: CHANNEL, payload: Some(payload(8, &balances(30))), commitment: balances(30) };
     let ctx = at(100, account(Party::Responder));
     let after = close_solo(&ctx, record(10, Some(8), &balances(60)), &call, &Native).unwrap().record.unwrap();
-    let closing =
-        Closing { balances: Pair::new(30, 70), unlock_at: 120, penalty: Penalty::AtRisk(Party::Responder) };
+    let closing = Closing { balances: Pair::new(30, 70), unlock_at: 120, penalty: Penalty::AtRisk(Party::Responder) };
     assert_eq!(after, Record { phase: Phase::Closing(closing), ..record(8, None, &balances(30)) });
 }
 
@@ -213,7 +214,8 @@ fn only_the_closers_peers_round_proves_that_the_closer_held_it() {
 
 fn closing(balances: Pair<Amount>, penalty: Penalty, amount: Amount) -> Record {
     let closing = Closing { balances, unlock_at: 120, penalty };
-    let mut record = Record { phase: Phase::Closing(closing), ..record(10, None, &StateCommitment::of_balances(balances)) };
+    let mut record =
+        Record { phase: Phase::Closing(closing), ..record(10, None, &StateCommitment::of_balances(balances)) };
     record.terms.penalty = amount;
     record
 }
@@ -274,7 +276,11 @@ fn validity_ends_exactly_at_its_block_and_starts_no_earlier_than_allowed() {
         // At the end of time nothing wraps round.
         (BlockNumber::MAX, BlockNumber::MAX - 50, Ok(())),
         (BlockNumber::MAX, BlockNumber::MAX, Ok(())),
-        (BlockNumber::MAX - 1, BlockNumber::MAX, Err(Rejection::Expired { valid_until: BlockNumber::MAX - 1, now: BlockNumber::MAX })),
+        (
+            BlockNumber::MAX - 1,
+            BlockNumber::MAX,
+            Err(Rejection::Expired { valid_until: BlockNumber::MAX - 1, now: BlockNumber::MAX }),
+        ),
     ] {
         assert_eq!(LIMITS.check_validity(valid_until, now), expected, "{valid_until} at {now}");
     }

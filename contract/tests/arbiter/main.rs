@@ -24,4 +24,5 @@ mod settle;
 mod slash;
 mod snapshot_solo;
 mod vault;
+mod vectors;
 mod withdraw;

@@ -38,3 +38,11 @@ pub(crate) async fn balance(chain: &DevChain, account: AccountId) -> u128 {
 pub(crate) const fn transfer(to: AccountId, amount: u128) -> Transaction {
     Transaction::Transfer { to, amount }
 }
+
+/// Why a submission failed that is in a block, and that cost its fee.
+pub(crate) fn failed_in_block(submitted: Result<Receipt, ChainError>) -> ChainError {
+    match submitted {
+        Err(ChainError::FailedInBlock { fee, cause }) if fee > 0 => *cause,
+        other => panic!("expected a failure in a block, not {other:?}"),
+    }
+}

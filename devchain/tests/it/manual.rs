@@ -1,4 +1,4 @@
-use crate::{NOBODY, UNIT, balance, contract, send, transfer};
+use crate::{NOBODY, UNIT, balance, contract, failed_in_block, send, transfer};
 use devchain::{DevAccount, DevChain, Sealing};
 use sdk::chain::{Chain, ChainError, Receipt, Signer, Transaction, signer::Sr25519Signer};
 use subxt_signer::sr25519::Keypair;
@@ -103,7 +103,7 @@ async fn what_does_not_fit_into_a_block_goes_into_the_next() {
     assert_eq!(chain.pool_length(), 0);
     assert_eq!(last.await.unwrap().unwrap().block, head);
     for submission in submissions {
-        assert!(matches!(submission.await.unwrap(), Err(ChainError::Failed { .. })));
+        assert!(matches!(failed_in_block(submission.await.unwrap()), ChainError::Failed { .. }));
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::{NOBODY, UNIT, balance, send, transfer};
+use crate::{NOBODY, UNIT, balance, failed_in_block, send, transfer};
 use devchain::{DEV_ENDOWMENT, DevAccount, DevChain};
 use futures::future::join_all;
 use protocol::AccountId;
@@ -70,7 +70,7 @@ async fn a_transfer_that_fails_when_executed_costs_its_fee_only() {
     let failed = ChainError::Failed { cause: "Token::BelowMinimum".into() };
 
     assert_eq!(chain.dry_run(&alice.account(), &too_little).await, Err(failed.clone()));
-    assert_eq!(chain.submit(&alice, too_little, &healthy).await, Err(failed));
+    assert_eq!(failed_in_block(chain.submit(&alice, too_little, &healthy).await), failed);
     assert_eq!(chain.block_number(), 1);
     assert_eq!(balance(&chain, NOBODY).await, 0);
     assert!(balance(&chain, DevAccount::Alice.id()).await < DEV_ENDOWMENT);

@@ -1,18 +1,18 @@
 //! Random lives of channels: sequences of calls by the two parties, a delegate and a stranger, most of them sensible, some of them
 //! not. The rules in memory are tested with them, and the real contract is compared with the rules by the very same ones.
 
+// One path a line: this file belongs to crates of two editions, whose formatters sort longer lists differently.
 use proptest::prelude::*;
-use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round, Signature, StateCommitment,
-    arbiter::Ledger,
-    call::{Call, CloseMutual, CloseSolo, Create, Deposit, Payload, SetDelegates, Slash, SnapshotSolo, Withdraw},
-    crypto::{Native, SigningKey},
-    signing::{
-        CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, Signed, StateBody, WithdrawBody,
-        signed_bytes,
-    },
-    terms::{Destination, Limits, PartyTerms, Terms, channel_id},
+use protocol::arbiter::Ledger;
+use protocol::call::{
+    Call, CloseMutual, CloseSolo, Create, Deposit, Payload, SetDelegates, Slash, SnapshotSolo, Withdraw,
 };
+use protocol::crypto::{Native, SigningKey};
+use protocol::signing::Signed;
+use protocol::signing::{CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, StateBody, WithdrawBody};
+use protocol::terms::channel_id;
+use protocol::terms::{Destination, Limits, PartyTerms, Terms};
+use protocol::{AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round, Signature, StateCommitment};
 use std::collections::BTreeMap;
 
 /// All amounts are made of this, so that every balance is far above what an account must hold.
@@ -127,7 +127,7 @@ pub enum Turn {
     /// So many blocks pass.
     Wait(BlockNumber),
     /// Somebody calls, with coins attached.
-    Call(Who, Call, Amount),
+    Call(Who, Box<Call>, Amount),
 }
 
 /// The parties, with all that they remember.
@@ -180,7 +180,7 @@ impl Script {
             Action::Settle => (Call::ChannelSettle { channel: self.channel(step) }, 0),
             Action::CloseMutual => (self.close_mutual(step, ledger, now), 0),
         };
-        Turn::Call(step.who, call, attached)
+        Turn::Call(step.who, Box::new(call), attached)
     }
 
     fn account(&self, who: Who) -> AccountId {
@@ -206,7 +206,7 @@ impl Script {
         if step.flaw == Flaw::SignedForAnotherChannel {
             channel.0[0] ^= 1;
         }
-        let bytes = signed_bytes(&self.domain, &channel, body);
+        let bytes = protocol::signing::signed_bytes(&self.domain, &channel, body);
         let Pair { initiator, responder } = self.keys.as_ref().map(|key| key.sign(&bytes));
         match step.flaw {
             Flaw::SignaturesSwapped => Pair::new(responder, initiator),

@@ -5,6 +5,7 @@ macro_rules! mutations {
     ($(#[$doc:meta])* $vis:vis $name:ident { $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(clippy::enum_variant_names, reason = "they are read as the end of a sentence")]
         $vis enum $name { $($(#[$variant_doc])* $variant,)* }
 
         impl $name {

@@ -1,0 +1,249 @@
+//! The test vectors of R3.6: one story of a channel, with every byte that is hashed, signed, sent, stored and announced in it.
+//!
+//! Whoever implements the protocol anew can replay them; so does the arbiter's own test, on the real contract.
+
+use protocol::{
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Round, Signature, StateCommitment,
+    arbiter::{Context, Ledger},
+    call::{Call, CloseMutual, CloseSolo, Create, Deposit, Payload, SetDelegates, Slash, SnapshotSolo, Withdraw},
+    crypto::{Crypto, Native, SigningKey},
+    signing::{
+        CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, Signed, StateBody, WithdrawBody,
+        signed_bytes,
+    },
+    terms::{Destination, Limits, PartyTerms, Terms, channel_id},
+};
+use scale::Encode;
+use serde_json::{Map, Value, json};
+
+/// An invented chain, and an address at which the arbiter's own test can make any contract stand (contract/tests/arbiter/vectors.rs).
+pub const DOMAIN: Domain = Domain { genesis: Hash([0x5A; 32]), arbiter: AccountId(ARBITER) };
+const ARBITER: [u8; 32] = [
+    0xe4, 0xe4, 0x8a, 0xf6, 0xe1, 0xd2, 0xfb, 0xcc, 0x69, 0xd3, 0xce, 0xa8, 0x87, 0x09, 0xba, 0x8b, 0xa6, 0x8a, 0xa5,
+    0x30, 0x67, 0xa1, 0x8e, 0x92, 0xc6, 0x02, 0xe5, 0x95, 0xb2, 0x52, 0x21, 0xc6,
+];
+/// What the invented arbiter allows.
+pub const LIMITS: Limits = Limits { lock_period_min: 10, lock_period_max: 100, validity_max: 50, max_forced_max: 4 };
+
+const UNIT: Amount = 1_000_000_000_000;
+/// Every co-signed operation of the story counts until this block.
+const VALID_UNTIL: BlockNumber = 60;
+const LOCK_PERIOD: BlockNumber = 20;
+
+/// The development accounts `//Alice`, `//Bob` and `//Charlie`.
+const ALICE: &str = "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d";
+const BOB: &str = "8eaf04151687736326c9fea17e25fc5287613693c912909cb226aa4794f26a48";
+const CHARLIE: &str = "90b5ab205c6974c9ea841be688864633dc9ca8a357843eeacf2314649965fe22";
+
+fn account(hex_digits: &str) -> AccountId {
+    AccountId(hex::decode(hex_digits).unwrap().try_into().unwrap())
+}
+
+/// A message's selector, as every ink! contract makes it: the first four bytes of its name's hash.
+pub fn selector(name: &str) -> [u8; 4] {
+    Native.hash(name.as_bytes()).0[..4].try_into().unwrap()
+}
+
+struct Generator {
+    keys: Pair<SigningKey>,
+    channel: ChannelId,
+    ledger: Ledger,
+    states: Vec<Value>,
+    signed: Vec<Value>,
+    story: Vec<Value>,
+}
+
+/// All of them.
+pub fn generate() -> Value {
+    let seeds = Pair::new([0x11; 32], [0x22; 32]);
+    let keys = seeds.as_ref().map(|seed| SigningKey::from_seed(seed));
+    let terms = terms(&keys);
+    let channel = channel_id(&DOMAIN, &terms.accounts(), 0, &Native);
+    let mut generator = Generator {
+        keys: keys.clone(),
+        channel,
+        ledger: Ledger::default(),
+        states: Vec::new(),
+        signed: Vec::new(),
+        story: Vec::new(),
+    };
+    generator.tell(&terms);
+    let Generator { states, signed, story, .. } = generator;
+    json!({
+        "about": "Test vectors of the state channel protocol. Bytes are hex, amounts decimal; SPEC.md has the encodings.",
+        "version": 1,
+        "tag": hex::encode("ink-statechannel"),
+        "domain": { "genesis": hex::encode(DOMAIN.genesis.0), "arbiter": hex::encode(DOMAIN.arbiter.0) },
+        "domain_encoded": hex::encode(DOMAIN.encode()),
+        "limits_encoded": hex::encode(LIMITS.encode()),
+        "parties": {
+            "initiator": party(&terms.parties.initiator, &seeds.initiator),
+            "responder": party(&terms.parties.responder, &seeds.responder),
+        },
+        "channel": { "pair_nonce": 0, "id": hex::encode(channel.0) },
+        "states": states,
+        "signed": signed,
+        "story": story,
+    })
+}
+
+fn terms(keys: &Pair<SigningKey>) -> Terms {
+    let party = |account_hex, key: &SigningKey, payout, delegates| PartyTerms {
+        account: account(account_hex),
+        key: key.public(),
+        payout,
+        delegates,
+    };
+    Terms {
+        parties: Pair::new(
+            party(ALICE, &keys.initiator, Destination::Account, vec![account(CHARLIE)]),
+            party(BOB, &keys.responder, Destination::Vault, Vec::new()),
+        ),
+        reserve: 5 * UNIT,
+        lock_period: LOCK_PERIOD,
+        penalty: 2 * UNIT,
+        max_forced: 3,
+    }
+}
+
+fn party(terms: &PartyTerms, seed: &[u8; 32]) -> Value {
+    json!({
+        "account": hex::encode(terms.account.0),
+        "seed": hex::encode(seed),
+        "key": hex::encode(terms.key.0),
+    })
+}
+
+impl Generator {
+    fn tell(&mut self, terms: &Terms) {
+        let Pair { initiator, responder } = terms.accounts();
+        let delegate = account(CHARLIE);
+        let (party, valid_until) = (protocol::Party::Responder, VALID_UNTIL);
+
+        self.step(10, initiator, Call::VaultDeposit, 500 * UNIT);
+        self.step(11, responder, Call::VaultDeposit, 400 * UNIT);
+        let balances = Pair::new(60 * UNIT, 40 * UNIT);
+        let _first = self.state(1, StateCommitment::of_balances(balances));
+        let body = CreateBody { terms: terms.clone(), balances, shares: Pair::new(70 * UNIT, 30 * UNIT), valid_until };
+        let signatures = self.sign(&body);
+        self.step(20, initiator, Call::ChannelCreate(Create { body, signatures }), 0);
+
+        let (round, state_hash) = self.balances(2, 60, 55);
+        let body = DepositBody { party, amount: 15 * UNIT, round, state_hash, valid_until };
+        let (channel, signatures) = (self.channel, self.sign(&body));
+        self.step(21, responder, Call::ChannelDeposit(Deposit { channel, body, signatures }), 15 * UNIT);
+
+        let (round, state_hash) = self.balances(3, 60, 45);
+        let body = WithdrawBody { party, amount: 10 * UNIT, round, state_hash, valid_until };
+        let signatures = self.sign(&body);
+        self.step(22, initiator, Call::ChannelWithdraw(Withdraw { channel, body, signatures }), 0);
+
+        let (round, state_hash) = self.balances(4, 60, 45);
+        let delegates = Pair::new(Vec::new(), vec![delegate]);
+        let body = SetDelegatesBody { delegates, round, state_hash, valid_until };
+        let signatures = self.sign(&body);
+        self.step(23, initiator, Call::ChannelSetDelegates(SetDelegates { channel, body, signatures }), 0);
+
+        let payload = self.payload(5, StateCommitment::of_balances(Pair::new(50 * UNIT, 55 * UNIT)));
+        self.step(24, delegate, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }), 0);
+
+        let old = StateCommitment::of_balances(Pair::new(105 * UNIT, 0));
+        let payload = Some(self.payload(7, old));
+        self.step(30, initiator, Call::ChannelCloseSolo(CloseSolo { channel, payload, commitment: old }), 0);
+
+        // Contracts inside the channel hold 25 units.
+        let commitment = StateCommitment {
+            balances: Pair::new(30 * UNIT, 50 * UNIT),
+            contracts_root: Native.hash(b"contracts"),
+            calls_root: Native.hash(b"calls"),
+        };
+        let payload = self.payload(8, commitment);
+        self.step(31, delegate, Call::ChannelSlash(Slash { channel, payload, commitment }), 0);
+        self.step(31 + LOCK_PERIOD, responder, Call::ChannelSettle { channel }, 0);
+
+        let body = CloseMutualBody { balances: Pair::new(20 * UNIT, 4 * UNIT), fee: UNIT, valid_until };
+        let signatures = self.sign(&body);
+        self.step(52, delegate, Call::ChannelCloseMutual(CloseMutual { channel, body, signatures }), 0);
+        self.step(53, initiator, Call::VaultWithdraw { amount: 430 * UNIT }, 0);
+    }
+
+    /// Notes a state down.
+    fn state(&mut self, round: Round, commitment: StateCommitment) -> Hash {
+        let hash = commitment.hash(&Native);
+        self.states.push(json!({
+            "round": round,
+            "balances": amounts(&commitment.balances),
+            "contracts_root": hex::encode(commitment.contracts_root.0),
+            "calls_root": hex::encode(commitment.calls_root.0),
+            "commitment": hex::encode(commitment.encode()),
+            "hash": hex::encode(hash.0),
+        }));
+        hash
+    }
+
+    /// A state of balances in whole units.
+    fn balances(&mut self, round: Round, initiator: Amount, responder: Amount) -> (Round, Hash) {
+        let balances = Pair::new(initiator * UNIT, responder * UNIT);
+        (round, self.state(round, StateCommitment::of_balances(balances)))
+    }
+
+    fn payload(&mut self, round: Round, commitment: StateCommitment) -> Payload {
+        let state_hash = self.state(round, commitment);
+        let signatures = self.sign(&StateBody { round, state_hash });
+        Payload { round, state_hash, signatures }
+    }
+
+    /// Both parties' signatures, noted down with all that goes into them.
+    fn sign<T: Signed>(&mut self, body: &T) -> Pair<Signature> {
+        let bytes = signed_bytes(&DOMAIN, &self.channel, body);
+        let signatures = self.keys.as_ref().map(|key| key.sign(&bytes));
+        self.signed.push(json!({
+            "kind": format!("{:?}", T::KIND),
+            "kind_index": T::KIND.encode()[0],
+            "body": hex::encode(body.encode()),
+            "signed_bytes": hex::encode(&bytes),
+            "signatures": {
+                "initiator": hex::encode(signatures.initiator.0),
+                "responder": hex::encode(signatures.responder.0),
+            },
+        }));
+        signatures
+    }
+
+    /// A call that succeeds in `block`, with what the arbiter announces and holds after it.
+    fn step(&mut self, block: BlockNumber, caller: AccountId, call: Call, attached: Amount) {
+        let data = [&selector(call.name())[..], &call.arguments()].concat();
+        let name = call.name();
+        let ctx = Context { domain: DOMAIN, limits: LIMITS, now: block, caller };
+        let applied = self.ledger.apply(&ctx, call, attached, &|_, _| true).unwrap();
+        let event = match applied.event {
+            Some(announced) => announced.encode(),
+            None => (caller, self.ledger.vaults.get(&caller).copied().unwrap_or(0)).encode(),
+        };
+        let paid_out = applied
+            .paid_out
+            .iter()
+            .map(|(to, amount)| json!({ "to": hex::encode(to.0), "amount": amount.to_string() }));
+        let vaults: Map<String, Value> = self
+            .ledger
+            .vaults
+            .iter()
+            .map(|(owner, balance)| (hex::encode(owner.0), balance.to_string().into()))
+            .collect();
+        self.story.push(json!({
+            "block": block,
+            "caller": hex::encode(caller.0),
+            "message": name,
+            "attached": attached.to_string(),
+            "data": hex::encode(data),
+            "event": hex::encode(event),
+            "paid_out": paid_out.collect::<Vec<_>>(),
+            "record": self.ledger.channels.get(&self.channel).map(|record| hex::encode(record.encode())),
+            "vaults": vaults,
+        }));
+    }
+}
+
+fn amounts(pair: &Pair<Amount>) -> Value {
+    json!([pair.initiator.to_string(), pair.responder.to_string()])
+}
