@@ -21,6 +21,7 @@ impl Coins {
         arbiter: &Arbiter,
         accounts: impl IntoIterator<Item = AccountId>,
     ) -> Self {
+        recorder.quiet().await;
         let mut owned = BTreeMap::new();
         for account in accounts {
             let free = chain.free_balance(&account).await.unwrap();

@@ -66,6 +66,7 @@ impl World {
     }
 
     pub(super) async fn holdings(&self) -> Result<Vec<Holdings>> {
+        self.recorder.quiet().await;
         let mut all = Vec::new();
         for account in [DevAccount::Alice, DevAccount::Bob, DevAccount::Charlie] {
             let account = account.id();

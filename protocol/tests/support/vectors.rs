@@ -56,7 +56,7 @@ struct Generator {
 /// All of them.
 pub fn generate() -> Value {
     let seeds = Pair::new([0x11; 32], [0x22; 32]);
-    let keys = seeds.as_ref().map(|seed| SigningKey::from_seed(seed));
+    let keys = seeds.as_ref().map(SigningKey::from_seed);
     let terms = terms(&keys);
     let channel = channel_id(&DOMAIN, &terms.accounts(), 0, &Native);
     let mut generator = Generator {

@@ -9,6 +9,7 @@ use std::{
     fmt,
     sync::{Mutex, PoisonError},
 };
+use tokio::sync::watch;
 
 /// One transaction that is in a block, and what it cost its signer apart from coins it moved.
 #[derive(Clone, Debug)]
@@ -35,13 +36,39 @@ impl Entry {
 pub struct Recorder {
     inner: SharedChain,
     entries: Mutex<Vec<Entry>>,
+    /// How many submissions are under way.
+    under_way: watch::Sender<usize>,
+}
+
+/// One submission that is under way, its dry run included.
+struct UnderWay<'a>(&'a watch::Sender<usize>);
+
+impl<'a> UnderWay<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count = count.saturating_add(1));
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
 }
 
 impl Recorder {
     /// Passes everything on to `inner`.
     #[must_use]
-    pub const fn new(inner: SharedChain) -> Self {
-        Self { inner, entries: Mutex::new(Vec::new()) }
+    pub fn new(inner: SharedChain) -> Self {
+        Self { inner, entries: Mutex::default(), under_way: watch::Sender::new(0) }
+    }
+
+    /// Waits until no submission is under way. A channel may tell of a transaction's event before whoever sent it has its receipt, and
+    /// before its entry is here.
+    pub async fn quiet(&self) {
+        let mut under_way = self.under_way.subscribe();
+        // The sender is here as long as we are.
+        let _none = under_way.wait_for(|count| *count == 0).await;
     }
 
     /// How often a message of the arbiter was in a block.
@@ -82,6 +109,8 @@ impl Chain for Recorder {
     }
 
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError> {
+        // Most dry runs come right before a submission.
+        let _under_way = UnderWay::new(&self.under_way);
         self.inner.dry_run(origin, transaction).await
     }
 
@@ -92,6 +121,7 @@ impl Chain for Recorder {
         dry_run: &DryRun,
     ) -> Result<Receipt, ChainError> {
         let what = name(&transaction);
+        let _under_way = UnderWay::new(&self.under_way);
         let done = self.inner.submit(signer, transaction, dry_run).await;
         let (fee, receipt) = match &done {
             Ok(receipt) => (receipt.fee, Some(receipt.clone())),
