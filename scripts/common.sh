@@ -10,10 +10,10 @@ cargo() {
 
 step() { printf '\n== %s\n' "$*"; }
 
-# Everything that has to be there before anything else: tools, then the arbiter's Wasm.
+# Everything that has to be there before anything else: tools, then the Wasm of the arbiter and of the apps that tests use.
 prepare() {
     step "setting up"
     scripts/setup.sh
-    step "building the arbiter"
-    cargo xtask contract
+    step "building the contracts"
+    cargo xtask contract --package contract --package counter --package escrow --package hostile
 }

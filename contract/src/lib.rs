@@ -9,8 +9,8 @@
 //! Each refusal is a numbered [`Rejection`]; it undoes everything and emits nothing (R5.14). Nothing panics on any input that decodes.
 //!
 //! ## Interface
-//! `vault_deposit`, `vault_withdraw`, the `channel_*` messages, and free reads. Each success emits one [`arbiter::ChannelEvent`]
-//! or [`arbiter::VaultEvent`].
+//! `vault_deposit`, `vault_withdraw`, the `channel_*` messages, `preimage_register`, and free reads. Each success emits one
+//! [`arbiter::ChannelEvent`], [`arbiter::VaultEvent`] or [`arbiter::PreimageEvent`].
 
 #![cfg_attr(not(feature = "std"), no_std, no_main)]
 #![allow(unexpected_cfgs, reason = "ink!'s macros test features of their own")]
@@ -22,13 +22,28 @@ pub use arbiter::{Arbiter, ArbiterRef};
 #[ink::contract]
 mod arbiter {
     use crate::stored::{StoredLimits, StoredRecord};
-    use ink::{codegen::Env, prelude::vec::Vec, storage::Mapping};
+    use ink::{
+        codegen::Env,
+        env::{
+            call::{build_call, ExecutionInput, Selector},
+            CallFlags, DefaultEnvironment,
+        },
+        prelude::vec::Vec,
+        storage::Mapping,
+    };
     use protocol::{
-        arbiter::{messages, Context, Host},
-        call::{CloseMutual, CloseSolo, Create, Deposit, SetDelegates, Slash, SnapshotSolo, Withdraw},
+        arbiter::{messages, prove_contract_state, Context, Host},
+        call::{
+            CloseMutual, CloseSolo, Create, Deposit, ForceProgress, ProveContractState, SetDelegates, Slash,
+            SnapshotSolo, Withdraw,
+        },
+        contracts::{
+            conditional::{HashFunction, HashLock, Preimage},
+            AppContext, AppReply, CallFault, Executor, CALL_SELECTOR,
+        },
         crypto::Crypto,
         event::{Event, Payout},
-        record::Record,
+        record::{Artefact, Record},
         signing::{Domain, VERSION},
         terms::Limits,
         Amount, ChannelId, Pair, Rejection,
@@ -42,6 +57,7 @@ mod arbiter {
         vaults: Mapping<protocol::AccountId, Amount>,
         nonces: Mapping<Pair<protocol::AccountId>, u64>,
         records: Mapping<ChannelId, StoredRecord>,
+        preimages: Mapping<HashLock, BlockNumber>,
     }
 
     /// What happened to a channel: enough to rebuild its record (R5.14).
@@ -66,6 +82,25 @@ mod arbiter {
         balance: Amount,
     }
 
+    /// A pre-image was shown to every channel (R8.2).
+    #[ink(event)]
+    pub struct PreimageEvent {
+        /// Its hash.
+        #[ink(topic)]
+        digest: protocol::Hash,
+        /// How it is hashed.
+        function: HashFunction,
+        /// What unlocks.
+        preimage: Preimage,
+        /// The block that counts: the first in which it was shown.
+        shown_at: BlockNumber,
+    }
+
+    /// May only read: it is how apps are called (R7.1). The libraries at hand have no name for this flag of the chain's.
+    // SAFETY: any bits may stand in these flags; the chain refuses those it does not know.
+    #[allow(unsafe_code)]
+    const READ_ONLY: CallFlags = unsafe { CallFlags::from_bits_unchecked(0b0001_0000) };
+
     impl Arbiter {
         /// An arbiter for the chain whose first block has this hash, with these bounds (R3.5, R5.13).
         ///
@@ -79,6 +114,7 @@ mod arbiter {
                 vaults: Mapping::new(),
                 nonces: Mapping::new(),
                 records: Mapping::new(),
+                preimages: Mapping::new(),
             })
         }
 
@@ -200,6 +236,48 @@ mod arbiter {
             messages::channel_settle(self, &ctx, channel)
         }
 
+        /// Runs calls of contracts inside a channel that the caller's peer does not answer (R5.10). A party; while closing also a
+        /// delegate of its own. Emits [`Event::ChannelProgressed`], and [`PreimageEvent`] for each pre-image shown.
+        ///
+        /// # Errors
+        /// See [`protocol::arbiter::force_progress`].
+        #[ink(message)]
+        pub fn channel_force_progress(&mut self, call: ForceProgress) -> Result<(), Rejection> {
+            let ctx = self.context();
+            messages::channel_force_progress(self, &ctx, &call)
+        }
+
+        /// Shows a pre-image to every channel of this arbiter, for good; gives the block that counts (R8.2). Anybody. Emits
+        /// [`PreimageEvent`].
+        ///
+        /// # Errors
+        /// None: it answers as every message does.
+        #[ink(message)]
+        pub fn preimage_register(
+            &mut self,
+            preimage: Preimage,
+            function: HashFunction,
+        ) -> Result<BlockNumber, Rejection> {
+            let ctx = self.context();
+            Ok(messages::preimage_register(self, &ctx, &preimage, function))
+        }
+
+        /// Where a contract stands in a channel's last state on chain, for other contracts to rely on (R5.16).
+        ///
+        /// # Errors
+        /// [`Rejection::ChannelUnknown`], a wrong commitment or proof.
+        #[ink(message)]
+        pub fn prove_contract_state(&self, claim: ProveContractState) -> Result<Artefact, Rejection> {
+            let record = self.record(&claim.channel).ok_or(Rejection::ChannelUnknown)?;
+            prove_contract_state(&record, &claim, self)
+        }
+
+        /// The block in which a pre-image was first shown here, if it was (R8.2).
+        #[ink(message)]
+        pub fn preimage_shown_at(&self, lock: HashLock) -> Option<BlockNumber> {
+            self.preimages.get(lock)
+        }
+
         /// A channel's record, or none where there is no such channel (any more).
         #[ink(message)]
         pub fn channel(&self, channel: ChannelId) -> Option<Record> {
@@ -250,6 +328,55 @@ mod arbiter {
         fn hash(&self, bytes: &[u8]) -> protocol::Hash {
             protocol::Hash(self.env().hash_bytes::<ink::env::hash::Blake2x256>(bytes))
         }
+
+        fn sha2_256(&self, bytes: &[u8]) -> protocol::Hash {
+            protocol::Hash(self.env().hash_bytes::<ink::env::hash::Sha2x256>(bytes))
+        }
+    }
+
+    impl Executor for Arbiter {
+        fn call_app(
+            &mut self,
+            code: &protocol::Hash,
+            at: Option<&protocol::AccountId>,
+            context: &AppContext,
+            state: &[u8],
+            input: &[u8],
+        ) -> Result<AppReply, CallFault> {
+            let at = AccountId::from(at.ok_or(CallFault::CodeNotThere)?.0);
+            let found = self.env().code_hash(&at).map_err(|_no_contract| CallFault::CodeNotThere)?;
+            if found.as_ref() != code.as_ref() {
+                return Err(CallFault::CodeNotThere);
+            }
+            let input = ExecutionInput::new(Selector::new(CALL_SELECTOR)).push_arg(context).push_arg(state).push_arg(input);
+            let weight = self.limits.0.call_weight;
+            let answer = build_call::<DefaultEnvironment>()
+                .call(at)
+                .ref_time_limit(weight.ref_time)
+                .proof_size_limit(weight.proof_size)
+                .call_flags(READ_ONLY)
+                .exec_input(input)
+                .returns::<AppReply>()
+                .try_invoke();
+            match answer {
+                Ok(Ok(reply)) => Ok(reply),
+                Ok(Err(_)) | Err(ink::env::Error::Decode(_)) => Err(CallFault::Undecodable),
+                Err(_trapped) => Err(CallFault::Failed),
+            }
+        }
+
+        fn shown_at(&self, lock: &HashLock) -> Option<BlockNumber> {
+            self.preimages.get(lock)
+        }
+
+        fn show(&mut self, lock: &HashLock, preimage: &Preimage, now: BlockNumber) -> BlockNumber {
+            let shown_at = self.preimages.get(lock).unwrap_or(now);
+            if shown_at == now {
+                let _size_before = self.preimages.insert(lock, &now);
+            }
+            self.announce_preimage(*lock, *preimage, shown_at);
+            shown_at
+        }
     }
 
     impl Host for Arbiter {
@@ -296,6 +423,11 @@ mod arbiter {
 
         fn announce_vault(&mut self, account: protocol::AccountId, balance: Amount) {
             self.env().emit_event(VaultEvent { account, balance });
+        }
+
+        fn announce_preimage(&mut self, lock: HashLock, preimage: Preimage, shown_at: BlockNumber) {
+            let HashLock { function, digest } = lock;
+            self.env().emit_event(PreimageEvent { digest, function, preimage, shown_at });
         }
     }
 

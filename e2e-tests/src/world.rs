@@ -2,7 +2,7 @@
 
 use crate::{Actor, Coins, actor::START, within};
 use devchain::{DevAccount, DevChain};
-use protocol::{AccountId, Amount, BlockNumber, terms::Limits};
+use protocol::{AccountId, Amount, BlockNumber, terms::{CallWeight, Limits}};
 use sdk::{
     chain::{Arbiter, Recorder, SharedChain, Signer, signer::Sr25519Signer},
     keys::{Identity, PeerAddress},
@@ -20,7 +20,7 @@ const ENDOWMENT: Amount = 10_000 * UNIT;
 
 /// What the arbiter allows (R5.13).
 pub const LIMITS: Limits =
-    Limits { lock_period_min: 10, lock_period_max: 1_000, validity_max: 1_000, max_forced_max: 8 };
+    Limits { lock_period_min: 10, lock_period_max: 1_000, validity_max: 1_000, max_forced_max: 8, call_weight: CallWeight::STANDARD };
 
 /// Everybody who may appear.
 const CAST: [&str; 14] = [

@@ -1,8 +1,13 @@
 //! The arbiter's messages and their arguments, as both the contract and its callers know them.
 
 use crate::{
-    AccountId, Amount, ChannelId, Hash, Pair, Round, Signature, StateCommitment,
+    AccountId, Amount, ChannelId, Hash, Pair, Party, Round, Signature, StateCommitment,
+    contracts::{
+        Contract, ContractId,
+        conditional::{HashFunction, HashLock, Preimage},
+    },
     signing::{CloseMutualBody, CreateBody, DepositBody, SetDelegatesBody, StateBody, WithdrawBody},
+    tree::Proof,
 };
 use alloc::vec::Vec;
 use scale::{Decode, Encode, MaxEncodedLen};
@@ -98,6 +103,68 @@ pub struct SnapshotSolo {
     pub payload: Payload,
 }
 
+/// `channel_force_progress` (R5.10).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct ForceProgress {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// Who makes the calls: whoever submits this, or whom it defends as a delegate.
+    pub party: Party,
+    /// The state to go on from, or none for the one on chain.
+    pub payload: Option<Payload>,
+    /// What that state's hash commits to.
+    pub commitment: StateCommitment,
+    /// The contracts that are called, each once, in ascending order of their ids.
+    pub contracts: Vec<ShownContract>,
+    /// That they are in that state, and what its root is without them changing place.
+    pub proof: Proof,
+    /// The calls, in order; each is a round.
+    pub calls: Vec<ForcedCall>,
+    /// The state expected after the last call. None takes whatever comes out, for contracts that look at the height.
+    pub state_hash: Option<Hash>,
+}
+
+/// A contract as it stands in the state that a forced step goes on from.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct ShownContract {
+    /// Its id.
+    pub id: ContractId,
+    /// The contract, whole.
+    pub contract: Contract,
+    /// Where its app is deployed; none for builtins.
+    pub app: Option<AccountId>,
+}
+
+/// One call of a forced step.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct ForcedCall {
+    /// Which contract.
+    pub contract: ContractId,
+    /// The coins attached, out of the caller's balance in the channel.
+    pub value: Amount,
+    /// What the call says, at most [`MAX_INPUT`](crate::contracts::MAX_INPUT) bytes.
+    pub input: Vec<u8>,
+}
+
+/// `prove_contract_state` (R5.16).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct ProveContractState {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// What the hash of its last state on chain commits to.
+    pub commitment: StateCommitment,
+    /// The contract's id.
+    pub id: ContractId,
+    /// The contract as it is claimed to stand.
+    pub contract: Contract,
+    /// That it is in that state.
+    pub proof: Proof,
+}
+
 /// A call of the arbiter. The names of its messages are fixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -129,11 +196,20 @@ pub enum Call {
         /// Which channel.
         channel: ChannelId,
     },
+    /// See [`ForceProgress`].
+    ChannelForceProgress(ForceProgress),
+    /// Shows a pre-image to every channel of the arbiter (R8.2).
+    PreimageRegister {
+        /// What unlocks.
+        preimage: Preimage,
+        /// How the locks are made that it is shown for.
+        function: HashFunction,
+    },
 }
 
 impl Call {
     /// Every message's name.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 13] = [
         "vault_deposit",
         "vault_withdraw",
         "channel_create",
@@ -145,6 +221,8 @@ impl Call {
         "channel_withdraw",
         "channel_snapshot_solo",
         "channel_set_delegates",
+        "channel_force_progress",
+        "preimage_register",
     ];
 
     /// The message's name.
@@ -162,6 +240,8 @@ impl Call {
             Self::ChannelWithdraw(_) => "channel_withdraw",
             Self::ChannelSnapshotSolo(_) => "channel_snapshot_solo",
             Self::ChannelSetDelegates(_) => "channel_set_delegates",
+            Self::ChannelForceProgress(_) => "channel_force_progress",
+            Self::PreimageRegister { .. } => "preimage_register",
         }
     }
 
@@ -180,12 +260,14 @@ impl Call {
             Self::ChannelWithdraw(call) => call.encode(),
             Self::ChannelSnapshotSolo(call) => call.encode(),
             Self::ChannelSetDelegates(call) => call.encode(),
+            Self::ChannelForceProgress(call) => call.encode(),
+            Self::PreimageRegister { preimage, function } => (preimage, function).encode(),
         }
     }
 }
 
 /// A read of the arbiter: free of charge, by dry run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// `channel`: the record, `Option<Record>`.
     Channel(ChannelId),
@@ -193,6 +275,10 @@ pub enum Read {
     VaultBalance(AccountId),
     /// `pair_nonce`: how many channels the two have opened, `u64`; the next one's id is made of it (R5.2).
     PairNonce(Pair<AccountId>),
+    /// `prove_contract_state`: where a contract stands in the channel's last state on chain (R5.16), `Result<Artefact, Rejection>`.
+    ProveContractState(ProveContractState),
+    /// `preimage_shown_at`: the block in which a pre-image was first shown (R8.2), `Option<BlockNumber>`.
+    PreimageShownAt(HashLock),
     /// `limits`: the arbiter's bounds (R5.13), `Limits`.
     Limits,
     /// `domain`: chain and address it was made for, `Domain`.
@@ -209,6 +295,8 @@ impl Read {
             Self::Channel(_) => "channel",
             Self::VaultBalance(_) => "vault_balance",
             Self::PairNonce(_) => "pair_nonce",
+            Self::ProveContractState(_) => "prove_contract_state",
+            Self::PreimageShownAt(_) => "preimage_shown_at",
             Self::Limits => "limits",
             Self::Domain => "domain",
             Self::Version => "version",
@@ -222,6 +310,8 @@ impl Read {
             Self::Channel(channel) => channel.encode(),
             Self::VaultBalance(account) => account.encode(),
             Self::PairNonce(accounts) => accounts.encode(),
+            Self::ProveContractState(claim) => claim.encode(),
+            Self::PreimageShownAt(lock) => lock.encode(),
             Self::Limits | Self::Domain | Self::Version => Vec::new(),
         }
     }

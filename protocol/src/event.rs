@@ -2,6 +2,7 @@
 
 use crate::{
     AccountId, Amount, Hash, Pair, Party, Round,
+    call::ForcedCall,
     record::{Closing, Record},
     terms::Destination,
 };
@@ -101,6 +102,26 @@ pub enum Event {
         round: Round,
         /// Its state.
         state_hash: Hash,
+    },
+    /// A party went on without its peer. Enough for the peer to follow: the calls were made in this block, in these rounds.
+    #[codec(index = 9)]
+    ChannelProgressed {
+        /// Whose calls.
+        party: Party,
+        /// The last call's round.
+        round: Round,
+        /// The first round of the forced chain.
+        forced_from: Option<Round>,
+        /// The state after it.
+        state_hash: Hash,
+        /// Forced steps of each party on this base so far.
+        forced_steps: Pair<u8>,
+        /// What the channel holds now.
+        total: Amount,
+        /// The close that now waits, if one does.
+        closing: Option<Closing>,
+        /// The calls.
+        calls: Vec<ForcedCall>,
     },
 }
 

@@ -28,6 +28,7 @@ extern crate alloc;
 
 pub mod arbiter;
 pub mod call;
+pub mod contracts;
 pub mod crypto;
 pub mod event;
 mod party;

@@ -50,6 +50,7 @@ macro_rules! bytes_newtype {
         }
     };
 }
+pub(crate) use bytes_newtype;
 
 bytes_newtype!(
     /// A blake2b-256 digest (R3.1).

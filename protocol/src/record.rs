@@ -54,15 +54,24 @@ pub struct Closing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
 pub enum Penalty {
-    /// The close stood on a forced state: nobody can be shown to have hidden a newer one.
-    #[codec(index = 0)]
-    Exempt,
-    /// This party closed on a co-signed state and has not been shown wrong.
+    /// This party closed and has not been shown wrong.
     #[codec(index = 1)]
     AtRisk(Party),
     /// This party closed although it held a newer state: charged when settled.
     #[codec(index = 2)]
     Due(Party),
+}
+
+/// A contract shown to stand in a channel's last state on chain (R5.16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct Artefact {
+    /// That state's round.
+    pub round: Round,
+    /// Whether the state was computed by the arbiter and not signed by both.
+    pub is_forced: bool,
+    /// Whether no newer state can replace it: the channel is settled.
+    pub is_final: bool,
 }
 
 /// The state a channel has on chain: what a co-signed candidate is compared with (R5.4).

@@ -1,6 +1,10 @@
 //! Every way the arbiter refuses, numbered for good (R5.14). A refusal changes nothing and emits nothing.
 
-use crate::{Amount, BlockNumber, Party, Round};
+use crate::{
+    Amount, BlockNumber, Hash, Party, Round,
+    contracts::{CallFault, ContractId},
+    tree::ProofError,
+};
 use scale::{Decode, Encode, MaxEncodedLen};
 use thiserror::Error;
 
@@ -26,6 +30,15 @@ pub enum Rejection {
     #[error("only a party of the channel or one of its delegates may do this")]
     NotPartyOrDelegate,
 
+    /// A forced step by somebody who is neither the party nor, while closing, its delegate (R5.10).
+    #[codec(index = 3)]
+    #[error("only the {party:?} may force its own calls, and its delegates while the channel is closing")]
+    MayNotForce { party: Party },
+    /// A forced step of a delegate that touches its principal's coins (R5.10).
+    #[codec(index = 4)]
+    #[error("a delegate attaches no coins to calls")]
+    DelegateAttachesCoins,
+
     // The phase does not allow it.
     /// The channel is closing or residual (R5.5 to R5.8).
     #[codec(index = 10)]
@@ -39,6 +52,11 @@ pub enum Rejection {
     #[codec(index = 12)]
     #[error("locked until block {unlock_at}, and this is block {now}: settle from then on")]
     StillLocked { unlock_at: BlockNumber, now: BlockNumber },
+
+    /// A newer state for a residual channel (R5.11).
+    #[codec(index = 13)]
+    #[error("the channel is settled: its state is final, and only contracts in it may still pay out")]
+    StateFinal,
 
     // Signatures and expiry.
     /// A co-signed call without both signatures (R4.6).
@@ -75,6 +93,23 @@ pub enum Rejection {
     #[codec(index = 34)]
     #[error("the balances sum to more than the channel's total of {total}")]
     BalancesExceedTotal { total: Amount },
+
+    /// R5.10.
+    #[codec(index = 35)]
+    #[error("all {max} forced steps on this base are used up")]
+    ForcedStepsUsedUp { max: u8 },
+    /// R5.10.
+    #[codec(index = 36)]
+    #[error("the calls come to the state {computed}, which is not the one expected")]
+    ForcedStateDiffers { computed: Hash },
+    /// R4.2.
+    #[codec(index = 37)]
+    #[error("the proof of the contracts shows nothing: {0}")]
+    ProofInvalid(ProofError),
+    /// R4.2.
+    #[codec(index = 38)]
+    #[error("the proof of the contracts belongs to another state: a contract is not as shown, or its root differs")]
+    ProofOfAnotherState,
 
     // Terms and amounts.
     /// Both parties are one account.
@@ -129,6 +164,29 @@ pub enum Rejection {
     #[codec(index = 52)]
     #[error("withdrawing {amount} of {total} would leave less than the two reserves, {need}")]
     BelowReserves { total: Amount, amount: Amount, need: Amount },
+
+    /// A call of a forced step with more coins than the caller may part with (R4.4).
+    #[codec(index = 53)]
+    #[error("{value} cannot be attached: the caller has {have} and keeps the reserve of {reserve}")]
+    CannotAttach { have: Amount, value: Amount, reserve: Amount },
+
+    // Calls of contracts inside the channel.
+    /// R5.10.
+    #[codec(index = 55)]
+    #[error("a forced step makes at least one call")]
+    CallsMissing,
+    /// R5.10.
+    #[codec(index = 56)]
+    #[error("too many calls, or too many bytes of input, for one forced step")]
+    CallsTooLarge,
+    /// R5.10.
+    #[codec(index = 57)]
+    #[error("the contract {contract} is called, but not shown, or has ended by an earlier call")]
+    ContractNotShown { contract: ContractId },
+    /// R5.10, R7.1.
+    #[codec(index = 58)]
+    #[error("the call of round {round} failed: {fault}")]
+    CallFailed { round: Round, fault: CallFault },
 
     // The arbiter itself.
     /// Limits that are zero or crossed, at instantiation (R5.13).

@@ -63,6 +63,23 @@ pub struct Limits {
     pub validity_max: BlockNumber,
     /// The most forced steps a party may be allowed on one base; at least 1.
     pub max_forced_max: u8,
+    /// The most that one call of an app may use (R7.1).
+    pub call_weight: CallWeight,
+}
+
+/// What executing something may use, in the chain's two measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct CallWeight {
+    /// Picoseconds of computation.
+    pub ref_time: u64,
+    /// Bytes of proof.
+    pub proof_size: u64,
+}
+
+impl CallWeight {
+    /// A fortieth of a block of two seconds, and a tenth of one of five megabytes.
+    pub const STANDARD: Self = Self { ref_time: 50_000_000_000, proof_size: 500_000 };
 }
 
 impl Limits {
@@ -74,7 +91,9 @@ impl Limits {
         let sound = self.lock_period_min > 0
             && self.lock_period_min <= self.lock_period_max
             && self.validity_max > 0
-            && self.max_forced_max > 0;
+            && self.max_forced_max > 0
+            && self.call_weight.ref_time > 0
+            && self.call_weight.proof_size > 0;
         if sound { Ok(self) } else { Err(Rejection::LimitsUnsound) }
     }
 

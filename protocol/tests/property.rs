@@ -20,7 +20,7 @@ use protocol::{
 use scale::{Decode, Encode};
 use script::{LIMITS, Script, Step, Turn, UNIT, Who};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt::Debug,
 };
 
@@ -37,8 +37,8 @@ struct Books {
 }
 
 impl Books {
-    const fn new() -> Self {
-        let ledger = Ledger { vaults: BTreeMap::new(), nonces: BTreeMap::new(), channels: BTreeMap::new() };
+    fn new() -> Self {
+        let ledger = Ledger::default();
         Self { ledger, now: 1, paid_in: 0, paid_out: 0, ended: BTreeSet::new() }
     }
 

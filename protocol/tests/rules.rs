@@ -12,12 +12,12 @@ use protocol::{
     event::Event,
     record::{Closing, OnChain, Penalty, Phase, Record},
     signing::{DepositBody, Domain, StateBody, signed_bytes},
-    terms::{Destination, Limits, PartyTerms, Terms},
+    terms::{CallWeight, Destination, Limits, PartyTerms, Terms},
 };
 use scale::Encode;
 
 const DOMAIN: Domain = Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) };
-const LIMITS: Limits = Limits { lock_period_min: 10, lock_period_max: u32::MAX, validity_max: 50, max_forced_max: 4 };
+const LIMITS: Limits = Limits { lock_period_min: 10, lock_period_max: u32::MAX, validity_max: 50, max_forced_max: 4, call_weight: CallWeight::STANDARD };
 const CHANNEL: ChannelId = ChannelId([3; 32]);
 const TOTAL: Amount = 100;
 const OURS: Hash = Hash([4; 32]);
@@ -149,7 +149,7 @@ fn closing_on_a_forced_state_risks_no_penalty_and_keeps_the_forced_chain() {
     let call = CloseSolo { channel: CHANNEL, payload: None, commitment: balances(60) };
     let ctx = at(100, account(Party::Responder));
     let Outcome { record: after, event, .. } = close_solo(&ctx, before.clone(), &call, &Native).unwrap();
-    let closing = Closing { balances: Pair::new(60, 40), unlock_at: 120, penalty: Penalty::Exempt };
+    let closing = Closing { balances: Pair::new(60, 40), unlock_at: 120, penalty: Penalty::AtRisk(Party::Initiator) };
     let state_hash = before.state_hash;
     assert_eq!(
         event,
@@ -172,12 +172,12 @@ fn slashing_a_close_on_a_forced_state_charges_nobody() {
     // Initiator's and responder's rounds alike: the closer cannot be shown to have hidden one.
     for round in [8, 9, 10, 11] {
         for party in Party::BOTH {
-            let closing = Closing { balances: Pair::new(60, 40), unlock_at: 120, penalty: Penalty::Exempt };
+            let closing = Closing { balances: Pair::new(60, 40), unlock_at: 120, penalty: Penalty::AtRisk(Party::Initiator) };
             let before = Record { phase: Phase::Closing(closing), ..record(10, Some(8), &balances(60)) };
             let call = Slash { channel: CHANNEL, payload: payload(round, &balances(30)), commitment: balances(30) };
             let after = slash(&at(110, account(party)), before, &call, &Native).unwrap().record.unwrap();
             assert_eq!((after.round, after.forced_from, after.forced_steps), (round, None, Pair::new(0, 0)));
-            assert_eq!(after.closing().unwrap().penalty, Penalty::Exempt);
+            assert_eq!(after.closing().unwrap().penalty, Penalty::AtRisk(Party::Initiator));
         }
     }
 }
@@ -224,7 +224,7 @@ fn closing(balances: Pair<Amount>, penalty: Penalty, amount: Amount) -> Record {
 fn settling_moves_a_penalty_that_is_due_and_no_other() {
     const WHO: Party = Party::Responder;
     for (balances, penalty, amount, paid) in [
-        (Pair::new(60, 40), Penalty::Exempt, 5, Pair::new(60, 40)),
+        (Pair::new(60, 40), Penalty::AtRisk(Party::Initiator), 5, Pair::new(60, 40)),
         (Pair::new(60, 40), Penalty::AtRisk(WHO), 5, Pair::new(60, 40)),
         (Pair::new(60, 40), Penalty::Due(WHO), 5, Pair::new(65, 35)),
         (Pair::new(60, 40), Penalty::Due(Party::Initiator), 5, Pair::new(55, 45)),
@@ -246,7 +246,7 @@ fn settling_moves_a_penalty_that_is_due_and_no_other() {
 
 #[test]
 fn a_lock_ends_exactly_at_its_block() {
-    let settled = |now| settle(&at(now, AccountId([9; 32])), closing(Pair::new(60, 40), Penalty::Exempt, 5)).map(drop);
+    let settled = |now| settle(&at(now, AccountId([9; 32])), closing(Pair::new(60, 40), Penalty::AtRisk(Party::Initiator), 5)).map(drop);
     assert_eq!(settled(119), Err(Rejection::StillLocked { unlock_at: 120, now: 119 }));
     assert_eq!((settled(120), settled(121), settled(BlockNumber::MAX)), (Ok(()), Ok(()), Ok(())));
 }
@@ -316,7 +316,7 @@ fn a_total_that_overflows_is_refused_and_not_wrapped() {
 #[test]
 fn limits_are_sound_when_nothing_is_zero_or_crossed() {
     let sound = |lock_period_min, lock_period_max, validity_max, max_forced_max| {
-        Limits { lock_period_min, lock_period_max, validity_max, max_forced_max }.check().is_ok()
+        Limits { lock_period_min, lock_period_max, validity_max, max_forced_max, call_weight: CallWeight::STANDARD }.check().is_ok()
     };
     assert!(sound(1, 1, 1, 1) && sound(1, u32::MAX, u32::MAX, u8::MAX));
     assert!(!sound(0, 1, 1, 1) && !sound(0, 0, 1, 1) && !sound(2, 1, 1, 1) && !sound(1, 1, 0, 1) && !sound(1, 1, 1, 0));

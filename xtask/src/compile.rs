@@ -36,6 +36,8 @@ pub(crate) fn to_wasm(workspace: &Workspace, toolchain: &Toolchain, package: &Pa
         .arg(&workspace.build_dir)
         // The library is built from source, which stable compilers hide behind this switch.
         .env("RUSTC_BOOTSTRAP", "1")
+        // What a message takes in, and what it hands to another contract and back, passes through one buffer of ink!'s.
+        .env("INK_STATIC_BUFFER_SIZE", "65536")
         .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, toolchain)?)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());

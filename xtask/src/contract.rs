@@ -32,7 +32,7 @@ pub(crate) struct Options {
     out: PathBuf,
 
     /// The largest final Wasm that is accepted, in KiB.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 110)]
     max_kib: u32,
 
     /// What wasm-opt optimises for; `none` leaves it out.

@@ -23,7 +23,6 @@ impl Solo {
     const fn new(on_chain: OnChain, closing: &Closing) -> Self {
         let closer = match closing.penalty {
             Penalty::AtRisk(closer) | Penalty::Due(closer) => Some(closer),
-            Penalty::Exempt => None,
         };
         Self { on_chain, unlock_at: closing.unlock_at, closer }
     }
@@ -67,6 +66,7 @@ impl Channel {
             | ArbiterEvent::ChannelWithdrawn { .. }
             | ArbiterEvent::ChannelDelegatesSet { .. }
             // A state that both signed: nothing to answer; what comes after it is compared with ours as ever.
+            | ArbiterEvent::ChannelProgressed { .. }
             | ArbiterEvent::ChannelSnapshotted { .. } => Step::default(),
             ArbiterEvent::ChannelSlashed { round, state_hash, closing } => {
                 let solo = Solo::new(OnChain { round, forced_from: None, state_hash }, &closing);

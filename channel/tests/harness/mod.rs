@@ -18,7 +18,7 @@ use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, Party, Round,
     crypto::SigningKey,
     signing::Domain,
-    terms::{Destination, Limits, PartyTerms},
+    terms::{CallWeight, Destination, Limits, PartyTerms},
 };
 use side::{Fate, Side};
 use std::collections::VecDeque;
@@ -27,7 +27,7 @@ pub(crate) use Party::{Initiator, Responder};
 
 pub(crate) const DOMAIN: Domain = Domain { genesis: Hash([7; 32]), arbiter: AccountId([8; 32]) };
 pub(crate) const LIMITS: Limits =
-    Limits { lock_period_min: 2, lock_period_max: 1_000, validity_max: 1_000, max_forced_max: 16 };
+    Limits { lock_period_min: 2, lock_period_max: 1_000, validity_max: 1_000, max_forced_max: 16, call_weight: CallWeight::STANDARD };
 pub(crate) const SHARE: Amount = 1_000;
 pub(crate) const TOTAL: Amount = 2 * SHARE;
 pub(crate) const RESERVE: Amount = 10;

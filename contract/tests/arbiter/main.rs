@@ -12,6 +12,7 @@ mod costs;
 mod create;
 mod deploy;
 mod deposit;
+mod force_progress;
 mod harness;
 mod identity;
 mod payouts;

@@ -30,10 +30,7 @@ pub fn close_solo(
     let closing = Closing {
         balances: balances_of(&record, &call.commitment, crypto)?,
         unlock_at: ctx.unlock_at(&record),
-        penalty: match record.forced_from {
-            None => Penalty::AtRisk(closer),
-            Some(_) => Penalty::Exempt,
-        },
+        penalty: Penalty::AtRisk(closer),
     };
     let event = Event::ChannelClosedSolo {
         round: record.round,

@@ -1,15 +1,18 @@
 //! What the arbiter's messages need of whatever keeps its data: a contract's storage, or a map in memory.
 
 use crate::{
-    AccountId, Amount, ChannelId, Pair,
-    crypto::Crypto,
+    AccountId, Amount, BlockNumber, ChannelId, Pair,
+    contracts::{
+        Executor,
+        conditional::{HashLock, Preimage},
+    },
     event::{Event, Payout},
     record::Record,
 };
 use alloc::vec::Vec;
 
 /// Storage, transfers and events. Whoever implements it undoes everything when a message is refused (R5.14).
-pub trait Host: Crypto {
+pub trait Host: Executor {
     /// An account's balance inside the arbiter; zero where there is none.
     fn vault(&self, account: &AccountId) -> Amount;
     /// Stores a vault's balance, and frees the storage of an empty one.
@@ -28,4 +31,6 @@ pub trait Host: Crypto {
     fn announce(&mut self, channel: ChannelId, event: Event, payouts: Vec<Payout>);
     /// Announces a vault's new balance.
     fn announce_vault(&mut self, account: AccountId, balance: Amount);
+    /// Announces a pre-image, and the block that counts for it (R8.2).
+    fn announce_preimage(&mut self, lock: HashLock, preimage: Preimage, shown_at: BlockNumber);
 }

@@ -4,8 +4,12 @@
 
 use super::{Context, Host, messages};
 use crate::{
-    AccountId, Amount, ChannelId, Hash, Pair, Rejection,
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Rejection,
     call::Call,
+    contracts::{
+        AppContext, AppReply, CallFault, Executor, NativeApps,
+        conditional::{HashLock, Preimage},
+    },
     crypto::{Crypto, Native},
     event::{Event, Payout},
     record::Record,
@@ -21,6 +25,12 @@ pub struct Ledger {
     pub nonces: BTreeMap<Pair<AccountId>, u64>,
     /// The channels that have not ended.
     pub channels: BTreeMap<ChannelId, Record>,
+    /// Pre-images, by lock, with the block in which each was first shown (R8.2).
+    pub preimages: BTreeMap<HashLock, BlockNumber>,
+    /// The apps that stand on the chain, by account.
+    pub deployed: BTreeMap<AccountId, Hash>,
+    /// What those apps do.
+    pub apps: NativeApps,
 }
 
 /// What an accepted call announced and paid.
@@ -30,6 +40,8 @@ pub struct Applied {
     pub event: Option<(ChannelId, Event, Vec<Payout>)>,
     /// Coins that left the arbiter for accounts.
     pub paid_out: Vec<(AccountId, Amount)>,
+    /// Pre-images that were shown, with the block that counts for each.
+    pub preimages: Vec<(HashLock, Preimage, BlockNumber)>,
 }
 
 impl Ledger {
@@ -65,6 +77,10 @@ impl Ledger {
             Call::ChannelCloseSolo(call) => messages::channel_close_solo(&mut draft, ctx, &call)?,
             Call::ChannelSlash(call) => messages::channel_slash(&mut draft, ctx, &call)?,
             Call::ChannelSettle { channel } => messages::channel_settle(&mut draft, ctx, channel)?,
+            Call::ChannelForceProgress(call) => messages::channel_force_progress(&mut draft, ctx, &call)?,
+            Call::PreimageRegister { preimage, function } => {
+                let _shown_at = messages::preimage_register(&mut draft, ctx, &preimage, function);
+            }
         }
         *self = draft.ledger;
         Ok(draft.applied)
@@ -81,6 +97,34 @@ struct Draft<'a> {
 impl Crypto for Draft<'_> {
     fn hash(&self, bytes: &[u8]) -> Hash {
         Native.hash(bytes)
+    }
+
+    fn sha2_256(&self, bytes: &[u8]) -> Hash {
+        Native.sha2_256(bytes)
+    }
+}
+
+impl Executor for Draft<'_> {
+    fn call_app(
+        &mut self,
+        code: &Hash,
+        at: Option<&AccountId>,
+        context: &AppContext,
+        state: &[u8],
+        input: &[u8],
+    ) -> Result<AppReply, CallFault> {
+        let stands = at.is_some_and(|at| self.ledger.deployed.get(at) == Some(code));
+        if stands { self.ledger.apps.call(code, context, state, input) } else { Err(CallFault::CodeNotThere) }
+    }
+
+    fn shown_at(&self, lock: &HashLock) -> Option<BlockNumber> {
+        self.ledger.preimages.get(lock).copied()
+    }
+
+    fn show(&mut self, lock: &HashLock, preimage: &Preimage, now: BlockNumber) -> BlockNumber {
+        let shown_at = *self.ledger.preimages.entry(*lock).or_insert(now);
+        self.announce_preimage(*lock, *preimage, shown_at);
+        shown_at
     }
 }
 
@@ -128,4 +172,8 @@ impl Host for Draft<'_> {
     }
 
     fn announce_vault(&mut self, _account: AccountId, _balance: Amount) {}
+
+    fn announce_preimage(&mut self, lock: HashLock, preimage: Preimage, shown_at: BlockNumber) {
+        self.applied.preimages.push((lock, preimage, shown_at));
+    }
 }

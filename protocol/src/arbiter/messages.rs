@@ -3,12 +3,13 @@
 //! A message that is refused may have touched the host's storage: the host undoes it all (R5.14).
 
 use super::{
-    Context, Host, Outcome, close_mutual, close_solo, create, deposit, set_delegates, settle, slash, snapshot_solo,
-    vault, withdraw,
+    Context, Host, Outcome, close_mutual, close_solo, create, deposit, force_progress, set_delegates, settle, slash,
+    snapshot_solo, vault, withdraw,
 };
 use crate::{
-    AccountId, Amount, ChannelId, Rejection,
-    call::{CloseMutual, CloseSolo, Create, Deposit, SetDelegates, Slash, SnapshotSolo, Withdraw},
+    AccountId, Amount, BlockNumber, ChannelId, Rejection,
+    call::{CloseMutual, CloseSolo, Create, Deposit, ForceProgress, SetDelegates, Slash, SnapshotSolo, Withdraw},
+    contracts::conditional::{HashFunction, Preimage},
     record::Record,
     terms::{Destination, channel_id},
 };
@@ -147,6 +148,27 @@ pub fn channel_slash(host: &mut impl Host, ctx: &Context, call: &Slash) -> Resul
 pub fn channel_settle(host: &mut impl Host, ctx: &Context, channel: ChannelId) -> Result<(), Rejection> {
     let outcome = settle(ctx, known(host, &channel)?)?;
     conclude(host, channel, outcome)
+}
+
+/// `channel_force_progress` ([`force_progress`]).
+///
+/// # Errors
+/// Those of [`force_progress`]; [`Rejection::ChannelUnknown`].
+pub fn channel_force_progress(host: &mut impl Host, ctx: &Context, call: &ForceProgress) -> Result<(), Rejection> {
+    let outcome = force_progress(ctx, known(host, &call.channel)?, call, host)?;
+    conclude(host, call.channel, outcome)
+}
+
+/// `preimage_register`: shows a pre-image to every channel of this arbiter, and gives the block that counts: the first in which it was
+/// shown (R8.2). Showing it again changes nothing, so nobody can be kept from it.
+pub fn preimage_register(
+    host: &mut impl Host,
+    ctx: &Context,
+    preimage: &Preimage,
+    function: HashFunction,
+) -> BlockNumber {
+    let lock = preimage.lock(function, host);
+    host.show(&lock, preimage, ctx.now)
 }
 
 fn known(host: &impl Host, channel: &ChannelId) -> Result<Record, Rejection> {

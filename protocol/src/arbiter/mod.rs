@@ -7,11 +7,15 @@ mod close_mutual;
 mod close_solo;
 mod create;
 mod deposit;
+mod force_progress;
 mod host;
 #[cfg(feature = "std")]
 mod ledger;
 pub mod messages;
 mod newer;
+#[cfg(feature = "std")]
+mod plan;
+mod progress;
 mod set_delegates;
 mod settle;
 mod slash;
@@ -23,10 +27,14 @@ pub use close_mutual::close_mutual;
 pub use close_solo::close_solo;
 pub use create::create;
 pub use deposit::deposit;
+pub use force_progress::{force_progress, prove_contract_state};
 pub use host::Host;
 #[cfg(feature = "std")]
 pub use ledger::{Applied, Ledger};
 pub use newer::{Standing, standing};
+#[cfg(feature = "std")]
+pub use plan::{Base, Plan, plan};
+pub use progress::{MAX_FORCED_CALLS, MAX_FORCED_INPUTS, Progress, Progressed};
 pub use set_delegates::set_delegates;
 pub use settle::settle;
 pub use slash::slash;
@@ -109,11 +117,14 @@ fn advance(record: &mut Record, round: Round, state_hash: Hash) {
     record.forced_steps = Pair::default();
 }
 
+/// Checks that `commitment` is that of the record's state (R4.1).
+fn check_commitment(record: &Record, commitment: &StateCommitment, crypto: &impl Crypto) -> Result<(), Rejection> {
+    if commitment.hash(crypto) == record.state_hash { Ok(()) } else { Err(Rejection::CommitmentMismatch) }
+}
+
 /// The balances that `commitment` gives the parties, once it is shown to be the record's state (R4.1, R4.4).
 fn balances_of(record: &Record, commitment: &StateCommitment, crypto: &impl Crypto) -> Result<Pair<Amount>, Rejection> {
-    if commitment.hash(crypto) != record.state_hash {
-        return Err(Rejection::CommitmentMismatch);
-    }
+    check_commitment(record, commitment, crypto)?;
     match commitment.balances.sum() {
         Some(sum) if sum <= record.total => Ok(commitment.balances),
         _ => Err(Rejection::BalancesExceedTotal { total: record.total }),

@@ -36,7 +36,7 @@ impl Penalty {
     /// The penalty once a newer `round` is shown. A round that the closer's peer proposed became co-signed by the
     /// closer's own signature, so the closer held it; a round of the closer's own proves nothing. Whoever shows it,
     /// the proof is the same: a closer cannot escape by slashing itself first (docs/adr/0001).
-    fn shown_round(self, round: Round) -> Self {
+    pub(super) fn shown_round(self, round: Round) -> Self {
         match self {
             Self::AtRisk(closer) if Party::owner_of(round) == closer.peer() => Self::Due(closer),
             unchanged => unchanged,

@@ -9,6 +9,9 @@ pub trait Crypto {
     /// blake2b-256 (R3.1).
     fn hash(&self, bytes: &[u8]) -> Hash;
 
+    /// sha2-256, for locks that other chains must be able to check (R8.1).
+    fn sha2_256(&self, bytes: &[u8]) -> Hash;
+
     /// Whether `signature` is `key`'s over `message`: Ed25519, strict (R3.4).
     fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
         ed25519::verify(key, message, signature)
@@ -45,6 +48,10 @@ mod native {
     impl Crypto for Native {
         fn hash(&self, bytes: &[u8]) -> Hash {
             Hash(Blake2b::<U32>::digest(bytes).into())
+        }
+
+        fn sha2_256(&self, bytes: &[u8]) -> Hash {
+            Hash(sha2::Sha256::digest(bytes).into())
         }
 
         /// By the library, which is faster off chain; that both agree is tested.

@@ -3,7 +3,7 @@
 use super::{Key, Subtree, bit, branch_hash};
 use crate::{Hash, crypto::Crypto};
 use alloc::vec::Vec;
-use scale::{Decode, Encode};
+use scale::{Decode, Encode, MaxEncodedLen};
 use thiserror::Error;
 
 /// The deepest place in a tree that a proof may speak of. Two keys that agree in so many bits do not exist but by more work than anybody has;
@@ -73,7 +73,7 @@ pub struct Roots {
 }
 
 /// Why a proof shows nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, Error)]
 #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
 pub enum ProofError {
     /// It ends early, or goes on after its end.

@@ -11,14 +11,14 @@ use protocol::crypto::{Native, SigningKey};
 use protocol::signing::Signed;
 use protocol::signing::{CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, StateBody, WithdrawBody};
 use protocol::terms::channel_id;
-use protocol::terms::{Destination, Limits, PartyTerms, Terms};
+use protocol::terms::{CallWeight, Destination, Limits, PartyTerms, Terms};
 use protocol::{AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round, Signature, StateCommitment};
 use std::collections::BTreeMap;
 
 /// All amounts are made of this, so that every balance is far above what an account must hold.
 pub const UNIT: Amount = 1_000_000_000_000;
 /// The arbiter that scripts are written for: short locks, so that many of them run out.
-pub const LIMITS: Limits = Limits { lock_period_min: 10, lock_period_max: 100, validity_max: 50, max_forced_max: 4 };
+pub const LIMITS: Limits = Limits { lock_period_min: 10, lock_period_max: 100, validity_max: 50, max_forced_max: 4, call_weight: CallWeight::STANDARD };
 const LOCK_PERIOD: BlockNumber = 10;
 const RESERVE: Amount = 2 * UNIT;
 

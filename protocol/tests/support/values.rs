@@ -7,7 +7,7 @@ use protocol::{
     event::{Event, Payout},
     record::{Closing, Penalty, Phase, Record},
     signing::{CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, WithdrawBody},
-    terms::{Destination, Limits, PartyTerms, Terms},
+    terms::{CallWeight, Destination, Limits, PartyTerms, Terms},
 };
 
 fn pair<T: Clone + std::fmt::Debug>(one: impl Strategy<Value = T> + Clone) -> impl Strategy<Value = Pair<T>> + Clone {
@@ -149,7 +149,7 @@ pub fn set_delegates() -> impl Strategy<Value = SetDelegates> {
 }
 
 fn closing() -> impl Strategy<Value = Closing> + Clone {
-    let penalty = prop_oneof![Just(Penalty::Exempt), party().prop_map(Penalty::AtRisk), party().prop_map(Penalty::Due)];
+    let penalty = prop_oneof![party().prop_map(Penalty::AtRisk), party().prop_map(Penalty::Due)];
     (amounts(), any::<u32>(), penalty).prop_map(|(balances, unlock_at, penalty)| Closing {
         balances,
         unlock_at,
@@ -220,12 +220,13 @@ pub fn domain() -> impl Strategy<Value = Domain> {
 }
 
 pub fn limits() -> impl Strategy<Value = Limits> {
-    (any::<u32>(), any::<u32>(), any::<u32>(), any::<u8>()).prop_map(
-        |(lock_period_min, lock_period_max, validity_max, max_forced_max)| Limits {
+    (any::<u32>(), any::<u32>(), any::<u32>(), any::<u8>(), any::<(u64, u64)>()).prop_map(
+        |(lock_period_min, lock_period_max, validity_max, max_forced_max, (ref_time, proof_size))| Limits {
             lock_period_min,
             lock_period_max,
             validity_max,
             max_forced_max,
+            call_weight: CallWeight { ref_time, proof_size },
         },
     )
 }

@@ -11,7 +11,7 @@ use protocol::{
         CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, Signed, StateBody, WithdrawBody,
         signed_bytes,
     },
-    terms::{Destination, Limits, PartyTerms, Terms, channel_id},
+    terms::{CallWeight, Destination, Limits, PartyTerms, Terms, channel_id},
 };
 use scale::Encode;
 use serde_json::{Map, Value, json};
@@ -23,7 +23,7 @@ const ARBITER: [u8; 32] = [
     0x30, 0x67, 0xa1, 0x8e, 0x92, 0xc6, 0x02, 0xe5, 0x95, 0xb2, 0x52, 0x21, 0xc6,
 ];
 /// What the invented arbiter allows.
-pub const LIMITS: Limits = Limits { lock_period_min: 10, lock_period_max: 100, validity_max: 50, max_forced_max: 4 };
+pub const LIMITS: Limits = Limits { lock_period_min: 10, lock_period_max: 100, validity_max: 50, max_forced_max: 4, call_weight: CallWeight::STANDARD };
 
 const UNIT: Amount = 1_000_000_000_000;
 /// Every co-signed operation of the story counts until this block.

@@ -2,12 +2,13 @@
 
 use super::{BlockRef, Chain, ChainError, ContractEvent, Receipt, SharedChain, Signer, Transaction};
 use protocol::{
-    AccountId, Amount, ChannelId, Hash, Pair, Rejection,
-    call::{Call, Read},
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Rejection,
+    call::{Call, ProveContractState, Read},
+    contracts::conditional::{HashFunction, HashLock, Preimage},
     crypto::{Crypto, Native},
     decode_exact,
     event::{Event, Payout},
-    record::Record,
+    record::{Artefact, Record},
     signing::{Domain, VERSION},
     terms::{Limits, channel_id},
 };
@@ -58,6 +59,19 @@ pub struct ArbiterEvent {
     pub payouts: Vec<Payout>,
 }
 
+/// A pre-image that was shown to every channel of the arbiter (R8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PreimageShown {
+    /// Its hash.
+    pub digest: Hash,
+    /// How it is hashed.
+    pub function: HashFunction,
+    /// What unlocks.
+    pub preimage: Preimage,
+    /// The block that counts: the first in which it was shown.
+    pub shown_at: BlockNumber,
+}
+
 /// A deployed arbiter on a chain.
 #[derive(Clone)]
 pub struct Arbiter {
@@ -72,6 +86,8 @@ pub struct Done {
     pub receipt: Receipt,
     /// What the arbiter announced about a channel.
     pub events: Vec<ArbiterEvent>,
+    /// Pre-images that it showed.
+    pub preimages: Vec<PreimageShown>,
 }
 
 impl Arbiter {
@@ -172,6 +188,23 @@ impl Arbiter {
         self.read(Read::PairNonce(accounts)).await
     }
 
+    /// The block in which the pre-image of `lock` was first shown, if it was (R8.2).
+    ///
+    /// # Errors
+    /// The chain's own.
+    pub async fn preimage_shown_at(&self, lock: HashLock) -> Result<Option<BlockNumber>, CallError> {
+        self.read(Read::PreimageShownAt(lock)).await
+    }
+
+    /// Where a contract stands in a channel's last state on chain (R5.16).
+    ///
+    /// # Errors
+    /// [`CallError::Rejected`] where it does not; the chain's own.
+    pub async fn prove_contract_state(&self, claim: ProveContractState) -> Result<Artefact, CallError> {
+        let answer: Result<Artefact, Rejection> = self.read(Read::ProveContractState(claim)).await?;
+        Ok(answer?)
+    }
+
     async fn read<T: Decode>(&self, what: Read) -> Result<T, CallError> {
         read(&*self.chain, &self.info.domain.arbiter, what).await
     }
@@ -194,7 +227,8 @@ impl Arbiter {
             other => other?,
         };
         let events = receipt.events.iter().filter_map(|event| self.event(event)).collect();
-        Ok(Done { receipt, events })
+        let preimages = receipt.events.iter().filter_map(|event| self.preimage(event)).collect();
+        Ok(Done { receipt, events, preimages })
     }
 
     /// The transaction that makes `call`.
@@ -207,6 +241,12 @@ impl Arbiter {
     /// The event of this arbiter that `event` is, if it is one about a channel.
     #[must_use]
     pub fn event(&self, event: &ContractEvent) -> Option<ArbiterEvent> {
+        (event.contract == self.info.domain.arbiter).then(|| decode_exact(&event.data).ok()).flatten()
+    }
+
+    /// The pre-image that `event` shows, if it is such an event of this arbiter. No event about a channel has this length.
+    #[must_use]
+    pub fn preimage(&self, event: &ContractEvent) -> Option<PreimageShown> {
         (event.contract == self.info.domain.arbiter).then(|| decode_exact(&event.data).ok()).flatten()
     }
 

@@ -4,7 +4,7 @@ use devchain::DevAccount;
 use protocol::{
     crypto::SigningKey,
     signing::CreateBody,
-    terms::{Destination, Limits, PartyTerms, Terms},
+    terms::{CallWeight, Destination, Limits, PartyTerms, Terms},
     AccountId, Amount, BlockNumber, Pair, Party,
 };
 
@@ -15,7 +15,7 @@ pub(crate) const EXISTENTIAL_DEPOSIT: Amount = UNIT / 1_000;
 
 /// The bounds that the tests' arbiter is instantiated with: small, so that each boundary is near.
 pub(crate) const LIMITS: Limits =
-    Limits { lock_period_min: 10, lock_period_max: 100, validity_max: 50, max_forced_max: 4 };
+    Limits { lock_period_min: 10, lock_period_max: 100, validity_max: 50, max_forced_max: 4, call_weight: CallWeight::STANDARD };
 
 /// What each party has in its vault in [`World::funded`](super::World::funded).
 pub(crate) const VAULT: Amount = 500 * UNIT;

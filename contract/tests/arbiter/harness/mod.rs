@@ -4,6 +4,7 @@
 //! with the rules in memory ([`Ledger`]) and with what a watcher of events would know, coin by coin.
 
 pub(crate) mod actors;
+pub(crate) mod apps;
 pub(crate) mod forgery;
 pub(crate) mod mutations;
 pub(crate) mod signing;
@@ -11,6 +12,7 @@ mod snapshot;
 mod watcher;
 
 pub(crate) use actors::*;
+pub(crate) use apps::Apps;
 pub(crate) use forgery::Forgery;
 pub(crate) use mutations::mutations;
 pub(crate) use signing::{Channel, State};
@@ -21,21 +23,27 @@ use futures::StreamExt;
 use protocol::{
     arbiter::{Context, Ledger},
     call::{Call, Create},
+    contracts::conditional::HashLock,
     decode_exact,
     record::Record,
     signing::{CreateBody, Domain, Kind},
     AccountId, Amount, BlockNumber, ChannelId, Pair, Rejection,
 };
-use sdk::chain::{arbiter::Done, Arbiter, Chain, ChainError, DryRun, Transaction};
+use sdk::chain::{arbiter::{Done, PreimageShown}, Arbiter, Chain, ChainError, DryRun, Transaction};
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 use tokio::sync::OnceCell;
 
-/// The Wasm that `cargo xtask contract` built.
+/// The arbiter's Wasm.
 pub(crate) fn wasm() -> Vec<u8> {
-    let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/contract/contract.wasm");
-    let path = std::env::var_os("ARBITER_WASM").map_or_else(|| PathBuf::from(built), PathBuf::from);
+    built("contract")
+}
+
+/// The Wasm of a contract crate, as `cargo xtask contract` built it.
+pub(crate) fn built(package: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/contract");
+    let path = PathBuf::from(folder).join(format!("{package}.wasm"));
     std::fs::read(&path).unwrap_or_else(|error| {
-        panic!("cannot read the arbiter at {} ({error}): build it with `cargo xtask contract`", path.display())
+        panic!("cannot read {} ({error}): build it with `cargo xtask contract --package {package}`", path.display())
     })
 }
 
@@ -43,6 +51,8 @@ pub(crate) fn wasm() -> Vec<u8> {
 pub(crate) struct World {
     pub(crate) chain: DevChain,
     pub(crate) arbiter: Arbiter,
+    /// The apps that stand on the chain.
+    pub(crate) apps: Apps,
     /// The rules in memory, moved by the same calls.
     pub(crate) ledger: Ledger,
     /// The records as the events tell them.
@@ -54,21 +64,24 @@ pub(crate) struct World {
 impl World {
     /// A chain with an arbiter that nobody has used yet.
     pub(crate) async fn deployed() -> Self {
-        static BASE: OnceCell<(DevChain, AccountId)> = OnceCell::const_new();
-        let (base, address) = BASE
+        static BASE: OnceCell<(DevChain, AccountId, Apps)> = OnceCell::const_new();
+        let (base, address, apps) = BASE
             .get_or_init(|| async {
                 let chain = DevChain::new().unwrap();
                 let deployer = Actor::Deployer.dev().signer();
                 let deployed = Arbiter::deploy(Arc::new(chain.clone()), &deployer, wasm(), LIMITS, Vec::new()).await;
                 let (arbiter, _receipt) = deployed.unwrap();
-                (chain, arbiter.info().domain.arbiter)
+                let apps = Apps::deploy(&chain).await;
+                (chain, arbiter.info().domain.arbiter, apps)
             })
             .await;
         let chain = base.fork().await.unwrap();
         let arbiter = Arbiter::attach(Arc::new(chain.clone()), *address, None).await.unwrap();
         let accounts = Actor::ALL.map(Actor::id).to_vec();
-        let scope = Scope { accounts, channels: Vec::new(), pairs: vec![actors::accounts()] };
-        Self { chain, arbiter, ledger: Ledger::default(), watched: BTreeMap::new(), scope }
+        let scope = Scope { accounts, pairs: vec![actors::accounts()], ..Scope::default() };
+        let (deployed, native) = (apps.by_account(), apps.native());
+        let ledger = Ledger { deployed, apps: native, ..Ledger::default() };
+        Self { chain, arbiter, apps: *apps, ledger, watched: BTreeMap::new(), scope }
     }
 
     /// An arbiter in which both parties have filled their vaults.
@@ -98,7 +111,7 @@ impl World {
         let chain = self.chain.fork().await.unwrap();
         let arbiter = Arbiter::attach(Arc::new(chain.clone()), self.address(), None).await.unwrap();
         let (ledger, watched, scope) = (self.ledger.clone(), self.watched.clone(), self.scope.clone());
-        Self { chain, arbiter, ledger, watched, scope }
+        Self { chain, arbiter, apps: self.apps, ledger, watched, scope }
     }
 
     /// Minds a further account's coins and vault.
@@ -171,12 +184,17 @@ impl World {
             if !self.scope.channels.contains(&channel) {
                 self.scope.channels.push(channel);
             }
-        } else {
+        } else if applied.preimages.is_empty() {
             let [announced] = &done.receipt.events[..] else { panic!("{} announces once", call.name()) };
             let vault = self.ledger.vaults.get(&who.id()).copied().unwrap_or(0);
             assert_eq!(decode_exact::<(AccountId, Amount)>(&announced.data), Ok((who.id(), vault)));
         }
 
+        let shown = done.preimages.iter().map(|PreimageShown { digest, function, preimage, shown_at }| {
+            (HashLock { function: *function, digest: *digest }, *preimage, *shown_at)
+        });
+        assert_eq!(shown.collect::<Vec<_>>(), applied.preimages);
+        self.scope.locks.extend(applied.preimages.iter().map(|(lock, ..)| *lock));
         self.scope.pairs.extend(self.ledger.nonces.keys().filter(|pair| !before.nonces.contains_key(*pair)));
         let after = self.snapshot().await;
         let mut free = before.free;
@@ -197,6 +215,7 @@ impl World {
         assert!(after.free[&self.address()] >= self.ledger.held(), "the arbiter owes more than it has");
         assert_eq!(after.vaults, self.ledger.vaults);
         assert_eq!(after.nonces, self.ledger.nonces);
+        assert_eq!(after.preimages, self.ledger.preimages);
         assert_eq!(after.channels, self.ledger.channels);
         assert_eq!(after.channels, self.watched);
         done

@@ -1,7 +1,7 @@
 //! All that a call of the arbiter could change, read before and after it.
 
 use devchain::{ContractInfo, DevChain};
-use protocol::{record::Record, AccountId, Amount, ChannelId, Pair};
+use protocol::{contracts::conditional::HashLock, record::Record, AccountId, Amount, BlockNumber, ChannelId, Pair};
 use sdk::chain::{Arbiter, Chain};
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ pub(crate) struct Scope {
     pub(crate) accounts: Vec<AccountId>,
     pub(crate) channels: Vec<ChannelId>,
     pub(crate) pairs: Vec<Pair<AccountId>>,
+    pub(crate) locks: Vec<HashLock>,
 }
 
 /// The arbiter's storage and everybody's coins.
@@ -28,6 +29,8 @@ pub(crate) struct Snapshot {
     pub(crate) nonces: BTreeMap<Pair<AccountId>, u64>,
     /// As in a ledger: ended ones are left out.
     pub(crate) channels: BTreeMap<ChannelId, Record>,
+    /// As in a ledger.
+    pub(crate) preimages: BTreeMap<HashLock, BlockNumber>,
 }
 
 impl Snapshot {
@@ -56,8 +59,14 @@ impl Snapshot {
                 let _new = channels.insert(channel, record);
             }
         }
+        let mut preimages = BTreeMap::new();
+        for &lock in &scope.locks {
+            if let Some(shown_at) = arbiter.preimage_shown_at(lock).await.unwrap() {
+                let _new = preimages.insert(lock, shown_at);
+            }
+        }
         let issuance = chain.total_issuance().await.unwrap();
         let info = chain.contract_info(address).await.unwrap().expect("the arbiter stands");
-        Self { free, issuance, info, vaults, nonces, channels }
+        Self { free, issuance, info, vaults, nonces, channels, preimages }
     }
 }

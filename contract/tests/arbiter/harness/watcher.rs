@@ -37,6 +37,18 @@ pub(crate) fn rebuilt(before: Option<Record>, event: &Event) -> Option<Record> {
             record.terms.parties.responder.delegates.clone_from(&delegates.responder);
             advance(&mut record, *round, *state_hash);
         }
+        Event::ChannelProgressed { round, forced_from, state_hash, forced_steps, total, closing, .. } => {
+            record.round = *round;
+            record.state_hash = *state_hash;
+            record.forced_from = *forced_from;
+            record.forced_steps = *forced_steps;
+            record.total = *total;
+            match closing {
+                Some(closing) => record.phase = Phase::Closing(closing.clone()),
+                None if record.phase == Phase::Residual && *total == 0 => return None,
+                None => {}
+            }
+        }
         Event::ChannelSettled { remaining: 0, .. } => return None,
         Event::ChannelSettled { remaining, .. } => {
             record.total = *remaining;

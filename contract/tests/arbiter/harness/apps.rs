@@ -1,0 +1,107 @@
+//! The apps that the tests' channels hold: deployed on the chain as real Wasm, and known to the rules in memory as native code.
+
+use super::{built, Actor};
+use counter::Counter;
+use devchain::DevChain;
+use escrow::Escrow;
+use protocol::{
+    contracts::{AppContext, AppOutcome, AppReply, CallFault, NativeApps},
+    decode_exact, AccountId, Hash, Pair,
+};
+use scale::{Decode, Encode};
+use sdk::chain::{arbiter::selector, Chain, Transaction};
+use std::collections::BTreeMap;
+
+/// An app on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deployed {
+    pub(crate) account: AccountId,
+    pub(crate) code: Hash,
+}
+
+/// All of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Apps {
+    pub(crate) counter: Deployed,
+    pub(crate) escrow: Deployed,
+    pub(crate) hostile: Deployed,
+}
+
+impl Apps {
+    pub(crate) async fn deploy(chain: &DevChain) -> Self {
+        Self {
+            counter: deploy(chain, "counter").await,
+            escrow: deploy(chain, "escrow").await,
+            hostile: deploy(chain, "hostile").await,
+        }
+    }
+
+    const fn all(&self) -> [Deployed; 3] {
+        [self.counter, self.escrow, self.hostile]
+    }
+
+    /// Where each stands.
+    pub(crate) fn by_account(&self) -> BTreeMap<AccountId, Hash> {
+        self.all().into_iter().map(|app| (app.account, app.code)).collect()
+    }
+
+    /// Where code stands.
+    pub(crate) fn account_of(&self, code: &Hash) -> Option<AccountId> {
+        self.all().into_iter().find(|app| app.code == *code).map(|app| app.account)
+    }
+
+    /// What each does.
+    pub(crate) fn native(&self) -> NativeApps {
+        let mut apps = NativeApps::new();
+        apps.register::<Counter>(self.counter.code);
+        apps.register::<Escrow>(self.escrow.code);
+        apps.register_as(self.hostile.code, |_context, _input| Err(CallFault::Failed), hostile_call);
+        apps
+    }
+}
+
+async fn deploy(chain: &DevChain, package: &str) -> Deployed {
+    let deployer = Actor::Deployer.dev().signer();
+    let data = selector("new").to_vec();
+    let transaction = Transaction::Instantiate { code: built(package), value: 0, data, salt: Vec::new() };
+    let dry_run = chain.dry_run(&Actor::Deployer.id(), &transaction).await.unwrap();
+    let receipt = chain.submit(&deployer, transaction, &dry_run).await.unwrap();
+    let account = receipt.instantiated.unwrap();
+    Deployed { account, code: chain.code_hash(&account).await.unwrap().unwrap() }
+}
+
+/// What the arbiter should make of each thing that the hostile app does.
+fn hostile_call(_context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
+    use hostile::Input;
+    let outcome = AppOutcome { state: state.to_vec(), ..AppOutcome::default() };
+    let Ok(input) = decode_exact::<Input>(input) else { return Err(CallFault::Failed) };
+    match input {
+        Input::Behave | Input::RevertWithOutcome => Ok(Ok(outcome)),
+        Input::Trap
+        | Input::Loop
+        | Input::Write
+        | Input::Announce
+        | Input::Send
+        | Input::Terminate
+        | Input::ChangeCode(_)
+        | Input::TakeMemory
+        | Input::CallBack { .. } => Err(CallFault::Failed),
+        Input::Garbage | Input::Silence | Input::Trailing => Err(CallFault::Undecodable),
+        Input::State(bytes) => Ok(Ok(AppOutcome { state: vec![7; bytes as usize], ..outcome })),
+        Input::Output(bytes) => Ok(Ok(AppOutcome { output: vec![7; bytes as usize], ..outcome })),
+        Input::Pay(initiator, responder) => {
+            Ok(Ok(AppOutcome { payouts: Pair::new(initiator, responder), ..outcome }))
+        }
+        Input::Refuse(bytes) => Ok(Err(vec![7; bytes as usize])),
+    }
+}
+
+/// A value as an app's state or input.
+pub(crate) fn bytes(value: &impl Encode) -> Vec<u8> {
+    value.encode()
+}
+
+/// A value from an app's state.
+pub(crate) fn value<T: Decode>(bytes: &[u8]) -> T {
+    decode_exact(bytes).unwrap()
+}

@@ -1,0 +1,112 @@
+//! `Builtin(1)`: a conditional transfer (R8.1). Its coins go to the payee if the pre-image of a hash is shown before `expiry`, and back
+//! to the payer from `expiry` on. A pre-image that was shown on chain in time counts for ever (R8.2).
+
+use super::{AppContext, CallFault, Executor, execute::Effect};
+use crate::{BlockNumber, Pair, Party, crypto::Crypto, primitives::bytes_newtype};
+use alloc::vec::Vec;
+use core::fmt;
+use scale::{Decode, Encode, MaxEncodedLen};
+
+/// Its number among the builtins (R4.3).
+pub const BUILTIN: u8 = 1;
+
+bytes_newtype!(
+    /// What unlocks. Of one length, so that no chain can hold one that another cannot.
+    Preimage, 32
+);
+
+/// How a pre-image is hashed (R8.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub enum HashFunction {
+    /// blake2b-256, as everything here.
+    #[codec(index = 0)]
+    Blake2b256,
+    /// sha2-256, as other chains have it.
+    #[codec(index = 1)]
+    Sha2_256,
+}
+
+/// A hash whose pre-image unlocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct HashLock {
+    /// How it was made.
+    pub function: HashFunction,
+    /// The hash itself.
+    pub digest: crate::Hash,
+}
+
+impl Preimage {
+    /// The lock that this opens.
+    pub fn lock(&self, function: HashFunction, crypto: &impl Crypto) -> HashLock {
+        let digest = match function {
+            HashFunction::Blake2b256 => crypto.hash(&self.0),
+            HashFunction::Sha2_256 => crypto.sha2_256(&self.0),
+        };
+        HashLock { function, digest }
+    }
+}
+
+/// The state of a conditional transfer; its coins are the contract's balance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct ConditionalTransfer {
+    /// Who receives the coins if the pre-image is shown in time; its peer has them back otherwise.
+    pub payee: Party,
+    /// What has to be opened.
+    pub lock: HashLock,
+    /// The first block in which showing the pre-image is too late.
+    pub expiry: BlockNumber,
+}
+
+/// A call of a conditional transfer. Either party may make it: the coins go where they belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub enum ConditionalInput {
+    /// Shows the pre-image: the payee is paid.
+    #[codec(index = 0)]
+    Claim(Preimage),
+    /// The payer has its coins back.
+    #[codec(index = 1)]
+    Refund,
+}
+
+/// Executes a call. The contract ends with it.
+///
+/// A claim shows the pre-image on chain first: were the forced chain replaced afterwards, the claim can be made again at any time (R8.2).
+pub(super) fn call(
+    executor: &mut impl Executor,
+    context: &AppContext,
+    state: &[u8],
+    input: &[u8],
+) -> Result<Effect, CallFault> {
+    if context.value > 0 {
+        return Err(CallFault::TakesNoCoins);
+    }
+    let malformed = |_error| CallFault::Malformed;
+    let ConditionalTransfer { payee, lock, expiry } = crate::decode_exact(state).map_err(malformed)?;
+    let to = match crate::decode_exact(input).map_err(malformed)? {
+        ConditionalInput::Claim(preimage) => {
+            if preimage.lock(lock.function, executor) != lock {
+                return Err(CallFault::WrongPreimage);
+            }
+            if executor.show(&lock, &preimage, context.height) >= expiry {
+                return Err(CallFault::TooLate { expiry });
+            }
+            payee
+        }
+        ConditionalInput::Refund => {
+            if context.height < expiry {
+                return Err(CallFault::TooEarly { expiry, height: context.height });
+            }
+            if executor.shown_at(&lock).is_some_and(|shown| shown < expiry) {
+                return Err(CallFault::ShownInTime);
+            }
+            payee.peer()
+        }
+    };
+    let mut payouts = Pair::default();
+    payouts[to] = context.balance;
+    Ok(Effect { state: None, payouts, output: Vec::new() })
+}

@@ -1,0 +1,112 @@
+//! Apps as compiled into this process, and the surroundings in which peers predict what the arbiter will do.
+
+use super::{
+    App, AppContext, AppReply, CallFault, Executor,
+    conditional::{HashLock, Preimage},
+};
+use crate::{
+    AccountId, BlockNumber, Hash,
+    crypto::{Crypto, Native},
+};
+use std::collections::BTreeMap;
+
+/// Apps by the hash of their deployed code, as native code.
+#[derive(Clone, Debug, Default)]
+pub struct NativeApps(BTreeMap<Hash, NativeApp>);
+
+/// How an app's first state is made, on bytes.
+pub type NativeInit = fn(&AppContext, &[u8]) -> Result<AppReply, CallFault>;
+/// How an app is called, on bytes.
+pub type NativeCall = fn(&AppContext, &[u8], &[u8]) -> Result<AppReply, CallFault>;
+
+#[derive(Clone, Copy, Debug)]
+struct NativeApp {
+    init: NativeInit,
+    call: NativeCall,
+}
+
+impl NativeApps {
+    /// No apps.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says that the code with this hash is `A`.
+    pub fn register<A: App>(&mut self, code: Hash) {
+        self.register_as(
+            code,
+            |context, input| Ok(A::init_bytes(context, input)),
+            |context, state, input| Ok(A::call_bytes(context, state, input)),
+        );
+    }
+
+    /// Says what the code with this hash does, its faults included.
+    pub fn register_as(&mut self, code: Hash, init: NativeInit, call: NativeCall) {
+        let _replaced = self.0.insert(code, NativeApp { init, call });
+    }
+
+    /// The first state of a new contract.
+    ///
+    /// # Errors
+    /// [`CallFault::CodeNotThere`] where no such app is registered.
+    pub fn init(&self, code: &Hash, context: &AppContext, input: &[u8]) -> Result<AppReply, CallFault> {
+        self.0.get(code).map_or(Err(CallFault::CodeNotThere), |app| (app.init)(context, input))
+    }
+
+    /// One call.
+    ///
+    /// # Errors
+    /// [`CallFault::CodeNotThere`] where no such app is registered.
+    pub fn call(&self, code: &Hash, context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
+        self.0.get(code).map_or(Err(CallFault::CodeNotThere), |app| (app.call)(context, state, input))
+    }
+}
+
+/// Two are equal that know the same code: what the code does follows from its hash.
+impl PartialEq for NativeApps {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.keys().eq(other.0.keys())
+    }
+}
+
+impl Eq for NativeApps {}
+
+/// What peers predict with: native apps, and what they know of the pre-images shown on chain.
+pub struct Predictor<'a> {
+    /// The apps.
+    pub apps: &'a NativeApps,
+    /// The block in which a lock's pre-image was first shown.
+    pub shown_at: &'a dyn Fn(&HashLock) -> Option<BlockNumber>,
+}
+
+impl Crypto for Predictor<'_> {
+    fn hash(&self, bytes: &[u8]) -> Hash {
+        Native.hash(bytes)
+    }
+
+    fn sha2_256(&self, bytes: &[u8]) -> Hash {
+        Native.sha2_256(bytes)
+    }
+}
+
+impl Executor for Predictor<'_> {
+    fn call_app(
+        &mut self,
+        code: &Hash,
+        _at: Option<&AccountId>,
+        context: &AppContext,
+        state: &[u8],
+        input: &[u8],
+    ) -> Result<AppReply, CallFault> {
+        self.apps.call(code, context, state, input)
+    }
+
+    fn shown_at(&self, lock: &HashLock) -> Option<BlockNumber> {
+        (self.shown_at)(lock)
+    }
+
+    fn show(&mut self, lock: &HashLock, _preimage: &Preimage, now: BlockNumber) -> BlockNumber {
+        (self.shown_at)(lock).unwrap_or(now)
+    }
+}
