@@ -60,7 +60,13 @@ impl Bench {
         let chain: SharedChain = Arc::new(DevChain::new().expect("the chain starts"));
         let wasm = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/contract/contract.wasm");
         let code = std::fs::read(wasm).expect("the arbiter is built: cargo xtask contract");
-        let limits = Limits { lock_period_min: 10, lock_period_max: 1_000, validity_max: 1_000, max_forced_max: 8, call_weight: CallWeight::STANDARD };
+        let limits = Limits {
+            lock_period_min: 10,
+            lock_period_max: 1_000,
+            validity_max: 1_000,
+            max_forced_max: 8,
+            call_weight: CallWeight::STANDARD,
+        };
         let deployer = DevAccount::Charlie.signer();
         let (arbiter, _) = Arbiter::deploy(chain, &deployer, code, limits, Vec::new()).await.expect("it deploys");
         let (arbiter, stores) = (Arc::new(arbiter), tempfile::tempdir().expect("a folder"));

@@ -113,6 +113,11 @@ impl Actor {
     pub fn stop(self) {
         drop(self);
     }
+
+    /// Stops the node, and waits until nothing of it runs any more.
+    pub async fn stop_and_wait(self) {
+        within("the node to stop", self.node.stop()).await;
+    }
 }
 
 /// What is often asked of a channel, with patience and without errors.

@@ -112,6 +112,12 @@ impl Proxy {
         let _was = self.mode(direction).send_replace(Mode::Damage);
     }
 
+    /// How many connections were made so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.counts.borrow().0
+    }
+
     /// Waits until so many connections in all have been ended, by whichever side.
     pub async fn ended(&self, count: usize) {
         let mut counts = self.shared.counts.subscribe();

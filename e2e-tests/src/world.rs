@@ -2,7 +2,10 @@
 
 use crate::{Actor, Coins, actor::START, within};
 use devchain::{DevAccount, DevChain};
-use protocol::{AccountId, Amount, BlockNumber, terms::{CallWeight, Limits}};
+use protocol::{
+    AccountId, Amount, BlockNumber,
+    terms::{CallWeight, Limits},
+};
 use sdk::{
     chain::{Arbiter, Recorder, SharedChain, Signer, signer::Sr25519Signer},
     keys::{Identity, PeerAddress},
@@ -19,8 +22,13 @@ pub const UNIT: Amount = 1_000_000_000_000;
 const ENDOWMENT: Amount = 10_000 * UNIT;
 
 /// What the arbiter allows (R5.13).
-pub const LIMITS: Limits =
-    Limits { lock_period_min: 10, lock_period_max: 1_000, validity_max: 1_000, max_forced_max: 8, call_weight: CallWeight::STANDARD };
+pub const LIMITS: Limits = Limits {
+    lock_period_min: 10,
+    lock_period_max: 1_000,
+    validity_max: 1_000,
+    max_forced_max: 8,
+    call_weight: CallWeight::STANDARD,
+};
 
 /// Everybody who may appear.
 const CAST: [&str; 14] = [
@@ -85,6 +93,8 @@ impl World {
     pub fn config(&self, name: &str) -> NodeConfig {
         let mut config = NodeConfig::new(identity(name), Arc::new(signer(name)), Arc::clone(&self.arbiter));
         config.listen = Some("127.0.0.1:0".into());
+        // Stories say themselves who dials when.
+        config.redial = None;
         config
     }
 

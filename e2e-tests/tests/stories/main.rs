@@ -13,4 +13,5 @@ mod connections;
 mod kill;
 mod many;
 mod payments;
+mod redial;
 mod restart;

@@ -1,5 +1,6 @@
 //! What a node needs to start, and what it offers to peers.
 
+use super::Backoff;
 use crate::{
     chain::{Arbiter, Signer},
     keys::Identity,
@@ -38,6 +39,9 @@ pub struct NodeConfig {
     pub timeouts: transport::Timeouts,
     /// How often a silent connection is asked for a sign of life.
     pub ping_interval: Duration,
+    /// How a lost peer that this node has channels with is dialled again, where it was last found; none to wait for it or for
+    /// [`Node::connect`](super::Node::connect).
+    pub redial: Option<Backoff>,
 }
 
 /// The most peers that one node serves at once.
@@ -75,6 +79,7 @@ impl NodeConfig {
             channels: ChannelConfig::default(),
             timeouts: transport::Timeouts::default(),
             ping_interval: Duration::from_secs(15),
+            redial: Some(Backoff::default()),
         }
     }
 

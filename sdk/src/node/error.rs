@@ -6,7 +6,9 @@ use crate::{
     transport::{BindError, DialError},
 };
 use channel::{CloseReason, Misuse, PaymentId, RefusalCode, SavedError};
-use protocol::{Amount, PublicKey};
+use protocol::{Amount, PublicKey, signing::Domain};
+use scale::{Decode, Encode};
+use std::fmt;
 use thiserror::Error;
 
 /// Why a node did not start.
@@ -24,6 +26,30 @@ pub enum StartError {
     /// A channel in the store.
     #[error(transparent)]
     Saved(#[from] SavedError),
+    /// The store was made by another identity or for another arbiter: its channels would be lost to both.
+    #[error("the store belongs to {store}, this node is {node}: give each its own store")]
+    ForeignStore {
+        /// Whose it is.
+        store: Owner,
+        /// Who wants to use it.
+        node: Owner,
+    },
+}
+
+/// Whose store one is: it holds what this identity signed for this arbiter, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Owner {
+    /// The node's identity.
+    pub identity: PublicKey,
+    /// The arbiter and its chain.
+    pub domain: Domain,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { identity, domain: Domain { genesis, arbiter } } = self;
+        write!(f, "{identity} at the arbiter {arbiter} on the chain {genesis}")
+    }
 }
 
 /// Why a command did not do what it should.

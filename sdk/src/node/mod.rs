@@ -15,24 +15,26 @@ mod handle;
 mod link;
 mod packet;
 mod peer;
+mod redial;
 mod slot;
 mod watcher;
 
 pub use config::{MAX_CHANNELS_PER_PEER, MAX_HANDSHAKES, MAX_PEERS, NodeConfig, OpenChannel};
-pub use error::{NodeError, StartError};
+pub use error::{NodeError, Owner, StartError};
 pub use events::{EventStream, EventsError, NodeEvent};
 pub use handle::{ChannelHandle, Paid};
 pub use packet::Packet;
+pub use redial::Backoff;
 
 use crate::{
     chain::{Arbiter, arbiter::Done},
     keys::PeerAddress,
-    store::{Batch, StoreHandle, Table},
-    transport::{Listener, Pending, Session, dial},
+    store::{Batch, Table},
+    transport::{Listener, Pending, dial},
 };
 use channel::{Channel, ChannelRef};
 use events::Events;
-use peer::{INBOX, Inbox, Peer, PeerInput};
+use peer::{Connected, INBOX, Inbox, Peer, PeerInput};
 use protocol::{Amount, BlockNumber, PublicKey, call::Call, decode_exact};
 use scale::Encode;
 use std::{
@@ -97,7 +99,7 @@ impl Node {
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let head = config.arbiter.finalised_head().await?.number;
-        let (channels, next) = load(config.store.as_ref(), head).await?;
+        let Loaded { channels, mut addresses, next } = load(&config, head).await?;
         let listener = match &config.listen {
             Some(address) => Some(Listener::bind(address, config.timeouts).await?),
             None => None,
@@ -111,7 +113,7 @@ impl Node {
             over: AtomicBool::new(false),
         });
         for (identity, channels) in channels {
-            let _inbox = peers.start(identity, channels);
+            let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }
         let mut tasks = vec![tokio::spawn(watcher::watch(
             Arc::clone(&config.arbiter),
@@ -158,7 +160,7 @@ impl Node {
         let session = dial(&self.inner.config.identity, to, self.inner.config.timeouts).await?;
         let peer = session.peer();
         let (told, done) = oneshot::channel();
-        self.inner.peers.connected(session, Some(told)).await?;
+        self.inner.peers.connected(Connected { session, address: Some(to.clone()), told: Some(told) }).await?;
         done.await.map_err(|_stopped| NodeError::Stopped)?;
         Ok(peer)
     }
@@ -196,6 +198,19 @@ impl Node {
             ChannelHandle { peer, reference, inbox, node }
         };
         Ok(references.into_iter().map(handle).collect())
+    }
+
+    /// Stops the node for every clone of it, and waits until nothing of it runs any more: what is under way is committed, connections are let
+    /// go, the store with the last clone. Channels go on when a node is started on the same store again.
+    pub async fn stop(self) {
+        self.inner.peers.end();
+        for task in &self.inner.tasks {
+            task.abort();
+        }
+        for inbox in self.inner.peers.all() {
+            let _gone = inbox.send(PeerInput::Stop).await;
+            inbox.closed().await;
+        }
     }
 
     /// Everything that happens to this node's channels from now on.
@@ -264,16 +279,17 @@ impl Peers {
     }
 
     /// Gives a connection to its peer's task, and starts that task where there is none.
-    async fn connected(self: &Arc<Self>, session: Session, told: Option<oneshot::Sender<()>>) -> Result<(), NodeError> {
-        let peer = session.peer();
-        let mut input = PeerInput::Connected(Box::new(session), told);
+    async fn connected(self: &Arc<Self>, connected: Connected) -> Result<(), NodeError> {
+        let peer = connected.session.peer();
+        let mut input = PeerInput::Connected(Box::new(connected));
         loop {
             let inbox = match self.inbox(&peer) {
+                _ if self.is_over() => return Err(NodeError::Stopped),
                 Some(inbox) => inbox,
                 None if self.count() >= MAX_PEERS => {
                     return Err(NodeError::TooMany { what: "peers", max: MAX_PEERS });
                 }
-                None => self.start(peer, Vec::new()),
+                None => self.start(peer, Vec::new(), None),
             };
             match inbox.send(input).await {
                 Ok(()) => return Ok(()),
@@ -284,13 +300,13 @@ impl Peers {
         }
     }
 
-    fn start(self: &Arc<Self>, identity: PublicKey, channels: Vec<Channel>) -> Inbox {
+    fn start(self: &Arc<Self>, identity: PublicKey, channels: Vec<Channel>, address: Option<PeerAddress>) -> Inbox {
         let mut inboxes = self.inboxes();
         if let Some(inbox) = inboxes.get(&identity).filter(|inbox| !inbox.is_closed()) {
             return inbox.clone();
         }
         let (inbox, inputs) = mpsc::channel(INBOX);
-        let peer = Peer::new(self, identity, (&inbox, inputs), channels);
+        let peer = Peer::new(self, identity, (&inbox, inputs), channels, address);
         let _task = tokio::spawn(peer.run());
         let _previous = inboxes.insert(identity, inbox.clone());
         inbox
@@ -337,7 +353,7 @@ async fn greet(pending: Pending, peers: &Weak<Peers>) {
     match pending.handshake(&identity).await {
         Ok(session) => {
             let Some(peers) = peers.upgrade() else { return };
-            if let Err(error) = peers.connected(session, None).await {
+            if let Err(error) = peers.connected(Connected { session, address: None, told: None }).await {
                 tracing::warn!(%from, %error, "refused a peer");
             }
         }
@@ -345,23 +361,44 @@ async fn greet(pending: Pending, peers: &Weak<Peers>) {
     }
 }
 
-type Loaded = HashMap<PublicKey, Vec<Channel>>;
+/// What a store has.
+struct Loaded {
+    channels: HashMap<PublicKey, Vec<Channel>>,
+    /// Where peers were last found.
+    addresses: HashMap<PublicKey, PeerAddress>,
+    /// The next block to look at.
+    next: BlockNumber,
+}
 
-/// What the store has: channels by peer, and the next block to look at. A new store notes that block at once: what happens from here on
-/// concerns its channels, whenever they are looked at.
-async fn load(store: Option<&StoreHandle>, head: BlockNumber) -> Result<(Loaded, BlockNumber), StartError> {
-    let next = head.saturating_add(1);
-    let Some(store) = store else { return Ok((HashMap::new(), next)) };
-    let mut channels = Loaded::new();
+/// Where a store keeps whose it is.
+const OWNER: &[u8] = b"owner";
+
+/// Reads the store. A new one notes at once whose it is and the next block: what happens from here on concerns its channels, whenever
+/// they are looked at.
+async fn load(config: &NodeConfig, head: BlockNumber) -> Result<Loaded, StartError> {
+    let mut loaded = Loaded { channels: HashMap::new(), addresses: HashMap::new(), next: head.saturating_add(1) };
+    let Some(store) = &config.store else { return Ok(loaded) };
+    let node = Owner { identity: config.identity.public(), domain: config.arbiter.info().domain };
+    let owner = store.get(Table::Meta, OWNER)?.and_then(|bytes| decode_exact::<Owner>(&bytes).ok());
+    if let Some(owner) = owner.filter(|owner| *owner != node) {
+        return Err(StartError::ForeignStore { store: owner, node });
+    }
     for (_, bytes) in store.load_all(Table::Channels)? {
         let channel = Channel::load(&bytes)?;
-        channels.entry(channel.peer()).or_default().push(channel);
+        loaded.channels.entry(channel.peer()).or_default().push(channel);
+    }
+    for peer in loaded.channels.keys() {
+        let address = store.get(Table::Meta, &peer::address_key(peer))?;
+        let address = address.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
+        loaded.addresses.extend(address.map(|address| (*peer, address)));
     }
     let noted = store.get(Table::Meta, watcher::NEXT_BLOCK)?.and_then(|bytes| decode_exact(&bytes).ok());
-    if noted.is_none() {
-        store.commit(Batch::default().put(Table::Meta, watcher::NEXT_BLOCK, next.encode())).await?;
+    loaded.next = noted.unwrap_or(loaded.next);
+    if owner.is_none() || noted.is_none() {
+        let batch = Batch::default().put(Table::Meta, OWNER, node.encode());
+        store.commit(batch.put(Table::Meta, watcher::NEXT_BLOCK, loaded.next.encode())).await?;
     }
-    Ok((channels, noted.unwrap_or(next)))
+    Ok(loaded)
 }
 
 /// Bytes from the operating system.

@@ -16,13 +16,15 @@ use super::{
     events::{Events, NodeEvent},
     link::{Link, Received},
     packet::Packet,
+    redial::Redial,
     slot::{Reply, Slot},
     watcher::Watched,
 };
 use crate::{
     chain::{CallError, arbiter::ArbiterEvent},
+    keys::PeerAddress,
     store::{Batch, Table},
-    transport::Session,
+    transport::{Session, dial},
 };
 use calls::NonceTurn;
 use channel::{
@@ -53,7 +55,9 @@ pub(super) type Inbox = mpsc::Sender<PeerInput>;
 #[derive(Debug)]
 pub(super) enum PeerInput {
     /// A connection to it, made by either side.
-    Connected(Box<Session>, Option<oneshot::Sender<()>>),
+    Connected(Box<Connected>),
+    /// It was not there when it was dialled again.
+    NotFound,
     /// The user wants a channel with it.
     Open(OpenChannel, ChannelRef, Reply<ChannelHandle>),
     /// The user wants something of a channel.
@@ -68,6 +72,16 @@ pub(super) enum PeerInput {
     Nonce(ChannelRef, Pair<AccountId>, u64),
     /// The node is going away.
     Stop,
+}
+
+/// A new connection.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) session: Session,
+    /// Where it was dialled, if the user said so.
+    pub(super) address: Option<PeerAddress>,
+    /// Told once it is in use.
+    pub(super) told: Option<oneshot::Sender<()>>,
 }
 
 /// What a user wants of a channel.
@@ -91,6 +105,9 @@ pub(super) struct Peer {
     peers: Weak<Peers>,
     events: Events,
     link: Link,
+    redial: Redial,
+    /// Where the peer is found has changed since the last commit.
+    address_changed: bool,
     slots: BTreeMap<ChannelRef, Slot>,
     /// Openings that were refused and tried again share an id, until one of them is on chain.
     by_id: HashMap<ChannelId, Vec<ChannelRef>>,
@@ -117,10 +134,13 @@ impl Peer {
         identity: PublicKey,
         (answers, inbox): (&Inbox, mpsc::Receiver<PeerInput>),
         channels: Vec<Channel>,
+        address: Option<PeerAddress>,
     ) -> Self {
         let config = Arc::clone(&peers.config);
         let mut peer = Self {
             link: Link::new(config.ping_interval, config.timeouts),
+            redial: Redial::new(config.redial, address),
+            address_changed: false,
             config,
             identity,
             inbox,
@@ -146,6 +166,9 @@ impl Peer {
             let _none = peer.slots.insert(reference, Slot::new(channel));
             let _changed = peer.input(reference, Input::Restarted);
         }
+        if !peer.slots.is_empty() {
+            peer.redial.missed();
+        }
         peer
     }
 
@@ -160,6 +183,7 @@ impl Peer {
                     None => return,
                     Some(input) => self.on_input(input),
                 },
+                address = self.redial.due() => self.dial_again(address),
                 _ = ticks.tick() => self.on_tick(),
             }
             self.gather();
@@ -187,9 +211,9 @@ impl Peer {
         while let Some(input) = self.inbox.recv().await {
             match input {
                 // It has come back just now: to a new task.
-                PeerInput::Connected(session, told) => {
+                PeerInput::Connected(connected) => {
                     if let Some(peers) = self.peers.upgrade() {
-                        let _task = tokio::spawn(async move { drop(peers.connected(*session, told).await) });
+                        let _task = tokio::spawn(async move { drop(peers.connected(*connected).await) });
                     }
                 }
                 PeerInput::Open(_, _, reply) => {
@@ -203,6 +227,7 @@ impl Peer {
                 | PeerInput::Block(_)
                 | PeerInput::Called(..)
                 | PeerInput::Nonce(..)
+                | PeerInput::NotFound
                 | PeerInput::Stop => {}
             }
         }
@@ -211,11 +236,10 @@ impl Peer {
     /// Takes what else is there already, so that one commit serves all of it.
     fn gather(&mut self) {
         for _ in 0..GATHER {
-            if let Some(received) = self.link.try_recv() {
-                self.on_received(received);
-            } else if let Ok(input) = self.inbox.try_recv() {
-                self.on_input(input);
-            } else {
+            // One of each in turn: neither a talkative peer nor a busy user can keep the other waiting.
+            let received = self.link.try_recv().map(|received| self.on_received(received));
+            let input = self.inbox.try_recv().map(|input| self.on_input(input));
+            if received.is_none() && input.is_err() {
                 return;
             }
         }
@@ -237,6 +261,11 @@ impl Peer {
         let changed = std::mem::take(&mut self.changed);
         let Some(store) = self.config.store.as_ref().filter(|_| !changed.is_empty()) else { return Ok(()) };
         let mut batch = Batch::default();
+        if std::mem::take(&mut self.address_changed)
+            && let Some(address) = self.redial.address()
+        {
+            batch = batch.put(Table::Meta, address_key(&self.identity), address.to_string());
+        }
         for reference in changed {
             if let Some(slot) = self.slots.get(&reference) {
                 batch = batch.put(Table::Channels, store_key(&self.identity, reference), slot.channel.save());
@@ -279,6 +308,12 @@ impl Peer {
             }
             batch = batch.delete(Table::Channels, store_key(&self.identity, reference));
         }
+        if self.slots.is_empty() {
+            // Nobody needs the peer any more; its address is noted again with the next channel.
+            self.redial.give_up();
+            self.address_changed = self.redial.address().is_some();
+            batch = batch.delete(Table::Meta, address_key(&self.identity));
+        }
         match &self.config.store {
             Some(store) => store.commit(batch).await.map_err(|_error| StoreFailed),
             None => Ok(()),
@@ -290,7 +325,12 @@ impl Peer {
             Received::Packet(Packet::Channel(reference, message)) => self.on_message(reference, message),
             Received::Packet(Packet::Ping) => self.link.pong(),
             Received::Packet(Packet::Pong) => {}
-            Received::Lost => self.on_link(&Input::LinkDown),
+            Received::Lost => {
+                self.on_link(&Input::LinkDown);
+                if !self.slots.is_empty() {
+                    self.redial.missed();
+                }
+            }
             Received::Replaced => self.on_new_link(),
         }
     }
@@ -332,7 +372,9 @@ impl Peer {
 
     fn on_input(&mut self, input: PeerInput) {
         match input {
-            PeerInput::Connected(session, told) => self.on_connected(*session, told),
+            PeerInput::Connected(connected) => self.on_connected(*connected),
+            PeerInput::NotFound if !self.link.is_up() && !self.slots.is_empty() => self.redial.missed(),
+            PeerInput::NotFound => {}
             PeerInput::Open(open, reference, reply) => self.on_open(&open, reference, reply),
             PeerInput::Ask(reference, ask) => self.on_ask(reference, ask),
             PeerInput::List(reply) => {
@@ -347,14 +389,38 @@ impl Peer {
         }
     }
 
-    fn on_connected(&mut self, session: Session, told: Option<oneshot::Sender<()>>) {
+    fn on_connected(&mut self, Connected { session, address, told }: Connected) {
         let ours = self.config.identity.public();
         if self.link.adopt(session, &ours) {
             self.on_new_link();
         }
+        self.redial.found();
+        if let Some(address) = address {
+            self.address_changed |= self.redial.learn(address);
+        }
         if let Some(told) = told {
             let _gone = told.send(());
         }
+    }
+
+    /// Dials a lost peer again, beside everything else.
+    fn dial_again(&mut self, address: PeerAddress) {
+        let (config, peers, answers) = (Arc::clone(&self.config), self.peers.clone(), self.answers.clone());
+        let _task = tokio::spawn(async move {
+            match dial(&config.identity, &address, config.timeouts).await {
+                Ok(session) => {
+                    if let Some(peers) = peers.upgrade() {
+                        let _stopped = peers.connected(Connected { session, address: None, told: None }).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::info!(%address, %error, "a lost peer was not found");
+                    if let Some(answers) = answers.upgrade() {
+                        let _stopped = answers.send(PeerInput::NotFound).await;
+                    }
+                }
+            }
+        });
     }
 
     fn on_new_link(&mut self) {
@@ -445,6 +511,11 @@ impl Peer {
     fn now(&self) -> Millis {
         Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
     }
+}
+
+/// Where it is kept under which address a peer was last found.
+pub(super) fn address_key(peer: &PublicKey) -> Vec<u8> {
+    [b"address/", &peer.0[..]].concat()
 }
 
 /// Where a channel is kept: peer, then reference.
