@@ -6,11 +6,12 @@
 //! storage, transfers and events out. `SPEC.md` has the rules by number.
 //!
 //! ## Error handling
-//! Each refusal is a numbered [`Rejection`]; it undoes everything and emits nothing (R5.14). Nothing panics on any input that decodes.
+//! Each refusal is a numbered [`protocol::Rejection`]; it undoes everything and emits nothing (R5.14). Nothing panics on any input that decodes.
+//! What is larger than ink!'s buffer of 64 KiB, a message or an app's answer, breaks the call off without a number and undoes everything as well.
 //!
 //! ## Interface
 //! `vault_deposit`, `vault_withdraw`, the `channel_*` messages, `preimage_register`, and free reads. Each success emits one
-//! [`arbiter::ChannelEvent`], [`arbiter::VaultEvent`] or [`arbiter::PreimageEvent`].
+//! `ChannelEvent`, `VaultEvent` or `PreimageEvent`.
 
 #![cfg_attr(not(feature = "std"), no_std, no_main)]
 #![allow(unexpected_cfgs, reason = "ink!'s macros test features of their own")]
@@ -25,28 +26,28 @@ mod arbiter {
     use ink::{
         codegen::Env,
         env::{
-            call::{build_call, ExecutionInput, Selector},
             CallFlags, DefaultEnvironment,
+            call::{ExecutionInput, Selector, build_call},
         },
         prelude::vec::Vec,
         storage::Mapping,
     };
     use protocol::{
-        arbiter::{messages, prove_contract_state, Context, Host},
+        Amount, ChannelId, Pair, Rejection,
+        arbiter::{Context, Host, messages, prove_contract_state},
         call::{
             CloseMutual, CloseSolo, Create, Deposit, ForceProgress, ProveContractState, SetDelegates, Slash,
             SnapshotSolo, Withdraw,
         },
         contracts::{
+            AppContext, AppReply, CALL_SELECTOR, CallFault, Executor,
             conditional::{HashFunction, HashLock, Preimage},
-            AppContext, AppReply, CallFault, Executor, CALL_SELECTOR,
         },
         crypto::Crypto,
         event::{Event, Payout},
         record::{Artefact, Record},
         signing::{Domain, VERSION},
         terms::Limits,
-        Amount, ChannelId, Pair, Rejection,
     };
 
     /// Everything the arbiter stores.
@@ -118,7 +119,7 @@ mod arbiter {
             })
         }
 
-        /// Adds the coins attached to the caller's vault (R5.1). Anybody. Emits [`VaultEvent`].
+        /// Adds the coins attached to the caller's vault (R5.1). Anybody. Emits `VaultEvent`.
         ///
         /// # Errors
         /// [`Rejection::AmountZero`], [`Rejection::AmountOverflow`].
@@ -128,7 +129,7 @@ mod arbiter {
             messages::vault_deposit(self, &ctx, attached)
         }
 
-        /// Pays coins from the caller's vault to the caller's account (R5.1). Anybody. Emits [`VaultEvent`].
+        /// Pays coins from the caller's vault to the caller's account (R5.1). Anybody. Emits `VaultEvent`.
         ///
         /// # Errors
         /// [`Rejection::AmountZero`], [`Rejection::VaultBalanceTooLow`], [`Rejection::TransferFailed`].
@@ -237,7 +238,7 @@ mod arbiter {
         }
 
         /// Runs calls of contracts inside a channel that the caller's peer does not answer (R5.10). A party; while closing also a
-        /// delegate of its own. Emits [`Event::ChannelProgressed`], and [`PreimageEvent`] for each pre-image shown.
+        /// delegate of its own. Emits [`Event::ChannelProgressed`], and `PreimageEvent` for each pre-image shown.
         ///
         /// # Errors
         /// See [`protocol::arbiter::force_progress`].
@@ -248,7 +249,7 @@ mod arbiter {
         }
 
         /// Shows a pre-image to every channel of this arbiter, for good; gives the block that counts (R8.2). Anybody. Emits
-        /// [`PreimageEvent`].
+        /// `PreimageEvent`.
         ///
         /// # Errors
         /// None: it answers as every message does.
@@ -348,7 +349,8 @@ mod arbiter {
             if found.as_ref() != code.as_ref() {
                 return Err(CallFault::CodeNotThere);
             }
-            let input = ExecutionInput::new(Selector::new(CALL_SELECTOR)).push_arg(context).push_arg(state).push_arg(input);
+            let input =
+                ExecutionInput::new(Selector::new(CALL_SELECTOR)).push_arg(context).push_arg(state).push_arg(input);
             let weight = self.limits.0.call_weight;
             let answer = build_call::<DefaultEnvironment>()
                 .call(at)

@@ -1,14 +1,16 @@
 //! What tests want to know about the state. Everything here runs inside the state's externalities.
 
+use crate::receipt;
 use contracts_node_runtime::{Contracts, Runtime};
 use frame_support::{
     StorageHasher, Twox64Concat,
+    dispatch::DispatchClass,
     storage::storage_prefix,
     traits::fungible::{Inspect, InspectHold},
 };
 use protocol::{AccountId, Amount, Hash};
 use scale::{Decode, Encode};
-use sdk::chain::ChainError;
+use sdk::chain::{ChainError, Weight};
 use sp_core::{H256, crypto::AccountId32};
 
 type Balances = contracts_node_runtime::Balances;
@@ -24,6 +26,26 @@ pub struct ContractInfo {
     pub bytes: u32,
     /// The coins held on its account for its storage and for its existence.
     pub deposit: Amount,
+}
+
+/// The most that one ordinary transaction may be, so that a block takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionLimits {
+    /// Computation and proof; the runtime sets no bound where it is the number range's own.
+    pub weight: Weight,
+    /// Bytes, as encoded.
+    pub length: u32,
+}
+
+impl TransactionLimits {
+    /// The runtime's.
+    #[must_use]
+    pub fn of_the_runtime() -> Self {
+        let weights = <Runtime as frame_system::Config>::BlockWeights::get();
+        let weight = weights.get(DispatchClass::Normal).max_extrinsic.unwrap_or(weights.max_block);
+        let lengths = <Runtime as frame_system::Config>::BlockLength::get();
+        Self { weight: receipt::weight(weight), length: *lengths.max.get(DispatchClass::Normal) }
+    }
 }
 
 /// The part of the pallet's own record that is of interest; its type is private there.

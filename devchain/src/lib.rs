@@ -62,4 +62,4 @@ pub use accounts::{DEV_ENDOWMENT, DevAccount};
 pub use block::{EPOCH_MILLIS, SLOT_MILLIS};
 pub use engine::Sealing;
 pub use handle::{Builder, DevChain};
-pub use inspect::ContractInfo;
+pub use inspect::{ContractInfo, TransactionLimits};

@@ -3,6 +3,8 @@
 // Clippy knows tests, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, missing_docs, unreachable_pub)]
 
+#[path = "support/apps.rs"]
+mod apps;
 #[path = "support/script.rs"]
 mod script;
 #[path = "support/values.rs"]
@@ -12,20 +14,28 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Rejection, Signature, StateCommitment,
     arbiter::{Applied, Context, Ledger},
-    call, decode_exact,
+    call,
+    contracts::{
+        AppContext, AppReply, CallFault, CallReceipt, Contract, ContractEntry,
+        conditional::{ConditionalInput, ConditionalTransfer, HashLock},
+    },
+    decode_exact,
     event::{Event, Payout},
-    record::{Closing, OnChain, Penalty, Phase, Record},
+    record::{Artefact, Closing, OnChain, Penalty, Phase, Record},
     signing, terms,
+    tree::{Proof, ProofError},
 };
 use scale::{Decode, Encode};
 use script::{LIMITS, Script, Step, Turn, UNIT, Who};
-use std::{
-    collections::BTreeSet,
-    fmt::Debug,
-};
+use std::{collections::BTreeSet, fmt::Debug};
 
 const ACCOUNTS: [AccountId; 4] = [AccountId([11; 32]), AccountId([22; 32]), AccountId([33; 32]), AccountId([44; 32])];
 const DOMAIN: signing::Domain = signing::Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) };
+
+const APPS: script::Apps = script::Apps {
+    counter: script::App { account: apps::COUNTER.account, code: apps::COUNTER.code },
+    escrow: script::App { account: apps::ESCROW.account, code: apps::ESCROW.code },
+};
 
 /// The arbiter's books, and what went over its counter.
 struct Books {
@@ -34,12 +44,14 @@ struct Books {
     paid_in: Amount,
     paid_out: Amount,
     ended: BTreeSet<ChannelId>,
+    /// Forced steps of channels that were open, closing, and settled.
+    forced: [usize; 3],
 }
 
 impl Books {
     fn new() -> Self {
-        let ledger = Ledger::default();
-        Self { ledger, now: 1, paid_in: 0, paid_out: 0, ended: BTreeSet::new() }
+        let ledger = Ledger { deployed: apps::deployed(), apps: apps::native(), ..Ledger::default() };
+        Self { ledger, now: 1, paid_in: 0, paid_out: 0, ended: BTreeSet::new(), forced: [0; 3] }
     }
 
     fn call(&mut self, who: Who, call: call::Call, attached: Amount) -> Result<Applied, Rejection> {
@@ -58,9 +70,9 @@ impl Books {
     /// Plays a script, and answers which messages succeeded and which were refused.
     fn play(&mut self, steps: &[Step]) -> Vec<(&'static str, Result<(), Rejection>)> {
         let mut outcomes = Vec::new();
-        let mut script = Script::new(DOMAIN, ACCOUNTS);
+        let mut script = Script::new(DOMAIN, ACCOUNTS, APPS);
         for who in [Who::Initiator, Who::Responder] {
-            let _applied = self.call(who, call::Call::VaultDeposit, 20 * UNIT).unwrap();
+            let _applied = self.call(who, call::Call::VaultDeposit, 60 * UNIT).unwrap();
         }
         for step in steps {
             self.now += 1;
@@ -72,6 +84,12 @@ impl Books {
                     match &outcome {
                         Ok(applied) => self.check(&before, applied),
                         Err(_) => assert_eq!(self.ledger, before, "a refusal changes nothing"),
+                    }
+                    if let Ok(Applied { event: Some((channel, Event::ChannelProgressed { closing, .. }, _)), .. }) =
+                        &outcome
+                    {
+                        let was_residual = before.channels[channel].phase == Phase::Residual;
+                        self.forced[if was_residual { 2 } else { usize::from(closing.is_some()) }] += 1;
                     }
                     outcomes.push((name, outcome.map(drop)));
                 }
@@ -92,8 +110,14 @@ impl Books {
                 assert!(self.ended.insert(*channel));
                 continue;
             };
-            assert!(new.round >= old.round, "rounds only grow as long as nothing is forced");
-            assert!(new.round > old.round || new.state_hash == old.state_hash, "a round has one state");
+            let reached = old.forced_from.unwrap_or(old.round);
+            assert!(new.round >= reached, "rounds go down only to replace a forced chain");
+            let is_same = new.round == old.round && old.forced_from.is_none();
+            assert!(!is_same || new.state_hash == old.state_hash, "a round has one state");
+            assert!(
+                new.forced_from.is_none_or(|from| from <= new.round && from >= reached),
+                "forced steps go on from what is there"
+            );
             let order = |phase: &Phase| match phase {
                 Phase::Open => 0,
                 Phase::Closing(_) => 1,
@@ -101,12 +125,17 @@ impl Books {
             };
             assert!(order(&new.phase) >= order(&old.phase), "a channel does not open again");
         }
+        for (lock, shown_at) in &before.preimages {
+            assert_eq!(self.ledger.preimages[lock], *shown_at, "the first time counts");
+        }
         for (channel, record) in &self.ledger.channels {
             assert!(!self.ended.contains(channel), "an ended channel does not come back");
             if let Phase::Closing(closing) = &record.phase {
                 assert!(closing.balances.sum().is_some_and(|sum| sum <= record.total));
                 assert!(closing.unlock_at <= self.now + record.terms.lock_period);
             }
+            let (steps, max) = (record.forced_steps, record.terms.max_forced);
+            assert!(steps.initiator <= max && steps.responder <= max, "a dispute ends");
             assert!(record.phase != Phase::Residual || record.total > 0, "an empty residual leaves no storage");
         }
         let paid: Amount = applied.paid_out.iter().map(|(_, amount)| amount).sum();
@@ -128,22 +157,35 @@ proptest! {
 }
 
 #[test]
-fn the_scripts_reach_every_message_both_ways_and_most_refusals() {
+fn the_scripts_reach_every_message_and_most_refusals_and_faults() {
     let mut runner = TestRunner::deterministic();
-    let (mut done, mut refused, mut reasons) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut done, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    let (mut reasons, mut faults) = (BTreeSet::new(), BTreeSet::new());
+    let mut forced = [0; 3];
     for _ in 0..300 {
         let steps = prop::collection::vec(script::step(), 80).new_tree(&mut runner).unwrap().current();
-        for (name, outcome) in Books::new().play(&steps) {
+        let mut books = Books::new();
+        let outcomes = books.play(&steps);
+        forced.iter_mut().zip(books.forced).for_each(|(sum, more)| *sum += more);
+        for (name, outcome) in outcomes {
+            if let Err(Rejection::CallFailed { fault, .. }) = outcome {
+                let _new = faults.insert(fault.encode()[0]);
+            }
             let _new = match outcome {
                 Ok(()) => done.insert(name),
                 Err(rejection) => refused.insert(name) | reasons.insert(rejection.encode()[0]),
             };
         }
     }
+    println!("refusals {reasons:?}, faults {faults:?}, forced steps {forced:?}");
+    assert!(forced.iter().all(|steps| *steps >= 8), "{forced:?}");
     assert_eq!(done.len(), call::Call::NAMES.len(), "{done:?}");
-    assert_eq!(refused.len(), call::Call::NAMES.len(), "{refused:?}");
-    // The others need terms out of bounds, or more coins than the scripts have.
-    assert!(reasons.len() >= 19, "{reasons:?}");
+    // Showing a pre-image again changes nothing, and nothing is wrong with it.
+    assert_eq!(refused.len(), call::Call::NAMES.len() - 1, "{refused:?}");
+    // The others need terms out of bounds, more coins than the scripts have, or more calls.
+    assert!(reasons.len() >= 32, "{reasons:?}");
+    // All but those of an app that fails, or answers with garbage.
+    assert!(faults.len() >= 12, "{faults:?}");
 }
 
 /// Bytes that decode are exactly what their value encodes to: no two encodings mean the same (R3.2).
@@ -184,7 +226,20 @@ fn every_type_is_canonical(bytes: &[u8]) {
     is_canonical::<Payout>(bytes);
     is_canonical::<Rejection>(bytes);
     is_canonical::<StateCommitment>(bytes);
-    is_canonical::<protocol::tree::Proof>(bytes);
+    is_canonical::<call::ForceProgress>(bytes);
+    is_canonical::<call::ProveContractState>(bytes);
+    is_canonical::<Artefact>(bytes);
+    is_canonical::<Proof>(bytes);
+    is_canonical::<ProofError>(bytes);
+    is_canonical::<Contract>(bytes);
+    is_canonical::<ContractEntry>(bytes);
+    is_canonical::<CallReceipt>(bytes);
+    is_canonical::<CallFault>(bytes);
+    is_canonical::<AppContext>(bytes);
+    is_canonical::<AppReply>(bytes);
+    is_canonical::<ConditionalTransfer>(bytes);
+    is_canonical::<ConditionalInput>(bytes);
+    is_canonical::<HashLock>(bytes);
     is_canonical::<Pair<Signature>>(bytes);
 }
 
@@ -224,6 +279,7 @@ proptest! {
         (solo, slash, snapshot) in (values::close_solo(), values::slash(), values::snapshot_solo()),
         (mutual, deposit, withdraw, delegates) in
             (values::close_mutual(), values::deposit(), values::withdraw(), values::set_delegates()),
+        (force, claim) in (values::force_progress(), values::prove_contract_state()),
     ) {
         survives(&create);
         survives(&create.body);
@@ -242,6 +298,10 @@ proptest! {
         survives(&withdraw.body);
         survives(&delegates);
         survives(&delegates.body);
+        survives(&force);
+        survives(&force.proof);
+        survives(&claim);
+        survives(&claim.contract);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The rules alone, where a chain could not get at them: forced chains that no message makes yet, numbers at the end of their range,
-//! and tables that are cheaper to read in full here.
+//! The rules alone, where a chain could not get at them: every place in a forced chain, numbers at the end of their range, and tables that
+//! are cheaper to read in full here.
 
 // Clippy knows tests, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
@@ -8,16 +8,24 @@ use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Round, Signature, StateCommitment,
     arbiter::{Context, Outcome, Standing, close_solo, deposit, settle, slash, snapshot_solo, standing, vault},
     call::{CloseSolo, Deposit, Payload, Slash, SnapshotSolo},
+    contracts::{CallFault, ContractId},
     crypto::{Crypto, Native, SigningKey},
     event::Event,
     record::{Closing, OnChain, Penalty, Phase, Record},
     signing::{DepositBody, Domain, StateBody, signed_bytes},
     terms::{CallWeight, Destination, Limits, PartyTerms, Terms},
+    tree::ProofError,
 };
 use scale::Encode;
 
 const DOMAIN: Domain = Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) };
-const LIMITS: Limits = Limits { lock_period_min: 10, lock_period_max: u32::MAX, validity_max: 50, max_forced_max: 4, call_weight: CallWeight::STANDARD };
+const LIMITS: Limits = Limits {
+    lock_period_min: 10,
+    lock_period_max: u32::MAX,
+    validity_max: 50,
+    max_forced_max: 4,
+    call_weight: CallWeight::STANDARD,
+};
 const CHANNEL: ChannelId = ChannelId([3; 32]);
 const TOTAL: Amount = 100;
 const OURS: Hash = Hash([4; 32]);
@@ -144,18 +152,20 @@ fn a_deposit_ends_a_forced_chain_even_where_the_round_goes_down() {
 }
 
 #[test]
-fn closing_on_a_forced_state_risks_no_penalty_and_keeps_the_forced_chain() {
-    let before = record(10, Some(8), &balances(60));
-    let call = CloseSolo { channel: CHANNEL, payload: None, commitment: balances(60) };
-    let ctx = at(100, account(Party::Responder));
-    let Outcome { record: after, event, .. } = close_solo(&ctx, before.clone(), &call, &Native).unwrap();
-    let closing = Closing { balances: Pair::new(60, 40), unlock_at: 120, penalty: Penalty::AtRisk(Party::Initiator) };
-    let state_hash = before.state_hash;
-    assert_eq!(
-        event,
-        Event::ChannelClosedSolo { round: 10, state_hash, forced_from: Some(8), closing: closing.clone() }
-    );
-    assert_eq!(after, Some(Record { phase: Phase::Closing(closing), ..before }));
+fn closing_on_a_forced_state_risks_the_penalty_and_keeps_the_forced_chain() {
+    for closer in Party::BOTH {
+        let before = record(10, Some(8), &balances(60));
+        let call = CloseSolo { channel: CHANNEL, payload: None, commitment: balances(60) };
+        let ctx = at(100, account(closer));
+        let Outcome { record: after, event, .. } = close_solo(&ctx, before.clone(), &call, &Native).unwrap();
+        let closing = Closing { balances: Pair::new(60, 40), unlock_at: 120, penalty: Penalty::AtRisk(closer) };
+        let state_hash = before.state_hash;
+        assert_eq!(
+            event,
+            Event::ChannelClosedSolo { round: 10, state_hash, forced_from: Some(8), closing: closing.clone() }
+        );
+        assert_eq!(after, Some(Record { phase: Phase::Closing(closing), ..before }));
+    }
 }
 
 #[test]
@@ -167,17 +177,21 @@ fn closing_with_a_payload_drops_the_forced_chain_and_risks_the_penalty() {
     assert_eq!(after, Record { phase: Phase::Closing(closing), ..record(8, None, &balances(30)) });
 }
 
+/// Any co-signed round from the chain's first one on is newer than a forced state. Where it is the closer's peer's, the closer signed it
+/// last and so held it when it closed; where it is the closer's own, its peer may have kept the answer back.
 #[test]
-fn slashing_a_close_on_a_forced_state_charges_nobody() {
-    // Initiator's and responder's rounds alike: the closer cannot be shown to have hidden one.
+fn slashing_a_close_on_a_forced_state_charges_a_closer_that_provably_held_the_newer_round() {
     for round in [8, 9, 10, 11] {
-        for party in Party::BOTH {
-            let closing = Closing { balances: Pair::new(60, 40), unlock_at: 120, penalty: Penalty::AtRisk(Party::Initiator) };
+        for (slasher, closer) in Party::BOTH.into_iter().flat_map(|party| Party::BOTH.map(|other| (party, other))) {
+            let closing = Closing { balances: Pair::new(60, 40), unlock_at: 120, penalty: Penalty::AtRisk(closer) };
             let before = Record { phase: Phase::Closing(closing), ..record(10, Some(8), &balances(60)) };
             let call = Slash { channel: CHANNEL, payload: payload(round, &balances(30)), commitment: balances(30) };
-            let after = slash(&at(110, account(party)), before, &call, &Native).unwrap().record.unwrap();
+            let after = slash(&at(110, account(slasher)), before, &call, &Native).unwrap().record.unwrap();
             assert_eq!((after.round, after.forced_from, after.forced_steps), (round, None, Pair::new(0, 0)));
-            assert_eq!(after.closing().unwrap().penalty, Penalty::AtRisk(Party::Initiator));
+            let held = Party::owner_of(round) == closer.peer();
+            let penalty = if held { Penalty::Due(closer) } else { Penalty::AtRisk(closer) };
+            let closing = Closing { balances: Pair::new(30, 70), unlock_at: 130, penalty };
+            assert_eq!(after.phase, Phase::Closing(closing), "{closer:?} closed, {slasher:?} showed {round}");
         }
     }
 }
@@ -246,7 +260,9 @@ fn settling_moves_a_penalty_that_is_due_and_no_other() {
 
 #[test]
 fn a_lock_ends_exactly_at_its_block() {
-    let settled = |now| settle(&at(now, AccountId([9; 32])), closing(Pair::new(60, 40), Penalty::AtRisk(Party::Initiator), 5)).map(drop);
+    let settled = |now| {
+        settle(&at(now, AccountId([9; 32])), closing(Pair::new(60, 40), Penalty::AtRisk(Party::Initiator), 5)).map(drop)
+    };
     assert_eq!(settled(119), Err(Rejection::StillLocked { unlock_at: 120, now: 119 }));
     assert_eq!((settled(120), settled(121), settled(BlockNumber::MAX)), (Ok(()), Ok(()), Ok(())));
 }
@@ -316,7 +332,9 @@ fn a_total_that_overflows_is_refused_and_not_wrapped() {
 #[test]
 fn limits_are_sound_when_nothing_is_zero_or_crossed() {
     let sound = |lock_period_min, lock_period_max, validity_max, max_forced_max| {
-        Limits { lock_period_min, lock_period_max, validity_max, max_forced_max, call_weight: CallWeight::STANDARD }.check().is_ok()
+        Limits { lock_period_min, lock_period_max, validity_max, max_forced_max, call_weight: CallWeight::STANDARD }
+            .check()
+            .is_ok()
     };
     assert!(sound(1, 1, 1, 1) && sound(1, u32::MAX, u32::MAX, u8::MAX));
     assert!(!sound(0, 1, 1, 1) && !sound(0, 0, 1, 1) && !sound(2, 1, 1, 1) && !sound(1, 1, 0, 1) && !sound(1, 1, 1, 0));
@@ -361,9 +379,12 @@ fn the_numbers_of_the_refusals_are_fixed_for_good() {
         (0, Rejection::ChannelUnknown),
         (1, Rejection::NotParty),
         (2, Rejection::NotPartyOrDelegate),
+        (3, Rejection::MayNotForce { party }),
+        (4, Rejection::DelegateAttachesCoins),
         (10, Rejection::NotOpen),
         (11, Rejection::NotClosing),
         (12, Rejection::StillLocked { unlock_at: 0, now: 0 }),
+        (13, Rejection::StateFinal),
         (20, Rejection::SignatureInvalid { party }),
         (21, Rejection::Expired { valid_until: 0, now: 0 }),
         (22, Rejection::ExpiryTooFar { valid_until: 0, max: 0 }),
@@ -372,6 +393,10 @@ fn the_numbers_of_the_refusals_are_fixed_for_good() {
         (32, Rejection::RoundHasOtherState { round: 0 }),
         (33, Rejection::CommitmentMismatch),
         (34, Rejection::BalancesExceedTotal { total: 0 }),
+        (35, Rejection::ForcedStepsUsedUp { max: 0 }),
+        (36, Rejection::ForcedStateDiffers { computed: OURS }),
+        (37, Rejection::ProofInvalid(ProofError::WrongLength)),
+        (38, Rejection::ProofOfAnotherState),
         (40, Rejection::PartiesShareAccount),
         (41, Rejection::PartiesShareKey),
         (42, Rejection::LockPeriodOutOfBounds { got: 0, min: 0, max: 0 }),
@@ -385,10 +410,35 @@ fn the_numbers_of_the_refusals_are_fixed_for_good() {
         (50, Rejection::AmountZero),
         (51, Rejection::AmountOverflow),
         (52, Rejection::BelowReserves { total: 0, amount: 0, need: 0 }),
+        (53, Rejection::CannotAttach { have: 0, value: 0, reserve: 0 }),
+        (55, Rejection::CallsMissing),
+        (56, Rejection::CallsTooLarge),
+        (57, Rejection::ContractNotShown { contract: ContractId([0; 32]) }),
+        (58, Rejection::CallFailed { round: 0, fault: CallFault::Refused }),
         (60, Rejection::LimitsUnsound),
         (61, Rejection::TransferFailed),
     ];
     for (number, rejection) in numbered {
         assert_eq!(rejection.encode()[0], number, "{rejection:?}");
+    }
+    let (expiry, height) = (0, 0);
+    let faults = [
+        CallFault::Refused,
+        CallFault::Failed,
+        CallFault::Undecodable,
+        CallFault::CodeNotThere,
+        CallFault::TooLarge,
+        CallFault::PaysTooMuch { balance: 0 },
+        CallFault::Overflow,
+        CallFault::BuiltinUnknown(0),
+        CallFault::Malformed,
+        CallFault::TakesNoCoins,
+        CallFault::WrongPreimage,
+        CallFault::TooLate { expiry },
+        CallFault::TooEarly { expiry, height },
+        CallFault::ShownInTime,
+    ];
+    for (number, fault) in (0..).zip(faults) {
+        assert_eq!(fault.encode()[0], number, "{fault:?}");
     }
 }

@@ -8,8 +8,12 @@
 mod generator;
 
 use protocol::{
-    ChannelId, Hash, Pair, PublicKey, Signature, StateCommitment,
-    call::Call,
+    AccountId, ChannelId, Hash, Pair, PublicKey, Signature, StateCommitment,
+    call::{Call, ForceProgress, ForcedCall, ShownContract},
+    contracts::{
+        AppContext, AppReply, Contract, ContractEntry,
+        conditional::{HashFunction, HashLock, Preimage},
+    },
     crypto::{Crypto, Native, SigningKey},
     decode_exact,
     record::Record,
@@ -17,8 +21,9 @@ use protocol::{
         CloseMutualBody, CoSigned, CreateBody, DepositBody, Domain, SetDelegatesBody, Signed, StateBody, WithdrawBody,
     },
     terms::Terms,
+    tree::{Change, Proof, Tree},
 };
-use scale::Decode;
+use scale::{Decode, Encode};
 use serde_json::Value;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/v1.json");
@@ -152,4 +157,112 @@ fn the_story_has_every_message_and_its_records_decode() {
         let _new = messages.insert(message);
     }
     assert!(Call::NAMES.iter().all(|name| messages.contains(name)), "{messages:?}");
+}
+
+#[test]
+fn the_locks_are_the_hashes_of_their_pre_images() {
+    for lock in committed()["locks"].as_array().unwrap() {
+        let encoded: HashLock = decode_exact(&bytes(&lock["encoded"])).unwrap();
+        let preimage = Preimage(array(&lock["preimage"]));
+        let digest = match encoded.function {
+            HashFunction::Blake2b256 => Native.hash(&preimage.0),
+            HashFunction::Sha2_256 => Native.sha2_256(&preimage.0),
+        };
+        assert_eq!((digest, digest), (encoded.digest, Hash(array(&lock["digest"]))));
+        assert_eq!(lock["function"], encoded.function.encode()[0]);
+    }
+}
+
+/// A leaf's value: the hash of code, balance, the state's hash and owner (R4.2).
+fn entry_of(contract: &Contract) -> Vec<u8> {
+    let state_hash = Native.hash(&contract.state);
+    [contract.code.encode(), contract.balance.encode(), state_hash.encode(), contract.owner.encode()].concat()
+}
+
+#[test]
+fn the_entries_are_those_of_their_contracts() {
+    for vector in committed()["contracts"].as_array().unwrap() {
+        let contract: Contract = decode_exact(&bytes(&vector["contract"])).unwrap();
+        let entry: ContractEntry = decode_exact(&bytes(&vector["entry"])).unwrap();
+        assert_eq!(entry, contract.entry(&Native));
+        assert_eq!(bytes(&vector["entry"]), entry_of(&contract));
+        assert_eq!(Native.hash(&entry_of(&contract)), Hash(array(&vector["entry_hash"])));
+    }
+}
+
+#[test]
+fn each_proof_gives_the_roots_before_and_after_its_changes() {
+    let hash = |value: &Value| (!value.is_null()).then(|| Hash(array(value)));
+    for vector in committed()["proofs"].as_array().unwrap() {
+        let leaves = vector["leaves"].as_array().unwrap().iter();
+        let mut tree: Tree = leaves.map(|leaf| (Hash(array(&leaf[0])), Hash(array(&leaf[1])))).collect();
+        assert_eq!(tree.root(), Hash(array(&vector["root_before"])));
+        let changes = vector["changes"].as_array().unwrap().iter().map(|change| Change {
+            key: Hash(array(&change["key"])),
+            before: hash(&change["before"]),
+            after: hash(&change["after"]),
+        });
+        let changes: Vec<_> = changes.collect();
+        let proof: Proof = decode_exact(&bytes(&vector["proof"])).unwrap();
+        let roots = proof.apply(&changes, &Native).unwrap();
+        assert_eq!(roots.before, tree.root());
+        for Change { key, after, .. } in changes {
+            let _before = tree.set(key, after);
+        }
+        assert_eq!((roots.after, tree.root()), (Hash(array(&vector["root_after"])), tree.root()), "{}", vector["what"]);
+    }
+}
+
+#[test]
+fn each_forced_step_goes_from_one_state_to_the_next_by_its_proof() {
+    let vectors = committed();
+    let forced = vectors["forced"].as_array().unwrap();
+    assert_eq!(forced.len(), 2);
+    for vector in forced {
+        let step: ForceProgress = decode_exact(&bytes(&vector["encoded"])).unwrap();
+        let decode = |name: &str| -> StateCommitment { decode_exact(&bytes(&vector[name])).unwrap() };
+        let (before, after) = (decode("commitment_before"), decode("commitment_after"));
+        assert_eq!((step.channel.0, step.commitment), (array(&vectors["channel"]["id"]), before));
+        assert_eq!(step.state_hash, Some(Hash(array(&vector["state_hash"]))));
+        assert_eq!(after.hash(&Native), Hash(array(&vector["state_hash"])));
+        let shown = vector["contracts"].as_array().unwrap().iter().map(|shown| decode_exact(&bytes(shown)).unwrap());
+        assert_eq!(step.contracts, shown.collect::<Vec<ShownContract>>());
+        let calls = vector["calls"].as_array().unwrap().iter().map(|call| decode_exact(&bytes(call)).unwrap());
+        assert_eq!(step.calls, calls.collect::<Vec<ForcedCall>>());
+        // Each ends the contract that it calls.
+        let [ShownContract { id, contract, .. }] = &step.contracts[..] else { panic!("one contract is shown") };
+        let removal = [Change { key: id.key(), before: Some(Native.hash(&entry_of(contract))), after: None }];
+        let roots = step.proof.apply(&removal, &Native).unwrap();
+        assert_eq!((roots.before, roots.after), (before.contracts_root, after.contracts_root));
+        let state = vectors["states"].as_array().unwrap().iter().find(|state| state["round"] == vector["round"]);
+        assert_eq!(state.unwrap()["hash"], vector["state_hash"]);
+    }
+}
+
+#[test]
+fn an_apps_call_and_its_answers_decode() {
+    let call = &committed()["app_call"];
+    let data = bytes(&call["data"]);
+    assert_eq!(&data[..4], b"CALL");
+    let arguments: (AppContext, Vec<u8>, Vec<u8>) = decode_exact(&data[4..]).unwrap();
+    assert_eq!(arguments.0.encode(), bytes(&call["context"]));
+    assert_eq!((&arguments.1[..], &arguments.2[..]), (&b"state"[..], &b"input"[..]));
+    for (answer, accepted) in [("answer", true), ("refusal", false)] {
+        let answer = bytes(&call[answer]);
+        let reply: AppReply = decode_exact(&answer[1..]).unwrap();
+        assert_eq!((answer[0], reply.is_ok()), (0, accepted));
+    }
+}
+
+#[test]
+fn the_storys_reads_are_of_messages_that_there_are() {
+    let vectors = committed();
+    let steps = vectors["story"].as_array().unwrap().iter();
+    let reads: Vec<_> = steps.flat_map(|step| step["reads"].as_array().unwrap()).collect();
+    for read in &reads {
+        assert_eq!(bytes(&read["data"])[..4], generator::selector(read["message"].as_str().unwrap()));
+    }
+    assert_eq!(reads.len(), 3);
+    let callers = vectors["story"].as_array().unwrap().iter().map(|step| AccountId(array(&step["caller"])));
+    assert_eq!(callers.collect::<std::collections::BTreeSet<_>>().len(), 3);
 }

@@ -14,9 +14,10 @@ use std::{
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Stack of 64 KiB, 1 MiB of memory which the pallet hands in, nothing beyond the first Wasm, and no text of panics.
+/// Stack of 160 KiB, so that a proof can be followed as deep as it may go (`protocol::tree::MAX_DEPTH`), 1 MiB of memory which the pallet
+/// hands in, nothing beyond the first Wasm, and no text of panics.
 const FLAGS: [&str; 6] = [
-    "-Clink-arg=-zstack-size=65536",
+    "-Clink-arg=-zstack-size=163840",
     "-Clink-arg=--import-memory",
     "-Clink-arg=--max-memory=1048576",
     "-Ctarget-cpu=mvp",

@@ -54,6 +54,8 @@ impl Optimiser {
         fs::write(&from, wasm).with_context(|| format!("writing {}", from.display()))?;
         let status = Command::new(&found.program)
             .arg(self.asked.flag())
+            // Again until nothing changes: 2 % less to execute.
+            .arg("--converge")
             // Nothing beyond the first Wasm; and the pallet hands in fresh memory for each call.
             .args(["--mvp-features", "--zero-filled-memory"])
             .arg(&from)
@@ -80,7 +82,7 @@ impl Passes {
 impl fmt::Display for Optimiser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.found {
-            Some(found) => write!(f, "{} {}", found.version, self.asked.flag()),
+            Some(found) => write!(f, "{} {} --converge", found.version, self.asked.flag()),
             None => f.write_str("none"),
         }
     }

@@ -4,7 +4,7 @@
 #![cfg_attr(not(feature = "std"), no_std, no_main)]
 #![allow(unexpected_cfgs, reason = "ink!'s macros test features of their own")]
 
-use app_kit::{App, AppContext, Amount, BlockNumber, Pair};
+use app_kit::{Amount, App, AppContext, BlockNumber, Pair};
 use scale::{Decode, Encode};
 
 app_kit::shell!(crate::Escrow);

@@ -67,6 +67,9 @@ pub enum Input {
     /// Answers with an outcome although it reverts.
     #[codec(index = 17)]
     RevertWithOutcome,
+    /// Goes round so many times, and then behaves.
+    #[codec(index = 18)]
+    Work(u64),
 }
 
 #[cfg(not(feature = "ink-as-dependency"))]
@@ -76,18 +79,16 @@ mod hostile {
     use app_kit::{AppContext, AppOutcome, AppReply, Pair};
     use ink::{
         env::{
-            call::{build_call, ExecutionInput, Selector},
             CallFlags, DefaultEnvironment, ReturnFlags,
+            call::{ExecutionInput, Selector, build_call},
         },
         prelude::{vec, vec::Vec},
     };
     use scale::Encode;
 
-    /// One number, to be written where nothing may be written.
+    /// Nothing. Its messages take `&self`: ink! would write what it holds after every call, which nobody may who is only asked.
     #[ink(storage)]
-    pub struct Hostile {
-        written: u64,
-    }
+    pub struct Hostile {}
 
     #[ink(event)]
     pub struct Noise {
@@ -98,7 +99,7 @@ mod hostile {
         #[ink(constructor, payable)]
         #[allow(clippy::new_without_default)]
         pub fn new() -> Self {
-            Self { written: 0 }
+            Self {}
         }
 
         #[ink(message, selector = 0x494E4954)]
@@ -107,7 +108,7 @@ mod hostile {
         }
 
         #[ink(message, selector = 0x43414C4C)]
-        pub fn call(&mut self, _context: AppContext, state: Vec<u8>, input: Vec<u8>) -> AppReply {
+        pub fn call(&self, _context: AppContext, state: Vec<u8>, input: Vec<u8>) -> AppReply {
             let mut outcome = AppOutcome { state, ..AppOutcome::default() };
             match app_kit_decode(&input) {
                 Input::Behave => {}
@@ -115,6 +116,12 @@ mod hostile {
                 Input::Loop => {
                     let mut number = 1u64;
                     while number != 0 {
+                        number = core::hint::black_box(number.wrapping_mul(3) | 1);
+                    }
+                }
+                Input::Work(rounds) => {
+                    let mut number = 1u64;
+                    for _ in 0..rounds {
                         number = core::hint::black_box(number.wrapping_mul(3) | 1);
                     }
                 }
@@ -137,8 +144,7 @@ mod hostile {
                     outcome.output = vec![u8::from(matches!(answer, Ok(Ok(_))))];
                 }
                 Input::Write => {
-                    self.written = 1;
-                    ink::env::set_contract_storage(&7u32, &self.written);
+                    ink::env::set_contract_storage(&7u32, &1u64);
                 }
                 Input::Announce => self.env().emit_event(Noise { number: 1 }),
                 Input::Send => {

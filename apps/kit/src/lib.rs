@@ -7,7 +7,9 @@
 
 pub use protocol::{
     Amount, BlockNumber, ChannelId, Pair, Party, Round,
-    contracts::{App, AppContext, AppOutcome, AppReply, CALL_SELECTOR, ContractId, INIT_SELECTOR, MAX_INPUT, MAX_STATE},
+    contracts::{
+        App, AppContext, AppOutcome, AppReply, CALL_SELECTOR, ContractId, INIT_SELECTOR, MAX_INPUT, MAX_STATE,
+    },
 };
 
 /// Wraps an [`App`] as a contract for the chain: nothing stored, `init` and `call` by the selectors that the arbiter and the peers use.

@@ -2,11 +2,11 @@
 
 use crate::harness::*;
 use protocol::{
+    Amount, BlockNumber, ChannelId, Pair, Party, Rejection,
     call::{Call, CloseMutual},
     event::{Event, Payout},
     signing::{CloseMutualBody, Kind},
     terms::Destination,
-    Amount, BlockNumber, ChannelId, Pair, Party, Rejection,
 };
 use sdk::chain::arbiter::ArbiterEvent;
 

@@ -2,12 +2,12 @@
 
 use crate::harness::*;
 use protocol::{
+    Amount, ChannelId, Hash, Pair, Party, Rejection, Signature, StateCommitment,
     call::{Call, CloseSolo, Payload},
     crypto::Native,
     event::Event,
     record::{Closing, Penalty, Phase},
     signing::Kind,
-    Amount, ChannelId, Hash, Pair, Party, Rejection, Signature, StateCommitment,
 };
 use sdk::chain::arbiter::ArbiterEvent;
 

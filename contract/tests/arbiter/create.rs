@@ -2,16 +2,16 @@
 
 use crate::harness::*;
 use protocol::{
+    AccountId, Amount, BlockNumber, Hash, Pair, Party, PublicKey, Rejection, Signature,
     call::{Call, Create},
     crypto::{Crypto, Native},
     event::Event,
     record::{Phase, Record},
     signing::{CreateBody, Kind},
     terms::MAX_DELEGATES,
-    AccountId, Amount, BlockNumber, Hash, Pair, Party, PublicKey, Rejection, Signature,
 };
 use scale::Encode;
-use sdk::chain::{arbiter::ArbiterEvent, Chain};
+use sdk::chain::{Chain, arbiter::ArbiterEvent};
 
 #[tokio::test]
 async fn opening_stores_the_record_takes_both_shares_and_announces_the_channel() {

@@ -3,15 +3,15 @@
 use crate::harness::*;
 use devchain::DevChain;
 use protocol::{
+    AccountId, ChannelId, Hash, Pair, Rejection,
     call::{Call, Read},
     decode_exact,
     record::Record,
     signing::Domain,
     terms::{CallWeight, Limits},
-    AccountId, ChannelId, Hash, Pair, Rejection,
 };
 use scale::{Decode, Encode};
-use sdk::chain::{arbiter::selector, Arbiter, CallError, Chain, Transaction};
+use sdk::chain::{Arbiter, CallError, Chain, Transaction, arbiter::selector};
 use std::sync::Arc;
 
 mutations! {
@@ -40,7 +40,13 @@ async fn an_arbiter_with_unsound_limits_is_not_instantiated() {
             Unsound::NoValidity => limits.validity_max = 0,
             Unsound::NoForcedSteps => limits.max_forced_max = 0,
             Unsound::NothingAtAll => {
-                limits = Limits { lock_period_min: 0, lock_period_max: 0, validity_max: 0, max_forced_max: 0, call_weight: CallWeight::STANDARD };
+                limits = Limits {
+                    lock_period_min: 0,
+                    lock_period_max: 0,
+                    validity_max: 0,
+                    max_forced_max: 0,
+                    call_weight: CallWeight::STANDARD,
+                };
             }
         }
         let signer = Actor::Deployer.dev().signer();
@@ -60,7 +66,13 @@ async fn an_arbiter_with_unsound_limits_is_not_instantiated() {
 #[tokio::test]
 async fn limits_whose_minimum_is_their_maximum_are_sound() {
     let chain = DevChain::new().unwrap();
-    let limits = Limits { lock_period_min: 1, lock_period_max: 1, validity_max: 1, max_forced_max: 1, call_weight: CallWeight::STANDARD };
+    let limits = Limits {
+        lock_period_min: 1,
+        lock_period_max: 1,
+        validity_max: 1,
+        max_forced_max: 1,
+        call_weight: CallWeight::STANDARD,
+    };
     let signer = Actor::Deployer.dev().signer();
     let (arbiter, _receipt) = Arbiter::deploy(Arc::new(chain), &signer, wasm(), limits, Vec::new()).await.unwrap();
     assert_eq!(arbiter.info().limits, limits);

@@ -2,10 +2,10 @@
 
 use crate::harness::*;
 use protocol::{
+    Amount, BlockNumber, ChannelId, Party, Rejection,
     call::{Call, Deposit},
     event::Event,
     signing::{DepositBody, Kind},
-    Amount, BlockNumber, ChannelId, Party, Rejection,
 };
 use sdk::chain::arbiter::ArbiterEvent;
 

@@ -2,9 +2,9 @@
 
 use crate::harness::*;
 use protocol::{
+    Pair, Party, Rejection, StateCommitment,
     call::{Call, Create},
     signing::Kind,
-    Pair, Party, Rejection, StateCommitment,
 };
 
 const STRANGERS: Rejection = Rejection::SignatureInvalid { party: Party::Initiator };

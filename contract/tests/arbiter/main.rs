@@ -6,18 +6,24 @@
 // Clippy knows tests, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod artefact;
 mod close_mutual;
 mod close_solo;
-mod costs;
+mod conditional;
 mod create;
+mod delegates;
 mod deploy;
 mod deposit;
 mod force_progress;
 mod harness;
+mod hostile_app;
 mod identity;
+mod orders;
 mod payouts;
+mod preimages;
 mod random;
 mod residual;
+mod residual_forced;
 #[path = "../../../protocol/tests/support/script.rs"]
 mod script;
 mod set_delegates;

@@ -2,11 +2,11 @@
 
 use crate::harness::*;
 use protocol::{
+    AccountId, Amount, Pair, Party, Rejection,
     call::{Call, Create},
     event::Payout,
     signing::{CreateBody, Kind},
     terms::Destination,
-    AccountId, Amount, Pair, Party, Rejection,
 };
 use sdk::chain::Chain;
 

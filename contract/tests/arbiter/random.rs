@@ -2,8 +2,8 @@
 //! vaults, same payouts and events, and never less in the arbiter than it owes.
 
 use crate::{
-    harness::*,
-    script::{self, Script, Step, Turn, Who},
+    harness::{self, *},
+    script::{self, App, Apps, Script, Step, Turn, Who},
 };
 use proptest::{
     prelude::*,
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 /// Sequences in one test, and steps in a sequence.
 const SEQUENCES: u32 = 2;
-const STEPS: usize = 60;
+const STEPS: usize = 80;
 /// How many of the messages a test must have seen succeed.
 const MESSAGES: usize = 10;
 
@@ -37,7 +37,9 @@ struct Tried {
 
 async fn play(base: &World, steps: &[Step], tried: &mut Tried) {
     let mut world = base.fork().await;
-    let mut script = Script::new(world.domain(), Who::ALL.map(|who| Actor::from(who).id()));
+    let app = |deployed: harness::apps::Deployed| App { account: deployed.account, code: deployed.code };
+    let apps = Apps { counter: app(world.apps.counter), escrow: app(world.apps.escrow) };
+    let mut script = Script::new(world.domain(), Who::ALL.map(|who| Actor::from(who).id()), apps);
     for step in steps {
         match script.turn(step, &world.ledger, world.now()) {
             Turn::Wait(blocks) => world.travel_to(world.now() + blocks).await,

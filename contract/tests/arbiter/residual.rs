@@ -2,10 +2,10 @@
 
 use crate::harness::*;
 use protocol::{
+    Amount, Hash, Pair, Rejection, StateCommitment,
     call::Call,
     event::Event,
     record::{Phase, Record},
-    Amount, Hash, Pair, Rejection, StateCommitment,
 };
 
 /// What the contracts hold.

@@ -2,11 +2,11 @@
 
 use crate::harness::*;
 use protocol::{
+    AccountId, Amount, BlockNumber, ChannelId, Pair, Party, Rejection,
     call::{Call, SetDelegates},
     event::Event,
     signing::{Kind, SetDelegatesBody},
     terms::MAX_DELEGATES,
-    AccountId, Amount, BlockNumber, ChannelId, Pair, Party, Rejection,
 };
 use sdk::chain::arbiter::ArbiterEvent;
 

@@ -2,10 +2,10 @@
 
 use crate::harness::*;
 use protocol::{
+    Amount, BlockNumber, ChannelId, Pair, Party, Rejection,
     event::{Event, Payout},
     record::Penalty,
     terms::Destination,
-    Amount, BlockNumber, ChannelId, Pair, Party, Rejection,
 };
 use sdk::chain::arbiter::ArbiterEvent;
 

@@ -2,10 +2,10 @@
 
 use crate::harness::*;
 use protocol::{
+    Amount, ChannelId, Party, Rejection, StateCommitment,
     call::{Call, SnapshotSolo},
     event::Event,
     signing::Kind,
-    Amount, ChannelId, Party, Rejection, StateCommitment,
 };
 use sdk::chain::arbiter::ArbiterEvent;
 

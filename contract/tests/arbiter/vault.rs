@@ -1,7 +1,7 @@
 //! Each account's balance inside the arbiter (R5.1).
 
 use crate::harness::*;
-use protocol::{call::Call, Amount, Rejection};
+use protocol::{Amount, Rejection, call::Call};
 
 const DEPOSIT: Amount = 3 * UNIT;
 

@@ -2,11 +2,11 @@
 
 use crate::harness::*;
 use protocol::{
+    Amount, BlockNumber, ChannelId, Party, Rejection,
     call::{Call, Withdraw},
     event::{Event, Payout},
     signing::{Kind, WithdrawBody},
     terms::Destination,
-    Amount, BlockNumber, ChannelId, Party, Rejection,
 };
 use sdk::chain::arbiter::ArbiterEvent;
 

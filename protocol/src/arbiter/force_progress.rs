@@ -2,7 +2,7 @@
 
 use super::{Context, Outcome, adopt, balances_of, check_commitment, pay_parties, progress::Progress, standing};
 use crate::{
-    AccountId, Party, Rejection,
+    AccountId, Pair, Party, Rejection,
     arbiter::Standing,
     call::{ForceProgress, ProveContractState},
     contracts::Executor,
@@ -57,6 +57,10 @@ pub fn force_progress(
     record.round = after.round;
     record.state_hash = after.state_hash;
     let _first = record.forced_from.get_or_insert(base.saturating_add(1));
+    if is_residual && after.payouts == Pair::default() {
+        // A step that pays nothing only makes others show their contracts anew: not for ever (R5.11).
+        count_step(&mut record, call.party)?;
+    }
     let mut payouts = Vec::new();
     match &mut record.phase {
         Phase::Open => {}

@@ -36,6 +36,8 @@ pub struct Plan {
     pub contracts: Contracts,
     /// What the parties own after it.
     pub balances: Pair<Amount>,
+    /// The root of the last call after it: with it, the next step can go on from here.
+    pub calls_root: Hash,
     /// The state's hash after it.
     pub state_hash: Hash,
 }
@@ -52,11 +54,8 @@ pub fn plan(
     deployed: &dyn Fn(&Hash) -> Option<AccountId>,
     executor: &mut impl Executor,
 ) -> Result<Plan, Rejection> {
-    let commitment = StateCommitment {
-        balances: base.balances,
-        contracts_root: base.contracts.root(),
-        calls_root: base.calls_root,
-    };
+    let commitment =
+        StateCommitment { balances: base.balances, contracts_root: base.contracts.root(), calls_root: base.calls_root };
     let ids: BTreeSet<_> = calls.iter().map(|call| call.contract).collect();
     let shown = ids.iter().map(|id| {
         let contract = base.contracts.get(id).ok_or(Rejection::ContractNotShown { contract: *id })?.clone();
@@ -82,13 +81,12 @@ pub fn plan(
         record.round = payload.round;
     }
     let is_residual = record.phase == Phase::Residual;
-    let mut progress =
-        if is_residual { Progress::of_residual(&record, &call) } else { Progress::of(&record, &call) };
+    let mut progress = if is_residual { Progress::of_residual(&record, &call) } else { Progress::of(&record, &call) };
     for call in &call.calls {
         progress.run(call, height, executor)?;
     }
     call.proof = base.contracts.prove(&progress.changes(executor));
-    let Progressed { state_hash, balances, .. } = progress.conclude(&commitment, &call.proof, executor)?;
+    let Progressed { state_hash, calls_root, balances, .. } = progress.conclude(&commitment, &call.proof, executor)?;
     call.state_hash = Some(state_hash);
 
     let mut contracts = base.contracts.clone();
@@ -98,5 +96,5 @@ pub fn plan(
             None => contracts.remove(&id),
         }
     }
-    Ok(Plan { call, contracts, balances, state_hash })
+    Ok(Plan { call, contracts, balances, calls_root, state_hash })
 }

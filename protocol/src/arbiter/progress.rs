@@ -45,6 +45,8 @@ pub struct Progressed {
     pub round: Round,
     /// The state after it.
     pub state_hash: Hash,
+    /// The root of the last call, which that state keeps.
+    pub calls_root: Hash,
     /// What the parties own outside contracts.
     pub balances: Pair<Amount>,
     /// What the contracts paid on the way; of interest on a residual channel, where it leaves the channel.
@@ -138,6 +140,7 @@ impl Progress {
         Ok(Progressed {
             round: self.round,
             state_hash: after.hash(crypto),
+            calls_root: after.calls_root,
             balances: self.balances,
             payouts: self.payouts,
         })

@@ -24,6 +24,8 @@ pub fn settle(ctx: &Context, mut record: Record) -> Result<Outcome, Rejection> {
     let payouts = pay_parties(&record.terms, &balances);
     let event = Event::ChannelSettled { balances, remaining };
     record.total = remaining;
+    // Steps are counted anew: from here on only those that pay nothing count (R5.11).
+    record.forced_steps = Pair::default();
     record.phase = Phase::Residual;
     Ok(Outcome { record: (remaining > 0).then_some(record), payouts, event })
 }

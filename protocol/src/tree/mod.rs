@@ -20,7 +20,6 @@ pub use proof::{Change, MAX_DEPTH, MAX_NODES, Node, Proof, ProofError, Roots};
 pub use store::Tree;
 
 use crate::{Hash, crypto::Crypto};
-use scale::Encode;
 
 /// Names a leaf: a contract's id.
 pub type Key = Hash;
@@ -29,41 +28,46 @@ pub type Key = Hash;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subtree {
     Empty,
-    Leaf {
-        key: Key,
-        value: Hash,
-    },
+    /// Its key and value do not matter any more: wherever it rises to, its hash is the same.
+    Leaf(Hash),
     Branch(Hash),
     /// A leaf or a branch.
     Opaque(Hash),
 }
 
 impl Subtree {
-    fn hash(&self, crypto: &impl Crypto) -> Hash {
+    const fn hash(&self) -> &Hash {
         match self {
-            Self::Empty => Hash::ZERO,
-            Self::Leaf { key, value } => leaf_hash(key, value, crypto),
-            Self::Branch(hash) | Self::Opaque(hash) => *hash,
+            Self::Empty => &Hash::ZERO,
+            Self::Leaf(hash) | Self::Branch(hash) | Self::Opaque(hash) => hash,
         }
     }
 
     /// The subtree over two children: a lone leaf rises. None where it is not known whether it does.
-    fn join(left: Self, right: Self, crypto: &impl Crypto) -> Option<Self> {
+    fn join(left: &Self, right: &Self, crypto: &impl Crypto) -> Option<Self> {
         match (left, right) {
             (Self::Empty, Self::Empty) => Some(Self::Empty),
-            (leaf @ Self::Leaf { .. }, Self::Empty) | (Self::Empty, leaf @ Self::Leaf { .. }) => Some(leaf),
+            (Self::Leaf(leaf), Self::Empty) | (Self::Empty, Self::Leaf(leaf)) => Some(Self::Leaf(*leaf)),
             (Self::Opaque(_), Self::Empty) | (Self::Empty, Self::Opaque(_)) => None,
-            (left, right) => Some(Self::Branch(branch_hash(&left.hash(crypto), &right.hash(crypto), crypto))),
+            (left, right) => Some(Self::Branch(branch_hash(left.hash(), right.hash(), crypto))),
         }
     }
 }
 
 fn leaf_hash(key: &Key, value: &Hash, crypto: &impl Crypto) -> Hash {
-    crypto.hash(&(0u8, key, value).encode())
+    tagged_hash(0, key, value, crypto)
 }
 
 fn branch_hash(left: &Hash, right: &Hash, crypto: &impl Crypto) -> Hash {
-    crypto.hash(&(1u8, left, right).encode())
+    tagged_hash(1, left, right, crypto)
+}
+
+/// The hash of a tag and two hashes, put together in place: the arbiter does little else when it checks a proof.
+fn tagged_hash(tag: u8, one: &Hash, other: &Hash, crypto: &impl Crypto) -> Hash {
+    let mut bytes = [tag; 65];
+    bytes[1..33].copy_from_slice(&one.0);
+    bytes[33..].copy_from_slice(&other.0);
+    crypto.hash(&bytes)
 }
 
 /// The bit of `key` that decides at `depth`: 0 goes left.

@@ -1,16 +1,17 @@
 //! Proofs about several leaves at once, and their verification.
 
-use super::{Key, Subtree, bit, branch_hash};
+use super::{Key, Subtree, bit, branch_hash, leaf_hash};
 use crate::{Hash, crypto::Crypto};
 use alloc::vec::Vec;
 use scale::{Decode, Encode, MaxEncodedLen};
 use thiserror::Error;
 
-/// The deepest place in a tree that a proof may speak of. Two keys that agree in so many bits do not exist but by more work than anybody has;
+/// The deepest place in a tree that a proof may speak of. Two keys that agree in so many bits cost about 2^48 hashes to find where somebody is
+/// free to choose both: a peer refuses a contract that would stand deeper than it likes, since what stands deeper than this can never be forced;
 /// the bound keeps the verifier's stack small.
 pub const MAX_DEPTH: usize = 96;
-/// The most nodes of a proof: bounds the work that one call can ask for.
-pub const MAX_NODES: usize = 4_096;
+/// The most nodes of a proof: bounds the work, and the memory, that one call can ask for. About as many as a call has bytes for.
+pub const MAX_NODES: usize = 2_048;
 
 /// The part of a tree that matters for some keys, in pre-order.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -116,11 +117,28 @@ impl Proof {
             return Err(ProofError::KeysUnsorted);
         }
         let mut walk = Walk { nodes: self.nodes.iter(), path: Hash::ZERO, crypto };
-        let (before, after) = walk.subtree(0, changes)?;
+        let mut whole = Both::EMPTY;
+        walk.subtree(0, changes, &mut whole)?;
         if walk.nodes.next().is_some() {
             return Err(ProofError::WrongLength);
         }
-        Ok(Roots { before: before.hash(crypto), after: after.hash(crypto) })
+        Ok(Roots { before: *whole.before.hash(), after: *whole.after.hash() })
+    }
+}
+
+/// A subtree before and after the changes of the leaves in it. Filled in where it will be needed: moving it about would cost the arbiter
+/// more than computing it.
+struct Both {
+    before: Subtree,
+    after: Subtree,
+}
+
+impl Both {
+    const EMPTY: Self = Self { before: Subtree::Empty, after: Subtree::Empty };
+
+    const fn unchanged(&mut self, subtree: Subtree) {
+        self.before = subtree;
+        self.after = subtree;
     }
 }
 
@@ -132,52 +150,52 @@ struct Walk<'a, C> {
 }
 
 impl<C: Crypto> Walk<'_, C> {
-    /// The next subtree, before and after the changes of the leaves in it.
-    fn subtree(&mut self, depth: usize, changes: &[Change]) -> Result<(Subtree, Subtree), ProofError> {
+    /// The next subtree.
+    fn subtree(&mut self, depth: usize, changes: &[Change], both: &mut Both) -> Result<(), ProofError> {
         if depth > MAX_DEPTH {
             return Err(ProofError::TooLarge);
         }
-        match *self.nodes.next().ok_or(ProofError::WrongLength)? {
-            Node::Empty => Ok((Subtree::Empty, self.grown(depth, None, changes)?)),
+        match self.nodes.next().ok_or(ProofError::WrongLength)? {
+            Node::Empty => both.after = self.grown(depth, None, changes)?,
             Node::Leaf { key, value } => {
-                if !self.is_on_path(&key, depth) {
+                if !self.is_on_path(key, depth) {
                     return Err(ProofError::Malformed);
                 }
-                Ok((Subtree::Leaf { key, value }, self.grown(depth, Some((key, value)), changes)?))
+                both.before = Subtree::Leaf(leaf_hash(key, value, self.crypto));
+                both.after = self.grown(depth, Some((*key, *value)), changes)?;
             }
-            Node::Branch => self.branch(depth, changes),
-            Node::Opaque(_) | Node::Pruned { .. } if !changes.is_empty() => Err(ProofError::NotCovered),
-            Node::Opaque(hash) => Ok((Subtree::Opaque(hash), Subtree::Opaque(hash))),
-            Node::Pruned { left, right } => {
-                let branch = Subtree::Branch(branch_hash(&left, &right, self.crypto));
-                Ok((branch, branch))
-            }
+            Node::Branch => self.branch(depth, changes, both)?,
+            Node::Opaque(_) | Node::Pruned { .. } if !changes.is_empty() => return Err(ProofError::NotCovered),
+            Node::Opaque(hash) => both.unchanged(Subtree::Opaque(*hash)),
+            Node::Pruned { left, right } => both.unchanged(Subtree::Branch(branch_hash(left, right, self.crypto))),
         }
+        Ok(())
     }
 
-    fn branch(&mut self, depth: usize, changes: &[Change]) -> Result<(Subtree, Subtree), ProofError> {
+    fn branch(&mut self, depth: usize, changes: &[Change], both: &mut Both) -> Result<(), ProofError> {
         let middle = changes.partition_point(|change| !bit(&change.key, depth));
         let (to_left, to_right) = changes.split_at(middle);
-        let left = self.subtree(depth.saturating_add(1), to_left)?;
+        let (mut left, mut right) = (Both::EMPTY, Both::EMPTY);
+        self.subtree(depth.saturating_add(1), to_left, &mut left)?;
         self.set_bit(depth, true);
-        let right = self.subtree(depth.saturating_add(1), to_right)?;
+        self.subtree(depth.saturating_add(1), to_right, &mut right)?;
         self.set_bit(depth, false);
         // Were an opaque side a lone leaf beside nothing, this would be no tree's branch; then `before` is no tree's root either.
-        let before = match (left.0, right.0) {
+        both.before = match (&left.before, &right.before) {
             (Subtree::Opaque(_), Subtree::Empty) | (Subtree::Empty, Subtree::Opaque(_)) => {
-                Subtree::Branch(branch_hash(&left.0.hash(self.crypto), &right.0.hash(self.crypto), self.crypto))
+                Subtree::Branch(branch_hash(left.before.hash(), right.before.hash(), self.crypto))
             }
             (left, right) => Subtree::join(left, right, self.crypto).ok_or(ProofError::Malformed)?,
         };
-        if !matches!(before, Subtree::Branch(_)) {
+        if !matches!(both.before, Subtree::Branch(_)) {
             return Err(ProofError::Malformed);
         }
-        let after = if left.0 == left.1 && right.0 == right.1 {
-            before
+        both.after = if left.before == left.after && right.before == right.after {
+            both.before
         } else {
-            Subtree::join(left.1, right.1, self.crypto).ok_or(ProofError::NotCovered)?
+            Subtree::join(&left.after, &right.after, self.crypto).ok_or(ProofError::NotCovered)?
         };
-        Ok((before, after))
+        Ok(())
     }
 
     /// What stands here after the changes, where at most one leaf stood before. Checks the claims about that leaf and about absent ones.
@@ -218,7 +236,7 @@ impl<C: Crypto> Walk<'_, C> {
 pub(super) fn build(leaves: &[(Key, Hash)], depth: usize, crypto: &impl Crypto) -> Result<Subtree, ProofError> {
     match leaves {
         [] => Ok(Subtree::Empty),
-        &[(key, value)] => Ok(Subtree::Leaf { key, value }),
+        [(key, value)] => Ok(Subtree::Leaf(leaf_hash(key, value, crypto))),
         _ if depth >= MAX_DEPTH => Err(ProofError::TooLarge),
         _ => {
             let middle = leaves.partition_point(|(key, _)| !bit(key, depth));
@@ -226,7 +244,7 @@ pub(super) fn build(leaves: &[(Key, Hash)], depth: usize, crypto: &impl Crypto) 
             let below = depth.saturating_add(1);
             let (left, right) = (build(left, below, crypto)?, build(right, below, crypto)?);
             // Nothing here is opaque.
-            Subtree::join(left, right, crypto).ok_or(ProofError::Malformed)
+            Subtree::join(&left, &right, crypto).ok_or(ProofError::Malformed)
         }
     }
 }

@@ -212,7 +212,7 @@ mod tests {
     /// The tree by its definition alone.
     fn root_of(leaves: &BTreeMap<Key, Hash>) -> Hash {
         let leaves: Vec<_> = leaves.iter().map(|(key, value)| (*key, *value)).collect();
-        build(&leaves, 0, &Native).unwrap().hash(&Native)
+        *build(&leaves, 0, &Native).unwrap().hash()
     }
 
     fn tree(size: u32) -> Tree {

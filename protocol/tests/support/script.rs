@@ -1,6 +1,10 @@
 //! Random lives of channels: sequences of calls by the two parties, a delegate and a stranger, most of them sensible, some of them
 //! not. The rules in memory are tested with them, and the real contract is compared with the rules by the very same ones.
 
+mod forced;
+
+pub use forced::{App, Apps, State};
+
 // One path a line: this file belongs to crates of two editions, whose formatters sort longer lists differently.
 use proptest::prelude::*;
 use protocol::arbiter::Ledger;
@@ -18,7 +22,13 @@ use std::collections::BTreeMap;
 /// All amounts are made of this, so that every balance is far above what an account must hold.
 pub const UNIT: Amount = 1_000_000_000_000;
 /// The arbiter that scripts are written for: short locks, so that many of them run out.
-pub const LIMITS: Limits = Limits { lock_period_min: 10, lock_period_max: 100, validity_max: 50, max_forced_max: 4, call_weight: CallWeight::STANDARD };
+pub const LIMITS: Limits = Limits {
+    lock_period_min: 10,
+    lock_period_max: 100,
+    validity_max: 50,
+    max_forced_max: 4,
+    call_weight: CallWeight::STANDARD,
+};
 const LOCK_PERIOD: BlockNumber = 10;
 const RESERVE: Amount = 2 * UNIT;
 
@@ -51,6 +61,31 @@ pub enum Action {
     Slash,
     Settle,
     CloseMutual,
+    Force,
+    ForceOnChain,
+    ShowPreimage,
+}
+
+impl Action {
+    #[allow(dead_code, reason = "of interest to whoever makes steps of bytes")]
+    pub const ALL: [Self; 16] = [
+        Self::Wait,
+        Self::VaultDeposit,
+        Self::VaultWithdraw,
+        Self::Create,
+        Self::Deposit,
+        Self::Withdraw,
+        Self::Snapshot,
+        Self::SetDelegates,
+        Self::CloseSolo,
+        Self::CloseSoloOnChain,
+        Self::Slash,
+        Self::Settle,
+        Self::CloseMutual,
+        Self::Force,
+        Self::ForceOnChain,
+        Self::ShowPreimage,
+    ];
 }
 
 /// What is wrong with it; mostly nothing.
@@ -64,6 +99,44 @@ pub enum Flaw {
     ValidTooLong,
     SumOneOff,
     CommitmentOfOthers,
+    OthersCalls,
+    NoCalls,
+    ManyCalls,
+    LongInput,
+    ExpectsOtherState,
+    NotShown,
+    NotAsShown,
+    AppElsewhere,
+    ProofTooShort,
+    ProofTooLong,
+    ProofOfOthers,
+    ProofHides,
+}
+
+impl Flaw {
+    #[allow(dead_code, reason = "of interest to whoever makes steps of bytes")]
+    pub const ALL: [Self; 20] = [
+        Self::None,
+        Self::SignaturesSwapped,
+        Self::SignedByOne,
+        Self::SignedForAnotherChannel,
+        Self::Expired,
+        Self::ValidTooLong,
+        Self::SumOneOff,
+        Self::CommitmentOfOthers,
+        Self::OthersCalls,
+        Self::NoCalls,
+        Self::ManyCalls,
+        Self::LongInput,
+        Self::ExpectsOtherState,
+        Self::NotShown,
+        Self::NotAsShown,
+        Self::AppElsewhere,
+        Self::ProofTooShort,
+        Self::ProofTooLong,
+        Self::ProofOfOthers,
+        Self::ProofHides,
+    ];
 }
 
 /// One step of a script. Numbers are small: they are scaled to what the channel is like when the step comes.
@@ -91,7 +164,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         4 => Just(Action::Wait),
         3 => Just(Action::VaultDeposit),
         2 => Just(Action::VaultWithdraw),
-        4 => Just(Action::Create),
+        6 => Just(Action::Create),
         3 => Just(Action::Deposit),
         3 => Just(Action::Withdraw),
         2 => Just(Action::Snapshot),
@@ -99,23 +172,41 @@ pub fn step() -> impl Strategy<Value = Step> {
         4 => Just(Action::CloseSolo),
         2 => Just(Action::CloseSoloOnChain),
         5 => Just(Action::Slash),
-        4 => Just(Action::Settle),
-        3 => Just(Action::CloseMutual),
+        5 => Just(Action::Settle),
+        2 => Just(Action::CloseMutual),
+        5 => Just(Action::Force),
+        8 => Just(Action::ForceOnChain),
+        1 => Just(Action::ShowPreimage),
     ];
     let flaw = prop_oneof![
-        20 => Just(Flaw::None),
-        1 => Just(Flaw::SignaturesSwapped),
-        1 => Just(Flaw::SignedByOne),
-        1 => Just(Flaw::SignedForAnotherChannel),
-        1 => Just(Flaw::Expired),
-        1 => Just(Flaw::ValidTooLong),
-        1 => Just(Flaw::SumOneOff),
-        1 => Just(Flaw::CommitmentOfOthers),
+        40 => Just(Flaw::None),
+        14 => prop::sample::select(vec![
+            Flaw::SignaturesSwapped,
+            Flaw::SignedByOne,
+            Flaw::SignedForAnotherChannel,
+            Flaw::Expired,
+            Flaw::ValidTooLong,
+            Flaw::SumOneOff,
+            Flaw::CommitmentOfOthers,
+        ]),
+        9 => prop::sample::select(vec![
+            Flaw::OthersCalls,
+            Flaw::NoCalls,
+            Flaw::ManyCalls,
+            Flaw::LongInput,
+            Flaw::ExpectsOtherState,
+            Flaw::NotShown,
+            Flaw::NotAsShown,
+            Flaw::AppElsewhere,
+            Flaw::ProofTooShort,
+            Flaw::ProofTooLong,
+            Flaw::ProofOfOthers,
+            Flaw::ProofHides,
+        ]),
     ];
     let who = prop_oneof![4 => Just(Who::Initiator), 4 => Just(Who::Responder), 2 => Just(Who::Delegate), 1 => Just(Who::Stranger)];
     let party = prop_oneof![Just(Party::Initiator), Just(Party::Responder)];
-    let numbers =
-        (0u8..8, prop_oneof![1 => 0u8..3, 3 => 3u8..8], 0u8..=16, prop_oneof![3 => Just(0u8), 1 => 0u8..4], 0u8..16);
+    let numbers = (0u8..8, prop_oneof![1 => 0u8..3, 3 => 3u8..8], 0u8..=16, prop_oneof![Just(0u8), 0u8..4], 0u8..16);
     (action, who, flaw, numbers, party).prop_map(|(action, who, flaw, (channel, round, split, rest, amount), party)| {
         Step { action, who, flaw, channel, round, split, rest, amount, party }
     })
@@ -138,14 +229,27 @@ pub struct Script {
     /// Every channel that was ever tried to be opened, oldest first.
     channels: Vec<ChannelId>,
     /// What each state's hash commits to.
-    states: BTreeMap<Hash, StateCommitment>,
+    states: BTreeMap<Hash, State>,
+    fresh: Vec<State>,
+    apps: Apps,
 }
 
 impl Script {
     /// A script for an arbiter, played by these accounts (in the order of [`Who::ALL`]).
-    pub fn new(domain: Domain, accounts: [AccountId; 4]) -> Self {
+    pub fn new(domain: Domain, accounts: [AccountId; 4], apps: Apps) -> Self {
         let keys = Pair::new(SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]));
-        Self { domain, accounts, keys, channels: Vec::new(), states: BTreeMap::new() }
+        Self { domain, accounts, keys, channels: Vec::new(), states: BTreeMap::new(), fresh: Vec::new(), apps }
+    }
+
+    /// The states that were made since this was last asked.
+    #[allow(dead_code, reason = "of interest to whoever keeps states as well")]
+    pub fn new_states(&mut self) -> Vec<State> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    fn remember(&mut self, state_hash: Hash, state: State) {
+        self.fresh.push(state.clone());
+        let _known = self.states.insert(state_hash, state);
     }
 
     /// What `step` comes to in block `now`, given what the arbiter holds.
@@ -159,26 +263,33 @@ impl Script {
             Action::Deposit => (self.deposit(step, ledger, now), Amount::from(step.rest) * UNIT),
             Action::Withdraw => (self.withdraw(step, ledger, now), 0),
             Action::Snapshot => {
-                let (channel, payload, _) = self.payload(step, ledger);
+                let (channel, payload, _) = self.payload(step, ledger, now);
                 (Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }), 0)
             }
             Action::SetDelegates => (self.set_delegates(step, ledger, now), 0),
             Action::CloseSolo => {
-                let (channel, payload, commitment) = self.payload(step, ledger);
+                let (channel, payload, state) = self.payload(step, ledger, now);
+                let commitment = shown(step, &state);
                 (Call::ChannelCloseSolo(CloseSolo { channel, payload: Some(payload), commitment }), 0)
             }
             Action::CloseSoloOnChain => {
-                let channel = self.channel(step);
-                let known = ledger.channels.get(&channel).and_then(|record| self.states.get(&record.state_hash));
-                let commitment = known.copied().unwrap_or(StateCommitment::of_balances(Pair::new(0, 0)));
+                let channel = self.channel(step, ledger);
+                let commitment = self.on_chain(ledger, &channel).commitment();
                 (Call::ChannelCloseSolo(CloseSolo { channel, payload: None, commitment }), 0)
             }
             Action::Slash => {
-                let (channel, payload, commitment) = self.payload(step, ledger);
+                let (channel, payload, state) = self.payload(step, ledger, now);
+                let commitment = shown(step, &state);
                 (Call::ChannelSlash(Slash { channel, payload, commitment }), 0)
             }
-            Action::Settle => (Call::ChannelSettle { channel: self.channel(step) }, 0),
+            Action::Settle => (Call::ChannelSettle { channel: self.channel(step, ledger) }, 0),
             Action::CloseMutual => (self.close_mutual(step, ledger, now), 0),
+            Action::Force => (Call::ChannelForceProgress(self.force(step, ledger, now, true)), 0),
+            Action::ForceOnChain => (Call::ChannelForceProgress(self.force(step, ledger, now, false)), 0),
+            Action::ShowPreimage => {
+                let (preimage, function) = forced::preimage(step.split);
+                (Call::PreimageRegister { preimage, function }, 0)
+            }
         };
         Turn::Call(step.who, Box::new(call), attached)
     }
@@ -187,10 +298,12 @@ impl Script {
         self.accounts[Who::ALL.iter().position(|other| *other == who).unwrap()]
     }
 
-    /// One of the channels so far; often the newest.
-    fn channel(&self, step: &Step) -> ChannelId {
+    /// One of the channels so far; mostly one of those that are there, and often the newest.
+    fn channel(&self, step: &Step, ledger: &Ledger) -> ChannelId {
         let back = usize::from(step.channel / 4);
-        self.channels.iter().rev().nth(back).or(self.channels.last()).copied().unwrap_or(ChannelId([0; 32]))
+        let mut there = self.channels.iter().rev().filter(|channel| ledger.channels.contains_key(channel));
+        let there = there.nth(back).filter(|_| step.channel % 4 != 3);
+        there.or(self.channels.iter().rev().nth(back)).copied().unwrap_or(ChannelId([0; 32]))
     }
 
     fn valid_until(step: &Step, now: BlockNumber) -> BlockNumber {
@@ -221,26 +334,28 @@ impl Script {
     }
 
     /// A state in which the parties have what contracts do not hold.
-    fn state(&mut self, step: &Step, total: Amount) -> StateCommitment {
+    fn state(&mut self, step: &Step, total: Amount, now: BlockNumber) -> State {
         let outside = total / 16 * (16 - Amount::from(step.rest)) + if step.rest == 0 { total % 16 } else { 0 };
         let initiator = outside / 16 * Amount::from(step.split);
         let excess = Amount::from(step.flaw == Flaw::SumOneOff);
-        let mut commitment = StateCommitment::of_balances(Pair::new(initiator, outside - initiator + excess));
-        commitment.contracts_root.0[0] = step.rest;
-        let _known = self.states.insert(commitment.hash(&Native), commitment);
-        commitment
+        let balances = Pair::new(initiator, outside - initiator + excess);
+        let contracts = self.contracts(step, total - outside, now);
+        let state = State { balances, contracts, calls_root: Hash::ZERO };
+        self.remember(state.commitment().hash(&Native), state.clone());
+        state
     }
 
-    fn payload(&mut self, step: &Step, ledger: &Ledger) -> (ChannelId, Payload, StateCommitment) {
-        let channel = self.channel(step);
+    fn payload(&mut self, step: &Step, ledger: &Ledger, now: BlockNumber) -> (ChannelId, Payload, State) {
+        let channel = self.channel(step, ledger);
         let total = ledger.channels.get(&channel).map_or(UNIT, |record| record.total);
-        let mut commitment = self.state(step, total);
-        let body = StateBody { round: Self::round(step, ledger, &channel), state_hash: commitment.hash(&Native) };
+        // Sometimes the very state that is on chain.
+        let known =
+            Some(self.on_chain(ledger, &channel)).filter(|state| step.split == 16 && state.balances.sum() != Some(0));
+        let state = known.unwrap_or_else(|| self.state(step, total, now));
+        let state_hash = state.commitment().hash(&Native);
+        let body = StateBody { round: Self::round(step, ledger, &channel), state_hash };
         let signatures = self.sign(step, &channel, &body);
-        if step.flaw == Flaw::CommitmentOfOthers {
-            commitment.calls_root.0[0] ^= 1;
-        }
-        (channel, Payload { round: body.round, state_hash: body.state_hash, signatures }, commitment)
+        (channel, Payload { round: body.round, state_hash: body.state_hash, signatures }, state)
     }
 
     fn create(&mut self, step: &Step, ledger: &Ledger, now: BlockNumber) -> Call {
@@ -277,16 +392,16 @@ impl Script {
         if self.channels.last() != Some(&channel) {
             self.channels.push(channel);
         }
-        let first = StateCommitment::of_balances(balances);
-        let _known = self.states.insert(first.hash(&Native), first);
+        let first = State::of_balances(balances);
+        self.remember(first.commitment().hash(&Native), first);
         Call::ChannelCreate(Create { body, signatures })
     }
 
     fn deposit(&mut self, step: &Step, ledger: &Ledger, now: BlockNumber) -> Call {
-        let channel = self.channel(step);
+        let channel = self.channel(step, ledger);
         let amount = Amount::from(step.amount) * UNIT;
         let total = ledger.channels.get(&channel).map_or(UNIT, |record| record.total);
-        let state_hash = self.state(step, total + amount).hash(&Native);
+        let state_hash = self.state(step, total + amount, now).commitment().hash(&Native);
         let (round, valid_until) = (Self::round(step, ledger, &channel), Self::valid_until(step, now));
         let body = DepositBody { party: step.party, amount, round, state_hash, valid_until };
         let signatures = self.sign(step, &channel, &body);
@@ -294,10 +409,10 @@ impl Script {
     }
 
     fn withdraw(&mut self, step: &Step, ledger: &Ledger, now: BlockNumber) -> Call {
-        let channel = self.channel(step);
+        let channel = self.channel(step, ledger);
         let amount = Amount::from(step.amount) * UNIT / 4;
         let total = ledger.channels.get(&channel).map_or(UNIT, |record| record.total);
-        let state_hash = self.state(step, total.saturating_sub(amount)).hash(&Native);
+        let state_hash = self.state(step, total.saturating_sub(amount), now).commitment().hash(&Native);
         let (round, valid_until) = (Self::round(step, ledger, &channel), Self::valid_until(step, now));
         let body = WithdrawBody { party: step.party, amount, round, state_hash, valid_until };
         let signatures = self.sign(step, &channel, &body);
@@ -305,9 +420,9 @@ impl Script {
     }
 
     fn set_delegates(&mut self, step: &Step, ledger: &Ledger, now: BlockNumber) -> Call {
-        let channel = self.channel(step);
+        let channel = self.channel(step, ledger);
         let total = ledger.channels.get(&channel).map_or(UNIT, |record| record.total);
-        let state_hash = self.state(step, total).hash(&Native);
+        let state_hash = self.state(step, total, now).commitment().hash(&Native);
         // Up to one more than allowed.
         let delegates = Pair::new(vec![self.account(Who::Delegate); usize::from(step.amount % 10)], Vec::new());
         let (round, valid_until) = (Self::round(step, ledger, &channel), Self::valid_until(step, now));
@@ -317,7 +432,7 @@ impl Script {
     }
 
     fn close_mutual(&mut self, step: &Step, ledger: &Ledger, now: BlockNumber) -> Call {
-        let channel = self.channel(step);
+        let channel = self.channel(step, ledger);
         let total = ledger.channels.get(&channel).map_or(UNIT, |record| record.total);
         let fee = total / 16 * Amount::from(step.rest);
         let initiator = (total - fee) / 16 * Amount::from(step.split);
@@ -327,4 +442,13 @@ impl Script {
         let signatures = self.sign(step, &channel, &body);
         Call::ChannelCloseMutual(CloseMutual { channel, body, signatures })
     }
+}
+
+/// What is shown of a state.
+fn shown(step: &Step, state: &State) -> StateCommitment {
+    let mut commitment = state.commitment();
+    if step.flaw == Flaw::CommitmentOfOthers {
+        commitment.calls_root.0[0] ^= 1;
+    }
+    commitment
 }

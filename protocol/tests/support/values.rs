@@ -3,11 +3,16 @@
 use proptest::prelude::*;
 use protocol::{
     AccountId, Amount, ChannelId, Hash, Pair, Party, PublicKey, Rejection, Signature, StateCommitment,
-    call::{CloseMutual, CloseSolo, Create, Deposit, Payload, SetDelegates, Slash, SnapshotSolo, Withdraw},
+    call::{
+        CloseMutual, CloseSolo, Create, Deposit, ForceProgress, ForcedCall, Payload, ProveContractState, SetDelegates,
+        ShownContract, Slash, SnapshotSolo, Withdraw,
+    },
+    contracts::{CallFault, Code, Contract, ContractId},
     event::{Event, Payout},
     record::{Closing, Penalty, Phase, Record},
     signing::{CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, WithdrawBody},
     terms::{CallWeight, Destination, Limits, PartyTerms, Terms},
+    tree::{Node, Proof, ProofError},
 };
 
 fn pair<T: Clone + std::fmt::Debug>(one: impl Strategy<Value = T> + Clone) -> impl Strategy<Value = Pair<T>> + Clone {
@@ -148,6 +153,62 @@ pub fn set_delegates() -> impl Strategy<Value = SetDelegates> {
     )
 }
 
+fn contract_id() -> impl Strategy<Value = ContractId> + Clone {
+    any::<[u8; 32]>().prop_map(ContractId)
+}
+
+fn contract() -> impl Strategy<Value = Contract> + Clone {
+    let code = prop_oneof![hash().prop_map(Code::Contract), any::<u8>().prop_map(Code::Builtin)];
+    let state = prop::collection::vec(any::<u8>(), 0..40);
+    (code, any::<Amount>(), party(), state).prop_map(|(code, balance, owner, state)| Contract {
+        code,
+        balance,
+        owner,
+        state,
+    })
+}
+
+fn proof() -> impl Strategy<Value = Proof> + Clone {
+    let node = prop_oneof![
+        Just(Node::Empty),
+        (hash(), hash()).prop_map(|(key, value)| Node::Leaf { key, value }),
+        hash().prop_map(Node::Opaque),
+        Just(Node::Branch),
+        (hash(), hash()).prop_map(|(left, right)| Node::Pruned { left, right }),
+    ];
+    prop::collection::vec(node, 0..20).prop_map(|nodes| Proof { nodes })
+}
+
+fn forced_call() -> impl Strategy<Value = ForcedCall> + Clone {
+    (contract_id(), any::<Amount>(), prop::collection::vec(any::<u8>(), 0..20))
+        .prop_map(|(contract, value, input)| ForcedCall { contract, value, input })
+}
+
+pub fn force_progress() -> impl Strategy<Value = ForceProgress> {
+    let shown = (contract_id(), contract(), prop::option::of(account()))
+        .prop_map(|(id, contract, app)| ShownContract { id, contract, app });
+    let state = (prop::option::of(payload()), commitment(), prop::option::of(hash()));
+    let calls = prop::collection::vec(forced_call(), 0..5);
+    (channel(), party(), state, prop::collection::vec(shown, 0..4), proof(), calls).prop_map(
+        |(channel, party, (payload, commitment, state_hash), contracts, proof, calls)| ForceProgress {
+            channel,
+            party,
+            payload,
+            commitment,
+            contracts,
+            proof,
+            calls,
+            state_hash,
+        },
+    )
+}
+
+pub fn prove_contract_state() -> impl Strategy<Value = ProveContractState> {
+    (channel(), commitment(), contract_id(), contract(), proof()).prop_map(
+        |(channel, commitment, id, contract, proof)| ProveContractState { channel, commitment, id, contract, proof },
+    )
+}
+
 fn closing() -> impl Strategy<Value = Closing> + Clone {
     let penalty = prop_oneof![party().prop_map(Penalty::AtRisk), party().prop_map(Penalty::Due)];
     (amounts(), any::<u32>(), penalty).prop_map(|(balances, unlock_at, penalty)| Closing {
@@ -208,6 +269,16 @@ pub fn event() -> impl Strategy<Value = Event> {
         (any::<u64>(), hash()).prop_map(|(round, state_hash)| Event::ChannelSnapshotted { round, state_hash }),
         (pair(delegates()), any::<u64>(), hash())
             .prop_map(|(delegates, round, state_hash)| { Event::ChannelDelegatesSet { delegates, round, state_hash } }),
+        (
+            moved(),
+            any::<Option<u64>>(),
+            pair(any::<u8>()),
+            prop::option::of(closing()),
+            prop::collection::vec(forced_call(), 0..4)
+        )
+            .prop_map(|((party, _, total, round, state_hash), forced_from, forced_steps, closing, calls)| {
+                Event::ChannelProgressed { party, round, forced_from, state_hash, forced_steps, total, closing, calls }
+            }),
     ]
 }
 
@@ -264,6 +335,20 @@ pub fn rejection() -> impl Strategy<Value = Rejection> {
                 Rejection::AmountZero,
                 Rejection::AmountOverflow,
                 Rejection::BelowReserves { total: x, amount: y, need: z },
+                Rejection::MayNotForce { party },
+                Rejection::DelegateAttachesCoins,
+                Rejection::StateFinal,
+                Rejection::ForcedStepsUsedUp { max: most },
+                Rejection::ForcedStateDiffers { computed: Hash([steps; 32]) },
+                Rejection::ProofInvalid(ProofError::NotCovered),
+                Rejection::ProofOfAnotherState,
+                Rejection::CannotAttach { have: x, value: y, reserve: z },
+                Rejection::CallsMissing,
+                Rejection::CallsTooLarge,
+                Rejection::ContractNotShown { contract: ContractId([steps; 32]) },
+                Rejection::CallFailed { round: got, fault: CallFault::Refused },
+                Rejection::CallFailed { round: got, fault: CallFault::PaysTooMuch { balance: x } },
+                Rejection::CallFailed { round: got, fault: CallFault::TooEarly { expiry: a, height: b } },
                 Rejection::LimitsUnsound,
                 Rejection::TransferFailed,
             ])

@@ -2,10 +2,15 @@
 //!
 //! Whoever implements the protocol anew can replay them; so does the arbiter's own test, on the real contract.
 
+#[path = "vectors/inside.rs"]
+mod inside;
+
+use inside::Inside;
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Round, Signature, StateCommitment,
-    arbiter::{Context, Ledger},
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round, Signature, StateCommitment,
+    arbiter::{Applied, Context, Ledger, prove_contract_state},
     call::{Call, CloseMutual, CloseSolo, Create, Deposit, Payload, SetDelegates, Slash, SnapshotSolo, Withdraw},
+    contracts::conditional::{HashFunction, HashLock},
     crypto::{Crypto, Native, SigningKey},
     signing::{
         CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, Signed, StateBody, WithdrawBody,
@@ -23,7 +28,13 @@ const ARBITER: [u8; 32] = [
     0x30, 0x67, 0xa1, 0x8e, 0x92, 0xc6, 0x02, 0xe5, 0x95, 0xb2, 0x52, 0x21, 0xc6,
 ];
 /// What the invented arbiter allows.
-pub const LIMITS: Limits = Limits { lock_period_min: 10, lock_period_max: 100, validity_max: 50, max_forced_max: 4, call_weight: CallWeight::STANDARD };
+pub const LIMITS: Limits = Limits {
+    lock_period_min: 10,
+    lock_period_max: 100,
+    validity_max: 50,
+    max_forced_max: 4,
+    call_weight: CallWeight::STANDARD,
+};
 
 const UNIT: Amount = 1_000_000_000_000;
 /// Every co-signed operation of the story counts until this block.
@@ -50,6 +61,7 @@ struct Generator {
     ledger: Ledger,
     states: Vec<Value>,
     signed: Vec<Value>,
+    forced: Vec<Value>,
     story: Vec<Value>,
 }
 
@@ -65,10 +77,11 @@ pub fn generate() -> Value {
         ledger: Ledger::default(),
         states: Vec::new(),
         signed: Vec::new(),
+        forced: Vec::new(),
         story: Vec::new(),
     };
     generator.tell(&terms);
-    let Generator { states, signed, story, .. } = generator;
+    let Generator { states, signed, forced, story, .. } = generator;
     json!({
         "about": "Test vectors of the state channel protocol. Bytes are hex, amounts decimal; SPEC.md has the encodings.",
         "version": 1,
@@ -83,6 +96,11 @@ pub fn generate() -> Value {
         "channel": { "pair_nonce": 0, "id": hex::encode(channel.0) },
         "states": states,
         "signed": signed,
+        "locks": inside::locks(),
+        "contracts": inside::contracts(&channel),
+        "proofs": inside::proofs(),
+        "app_call": inside::app_call(&channel),
+        "forced": forced,
         "story": story,
     })
 }
@@ -118,7 +136,7 @@ impl Generator {
     fn tell(&mut self, terms: &Terms) {
         let Pair { initiator, responder } = terms.accounts();
         let delegate = account(CHARLIE);
-        let (party, valid_until) = (protocol::Party::Responder, VALID_UNTIL);
+        let (party, valid_until) = (Party::Responder, VALID_UNTIL);
 
         self.step(10, initiator, Call::VaultDeposit, 500 * UNIT);
         self.step(11, responder, Call::VaultDeposit, 400 * UNIT);
@@ -147,24 +165,56 @@ impl Generator {
         let payload = self.payload(5, StateCommitment::of_balances(Pair::new(50 * UNIT, 55 * UNIT)));
         self.step(24, delegate, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }), 0);
 
+        let (preimage, function) = (inside::SHOWN_EARLY, HashFunction::Sha2_256);
+        self.step(25, delegate, Call::PreimageRegister { preimage, function }, 0);
+        let lock = preimage.lock(function, &Native);
+        let shown_at = self.ledger.preimages.get(&lock).copied();
+        self.answer("preimage_shown_at", &lock.encode(), &shown_at.encode());
+
         let old = StateCommitment::of_balances(Pair::new(105 * UNIT, 0));
         let payload = Some(self.payload(7, old));
         self.step(30, initiator, Call::ChannelCloseSolo(CloseSolo { channel, payload, commitment: old }), 0);
 
-        // Contracts inside the channel hold 25 units.
-        let commitment = StateCommitment {
-            balances: Pair::new(30 * UNIT, 50 * UNIT),
-            contracts_root: Native.hash(b"contracts"),
-            calls_root: Native.hash(b"calls"),
-        };
-        let payload = self.payload(8, commitment);
+        // Three conditional transfers inside the channel hold 25 units.
+        let mut inside = Inside::first();
+        let commitment = inside.commitment();
+        let payload = self.payload(inside.round, commitment);
         self.step(31, delegate, Call::ChannelSlash(Slash { channel, payload, commitment }), 0);
-        self.step(31 + LOCK_PERIOD, responder, Call::ChannelSettle { channel }, 0);
+        self.read("prove_contract_state", &inside.claim(&channel, inside::FIRST));
 
-        let body = CloseMutualBody { balances: Pair::new(20 * UNIT, 4 * UNIT), fee: UNIT, valid_until };
+        // The responder's delegate claims one of them for it, the initiator another one after settling, and long after its expiry.
+        self.force(33, delegate, Party::Responder, &mut inside, inside::FIRST);
+        self.step(33 + LOCK_PERIOD, responder, Call::ChannelSettle { channel }, 0);
+        self.force(54, initiator, Party::Initiator, &mut inside, inside::SECOND);
+        self.read("prove_contract_state", &inside.claim(&channel, inside::THIRD));
+
+        let body = CloseMutualBody { balances: Pair::new(3 * UNIT, UNIT), fee: UNIT, valid_until };
         let signatures = self.sign(&body);
-        self.step(52, delegate, Call::ChannelCloseMutual(CloseMutual { channel, body, signatures }), 0);
-        self.step(53, initiator, Call::VaultWithdraw { amount: 430 * UNIT }, 0);
+        self.step(55, delegate, Call::ChannelCloseMutual(CloseMutual { channel, body, signatures }), 0);
+        self.step(56, initiator, Call::VaultWithdraw { amount: 430 * UNIT }, 0);
+    }
+
+    /// A forced step that claims one of the transfers.
+    fn force(&mut self, block: BlockNumber, caller: AccountId, party: Party, inside: &mut Inside, id: inside::Id) {
+        let record = self.ledger.channels[&self.channel].clone();
+        let (plan, noted) = inside.claims(&self.channel, &record, party, id, block, &self.ledger.preimages);
+        let _hash = self.state(inside.round, inside.commitment());
+        self.forced.push(noted);
+        self.step(block, caller, Call::ChannelForceProgress(plan), 0);
+        assert_eq!(self.ledger.channels[&self.channel].state_hash, inside.commitment().hash(&Native));
+    }
+
+    /// A read after the last step, and what it answers.
+    fn read(&mut self, message: &str, claim: &protocol::call::ProveContractState) {
+        let artefact = prove_contract_state(&self.ledger.channels[&self.channel], claim, &Native);
+        self.answer(message, &claim.encode(), &artefact.encode());
+    }
+
+    fn answer(&mut self, message: &str, arguments: &[u8], answer: &[u8]) {
+        let data = [&selector(message)[..], arguments].concat();
+        let read = json!({ "message": message, "data": hex::encode(data), "answer": hex::encode(answer) });
+        let reads = self.story.last_mut().unwrap()["reads"].as_array_mut().unwrap();
+        reads.push(read);
     }
 
     /// Notes a state down.
@@ -216,10 +266,7 @@ impl Generator {
         let name = call.name();
         let ctx = Context { domain: DOMAIN, limits: LIMITS, now: block, caller };
         let applied = self.ledger.apply(&ctx, call, attached, &|_, _| true).unwrap();
-        let event = match applied.event {
-            Some(announced) => announced.encode(),
-            None => (caller, self.ledger.vaults.get(&caller).copied().unwrap_or(0)).encode(),
-        };
+        let events = self.events(&applied, caller);
         let paid_out = applied
             .paid_out
             .iter()
@@ -236,11 +283,26 @@ impl Generator {
             "message": name,
             "attached": attached.to_string(),
             "data": hex::encode(data),
-            "event": hex::encode(event),
+            "events": events,
             "paid_out": paid_out.collect::<Vec<_>>(),
             "record": self.ledger.channels.get(&self.channel).map(|record| hex::encode(record.encode())),
             "vaults": vaults,
+            "reads": [],
         }));
+    }
+
+    /// The data of all events, in their order: pre-images first.
+    fn events(&self, applied: &Applied, caller: AccountId) -> Vec<String> {
+        let preimages = applied.preimages.iter().map(|(lock, preimage, shown_at)| {
+            let HashLock { function, digest } = lock;
+            (digest, function, preimage, shown_at).encode()
+        });
+        let vault = || (caller, self.ledger.vaults.get(&caller).copied().unwrap_or(0)).encode();
+        let last = match &applied.event {
+            Some(announced) => Some(announced.encode()),
+            None => applied.preimages.is_empty().then(vault),
+        };
+        preimages.chain(last).map(hex::encode).collect()
     }
 }
 

@@ -2,10 +2,10 @@
 
 use devchain::DevAccount;
 use protocol::{
+    AccountId, Amount, BlockNumber, Pair, Party,
     crypto::SigningKey,
     signing::CreateBody,
     terms::{CallWeight, Destination, Limits, PartyTerms, Terms},
-    AccountId, Amount, BlockNumber, Pair, Party,
 };
 
 /// One unit of the chain's coin.
@@ -14,8 +14,13 @@ pub(crate) const UNIT: Amount = 1_000_000_000_000;
 pub(crate) const EXISTENTIAL_DEPOSIT: Amount = UNIT / 1_000;
 
 /// The bounds that the tests' arbiter is instantiated with: small, so that each boundary is near.
-pub(crate) const LIMITS: Limits =
-    Limits { lock_period_min: 10, lock_period_max: 100, validity_max: 50, max_forced_max: 4, call_weight: CallWeight::STANDARD };
+pub(crate) const LIMITS: Limits = Limits {
+    lock_period_min: 10,
+    lock_period_max: 100,
+    validity_max: 50,
+    max_forced_max: 4,
+    call_weight: CallWeight::STANDARD,
+};
 
 /// What each party has in its vault in [`World::funded`](super::World::funded).
 pub(crate) const VAULT: Amount = 500 * UNIT;

@@ -1,15 +1,16 @@
 //! The apps that the tests' channels hold: deployed on the chain as real Wasm, and known to the rules in memory as native code.
 
-use super::{built, Actor};
+use super::{Actor, built};
 use counter::Counter;
 use devchain::DevChain;
 use escrow::Escrow;
 use protocol::{
+    AccountId, Hash, Pair,
     contracts::{AppContext, AppOutcome, AppReply, CallFault, NativeApps},
-    decode_exact, AccountId, Hash, Pair,
+    decode_exact,
 };
-use scale::{Decode, Encode};
-use sdk::chain::{arbiter::selector, Chain, Transaction};
+use scale::Decode;
+use sdk::chain::{Chain, Transaction, arbiter::selector};
 use std::collections::BTreeMap;
 
 /// An app on the chain.
@@ -70,35 +71,40 @@ async fn deploy(chain: &DevChain, package: &str) -> Deployed {
     Deployed { account, code: chain.code_hash(&account).await.unwrap().unwrap() }
 }
 
+/// The longest answer that an app can give, as it is encoded: its buffer, as `cargo xtask contract` makes it.
+const MAX_ANSWER: usize = 64 * 1024;
+/// So many rounds of the hostile app's work are more than an app may take.
+pub(crate) const TOO_MUCH_WORK: u64 = 10_000_000;
+
 /// What the arbiter should make of each thing that the hostile app does.
 fn hostile_call(_context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
     use hostile::Input;
     let outcome = AppOutcome { state: state.to_vec(), ..AppOutcome::default() };
-    let Ok(input) = decode_exact::<Input>(input) else { return Err(CallFault::Failed) };
-    match input {
-        Input::Behave | Input::RevertWithOutcome => Ok(Ok(outcome)),
+    // It does not mind bytes after its instruction.
+    let Ok(input) = Input::decode(&mut &*input) else { return Err(CallFault::Failed) };
+    let reply = match input {
+        Input::Behave | Input::RevertWithOutcome => Ok(outcome),
+        Input::Work(rounds) if rounds < TOO_MUCH_WORK => Ok(outcome),
+        Input::State(bytes) | Input::Output(bytes) | Input::Refuse(bytes) if bytes as usize > MAX_ANSWER => {
+            return Err(CallFault::Failed);
+        }
         Input::Trap
         | Input::Loop
+        | Input::Work(_)
         | Input::Write
         | Input::Announce
         | Input::Send
         | Input::Terminate
         | Input::ChangeCode(_)
         | Input::TakeMemory
-        | Input::CallBack { .. } => Err(CallFault::Failed),
-        Input::Garbage | Input::Silence | Input::Trailing => Err(CallFault::Undecodable),
-        Input::State(bytes) => Ok(Ok(AppOutcome { state: vec![7; bytes as usize], ..outcome })),
-        Input::Output(bytes) => Ok(Ok(AppOutcome { output: vec![7; bytes as usize], ..outcome })),
-        Input::Pay(initiator, responder) => {
-            Ok(Ok(AppOutcome { payouts: Pair::new(initiator, responder), ..outcome }))
-        }
-        Input::Refuse(bytes) => Ok(Err(vec![7; bytes as usize])),
-    }
-}
-
-/// A value as an app's state or input.
-pub(crate) fn bytes(value: &impl Encode) -> Vec<u8> {
-    value.encode()
+        | Input::CallBack { .. } => return Err(CallFault::Failed),
+        Input::Garbage | Input::Silence | Input::Trailing => return Err(CallFault::Undecodable),
+        Input::State(bytes) => Ok(AppOutcome { state: vec![7; bytes as usize], ..outcome }),
+        Input::Output(bytes) => Ok(AppOutcome { output: vec![7; bytes as usize], ..outcome }),
+        Input::Pay(initiator, responder) => Ok(AppOutcome { payouts: Pair::new(initiator, responder), ..outcome }),
+        Input::Refuse(bytes) => Err(vec![7; bytes as usize]),
+    };
+    Ok(reply)
 }
 
 /// A value from an app's state.

@@ -5,7 +5,7 @@ use super::{
     mutations,
     signing::Binding,
 };
-use protocol::{signing::Kind, AccountId, Hash, Pair, Party, Rejection, Signature};
+use protocol::{AccountId, Hash, Pair, Party, Rejection, Signature, signing::Kind};
 use scale::Encode;
 
 mutations! {

@@ -6,14 +6,16 @@
 pub(crate) mod actors;
 pub(crate) mod apps;
 pub(crate) mod forgery;
+pub(crate) mod inside;
 pub(crate) mod mutations;
 pub(crate) mod signing;
 mod snapshot;
 mod watcher;
 
 pub(crate) use actors::*;
-pub(crate) use apps::Apps;
+pub(crate) use apps::{Apps, TOO_MUCH_WORK};
 pub(crate) use forgery::Forgery;
+pub(crate) use inside::*;
 pub(crate) use mutations::mutations;
 pub(crate) use signing::{Channel, State};
 use snapshot::{Scope, Snapshot};
@@ -21,15 +23,18 @@ use snapshot::{Scope, Snapshot};
 use devchain::DevChain;
 use futures::StreamExt;
 use protocol::{
+    AccountId, Amount, BlockNumber, ChannelId, Pair, Rejection,
     arbiter::{Context, Ledger},
     call::{Call, Create},
     contracts::conditional::HashLock,
     decode_exact,
     record::Record,
     signing::{CreateBody, Domain, Kind},
-    AccountId, Amount, BlockNumber, ChannelId, Pair, Rejection,
 };
-use sdk::chain::{arbiter::{Done, PreimageShown}, Arbiter, Chain, ChainError, DryRun, Transaction};
+use sdk::chain::{
+    Arbiter, Chain, ChainError, DryRun, Transaction, Weight,
+    arbiter::{Done, PreimageShown},
+};
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 use tokio::sync::OnceCell;
 
@@ -38,14 +43,33 @@ pub(crate) fn wasm() -> Vec<u8> {
     built("contract")
 }
 
-/// The Wasm of a contract crate, as `cargo xtask contract` built it.
+/// The Wasm of a contract crate, as `cargo xtask contract` built it; from another folder where `CONTRACTS_DIR` names one.
 pub(crate) fn built(package: &str) -> Vec<u8> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/contract");
-    let path = PathBuf::from(folder).join(format!("{package}.wasm"));
+    built_as(package, "wasm")
+}
+
+/// The same as another kind of file: `json` describes it.
+pub(crate) fn built_as(package: &str, extension: &str) -> Vec<u8> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/contract");
+    let folder = std::env::var_os("CONTRACTS_DIR").map_or_else(|| PathBuf::from(default), PathBuf::from);
+    let path = folder.join(format!("{package}.{extension}"));
     std::fs::read(&path).unwrap_or_else(|error| {
         panic!("cannot read {} ({error}): build it with `cargo xtask contract --package {package}`", path.display())
     })
 }
+
+/// More than any call of the arbiter needs, and as much as a block takes.
+const PLENTY: Weight = Weight { ref_time: 1_000_000_000_000, proof_size: 2_000_000 };
+
+/// A dry run of nothing.
+const NOTHING: DryRun = DryRun {
+    used: Weight { ref_time: 0, proof_size: 0 },
+    required: Weight { ref_time: 0, proof_size: 0 },
+    storage_deposit: 0,
+    returned: Vec::new(),
+    reverted: false,
+    instantiated: None,
+};
 
 /// A chain with the arbiter on it, and what should be there by the rules alone.
 pub(crate) struct World {
@@ -235,11 +259,29 @@ impl World {
         assert_eq!(dry_run.storage_deposit, 0);
         assert_eq!(self.snapshot().await, before, "a dry run changes nothing");
 
-        let fee = self.fail_in_block(who, transaction, &dry_run).await;
+        let fee = self.fail_in_block(who, transaction, &dry_run, ChainError::Reverted).await;
         let mut expected = before;
         *expected.free.get_mut(&who.id()).unwrap() -= fee;
         expected.issuance -= fee;
         assert_eq!(self.snapshot().await, expected, "a refusal costs its fee and nothing else");
+    }
+
+    /// Makes a call at which the arbiter itself breaks off, without a reason of its own: the chain says `cause`. Nothing changes, and nothing
+    /// but the fee is paid.
+    pub(crate) async fn fails_on_chain(&mut self, who: Actor, call: &Call, attached: Amount, cause: &str) {
+        let before = self.snapshot().await;
+        let transaction = self.arbiter.transaction(call, attached);
+        let failed = ChainError::Failed { cause: cause.into() };
+        let dry_run = self.chain.dry_run(&who.id(), &transaction).await;
+        assert_eq!(dry_run, Err(failed.clone()), "by a dry run");
+        assert_eq!(self.snapshot().await, before, "a dry run changes nothing");
+
+        let gas = DryRun { required: PLENTY, used: PLENTY, ..NOTHING };
+        let fee = self.fail_in_block(who, transaction, &gas, failed).await;
+        let mut expected = before;
+        *expected.free.get_mut(&who.id()).unwrap() -= fee;
+        expected.issuance -= fee;
+        assert_eq!(self.snapshot().await, expected, "it costs its fee and nothing else");
     }
 
     /// Makes a call that must do what the rules in memory say, whichever that is.
@@ -260,13 +302,19 @@ impl World {
     }
 
     /// Submits what the contract will undo, and answers the fee that was paid for it.
-    async fn fail_in_block(&self, who: Actor, transaction: Transaction, dry_run: &DryRun) -> Amount {
+    async fn fail_in_block(
+        &self,
+        who: Actor,
+        transaction: Transaction,
+        dry_run: &DryRun,
+        expected: ChainError,
+    ) -> Amount {
         let block = self.now();
         let submitted = self.chain.submit(&who.dev().signer(), transaction, dry_run).await;
         let Err(ChainError::FailedInBlock { fee, cause }) = submitted else {
             panic!("it should have failed in a block: {submitted:?}")
         };
-        assert_eq!(*cause, ChainError::Reverted);
+        assert_eq!(*cause, expected);
         let mut blocks = self.chain.finalised_blocks(block).await.unwrap();
         let landed = blocks.next().await.unwrap().unwrap();
         assert_eq!((landed.at.number, landed.events), (block, Vec::new()), "a refusal announces nothing");

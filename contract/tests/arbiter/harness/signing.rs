@@ -2,10 +2,10 @@
 
 use super::actors::keys;
 use protocol::{
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Round, Signature, StateCommitment,
     call::{Call, CloseMutual, CloseSolo, Deposit, Payload, SetDelegates, Slash, SnapshotSolo, Withdraw},
     crypto::{Crypto, Native, SigningKey},
     signing::{CloseMutualBody, DepositBody, Domain, Kind, SetDelegatesBody, WithdrawBody},
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Round, Signature, StateCommitment,
 };
 use scale::Encode;
 
@@ -108,7 +108,11 @@ impl Channel {
 
     /// Closes alone on the state on chain, which is said to be this one.
     pub(crate) fn close_solo_on_chain(&self, commitment: StateCommitment) -> Call {
-        Call::ChannelCloseSolo(CloseSolo { channel: self.id, payload: None, commitment })
+        Call::ChannelCloseSolo(self.close_solo_with(commitment))
+    }
+
+    pub(crate) const fn close_solo_with(&self, commitment: StateCommitment) -> CloseSolo {
+        CloseSolo { channel: self.id, payload: None, commitment }
     }
 
     pub(crate) fn slash_with(&self, state: &State) -> Slash {

@@ -1,7 +1,7 @@
 //! All that a call of the arbiter could change, read before and after it.
 
 use devchain::{ContractInfo, DevChain};
-use protocol::{contracts::conditional::HashLock, record::Record, AccountId, Amount, BlockNumber, ChannelId, Pair};
+use protocol::{AccountId, Amount, BlockNumber, ChannelId, Pair, contracts::conditional::HashLock, record::Record};
 use sdk::chain::{Arbiter, Chain};
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
 //! A record rebuilt from the arbiter's events alone (R5.14).
 
 use protocol::{
+    Hash, Pair, Round,
     event::Event,
     record::{Phase, Record},
-    Hash, Pair, Round,
 };
 
 /// What the record is after `event`, seen by somebody who reads nothing but events.
@@ -53,6 +53,7 @@ pub(crate) fn rebuilt(before: Option<Record>, event: &Event) -> Option<Record> {
         Event::ChannelSettled { remaining, .. } => {
             record.total = *remaining;
             record.phase = Phase::Residual;
+            record.forced_steps = Pair::default();
         }
     }
     if record.forced_from.is_none() {

@@ -1,0 +1,78 @@
+//! Every decoder that takes bytes from the network, the chain or the disk: it never panics, and what decodes encodes to the very same bytes,
+//! so that no two encodings mean the same (R3.2). The first byte chooses the type.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use protocol::{
+    Pair, Rejection, Signature, StateCommitment, call,
+    contracts::{self, conditional},
+    decode_exact, event, record, signing, terms, tree,
+};
+use scale::{Decode, Encode};
+
+fn canonical<T: Decode + Encode>(bytes: &[u8]) {
+    if let Ok(value) = decode_exact::<T>(bytes) {
+        assert_eq!(value.encode(), bytes);
+    }
+}
+
+macro_rules! decoders {
+    ($($decoded:ty),* $(,)?) => { [$(canonical::<$decoded> as fn(&[u8])),*] };
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let decoders = decoders![
+        // The arguments of every message and read.
+        call::Create,
+        call::CloseMutual,
+        call::CloseSolo,
+        call::Slash,
+        call::Deposit,
+        call::Withdraw,
+        call::SnapshotSolo,
+        call::SetDelegates,
+        call::ForceProgress,
+        call::ProveContractState,
+        (conditional::Preimage, conditional::HashFunction),
+        conditional::HashLock,
+        // What is stored, announced and answered.
+        record::Record,
+        record::OnChain,
+        record::Artefact,
+        event::Event,
+        event::Payout,
+        Rejection,
+        // What is signed.
+        signing::CreateBody,
+        signing::StateBody,
+        signing::DepositBody,
+        signing::WithdrawBody,
+        signing::CloseMutualBody,
+        signing::SetDelegatesBody,
+        signing::Domain,
+        StateCommitment,
+        call::Payload,
+        Pair<Signature>,
+        terms::Terms,
+        terms::Limits,
+        // What is inside channels.
+        tree::Proof,
+        contracts::Contract,
+        contracts::ContractEntry,
+        contracts::CallReceipt,
+        contracts::CallFault,
+        contracts::AppContext,
+        contracts::AppReply,
+        conditional::ConditionalTransfer,
+        conditional::ConditionalInput,
+        counter::State,
+        escrow::State,
+        escrow::Input,
+    ];
+    if let Some((choice, bytes)) = bytes.split_first() {
+        if let Some(decoder) = decoders.get(usize::from(*choice)) {
+            decoder(bytes);
+        }
+    }
+});

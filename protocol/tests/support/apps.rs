@@ -1,0 +1,118 @@
+//! The apps of the tests' channels as native code, byte for byte like those in `apps/`, which know ink and so cannot be used here.
+
+use protocol::contracts::{App, AppContext, AppOutcome, NativeApps};
+use protocol::{AccountId, Amount, BlockNumber, Hash, Pair};
+use scale::{Decode, Encode};
+use std::collections::BTreeMap;
+
+/// An app on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    pub account: AccountId,
+    pub code: Hash,
+}
+
+pub const COUNTER: Deployed = Deployed { account: AccountId([0xC0; 32]), code: Hash([0xC1; 32]) };
+pub const ESCROW: Deployed = Deployed { account: AccountId([0x50; 32]), code: Hash([0x51; 32]) };
+/// Does as it is told: answers with the input, which is an outcome.
+pub const PUPPET: Deployed = Deployed { account: AccountId([0x60; 32]), code: Hash([0x61; 32]) };
+
+/// Where each stands.
+pub fn deployed() -> BTreeMap<AccountId, Hash> {
+    [COUNTER, ESCROW, PUPPET].map(|app| (app.account, app.code)).into_iter().collect()
+}
+
+/// What each does.
+pub fn native() -> NativeApps {
+    let mut apps = NativeApps::new();
+    apps.register::<Counter>(COUNTER.code);
+    apps.register::<Escrow>(ESCROW.code);
+    apps.register_as(
+        PUPPET.code,
+        |_context, _input| Ok(Ok(AppOutcome::default())),
+        |_context, _state, input| {
+            protocol::decode_exact(input).map_err(|_| protocol::contracts::CallFault::Undecodable)
+        },
+    );
+    apps
+}
+
+/// Counts; whoever reaches the goal has everything.
+pub struct Counter;
+
+impl App for Counter {
+    /// The count and the goal.
+    type State = (u64, u64);
+    type Input = u64;
+    type Output = u64;
+    type Error = u8;
+
+    fn init(_context: &AppContext, goal: u64) -> Result<(u64, u64), u8> {
+        if goal == 0 { Err(0) } else { Ok((0, goal)) }
+    }
+
+    fn call(context: &AppContext, (count, goal): &mut (u64, u64), by: u64) -> Result<(Pair<Amount>, u64), u8> {
+        *count = count.checked_add(by).filter(|count| by > 0 && count <= goal).ok_or(0)?;
+        let mut payouts = Pair::default();
+        if count == goal {
+            payouts[context.caller] = context.balance;
+        }
+        Ok((payouts, *count))
+    }
+}
+
+/// Tokens for coins.
+pub struct Escrow;
+
+/// What to do with tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Tokens {
+    #[codec(index = 0)]
+    Create { deadline: BlockNumber },
+    #[codec(index = 1)]
+    Issue,
+    #[codec(index = 2)]
+    Move(Amount),
+    #[codec(index = 3)]
+    Redeem(Amount),
+}
+
+impl App for Escrow {
+    type State = (Pair<Amount>, BlockNumber);
+    type Input = Tokens;
+    type Output = Amount;
+    type Error = u8;
+
+    fn init(_context: &AppContext, input: Tokens) -> Result<Self::State, u8> {
+        if let Tokens::Create { deadline } = input { Ok((Pair::default(), deadline)) } else { Err(0) }
+    }
+
+    fn call(
+        context: &AppContext,
+        (tokens, deadline): &mut Self::State,
+        input: Tokens,
+    ) -> Result<(Pair<Amount>, Amount), u8> {
+        let caller = context.caller;
+        if context.value > 0 && input != Tokens::Issue {
+            return Err(3);
+        }
+        let mut payouts = Pair::default();
+        match input {
+            Tokens::Create { .. } => return Err(0),
+            Tokens::Issue | Tokens::Move(_) if context.height >= *deadline => return Err(2),
+            Tokens::Issue => {
+                let issued = tokens[caller].checked_add(context.value).filter(|_| context.value > 0);
+                tokens[caller] = issued.ok_or(1)?;
+            }
+            Tokens::Move(amount) | Tokens::Redeem(amount) => {
+                tokens[caller] = tokens[caller].checked_sub(amount).filter(|_| amount > 0).ok_or(1)?;
+                if matches!(input, Tokens::Redeem(_)) {
+                    payouts[caller] = amount;
+                } else {
+                    tokens[caller.peer()] = tokens[caller.peer()].checked_add(amount).ok_or(1)?;
+                }
+            }
+        }
+        Ok((payouts, tokens[caller]))
+    }
+}
