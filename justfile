@@ -18,6 +18,19 @@ demo *arguments:
 contract:
     cargo xtask contract
 
-# Payments over loopback against the bare cost of their signatures; results in docs/benchmarks.
-bench:
-    cargo bench --profile dev --package e2e-tests --bench payments
+# What everything costs on chain, measured anew: writes docs/benchmarks/onchain.md, which tests compare with.
+costs:
+    cargo xtask contract --package contract --package counter --package escrow --package hostile
+    UPDATE_COSTS=1 cargo nextest run --workspace --test costs
+
+# What the off-chain protocol reaches over loopback, next to the bare cost of its signatures; writes docs/benchmarks/offchain.md.
+bench-offchain *only:
+    cargo bench --profile dev --workspace --bench offchain -- {{only}}
+
+# Every dispute over one channel, up to a bound: states, depth, properties. `just model quick` searches what the tests search.
+model *arguments:
+    cargo run --quiet --package model -- {{arguments}}
+
+# Attacks one decoder or rule with bytes: decode, proof, ledger or execute. See fuzz/README.md.
+fuzz target seconds="180":
+    cd fuzz && nice cargo +nightly fuzz run {{target}} corpus/{{target}} seeds/{{target}} -- -max_total_time={{seconds}} -max_len=4096 -len_control=0 -print_final_stats=1

@@ -5,13 +5,59 @@ use protocol::{Amount, BlockNumber, Hash, signing::Domain, terms::Limits};
 use scale::{Decode, Encode};
 use thiserror::Error;
 
-/// How long each answer may take.
+/// How long each answer may take, in milliseconds. An opening that nobody has signed is given up; the user's decision is taken to be no;
+/// everywhere else the user is told that the peer is silent, and nothing else changes: what was signed stays possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Timeouts {
-    /// For each answer during opening, in milliseconds.
+    /// For channel_accept (initialized) and funding_created (accepted), each.
     pub opening: Millis,
-    /// For the answer to an update or a shutdown, in milliseconds; then the link is taken for dead.
+    /// For funding_signed (half_signed).
+    pub funding_signed: Millis,
+    /// For the peer's funding_locked once the opening is final here (signed).
+    pub funding_locked: Millis,
+    /// For the answer to an update (open).
     pub answer: Millis,
+    /// For the answer to deposit_created, withdraw_created or set_delegates_created (open).
+    pub operation: Millis,
+    /// For the peer's deposit_locked, withdraw_locked or set_delegates_locked once the operation is final here (open).
+    pub locked: Millis,
+    /// For the answer to a shutdown (closing).
+    pub shutdown: Millis,
+    /// For the answer to reestablish (disconnected).
+    pub reestablish: Millis,
+    /// For leave_ack; then this side parts all the same.
+    pub leave: Millis,
+    /// For one's own user to decide on a round; then it is refused. Should be shorter than the peer's `answer`.
+    pub decision: Millis,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            opening: 120_000,
+            funding_signed: 120_000,
+            funding_locked: 360_000,
+            answer: 60_000,
+            operation: 60_000,
+            locked: 360_000,
+            shutdown: 60_000,
+            reestablish: 60_000,
+            leave: 10_000,
+            decision: 30_000,
+        }
+    }
+}
+
+/// Who agrees to the peer's rounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum Acceptance {
+    /// Whatever is valid is agreed to at once.
+    #[default]
+    #[codec(index = 0)]
+    Automatic,
+    /// Whatever is valid is shown to the user ([`Event::Proposed`](crate::Event::Proposed)), who accepts or refuses.
+    #[codec(index = 1)]
+    ByUser,
 }
 
 /// Settings of one channel.
@@ -23,6 +69,10 @@ pub struct Config {
     pub max_queued: u32,
     /// Within how many blocks a close in agreement must be on chain.
     pub close_validity: BlockNumber,
+    /// Within how many blocks a deposit, a withdrawal or other delegates must be on chain. The channel waits that long where they do not get there.
+    pub operation_validity: BlockNumber,
+    /// Who agrees to the peer's rounds.
+    pub acceptance: Acceptance,
     /// The highest close fee that is accepted, in coins of the proposer's balance.
     pub max_close_fee: Amount,
     /// Whether a newer state is posted without asking when the peer closes on an old one (R6.9).
@@ -32,9 +82,11 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            timeouts: Timeouts { opening: 120_000, answer: 60_000 },
+            timeouts: Timeouts::default(),
             max_queued: 1 << 20,
             close_validity: 100,
+            operation_validity: 50,
+            acceptance: Acceptance::Automatic,
             max_close_fee: Amount::MAX,
             defend: true,
         }

@@ -3,10 +3,13 @@
 use crate::{
     error::Violation,
     message::{Message, RefusalCode},
+    operation::OperationKind,
+    outbox::EventNumber,
     phase::CloseReason,
-    state::{Payment, PaymentId},
+    state::{Change, Payment, PaymentId},
 };
-use protocol::{AccountId, Amount, BlockNumber, ChannelId, Pair, Rejection, Round, call::Call};
+use protocol::{AccountId, Amount, BlockNumber, ChannelId, Pair, Party, Rejection, Round, call::Call};
+use scale::{Decode, Encode};
 
 /// What a channel wants done, in order, after it was committed (R6.4).
 pub type Effects = Vec<Effect>;
@@ -14,25 +17,36 @@ pub type Effects = Vec<Effect>;
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Say it to the peer.
+    /// Say it to the peer, on the connection of its time: what has not been said when the connection is lost is never said. What matters of it
+    /// is said again on the next one.
     Send(Message),
     /// Call the arbiter. The same call may be asked for again while it is under way; once is enough.
     Submit(Box<Call>),
     /// Find out how many channels these two have opened, at the finalised head.
     AskNonce(Pair<AccountId>),
-    /// Tell the user.
+    /// Tell the user in passing: a crash may lose it.
     Notify(Event),
+    /// Tell the user, and say [`EventsTaken`](crate::Input::EventsTaken) once the user has it. Until then it is stored with the channel, and
+    /// delivered again after a restart.
+    Deliver {
+        /// Grows with each event of the channel.
+        number: EventNumber,
+        /// What happened.
+        event: Event,
+    },
 }
 
-/// What a user is told. Where not said otherwise it is told once; after a crash it may be told again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a user is told. Numbers never change: events that were not taken are stored.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Event {
     /// Both parties have signed the opening; it is on its way to the chain.
+    #[codec(index = 0)]
     Signed {
         /// The channel's id on chain.
         channel: ChannelId,
     },
     /// The channel is open and both have seen it on chain.
+    #[codec(index = 1)]
     Opened {
         /// The channel's id on chain.
         channel: ChannelId,
@@ -40,6 +54,7 @@ pub enum Event {
         balances: Pair<Amount>,
     },
     /// Own payments are agreed: they cannot be undone.
+    #[codec(index = 2)]
     Paid {
         /// Which, in the order in which they were made.
         payments: Vec<PaymentId>,
@@ -47,6 +62,7 @@ pub enum Event {
         round: Round,
     },
     /// The peer's payments are agreed: they cannot be undone.
+    #[codec(index = 3)]
     Received {
         /// Each with its own amount and reference.
         payments: Vec<Payment>,
@@ -54,6 +70,7 @@ pub enum Event {
         round: Round,
     },
     /// The peer refused a round; its payments are not made. Until a higher round is agreed they may still appear (R6.1).
+    #[codec(index = 4)]
     Refused {
         /// Which.
         payments: Vec<PaymentId>,
@@ -61,16 +78,19 @@ pub enum Event {
         code: RefusalCode,
     },
     /// Payments that waited will not be made: the channel closes.
+    #[codec(index = 5)]
     Dropped {
         /// Which.
         payments: Vec<PaymentId>,
     },
     /// The peer refused to close in agreement.
+    #[codec(index = 6)]
     ShutdownRefused {
         /// Why.
         code: RefusalCode,
     },
     /// Somebody closes alone.
+    #[codec(index = 7)]
     ClosingSolo {
         /// The round closed on.
         round: Round,
@@ -80,6 +100,7 @@ pub enum Event {
         outdated: bool,
     },
     /// A close was answered with a newer state.
+    #[codec(index = 8)]
     Slashed {
         /// The newer round.
         round: Round,
@@ -87,9 +108,76 @@ pub enum Event {
         unlock_at: BlockNumber,
     },
     /// The channel has ended.
+    #[codec(index = 9)]
     Closed(CloseReason),
-    /// Something this side or its peer should know about, while the channel goes on.
+    /// The peer proposes a round, and the user has it so that it decides itself ([`Acceptance::ByUser`](crate::Acceptance::ByUser)): accept or
+    /// refuse. It is told again when the connection was lost meanwhile.
+    #[codec(index = 10)]
+    Proposed {
+        /// Which.
+        round: Round,
+        /// What it changes; the peer makes all of it.
+        changes: Vec<Change>,
+    },
+    /// A deposit is final on chain.
+    #[codec(index = 11)]
+    Deposited {
+        /// Whose.
+        party: Party,
+        /// How much.
+        amount: Amount,
+        /// The round after it.
+        round: Round,
+    },
+    /// A withdrawal is final on chain.
+    #[codec(index = 12)]
+    Withdrawn {
+        /// Whose.
+        party: Party,
+        /// How much.
+        amount: Amount,
+        /// The round after it.
+        round: Round,
+    },
+    /// Other delegates are final on chain.
+    #[codec(index = 13)]
+    DelegatesSet {
+        /// Those of both parties from now on.
+        delegates: Pair<Vec<AccountId>>,
+        /// The round after it.
+        round: Round,
+    },
+    /// The own deposit, withdrawal or other delegates will not be.
+    #[codec(index = 14)]
+    OperationFailed {
+        /// Which of them.
+        operation: OperationKind,
+        /// What the peer said; `TIMEOUT` where it did not reach the chain in time, `CLOSING` where the channel closes.
+        code: RefusalCode,
+    },
+    /// The two have parted; the channel stays, and goes on when one of them comes back.
+    #[codec(index = 15)]
+    Left {
+        /// Who wanted it.
+        by: Party,
+    },
+    /// The peer's application says something.
+    #[codec(index = 16)]
+    Message(Vec<u8>),
+    /// Something this side or its peer should know about, while the channel goes on. Never stored.
+    #[codec(skip)]
     Notice(Notice),
+}
+
+impl Event {
+    /// How many payments it tells of: what it weighs in the outbox.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Received { payments, .. } => payments.len(),
+            Self::Paid { payments, .. } | Self::Refused { payments, .. } | Self::Dropped { payments } => payments.len(),
+            _ => 1,
+        }
+    }
 }
 
 /// Troubles that end nothing.
@@ -108,7 +196,9 @@ pub enum Notice {
     },
     /// The peer has not answered in time.
     PeerSilent,
-    /// The peer holds a newer state than this side: this side's store is old and must not be used on chain (R6.6). It was brought up to date.
+    /// The peer holds a state that this side has signed and does not remember: this side's store is old (R6.6). What the peer showed was adopted,
+    /// but there may be newer. From now on this side signs nothing but a close that pays it what it knows of, closes nothing by itself, and
+    /// only answers closes on older states. Told again after each restart.
     CaughtUp {
         /// From which round.
         from: Round,

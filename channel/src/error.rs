@@ -32,12 +32,16 @@ pub enum Violation {
     BelowReserve { have: Amount, amount: Amount, reserve: Amount },
     #[error("the opening's terms do not suit: {0}")]
     Policy(#[from] PolicyRefusal),
-    #[error("the arbiter would refuse the opening: {0}")]
+    #[error("the arbiter would refuse it: {0}")]
     BadTerms(Rejection),
     #[error("a validity of block {got} does not suit: {min} to {max} would")]
     ValidityOutOfBounds { got: BlockNumber, min: BlockNumber, max: BlockNumber },
     #[error("the close does not pay what was agreed last")]
     CloseUnfair,
+    #[error("an operation with the other party's coins or delegates")]
+    OnBehalfOfOther,
+    #[error("an in-band message of {got} bytes")]
+    InbandTooLong { got: usize },
     #[error("the balances of a reestablished state sum to {got:?}, the channel holds {want}")]
     WrongTotal { got: Option<Amount>, want: Amount },
 }
@@ -69,9 +73,25 @@ pub enum Misuse {
     QueueFull { max: usize },
     #[error("a close is under way already")]
     AlreadyClosing,
+    #[error("a deposit, a withdrawal or other delegates are under way already")]
+    OperationPending,
+    #[error("the peer cannot be reached now")]
+    Disconnected,
+    #[error("an in-band message may have {max} bytes, this one has {got}")]
+    InbandTooLong { got: usize, max: usize },
+    #[error("round {round} does not wait for a decision")]
+    NotProposed { round: Round },
+    #[error("code {} is the protocol's own: an application's begin at {}", got.0, RefusalCode::APPLICATION.0)]
+    CodeReserved { got: RefusalCode },
+    #[error(
+        "this side's store is older than what it has signed: only the peer can close this channel, alone or by an offer"
+    )]
+    StoreOutdated,
+    #[error("the peer has refused {max} rounds in a row, each of which it may still use: close the channel")]
+    TooManyRefused { max: usize },
     #[error("a fee of {fee} is more than the {available} that can pay it")]
     FeeTooHigh { fee: Amount, available: Amount },
-    #[error("these terms cannot be proposed: {0}")]
+    #[error("the arbiter would refuse it: {0}")]
     BadTerms(Rejection),
     #[error("round numbers have run out: close the channel")]
     RoundsExhausted,

@@ -1,7 +1,13 @@
 //! Everything that can happen to a channel.
 
-use crate::{message::Message, state::Payment};
-use protocol::{AccountId, Amount, BlockNumber, Pair, Rejection, crypto::SigningKey, event::Event as ArbiterEvent};
+use crate::{
+    message::{Message, RefusalCode},
+    outbox::EventNumber,
+    state::Payment,
+};
+use protocol::{
+    AccountId, Amount, BlockNumber, Pair, Rejection, Round, crypto::SigningKey, event::Event as ArbiterEvent,
+};
 
 /// Milliseconds since an origin that the caller chooses and keeps.
 pub type Millis = u64;
@@ -28,12 +34,17 @@ pub enum Input {
     Chain(ChainInput),
     /// Time has passed.
     Tick,
-    /// The peer can be reached (again).
+    /// The peer can be reached (again). Said twice it means nothing more.
     LinkUp,
     /// The peer cannot be reached any more.
     LinkDown,
     /// The process started with this channel from its store: derive again what may have been lost.
     Restarted,
+    /// The user has taken every event that was delivered up to this number. Nothing needs to be committed for it.
+    EventsTaken {
+        /// The last one taken.
+        up_to: EventNumber,
+    },
 }
 
 /// What the user wants.
@@ -41,6 +52,8 @@ pub enum Input {
 pub enum Command {
     /// Pay the peer.
     Pay(Payment),
+    /// Pay the peer several times, in order: all of them or, where one is not possible, none.
+    PayAll(Vec<Payment>),
     /// Close in agreement. The fee, out of one's own balance, goes to whoever submits the close.
     Shutdown {
         /// In coins; zero where the submitter pays for itself.
@@ -48,6 +61,39 @@ pub enum Command {
     },
     /// Close alone, on the latest agreed state.
     CloseSolo,
+    /// Put coins of one's own vault into the channel, once what is under way is answered (R5.5).
+    Deposit {
+        /// How many; more than none.
+        amount: Amount,
+    },
+    /// Take own coins out of the channel, once what is under way is answered (R5.5).
+    Withdraw {
+        /// How many; more than none, and no more than can be spent.
+        amount: Amount,
+    },
+    /// Have other accounts for one's own delegates (R5.7).
+    SetDelegates {
+        /// All of them.
+        delegates: Vec<AccountId>,
+    },
+    /// Part from the peer: the channel stays.
+    Leave,
+    /// Come back to a peer that one has parted from.
+    Return,
+    /// Say something to the peer's application, at most [`MAX_INBAND`](crate::MAX_INBAND) bytes. It is said once, if the connection holds.
+    SendMessage(Vec<u8>),
+    /// Agree to a round of the peer's that waits for a decision.
+    Accept {
+        /// Which.
+        round: Round,
+    },
+    /// Refuse it.
+    Refuse {
+        /// Which.
+        round: Round,
+        /// Why; the peer's user is told. From [`RefusalCode::APPLICATION`] on.
+        code: RefusalCode,
+    },
 }
 
 /// What the chain has, all of it final.
@@ -70,5 +116,10 @@ pub enum ChainInput {
         call: &'static str,
         /// The arbiter's reason.
         rejection: Rejection,
+    },
+    /// A call that this channel asked for cannot be made, and trying again is no help: its submitter cannot pay for it, say.
+    Undeliverable {
+        /// The call's name.
+        call: &'static str,
     },
 }

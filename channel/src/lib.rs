@@ -11,6 +11,14 @@
 //! it wants done), [`Message`] (what peers say to each other), [`Violation`] and [`Misuse`] (who did what wrong).
 //!
 //! [`Channel::handle`] decides before it changes anything: when it returns a refusal, the channel is as it was.
+//!
+//! What a shell owes to a channel:
+//! 1. Where a [`Step`] says `commit`, [`Channel::save`] is durable before any of its effects, or of later ones, leaves the process.
+//! 2. Effects are carried out in order. What is to be sent goes out on the connection of its time, or never.
+//! 3. [`Effect::Deliver`] is followed by [`Input::EventsTaken`] once the user has the event. An event that was not taken is delivered again
+//!    after a restart, by the same number: nothing that was committed is ever lost to the user.
+//! 4. After a restart [`Input::Restarted`] comes first, then every block since the last one whose effects were committed, then the link.
+//! 5. A connection that is replaced is a [`Input::LinkDown`] and a [`Input::LinkUp`].
 
 mod config;
 mod effect;
@@ -18,20 +26,24 @@ mod error;
 mod input;
 mod machine;
 mod message;
+mod operation;
+mod outbox;
 mod phase;
 mod rounds;
 mod saved;
 mod state;
 
-pub use config::{Config, Policy, PolicyRefusal, Timeouts};
+pub use config::{Acceptance, Config, Policy, PolicyRefusal, Timeouts};
 pub use effect::{Effect, Effects, Event, Notice};
 pub use error::{Misuse, Violation};
 pub use input::{ChainInput, Command, Context, Input, Millis};
 pub use machine::{Balances, Channel, OpenRequest, Status, Step};
 pub use message::{
-    ChannelAccept, ChannelOpen, ChannelRef, FundingCreated, FundingSigned, MAX_UPDATES_PER_ROUND, Message, Reestablish,
-    RefusalCode, Shutdown, Update,
+    ChannelAccept, ChannelOpen, ChannelRef, FundingCreated, FundingSigned, MAX_INBAND, MAX_UPDATES_PER_ROUND, Message,
+    Reestablish, RefusalCode, Shutdown, Update,
 };
+pub use operation::OperationKind;
+pub use outbox::EventNumber;
 pub use phase::CloseReason;
 pub use saved::SavedError;
 pub use state::{Change, MAX_REFERENCE, Payment, PaymentId, State};

@@ -6,7 +6,9 @@ use crate::{
     error::{Misuse, Violation},
     input::{ChainInput, Command, Context, Input, Millis},
     message::{ChannelRef, Message, RefusalCode},
-    phase::{CloseReason, Phase, live::Live},
+    operation::{Body, OperationKind, Request},
+    outbox::Outbox,
+    phase::{CloseReason, Phase, live::Live, opening::GivenUp},
     state::PaymentId,
 };
 use protocol::{Amount, ChannelId, Party, PublicKey, Rejection, Round, call::CloseSolo, signing::Domain, terms::Terms};
@@ -22,6 +24,10 @@ pub struct Channel {
     pub(crate) domain: Domain,
     pub(crate) config: Config,
     pub(crate) phase: Phase,
+    /// The opening is not submitted any more, and expires.
+    pub(crate) create_given_up: Option<GivenUp>,
+    /// What the user has not taken yet.
+    pub(crate) outbox: Outbox,
     pub(crate) link: Link,
     /// Since when an answer of the peer is awaited, and whether the user was told that it is late.
     pub(crate) waiting: Option<Waiting>,
@@ -33,10 +39,21 @@ pub struct Channel {
 pub(crate) enum Link {
     /// No connection.
     Down,
+    /// The two have parted, whether there is a connection or not.
+    Left,
     /// Connected; what both know is being compared (R6.6).
     Syncing,
     /// Connected, and both know the same.
     Up,
+    /// As [`Link::Up`], but nothing new begins: leave_ack is awaited.
+    Leaving,
+}
+
+impl Link {
+    /// Whether both know the same, so that what the peer proposes is proposed on top of it.
+    pub(crate) const fn is_in_step(self) -> bool {
+        matches!(self, Self::Up | Self::Leaving)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +66,14 @@ pub(crate) struct Waiting {
 /// An answer that the peer owes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Awaited {
+    FundingSigned,
+    FundingLocked,
     Reestablish,
     Round(Round),
+    Operation(Round),
+    Locked(Round),
     Shutdown,
+    LeaveAck,
 }
 
 /// What became of an input.
@@ -69,6 +91,8 @@ pub struct Step {
 pub struct Status {
     /// The state's name (DESIGN section 6).
     pub state: &'static str,
+    /// The same, but what it goes on with instead of `disconnected`.
+    pub phase: &'static str,
     /// Whether the peer can be reached and both know the same.
     pub connected: bool,
     /// The id on chain, once known.
@@ -79,6 +103,10 @@ pub struct Status {
     pub closed: Option<CloseReason>,
     /// Payments made and neither agreed nor refused yet.
     pub pending: usize,
+    /// What is under way on chain while the channel is open.
+    pub operation: Option<OperationKind>,
+    /// Whether this side's store is older than what it has signed (R6.6).
+    pub outdated: bool,
 }
 
 /// Who has what, as far as agreed.
@@ -90,6 +118,11 @@ pub struct Balances {
     pub peers: Amount,
     /// What can be paid now: agreed, above the reserve, and not on its way.
     pub spendable: Amount,
+}
+
+impl Status {
+    /// Every name that [`Status::phase`] may be.
+    pub const PHASES: [&'static str; 7] = Phase::NAMES;
 }
 
 impl Step {
@@ -115,31 +148,49 @@ impl Channel {
     /// [`Misuse`] for a user's command that is not possible now. What the peer does wrong is no error here: the peer is
     /// told, the user gets a [`Notice::PeerViolated`], and the channel goes on.
     pub fn handle(&mut self, input: Input, ctx: &Context<'_>) -> Result<Step, Misuse> {
-        let step = match input {
+        let mut step = match input {
             Input::User(command) => self.on_user(command, ctx)?,
             Input::Peer(message) => {
                 let answer = Answer::to(&message);
-                self.on_peer(message, ctx).unwrap_or_else(|violation| Self::refuse(violation, answer))
+                self.on_peer(message, ctx).unwrap_or_else(|violation| answer.refusing(violation))
             }
             Input::Chain(input) => self.on_chain(input, ctx),
             Input::Tick => self.on_tick(ctx),
-            Input::LinkUp => self.on_link_up(ctx),
+            Input::LinkUp => self.on_link_up(),
             Input::LinkDown => self.on_link_down(),
             Input::Restarted => self.on_restarted(ctx),
+            Input::EventsTaken { up_to } => {
+                self.outbox.take(up_to);
+                self.advance(ctx)
+            }
         };
         self.watch_answers(ctx);
+        if step.commit {
+            self.outbox.keep(&mut step.effects);
+        }
         Ok(step)
     }
 
     fn on_user(&mut self, command: Command, ctx: &Context<'_>) -> Result<Step, Misuse> {
         match command {
-            Command::Pay(payment) => self.on_user_pay(payment, ctx),
+            Command::Pay(payment) => self.on_user_pay([payment], ctx),
+            Command::PayAll(payments) => self.on_user_pay(payments, ctx),
             Command::Shutdown { fee } => self.on_user_shutdown(fee, ctx),
             Command::CloseSolo => self.on_user_close_solo(),
+            Command::Deposit { amount } => self.on_user_operation(Request::Deposit { amount }, ctx),
+            Command::Withdraw { amount } => self.on_user_operation(Request::Withdraw { amount }, ctx),
+            Command::SetDelegates { delegates } => self.on_user_operation(Request::SetDelegates { delegates }, ctx),
+            Command::Leave => self.on_user_leave(),
+            Command::Return => self.on_user_return(),
+            Command::SendMessage(words) => self.on_user_message(words),
+            Command::Accept { round } => self.on_user_accept(round, ctx),
+            Command::Refuse { round, code } => self.on_user_refuse(round, code, ctx),
         }
     }
 
     fn on_peer(&mut self, message: Message, ctx: &Context<'_>) -> Result<Step, Violation> {
+        use OperationKind::{Deposit, SetDelegates, Withdraw};
+        let name = message.name();
         match message {
             Message::Update(update) => self.on_peer_update(update, ctx),
             Message::UpdateAck { round, signature } => self.on_peer_update_ack(round, signature, ctx),
@@ -151,9 +202,30 @@ impl Channel {
             Message::Shutdown(shutdown) => self.on_peer_shutdown(shutdown, ctx),
             Message::ShutdownAck { valid_until, signature } => self.on_peer_shutdown_ack(valid_until, signature),
             Message::ShutdownError { code } => self.on_peer_shutdown_error(code),
-            Message::Reestablish(reestablish) => self.on_peer_reestablish(reestablish, ctx),
+            Message::DepositCreated(body) => self.on_peer_created(Body::Deposit(body), ctx),
+            Message::DepositSigned { round, signature } => self.on_peer_signed(Deposit, round, signature, ctx),
+            Message::DepositLocked { round } => self.on_peer_locked(Deposit, round, ctx),
+            Message::DepositError { round, code } => self.on_peer_operation_error(Deposit, (round, code), ctx),
+            Message::WithdrawCreated(body) => self.on_peer_created(Body::Withdraw(body), ctx),
+            Message::WithdrawSigned { round, signature } => self.on_peer_signed(Withdraw, round, signature, ctx),
+            Message::WithdrawLocked { round } => self.on_peer_locked(Withdraw, round, ctx),
+            Message::WithdrawError { round, code } => self.on_peer_operation_error(Withdraw, (round, code), ctx),
+            Message::SetDelegatesCreated(body) => self.on_peer_created(Body::SetDelegates(body), ctx),
+            Message::SetDelegatesSigned { round, signature } => {
+                self.on_peer_signed(SetDelegates, round, signature, ctx)
+            }
+            Message::SetDelegatesLocked { round } => self.on_peer_locked(SetDelegates, round, ctx),
+            Message::SetDelegatesError { round, code } => {
+                self.on_peer_operation_error(SetDelegates, (round, code), ctx)
+            }
+            Message::Reestablish(theirs) | Message::ReestablishAck(theirs) => {
+                self.on_peer_reestablish(theirs, name, ctx)
+            }
+            Message::Leave => self.on_peer_leave(),
+            Message::LeaveAck => self.on_peer_leave_ack(),
+            Message::Inband(words) => self.on_peer_inband(words),
             Message::Error { code } => Ok(self.on_peer_error(code)),
-            Message::ChannelOpen(_) => Err(self.out_of_place("channel_open")),
+            Message::ChannelOpen(_) => Err(self.out_of_place(name)),
         }
     }
 
@@ -163,13 +235,8 @@ impl Channel {
             ChainInput::Event(event) => self.on_chain_event(event, ctx),
             ChainInput::Nonce { accounts, nonce } => self.on_chain_nonce(&accounts, nonce, ctx),
             ChainInput::Rejected { call, rejection } => self.on_chain_rejected(call, rejection),
+            ChainInput::Undeliverable { call } => self.give_up_creating(call, None),
         }
-    }
-
-    /// What the peer hears of its violation: the one place where that is said.
-    fn refuse(violation: Violation, answer: Answer) -> Step {
-        let say = answer.with(violation.code());
-        Step::act(vec![Effect::Send(say), Effect::Notify(Event::Notice(Notice::PeerViolated(violation)))])
     }
 
     pub(crate) const fn out_of_place(&self, message: &'static str) -> Violation {
@@ -198,8 +265,10 @@ impl Channel {
     #[must_use]
     pub fn status(&self) -> Status {
         let live = self.phase.live();
+        let parted = matches!(self.link, Link::Down | Link::Left) && self.phase.outlives_the_link();
         Status {
-            state: if self.link == Link::Down && live.is_some() { "disconnected" } else { self.phase.name() },
+            state: if parted { "disconnected" } else { self.phase.name() },
+            phase: self.phase.name(),
             connected: self.link == Link::Up,
             channel: self.channel_id(),
             round: live.map(|live| live.agreed.round),
@@ -208,6 +277,8 @@ impl Channel {
                 _ => None,
             },
             pending: live.map_or(0, |live| live.pending()),
+            operation: live.and_then(|live| live.operating.kind()),
+            outdated: live.is_some_and(|live| live.outdated.is_some()),
         }
     }
 
@@ -253,9 +324,10 @@ impl Channel {
     }
 }
 
-/// How a refused message is answered: update with update_error, shutdown with shutdown_error, the rest with error.
-enum Answer {
+/// How a refused message is answered: a proposal with its own error, the rest with error.
+pub(crate) enum Answer {
     UpdateError(Round),
+    OperationError(OperationKind, Round),
     ShutdownError,
     Error,
 }
@@ -264,14 +336,24 @@ impl Answer {
     const fn to(message: &Message) -> Self {
         match message {
             Message::Update(update) => Self::UpdateError(update.round),
+            Message::DepositCreated(body) => Self::OperationError(OperationKind::Deposit, body.round),
+            Message::WithdrawCreated(body) => Self::OperationError(OperationKind::Withdraw, body.round),
+            Message::SetDelegatesCreated(body) => Self::OperationError(OperationKind::SetDelegates, body.round),
             Message::Shutdown(_) => Self::ShutdownError,
             _ => Self::Error,
         }
     }
 
+    /// What the peer hears of its violation: the one place where that is said.
+    pub(crate) fn refusing(self, violation: Violation) -> Step {
+        let say = self.with(violation.code());
+        Step::act(vec![Effect::Send(say), Effect::Notify(Event::Notice(Notice::PeerViolated(violation)))])
+    }
+
     const fn with(self, code: RefusalCode) -> Message {
         match self {
             Self::UpdateError(round) => Message::UpdateError { round, code },
+            Self::OperationError(kind, round) => kind.error(round, code),
             Self::ShutdownError => Message::ShutdownError { code },
             Self::Error => Message::Error { code },
         }

@@ -1,9 +1,21 @@
 //! What peers say to each other about one channel (section 6). Numbers are never reused.
+//!
+//! | numbers | messages |
+//! |---|---|
+//! | 1 to 5 | channel_open, channel_accept, funding_created, funding_signed, funding_locked |
+//! | 6 to 8 | update, update_ack, update_error |
+//! | 9 to 12 | deposit_created, deposit_signed, deposit_locked, deposit_error |
+//! | 13 to 16 | withdraw_created, withdraw_signed, withdraw_locked, withdraw_error |
+//! | 20 to 22 | shutdown, shutdown_ack, shutdown_error |
+//! | 24 to 27 | set_delegates_created, set_delegates_signed, set_delegates_locked, set_delegates_error |
+//! | 30, 31 | reestablish, reestablish_ack |
+//! | 32 to 34 | leave, leave_ack, inband_message |
+//! | 40 | error |
 
 use crate::state::{Change, State};
 use protocol::{
     Amount, BlockNumber, Hash, Pair, Round, Signature,
-    signing::{CloseMutualBody, Domain},
+    signing::{CloseMutualBody, DepositBody, Domain, SetDelegatesBody, WithdrawBody},
     terms::PartyTerms,
 };
 use scale::{Decode, Encode};
@@ -11,6 +23,9 @@ use std::fmt;
 
 /// The most changes one round may carry: bounds the work that one message can ask for.
 pub const MAX_UPDATES_PER_ROUND: usize = 16_384;
+
+/// The longest in-band message, in bytes.
+pub const MAX_INBAND: usize = 65_535;
 
 /// Names a channel between two peers. Its initiator draws it at random; the on-chain id exists only once both accounts are known.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -124,6 +139,10 @@ impl RefusalCode {
     pub const UNKNOWN_CHANNEL: Self = Self(6);
     /// Too much is going on already.
     pub const BUSY: Self = Self(7);
+    /// Something that is under way on chain goes first: the same may be asked for again after another block.
+    pub const NOT_NOW: Self = Self(8);
+    /// The refuser's store is older than what it has signed: it signs nothing more but a close (R6.6).
+    pub const OUTDATED: Self = Self(9);
     /// The first of the application's own codes.
     pub const APPLICATION: Self = Self(128);
 }
@@ -165,6 +184,82 @@ pub enum Message {
         /// Why.
         code: RefusalCode,
     },
+    /// Asks for a deposit out of the sender's vault (R5.5). It carries no signature: the peer signs first, so that what loses to a crossing
+    /// proposal binds nobody.
+    #[codec(index = 9)]
+    DepositCreated(DepositBody),
+    /// Agrees to a deposit. Its sender agrees to nothing else until it is final or expired (R6.5).
+    #[codec(index = 10)]
+    DepositSigned {
+        /// Which round comes after it.
+        round: Round,
+        /// The acknowledger's, over the body.
+        signature: Signature,
+    },
+    /// The sender has seen the deposit on chain, final.
+    #[codec(index = 11)]
+    DepositLocked {
+        /// Which round came after it.
+        round: Round,
+    },
+    /// Refuses a deposit.
+    #[codec(index = 12)]
+    DepositError {
+        /// Which.
+        round: Round,
+        /// Why.
+        code: RefusalCode,
+    },
+    /// Asks for a withdrawal by the sender (R5.5). As [`Message::DepositCreated`].
+    #[codec(index = 13)]
+    WithdrawCreated(WithdrawBody),
+    /// As [`Message::DepositSigned`].
+    #[codec(index = 14)]
+    WithdrawSigned {
+        /// Which round comes after it.
+        round: Round,
+        /// The acknowledger's, over the body.
+        signature: Signature,
+    },
+    /// As [`Message::DepositLocked`].
+    #[codec(index = 15)]
+    WithdrawLocked {
+        /// Which round came after it.
+        round: Round,
+    },
+    /// Refuses a withdrawal.
+    #[codec(index = 16)]
+    WithdrawError {
+        /// Which.
+        round: Round,
+        /// Why.
+        code: RefusalCode,
+    },
+    /// Asks for other delegates of the sender (R5.7). As [`Message::DepositCreated`].
+    #[codec(index = 24)]
+    SetDelegatesCreated(SetDelegatesBody),
+    /// As [`Message::DepositSigned`].
+    #[codec(index = 25)]
+    SetDelegatesSigned {
+        /// Which round comes after it.
+        round: Round,
+        /// The acknowledger's, over the body.
+        signature: Signature,
+    },
+    /// As [`Message::DepositLocked`].
+    #[codec(index = 26)]
+    SetDelegatesLocked {
+        /// Which round came after it.
+        round: Round,
+    },
+    /// Refuses other delegates.
+    #[codec(index = 27)]
+    SetDelegatesError {
+        /// Which.
+        round: Round,
+        /// Why.
+        code: RefusalCode,
+    },
     /// See [`Shutdown`].
     #[codec(index = 20)]
     Shutdown(Shutdown),
@@ -185,10 +280,76 @@ pub enum Message {
     /// See [`Reestablish`].
     #[codec(index = 30)]
     Reestablish(Reestablish),
+    /// The answer to it, which is not answered.
+    #[codec(index = 31)]
+    ReestablishAck(Reestablish),
+    /// The sender parts: both keep the channel, and may come back to it by reestablish.
+    #[codec(index = 32)]
+    Leave,
+    /// So be it. The sender's last word until one of the two comes back.
+    #[codec(index = 33)]
+    LeaveAck,
+    /// The application's own words, at most [`MAX_INBAND`] bytes; no state changes by them.
+    #[codec(index = 34)]
+    Inband(Vec<u8>),
     /// The last word: the sender cannot go on with what it was told.
     #[codec(index = 40)]
     Error {
         /// Why.
         code: RefusalCode,
     },
+}
+
+impl Message {
+    /// The message's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ChannelOpen(_) => "channel_open",
+            Self::ChannelAccept(_) => "channel_accept",
+            Self::FundingCreated(_) => "funding_created",
+            Self::FundingSigned(_) => "funding_signed",
+            Self::FundingLocked => "funding_locked",
+            Self::Update(_) => "update",
+            Self::UpdateAck { .. } => "update_ack",
+            Self::UpdateError { .. } => "update_error",
+            Self::DepositCreated(_) => "deposit_created",
+            Self::DepositSigned { .. } => "deposit_signed",
+            Self::DepositLocked { .. } => "deposit_locked",
+            Self::DepositError { .. } => "deposit_error",
+            Self::WithdrawCreated(_) => "withdraw_created",
+            Self::WithdrawSigned { .. } => "withdraw_signed",
+            Self::WithdrawLocked { .. } => "withdraw_locked",
+            Self::WithdrawError { .. } => "withdraw_error",
+            Self::SetDelegatesCreated(_) => "set_delegates_created",
+            Self::SetDelegatesSigned { .. } => "set_delegates_signed",
+            Self::SetDelegatesLocked { .. } => "set_delegates_locked",
+            Self::SetDelegatesError { .. } => "set_delegates_error",
+            Self::Shutdown(_) => "shutdown",
+            Self::ShutdownAck { .. } => "shutdown_ack",
+            Self::ShutdownError { .. } => "shutdown_error",
+            Self::Reestablish(_) => "reestablish",
+            Self::ReestablishAck(_) => "reestablish_ack",
+            Self::Leave => "leave",
+            Self::LeaveAck => "leave_ack",
+            Self::Inband(_) => "inband_message",
+            Self::Error { .. } => "error",
+        }
+    }
+
+    /// Whether it only tells of a refusal or an end. Where no channel is known that it could be about, it is answered by nothing: else two
+    /// nodes would go on for ever.
+    #[must_use]
+    pub const fn is_last_word(&self) -> bool {
+        matches!(
+            self,
+            Self::UpdateError { .. }
+                | Self::DepositError { .. }
+                | Self::WithdrawError { .. }
+                | Self::SetDelegatesError { .. }
+                | Self::ShutdownError { .. }
+                | Self::LeaveAck
+                | Self::Error { .. }
+        )
+    }
 }

@@ -1,10 +1,13 @@
 //! The form in which a channel is stored: versioned, decoded whole or refused. Old versions stay readable.
 
+mod v1;
+
 use crate::{
     config::Config,
     machine::{Channel, Link},
     message::ChannelRef,
-    phase::Phase,
+    outbox::Outbox,
+    phase::{Phase, opening::GivenUp},
 };
 use protocol::{Party, PublicKey, decode_exact, signing::Domain};
 use scale::{Decode, Encode};
@@ -21,25 +24,28 @@ pub enum SavedError {
     Damaged(scale::Error),
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
-/// Version 1.
+/// Version 2.
 #[derive(Encode, Decode)]
-struct Saved<P> {
+struct Saved<P, O> {
     reference: ChannelRef,
     me: Party,
     peer: PublicKey,
     domain: Domain,
     config: Config,
     phase: P,
+    create_given_up: Option<GivenUp>,
+    outbox: O,
 }
 
 impl Channel {
     /// The bytes to store.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        let Self { reference, me, peer, domain, config, phase, .. } = self;
-        let saved = Saved { reference: *reference, me: *me, peer: *peer, domain: *domain, config: *config, phase };
+        let Self { reference, me, peer, domain, config, phase, create_given_up, outbox, .. } = self;
+        let (reference, me, peer, domain, config) = (*reference, *me, *peer, *domain, *config);
+        let saved = Saved { reference, me, peer, domain, config, phase, create_given_up: *create_given_up, outbox };
         let mut bytes = vec![VERSION];
         saved.encode_to(&mut bytes);
         bytes
@@ -51,12 +57,15 @@ impl Channel {
     /// [`SavedError`].
     pub fn load(bytes: &[u8]) -> Result<Self, SavedError> {
         let (&version, rest) = bytes.split_first().ok_or_else(|| SavedError::Damaged("no bytes".into()))?;
-        if version > VERSION {
-            return Err(SavedError::Newer(version));
-        }
-        let Saved { reference, me, peer, domain, config, phase } =
-            decode_exact::<Saved<Phase>>(rest).map_err(SavedError::Damaged)?;
+        let saved = match version {
+            1 => decode_exact::<v1::Saved>(rest).map(Into::into),
+            VERSION => decode_exact::<Saved<Phase, Outbox>>(rest),
+            0 => Err("there never was a version 0".into()),
+            newer => return Err(SavedError::Newer(newer)),
+        };
+        let Saved { reference, me, peer, domain, config, phase, create_given_up, outbox } =
+            saved.map_err(SavedError::Damaged)?;
         let (link, waiting, last_rejection) = (Link::Down, None, None);
-        Ok(Self { reference, me, peer, domain, config, phase, link, waiting, last_rejection })
+        Ok(Self { reference, me, peer, domain, config, phase, create_given_up, outbox, link, waiting, last_rejection })
     }
 }

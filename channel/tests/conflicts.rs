@@ -83,7 +83,7 @@ fn storm(rounds: usize, mut schedule: impl FnMut(&mut World, usize)) -> World {
     while world.sides[Initiator].signed.len() < rounds {
         for party in Party::BOTH {
             // Always one in the queue: whenever a side may propose, it does.
-            while world.sides[party].machine().status().pending < 2 {
+            while world.sides[party].machine().status().pending < 2 && world.sides[party].balances().spendable > 0 {
                 let _id = world.pay(party, 1).unwrap();
             }
         }
@@ -99,9 +99,36 @@ fn storm(rounds: usize, mut schedule: impl FnMut(&mut World, usize)) -> World {
 
 #[test]
 fn a_storm_of_conflicts_leaves_both_sides_their_share_of_rounds() {
-    let world = storm(20_000, |world, _| {
+    let world = storm(5_000, |world, _| {
         let _delivered = (world.deliver(Initiator), world.deliver(Responder));
     });
+    let (initiator, responder) = wins(&world);
+    let all = initiator + responder;
+    assert!(initiator * 5 >= all * 2 && responder * 5 >= all * 2, "{initiator} and {responder} of {all}");
+}
+
+#[test]
+fn a_hundred_thousand_rounds_of_conflict_with_operations_in_between_reach_no_user() {
+    let mut begun = 0_u32;
+    let world = storm(100_000, |world, step| {
+        if step % 5_000 == 0 {
+            // Now the one and now the other, or both at once; one puts in what the other takes out.
+            for party in Party::BOTH {
+                let begins = match party {
+                    Initiator if step % 10_000 == 0 => world.deposit(party, 3),
+                    Responder if step % 15_000 == 0 => world.deposit(party, 2),
+                    _ => world.withdraw(party, 1),
+                };
+                begun += u32::from(begins.is_ok());
+            }
+        }
+        let _delivered = (world.deliver(Initiator), world.deliver(Responder));
+        let waits = |party: Party| world.sides[party].machine().status().operation.is_some();
+        if step % 8 == 7 && (waits(Initiator) || waits(Responder)) {
+            world.mine();
+        }
+    });
+    assert!(begun > 20, "{begun} operations");
     let (initiator, responder) = wins(&world);
     let all = initiator + responder;
     assert!(initiator * 5 >= all * 2 && responder * 5 >= all * 2, "{initiator} and {responder} of {all}");

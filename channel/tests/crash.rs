@@ -1,7 +1,7 @@
 //! Every story once more, with a crash after every commit and before every effect: what was agreed stays, each payment counts once.
 
 use crate::harness::{CrashPlan, Initiator, LOCK, Responder, SHARE, VALIDITY, World, side::Fate};
-use channel::{Channel, CloseReason, Context, Effect, Event, Input};
+use channel::{Channel, CloseReason, Command, Context, Effect, Event, Input};
 use protocol::{Party, call::Call};
 
 /// What users do, and how it has to end.
@@ -17,6 +17,15 @@ fn converge(world: &mut World) {
     for _ in 0..3 {
         world.run();
         world.mine();
+    }
+    world.run();
+    come_back(world);
+}
+
+/// Whoever has parted comes back at the very end.
+fn come_back(world: &mut World) {
+    for party in Party::BOTH {
+        let _refused = world.command(party, Command::Return);
     }
     world.run();
 }
@@ -97,6 +106,78 @@ const STORIES: &[Story] = &[
             world.mine_blocks(12);
         },
         ends: true,
+    },
+    Story {
+        name: "a deposit, and payments while it is under way",
+        script: |world| {
+            let _refused = world.deposit(Initiator, 300);
+            pay(world, Initiator, 10);
+            converge(world);
+            pay(world, Responder, 20);
+            let _refused = world.deposit(Responder, 200);
+            pay(world, Initiator, 5);
+            converge(world);
+        },
+        ends: false,
+    },
+    Story {
+        name: "a withdrawal, and other delegates",
+        script: |world| {
+            pay(world, Initiator, 10);
+            let _refused = world.withdraw(Responder, 300);
+            converge(world);
+            let _refused =
+                world.command(Initiator, Command::SetDelegates { delegates: vec![protocol::AccountId([9; 32])] });
+            converge(world);
+            pay(world, Responder, 20);
+            converge(world);
+        },
+        ends: false,
+    },
+    Story {
+        name: "operations that cross each other and payments",
+        script: |world| {
+            let _refused = world.deposit(Initiator, 300);
+            let _refused = world.withdraw(Responder, 200);
+            pay(world, Initiator, 10);
+            pay(world, Responder, 20);
+            converge(world);
+            converge(world);
+            let _refused = world.withdraw(Initiator, 50);
+            let _refused = world.deposit(Responder, 70);
+            pay(world, Responder, 5);
+            converge(world);
+            converge(world);
+        },
+        ends: false,
+    },
+    Story {
+        name: "a deposit that expires, and another",
+        script: |world| {
+            let _new = world.chain.censored.insert("channel_deposit");
+            let _refused = world.deposit(Initiator, 300);
+            pay(world, Responder, 20);
+            converge(world);
+            world.mine_blocks(52);
+            converge(world);
+            let _old = world.chain.censored.remove("channel_deposit");
+            let _refused = world.deposit(Initiator, 30);
+            converge(world);
+            converge(world);
+        },
+        ends: false,
+    },
+    Story {
+        name: "parting and coming back",
+        script: |world| {
+            pay(world, Responder, 20);
+            let _refused = world.command(Initiator, Command::Leave);
+            converge(world);
+            pay(world, Initiator, 5);
+            let _refused = world.command(Responder, Command::Return);
+            converge(world);
+        },
+        ends: false,
     },
     Story {
         name: "a close by one side",
@@ -217,6 +298,31 @@ fn a_close_that_expires_survives_every_crash() {
 }
 
 #[test]
+fn deposits_survive_every_crash() {
+    crash_everywhere("a deposit, and payments while it is under way");
+}
+
+#[test]
+fn withdrawals_and_other_delegates_survive_every_crash() {
+    crash_everywhere("a withdrawal, and other delegates");
+}
+
+#[test]
+fn crossing_operations_survive_every_crash() {
+    crash_everywhere("operations that cross each other and payments");
+}
+
+#[test]
+fn a_deposit_that_expires_survives_every_crash() {
+    crash_everywhere("a deposit that expires, and another");
+}
+
+#[test]
+fn parting_survives_every_crash() {
+    crash_everywhere("parting and coming back");
+}
+
+#[test]
 fn a_close_by_one_side_survives_every_crash() {
     crash_everywhere("a close by one side");
 }
@@ -317,12 +423,21 @@ fn what_the_chain_says_twice_is_told_once_and_an_end_is_told_again() {
     world.mine_blocks(LOCK + 2);
     for party in Party::BOTH {
         assert_eq!(world.sides[party].was_told(|event| matches!(event, Event::Closed(_))), 1);
-        world.crash(party);
-        assert_eq!(
-            world.sides[party].was_told(|event| matches!(event, Event::Closed(_))),
-            2,
-            "so that it can be forgotten"
-        );
+        let bytes = world.sides[party].stored.clone().unwrap();
+        let told_again = |bytes: &[u8]| {
+            let mut channel = Channel::load(bytes).unwrap();
+            let ctx = Context { key: &world.sides[party].key, now: 0, head: world.sides[party].seen };
+            let step = channel.handle(Input::Restarted, &ctx).unwrap();
+            let closed = step.effects.iter().filter(|effect| {
+                matches!(effect, Effect::Deliver { event: Event::Closed(_), .. } | Effect::Notify(Event::Closed(_)))
+            });
+            let up_to = world.sides[party].taken;
+            let _none = channel.handle(Input::EventsTaken { up_to }, &ctx).unwrap();
+            (closed.count(), channel.save())
+        };
+        let (times, taken) = told_again(&bytes);
+        assert_eq!(times, 1, "so that it can be forgotten");
+        assert_eq!(told_again(&taken).0, 1, "even where the user has taken it");
     }
 }
 

@@ -10,8 +10,8 @@ use proptest::{
 };
 use protocol::{
     Amount, BlockNumber, Pair, Party, Round, Signature,
-    call::{Call, CloseMutual, CloseSolo, Payload, Slash},
-    signing::{CloseMutualBody, StateBody},
+    call::{Call, CloseMutual, CloseSolo, Deposit, Payload, Slash, SnapshotSolo, Withdraw},
+    signing::{CloseMutualBody, DepositBody, StateBody, WithdrawBody},
 };
 
 #[derive(Clone, Debug)]
@@ -20,23 +20,47 @@ enum Op {
     Pay(Amount),
     Shutdown(Amount),
     CloseSolo,
+    Deposit(Amount),
+    Withdraw(Amount),
     // The victim's surroundings.
     Crash,
     BreakLink,
     Mine(BlockNumber),
     // The cheat.
     Read,
-    Update { above: Round, amount: Amount },
+    Update {
+        above: Round,
+        amount: Amount,
+    },
     Ack(Index),
     Refuse(Index, RefusalCode),
-    OfferClose { fee: Amount, valid_for: BlockNumber },
+    OfferClose {
+        fee: Amount,
+        valid_for: BlockNumber,
+    },
     AckClose(Index),
     RefuseClose,
     Reestablish(Index),
     CloseSoloOn(Index),
     SlashWith(Index),
     CloseMutualWith(Index),
+    SnapshotWith(Index),
+    OperateWith(Index),
     FundingLocked,
+    AskDeposit {
+        above: Round,
+        amount: Amount,
+        valid_for: BlockNumber,
+    },
+    AskWithdraw {
+        above: Round,
+        amount: Amount,
+        valid_for: BlockNumber,
+    },
+    /// Signs what the victim asked for.
+    Agree,
+    RefuseOperation(RefusalCode),
+    Locked(Round),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -62,6 +86,15 @@ fn op() -> impl Strategy<Value = Op> {
         1 => index().prop_map(Op::SlashWith),
         1 => index().prop_map(Op::CloseMutualWith),
         1 => Just(Op::FundingLocked),
+        2 => (1..60_u128).prop_map(Op::Deposit),
+        2 => (1..60_u128).prop_map(Op::Withdraw),
+        2 => index().prop_map(Op::SnapshotWith),
+        3 => index().prop_map(Op::OperateWith),
+        3 => (1..7_u64, 1..60_u128, 0..12_u32).prop_map(|(above, amount, valid_for)| Op::AskDeposit { above, amount, valid_for }),
+        3 => (1..7_u64, 1..60_u128, 0..12_u32).prop_map(|(above, amount, valid_for)| Op::AskWithdraw { above, amount, valid_for }),
+        4 => Just(Op::Agree),
+        1 => Just(Op::RefuseOperation(RefusalCode::VALIDATION)),
+        1 => (1..30_u64).prop_map(Op::Locked),
     ]
 }
 
@@ -80,6 +113,13 @@ struct Attack {
     closes: Vec<CloseMutual>,
     /// Own updates without an answer.
     asked: Vec<(Update, State)>,
+    /// Operations that both have signed.
+    operations: Vec<Call>,
+    /// Own questions without an answer.
+    deposits_asked: Vec<DepositBody>,
+    withdrawals_asked: Vec<WithdrawBody>,
+    /// The victim's last question.
+    asked_by_victim: Option<Message>,
     /// Own offers to close without an answer.
     offered: Vec<CloseMutualBody>,
     /// Balances that some state has had: what the victim's next proposal may stand on.
@@ -92,6 +132,7 @@ impl Attack {
         let mut world = World::new();
         // Short, so that closes expire within a run.
         world.sides[victim].config.close_validity = 12;
+        world.sides[victim].config.operation_validity = 8;
         world.open();
         world.run();
         world.mine();
@@ -103,6 +144,10 @@ impl Attack {
             states: Vec::new(),
             closes: Vec::new(),
             asked: Vec::new(),
+            operations: Vec::new(),
+            deposits_asked: Vec::new(),
+            withdrawals_asked: Vec::new(),
+            asked_by_victim: None,
             offered: Vec::new(),
             bases: vec![Pair::new(SHARE, SHARE)],
             fees: 0,
@@ -165,8 +210,32 @@ impl Attack {
                     self.keep_close(body, signature);
                 }
             }
+            Some(Message::DepositSigned { round, signature }) => {
+                if let Some(body) = self.deposits_asked.iter().rfind(|body| body.round == round).cloned() {
+                    let channel = self.world.channel_id();
+                    let signatures = self.both(signature, sign(cheat, channel, &body));
+                    self.operations.push(Call::ChannelDeposit(Deposit { channel, body, signatures }));
+                }
+            }
+            Some(Message::WithdrawSigned { round, signature }) => {
+                if let Some(body) = self.withdrawals_asked.iter().rfind(|body| body.round == round).cloned() {
+                    let channel = self.world.channel_id();
+                    let signatures = self.both(signature, sign(cheat, channel, &body));
+                    self.operations.push(Call::ChannelWithdraw(Withdraw { channel, body, signatures }));
+                }
+            }
+            Some(asked @ (Message::DepositCreated(_) | Message::WithdrawCreated(_))) => {
+                self.asked_by_victim = Some(asked);
+            }
             _ => {}
         }
+    }
+
+    /// The next round of the cheat's own that lies `above` what is agreed, and what is agreed.
+    fn next(&self, above: Round) -> (Round, Pair<Amount>) {
+        let round = self.world.sides[self.victim].round() + above;
+        let round = if Party::owner_of(round) == self.cheat() { round } else { round + 1 };
+        (round, self.world.agreed(self.victim))
     }
 
     fn kept(&self, index: &Index) -> Option<Kept> {
@@ -179,6 +248,16 @@ impl Attack {
     }
 
     fn step(&mut self, op: Op) {
+        self.do_step(op);
+        if self.live() {
+            let agreed = self.world.agreed(self.victim);
+            if self.bases.last() != Some(&agreed) {
+                self.bases.push(agreed);
+            }
+        }
+    }
+
+    fn do_step(&mut self, op: Op) {
         let (victim, cheat) = (self.victim, self.cheat());
         if self.world.sides[victim].is_over() {
             return;
@@ -195,11 +274,13 @@ impl Attack {
                 self.read_all();
                 self.world.crash(victim);
                 self.world.connect();
+                self.in_step();
             }
             Op::BreakLink => {
                 self.read_all();
                 self.world.disconnect();
                 self.world.connect();
+                self.in_step();
             }
             Op::Mine(blocks) => self.world.mine_blocks(blocks),
             Op::Read => self.read(),
@@ -269,7 +350,66 @@ impl Attack {
                 }
             }
             Op::FundingLocked => self.say(Message::FundingLocked),
-            Op::Update { .. } | Op::OfferClose { .. } => {}
+            Op::Deposit(amount) => drop(self.world.deposit(victim, amount)),
+            Op::Withdraw(amount) => drop(self.world.withdraw(victim, amount)),
+            Op::SnapshotWith(index) => {
+                if let Some(Kept { payload, .. }) = self.kept(&index) {
+                    let channel = self.world.channel_id();
+                    self.world.chain.submit(cheat, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
+                }
+            }
+            Op::OperateWith(index) => {
+                if !self.operations.is_empty() {
+                    self.world.chain.submit(cheat, index.get(&self.operations).clone());
+                }
+            }
+            Op::AskDeposit { above, amount, valid_for } if self.live() => {
+                let (round, mut balances) = self.next(above);
+                balances[cheat] += amount;
+                let (state_hash, valid_until) = (State { balances }.hash(), self.world.chain.head() + valid_for);
+                let body = DepositBody { party: cheat, amount, round, state_hash, valid_until };
+                self.deposits_asked.push(body.clone());
+                self.say(Message::DepositCreated(body));
+            }
+            Op::AskWithdraw { above, amount, valid_for } if self.live() => {
+                let (round, mut balances) = self.next(above);
+                if let Some(left) = balances[cheat].checked_sub(amount) {
+                    balances[cheat] = left;
+                    let (state_hash, valid_until) = (State { balances }.hash(), self.world.chain.head() + valid_for);
+                    let body = WithdrawBody { party: cheat, amount, round, state_hash, valid_until };
+                    self.withdrawals_asked.push(body.clone());
+                    self.say(Message::WithdrawCreated(body));
+                }
+            }
+            Op::Agree => {
+                let channel = self.world.channel_id();
+                match self.asked_by_victim.clone() {
+                    Some(Message::DepositCreated(body)) => {
+                        let signature = sign(cheat, channel, &body);
+                        self.say(Message::DepositSigned { round: body.round, signature });
+                    }
+                    Some(Message::WithdrawCreated(body)) => {
+                        let signature = sign(cheat, channel, &body);
+                        self.say(Message::WithdrawSigned { round: body.round, signature });
+                    }
+                    _ => {}
+                }
+            }
+            Op::RefuseOperation(code) => match self.asked_by_victim.clone() {
+                Some(Message::DepositCreated(body)) => self.say(Message::DepositError { round: body.round, code }),
+                Some(Message::WithdrawCreated(body)) => self.say(Message::WithdrawError { round: body.round, code }),
+                _ => {}
+            },
+            Op::Locked(round) => self.say(Message::DepositLocked { round }),
+            Op::Update { .. } | Op::OfferClose { .. } | Op::AskDeposit { .. } | Op::AskWithdraw { .. } => {}
+        }
+    }
+
+    /// The cheat claims to know nothing newer: the victim goes on.
+    fn in_step(&mut self) {
+        if self.live() {
+            let balances = Pair::new(SHARE, SHARE);
+            self.say(Message::Reestablish(Reestablish { round: 1, state: State { balances }, signatures: None }));
         }
     }
 

@@ -406,7 +406,7 @@ fn the_initiator_opens_when_the_responder_puts_the_opening_on_chain_without_answ
 }
 
 #[test]
-fn an_empty_vault_is_told_once_and_the_opening_goes_on_when_it_is_filled() {
+fn an_opening_that_the_chain_refused_is_told_once_and_does_not_open_behind_the_users_back() {
     let mut world = World::new();
     world.chain.empty_vault(Responder);
     world.open();
@@ -417,15 +417,14 @@ fn an_empty_vault_is_told_once_and_the_opening_goes_on_when_it_is_filled() {
     assert_eq!(world.sides[Initiator].notices().collect::<Vec<_>>(), [&notice]);
     assert_eq!(world.sides[Responder].notices().count(), 0);
     world.chain.deposit(Responder, FUNDS);
+    let asked = world.chain.times_asked(Initiator, "channel_create");
+    // Not even after a restart.
+    world.crash(Initiator);
+    world.run();
     world.mine_blocks(2);
-    world.run();
-    assert_eq!(world.states(), ("open", "open"));
-
-    let mut world = World::new();
-    world.chain.empty_vault(Responder);
-    world.open();
-    world.run();
+    assert_eq!(world.states(), ("signed", "signed"));
     world.mine_blocks(VALIDITY + 2);
+    assert_eq!(world.chain.times_asked(Initiator, "channel_create"), asked);
     let told = world.sides[Initiator].closed();
     assert_eq!(told, Some(CloseReason::OpeningExpired { rejection: Some(rejection) }), "the reason is kept");
 }

@@ -4,14 +4,14 @@
 
 use super::{
     Phase,
-    live::{Live, both},
+    live::{Live, Undecided, both},
 };
 use crate::{
-    effect::{Effect, Event, Notice},
+    effect::{Effect, Event},
     error::{Misuse, Violation},
     input::Context,
-    machine::{Channel, Step},
-    message::{Message, RefusalCode, Shutdown},
+    machine::{Answer, Channel, Step},
+    message::{Message, RefusalCode, Shutdown, Update},
 };
 use protocol::{
     Amount, BlockNumber, Pair, Party, Signature,
@@ -70,6 +70,9 @@ impl Channel {
                 Misuse::NotOpen { state }
             });
         };
+        if live.outdated.is_some() {
+            return Err(Misuse::StoreOutdated);
+        }
         if live.shutdown_wanted.is_some() || live.solo_wanted {
             return Err(Misuse::AlreadyClosing);
         }
@@ -103,11 +106,13 @@ impl Channel {
         let (me, peer) = (self.me, self.me.peer());
         let out_of_place = self.out_of_place("shutdown");
         let live = match &mut self.phase {
+            // From before a parting: the peer says it again once both know the same.
+            Phase::Open(_) | Phase::Closing(..) if !self.link.is_in_step() => return Ok(Step::default()),
             Phase::Open(Live { solo_wanted: true, .. }) | Phase::Closing(_, How::Solo(_)) => {
                 return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::CLOSING })]));
             }
-            Phase::Open(live) if live.awaited().is_some() => {
-                // The peer refuses our proposal, or has signed it: its answer decides.
+            Phase::Open(live) if live.unanswered().is_some() || live.operating.is_bound() => {
+                // The peer refuses our proposal, or has signed it: its answer decides. Or it has seen before us that an operation expired.
                 live.parked = Some(shutdown);
                 return Ok(Step::default());
             }
@@ -147,6 +152,10 @@ impl Channel {
         let submit_from = ctx.head.saturating_add(SUBMIT_GRACE);
         let valid_until = body.valid_until;
         let bound_until = valid_until.max(self.bound_until());
+        if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
+            live.operating.lose();
+            live.undecided = None;
+        }
         self.move_to_closing(How::Agreed(Agreement { body, signatures, submit_from, bound_until }));
         Ok(Step::commit(vec![Effect::Send(Message::ShutdownAck { valid_until, signature: ours })]))
     }
@@ -195,20 +204,32 @@ impl Channel {
                     self.phase = Phase::Open(live);
                 }
             }
+            Phase::Open(Live { outdated: Some(_), .. }) | Phase::Closing(Live { outdated: Some(_), .. }, _) => {
+                return Err(Misuse::StoreOutdated);
+            }
             Phase::Open(_) | Phase::Closing(_, How::Offered(_) | How::Agreed(_)) => {}
             Phase::Closing(_, How::Solo(_)) => return Err(Misuse::AlreadyClosing),
             _ => return Err(Misuse::NotOpen { state }),
         }
+        let mut effects = Vec::new();
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
             live.solo_wanted = true;
+            if let Some(Undecided { update: Update { round, .. }, .. }) = live.undecided.take() {
+                effects.push(Effect::Send(Message::UpdateError { round, code: RefusalCode::CLOSING }));
+            }
+            let failed = live.operating.give_up_unsigned(RefusalCode::CLOSING);
+            effects.extend(failed.map(Effect::Notify));
         }
-        Ok(Step::commit(self.solo_again()))
+        effects.extend(self.solo_again());
+        Ok(Step::commit(effects))
     }
 
     /// Asks for the solo close that the user wants, as long as it is not on chain.
     pub(crate) fn solo_again(&self) -> Vec<Effect> {
         match &self.phase {
-            Phase::Open(live) | Phase::Closing(live, How::Offered(_) | How::Agreed(_)) if live.solo_wanted => {
+            Phase::Open(live) | Phase::Closing(live, How::Offered(_) | How::Agreed(_))
+                if live.solo_wanted && live.outdated.is_none() =>
+            {
                 vec![Effect::Submit(Box::new(Call::ChannelCloseSolo(live.close_solo())))]
             }
             _ => Vec::new(),
@@ -235,6 +256,7 @@ impl Channel {
         }
         if let Some(mut live) = self.take_live() {
             live.put_off();
+            live.operating.later = false;
             self.phase = Phase::Open(live);
         }
         let expired = Event::ShutdownRefused { code: RefusalCode::TIMEOUT };
@@ -270,11 +292,7 @@ impl Channel {
 
     /// What the peer hears when a shutdown that was put by turns out wrong.
     pub(crate) fn refuse_shutdown(violation: Violation) -> Step {
-        let code = violation.code();
-        Step::act(vec![
-            Effect::Send(Message::ShutdownError { code }),
-            Effect::Notify(Event::Notice(Notice::PeerViolated(violation))),
-        ])
+        Answer::ShutdownError.refusing(violation)
     }
 }
 

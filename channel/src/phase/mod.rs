@@ -1,10 +1,13 @@
 //! Where a channel stands in its life: one variant for each thing that is awaited or true, each with just its own data.
 
 pub(crate) mod closing;
+pub(crate) mod leaving;
 pub(crate) mod live;
 pub(crate) mod onchain;
 pub(crate) mod opening;
+pub(crate) mod operating;
 pub(crate) mod reestablish;
+pub(crate) mod updates;
 
 use closing::How;
 use live::Live;
@@ -68,6 +71,10 @@ pub enum CloseReason {
 }
 
 impl Phase {
+    /// The name of every state, in the order of their numbers.
+    pub(crate) const NAMES: [&'static str; 7] =
+        ["initialized", "accepted", "half_signed", "signed", "open", "closing", "closed"];
+
     /// The state's name.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
@@ -81,11 +88,33 @@ impl Phase {
         }
     }
 
+    /// Whether it goes on when the connection is lost and comes back: somebody has signed.
+    pub(crate) const fn outlives_the_link(&self) -> bool {
+        matches!(self, Self::HalfSigned(_) | Self::Signed(_) | Self::Open(_) | Self::Closing(..))
+    }
+
     /// The running channel, where there is one.
     pub(crate) const fn live(&self) -> Option<&Live> {
         match self {
             Self::Open(live) | Self::Closing(live, _) => Some(live),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_is_in_the_list_of_names() {
+        let exists = |&index: &u8| {
+            let error =
+                Phase::decode(&mut &[index][..]).map(|_| String::new()).unwrap_or_else(|error| error.to_string());
+            !error.contains("variant doesn't exist")
+        };
+        let states = (0..=u8::MAX).filter(exists).count();
+        assert_eq!(states, Phase::NAMES.len());
+        assert_eq!(Phase::Closed(CloseReason::NotOpened { code: None }).name(), Phase::NAMES[states - 1]);
     }
 }

@@ -8,9 +8,12 @@ use crate::{
     effect::{Effect, Event, Notice},
     input::Context,
     machine::{Channel, Step},
+    message::RefusalCode,
+    operation::{OperationKind, with_less, with_more},
+    state::State,
 };
 use protocol::{
-    BlockNumber, Party, Rejection,
+    Amount, BlockNumber, Hash, Party, Rejection, Round,
     call::{Call, Slash},
     event::Event as ArbiterEvent,
     record::{Closing, OnChain, Penalty},
@@ -18,6 +21,16 @@ use protocol::{
 
 /// How many blocks the responder leaves to the initiator before it settles itself, so that not both pay for it.
 const SETTLE_GRACE: BlockNumber = 2;
+
+/// An operation as the arbiter announces it.
+struct Done {
+    kind: OperationKind,
+    round: Round,
+    state_hash: Hash,
+    /// What the channel holds after it, where that has changed.
+    total: Option<Amount>,
+    event: Event,
+}
 
 impl Solo {
     const fn new(on_chain: OnChain, closing: &Closing) -> Self {
@@ -32,20 +45,35 @@ impl Channel {
     /// A block is final, and all its events have been told.
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
         let step = self.on_head_while_opening(ctx).and(self.on_head_while_closing(ctx));
-        let again = [self.solo_again(), self.defence(ctx.head), self.resume()].concat();
-        step.and(Step::act(again))
+        let step = step.and(self.on_head_while_operating(ctx));
+        let again = [self.solo_again(), self.defence(ctx.head)].concat();
+        step.and(Step::act(again)).and(self.resume(ctx))
     }
 
     /// The process started: what may have been lost is asked for and told again. Nothing expires here, because what happened
     /// on chain meanwhile is told only after this.
     pub(crate) fn on_restarted(&self, ctx: &Context<'_>) -> Step {
+        let untaken = self.outbox.again();
         let told = match &self.phase {
-            Phase::Closed(reason) => vec![Effect::Notify(Event::Closed(reason.clone()))],
-            _ => Vec::new(),
+            // Even where it was taken: so that the shell can forget the channel.
+            Phase::Closed(reason) if !self.outbox.holds(|event| matches!(event, Event::Closed(_))) => {
+                Some(Event::Closed(reason.clone()))
+            }
+            phase => phase
+                .live()
+                .and_then(|live| live.outdated)
+                .map(|(from, to)| Event::Notice(Notice::CaughtUp { from, to })),
         };
-        let again =
-            [self.create_again(ctx.head), self.mutual_again(ctx.head), self.solo_again(), self.defence(ctx.head)];
-        Step::act([told, again.concat()].concat())
+        let again = [
+            untaken,
+            told.map(Effect::Notify).into_iter().collect(),
+            self.create_again(ctx.head),
+            self.operation_again(ctx.head),
+            self.mutual_again(ctx.head),
+            self.solo_again(),
+            self.defence(ctx.head),
+        ];
+        Step::act(again.concat())
     }
 
     pub(crate) fn on_chain_event(&mut self, event: ArbiterEvent, ctx: &Context<'_>) -> Step {
@@ -61,13 +89,26 @@ impl Channel {
                     outdated,
                 })
             }
-            // This machine signs none of these yet, so they cannot happen to its channels (R5.5 to R5.7).
-            ArbiterEvent::ChannelDeposited { .. }
-            | ArbiterEvent::ChannelWithdrawn { .. }
-            | ArbiterEvent::ChannelDelegatesSet { .. }
-            // A state that both signed: nothing to answer; what comes after it is compared with ours as ever.
-            | ArbiterEvent::ChannelProgressed { .. }
-            | ArbiterEvent::ChannelSnapshotted { .. } => Step::default(),
+            ArbiterEvent::ChannelDeposited { party, amount, total, round, state_hash } => {
+                let event = Event::Deposited { party, amount, round };
+                let done = Done { kind: OperationKind::Deposit, round, state_hash, total: Some(total), event };
+                self.on_chain_operated(done, ctx)
+            }
+            ArbiterEvent::ChannelWithdrawn { party, amount, total, round, state_hash } => {
+                let event = Event::Withdrawn { party, amount, round };
+                let done = Done { kind: OperationKind::Withdraw, round, state_hash, total: Some(total), event };
+                self.on_chain_operated(done, ctx)
+            }
+            ArbiterEvent::ChannelDelegatesSet { delegates, round, state_hash } => {
+                let event = Event::DelegatesSet { delegates, round };
+                let done = Done { kind: OperationKind::SetDelegates, round, state_hash, total: None, event };
+                self.on_chain_operated(done, ctx)
+            }
+            ArbiterEvent::ChannelSnapshotted { round, state_hash } => {
+                self.on_chain_snapshotted(&OnChain { round, forced_from: None, state_hash }, ctx)
+            }
+            // The states signed here have no contracts, so nothing in them can be forced (R5.10).
+            ArbiterEvent::ChannelProgressed { .. } => Step::default(),
             ArbiterEvent::ChannelSlashed { round, state_hash, closing } => {
                 let solo = Solo::new(OnChain { round, forced_from: None, state_hash }, &closing);
                 self.on_chain_closing(solo, ctx, |_| Event::Slashed { round, unlock_at: solo.unlock_at })
@@ -82,9 +123,67 @@ impl Channel {
         }
         self.move_to_closing(How::Solo(solo));
         let Phase::Closing(live, _) = &mut self.phase else { return Step::default() };
-        let mut told = vec![Effect::Notify(event(live.newer_than(&solo.on_chain).is_some()))];
-        told.extend(live.paid_on_chain(&solo.on_chain).map(Effect::Notify));
+        let mut told = vec![event(live.newer_than(&solo.on_chain).is_some())];
+        if solo.on_chain.round > live.agreed.round {
+            told.extend(live.adopt_from_chain(&solo.on_chain).flatten());
+        }
+        // Nothing but a state counts any more.
+        told.extend(live.operating.give_up(RefusalCode::CLOSING));
+        live.undecided = None;
+        let told = told.into_iter().map(Effect::Notify).collect();
         Step::commit(told).and(Step::act(self.defence(ctx.head)))
+    }
+
+    /// Transition: open (bound) -> open. A deposit, a withdrawal or other delegates are final: the state after it is the agreed one.
+    fn on_chain_operated(&mut self, done: Done, ctx: &Context<'_>) -> Step {
+        let Done { kind, round, state_hash, total, event } = done;
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
+        if round <= live.agreed.round {
+            // Told again.
+            return Step::default();
+        }
+        let from = live.agreed.round;
+        let terms = &mut live.funding.terms;
+        live.funding.total = total.unwrap_or(live.funding.total);
+        if let Event::DelegatesSet { delegates, .. } = &event {
+            for (party, theirs) in delegates.iter() {
+                terms.parties[party].delegates.clone_from(theirs);
+            }
+        }
+        let mut told = vec![Effect::Notify(event.clone())];
+        if let Some(state) = live.operating.executed(round, &state_hash) {
+            live.adopt(round, state, state_hash, None);
+        } else {
+            // It carries our signature, and we know of none: our store is old (R6.6).
+            let state = guess(&live.agreed.state, &event, live.funding.terms.reserve);
+            if let Some(state) = state.filter(|state| state.hash() == state_hash) {
+                live.adopt(round, state, state_hash, None);
+            }
+            told.extend(live.outdate(from, round).into_iter().map(Effect::Notify));
+        }
+        live.operating.lose();
+        told.push(Effect::Send(kind.locked(round)));
+        Step::commit(told).and(self.advance(ctx))
+    }
+
+    /// Somebody put a state on chain that both signed. What we hold is newer as a rule; but the peer may have used a round of ours that it
+    /// never answered.
+    fn on_chain_snapshotted(&mut self, on_chain: &OnChain, ctx: &Context<'_>) -> Step {
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
+        let (from, round) = (live.agreed.round, on_chain.round);
+        if round <= from {
+            return Step::default();
+        }
+        let told: Vec<_> = match live.adopt_from_chain(on_chain) {
+            Some(paid) => {
+                live.operating.peer_saw = live.operating.peer_saw.max(round);
+                live.operating.lose();
+                paid.into_iter().collect()
+            }
+            None if round > live.signed => live.outdate(from, round),
+            None => return Step::default(),
+        };
+        Step::commit(told.into_iter().map(Effect::Notify).collect()).and(self.advance(ctx))
     }
 
     /// What defends the channel now: a newer state against the one on chain, or settling once the lock has run out.
@@ -113,14 +212,24 @@ impl Channel {
 
     /// The arbiter refused a call. Where it is asked for again with each head, the user is told once.
     pub(crate) fn on_chain_rejected(&mut self, call: &'static str, rejection: Rejection) -> Step {
+        let given_up = self.give_up_creating(call, Some(rejection));
         let known = self.last_rejection.replace((call, rejection)) == Some((call, rejection));
         if known || matches!(self.phase, Phase::Closed(_)) {
-            return Step::default();
+            return given_up;
         }
-        Step::act(vec![Effect::Notify(Event::Notice(Notice::CallRejected { call, rejection }))])
+        given_up.and(Step::act(vec![Effect::Notify(Event::Notice(Notice::CallRejected { call, rejection }))]))
     }
 
     fn close_once(&mut self, reason: CloseReason) -> Step {
         if matches!(self.phase, Phase::Closed(_)) { Step::default() } else { self.close(reason) }
+    }
+}
+
+/// The state after an operation that this side does not remember, as far as it can be told from the one before.
+fn guess(state: &State, event: &Event, reserve: Amount) -> Option<State> {
+    match event {
+        Event::Deposited { party, amount, .. } => with_more(state, *party, *amount),
+        Event::Withdrawn { party, amount, .. } => with_less(state, *party, *amount, reserve),
+        _ => Some(*state),
     }
 }

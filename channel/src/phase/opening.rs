@@ -19,6 +19,7 @@ use crate::{
     input::{Context, Millis},
     machine::{Channel, Link, Step},
     message::{ChannelAccept, ChannelOpen, ChannelRef, FundingCreated, FundingSigned, Message, RefusalCode},
+    outbox::Outbox,
     state::State,
 };
 use protocol::{
@@ -33,6 +34,16 @@ use scale::{Decode, Encode};
 
 /// How far the two peers' finalised heads may lie apart, in blocks.
 const HEAD_SLACK: BlockNumber = 20;
+
+/// The call that opens a channel.
+const CREATE: &str = "channel_create";
+
+/// Why an opening is not submitted any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct GivenUp {
+    /// The arbiter's reason, where it was asked.
+    rejection: Option<Rejection>,
+}
 
 /// A channel to propose.
 #[derive(Clone, Debug)]
@@ -144,7 +155,9 @@ impl Channel {
         config: Config,
         phase: Phase,
     ) -> Self {
-        Self { reference, me, peer, domain, config, phase, link: Link::Up, waiting: None, last_rejection: None }
+        let (create_given_up, outbox) = (None, Outbox::default());
+        let (link, waiting, last_rejection) = (Link::Up, None, None);
+        Self { reference, me, peer, domain, config, phase, create_given_up, outbox, link, waiting, last_rejection }
     }
 
     /// Transition: initialized -> initialized (nonce asked for)
@@ -289,7 +302,7 @@ impl Channel {
 
     /// The opening's part of a new head: submit again, or give up once it has expired.
     pub(crate) fn on_head_while_opening(&mut self, ctx: &Context<'_>) -> Step {
-        let rejection = self.last_rejection.map(|(_, rejection)| rejection);
+        let rejection = self.create_given_up.and_then(|given_up| given_up.rejection);
         match &self.phase {
             Phase::HalfSigned(half) if ctx.head > half.body.valid_until => {
                 self.close(CloseReason::OpeningExpired { rejection })
@@ -304,10 +317,27 @@ impl Channel {
     /// Asks for the opening that both signed, as long as the next block can take it.
     pub(crate) fn create_again(&self, head: BlockNumber) -> Vec<Effect> {
         match &self.phase {
-            Phase::Signed(signed) if self.me == Party::Initiator && !signed.locked && head < signed.valid_until => {
+            Phase::Signed(signed)
+                if self.me == Party::Initiator
+                    && !signed.locked
+                    && head < signed.valid_until
+                    && self.create_given_up.is_none() =>
+            {
                 signed.submission().into_iter().collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// The opening that both signed was refused, or cannot get on chain. The user is told that it does not open, so it shall not open behind
+    /// the user's back: it is not asked for again, and expires.
+    pub(crate) fn give_up_creating(&mut self, call: &'static str, rejection: Option<Rejection>) -> Step {
+        match &self.phase {
+            Phase::Signed(signed) if call == CREATE && !signed.locked && self.create_given_up.is_none() => {
+                self.create_given_up = Some(GivenUp { rejection });
+                Step::commit(Vec::new())
+            }
+            _ => Step::default(),
         }
     }
 
@@ -357,8 +387,8 @@ impl Channel {
     /// Ends the channel's life here.
     pub(crate) fn close(&mut self, reason: CloseReason) -> Step {
         let mut effects = Vec::new();
-        if let Some(dropped) = self.take_live().and_then(Live::dropped) {
-            effects.push(Effect::Notify(dropped));
+        if let Some(mut live) = self.take_live() {
+            effects.extend(live.drop_pending(RefusalCode::CLOSING).into_iter().map(Effect::Notify));
         }
         self.phase = Phase::Closed(reason.clone());
         effects.push(Effect::Notify(Event::Closed(reason)));

@@ -1,15 +1,12 @@
 //! A lost connection, and finding each other again: the newest state wins (R6.6).
 
-use super::{
-    Phase,
-    closing::How,
-    live::{Live, ids},
-};
+use super::{Phase, live::Live};
 use crate::{
+    config::Timeouts,
     effect::{Effect, Event, Notice},
     error::Violation,
-    input::Context,
-    machine::{Channel, Link, Step},
+    input::{Context, Millis},
+    machine::{Awaited, Channel, Link, Step},
     message::{Message, Reestablish, RefusalCode},
     state::State,
 };
@@ -19,33 +16,51 @@ use protocol::{
     signing::{CoSigned, StateBody},
 };
 
+/// The message that is answered by reestablish_ack.
+const REESTABLISH: &str = "reestablish";
+
 /// A state that is newer than ours, and that both signed.
 struct CoSignedState {
     round: Round,
     state: State,
     state_hash: Hash,
     signatures: Pair<Signature>,
+    /// It is our own proposal: the answer was lost. Otherwise we have forgotten that we signed it.
+    ours: bool,
 }
 
 impl Channel {
     /// The connection is there. A channel that runs compares notes first; an opening says its last words again.
-    pub(crate) fn on_link_up(&mut self, _ctx: &Context<'_>) -> Step {
+    pub(crate) fn on_link_up(&mut self) -> Step {
+        match self.link {
+            Link::Down | Link::Left => self.begin_to_sync(),
+            Link::Syncing | Link::Up | Link::Leaving => Step::default(),
+        }
+    }
+
+    pub(crate) fn begin_to_sync(&mut self) -> Step {
         let Some(ours) = self.reestablish() else {
             self.link = Link::Up;
             return Step::act(self.opening_again());
         };
         self.link = Link::Syncing;
-        Step::act(vec![Effect::Send(ours)])
+        Step::act(vec![Effect::Send(Message::Reestablish(ours))])
     }
 
     /// The connection is gone. What was never signed by us is forgotten; everything else waits.
     pub(crate) fn on_link_down(&mut self) -> Step {
         self.link = Link::Down;
-        if let Phase::Open(live) = &mut self.phase {
-            // The peer says it again, if it still wants it.
-            live.parked = None;
-        }
+        self.forget_unsaved();
         self.abandon_opening(None)
+    }
+
+    /// Forgets what the peer says again, if it still wants it.
+    pub(crate) fn forget_unsaved(&mut self) {
+        if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
+            live.parked = None;
+            live.undecided = None;
+            live.operating.later = false;
+        }
     }
 
     pub(crate) fn on_peer_error(&mut self, code: RefusalCode) -> Step {
@@ -53,13 +68,18 @@ impl Channel {
         told.and(self.abandon_opening(Some(code)))
     }
 
-    /// Transition: disconnected -> open | closing (or signed -> open, where the peer is ahead)
-    pub(crate) fn on_peer_reestablish(&mut self, theirs: Reestablish, ctx: &Context<'_>) -> Result<Step, Violation> {
+    /// Transition: disconnected -> open | closing (or signed -> open, where the peer is ahead). `name` says whether it is to be answered.
+    pub(crate) fn on_peer_reestablish(
+        &mut self,
+        theirs: Reestablish,
+        name: &'static str,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Violation> {
         let newer = match &self.phase {
             Phase::Open(live) | Phase::Closing(live, _) => self.check_newer(live, &theirs)?,
             // The peer is open already, so it has seen the opening on chain.
             Phase::Signed(signed) => self.check_newer(&Live::new(signed.funding.clone()), &theirs)?,
-            _ => return Err(self.out_of_place("reestablish")),
+            _ => return Err(self.out_of_place(name)),
         };
         let mut step = Step::default();
         if matches!(self.phase, Phase::Signed(_)) {
@@ -68,27 +88,29 @@ impl Channel {
                 return Ok(step);
             }
         }
-        if self.link != Link::Syncing {
-            step = step.and(Step::act(self.reestablish().map(Effect::Send).into_iter().collect()));
+        // Where ours is on its way to the peer it is the answer; an answer is not answered, or two would go on for ever.
+        if self.link != Link::Syncing && name == REESTABLISH {
+            let answer = self.reestablish().map(Message::ReestablishAck);
+            step = step.and(Step::act(answer.map(Effect::Send).into_iter().collect()));
         }
         step = step.and(newer.map_or_else(Step::default, |newer| self.catch_up(newer)));
         self.link = Link::Up;
         let mut again = Vec::new();
+        if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
+            live.operating.peer_saw = live.operating.peer_saw.max(theirs.round);
+        }
         if let Phase::Open(live) = &mut self.phase {
             again.extend(live.say_again());
         }
+        again.extend(self.signed_again());
         again.extend(self.shutdown_again());
         Ok(step.and(Step::act(again)).and(self.advance(ctx)))
     }
 
     /// What this side knows, for a peer that may know less or more.
-    fn reestablish(&self) -> Option<Message> {
+    fn reestablish(&self) -> Option<Reestablish> {
         let agreed = &self.phase.live()?.agreed;
-        Some(Message::Reestablish(Reestablish {
-            round: agreed.round,
-            state: agreed.state,
-            signatures: agreed.signatures,
-        }))
+        Some(Reestablish { round: agreed.round, state: agreed.state, signatures: agreed.signatures })
     }
 
     /// The peer's state, where it is newer than `live`'s and co-signed.
@@ -99,36 +121,43 @@ impl Channel {
         if round == have && state_hash != live.agreed.hash {
             return Err(Violation::StateHashMismatch { got: state_hash, want: live.agreed.hash });
         }
-        if round <= have {
+        if round <= have || live.operating.is_next(round, &state_hash) {
+            // Ours is newer or the same; or the peer has seen on chain what we have signed and not seen yet.
             return Ok(None);
         }
-        if state.balances.sum() != Some(live.funding.total) {
-            return Err(Violation::WrongTotal { got: state.balances.sum(), want: live.funding.total });
-        }
-        let signatures = signatures.ok_or(Violation::SignatureInvalid)?;
+        let ours = live.proposal.as_ref().is_some_and(|ours| ours.update.round == round);
         let (channel, keys) = (live.funding.channel, live.funding.terms.keys());
         let body = StateBody { round, state_hash };
-        let _: CoSigned<_> = CoSigned::check(&self.domain, &channel, &keys, body, signatures, &Native)
-            .map_err(|_rejection| Violation::SignatureInvalid)?;
-        Ok(Some(CoSignedState { round, state, state_hash, signatures }))
+        let co_signed = signatures
+            .filter(|&signatures| CoSigned::check(&self.domain, &channel, &keys, body, signatures, &Native).is_ok());
+        let Some(signatures) = co_signed else {
+            let (got, want) = (state.balances.sum(), live.funding.total);
+            return Err(if got == Some(want) {
+                Violation::SignatureInvalid
+            } else {
+                Violation::WrongTotal { got, want }
+            });
+        };
+        if !ours && round <= live.signed {
+            // A round of ours that the peer has refused or let go; we went on without it, and so does it (R6.1).
+            return Err(Violation::RoundTooOld { got: round, have: live.signed });
+        }
+        Ok(Some(CoSignedState { round, state, state_hash, signatures, ours }))
     }
 
     /// Adopts the peer's newer state: its answer to our proposal was lost, or our store is old.
     fn catch_up(&mut self, newer: CoSignedState) -> Step {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
-        let CoSignedState { round, state, state_hash, signatures } = newer;
-        let (from, proposal) = (live.agreed.round, live.proposal.take());
-        live.adopt(round, state, state_hash, signatures);
-        let event = match (proposal, &self.phase) {
-            (Some(ours), _) if ours.update.round == round => {
-                Some(Event::Paid { payments: ids(ours.first, ours.update.changes.len()), round })
-            }
-            // The chain has told of it already.
-            (_, Phase::Closing(_, How::Solo(solo))) if solo.on_chain.round == round => None,
-            // A round of ours that we do not remember: this side's store is older than what it has signed.
-            _ => Some(Event::Notice(Notice::CaughtUp { from, to: round })),
+        let CoSignedState { round, state, state_hash, signatures, ours } = newer;
+        let from = live.agreed.round;
+        let events = match live.proposal.take_if(|_| ours) {
+            Some(ours) => vec![Event::Paid { payments: live.take_ids(&ours), round }],
+            None => live.outdate(from, round),
         };
-        Step::commit(event.into_iter().map(Effect::Notify).collect())
+        live.adopt(round, state, state_hash, Some(signatures));
+        // What we signed and forgot may have changed it.
+        live.funding.total = live.agreed.state.balances.sum().unwrap_or(live.funding.total);
+        Step::commit(events.into_iter().map(Effect::Notify).collect())
     }
 
     /// Deadlines.
@@ -137,13 +166,50 @@ impl Channel {
             let code = RefusalCode::TIMEOUT;
             return Step::act(vec![Effect::Send(Message::Error { code })]).and(self.abandon_opening(Some(code)));
         }
-        let late = self.config.timeouts.answer;
-        match &mut self.waiting {
-            Some(waiting) if !waiting.told && ctx.now.saturating_sub(waiting.since) >= late => {
+        let decided = self.on_tick_while_undecided(ctx);
+        let timeouts = self.config.timeouts;
+        let late = match &mut self.waiting {
+            Some(waiting)
+                if !waiting.told && ctx.now.saturating_sub(waiting.since) >= waiting.of.timeout(&timeouts) =>
+            {
                 waiting.told = true;
-                Step::act(vec![Effect::Notify(Event::Notice(Notice::PeerSilent))])
+                waiting.of
             }
-            _ => Step::default(),
+            _ => return decided,
+        };
+        decided.and(match late {
+            Awaited::LeaveAck => self.leave_unanswered(),
+            _ => Step::act(vec![Effect::Notify(Event::Notice(Notice::PeerSilent))]),
+        })
+    }
+}
+
+impl Live {
+    /// This side's store is older than what it has signed (R6.6): it proposes nothing more.
+    pub(crate) fn outdate(&mut self, from: Round, to: Round) -> Vec<Event> {
+        let (from, _) = self.outdated.unwrap_or((from, to));
+        self.outdated = Some((from, to));
+        self.undecided = None;
+        self.solo_wanted = false;
+        let mut events = self.drop_payments();
+        events.extend(self.shutdown_wanted.take().map(|_fee| Event::ShutdownRefused { code: RefusalCode::OUTDATED }));
+        events.extend(self.operating.give_up_unsigned(RefusalCode::OUTDATED));
+        events.push(Event::Notice(Notice::CaughtUp { from, to }));
+        events
+    }
+}
+
+impl Awaited {
+    const fn timeout(self, timeouts: &Timeouts) -> Millis {
+        match self {
+            Self::FundingSigned => timeouts.funding_signed,
+            Self::FundingLocked => timeouts.funding_locked,
+            Self::Reestablish => timeouts.reestablish,
+            Self::Round(_) => timeouts.answer,
+            Self::Operation(_) => timeouts.operation,
+            Self::Locked(_) => timeouts.locked,
+            Self::Shutdown => timeouts.shutdown,
+            Self::LeaveAck => timeouts.leave,
         }
     }
 }

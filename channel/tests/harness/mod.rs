@@ -7,12 +7,14 @@
 
 pub(crate) mod chain;
 pub(crate) mod forge;
+mod process;
+pub(crate) mod script;
 pub(crate) mod side;
 
 use chain::{REFERENCE, SimChain};
 use channel::{
     ChainInput, Channel, ChannelOpen, Command, Context, Effect, Event, Input, Message, Millis, Misuse, Notice,
-    OpenRequest, Payment, PaymentId, Policy, RefusalCode, Step, Violation,
+    OpenRequest, OperationKind, Payment, PaymentId, Policy, RefusalCode, Violation,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, Party, Round,
@@ -20,14 +22,19 @@ use protocol::{
     signing::Domain,
     terms::{CallWeight, Destination, Limits, PartyTerms},
 };
-use side::{Fate, Side};
+pub(crate) use side::{Fate, Side};
 use std::collections::VecDeque;
 
 pub(crate) use Party::{Initiator, Responder};
 
 pub(crate) const DOMAIN: Domain = Domain { genesis: Hash([7; 32]), arbiter: AccountId([8; 32]) };
-pub(crate) const LIMITS: Limits =
-    Limits { lock_period_min: 2, lock_period_max: 1_000, validity_max: 1_000, max_forced_max: 16, call_weight: CallWeight::STANDARD };
+pub(crate) const LIMITS: Limits = Limits {
+    lock_period_min: 2,
+    lock_period_max: 1_000,
+    validity_max: 1_000,
+    max_forced_max: 16,
+    call_weight: CallWeight::STANDARD,
+};
 pub(crate) const SHARE: Amount = 1_000;
 pub(crate) const TOTAL: Amount = 2 * SHARE;
 pub(crate) const RESERVE: Amount = 10;
@@ -159,106 +166,8 @@ impl World {
         let ctx = Context { key: &side.key, now: self.now, head: side.seen };
         let (channel, step) = Channel::propose(request, side.config, &ctx)?;
         side.channel = Some(channel);
-        self.act(Initiator, step);
+        self.act(Initiator, step, None);
         Ok(())
-    }
-
-    // What happens to one side.
-
-    /// Gives one input to one side, commits, and does what it wants done.
-    pub(crate) fn input(&mut self, party: Party, input: Input) -> Result<(), Misuse> {
-        let side = &mut self.sides[party];
-        let before = side.before();
-        let Some(channel) = &mut side.channel else { return Ok(()) };
-        let heard = match &input {
-            Input::Peer(message) => Some(message.clone()),
-            _ => None,
-        };
-        let ctx = Context { key: &side.key, now: self.now, head: side.seen };
-        match channel.handle(input, &ctx) {
-            Err(misuse) => {
-                side.check_unchanged(before.as_ref());
-                Err(misuse)
-            }
-            Ok(step) => {
-                side.check(before.as_ref(), &step, heard.as_ref());
-                self.act(party, step);
-                while let Some((party, input)) = self.later.pop_front() {
-                    self.input(party, input).expect("the chain's answers are no misuse");
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn act(&mut self, party: Party, step: Step) {
-        let side = &mut self.sides[party];
-        let mut stop_after = None;
-        if step.commit {
-            side.stored = side.channel.as_ref().map(Channel::save);
-            let plan = self.crash_plan.filter(|plan| plan.party == party && plan.commit == side.commits);
-            side.commits += 1;
-            stop_after = plan.map(|plan| plan.effects);
-        }
-        let effects = step.effects.len();
-        for (index, effect) in step.effects.into_iter().enumerate() {
-            if stop_after.is_none_or(|stop| index < stop) || matches!(effect, Effect::Notify(_)) {
-                // What the user is to be told is kept with the commit, and told after a crash all the same.
-                self.effect(party, effect);
-            }
-        }
-        if stop_after.is_some() {
-            let both = self.crash_plan.take().is_some_and(|plan| plan.both);
-            self.crashed_with = Some(effects);
-            self.crash(party);
-            if both {
-                self.crash(party.peer());
-            }
-        }
-    }
-
-    fn effect(&mut self, party: Party, effect: Effect) {
-        match effect {
-            Effect::Send(message) if self.linked => self.wire[party.peer()].push_back(message),
-            Effect::Send(_) => {}
-            Effect::Submit(call) => self.chain.submit(party, *call),
-            Effect::AskNonce(accounts) if self.answer_nonce => {
-                let nonce = self.chain.nonce(&accounts);
-                self.later.push_back((party, Input::Chain(ChainInput::Nonce { accounts, nonce })));
-            }
-            Effect::AskNonce(_) => {}
-            Effect::Notify(event) => self.sides[party].tell(event),
-        }
-    }
-
-    /// Kills the process; another one starts at once from what was committed. The link breaks.
-    pub(crate) fn crash(&mut self, party: Party) {
-        self.kill(party);
-        self.restart(party);
-    }
-
-    /// Kills the process. The link breaks.
-    pub(crate) fn kill(&mut self, party: Party) {
-        self.later.retain(|(of, _)| *of != party);
-        self.sides[party].channel = None;
-        self.sides[party].asleep = true;
-        self.disconnect();
-    }
-
-    /// Starts the process from what was committed, then tells it the blocks that it missed, and the last one it knew once more.
-    pub(crate) fn restart(&mut self, party: Party) {
-        let side = &mut self.sides[party];
-        side.asleep = false;
-        let loaded = side.stored.as_ref().map(|bytes| Channel::load(bytes).expect("what was committed can be loaded"));
-        side.channel = loaded;
-        side.forget_uncommitted();
-        let (known, last) = (side.seen, side.seen.max(self.chain.head() - self.lag[party]));
-        side.seen = last;
-        self.input(party, Input::Restarted).unwrap();
-        for number in known.max(chain::GENESIS + 1)..=last {
-            self.sides[party].seen = number;
-            self.tell_block(party, number);
-        }
     }
 
     // The link.
@@ -277,6 +186,10 @@ impl World {
             self.linked = false;
             self.wire = Pair::default();
             for party in Party::BOTH {
+                // What was not said yet is never said.
+                for held in &mut self.sides[party].held {
+                    held.effects.retain(|effect| !matches!(effect, Effect::Send(_)));
+                }
                 self.input(party, Input::LinkDown).unwrap();
             }
         }
@@ -300,7 +213,7 @@ impl World {
                 Ok(()) => return,
                 Err(violation) => violation.code(),
             },
-            Message::Error { .. } | Message::UpdateError { .. } | Message::ShutdownError { .. } => return,
+            last if last.is_last_word() => return,
             _ => RefusalCode::UNKNOWN_CHANNEL,
         };
         self.effect(party, Effect::Send(Message::Error { code }));
@@ -312,7 +225,7 @@ impl World {
         let (peer, terms) = (key(party.peer()).public(), party_terms(party));
         let (channel, step) = Channel::accept(REFERENCE, peer, open, terms, &side.policy, side.config, &ctx)?;
         side.channel = Some(channel);
-        self.act(party, step);
+        self.act(party, step, None);
         Ok(())
     }
 
@@ -402,7 +315,19 @@ impl World {
     }
 
     pub(crate) fn close_solo(&mut self, party: Party) -> Result<(), Misuse> {
-        self.input(party, Input::User(Command::CloseSolo))
+        self.command(party, Command::CloseSolo)
+    }
+
+    pub(crate) fn deposit(&mut self, party: Party, amount: Amount) -> Result<(), Misuse> {
+        self.command(party, Command::Deposit { amount })
+    }
+
+    pub(crate) fn withdraw(&mut self, party: Party, amount: Amount) -> Result<(), Misuse> {
+        self.command(party, Command::Withdraw { amount })
+    }
+
+    pub(crate) fn command(&mut self, party: Party, command: Command) -> Result<(), Misuse> {
+        self.input(party, Input::User(command))
     }
 
     // What must be true in the end.
@@ -425,14 +350,16 @@ impl World {
     /// Nothing is under way, and what one side paid is what the other received: each payment once, in order.
     pub(crate) fn assert_agreed(&mut self) {
         for party in Party::BOTH {
-            assert_eq!(self.sides[party].machine().status().pending, 0, "{party:?} waits for nothing");
+            let status = self.sides[party].machine().status();
+            assert_eq!((status.pending, status.operation), (0, None), "{party:?} waits for nothing");
         }
         assert_eq!(self.sides[Initiator].round(), self.sides[Responder].round());
         let balances = self.sides[Initiator].balances();
         self.assert_balances(balances.ours, balances.peers);
         self.assert_books();
         let (paid, received) = self.sides[Initiator].turnover();
-        assert_eq!(balances.ours, SHARE + received - paid, "the balance is what was told");
+        let Side { deposited, withdrawn, .. } = self.sides[Initiator];
+        assert_eq!(balances.ours + paid + withdrawn, SHARE + received + deposited, "the balance is what was told");
     }
 
     /// What one side paid is what the other received: each payment once, in order.
@@ -456,15 +383,25 @@ impl World {
             });
             assert_eq!(complaint, None, "what the {party:?} was told");
         }
-        let refused = |event: &Event| matches!(event, Event::Refused { .. });
+        let refused = |event: &Event| matches!(event, Event::Refused { .. } | Event::OperationFailed { .. });
         assert_eq!(self.sides[Initiator].was_told(refused) + self.sides[Responder].was_told(refused), 0);
     }
 
-    /// The channel is off the chain, and each party has what it put in plus `gain`.
+    /// The channel is off the chain, and of what each party put in at opening it has this now.
     pub(crate) fn assert_paid_out(&self, initiator: Amount, responder: Amount) {
         assert!(self.chain.is_closed());
         let outside = chain::FUNDS - SHARE;
         assert_eq!(self.chain.wealth(Initiator), outside + initiator, "the initiator's coins");
         assert_eq!(self.chain.wealth(Responder), outside + responder, "the responder's coins");
     }
+}
+
+/// Which operations of its own `party` was told have failed, and why.
+pub(crate) fn failed(world: &World, party: Party) -> Vec<(OperationKind, RefusalCode)> {
+    let events = world.sides[party].events.iter();
+    let failures = events.filter_map(|event| match event {
+        Event::OperationFailed { operation, code } => Some((*operation, *code)),
+        _ => None,
+    });
+    failures.collect()
 }

@@ -2,10 +2,16 @@
 
 use super::{key, policy};
 use channel::{
-    Balances, Channel, CloseReason, Config, Effect, Event, Message, Notice, Payment, PaymentId, Policy, Step,
+    Balances, Channel, CloseReason, Config, Effect, Event, EventNumber, Message, Notice, Payment, PaymentId, Policy,
+    Step,
 };
-use protocol::{Amount, BlockNumber, Hash, Party, Round, crypto::SigningKey};
-use std::collections::BTreeMap;
+use protocol::{
+    Amount, BlockNumber, Hash, Party, Round,
+    call::Call,
+    crypto::{Crypto, Native, SigningKey},
+};
+use scale::Encode;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What a payment's maker was told of it last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +25,7 @@ pub(crate) enum Fate {
 }
 
 pub(crate) struct Side {
+    party: Party,
     pub(crate) key: SigningKey,
     pub(crate) config: Config,
     pub(crate) policy: Policy,
@@ -27,6 +34,13 @@ pub(crate) struct Side {
     pub(crate) asleep: bool,
     /// What was committed last; none for a channel that was never committed.
     pub(crate) stored: Option<Vec<u8>>,
+    /// The store is slow: what the machine does is held back until it has written.
+    pub(crate) slow: bool,
+    pub(crate) held: VecDeque<Held>,
+    /// The last block of which everything before is stored.
+    pub(crate) seen_stored: BlockNumber,
+    /// It has just been started, and was told of nothing after this block yet.
+    pub(crate) catches_up_from: Option<BlockNumber>,
     /// How many commits there were.
     pub(crate) commits: usize,
     /// The last block that it was told of.
@@ -44,8 +58,27 @@ pub(crate) struct Side {
     pub(crate) agreed: Round,
     /// What the channel holds.
     pub(crate) total: Amount,
+    /// What this party put in and took out while the channel was open.
+    pub(crate) deposited: Amount,
+    pub(crate) withdrawn: Amount,
+    /// The number of the last event that the user has, kept where no crash of the machine reaches it.
+    pub(crate) taken: EventNumber,
+    /// The last event by which the total was counted.
+    counted: EventNumber,
+    /// Whether the user says that it has taken events.
+    pub(crate) takes_events: bool,
     /// Whether every step is also held against the store (slow for storms).
     pub(crate) strict: bool,
+}
+
+/// A step of the machine that the store has not written yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    /// What is to be written, where something is.
+    pub(crate) stored: Option<Vec<u8>>,
+    pub(crate) seen: BlockNumber,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) heard: Option<Message>,
 }
 
 /// What is compared around a step.
@@ -56,12 +89,17 @@ pub(crate) struct Before {
 impl Side {
     pub(crate) fn new(party: Party, seen: BlockNumber) -> Self {
         Self {
+            party,
             key: key(party),
             config: Config::default(),
             policy: policy(),
             channel: None,
             asleep: false,
             stored: None,
+            slow: false,
+            held: VecDeque::new(),
+            seen_stored: seen,
+            catches_up_from: None,
             commits: 0,
             seen,
             events: Vec::new(),
@@ -71,6 +109,11 @@ impl Side {
             signed: BTreeMap::new(),
             agreed: 0,
             total: super::TOTAL,
+            deposited: 0,
+            withdrawn: 0,
+            taken: EventNumber(0),
+            counted: EventNumber(0),
+            takes_events: true,
             strict: true,
         }
     }
@@ -127,8 +170,6 @@ impl Side {
 
     /// Holds a step against everything that must be true of any step. Called before the commit.
     pub(crate) fn check(&mut self, before: Option<&Before>, step: &Step, heard: Option<&Message>) {
-        self.check_balances_and_round();
-        self.note_signatures(&step.effects, heard);
         let (Some(before), Some(channel)) = (before, &self.channel) else { return };
         let saved = channel.save();
         assert!(Channel::load(&saved).unwrap().save() == saved, "what is stored is what is loaded");
@@ -136,7 +177,34 @@ impl Side {
             assert!(before.saved == saved, "what changed without a commit would be lost: {:?}", step.effects);
         }
         if step.effects.iter().any(|effect| matches!(effect, Effect::Notify(Event::Notice(Notice::PeerViolated(_))))) {
-            assert!(before.saved == saved, "a refused message changes nothing: {:?}", step.effects);
+            // That a round was refused is remembered: the next one lies above it.
+            let floor = step.commit && matches!(heard, Some(Message::Update(_)) | None);
+            assert!(floor || before.saved == saved, "a refused message changes nothing: {:?}", step.effects);
+        }
+    }
+
+    /// Holds what leaves the process against what has left it before.
+    pub(crate) fn check_release(&mut self, held: &Held) {
+        self.count_total(&held.effects);
+        self.note_signatures(&held.effects, held.heard.as_ref());
+        if self.held.is_empty() {
+            self.check_balances_and_round();
+        }
+    }
+
+    /// What operations on chain put in or took out, as the machine tells of them; each once.
+    fn count_total(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            let Effect::Deliver { number, event } = effect else { continue };
+            if *number <= self.counted {
+                continue;
+            }
+            self.counted = *number;
+            match event {
+                Event::Deposited { amount, .. } => self.total += amount,
+                Event::Withdrawn { amount, .. } => self.total -= amount,
+                _ => {}
+            }
         }
     }
 
@@ -167,6 +235,21 @@ impl Side {
                     assert_eq!(*round, update.round);
                     (*round, update.state_hash)
                 }
+                (Effect::Send(Message::DepositSigned { round, .. }), Some(Message::DepositCreated(body))) => {
+                    (*round, digest(body))
+                }
+                (Effect::Send(Message::WithdrawSigned { round, .. }), Some(Message::WithdrawCreated(body))) => {
+                    (*round, digest(body))
+                }
+                (Effect::Send(Message::SetDelegatesSigned { round, .. }), Some(Message::SetDelegatesCreated(body))) => {
+                    (*round, digest(body))
+                }
+                (Effect::Submit(call), _) => match &**call {
+                    Call::ChannelDeposit(call) => (call.body.round, digest(&call.body)),
+                    Call::ChannelWithdraw(call) => (call.body.round, digest(&call.body)),
+                    Call::ChannelSetDelegates(call) => (call.body.round, digest(&call.body)),
+                    _ => continue,
+                },
                 _ => continue,
             };
             let first = self.signed.insert(round, hash);
@@ -183,6 +266,8 @@ impl Side {
             Event::Received { payments, round } => {
                 self.received.extend(payments.iter().map(|payment| (payment.clone(), *round)));
             }
+            Event::Deposited { party, amount, .. } if *party == self.party => self.deposited += amount,
+            Event::Withdrawn { party, amount, .. } if *party == self.party => self.withdrawn += amount,
             _ => {}
         }
         self.events.push(event);
@@ -191,15 +276,22 @@ impl Side {
     fn note_fate(&mut self, payments: &[PaymentId], new: Fate) {
         for id in payments {
             let (payment, fate) = self.sent.get_mut(id).expect("only own payments are reported");
-            assert_eq!(*fate, Fate::Pending, "{id:?} ({payment:?}) is reported once, and now also {new:?}");
+            // What the peer refused it may still use (R6.1).
+            let revived = *fate == Fate::Refused && matches!(new, Fate::Paid(_));
+            let known = *fate != Fate::Pending && !revived;
+            assert!(!known, "{id:?} ({payment:?}) was {fate:?}, and is reported again: {new:?}");
             *fate = new;
         }
     }
 
     /// The machine crashed: what it had not proposed may be gone. Ids from the stored next one on are given again.
     pub(crate) fn forget_uncommitted(&mut self) {
-        let next = self.channel.as_ref().and_then(Channel::next_payment);
-        let again = next.map_or_else(BTreeMap::new, |next| self.sent.split_off(&next));
+        let again = match self.channel.as_ref().and_then(Channel::next_payment) {
+            Some(next) => self.sent.split_off(&next),
+            // It was not open yet.
+            None if self.closed().is_none() => std::mem::take(&mut self.sent),
+            None => BTreeMap::new(),
+        };
         for (payment, fate) in again.into_values() {
             assert_eq!(fate, Fate::Pending, "an id whose payment was reported is never given again");
             self.vanished.push(payment);
@@ -221,4 +313,8 @@ impl Side {
         let paid = self.paid().iter().map(|(payment, _)| payment.amount).sum();
         (paid, self.received.iter().map(|(payment, _)| payment.amount).sum())
     }
+}
+
+fn digest(body: &impl Encode) -> Hash {
+    Native.hash(&body.encode())
 }

@@ -2,7 +2,10 @@
 
 use anyhow::{Context, Result};
 use devchain::{DevAccount, DevChain};
-use protocol::{AccountId, Amount, terms::{CallWeight, Limits}};
+use protocol::{
+    AccountId, Amount,
+    terms::{CallWeight, Limits},
+};
 use sdk::{
     chain::{Arbiter, Chain, Recorder, SharedChain},
     keys::Identity,
@@ -13,8 +16,13 @@ use std::{path::Path, sync::Arc};
 use tempfile::TempDir;
 
 /// What an arbiter allows by default (R5.13).
-pub(super) const LIMITS: Limits =
-    Limits { lock_period_min: 10, lock_period_max: 100_800, validity_max: 1_000, max_forced_max: 8, call_weight: CallWeight::STANDARD };
+pub(super) const LIMITS: Limits = Limits {
+    lock_period_min: 10,
+    lock_period_max: 100_800,
+    validity_max: 1_000,
+    max_forced_max: 8,
+    call_weight: CallWeight::STANDARD,
+};
 
 pub(super) struct World {
     pub(super) chain: DevChain,

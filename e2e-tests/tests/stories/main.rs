@@ -12,6 +12,7 @@ mod closing;
 mod connections;
 mod kill;
 mod many;
+mod operations;
 mod payments;
 mod redial;
 mod restart;

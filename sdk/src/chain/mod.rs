@@ -1,6 +1,6 @@
 //! What the SDK needs of a chain with `pallet-contracts`, and nothing more.
 //!
-//! `devchain` implements it in the process, the node client over a socket. On top stands [`Arbiter`](arbiter::Arbiter),
+//! `devchain` implements it in the process, the node client over a socket. On top stands [`Arbiter`],
 //! which speaks in the arbiter's own calls and rejections.
 
 pub mod arbiter;

@@ -1,6 +1,6 @@
 //! What a node needs to start, and what it offers to peers.
 
-use super::Backoff;
+use super::{Backoff, Taking};
 use crate::{
     chain::{Arbiter, Signer},
     keys::Identity,
@@ -39,6 +39,8 @@ pub struct NodeConfig {
     pub timeouts: transport::Timeouts,
     /// How often a silent connection is asked for a sign of life.
     pub ping_interval: Duration,
+    /// When events count as taken.
+    pub taking: Taking,
     /// How a lost peer that this node has channels with is dialled again, where it was last found; none to wait for it or for
     /// [`Node::connect`](super::Node::connect).
     pub redial: Option<Backoff>,
@@ -79,6 +81,7 @@ impl NodeConfig {
             channels: ChannelConfig::default(),
             timeouts: transport::Timeouts::default(),
             ping_interval: Duration::from_secs(15),
+            taking: Taking::default(),
             redial: Some(Backoff::default()),
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     store::StoreError,
     transport::{BindError, DialError},
 };
-use channel::{CloseReason, Misuse, PaymentId, RefusalCode, SavedError};
+use channel::{CloseReason, Misuse, OperationKind, PaymentId, RefusalCode, SavedError};
 use protocol::{Amount, PublicKey, signing::Domain};
 use scale::{Decode, Encode};
 use std::fmt;
@@ -96,6 +96,14 @@ pub enum NodeError {
     /// The channel closed before the payment was made.
     #[error("the channel closed before payment {0:?} was made")]
     PaymentDropped(PaymentId),
+    /// A deposit, a withdrawal or other delegates did not come to be; the channel goes on as before.
+    #[error("the {operation:?} did not come to be, with code {code:?}: nothing has changed")]
+    OperationFailed {
+        /// Which.
+        operation: OperationKind,
+        /// What the peer said; `TIMEOUT` where it did not reach the chain in time, `CLOSING` where the channel closes.
+        code: RefusalCode,
+    },
     /// The peer refused to close in agreement.
     #[error("the peer refused to close, with code {0:?}: close alone, or try again later")]
     ShutdownRefused(RefusalCode),

@@ -1,6 +1,6 @@
 //! What a node tells its user, as it happens.
 
-use channel::{ChannelRef, Event};
+use channel::{ChannelRef, Event, EventNumber};
 use protocol::PublicKey;
 use thiserror::Error;
 use tokio::sync::broadcast;
@@ -17,6 +17,19 @@ pub struct NodeEvent {
     pub reference: ChannelRef,
     /// What happened.
     pub event: Event,
+    /// Its number in its channel, where it is stored until it is taken ([`Taking`]); none for a notice in passing.
+    pub number: Option<EventNumber>,
+}
+
+/// When an event counts as taken: until then it is stored with its channel, and told again after a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Taking {
+    /// As soon as it is in the subscribers' queues: a crash loses what they have not read.
+    #[default]
+    WhenTold,
+    /// When the user says so ([`ChannelHandle::take_events`](super::ChannelHandle::take_events)): none is ever lost. A channel whose events
+    /// are not taken agrees to no more in the end. To be used with [`Node::start_with_events`](super::Node::start_with_events).
+    ByUser,
 }
 
 /// A subscription. It begins when it is made, and ends with the node.

@@ -4,8 +4,8 @@ use super::{
     NodeError, Peers,
     peer::{Ask, Inbox, PeerInput},
 };
-use channel::{Balances, ChannelRef, CloseReason, Command, Payment, PaymentId, Status};
-use protocol::{Amount, PublicKey, Round, call::CloseSolo};
+use channel::{Balances, ChannelRef, CloseReason, Command, EventNumber, Payment, PaymentId, RefusalCode, Status};
+use protocol::{AccountId, Amount, PublicKey, Round, call::CloseSolo};
 use std::sync::Weak;
 use tokio::sync::oneshot;
 
@@ -38,6 +38,87 @@ impl ChannelHandle {
     pub async fn pay(&self, amount: Amount, reference: impl Into<Vec<u8>>) -> Result<Paid, NodeError> {
         let payment = Payment { amount, reference: reference.into() };
         self.ask(|reply| Ask::Pay(payment, reply)).await?
+    }
+
+    /// Makes many payments, in order, and waits until all are agreed. Where one is not possible now, none is made. Cheaper than
+    /// [`pay`](Self::pay) for each: the receiver still sees every one with its own amount and reference.
+    ///
+    /// # Errors
+    /// As [`pay`](Self::pay); [`NodeError::PaymentRefused`] and [`NodeError::PaymentDropped`] name the first that is not made, those before it are.
+    pub async fn pay_all(&self, payments: Vec<Payment>) -> Result<PaidAll, NodeError> {
+        self.ask(|reply| Ask::PayAll(payments, reply)).await?
+    }
+
+    /// Puts coins of this node's vault into the channel, and waits until that is final on chain (R5.5). Gives the round after it.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`]; [`NodeError::OperationFailed`] where the peer refuses or the chain does not take it in time.
+    pub async fn deposit(&self, amount: Amount) -> Result<Round, NodeError> {
+        self.ask(|reply| Ask::Operate(Command::Deposit { amount }, reply)).await?
+    }
+
+    /// Takes coins of this node out of the channel, and waits until that is final on chain (R5.5). Gives the round after it.
+    ///
+    /// # Errors
+    /// As [`deposit`](Self::deposit).
+    pub async fn withdraw(&self, amount: Amount) -> Result<Round, NodeError> {
+        self.ask(|reply| Ask::Operate(Command::Withdraw { amount }, reply)).await?
+    }
+
+    /// Has other accounts defend this node's side, and waits until that is final on chain (R5.7). Gives the round after it.
+    ///
+    /// # Errors
+    /// As [`deposit`](Self::deposit).
+    pub async fn set_delegates(&self, delegates: Vec<AccountId>) -> Result<Round, NodeError> {
+        self.ask(|reply| Ask::Operate(Command::SetDelegates { delegates }, reply)).await?
+    }
+
+    /// Parts from the peer; the channel stays. The event `Left` says when both know.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`].
+    pub async fn leave(&self) -> Result<(), NodeError> {
+        self.ask(|reply| Ask::Tell(Command::Leave, reply)).await?
+    }
+
+    /// Comes back to a peer that this node has parted from.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`].
+    pub async fn come_back(&self) -> Result<(), NodeError> {
+        self.ask(|reply| Ask::Tell(Command::Return, reply)).await?
+    }
+
+    /// Says something to the peer's application, at most [`MAX_INBAND`](channel::MAX_INBAND) bytes. It is said once, if the connection holds.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`].
+    pub async fn send_message(&self, words: Vec<u8>) -> Result<(), NodeError> {
+        self.ask(|reply| Ask::Tell(Command::SendMessage(words), reply)).await?
+    }
+
+    /// Agrees to a round of the peer's that waits for a decision ([`Acceptance::ByUser`](channel::Acceptance::ByUser)).
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`].
+    pub async fn accept(&self, round: Round) -> Result<(), NodeError> {
+        self.ask(|reply| Ask::Tell(Command::Accept { round }, reply)).await?
+    }
+
+    /// Refuses it, with a code of the application's own: the peer's user is told.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`].
+    pub async fn refuse(&self, round: Round, code: RefusalCode) -> Result<(), NodeError> {
+        self.ask(|reply| Ask::Tell(Command::Refuse { round, code }, reply)).await?
+    }
+
+    /// Says that every event up to this number is taken ([`Taking::ByUser`](super::Taking::ByUser)): it is not told again.
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
+    pub async fn take_events(&self, up_to: EventNumber) -> Result<(), NodeError> {
+        self.ask(|reply| Ask::TakeEvents(up_to, reply)).await
     }
 
     /// Who has what, as far as agreed; none before the channel is open and after it has ended.
@@ -106,6 +187,15 @@ impl ChannelHandle {
             _ => NodeError::Stopped,
         }
     }
+}
+
+/// Payments that are agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaidAll {
+    /// The first of them; the others follow.
+    pub first: PaymentId,
+    /// The round that holds the last.
+    pub round: Round,
 }
 
 /// A payment that is agreed.

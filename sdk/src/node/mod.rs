@@ -21,8 +21,8 @@ mod watcher;
 
 pub use config::{MAX_CHANNELS_PER_PEER, MAX_HANDSHAKES, MAX_PEERS, NodeConfig, OpenChannel};
 pub use error::{NodeError, Owner, StartError};
-pub use events::{EventStream, EventsError, NodeEvent};
-pub use handle::{ChannelHandle, Paid};
+pub use events::{EventStream, EventsError, NodeEvent, Taking};
+pub use handle::{ChannelHandle, Paid, PaidAll};
 pub use packet::Packet;
 pub use redial::Backoff;
 
@@ -97,6 +97,14 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
+        Self::start_with_events(config).await.map(|(node, _events)| node)
+    }
+
+    /// As [`start`](Self::start), with a subscription that misses nothing: also what is told again of before.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_with_events(config: NodeConfig) -> Result<(Self, EventStream), StartError> {
         let config = Arc::new(config);
         let head = config.arbiter.finalised_head().await?.number;
         let Loaded { channels, mut addresses, next } = load(&config, head).await?;
@@ -112,6 +120,7 @@ impl Node {
             head: AtomicU32::new(next.saturating_sub(1)),
             over: AtomicBool::new(false),
         });
+        let events = peers.events.subscribe();
         for (identity, channels) in channels {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }
@@ -124,7 +133,7 @@ impl Node {
         if let Some(listener) = listener {
             tasks.push(tokio::spawn(listen(listener, Arc::downgrade(&peers))));
         }
-        Ok(Self { inner: Arc::new(Inner { config, peers, listening, tasks }) })
+        Ok((Self { inner: Arc::new(Inner { config, peers, listening, tasks }) }, events))
     }
 
     /// Who this node is to its peers.

@@ -11,7 +11,7 @@ mod calls;
 mod commands;
 
 use super::{
-    ChannelHandle, NodeError, OpenChannel, Paid, Peers,
+    ChannelHandle, NodeError, OpenChannel, Paid, PaidAll, Peers, Taking,
     config::{MAX_CHANNELS_PER_PEER, NodeConfig},
     events::{Events, NodeEvent},
     link::{Link, Received},
@@ -28,10 +28,10 @@ use crate::{
 };
 use calls::NonceTurn;
 use channel::{
-    Balances, ChainInput, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Effect, Event, Input,
-    Message, Millis, Payment, RefusalCode, Status, Step,
+    Balances, ChainInput, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Effect, Event, EventNumber,
+    Input, Message, Millis, Payment, RefusalCode, Status, Step,
 };
-use protocol::{AccountId, BlockNumber, ChannelId, Pair, PublicKey, call::CloseSolo};
+use protocol::{AccountId, BlockNumber, ChannelId, Pair, PublicKey, Round, call::CloseSolo};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Weak},
@@ -93,6 +93,11 @@ pub(super) enum Ask {
     Evidence(oneshot::Sender<Option<CloseSolo>>),
     Close(Command, Reply<CloseReason>),
     Closed(Reply<CloseReason>),
+    PayAll(Vec<Payment>, Reply<PaidAll>),
+    Operate(Command, Reply<Round>),
+    /// Whatever is done at once.
+    Tell(Command, Reply<()>),
+    TakeEvents(EventNumber, oneshot::Sender<()>),
 }
 
 /// The task's own data.
@@ -245,11 +250,13 @@ impl Peer {
         }
     }
 
-    /// Commits what has changed, then does what the channels want done.
+    /// Commits what has changed, then does what the channels want done, and what comes of that.
     async fn act(&mut self) -> Result<(), StoreFailed> {
-        self.commit().await?;
-        for (reference, effect) in std::mem::take(&mut self.effects) {
-            self.effect(reference, effect);
+        while !self.changed.is_empty() || !self.effects.is_empty() {
+            self.commit().await?;
+            for (reference, effect) in std::mem::take(&mut self.effects) {
+                self.effect(reference, effect);
+            }
         }
         self.link.flush();
         self.forget_closed().await?;
@@ -282,16 +289,36 @@ impl Peer {
             Effect::Send(message) => self.link.feed(&Packet::Channel(reference, message)),
             Effect::Submit(call) => self.submit(reference, *call),
             Effect::AskNonce(accounts) => self.want_nonce(reference, accounts),
-            Effect::Notify(event) => {
-                self.watch_nonce(reference, &event);
-                if let Some(slot) = self.slots.get_mut(&reference) {
-                    slot.answer(&event);
+            Effect::Notify(event) => self.tell(reference, event, None),
+            Effect::Deliver { number, event } => {
+                self.tell(reference, event, Some(number));
+                if self.config.taking == Taking::WhenTold {
+                    self.take_events(reference, number);
                 }
-                if matches!(event, Event::Closed(_)) {
-                    self.ended.push(reference);
-                }
-                self.events.send(NodeEvent { peer: self.identity, reference, event });
             }
+        }
+    }
+
+    fn tell(&mut self, reference: ChannelRef, event: Event, number: Option<EventNumber>) {
+        self.watch_nonce(reference, &event);
+        if let Some(slot) = self.slots.get_mut(&reference) {
+            slot.answer(&event);
+            if matches!(event, Event::Closed(_)) {
+                slot.last_event = Some(number.unwrap_or_default());
+            }
+        }
+        if number.is_none() && matches!(event, Event::Closed(_)) {
+            self.ended.push(reference);
+        }
+        self.events.send(NodeEvent { peer: self.identity, reference, event, number });
+    }
+
+    /// The user has these events. A channel that has ended is forgotten with its last one.
+    fn take_events(&mut self, reference: ChannelRef, up_to: EventNumber) {
+        let _changed = self.input(reference, Input::EventsTaken { up_to });
+        let last = self.slots.get(&reference).and_then(|slot| slot.last_event);
+        if last.is_some_and(|last| last <= up_to) && !self.ended.contains(&reference) {
+            self.ended.push(reference);
         }
     }
 
@@ -346,7 +373,7 @@ impl Peer {
                 Err(code) => code,
             },
             // An error about nothing is answered by nothing, or two nodes would go on for ever.
-            Message::Error { .. } | Message::UpdateError { .. } | Message::ShutdownError { .. } => return,
+            last if last.is_last_word() => return,
             _ => RefusalCode::UNKNOWN_CHANNEL,
         };
         self.effects.push((reference, Effect::Send(Message::Error { code: refusal })));
@@ -429,6 +456,10 @@ impl Peer {
     }
 
     fn on_link(&mut self, input: &Input) {
+        if matches!(input, Input::LinkDown) {
+            // What was not said on this connection is never said: the next one begins by comparing what both know (R6.6).
+            self.effects.retain(|(_, effect)| !matches!(effect, Effect::Send(_)));
+        }
         for reference in self.slots.keys().copied().collect::<Vec<_>>() {
             let _changed = self.input(reference, input.clone());
         }

@@ -1,10 +1,10 @@
 //! A channel with everybody who waits for something of it.
 
-use super::{NodeError, Paid, handle::ChannelHandle};
+use super::{NodeError, Paid, PaidAll, handle::ChannelHandle};
 use crate::chain::{CallError, ChainError};
-use channel::{Channel, CloseReason, Event, Notice, PaymentId};
-use protocol::{BlockNumber, ChannelId};
-use std::collections::HashMap;
+use channel::{Channel, CloseReason, Event, EventNumber, Notice, PaymentId};
+use protocol::{BlockNumber, ChannelId, Round};
+use std::collections::{HashMap, VecDeque};
 use tokio::sync::oneshot;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, NodeError>>;
@@ -18,14 +18,28 @@ pub(super) struct Slot {
     pub(super) opening: Option<(Reply<ChannelHandle>, ChannelHandle)>,
     /// Wait for payments to be agreed.
     pub(super) payments: HashMap<PaymentId, Reply<Paid>>,
+    /// Wait for several payments to be agreed, in the order of those payments.
+    pub(super) batches: VecDeque<Waiting>,
+    /// Waits for the own deposit, withdrawal or other delegates.
+    pub(super) operation: Option<Reply<Round>>,
+    /// The number of the event that tells of the channel's end, once it was told.
+    pub(super) last_event: Option<EventNumber>,
     /// Asked for a close in agreement.
     pub(super) shutdowns: Vec<Reply<CloseReason>>,
     /// Wait for the channel's end.
     pub(super) ends: Vec<Reply<CloseReason>>,
     /// Calls of the arbiter that are under way, or final in a block that was not looked at yet: the same one is not made twice at once.
     pub(super) calls: HashMap<&'static str, Option<BlockNumber>>,
-    /// The opening was refused on chain: it is not asked for again, and expires.
-    pub(super) create_refused: bool,
+}
+
+/// Somebody who waits for payments with ids in a row.
+pub(super) struct Waiting {
+    pub(super) first: PaymentId,
+    /// The first that is not agreed yet.
+    pub(super) next: PaymentId,
+    /// The first beyond them.
+    pub(super) end: PaymentId,
+    pub(super) reply: Reply<PaidAll>,
 }
 
 impl Slot {
@@ -35,10 +49,12 @@ impl Slot {
             channel,
             opening: None,
             payments: HashMap::new(),
+            batches: VecDeque::new(),
+            operation: None,
+            last_event: None,
             shutdowns: Vec::new(),
             ends: Vec::new(),
             calls: HashMap::new(),
-            create_refused: false,
         }
     }
 
@@ -52,12 +68,15 @@ impl Slot {
             }
             Event::Paid { payments, round } => {
                 self.answer_payments(payments, |payment| Ok(Paid { payment, round: *round }));
+                self.answer_batches(payments, *round);
             }
             Event::Refused { payments, code } => {
                 self.answer_payments(payments, |payment| Err(NodeError::PaymentRefused { payment, code: *code }));
+                self.fail_batches(payments, |payment| NodeError::PaymentRefused { payment, code: *code });
             }
             Event::Dropped { payments } => {
                 self.answer_payments(payments, |payment| Err(NodeError::PaymentDropped(payment)));
+                self.fail_batches(payments, NodeError::PaymentDropped);
             }
             Event::ShutdownRefused { code } => {
                 for reply in self.shutdowns.drain(..) {
@@ -70,10 +89,27 @@ impl Slot {
                     let _gone = reply.send(Err(CallError::Rejected(*rejection).into()));
                 }
             }
+            Event::Deposited { party, round, .. } | Event::Withdrawn { party, round, .. } => {
+                if *party == self.channel.party() {
+                    self.answer_operation(Ok(*round));
+                }
+            }
+            // The peer's are told in the same words: it is one's own that waits when there is none under way any more.
+            Event::DelegatesSet { round, .. } => {
+                if self.channel.status().operation.is_none() {
+                    self.answer_operation(Ok(*round));
+                }
+            }
+            Event::OperationFailed { operation, code } => {
+                self.answer_operation(Err(NodeError::OperationFailed { operation: *operation, code: *code }));
+            }
             Event::Signed { .. }
             | Event::Received { .. }
             | Event::ClosingSolo { .. }
             | Event::Slashed { .. }
+            | Event::Proposed { .. }
+            | Event::Left { .. }
+            | Event::Message(_)
             | Event::Notice(_) => {}
         }
     }
@@ -82,11 +118,8 @@ impl Slot {
     pub(super) fn give_up_opening(&mut self, error: CallError) -> bool {
         let helpless =
             !matches!(error, CallError::Chain(ChainError::Unreachable(_) | ChainError::FailedInBlock { .. }));
-        if helpless {
-            self.create_refused = true;
-            if let Some((reply, _)) = self.opening.take() {
-                let _gone = reply.send(Err(error.into()));
-            }
+        if helpless && let Some((reply, _)) = self.opening.take() {
+            let _gone = reply.send(Err(error.into()));
         }
         helpless
     }
@@ -102,6 +135,38 @@ impl Slot {
         }
     }
 
+    /// Counts off payments that are agreed, which they are in the order of their ids.
+    fn answer_batches(&mut self, payments: &[PaymentId], round: Round) {
+        let Some(&last) = payments.last() else { return };
+        while let Some(waiting) = self.batches.front_mut().filter(|waiting| waiting.next <= last) {
+            waiting.next = waiting.end.min(PaymentId(last.0.saturating_add(1)));
+            if waiting.next < waiting.end {
+                return;
+            }
+            if let Some(Waiting { first, reply, .. }) = self.batches.pop_front() {
+                let _gone = reply.send(Ok(PaidAll { first, round }));
+            }
+        }
+    }
+
+    /// Answers whoever waits for some of these payments, whose ids follow each other: not all of theirs are made.
+    fn fail_batches(&mut self, payments: &[PaymentId], error: impl Fn(PaymentId) -> NodeError) {
+        let (Some(&lowest), Some(&highest)) = (payments.first(), payments.last()) else { return };
+        for waiting in std::mem::take(&mut self.batches) {
+            if waiting.next <= highest && lowest < waiting.end {
+                let _gone = waiting.reply.send(Err(error(lowest.max(waiting.next))));
+            } else {
+                self.batches.push_back(waiting);
+            }
+        }
+    }
+
+    fn answer_operation(&mut self, answer: Result<Round, NodeError>) {
+        if let Some(reply) = self.operation.take() {
+            let _gone = reply.send(answer);
+        }
+    }
+
     fn answer_end(&mut self, reason: &CloseReason) {
         if let Some((reply, _)) = self.opening.take() {
             let _gone = reply.send(Err(NodeError::Ended(reason.clone())));
@@ -109,6 +174,10 @@ impl Slot {
         for (payment, reply) in self.payments.drain() {
             let _gone = reply.send(Err(NodeError::PaymentDropped(payment)));
         }
+        for waiting in self.batches.drain(..) {
+            let _gone = waiting.reply.send(Err(NodeError::PaymentDropped(waiting.next)));
+        }
+        self.answer_operation(Err(NodeError::Ended(reason.clone())));
         for reply in self.shutdowns.drain(..).chain(self.ends.drain(..)) {
             let _gone = reply.send(Ok(reason.clone()));
         }

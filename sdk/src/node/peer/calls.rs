@@ -3,7 +3,7 @@
 use super::{Peer, PeerInput};
 use crate::chain::CallError;
 use channel::{ChainInput, ChannelRef, Event, Input, Notice};
-use protocol::{AccountId, BlockNumber, Pair, Rejection, call::Call};
+use protocol::{AccountId, BlockNumber, Pair, call::Call};
 use std::{collections::VecDeque, sync::Arc};
 
 /// The message that opens a channel.
@@ -65,7 +65,7 @@ impl Peer {
     pub(super) fn submit(&mut self, reference: ChannelRef, call: Call) {
         let name = call.name();
         let Some(slot) = self.slots.get_mut(&reference) else { return };
-        if slot.calls.contains_key(name) || (name == CREATE && slot.create_refused) {
+        if slot.calls.contains_key(name) {
             return;
         }
         let _none = slot.calls.insert(name, None);
@@ -92,24 +92,17 @@ impl Peer {
                 let _none = slot.calls.insert(call, Some(block));
             }
             Ok(_told) => {}
-            Err(CallError::Rejected(rejection)) => self.on_rejected(reference, call, rejection),
+            Err(CallError::Rejected(rejection)) => {
+                let _changed = self.input(reference, Input::Chain(ChainInput::Rejected { call, rejection }));
+            }
             Err(error) => {
                 tracing::warn!(peer = %self.identity, call, %error, "a call did not reach the arbiter");
                 // Another head, another try; but whoever waits for an opening hears what is wrong when trying again is no help.
                 if call == CREATE && slot.give_up_opening(error) {
+                    let _changed = self.input(reference, Input::Chain(ChainInput::Undeliverable { call }));
                     self.pass_turn(reference);
                 }
             }
         }
-    }
-
-    fn on_rejected(&mut self, reference: ChannelRef, call: &'static str, rejection: Rejection) {
-        if call == CREATE
-            && let Some(slot) = self.slots.get_mut(&reference)
-        {
-            // The user is told that it does not open, so it shall not open behind the user's back.
-            slot.create_refused = true;
-        }
-        let _changed = self.input(reference, Input::Chain(ChainInput::Rejected { call, rejection }));
     }
 }

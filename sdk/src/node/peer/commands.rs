@@ -2,12 +2,14 @@
 
 use super::{Ask, Peer};
 use crate::node::{
-    ChannelHandle, NodeError, OpenChannel, Paid,
+    ChannelHandle, NodeError, OpenChannel, Paid, PaidAll,
     config::MAX_CHANNELS_PER_PEER,
-    slot::{Reply, Slot},
+    slot::{Reply, Slot, Waiting},
 };
-use channel::{Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Input, OpenRequest, Payment, Step};
-use protocol::Pair;
+use channel::{
+    Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Input, OpenRequest, Payment, PaymentId, Step,
+};
+use protocol::{Pair, Round};
 use std::sync::Arc;
 
 impl Peer {
@@ -77,6 +79,40 @@ impl Peer {
             Ask::Closed(reply) => slot.ends.push(reply),
             Ask::Pay(payment, reply) => self.on_pay(reference, payment, reply),
             Ask::Close(command, reply) => self.on_close(reference, command, reply),
+            Ask::PayAll(payments, reply) => self.on_pay_all(reference, payments, reply),
+            Ask::Operate(command, reply) => self.on_operate(reference, command, reply),
+            Ask::Tell(command, reply) => {
+                let _gone = reply.send(self.command(reference, command));
+            }
+            Ask::TakeEvents(up_to, reply) => {
+                self.take_events(reference, up_to);
+                let _gone = reply.send(());
+            }
+        }
+    }
+
+    fn on_pay_all(&mut self, reference: ChannelRef, payments: Vec<Payment>, reply: Reply<PaidAll>) {
+        let count = u64::try_from(payments.len()).unwrap_or(u64::MAX);
+        let first = self.slots.get(&reference).and_then(|slot| slot.channel.next_payment());
+        match (self.command(reference, Command::PayAll(payments)), first, self.slots.get_mut(&reference)) {
+            (Ok(()), Some(first), Some(slot)) => {
+                let end = PaymentId(first.0.saturating_add(count));
+                slot.batches.push_back(Waiting { first, next: first, end, reply });
+            }
+            (Err(error), ..) => {
+                let _gone = reply.send(Err(error));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_operate(&mut self, reference: ChannelRef, command: Command, reply: Reply<Round>) {
+        match (self.command(reference, command), self.slots.get_mut(&reference)) {
+            (Ok(()), Some(slot)) => slot.operation = Some(reply),
+            (Err(error), _) => {
+                let _gone = reply.send(Err(error));
+            }
+            (Ok(()), None) => {}
         }
     }
 

@@ -1,0 +1,246 @@
+//! What both parties agree to do on chain while the channel goes on (R5.5, R5.7): its words, and the state after it.
+
+use crate::{
+    error::Violation,
+    message::{Message, RefusalCode},
+    state::State,
+};
+use protocol::{
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Round, Signature,
+    call::{Call, Deposit, SetDelegates, Withdraw},
+    signing::{DepositBody, Domain, SetDelegatesBody, WithdrawBody, signed_bytes},
+    terms::{MAX_DELEGATES, Terms},
+};
+use scale::{Decode, Encode};
+
+/// The operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum OperationKind {
+    /// Coins of a party's vault into the channel.
+    #[codec(index = 0)]
+    Deposit,
+    /// A party's coins out of the channel.
+    #[codec(index = 1)]
+    Withdraw,
+    /// Other accounts may defend a party.
+    #[codec(index = 2)]
+    SetDelegates,
+}
+
+/// What a user asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Request {
+    #[codec(index = 0)]
+    Deposit { amount: Amount },
+    #[codec(index = 1)]
+    Withdraw { amount: Amount },
+    #[codec(index = 2)]
+    SetDelegates { delegates: Vec<AccountId> },
+}
+
+/// What both sign. It carries the round and the state after it, and is no state itself: past `valid_until` it is worth nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Body {
+    #[codec(index = 0)]
+    Deposit(DepositBody),
+    #[codec(index = 1)]
+    Withdraw(WithdrawBody),
+    #[codec(index = 2)]
+    SetDelegates(SetDelegatesBody),
+}
+
+impl Request {
+    pub(crate) const fn kind(&self) -> OperationKind {
+        match self {
+            Self::Deposit { .. } => OperationKind::Deposit,
+            Self::Withdraw { .. } => OperationKind::Withdraw,
+            Self::SetDelegates { .. } => OperationKind::SetDelegates,
+        }
+    }
+
+    /// How much of the agreed balance it will take.
+    pub(crate) const fn takes(&self) -> Amount {
+        match self {
+            Self::Withdraw { amount } => *amount,
+            Self::Deposit { .. } | Self::SetDelegates { .. } => 0,
+        }
+    }
+
+    /// What `party` proposes on top of `state`; none where the amounts do not allow it.
+    pub(crate) fn body(
+        &self,
+        party: Party,
+        state: &State,
+        terms: &Terms,
+        (round, valid_until): (Round, BlockNumber),
+    ) -> Option<Body> {
+        Some(match self {
+            Self::Deposit { amount } => {
+                let (amount, state_hash) = (*amount, with_more(state, party, *amount)?.hash());
+                Body::Deposit(DepositBody { party, amount, round, state_hash, valid_until })
+            }
+            Self::Withdraw { amount } => {
+                let (amount, state_hash) = (*amount, with_less(state, party, *amount, terms.reserve)?.hash());
+                Body::Withdraw(WithdrawBody { party, amount, round, state_hash, valid_until })
+            }
+            Self::SetDelegates { delegates: ours } => {
+                let mut delegates = delegates_of(terms);
+                delegates[party].clone_from(ours);
+                Body::SetDelegates(SetDelegatesBody { delegates, round, state_hash: state.hash(), valid_until })
+            }
+        })
+    }
+}
+
+impl Body {
+    pub(crate) const fn kind(&self) -> OperationKind {
+        match self {
+            Self::Deposit(_) => OperationKind::Deposit,
+            Self::Withdraw(_) => OperationKind::Withdraw,
+            Self::SetDelegates(_) => OperationKind::SetDelegates,
+        }
+    }
+
+    pub(crate) const fn round(&self) -> Round {
+        match self {
+            Self::Deposit(DepositBody { round, .. })
+            | Self::Withdraw(WithdrawBody { round, .. })
+            | Self::SetDelegates(SetDelegatesBody { round, .. }) => *round,
+        }
+    }
+
+    pub(crate) const fn valid_until(&self) -> BlockNumber {
+        match self {
+            Self::Deposit(DepositBody { valid_until, .. })
+            | Self::Withdraw(WithdrawBody { valid_until, .. })
+            | Self::SetDelegates(SetDelegatesBody { valid_until, .. }) => *valid_until,
+        }
+    }
+
+    pub(crate) const fn state_hash(&self) -> Hash {
+        match self {
+            Self::Deposit(DepositBody { state_hash, .. })
+            | Self::Withdraw(WithdrawBody { state_hash, .. })
+            | Self::SetDelegates(SetDelegatesBody { state_hash, .. }) => *state_hash,
+        }
+    }
+
+    /// The bytes that both sign.
+    pub(crate) fn signed_bytes(&self, domain: &Domain, channel: &ChannelId) -> Vec<u8> {
+        match self {
+            Self::Deposit(body) => signed_bytes(domain, channel, body),
+            Self::Withdraw(body) => signed_bytes(domain, channel, body),
+            Self::SetDelegates(body) => signed_bytes(domain, channel, body),
+        }
+    }
+
+    /// The call that does it. A deposit comes out of the vault: nothing is attached (R5.1).
+    pub(crate) fn call(&self, channel: ChannelId, signatures: Pair<Signature>) -> Call {
+        match self.clone() {
+            Self::Deposit(body) => Call::ChannelDeposit(Deposit { channel, body, signatures }),
+            Self::Withdraw(body) => Call::ChannelWithdraw(Withdraw { channel, body, signatures }),
+            Self::SetDelegates(body) => Call::ChannelSetDelegates(SetDelegates { channel, body, signatures }),
+        }
+    }
+
+    /// The state after it, on top of `state`, where `proposer` may ask for it: only for itself, and only what the arbiter would do.
+    pub(crate) fn state_after(&self, proposer: Party, state: &State, terms: &Terms) -> Result<State, Violation> {
+        let after = match self {
+            Self::Deposit(DepositBody { party, .. }) | Self::Withdraw(WithdrawBody { party, .. })
+                if *party != proposer =>
+            {
+                return Err(Violation::OnBehalfOfOther);
+            }
+            Self::Deposit(DepositBody { amount: 0, .. }) | Self::Withdraw(WithdrawBody { amount: 0, .. }) => {
+                return Err(Violation::PaymentOfNothing);
+            }
+            Self::Deposit(DepositBody { amount, .. }) => {
+                with_more(state, proposer, *amount).ok_or(Violation::BadTerms(Rejection::AmountOverflow))?
+            }
+            Self::Withdraw(WithdrawBody { amount, .. }) => {
+                let (have, reserve) = (state.balances[proposer], terms.reserve);
+                let below = Violation::BelowReserve { have, amount: *amount, reserve };
+                with_less(state, proposer, *amount, reserve).ok_or(below)?
+            }
+            Self::SetDelegates(SetDelegatesBody { delegates, .. }) => {
+                if delegates[proposer.peer()] != terms.parties[proposer.peer()].delegates {
+                    return Err(Violation::OnBehalfOfOther);
+                }
+                if delegates[proposer].len() > MAX_DELEGATES {
+                    return Err(Violation::BadTerms(Rejection::TooManyDelegates));
+                }
+                *state
+            }
+        };
+        let (got, want) = (self.state_hash(), after.hash());
+        if got == want { Ok(after) } else { Err(Violation::StateHashMismatch { got, want }) }
+    }
+
+    /// Asks for it. Nothing is signed yet.
+    pub(crate) fn created(&self) -> Message {
+        match self.clone() {
+            Self::Deposit(body) => Message::DepositCreated(body),
+            Self::Withdraw(body) => Message::WithdrawCreated(body),
+            Self::SetDelegates(body) => Message::SetDelegatesCreated(body),
+        }
+    }
+
+    /// Agrees to it.
+    pub(crate) const fn signed(&self, signature: Signature) -> Message {
+        let round = self.round();
+        match self {
+            Self::Deposit(_) => Message::DepositSigned { round, signature },
+            Self::Withdraw(_) => Message::WithdrawSigned { round, signature },
+            Self::SetDelegates(_) => Message::SetDelegatesSigned { round, signature },
+        }
+    }
+}
+
+impl OperationKind {
+    /// The names of its four messages.
+    pub(crate) const fn names(self) -> [&'static str; 4] {
+        match self {
+            Self::Deposit => ["deposit_created", "deposit_signed", "deposit_locked", "deposit_error"],
+            Self::Withdraw => ["withdraw_created", "withdraw_signed", "withdraw_locked", "withdraw_error"],
+            Self::SetDelegates => {
+                ["set_delegates_created", "set_delegates_signed", "set_delegates_locked", "set_delegates_error"]
+            }
+        }
+    }
+
+    /// Says that it is final here.
+    pub(crate) const fn locked(self, round: Round) -> Message {
+        match self {
+            Self::Deposit => Message::DepositLocked { round },
+            Self::Withdraw => Message::WithdrawLocked { round },
+            Self::SetDelegates => Message::SetDelegatesLocked { round },
+        }
+    }
+
+    /// Refuses it.
+    pub(crate) const fn error(self, round: Round, code: RefusalCode) -> Message {
+        match self {
+            Self::Deposit => Message::DepositError { round, code },
+            Self::Withdraw => Message::WithdrawError { round, code },
+            Self::SetDelegates => Message::SetDelegatesError { round, code },
+        }
+    }
+}
+
+pub(crate) fn delegates_of(terms: &Terms) -> Pair<Vec<AccountId>> {
+    terms.parties.as_ref().map(|party| party.delegates.clone())
+}
+
+/// More coins for one party; none where they are beyond the number range.
+pub(crate) fn with_more(state: &State, party: Party, amount: Amount) -> Option<State> {
+    let mut balances = state.balances;
+    balances[party] = balances[party].checked_add(amount)?;
+    balances.sum().map(|_total| State { balances })
+}
+
+/// Fewer coins for one party; none where it would keep less than the reserve.
+pub(crate) fn with_less(state: &State, party: Party, amount: Amount, reserve: Amount) -> Option<State> {
+    let mut balances = state.balances;
+    balances[party] = balances[party].checked_sub(amount).filter(|&left| left >= reserve)?;
+    Some(State { balances })
+}

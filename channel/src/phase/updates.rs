@@ -1,0 +1,283 @@
+//! Rounds proposed, acknowledged, refused, crossing and batched (R6.1 to R6.4), by themselves or as the user decides.
+//!
+//! ```text
+//!  proposer                               acknowledger
+//!  update(n + 2, changes, signature) -->           checks, (asks the user,) signs, adopts
+//!                                    <-- update_ack(n + 2, signature)
+//!  adopts; meanwhile paid amounts wait for the next round
+//! ```
+
+use super::{
+    Phase,
+    closing::How,
+    live::{Live, Proposal, Undecided, both},
+};
+use crate::{
+    config::Acceptance,
+    effect::{Effect, Event},
+    error::{Misuse, Violation},
+    input::Context,
+    machine::{Answer, Awaited, Channel, Link, Step, Waiting},
+    message::{Message, RefusalCode, Update},
+    state::{Change, Payment},
+};
+use protocol::{
+    Party, Round, Signature,
+    crypto::{Crypto, Native},
+    signing::{StateBody, signed_bytes},
+};
+
+impl Channel {
+    /// Transition: open -> open
+    pub(crate) fn on_user_pay(
+        &mut self,
+        payments: impl AsRef<[Payment]> + IntoIterator<Item = Payment>,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Misuse> {
+        let state = self.phase.name();
+        let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
+        live.check_payments(self.me, payments.as_ref(), &self.config)?;
+        for payment in payments {
+            live.enqueue(payment);
+        }
+        Ok(self.advance(ctx))
+    }
+
+    /// Transition: open -> open
+    pub(crate) fn on_peer_update(&mut self, update: Update, ctx: &Context<'_>) -> Result<Step, Violation> {
+        let round = update.round;
+        let refuse = |code| Ok(Step::act(vec![Effect::Send(Message::UpdateError { round, code })]));
+        let out_of_place = self.out_of_place("update");
+        let live = match &mut self.phase {
+            // From before a parting: the peer says it again once both know the same.
+            Phase::Open(_) | Phase::Closing(..) if !self.link.is_in_step() => return Ok(Step::default()),
+            // A signed close may be on its way: after it nothing else is agreed (R6.5).
+            Phase::Closing(..) => return refuse(RefusalCode::CLOSING),
+            Phase::Open(live) if live.solo_wanted => return refuse(RefusalCode::CLOSING),
+            Phase::Open(live) if live.outdated.is_some() => return refuse(RefusalCode::OUTDATED),
+            // So may be a signed operation.
+            Phase::Open(live) if live.operating.is_bound() => return refuse(RefusalCode::NOT_NOW),
+            Phase::Open(_) if self.outbox.is_full() => return refuse(RefusalCode::NOT_NOW),
+            Phase::Open(live) => live,
+            _ => return Err(out_of_place),
+        };
+        if Party::owner_of(round) == self.me {
+            return Err(Violation::WrongParity { got: round, owner: self.me });
+        }
+        if live.is_overtaken_by_chain(round) {
+            return Ok(Step::default());
+        }
+        if live.rival().is_some_and(|ours| ours > round) {
+            // Crossing proposals: ours is higher and wins; the peer will sign it and propose again (R6.1).
+            let again = live.proposal.as_ref().is_some_and(|ours| ours.put_off).then(|| live.say_again()).flatten();
+            return Ok(Step::act(again.into_iter().collect()));
+        }
+        if self.config.acceptance == Acceptance::Automatic {
+            return self.agree_to(update, ctx);
+        }
+        if live.undecided.as_ref().is_some_and(|shown| shown.update == update) {
+            return Ok(Step::default());
+        }
+        if let Err(violation) = live.check_round(&update, self.me.peer(), &self.peer, &self.domain) {
+            return self.refuse_update(round, violation);
+        }
+        let proposed = Event::Proposed { round, changes: update.changes.clone() };
+        live.undecided = Some(Undecided { update, since: ctx.now });
+        Ok(Step::act(vec![Effect::Notify(proposed)]))
+    }
+
+    /// Checks the peer's round, signs and adopts it.
+    fn agree_to(&mut self, update: Update, ctx: &Context<'_>) -> Result<Step, Violation> {
+        let round = update.round;
+        let out_of_place = self.out_of_place("update");
+        let Phase::Open(live) = &mut self.phase else { return Err(out_of_place) };
+        let (state, message) = match live.check_round(&update, self.me.peer(), &self.peer, &self.domain) {
+            Ok(checked) => checked,
+            Err(violation) => return self.refuse_update(round, violation),
+        };
+
+        let signature = ctx.key.sign(&message);
+        live.requeue_proposal();
+        live.operating.lose();
+        live.adopt(round, state, update.state_hash, Some(both(self.me, signature, update.signature)));
+        let payments = update.changes.into_iter().map(|Change::Transfer(payment)| payment).collect();
+        let step = Step::commit(vec![
+            Effect::Send(Message::UpdateAck { round, signature }),
+            Effect::Notify(Event::Received { payments, round }),
+        ]);
+        Ok(step.and(self.advance(ctx)))
+    }
+
+    /// Transition: open -> open
+    pub(crate) fn on_user_accept(&mut self, round: Round, ctx: &Context<'_>) -> Result<Step, Misuse> {
+        let update = self.take_undecided(round)?;
+        Ok(self.agree_to(update, ctx).unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation)))
+    }
+
+    /// Refuses a round that breaks a rule. Its proposer agrees to nothing below it (R6.1): that is to be remembered.
+    fn refuse_update(&mut self, round: Round, violation: Violation) -> Result<Step, Violation> {
+        match &mut self.phase {
+            Phase::Open(live) if round > live.refused.max(live.signed) => {
+                live.refused = round;
+                Ok(Step::commit(Vec::new()).and(Answer::UpdateError(round).refusing(violation)))
+            }
+            _ => Err(violation),
+        }
+    }
+
+    /// Transition: open -> open
+    pub(crate) fn on_user_refuse(
+        &mut self,
+        round: Round,
+        code: RefusalCode,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Misuse> {
+        if code.0 < RefusalCode::APPLICATION.0 {
+            return Err(Misuse::CodeReserved { got: code });
+        }
+        let _update = self.take_undecided(round)?;
+        Ok(self.refuse_round(round, code, ctx))
+    }
+
+    /// The part of a tick that concerns a round which waits for the user.
+    pub(crate) fn on_tick_while_undecided(&mut self, ctx: &Context<'_>) -> Step {
+        let late = self.config.timeouts.decision;
+        let overdue = self.phase.live().and_then(|live| live.undecided.as_ref());
+        match overdue.filter(|shown| ctx.now.saturating_sub(shown.since) >= late).map(|shown| shown.update.round) {
+            Some(round) if self.take_undecided(round).is_ok() => self.refuse_round(round, RefusalCode::TIMEOUT, ctx),
+            _ => Step::default(),
+        }
+    }
+
+    fn take_undecided(&mut self, round: Round) -> Result<Update, Misuse> {
+        let state = self.phase.name();
+        let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
+        let shown = live.undecided.take_if(|shown| shown.update.round == round);
+        shown.map(|shown| shown.update).ok_or(Misuse::NotProposed { round })
+    }
+
+    /// Refuses a valid round. One's own lower proposal crossed it, and the peer took no notice: it is made again above.
+    fn refuse_round(&mut self, round: Round, code: RefusalCode, ctx: &Context<'_>) -> Step {
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        live.refused = live.refused.max(round);
+        live.requeue_proposal();
+        live.operating.lose();
+        Step::commit(vec![Effect::Send(Message::UpdateError { round, code })]).and(self.advance(ctx))
+    }
+
+    /// Transition: open -> open
+    pub(crate) fn on_peer_update_ack(
+        &mut self,
+        round: Round,
+        signature: Signature,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Violation> {
+        let out_of_place = self.out_of_place("update_ack");
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
+        let Some(proposal) = live.proposal.as_ref().filter(|proposal| proposal.update.round == round) else {
+            // The chain may have told of it before the peer's answer came.
+            let on_chain = round > 1 && live.agreed.round == round && live.agreed.signatures.is_none();
+            return if on_chain { Ok(Step::default()) } else { Err(Violation::RoundNotProposed { got: round }) };
+        };
+        let Proposal { update, state, .. } = proposal;
+        let body = StateBody { round, state_hash: update.state_hash };
+        if !Native.verify(&self.peer, &signed_bytes(&self.domain, &live.funding.channel, &body), &signature) {
+            return Err(Violation::SignatureInvalid);
+        }
+        let signatures = both(self.me, update.signature, signature);
+        let (state, hash) = (*state, update.state_hash);
+        let payments = live.proposal.take().map(|ours| live.take_ids(&ours)).unwrap_or_default();
+        live.adopt(round, state, hash, Some(signatures));
+        Ok(Step::commit(vec![Effect::Notify(Event::Paid { payments, round })]).and(self.advance(ctx)))
+    }
+
+    /// Transition: open -> open
+    pub(crate) fn on_peer_update_error(
+        &mut self,
+        round: Round,
+        code: RefusalCode,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Violation> {
+        let out_of_place = self.out_of_place("update_error");
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
+        if live.proposal.as_ref().is_none_or(|ours| ours.update.round != round) {
+            // A crossing proposal that has lost meanwhile.
+            return Ok(Step::default());
+        }
+        if code == RefusalCode::CLOSING || code == RefusalCode::NOT_NOW {
+            // The peer's shutdown is here or on its way, or it has not seen yet what we have seen on chain: later the very same round is
+            // proposed again.
+            live.put_off();
+            return Ok(self.take_parked(ctx));
+        }
+        let Some(proposal) = live.proposal.take() else { return Ok(Step::default()) };
+        let payments = live.disown(&proposal, true);
+        live.parked = None;
+        Ok(Step::commit(vec![Effect::Notify(Event::Refused { payments, code })]).and(self.advance(ctx)))
+    }
+
+    /// What comes next once nothing is unanswered: the operation that is wanted, the payments that wait, then the shutdown.
+    pub(crate) fn advance(&mut self, ctx: &Context<'_>) -> Step {
+        if self.link != Link::Up || self.outbox.is_full() {
+            return Step::default();
+        }
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        if live.is_blocked() {
+            return Step::default();
+        }
+        let step = live.ask(self.me, self.config.operation_validity, ctx.head);
+        if live.operating.asked().is_some() {
+            return step;
+        }
+        let step = step.and(live.propose(self.me, &self.domain, ctx.key));
+        let wanted = live.shutdown_wanted.filter(|_| live.pending() == 0 && live.operating.is_idle());
+        match wanted {
+            Some(fee) => step.and(self.offer_shutdown(fee, ctx)),
+            None => step,
+        }
+    }
+
+    /// Says again what the peer did not answer because something else was under way, in case that it is not any more.
+    pub(crate) fn resume(&mut self, ctx: &Context<'_>) -> Step {
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        if self.link != Link::Up {
+            return Step::default();
+        }
+        live.operating.later = false;
+        let again = live.proposal.as_ref().is_some_and(|ours| ours.put_off).then(|| live.say_again()).flatten();
+        Step::act(again.into_iter().collect()).and(self.advance(ctx))
+    }
+
+    /// Starts or stops the clock for the peer's answer.
+    pub(crate) fn watch_answers(&mut self, ctx: &Context<'_>) {
+        let awaits = match (&self.phase, self.link) {
+            (_, Link::Down | Link::Left) => None,
+            (_, Link::Leaving) => Some(Awaited::LeaveAck),
+            (Phase::Open(_) | Phase::Closing(..), Link::Syncing) => Some(Awaited::Reestablish),
+            (Phase::HalfSigned(_), _) => Some(Awaited::FundingSigned),
+            (Phase::Signed(signed), _) if signed.locked => Some(Awaited::FundingLocked),
+            (Phase::Open(live), _) => live.awaited(),
+            (Phase::Closing(_, How::Offered(_)), _) => Some(Awaited::Shutdown),
+            _ => None,
+        };
+        if self.waiting.map(|waiting| waiting.of) != awaits {
+            self.waiting = awaits.map(|of| Waiting { of, since: ctx.now, told: false });
+        }
+    }
+
+    /// Answers a shutdown that was put by, once it is clear that nothing else happens first.
+    pub(crate) fn take_parked(&mut self, ctx: &Context<'_>) -> Step {
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        let Some(parked) = live.parked.take() else { return Step::default() };
+        self.on_peer_shutdown(parked, ctx).unwrap_or_else(Self::refuse_shutdown)
+    }
+}
+
+impl Live {
+    /// What the peer owes an answer to, where there is something.
+    fn awaited(&self) -> Option<Awaited> {
+        let asked = self.operating.asked().map(|body| Awaited::Operation(body.round()));
+        let locked = self.awaits_lock().then_some(Awaited::Locked(self.agreed.round));
+        self.unanswered().map(Awaited::Round).or(asked).or(locked)
+    }
+}

@@ -1,0 +1,158 @@
+//! What happens to one side: inputs, commits, effects, crashes, and a store that takes its time.
+
+use super::{World, chain, side::Held};
+use channel::{ChainInput, Channel, Context, Effect, Input, Message, Misuse, Step};
+use protocol::Party;
+
+impl World {
+    /// Gives one input to one side, commits, and does what it wants done.
+    pub(crate) fn input(&mut self, party: Party, input: Input) -> Result<(), Misuse> {
+        let side = &mut self.sides[party];
+        let before = side.before();
+        let Some(channel) = &mut side.channel else { return Ok(()) };
+        let heard = match &input {
+            Input::Peer(message) => Some(message.clone()),
+            _ => None,
+        };
+        // What the user has taken is noted with the next commit.
+        let before = before.filter(|_| !matches!(input, Input::EventsTaken { .. }));
+        let ctx = Context { key: &side.key, now: self.now, head: side.seen };
+        match channel.handle(input, &ctx) {
+            Err(misuse) => {
+                side.check_unchanged(before.as_ref());
+                Err(misuse)
+            }
+            Ok(step) => {
+                side.check(before.as_ref(), &step, heard.as_ref());
+                self.act(party, step, heard);
+                while let Some((party, input)) = self.later.pop_front() {
+                    self.input(party, input).expect("the chain's answers are no misuse");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn act(&mut self, party: Party, step: Step, heard: Option<Message>) {
+        let side = &mut self.sides[party];
+        let stored = step.commit.then(|| side.channel.as_ref().map(Channel::save)).flatten();
+        let seen = side.catches_up_from.unwrap_or(side.seen);
+        let held = Held { stored, seen, effects: step.effects, heard };
+        if side.slow || !side.held.is_empty() {
+            side.held.push_back(held);
+        } else {
+            self.perform(party, held);
+        }
+    }
+
+    /// The store has written what `party` did next; its effects leave.
+    pub(crate) fn release(&mut self, party: Party) -> bool {
+        let Some(held) = self.sides[party].held.pop_front() else { return false };
+        self.perform(party, held);
+        while let Some((party, input)) = self.later.pop_front() {
+            self.input(party, input).expect("the chain's answers are no misuse");
+        }
+        true
+    }
+
+    /// From now on the store of `party` writes at once again, and first what it owes.
+    pub(crate) fn hurry(&mut self, party: Party) {
+        self.sides[party].slow = false;
+        while self.release(party) {}
+    }
+
+    fn perform(&mut self, party: Party, held: Held) {
+        let side = &mut self.sides[party];
+        let mut stop_after = None;
+        side.check_release(&held);
+        side.seen_stored = held.seen;
+        if let Some(stored) = held.stored {
+            side.stored = Some(stored);
+            let plan = self.crash_plan.filter(|plan| plan.party == party && plan.commit == side.commits);
+            side.commits += 1;
+            stop_after = plan.map(|plan| plan.effects);
+        }
+        let effects = held.effects.len();
+        for (index, effect) in held.effects.into_iter().enumerate() {
+            if stop_after.is_none_or(|stop| index < stop) {
+                self.effect(party, effect);
+            }
+        }
+        if stop_after.is_some() {
+            let both = self.crash_plan.take().is_some_and(|plan| plan.both);
+            self.crashed_with = Some(effects);
+            self.crash(party);
+            if both {
+                self.crash(party.peer());
+            }
+        }
+    }
+
+    pub(super) fn effect(&mut self, party: Party, effect: Effect) {
+        match effect {
+            Effect::Send(message) if self.linked => self.wire[party.peer()].push_back(message),
+            Effect::Send(_) => {}
+            Effect::Submit(call) => self.chain.submit(party, *call),
+            Effect::AskNonce(accounts) if self.answer_nonce => {
+                let nonce = self.chain.nonce(&accounts);
+                self.later.push_back((party, Input::Chain(ChainInput::Nonce { accounts, nonce })));
+            }
+            Effect::AskNonce(_) => {}
+            Effect::Notify(event) => self.sides[party].tell(event),
+            Effect::Deliver { number, event } => {
+                let side = &mut self.sides[party];
+                // The user keeps the number of the last one: it believes nothing twice.
+                if number > side.taken {
+                    side.taken = number;
+                    side.tell(event);
+                }
+                if side.takes_events {
+                    self.input(party, Input::EventsTaken { up_to: number }).expect("taking is no misuse");
+                }
+            }
+        }
+    }
+
+    /// Kills the process; another one starts at once from what was committed. The link breaks.
+    pub(crate) fn crash(&mut self, party: Party) {
+        self.kill(party);
+        self.restart(party);
+    }
+
+    /// Kills the process. The link breaks.
+    pub(crate) fn kill(&mut self, party: Party) {
+        self.later.retain(|(of, _)| *of != party);
+        self.sides[party].channel = None;
+        self.sides[party].held.clear();
+        self.sides[party].asleep = true;
+        self.disconnect();
+    }
+
+    /// As [`World::kill`], but the store had written `writes` more commits than the process knew.
+    pub(crate) fn kill_after_writes(&mut self, party: Party, writes: usize) {
+        let side = &mut self.sides[party];
+        let written = side.held.iter().filter(|held| held.stored.is_some()).take(writes).last();
+        if let Some(Held { stored, seen, .. }) = written.cloned() {
+            (side.stored, side.seen_stored) = (stored, seen);
+        }
+        self.kill(party);
+    }
+
+    /// Starts the process from what was committed, then tells it the blocks that it missed, and the last one it knew once more.
+    pub(crate) fn restart(&mut self, party: Party) {
+        let side = &mut self.sides[party];
+        side.asleep = false;
+        let loaded = side.stored.as_ref().map(|bytes| Channel::load(bytes).expect("what was committed can be loaded"));
+        side.channel = loaded;
+        side.forget_uncommitted();
+        let (known, last) = (side.seen_stored, side.seen.max(self.chain.head() - self.lag[party]));
+        side.seen = last;
+        side.catches_up_from = Some(known);
+        self.input(party, Input::Restarted).unwrap();
+        self.sides[party].catches_up_from = None;
+        for number in known.max(chain::GENESIS + 1)..=last {
+            self.sides[party].seen = number;
+            self.tell_block(party, number);
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! A string of bytes as a story: what users, links, stores, crashes and a cheat's hand do, and what must be true of every such story.
+//!
+//! The suite's property tests tell such stories, and so can any fuzzer that includes this folder by its path.
+//!
+//! Each operation is a byte and, for some, one or two more; any string means something. In the end everything is allowed to finish. Then coins
+//! are conserved, each payment has counted exactly once, no honest party has less than its last co-signed state gives it, and both sides
+//! are idle and agree, or the channel is closed.
+
+use super::{CrashPlan, Initiator, Responder, SHARE, World, chain::FUNDS, side::Side};
+use channel::{
+    Acceptance, Channel, CloseReason, Command, Config, Event, EventNumber, Input, Notice, RefusalCode, Timeouts,
+};
+use protocol::{
+    AccountId, Amount, BlockNumber, Pair, Party,
+    call::{Call, CloseSolo, SnapshotSolo},
+};
+
+/// How many blocks a message may be on its way before its link is taken for dead, and a write before the store is quick again.
+const PATIENCE: BlockNumber = 5;
+/// Calls that the chain can be made to lose.
+const CENSORED: [&str; 4] = ["channel_close_mutual", "channel_deposit", "channel_withdraw", "channel_set_delegates"];
+
+/// Reads operations off a string of bytes.
+struct Bytes<'a>(std::slice::Iter<'a, u8>);
+
+impl Bytes<'_> {
+    fn next(&mut self) -> u8 {
+        self.0.next().copied().unwrap_or(0)
+    }
+
+    fn below(&mut self, bound: u8) -> usize {
+        usize::from(self.next() % bound)
+    }
+
+    fn blocks(&mut self, bound: u8) -> BlockNumber {
+        BlockNumber::from(self.next() % bound)
+    }
+
+    fn amount(&mut self, unit: Amount) -> Amount {
+        Amount::from(self.next()) * unit
+    }
+}
+
+struct Story {
+    world: World,
+    /// What a party may put on chain later, when it is old.
+    kept: Option<(Party, Call)>,
+    cheat: Option<Party>,
+    /// For how many blocks something has been on its way.
+    silent: BlockNumber,
+}
+
+/// Plays the story that `bytes` tell, lets it finish, and checks its end.
+///
+/// # Panics
+/// Where something that must be true is not.
+pub(crate) fn play(bytes: &[u8]) {
+    let mut bytes = Bytes(bytes.iter());
+    let mut story = Story::new(bytes.next());
+    while !bytes.0.as_slice().is_empty() {
+        story.step(&mut bytes);
+    }
+    story.finish();
+    story.check();
+}
+
+impl Story {
+    /// The first byte sets the scene: who decides by its user, and whether the channel is open already.
+    fn new(scene: u8) -> Self {
+        let mut world = World::new();
+        let timeouts = Timeouts { opening: 50, answer: 50, decision: 60, leave: 50, ..Timeouts::default() };
+        for (party, bit) in [(Initiator, 1), (Responder, 2)] {
+            let acceptance = if scene & bit == 0 { Acceptance::Automatic } else { Acceptance::ByUser };
+            // Short, so that what is signed expires within a story.
+            world.sides[party].config =
+                Config { close_validity: 14, operation_validity: 9, timeouts, acceptance, ..Config::default() };
+        }
+        world.open();
+        if scene & 4 == 0 {
+            world.run();
+            world.mine();
+            world.run();
+        }
+        Self { world, kept: None, cheat: None, silent: 0 }
+    }
+
+    fn step(&mut self, bytes: &mut Bytes<'_>) {
+        let byte = bytes.next();
+        let party = if byte & 1 == 0 { Initiator } else { Responder };
+        let world = &mut self.world;
+        // What is not possible now is refused, and nothing else. More of what happens daily.
+        match byte >> 1 {
+            0..=27 => {
+                let amount = bytes.amount(1);
+                drop(world.pay(party, amount));
+            }
+            28..=59 => drop(world.deliver(party)),
+            60..=65 => world.deliver_all(),
+            66..=69 => world.disconnect(),
+            70..=75 if !world.linked => world.connect(),
+            70..=75 => {}
+            76..=77 => world.crash(party),
+            78..=80 => {
+                let (commit, effects, both) = (bytes.below(4), bytes.below(4), byte & 2 == 0);
+                let commit = world.sides[party].commits + commit;
+                world.crash_plan = Some(CrashPlan { party, commit, effects, both });
+            }
+            81..=82 => world.sides[party].slow = true,
+            83..=85 => drop(world.release(party)),
+            86 => world.hurry(party),
+            87..=88 => {
+                let writes = bytes.below(4);
+                world.kill_after_writes(party, writes);
+                world.restart(party);
+            }
+            89..=91 => {
+                let amount = bytes.amount(3);
+                drop(world.deposit(party, amount));
+            }
+            92..=94 => {
+                let amount = bytes.amount(2);
+                drop(world.withdraw(party, amount));
+            }
+            95 => {
+                let delegates = vec![AccountId([bytes.next(); 32])];
+                drop(world.command(party, Command::SetDelegates { delegates }));
+            }
+            96..=101 => self.mine(1),
+            102..=103 => {
+                let blocks = bytes.blocks(16);
+                self.mine(blocks);
+            }
+            104 => world.lag[party] = bytes.blocks(5),
+            105..=106 => world.tick(20),
+            107..=110 => {
+                let how = bytes.next();
+                self.decide(party, how);
+            }
+            111 => drop(world.command(party, Command::Leave)),
+            112..=113 => drop(world.command(party, Command::Return)),
+            114 => drop(world.command(party, Command::SendMessage(vec![byte]))),
+            115 => {
+                let fee = bytes.amount(1) % 5;
+                drop(world.shutdown(party, fee));
+            }
+            116 => {
+                let name = CENSORED[bytes.below(4)];
+                if !world.chain.censored.remove(name) {
+                    let _new = world.chain.censored.insert(name);
+                }
+            }
+            117 => world.sides[party].takes_events = !world.sides[party].takes_events,
+            118 => self.snapshot(party),
+            119..=120 => self.remember(party),
+            121 => self.post(party),
+            122 => drop(world.close_solo(party)),
+            123 => world.chain.drop_pool(),
+            _ => {
+                // All that it has.
+                if let Some(balances) = world.sides[party].channel.as_ref().and_then(Channel::balances) {
+                    drop(world.pay(party, balances.spendable));
+                }
+            }
+        }
+    }
+
+    fn mine(&mut self, blocks: BlockNumber) {
+        let world = &mut self.world;
+        for _ in 0..blocks {
+            world.mine();
+            let waits = !world.wire.initiator.is_empty() || !world.wire.responder.is_empty();
+            self.silent = if waits { self.silent + 1 } else { 0 };
+            if self.silent > PATIENCE {
+                // A peer that does not answer is taken for dead.
+                world.disconnect();
+            }
+            for party in Party::BOTH {
+                // A store that is slower than the lock period loses the coins: so slow it is not.
+                let waits_since = world.sides[party].held.front().map(|held| held.seen);
+                if waits_since.is_some_and(|since| since + PATIENCE < world.chain.head()) {
+                    world.hurry(party);
+                }
+            }
+        }
+    }
+
+    /// The user decides on the last round it was shown, or says nothing.
+    fn decide(&mut self, party: Party, how: u8) {
+        let shown = self.world.sides[party].events.iter().rev().find_map(|event| match event {
+            Event::Proposed { round, .. } => Some(*round),
+            _ => None,
+        });
+        let Some(round) = shown else { return };
+        let command = match how {
+            0..=99 => Command::Accept { round },
+            100..=199 => Command::Refuse { round, code: RefusalCode(RefusalCode::APPLICATION.0 + u16::from(how)) },
+            _ => return,
+        };
+        drop(self.world.command(party, command));
+    }
+
+    /// The party's latest state is kept, to be put on chain when it is old.
+    fn remember(&mut self, party: Party) {
+        self.kept = self.evidence(party).map(|evidence| (party, Call::ChannelCloseSolo(evidence)));
+    }
+
+    /// The latest agreed state that the party's store knows of: nothing else has left the process.
+    fn evidence(&self, party: Party) -> Option<CloseSolo> {
+        let stored = self.world.sides[party].stored.as_ref()?;
+        Channel::load(stored).unwrap().evidence()
+    }
+
+    /// What was kept goes on chain, by another hand than the machine's.
+    fn post(&mut self, party: Party) {
+        if let Some((cheat, call)) = self.kept.take_if(|(kept, _)| *kept == party)
+            && self.cheat.is_none_or(|known| known == cheat)
+        {
+            self.world.chain.submit(cheat, call);
+            self.cheat = Some(cheat);
+        }
+    }
+
+    /// A delegate puts the latest agreed state on chain, as it may at any time.
+    fn snapshot(&mut self, party: Party) {
+        if let Some((channel, payload)) = self.evidence(party).and_then(|it| Some((it.channel, it.payload?))) {
+            self.world.chain.submit(party, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
+        }
+    }
+
+    /// Everything that is under way comes to its end.
+    fn finish(&mut self) {
+        let world = &mut self.world;
+        world.crash_plan = None;
+        world.chain.censored.clear();
+        world.lag = Pair::default();
+        for party in Party::BOTH {
+            world.sides[party].takes_events = true;
+            world.hurry(party);
+            let up_to = EventNumber(u64::MAX);
+            world.input(party, Input::EventsTaken { up_to }).unwrap();
+        }
+        world.tick(1_000);
+        for _ in 0..60 {
+            let world = &mut self.world;
+            world.run();
+            for party in Party::BOTH {
+                drop(world.command(party, Command::Return));
+            }
+            for party in Party::BOTH {
+                self.decide(party, 0);
+            }
+            self.world.run();
+            self.world.mine();
+        }
+        self.world.run();
+    }
+
+    fn check(&mut self) {
+        let states = self.world.states();
+        if states == ("open", "open") {
+            self.check_open();
+        } else {
+            let over = Party::BOTH.into_iter().all(|party| self.world.sides[party].is_over());
+            assert!(over, "{states:?} in the end");
+            assert!(self.world.chain.is_closed(), "the channel has ended, and is on chain");
+            self.check_closed();
+        }
+        for party in Party::BOTH {
+            let side = &self.world.sides[party];
+            side.notices().for_each(|notice| assert!(harmless(notice), "{party:?} was told {notice:?}"));
+            let user_decides = self.world.sides[party.peer()].config.acceptance == Acceptance::ByUser;
+            for event in &side.events {
+                assert!(expected(event, user_decides), "{party:?} was told {event:?}");
+            }
+        }
+    }
+
+    /// Both agree, and the channel still works.
+    fn check_open(&mut self) {
+        self.world.assert_agreed();
+        for party in Party::BOTH {
+            if self.world.sides[party].balances().spendable > 0 {
+                drop(self.world.pay(party, 1));
+                self.world.run();
+                self.decide(party.peer(), 0);
+                self.world.run();
+                self.world.assert_agreed();
+            }
+            drop(self.world.deposit(party, 1));
+            for _ in 0..3 {
+                self.world.run();
+                self.world.mine();
+            }
+            self.world.run();
+            self.world.assert_agreed();
+        }
+    }
+
+    /// The chain paid out what the users were told.
+    fn check_closed(&mut self) {
+        let world = &mut self.world;
+        match self.cheat {
+            None => world.assert_books(),
+            // A cheat may have signed what it did not let get on chain: that is its own loss.
+            Some(cheat) => {
+                let (paid, received) = (world.sides[cheat.peer()].paid(), &world.sides[cheat].received);
+                assert!(received.starts_with(&paid), "{paid:?} was paid, {received:?} was received");
+            }
+        }
+        for party in Party::BOTH {
+            let (wealth, owed) = (world.chain.wealth(party), owed(world, party));
+            match self.cheat {
+                None => assert_eq!(wealth, owed, "{party:?}: what the chain paid is what its user was told"),
+                Some(cheat) if cheat == party => {}
+                Some(_) => assert!(wealth >= owed, "{party:?} has {wealth} and is owed {owed}"),
+            }
+        }
+    }
+}
+
+/// What a party must have in the end, from what its user was told. A fee that it offered is its own to give. What it put in and took out
+/// while the channel was open comes to nothing.
+fn owed(world: &World, party: Party) -> Amount {
+    let side: &Side = &world.sides[party];
+    let (paid, received) = side.turnover();
+    let outside = FUNDS - SHARE - side.deposited + side.withdrawn;
+    let balance = SHARE + side.deposited + received - paid - side.withdrawn;
+    match side.closed() {
+        None | Some(CloseReason::NotOpened { .. } | CloseReason::OpeningExpired { .. }) => FUNDS,
+        Some(CloseReason::Settled { .. }) => outside + balance,
+        Some(CloseReason::Mutual { balances }) => {
+            let fee = side.total - balances.sum().unwrap();
+            let given = balance - balances[party];
+            assert!(given == 0 || given == fee, "{party:?} gives the fee or nothing");
+            outside + balances[party] + world.chain.fees_earned[party]
+        }
+    }
+}
+
+/// Between honest peers the chain may say no to what the other did first, an answer may be late, and a channel that is over is unknown.
+fn harmless(notice: &Notice) -> bool {
+    match notice {
+        Notice::CallRejected { .. } | Notice::PeerSilent => true,
+        Notice::PeerError(code) => *code == RefusalCode::UNKNOWN_CHANNEL || *code == RefusalCode::TIMEOUT,
+        Notice::PeerViolated(_) | Notice::CaughtUp { .. } => false,
+    }
+}
+
+/// Only users refuse rounds; operations fail only because of the chain.
+fn expected(event: &Event, user_decides: bool) -> bool {
+    match event {
+        Event::Refused { code, .. } => {
+            user_decides && (code.0 >= RefusalCode::APPLICATION.0 || *code == RefusalCode::TIMEOUT)
+        }
+        Event::OperationFailed { code, .. } => *code == RefusalCode::TIMEOUT || *code == RefusalCode::CLOSING,
+        _ => true,
+    }
+}

@@ -1,0 +1,309 @@
+//! Every message in every state: it is taken, or it meets its one typed violation, and then it changes nothing.
+
+use crate::harness::{Initiator, Responder, SHARE, World, forge::payment, opening, party_terms};
+use channel::{
+    Acceptance, Change, Channel, ChannelAccept, Command, Event, FundingCreated, FundingSigned, Input, Message, Notice,
+    Reestablish, RefusalCode, Shutdown, State, Status, Update, Violation,
+};
+use protocol::{
+    Hash, Pair, Party, Signature,
+    signing::{CloseMutualBody, DepositBody, SetDelegatesBody, WithdrawBody},
+};
+use std::collections::BTreeSet;
+
+const WRONG: Signature = Signature([1; 64]);
+
+/// One of each, well-formed, and signed by nobody. In the order of [`column`].
+pub(crate) fn one_of_each(of: Party) -> Vec<Message> {
+    let round = match of {
+        Initiator => 4,
+        Responder => 3,
+    };
+    let (ours, code) = (7 - round, RefusalCode::APPLICATION);
+    let balances = Pair::new(SHARE, SHARE);
+    let body = CloseMutualBody { balances, fee: 0, valid_until: 110 };
+    let changes = vec![Change::Transfer(payment(5))];
+    let (party, amount, state_hash, valid_until) = (of.peer(), 5, Hash::ZERO, 110);
+    let reestablish = Reestablish { round: 9, state: State { balances }, signatures: Some(Pair::new(WRONG, WRONG)) };
+    vec![
+        Message::ChannelOpen(opening()),
+        Message::ChannelAccept(ChannelAccept { responder: party_terms(Initiator) }),
+        Message::FundingCreated(FundingCreated { nonce: 0, valid_until, signature: WRONG }),
+        Message::FundingSigned(FundingSigned { signature: WRONG }),
+        Message::FundingLocked,
+        Message::Update(Update { round, changes, state_hash, signature: WRONG }),
+        Message::UpdateAck { round: ours, signature: WRONG },
+        Message::UpdateError { round: ours, code },
+        Message::DepositCreated(DepositBody { party, amount, round, state_hash, valid_until }),
+        Message::DepositSigned { round: ours, signature: WRONG },
+        Message::DepositLocked { round },
+        Message::DepositError { round: ours, code },
+        Message::WithdrawCreated(WithdrawBody { party, amount, round, state_hash, valid_until }),
+        Message::WithdrawSigned { round: ours, signature: WRONG },
+        Message::WithdrawLocked { round },
+        Message::WithdrawError { round: ours, code },
+        Message::Shutdown(Shutdown { body, signature: WRONG }),
+        Message::ShutdownAck { valid_until: 201, signature: WRONG },
+        Message::ShutdownError { code },
+        Message::SetDelegatesCreated(SetDelegatesBody { delegates: Pair::default(), round, state_hash, valid_until }),
+        Message::SetDelegatesSigned { round: ours, signature: WRONG },
+        Message::SetDelegatesLocked { round },
+        Message::SetDelegatesError { round: ours, code },
+        Message::Reestablish(reestablish.clone()),
+        Message::ReestablishAck(reestablish),
+        Message::Leave,
+        Message::LeaveAck,
+        Message::Inband(b"words".to_vec()),
+        Message::Error { code },
+    ]
+}
+
+/// Where a message stands in the table. A new message has no column here, and so does not compile.
+const fn column(message: &Message) -> usize {
+    match message {
+        Message::ChannelOpen(_) => 0,
+        Message::ChannelAccept(_) => 1,
+        Message::FundingCreated(_) => 2,
+        Message::FundingSigned(_) => 3,
+        Message::FundingLocked => 4,
+        Message::Update(_) => 5,
+        Message::UpdateAck { .. } => 6,
+        Message::UpdateError { .. } => 7,
+        Message::DepositCreated(_) => 8,
+        Message::DepositSigned { .. } => 9,
+        Message::DepositLocked { .. } => 10,
+        Message::DepositError { .. } => 11,
+        Message::WithdrawCreated(_) => 12,
+        Message::WithdrawSigned { .. } => 13,
+        Message::WithdrawLocked { .. } => 14,
+        Message::WithdrawError { .. } => 15,
+        Message::Shutdown(_) => 16,
+        Message::ShutdownAck { .. } => 17,
+        Message::ShutdownError { .. } => 18,
+        Message::SetDelegatesCreated(_) => 19,
+        Message::SetDelegatesSigned { .. } => 20,
+        Message::SetDelegatesLocked { .. } => 21,
+        Message::SetDelegatesError { .. } => 22,
+        Message::Reestablish(_) => 23,
+        Message::ReestablishAck(_) => 24,
+        Message::Leave => 25,
+        Message::LeaveAck => 26,
+        Message::Inband(_) => 27,
+        Message::Error { .. } => 28,
+    }
+}
+
+/// The letter of a violation in the table: each pair of message and state has its one.
+const fn letter(violation: &Violation) -> char {
+    match violation {
+        Violation::OutOfPlace { .. } => 'o',
+        Violation::RoundTooOld { .. } => 'r',
+        Violation::RoundNotProposed { .. } => 'n',
+        Violation::SignatureInvalid => 'i',
+        Violation::StateHashMismatch { .. } => 'h',
+        Violation::CloseUnfair => 'u',
+        Violation::WrongTotal { .. } => 'w',
+        _ => '?',
+    }
+}
+
+/// A world in which `party` is in the state of that name.
+fn in_state(name: &str, party: Party) -> World {
+    let mut world = World::new();
+    world.answer_nonce = name != "initialized, accepted";
+    if name == "open, undecided" {
+        world.sides[party].config.acceptance = Acceptance::ByUser;
+    }
+    world.open();
+    let deliver = |world: &mut World, count: usize| {
+        (0..count).for_each(|n| assert!(world.deliver(if n % 2 == 0 { Responder } else { Initiator })));
+    };
+    match name {
+        "initialized" => return world,
+        "accepted" => deliver(&mut world, 1),
+        "initialized, accepted" | "half_signed" => deliver(&mut world, 2),
+        _ => world.run(),
+    }
+    if matches!(name, "accepted" | "initialized, accepted" | "half_signed" | "signed") {
+        return world;
+    }
+    world.mine();
+    if name == "signed, locked" {
+        world.wire = Pair::default();
+        return world;
+    }
+    world.run();
+    match name {
+        "open" => {}
+        "open, proposed" => drop(world.pay(party, 5)),
+        "open, undecided" => {
+            let _id = world.pay(party.peer(), 5).unwrap();
+            world.run();
+        }
+        "open, asked" => world.deposit(party, 5).unwrap(),
+        "open, bound and submitting" => {
+            world.deposit(party, 5).unwrap();
+            world.run();
+        }
+        "open, bound" => {
+            world.deposit(party.peer(), 5).unwrap();
+            world.run();
+        }
+        "open, locked" => {
+            world.deposit(party, 5).unwrap();
+            world.run();
+            world.lag[party.peer()] = 5;
+            world.mine();
+        }
+        "open, parted" => {
+            world.command(party, Command::Leave).unwrap();
+            world.run();
+        }
+        "open, leaving" => world.command(party, Command::Leave).unwrap(),
+        "open, disconnected" => {
+            world.disconnect();
+            world.linked = true;
+        }
+        "open, outdated" => {
+            let old = world.sides[party].stored.clone();
+            let _id = world.pay(party.peer(), 5).unwrap();
+            world.run();
+            world.disconnect();
+            world.sides[party].agreed = 0;
+            world.sides[party].channel = Some(Channel::load(&old.unwrap()).unwrap());
+            world.run();
+        }
+        "open, closing alone" => {
+            let _new = world.chain.censored.insert("channel_close_solo");
+            world.close_solo(party).unwrap();
+        }
+        "closing, offered" => world.shutdown(party, 0).unwrap(),
+        "closing, agreed" => {
+            world.shutdown(party, 0).unwrap();
+            world.run();
+        }
+        "closing, solo" => {
+            world.close_solo(party).unwrap();
+            world.mine();
+        }
+        "closed" => {
+            world.shutdown(party, 0).unwrap();
+            world.run();
+            world.mine();
+        }
+        other => panic!("{other}"),
+    }
+    world
+}
+
+/// What became of a message: a violation's letter, `.` nothing at all, `s` something was said or told, `C` committed.
+fn outcome(name: &str, party: Party, message: Message) -> char {
+    let mut world = in_state(name, party);
+    let (told, commits) = (world.sides[party].events.len(), world.sides[party].commits);
+    world.wire = Pair::default();
+    // The harness checks that what is refused changes nothing.
+    world.input(party, Input::Peer(message.clone())).unwrap();
+    let events = &world.sides[party].events[told..];
+    let said = &world.wire[party.peer()];
+    let violation = events.iter().find_map(|event| match event {
+        Event::Notice(Notice::PeerViolated(violation)) => Some(violation),
+        _ => None,
+    });
+    if let Some(violation) = violation {
+        let code = violation.code();
+        let answer = match message {
+            Message::Update(update) => Message::UpdateError { round: update.round, code },
+            Message::DepositCreated(body) => Message::DepositError { round: body.round, code },
+            Message::WithdrawCreated(body) => Message::WithdrawError { round: body.round, code },
+            Message::SetDelegatesCreated(body) => Message::SetDelegatesError { round: body.round, code },
+            Message::Shutdown(_) => Message::ShutdownError { code },
+            ref other => {
+                if let Violation::OutOfPlace { message, state } = violation {
+                    assert_eq!((*message, *state), (other.name(), world.sides[party].machine().status().phase));
+                }
+                Message::Error { code }
+            }
+        };
+        assert_eq!(*said, [answer], "the peer is told, once");
+        assert_eq!(events.len(), 1);
+        return letter(violation);
+    }
+    match (world.sides[party].commits > commits, events.is_empty() && said.is_empty()) {
+        (true, _) => 'C',
+        (false, true) => '.',
+        (false, false) => 's',
+    }
+}
+
+#[test]
+fn every_message_in_every_state_is_taken_or_refused_by_a_typed_violation() {
+    // open accept created signed locked | update ack error | deposit: created signed locked error | withdraw | shutdown ack error
+    // | set_delegates | reestablish ack | leave ack | inband | error
+    let table = [
+        ("initialized", Initiator, "oiooo ooo oooo oooo ooo oooo oo oo s C"),
+        ("initialized, accepted", Initiator, "ooooo ooo oooo oooo ooo oooo oo oo s C"),
+        ("accepted", Responder, "ooioo ooo oooo oooo ooo oooo oo oo s C"),
+        ("half_signed", Initiator, "oooio ooo oooo oooo ooo oooo oo oo s s"),
+        ("signed", Initiator, "ooo.C ooo oooo oooo ooo oooo ii so s s"),
+        ("signed", Responder, "ooooC ooo oooo oooo ooo oooo ii so s s"),
+        ("signed, locked", Initiator, "ooo.C ooo oooo oooo ooo oooo ii so s s"),
+        ("signed, locked", Responder, "ooooC ooo oooo oooo ooo oooo ii so s s"),
+        ("open", Initiator, "ooo.. hn. hn.. hn.. i.. hn.. ii s. s s"),
+        ("open", Responder, "oooo. hn. hn.. hn.. i.. hn.. ii s. s s"),
+        ("open, proposed", Initiator, "ooo.. hiC hn.. hn.. ... hn.. ii s. s s"),
+        ("open, proposed", Responder, "oooo. .iC .n.. .n.. ... .n.. ii s. s s"),
+        ("open, undecided", Initiator, "ooo.. hn. hn.. hn.. i.. hn.. ii s. s s"),
+        ("open, undecided", Responder, "oooo. hn. hn.. hn.. i.. hn.. ii s. s s"),
+        ("open, asked", Initiator, "ooo.. hn. hi.C h... i.. h... ii s. s s"),
+        ("open, asked", Responder, "oooo. .n. .i.C .... i.. .... ii s. s s"),
+        ("open, bound and submitting", Initiator, "ooo.. sn. s... s... ... s... ii s. s s"),
+        ("open, bound and submitting", Responder, "oooo. sn. s... s... ... s... ii s. s s"),
+        ("open, bound", Initiator, "ooo.. sn. sn.. sn.. ... sn.. ii s. s s"),
+        ("open, bound", Responder, "oooo. sn. sn.. sn.. ... sn.. ii s. s s"),
+        ("open, locked", Initiator, "ooo.. h.. h... h... u.. h... ww s. s s"),
+        ("open, locked", Responder, "oooo. ... .... .... u.. .... ww s. s s"),
+        ("open, parted", Initiator, "ooo.. .n. .n.. .n.. ... .n.. ii s. s s"),
+        ("open, parted", Responder, "oooo. .n. .n.. .n.. ... .n.. ii s. s s"),
+        ("open, leaving", Initiator, "ooo.. hn. hn.. hn.. i.. hn.. ii ss s s"),
+        ("open, leaving", Responder, "oooo. hn. hn.. hn.. i.. hn.. ii ss s s"),
+        ("open, disconnected", Initiator, "ooo.. .n. .n.. .n.. ... .n.. ii s. s s"),
+        ("open, disconnected", Responder, "oooo. .n. .n.. .n.. ... .n.. ii s. s s"),
+        ("open, outdated", Initiator, "ooo.. sn. sn.. sn.. u.. sn.. ii s. s s"),
+        ("open, outdated", Responder, "oooo. sn. sn.. sn.. u.. sn.. ii s. s s"),
+        ("open, closing alone", Initiator, "ooo.. sn. sn.. sn.. s.. sn.. ii s. s s"),
+        ("open, closing alone", Responder, "oooo. sn. sn.. sn.. s.. sn.. ii s. s s"),
+        ("closing, offered", Initiator, "ooo.. sn. sn.. sn.. .is sn.. ii s. s s"),
+        ("closing, offered", Responder, "oooo. sn. sn.. sn.. iis sn.. ii s. s s"),
+        ("closing, agreed", Initiator, "ooo.. sn. sn.. sn.. i.s sn.. ii s. s s"),
+        ("closing, agreed", Responder, "oooo. sn. sn.. sn.. i.s sn.. ii s. s s"),
+        ("closing, solo", Initiator, "ooo.. sn. sn.. sn.. s.s sn.. ii s. s s"),
+        ("closing, solo", Responder, "oooo. sn. sn.. sn.. s.s sn.. ii s. s s"),
+        ("closed", Initiator, "ooooo ooo oooo oooo ooo oooo oo o. o s"),
+        ("closed", Responder, "ooooo ooo oooo oooo ooo oooo oo o. o s"),
+    ];
+    let mut wrong = String::new();
+    for (name, party, want) in table {
+        let messages = one_of_each(party);
+        assert!(messages.iter().map(column).eq(0..messages.len()), "one of each, in order");
+        let want: String = want.split(' ').collect();
+        let got: String = messages.into_iter().map(|message| outcome(name, party, message)).collect();
+        if got != want {
+            wrong += &format!("        (\"{name}\", {party:?}, \"{}\"),\n", grouped(&got));
+        }
+    }
+    assert!(wrong.is_empty(), "the table should say:\n{wrong}");
+    let states: BTreeSet<_> =
+        table.iter().map(|(name, party, _)| in_state(name, *party).sides[*party].machine().status().phase).collect();
+    assert_eq!(states, Status::PHASES.into_iter().collect(), "every state is in the table");
+}
+
+fn grouped(outcomes: &str) -> String {
+    let mut groups = Vec::new();
+    let mut rest = outcomes;
+    for length in [5, 3, 4, 4, 3, 4, 2, 2, 1, 1] {
+        let (group, others) = rest.split_at(length);
+        groups.push(group);
+        rest = others;
+    }
+    groups.join(" ")
+}

@@ -1,0 +1,137 @@
+//! The stored form: old versions stay readable for good, and the newest changes only on purpose.
+
+use crate::harness::{Initiator, Responder, SHARE, World, account, chain::FUNDS, side::Fate};
+use channel::{Channel, Command, Event, Input, OperationKind, SavedError};
+
+/// Written by the first version of the software.
+#[test]
+fn a_channel_stored_by_the_first_version_is_still_readable() {
+    let channel = Channel::load(include_bytes!("fixtures/saved-v1-open.bin")).unwrap();
+    let balances = channel.balances().unwrap();
+    assert_eq!((balances.ours, balances.peers), (SHARE - 70, SHARE + 70));
+    let status = channel.status();
+    assert_eq!((status.state, status.phase, status.round), ("disconnected", "open", Some(6)));
+    assert_eq!((status.pending, status.operation), (1, None), "a proposal waits for its answer");
+    assert_eq!(channel.terms().unwrap().parties[Initiator].account, account(Initiator));
+    // It is stored in the newest form from now on, and nothing is lost by that.
+    assert_eq!(Channel::load(&channel.save()).unwrap(), channel);
+}
+
+/// A channel with something of everything: agreed rounds, a deposit on chain, a proposal that lost to a withdrawal which is on its way, and
+/// events that nobody has taken.
+fn full_of_things() -> World {
+    let mut world = World::opened();
+    let _id = world.pay(Initiator, 100).unwrap();
+    world.run();
+    world.deposit(Initiator, 50).unwrap();
+    world.run();
+    world.mine();
+    world.run();
+    world.sides[Initiator].takes_events = false;
+    let _id = world.pay(Initiator, 5).unwrap();
+    world.run();
+    // The responder asks above what the initiator proposes at the same time.
+    let _id = world.pay(Initiator, 7).unwrap();
+    world.withdraw(Responder, 20).unwrap();
+    assert!(world.deliver(Initiator));
+    world
+}
+
+#[test]
+fn the_stored_form_has_not_changed_by_accident() {
+    let world = full_of_things();
+    let saved = world.sides[Initiator].machine().save();
+    if let Some(path) = std::env::var_os("WRITE_FIXTURE") {
+        std::fs::write(path, &saved).unwrap();
+    }
+    let fixture = include_bytes!("fixtures/saved-v2-open.bin");
+    assert!(saved == fixture, "version 2 is written in another way now: that needs a new version");
+}
+
+#[test]
+fn a_channel_stored_by_the_second_version_is_still_readable_and_goes_on() {
+    let mut world = full_of_things();
+    let bytes = include_bytes!("fixtures/saved-v2-open.bin");
+    let channel = Channel::load(bytes).unwrap();
+    assert_eq!(channel.save(), bytes);
+    assert_eq!(channel.status().operation, Some(OperationKind::Withdraw));
+    world.kill(Initiator);
+    world.sides[Initiator].stored = Some(bytes.to_vec());
+    world.restart(Initiator);
+    world.run();
+    world.mine();
+    world.run();
+    assert_eq!(world.sides[Responder].withdrawn, 20);
+    assert_eq!(world.chain.wealth(Initiator) + world.chain.wealth(Responder), 2 * FUNDS - 2 * SHARE - 50 + 20);
+    assert_eq!(world.sides[Initiator].sent.values().filter(|(_, fate)| matches!(fate, Fate::Paid(_))).count(), 2);
+}
+
+#[test]
+fn a_channel_of_a_later_version_or_of_none_is_refused() {
+    let mut bytes = full_of_things().sides[Initiator].machine().save();
+    bytes[0] = 3;
+    assert_eq!(Channel::load(&bytes), Err(SavedError::Newer(3)));
+    bytes[0] = 0;
+    assert!(matches!(Channel::load(&bytes), Err(SavedError::Damaged(_))));
+    assert!(matches!(Channel::load(&[]), Err(SavedError::Damaged(_))));
+}
+
+#[test]
+fn what_the_user_has_not_taken_is_delivered_again_and_what_it_has_is_not() {
+    let mut world = World::opened();
+    world.sides[Responder].takes_events = false;
+    for amount in 1..4 {
+        let _id = world.pay(Initiator, amount).unwrap();
+        world.run();
+    }
+    let received = |event: &Event| matches!(event, Event::Received { .. });
+    assert_eq!(world.sides[Responder].was_told(received), 3);
+    let second = channel::EventNumber(world.sides[Responder].taken.0 - 1);
+    world.input(Responder, Input::EventsTaken { up_to: second }).unwrap();
+    // Nothing was committed for that: after a crash the older store tells all of it again, by the same numbers.
+    let known = world.sides[Responder].taken;
+    world.sides[Responder].taken = channel::EventNumber(0);
+    world.crash(Responder);
+    assert_eq!((world.sides[Responder].was_told(received), world.sides[Responder].taken), (6, known));
+    // With the next commit it is noted.
+    world.run();
+    world.input(Responder, Input::EventsTaken { up_to: second }).unwrap();
+    let _id = world.pay(Responder, 1).unwrap();
+    world.sides[Responder].taken = channel::EventNumber(0);
+    world.crash(Responder);
+    assert_eq!(world.sides[Responder].was_told(received), 7, "the third once more");
+}
+
+#[test]
+fn a_user_that_takes_no_events_stops_its_channel_and_not_its_memory() {
+    let mut world = World::opened();
+    for party in protocol::Party::BOTH {
+        world.sides[party].strict = false;
+    }
+    world.sides[Responder].takes_events = false;
+    let mut paid = 0_u128;
+    // Rounds of a payment each: they come to an end long before the coins do.
+    world.chain.deposit(Initiator, 100_000);
+    world.deposit(Initiator, 100_000).unwrap();
+    world.run();
+    world.mine();
+    world.run();
+    while paid < 70_000 {
+        for _ in 0..500 {
+            let _id = world.pay(Initiator, 1).unwrap();
+        }
+        paid += 500;
+        world.run();
+        if world.sides[Initiator].machine().status().pending > 0 {
+            break;
+        }
+    }
+    assert!(paid < 70_000, "it stopped");
+    let up_to = world.sides[Responder].taken;
+    world.input(Responder, Input::EventsTaken { up_to }).unwrap();
+    world.sides[Responder].takes_events = true;
+    world.mine();
+    world.run();
+    world.assert_agreed();
+    assert!(world.command(Responder, Command::Leave).is_ok());
+}

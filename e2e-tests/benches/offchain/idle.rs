@@ -1,0 +1,90 @@
+//! The memory that idle channels take: a node in a process of its own, restored from its store.
+
+use crate::{nodes::Keeping, nodes::Nodes, report::Report};
+use e2e_tests::{Endpoint, RemoteChain, identity, signer};
+use protocol::AccountId;
+use sdk::{
+    chain::Arbiter,
+    node::{Node, NodeConfig},
+    store::{Durability, StoreHandle},
+};
+use std::{
+    env,
+    path::PathBuf,
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
+
+const STORE: &str = "BENCH_STORE";
+const CHAIN: &str = "BENCH_CHAIN";
+const ARBITER: &str = "BENCH_ARBITER";
+const CHANNELS: &str = "BENCH_CHANNELS";
+
+pub(crate) fn is_child() -> bool {
+    env::var_os(STORE).is_some()
+}
+
+/// Bob's process: connects all its channels, says how much memory it has, and goes.
+pub(crate) async fn child() {
+    let began = Instant::now();
+    let chain = Arc::new(RemoteChain::at(PathBuf::from(env::var_os(CHAIN).unwrap())));
+    let address: [u8; 32] =
+        hex::decode(env::var(ARBITER).unwrap().trim_start_matches("0x")).unwrap().try_into().unwrap();
+    let arbiter = Arc::new(Arbiter::attach(chain, AccountId(address), None).await.unwrap());
+    let mut config = NodeConfig::new(identity("bob"), Arc::new(signer("bob")), arbiter);
+    config.store =
+        Some(StoreHandle::open(&PathBuf::from(env::var_os(STORE).unwrap()), Durability::DangerNone).unwrap());
+    config.listen = Some("127.0.0.1:0".into());
+    let node = Node::start(config).await.unwrap();
+    println!("listens {}", node.address().unwrap());
+    let count: usize = env::var(CHANNELS).unwrap().parse().unwrap();
+    let channels = node.channels(identity("alice").public()).await.unwrap();
+    assert_eq!(channels.len(), count);
+    for channel in &channels {
+        while channel.status().await.unwrap().state != "open" {
+            tokio::task::yield_now().await;
+        }
+    }
+    println!("resident {} {}", resident(), began.elapsed().as_millis());
+}
+
+/// Bytes of this process that are in memory.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
+}
+
+pub(crate) async fn measure(channels: usize, report: &mut Report) {
+    let nodes = Nodes::start(Keeping::Quick, Duration::ZERO).await;
+    let began = Instant::now();
+    let opened = nodes.open(channels).await.len();
+    println!("{opened} channels opened in {:.1?}", began.elapsed());
+    let Nodes { world, alice, bob } = nodes;
+    bob.stop().await;
+    let endpoint = Endpoint::serve(Arc::new(world.chain.clone()), world.store_of("chain.socket"));
+    let mut child = Command::new(env::current_exe().unwrap())
+        .env(STORE, world.store_of("bob"))
+        .env(CHAIN, endpoint.path())
+        .env(ARBITER, world.arbiter.info().domain.arbiter.to_string())
+        .env(CHANNELS, channels.to_string())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some(address) = line.strip_prefix("listens ") {
+            let _peer = alice.connect(&address.parse().unwrap()).await.unwrap();
+        } else if let Some(figures) = line.strip_prefix("resident ") {
+            let (resident, millis) = figures.split_once(' ').unwrap();
+            report.add_idle(channels, resident.parse().unwrap(), Duration::from_millis(millis.parse().unwrap()));
+        }
+    }
+    assert!(child.wait().await.unwrap().success());
+}

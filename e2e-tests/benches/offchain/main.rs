@@ -1,0 +1,48 @@
+//! What the off-chain protocol reaches over loopback, next to the bare cost of its signatures, in one run: `just bench-offchain`.
+//!
+//! ```text
+//!   limit      what each round has to do at least: two signatures, two verifications
+//!   scenarios  one in flight, both ways, batched, the same with 25 ms round trips, many channels on one connection
+//!   idle       memory of a process with many idle channels
+//! ```
+//!
+//! Results are written to `docs/benchmarks/offchain.md`. An argument that is no option runs only the scenarios whose names hold it, and writes nothing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a benchmark fails by panicking"
+)]
+
+mod idle;
+mod limit;
+mod link;
+mod nodes;
+mod report;
+mod scenarios;
+
+use nodes::Keeping;
+use report::Report;
+use tokio::runtime::Runtime;
+
+fn main() {
+    if idle::is_child() {
+        return Runtime::new().unwrap().block_on(idle::child());
+    }
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let runtime = Runtime::new().unwrap();
+    let mut report = Report::default();
+    for keeping in Keeping::MEASURED {
+        runtime.block_on(scenarios::run(keeping, &wanted, &mut report));
+    }
+    for channels in [0, 100, 10_000] {
+        if wanted(&format!("{channels} idle")) {
+            runtime.block_on(idle::measure(channels, &mut report));
+        }
+    }
+    if only.is_none() {
+        report.write();
+    }
+}

@@ -1,0 +1,97 @@
+//! Two nodes over loopback, on the embedded chain with the real arbiter.
+
+use crate::link;
+use e2e_tests::{UNIT, World};
+use sdk::{
+    keys::PeerAddress,
+    node::{ChannelHandle, Node, OpenChannel},
+    store::{Durability, StoreHandle},
+};
+use std::time::Duration;
+
+/// Where nodes keep their channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// Nowhere.
+    Memory,
+    /// On disk, every round with an fsync.
+    Durable,
+    /// On disk, without waiting for it: to make many channels quickly.
+    Quick,
+}
+
+impl Keeping {
+    pub(crate) const MEASURED: [Self; 2] = [Self::Memory, Self::Durable];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "in memory",
+            Self::Durable => "durable",
+            Self::Quick => "not durable",
+        }
+    }
+}
+
+/// Alice and Bob, connected.
+pub(crate) struct Nodes {
+    pub(crate) world: World,
+    pub(crate) alice: Node,
+    pub(crate) bob: Node,
+}
+
+impl Nodes {
+    /// `round_trip` is what the wire between them adds.
+    pub(crate) async fn start(keeping: Keeping, round_trip: Duration) -> Self {
+        let world = World::new().await;
+        let start = async |name| {
+            let mut config = world.config(name);
+            config.store = match keeping {
+                Keeping::Memory => None,
+                Keeping::Durable => Some(StoreHandle::open(&world.store_of(name), Durability::Immediate).unwrap()),
+                Keeping::Quick => Some(StoreHandle::open(&world.store_of(name), Durability::DangerNone).unwrap()),
+            };
+            let node = Node::start(config).await.unwrap();
+            let _done = node.vault_deposit(5_000 * UNIT).await.unwrap();
+            node
+        };
+        let (alice, bob) = (start("alice").await, start("bob").await);
+        let address = if round_trip.is_zero() {
+            bob.address().unwrap()
+        } else {
+            let at = link::slow(bob.local_addr().unwrap(), round_trip / 2).await;
+            PeerAddress::new(bob.identity(), &at.ip().to_string(), at.port()).unwrap()
+        };
+        let _peer = alice.connect(&address).await.unwrap();
+        Self { world, alice, bob }
+    }
+
+    /// So many channels, with a little on each side: Alice's view of each and Bob's.
+    pub(crate) async fn open(&self, count: usize) -> Vec<(ChannelHandle, ChannelHandle)> {
+        let share = 4_000 * UNIT / count as u128;
+        let terms = OpenChannel {
+            our_share: share,
+            peer_share: share,
+            push: 0,
+            reserve: 0,
+            lock_period: 100,
+            penalty: 0,
+            max_forced: 3,
+            validity: 1_000,
+        };
+        let mut channels = Vec::new();
+        for _ in 0..count {
+            let ours = self.alice.open_channel(self.bob.identity(), terms).await.unwrap();
+            channels.push(ours);
+        }
+        let mut theirs: Vec<_> = self.bob.channels(self.alice.identity()).await.unwrap();
+        for channel in &theirs {
+            // Bob has seen it on chain a moment later.
+            while channel.status().await.unwrap().state != "open" {
+                tokio::task::yield_now().await;
+            }
+        }
+        theirs.sort_by_key(ChannelHandle::reference);
+        channels.sort_by_key(ChannelHandle::reference);
+        channels.into_iter().zip(theirs).collect()
+    }
+}

@@ -1,0 +1,201 @@
+//! What goes on while a channel is open, besides payments: deposits, withdrawals, delegates, words, partings, decisions.
+
+use channel::{Acceptance, Change, Event, RefusalCode};
+use e2e_tests::{Actor, Asked, UNIT, World, account, until, within};
+use protocol::Party;
+use sdk::node::{ChannelHandle, Node, NodeError, Taking};
+use sdk::store::{Durability, StoreHandle};
+
+async fn couple(world: &World) -> (Actor, Actor, ChannelHandle, ChannelHandle) {
+    let (alice, bob) = world.couple().await;
+    let (alices, bobs) = alice.open(&bob).await;
+    (alice, bob, alices, bobs)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_deposit_and_withdraw_while_the_channel_is_open_and_no_coin_is_lost() {
+    let world = World::new().await;
+    let (alice, bob, alices, bobs) = couple(&world).await;
+    let (before, vault) = (world.coins().await, alice.node.vault_balance().await.unwrap());
+    let deposited = within("a deposit into the channel", alices.deposit(50 * UNIT)).await.unwrap();
+    assert_eq!(alice.node.vault_balance().await.unwrap(), vault - 50 * UNIT);
+    assert_eq!(alices.has().await.ours, 150 * UNIT);
+    let _paid = alices.pays(20 * UNIT, "out of the deposit").await;
+    let withdrawn = within("a withdrawal", bobs.withdraw(100 * UNIT)).await.unwrap();
+    assert!(deposited < withdrawn, "rounds only grow");
+    assert_eq!(bobs.has().await.ours, 20 * UNIT);
+    // The other side has heard of each.
+    let reference = alices.reference();
+    let deposit = |event: &Event| matches!(event, Event::Deposited { party: Party::Initiator, .. }).then_some(());
+    bob.events.wait("Alice's deposit", reference, deposit).await;
+    let withdrawal = |event: &Event| matches!(event, Event::Withdrawn { party: Party::Responder, .. }).then_some(());
+    alice.events.wait("Bob's withdrawal", reference, withdrawal).await;
+    let _closed = within("the close", alices.close(0)).await.unwrap();
+    // Alice put in 50 and is paid 130; Bob took 100 out and is paid 20.
+    let gains = [(alice.account(), 80 * UNIT.cast_signed()), (bob.account(), 120 * UNIT.cast_signed())];
+    world.coins().await.check(&before, &world.recorder, &gains);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deposits_of_both_at_once_and_payments_between_them_all_come_to_be() {
+    let world = World::new().await;
+    let (_alice, _bob, alices, bobs) = couple(&world).await;
+    let (one, other, paid, back) = within("all of it", async {
+        tokio::join!(alices.deposit(10 * UNIT), bobs.deposit(20 * UNIT), alices.pay(UNIT, "a"), bobs.pay(2 * UNIT, "b"))
+    })
+    .await;
+    let (_one, _other, _paid, _back) = (one.unwrap(), other.unwrap(), paid.unwrap(), back.unwrap());
+    assert_eq!((alices.has().await.ours, bobs.has().await.ours), (111 * UNIT, 119 * UNIT));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deposit_beyond_the_vault_fails_by_name_and_the_channel_goes_on() {
+    let world = World::new().await;
+    let (_alice, _bob, alices, _bobs) = couple(&world).await;
+    let depositing = tokio::spawn({
+        let alices = alices.clone();
+        async move { alices.deposit(5_000 * UNIT).await }
+    });
+    // It waits until what both signed can be on chain no more.
+    let blocks = world.config("alice").channels.operation_validity + 2;
+    until("the deposit to be signed", || async { alices.status().await.unwrap().operation.map(drop) }).await;
+    until("it to expire", || async {
+        world.pass(blocks).await;
+        depositing.is_finished().then_some(())
+    })
+    .await;
+    match depositing.await.unwrap() {
+        Err(NodeError::OperationFailed { code: RefusalCode::TIMEOUT, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    let _paid = alices.pays(UNIT, "goes on").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_delegates_are_final_on_chain() {
+    let world = World::new().await;
+    let (_alice, _bob, alices, _bobs) = couple(&world).await;
+    let _round = within("other delegates", alices.set_delegates(vec![account("hub")])).await.unwrap();
+    let id = alices.status().await.unwrap().channel.unwrap();
+    let record = world.arbiter.channel(id).await.unwrap().unwrap();
+    assert_eq!(record.terms.parties.initiator.delegates, [account("hub")]);
+    let _paid = alices.pays(UNIT, "goes on").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn applications_talk_part_and_come_back() {
+    let world = World::new().await;
+    let (_alice, bob, alices, bobs) = couple(&world).await;
+    let reference = alices.reference();
+    within("words", alices.send_message(b"hello".to_vec())).await.unwrap();
+    let heard = |event: &Event| if let Event::Message(words) = event { Some(words.clone()) } else { None };
+    assert_eq!(bob.events.wait("words", reference, heard).await, b"hello");
+    within("leaving", alices.leave()).await.unwrap();
+    let left = |event: &Event| matches!(event, Event::Left { by: Party::Initiator }).then_some(());
+    bob.events.wait("Alice to leave", reference, left).await;
+    within("coming back", bobs.come_back()).await.unwrap();
+    let _paid = alices.pays(UNIT, "back again").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_that_looks_at_each_round_refuses_with_its_own_code_and_the_channel_goes_on() {
+    let world = World::new().await;
+    let alice = world.start_rich("alice", 1_000 * UNIT).await;
+    let bob = world.start_with("bob", |config| config.channels.acceptance = Acceptance::ByUser).await;
+    let _done = within("a deposit", bob.node.vault_deposit(1_000 * UNIT)).await.unwrap();
+    alice.connect(&bob).await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let code = RefusalCode(RefusalCode::APPLICATION.0 + 7);
+    let deciding = async {
+        for number in 0..2 {
+            let all = || async {
+                let mut rounds = bob.events.about(alices.reference()).into_iter().filter_map(|event| match event {
+                    Event::Proposed { round, changes } => Some((round, changes)),
+                    _ => None,
+                });
+                rounds.nth(number)
+            };
+            let (round, changes) = until("a round to decide on", all).await;
+            let [Change::Transfer(payment)] = &changes[..] else { panic!("{changes:?}") };
+            if payment.reference == b"unwanted" {
+                bobs.refuse(round, code).await.unwrap();
+            } else {
+                bobs.accept(round).await.unwrap();
+            }
+        }
+    };
+    let paying = async {
+        match alices.pay(UNIT, "unwanted").await {
+            Err(NodeError::PaymentRefused { code: told, .. }) => assert_eq!(told, code),
+            other => panic!("{other:?}"),
+        }
+        let _paid = alices.pays(2 * UNIT, "wanted").await;
+    };
+    let ((), ()) = within("both", async { tokio::join!(deciding, paying) }).await;
+    assert_eq!(bobs.has().await.ours, 102 * UNIT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_were_not_taken_are_told_again_after_a_restart_and_taken_ones_are_not() {
+    let world = World::new().await;
+    let (alice, bob, alices, _bobs) = couple(&world).await;
+    let reference = alices.reference();
+    bob.stop_and_wait().await;
+    let start = async || {
+        let mut config = world.config("bob");
+        config.taking = Taking::ByUser;
+        let open = || async { StoreHandle::open(&world.store_of("bob"), Durability::Immediate).ok() };
+        config.store = Some(until("the store to be free", open).await);
+        within("a node to start", Node::start_with_events(config)).await.unwrap()
+    };
+    let received = async |events: &mut sdk::node::EventStream| {
+        within("a payment", async {
+            loop {
+                let event = events.next().await.unwrap();
+                if let Event::Received { payments, .. } = event.event {
+                    return (event.number.unwrap(), payments[0].amount);
+                }
+            }
+        })
+        .await
+    };
+    let (bob, mut events) = start().await;
+    let _peer = within("a connection", alice.node.connect(&bob.address().unwrap())).await.unwrap();
+    let _paid = alices.pays(UNIT, "").await;
+    let (first, amount) = received(&mut events).await;
+    assert_eq!(amount, UNIT);
+    within("the node to stop", bob.stop()).await;
+
+    let (bob, mut events) = start().await;
+    assert_eq!(received(&mut events).await, (first, UNIT), "it was not taken: the same event again");
+    let channels = bob.channels(alice.identity()).await.unwrap();
+    let channel = channels.iter().find(|channel| channel.reference() == reference).unwrap();
+    channel.take_events(first).await.unwrap();
+    let _peer = within("a connection", alice.node.connect(&bob.address().unwrap())).await.unwrap();
+    let _paid = alices.pays(2 * UNIT, "").await;
+    let (second, _amount) = received(&mut events).await;
+    within("the node to stop", bob.stop()).await;
+
+    let (bob, mut events) = start().await;
+    assert_eq!(received(&mut events).await, (second, 2 * UNIT), "the first one was taken");
+    within("the node to stop", bob.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_payments_in_one_go_are_all_or_none_and_each_is_seen() {
+    let world = World::new().await;
+    let (_alice, bob, alices, _bobs) = couple(&world).await;
+    let payments = e2e_tests::numbered(1_000, 20_000);
+    let paid = within("many payments", alices.pay_all(payments.clone())).await.unwrap();
+    assert!(bob.events.wait_received(alices.reference(), 20_000).await == payments);
+    assert_eq!(alices.status().await.unwrap().round, Some(paid.round));
+    // The last one is too much: none is made.
+    let mut too_much = e2e_tests::numbered(1, 10);
+    too_much.push(channel::Payment { amount: 90 * UNIT, reference: Vec::new() });
+    let has = alices.has().await.ours;
+    match alices.pay_all(too_much).await {
+        Err(NodeError::Misuse(channel::Misuse::InsufficientBalance { .. })) => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(alices.has().await.ours, has);
+}
