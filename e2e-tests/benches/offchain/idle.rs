@@ -10,6 +10,7 @@ use sdk::{
 };
 use std::{
     env,
+    io::Read,
     path::PathBuf,
     process::Stdio,
     sync::Arc,
@@ -51,6 +52,8 @@ pub(crate) async fn child() {
         }
     }
     println!("resident {} {}", resident(), began.elapsed().as_millis());
+    // Goes when it is told to: Alice may still be shaking hands.
+    let _bytes = std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
 /// Bytes of this process that are in memory.
@@ -73,6 +76,7 @@ pub(crate) async fn measure(channels: usize, report: &mut Report) {
         .env(CHAIN, endpoint.path())
         .env(ARBITER, world.arbiter.info().domain.arbiter.to_string())
         .env(CHANNELS, channels.to_string())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -84,6 +88,7 @@ pub(crate) async fn measure(channels: usize, report: &mut Report) {
         } else if let Some(figures) = line.strip_prefix("resident ") {
             let (resident, millis) = figures.split_once(' ').unwrap();
             report.add_idle(channels, resident.parse().unwrap(), Duration::from_millis(millis.parse().unwrap()));
+            drop(child.stdin.take());
         }
     }
     assert!(child.wait().await.unwrap().success());

@@ -67,7 +67,7 @@ impl Nodes {
 
     /// So many channels, with a little on each side: Alice's view of each and Bob's.
     pub(crate) async fn open(&self, count: usize) -> Vec<(ChannelHandle, ChannelHandle)> {
-        let share = 4_000 * UNIT / count as u128;
+        let share = 4_000 * UNIT / count.max(1) as u128;
         let terms = OpenChannel {
             our_share: share,
             peer_share: share,

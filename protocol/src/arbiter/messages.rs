@@ -36,10 +36,10 @@ pub fn vault_withdraw(host: &mut impl Host, ctx: &Context, amount: Amount) -> Re
     if host.transfer(&ctx.caller, amount) { Ok(()) } else { Err(Rejection::TransferFailed) }
 }
 
-/// `channel_create` ([`create`]). What the caller attaches counts for the caller: it passes through its vault (R5.1).
+/// `channel_create` ([`create()`]). What the caller attaches counts for the caller: it passes through its vault (R5.1).
 ///
 /// # Errors
-/// Those of [`create`]; [`Rejection::VaultTooLow`].
+/// Those of [`create()`]; [`Rejection::VaultTooLow`].
 pub fn channel_create(
     host: &mut impl Host,
     ctx: &Context,
@@ -65,10 +65,10 @@ pub fn channel_create(
     Ok(channel)
 }
 
-/// `channel_deposit` ([`deposit`]): out of the depositor's vault; what the caller attaches passes through its own (R5.1).
+/// `channel_deposit` ([`deposit()`]): out of the depositor's vault; what the caller attaches passes through its own (R5.1).
 ///
 /// # Errors
-/// Those of [`deposit`]; [`Rejection::ChannelUnknown`], [`Rejection::VaultTooLow`].
+/// Those of [`deposit()`]; [`Rejection::ChannelUnknown`], [`Rejection::VaultTooLow`].
 pub fn channel_deposit(host: &mut impl Host, ctx: &Context, call: Deposit, attached: Amount) -> Result<(), Rejection> {
     let (channel, party, amount) = (call.channel, call.body.party, call.body.amount);
     let record = known(host, &channel)?;
@@ -84,76 +84,76 @@ pub fn channel_deposit(host: &mut impl Host, ctx: &Context, call: Deposit, attac
     conclude(host, channel, outcome)
 }
 
-/// `channel_withdraw` ([`withdraw`]).
+/// `channel_withdraw` ([`withdraw()`]).
 ///
 /// # Errors
-/// Those of [`withdraw`]; [`Rejection::ChannelUnknown`].
+/// Those of [`withdraw()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_withdraw(host: &mut impl Host, ctx: &Context, call: Withdraw) -> Result<(), Rejection> {
     let channel = call.channel;
     let outcome = withdraw(ctx, known(host, &channel)?, call, host)?;
     conclude(host, channel, outcome)
 }
 
-/// `channel_snapshot_solo` ([`snapshot_solo`]).
+/// `channel_snapshot_solo` ([`snapshot_solo()`]).
 ///
 /// # Errors
-/// Those of [`snapshot_solo`]; [`Rejection::ChannelUnknown`].
+/// Those of [`snapshot_solo()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_snapshot_solo(host: &mut impl Host, ctx: &Context, call: &SnapshotSolo) -> Result<(), Rejection> {
     let outcome = snapshot_solo(ctx, known(host, &call.channel)?, call, host)?;
     conclude(host, call.channel, outcome)
 }
 
-/// `channel_set_delegates` ([`set_delegates`]).
+/// `channel_set_delegates` ([`set_delegates()`]).
 ///
 /// # Errors
-/// Those of [`set_delegates`]; [`Rejection::ChannelUnknown`].
+/// Those of [`set_delegates()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_set_delegates(host: &mut impl Host, ctx: &Context, call: SetDelegates) -> Result<(), Rejection> {
     let channel = call.channel;
     let outcome = set_delegates(ctx, known(host, &channel)?, call, host)?;
     conclude(host, channel, outcome)
 }
 
-/// `channel_close_mutual` ([`close_mutual`]).
+/// `channel_close_mutual` ([`close_mutual()`]).
 ///
 /// # Errors
-/// Those of [`close_mutual`]; [`Rejection::ChannelUnknown`].
+/// Those of [`close_mutual()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_close_mutual(host: &mut impl Host, ctx: &Context, call: CloseMutual) -> Result<(), Rejection> {
     let channel = call.channel;
     let outcome = close_mutual(ctx, &known(host, &channel)?, call, host)?;
     conclude(host, channel, outcome)
 }
 
-/// `channel_close_solo` ([`close_solo`]).
+/// `channel_close_solo` ([`close_solo()`]).
 ///
 /// # Errors
-/// Those of [`close_solo`]; [`Rejection::ChannelUnknown`].
+/// Those of [`close_solo()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_close_solo(host: &mut impl Host, ctx: &Context, call: &CloseSolo) -> Result<(), Rejection> {
     let outcome = close_solo(ctx, known(host, &call.channel)?, call, host)?;
     conclude(host, call.channel, outcome)
 }
 
-/// `channel_slash` ([`slash`]).
+/// `channel_slash` ([`slash()`]).
 ///
 /// # Errors
-/// Those of [`slash`]; [`Rejection::ChannelUnknown`].
+/// Those of [`slash()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_slash(host: &mut impl Host, ctx: &Context, call: &Slash) -> Result<(), Rejection> {
     let outcome = slash(ctx, known(host, &call.channel)?, call, host)?;
     conclude(host, call.channel, outcome)
 }
 
-/// `channel_settle` ([`settle`]).
+/// `channel_settle` ([`settle()`]).
 ///
 /// # Errors
-/// Those of [`settle`]; [`Rejection::ChannelUnknown`].
+/// Those of [`settle()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_settle(host: &mut impl Host, ctx: &Context, channel: ChannelId) -> Result<(), Rejection> {
     let outcome = settle(ctx, known(host, &channel)?)?;
     conclude(host, channel, outcome)
 }
 
-/// `channel_force_progress` ([`force_progress`]).
+/// `channel_force_progress` ([`force_progress()`]).
 ///
 /// # Errors
-/// Those of [`force_progress`]; [`Rejection::ChannelUnknown`].
+/// Those of [`force_progress()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_force_progress(host: &mut impl Host, ctx: &Context, call: &ForceProgress) -> Result<(), Rejection> {
     let outcome = force_progress(ctx, known(host, &call.channel)?, call, host)?;
     conclude(host, call.channel, outcome)

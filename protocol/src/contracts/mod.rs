@@ -6,7 +6,7 @@
 //!        '-- execute(call): coins in, app or builtin, payouts out (R7.1)      the same on chain and off chain
 //! ```
 //!
-//! [`Contracts`] is what peers keep and build proofs from; [`execute`] is what both sides run; [`conditional`] is `Builtin(1)` (R8.1).
+//! [`Contracts`] is what peers keep and build proofs from; [`execute()`] is what both sides run; [`conditional`] is `Builtin(1)` (R8.1).
 
 mod app;
 pub mod conditional;
