@@ -1,6 +1,10 @@
 //! The memory that idle channels take: a node in a process of its own, restored from its store.
 
-use crate::{nodes::Keeping, nodes::Nodes, report::Report};
+use crate::{
+    nodes::{Keeping, Nodes},
+    report::Report,
+    scenarios,
+};
 use e2e_tests::{Endpoint, RemoteChain, identity, signer};
 use protocol::AccountId;
 use sdk::{
@@ -20,6 +24,11 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
 };
+
+/// With more channels than this, their payments side by side are measured here: opening so many takes a while.
+const BUSY: usize = 100;
+/// How many payments each of them makes then.
+const PAYMENTS: u64 = 3;
 
 const STORE: &str = "BENCH_STORE";
 const CHAIN: &str = "BENCH_CHAIN";
@@ -66,8 +75,13 @@ fn resident() -> u64 {
 pub(crate) async fn measure(channels: usize, report: &mut Report) {
     let nodes = Nodes::start(Keeping::Quick, Duration::ZERO).await;
     let began = Instant::now();
-    let opened = nodes.open(channels).await.len();
-    println!("{opened} channels opened in {:.1?}", began.elapsed());
+    let opened = nodes.open(channels).await;
+    println!("{} channels opened in {:.1?}", opened.len(), began.elapsed());
+    if channels > BUSY {
+        // While they are there: one payment over each at once, again and again.
+        report.add(scenarios::side_by_side(&opened, PAYMENTS, Keeping::Quick).await);
+    }
+    drop(opened);
     let Nodes { world, alice, bob } = nodes;
     bob.stop().await;
     let endpoint = Endpoint::serve(Arc::new(world.chain.clone()), world.store_of("chain.socket"));

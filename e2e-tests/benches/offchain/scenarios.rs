@@ -46,22 +46,21 @@ pub(crate) async fn run(keeping: Keeping, wanted: &impl Fn(&str) -> bool, report
         }
     }
     for count in [1, 100] {
-        let scenario = format!("{count} channels on one connection, one in flight each");
-        if wanted(&scenario) {
+        if wanted("side by side") {
             let nodes = Nodes::start(keeping, Duration::ZERO).await;
             let channels = nodes.open(count).await;
-            let each = ONE_BY_ONE * 2 / count as u64;
-            let began = Instant::now();
-            let all = join_all(channels.iter().map(|(ours, _)| one_by_one(ours, each))).await;
-            let elapsed = began.elapsed();
-            report.add(rounds(
-                scenario,
-                keeping,
-                elapsed,
-                all.into_iter().flat_map(|(_, latencies)| latencies).collect(),
-            ));
+            report.add(side_by_side(&channels, ONE_BY_ONE * 2 / count as u64, keeping).await);
         }
     }
+}
+
+/// So many payments over each of these channels, which share a connection, with one in flight on each.
+pub(crate) async fn side_by_side(channels: &[(ChannelHandle, ChannelHandle)], each: u64, keeping: Keeping) -> Measured {
+    let scenario = format!("{} channels side by side, one in flight each", channels.len());
+    let began = Instant::now();
+    let all = join_all(channels.iter().map(|(ours, _)| one_by_one(ours, each))).await;
+    let elapsed = began.elapsed();
+    rounds(scenario, keeping, elapsed, all.into_iter().flat_map(|(_, latencies)| latencies).collect())
 }
 
 /// Each payment was a round of its own.
