@@ -75,7 +75,7 @@ async fn on_the_way(bytes: &[u8]) {
         let there = TcpStream::connect(listener.local_addr()).await.unwrap();
         let ((mut from, mut back), (mut answers, mut forth)) = (dialler.into_split(), there.into_split());
         let forth = async move {
-            let (mut buffer, mut place) = ([0; 4_096], 0);
+            let (mut buffer, mut place) = ([0; 4_096], 0_usize);
             while let Ok(length @ 1..) = from.read(&mut buffer).await {
                 for byte in &mut buffer[..length] {
                     *byte ^= masks.get(place.wrapping_sub(start)).copied().unwrap_or(0);
