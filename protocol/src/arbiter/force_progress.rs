@@ -1,6 +1,10 @@
 //! `channel_force_progress` (R5.10), `prove_contract_state` (R5.16).
 
-use super::{Context, Outcome, adopt, balances_of, check_commitment, pay_parties, progress::Progress, standing};
+use super::{
+    Context, Outcome, adopt, balances_of, check_commitment, pay_parties,
+    progress::{Progress, roots_of},
+    standing,
+};
 use crate::{
     AccountId, Pair, Party, Rejection,
     arbiter::Standing,
@@ -37,14 +41,13 @@ pub fn force_progress(
             closing.penalty = closing.penalty.shown_round(payload.round);
         }
     }
-    let mut progress = if is_residual {
+    if is_residual {
         check_commitment(&record, &call.commitment, executor)?;
-        Progress::of_residual(&record, call)
     } else {
         let _at_most_the_total = balances_of(&record, &call.commitment, executor)?;
         count_step(&mut record, call.party)?;
-        Progress::of(&record, call)
-    };
+    }
+    let mut progress = Progress::of(&record, call);
     let base = record.round;
     for call in &call.calls {
         progress.run(call, ctx.now, executor)?;
@@ -62,10 +65,10 @@ pub fn force_progress(
         count_step(&mut record, call.party)?;
     }
     let mut payouts = Vec::new();
+    let unlock_at = ctx.unlock_at(&record);
     match &mut record.phase {
         Phase::Open => {}
         Phase::Closing(closing) => {
-            let unlock_at = ctx.now.saturating_add(record.terms.lock_period);
             *closing = Closing { balances: after.balances, unlock_at, penalty: closing.penalty };
         }
         Phase::Residual => {
@@ -122,12 +125,9 @@ pub fn prove_contract_state(
     crypto: &impl Crypto,
 ) -> Result<Artefact, Rejection> {
     check_commitment(record, &claim.commitment, crypto)?;
-    let leaf = Some(claim.contract.entry(crypto).hash(crypto));
+    let leaf = Some(claim.contract.leaf(crypto));
     let unchanged = [Change { key: claim.id.key(), before: leaf, after: leaf }];
-    let roots = claim.proof.apply(&unchanged, crypto).map_err(Rejection::ProofInvalid)?;
-    if roots.before != claim.commitment.contracts_root {
-        return Err(Rejection::ProofOfAnotherState);
-    }
+    let _unchanged_too = roots_of(&claim.commitment, &claim.proof, &unchanged, crypto)?;
     Ok(Artefact {
         round: record.round,
         is_forced: record.forced_from.is_some(),

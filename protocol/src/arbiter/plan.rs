@@ -5,7 +5,7 @@ use crate::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, StateCommitment,
     call::{ForceProgress, ForcedCall, Payload, ShownContract},
     contracts::{Code, Contracts, Executor},
-    record::{Phase, Record},
+    record::Record,
     tree::Proof,
 };
 use std::collections::BTreeSet;
@@ -80,14 +80,12 @@ pub fn plan(
     if let Some(payload) = &base.payload {
         record.round = payload.round;
     }
-    let is_residual = record.phase == Phase::Residual;
-    let mut progress = if is_residual { Progress::of_residual(&record, &call) } else { Progress::of(&record, &call) };
+    let mut progress = Progress::of(&record, &call);
     for call in &call.calls {
         progress.run(call, height, executor)?;
     }
-    call.proof = base.contracts.prove(&progress.changes(executor));
-    let Progressed { state_hash, calls_root, balances, .. } = progress.conclude(&commitment, &call.proof, executor)?;
-    call.state_hash = Some(state_hash);
+    let proof = base.contracts.prove(&progress.changes(executor));
+    let Progressed { state_hash, calls_root, balances, .. } = progress.conclude(&commitment, &proof, executor)?;
 
     let mut contracts = base.contracts.clone();
     for (id, after) in progress.into_contracts() {
@@ -96,5 +94,6 @@ pub fn plan(
             None => contracts.remove(&id),
         }
     }
+    (call.proof, call.state_hash) = (proof, Some(state_hash));
     Ok(Plan { call, contracts, balances, calls_root, state_hash })
 }

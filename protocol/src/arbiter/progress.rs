@@ -5,8 +5,8 @@ use crate::{
     call::{ForceProgress, ForcedCall, ShownContract},
     contracts::{CallReceipt, Contract, Executor, Invocation, MAX_INPUT, calls_root, execute},
     crypto::Crypto,
-    record::Record,
-    tree::{Change, Proof},
+    record::{Phase, Record},
+    tree::{Change, Proof, Roots},
 };
 use alloc::vec::Vec;
 
@@ -16,7 +16,7 @@ pub const MAX_FORCED_CALLS: usize = 64;
 pub const MAX_FORCED_INPUTS: usize = MAX_INPUT + 2 * 1024;
 
 /// A forced step under way.
-pub struct Progress {
+pub struct Progress<'a> {
     channel: ChannelId,
     party: Party,
     round: Round,
@@ -27,15 +27,15 @@ pub struct Progress {
     is_residual: bool,
     /// What the contracts paid.
     payouts: Pair<Amount>,
-    contracts: Vec<Touched>,
+    contracts: Vec<Touched<'a>>,
     last: Option<CallReceipt>,
     inputs: usize,
     calls: usize,
 }
 
 /// A contract that was shown, before and after.
-struct Touched {
-    shown: ShownContract,
+struct Touched<'a> {
+    shown: &'a ShownContract,
     now: Option<Contract>,
 }
 
@@ -53,11 +53,11 @@ pub struct Progressed {
     pub payouts: Pair<Amount>,
 }
 
-impl Progress {
+impl<'a> Progress<'a> {
     /// The step that `call` asks for, on the record's state.
     #[must_use]
-    pub fn of(record: &Record, call: &ForceProgress) -> Self {
-        let touched = |shown: &ShownContract| Touched { shown: shown.clone(), now: Some(shown.contract.clone()) };
+    pub fn of(record: &Record, call: &'a ForceProgress) -> Self {
+        let touched = |shown: &'a ShownContract| Touched { shown, now: Some(shown.contract.clone()) };
         Self {
             channel: call.channel,
             party: call.party,
@@ -65,19 +65,13 @@ impl Progress {
             total: record.total,
             reserve: record.terms.reserve,
             balances: call.commitment.balances,
-            is_residual: false,
+            is_residual: record.phase == Phase::Residual,
             payouts: Pair::default(),
             contracts: call.contracts.iter().map(touched).collect(),
             last: None,
             inputs: 0,
             calls: 0,
         }
-    }
-
-    /// As [`Progress::of`], where the balances have been paid out already (R5.11).
-    #[must_use]
-    pub fn of_residual(record: &Record, call: &ForceProgress) -> Self {
-        Self { is_residual: true, ..Self::of(record, call) }
     }
 
     /// Runs the next call, as the next round.
@@ -128,10 +122,7 @@ impl Progress {
         crypto: &impl Crypto,
     ) -> Result<Progressed, Rejection> {
         let receipt = self.last.ok_or(Rejection::CallsMissing)?;
-        let roots = proof.apply(&self.changes(crypto), crypto).map_err(Rejection::ProofInvalid)?;
-        if roots.before != base.contracts_root {
-            return Err(Rejection::ProofOfAnotherState);
-        }
+        let roots = roots_of(base, proof, &self.changes(crypto), crypto)?;
         let after = StateCommitment {
             balances: self.balances,
             contracts_root: roots.after,
@@ -148,11 +139,10 @@ impl Progress {
 
     /// What happens to the leaves of the contracts that were shown, in their order.
     pub fn changes(&self, crypto: &impl Crypto) -> Vec<Change> {
-        let leaf = |contract: &Contract| contract.entry(crypto).hash(crypto);
-        let change = |Touched { shown, now }: &Touched| Change {
+        let change = |Touched { shown, now }: &Touched<'_>| Change {
             key: shown.id.key(),
-            before: Some(leaf(&shown.contract)),
-            after: now.as_ref().map(leaf),
+            before: Some(shown.contract.leaf(crypto)),
+            after: now.as_ref().map(|contract| contract.leaf(crypto)),
         };
         self.contracts.iter().map(change).collect()
     }
@@ -185,4 +175,15 @@ impl Progress {
             _ => Err(Rejection::BalancesExceedTotal { total: self.total }),
         }
     }
+}
+
+/// The contracts' root before and after `changes`, once `proof` shows them to be changes of the state that `base` commits to.
+pub(super) fn roots_of(
+    base: &StateCommitment,
+    proof: &Proof,
+    changes: &[Change],
+    crypto: &impl Crypto,
+) -> Result<Roots, Rejection> {
+    let roots = proof.apply(changes, crypto).map_err(Rejection::ProofInvalid)?;
+    if roots.before == base.contracts_root { Ok(roots) } else { Err(Rejection::ProofOfAnotherState) }
 }

@@ -108,6 +108,11 @@ impl Contract {
             owner: self.owner,
         }
     }
+
+    /// The value of its leaf (R4.2).
+    pub fn leaf(&self, crypto: &impl Crypto) -> Hash {
+        self.entry(crypto).hash(crypto)
+    }
 }
 
 /// What a state keeps of a call of its round (R4.1).

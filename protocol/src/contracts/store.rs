@@ -61,7 +61,7 @@ impl Contracts {
 
     /// Adds a contract, or changes one.
     pub fn insert(&mut self, id: ContractId, contract: Contract) {
-        let _before = self.tree.set(id.key(), Some(contract.entry(&Native).hash(&Native)));
+        let _before = self.tree.set(id.key(), Some(contract.leaf(&Native)));
         self.contracts.insert_mut(id, Arc::new(contract));
     }
 

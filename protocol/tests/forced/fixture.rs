@@ -197,7 +197,7 @@ pub(crate) fn redeem(amount: Amount) -> ForcedCall {
 /// The leaves of what a step shows, unchanged.
 pub(crate) fn unchanged(contracts: &[ShownContract]) -> Vec<Change> {
     let change = |shown: &ShownContract| {
-        let leaf = Some(shown.contract.entry(&Native).hash(&Native));
+        let leaf = Some(shown.contract.leaf(&Native));
         Change { key: shown.id.key(), before: leaf, after: leaf }
     };
     contracts.iter().map(change).collect()

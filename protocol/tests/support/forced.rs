@@ -223,7 +223,7 @@ impl Script {
 
 fn unchanged(contracts: &[ShownContract]) -> Vec<Change> {
     let change = |shown: &ShownContract| {
-        let leaf = Some(shown.contract.entry(&Native).hash(&Native));
+        let leaf = Some(shown.contract.leaf(&Native));
         Change { key: shown.id.key(), before: leaf, after: leaf }
     };
     contracts.iter().map(change).collect()

@@ -73,7 +73,7 @@ impl Inside {
     /// That a contract stands in it as it does (R5.16).
     pub(crate) fn claim(&self, channel: &Channel, id: ContractId) -> ProveContractState {
         let contract = self.contract(id);
-        let leaf = Some(contract.entry(&Native).hash(&Native));
+        let leaf = Some(contract.leaf(&Native));
         let proof = self.contracts.prove(&[Change { key: id.key(), before: leaf, after: leaf }]);
         ProveContractState { channel: channel.id, commitment: self.commitment(), id, contract, proof }
     }
@@ -182,7 +182,7 @@ impl World {
         let known = ids.into_iter().filter(|id| base.contracts.get(id).is_some());
         let contracts: Vec<ShownContract> = known.map(|id| self.shown(base, id)).collect();
         let changes = contracts.iter().map(|ShownContract { id, contract, .. }| {
-            let before = Some(contract.entry(&Native).hash(&Native));
+            let before = Some(contract.leaf(&Native));
             let ends = matches!(contract.code, Code::Builtin(_));
             Change { key: id.key(), before, after: if ends { None } else { before } }
         });

@@ -79,7 +79,7 @@ impl Inside {
 
     pub fn claim(&self, channel: &ChannelId, id: Id) -> ProveContractState {
         let contract = self.contracts.get(&id).unwrap().clone();
-        let leaf = Some(contract.entry(&Native).hash(&Native));
+        let leaf = Some(contract.leaf(&Native));
         let proof = self.contracts.prove(&[Change { key: id.key(), before: leaf, after: leaf }]);
         ProveContractState { channel: *channel, commitment: self.commitment(), id, contract, proof }
     }
