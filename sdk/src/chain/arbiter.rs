@@ -241,12 +241,16 @@ impl Arbiter {
     /// The event of this arbiter that `event` is, if it is one about a channel.
     #[must_use]
     pub fn event(&self, event: &ContractEvent) -> Option<ArbiterEvent> {
-        (event.contract == self.info.domain.arbiter).then(|| decode_exact(&event.data).ok()).flatten()
+        self.own(event)
     }
 
     /// The pre-image that `event` shows, if it is such an event of this arbiter. No event about a channel has this length.
     #[must_use]
     pub fn preimage(&self, event: &ContractEvent) -> Option<PreimageShown> {
+        self.own(event)
+    }
+
+    fn own<T: Decode>(&self, event: &ContractEvent) -> Option<T> {
         (event.contract == self.info.domain.arbiter).then(|| decode_exact(&event.data).ok()).flatten()
     }
 

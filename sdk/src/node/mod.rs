@@ -302,7 +302,6 @@ impl Peers {
             };
             match inbox.send(input).await {
                 Ok(()) => return Ok(()),
-                Err(_) if self.is_over() => return Err(NodeError::Stopped),
                 // That task has just ended for want of a connection: there is one now.
                 Err(mpsc::error::SendError(unsent)) => input = unsent,
             }

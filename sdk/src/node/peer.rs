@@ -304,7 +304,7 @@ impl Peer {
         if let Some(slot) = self.slots.get_mut(&reference) {
             slot.answer(&event);
             if matches!(event, Event::Closed(_)) {
-                slot.last_event = Some(number.unwrap_or_default());
+                slot.last_event = number;
             }
         }
         if number.is_none() && matches!(event, Event::Closed(_)) {

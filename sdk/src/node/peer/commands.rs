@@ -9,7 +9,7 @@ use crate::node::{
 use channel::{
     Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Input, OpenRequest, Payment, PaymentId, Step,
 };
-use protocol::{Pair, Round};
+use protocol::Pair;
 use std::sync::Arc;
 
 impl Peer {
@@ -80,7 +80,9 @@ impl Peer {
             Ask::Pay(payment, reply) => self.on_pay(reference, payment, reply),
             Ask::Close(command, reply) => self.on_close(reference, command, reply),
             Ask::PayAll(payments, reply) => self.on_pay_all(reference, payments, reply),
-            Ask::Operate(command, reply) => self.on_operate(reference, command, reply),
+            Ask::Operate(command, reply) => {
+                self.command_for(reference, command, reply, |slot, reply| slot.operation = Some(reply));
+            }
             Ask::Tell(command, reply) => {
                 let _gone = reply.send(self.command(reference, command));
             }
@@ -91,49 +93,43 @@ impl Peer {
         }
     }
 
-    fn on_pay_all(&mut self, reference: ChannelRef, payments: Vec<Payment>, reply: Reply<PaidAll>) {
-        let count = u64::try_from(payments.len()).unwrap_or(u64::MAX);
-        let first = self.slots.get(&reference).and_then(|slot| slot.channel.next_payment());
-        match (self.command(reference, Command::PayAll(payments)), first, self.slots.get_mut(&reference)) {
-            (Ok(()), Some(first), Some(slot)) => {
-                let end = PaymentId(first.0.saturating_add(count));
-                slot.batches.push_back(Waiting { first, next: first, end, reply });
-            }
-            (Err(error), ..) => {
-                let _gone = reply.send(Err(error));
-            }
-            _ => {}
-        }
-    }
-
-    fn on_operate(&mut self, reference: ChannelRef, command: Command, reply: Reply<Round>) {
-        match (self.command(reference, command), self.slots.get_mut(&reference)) {
-            (Ok(()), Some(slot)) => slot.operation = Some(reply),
-            (Err(error), _) => {
-                let _gone = reply.send(Err(error));
-            }
-            (Ok(()), None) => {}
-        }
-    }
-
     fn on_pay(&mut self, reference: ChannelRef, payment: Payment, reply: Reply<Paid>) {
-        let id = self.slots.get(&reference).and_then(|slot| slot.channel.next_payment());
-        match (self.command(reference, Command::Pay(payment)), id, self.slots.get_mut(&reference)) {
-            (Ok(()), Some(id), Some(slot)) => {
-                let _none = slot.payments.insert(id, reply);
-            }
-            (Err(error), ..) => {
-                let _gone = reply.send(Err(error));
-            }
-            _ => {}
-        }
+        let id = self.next_payment(reference);
+        self.command_for(reference, Command::Pay(payment), reply, |slot, reply| {
+            let _none = slot.payments.insert(id, reply);
+        });
+    }
+
+    fn on_pay_all(&mut self, reference: ChannelRef, payments: Vec<Payment>, reply: Reply<PaidAll>) {
+        let first = self.next_payment(reference);
+        let end = PaymentId(first.0.saturating_add(u64::try_from(payments.len()).unwrap_or(u64::MAX)));
+        self.command_for(reference, Command::PayAll(payments), reply, |slot, reply| {
+            slot.batches.push_back(Waiting { first, next: first, end, reply });
+        });
+    }
+
+    /// The id of the next payment; of no interest where there can be none, since it will be refused.
+    fn next_payment(&self, reference: ChannelRef) -> PaymentId {
+        self.slots.get(&reference).and_then(|slot| slot.channel.next_payment()).unwrap_or(PaymentId(0))
     }
 
     fn on_close(&mut self, reference: ChannelRef, command: Command, reply: Reply<CloseReason>) {
         let in_agreement = matches!(command, Command::Shutdown { .. });
+        self.command_for(reference, command, reply, |slot, reply| {
+            if in_agreement { slot.shutdowns.push(reply) } else { slot.ends.push(reply) }
+        });
+    }
+
+    /// Gives a channel a command. Who asked is told what is wrong with it, or waits in its slot for what comes of it.
+    fn command_for<T>(
+        &mut self,
+        reference: ChannelRef,
+        command: Command,
+        reply: Reply<T>,
+        wait: impl FnOnce(&mut Slot, Reply<T>),
+    ) {
         match (self.command(reference, command), self.slots.get_mut(&reference)) {
-            (Ok(()), Some(slot)) if in_agreement => slot.shutdowns.push(reply),
-            (Ok(()), Some(slot)) => slot.ends.push(reply),
+            (Ok(()), Some(slot)) => wait(slot, reply),
             (Err(error), _) => {
                 let _gone = reply.send(Err(error));
             }
