@@ -1,7 +1,7 @@
 //! Whatever order things happen in: coins are conserved, each payment counts once, and nobody ends with less than it is owed.
 
-use crate::harness::{Initiator, Responder, SHARE, TOTAL, World, chain::FUNDS, side::Side};
-use channel::{Channel, CloseReason, Config, Event, Message, Notice, RefusalCode, Timeouts};
+use crate::harness::{Initiator, Responder, World, reckoning::harmless};
+use channel::{Channel, Config, Event, Message, Timeouts};
 use proptest::{
     collection::vec,
     prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest},
@@ -184,53 +184,12 @@ impl Run {
             let states = world.states();
             assert!(world.sides[Initiator].is_over() && world.sides[Responder].is_over(), "{states:?}");
             assert!(world.chain.is_closed());
-            match self.cheat {
-                None => world.assert_books(),
-                // A cheat may have signed what it did not let get on chain: that is its own loss.
-                Some(cheat) => {
-                    let (paid, received) = (world.sides[cheat.peer()].paid(), &world.sides[cheat].received);
-                    assert!(received.starts_with(&paid), "{paid:?} was paid, {received:?} was received");
-                }
-            }
-            for party in Party::BOTH {
-                let (wealth, owed) = (world.chain.wealth(party), owed(world, party));
-                match self.cheat {
-                    None => assert_eq!(wealth, owed, "{party:?}: what the chain paid is what its user was told"),
-                    Some(cheat) if cheat == party => {}
-                    Some(_) => assert!(wealth >= owed, "{party:?} has {wealth} and is owed {owed}"),
-                }
-            }
+            world.assert_reckoned(self.cheat);
         }
         for party in Party::BOTH {
             world.sides[party].notices().for_each(|notice| assert!(harmless(notice), "{party:?} was told {notice:?}"));
             assert_eq!(world.sides[party].was_told(|event| matches!(event, Event::Refused { .. })), 0);
         }
-    }
-}
-
-/// What a party must have in the end, from what its user was told. A fee that it offered is its own to give.
-fn owed(world: &World, party: Party) -> Amount {
-    let side: &Side = &world.sides[party];
-    let (paid, received) = side.turnover();
-    let balance = SHARE + received - paid;
-    match side.closed() {
-        None | Some(CloseReason::NotOpened { .. } | CloseReason::OpeningExpired { .. }) => FUNDS,
-        Some(CloseReason::Settled { .. }) => FUNDS - SHARE + balance,
-        Some(CloseReason::Mutual { balances }) => {
-            let fee = TOTAL - balances.sum().unwrap();
-            let given = balance - balances[party];
-            assert!(given == 0 || given == fee, "{party:?} gives the fee or nothing");
-            FUNDS - SHARE + balances[party] + world.chain.fees_earned[party]
-        }
-    }
-}
-
-/// Between honest peers the chain may say no to what the other did first, an answer may be late, and a channel that is over is unknown.
-fn harmless(notice: &Notice) -> bool {
-    match notice {
-        Notice::CallRejected { .. } | Notice::PeerSilent => true,
-        Notice::PeerError(code) => *code == RefusalCode::UNKNOWN_CHANNEL || *code == RefusalCode::TIMEOUT,
-        Notice::PeerViolated(_) | Notice::CaughtUp { .. } => false,
     }
 }
 

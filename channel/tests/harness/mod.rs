@@ -8,6 +8,7 @@
 pub(crate) mod chain;
 pub(crate) mod forge;
 mod process;
+pub(crate) mod reckoning;
 pub(crate) mod script;
 pub(crate) mod side;
 

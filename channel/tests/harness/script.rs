@@ -6,10 +6,8 @@
 //! are conserved, each payment has counted exactly once, no honest party has less than its last co-signed state gives it, and both sides
 //! are idle and agree, or the channel is closed.
 
-use super::{CrashPlan, Initiator, Responder, SHARE, World, chain::FUNDS, side::Side};
-use channel::{
-    Acceptance, Channel, CloseReason, Command, Config, Event, EventNumber, Input, Notice, RefusalCode, Timeouts,
-};
+use super::{CrashPlan, Initiator, Responder, World, reckoning::harmless};
+use channel::{Acceptance, Channel, Command, Config, Event, EventNumber, Input, RefusalCode, Timeouts};
 use protocol::{
     AccountId, Amount, BlockNumber, Pair, Party,
     call::{Call, CloseSolo, SnapshotSolo},
@@ -263,7 +261,7 @@ impl Story {
             let over = Party::BOTH.into_iter().all(|party| self.world.sides[party].is_over());
             assert!(over, "{states:?} in the end");
             assert!(self.world.chain.is_closed(), "the channel has ended, and is on chain");
-            self.check_closed();
+            self.world.assert_reckoned(self.cheat);
         }
         for party in Party::BOTH {
             let side = &self.world.sides[party];
@@ -294,55 +292,6 @@ impl Story {
             self.world.run();
             self.world.assert_agreed();
         }
-    }
-
-    /// The chain paid out what the users were told.
-    fn check_closed(&mut self) {
-        let world = &mut self.world;
-        match self.cheat {
-            None => world.assert_books(),
-            // A cheat may have signed what it did not let get on chain: that is its own loss.
-            Some(cheat) => {
-                let (paid, received) = (world.sides[cheat.peer()].paid(), &world.sides[cheat].received);
-                assert!(received.starts_with(&paid), "{paid:?} was paid, {received:?} was received");
-            }
-        }
-        for party in Party::BOTH {
-            let (wealth, owed) = (world.chain.wealth(party), owed(world, party));
-            match self.cheat {
-                None => assert_eq!(wealth, owed, "{party:?}: what the chain paid is what its user was told"),
-                Some(cheat) if cheat == party => {}
-                Some(_) => assert!(wealth >= owed, "{party:?} has {wealth} and is owed {owed}"),
-            }
-        }
-    }
-}
-
-/// What a party must have in the end, from what its user was told. A fee that it offered is its own to give. What it put in and took out
-/// while the channel was open comes to nothing.
-fn owed(world: &World, party: Party) -> Amount {
-    let side: &Side = &world.sides[party];
-    let (paid, received) = side.turnover();
-    let outside = FUNDS - SHARE - side.deposited + side.withdrawn;
-    let balance = SHARE + side.deposited + received - paid - side.withdrawn;
-    match side.closed() {
-        None | Some(CloseReason::NotOpened { .. } | CloseReason::OpeningExpired { .. }) => FUNDS,
-        Some(CloseReason::Settled { .. }) => outside + balance,
-        Some(CloseReason::Mutual { balances }) => {
-            let fee = side.total - balances.sum().unwrap();
-            let given = balance - balances[party];
-            assert!(given == 0 || given == fee, "{party:?} gives the fee or nothing");
-            outside + balances[party] + world.chain.fees_earned[party]
-        }
-    }
-}
-
-/// Between honest peers the chain may say no to what the other did first, an answer may be late, and a channel that is over is unknown.
-fn harmless(notice: &Notice) -> bool {
-    match notice {
-        Notice::CallRejected { .. } | Notice::PeerSilent => true,
-        Notice::PeerError(code) => *code == RefusalCode::UNKNOWN_CHANNEL || *code == RefusalCode::TIMEOUT,
-        Notice::PeerViolated(_) | Notice::CaughtUp { .. } => false,
     }
 }
 

@@ -324,13 +324,9 @@ async fn each_thing_wrong_with_an_opening_is_refused_by_its_own_error_and_change
 #[tokio::test]
 async fn an_opening_with_forged_signatures_is_refused_and_changes_nothing() {
     let world = World::funded().await;
-    for &forgery in Forgery::ALL {
-        let mut world = world.fork_for(&forgery).await;
-        let body = create_body(world.now() + 5);
-        let binding = world.next_channel(&accounts()).binding(Kind::Create);
-        let (signatures, rejection) = forgery.forge(&binding, &body);
-        world.refuse(Actor::Initiator, &Call::ChannelCreate(Create { body, signatures }), 0, rejection).await;
-    }
+    let (body, binding) = (create_body(world.now() + 5), world.next_channel(&accounts()).binding(Kind::Create));
+    let call = |signatures| Call::ChannelCreate(Create { body: body.clone(), signatures });
+    world.refuse_forgeries(Actor::Initiator, &binding, &body, call).await;
 }
 
 #[tokio::test]

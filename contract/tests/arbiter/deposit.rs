@@ -182,13 +182,9 @@ async fn each_thing_wrong_with_a_deposit_is_refused_by_its_own_error_and_changes
 #[tokio::test]
 async fn a_deposit_with_forged_signatures_is_refused_and_changes_nothing() {
     let (world, channel) = World::open().await;
-    for &forgery in Forgery::ALL {
-        let mut world = world.fork_for(&forgery).await;
-        let body = body(world.now() + 5);
-        let (signatures, rejection) = forgery.forge(&channel.binding(Kind::Deposit), &body);
-        let call = Call::ChannelDeposit(Deposit { channel: channel.id, body, signatures });
-        world.refuse(Actor::Initiator, &call, 0, rejection).await;
-    }
+    let (body, binding) = (body(world.now() + 5), channel.binding(Kind::Deposit));
+    let call = |signatures| Call::ChannelDeposit(Deposit { channel: channel.id, body: body.clone(), signatures });
+    world.refuse_forgeries(Actor::Initiator, &binding, &body, call).await;
 }
 
 #[tokio::test]

@@ -170,13 +170,10 @@ async fn each_thing_wrong_with_a_change_is_refused_by_its_own_error_and_changes_
 #[tokio::test]
 async fn a_change_with_forged_signatures_is_refused_and_changes_nothing() {
     let (world, channel) = World::open().await;
-    for &forgery in Forgery::ALL {
-        let mut world = world.fork_for(&forgery).await;
-        let body = body(world.now() + 5);
-        let (signatures, rejection) = forgery.forge(&channel.binding(Kind::SetDelegates), &body);
-        let call = Call::ChannelSetDelegates(SetDelegates { channel: channel.id, body, signatures });
-        world.refuse(Actor::Initiator, &call, 0, rejection).await;
-    }
+    let (body, binding) = (body(world.now() + 5), channel.binding(Kind::SetDelegates));
+    let call =
+        |signatures| Call::ChannelSetDelegates(SetDelegates { channel: channel.id, body: body.clone(), signatures });
+    world.refuse_forgeries(Actor::Initiator, &binding, &body, call).await;
 }
 
 #[tokio::test]

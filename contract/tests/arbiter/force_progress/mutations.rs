@@ -3,7 +3,7 @@
 use super::*;
 use protocol::{
     AccountId, Amount, ChannelId, Hash, Rejection, StateCommitment,
-    call::{Call, ForceProgress},
+    call::{Call, ForceProgress, Payload},
     contracts::{CallFault, Code, ContractId, MAX_INPUT},
     signing::Kind,
     tree::ProofError,
@@ -370,14 +370,12 @@ async fn each_thing_wrong_with_a_forced_step_is_refused_by_its_own_error_and_cha
 #[tokio::test]
 async fn a_forced_step_on_a_payload_with_forged_signatures_is_refused_and_changes_nothing() {
     let (world, channel, _base, healthy) = healthy().await;
-    for &forgery in Forgery::ALL {
-        let mut world = world.fork_for(&forgery).await;
-        let mut call = healthy.clone();
-        let payload = call.payload.as_mut().unwrap();
-        let (signatures, rejection) = forgery.forge(&channel.binding(Kind::State), &payload.body());
-        payload.signatures = signatures;
-        world.refuse(Actor::Initiator, &Call::ChannelForceProgress(call), 0, rejection).await;
-    }
+    let payload = healthy.payload.unwrap();
+    let call = |signatures| {
+        let payload = Some(Payload { signatures, ..payload });
+        Call::ChannelForceProgress(ForceProgress { payload, ..healthy.clone() })
+    };
+    world.refuse_forgeries(Actor::Initiator, &channel.binding(Kind::State), &payload.body(), call).await;
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use snapshot::{Scope, Snapshot};
 use devchain::DevChain;
 use futures::StreamExt;
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Pair, Rejection,
+    AccountId, Amount, BlockNumber, ChannelId, Pair, Rejection, Signature,
     arbiter::{Context, Ledger},
     call::{Call, Create},
     contracts::conditional::HashLock,
@@ -31,6 +31,7 @@ use protocol::{
     record::Record,
     signing::{CreateBody, Domain, Kind},
 };
+use scale::Encode;
 use sdk::chain::{
     Arbiter, Chain, ChainError, DryRun, Transaction, Weight,
     arbiter::{Done, PreimageShown},
@@ -282,6 +283,22 @@ impl World {
         *expected.free.get_mut(&who.id()).unwrap() -= fee;
         expected.issuance -= fee;
         assert_eq!(self.snapshot().await, expected, "it costs its fee and nothing else");
+    }
+
+    /// Makes calls that are healthy but for their signatures over `body`: each [`Forgery`] is refused by its own error, each in a world with
+    /// the same past.
+    pub(crate) async fn refuse_forgeries(
+        &self,
+        who: Actor,
+        healthy: &signing::Binding,
+        body: &impl Encode,
+        call: impl Fn(Pair<Signature>) -> Call,
+    ) {
+        for &forgery in Forgery::ALL {
+            let mut world = self.fork_for(&forgery).await;
+            let (signatures, rejection) = forgery.forge(healthy, body);
+            world.refuse(who, &call(signatures), 0, rejection).await;
+        }
     }
 
     /// Makes a call that must do what the rules in memory say, whichever that is.

@@ -1,0 +1,55 @@
+//! What must be true once a channel is over: the chain paid out what the users were told.
+
+use super::{SHARE, World, chain::FUNDS, side::Side};
+use channel::{CloseReason, Notice, RefusalCode};
+use protocol::{Amount, Party};
+
+impl World {
+    /// The chain paid each honest party what its user was told, and each payment has counted once. A cheat is owed nothing.
+    pub(crate) fn assert_reckoned(&mut self, cheat: Option<Party>) {
+        match cheat {
+            None => self.assert_books(),
+            // A cheat may have signed what it did not let get on chain: that is its own loss.
+            Some(cheat) => {
+                let (paid, received) = (self.sides[cheat.peer()].paid(), &self.sides[cheat].received);
+                assert!(received.starts_with(&paid), "{paid:?} was paid, {received:?} was received");
+            }
+        }
+        for party in Party::BOTH {
+            let (wealth, owed) = (self.chain.wealth(party), owed(self, party));
+            match cheat {
+                None => assert_eq!(wealth, owed, "{party:?}: what the chain paid is what its user was told"),
+                Some(cheat) if cheat == party => {}
+                Some(_) => assert!(wealth >= owed, "{party:?} has {wealth} and is owed {owed}"),
+            }
+        }
+    }
+}
+
+/// What a party must have in the end, from what its user was told. A fee that it offered is its own to give. What it put in and took out
+/// while the channel was open comes to nothing.
+fn owed(world: &World, party: Party) -> Amount {
+    let side: &Side = &world.sides[party];
+    let (paid, received) = side.turnover();
+    let outside = FUNDS - SHARE - side.deposited + side.withdrawn;
+    let balance = SHARE + side.deposited + received - paid - side.withdrawn;
+    match side.closed() {
+        None | Some(CloseReason::NotOpened { .. } | CloseReason::OpeningExpired { .. }) => FUNDS,
+        Some(CloseReason::Settled { .. }) => outside + balance,
+        Some(CloseReason::Mutual { balances }) => {
+            let fee = side.total - balances.sum().unwrap();
+            let given = balance - balances[party];
+            assert!(given == 0 || given == fee, "{party:?} gives the fee or nothing");
+            outside + balances[party] + world.chain.fees_earned[party]
+        }
+    }
+}
+
+/// Between honest peers the chain may say no to what the other did first, an answer may be late, and a channel that is over is unknown.
+pub(crate) fn harmless(notice: &Notice) -> bool {
+    match notice {
+        Notice::CallRejected { .. } | Notice::PeerSilent => true,
+        Notice::PeerError(code) => *code == RefusalCode::UNKNOWN_CHANNEL || *code == RefusalCode::TIMEOUT,
+        Notice::PeerViolated(_) | Notice::CaughtUp { .. } => false,
+    }
+}
