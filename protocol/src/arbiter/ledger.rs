@@ -7,7 +7,7 @@ use crate::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Rejection,
     call::Call,
     contracts::{
-        AppContext, AppReply, CallFault, Executor, NativeApps,
+        AppContext, AppReply, Apps, CallFault, Executor, NativeApps,
         conditional::{HashLock, Preimage},
     },
     crypto::{Crypto, Native},

@@ -1,4 +1,4 @@
-//! Apps as compiled into this process, and the surroundings in which peers predict what the arbiter will do.
+//! Apps as peers run them, those compiled into this process among them, and the surroundings in which peers predict what the arbiter will do.
 
 use super::{
     App, AppContext, AppReply, CallFault, Executor,
@@ -8,9 +8,27 @@ use crate::{
     AccountId, BlockNumber, Hash,
     crypto::{Crypto, Native},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-/// Apps by the hash of their deployed code, as native code.
+/// Apps by the hash of their deployed code, as a peer runs them (R7.2). The same input gives the same answer, in every process.
+pub trait Apps: fmt::Debug + Send + Sync {
+    /// Whether the code with this hash can be run here.
+    fn knows(&self, code: &Hash) -> bool;
+
+    /// The first state of a new contract.
+    ///
+    /// # Errors
+    /// [`CallFault::CodeNotThere`], [`CallFault::Failed`], [`CallFault::Undecodable`].
+    fn init(&self, code: &Hash, context: &AppContext, input: &[u8]) -> Result<AppReply, CallFault>;
+
+    /// One call.
+    ///
+    /// # Errors
+    /// [`CallFault::CodeNotThere`], [`CallFault::Failed`], [`CallFault::Undecodable`].
+    fn call(&self, code: &Hash, context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault>;
+}
+
+/// Apps as native code.
 #[derive(Clone, Debug, Default)]
 pub struct NativeApps(BTreeMap<Hash, NativeApp>);
 
@@ -45,20 +63,18 @@ impl NativeApps {
     pub fn register_as(&mut self, code: Hash, init: NativeInit, call: NativeCall) {
         let _replaced = self.0.insert(code, NativeApp { init, call });
     }
+}
 
-    /// The first state of a new contract.
-    ///
-    /// # Errors
-    /// [`CallFault::CodeNotThere`] where no such app is registered.
-    pub fn init(&self, code: &Hash, context: &AppContext, input: &[u8]) -> Result<AppReply, CallFault> {
+impl Apps for NativeApps {
+    fn knows(&self, code: &Hash) -> bool {
+        self.0.contains_key(code)
+    }
+
+    fn init(&self, code: &Hash, context: &AppContext, input: &[u8]) -> Result<AppReply, CallFault> {
         self.0.get(code).map_or(Err(CallFault::CodeNotThere), |app| (app.init)(context, input))
     }
 
-    /// One call.
-    ///
-    /// # Errors
-    /// [`CallFault::CodeNotThere`] where no such app is registered.
-    pub fn call(&self, code: &Hash, context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
+    fn call(&self, code: &Hash, context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
         self.0.get(code).map_or(Err(CallFault::CodeNotThere), |app| (app.call)(context, state, input))
     }
 }
@@ -72,10 +88,10 @@ impl PartialEq for NativeApps {
 
 impl Eq for NativeApps {}
 
-/// What peers predict with: native apps, and what they know of the pre-images shown on chain.
+/// What peers predict with: the apps that they run, and what they know of the pre-images shown on chain.
 pub struct Predictor<'a> {
     /// The apps.
-    pub apps: &'a NativeApps,
+    pub apps: &'a dyn Apps,
     /// The block in which a lock's pre-image was first shown.
     pub shown_at: &'a dyn Fn(&HashLock) -> Option<BlockNumber>,
 }

@@ -5,7 +5,7 @@ use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round, StateCommitment,
     call::ForcedCall,
     contracts::{
-        AppContext, CallFault, Code, Contract, ContractId, NativeApps,
+        AppContext, Apps, CallFault, Code, Contract, ContractId, NativeApps,
         conditional::{ConditionalInput, ConditionalTransfer, HashFunction, HashLock, Preimage},
     },
     decode_exact,
