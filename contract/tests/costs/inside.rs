@@ -41,7 +41,7 @@ pub(crate) enum From {
 impl Inside {
     /// The channel's coins, with `held` of them in contracts, the initiator's share being the smaller for it.
     pub(crate) fn new(contracts: Contracts) -> Self {
-        let held = contracts.balance().unwrap();
+        let held = contracts.held();
         let balances = Pair::new(BALANCES.initiator - held, BALANCES.responder);
         Self { contracts, balances, calls_root: Hash::ZERO }
     }

@@ -19,7 +19,7 @@ mod store;
 pub use app::{App, AppContext, AppOutcome, AppReply, CALL_SELECTOR, INIT_SELECTOR};
 pub use execute::{CallFault, Executed, Executor, Invocation, execute};
 #[cfg(feature = "std")]
-pub use native::{Apps, NativeApps, NativeCall, NativeInit, Predictor};
+pub use native::{Apps, NativeApps, NativeCall, NativeInit, Predictor, first_state};
 #[cfg(feature = "std")]
 pub use store::Contracts;
 

@@ -1,13 +1,15 @@
 //! Apps as peers run them, those compiled into this process among them, and the surroundings in which peers predict what the arbiter will do.
 
 use super::{
-    App, AppContext, AppReply, CallFault, Executor,
-    conditional::{HashLock, Preimage},
+    App, AppContext, AppReply, CallFault, Code, Executor, MAX_INPUT, MAX_STATE,
+    conditional::{self, ConditionalTransfer, HashLock, Preimage},
 };
 use crate::{
-    AccountId, BlockNumber, Hash,
+    AccountId, BlockNumber, Hash, Pair,
     crypto::{Crypto, Native},
+    decode_exact,
 };
+use scale::Encode;
 use std::{collections::BTreeMap, fmt};
 
 /// Apps by the hash of their deployed code, as a peer runs them (R7.2). The same input gives the same answer, in every process.
@@ -26,6 +28,31 @@ pub trait Apps: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`CallFault::CodeNotThere`], [`CallFault::Failed`], [`CallFault::Undecodable`].
     fn call(&self, code: &Hash, context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault>;
+}
+
+/// The state in which a new contract begins (R4.5, R7.1): what its app makes of the input; of a builtin, the input itself.
+///
+/// # Errors
+/// [`CallFault`]: the contract is not created then.
+pub fn first_state(apps: &dyn Apps, code: &Code, context: &AppContext, input: &[u8]) -> Result<Vec<u8>, CallFault> {
+    if input.len() > MAX_INPUT {
+        return Err(CallFault::TooLarge);
+    }
+    let state = match code {
+        Code::Contract(code) => {
+            let outcome = apps.init(code, context, input)?.map_err(|_apps_own| CallFault::Refused)?;
+            if outcome.payouts != Pair::default() || !outcome.output.is_empty() {
+                return Err(CallFault::Undecodable);
+            }
+            outcome.state
+        }
+        Code::Builtin(conditional::BUILTIN) => {
+            let first: ConditionalTransfer = decode_exact(input).map_err(|_undecodable| CallFault::Malformed)?;
+            first.encode()
+        }
+        Code::Builtin(unknown) => return Err(CallFault::BuiltinUnknown(*unknown)),
+    };
+    if state.len() > MAX_STATE { Err(CallFault::TooLarge) } else { Ok(state) }
 }
 
 /// Apps as native code.

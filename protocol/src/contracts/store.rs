@@ -15,7 +15,17 @@ use std::sync::Arc;
 pub struct Contracts {
     tree: Tree,
     contracts: HashTrieMapSync<ContractId, Arc<Contract>>,
+    held: Amount,
 }
+
+/// Equal where the roots are: the tree commits to everything.
+impl PartialEq for Contracts {
+    fn eq(&self, other: &Self) -> bool {
+        self.root() == other.root()
+    }
+}
+
+impl Eq for Contracts {}
 
 impl Contracts {
     /// No contracts.
@@ -53,21 +63,37 @@ impl Contracts {
         self.contracts.iter().map(|(id, contract)| (id, contract.as_ref()))
     }
 
-    /// The coins that they hold together.
+    /// The coins that they hold together. They are coins of one channel (R4.4), so the sum is within the number range.
     #[must_use]
-    pub fn balance(&self) -> Option<Amount> {
-        self.iter().try_fold(0, |sum: Amount, (_id, contract)| sum.checked_add(contract.balance))
+    pub const fn held(&self) -> Amount {
+        self.held
+    }
+
+    /// How many branches stand above this contract's leaf, or above the place where it would be.
+    #[must_use]
+    pub fn depth(&self, id: &ContractId) -> usize {
+        self.tree.depth(&id.key())
+    }
+
+    /// The contracts that differ between two states, in ascending order; what they have in common is not visited.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<ContractId> {
+        self.tree.differences(&other.tree).into_iter().map(|key| ContractId(key.0)).collect()
     }
 
     /// Adds a contract, or changes one.
     pub fn insert(&mut self, id: ContractId, contract: Contract) {
         let _before = self.tree.set(id.key(), Some(contract.leaf(&Native)));
+        let before = self.get(&id).map_or(0, |contract| contract.balance);
+        self.held = self.held.saturating_sub(before).saturating_add(contract.balance);
         self.contracts.insert_mut(id, Arc::new(contract));
     }
 
     /// Removes a contract.
     pub fn remove(&mut self, id: &ContractId) {
         let _before = self.tree.set(id.key(), None);
+        let before = self.get(id).map_or(0, |contract| contract.balance);
+        self.held = self.held.saturating_sub(before);
         let _was_there = self.contracts.remove_mut(id);
     }
 

@@ -2,7 +2,10 @@
 
 use super::{Change, Key, MAX_DEPTH, Node, Proof, bit, branch_hash, leaf_hash};
 use crate::{Hash, crypto::Native};
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A sparse Merkle tree. Cloning it is cheap; the clones share what they have in common.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +100,26 @@ impl Tree {
         changed
     }
 
+    /// How many branches stand above the leaf with this key, or above the place where it would be.
+    #[must_use]
+    pub fn depth(&self, key: &Key) -> usize {
+        let mut part = &self.top;
+        let mut depth: usize = 0;
+        while let Part::Branch(branch) = part {
+            part = if bit(key, depth) { &branch.right } else { &branch.left };
+            depth = depth.saturating_add(1);
+        }
+        depth
+    }
+
+    /// The keys whose values differ between two trees, in ascending order. What they have in common is not visited.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<Key> {
+        let mut keys = Vec::new();
+        self.top.differences(&other.top, &mut keys);
+        keys
+    }
+
     /// The proof for `changes`, which are in ascending order of their keys.
     #[must_use]
     pub fn prove(&self, changes: &[Change]) -> Proof {
@@ -172,6 +195,34 @@ impl Part {
         }
     }
 
+    fn differences(&self, other: &Self, keys: &mut Vec<Key>) {
+        if self.hash() == other.hash() {
+            return;
+        }
+        if let (Self::Branch(one), Self::Branch(two)) = (self, other) {
+            one.left.differences(&two.left, keys);
+            one.right.differences(&two.right, keys);
+            return;
+        }
+        // One of the two is a leaf at most, so nearly everything in the other differs.
+        let (mut one, mut two) = (BTreeMap::new(), BTreeMap::new());
+        self.leaves(&mut one);
+        other.leaves(&mut two);
+        let all: BTreeSet<_> = one.keys().chain(two.keys()).copied().collect();
+        keys.extend(all.into_iter().filter(|key| one.get(key) != two.get(key)));
+    }
+
+    fn leaves(&self, into: &mut BTreeMap<Key, Hash>) {
+        match self {
+            Self::Empty => {}
+            Self::Leaf { key, value, .. } => drop(into.insert(*key, *value)),
+            Self::Branch(branch) => {
+                branch.left.leaves(into);
+                branch.right.leaves(into);
+            }
+        }
+    }
+
     fn prove(&self, changes: &[Change], removes: bool, depth: usize, nodes: &mut Vec<Node>) {
         match self {
             Self::Empty => nodes.push(Node::Empty),
@@ -203,7 +254,6 @@ mod tests {
         tree::{ProofError, Roots, proof::build},
     };
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
 
     fn hash(seed: u32) -> Hash {
         Native.hash(&seed.to_le_bytes())
@@ -324,6 +374,9 @@ mod tests {
             }
             let after = root_of(&plain);
             prop_assert_eq!(tree.with(&changes).root(), after);
+            let differ: Vec<_> = changes.iter().filter(|change| change.before != change.after).map(|change| change.key).collect();
+            prop_assert_eq!(tree.differences(&tree.with(&changes)), differ.clone());
+            prop_assert_eq!(tree.with(&changes).differences(&tree), differ);
             prop_assert_eq!(tree.with(&changes).len(), plain.len());
             prop_assert_eq!(proof.apply(&changes, &Native), Ok(Roots { before, after }));
         }

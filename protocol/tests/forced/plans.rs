@@ -57,7 +57,7 @@ fn a_plan_for_any_number_of_contracts_is_accepted_with_the_very_same_state_hash(
         assert_eq!(after.contracts.iter().collect::<BTreeMap<_, _>>().len(), after.contracts.len());
         let rebuilt: Contracts = by_id(&after.contracts).into_iter().collect();
         assert_eq!(rebuilt.root(), after.contracts.root());
-        assert_eq!(after.balances.sum().unwrap() + after.contracts.balance().unwrap(), TOTAL);
+        assert_eq!(after.balances.sum().unwrap() + after.contracts.held(), TOTAL);
     }
 }
 
@@ -72,7 +72,7 @@ fn contracts_are_emptied_step_by_step_until_none_is_left_that_can_end() {
         state = after;
         assert_eq!(world.record().state_hash, state.hash());
     }
-    assert_eq!((state.contracts.len(), state.contracts.balance()), (27, Some(0)));
+    assert_eq!((state.contracts.len(), state.contracts.held()), (27, 0));
     assert_eq!(state.balances, Pair::new(540, 460));
     assert_eq!((world.record().round, world.record().forced_from), (ROUND + 40, Some(ROUND + 1)));
 }

@@ -67,7 +67,7 @@ impl Inside {
 
     /// All coins in it.
     pub(crate) fn coins(&self) -> Amount {
-        self.balances.sum().unwrap() + self.contracts.balance().unwrap()
+        self.balances.sum().unwrap() + self.contracts.held()
     }
 
     /// That a contract stands in it as it does (R5.16).
