@@ -65,7 +65,7 @@ pub enum Acceptance {
 pub struct Config {
     /// How long each answer may take.
     pub timeouts: Timeouts,
-    /// The most payments that wait for the next round: more are refused, so that memory stays bounded.
+    /// The most changes that wait for the next round: more are refused, so that memory stays bounded.
     pub max_queued: u32,
     /// Within how many blocks a close in agreement must be on chain.
     pub close_validity: BlockNumber,
@@ -77,6 +77,13 @@ pub struct Config {
     pub max_close_fee: Amount,
     /// Whether a newer state is posted without asking when the peer closes on an old one (R6.9).
     pub defend: bool,
+    /// The most contracts in the channel.
+    pub max_contracts: u32,
+    /// How far the height of a round may lie from one's own finalised head, in blocks (R7.3).
+    pub height_window: BlockNumber,
+    /// How long own calls of contracts may wait for the peer, in milliseconds, before the arbiter makes them (R5.10); none to leave that to
+    /// the user. Payments and other changes that wait with them cannot be forced, and are given up then.
+    pub force_after: Option<Millis>,
 }
 
 impl Default for Config {
@@ -89,6 +96,9 @@ impl Default for Config {
             acceptance: Acceptance::Automatic,
             max_close_fee: Amount::MAX,
             defend: true,
+            max_contracts: 1_024,
+            height_window: 20,
+            force_after: None,
         }
     }
 }

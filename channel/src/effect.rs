@@ -6,9 +6,9 @@ use crate::{
     operation::OperationKind,
     outbox::EventNumber,
     phase::CloseReason,
-    state::{Change, Payment, PaymentId},
+    state::{Change, ChangeFault, ChangeId, Payment, Performed},
 };
-use protocol::{AccountId, Amount, BlockNumber, ChannelId, Pair, Party, Rejection, Round, call::Call};
+use protocol::{AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Round, call::Call};
 use scale::{Decode, Encode};
 
 /// What a channel wants done, in order, after it was committed (R6.4).
@@ -24,6 +24,8 @@ pub enum Effect {
     Submit(Box<Call>),
     /// Find out how many channels these two have opened, at the finalised head.
     AskNonce(Pair<AccountId>),
+    /// Get the app with this code hash, from the chain or from the peer, and say [`Input::Code`](crate::Input::Code).
+    FetchCode(Hash),
     /// Tell the user in passing: a crash may lose it.
     Notify(Event),
     /// Tell the user, and say [`EventsTaken`](crate::Input::EventsTaken) once the user has it. Until then it is stored with the channel, and
@@ -53,11 +55,11 @@ pub enum Event {
         /// First balances.
         balances: Pair<Amount>,
     },
-    /// Own payments are agreed: they cannot be undone.
+    /// Own payments, and other own changes, are agreed: they cannot be undone.
     #[codec(index = 2)]
     Paid {
         /// Which, in the order in which they were made.
-        payments: Vec<PaymentId>,
+        payments: Vec<ChangeId>,
         /// The round that holds them.
         round: Round,
     },
@@ -69,19 +71,19 @@ pub enum Event {
         /// The round that holds them.
         round: Round,
     },
-    /// The peer refused a round; its payments are not made. Until a higher round is agreed they may still appear (R6.1).
+    /// The peer refused a round; its changes are not made. Until a higher round is agreed they may still appear (R6.1).
     #[codec(index = 4)]
     Refused {
         /// Which.
-        payments: Vec<PaymentId>,
+        payments: Vec<ChangeId>,
         /// Why.
         code: RefusalCode,
     },
-    /// Payments that waited will not be made: the channel closes.
+    /// Changes that waited will not be made: the channel closes, or goes on by force.
     #[codec(index = 5)]
     Dropped {
         /// Which.
-        payments: Vec<PaymentId>,
+        payments: Vec<ChangeId>,
     },
     /// The peer refused to close in agreement.
     #[codec(index = 6)]
@@ -164,6 +166,54 @@ pub enum Event {
     /// The peer's application says something.
     #[codec(index = 16)]
     Message(Vec<u8>),
+    /// Contracts have changed; both sides are told.
+    #[codec(index = 17)]
+    Executed {
+        /// The round that did it; of calls that the arbiter made, the last one's.
+        round: Round,
+        /// Whether the arbiter made the calls, for one side alone.
+        forced: bool,
+        /// What was done, in order.
+        performed: Vec<Performed>,
+    },
+    /// An own change cannot be made on the state of its turn: it is given up, the others go on.
+    #[codec(index = 18)]
+    Failed {
+        /// Which.
+        change: ChangeId,
+        /// Why.
+        fault: ChangeFault,
+    },
+    /// Own calls are being forced, because the user wants it or because the peer does not answer.
+    #[codec(index = 19)]
+    Forcing {
+        /// Changes that are made in this way; none where the calls were given by hand.
+        changes: Vec<ChangeId>,
+    },
+    /// The arbiter will not make these calls: they are given up.
+    #[codec(index = 20)]
+    ForceFailed {
+        /// Changes that were to be made in this way.
+        changes: Vec<ChangeId>,
+        /// The arbiter's reason.
+        rejection: Rejection,
+    },
+    /// A close was paid out, while contracts still hold coins: they are to be had by force (R5.11).
+    #[codec(index = 21)]
+    Residual {
+        /// What each party was paid.
+        balances: Pair<Amount>,
+        /// What the contracts hold.
+        held: Amount,
+    },
+    /// A state that both had signed has taken the place of a forced one: what was forced has not happened (R5.4).
+    #[codec(index = 22)]
+    Replaced {
+        /// The forced round.
+        forced: Round,
+        /// The round that counts instead.
+        round: Round,
+    },
     /// Something this side or its peer should know about, while the channel goes on. Never stored.
     #[codec(skip)]
     Notice(Notice),
@@ -175,6 +225,7 @@ impl Event {
         match self {
             Self::Received { payments, .. } => payments.len(),
             Self::Paid { payments, .. } | Self::Refused { payments, .. } | Self::Dropped { payments } => payments.len(),
+            Self::Executed { performed, .. } => performed.iter().map(Performed::weight).sum(),
             _ => 1,
         }
     }
@@ -187,6 +238,11 @@ pub enum Notice {
     PeerViolated(Violation),
     /// The peer says that it cannot go on.
     PeerError(RefusalCode),
+    /// The peer forced calls that cannot be followed here: an app is missing, say. This side agrees to nothing more.
+    CannotFollow {
+        /// The forced round.
+        round: Round,
+    },
     /// The arbiter refused a call made for this channel.
     CallRejected {
         /// The call's name.

@@ -1,7 +1,7 @@
 //! Who did what wrong.
 
-use crate::{config::PolicyRefusal, message::RefusalCode};
-use protocol::{Amount, BlockNumber, Hash, Party, Rejection, Round};
+use crate::{config::PolicyRefusal, message::RefusalCode, state::ChangeFault};
+use protocol::{Amount, BlockNumber, Hash, Party, Rejection, Round, contracts::ContractId};
 use thiserror::Error;
 
 /// A rule that the peer broke.
@@ -30,6 +30,14 @@ pub enum Violation {
     ReferenceTooLong { got: usize },
     #[error("paying {amount} out of {have} would leave less than the reserve of {reserve}")]
     BelowReserve { have: Amount, amount: Amount, reserve: Amount },
+    #[error("a change that cannot be made: {0}")]
+    Change(ChangeFault),
+    #[error("round {got} is far above {have}: rounds would run out")]
+    RoundTooFar { got: Round, have: Round },
+    #[error("a height of {got} does not suit: {min} to {max} would")]
+    HeightOutOfWindow { got: BlockNumber, min: BlockNumber, max: BlockNumber },
+    #[error("this side takes part in no contracts with the code {0}")]
+    CodeNotAccepted(Hash),
     #[error("the opening's terms do not suit: {0}")]
     Policy(#[from] PolicyRefusal),
     #[error("the arbiter would refuse it: {0}")]
@@ -51,8 +59,26 @@ impl Violation {
     #[must_use]
     pub const fn code(&self) -> RefusalCode {
         match self {
-            Self::Policy(_) | Self::BadTerms(_) | Self::ValidityOutOfBounds { .. } => RefusalCode::POLICY,
+            Self::Policy(_) | Self::BadTerms(_) | Self::ValidityOutOfBounds { .. } | Self::CodeNotAccepted(_) => {
+                RefusalCode::POLICY
+            }
+            Self::HeightOutOfWindow { .. } => RefusalCode::HEIGHT,
+            Self::Change(ChangeFault::CodeUnknown(_)) => RefusalCode::CODE_UNKNOWN,
             _ => RefusalCode::VALIDATION,
+        }
+    }
+}
+
+/// What breaks a rule of payments has a name of its own.
+impl From<ChangeFault> for Violation {
+    fn from(fault: ChangeFault) -> Self {
+        match fault {
+            ChangeFault::PaymentOfNothing => Self::PaymentOfNothing,
+            ChangeFault::ReferenceTooLong { got } => {
+                Self::ReferenceTooLong { got: usize::try_from(got).unwrap_or(usize::MAX) }
+            }
+            ChangeFault::BelowReserve { have, amount, reserve, .. } => Self::BelowReserve { have, amount, reserve },
+            fault => Self::Change(fault),
         }
     }
 }
@@ -69,7 +95,15 @@ pub enum Misuse {
     AmountZero,
     #[error("a reference may have {max} bytes, this one has {got}")]
     ReferenceTooLong { got: usize, max: usize },
-    #[error("{max} payments wait already: wait for some to be agreed")]
+    #[error("there is no contract {0} in the agreed state")]
+    ContractUnknown(ContractId),
+    #[error("that change is not possible: {0}")]
+    Change(ChangeFault),
+    #[error("contracts hold {held}: remove them or let them pay out first, or close alone")]
+    ContractsHoldCoins { held: Amount },
+    #[error("calls are being forced already")]
+    AlreadyForcing,
+    #[error("{max} changes wait already: wait for some to be agreed")]
     QueueFull { max: usize },
     #[error("a close is under way already")]
     AlreadyClosing,

@@ -3,10 +3,14 @@
 use crate::{
     message::{Message, RefusalCode},
     outbox::EventNumber,
-    state::Payment,
+    state::{Change, Payment},
 };
 use protocol::{
-    AccountId, Amount, BlockNumber, Pair, Rejection, Round, crypto::SigningKey, event::Event as ArbiterEvent,
+    AccountId, Amount, BlockNumber, Hash, Pair, Rejection, Round,
+    call::ForcedCall,
+    contracts::{AppContext, AppReply, Apps, CallFault},
+    crypto::SigningKey,
+    event::Event as ArbiterEvent,
 };
 
 /// Milliseconds since an origin that the caller chooses and keeps.
@@ -21,6 +25,52 @@ pub struct Context<'a> {
     pub now: Millis,
     /// The newest finalised block.
     pub head: BlockNumber,
+    /// The apps that can be run here, and what this side thinks of them.
+    pub apps: &'a dyn AppBook,
+}
+
+/// The apps of a peer: how they are run, which of them it takes part in, and where they stand on chain (R7.2).
+pub trait AppBook: Apps {
+    /// Whether this side takes part in contracts with this code that its peer begins.
+    fn accepts(&self, code: &Hash) -> bool;
+
+    /// Whether a contract with this code is worth nothing once it holds no coins, so that its peer may remove it without asking.
+    fn worthless_when_empty(&self, code: &Hash) -> bool;
+
+    /// Where the code is deployed: needed to force a call (R5.10).
+    fn deployed(&self, code: &Hash) -> Option<AccountId>;
+}
+
+/// For a side without contracts: it knows no app.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoApps;
+
+impl Apps for NoApps {
+    fn knows(&self, _code: &Hash) -> bool {
+        false
+    }
+
+    fn init(&self, _code: &Hash, _context: &AppContext, _input: &[u8]) -> Result<AppReply, CallFault> {
+        Err(CallFault::CodeNotThere)
+    }
+
+    fn call(&self, _code: &Hash, _context: &AppContext, _state: &[u8], _input: &[u8]) -> Result<AppReply, CallFault> {
+        Err(CallFault::CodeNotThere)
+    }
+}
+
+impl AppBook for NoApps {
+    fn accepts(&self, _code: &Hash) -> bool {
+        false
+    }
+
+    fn worthless_when_empty(&self, _code: &Hash) -> bool {
+        false
+    }
+
+    fn deployed(&self, _code: &Hash) -> Option<AccountId> {
+        None
+    }
 }
 
 /// What happened.
@@ -45,6 +95,8 @@ pub enum Input {
         /// The last one taken.
         up_to: EventNumber,
     },
+    /// An app that was asked for by [`Effect::FetchCode`](crate::Effect::FetchCode) is here now, or cannot be had.
+    Code(Hash),
 }
 
 /// What the user wants.
@@ -54,6 +106,11 @@ pub enum Command {
     Pay(Payment),
     /// Pay the peer several times, in order: all of them or, where one is not possible, none.
     PayAll(Vec<Payment>),
+    /// Make these changes, in order: all of them wait for the next round, or none. What fails when its turn comes is told by
+    /// [`Event::Failed`](crate::Event::Failed), and the others go on.
+    Make(Vec<Change>),
+    /// Have the arbiter make these calls, one after the other, without the peer (R5.10). Nothing is agreed until they are on chain or refused.
+    Force(Vec<ForcedCall>),
     /// Close in agreement. The fee, out of one's own balance, goes to whoever submits the close.
     Shutdown {
         /// In coins; zero where the submitter pays for itself.

@@ -36,7 +36,7 @@ mod state;
 pub use config::{Acceptance, Config, Policy, PolicyRefusal, Timeouts};
 pub use effect::{Effect, Effects, Event, Notice};
 pub use error::{Misuse, Violation};
-pub use input::{ChainInput, Command, Context, Input, Millis};
+pub use input::{AppBook, ChainInput, Command, Context, Input, Millis, NoApps};
 pub use machine::{Balances, Channel, OpenRequest, Status, Step};
 pub use message::{
     ChannelAccept, ChannelOpen, ChannelRef, FundingCreated, FundingSigned, MAX_INBAND, MAX_UPDATES_PER_ROUND, Message,
@@ -46,4 +46,7 @@ pub use operation::OperationKind;
 pub use outbox::EventNumber;
 pub use phase::CloseReason;
 pub use saved::SavedError;
-pub use state::{Change, MAX_REFERENCE, Payment, PaymentId, State};
+pub use state::{
+    Change, ChangeFault, ChangeId, Creation, MAX_EXECUTIONS_PER_ROUND, MAX_META, MAX_REFERENCE, MAX_ROUND_BYTES,
+    Outcome, Payment, Performed, State,
+};

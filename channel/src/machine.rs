@@ -9,9 +9,15 @@ use crate::{
     operation::{Body, OperationKind, Request},
     outbox::Outbox,
     phase::{CloseReason, Phase, live::Live, opening::GivenUp},
-    state::PaymentId,
+    state::{Change, ChangeId, State},
 };
-use protocol::{Amount, ChannelId, Party, PublicKey, Rejection, Round, call::CloseSolo, signing::Domain, terms::Terms};
+use protocol::{
+    Amount, ChannelId, Party, PublicKey, Rejection, Round,
+    call::CloseSolo,
+    contracts::{Contract, ContractId, Contracts},
+    signing::Domain,
+    terms::Terms,
+};
 
 pub use crate::phase::opening::OpenRequest;
 
@@ -32,6 +38,8 @@ pub struct Channel {
     /// Since when an answer of the peer is awaited, and whether the user was told that it is late.
     pub(crate) waiting: Option<Waiting>,
     pub(crate) last_rejection: Option<(&'static str, Rejection)>,
+    /// The contracts of the agreed state as they lie in the store.
+    pub(crate) stored: Contracts,
 }
 
 /// Whether the peer can be talked to. Never saved: a channel wakes up without a link.
@@ -84,6 +92,9 @@ pub struct Step {
     pub effects: Effects,
     /// Whether the channel must be committed before any of it (R6.4).
     pub commit: bool,
+    /// The contracts of the agreed state that have changed since the last commit: what [`Channel::contract`] has of each is to be committed
+    /// with it, or its absence. In ascending order.
+    pub contracts: Vec<ContractId>,
 }
 
 /// What a channel is doing.
@@ -101,10 +112,12 @@ pub struct Status {
     pub round: Option<Round>,
     /// How it ended.
     pub closed: Option<CloseReason>,
-    /// Payments made and neither agreed nor refused yet.
+    /// Own changes made and neither agreed nor refused yet, payments and others.
     pub pending: usize,
     /// What is under way on chain while the channel is open.
     pub operation: Option<OperationKind>,
+    /// Whether calls are being forced.
+    pub forcing: bool,
     /// Whether this side's store is older than what it has signed (R6.6).
     pub outdated: bool,
 }
@@ -127,11 +140,11 @@ impl Status {
 
 impl Step {
     pub(crate) const fn act(effects: Effects) -> Self {
-        Self { effects, commit: false }
+        Self { effects, commit: false, contracts: Vec::new() }
     }
 
     pub(crate) const fn commit(effects: Effects) -> Self {
-        Self { effects, commit: true }
+        Self { effects, commit: true, contracts: Vec::new() }
     }
 
     pub(crate) fn and(mut self, later: Self) -> Self {
@@ -163,18 +176,26 @@ impl Channel {
                 self.outbox.take(up_to);
                 self.advance(ctx)
             }
+            Input::Code(code) => self.on_code(code, ctx),
         };
         self.watch_answers(ctx);
         if step.commit {
             self.outbox.keep(&mut step.effects);
+            let now = self.phase.live().map(|live| live.agreed.state.contracts.clone()).unwrap_or_default();
+            step.contracts = self.stored.differences(&now);
+            self.stored = now;
         }
         Ok(step)
     }
 
     fn on_user(&mut self, command: Command, ctx: &Context<'_>) -> Result<Step, Misuse> {
         match command {
-            Command::Pay(payment) => self.on_user_pay([payment], ctx),
-            Command::PayAll(payments) => self.on_user_pay(payments, ctx),
+            Command::Pay(payment) => self.on_user_changes(vec![Change::Transfer(payment)], ctx),
+            Command::PayAll(payments) => {
+                self.on_user_changes(payments.into_iter().map(Change::Transfer).collect(), ctx)
+            }
+            Command::Make(changes) => self.on_user_changes(changes, ctx),
+            Command::Force(calls) => self.on_user_force(calls, ctx),
             Command::Shutdown { fee } => self.on_user_shutdown(fee, ctx),
             Command::CloseSolo => self.on_user_close_solo(),
             Command::Deposit { amount } => self.on_user_operation(Request::Deposit { amount }, ctx),
@@ -218,6 +239,7 @@ impl Channel {
             Message::SetDelegatesError { round, code } => {
                 self.on_peer_operation_error(SetDelegates, (round, code), ctx)
             }
+            Message::ForceProgressLocked { round } => self.on_peer_force_progress_locked(round, ctx),
             Message::Reestablish(theirs) | Message::ReestablishAck(theirs) => {
                 self.on_peer_reestablish(theirs, name, ctx)
             }
@@ -234,7 +256,7 @@ impl Channel {
             ChainInput::Head => self.on_chain_head(ctx),
             ChainInput::Event(event) => self.on_chain_event(event, ctx),
             ChainInput::Nonce { accounts, nonce } => self.on_chain_nonce(&accounts, nonce, ctx),
-            ChainInput::Rejected { call, rejection } => self.on_chain_rejected(call, rejection),
+            ChainInput::Rejected { call, rejection } => self.on_chain_rejected(call, rejection, ctx),
             ChainInput::Undeliverable { call } => self.give_up_creating(call, None),
         }
     }
@@ -278,6 +300,7 @@ impl Channel {
             },
             pending: live.map_or(0, |live| live.pending()),
             operation: live.and_then(|live| live.operating.kind()),
+            forcing: live.is_some_and(|live| live.forcing.is_some()),
             outdated: live.is_some_and(|live| live.outdated.is_some()),
         }
     }
@@ -311,10 +334,28 @@ impl Channel {
         Some(Balances { ours: balances[self.me], peers: balances[self.me.peer()], spendable: live.spendable(self.me) })
     }
 
-    /// The id that the next payment will have.
+    /// A contract of the agreed state.
     #[must_use]
-    pub fn next_payment(&self) -> Option<PaymentId> {
-        self.phase.live().map(Live::next_payment)
+    pub fn contract(&self, id: &ContractId) -> Option<&Contract> {
+        self.contracts()?.get(id)
+    }
+
+    /// The contracts of the agreed state; none before the channel is open and after it has ended.
+    #[must_use]
+    pub fn contracts(&self) -> Option<&Contracts> {
+        self.phase.live().map(|live| &live.agreed.state.contracts)
+    }
+
+    /// The latest agreed state, whole: enough, with [`evidence`](Self::evidence), to force calls without this SDK.
+    #[must_use]
+    pub fn state(&self) -> Option<&State> {
+        self.phase.live().map(|live| &live.agreed.state)
+    }
+
+    /// The id that the next change will have, payment or other.
+    #[must_use]
+    pub fn next_change(&self) -> Option<ChangeId> {
+        self.phase.live().map(Live::next_change)
     }
 
     /// The latest agreed state as the arbiter takes it: all that is needed to close without this SDK.

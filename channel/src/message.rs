@@ -8,13 +8,14 @@
 //! | 13 to 16 | withdraw_created, withdraw_signed, withdraw_locked, withdraw_error |
 //! | 20 to 22 | shutdown, shutdown_ack, shutdown_error |
 //! | 24 to 27 | set_delegates_created, set_delegates_signed, set_delegates_locked, set_delegates_error |
+//! | 28 | force_progress_locked |
 //! | 30, 31 | reestablish, reestablish_ack |
 //! | 32 to 34 | leave, leave_ack, inband_message |
 //! | 40 | error |
 
-use crate::state::{Change, State};
+use crate::state::Change;
 use protocol::{
-    Amount, BlockNumber, Hash, Pair, Round, Signature,
+    Amount, BlockNumber, Hash, Pair, Round, Signature, StateCommitment,
     signing::{CloseMutualBody, DepositBody, Domain, SetDelegatesBody, WithdrawBody},
     terms::PartyTerms,
 };
@@ -92,6 +93,8 @@ pub struct FundingSigned {
 pub struct Update {
     /// Its number, of the proposer's parity.
     pub round: Round,
+    /// The block that counts for its contracts (R7.3). Of no meaning where none is executed.
+    pub height: BlockNumber,
     /// What it changes, in order; at most [`MAX_UPDATES_PER_ROUND`].
     pub changes: Vec<Change>,
     /// The hash of the state after it.
@@ -109,14 +112,14 @@ pub struct Shutdown {
     pub signature: Signature,
 }
 
-/// The sender's latest co-signed state, after a connection was lost (R6.6).
+/// The sender's latest state, after a connection was lost (R6.6): co-signed, or on chain.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Reestablish {
     /// Its round.
     pub round: Round,
-    /// The state itself.
-    pub state: State,
-    /// Both signatures; none for round 1, which is on chain.
+    /// The state itself, without its contracts: both know them.
+    pub state: StateCommitment,
+    /// Both signatures; none for a state that is on chain, as that of round 1 is.
     pub signatures: Option<Pair<Signature>>,
 }
 
@@ -143,6 +146,10 @@ impl RefusalCode {
     pub const NOT_NOW: Self = Self(8);
     /// The refuser's store is older than what it has signed: it signs nothing more but a close (R6.6).
     pub const OUTDATED: Self = Self(9);
+    /// The height of a round lies too far from what the refuser sees as the head of the chain: try again after another block.
+    pub const HEIGHT: Self = Self(10);
+    /// The refuser does not have the app, and could not get it.
+    pub const CODE_UNKNOWN: Self = Self(11);
     /// The first of the application's own codes.
     pub const APPLICATION: Self = Self(128);
 }
@@ -260,6 +267,12 @@ pub enum Message {
         /// Why.
         code: RefusalCode,
     },
+    /// The sender has seen forced calls on chain, final, and goes on from the state after them.
+    #[codec(index = 28)]
+    ForceProgressLocked {
+        /// The last call's round.
+        round: Round,
+    },
     /// See [`Shutdown`].
     #[codec(index = 20)]
     Shutdown(Shutdown),
@@ -325,6 +338,7 @@ impl Message {
             Self::SetDelegatesSigned { .. } => "set_delegates_signed",
             Self::SetDelegatesLocked { .. } => "set_delegates_locked",
             Self::SetDelegatesError { .. } => "set_delegates_error",
+            Self::ForceProgressLocked { .. } => "force_progress_locked",
             Self::Shutdown(_) => "shutdown",
             Self::ShutdownAck { .. } => "shutdown_ack",
             Self::ShutdownError { .. } => "shutdown_error",

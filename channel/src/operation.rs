@@ -86,7 +86,12 @@ impl Request {
             Self::SetDelegates { delegates: ours } => {
                 let mut delegates = delegates_of(terms);
                 delegates[party].clone_from(ours);
-                Body::SetDelegates(SetDelegatesBody { delegates, round, state_hash: state.hash(), valid_until })
+                Body::SetDelegates(SetDelegatesBody {
+                    delegates,
+                    round,
+                    state_hash: state.with_balances(state.balances).hash(),
+                    valid_until,
+                })
             }
         })
     }
@@ -169,7 +174,7 @@ impl Body {
                 if delegates[proposer].len() > MAX_DELEGATES {
                     return Err(Violation::BadTerms(Rejection::TooManyDelegates));
                 }
-                *state
+                state.with_balances(state.balances)
             }
         };
         let (got, want) = (self.state_hash(), after.hash());
@@ -235,12 +240,12 @@ pub(crate) fn delegates_of(terms: &Terms) -> Pair<Vec<AccountId>> {
 pub(crate) fn with_more(state: &State, party: Party, amount: Amount) -> Option<State> {
     let mut balances = state.balances;
     balances[party] = balances[party].checked_add(amount)?;
-    balances.sum().map(|_total| State { balances })
+    balances.sum().map(|_total| state.with_balances(balances))
 }
 
 /// Fewer coins for one party; none where it would keep less than the reserve.
 pub(crate) fn with_less(state: &State, party: Party, amount: Amount, reserve: Amount) -> Option<State> {
     let mut balances = state.balances;
     balances[party] = balances[party].checked_sub(amount).filter(|&left| left >= reserve)?;
-    Some(State { balances })
+    Some(state.with_balances(balances))
 }

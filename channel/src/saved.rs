@@ -1,15 +1,24 @@
-//! The form in which a channel is stored: versioned, decoded whole or refused. Old versions stay readable.
-
-mod v1;
+//! The form in which a channel is stored: versioned, decoded whole or refused.
+//!
+//! ```text
+//!   channel:    its own bytes, written with each commit; of states only what they commit to, and how they differ from the agreed one
+//!   contracts:  a row for each contract of the agreed state, written when it changes: a commit costs what has changed
+//! ```
 
 use crate::{
     config::Config,
     machine::{Channel, Link},
     message::ChannelRef,
     outbox::Outbox,
-    phase::{Phase, opening::GivenUp},
+    phase::{Phase, live::Live, opening::GivenUp},
+    state::{Delta, State},
 };
-use protocol::{Party, PublicKey, decode_exact, signing::Domain};
+use protocol::{
+    Party, PublicKey,
+    contracts::{Contract, ContractId, Contracts},
+    decode_exact,
+    signing::Domain,
+};
 use scale::{Decode, Encode};
 use thiserror::Error;
 
@@ -17,16 +26,20 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SavedError {
     /// Written by a later version of this software.
-    #[error("stored channel has version {0}, this software reads up to {VERSION}: use the newer software")]
+    #[error("stored channel has version {0}, this software reads version {VERSION}: use the newer software")]
     Newer(u8),
+    /// Written before the first release.
+    #[error(
+        "stored channel has version {0}, this software reads version {VERSION}: close it with the software that wrote it"
+    )]
+    Older(u8),
     /// Damaged.
     #[error("stored channel does not decode: {0}; restore the store from a copy, or close with the peer's help")]
     Damaged(scale::Error),
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
-/// Version 2.
 #[derive(Encode, Decode)]
 struct Saved<P, O> {
     reference: ChannelRef,
@@ -37,35 +50,100 @@ struct Saved<P, O> {
     phase: P,
     create_given_up: Option<GivenUp>,
     outbox: O,
+    /// How the contracts of the states other than the agreed one differ from it.
+    deltas: Vec<Delta>,
 }
 
 impl Channel {
-    /// The bytes to store.
+    /// The bytes to store. The contracts of the agreed state are stored beside them, one by one: see [`Step`](crate::Step).
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         let Self { reference, me, peer, domain, config, phase, create_given_up, outbox, .. } = self;
         let (reference, me, peer, domain, config) = (*reference, *me, *peer, *domain, *config);
-        let saved = Saved { reference, me, peer, domain, config, phase, create_given_up: *create_given_up, outbox };
+        let deltas = phase.live().map(Live::deltas).unwrap_or_default();
+        let create_given_up = *create_given_up;
+        let saved = Saved { reference, me, peer, domain, config, phase, create_given_up, outbox, deltas };
         let mut bytes = vec![VERSION];
         saved.encode_to(&mut bytes);
         bytes
     }
 
-    /// The channel that was stored. It is without a link; tell it [`Input::Restarted`](crate::Input::Restarted) first.
+    /// The channel that was stored, with the contracts that were stored beside it. It is without a link; tell it
+    /// [`Input::Restarted`](crate::Input::Restarted) first.
     ///
     /// # Errors
     /// [`SavedError`].
-    pub fn load(bytes: &[u8]) -> Result<Self, SavedError> {
+    pub fn load(bytes: &[u8], contracts: impl IntoIterator<Item = (ContractId, Contract)>) -> Result<Self, SavedError> {
         let (&version, rest) = bytes.split_first().ok_or_else(|| SavedError::Damaged("no bytes".into()))?;
-        let saved = match version {
-            1 => decode_exact::<v1::Saved>(rest).map(Into::into),
-            VERSION => decode_exact::<Saved<Phase, Outbox>>(rest),
-            0 => Err("there never was a version 0".into()),
+        match version {
+            0 => return Err(SavedError::Damaged("there never was a version 0".into())),
+            VERSION => {}
+            older @ ..VERSION => return Err(SavedError::Older(older)),
             newer => return Err(SavedError::Newer(newer)),
-        };
-        let Saved { reference, me, peer, domain, config, phase, create_given_up, outbox } =
-            saved.map_err(SavedError::Damaged)?;
+        }
+        let Saved { reference, me, peer, domain, config, mut phase, create_given_up, outbox, deltas } =
+            decode_exact::<Saved<Phase, Outbox>>(rest).map_err(SavedError::Damaged)?;
+        let stored: Contracts = contracts.into_iter().collect();
+        match &mut phase {
+            Phase::Open(live) | Phase::Closing(live, _) => live.fill(&stored, deltas)?,
+            _ if stored.is_empty() => {}
+            _ => return Err(SavedError::Damaged("contracts of a channel that is not open".into())),
+        }
         let (link, waiting, last_rejection) = (Link::Down, None, None);
-        Ok(Self { reference, me, peer, domain, config, phase, create_given_up, outbox, link, waiting, last_rejection })
+        Ok(Self {
+            reference,
+            me,
+            peer,
+            domain,
+            config,
+            phase,
+            create_given_up,
+            outbox,
+            link,
+            waiting,
+            last_rejection,
+            stored,
+        })
+    }
+}
+
+impl Live {
+    /// Every state but the agreed one.
+    fn others(&self) -> impl Iterator<Item = &State> {
+        let proposed = self.proposal.iter().map(|ours| &ours.state);
+        proposed.chain(self.disowned.iter().map(|ours| &ours.state)).chain(self.operating.state())
+    }
+
+    fn deltas(&self) -> Vec<Delta> {
+        let agreed = &self.agreed.state.contracts;
+        let mut deltas: Vec<Delta> = Vec::new();
+        for state in self.others() {
+            let known = state.contracts == *agreed || deltas.iter().any(|delta| delta.root == state.contracts_root);
+            if !known && state.is_whole() {
+                deltas.push(state.delta(agreed));
+            }
+        }
+        deltas
+    }
+
+    /// Gives the states their contracts again.
+    fn fill(&mut self, stored: &Contracts, deltas: Vec<Delta>) -> Result<(), SavedError> {
+        self.agreed.state.fill(stored);
+        // Whatever this side does not know of the peer's newer state, it says so itself (R6.6).
+        if !self.agreed.state.is_whole() && self.outdated.is_none() {
+            return Err(SavedError::Damaged("contracts are missing, or others than the agreed ones".into()));
+        }
+        self.agreed.state.contracts = stored.clone();
+        let known: Vec<_> =
+            std::iter::once(stored.clone()).chain(deltas.into_iter().map(|delta| delta.on(stored))).collect();
+        let proposed = self.proposal.iter_mut().map(|ours| &mut ours.state);
+        let disowned = self.disowned.iter_mut().map(|ours| &mut ours.state);
+        for state in proposed.chain(disowned).chain(self.operating.state_mut()) {
+            known.iter().for_each(|contracts| state.fill(contracts));
+            if !state.is_whole() && self.outdated.is_none() {
+                return Err(SavedError::Damaged("the contracts of a proposed state are missing".into()));
+            }
+        }
+        Ok(())
     }
 }

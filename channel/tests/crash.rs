@@ -369,8 +369,8 @@ fn a_side_that_was_down_while_its_channel_closed_in_agreement_hears_of_nothing_e
 /// What a machine that has just been started asks of the arbiter, before it has heard anything.
 fn asks_when_started(world: &World, party: Party) -> Vec<&'static str> {
     let side = &world.sides[party];
-    let mut channel = Channel::load(side.stored.as_ref().unwrap()).unwrap();
-    let ctx = Context { key: &side.key, now: 0, head: side.seen };
+    let mut channel = side.load().unwrap();
+    let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &side.book };
     let step = channel.handle(Input::Restarted, &ctx).unwrap();
     assert!(
         !step.commit && channel.save() == *side.stored.as_ref().unwrap(),
@@ -425,8 +425,9 @@ fn what_the_chain_says_twice_is_told_once_and_an_end_is_told_again() {
         assert_eq!(world.sides[party].was_told(|event| matches!(event, Event::Closed(_))), 1);
         let bytes = world.sides[party].stored.clone().unwrap();
         let told_again = |bytes: &[u8]| {
-            let mut channel = Channel::load(bytes).unwrap();
-            let ctx = Context { key: &world.sides[party].key, now: 0, head: world.sides[party].seen };
+            let mut channel = Channel::load(bytes, []).unwrap();
+            let ctx =
+                Context { key: &world.sides[party].key, now: 0, head: world.sides[party].seen, apps: &channel::NoApps };
             let step = channel.handle(Input::Restarted, &ctx).unwrap();
             let closed = step.effects.iter().filter(|effect| {
                 matches!(effect, Effect::Deliver { event: Event::Closed(_), .. } | Effect::Notify(Event::Closed(_)))

@@ -99,10 +99,18 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// A state that the victim has signed, made whole with the cheat's signature.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     payload: Payload,
     state: State,
+}
+
+/// What a payment pays.
+fn amount_of(change: &channel::Change) -> Amount {
+    match change {
+        channel::Change::Transfer(payment) => payment.amount,
+        other => panic!("only payments are made here: {other:?}"),
+    }
 }
 
 struct Attack {
@@ -173,8 +181,8 @@ impl Attack {
         let body = StateBody { round, state_hash: state.hash() };
         let cheats = sign(self.cheat(), self.world.channel_id(), &body);
         let signatures = self.both(victims, cheats);
-        self.states.push(Kept { payload: Payload { round, state_hash: state.hash(), signatures }, state });
         self.bases.push(state.balances);
+        self.states.push(Kept { payload: Payload { round, state_hash: state.hash(), signatures }, state });
     }
 
     fn keep_close(&mut self, body: CloseMutualBody, victims: Signature) {
@@ -188,12 +196,12 @@ impl Attack {
         let cheat = self.cheat();
         match self.world.wire[cheat].pop_front() {
             Some(Message::Update(update)) => {
-                let sum: Amount = update.changes.iter().map(|channel::Change::Transfer(payment)| payment.amount).sum();
+                let sum: Amount = update.changes.iter().map(amount_of).sum();
                 let after = |base: &Pair<Amount>| {
                     let mut balances = *base;
                     balances[self.victim] = balances[self.victim].checked_sub(sum)?;
                     balances[cheat] += sum;
-                    Some(State { balances })
+                    Some(State::of(balances))
                 };
                 let state = self.bases.iter().filter_map(after).find(|state| state.hash() == update.state_hash);
                 self.keep(update.round, state.expect("every base is known"), update.signature);
@@ -239,7 +247,7 @@ impl Attack {
     }
 
     fn kept(&self, index: &Index) -> Option<Kept> {
-        (!self.states.is_empty()).then(|| *index.get(&self.states))
+        (!self.states.is_empty()).then(|| index.get(&self.states).clone())
     }
 
     fn say(&mut self, message: Message) {
@@ -294,7 +302,7 @@ impl Attack {
                     balances[cheat] -= amount;
                     balances[victim] += amount;
                     self.asked.retain(|(earlier, _)| earlier.round != round);
-                    self.asked.push((update.clone(), State { balances }));
+                    self.asked.push((update.clone(), State::of(balances)));
                     self.say(Message::Update(update));
                 }
             }
@@ -327,7 +335,11 @@ impl Attack {
             Op::Reestablish(index) => {
                 if let Some(Kept { payload, state }) = self.kept(&index) {
                     let signatures = Some(payload.signatures);
-                    self.say(Message::Reestablish(Reestablish { round: payload.round, state, signatures }));
+                    self.say(Message::Reestablish(Reestablish {
+                        round: payload.round,
+                        state: state.commitment(),
+                        signatures,
+                    }));
                 }
             }
             Op::CloseSoloOn(index) => {
@@ -366,7 +378,7 @@ impl Attack {
             Op::AskDeposit { above, amount, valid_for } if self.live() => {
                 let (round, mut balances) = self.next(above);
                 balances[cheat] += amount;
-                let (state_hash, valid_until) = (State { balances }.hash(), self.world.chain.head() + valid_for);
+                let (state_hash, valid_until) = (State::of(balances).hash(), self.world.chain.head() + valid_for);
                 let body = DepositBody { party: cheat, amount, round, state_hash, valid_until };
                 self.deposits_asked.push(body.clone());
                 self.say(Message::DepositCreated(body));
@@ -375,7 +387,7 @@ impl Attack {
                 let (round, mut balances) = self.next(above);
                 if let Some(left) = balances[cheat].checked_sub(amount) {
                     balances[cheat] = left;
-                    let (state_hash, valid_until) = (State { balances }.hash(), self.world.chain.head() + valid_for);
+                    let (state_hash, valid_until) = (State::of(balances).hash(), self.world.chain.head() + valid_for);
                     let body = WithdrawBody { party: cheat, amount, round, state_hash, valid_until };
                     self.withdrawals_asked.push(body.clone());
                     self.say(Message::WithdrawCreated(body));
@@ -409,7 +421,11 @@ impl Attack {
     fn in_step(&mut self) {
         if self.live() {
             let balances = Pair::new(SHARE, SHARE);
-            self.say(Message::Reestablish(Reestablish { round: 1, state: State { balances }, signatures: None }));
+            self.say(Message::Reestablish(Reestablish {
+                round: 1,
+                state: State::of(balances).commitment(),
+                signatures: None,
+            }));
         }
     }
 
@@ -467,7 +483,7 @@ fn the_cheat_of_these_tests_can_close_and_be_slashed() {
     attack.read_all();
     assert_eq!(attack.states.len(), 2);
     attack.world.chain.submit(Initiator, {
-        let Kept { payload, state } = attack.states[0];
+        let Kept { payload, state } = attack.states[0].clone();
         let channel = attack.world.channel_id();
         Call::ChannelCloseSolo(CloseSolo { channel, payload: Some(payload), commitment: state.commitment() })
     });

@@ -1,9 +1,7 @@
 //! Parting and coming back, words of the application, a link that is told of twice, and stores that are too old.
 
 use crate::harness::{Fate, Initiator, LOCK, RESERVE, Responder, SHARE, World};
-use channel::{
-    Channel, CloseReason, Command, Event, Input, MAX_INBAND, Message, Misuse, Notice, RefusalCode, Violation,
-};
+use channel::{CloseReason, Command, Event, Input, MAX_INBAND, Message, Misuse, Notice, RefusalCode, Violation};
 use protocol::{Pair, Party, call::Call};
 
 fn left(world: &World, party: Party) -> Vec<Party> {
@@ -181,7 +179,7 @@ fn outdated(old: Party) -> World {
     let side = &mut world.sides[old];
     side.stored = copy;
     side.agreed = 0;
-    side.channel = Some(Channel::load(side.stored.as_ref().unwrap()).unwrap());
+    side.channel = side.load();
     // What it paid later it has forgotten, and its user as well.
     side.sent.clear();
     world.connect();
@@ -238,7 +236,7 @@ fn a_side_whose_store_is_old_still_answers_a_close_on_an_older_state() {
         world.disconnect();
         let side = &mut world.sides[old];
         (side.stored, side.agreed) = (copy, 0);
-        side.channel = Some(Channel::load(side.stored.as_ref().unwrap()).unwrap());
+        side.channel = side.load();
         world.connect();
         world.run();
         assert!(world.sides[old].machine().status().outdated);

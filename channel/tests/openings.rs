@@ -21,7 +21,7 @@ fn accept(change: impl Fn(&mut ChannelOpen)) -> Result<Channel, Violation> {
     let mut open = opening();
     change(&mut open);
     let key = key(Responder);
-    let ctx = Context { key: &key, now: 0, head: 100 };
+    let ctx = Context { key: &key, now: 0, head: 100, apps: &channel::NoApps };
     let (peer, terms) = (open.initiator.key, party_terms(Responder));
     let peer = if open.initiator == party_terms(Initiator) { peer } else { crate::harness::key(Initiator).public() };
     Channel::accept(REFERENCE, peer, open, terms, &policy(), Config::default(), &ctx).map(|(channel, _)| channel)

@@ -20,7 +20,7 @@ fn an_operation_that_is_wrong_in_any_way_meets_its_own_violation() {
         let hash = |change: i128| {
             let mut balances = agreed;
             balances[peer] = balances[peer].checked_add_signed(change).unwrap();
-            channel::State { balances }.hash()
+            channel::State::of(balances).hash()
         };
         let deposit = DepositBody { party: peer, amount: 10, round, state_hash: hash(10), valid_until: head + 10 };
         let withdraw = WithdrawBody { party: peer, amount: 10, round, state_hash: hash(-10), valid_until: head + 10 };
@@ -185,7 +185,7 @@ fn round_beaten_by_a_deposit_that_expires(payer: Party) -> (World, CloseSolo) {
     let mut after = Pair::new(SHARE, SHARE);
     after[cheat] += 50;
     let (round, valid_until) = (kept.round + 1, world.chain.head() + 2);
-    let state_hash = channel::State { balances: after }.hash();
+    let state_hash = channel::State::of(after).hash();
     let body = DepositBody { party: cheat, amount: 50, round, state_hash, valid_until };
     world.hear(payer, Message::DepositCreated(body));
     let Message::DepositSigned { .. } = world.steal(cheat) else { panic!("the signature") };
@@ -202,7 +202,7 @@ fn a_round_that_lost_to_an_expired_deposit_cannot_be_paid_twice() {
         world.mine_blocks(3);
         // While the payment waits again, the cheat shows the round as agreed.
         let Payload { round, signatures, .. } = evidence.payload.unwrap();
-        let state = channel::State { balances: evidence.commitment.balances };
+        let state = evidence.commitment;
         let shown = channel::Reestablish { round, state, signatures: Some(signatures) };
         world.linked = true;
         world.input(payer, Input::LinkUp).unwrap();
@@ -236,7 +236,7 @@ fn a_payment_that_the_chain_has_made_is_not_made_again_by_the_round_that_repeats
         world.mine_blocks(3);
         world.linked = true;
         world.input(payer, Input::LinkUp).unwrap();
-        let first = channel::State { balances: Pair::new(SHARE, SHARE) };
+        let first = channel::State::of(Pair::new(SHARE, SHARE)).commitment();
         world.hear(payer, Message::Reestablish(channel::Reestablish { round: 1, state: first, signatures: None }));
         let Message::Update(again) = world.steal(cheat) else { panic!("the payment once more") };
         let also = world.pay(payer, 5).unwrap();
@@ -248,7 +248,7 @@ fn a_payment_that_the_chain_has_made_is_not_made_again_by_the_round_that_repeats
         assert_eq!(world.agreed(payer), balances);
         let mut after = balances;
         after[cheat] += 50;
-        let (round, state_hash) = (again.round + 1, channel::State { balances: after }.hash());
+        let (round, state_hash) = (again.round + 1, channel::State::of(after).hash());
         let valid_until = world.chain.head() + 2;
         let body = DepositBody { party: cheat, amount: 50, round, state_hash, valid_until };
         world.hear(payer, Message::DepositCreated(body));
@@ -258,7 +258,7 @@ fn a_payment_that_the_chain_has_made_is_not_made_again_by_the_round_that_repeats
         let Message::Update(next) = world.steal(cheat) else { panic!("what is left") };
         balances[payer] -= 5;
         balances[cheat] += 5;
-        assert_eq!(next.state_hash, channel::State { balances }.hash());
+        assert_eq!(next.state_hash, channel::State::of(balances).hash());
         assert_eq!(next.changes.len(), 1);
         assert_eq!(world.sides[payer].sent[&also].1, Fate::Pending);
     }

@@ -1,21 +1,7 @@
-//! The stored form: old versions stay readable for good, and the newest changes only on purpose.
+//! The stored form: it changes only on purpose.
 
-use crate::harness::{Initiator, Responder, SHARE, World, account, chain::FUNDS, side::Fate};
+use crate::harness::{Initiator, Responder, SHARE, World, chain::FUNDS, side::Fate};
 use channel::{Channel, Command, Event, Input, OperationKind, SavedError};
-
-/// Written by the first version of the software.
-#[test]
-fn a_channel_stored_by_the_first_version_is_still_readable() {
-    let channel = Channel::load(include_bytes!("fixtures/saved-v1-open.bin")).unwrap();
-    let balances = channel.balances().unwrap();
-    assert_eq!((balances.ours, balances.peers), (SHARE - 70, SHARE + 70));
-    let status = channel.status();
-    assert_eq!((status.state, status.phase, status.round), ("disconnected", "open", Some(6)));
-    assert_eq!((status.pending, status.operation), (1, None), "a proposal waits for its answer");
-    assert_eq!(channel.terms().unwrap().parties[Initiator].account, account(Initiator));
-    // It is stored in the newest form from now on, and nothing is lost by that.
-    assert_eq!(Channel::load(&channel.save()).unwrap(), channel);
-}
 
 /// A channel with something of everything: agreed rounds, a deposit on chain, a proposal that lost to a withdrawal which is on its way, and
 /// events that nobody has taken.
@@ -44,15 +30,15 @@ fn the_stored_form_has_not_changed_by_accident() {
     if let Some(path) = std::env::var_os("WRITE_FIXTURE") {
         std::fs::write(path, &saved).unwrap();
     }
-    let fixture = include_bytes!("fixtures/saved-v2-open.bin");
-    assert!(saved == fixture, "version 2 is written in another way now: that needs a new version");
+    let fixture = include_bytes!("fixtures/saved-v3-open.bin");
+    assert!(saved == fixture, "version 3 is written in another way now: that needs a new version");
 }
 
 #[test]
-fn a_channel_stored_by_the_second_version_is_still_readable_and_goes_on() {
+fn a_stored_channel_goes_on() {
     let mut world = full_of_things();
-    let bytes = include_bytes!("fixtures/saved-v2-open.bin");
-    let channel = Channel::load(bytes).unwrap();
+    let bytes = include_bytes!("fixtures/saved-v3-open.bin");
+    let channel = Channel::load(bytes, []).unwrap();
     assert_eq!(channel.save(), bytes);
     assert_eq!(channel.status().operation, Some(OperationKind::Withdraw));
     world.kill(Initiator);
@@ -69,11 +55,15 @@ fn a_channel_stored_by_the_second_version_is_still_readable_and_goes_on() {
 #[test]
 fn a_channel_of_a_later_version_or_of_none_is_refused() {
     let mut bytes = full_of_things().sides[Initiator].machine().save();
-    bytes[0] = 3;
-    assert_eq!(Channel::load(&bytes), Err(SavedError::Newer(3)));
+    bytes[0] = 4;
+    assert_eq!(Channel::load(&bytes, []), Err(SavedError::Newer(4)));
+    for older in [1, 2] {
+        bytes[0] = older;
+        assert_eq!(Channel::load(&bytes, []), Err(SavedError::Older(older)));
+    }
     bytes[0] = 0;
-    assert!(matches!(Channel::load(&bytes), Err(SavedError::Damaged(_))));
-    assert!(matches!(Channel::load(&[]), Err(SavedError::Damaged(_))));
+    assert!(matches!(Channel::load(&bytes, []), Err(SavedError::Damaged(_))));
+    assert!(matches!(Channel::load(&[], []), Err(SavedError::Damaged(_))));
 }
 
 #[test]

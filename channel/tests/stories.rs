@@ -4,7 +4,7 @@ use crate::harness::{
     Initiator, LOCK, PENALTY, RESERVE, Responder, SHARE, TOTAL, VALIDITY, World, account, chain::FUNDS,
     forge::create_call, opening, side::Fate,
 };
-use channel::{CloseReason, Event, MAX_UPDATES_PER_ROUND, Message, Misuse, Notice, PaymentId, RefusalCode};
+use channel::{ChangeId, CloseReason, Event, MAX_UPDATES_PER_ROUND, Message, Misuse, Notice, RefusalCode};
 use protocol::{
     Amount, Pair, Party, Rejection,
     call::{Call, CloseSolo, Slash},
@@ -521,10 +521,10 @@ fn a_silent_peer_is_told_of_once_for_each_answer_that_is_late() {
 #[test]
 fn ids_name_payments_in_the_order_of_their_making() {
     let mut world = World::opened();
-    assert_eq!(world.pay(Initiator, 1), Ok(PaymentId(1)));
-    assert_eq!(world.pay(Responder, 1), Ok(PaymentId(1)), "each side counts its own");
-    assert_eq!(world.pay(Initiator, 1), Ok(PaymentId(2)));
+    assert_eq!(world.pay(Initiator, 1), Ok(ChangeId(1)));
+    assert_eq!(world.pay(Responder, 1), Ok(ChangeId(1)), "each side counts its own");
+    assert_eq!(world.pay(Initiator, 1), Ok(ChangeId(2)));
     world.run();
-    assert_eq!(world.sides[Initiator].machine().next_payment(), Some(PaymentId(3)));
+    assert_eq!(world.sides[Initiator].machine().next_change(), Some(ChangeId(3)));
     world.assert_agreed();
 }

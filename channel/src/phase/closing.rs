@@ -34,6 +34,16 @@ pub(crate) enum How {
     /// Somebody closed alone, on chain.
     #[codec(index = 2)]
     Solo(Solo),
+    /// Paid out, while contracts still hold coins (R5.11).
+    #[codec(index = 3)]
+    Residual(Residual),
+}
+
+/// A channel that was settled and is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Residual {
+    /// What each party was paid so far.
+    pub(crate) balances: Pair<Amount>,
 }
 
 /// A close that both signed.
@@ -80,6 +90,10 @@ impl Channel {
         if fee > available {
             return Err(Misuse::FeeTooHigh { fee, available });
         }
+        let held = live.held();
+        if held > 0 {
+            return Err(Misuse::ContractsHoldCoins { held });
+        }
         live.shutdown_wanted = Some(fee);
         Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
     }
@@ -88,6 +102,12 @@ impl Channel {
     pub(crate) fn offer_shutdown(&mut self, fee: Amount, ctx: &Context<'_>) -> Step {
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        if live.held() > 0 {
+            // A contract has begun since.
+            live.shutdown_wanted = None;
+            let refused = Event::ShutdownRefused { code: RefusalCode::VALIDATION };
+            return Step::commit(vec![Effect::Notify(refused)]);
+        }
         let mut balances = live.agreed.state.balances;
         // The peer's rounds only add to the balance that the fee was checked against.
         let fee = fee.min(balances[me]);
@@ -108,7 +128,7 @@ impl Channel {
         let live = match &mut self.phase {
             // From before a parting: the peer says it again once both know the same.
             Phase::Open(_) | Phase::Closing(..) if !self.link.is_in_step() => return Ok(Step::default()),
-            Phase::Open(Live { solo_wanted: true, .. }) | Phase::Closing(_, How::Solo(_)) => {
+            Phase::Open(Live { solo_wanted: true, .. }) | Phase::Closing(_, How::Solo(_) | How::Residual(_)) => {
                 return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::CLOSING })]));
             }
             Phase::Open(live) if live.unanswered().is_some() || live.operating.is_bound() => {
@@ -139,7 +159,8 @@ impl Channel {
         let agreed = &live.agreed.state.balances;
         let fair = body.balances[me] == agreed[me]
             && body.balances[peer].checked_add(body.fee) == Some(agreed[peer])
-            && body.fee <= self.config.max_close_fee;
+            && body.fee <= self.config.max_close_fee
+            && live.held() == 0;
         if !fair {
             return Err(Violation::CloseUnfair);
         }
@@ -208,7 +229,7 @@ impl Channel {
                 return Err(Misuse::StoreOutdated);
             }
             Phase::Open(_) | Phase::Closing(_, How::Offered(_) | How::Agreed(_)) => {}
-            Phase::Closing(_, How::Solo(_)) => return Err(Misuse::AlreadyClosing),
+            Phase::Closing(_, How::Solo(_) | How::Residual(_)) => return Err(Misuse::AlreadyClosing),
             _ => return Err(Misuse::NotOpen { state }),
         }
         let mut effects = Vec::new();

@@ -1,20 +1,24 @@
 //! A running channel's data: what is agreed, what is proposed, what waits, and what this side's signatures still allow the peer (R6.1 to R6.5).
 
-use super::{opening::Funding, operating::Operating};
+use super::{forcing::Forcing, opening::Funding, operating::Operating};
 use crate::{
     config::Config,
     effect::{Effect, Event},
     error::{Misuse, Violation},
-    input::Millis,
+    input::{Context, Millis},
     machine::Step,
     message::{MAX_UPDATES_PER_ROUND, Message, RefusalCode, Shutdown, Update},
     rounds::next_round,
-    state::{Change, MAX_REFERENCE, Payment, PaymentId, State},
+    state::{
+        Change, ChangeFault, ChangeId, Draft, MAX_META, MAX_REFERENCE, Outcome, Payment, Place, Results, State, length,
+        performed,
+    },
 };
 use protocol::{
-    Amount, Hash, Pair, Party, PublicKey, Round, Signature,
+    Amount, BlockNumber, Hash, Pair, Party, PublicKey, Round, Signature,
     call::{CloseSolo, Payload},
-    crypto::{Crypto, Native, SigningKey},
+    contracts::{Code, ContractId, MAX_INPUT},
+    crypto::{Crypto, Native},
     record::OnChain,
     signing::{Domain, StateBody, signed_bytes},
 };
@@ -29,6 +33,26 @@ pub(crate) struct Agreed {
     pub(crate) hash: Hash,
     /// Both signatures; none for a state that is on chain, as that of round 1 is.
     pub(crate) signatures: Option<Pair<Signature>>,
+    /// Where the arbiter computed it for one side alone: nobody has agreed, but it counts until a co-signed state replaces it (R5.4).
+    pub(crate) forced: Option<Forced>,
+    /// The highest height that a round named so far: the next one names none below (R7.3).
+    pub(crate) height: BlockNumber,
+}
+
+/// A state that is not co-signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Forced {
+    /// The first round of the forced chain.
+    pub(crate) from: Round,
+    /// Who forced the last step.
+    pub(crate) by: Party,
+}
+
+/// What the arbiter has of the channel, as far as it was announced: what a forced step goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Seen {
+    pub(crate) on_chain: OnChain,
+    pub(crate) forced_steps: Pair<u8>,
 }
 
 /// A round that this side proposed and the peer has not answered.
@@ -36,8 +60,9 @@ pub(crate) struct Agreed {
 pub(crate) struct Proposal {
     pub(crate) update: Update,
     pub(crate) state: State,
-    /// The id of its first payment; the others follow.
-    pub(crate) first: PaymentId,
+    pub(crate) results: Results,
+    /// The id of its first change; the others follow.
+    pub(crate) first: ChangeId,
     /// The peer is closing and did not answer it: it is said again when that may have changed. Its signature is with the peer all the same.
     #[codec(skip)]
     pub(crate) put_off: bool,
@@ -47,22 +72,32 @@ pub(crate) struct Proposal {
 /// still put that state on chain, until a higher round is agreed.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Disowned {
-    round: Round,
-    state: State,
-    first: PaymentId,
+    pub(crate) round: Round,
+    pub(crate) state: State,
+    results: Results,
+    /// The id of its first change, told of already or not.
+    whole_first: ChangeId,
+    /// The id of the first one that was not told of.
+    first: ChangeId,
     payments: u32,
-    /// The user was told that its payments are not made; else they wait again.
+    /// The user was told that its changes are not made; else they wait again.
     refused: bool,
 }
 
 /// The most rounds that may be disowned at once: the peer may use any of them, so all are kept.
 pub(crate) const MAX_DISOWNED: usize = 256;
 
-/// The peer's round, shown to the user, who decides.
+/// The furthest that a round may lie above the last one that both know of: the peer's rounds that got lost are far fewer, and rounds must not
+/// run out.
+const MAX_ROUND_JUMP: Round = 1 << 16;
+
+/// The peer's round, shown to the user, who decides; or put by until its app is here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Undecided {
     pub(crate) update: Update,
     pub(crate) since: Millis,
+    /// The code that has to be fetched first.
+    pub(crate) lacks: Option<Hash>,
 }
 
 /// A channel that is open or closing.
@@ -80,10 +115,13 @@ pub(crate) struct Live {
     settled: u32,
     /// What is under way on chain while the channel is open (R6.5).
     pub(crate) operating: Operating,
+    pub(crate) seen: Seen,
+    /// The calls that this side is forcing.
+    pub(crate) forcing: Option<Forcing>,
     /// The peer showed a state that this side signed and does not remember: from which round to which (R6.6).
     pub(crate) outdated: Option<(Round, Round)>,
-    /// The id of the first payment that waits, or will. The others follow.
-    pub(crate) first_queued: PaymentId,
+    /// The id of the first change that waits, or will. The others follow.
+    pub(crate) first_queued: ChangeId,
     /// The user asked to close in agreement, at this fee, as soon as everything on its way is answered.
     pub(crate) shutdown_wanted: Option<Amount>,
     /// The user asked to close alone: nothing may be agreed any more, or the close would be on an old state.
@@ -98,18 +136,26 @@ pub(crate) struct Live {
     /// gives their ids to no other: the peer holds a signature for them.
     #[codec(skip)]
     requeued: u64,
-    /// Payments for the next round. Not saved: nobody was told that they are made.
+    /// Changes for the next round. Not saved: nobody was told that they are made.
     #[codec(skip)]
-    pub(crate) queue: VecDeque<Payment>,
+    pub(crate) queue: VecDeque<Change>,
     #[codec(skip)]
     queued_amount: Amount,
+    /// Since when own calls have waited for the peer.
+    #[codec(skip)]
+    pub(crate) calls_wait_since: Option<Millis>,
 }
 
 impl Live {
     pub(crate) fn new(funding: Funding) -> Self {
-        let state = funding.first;
+        let (state, hash) = (funding.first.clone(), funding.first.hash());
         Self {
-            agreed: Agreed { round: 1, state, hash: state.hash(), signatures: None },
+            agreed: Agreed { round: 1, state, hash, signatures: None, forced: None, height: 0 },
+            seen: Seen {
+                on_chain: OnChain { round: 1, forced_from: None, state_hash: hash },
+                forced_steps: Pair::default(),
+            },
+            forcing: None,
             funding,
             proposal: None,
             signed: 1,
@@ -118,7 +164,7 @@ impl Live {
             settled: 0,
             operating: Operating::default(),
             outdated: None,
-            first_queued: PaymentId(1),
+            first_queued: ChangeId(1),
             shutdown_wanted: None,
             solo_wanted: false,
             parked: None,
@@ -126,15 +172,16 @@ impl Live {
             requeued: 0,
             queue: VecDeque::new(),
             queued_amount: 0,
+            calls_wait_since: None,
         }
     }
 
-    /// The id of the next payment.
-    pub(crate) fn next_payment(&self) -> PaymentId {
+    /// The id of the next change.
+    pub(crate) fn next_change(&self) -> ChangeId {
         after(self.queue_first(), self.queue.len())
     }
 
-    /// Payments that are neither agreed nor refused.
+    /// Changes that are neither agreed nor refused.
     pub(crate) fn pending(&self) -> usize {
         let proposed = self.proposal.as_ref().map_or(0, |proposal| proposal.update.changes.len());
         self.queue.len().saturating_add(proposed)
@@ -147,6 +194,11 @@ impl Live {
         let ours = self.proposal.as_ref().map_or(agreed, |proposal| proposal.state.balances[me].min(agreed));
         let kept = self.funding.terms.reserve.saturating_add(self.operating.takes());
         ours.saturating_sub(kept).saturating_sub(self.queued_amount)
+    }
+
+    /// What contracts hold of the agreed total.
+    pub(crate) fn held(&self) -> Amount {
+        self.funding.total.saturating_sub(self.agreed.state.balances.sum().unwrap_or(Amount::MAX))
     }
 
     /// The latest agreed state as the arbiter takes it.
@@ -176,7 +228,7 @@ impl Live {
     /// What is told of payments that will not be made: those that wait, and those of a proposal that never came to be.
     pub(crate) fn drop_payments(&mut self) -> Vec<Event> {
         let waiting = ids(self.queue_first(), self.queue.len());
-        (self.first_queued, self.requeued) = (self.next_payment(), 0);
+        (self.first_queued, self.requeued) = (self.next_change(), 0);
         self.queue.clear();
         self.queued_amount = 0;
         let proposal = self.proposal.take();
@@ -185,19 +237,29 @@ impl Live {
         if payments.is_empty() { Vec::new() } else { vec![Event::Dropped { payments }] }
     }
 
+    /// Whether the chain has a co-signed state that counts before the one agreed here.
+    pub(crate) fn is_behind(&self, on_chain: &OnChain) -> bool {
+        match self.agreed.forced {
+            _ if on_chain.forced_from.is_some() => false,
+            Some(Forced { from, .. }) => on_chain.round >= from && on_chain.state_hash != self.agreed.hash,
+            None => on_chain.round > self.agreed.round,
+        }
+    }
+
     /// A round that this side signed and that the chain has: the peer made it co-signed, and answered nobody but the arbiter. None where the
-    /// chain tells of nothing new; otherwise the state is the agreed one from now on, and what is told of its payments.
-    pub(crate) fn adopt_from_chain(&mut self, on_chain: &OnChain) -> Option<Option<Event>> {
+    /// chain tells of nothing new; otherwise the state is the agreed one from now on, and what is told of its changes.
+    pub(crate) fn adopt_from_chain(&mut self, on_chain: &OnChain, me: Party) -> Option<Vec<Event>> {
         let OnChain { round, state_hash, forced_from: None } = *on_chain else { return None };
         let same = |ours: &mut Proposal| ours.update.round == round && ours.update.state_hash == state_hash;
-        if let Some(proposal) = self.proposal.take_if(same) {
-            let payments = self.take_ids(&proposal);
+        if let Some(mut proposal) = self.proposal.take_if(same) {
+            let told = self.told_of(me, &mut proposal, round);
             self.adopt(round, proposal.state, state_hash, None);
-            return Some(Some(Event::Paid { payments, round }));
+            return Some(told);
         }
         let at = self.disowned.iter().position(|ours| ours.round == round && ours.state.hash() == state_hash)?;
-        let Disowned { state, first, payments, refused, .. } = self.disowned.swap_remove(at);
+        let Disowned { state, results, whole_first, first, payments, refused, .. } = self.disowned.swap_remove(at);
         self.adopt(round, state, state_hash, None);
+        let results = (whole_first, results);
         let count = usize::try_from(payments).unwrap_or(usize::MAX);
         let end = after(first, count);
         let waiting = self.queue_first();
@@ -208,34 +270,60 @@ impl Live {
             let settled = u32::try_from(end.0.saturating_sub(again.first.0)).unwrap_or(u32::MAX);
             self.settled = self.settled.max(settled.min(most));
             let count = usize::try_from(end.0.saturating_sub(told.0)).unwrap_or(usize::MAX);
-            return Some(self.paid_on_chain(told, count, round));
+            return Some(self.paid_on_chain(me, told, count, round, results));
         }
         if refused || waiting >= end {
-            return Some(self.paid_on_chain(first, count, round));
+            return Some(self.paid_on_chain(me, first, count, round, results));
         }
         // They wait at the front again.
         let count = usize::try_from(end.0.saturating_sub(waiting.0)).unwrap_or(usize::MAX).min(self.queue.len());
-        for payment in self.queue.drain(..count) {
-            self.queued_amount = self.queued_amount.saturating_sub(payment.amount);
-        }
-        self.count_out(count);
-        Some(self.paid_on_chain(waiting, count, round))
+        let _made = self.unqueue(me, count);
+        Some(self.paid_on_chain(me, waiting, count, round, results))
     }
 
-    /// Tells of payments once, also where another round that was disowned holds them as well.
-    fn paid_on_chain(&mut self, first: PaymentId, count: usize, round: Round) -> Option<Event> {
+    /// Takes so many changes off the front of the queue.
+    pub(crate) fn unqueue(&mut self, me: Party, count: usize) -> Vec<Change> {
+        let count = count.min(self.queue.len());
+        let changes: Vec<_> = self.queue.drain(..count).collect();
+        let amount = changes.iter().map(|change| change.takes(me)).fold(0, Amount::saturating_add);
+        self.queued_amount = self.queued_amount.saturating_sub(amount);
+        self.count_out(count);
+        changes
+    }
+
+    /// Tells of changes once, also where another round that was disowned holds them as well.
+    fn paid_on_chain(
+        &mut self,
+        me: Party,
+        first: ChangeId,
+        count: usize,
+        round: Round,
+        (whole_first, results): (ChangeId, Results),
+    ) -> Vec<Event> {
         let end = after(first, count);
         for other in self.disowned.iter_mut().filter(|other| (first..end).contains(&other.first)) {
             let told = u32::try_from(end.0.saturating_sub(other.first.0)).unwrap_or(u32::MAX);
             other.payments = other.payments.saturating_sub(told);
             other.first = end;
         }
-        (count > 0).then(|| Event::Paid { payments: ids(first, count), round })
+        agreed_events(me, round, ids(first, count), (whole_first, results), first..end)
     }
 
-    /// The id of the first payment that waits, or will.
-    fn queue_first(&self) -> PaymentId {
-        PaymentId(self.first_queued.0.saturating_sub(self.requeued))
+    /// What is told of a proposal that is agreed, or on chain.
+    pub(crate) fn told_of(&mut self, me: Party, proposal: &mut Proposal, round: Round) -> Vec<Event> {
+        if proposal.update.changes.iter().any(Change::executes) {
+            self.agreed.height = self.agreed.height.max(proposal.update.height);
+        }
+        let changes = self.take_ids(proposal);
+        let told =
+            changes.first().copied().unwrap_or(proposal.first)..after(proposal.first, proposal.update.changes.len());
+        let results = (proposal.first, std::mem::take(&mut proposal.results));
+        agreed_events(me, round, changes, results, told)
+    }
+
+    /// The id of the first change that waits, or will.
+    pub(crate) fn queue_first(&self) -> ChangeId {
+        ChangeId(self.first_queued.0.saturating_sub(self.requeued))
     }
 
     /// So many payments have left the front of the queue.
@@ -250,6 +338,7 @@ impl Live {
         self.solo_wanted
             || self.outdated.is_some()
             || self.undecided.is_some()
+            || self.forcing.is_some()
             || self.operating.is_bound()
             || self.awaits_lock()
     }
@@ -289,8 +378,23 @@ impl Live {
         Some(Effect::Send(Message::Update(proposal.update.clone())))
     }
 
-    /// Proposes the next round with everything that waits (R6.3), if something does and no proposal is unanswered.
-    pub(crate) fn propose(&mut self, me: Party, domain: &Domain, key: &SigningKey) -> Step {
+    /// Where the next round of `proposer`'s is made.
+    pub(crate) fn place<'a>(
+        &self,
+        proposer: Party,
+        round: Round,
+        height: BlockNumber,
+        config: &Config,
+        ctx: &Context<'a>,
+    ) -> Place<'a> {
+        let (channel, reserve, max_contracts) =
+            (self.funding.channel, self.funding.terms.reserve, config.max_contracts);
+        Place { channel, round, height, proposer, reserve, max_contracts, apps: ctx.apps }
+    }
+
+    /// Proposes the next round with what waits (R6.3), if something does and no proposal is unanswered. What cannot be made on the agreed
+    /// state is given up.
+    pub(crate) fn propose(&mut self, me: Party, config: &Config, domain: &Domain, ctx: &Context<'_>) -> Step {
         if self.proposal.is_some() || self.queue.is_empty() {
             return Step::default();
         }
@@ -299,56 +403,74 @@ impl Live {
             return Step::commit(dropped.into_iter().map(Effect::Notify).collect());
         }
         let Some(round) = self.next_round(me) else { return Step::default() };
-        let count = self.queue.len().min(MAX_UPDATES_PER_ROUND);
-        let changes: Vec<_> = self.queue.drain(..count).map(Change::Transfer).collect();
-        let first = self.queue_first();
-        self.count_out(count);
-        let proposed = changes.iter().map(|Change::Transfer(payment)| payment.amount).sum();
-        self.queued_amount = self.queued_amount.saturating_sub(proposed);
-        // Whatever waits was checked against the balance when it came, and the peer's rounds only add to that balance.
-        let Ok(state) = self.agreed.state.after(me, &changes, self.funding.terms.reserve) else {
-            return Step::commit(vec![Effect::Notify(Event::Dropped { payments: ids(first, changes.len()) })]);
-        };
-        let state_hash = state.hash();
-        let body = StateBody { round, state_hash };
-        let signature = key.sign(&signed_bytes(domain, &self.funding.channel, &body));
-        let update = Update { round, changes, state_hash, signature };
-        self.signed = round;
-        self.proposal = Some(Proposal { update: update.clone(), state, first, put_off: false });
-        Step::commit(vec![Effect::Send(Message::Update(update))])
+        let height = ctx.head.max(self.agreed.height);
+        let mut step = Step::default();
+        loop {
+            let first = self.queue_first();
+            let mut draft = Draft::new(self.place(me, round, height, config, ctx), &self.agreed.state);
+            let mut count: usize = 0;
+            let mut fault = None;
+            for change in self.queue.iter().take(MAX_UPDATES_PER_ROUND) {
+                if let Err(why) = draft.make(change) {
+                    fault = Some(why);
+                    break;
+                }
+                count = count.saturating_add(1);
+            }
+            let finished = draft.finish();
+            let (changes, state, results) = match (count, fault, finished) {
+                (1.., _, Ok((state, results))) => (self.unqueue(me, count), state, results),
+                // The first one cannot be made: the peer's rounds or the clock have overtaken it.
+                (_, fault, finished) => {
+                    let Some(fault) = fault.or(finished.err()) else { return step };
+                    let _given_up = self.unqueue(me, 1);
+                    step = step.and(Step::commit(vec![Effect::Notify(Event::Failed { change: first, fault })]));
+                    continue;
+                }
+            };
+            let state_hash = state.hash();
+            let body = StateBody { round, state_hash };
+            let signature = ctx.key.sign(&signed_bytes(domain, &self.funding.channel, &body));
+            let update = Update { round, height, changes, state_hash, signature };
+            self.signed = round;
+            self.proposal = Some(Proposal { update: update.clone(), state, results, first, put_off: false });
+            return step.and(Step::commit(vec![Effect::Send(Message::Update(update))]));
+        }
     }
 
     /// Puts the changes of a proposal that lost back to the front of the queue, to be proposed again on top.
-    pub(crate) fn requeue_proposal(&mut self) {
+    pub(crate) fn requeue_proposal(&mut self, me: Party) {
         let Some(proposal) = self.proposal.take() else { return };
         let settled = usize::try_from(self.settled).unwrap_or(usize::MAX);
         let again = self.disown(&proposal, false).len();
         self.requeued = self.requeued.saturating_add(u64::try_from(again).unwrap_or(u64::MAX));
-        for Change::Transfer(payment) in proposal.update.changes.into_iter().skip(settled).rev() {
-            self.queued_amount = self.queued_amount.saturating_add(payment.amount);
-            self.queue.push_front(payment);
+        for change in proposal.update.changes.into_iter().skip(settled).rev() {
+            self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
+            self.queue.push_front(change);
         }
     }
 
     /// Goes on without a proposal whose signature is with the peer.
-    pub(crate) fn disown(&mut self, proposal: &Proposal, refused: bool) -> Vec<PaymentId> {
-        let Proposal { update, state, first, .. } = proposal;
-        let first = after(*first, usize::try_from(self.settled).unwrap_or(usize::MAX));
-        let payments = self.take_ids(proposal);
-        let count = u32::try_from(payments.len()).unwrap_or(u32::MAX);
-        self.disowned.push(Disowned { round: update.round, state: *state, first, payments: count, refused });
-        payments
+    pub(crate) fn disown(&mut self, proposal: &Proposal, refused: bool) -> Vec<ChangeId> {
+        let Proposal { update, state, results, first: whole_first, .. } = proposal;
+        let first = after(*whole_first, usize::try_from(self.settled).unwrap_or(usize::MAX));
+        let changes = self.take_ids(proposal);
+        let payments = u32::try_from(changes.len()).unwrap_or(u32::MAX);
+        let (round, state, results, whole_first) = (update.round, state.clone(), results.clone(), *whole_first);
+        self.disowned.push(Disowned { round, state, results, whole_first, first, payments, refused });
+        changes
     }
 
     /// The payments of a proposal that is not unanswered any more, without those that were told of.
-    pub(crate) fn take_ids(&mut self, proposal: &Proposal) -> Vec<PaymentId> {
+    pub(crate) fn take_ids(&mut self, proposal: &Proposal) -> Vec<ChangeId> {
         let settled = usize::try_from(std::mem::take(&mut self.settled)).unwrap_or(usize::MAX);
         ids(after(proposal.first, settled), proposal.update.changes.len().saturating_sub(settled))
     }
 
     /// Adopts a state that both signed, or that is on chain.
     pub(crate) fn adopt(&mut self, round: Round, state: State, hash: Hash, signatures: Option<Pair<Signature>>) {
-        self.agreed = Agreed { round, state, hash, signatures };
+        let height = self.agreed.height;
+        self.agreed = Agreed { round, state, hash, signatures, forced: None, height };
         self.signed = self.signed.max(round);
         self.disowned.retain(|ours| ours.round > round);
         // A peer that agrees to a round has seen its own offer to close expire.
@@ -356,45 +478,54 @@ impl Live {
     }
 
     pub(crate) fn next_round(&self, me: Party) -> Option<Round> {
-        next_round(me, self.agreed.round, self.signed.max(self.refused).max(self.operating.asked_up_to))
+        let forced_by = self.agreed.forced.map(|forced| forced.by);
+        let signed = self.signed.max(self.refused).max(self.operating.asked_up_to);
+        next_round(me, self.agreed.round, forced_by, signed)
     }
 
-    pub(crate) fn enqueue(&mut self, payment: Payment) {
-        self.queued_amount = self.queued_amount.saturating_add(payment.amount);
-        self.queue.push_back(payment);
+    pub(crate) fn enqueue(&mut self, me: Party, change: Change) {
+        self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
+        self.queue.push_back(change);
     }
 
-    /// The state after the peer's round, and the bytes that it signed.
+    /// What comes of the peer's round.
     pub(crate) fn check_round(
-        &mut self,
-        update: &Update,
-        peer: Party,
-        key: &PublicKey,
-        domain: &Domain,
-    ) -> Result<(State, Vec<u8>), Violation> {
-        let (got, have) = (update.round, self.agreed.round.max(self.signed));
-        if got <= have {
-            // Not only what is agreed counts: the peer may still make co-signed what it refused (R6.1, R6.2).
-            return Err(Violation::RoundTooOld { got, have });
-        }
-        self.check_update(update, peer, key, domain)
-    }
-
-    fn check_update(
         &self,
         update: &Update,
         peer: Party,
         key: &PublicKey,
-        domain: &Domain,
-    ) -> Result<(State, Vec<u8>), Violation> {
-        let Update { round, changes, state_hash, signature } = update;
+        (domain, config): (&Domain, &Config),
+        ctx: &Context<'_>,
+    ) -> Result<Checked, Violation> {
+        let Update { round, height, changes, state_hash, signature } = update;
+        let (got, have) = (*round, self.agreed.round.max(self.signed));
+        if got <= have {
+            // Not only what is agreed counts: the peer may still make co-signed what it refused (R6.1, R6.2).
+            return Err(Violation::RoundTooOld { got, have });
+        }
+        if got > have.saturating_add(MAX_ROUND_JUMP) {
+            return Err(Violation::RoundTooFar { got, have });
+        }
         if changes.is_empty() {
             return Err(Violation::NoChanges);
         }
         if changes.len() > MAX_UPDATES_PER_ROUND {
             return Err(Violation::TooManyChanges { got: changes.len() });
         }
-        let state = self.agreed.state.after(peer, changes, self.funding.terms.reserve)?;
+        let executes = changes.iter().any(Change::executes);
+        if executes {
+            let (window, head) = (config.height_window, ctx.head);
+            // One's own head may lie behind; but the height of what is agreed never goes down.
+            let (min, max) = (self.agreed.height.max(head.saturating_sub(window)), head.saturating_add(window));
+            if *height < min || *height > max.max(self.agreed.height) {
+                return Err(Violation::HeightOutOfWindow { got: *height, min, max });
+            }
+        }
+        let mut draft = Draft::new(self.place(peer, *round, *height, config, ctx), &self.agreed.state);
+        for change in changes {
+            draft.make(change)?;
+        }
+        let (state, results) = draft.finish()?;
         let want = state.hash();
         if want != *state_hash {
             return Err(Violation::StateHashMismatch { got: *state_hash, want });
@@ -403,25 +534,74 @@ impl Live {
         if !Native.verify(key, &message, signature) {
             return Err(Violation::SignatureInvalid);
         }
-        Ok((state, message))
+        let height = if executes { *height } else { self.agreed.height };
+        Ok(Checked { state, results, message, height })
     }
 
-    pub(crate) fn check_payments(&self, me: Party, payments: &[Payment], config: &Config) -> Result<(), Misuse> {
+    /// The first code that the peer's round needs and that is not here.
+    pub(crate) fn lacks(&self, update: &Update, ctx: &Context<'_>) -> Option<Hash> {
+        let code = |change: &Change| match change {
+            Change::CreateContract(creation) => Some(creation.code),
+            Change::UpgradeContract { code, .. } => Some(*code),
+            Change::CallContract { contract, .. } => self.agreed.state.contracts.get(contract).map(|known| known.code),
+            _ => None,
+        };
+        update.changes.iter().filter_map(code).find_map(|code| match code {
+            Code::Contract(code) if !ctx.apps.knows(&code) => Some(code),
+            _ => None,
+        })
+    }
+
+    /// A code that the peer wants to begin with, and that this side takes no part in.
+    pub(crate) fn unwelcome(update: &Update, ctx: &Context<'_>) -> Option<Hash> {
+        let code = |change: &Change| match change {
+            Change::CreateContract(crate::state::Creation { code: Code::Contract(code), .. })
+            | Change::UpgradeContract { code: Code::Contract(code), .. } => Some(*code),
+            _ => None,
+        };
+        update.changes.iter().filter_map(code).find(|code| !ctx.apps.accepts(code))
+    }
+
+    /// Whether the peer's round touches what is ours to give: then the user decides, whoever decides otherwise.
+    pub(crate) fn needs_consent(&self, update: &Update, me: Party, ctx: &Context<'_>) -> bool {
+        let worthless = |id: &ContractId| {
+            let contract = self.agreed.state.contracts.get(id);
+            contract.is_some_and(|contract| match contract.code {
+                Code::Contract(code) => contract.balance == 0 && ctx.apps.worthless_when_empty(&code),
+                Code::Builtin(_) => false,
+            })
+        };
+        update.changes.iter().any(|change| match change {
+            Change::CreateContract(creation) => creation.coins[me] > 0,
+            Change::RemoveContract { contract, .. } => !worthless(contract),
+            Change::UpgradeContract { .. } => true,
+            Change::Transfer(_) | Change::CallContract { .. } | Change::Meta(_) => false,
+        })
+    }
+
+    /// Whether the user may have these changes wait for the next round.
+    pub(crate) fn check_changes(
+        &self,
+        me: Party,
+        changes: &[Change],
+        config: &Config,
+        ctx: &Context<'_>,
+    ) -> Result<(), Misuse> {
         let available = self.spendable(me);
         let max = usize::try_from(config.max_queued).unwrap_or(usize::MAX);
-        let too_long = payments.iter().map(|payment| payment.reference.len()).find(|&got| got > MAX_REFERENCE);
-        let amount = payments.iter().fold(0, |sum: Amount, payment| sum.saturating_add(payment.amount));
+        let amount = changes.iter().map(|change| change.takes(me)).fold(0, Amount::saturating_add);
         if self.outdated.is_some() {
-            Err(Misuse::StoreOutdated)
-        } else if payments.is_empty() || payments.iter().any(|payment| payment.amount == 0) {
-            Err(Misuse::AmountZero)
-        } else if let Some(got) = too_long {
-            Err(Misuse::ReferenceTooLong { got, max: MAX_REFERENCE })
-        } else if amount > available {
+            return Err(Misuse::StoreOutdated);
+        }
+        if changes.is_empty() {
+            return Err(Misuse::AmountZero);
+        }
+        changes.iter().try_for_each(|change| self.check_change(change, ctx))?;
+        if amount > available {
             Err(Misuse::InsufficientBalance { amount, available })
         } else if self.shutdown_wanted.is_some() || self.solo_wanted {
             Err(Misuse::AlreadyClosing)
-        } else if payments.len() > max.saturating_sub(self.queue.len()) {
+        } else if changes.len() > max.saturating_sub(self.queue.len()) {
             Err(Misuse::QueueFull { max })
         } else if self.next_round(me).is_none() {
             Err(Misuse::RoundsExhausted)
@@ -431,16 +611,89 @@ impl Live {
             Ok(())
         }
     }
+
+    /// What can be told of one change before its turn comes.
+    fn check_change(&self, change: &Change, ctx: &Context<'_>) -> Result<(), Misuse> {
+        let input = |input: &[u8]| match input.len() <= MAX_INPUT {
+            true => Ok(()),
+            false => Err(Misuse::Change(ChangeFault::Call(protocol::contracts::CallFault::TooLarge))),
+        };
+        let code = |code: &Code| match code {
+            Code::Contract(code) if ctx.apps.knows(code) => Ok(()),
+            Code::Contract(code) => Err(Misuse::Change(ChangeFault::CodeUnknown(*code))),
+            Code::Builtin(_) => Err(Misuse::Change(ChangeFault::BuiltinNotAccepted)),
+        };
+        let known = |id: &ContractId| {
+            let proposed = self.proposal.as_ref().is_some_and(|ours| ours.state.contracts.get(id).is_some());
+            let known = proposed || self.agreed.state.contracts.get(id).is_some();
+            if known { Ok(()) } else { Err(Misuse::ContractUnknown(*id)) }
+        };
+        match change {
+            Change::Transfer(payment) if payment.amount == 0 => Err(Misuse::AmountZero),
+            Change::Transfer(Payment { reference, .. }) if reference.len() > MAX_REFERENCE => {
+                Err(Misuse::ReferenceTooLong { got: reference.len(), max: MAX_REFERENCE })
+            }
+            Change::Transfer(_) => Ok(()),
+            Change::CreateContract(creation) => code(&creation.code).and_then(|()| input(&creation.input)),
+            Change::CallContract { contract, input: words, .. } => known(contract).and_then(|()| input(words)),
+            Change::RemoveContract { contract, .. } => known(contract),
+            Change::UpgradeContract { contract, code: new, .. } => known(contract).and_then(|()| code(new)),
+            Change::Meta(words) if words.len() > MAX_META => {
+                Err(Misuse::Change(ChangeFault::MetaTooLong { got: length(words) }))
+            }
+            Change::Meta(_) => Ok(()),
+        }
+    }
+
+    /// What a change would do, were its turn next.
+    pub(crate) fn try_change(
+        &self,
+        me: Party,
+        change: &Change,
+        config: &Config,
+        ctx: &Context<'_>,
+    ) -> Result<Option<Outcome>, ChangeFault> {
+        let before = self.proposal.as_ref().map_or(&self.agreed.state, |ours| &ours.state);
+        let round = self.next_round(me).unwrap_or(Round::MAX);
+        let mut draft = Draft::new(self.place(me, round, ctx.head.max(self.agreed.height), config, ctx), before);
+        draft.make(change)?;
+        let (_state, results) = draft.finish()?;
+        Ok(results.into_iter().next().map(|(_, outcome)| outcome))
+    }
+}
+
+/// A round of the peer's that breaks no rule.
+pub(crate) struct Checked {
+    pub(crate) state: State,
+    pub(crate) results: Results,
+    /// What it signed, and what is to be signed.
+    pub(crate) message: Vec<u8>,
+    /// The height that counts from now on.
+    pub(crate) height: BlockNumber,
+}
+
+/// What is told of own changes that are agreed, those that paid and those that touched contracts.
+fn agreed_events(
+    me: Party,
+    round: Round,
+    changes: Vec<ChangeId>,
+    (first, results): (ChangeId, Results),
+    told: std::ops::Range<ChangeId>,
+) -> Vec<Event> {
+    let performed = performed(me, first, results, &told);
+    let executed = (!performed.is_empty()).then_some(Event::Executed { round, forced: false, performed });
+    let paid = (!changes.is_empty()).then_some(Event::Paid { payments: changes, round });
+    executed.into_iter().chain(paid).collect()
 }
 
 /// The id that follows `count` ids from `first` on.
-fn after(PaymentId(first): PaymentId, count: usize) -> PaymentId {
-    PaymentId(first.saturating_add(u64::try_from(count).unwrap_or(u64::MAX)))
+fn after(ChangeId(first): ChangeId, count: usize) -> ChangeId {
+    ChangeId(first.saturating_add(u64::try_from(count).unwrap_or(u64::MAX)))
 }
 
 /// `count` ids from `first` on.
-pub(crate) fn ids(PaymentId(first): PaymentId, count: usize) -> Vec<PaymentId> {
-    (first..).take(count).map(PaymentId).collect()
+pub(crate) fn ids(ChangeId(first): ChangeId, count: usize) -> Vec<ChangeId> {
+    (first..).take(count).map(ChangeId).collect()
 }
 
 /// Both signatures in the order of the parties.

@@ -1,6 +1,7 @@
 //! Where a channel stands in its life: one variant for each thing that is awaited or true, each with just its own data.
 
 pub(crate) mod closing;
+pub(crate) mod forcing;
 pub(crate) mod leaving;
 pub(crate) mod live;
 pub(crate) mod onchain;

@@ -3,6 +3,8 @@
 use super::{
     CloseReason, Phase,
     closing::{How, Solo},
+    forcing::Progressed,
+    live::{Live, Seen},
 };
 use crate::{
     effect::{Effect, Event, Notice},
@@ -13,7 +15,7 @@ use crate::{
     state::State,
 };
 use protocol::{
-    Amount, BlockNumber, Hash, Party, Rejection, Round,
+    Amount, BlockNumber, Hash, Pair, Party, Rejection, Round,
     call::{Call, Slash},
     event::Event as ArbiterEvent,
     record::{Closing, OnChain, Penalty},
@@ -33,7 +35,7 @@ struct Done {
 }
 
 impl Solo {
-    const fn new(on_chain: OnChain, closing: &Closing) -> Self {
+    pub(super) const fn new(on_chain: OnChain, closing: &Closing) -> Self {
         let closer = match closing.penalty {
             Penalty::AtRisk(closer) | Penalty::Due(closer) => Some(closer),
         };
@@ -46,8 +48,8 @@ impl Channel {
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
         let step = self.on_head_while_opening(ctx).and(self.on_head_while_closing(ctx));
         let step = step.and(self.on_head_while_operating(ctx));
-        let again = [self.solo_again(), self.defence(ctx.head)].concat();
-        step.and(Step::act(again)).and(self.resume(ctx))
+        let again = [self.solo_again(), self.defence(ctx.head), self.snapshot_again().into_iter().collect()].concat();
+        step.and(Step::act(again)).and(self.force_again(ctx)).and(self.resume(ctx))
     }
 
     /// The process started: what may have been lost is asked for and told again. Nothing expires here, because what happened
@@ -72,6 +74,7 @@ impl Channel {
             self.mutual_again(ctx.head),
             self.solo_again(),
             self.defence(ctx.head),
+            self.snapshot_again().into_iter().collect(),
         ];
         Step::act(again.concat())
     }
@@ -80,7 +83,7 @@ impl Channel {
         match event {
             ArbiterEvent::ChannelCreated { record } => self.on_chain_created(&record),
             ArbiterEvent::ChannelClosedMutually { balances, .. } => self.close_once(CloseReason::Mutual { balances }),
-            ArbiterEvent::ChannelSettled { balances, .. } => self.close_once(CloseReason::Settled { balances }),
+            ArbiterEvent::ChannelSettled { balances, remaining } => self.on_chain_settled(balances, remaining),
             ArbiterEvent::ChannelClosedSolo { round, state_hash, forced_from, closing } => {
                 let solo = Solo::new(OnChain { round, forced_from, state_hash }, &closing);
                 self.on_chain_closing(solo, ctx, |outdated| Event::ClosingSolo {
@@ -107,8 +110,19 @@ impl Channel {
             ArbiterEvent::ChannelSnapshotted { round, state_hash } => {
                 self.on_chain_snapshotted(&OnChain { round, forced_from: None, state_hash }, ctx)
             }
-            // The states signed here have no contracts, so nothing in them can be forced (R5.10).
-            ArbiterEvent::ChannelProgressed { .. } => Step::default(),
+            ArbiterEvent::ChannelProgressed {
+                party,
+                round,
+                forced_from,
+                state_hash,
+                forced_steps,
+                total,
+                closing,
+                calls,
+            } => {
+                let on_chain = OnChain { round, forced_from, state_hash };
+                self.on_chain_progressed(Progressed { party, on_chain, forced_steps, total, closing, calls }, ctx)
+            }
             ArbiterEvent::ChannelSlashed { round, state_hash, closing } => {
                 let solo = Solo::new(OnChain { round, forced_from: None, state_hash }, &closing);
                 self.on_chain_closing(solo, ctx, |_| Event::Slashed { round, unlock_at: solo.unlock_at })
@@ -122,10 +136,13 @@ impl Channel {
             return Step::default();
         }
         self.move_to_closing(How::Solo(solo));
+        let me = self.me;
         let Phase::Closing(live, _) = &mut self.phase else { return Step::default() };
+        live.see(solo.on_chain);
         let mut told = vec![event(live.newer_than(&solo.on_chain).is_some())];
-        if solo.on_chain.round > live.agreed.round {
-            told.extend(live.adopt_from_chain(&solo.on_chain).flatten());
+        if live.is_behind(&solo.on_chain) {
+            told.extend(live.replaced(&solo.on_chain));
+            told.extend(live.adopt_from_chain(&solo.on_chain, me).into_iter().flatten());
         }
         // Nothing but a state counts any more.
         told.extend(live.operating.give_up(RefusalCode::CLOSING));
@@ -138,10 +155,12 @@ impl Channel {
     fn on_chain_operated(&mut self, done: Done, ctx: &Context<'_>) -> Step {
         let Done { kind, round, state_hash, total, event } = done;
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
-        if round <= live.agreed.round {
+        let on_chain = OnChain { round, forced_from: None, state_hash };
+        if !live.is_behind(&on_chain) {
             // Told again.
             return Step::default();
         }
+        live.see(on_chain);
         let from = live.agreed.round;
         let terms = &mut live.funding.terms;
         live.funding.total = total.unwrap_or(live.funding.total);
@@ -150,7 +169,8 @@ impl Channel {
                 terms.parties[party].delegates.clone_from(theirs);
             }
         }
-        let mut told = vec![Effect::Notify(event.clone())];
+        let mut told: Vec<_> = live.replaced(&on_chain).into_iter().map(Effect::Notify).collect();
+        told.push(Effect::Notify(event.clone()));
         if let Some(state) = live.operating.executed(round, &state_hash) {
             live.adopt(round, state, state_hash, None);
         } else {
@@ -169,25 +189,28 @@ impl Channel {
     /// Somebody put a state on chain that both signed. What we hold is newer as a rule; but the peer may have used a round of ours that it
     /// never answered.
     fn on_chain_snapshotted(&mut self, on_chain: &OnChain, ctx: &Context<'_>) -> Step {
+        let me = self.me;
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
+        live.see(*on_chain);
         let (from, round) = (live.agreed.round, on_chain.round);
-        if round <= from {
-            return Step::default();
+        if !live.is_behind(on_chain) {
+            return Step::commit(Vec::new());
         }
-        let told: Vec<_> = match live.adopt_from_chain(on_chain) {
-            Some(paid) => {
+        let mut told: Vec<_> = live.replaced(on_chain).into_iter().collect();
+        match live.adopt_from_chain(on_chain, me) {
+            Some(events) => {
                 live.operating.peer_saw = live.operating.peer_saw.max(round);
                 live.operating.lose();
-                paid.into_iter().collect()
+                told.extend(events);
             }
-            None if round > live.signed => live.outdate(from, round),
-            None => return Step::default(),
-        };
+            None if round > live.signed => told.extend(live.outdate(from, round)),
+            None => return Step::commit(Vec::new()),
+        }
         Step::commit(told.into_iter().map(Effect::Notify).collect()).and(self.advance(ctx))
     }
 
     /// What defends the channel now: a newer state against the one on chain, or settling once the lock has run out.
-    fn defence(&self, head: BlockNumber) -> Vec<Effect> {
+    pub(super) fn defence(&self, head: BlockNumber) -> Vec<Effect> {
         let Phase::Closing(live, How::Solo(solo)) = &self.phase else { return Vec::new() };
         if !self.config.defend {
             return Vec::new();
@@ -211,7 +234,10 @@ impl Channel {
     }
 
     /// The arbiter refused a call. Where it is asked for again with each head, the user is told once.
-    pub(crate) fn on_chain_rejected(&mut self, call: &'static str, rejection: Rejection) -> Step {
+    pub(crate) fn on_chain_rejected(&mut self, call: &'static str, rejection: Rejection, ctx: &Context<'_>) -> Step {
+        if let Some(step) = self.on_force_rejected(call, rejection, ctx) {
+            return step;
+        }
         let given_up = self.give_up_creating(call, Some(rejection));
         let known = self.last_rejection.replace((call, rejection)) == Some((call, rejection));
         if known || matches!(self.phase, Phase::Closed(_)) {
@@ -220,8 +246,24 @@ impl Channel {
         given_up.and(Step::act(vec![Effect::Notify(Event::Notice(Notice::CallRejected { call, rejection }))]))
     }
 
-    fn close_once(&mut self, reason: CloseReason) -> Step {
+    pub(super) fn close_once(&mut self, reason: CloseReason) -> Step {
         if matches!(self.phase, Phase::Closed(_)) { Step::default() } else { self.close(reason) }
+    }
+}
+
+impl Live {
+    /// Notes a co-signed state that the arbiter has announced.
+    fn see(&mut self, on_chain: OnChain) {
+        if self.seen.on_chain != on_chain {
+            // The quota of forced steps begins anew with each co-signed state (R5.10).
+            let forced_steps = if on_chain.forced_from.is_some() { self.seen.forced_steps } else { Pair::default() };
+            self.seen = Seen { on_chain, forced_steps };
+        }
+    }
+
+    /// What is told where a co-signed state takes the place of the forced one that was followed.
+    fn replaced(&self, on_chain: &OnChain) -> Option<Event> {
+        self.agreed.forced.map(|_| Event::Replaced { forced: self.agreed.round, round: on_chain.round })
     }
 }
 
@@ -230,6 +272,6 @@ fn guess(state: &State, event: &Event, reserve: Amount) -> Option<State> {
     match event {
         Event::Deposited { party, amount, .. } => with_more(state, *party, *amount),
         Event::Withdrawn { party, amount, .. } => with_less(state, *party, *amount, reserve),
-        _ => Some(*state),
+        _ => Some(state.with_balances(state.balances)),
     }
 }

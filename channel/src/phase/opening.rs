@@ -25,6 +25,7 @@ use crate::{
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Pair, Party, PublicKey, Rejection, Signature,
     call::{Call, Create},
+    contracts::Contracts,
     crypto::{Crypto, Native},
     record::Record,
     signing::{CreateBody, signed_bytes},
@@ -155,9 +156,22 @@ impl Channel {
         config: Config,
         phase: Phase,
     ) -> Self {
-        let (create_given_up, outbox) = (None, Outbox::default());
+        let (create_given_up, outbox, stored) = (None, Outbox::default(), Contracts::new());
         let (link, waiting, last_rejection) = (Link::Up, None, None);
-        Self { reference, me, peer, domain, config, phase, create_given_up, outbox, link, waiting, last_rejection }
+        Self {
+            reference,
+            me,
+            peer,
+            domain,
+            config,
+            phase,
+            create_given_up,
+            outbox,
+            link,
+            waiting,
+            last_rejection,
+            stored,
+        }
     }
 
     /// Transition: initialized -> initialized (nonce asked for)
@@ -350,7 +364,7 @@ impl Channel {
         };
         record.terms == *terms
             && Some(record.total) == balances.sum()
-            && record.state_hash == (State { balances }).hash()
+            && record.state_hash == State::of(balances).hash()
     }
 
     /// The opening's part of a lost connection, of an error, or of a deadline: nothing is lost before both have signed.
@@ -416,7 +430,7 @@ impl Signed {
             terms: body.terms.clone(),
             // The body was checked: the sum exists.
             total: body.balances.sum().unwrap_or(Amount::MAX),
-            first: State { balances: body.balances },
+            first: State::of(body.balances),
         };
         let (valid_until, shares) = (body.valid_until, body.shares);
         Self { funding, valid_until, signatures, shares, locked: false, peer_locked: false }

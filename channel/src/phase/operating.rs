@@ -77,6 +77,16 @@ impl Operating {
         self.wanted.is_none() && self.bound.is_none()
     }
 
+    /// The state that is agreed once what this side has signed is on chain.
+    pub(crate) fn state(&self) -> Option<&State> {
+        self.bound.as_ref().map(|bound| &bound.state)
+    }
+
+    /// The same, to be filled with its contracts.
+    pub(crate) fn state_mut(&mut self) -> Option<&mut State> {
+        self.bound.as_mut().map(|bound| &mut bound.state)
+    }
+
     /// What is under way.
     pub(crate) fn kind(&self) -> Option<OperationKind> {
         let bound = self.bound.as_ref().map(|bound| bound.body.kind());
@@ -249,7 +259,7 @@ impl Channel {
         let state = body.state_after(peer, &live.agreed.state, &live.funding.terms)?;
 
         let ours = ctx.key.sign(&body.signed_bytes(&self.domain, &live.funding.channel));
-        live.requeue_proposal();
+        live.requeue_proposal(self.me);
         live.operating.lose();
         live.undecided = None;
         live.signed = round;

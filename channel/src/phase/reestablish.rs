@@ -11,7 +11,7 @@ use crate::{
     state::State,
 };
 use protocol::{
-    Hash, Pair, Round, Signature,
+    Hash, Pair, Round, Signature, StateCommitment,
     crypto::Native,
     signing::{CoSigned, StateBody},
 };
@@ -22,7 +22,7 @@ const REESTABLISH: &str = "reestablish";
 /// A state that is newer than ours, and that both signed.
 struct CoSignedState {
     round: Round,
-    state: State,
+    state: StateCommitment,
     state_hash: Hash,
     signatures: Pair<Signature>,
     /// It is our own proposal: the answer was lost. Otherwise we have forgotten that we signed it.
@@ -97,7 +97,10 @@ impl Channel {
         self.link = Link::Up;
         let mut again = Vec::new();
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
-            live.operating.peer_saw = live.operating.peer_saw.max(theirs.round);
+            // Where calls were forced, the peer has seen that only if it goes on from the same state.
+            if live.agreed.forced.is_none() || theirs.state == live.agreed.state.commitment() {
+                live.operating.peer_saw = live.operating.peer_saw.max(theirs.round);
+            }
         }
         if let Phase::Open(live) = &mut self.phase {
             again.extend(live.say_again());
@@ -110,19 +113,21 @@ impl Channel {
     /// What this side knows, for a peer that may know less or more.
     fn reestablish(&self) -> Option<Reestablish> {
         let agreed = &self.phase.live()?.agreed;
-        Some(Reestablish { round: agreed.round, state: agreed.state, signatures: agreed.signatures })
+        Some(Reestablish { round: agreed.round, state: agreed.state.commitment(), signatures: agreed.signatures })
     }
 
     /// The peer's state, where it is newer than `live`'s and co-signed.
     fn check_newer(&self, live: &Live, theirs: &Reestablish) -> Result<Option<CoSignedState>, Violation> {
         let Reestablish { round, state, signatures } = *theirs;
         let have = live.agreed.round;
-        let state_hash = state.hash();
-        if round == have && state_hash != live.agreed.hash {
+        let state_hash = state.hash(&Native);
+        let either_forced = live.agreed.forced.is_some() || (signatures.is_none() && round > 1);
+        if round == have && state_hash != live.agreed.hash && !either_forced {
             return Err(Violation::StateHashMismatch { got: state_hash, want: live.agreed.hash });
         }
-        if round <= have || live.operating.is_next(round, &state_hash) {
-            // Ours is newer or the same; or the peer has seen on chain what we have signed and not seen yet.
+        if round <= have || either_forced || live.operating.is_next(round, &state_hash) {
+            // Ours is newer or the same; or the peer has seen on chain what we have not seen yet; or calls were forced, and the chain says
+            // which state counts.
             return Ok(None);
         }
         let ours = live.proposal.as_ref().is_some_and(|ours| ours.update.round == round);
@@ -132,7 +137,7 @@ impl Channel {
             .filter(|&signatures| CoSigned::check(&self.domain, &channel, &keys, body, signatures, &Native).is_ok());
         let Some(signatures) = co_signed else {
             let (got, want) = (state.balances.sum(), live.funding.total);
-            return Err(if got == Some(want) {
+            return Err(if got.is_some_and(|got| got <= want) {
                 Violation::SignatureInvalid
             } else {
                 Violation::WrongTotal { got, want }
@@ -147,16 +152,23 @@ impl Channel {
 
     /// Adopts the peer's newer state: its answer to our proposal was lost, or our store is old.
     fn catch_up(&mut self, newer: CoSignedState) -> Step {
+        let me = self.me;
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         let CoSignedState { round, state, state_hash, signatures, ours } = newer;
         let from = live.agreed.round;
-        let events = match live.proposal.take_if(|_| ours) {
-            Some(ours) => vec![Event::Paid { payments: live.take_ids(&ours), round }],
-            None => live.outdate(from, round),
+        let (events, state) = match live.proposal.take_if(|_| ours) {
+            Some(mut ours) => (live.told_of(me, &mut ours, round), ours.state),
+            None => {
+                let mut state = State::committed(state);
+                state.fill(&live.agreed.state.contracts);
+                (live.outdate(from, round), state)
+            }
         };
+        if live.outdated.is_some() && state.contracts_root == Hash::ZERO {
+            // What we signed and forgot may have changed it.
+            live.funding.total = state.balances.sum().unwrap_or(live.funding.total);
+        }
         live.adopt(round, state, state_hash, Some(signatures));
-        // What we signed and forgot may have changed it.
-        live.funding.total = live.agreed.state.balances.sum().unwrap_or(live.funding.total);
         Step::commit(events.into_iter().map(Effect::Notify).collect())
     }
 
@@ -166,7 +178,7 @@ impl Channel {
             let code = RefusalCode::TIMEOUT;
             return Step::act(vec![Effect::Send(Message::Error { code })]).and(self.abandon_opening(Some(code)));
         }
-        let decided = self.on_tick_while_undecided(ctx);
+        let decided = self.on_tick_while_undecided(ctx).and(self.on_tick_while_calling(ctx));
         let timeouts = self.config.timeouts;
         let late = match &mut self.waiting {
             Some(waiting)

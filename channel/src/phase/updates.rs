@@ -10,7 +10,7 @@
 use super::{
     Phase,
     closing::How,
-    live::{Live, Proposal, Undecided, both},
+    live::{Checked, Live, Undecided, both},
 };
 use crate::{
     config::Acceptance,
@@ -19,28 +19,34 @@ use crate::{
     input::Context,
     machine::{Answer, Awaited, Channel, Link, Step, Waiting},
     message::{Message, RefusalCode, Update},
-    state::{Change, Payment},
+    state::{Change, ChangeFault, Outcome, Performed, Results},
 };
 use protocol::{
-    Party, Round, Signature,
+    Hash, Party, Round, Signature,
     crypto::{Crypto, Native},
     signing::{StateBody, signed_bytes},
 };
 
 impl Channel {
     /// Transition: open -> open
-    pub(crate) fn on_user_pay(
-        &mut self,
-        payments: impl AsRef<[Payment]> + IntoIterator<Item = Payment>,
-        ctx: &Context<'_>,
-    ) -> Result<Step, Misuse> {
-        let state = self.phase.name();
+    pub(crate) fn on_user_changes(&mut self, changes: Vec<Change>, ctx: &Context<'_>) -> Result<Step, Misuse> {
+        let (me, state) = (self.me, self.phase.name());
         let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
-        live.check_payments(self.me, payments.as_ref(), &self.config)?;
-        for payment in payments {
-            live.enqueue(payment);
+        live.check_changes(me, &changes, &self.config, ctx)?;
+        for change in changes {
+            live.enqueue(me, change);
         }
         Ok(self.advance(ctx))
+    }
+
+    /// What a change of one's own would do on top of what is agreed and proposed; nothing changes. None for a payment.
+    ///
+    /// # Errors
+    /// [`Misuse::NotOpen`], [`Misuse::Change`].
+    pub fn try_change(&self, change: &Change, ctx: &Context<'_>) -> Result<Option<Outcome>, Misuse> {
+        let state = self.phase.name();
+        let Phase::Open(live) = &self.phase else { return Err(Misuse::NotOpen { state }) };
+        live.try_change(self.me, change, &self.config, ctx).map_err(Misuse::Change)
     }
 
     /// Transition: open -> open
@@ -55,8 +61,13 @@ impl Channel {
             Phase::Closing(..) => return refuse(RefusalCode::CLOSING),
             Phase::Open(live) if live.solo_wanted => return refuse(RefusalCode::CLOSING),
             Phase::Open(live) if live.outdated.is_some() => return refuse(RefusalCode::OUTDATED),
-            // So may be a signed operation.
-            Phase::Open(live) if live.operating.is_bound() => return refuse(RefusalCode::NOT_NOW),
+            // So may be a signed operation, or a forced step, which the peer has not seen yet.
+            Phase::Open(live) if live.operating.is_bound() || live.forcing.is_some() => {
+                return refuse(RefusalCode::NOT_NOW);
+            }
+            Phase::Open(live) if live.agreed.forced.is_some() && live.awaits_lock() && round > live.agreed.round => {
+                return refuse(RefusalCode::NOT_NOW);
+            }
             Phase::Open(_) if self.outbox.is_full() => return refuse(RefusalCode::NOT_NOW),
             Phase::Open(live) => live,
             _ => return Err(out_of_place),
@@ -72,18 +83,40 @@ impl Channel {
             let again = live.proposal.as_ref().is_some_and(|ours| ours.put_off).then(|| live.say_again()).flatten();
             return Ok(Step::act(again.into_iter().collect()));
         }
-        if self.config.acceptance == Acceptance::Automatic {
-            return self.agree_to(update, ctx);
-        }
         if live.undecided.as_ref().is_some_and(|shown| shown.update == update) {
             return Ok(Step::default());
         }
-        if let Err(violation) = live.check_round(&update, self.me.peer(), &self.peer, &self.domain) {
+        if let Some(code) = Live::unwelcome(&update, ctx) {
+            return self.refuse_update(round, Violation::CodeNotAccepted(code));
+        }
+        if let Some(code) = live.lacks(&update, ctx) {
+            live.undecided = Some(Undecided { update, since: ctx.now, lacks: Some(code) });
+            return Ok(Step::act(vec![Effect::FetchCode(code)]));
+        }
+        if self.config.acceptance == Acceptance::Automatic && !live.needs_consent(&update, self.me, ctx) {
+            return self.agree_to(update, ctx);
+        }
+        let rules = (&self.domain, &self.config);
+        if let Err(violation) = live.check_round(&update, self.me.peer(), &self.peer, rules, ctx) {
             return self.refuse_update(round, violation);
         }
         let proposed = Event::Proposed { round, changes: update.changes.clone() };
-        live.undecided = Some(Undecided { update, since: ctx.now });
+        live.undecided = Some(Undecided { update, since: ctx.now, lacks: None });
         Ok(Step::act(vec![Effect::Notify(proposed)]))
+    }
+
+    /// An app was fetched, or could not be.
+    pub(crate) fn on_code(&mut self, code: Hash, ctx: &Context<'_>) -> Step {
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        let Some(shown) = live.undecided.take_if(|shown| shown.lacks == Some(code)) else { return Step::default() };
+        let round = shown.update.round;
+        if ctx.apps.knows(&code) {
+            let answered = self.on_peer_update(shown.update, ctx);
+            return answered.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation));
+        }
+        let violation = Violation::Change(ChangeFault::CodeUnknown(code));
+        let refused = self.refuse_update(round, violation);
+        refused.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation))
     }
 
     /// Checks the peer's round, signs and adopts it.
@@ -91,21 +124,21 @@ impl Channel {
         let round = update.round;
         let out_of_place = self.out_of_place("update");
         let Phase::Open(live) = &mut self.phase else { return Err(out_of_place) };
-        let (state, message) = match live.check_round(&update, self.me.peer(), &self.peer, &self.domain) {
+        let rules = (&self.domain, &self.config);
+        let checked = live.check_round(&update, self.me.peer(), &self.peer, rules, ctx);
+        let Checked { state, results, message, height } = match checked {
             Ok(checked) => checked,
             Err(violation) => return self.refuse_update(round, violation),
         };
 
         let signature = ctx.key.sign(&message);
-        live.requeue_proposal();
+        live.requeue_proposal(self.me);
         live.operating.lose();
         live.adopt(round, state, update.state_hash, Some(both(self.me, signature, update.signature)));
-        let payments = update.changes.into_iter().map(|Change::Transfer(payment)| payment).collect();
-        let step = Step::commit(vec![
-            Effect::Send(Message::UpdateAck { round, signature }),
-            Effect::Notify(Event::Received { payments, round }),
-        ]);
-        Ok(step.and(self.advance(ctx)))
+        live.agreed.height = height;
+        let mut effects = vec![Effect::Send(Message::UpdateAck { round, signature })];
+        effects.extend(received(self.me.peer(), round, update.changes, results).map(Effect::Notify));
+        Ok(Step::commit(effects).and(self.advance(ctx)))
     }
 
     /// Transition: open -> open
@@ -142,17 +175,20 @@ impl Channel {
     /// The part of a tick that concerns a round which waits for the user.
     pub(crate) fn on_tick_while_undecided(&mut self, ctx: &Context<'_>) -> Step {
         let late = self.config.timeouts.decision;
-        let overdue = self.phase.live().and_then(|live| live.undecided.as_ref());
-        match overdue.filter(|shown| ctx.now.saturating_sub(shown.since) >= late).map(|shown| shown.update.round) {
-            Some(round) if self.take_undecided(round).is_ok() => self.refuse_round(round, RefusalCode::TIMEOUT, ctx),
-            _ => Step::default(),
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        match live.undecided.take_if(|shown| ctx.now.saturating_sub(shown.since) >= late) {
+            Some(Undecided { update, lacks, .. }) => {
+                let code = if lacks.is_some() { RefusalCode::CODE_UNKNOWN } else { RefusalCode::TIMEOUT };
+                self.refuse_round(update.round, code, ctx)
+            }
+            None => Step::default(),
         }
     }
 
     fn take_undecided(&mut self, round: Round) -> Result<Update, Misuse> {
         let state = self.phase.name();
         let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
-        let shown = live.undecided.take_if(|shown| shown.update.round == round);
+        let shown = live.undecided.take_if(|shown| shown.update.round == round && shown.lacks.is_none());
         shown.map(|shown| shown.update).ok_or(Misuse::NotProposed { round })
     }
 
@@ -160,7 +196,7 @@ impl Channel {
     fn refuse_round(&mut self, round: Round, code: RefusalCode, ctx: &Context<'_>) -> Step {
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         live.refused = live.refused.max(round);
-        live.requeue_proposal();
+        live.requeue_proposal(self.me);
         live.operating.lose();
         Step::commit(vec![Effect::Send(Message::UpdateError { round, code })]).and(self.advance(ctx))
     }
@@ -179,16 +215,17 @@ impl Channel {
             let on_chain = round > 1 && live.agreed.round == round && live.agreed.signatures.is_none();
             return if on_chain { Ok(Step::default()) } else { Err(Violation::RoundNotProposed { got: round }) };
         };
-        let Proposal { update, state, .. } = proposal;
+        let update = &proposal.update;
         let body = StateBody { round, state_hash: update.state_hash };
         if !Native.verify(&self.peer, &signed_bytes(&self.domain, &live.funding.channel, &body), &signature) {
             return Err(Violation::SignatureInvalid);
         }
         let signatures = both(self.me, update.signature, signature);
-        let (state, hash) = (*state, update.state_hash);
-        let payments = live.proposal.take().map(|ours| live.take_ids(&ours)).unwrap_or_default();
-        live.adopt(round, state, hash, Some(signatures));
-        Ok(Step::commit(vec![Effect::Notify(Event::Paid { payments, round })]).and(self.advance(ctx)))
+        let Some(mut proposal) = live.proposal.take() else { return Ok(Step::default()) };
+        let told = live.told_of(self.me, &mut proposal, round);
+        live.adopt(round, proposal.state, proposal.update.state_hash, Some(signatures));
+        live.calls_wait_since = None;
+        Ok(Step::commit(told.into_iter().map(Effect::Notify).collect()).and(self.advance(ctx)))
     }
 
     /// Transition: open -> open
@@ -229,7 +266,7 @@ impl Channel {
         if live.operating.asked().is_some() {
             return step;
         }
-        let step = step.and(live.propose(self.me, &self.domain, ctx.key));
+        let step = step.and(live.propose(self.me, &self.config, &self.domain, ctx));
         let wanted = live.shutdown_wanted.filter(|_| live.pending() == 0 && live.operating.is_idle());
         match wanted {
             Some(fee) => step.and(self.offer_shutdown(fee, ctx)),
@@ -271,6 +308,22 @@ impl Channel {
         let Some(parked) = live.parked.take() else { return Step::default() };
         self.on_peer_shutdown(parked, ctx).unwrap_or_else(Self::refuse_shutdown)
     }
+}
+
+/// What is told of the peer's round: payments, and what was done to contracts.
+fn received(peer: Party, round: Round, changes: Vec<Change>, results: Results) -> impl Iterator<Item = Event> {
+    let payments: Vec<_> = changes
+        .into_iter()
+        .filter_map(|change| match change {
+            Change::Transfer(payment) => Some(payment),
+            _ => None,
+        })
+        .collect();
+    let done = |(_, outcome)| Performed { by: peer, change: None, outcome };
+    let performed: Vec<_> = results.into_iter().map(done).collect();
+    let received = (!payments.is_empty()).then_some(Event::Received { payments, round });
+    let executed = (!performed.is_empty()).then_some(Event::Executed { round, forced: false, performed });
+    received.into_iter().chain(executed)
 }
 
 impl Live {

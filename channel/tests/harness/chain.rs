@@ -1,6 +1,6 @@
 //! The chain: the arbiter's own rules on a ledger, a pool, and blocks that both sides get told of in their own time.
 
-use super::{DOMAIN, LIMITS, account};
+use super::{DOMAIN, LIMITS, account, apps};
 use channel::ChannelRef;
 use protocol::{
     AccountId, Amount, BlockNumber, Pair, Party, Rejection,
@@ -39,8 +39,9 @@ pub(crate) struct SimChain {
 
 impl SimChain {
     pub(crate) fn new() -> Self {
+        let (deployed, apps) = (apps::deployed(), apps::native());
         let mut chain = Self {
-            ledger: Ledger::default(),
+            ledger: Ledger { deployed, apps, ..Ledger::default() },
             paid_out: BTreeMap::new(),
             censored: BTreeSet::new(),
             asked: Vec::new(),

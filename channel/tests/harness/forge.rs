@@ -57,9 +57,9 @@ impl World {
         changes: Vec<Change>,
         balances: Pair<Amount>,
     ) -> Update {
-        let state_hash = State { balances }.hash();
+        let state_hash = State::of(balances).hash();
         let signature = sign(by, self.channel_id(), &StateBody { round, state_hash });
-        Update { round, changes, state_hash, signature }
+        Update { round, height: 0, changes, state_hash, signature }
     }
 
     /// A fair close offered by `by`.
@@ -83,15 +83,15 @@ impl World {
             Party::Initiator => Pair::new(signature, theirs),
             Party::Responder => Pair::new(theirs, signature),
         };
-        let commitment = State { balances }.commitment();
+        let commitment = State::of(balances).commitment();
         assert_eq!(commitment.hash(&Native), state_hash);
         CloseSolo { channel, payload: Some(Payload { round, state_hash, signatures }), commitment }
     }
 
     /// A state that the forger signs for both: the peer's signature cannot be forged, so it is the forger's own.
     pub(crate) fn forge_reestablish(&self, by: Party, round: Round, balances: Pair<Amount>) -> Reestablish {
-        let state = State { balances };
-        let signature = sign(by, self.channel_id(), &StateBody { round, state_hash: state.hash() });
+        let state = State::of(balances).commitment();
+        let signature = sign(by, self.channel_id(), &StateBody { round, state_hash: State::of(balances).hash() });
         Reestablish { round, state, signatures: Some(Pair::new(signature, signature)) }
     }
 

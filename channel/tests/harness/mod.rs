@@ -5,6 +5,9 @@
 //!                                     ^-- a crash may come here, or after any effect
 //! ```
 
+#[path = "../../../protocol/tests/support/apps.rs"]
+pub(crate) mod apps;
+pub(crate) mod book;
 pub(crate) mod chain;
 pub(crate) mod forge;
 mod process;
@@ -14,8 +17,8 @@ pub(crate) mod side;
 
 use chain::{REFERENCE, SimChain};
 use channel::{
-    ChainInput, Channel, ChannelOpen, Command, Context, Effect, Event, Input, Message, Millis, Misuse, Notice,
-    OpenRequest, OperationKind, Payment, PaymentId, Policy, RefusalCode, Violation,
+    ChainInput, ChangeId, Channel, ChannelOpen, Command, Context, Effect, Event, Input, Message, Millis, Misuse,
+    Notice, OpenRequest, OperationKind, Payment, Policy, RefusalCode, Violation,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, Party, Round,
@@ -117,6 +120,8 @@ pub(crate) struct World {
     pub(crate) messages: usize,
     /// Whether answers of the chain come by themselves.
     pub(crate) answer_nonce: bool,
+    /// Whether code that is asked for is found.
+    pub(crate) fetch_code: bool,
     later: VecDeque<(Party, Input)>,
     references: u64,
 }
@@ -137,6 +142,7 @@ impl World {
             lag: Pair::default(),
             messages: 0,
             answer_nonce: true,
+            fetch_code: true,
             later: VecDeque::new(),
             references: 0,
         }
@@ -164,7 +170,7 @@ impl World {
         }
         let request = OpenRequest { reference: REFERENCE, peer: key(Responder).public(), open, limits: LIMITS };
         let side = &mut self.sides[Initiator];
-        let ctx = Context { key: &side.key, now: self.now, head: side.seen };
+        let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book };
         let (channel, step) = Channel::propose(request, side.config, &ctx)?;
         side.channel = Some(channel);
         self.act(Initiator, step, None);
@@ -222,7 +228,7 @@ impl World {
 
     fn accept(&mut self, party: Party, open: ChannelOpen) -> Result<(), Violation> {
         let side = &mut self.sides[party];
-        let ctx = Context { key: &side.key, now: self.now, head: side.seen };
+        let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book };
         let (peer, terms) = (key(party.peer()).public(), party_terms(party));
         let (channel, step) = Channel::accept(REFERENCE, peer, open, terms, &side.policy, side.config, &ctx)?;
         side.channel = Some(channel);
@@ -296,11 +302,11 @@ impl World {
     // What users do.
 
     /// Pays `amount` with a reference of its own.
-    pub(crate) fn pay(&mut self, party: Party, amount: Amount) -> Result<PaymentId, Misuse> {
+    pub(crate) fn pay(&mut self, party: Party, amount: Amount) -> Result<ChangeId, Misuse> {
         self.references += 1;
         let payment = Payment { amount, reference: self.references.to_be_bytes().to_vec() };
-        let next = self.sides[party].channel.as_ref().and_then(Channel::next_payment);
-        let id = next.unwrap_or(PaymentId(0));
+        let next = self.sides[party].channel.as_ref().and_then(Channel::next_change);
+        let id = next.unwrap_or(ChangeId(0));
         // Known before the machine may report it.
         let earlier = next.and_then(|id| self.sides[party].sent.insert(id, (payment.clone(), Fate::Pending)));
         assert!(earlier.is_none(), "{id:?} is given once");

@@ -1,8 +1,11 @@
 //! What happens to one side: inputs, commits, effects, crashes, and a store that takes its time.
 
-use super::{World, chain, side::Held};
-use channel::{ChainInput, Channel, Context, Effect, Input, Message, Misuse, Step};
-use protocol::Party;
+use super::{
+    World, chain,
+    side::{Held, Write},
+};
+use channel::{ChainInput, Context, Effect, Input, Message, Misuse, Step};
+use protocol::{Party, contracts::ContractId};
 
 impl World {
     /// Gives one input to one side, commits, and does what it wants done.
@@ -16,7 +19,7 @@ impl World {
         };
         // What the user has taken is noted with the next commit.
         let before = before.filter(|_| !matches!(input, Input::EventsTaken { .. }));
-        let ctx = Context { key: &side.key, now: self.now, head: side.seen };
+        let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book };
         match channel.handle(input, &ctx) {
             Err(misuse) => {
                 side.check_unchanged(before.as_ref());
@@ -35,7 +38,10 @@ impl World {
 
     pub(super) fn act(&mut self, party: Party, step: Step, heard: Option<Message>) {
         let side = &mut self.sides[party];
-        let stored = step.commit.then(|| side.channel.as_ref().map(Channel::save)).flatten();
+        let stored = side.channel.as_ref().filter(|_| step.commit).map(|channel| {
+            let row = |id: &ContractId| (*id, channel.contract(id).cloned());
+            Write { channel: channel.save(), rows: step.contracts.iter().map(row).collect() }
+        });
         let seen = side.catches_up_from.unwrap_or(side.seen);
         let held = Held { stored, seen, effects: step.effects, heard };
         if side.slow || !side.held.is_empty() {
@@ -66,8 +72,8 @@ impl World {
         let mut stop_after = None;
         side.check_release(&held);
         side.seen_stored = held.seen;
-        if let Some(stored) = held.stored {
-            side.stored = Some(stored);
+        if let Some(write) = held.stored {
+            side.write(write);
             let plan = self.crash_plan.filter(|plan| plan.party == party && plan.commit == side.commits);
             side.commits += 1;
             stop_after = plan.map(|plan| plan.effects);
@@ -98,6 +104,13 @@ impl World {
                 self.later.push_back((party, Input::Chain(ChainInput::Nonce { accounts, nonce })));
             }
             Effect::AskNonce(_) => {}
+            Effect::FetchCode(code) => {
+                self.sides[party].fetched.push(code);
+                if self.fetch_code {
+                    let _was_missing = self.sides[party].book.missing.remove(&code);
+                }
+                self.later.push_back((party, Input::Code(code)));
+            }
             Effect::Notify(event) => self.sides[party].tell(event),
             Effect::Deliver { number, event } => {
                 let side = &mut self.sides[party];
@@ -131,9 +144,10 @@ impl World {
     /// As [`World::kill`], but the store had written `writes` more commits than the process knew.
     pub(crate) fn kill_after_writes(&mut self, party: Party, writes: usize) {
         let side = &mut self.sides[party];
-        let written = side.held.iter().filter(|held| held.stored.is_some()).take(writes).last();
-        if let Some(Held { stored, seen, .. }) = written.cloned() {
-            (side.stored, side.seen_stored) = (stored, seen);
+        let written = side.held.iter().filter_map(|held| Some((held.stored.clone()?, held.seen))).take(writes);
+        for (write, seen) in written.collect::<Vec<_>>() {
+            side.write(write);
+            side.seen_stored = seen;
         }
         self.kill(party);
     }
@@ -142,8 +156,7 @@ impl World {
     pub(crate) fn restart(&mut self, party: Party) {
         let side = &mut self.sides[party];
         side.asleep = false;
-        let loaded = side.stored.as_ref().map(|bytes| Channel::load(bytes).expect("what was committed can be loaded"));
-        side.channel = loaded;
+        side.channel = side.load();
         side.forget_uncommitted();
         let (known, last) = (side.seen_stored, side.seen.max(self.chain.head() - self.lag[party]));
         side.seen = last;

@@ -50,6 +50,6 @@ pub(crate) fn harmless(notice: &Notice) -> bool {
     match notice {
         Notice::CallRejected { .. } | Notice::PeerSilent => true,
         Notice::PeerError(code) => *code == RefusalCode::UNKNOWN_CHANNEL || *code == RefusalCode::TIMEOUT,
-        Notice::PeerViolated(_) | Notice::CaughtUp { .. } => false,
+        Notice::PeerViolated(_) | Notice::CaughtUp { .. } | Notice::CannotFollow { .. } => false,
     }
 }

@@ -204,8 +204,7 @@ impl Story {
 
     /// The latest agreed state that the party's store knows of: nothing else has left the process.
     fn evidence(&self, party: Party) -> Option<CloseSolo> {
-        let stored = self.world.sides[party].stored.as_ref()?;
-        Channel::load(stored).unwrap().evidence()
+        self.world.sides[party].load()?.evidence()
     }
 
     /// What was kept goes on chain, by another hand than the machine's.

@@ -1,13 +1,14 @@
 //! One peer: its machine, its store, and a bookkeeper that believes nothing and checks every step.
 
-use super::{key, policy};
+use super::{book::Book, key, policy};
 use channel::{
-    Balances, Channel, CloseReason, Config, Effect, Event, EventNumber, Message, Notice, Payment, PaymentId, Policy,
+    Balances, ChangeId, Channel, CloseReason, Config, Effect, Event, EventNumber, Message, Notice, Payment, Policy,
     Step,
 };
 use protocol::{
     Amount, BlockNumber, Hash, Party, Round,
     call::Call,
+    contracts::{Contract, ContractId},
     crypto::{Crypto, Native, SigningKey},
 };
 use scale::Encode;
@@ -28,12 +29,17 @@ pub(crate) struct Side {
     party: Party,
     pub(crate) key: SigningKey,
     pub(crate) config: Config,
+    pub(crate) book: Book,
+    /// Codes that the machine asked for.
+    pub(crate) fetched: Vec<Hash>,
     pub(crate) policy: Policy,
     pub(crate) channel: Option<Channel>,
     /// Its process does not run.
     pub(crate) asleep: bool,
     /// What was committed last; none for a channel that was never committed.
     pub(crate) stored: Option<Vec<u8>>,
+    /// The contracts that were committed with it.
+    pub(crate) rows: BTreeMap<ContractId, Contract>,
     /// The store is slow: what the machine does is held back until it has written.
     pub(crate) slow: bool,
     pub(crate) held: VecDeque<Held>,
@@ -48,7 +54,7 @@ pub(crate) struct Side {
     /// Everything the user was told.
     pub(crate) events: Vec<Event>,
     /// Every payment that the machine took, by id; a later one takes the place of one that vanished in a crash.
-    pub(crate) sent: BTreeMap<PaymentId, (Payment, Fate)>,
+    pub(crate) sent: BTreeMap<ChangeId, (Payment, Fate)>,
     /// Payments whose ids were given again after a crash: they must never appear.
     pub(crate) vanished: Vec<Payment>,
     pub(crate) received: Vec<(Payment, Round)>,
@@ -75,10 +81,18 @@ pub(crate) struct Side {
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     /// What is to be written, where something is.
-    pub(crate) stored: Option<Vec<u8>>,
+    pub(crate) stored: Option<Write>,
     pub(crate) seen: BlockNumber,
     pub(crate) effects: Vec<Effect>,
     pub(crate) heard: Option<Message>,
+}
+
+/// One commit.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) channel: Vec<u8>,
+    /// The contracts that have changed; none where one is gone.
+    pub(crate) rows: Vec<(ContractId, Option<Contract>)>,
 }
 
 /// What is compared around a step.
@@ -92,10 +106,13 @@ impl Side {
             party,
             key: key(party),
             config: Config::default(),
+            book: Book::new(),
+            fetched: Vec::new(),
             policy: policy(),
             channel: None,
             asleep: false,
             stored: None,
+            rows: BTreeMap::new(),
             slow: false,
             held: VecDeque::new(),
             seen_stored: seen,
@@ -116,6 +133,22 @@ impl Side {
             takes_events: true,
             strict: true,
         }
+    }
+
+    pub(crate) fn write(&mut self, Write { channel, rows }: Write) {
+        self.stored = Some(channel);
+        for (id, row) in rows {
+            match row {
+                Some(contract) => drop(self.rows.insert(id, contract)),
+                None => drop(self.rows.remove(&id)),
+            }
+        }
+    }
+
+    /// The machine as it was committed.
+    pub(crate) fn load(&self) -> Option<Channel> {
+        let bytes = self.stored.as_ref()?;
+        Some(Channel::load(bytes, self.rows.clone()).expect("what was committed can be loaded"))
     }
 
     pub(crate) fn machine(&self) -> &Channel {
@@ -172,7 +205,9 @@ impl Side {
     pub(crate) fn check(&mut self, before: Option<&Before>, step: &Step, heard: Option<&Message>) {
         let (Some(before), Some(channel)) = (before, &self.channel) else { return };
         let saved = channel.save();
-        assert!(Channel::load(&saved).unwrap().save() == saved, "what is stored is what is loaded");
+        let contracts = channel.contracts().into_iter().flat_map(|contracts| contracts.iter());
+        let rows = contracts.map(|(id, contract)| (*id, contract.clone()));
+        assert!(Channel::load(&saved, rows).unwrap().save() == saved, "what is stored is what is loaded");
         if !step.commit && self.stored.is_some() {
             assert!(before.saved == saved, "what changed without a commit would be lost: {:?}", step.effects);
         }
@@ -218,7 +253,8 @@ impl Side {
         let Some(channel) = &self.channel else { return };
         if let (Some(Balances { ours, peers, spendable }), Some(evidence)) = (channel.balances(), channel.evidence()) {
             assert_eq!(evidence.commitment.balances.sum(), ours.checked_add(peers));
-            assert_eq!(ours + peers, self.total, "the sum of the balances is the channel's total");
+            let held = channel.contracts().map_or(0, protocol::contracts::Contracts::held);
+            assert_eq!(ours + peers + held, self.total, "balances and contracts are the channel's total (R4.4)");
             assert!(spendable <= ours);
         }
         if let Some(round) = channel.status().round {
@@ -273,7 +309,7 @@ impl Side {
         self.events.push(event);
     }
 
-    fn note_fate(&mut self, payments: &[PaymentId], new: Fate) {
+    fn note_fate(&mut self, payments: &[ChangeId], new: Fate) {
         for id in payments {
             let (payment, fate) = self.sent.get_mut(id).expect("only own payments are reported");
             // What the peer refused it may still use (R6.1).
@@ -286,7 +322,7 @@ impl Side {
 
     /// The machine crashed: what it had not proposed may be gone. Ids from the stored next one on are given again.
     pub(crate) fn forget_uncommitted(&mut self) {
-        let again = match self.channel.as_ref().and_then(Channel::next_payment) {
+        let again = match self.channel.as_ref().and_then(Channel::next_change) {
             Some(next) => self.sent.split_off(&next),
             // It was not open yet.
             None if self.closed().is_none() => std::mem::take(&mut self.sent),

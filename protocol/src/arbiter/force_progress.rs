@@ -50,7 +50,7 @@ pub fn force_progress(
     let mut progress = Progress::of(&record, call);
     let base = record.round;
     for call in &call.calls {
-        progress.run(call, ctx.now, executor)?;
+        let _executed = progress.run(call, ctx.now, executor)?;
     }
     let after = progress.conclude(&call.commitment, &call.proof, executor)?;
     if call.state_hash.is_some_and(|expected| expected != after.state_hash) {

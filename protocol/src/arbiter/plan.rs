@@ -4,7 +4,7 @@ use super::progress::{Progress, Progressed};
 use crate::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, StateCommitment,
     call::{ForceProgress, ForcedCall, Payload, ShownContract},
-    contracts::{Code, Contracts, Executor},
+    contracts::{Code, ContractId, Contracts, Executed, Executor},
     record::Record,
     tree::Proof,
 };
@@ -40,6 +40,8 @@ pub struct Plan {
     pub calls_root: Hash,
     /// The state's hash after it.
     pub state_hash: Hash,
+    /// What each call did: which contract, the coins attached, and what came of it.
+    pub executed: Vec<(ContractId, Amount, Executed)>,
 }
 
 /// Makes the forced step in which `party` makes `calls` in block `height`. `deployed` says where an app stands.
@@ -81,8 +83,9 @@ pub fn plan(
         record.round = payload.round;
     }
     let mut progress = Progress::of(&record, &call);
+    let mut executed = Vec::new();
     for call in &call.calls {
-        progress.run(call, height, executor)?;
+        executed.push((call.contract, call.value, progress.run(call, height, executor)?));
     }
     let proof = base.contracts.prove(&progress.changes(executor));
     let Progressed { state_hash, calls_root, balances, .. } = progress.conclude(&commitment, &proof, executor)?;
@@ -95,5 +98,5 @@ pub fn plan(
         }
     }
     (call.proof, call.state_hash) = (proof, Some(state_hash));
-    Ok(Plan { call, contracts, balances, calls_root, state_hash })
+    Ok(Plan { call, contracts, balances, calls_root, state_hash, executed })
 }

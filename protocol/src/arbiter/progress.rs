@@ -3,7 +3,7 @@
 use crate::{
     Amount, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Round, StateCommitment,
     call::{ForceProgress, ForcedCall, ShownContract},
-    contracts::{CallReceipt, Contract, Executor, Invocation, MAX_INPUT, calls_root, execute},
+    contracts::{CallReceipt, Contract, Executed, Executor, Invocation, MAX_INPUT, calls_root, execute},
     crypto::Crypto,
     record::{Phase, Record},
     tree::{Change, Proof, Roots},
@@ -79,7 +79,12 @@ impl<'a> Progress<'a> {
     /// # Errors
     /// [`Rejection::CallsTooLarge`], [`Rejection::ContractNotShown`], [`Rejection::BalanceBelowReserve`] where the caller has not the
     /// coins to attach, [`Rejection::CallFailed`], [`Rejection::BalancesExceedTotal`].
-    pub fn run(&mut self, call: &ForcedCall, now: BlockNumber, executor: &mut impl Executor) -> Result<(), Rejection> {
+    pub fn run(
+        &mut self,
+        call: &ForcedCall,
+        now: BlockNumber,
+        executor: &mut impl Executor,
+    ) -> Result<Executed, Rejection> {
         self.calls = self.calls.saturating_add(1);
         self.inputs = self.inputs.saturating_add(call.input.len());
         if self.calls > MAX_FORCED_CALLS || self.inputs > MAX_FORCED_INPUTS {
@@ -108,7 +113,7 @@ impl<'a> Progress<'a> {
         }
         self.pay(&executed.payouts)?;
         self.last = Some(executed.receipt);
-        Ok(())
+        Ok(executed)
     }
 
     /// The state after all calls, once `proof` shows the contracts to be those of `base`.

@@ -1,4 +1,5 @@
 //! The apps of the tests' channels as native code, byte for byte like those in `apps/`, which know ink and so cannot be used here.
+#![allow(unreachable_pub, reason = "a module of several test crates")]
 
 use protocol::contracts::{App, AppContext, AppOutcome, NativeApps};
 use protocol::{AccountId, Amount, BlockNumber, Hash, Pair};

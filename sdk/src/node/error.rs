@@ -5,7 +5,7 @@ use crate::{
     store::StoreError,
     transport::{BindError, DialError},
 };
-use channel::{CloseReason, Misuse, OperationKind, PaymentId, RefusalCode, SavedError};
+use channel::{CloseReason, Misuse, OperationKind, ChangeId, RefusalCode, SavedError};
 use protocol::{Amount, PublicKey, signing::Domain};
 use scale::{Decode, Encode};
 use std::fmt;
@@ -89,13 +89,13 @@ pub enum NodeError {
     )]
     PaymentRefused {
         /// Which.
-        payment: PaymentId,
+        payment: ChangeId,
         /// Why.
         code: RefusalCode,
     },
     /// The channel closed before the payment was made.
     #[error("the channel closed before payment {0:?} was made")]
-    PaymentDropped(PaymentId),
+    PaymentDropped(ChangeId),
     /// A deposit, a withdrawal or other delegates did not come to be; the channel goes on as before.
     #[error("the {operation:?} did not come to be, with code {code:?}: nothing has changed")]
     OperationFailed {

@@ -4,7 +4,7 @@ use super::{
     NodeError, Peers,
     peer::{Ask, Inbox, PeerInput},
 };
-use channel::{Balances, ChannelRef, CloseReason, Command, EventNumber, Payment, PaymentId, RefusalCode, Status};
+use channel::{Balances, ChannelRef, CloseReason, Command, EventNumber, Payment, ChangeId, RefusalCode, Status};
 use protocol::{AccountId, Amount, PublicKey, Round, call::CloseSolo};
 use std::sync::Weak;
 use tokio::sync::oneshot;
@@ -193,7 +193,7 @@ impl ChannelHandle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaidAll {
     /// The first of them; the others follow.
-    pub first: PaymentId,
+    pub first: ChangeId,
     /// The round that holds the last.
     pub round: Round,
 }
@@ -202,7 +202,7 @@ pub struct PaidAll {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paid {
     /// Which one.
-    pub payment: PaymentId,
+    pub payment: ChangeId,
     /// The round that holds it.
     pub round: Round,
 }

@@ -2,7 +2,7 @@
 
 use super::{NodeError, Paid, PaidAll, handle::ChannelHandle};
 use crate::chain::{CallError, ChainError};
-use channel::{Channel, CloseReason, Event, EventNumber, Notice, PaymentId};
+use channel::{Channel, CloseReason, Event, EventNumber, Notice, ChangeId};
 use protocol::{BlockNumber, ChannelId, Round};
 use std::collections::{HashMap, VecDeque};
 use tokio::sync::oneshot;
@@ -17,7 +17,7 @@ pub(super) struct Slot {
     /// Waits for the channel to open.
     pub(super) opening: Option<(Reply<ChannelHandle>, ChannelHandle)>,
     /// Wait for payments to be agreed.
-    pub(super) payments: HashMap<PaymentId, Reply<Paid>>,
+    pub(super) payments: HashMap<ChangeId, Reply<Paid>>,
     /// Wait for several payments to be agreed, in the order of those payments.
     pub(super) batches: VecDeque<Waiting>,
     /// Waits for the own deposit, withdrawal or other delegates.
@@ -34,11 +34,11 @@ pub(super) struct Slot {
 
 /// Somebody who waits for payments with ids in a row.
 pub(super) struct Waiting {
-    pub(super) first: PaymentId,
+    pub(super) first: ChangeId,
     /// The first that is not agreed yet.
-    pub(super) next: PaymentId,
+    pub(super) next: ChangeId,
     /// The first beyond them.
-    pub(super) end: PaymentId,
+    pub(super) end: ChangeId,
     pub(super) reply: Reply<PaidAll>,
 }
 
@@ -124,7 +124,7 @@ impl Slot {
         helpless
     }
 
-    fn answer_payments(&mut self, payments: &[PaymentId], answer: impl Fn(PaymentId) -> Result<Paid, NodeError>) {
+    fn answer_payments(&mut self, payments: &[ChangeId], answer: impl Fn(ChangeId) -> Result<Paid, NodeError>) {
         if self.payments.is_empty() {
             return;
         }
@@ -136,10 +136,10 @@ impl Slot {
     }
 
     /// Counts off payments that are agreed, which they are in the order of their ids.
-    fn answer_batches(&mut self, payments: &[PaymentId], round: Round) {
+    fn answer_batches(&mut self, payments: &[ChangeId], round: Round) {
         let Some(&last) = payments.last() else { return };
         while let Some(waiting) = self.batches.front_mut().filter(|waiting| waiting.next <= last) {
-            waiting.next = waiting.end.min(PaymentId(last.0.saturating_add(1)));
+            waiting.next = waiting.end.min(ChangeId(last.0.saturating_add(1)));
             if waiting.next < waiting.end {
                 return;
             }
@@ -150,7 +150,7 @@ impl Slot {
     }
 
     /// Answers whoever waits for some of these payments, whose ids follow each other: not all of theirs are made.
-    fn fail_batches(&mut self, payments: &[PaymentId], error: impl Fn(PaymentId) -> NodeError) {
+    fn fail_batches(&mut self, payments: &[ChangeId], error: impl Fn(ChangeId) -> NodeError) {
         let (Some(&lowest), Some(&highest)) = (payments.first(), payments.last()) else { return };
         for waiting in std::mem::take(&mut self.batches) {
             if waiting.next <= highest && lowest < waiting.end {

@@ -7,7 +7,7 @@ use crate::node::{
     slot::{Reply, Slot, Waiting},
 };
 use channel::{
-    Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Input, OpenRequest, Payment, PaymentId, Step,
+    Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Input, OpenRequest, Payment, ChangeId, Step,
 };
 use protocol::Pair;
 use std::sync::Arc;
@@ -102,15 +102,15 @@ impl Peer {
 
     fn on_pay_all(&mut self, reference: ChannelRef, payments: Vec<Payment>, reply: Reply<PaidAll>) {
         let first = self.next_payment(reference);
-        let end = PaymentId(first.0.saturating_add(u64::try_from(payments.len()).unwrap_or(u64::MAX)));
+        let end = ChangeId(first.0.saturating_add(u64::try_from(payments.len()).unwrap_or(u64::MAX)));
         self.command_for(reference, Command::PayAll(payments), reply, |slot, reply| {
             slot.batches.push_back(Waiting { first, next: first, end, reply });
         });
     }
 
     /// The id of the next payment; of no interest where there can be none, since it will be refused.
-    fn next_payment(&self, reference: ChannelRef) -> PaymentId {
-        self.slots.get(&reference).and_then(|slot| slot.channel.next_payment()).unwrap_or(PaymentId(0))
+    fn next_payment(&self, reference: ChannelRef) -> ChangeId {
+        self.slots.get(&reference).and_then(|slot| slot.channel.next_payment()).unwrap_or(ChangeId(0))
     }
 
     fn on_close(&mut self, reference: ChannelRef, command: Command, reply: Reply<CloseReason>) {

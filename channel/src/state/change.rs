@@ -1,0 +1,180 @@
+//! What a round may change (R4.5), and why a change cannot be made.
+
+use protocol::{
+    Amount, Hash, Pair, Party,
+    contracts::{CallFault, Code, ContractId, MAX_STATE},
+};
+use scale::{Decode, Encode};
+use thiserror::Error;
+
+/// The longest reference a payment may carry, in bytes.
+pub const MAX_REFERENCE: usize = 64;
+/// The longest note, in bytes.
+pub const MAX_META: usize = 1_024;
+
+/// Names a change among those its own side made in this channel, payments first of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct ChangeId(pub u64);
+
+/// A payment from one party to the other.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Payment {
+    /// How many coins; more than none.
+    pub amount: Amount,
+    /// The application's own words, at most [`MAX_REFERENCE`] bytes.
+    pub reference: Vec<u8>,
+}
+
+/// A contract to begin.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Creation {
+    /// What executes it.
+    pub code: Code,
+    /// What each party puts in. Where the proposer's peer puts something in, its user is asked.
+    pub coins: Pair<Amount>,
+    /// What its `init` is told; of a builtin, its first state.
+    pub input: Vec<u8>,
+}
+
+/// One change of the state (R4.5). The proposer of a round makes all of that round's changes.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Change {
+    /// The proposer pays its peer.
+    #[codec(index = 0)]
+    Transfer(Payment),
+    /// A contract begins.
+    #[codec(index = 1)]
+    CreateContract(Creation),
+    /// The proposer calls a contract.
+    #[codec(index = 2)]
+    CallContract {
+        /// Which.
+        contract: ContractId,
+        /// The coins attached, out of the proposer's balance.
+        value: Amount,
+        /// What the call says.
+        input: Vec<u8>,
+    },
+    /// A contract ends, and what it holds is shared out: the other side's user is asked, unless it holds nothing and its code is
+    /// known to be worth nothing then.
+    #[codec(index = 3)]
+    RemoveContract {
+        /// Which.
+        contract: ContractId,
+        /// Who gets what; together what it holds.
+        shares: Pair<Amount>,
+    },
+    /// A contract goes on with other code: the other side's user is asked.
+    #[codec(index = 4)]
+    UpgradeContract {
+        /// Which.
+        contract: ContractId,
+        /// The new code.
+        code: Code,
+        /// The state it goes on from, where the new code reads another than the old one left; at most
+        /// [`MAX_STATE`] bytes.
+        state: Option<Vec<u8>>,
+    },
+    /// The application's own words, at most [`MAX_META`] bytes, with no effect.
+    #[codec(index = 5)]
+    Meta(Vec<u8>),
+}
+
+/// Why a change cannot be made on a state. Numbers are never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Error)]
+#[allow(missing_docs, reason = "the message of each variant is its documentation")]
+pub enum ChangeFault {
+    #[codec(index = 0)]
+    #[error("a payment of zero")]
+    PaymentOfNothing,
+    #[codec(index = 1)]
+    #[error("a reference of {got} bytes, at most {MAX_REFERENCE} are allowed")]
+    ReferenceTooLong { got: u32 },
+    #[codec(index = 2)]
+    #[error("taking {amount} out of the {have} of the {party:?} would leave less than the reserve of {reserve}")]
+    BelowReserve { party: Party, have: Amount, amount: Amount, reserve: Amount },
+    #[codec(index = 3)]
+    #[error("there is no contract {0}")]
+    ContractUnknown(ContractId),
+    #[codec(index = 4)]
+    #[error("the contract: {0}")]
+    Call(#[from] CallFault),
+    #[codec(index = 5)]
+    #[error("the app {0} is not here: give its Wasm to the node")]
+    CodeUnknown(Hash),
+    #[codec(index = 6)]
+    #[error("contracts that the arbiter executes itself are not made here")]
+    BuiltinNotAccepted,
+    #[codec(index = 7)]
+    #[error("there are {max} contracts already: remove one first")]
+    TooManyContracts { max: u32 },
+    #[codec(index = 8)]
+    #[error("the contract's id stands {depth} deep among the others: it was made to be costly to prove")]
+    TooDeep { depth: u32 },
+    #[codec(index = 9)]
+    #[error("the shares come to {got:?}, the contract holds {holds}")]
+    SharesDiffer { got: Option<Amount>, holds: Amount },
+    #[codec(index = 10)]
+    #[error("more than one round can take")]
+    RoundFull,
+    #[codec(index = 11)]
+    #[error("a note of {got} bytes, at most {MAX_META} are allowed")]
+    MetaTooLong { got: u32 },
+    #[codec(index = 12)]
+    #[error("a state of {got} bytes, at most {MAX_STATE} are allowed")]
+    StateTooLong { got: u32 },
+    #[codec(index = 13)]
+    #[error("the contract has this code already")]
+    CodeSame,
+    #[codec(index = 14)]
+    #[error("the amounts exceed the number range")]
+    Overflow,
+    #[codec(index = 15)]
+    #[error("the contracts of this channel are not known here: this side's store is old")]
+    ContractsLost,
+}
+
+impl Payment {
+    /// Checks what does not depend on any state.
+    pub(crate) fn check(&self) -> Result<(), ChangeFault> {
+        if self.amount == 0 {
+            return Err(ChangeFault::PaymentOfNothing);
+        }
+        if self.reference.len() > MAX_REFERENCE {
+            return Err(ChangeFault::ReferenceTooLong { got: length(&self.reference) });
+        }
+        Ok(())
+    }
+}
+
+impl Change {
+    /// What it takes out of its proposer's balance.
+    pub(crate) fn takes(&self, proposer: Party) -> Amount {
+        match self {
+            Self::Transfer(payment) => payment.amount,
+            Self::CreateContract(creation) => creation.coins[proposer],
+            Self::CallContract { value, .. } => *value,
+            Self::RemoveContract { .. } | Self::UpgradeContract { .. } | Self::Meta(_) => 0,
+        }
+    }
+
+    /// Whether an app or a builtin runs for it.
+    pub(crate) const fn executes(&self) -> bool {
+        matches!(self, Self::CreateContract(_) | Self::CallContract { .. })
+    }
+
+    /// The bytes of its own that it carries.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Transfer(_) | Self::RemoveContract { .. } => 0,
+            Self::CreateContract(Creation { input, .. }) | Self::CallContract { input, .. } => input.len(),
+            Self::UpgradeContract { state, .. } => state.as_ref().map_or(0, Vec::len),
+            Self::Meta(words) => words.len(),
+        }
+    }
+}
+
+/// A length for a message.
+pub(crate) fn length(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}

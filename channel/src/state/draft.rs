@@ -1,0 +1,240 @@
+//! A round in the making: its changes are tried on the state before it, one by one. Both sides run this very code (R4.5).
+
+use super::{Change, ChangeFault, Creation, MAX_META, Outcome, Results, State, change::length};
+use crate::input::AppBook;
+use protocol::{
+    Amount, BlockNumber, ChannelId, Pair, Party, Round,
+    contracts::{
+        AppContext, CallReceipt, Code, Contract, ContractId, Invocation, MAX_STATE, Predictor, calls_root, execute,
+        first_state,
+    },
+    crypto::Native,
+};
+use std::collections::BTreeMap;
+
+/// The most contracts that one round may create and call together: bounds the work that one message can ask for.
+pub const MAX_EXECUTIONS_PER_ROUND: usize = 512;
+/// The most bytes that one round's changes may carry: inputs, states, notes.
+pub const MAX_ROUND_BYTES: usize = 1 << 20;
+/// The deepest that a contract's leaf may stand. Ids are hashes, so among a million contracts none stands deeper than about 40 by chance; one
+/// that does was searched for, to be costly to prove on chain.
+const MAX_LEAF_DEPTH: usize = 64;
+
+/// Where a round is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) channel: ChannelId,
+    pub(crate) round: Round,
+    /// The block that counts for it (R7.3).
+    pub(crate) height: BlockNumber,
+    pub(crate) proposer: Party,
+    /// The least each party keeps (R4.4).
+    pub(crate) reserve: Amount,
+    pub(crate) max_contracts: u32,
+    pub(crate) apps: &'a dyn AppBook,
+}
+
+/// A round in the making.
+pub(crate) struct Draft<'a> {
+    place: Place<'a>,
+    before: &'a State,
+    balances: Pair<Amount>,
+    /// The contracts it has touched; none where one is gone.
+    touched: BTreeMap<ContractId, Option<Contract>>,
+    contracts: usize,
+    created: Vec<ContractId>,
+    receipts: Vec<CallReceipt>,
+    results: Results,
+    executions: usize,
+    bytes: usize,
+    changes: u32,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) const fn new(place: Place<'a>, before: &'a State) -> Self {
+        Self {
+            place,
+            before,
+            balances: before.balances,
+            touched: BTreeMap::new(),
+            contracts: before.contracts.len(),
+            created: Vec::new(),
+            receipts: Vec::new(),
+            results: Vec::new(),
+            executions: 0,
+            bytes: 0,
+            changes: 0,
+        }
+    }
+
+    /// Makes the next change, or none of it.
+    ///
+    /// # Errors
+    /// [`ChangeFault`]; the draft is as it was.
+    pub(crate) fn make(&mut self, change: &Change) -> Result<(), ChangeFault> {
+        let executions = self.executions.saturating_add(usize::from(change.executes()));
+        let bytes = self.bytes.saturating_add(change.bytes());
+        if executions > MAX_EXECUTIONS_PER_ROUND || bytes > MAX_ROUND_BYTES {
+            return Err(ChangeFault::RoundFull);
+        }
+        let outcome = match change {
+            Change::Transfer(payment) => {
+                payment.check()?;
+                let mut shares = Pair::default();
+                shares[self.place.proposer.peer()] = payment.amount;
+                self.balances = self.moved(&self.taking(payment.amount), &shares)?;
+                None
+            }
+            Change::CreateContract(creation) => Some(self.create(creation)?),
+            Change::CallContract { contract, value, input } => Some(self.call(*contract, *value, input)?),
+            Change::RemoveContract { contract, shares } => Some(self.remove(*contract, *shares)?),
+            Change::UpgradeContract { contract, code, state } => {
+                Some(self.upgrade(*contract, *code, state.as_deref())?)
+            }
+            Change::Meta(words) if words.len() > MAX_META => {
+                return Err(ChangeFault::MetaTooLong { got: length(words) });
+            }
+            Change::Meta(words) => Some(Outcome::Noted(words.clone())),
+        };
+        (self.executions, self.bytes) = (executions, bytes);
+        self.results.extend(outcome.map(|outcome| (self.changes, outcome)));
+        self.changes = self.changes.saturating_add(1);
+        Ok(())
+    }
+
+    /// The state after all changes. The coins are those of before (R4.4).
+    ///
+    /// # Errors
+    /// [`ChangeFault::TooDeep`].
+    pub(crate) fn finish(self) -> Result<(State, Results), ChangeFault> {
+        let mut contracts = self.before.contracts.clone();
+        for (id, contract) in self.touched {
+            match contract {
+                Some(contract) => contracts.insert(id, contract),
+                None => contracts.remove(&id),
+            }
+        }
+        let depth = self.created.iter().map(|id| contracts.depth(id)).max().unwrap_or(0);
+        if depth > MAX_LEAF_DEPTH {
+            return Err(ChangeFault::TooDeep { depth: u32::try_from(depth).unwrap_or(u32::MAX) });
+        }
+        let mut state = State::whole(self.balances, contracts, calls_root(&self.receipts, &Native));
+        if !self.before.is_whole() {
+            state.contracts_root = self.before.contracts_root;
+        }
+        Ok((state, self.results))
+    }
+
+    fn create(&mut self, Creation { code, coins, input }: &Creation) -> Result<Outcome, ChangeFault> {
+        let Place { channel, round, height, proposer, max_contracts, apps, .. } = self.place;
+        self.check_whole()?;
+        check_code(code, apps)?;
+        if u32::try_from(self.contracts).unwrap_or(u32::MAX) >= max_contracts {
+            return Err(ChangeFault::TooManyContracts { max: max_contracts });
+        }
+        let balances = self.moved(coins, &Pair::default())?;
+        let balance = coins.sum().ok_or(ChangeFault::Overflow)?;
+        let index = u32::try_from(self.created.len()).unwrap_or(u32::MAX);
+        let contract = ContractId::derive(&channel, round, index, &Native);
+        let context = AppContext { channel, contract, round, caller: proposer, value: balance, balance, height };
+        let state = first_state(apps, code, &context, input)?;
+        let new = Contract { code: *code, balance, owner: proposer, state };
+        self.balances = balances;
+        self.contracts = self.contracts.saturating_add(1);
+        self.created.push(contract);
+        let _none = self.touched.insert(contract, Some(new));
+        Ok(Outcome::Created { contract, code: *code, balance })
+    }
+
+    fn call(&mut self, id: ContractId, value: Amount, input: &[u8]) -> Result<Outcome, ChangeFault> {
+        let Place { channel, round, height, proposer, apps, .. } = self.place;
+        let mut contract = self.contract(id)?;
+        check_code(&contract.code, apps)?;
+        let call = Invocation { channel, contract: id, round, caller: proposer, value, height, input, app: None };
+        let mut executor = Predictor { apps, shown_at: &|_| None };
+        let done = execute(&mut executor, &mut contract, &call)?;
+        self.balances = self.moved(&self.taking(value), &done.payouts)?;
+        let payouts = done.payouts;
+        let ended = done.ended;
+        self.receipts.push(done.receipt);
+        self.put(id, (!ended).then_some(contract));
+        Ok(Outcome::Called { contract: id, value, payouts, output: done.output, ended })
+    }
+
+    fn remove(&mut self, id: ContractId, shares: Pair<Amount>) -> Result<Outcome, ChangeFault> {
+        let holds = self.contract(id)?.balance;
+        let got = shares.sum();
+        if got != Some(holds) {
+            return Err(ChangeFault::SharesDiffer { got, holds });
+        }
+        self.balances = self.moved(&Pair::default(), &shares)?;
+        self.put(id, None);
+        Ok(Outcome::Removed { contract: id, shares })
+    }
+
+    fn upgrade(&mut self, id: ContractId, code: Code, state: Option<&[u8]>) -> Result<Outcome, ChangeFault> {
+        let mut contract = self.contract(id)?;
+        check_code(&code, self.place.apps)?;
+        if contract.code == code {
+            return Err(ChangeFault::CodeSame);
+        }
+        if let Some(state) = state {
+            if state.len() > MAX_STATE {
+                return Err(ChangeFault::StateTooLong { got: length(state) });
+            }
+            contract.state = state.to_vec();
+        }
+        contract.code = code;
+        self.put(id, Some(contract));
+        Ok(Outcome::Upgraded { contract: id, code })
+    }
+
+    /// The contract as it is by now.
+    fn contract(&self, id: ContractId) -> Result<Contract, ChangeFault> {
+        self.check_whole()?;
+        let found = match self.touched.get(&id) {
+            Some(touched) => touched.clone(),
+            None => self.before.contracts.get(&id).cloned(),
+        };
+        found.ok_or(ChangeFault::ContractUnknown(id))
+    }
+
+    fn put(&mut self, id: ContractId, contract: Option<Contract>) {
+        self.contracts = self.contracts.saturating_sub(usize::from(contract.is_none()));
+        let _before = self.touched.insert(id, contract);
+    }
+
+    fn check_whole(&self) -> Result<(), ChangeFault> {
+        if self.before.is_whole() { Ok(()) } else { Err(ChangeFault::ContractsLost) }
+    }
+
+    /// So much of the proposer's balance.
+    fn taking(&self, amount: Amount) -> Pair<Amount> {
+        let mut coins = Pair::default();
+        coins[self.place.proposer] = amount;
+        coins
+    }
+
+    /// The balances with these coins taken out and those put in. Whoever gives keeps the reserve (R4.4).
+    fn moved(&self, out: &Pair<Amount>, into: &Pair<Amount>) -> Result<Pair<Amount>, ChangeFault> {
+        let mut balances = self.balances;
+        for (party, &amount) in out.iter().filter(|(_, amount)| **amount > 0) {
+            let (have, reserve) = (balances[party], self.place.reserve);
+            let left = have.checked_sub(amount).filter(|&left| left >= reserve);
+            balances[party] = left.ok_or(ChangeFault::BelowReserve { party, have, amount, reserve })?;
+        }
+        for (party, &amount) in into.iter() {
+            balances[party] = balances[party].checked_add(amount).ok_or(ChangeFault::Overflow)?;
+        }
+        Ok(balances)
+    }
+}
+
+/// Whether this code can be run here. The arbiter's builtins belong to conditional transfers across channels (R8.1), which are made elsewhere.
+fn check_code(code: &Code, apps: &dyn AppBook) -> Result<(), ChangeFault> {
+    match code {
+        Code::Contract(code) if apps.knows(code) => Ok(()),
+        Code::Contract(code) => Err(ChangeFault::CodeUnknown(*code)),
+        Code::Builtin(_) => Err(ChangeFault::BuiltinNotAccepted),
+    }
+}
