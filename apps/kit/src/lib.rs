@@ -12,7 +12,11 @@ pub use protocol::{
     },
 };
 
-/// Wraps an [`App`] as a contract for the chain: nothing stored, `init` and `call` by the selectors that the arbiter and the peers use.
+/// Wraps an [`App`] as a contract for the chain: `init` and `call` by the selectors that the arbiter and the peers use.
+///
+/// What ink! writes of a contract serves as its description (metadata). The Wasm has entry points of its own, because ink!'s load and
+/// store the contract's storage, and an app must import nothing by which it could tell one deployment from another: neither code that
+/// reads storage nor code that writes it is run by peers (R7.2).
 ///
 /// The crate depends on `ink` itself, is of edition 2021 and has `#![cfg_attr(not(feature = "std"), no_std, no_main)]` at its top. Whoever
 /// wants its logic alone depends on it with the feature `ink-as-dependency`.
@@ -20,7 +24,7 @@ pub use protocol::{
 macro_rules! shell {
     ($app:ty) => {
         // One process may link many apps, but only one shell.
-        #[cfg(not(feature = "ink-as-dependency"))]
+        #[cfg(all(feature = "std", not(feature = "ink-as-dependency")))]
         #[ink::contract]
         mod shell {
             use ink::prelude::vec::Vec;
@@ -55,6 +59,60 @@ macro_rules! shell {
                 pub fn call(&self, context: AppContext, state: Vec<u8>, input: Vec<u8>) -> AppReply {
                     <$app as App>::call_bytes(&context, &state, &input)
                 }
+            }
+        }
+
+        #[cfg(not(any(feature = "std", feature = "ink-as-dependency")))]
+        mod shell {
+            use ink::{
+                env::ReturnFlags,
+                prelude::vec::Vec,
+                scale::{Decode, Error, Input},
+            };
+            use $crate::{App, AppContext, AppReply};
+
+            enum Message {
+                Init(AppContext, Vec<u8>),
+                Call(AppContext, Vec<u8>, Vec<u8>),
+            }
+
+            impl Decode for Message {
+                fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
+                    match <[u8; 4]>::decode(input)? {
+                        $crate::INIT_SELECTOR => Ok(Self::Init(Decode::decode(input)?, Decode::decode(input)?)),
+                        $crate::CALL_SELECTOR => {
+                            Ok(Self::Call(Decode::decode(input)?, Decode::decode(input)?, Decode::decode(input)?))
+                        }
+                        _ => Err("no such message".into()),
+                    }
+                }
+            }
+
+            /// Coins sent to an app's account would be nobody's.
+            fn refuse_coins() {
+                assert_eq!(ink::env::transferred_value::<ink::env::DefaultEnvironment>(), 0);
+            }
+
+            /// Called by whoever deploys the app. Nothing is stored, and nothing asked.
+            #[no_mangle]
+            pub extern "C" fn deploy() {
+                refuse_coins();
+            }
+
+            /// Called by the arbiter and the peers.
+            #[no_mangle]
+            pub extern "C" fn call() {
+                refuse_coins();
+                let reply: AppReply = match ink::env::decode_input() {
+                    Ok(Message::Init(context, input)) => <$app as App>::init_bytes(&context, &input),
+                    Ok(Message::Call(context, state, input)) => <$app as App>::call_bytes(&context, &state, &input),
+                    Err(_) => ink::env::return_value(
+                        ReturnFlags::REVERT,
+                        &ink::MessageResult::<AppReply>::Err(ink::LangError::CouldNotReadInput),
+                    ),
+                };
+                let flags = if reply.is_ok() { ReturnFlags::empty() } else { ReturnFlags::REVERT };
+                ink::env::return_value(flags, &ink::MessageResult::Ok(reply))
             }
         }
     };
