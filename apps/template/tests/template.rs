@@ -5,6 +5,7 @@ use app_kit::{
     testing::{Bench, Refusal},
 };
 use proptest::prelude::*;
+
 use template::{Error, Input, Template};
 
 const ALICE: Party = Party::Initiator;
