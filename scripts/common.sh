@@ -15,5 +15,6 @@ prepare() {
     step "setting up"
     scripts/setup.sh
     step "building the contracts"
-    cargo xtask contract --package contract --package counter --package escrow --package hostile
+    cargo xtask contract --package contract --package counter --package escrow --package exchange --package hidden --package hostile \
+        --package milestones --package stream
 }

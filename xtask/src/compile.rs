@@ -2,7 +2,7 @@
 
 use crate::{
     toolchain::{Toolchain, cargo_home},
-    workspace::{Package, Workspace},
+    workspace::{Package, Workspace, own_checkout},
 };
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -59,7 +59,12 @@ fn flags(workspace: &Workspace, toolchain: &Toolchain) -> Result<String> {
     }
     let mut hide = |path: &Path, name: &str| flags.push(format!("--remap-path-prefix={}={name}", path.display()));
     // No path of this machine may reach the Wasm: the same sources give the same bytes everywhere.
-    hide(&workspace.root, "/checkout");
+    let checkout = own_checkout()?;
+    hide(&checkout, "/checkout");
+    if workspace.root != checkout {
+        // An app elsewhere. Should one folder lie in the other: the compiler takes the last that fits.
+        hide(&workspace.root, "/app");
+    }
     hide(&workspace.build_dir, "/build");
     if let Some(home) = cargo_home() {
         hide(&home, "/cargo");

@@ -23,9 +23,13 @@ use std::{
 /// What to build, where to put it, and how large it may be.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A contract crate of the workspace; may be given several times.
-    #[arg(long = "package", short, default_value = "contract")]
+    /// A contract crate of the workspace; may be given several times. The arbiter, if none is given.
+    #[arg(long = "package", short)]
     packages: Vec<String>,
+
+    /// The manifest of a crate in another workspace, such as `cargo xtask app new --path` writes.
+    #[arg(long)]
+    manifest_path: Option<PathBuf>,
 
     /// Where `<package>.wasm`, `.json` and `.contract` go; relative to the workspace.
     #[arg(long, default_value = "target/contract")]
@@ -42,7 +46,12 @@ pub(crate) struct Options {
 
 /// Builds every package asked for; the first that fails ends it.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let workspace = Workspace::read()?;
+    let workspace = Workspace::read(options.manifest_path.as_deref())?;
+    let packages = match (&*options.packages, workspace.asked_for()) {
+        ([], Some(asked_for)) => &[asked_for.to_owned()],
+        ([], None) => &["contract".to_owned()],
+        (named, _) => named,
+    };
     let toolchain = Toolchain::find()?;
     println!("compiler   {} with library sources in {}", toolchain.version, toolchain.library.display());
     let optimiser = Optimiser::find(options.optimise);
@@ -51,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         println!("           wasm-opt is not on PATH, so the Wasm stays larger; scripts/setup.sh installs it");
     }
     let out = workspace.root.join(&options.out);
-    for name in &options.packages {
+    for name in packages {
         build(&workspace, &toolchain, &optimiser, &out, options.max_kib, name)
             .with_context(|| format!("building the contract `{name}`"))?;
     }

@@ -1,5 +1,6 @@
 //! The project's chores as one program: `cargo xtask <chore>`.
 
+mod app;
 mod bundle;
 mod compile;
 mod contract;
@@ -18,12 +19,16 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Chore {
-    /// Build a contract: Wasm, metadata and the bundle of both.
+    /// Apps, the contracts that live inside channels.
+    #[command(subcommand)]
+    App(app::Chore),
+    /// Build a contract or an app: Wasm, metadata and the bundle of both.
     Contract(contract::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Chore::parse() {
+        Chore::App(chore) => app::run(&chore),
         Chore::Contract(options) => contract::run(&options),
     };
     match result {

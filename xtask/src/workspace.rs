@@ -2,7 +2,11 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The checkout: its folders and its members.
 pub(crate) struct Workspace {
@@ -10,6 +14,8 @@ pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     /// Everything that contract builds leave behind between runs.
     pub(crate) build_dir: PathBuf,
+    /// The manifest that was asked for, if one was.
+    manifest: Option<PathBuf>,
     packages: Vec<Value>,
 }
 
@@ -28,31 +34,46 @@ pub(crate) struct Package {
 }
 
 impl Workspace {
-    /// Asks the Cargo that runs us.
-    pub(crate) fn read() -> Result<Self> {
+    /// Asks the Cargo that runs us about the workspace of a manifest, or about the one that this program belongs to.
+    pub(crate) fn read(manifest: Option<&Path>) -> Result<Self> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        // Cargo names our own folder when it runs us; a path compiled in would outlive a move of the checkout.
-        let folder = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| ".".into());
-        let output = Command::new(cargo)
-            .args(["metadata", "--no-deps", "--format-version", "1"])
-            .current_dir(folder)
-            .output()
-            .context("running cargo metadata")?;
+        let mut command = Command::new(cargo);
+        let _ = command.args(["metadata", "--no-deps", "--format-version", "1"]);
+        let _ = match manifest {
+            Some(manifest) => command.arg("--manifest-path").arg(manifest),
+            None => command.current_dir(own_folder()),
+        };
+        let output = command.output().context("running cargo metadata")?;
         ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
         let facts: Value = serde_json::from_slice(&output.stdout).context("reading cargo metadata's answer")?;
         let folder = |key| text(&facts, key).map(PathBuf::from);
         Ok(Self {
             root: folder("workspace_root")?,
             build_dir: folder("target_directory")?.join("contract-build"),
+            manifest: manifest.map(fs::canonicalize).transpose()?,
             packages: facts.get("packages").and_then(Value::as_array).cloned().unwrap_or_default(),
         })
+    }
+
+    /// The name of the package whose manifest was asked for.
+    pub(crate) fn asked_for(&self) -> Option<&str> {
+        let manifest = self.manifest.as_ref()?.to_str()?;
+        let is_it = |facts: &&Value| facts.get("manifest_path").and_then(Value::as_str) == Some(manifest);
+        self.packages.iter().find(is_it)?.get("name")?.as_str()
+    }
+
+    /// The manifest of a member.
+    pub(crate) fn manifest_of(&self, name: &str) -> Option<&str> {
+        let has_name = |facts: &&Value| facts.get("name").and_then(Value::as_str) == Some(name);
+        self.packages.iter().find(has_name)?.get("manifest_path")?.as_str()
     }
 
     /// A member that is an ink! contract.
     pub(crate) fn package(&self, name: &str) -> Result<Package> {
         let has_name = |value: &&Value| value.get("name").and_then(Value::as_str) == Some(name);
         let Some(facts) = self.packages.iter().find(has_name) else {
-            bail!("the workspace has no package `{name}`");
+            let root = self.root.display();
+            bail!("the workspace in {root} has no package `{name}`; its members are listed in its Cargo.toml");
         };
         let list = |key: &str| facts.get(key).and_then(Value::as_array).into_iter().flatten();
         let library = list("targets")
@@ -85,6 +106,17 @@ impl Workspace {
         let lock = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         locked_version(&lock, "ink").context("the lock file has no ink")
     }
+}
+
+/// The folder of this program's manifest. Cargo names it when it runs us; a path compiled in would outlive a move of the checkout.
+fn own_folder() -> PathBuf {
+    env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| ".".into(), PathBuf::from)
+}
+
+/// The checkout that this program belongs to.
+pub(crate) fn own_checkout() -> Result<PathBuf> {
+    let folder = fs::canonicalize(own_folder()).context("looking for the checkout")?;
+    Ok(folder.parent().map_or(folder.clone(), ToOwned::to_owned))
 }
 
 /// The version of the first package of this name in a lock file.

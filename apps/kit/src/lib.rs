@@ -1,9 +1,12 @@
 //! What an app is made with: implement [`App`], then wrap it for the chain with [`shell!`] (R7.5).
 //!
 //! An app is one crate: pure logic, and a thin ink! shell that the macro writes. The same crate is the Wasm that is deployed, and native
-//! code for tests and for peers that want to be fast.
+//! code for tests and for peers that want to be fast. Tests drive it on a `testing::Bench` (feature `testing`).
 
 #![cfg_attr(not(feature = "std"), no_std)]
+
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use protocol::{
     Amount, BlockNumber, ChannelId, Pair, Party, Round,
