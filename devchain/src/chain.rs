@@ -36,6 +36,11 @@ impl Chain for DevChain {
         self.read(move || Ok(inspect::code_hash(&contract))).await
     }
 
+    async fn code(&self, hash: &Hash) -> Result<Option<Vec<u8>>, ChainError> {
+        let hash = *hash;
+        self.read(move || inspect::code(&hash)).await
+    }
+
     /// Executes a transaction in the block after the head, that is with the number and time of the block that would include it
     /// now, and forgets it. Fees are not part of it.
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError> {

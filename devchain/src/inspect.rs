@@ -73,6 +73,14 @@ pub(crate) fn code_hash(contract: &AccountId) -> Option<Hash> {
     Contracts::code_hash(&AccountId32::new(contract.0)).map(|hash| Hash(hash.0))
 }
 
+/// The Wasm as it was uploaded; the pallet keeps it under its hash.
+pub(crate) fn code(hash: &Hash) -> Result<Option<Vec<u8>>, ChainError> {
+    let key = [&storage_prefix(b"Contracts", b"PristineCode")[..], &hash.0].concat();
+    let Some(bytes) = sp_io::storage::get(&key) else { return Ok(None) };
+    let code = Vec::<u8>::decode(&mut &bytes[..]).map_err(|error| ChainError::Failed { cause: error.to_string() })?;
+    Ok(Some(code))
+}
+
 /// Free and not frozen. It includes the existential deposit, as wallets show it, though neither fees nor values can take that.
 pub(crate) fn free_balance(account: &AccountId) -> Amount {
     let data = frame_system::Account::<Runtime>::get(AccountId32::new(account.0)).data;

@@ -22,6 +22,7 @@ enum Question {
     Head,
     FreeBalance(AccountId),
     CodeHash(AccountId),
+    Code(Hash),
     DryRun { origin: AccountId, contract: AccountId, value: Amount, data: Vec<u8> },
     Blocks(BlockNumber),
 }
@@ -77,6 +78,7 @@ async fn answer(chain: &dyn Chain, mut stream: UnixStream) -> Option<()> {
         Question::Head => write(&mut stream, &chain.finalised_head().await.map(at).map_err(told)).await,
         Question::FreeBalance(account) => write(&mut stream, &chain.free_balance(&account).await.map_err(told)).await,
         Question::CodeHash(contract) => write(&mut stream, &chain.code_hash(&contract).await.map_err(told)).await,
+        Question::Code(hash) => write(&mut stream, &chain.code(&hash).await.map_err(told)).await,
         Question::DryRun { origin, contract, value, data } => {
             let tried = chain.dry_run(&origin, &Transaction::Call { contract, value, data }).await;
             let weight = |weight: Weight| (weight.ref_time, weight.proof_size);
@@ -140,6 +142,10 @@ impl Chain for RemoteChain {
 
     async fn code_hash(&self, contract: &AccountId) -> Result<Option<Hash>, ChainError> {
         self.ask(Question::CodeHash(*contract)).await
+    }
+
+    async fn code(&self, hash: &Hash) -> Result<Option<Vec<u8>>, ChainError> {
+        self.ask(Question::Code(*hash)).await
     }
 
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError> {

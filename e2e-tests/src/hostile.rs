@@ -47,7 +47,7 @@ impl Intruder {
                 let bytes = self.receiver.recv().await.ok()?;
                 match Packet::from_bytes(&bytes).unwrap() {
                     Packet::Ping | Packet::Pong => {}
-                    packet @ Packet::Channel(..) => return Some(packet),
+                    packet => return Some(packet),
                 }
             }
         })

@@ -36,4 +36,4 @@ pub use events::EventLog;
 pub use logs::Logs;
 pub use patience::{PATIENCE, until, within};
 pub use proxy::{Direction, Proxy};
-pub use world::{LIMITS, UNIT, World, account, address_at, arbiter_code, identity, signer, terms};
+pub use world::{App, LIMITS, UNIT, World, account, address_at, app_code, arbiter_code, identity, signer, terms};

@@ -3,10 +3,12 @@
 use crate::{Actor, Coins, actor::START, within};
 use devchain::{DevAccount, DevChain};
 use protocol::{
-    AccountId, Amount, BlockNumber,
+    AccountId, Amount, BlockNumber, Hash,
+    crypto::{Crypto, Native},
     terms::{CallWeight, Limits},
 };
 use sdk::{
+    apps::{AppTerms, deploy},
     chain::{Arbiter, Recorder, SharedChain, Signer, signer::Sr25519Signer},
     keys::{Identity, PeerAddress},
     node::{NodeConfig, OpenChannel},
@@ -114,10 +116,42 @@ impl World {
         self.pass(number.saturating_sub(self.chain.block_number())).await;
     }
 
+    /// Puts the app `name` on chain: where it stands, and its Wasm.
+    pub async fn deploy_app(&self, name: &str) -> App {
+        let wasm = app_code(name);
+        let deployer = DevAccount::Charlie.signer();
+        let deployed = within("an app's deployment", deploy(&*self.recorder, &deployer, wasm.clone())).await.unwrap();
+        App { code: Native.hash(&wasm), deployed, wasm }
+    }
+
+    /// Has `config`'s node take part in contracts of this app, whose Wasm it has.
+    pub async fn give_app(&self, config: &NodeConfig, app: &App) {
+        let code = config.apps.add(&app.wasm).unwrap();
+        assert_eq!(code, app.code);
+        self.tell_of_app(config, app).await;
+    }
+
+    /// Has `config`'s node take part in contracts of this app, whose Wasm it does not have.
+    pub async fn tell_of_app(&self, config: &NodeConfig, app: &App) {
+        let terms = AppTerms { deployed: app.deployed, worthless_when_empty: false };
+        within("a look at the app", config.apps.accept(&self.arbiter, app.code, terms)).await.unwrap();
+    }
+
     /// A look at everybody's coins.
     pub async fn coins(&self) -> Coins {
         Coins::count(&self.chain, &self.recorder, &self.arbiter, CAST.into_iter().map(account)).await
     }
+}
+
+/// An app on the chain.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The hash of its code.
+    pub code: Hash,
+    /// Where it stands.
+    pub deployed: AccountId,
+    /// Its Wasm.
+    pub wasm: Vec<u8>,
 }
 
 /// An actor's chain account.
@@ -172,5 +206,17 @@ pub fn arbiter_code() -> Vec<u8> {
     let path = env::var_os("ARBITER_WASM").map_or(built, PathBuf::from);
     std::fs::read(&path).unwrap_or_else(|error| {
         panic!("cannot read {}: {error}; build it first with `cargo xtask contract`", path.display())
+    })
+}
+
+/// An app's Wasm, as it was built here.
+///
+/// # Panics
+/// Where there is none, saying how to build it.
+#[must_use]
+pub fn app_code(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../target/contract/{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| {
+        panic!("cannot read {}: {error}; build it first with `cargo xtask contract --package {name}`", path.display())
     })
 }

@@ -1,5 +1,6 @@
 //! State channels for dApps: nodes that open channels, pay through them and defend them.
 
+pub mod apps;
 pub mod chain;
 pub mod keys;
 pub mod node;

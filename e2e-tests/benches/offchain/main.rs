@@ -3,6 +3,7 @@
 //! ```text
 //!   limit      what each round has to do at least: two signatures, two verifications
 //!   scenarios  one in flight, both ways, batched, the same with 25 ms round trips, many channels on one connection
+//!   contracts  calls of a contract, interpreted and as native code, alone and among many others
 //!   idle       memory of a process with many idle channels
 //! ```
 //!
@@ -15,6 +16,7 @@
     reason = "a benchmark fails by panicking"
 )]
 
+mod contracts;
 mod idle;
 mod limit;
 mod link;
@@ -37,6 +39,7 @@ fn main() {
     for keeping in Keeping::MEASURED {
         runtime.block_on(scenarios::run(keeping, &wanted, &mut report));
     }
+    runtime.block_on(contracts::run(&wanted, &mut report));
     for channels in [0, 100, 10_000] {
         if wanted(&format!("{channels} idle")) {
             runtime.block_on(idle::measure(channels, &mut report));

@@ -4,7 +4,7 @@ use crate::link;
 use e2e_tests::{UNIT, World};
 use sdk::{
     keys::PeerAddress,
-    node::{ChannelHandle, Node, OpenChannel},
+    node::{ChannelHandle, Node, NodeConfig, OpenChannel},
     store::{Durability, StoreHandle},
 };
 use std::time::Duration;
@@ -42,9 +42,19 @@ pub(crate) struct Nodes {
 impl Nodes {
     /// `round_trip` is what the wire between them adds.
     pub(crate) async fn start(keeping: Keeping, round_trip: Duration) -> Self {
-        let world = World::new().await;
+        Self::start_with(World::new().await, keeping, round_trip, |_config| {}).await
+    }
+
+    /// The same, with other settings of both.
+    pub(crate) async fn start_with(
+        world: World,
+        keeping: Keeping,
+        round_trip: Duration,
+        change: impl Fn(&mut NodeConfig),
+    ) -> Self {
         let start = async |name| {
             let mut config = world.config(name);
+            change(&mut config);
             config.store = match keeping {
                 Keeping::Memory => None,
                 Keeping::Durable => Some(StoreHandle::open(&world.store_of(name), Durability::Immediate).unwrap()),

@@ -7,7 +7,7 @@ use std::{fmt::Write, path::Path, time::Duration};
 pub(crate) struct Measured {
     pub(crate) scenario: String,
     pub(crate) keeping: &'static str,
-    /// What is counted: rounds, payments.
+    /// What is counted: rounds, payments, calls.
     pub(crate) unit: &'static str,
     pub(crate) count: u64,
     pub(crate) rounds: u64,

@@ -1,9 +1,9 @@
 //! What an authenticated peer can say wrongly inside its session.
 
 use crate::Witness;
-use channel::{Change, ChannelRef, FundingSigned, Message, Payment, Reestablish, RefusalCode, Shutdown, State, Update};
+use channel::{Change, ChannelRef, FundingSigned, Message, Payment, Reestablish, RefusalCode, Shutdown, Update};
 use e2e_tests::{Logs, hostile::Intruder};
-use protocol::{Hash, Pair, Signature, signing::CloseMutualBody};
+use protocol::{Hash, Pair, Signature, StateCommitment, signing::CloseMutualBody};
 use scale::Encode;
 use sdk::node::Packet;
 
@@ -11,14 +11,14 @@ const NOWHERE: ChannelRef = ChannelRef([9; 16]);
 
 fn update() -> Message {
     let changes = vec![Change::Transfer(Payment { amount: 1, reference: Vec::new() })];
-    Message::Update(Update { round: 3, changes, state_hash: Hash([1; 32]), signature: Signature([2; 64]) })
+    Message::Update(Update { height: 0, round: 3, changes, state_hash: Hash([1; 32]), signature: Signature([2; 64]) })
 }
 
 /// One of each message that is about a channel which must exist, and asks for an answer.
 fn messages() -> Vec<Message> {
     let signature = Signature([3; 64]);
     let body = CloseMutualBody { balances: Pair::new(1, 1), fee: 0, valid_until: 100 };
-    let state = State { balances: Pair::new(u128::MAX, u128::MAX) };
+    let state = StateCommitment::of_balances(Pair::new(u128::MAX, u128::MAX));
     vec![
         update(),
         Message::FundingSigned(FundingSigned { signature }),

@@ -10,6 +10,7 @@
 
 mod closing;
 mod connections;
+mod contracts;
 mod kill;
 mod many;
 mod operations;

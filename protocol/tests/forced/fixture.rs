@@ -161,7 +161,8 @@ impl World {
 
     /// As [`World::plan`] on the state on chain, where nothing is wrong.
     pub(crate) fn step(&self, state: &State, party: Party, calls: Vec<ForcedCall>) -> (ForceProgress, State) {
-        let Plan { call, contracts, balances, calls_root, state_hash } = self.plan(state, None, party, calls).unwrap();
+        let Plan { call, contracts, balances, calls_root, state_hash, .. } =
+            self.plan(state, None, party, calls).unwrap();
         let after = State { balances, contracts, calls_root };
         assert_eq!(after.hash(), state_hash);
         (call, after)

@@ -136,7 +136,7 @@ impl Script {
             self.plan(ledger, &base, party, calls.clone(), now)
         });
         let mut call = match planned {
-            Some(Plan { call, contracts, balances, calls_root, state_hash }) => {
+            Some(Plan { call, contracts, balances, calls_root, state_hash, .. }) => {
                 self.remember(state_hash, State { balances, contracts, calls_root });
                 ForceProgress { state_hash: call.state_hash.filter(|_| !step.amount.is_multiple_of(4)), ..call }
             }

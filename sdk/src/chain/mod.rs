@@ -181,6 +181,9 @@ pub trait Chain: Send + Sync + 'static {
     /// The code hash of the contract at an address, or none where there is no contract.
     async fn code_hash(&self, contract: &AccountId) -> Result<Option<Hash>, ChainError>;
 
+    /// The Wasm with this hash, where the chain has it. Whoever asks checks that it is the one.
+    async fn code(&self, hash: &Hash) -> Result<Option<Vec<u8>>, ChainError>;
+
     /// Executes a transaction without sending it. Balances below what it needs are an error.
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError>;
 

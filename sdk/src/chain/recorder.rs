@@ -108,6 +108,10 @@ impl Chain for Recorder {
         self.inner.code_hash(contract).await
     }
 
+    async fn code(&self, hash: &Hash) -> Result<Option<Vec<u8>>, ChainError> {
+        self.inner.code(hash).await
+    }
+
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError> {
         // Most dry runs come right before a submission.
         let _under_way = UnderWay::new(&self.under_way);

@@ -2,6 +2,7 @@
 
 use super::{Backoff, Taking};
 use crate::{
+    apps::Registry,
     chain::{Arbiter, Signer},
     keys::Identity,
     store::StoreHandle,
@@ -41,6 +42,8 @@ pub struct NodeConfig {
     pub ping_interval: Duration,
     /// When events count as taken.
     pub taking: Taking,
+    /// The apps that contracts in its channels run.
+    pub apps: Arc<Registry>,
     /// How a lost peer that this node has channels with is dialled again, where it was last found; none to wait for it or for
     /// [`Node::connect`](super::Node::connect).
     pub redial: Option<Backoff>,
@@ -82,6 +85,7 @@ impl NodeConfig {
             timeouts: transport::Timeouts::default(),
             ping_interval: Duration::from_secs(15),
             taking: Taking::default(),
+            apps: Arc::new(Registry::in_memory(info.limits.call_weight)),
             redial: Some(Backoff::default()),
         }
     }

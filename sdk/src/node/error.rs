@@ -5,7 +5,7 @@ use crate::{
     store::StoreError,
     transport::{BindError, DialError},
 };
-use channel::{CloseReason, Misuse, OperationKind, ChangeId, RefusalCode, SavedError};
+use channel::{ChangeFault, ChangeId, CloseReason, Misuse, OperationKind, RefusalCode, SavedError};
 use protocol::{Amount, PublicKey, signing::Domain};
 use scale::{Decode, Encode};
 use std::fmt;
@@ -96,6 +96,14 @@ pub enum NodeError {
     /// The channel closed before the payment was made.
     #[error("the channel closed before payment {0:?} was made")]
     PaymentDropped(ChangeId),
+    /// A change could not be made when its turn came.
+    #[error("change {change:?} was not made: {fault}")]
+    ChangeFailed {
+        /// Which.
+        change: ChangeId,
+        /// Why.
+        fault: ChangeFault,
+    },
     /// A deposit, a withdrawal or other delegates did not come to be; the channel goes on as before.
     #[error("the {operation:?} did not come to be, with code {code:?}: nothing has changed")]
     OperationFailed {

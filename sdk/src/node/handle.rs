@@ -4,8 +4,15 @@ use super::{
     NodeError, Peers,
     peer::{Ask, Inbox, PeerInput},
 };
-use channel::{Balances, ChannelRef, CloseReason, Command, EventNumber, Payment, ChangeId, RefusalCode, Status};
-use protocol::{AccountId, Amount, PublicKey, Round, call::CloseSolo};
+use channel::{
+    Balances, Change, ChangeId, ChannelRef, CloseReason, Command, Creation, EventNumber, Outcome, Payment, Performed,
+    RefusalCode, State, Status,
+};
+use protocol::{
+    AccountId, Amount, Hash, Pair, PublicKey, Round,
+    call::{CloseSolo, ForcedCall},
+    contracts::{Code, Contract, ContractId},
+};
 use std::sync::Weak;
 use tokio::sync::oneshot;
 
@@ -47,6 +54,104 @@ impl ChannelHandle {
     /// As [`pay`](Self::pay); [`NodeError::PaymentRefused`] and [`NodeError::PaymentDropped`] name the first that is not made, those before it are.
     pub async fn pay_all(&self, payments: Vec<Payment>) -> Result<PaidAll, NodeError> {
         self.ask(|reply| Ask::PayAll(payments, reply)).await?
+    }
+
+    /// Begins a contract with the app of this code hash, and waits until it is agreed. `coins` come out of both balances as they say; where
+    /// the peer's do, its user is asked. `input` is what the app's `init` is told, SCALE-encoded.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`]; [`NodeError::ChangeFailed`] where the app refuses; [`NodeError::PaymentRefused`] where the peer does.
+    pub async fn create_contract(&self, app: Hash, coins: Pair<Amount>, input: Vec<u8>) -> Result<Created, NodeError> {
+        let creation = Creation { code: Code::Contract(app), coins, input };
+        match self.make_one(Change::CreateContract(creation)).await? {
+            (round, Some(Outcome::Created { contract, .. })) => Ok(Created { contract, round }),
+            _ => Err(NodeError::Stopped),
+        }
+    }
+
+    /// Calls a contract, with coins of the own balance, and waits until that is agreed. Calls made meanwhile share the next round (R6.3).
+    ///
+    /// # Errors
+    /// As [`create_contract`](Self::create_contract).
+    pub async fn call_contract(
+        &self,
+        contract: ContractId,
+        value: Amount,
+        input: Vec<u8>,
+    ) -> Result<Called, NodeError> {
+        match self.make_one(Change::CallContract { contract, value, input }).await? {
+            (round, Some(Outcome::Called { payouts, output, ended, .. })) => {
+                Ok(Called { round, payouts, output, ended })
+            }
+            _ => Err(NodeError::Stopped),
+        }
+    }
+
+    /// Ends a contract and shares out what it holds, and waits until the peer's user has agreed.
+    ///
+    /// # Errors
+    /// As [`create_contract`](Self::create_contract).
+    pub async fn remove_contract(&self, contract: ContractId, shares: Pair<Amount>) -> Result<Round, NodeError> {
+        Ok(self.make_one(Change::RemoveContract { contract, shares }).await?.0)
+    }
+
+    /// Has a contract go on with another app, from its state or the one given, and waits until the peer's user has agreed.
+    ///
+    /// # Errors
+    /// As [`create_contract`](Self::create_contract).
+    pub async fn upgrade_contract(
+        &self,
+        contract: ContractId,
+        app: Hash,
+        state: Option<Vec<u8>>,
+    ) -> Result<Round, NodeError> {
+        let code = Code::Contract(app);
+        Ok(self.make_one(Change::UpgradeContract { contract, code, state }).await?.0)
+    }
+
+    /// Makes changes of any kind, in order, and waits until all are agreed. Where one is not possible now, none is made.
+    ///
+    /// # Errors
+    /// As [`create_contract`](Self::create_contract); the error names the first that is not made, those before it are.
+    pub async fn make(&self, changes: Vec<Change>) -> Result<Made, NodeError> {
+        self.ask(|reply| Ask::Make(changes, reply)).await?
+    }
+
+    /// What a change would do, were its turn next; nothing is proposed. None for a payment.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`] says why it cannot be made.
+    pub async fn try_change(&self, change: Change) -> Result<Option<Outcome>, NodeError> {
+        self.ask(|reply| Ask::Try(change, reply)).await?
+    }
+
+    /// Has the arbiter make these calls without the peer, one after the other, and waits until that is final (R5.10).
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`] or [`NodeError::Call`] with the arbiter's reason.
+    pub async fn force(&self, calls: Vec<ForcedCall>) -> Result<Vec<Performed>, NodeError> {
+        self.ask(|reply| Ask::Force(calls, reply)).await?
+    }
+
+    /// The latest agreed state, contracts included; none before the channel is open and after it has ended.
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
+    pub async fn state(&self) -> Result<Option<State>, NodeError> {
+        self.ask(Ask::State).await
+    }
+
+    /// A contract of the latest agreed state.
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
+    pub async fn contract(&self, contract: ContractId) -> Result<Option<Contract>, NodeError> {
+        Ok(self.state().await?.and_then(|state| state.contracts.get(&contract).cloned()))
+    }
+
+    async fn make_one(&self, change: Change) -> Result<(Round, Option<Outcome>), NodeError> {
+        let Made { round, outcomes } = self.make(vec![change]).await?;
+        Ok((round, outcomes.into_iter().next()))
     }
 
     /// Puts coins of this node's vault into the channel, and waits until that is final on chain (R5.5). Gives the round after it.
@@ -187,6 +292,37 @@ impl ChannelHandle {
             _ => NodeError::Stopped,
         }
     }
+}
+
+/// A contract that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// Its id.
+    pub contract: ContractId,
+    /// The round that holds its beginning.
+    pub round: Round,
+}
+
+/// A call that is agreed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// The round that holds it.
+    pub round: Round,
+    /// What the contract paid.
+    pub payouts: Pair<Amount>,
+    /// What it answered, SCALE-encoded.
+    pub output: Vec<u8>,
+    /// Whether it ended with the call.
+    pub ended: bool,
+}
+
+/// Changes that are agreed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// The round that holds the last.
+    pub round: Round,
+    /// What each did, in order; payments have no outcome.
+    pub outcomes: Vec<Outcome>,
 }
 
 /// Payments that are agreed.

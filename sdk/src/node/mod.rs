@@ -22,8 +22,8 @@ mod watcher;
 pub use config::{MAX_CHANNELS_PER_PEER, MAX_HANDSHAKES, MAX_PEERS, NodeConfig, OpenChannel};
 pub use error::{NodeError, Owner, StartError};
 pub use events::{EventStream, EventsError, NodeEvent, Taking};
-pub use handle::{ChannelHandle, Paid, PaidAll};
-pub use packet::Packet;
+pub use handle::{Called, ChannelHandle, Created, Made, Paid, PaidAll};
+pub use packet::{MAX_PIECE, Packet};
 pub use redial::Backoff;
 
 use crate::{
@@ -391,8 +391,12 @@ async fn load(config: &NodeConfig, head: BlockNumber) -> Result<Loaded, StartErr
     if let Some(owner) = owner.filter(|owner| *owner != node) {
         return Err(StartError::ForeignStore { store: owner, node });
     }
-    for (_, bytes) in store.load_all(Table::Channels)? {
-        let channel = Channel::load(&bytes)?;
+    let mut contracts = store.load_all(Table::Contracts)?.into_iter().peekable();
+    for (key, bytes) in store.load_all(Table::Channels)? {
+        // Both tables are ordered by the channel.
+        let rows = std::iter::from_fn(|| contracts.next_if(|(row, _)| row.starts_with(&key)));
+        let rows = rows.map(|(row, bytes)| peer::decode_row(&key, &row, &bytes)).collect::<Result<Vec<_>, _>>()?;
+        let channel = Channel::load(&bytes, rows)?;
         loaded.channels.entry(channel.peer()).or_default().push(channel);
     }
     for peer in loaded.channels.keys() {

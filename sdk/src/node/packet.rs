@@ -1,7 +1,7 @@
 //! What travels in one message of a session: a channel's message, or a sign of life.
 
 use channel::{ChannelRef, Message};
-use protocol::decode_exact;
+use protocol::{Hash, decode_exact};
 use scale::{Decode, Encode};
 
 /// One message of a session. Numbers are never reused.
@@ -16,7 +16,30 @@ pub enum Packet {
     /// The sender lives.
     #[codec(index = 2)]
     Pong,
+    /// Asks for an app's Wasm, from this byte on.
+    #[codec(index = 3)]
+    CodeWanted {
+        /// Which app.
+        code: Hash,
+        /// How many bytes are here already.
+        from: u32,
+    },
+    /// A part of an app's Wasm.
+    #[codec(index = 4)]
+    CodePiece {
+        /// Which app.
+        code: Hash,
+        /// How long it is; 0 where the sender does not have it.
+        total: u32,
+        /// Where this part begins.
+        from: u32,
+        /// At most [`MAX_PIECE`] bytes.
+        bytes: Vec<u8>,
+    },
 }
+
+/// The most bytes of an app in one message.
+pub const MAX_PIECE: usize = 48 * 1024;
 
 impl Packet {
     /// Decodes bytes of a peer whole (R3.2).

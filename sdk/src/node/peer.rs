@@ -8,10 +8,11 @@
 //! nothing leaves before it (R6.4).
 
 mod calls;
+mod code;
 mod commands;
 
 use super::{
-    ChannelHandle, NodeError, OpenChannel, Paid, PaidAll, Peers, Taking,
+    ChannelHandle, Made, NodeError, OpenChannel, Paid, PaidAll, Peers, Taking,
     config::{MAX_CHANNELS_PER_PEER, NodeConfig},
     events::{Events, NodeEvent},
     link::{Link, Received},
@@ -28,10 +29,17 @@ use crate::{
 };
 use calls::NonceTurn;
 use channel::{
-    Balances, ChainInput, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Effect, Event, EventNumber,
-    Input, Message, Millis, Payment, RefusalCode, Status, Step,
+    Balances, ChainInput, Change, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Effect, Event,
+    EventNumber, Input, Message, Millis, Outcome, Payment, Performed, RefusalCode, SavedError, State, Status, Step,
 };
-use protocol::{AccountId, BlockNumber, ChannelId, Pair, PublicKey, Round, call::CloseSolo};
+use code::Fetches;
+use protocol::{
+    AccountId, BlockNumber, ChannelId, Hash, Pair, PublicKey, Round,
+    call::{CloseSolo, ForcedCall},
+    contracts::{Contract, ContractId},
+    decode_exact,
+};
+use scale::Encode;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Weak},
@@ -68,6 +76,8 @@ pub(super) enum PeerInput {
     Block(Arc<Watched>),
     /// How a call of the arbiter ended: in which block it is, or why it is in none.
     Called(ChannelRef, &'static str, Result<BlockNumber, CallError>),
+    /// What the chain has of an app.
+    Code(Hash, Option<Vec<u8>>),
     /// The answer to a question about a pair's nonce.
     Nonce(ChannelRef, Pair<AccountId>, u64),
     /// The node is going away.
@@ -94,6 +104,10 @@ pub(super) enum Ask {
     Close(Command, Reply<CloseReason>),
     Closed(Reply<CloseReason>),
     PayAll(Vec<Payment>, Reply<PaidAll>),
+    Make(Vec<Change>, Reply<Made>),
+    Try(Change, Reply<Option<Outcome>>),
+    Force(Vec<ForcedCall>, Reply<Vec<Performed>>),
+    State(oneshot::Sender<Option<State>>),
     Operate(Command, Reply<Round>),
     /// Whatever is done at once.
     Tell(Command, Reply<()>),
@@ -119,8 +133,10 @@ pub(super) struct Peer {
     nonce: NonceTurn,
     head: BlockNumber,
     started: Instant,
-    /// Channels to commit before the effects below.
-    changed: BTreeSet<ChannelRef>,
+    /// Apps on their way here.
+    fetches: Fetches,
+    /// Channels to commit before the effects below, each with its contracts that have changed.
+    changed: BTreeMap<ChannelRef, BTreeSet<ContractId>>,
     effects: Vec<(ChannelRef, Effect)>,
     /// Channels to forget after them.
     ended: Vec<ChannelRef>,
@@ -157,7 +173,8 @@ impl Peer {
             nonce: NonceTurn::default(),
             head: peers.head(),
             started: Instant::now(),
-            changed: BTreeSet::new(),
+            fetches: Fetches::default(),
+            changed: BTreeMap::new(),
             effects: Vec::new(),
             ended: Vec::new(),
             blocks: Vec::new(),
@@ -232,6 +249,7 @@ impl Peer {
                 | PeerInput::Block(_)
                 | PeerInput::Called(..)
                 | PeerInput::Nonce(..)
+                | PeerInput::Code(..)
                 | PeerInput::NotFound
                 | PeerInput::Stop => {}
             }
@@ -273,10 +291,17 @@ impl Peer {
         {
             batch = batch.put(Table::Meta, address_key(&self.identity), address.to_string());
         }
-        for reference in changed {
-            if let Some(slot) = self.slots.get(&reference) {
-                batch = batch.put(Table::Channels, store_key(&self.identity, reference), slot.channel.save());
+        for (reference, contracts) in changed {
+            let Some(slot) = self.slots.get(&reference) else { continue };
+            let key = store_key(&self.identity, reference);
+            for id in contracts {
+                let row = contract_key(&key, &id);
+                batch = match slot.channel.contract(&id) {
+                    Some(contract) => batch.put(Table::Contracts, row, contract.encode()),
+                    None => batch.delete(Table::Contracts, row),
+                };
             }
+            batch = batch.put(Table::Channels, key, slot.channel.save());
         }
         store.commit(batch).await.map_err(|error| {
             tracing::error!(%error, "could not commit");
@@ -289,6 +314,7 @@ impl Peer {
             Effect::Send(message) => self.link.feed(&Packet::Channel(reference, message)),
             Effect::Submit(call) => self.submit(reference, *call),
             Effect::AskNonce(accounts) => self.want_nonce(reference, accounts),
+            Effect::FetchCode(code) => self.fetch_code(reference, code),
             Effect::Notify(event) => self.tell(reference, event, None),
             Effect::Deliver { number, event } => {
                 self.tell(reference, event, Some(number));
@@ -330,10 +356,16 @@ impl Peer {
         }
         let mut batch = Batch::default();
         for reference in ended {
-            if let Some(id) = self.slots.remove(&reference).and_then(|slot| slot.id) {
-                self.forget_id(id, reference);
+            let key = store_key(&self.identity, reference);
+            if let Some(slot) = self.slots.remove(&reference) {
+                for id in slot.channel.contracts().into_iter().flat_map(|all| all.iter()).map(|(id, _)| id) {
+                    batch = batch.delete(Table::Contracts, contract_key(&key, id));
+                }
+                if let Some(id) = slot.id {
+                    self.forget_id(id, reference);
+                }
             }
-            batch = batch.delete(Table::Channels, store_key(&self.identity, reference));
+            batch = batch.delete(Table::Channels, key);
         }
         if self.slots.is_empty() {
             // Nobody needs the peer any more; its address is noted again with the next channel.
@@ -352,6 +384,10 @@ impl Peer {
             Received::Packet(Packet::Channel(reference, message)) => self.on_message(reference, message),
             Received::Packet(Packet::Ping) => self.link.pong(),
             Received::Packet(Packet::Pong) => {}
+            Received::Packet(Packet::CodeWanted { code, from }) => self.on_code_wanted(code, from),
+            Received::Packet(Packet::CodePiece { code, total, from, bytes }) => {
+                self.on_code_piece(code, (total, from), &bytes);
+            }
             Received::Lost => {
                 self.on_link(&Input::LinkDown);
                 if !self.slots.is_empty() {
@@ -385,7 +421,7 @@ impl Peer {
         }
         let (config, identity) = (Arc::clone(&self.config), self.identity);
         let now = self.now();
-        let ctx = Context { key: config.identity.signing(), now, head: self.head };
+        let ctx = Context { key: config.identity.signing(), now, head: self.head, apps: &*config.apps };
         let accepted =
             Channel::accept(reference, identity, open, config.party(), &config.policy, config.channels, &ctx);
         let (channel, step) = accepted.map_err(|violation| {
@@ -410,6 +446,7 @@ impl Peer {
             PeerInput::Block(block) => self.on_block(block),
             PeerInput::Called(reference, call, result) => self.on_called(reference, call, result),
             PeerInput::Stop => self.stopping = true,
+            PeerInput::Code(code, wasm) => self.on_code_of_chain(code, wasm),
             PeerInput::Nonce(reference, accounts, nonce) => {
                 let _changed = self.input(reference, Input::Chain(ChainInput::Nonce { accounts, nonce }));
             }
@@ -457,6 +494,7 @@ impl Peer {
 
     fn on_link(&mut self, input: &Input) {
         if matches!(input, Input::LinkDown) {
+            self.fetches.forget();
             // What was not said on this connection is never said: the next one begins by comparing what both know (R6.6).
             self.effects.retain(|(_, effect)| !matches!(effect, Effect::Send(_)));
         }
@@ -521,14 +559,15 @@ impl Peer {
     fn handle_input(&mut self, reference: ChannelRef, input: Input) -> Result<Step, NodeError> {
         let now = self.now();
         let slot = self.slots.get_mut(&reference).ok_or(NodeError::UnknownChannel)?;
-        let ctx = Context { key: self.config.identity.signing(), now, head: self.head };
+        let config = &self.config;
+        let ctx = Context { key: config.identity.signing(), now, head: self.head, apps: &*config.apps };
         Ok(slot.channel.handle(input, &ctx)?)
     }
 
     /// Notes what a channel's step asks for.
     fn done(&mut self, reference: ChannelRef, step: Step) {
         if step.commit {
-            let _new = self.changed.insert(reference);
+            self.changed.entry(reference).or_default().extend(step.contracts);
             if let Some(slot) = self.slots.get_mut(&reference).filter(|slot| slot.id.is_none()) {
                 slot.id = slot.channel.channel_id();
                 if let Some(id) = slot.id {
@@ -547,6 +586,18 @@ impl Peer {
 /// Where it is kept under which address a peer was last found.
 pub(super) fn address_key(peer: &PublicKey) -> Vec<u8> {
     [b"address/", &peer.0[..]].concat()
+}
+
+/// Where a contract of a channel is kept: the channel's key, then the contract's id.
+fn contract_key(channel: &[u8], id: &ContractId) -> Vec<u8> {
+    [channel, &id.0].concat()
+}
+
+/// A contract as it was kept, with its id.
+pub(super) fn decode_row(channel: &[u8], row: &[u8], bytes: &[u8]) -> Result<(ContractId, Contract), SavedError> {
+    let id = row.strip_prefix(channel).and_then(|id| id.try_into().ok()).map(ContractId);
+    let id = id.ok_or_else(|| SavedError::Damaged("a contract without an id".into()))?;
+    Ok((id, decode_exact(bytes).map_err(SavedError::Damaged)?))
 }
 
 /// Where a channel is kept: peer, then reference.

@@ -1,10 +1,13 @@
 //! A channel with everybody who waits for something of it.
 
-use super::{NodeError, Paid, PaidAll, handle::ChannelHandle};
+use super::{Made, NodeError, Paid, PaidAll, handle::ChannelHandle};
 use crate::chain::{CallError, ChainError};
-use channel::{Channel, CloseReason, Event, EventNumber, Notice, ChangeId};
-use protocol::{BlockNumber, ChannelId, Round};
-use std::collections::{HashMap, VecDeque};
+use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Notice, Performed};
+use protocol::{BlockNumber, ChannelId, Rejection, Round};
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::Range,
+};
 use tokio::sync::oneshot;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, NodeError>>;
@@ -20,6 +23,10 @@ pub(super) struct Slot {
     pub(super) payments: HashMap<ChangeId, Reply<Paid>>,
     /// Wait for several payments to be agreed, in the order of those payments.
     pub(super) batches: VecDeque<Waiting>,
+    /// Wait for changes to be made, in the order of those changes.
+    pub(super) making: VecDeque<Making>,
+    /// Waits for calls to be forced.
+    pub(super) forcing: Option<Reply<Vec<Performed>>>,
     /// Waits for the own deposit, withdrawal or other delegates.
     pub(super) operation: Option<Reply<Round>>,
     /// The number of the event that tells of the channel's end, once it was told.
@@ -30,6 +37,14 @@ pub(super) struct Slot {
     pub(super) ends: Vec<Reply<CloseReason>>,
     /// Calls of the arbiter that are under way, or final in a block that was not looked at yet: the same one is not made twice at once.
     pub(super) calls: HashMap<&'static str, Option<BlockNumber>>,
+}
+
+/// Somebody who waits for changes with ids in a row, and for what they did.
+pub(super) struct Making {
+    /// Those that are not agreed yet.
+    pub(super) ids: Range<ChangeId>,
+    pub(super) made: Made,
+    pub(super) reply: Reply<Made>,
 }
 
 /// Somebody who waits for payments with ids in a row.
@@ -50,6 +65,8 @@ impl Slot {
             opening: None,
             payments: HashMap::new(),
             batches: VecDeque::new(),
+            making: VecDeque::new(),
+            forcing: None,
             operation: None,
             last_event: None,
             shutdowns: Vec::new(),
@@ -69,14 +86,19 @@ impl Slot {
             Event::Paid { payments, round } => {
                 self.answer_payments(payments, |payment| Ok(Paid { payment, round: *round }));
                 self.answer_batches(payments, *round);
+                self.answer_making(payments, *round);
             }
+            Event::Executed { round, forced, performed } => self.note_performed(*round, *forced, performed),
             Event::Refused { payments, code } => {
-                self.answer_payments(payments, |payment| Err(NodeError::PaymentRefused { payment, code: *code }));
-                self.fail_batches(payments, |payment| NodeError::PaymentRefused { payment, code: *code });
+                self.fail_changes(payments, |change| NodeError::PaymentRefused { payment: change, code: *code });
             }
-            Event::Dropped { payments } => {
-                self.answer_payments(payments, |payment| Err(NodeError::PaymentDropped(payment)));
-                self.fail_batches(payments, NodeError::PaymentDropped);
+            Event::Dropped { payments } => self.fail_changes(payments, NodeError::PaymentDropped),
+            Event::Failed { change, fault } => {
+                self.fail_changes(&[*change], |change| NodeError::ChangeFailed { change, fault: *fault });
+            }
+            Event::ForceFailed { changes, rejection } => {
+                self.fail_changes(changes, |_| CallError::Rejected(*rejection).into());
+                self.fail_forcing(*rejection);
             }
             Event::ShutdownRefused { code } => {
                 for reply in self.shutdowns.drain(..) {
@@ -110,6 +132,9 @@ impl Slot {
             | Event::Proposed { .. }
             | Event::Left { .. }
             | Event::Message(_)
+            | Event::Forcing { .. }
+            | Event::Residual { .. }
+            | Event::Replaced { .. }
             | Event::Notice(_) => {}
         }
     }
@@ -122,6 +147,61 @@ impl Slot {
             let _gone = reply.send(Err(error.into()));
         }
         helpless
+    }
+
+    /// Changes that will not be made: whoever waits for them is told.
+    fn fail_changes(&mut self, changes: &[ChangeId], error: impl Fn(ChangeId) -> NodeError) {
+        self.answer_payments(changes, |change| Err(error(change)));
+        self.fail_batches(changes, &error);
+        let (Some(&lowest), Some(&highest)) = (changes.first(), changes.last()) else { return };
+        for making in std::mem::take(&mut self.making) {
+            if making.ids.start <= highest && lowest < making.ids.end {
+                let _gone = making.reply.send(Err(error(lowest.max(making.ids.start))));
+            } else {
+                self.making.push_back(making);
+            }
+        }
+    }
+
+    /// Changes are agreed, in the order of their ids; what they did was told before.
+    fn answer_making(&mut self, changes: &[ChangeId], round: Round) {
+        let Some(&last) = changes.last() else { return };
+        while let Some(making) = self.making.front_mut().filter(|making| making.ids.start <= last) {
+            making.made.round = round;
+            making.ids.start = making.ids.end.min(ChangeId(last.0.saturating_add(1)));
+            if making.ids.start < making.ids.end {
+                return;
+            }
+            if let Some(Making { made, reply, .. }) = self.making.pop_front() {
+                let _gone = reply.send(Ok(made));
+            }
+        }
+    }
+
+    /// Notes what changes did, for whoever waits for them. Those that were forced are not told of in another way.
+    fn note_performed(&mut self, round: Round, forced: bool, performed: &[Performed]) {
+        let party = self.channel.party();
+        for done in performed.iter().filter(|done| done.by == party) {
+            let Some(change) = done.change else { continue };
+            if let Some(making) = self.making.iter_mut().find(|making| making.ids.contains(&change)) {
+                making.made.outcomes.push(done.outcome.clone());
+            }
+        }
+        if forced {
+            let changes: Vec<_> = performed.iter().filter_map(|done| done.change).collect();
+            self.answer_making(&changes, round);
+            if performed.iter().all(|done| done.by == party && done.change.is_none())
+                && let Some(reply) = self.forcing.take()
+            {
+                let _gone = reply.send(Ok(performed.to_vec()));
+            }
+        }
+    }
+
+    fn fail_forcing(&mut self, rejection: Rejection) {
+        if let Some(reply) = self.forcing.take() {
+            let _gone = reply.send(Err(CallError::Rejected(rejection).into()));
+        }
     }
 
     fn answer_payments(&mut self, payments: &[ChangeId], answer: impl Fn(ChangeId) -> Result<Paid, NodeError>) {
@@ -176,6 +256,12 @@ impl Slot {
         }
         for waiting in self.batches.drain(..) {
             let _gone = waiting.reply.send(Err(NodeError::PaymentDropped(waiting.next)));
+        }
+        for making in self.making.drain(..) {
+            let _gone = making.reply.send(Err(NodeError::PaymentDropped(making.ids.start)));
+        }
+        if let Some(reply) = self.forcing.take() {
+            let _gone = reply.send(Err(NodeError::Ended(reason.clone())));
         }
         self.answer_operation(Err(NodeError::Ended(reason.clone())));
         for reply in self.shutdowns.drain(..).chain(self.ends.drain(..)) {

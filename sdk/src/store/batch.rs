@@ -7,18 +7,21 @@ pub enum Table {
     Meta,
     /// The saved state of each channel, effects that are still to be run included.
     Channels,
+    /// Contracts inside channels, one by one: a commit writes those that have changed.
+    Contracts,
     /// Payments and swaps across channels: what was promised, pre-images, outcomes.
     Payments,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 3] = [Self::Meta, Self::Channels, Self::Payments];
+    pub(super) const ALL: [Self; 4] = [Self::Meta, Self::Channels, Self::Contracts, Self::Payments];
 
     /// Its name on disk: never changed, never reused.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Meta => "meta",
             Self::Channels => "channels",
+            Self::Contracts => "contracts",
             Self::Payments => "payments",
         }
     }

@@ -1,6 +1,6 @@
 use super::{Batch, OpenError, StoreError, Table, batch::Change, files::Lock};
 use crate::private_files;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError};
 use std::{
     fs::{self, File},
     io,
@@ -117,7 +117,11 @@ impl Store {
     /// [`StoreError::Failed`].
     pub fn load_all(&self, table: Table) -> Result<Vec<Entry>, StoreError> {
         let read = self.database.begin_read().map_err(StoreError::failed)?;
-        let table = read.open_table(values(table)).map_err(StoreError::failed)?;
+        let table = match read.open_table(values(table)) {
+            // A store from before there was such a table.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            table => table.map_err(StoreError::failed)?,
+        };
         let entries = table.iter().map_err(StoreError::failed)?;
         entries
             .map(|entry| {

@@ -169,7 +169,7 @@ impl World {
             Predictor { apps: &self.ledger.apps, shown_at: &|lock| self.ledger.preimages.get(lock).copied() };
         let deployed = |code: &Hash| self.apps.account_of(code);
         let planned = plan(&on, *party, calls.clone(), self.now(), &deployed, &mut predictor)?;
-        let Plan { call, contracts, balances, calls_root, state_hash } = planned;
+        let Plan { call, contracts, balances, calls_root, state_hash, .. } = planned;
         let after = Inside { round: round + calls.len() as Round, balances, contracts, calls_root };
         assert_eq!(after.state().hash(), state_hash, "the plan's parts are those of its state");
         Ok((call, after))

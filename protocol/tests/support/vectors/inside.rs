@@ -108,7 +108,7 @@ impl Inside {
         let apps = NativeApps::new();
         let mut predictor = Predictor { apps: &apps, shown_at: &|lock| shown.get(lock).copied() };
         let planned = plan(&base, party, calls, block, &|_code| None, &mut predictor).unwrap();
-        let Plan { call, contracts, balances, calls_root, state_hash } = planned;
+        let Plan { call, contracts, balances, calls_root, state_hash, .. } = planned;
         let before = self.commitment();
         *self = Self { round: self.round + 1, balances, contracts, calls_root };
         let noted = json!({

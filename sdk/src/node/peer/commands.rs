@@ -2,12 +2,13 @@
 
 use super::{Ask, Peer};
 use crate::node::{
-    ChannelHandle, NodeError, OpenChannel, Paid, PaidAll,
+    ChannelHandle, Made, NodeError, OpenChannel, Paid, PaidAll,
     config::MAX_CHANNELS_PER_PEER,
-    slot::{Reply, Slot, Waiting},
+    slot::{Making, Reply, Slot, Waiting},
 };
 use channel::{
-    Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Input, OpenRequest, Payment, ChangeId, Step,
+    Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Input, OpenRequest, Outcome,
+    Payment, Step,
 };
 use protocol::Pair;
 use std::sync::Arc;
@@ -57,7 +58,8 @@ impl Peer {
                 validity: open.validity,
             },
         };
-        let ctx = Context { key: config.identity.signing(), now: self.now(), head: self.head };
+        let (now, head) = (self.now(), self.head);
+        let ctx = Context { key: config.identity.signing(), now, head, apps: &*config.apps };
         let (channel, step) = Channel::propose(request, config.channels, &ctx)?;
         let _none = self.slots.insert(reference, Slot::new(channel));
         Ok(step)
@@ -75,6 +77,16 @@ impl Peer {
             }
             Ask::Evidence(reply) => {
                 let _gone = reply.send(slot.channel.evidence());
+            }
+            Ask::State(reply) => {
+                let _gone = reply.send(slot.channel.state().cloned());
+            }
+            Ask::Make(changes, reply) => self.on_make(reference, changes, reply),
+            Ask::Try(change, reply) => {
+                let _gone = reply.send(self.try_change(reference, &change));
+            }
+            Ask::Force(calls, reply) => {
+                self.command_for(reference, Command::Force(calls), reply, |slot, reply| slot.forcing = Some(reply));
             }
             Ask::Closed(reply) => slot.ends.push(reply),
             Ask::Pay(payment, reply) => self.on_pay(reference, payment, reply),
@@ -94,23 +106,39 @@ impl Peer {
     }
 
     fn on_pay(&mut self, reference: ChannelRef, payment: Payment, reply: Reply<Paid>) {
-        let id = self.next_payment(reference);
+        let id = self.next_change(reference);
         self.command_for(reference, Command::Pay(payment), reply, |slot, reply| {
             let _none = slot.payments.insert(id, reply);
         });
     }
 
     fn on_pay_all(&mut self, reference: ChannelRef, payments: Vec<Payment>, reply: Reply<PaidAll>) {
-        let first = self.next_payment(reference);
+        let first = self.next_change(reference);
         let end = ChangeId(first.0.saturating_add(u64::try_from(payments.len()).unwrap_or(u64::MAX)));
         self.command_for(reference, Command::PayAll(payments), reply, |slot, reply| {
             slot.batches.push_back(Waiting { first, next: first, end, reply });
         });
     }
 
-    /// The id of the next payment; of no interest where there can be none, since it will be refused.
-    fn next_payment(&self, reference: ChannelRef) -> ChangeId {
-        self.slots.get(&reference).and_then(|slot| slot.channel.next_payment()).unwrap_or(ChangeId(0))
+    fn on_make(&mut self, reference: ChannelRef, changes: Vec<Change>, reply: Reply<Made>) {
+        let first = self.next_change(reference);
+        let end = ChangeId(first.0.saturating_add(u64::try_from(changes.len()).unwrap_or(u64::MAX)));
+        self.command_for(reference, Command::Make(changes), reply, |slot, reply| {
+            slot.making.push_back(Making { ids: first..end, made: Made::default(), reply });
+        });
+    }
+
+    fn try_change(&self, reference: ChannelRef, change: &Change) -> Result<Option<Outcome>, NodeError> {
+        let slot = self.slots.get(&reference).ok_or(NodeError::UnknownChannel)?;
+        let config = &self.config;
+        let (now, head) = (self.now(), self.head);
+        let ctx = Context { key: config.identity.signing(), now, head, apps: &*config.apps };
+        Ok(slot.channel.try_change(change, &ctx)?)
+    }
+
+    /// The id of the next change; of no interest where there can be none, since it will be refused.
+    fn next_change(&self, reference: ChannelRef) -> ChangeId {
+        self.slots.get(&reference).and_then(|slot| slot.channel.next_change()).unwrap_or(ChangeId(0))
     }
 
     fn on_close(&mut self, reference: ChannelRef, command: Command, reply: Reply<CloseReason>) {

@@ -1,0 +1,150 @@
+//! The apps of a node: their code, whether the node takes part in them, and where they stand on chain (section 7).
+//!
+//! ```text
+//!   Wasm (file, chain, peer) --add--> Library: checked, kept by hash, run by the interpreter or as native code
+//!   code hash -------------accept--> the peer may begin contracts with it, and calls can be forced where it stands on chain
+//! ```
+
+mod deploy;
+
+pub use deploy::deploy;
+pub use interpreter::{AddError, AppRefused, Interpreter, Library};
+
+use crate::chain::{Arbiter, ChainError};
+use channel::AppBook;
+use protocol::{
+    AccountId, Hash,
+    contracts::{AppContext, AppReply, Apps, CallFault},
+    terms::CallWeight,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{PoisonError, RwLock},
+};
+use thiserror::Error;
+
+/// What a node thinks of an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppTerms {
+    /// Where it stands on chain: without it no call could be forced.
+    pub deployed: AccountId,
+    /// Whether its contracts are worth nothing once they hold no coins: then the peer may remove such a one without asking.
+    pub worthless_when_empty: bool,
+}
+
+/// Why an app cannot be taken part in.
+#[derive(Debug, Error)]
+pub enum AcceptError {
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// Nothing, or something else, stands there.
+    #[error("at {at} stands {found:?}, not the app {code}: deploy it first, or correct the address")]
+    NotThere {
+        /// Where it was said to stand.
+        at: AccountId,
+        /// The app.
+        code: Hash,
+        /// What stands there.
+        found: Option<Hash>,
+    },
+}
+
+/// The apps of a node. Shared: apps may be added while it runs.
+#[derive(Debug)]
+pub struct Registry {
+    library: Library,
+    known: RwLock<BTreeMap<Hash, Known>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    terms: AppTerms,
+    /// Whether the peer may begin contracts with it.
+    welcome: bool,
+}
+
+impl Registry {
+    /// The apps of this library; none of them is taken part in yet.
+    #[must_use]
+    pub const fn new(library: Library) -> Self {
+        Self { library, known: RwLock::new(BTreeMap::new()) }
+    }
+
+    /// No apps, and room for them in memory. A call may cost what the arbiter allows.
+    #[must_use]
+    pub fn in_memory(limit: CallWeight) -> Self {
+        Self::new(Library::new(Interpreter::new(limit)))
+    }
+
+    /// The code itself, and what runs it.
+    #[must_use]
+    pub const fn library(&self) -> &Library {
+        &self.library
+    }
+
+    /// Checks an app's Wasm and keeps it: the node can run it from now on. Gives its hash.
+    ///
+    /// # Errors
+    /// [`AddError`] names what an app must not do.
+    pub fn add(&self, wasm: &[u8]) -> Result<Hash, AddError> {
+        self.library.add(wasm)
+    }
+
+    /// Takes part in contracts with this code, once it is seen to stand where the terms say. Where its Wasm is not here, it is fetched from
+    /// the chain or from the peer when it is needed.
+    ///
+    /// # Errors
+    /// [`AcceptError::NotThere`]; the chain's own.
+    pub async fn accept(&self, arbiter: &Arbiter, code: Hash, terms: AppTerms) -> Result<(), AcceptError> {
+        let (at, found) = (terms.deployed, arbiter.chain().code_hash(&terms.deployed).await?);
+        if found != Some(code) {
+            return Err(AcceptError::NotThere { at, code, found });
+        }
+        let _before = self.write().insert(code, Known { terms, welcome: true });
+        Ok(())
+    }
+
+    /// Takes part in no new contracts with this code. Those that there are go on.
+    pub fn refuse(&self, code: &Hash) {
+        if let Some(known) = self.write().get_mut(code) {
+            known.welcome = false;
+        }
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<Hash, Known>> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, code: &Hash) -> Option<Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(code).copied()
+    }
+}
+
+impl Apps for Registry {
+    fn knows(&self, code: &Hash) -> bool {
+        self.library.knows(code)
+    }
+
+    fn init(&self, code: &Hash, context: &AppContext, input: &[u8]) -> Result<AppReply, CallFault> {
+        self.library.init(code, context, input)
+    }
+
+    fn call(&self, code: &Hash, context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
+        self.library.call(code, context, state, input)
+    }
+}
+
+impl AppBook for Registry {
+    fn accepts(&self, code: &Hash) -> bool {
+        self.known(code).is_some_and(|known| known.welcome)
+    }
+
+    fn worthless_when_empty(&self, code: &Hash) -> bool {
+        self.known(code).is_some_and(|known| known.terms.worthless_when_empty)
+    }
+
+    fn deployed(&self, code: &Hash) -> Option<AccountId> {
+        self.known(code).map(|known| known.terms.deployed)
+    }
+}

@@ -1,0 +1,108 @@
+//! Apps that a channel needs and that are not here: fetched by their hash, from the chain first, then from the peer in pieces.
+
+use super::{Peer, PeerInput};
+use crate::node::packet::{MAX_PIECE, Packet};
+use channel::{ChannelRef, Input};
+use interpreter::MAX_CODE;
+use protocol::{Hash, contracts::Apps};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The most apps that are fetched from one peer at once.
+const MAX_FETCHES: usize = 16;
+
+/// Apps on their way here.
+#[derive(Debug, Default)]
+pub(super) struct Fetches(BTreeMap<Hash, Fetch>);
+
+#[derive(Debug, Default)]
+struct Fetch {
+    /// Which channels wait for it.
+    channels: Vec<ChannelRef>,
+    /// What the peer has sent so far.
+    bytes: Vec<u8>,
+}
+
+impl Fetches {
+    /// The connection is gone; the channels have forgotten what they needed the apps for.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Peer {
+    pub(super) fn fetch_code(&mut self, reference: ChannelRef, code: Hash) {
+        if let Some(fetch) = self.fetches.0.get_mut(&code) {
+            fetch.channels.push(reference);
+            return;
+        }
+        if self.fetches.0.len() >= MAX_FETCHES || self.config.apps.knows(&code) {
+            let _changed = self.input(reference, Input::Code(code));
+            return;
+        }
+        let _none = self.fetches.0.insert(code, Fetch { channels: vec![reference], bytes: Vec::new() });
+        let (config, answers) = (Arc::clone(&self.config), self.answers.clone());
+        let _task = tokio::spawn(async move {
+            let wasm = config.arbiter.chain().code(&code).await.unwrap_or_else(|error| {
+                tracing::warn!(%code, %error, "could not ask the chain for an app");
+                None
+            });
+            if let Some(answers) = answers.upgrade() {
+                let _stopped = answers.send(PeerInput::Code(code, wasm)).await;
+            }
+        });
+    }
+
+    pub(super) fn on_code_of_chain(&mut self, code: Hash, wasm: Option<Vec<u8>>) {
+        if !self.fetches.0.contains_key(&code) {
+            return;
+        }
+        match wasm {
+            Some(wasm) => self.on_code(code, &wasm),
+            None => self.link.feed(&Packet::CodeWanted { code, from: 0 }),
+        }
+    }
+
+    /// The peer asks for an app: it gets the next piece of it, if it is here.
+    pub(super) fn on_code_wanted(&mut self, code: Hash, from: u32) {
+        let wasm = self.config.apps.library().code(&code);
+        let wasm = wasm.as_deref().unwrap_or_default();
+        let start = usize::try_from(from).unwrap_or(usize::MAX);
+        let rest = wasm.get(start..).unwrap_or_default();
+        let bytes = rest.get(..MAX_PIECE).unwrap_or(rest).to_vec();
+        let total = u32::try_from(wasm.len()).unwrap_or(0);
+        self.link.feed(&Packet::CodePiece { code, total, from, bytes });
+    }
+
+    pub(super) fn on_code_piece(&mut self, code: Hash, (total, from): (u32, u32), bytes: &[u8]) {
+        let Some(fetch) = self.fetches.0.get_mut(&code) else { return };
+        let (total, from) = (usize::try_from(total).unwrap_or(usize::MAX), usize::try_from(from).unwrap_or(usize::MAX));
+        let sound = from == fetch.bytes.len() && !bytes.is_empty() && total <= MAX_CODE;
+        if sound {
+            fetch.bytes.extend_from_slice(bytes);
+        }
+        if !sound || fetch.bytes.len() > total {
+            return self.give_up_code(code);
+        }
+        if fetch.bytes.len() == total {
+            let wasm = std::mem::take(&mut fetch.bytes);
+            return self.on_code(code, &wasm);
+        }
+        let from = u32::try_from(fetch.bytes.len()).unwrap_or(u32::MAX);
+        self.link.feed(&Packet::CodeWanted { code, from });
+    }
+
+    fn on_code(&mut self, code: Hash, wasm: &[u8]) {
+        if let Err(error) = self.config.apps.library().add_expected(&code, wasm) {
+            tracing::warn!(%code, %error, peer = %self.identity, "an app that was fetched cannot be used");
+        }
+        self.give_up_code(code);
+    }
+
+    /// It is here, or nobody has it: the channels see for themselves.
+    fn give_up_code(&mut self, code: Hash) {
+        let Some(Fetch { channels, .. }) = self.fetches.0.remove(&code) else { return };
+        for reference in channels {
+            let _changed = self.input(reference, Input::Code(code));
+        }
+    }
+}
