@@ -214,8 +214,8 @@ impl Channel {
             if let Some(state_hash) = live.left_behind(round) {
                 return self.answered_late(Own { round, state_hash, signatures: None }, signature, ctx);
             }
-            // The chain may have told of it before the peer's answer came.
-            let on_chain = round > 1 && live.agreed.round == round && live.agreed.signatures.is_none();
+            // The chain may have told of it before the peer's answer came, and of calls forced on top of it.
+            let on_chain = round > 1 && live.agreed.round >= round && live.agreed.signatures.is_none();
             return if on_chain { Ok(Step::default()) } else { Err(Violation::RoundNotProposed { got: round }) };
         };
         let update = &proposal.update;

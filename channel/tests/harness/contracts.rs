@@ -6,7 +6,7 @@ use protocol::{
     Amount, BlockNumber, Hash, Pair, Party, Round,
     arbiter::{Base, plan},
     call::{Call, ForceProgress, ForcedCall, Payload},
-    contracts::{AppOutcome, Code, ContractId, Predictor},
+    contracts::{AppOutcome, AppReply, Code, ContractId, Predictor},
 };
 use scale::Encode;
 
@@ -38,8 +38,8 @@ pub(crate) fn forced(contract: ContractId, value: Amount, input: &impl Encode) -
 }
 
 /// What a puppet is told: to pay this.
-pub(crate) fn pays(initiator: Amount, responder: Amount) -> AppOutcome {
-    AppOutcome { state: Vec::new(), payouts: Pair::new(initiator, responder), output: b"done".to_vec() }
+pub(crate) fn pays(initiator: Amount, responder: Amount) -> AppReply {
+    Ok(AppOutcome { state: Vec::new(), payouts: Pair::new(initiator, responder), output: b"done".to_vec() })
 }
 
 /// So many coins of one party.

@@ -160,6 +160,18 @@ impl World {
         world
     }
 
+    /// The same, with a setting of one side changed.
+    pub(crate) fn opened_with(party: Party, change: impl Fn(&mut channel::Config)) -> Self {
+        let mut world = Self::new();
+        change(&mut world.sides[party].config);
+        world.open();
+        world.run();
+        world.mine();
+        world.run();
+        assert_eq!(world.states(), ("open", "open"));
+        world
+    }
+
     /// The initiator proposes [`opening`].
     pub(crate) fn open(&mut self) {
         self.propose(opening()).unwrap();
