@@ -71,7 +71,8 @@ pub enum Event {
         /// The round that holds them.
         round: Round,
     },
-    /// The peer refused a round; its changes are not made. Until a higher round is agreed they may still appear (R6.1).
+    /// The peer refused a round, or did not answer it in time; its changes are not made. Until a higher round is agreed they may still appear
+    /// (R6.1).
     #[codec(index = 4)]
     Refused {
         /// Which.
@@ -79,7 +80,8 @@ pub enum Event {
         /// Why.
         code: RefusalCode,
     },
-    /// Changes that waited will not be made: the channel closes, or goes on by force.
+    /// Changes that waited will not be made: the channel closes, or goes on by force. Those that the peer had been shown before are told of by
+    /// [`Event::Refused`] while the channel goes on, because they may still appear.
     #[codec(index = 5)]
     Dropped {
         /// Which.
@@ -176,7 +178,8 @@ pub enum Event {
         /// What was done, in order.
         performed: Vec<Performed>,
     },
-    /// An own change cannot be made on the state of its turn: it is given up, the others go on.
+    /// An own change cannot be made on the state of its turn: it is given up, the others go on. Where the peer was shown it in an earlier turn it
+    /// may still appear (R6.1).
     #[codec(index = 18)]
     Failed {
         /// Which.
@@ -190,7 +193,7 @@ pub enum Event {
         /// Changes that are made in this way; none where the calls were given by hand.
         changes: Vec<ChangeId>,
     },
-    /// The arbiter will not make these calls: they are given up.
+    /// The arbiter will not make these calls: they are given up. Where the peer was shown them before they may still appear (R6.1).
     #[codec(index = 20)]
     ForceFailed {
         /// Changes that were to be made in this way.
@@ -206,10 +209,11 @@ pub enum Event {
         /// What the contracts hold.
         held: Amount,
     },
-    /// A state that both had signed has taken the place of a forced one: what was forced has not happened (R5.4).
+    /// A state that both had signed has taken the place of forced ones: what was forced from a round on has not happened (R5.4). What that state
+    /// did itself is told next.
     #[codec(index = 22)]
     Replaced {
-        /// The forced round.
+        /// The first forced round that has not happened, nor any after it.
         forced: Round,
         /// The round that counts instead.
         round: Round,

@@ -11,6 +11,7 @@ mod harness;
 
 mod attacks;
 mod conflicts;
+mod contracts;
 mod crash;
 mod decisions;
 mod fuzzed;

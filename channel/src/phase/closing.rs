@@ -4,14 +4,14 @@
 
 use super::{
     Phase,
-    live::{Live, Undecided, both},
+    live::{Live, both},
 };
 use crate::{
     effect::{Effect, Event},
     error::{Misuse, Violation},
     input::Context,
     machine::{Answer, Channel, Step},
-    message::{Message, RefusalCode, Shutdown, Update},
+    message::{Message, RefusalCode, Shutdown},
 };
 use protocol::{
     Amount, BlockNumber, Pair, Party, Signature,
@@ -131,6 +131,10 @@ impl Channel {
             Phase::Open(Live { solo_wanted: true, .. }) | Phase::Closing(_, How::Solo(_) | How::Residual(_)) => {
                 return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::CLOSING })]));
             }
+            // Its balances are those from before.
+            Phase::Open(live) if live.goes_on_by_force() => {
+                return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::NOT_NOW })]));
+            }
             Phase::Open(live) if live.unanswered().is_some() || live.operating.is_bound() => {
                 // The peer refuses our proposal, or has signed it: its answer decides. Or it has seen before us that an operation expired.
                 live.parked = Some(shutdown);
@@ -235,9 +239,7 @@ impl Channel {
         let mut effects = Vec::new();
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
             live.solo_wanted = true;
-            if let Some(Undecided { update: Update { round, .. }, .. }) = live.undecided.take() {
-                effects.push(Effect::Send(Message::UpdateError { round, code: RefusalCode::CLOSING }));
-            }
+            effects.extend(live.put_off_undecided(RefusalCode::CLOSING));
             let failed = live.operating.give_up_unsigned(RefusalCode::CLOSING);
             effects.extend(failed.map(Effect::Notify));
         }

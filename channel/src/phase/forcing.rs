@@ -17,7 +17,7 @@ use crate::{
     error::{Misuse, Violation},
     input::Context,
     machine::{Channel, Step},
-    message::Message,
+    message::{Message, RefusalCode},
     state::{Change, ChangeId, Outcome, Performed, State},
 };
 use protocol::{
@@ -45,6 +45,24 @@ pub(crate) struct Forcing {
 }
 
 impl Forcing {
+    /// Whether any of its calls is one of these changes.
+    pub(super) fn holds(&self, from: ChangeId, to: ChangeId) -> bool {
+        self.ids().iter().any(|id| (from..to).contains(id))
+    }
+
+    /// Its calls from a change on, as changes, and the id of the first.
+    pub(super) fn after(self, end: ChangeId) -> (ChangeId, Vec<Change>) {
+        let first = self.first.unwrap_or(end);
+        let skip = usize::try_from(end.0.saturating_sub(first.0)).unwrap_or(usize::MAX);
+        let change = |ForcedCall { contract, value, input }| Change::CallContract { contract, value, input };
+        (end.max(first), self.calls.into_iter().skip(skip).map(change).collect())
+    }
+
+    /// What is told where the channel has ended before the arbiter made them.
+    pub(super) fn too_late(&self) -> Event {
+        Event::ForceFailed { changes: self.ids(), rejection: Rejection::ChannelUnknown }
+    }
+
     fn ids(&self) -> Vec<ChangeId> {
         self.first.map(|first| super::live::ids(first, self.calls.len())).unwrap_or_default()
     }
@@ -98,7 +116,7 @@ impl Channel {
         }
         live.calls_wait_since = None;
         let (given_up, first, calls) = live.take_calls(me);
-        let told = (!given_up.is_empty()).then_some(Event::Dropped { payments: given_up });
+        let told = live.given_up(given_up, RefusalCode::TIMEOUT);
         let told = Step::commit(told.into_iter().map(Effect::Notify).collect());
         let step = told.and(self.begin_forcing(Forcing { calls, first: Some(first), refusals: 0 }));
         step.and(self.force_again(ctx))
@@ -108,7 +126,10 @@ impl Channel {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         let changes = forcing.ids();
         live.forcing = Some(forcing);
-        Step::commit(vec![Effect::Notify(Event::Forcing { changes })])
+        // Were it signed now, it would replace what is forced (R5.4).
+        live.operating.lose();
+        let put_off = live.put_off_undecided(RefusalCode::NOT_NOW);
+        Step::commit(put_off.into_iter().chain([Effect::Notify(Event::Forcing { changes })]).collect())
     }
 
     /// Asks for the forced step that is wanted, on what is on chain now, as long as it is not made.
@@ -156,13 +177,20 @@ impl Channel {
         let record = self.record(live);
         let calls = forcing.calls.clone();
         let height = ctx.head.saturating_add(1);
-        if usize::from(live.seen.forced_steps[self.me]) >= usize::from(record.terms.max_forced) && payload.is_none() {
-            return Err(Rejection::ForcedStepsUsedUp { max: record.terms.max_forced });
+        let is_residual = record.phase == RecordPhase::Residual;
+        if is_residual && payload.is_some() {
+            return Err(Rejection::StateFinal);
         }
+        let is_used_up = live.seen.forced_steps[self.me] >= record.terms.max_forced && payload.is_none();
         let deployed = |code: &Hash| ctx.apps.deployed(code);
         let mut executor = Predictor { apps: ctx.apps, shown_at: &|_| None };
         let base = base(live, &live.agreed.state, payload, &record);
-        let Plan { mut call, .. } = plan(&base, self.me, calls, height, &deployed, &mut executor)?;
+        let Plan { mut call, executed, .. } = plan(&base, self.me, calls, height, &deployed, &mut executor)?;
+        // On a residual channel only steps that pay nothing are counted (R5.11).
+        let pays = executed.iter().any(|(_, _, done)| done.payouts != Pair::default());
+        if is_used_up && !(is_residual && pays) {
+            return Err(Rejection::ForcedStepsUsedUp { max: record.terms.max_forced });
+        }
         call.state_hash = None;
         Ok(Effect::Submit(Box::new(Call::ChannelForceProgress(call))))
     }
@@ -192,8 +220,8 @@ impl Channel {
         let me = self.me;
         let Progressed { party, on_chain, forced_steps, total, closing, calls } = step;
         let record = match &self.phase {
-            // Told again.
-            Phase::Open(live) | Phase::Closing(live, _) if live.seen.on_chain == on_chain => return Step::default(),
+            // Told again, or followed by others in its block, which is told again.
+            Phase::Open(live) | Phase::Closing(live, _) if live.has_seen(&on_chain) => return Step::default(),
             Phase::Open(live) | Phase::Closing(live, _) => self.record(live),
             _ => return Step::default(),
         };
@@ -220,7 +248,8 @@ impl Channel {
         }
         let paid = self.pay_residual(total, &told);
         let mut effects: Vec<_> = told.into_iter().map(Effect::Notify).collect();
-        if followed && matches!(self.phase, Phase::Open(_)) {
+        // Also while a close is offered: it may come to nothing.
+        if followed && !matches!(self.phase, Phase::Closing(_, How::Solo(_) | How::Residual(_))) {
             effects.push(Effect::Send(Message::ForceProgressLocked { round: on_chain.round }));
         }
         effects.extend(self.snapshot_again());
@@ -259,8 +288,12 @@ impl Channel {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         live.funding.total = remaining;
         live.solo_wanted = false;
+        // Forced steps count anew, and no state but this one counts any more (R5.11).
+        live.seen.forced_steps = Pair::default();
+        let mut told = live.drop_pending(RefusalCode::CLOSING);
+        told.push(Event::Residual { balances, held: remaining });
         self.move_to_closing(How::Residual(Residual { balances }));
-        Step::commit(vec![Effect::Notify(Event::Residual { balances, held: remaining })])
+        Step::commit(told.into_iter().map(Effect::Notify).collect())
     }
 
     /// Transition: open -> open
@@ -272,6 +305,11 @@ impl Channel {
     }
 }
 
+/// How far the arbiter has come: the last co-signed round, and the last round.
+fn progress(on_chain: &OnChain) -> (Round, Round) {
+    (on_chain.forced_from.map_or(on_chain.round, |from| from.saturating_sub(1)), on_chain.round)
+}
+
 /// What a forced step goes on from, with `state` the co-signed state shown, or the one on chain.
 const fn base<'a>(live: &'a Live, state: &'a State, payload: Option<Payload>, record: &'a Record) -> Base<'a> {
     let (channel, balances, calls_root) = (live.funding.channel, state.balances, state.calls_root);
@@ -279,6 +317,17 @@ const fn base<'a>(live: &'a Live, state: &'a State, payload: Option<Payload>, re
 }
 
 impl Live {
+    /// Whether the arbiter was past this state, or at it, when it was last heard of. Co-signed states come in the order of their rounds, and
+    /// forced ones in the order of theirs above the co-signed one below them (R5.4).
+    fn has_seen(&self, on_chain: &OnChain) -> bool {
+        progress(on_chain) <= progress(&self.seen.on_chain)
+    }
+
+    /// Whether the arbiter was past this state when it was last heard of.
+    pub(super) fn is_past(&self, on_chain: &OnChain) -> bool {
+        progress(on_chain) < progress(&self.seen.on_chain)
+    }
+
     /// Whether a call of one's own waits for the peer.
     fn calls_wait(&self) -> bool {
         let proposed = self.proposal.as_ref().map(|ours| &ours.update.changes);

@@ -63,6 +63,8 @@ pub(crate) struct Proposal {
     pub(crate) results: Results,
     /// The id of its first change; the others follow.
     pub(crate) first: ChangeId,
+    /// The agreed round that it goes on from.
+    pub(crate) on: Round,
     /// The peer is closing and did not answer it: it is said again when that may have changed. Its signature is with the peer all the same.
     #[codec(skip)]
     pub(crate) put_off: bool,
@@ -80,7 +82,9 @@ pub(crate) struct Disowned {
     /// The id of the first one that was not told of.
     first: ChangeId,
     payments: u32,
-    /// The user was told that its changes are not made; else they wait again.
+    /// The agreed round that it goes on from.
+    on: Round,
+    /// The user was told that its changes are not made; else they wait again, or are forced.
     refused: bool,
 }
 
@@ -98,6 +102,15 @@ pub(crate) struct Undecided {
     pub(crate) since: Millis,
     /// The code that has to be fetched first.
     pub(crate) lacks: Option<Hash>,
+}
+
+/// A round of ours that the peer has signed, as the arbiter or the peer shows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own {
+    pub(crate) round: Round,
+    pub(crate) state_hash: Hash,
+    /// None where it is on chain.
+    pub(crate) signatures: Option<Pair<Signature>>,
 }
 
 /// A channel that is open or closing.
@@ -132,6 +145,10 @@ pub(crate) struct Live {
     /// The peer's round that waits for the user. Nothing is signed, so nothing is saved: the peer says it again.
     #[codec(skip)]
     pub(crate) undecided: Option<Undecided>,
+    /// The highest round that the user was asked about, and the hash of what it was told of it. The user decides by the round's number, so no
+    /// number may come to mean anything else.
+    #[codec(skip)]
+    shown: Option<(Round, Hash)>,
     /// How many payments at the front of the queue were proposed before; their ids lie right below `first_queued`. A crash forgets them, and
     /// gives their ids to no other: the peer holds a signature for them.
     #[codec(skip)]
@@ -169,6 +186,7 @@ impl Live {
             solo_wanted: false,
             parked: None,
             undecided: None,
+            shown: None,
             requeued: 0,
             queue: VecDeque::new(),
             queued_amount: 0,
@@ -250,35 +268,80 @@ impl Live {
     /// chain tells of nothing new; otherwise the state is the agreed one from now on, and what is told of its changes.
     pub(crate) fn adopt_from_chain(&mut self, on_chain: &OnChain, me: Party) -> Option<Vec<Event>> {
         let OnChain { round, state_hash, forced_from: None } = *on_chain else { return None };
+        self.adopt_own(Own { round, state_hash, signatures: None }, me)
+    }
+
+    /// Adopts a round of ours that both have signed, answered or not. None where this side does not know it.
+    pub(crate) fn adopt_own(&mut self, own: Own, me: Party) -> Option<Vec<Event>> {
+        let Own { round, state_hash, signatures } = own;
         let same = |ours: &mut Proposal| ours.update.round == round && ours.update.state_hash == state_hash;
         if let Some(mut proposal) = self.proposal.take_if(same) {
-            let told = self.told_of(me, &mut proposal, round);
-            self.adopt(round, proposal.state, state_hash, None);
+            let mut told: Vec<_> = self.replaced(round, proposal.on).into_iter().collect();
+            told.extend(self.told_of(me, &mut proposal, round));
+            self.adopt(round, proposal.state, state_hash, signatures);
             return Some(told);
         }
         let at = self.disowned.iter().position(|ours| ours.round == round && ours.state.hash() == state_hash)?;
-        let Disowned { state, results, whole_first, first, payments, refused, .. } = self.disowned.swap_remove(at);
-        self.adopt(round, state, state_hash, None);
-        let results = (whole_first, results);
+        let Disowned { state, results, whole_first, first, payments, on, .. } = self.disowned.swap_remove(at);
+        let mut told: Vec<_> = self.replaced(round, on).into_iter().collect();
+        self.adopt(round, state, state_hash, signatures);
         let count = usize::try_from(payments).unwrap_or(usize::MAX);
         let end = after(first, count);
+        told.extend(self.made_already(first, end, me));
+        told.extend(self.paid_on_chain(me, first, count, round, (whole_first, results)));
+        Some(told)
+    }
+
+    /// These changes are agreed, in a round that this side had gone on without. Those that are proposed again, on top of what was agreed then,
+    /// count once and are told of once; those that wait again, or are being forced, are not made once more.
+    fn made_already(&mut self, first: ChangeId, end: ChangeId, me: Party) -> Option<Event> {
+        if let Some(again) = &self.proposal {
+            let ends = after(again.first, again.update.changes.len());
+            if again.first < end && first < ends {
+                let settled = u32::try_from(ends.min(end).0.saturating_sub(again.first.0)).unwrap_or(u32::MAX);
+                self.settled = self.settled.max(settled);
+            }
+        }
         let waiting = self.queue_first();
-        if let Some(again) = self.proposal.as_ref().filter(|again| !refused && again.first <= first) {
-            // They are proposed again already, on top of what was agreed then: nothing is paid twice, and they are not proposed once more.
-            let told = after(again.first, usize::try_from(self.settled).unwrap_or(usize::MAX)).max(first);
-            let most = u32::try_from(again.update.changes.len()).unwrap_or(u32::MAX);
-            let settled = u32::try_from(end.0.saturating_sub(again.first.0)).unwrap_or(u32::MAX);
-            self.settled = self.settled.max(settled.min(most));
-            let count = usize::try_from(end.0.saturating_sub(told.0)).unwrap_or(usize::MAX);
-            return Some(self.paid_on_chain(me, told, count, round, results));
+        if waiting < end {
+            let _made = self.unqueue(me, usize::try_from(end.0.saturating_sub(waiting.0)).unwrap_or(usize::MAX));
         }
-        if refused || waiting >= end {
-            return Some(self.paid_on_chain(me, first, count, round, results));
+        let forcing = self.forcing.take_if(|forcing| forcing.holds(first, end))?;
+        let (next, rest) = forcing.after(end);
+        if rest.is_empty() {
+            return None;
         }
-        // They wait at the front again.
-        let count = usize::try_from(end.0.saturating_sub(waiting.0)).unwrap_or(usize::MAX).min(self.queue.len());
-        let _made = self.unqueue(me, count);
-        Some(self.paid_on_chain(me, waiting, count, round, results))
+        let payments = ids(next, rest.len());
+        if after(next, rest.len()) != self.queue_first() {
+            return Some(Event::Dropped { payments });
+        }
+        self.requeued = self.requeued.saturating_add(u64::try_from(rest.len()).unwrap_or(u64::MAX));
+        for change in rest.into_iter().rev() {
+            self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
+            self.queue.push_front(change);
+        }
+        None
+    }
+
+    /// What is told where a co-signed state, made `on` an agreed round, takes the place of forced ones that it does not go on from (R5.4).
+    pub(crate) fn replaced(&self, round: Round, on: Round) -> Option<Event> {
+        let Forced { from, .. } = self.agreed.forced?;
+        let forced = from.max(on.saturating_add(1));
+        (forced <= self.agreed.round).then_some(Event::Replaced { forced, round })
+    }
+
+    /// What is told of own changes that this side gives up: where the peer holds a signature for them they may still appear (R6.1).
+    pub(crate) fn given_up(&self, given_up: Vec<ChangeId>, code: RefusalCode) -> Vec<Event> {
+        let shown = |id: &ChangeId| {
+            self.disowned.iter().any(|ours| {
+                let count = usize::try_from(ours.payments).unwrap_or(usize::MAX);
+                (ours.first..after(ours.first, count)).contains(id)
+            })
+        };
+        let (refused, dropped): (Vec<_>, Vec<_>) = given_up.into_iter().partition(shown);
+        let refused = (!refused.is_empty()).then_some(Event::Refused { payments: refused, code });
+        let dropped = (!dropped.is_empty()).then_some(Event::Dropped { payments: dropped });
+        refused.into_iter().chain(dropped).collect()
     }
 
     /// Takes so many changes off the front of the queue.
@@ -343,6 +406,44 @@ impl Live {
             || self.awaits_lock()
     }
 
+    /// Whether calls are being forced, or were and the peer has not said that it sees them: what it asks for now does not go on from there.
+    pub(crate) const fn goes_on_by_force(&self) -> bool {
+        self.forcing.is_some() || (self.agreed.forced.is_some() && self.awaits_lock())
+    }
+
+    /// Takes what waits for the user back: something else goes first, and later the peer says it again.
+    pub(crate) fn put_off_undecided(&mut self, code: RefusalCode) -> Option<Effect> {
+        let Undecided { update: Update { round, .. }, .. } = self.undecided.take()?;
+        Some(Effect::Send(Message::UpdateError { round, code }))
+    }
+
+    /// Has a round shown to the user.
+    pub(crate) fn show(&mut self, update: Update, now: Millis) {
+        self.shown = Some((update.round, Native.hash(&update.encode())));
+        self.undecided = Some(Undecided { update, since: now, lacks: None });
+    }
+
+    /// Whether the user may be asked about this round: no number that it was told may come to mean anything else.
+    pub(crate) fn check_shown(&self, update: &Update) -> Result<(), Violation> {
+        match self.shown {
+            Some((round, hash))
+                if update.round < round || (update.round == round && Native.hash(&update.encode()) != hash) =>
+            {
+                Err(Violation::RoundTooOld { got: update.round, have: round })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a round of the peer's lies so near that rounds do not run out.
+    pub(crate) fn check_near(&self, round: Round) -> Result<(), Violation> {
+        let have = self.agreed.round.max(self.signed);
+        if round > have.saturating_add(MAX_ROUND_JUMP) {
+            return Err(Violation::RoundTooFar { got: round, have });
+        }
+        Ok(())
+    }
+
     /// Whether the agreed state is on chain and the peer has not said that it sees it there.
     pub(crate) const fn awaits_lock(&self) -> bool {
         self.agreed.signatures.is_none() && self.agreed.round > 1 && self.operating.peer_saw < self.agreed.round
@@ -357,6 +458,14 @@ impl Live {
     pub(crate) fn rival(&self) -> Option<Round> {
         let proposed = self.proposal.as_ref().map(|ours| ours.update.round);
         proposed.max(self.operating.asked().map(crate::operation::Body::round))
+    }
+
+    /// The hash of a round that this side goes on without for other reasons than a refusal, and that its peer may have answered all the same:
+    /// it was disowned while the answer was on its way. None where something higher is signed.
+    pub(crate) fn left_behind(&self, round: Round) -> Option<Hash> {
+        let free = self.proposal.is_none() && self.signed == round;
+        let ours = self.disowned.iter().find(|ours| ours.round == round && !ours.refused);
+        ours.filter(|_| free).map(|ours| ours.state.hash())
     }
 
     /// An answer that the peer owes to a proposal, where there is one.
@@ -399,8 +508,10 @@ impl Live {
             return Step::default();
         }
         if self.disowned.len() >= MAX_DISOWNED {
-            let dropped = self.drop_payments();
-            return Step::commit(dropped.into_iter().map(Effect::Notify).collect());
+            let waiting = ids(self.queue_first(), self.queue.len());
+            let _dropped = self.drop_payments();
+            let told = self.given_up(waiting, RefusalCode::VALIDATION);
+            return Step::commit(told.into_iter().map(Effect::Notify).collect());
         }
         let Some(round) = self.next_round(me) else { return Step::default() };
         let height = ctx.head.max(self.agreed.height);
@@ -433,7 +544,8 @@ impl Live {
             let signature = ctx.key.sign(&signed_bytes(domain, &self.funding.channel, &body));
             let update = Update { round, height, changes, state_hash, signature };
             self.signed = round;
-            self.proposal = Some(Proposal { update: update.clone(), state, results, first, put_off: false });
+            let on = self.agreed.round;
+            self.proposal = Some(Proposal { update: update.clone(), state, results, first, on, put_off: false });
             return step.and(Step::commit(vec![Effect::Send(Message::Update(update))]));
         }
     }
@@ -452,12 +564,13 @@ impl Live {
 
     /// Goes on without a proposal whose signature is with the peer.
     pub(crate) fn disown(&mut self, proposal: &Proposal, refused: bool) -> Vec<ChangeId> {
-        let Proposal { update, state, results, first: whole_first, .. } = proposal;
+        let Proposal { update, state, results, first: whole_first, on, .. } = proposal;
         let first = after(*whole_first, usize::try_from(self.settled).unwrap_or(usize::MAX));
         let changes = self.take_ids(proposal);
         let payments = u32::try_from(changes.len()).unwrap_or(u32::MAX);
-        let (round, state, results, whole_first) = (update.round, state.clone(), results.clone(), *whole_first);
-        self.disowned.push(Disowned { round, state, results, whole_first, first, payments, refused });
+        let (round, state, results) = (update.round, state.clone(), results.clone());
+        let (whole_first, on) = (*whole_first, *on);
+        self.disowned.push(Disowned { round, state, results, whole_first, first, payments, on, refused });
         changes
     }
 
@@ -503,9 +616,7 @@ impl Live {
             // Not only what is agreed counts: the peer may still make co-signed what it refused (R6.1, R6.2).
             return Err(Violation::RoundTooOld { got, have });
         }
-        if got > have.saturating_add(MAX_ROUND_JUMP) {
-            return Err(Violation::RoundTooFar { got, have });
-        }
+        self.check_near(got)?;
         if changes.is_empty() {
             return Err(Violation::NoChanges);
         }

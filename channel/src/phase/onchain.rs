@@ -135,13 +135,17 @@ impl Channel {
         if matches!(&self.phase, Phase::Closing(_, How::Solo(known)) if *known == solo) {
             return Step::default();
         }
+        let is_past = self.phase.live().is_some_and(|live| live.is_past(&solo.on_chain));
+        if is_past || matches!(self.phase, Phase::Closing(_, How::Residual(_))) {
+            // Told again with its block, and answered since.
+            return Step::default();
+        }
         self.move_to_closing(How::Solo(solo));
         let me = self.me;
         let Phase::Closing(live, _) = &mut self.phase else { return Step::default() };
         live.see(solo.on_chain);
         let mut told = vec![event(live.newer_than(&solo.on_chain).is_some())];
         if live.is_behind(&solo.on_chain) {
-            told.extend(live.replaced(&solo.on_chain));
             told.extend(live.adopt_from_chain(&solo.on_chain, me).into_iter().flatten());
         }
         // Nothing but a state counts any more.
@@ -169,11 +173,13 @@ impl Channel {
                 terms.parties[party].delegates.clone_from(theirs);
             }
         }
-        let mut told: Vec<_> = live.replaced(&on_chain).into_iter().map(Effect::Notify).collect();
-        told.push(Effect::Notify(event.clone()));
-        if let Some(state) = live.operating.executed(round, &state_hash) {
+        let mut told = Vec::new();
+        if let Some((state, on)) = live.operating.executed(round, &state_hash) {
+            told.extend(live.replaced(round, on).map(Effect::Notify));
+            told.push(Effect::Notify(event));
             live.adopt(round, state, state_hash, None);
         } else {
+            told.push(Effect::Notify(event.clone()));
             // It carries our signature, and we know of none: our store is old (R6.6).
             let state = guess(&live.agreed.state, &event, live.funding.terms.reserve);
             if let Some(state) = state.filter(|state| state.hash() == state_hash) {
@@ -191,12 +197,16 @@ impl Channel {
     fn on_chain_snapshotted(&mut self, on_chain: &OnChain, ctx: &Context<'_>) -> Step {
         let me = self.me;
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
+        if live.is_past(on_chain) {
+            // Told again with its block.
+            return Step::default();
+        }
         live.see(*on_chain);
         let (from, round) = (live.agreed.round, on_chain.round);
         if !live.is_behind(on_chain) {
             return Step::commit(Vec::new());
         }
-        let mut told: Vec<_> = live.replaced(on_chain).into_iter().collect();
+        let mut told = Vec::new();
         match live.adopt_from_chain(on_chain, me) {
             Some(events) => {
                 live.operating.peer_saw = live.operating.peer_saw.max(round);
@@ -259,11 +269,6 @@ impl Live {
             let forced_steps = if on_chain.forced_from.is_some() { self.seen.forced_steps } else { Pair::default() };
             self.seen = Seen { on_chain, forced_steps };
         }
-    }
-
-    /// What is told where a co-signed state takes the place of the forced one that was followed.
-    fn replaced(&self, on_chain: &OnChain) -> Option<Event> {
-        self.agreed.forced.map(|_| Event::Replaced { forced: self.agreed.round, round: on_chain.round })
     }
 }
 

@@ -402,6 +402,7 @@ impl Channel {
     pub(crate) fn close(&mut self, reason: CloseReason) -> Step {
         let mut effects = Vec::new();
         if let Some(mut live) = self.take_live() {
+            effects.extend(live.forcing.take().map(|forcing| Effect::Notify(forcing.too_late())));
             effects.extend(live.drop_pending(RefusalCode::CLOSING).into_iter().map(Effect::Notify));
         }
         self.phase = Phase::Closed(reason.clone());

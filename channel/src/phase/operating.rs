@@ -61,6 +61,8 @@ struct Bound {
     body: Body,
     /// What is agreed once it is on chain.
     state: State,
+    /// The agreed round that it goes on from.
+    on: Round,
     ours: Signature,
     /// Where this side asked: it holds both signatures, and submits.
     peers: Option<Signature>,
@@ -133,10 +135,10 @@ impl Operating {
         body.is_some_and(|body| body.round() == round && body.state_hash() == *state_hash)
     }
 
-    /// The state that was signed for, where it is the one that got on chain.
-    pub(crate) fn executed(&mut self, round: Round, state_hash: &Hash) -> Option<State> {
+    /// The state that was signed for, where it is the one that got on chain, and the agreed round that it goes on from.
+    pub(crate) fn executed(&mut self, round: Round, state_hash: &Hash) -> Option<(State, Round)> {
         let same = |bound: &mut Bound| bound.body.round() == round && bound.body.state_hash() == *state_hash;
-        self.bound.take_if(same).map(|bound| bound.state)
+        self.bound.take_if(same).map(|bound| (bound.state, bound.on))
     }
 
     /// The call that this side submits, as long as the next block can take it.
@@ -221,6 +223,8 @@ impl Channel {
             Phase::Closing(..) => return refuse(RefusalCode::CLOSING),
             Phase::Open(live) if live.solo_wanted => return refuse(RefusalCode::CLOSING),
             Phase::Open(live) if live.outdated.is_some() => return refuse(RefusalCode::OUTDATED),
+            // Signed now, it would replace what is forced (R5.4).
+            Phase::Open(live) if live.goes_on_by_force() => return refuse(RefusalCode::NOT_NOW),
             Phase::Open(live) => live,
             _ => return Err(out_of_place),
         };
@@ -253,6 +257,7 @@ impl Channel {
         if round <= have {
             return Err(Violation::RoundTooOld { got: round, have });
         }
+        live.check_near(round)?;
         if got > max {
             return Err(Violation::ValidityOutOfBounds { got, min, max });
         }
@@ -264,7 +269,7 @@ impl Channel {
         live.undecided = None;
         live.signed = round;
         let signed = Effect::Send(body.signed(ours));
-        live.operating.bound = Some(Bound { body, state, ours, peers: None });
+        live.operating.bound = Some(Bound { body, state, on: live.agreed.round, ours, peers: None });
         Ok(Step::commit(vec![signed]))
     }
 
@@ -302,8 +307,10 @@ impl Channel {
         let ours = ctx.key.sign(&message);
         live.signed = live.signed.max(round);
         live.operating.wanted = None;
-        live.operating.bound = Some(Bound { body, state, ours, peers: Some(signature) });
-        Ok(Step::commit(self.operation_again(ctx.head)))
+        live.operating.bound = Some(Bound { body, state, on: live.agreed.round, ours, peers: Some(signature) });
+        // Nothing else is agreed to from now on (R6.5), not even by the user.
+        let put_off = live.put_off_undecided(RefusalCode::NOT_NOW).into_iter().collect();
+        Ok(Step::commit(put_off).and(Step::act(self.operation_again(ctx.head))))
     }
 
     /// Transition: open -> open

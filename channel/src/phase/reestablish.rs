@@ -1,6 +1,9 @@
 //! A lost connection, and finding each other again: the newest state wins (R6.6).
 
-use super::{Phase, live::Live};
+use super::{
+    Phase,
+    live::{Live, Own},
+};
 use crate::{
     config::Timeouts,
     effect::{Effect, Event, Notice},
@@ -121,16 +124,17 @@ impl Channel {
         let Reestablish { round, state, signatures } = *theirs;
         let have = live.agreed.round;
         let state_hash = state.hash(&Native);
-        let either_forced = live.agreed.forced.is_some() || (signatures.is_none() && round > 1);
-        if round == have && state_hash != live.agreed.hash && !either_forced {
+        let (ours_forced, theirs_on_chain) = (live.agreed.forced, signatures.is_none() && round > 1);
+        if round == have && state_hash != live.agreed.hash && ours_forced.is_none() && !theirs_on_chain {
             return Err(Violation::StateHashMismatch { got: state_hash, want: live.agreed.hash });
         }
-        if round <= have || either_forced || live.operating.is_next(round, &state_hash) {
-            // Ours is newer or the same; or the peer has seen on chain what we have not seen yet; or calls were forced, and the chain says
-            // which state counts.
+        let newer = ours_forced.map_or(round > have, |forced| round >= forced.from && state_hash != live.agreed.hash);
+        if !newer || theirs_on_chain || live.operating.is_next(round, &state_hash) {
+            // Ours is newer or the same; or the peer has seen on chain what we have not seen yet, and the chain will tell.
             return Ok(None);
         }
-        let ours = live.proposal.as_ref().is_some_and(|ours| ours.update.round == round);
+        let ours = live.proposal.as_ref().is_some_and(|ours| ours.update.round == round)
+            || live.left_behind(round) == Some(state_hash);
         let (channel, keys) = (live.funding.channel, live.funding.terms.keys());
         let body = StateBody { round, state_hash };
         let co_signed = signatures
@@ -156,14 +160,13 @@ impl Channel {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         let CoSignedState { round, state, state_hash, signatures, ours } = newer;
         let from = live.agreed.round;
-        let (events, state) = match live.proposal.take_if(|_| ours) {
-            Some(mut ours) => (live.told_of(me, &mut ours, round), ours.state),
-            None => {
-                let mut state = State::committed(state);
-                state.fill(&live.agreed.state.contracts);
-                (live.outdate(from, round), state)
-            }
-        };
+        if ours && let Some(events) = live.adopt_own(Own { round, state_hash, signatures: Some(signatures) }, me) {
+            return Step::commit(events.into_iter().map(Effect::Notify).collect());
+        }
+        let mut events: Vec<_> = live.replaced(round, 0).into_iter().collect();
+        let mut state = State::committed(state);
+        state.fill(&live.agreed.state.contracts);
+        events.extend(live.outdate(from, round));
         if live.outdated.is_some() && state.contracts_root == Hash::ZERO {
             // What we signed and forgot may have changed it.
             live.funding.total = state.balances.sum().unwrap_or(live.funding.total);

@@ -10,7 +10,7 @@
 use super::{
     Phase,
     closing::How,
-    live::{Checked, Live, Undecided, both},
+    live::{Checked, Live, Own, Undecided, both},
 };
 use crate::{
     config::Acceptance,
@@ -62,10 +62,7 @@ impl Channel {
             Phase::Open(live) if live.solo_wanted => return refuse(RefusalCode::CLOSING),
             Phase::Open(live) if live.outdated.is_some() => return refuse(RefusalCode::OUTDATED),
             // So may be a signed operation, or a forced step, which the peer has not seen yet.
-            Phase::Open(live) if live.operating.is_bound() || live.forcing.is_some() => {
-                return refuse(RefusalCode::NOT_NOW);
-            }
-            Phase::Open(live) if live.agreed.forced.is_some() && live.awaits_lock() && round > live.agreed.round => {
+            Phase::Open(live) if live.operating.is_bound() || live.goes_on_by_force() => {
                 return refuse(RefusalCode::NOT_NOW);
             }
             Phase::Open(_) if self.outbox.is_full() => return refuse(RefusalCode::NOT_NOW),
@@ -86,6 +83,8 @@ impl Channel {
         if live.undecided.as_ref().is_some_and(|shown| shown.update == update) {
             return Ok(Step::default());
         }
+        // Nothing is remembered of such a round: own rounds would run out above it.
+        live.check_near(round)?;
         if let Some(code) = Live::unwelcome(&update, ctx) {
             return self.refuse_update(round, Violation::CodeNotAccepted(code));
         }
@@ -97,11 +96,12 @@ impl Channel {
             return self.agree_to(update, ctx);
         }
         let rules = (&self.domain, &self.config);
-        if let Err(violation) = live.check_round(&update, self.me.peer(), &self.peer, rules, ctx) {
+        let checked = live.check_round(&update, self.me.peer(), &self.peer, rules, ctx);
+        if let Err(violation) = checked.and_then(|_valid| live.check_shown(&update)) {
             return self.refuse_update(round, violation);
         }
         let proposed = Event::Proposed { round, changes: update.changes.clone() };
-        live.undecided = Some(Undecided { update, since: ctx.now, lacks: None });
+        live.show(update, ctx.now);
         Ok(Step::act(vec![Effect::Notify(proposed)]))
     }
 
@@ -211,8 +211,11 @@ impl Channel {
         let out_of_place = self.out_of_place("update_ack");
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
         let Some(proposal) = live.proposal.as_ref().filter(|proposal| proposal.update.round == round) else {
-            // The chain may have told of it before the peer's answer came.
-            let on_chain = round > 1 && live.agreed.round == round && live.agreed.signatures.is_none();
+            if let Some(state_hash) = live.left_behind(round) {
+                return self.answered_late(Own { round, state_hash, signatures: None }, signature, ctx);
+            }
+            // The chain may have told of it before the peer's answer came, and of calls forced on top of it.
+            let on_chain = round > 1 && live.agreed.round >= round && live.agreed.signatures.is_none();
             return if on_chain { Ok(Step::default()) } else { Err(Violation::RoundNotProposed { got: round }) };
         };
         let update = &proposal.update;
@@ -225,6 +228,23 @@ impl Channel {
         let told = live.told_of(self.me, &mut proposal, round);
         live.adopt(round, proposal.state, proposal.update.state_hash, Some(signatures));
         live.calls_wait_since = None;
+        Ok(Step::commit(told.into_iter().map(Effect::Notify).collect()).and(self.advance(ctx)))
+    }
+
+    /// The answer to a round that was given up for a forced step while the answer was on its way. It is as good as ever: both have signed it, and
+    /// it counts before what was forced without it (R5.4).
+    fn answered_late(&mut self, own: Own, signature: Signature, ctx: &Context<'_>) -> Result<Step, Violation> {
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Ok(Step::default()) };
+        let message = signed_bytes(
+            &self.domain,
+            &live.funding.channel,
+            &StateBody { round: own.round, state_hash: own.state_hash },
+        );
+        if !Native.verify(&self.peer, &message, &signature) {
+            return Err(Violation::SignatureInvalid);
+        }
+        let signatures = Some(both(self.me, ctx.key.sign(&message), signature));
+        let told = live.adopt_own(Own { signatures, ..own }, self.me).unwrap_or_default();
         Ok(Step::commit(told.into_iter().map(Effect::Notify).collect()).and(self.advance(ctx)))
     }
 

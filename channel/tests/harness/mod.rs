@@ -9,6 +9,7 @@
 pub(crate) mod apps;
 pub(crate) mod book;
 pub(crate) mod chain;
+pub(crate) mod contracts;
 pub(crate) mod forge;
 mod process;
 pub(crate) mod reckoning;
@@ -151,6 +152,18 @@ impl World {
     /// An open channel with [`SHARE`] coins of each.
     pub(crate) fn opened() -> Self {
         let mut world = Self::new();
+        world.open();
+        world.run();
+        world.mine();
+        world.run();
+        assert_eq!(world.states(), ("open", "open"));
+        world
+    }
+
+    /// The same, with a setting of one side changed.
+    pub(crate) fn opened_with(party: Party, change: impl Fn(&mut channel::Config)) -> Self {
+        let mut world = Self::new();
+        change(&mut world.sides[party].config);
         world.open();
         world.run();
         world.mine();
@@ -358,15 +371,16 @@ impl World {
     pub(crate) fn assert_agreed(&mut self) {
         for party in Party::BOTH {
             let status = self.sides[party].machine().status();
-            assert_eq!((status.pending, status.operation), (0, None), "{party:?} waits for nothing");
+            let waits = (status.pending, status.operation, status.forcing);
+            assert_eq!(waits, (0, None, false), "{party:?} waits for nothing");
         }
         assert_eq!(self.sides[Initiator].round(), self.sides[Responder].round());
         let balances = self.sides[Initiator].balances();
         self.assert_balances(balances.ours, balances.peers);
         self.assert_books();
-        let (paid, received) = self.sides[Initiator].turnover();
-        let Side { deposited, withdrawn, .. } = self.sides[Initiator];
-        assert_eq!(balances.ours + paid + withdrawn, SHARE + received + deposited, "the balance is what was told");
+        for party in Party::BOTH {
+            assert_eq!(self.sides[party].balances().ours, self.told(party), "{party:?}: the balance is what was told");
+        }
     }
 
     /// What one side paid is what the other received: each payment once, in order.
@@ -379,6 +393,11 @@ impl World {
             assert_eq!(payer.paid(), payee.received, "what the {party:?} paid");
             let got_vanished = payee.received.iter().any(|(payment, _)| payer.vanished.contains(payment));
             assert!(!got_vanished, "a payment that vanished never appears");
+            let told = |side: &Side| {
+                let all = side.performed.iter().cloned();
+                all.map(|(round, forced, it)| (round, forced, it.by, it.outcome)).collect::<Vec<_>>()
+            };
+            assert_eq!(told(payer), told(payee), "what was done to contracts");
         }
     }
 

@@ -1,10 +1,24 @@
 //! What must be true once a channel is over: the chain paid out what the users were told.
 
 use super::{SHARE, World, chain::FUNDS, side::Side};
-use channel::{CloseReason, Notice, RefusalCode};
+use channel::{CloseReason, Event, Notice, RefusalCode};
 use protocol::{Amount, Party};
 
 impl World {
+    /// What a party has in the channel, as its user was told: payments, coins attached, payouts, shares.
+    pub(crate) fn told(&self, party: Party) -> Amount {
+        let side = &self.sides[party];
+        let (paid, received) = side.turnover();
+        let created = Party::BOTH.into_iter().flat_map(|party| self.sides[party].created()).collect();
+        let (put_in, got) = side.contracts_turnover(&created);
+        (SHARE + side.deposited + received + got).checked_sub(paid + side.withdrawn + put_in).unwrap()
+    }
+
+    /// Whether a party was told that the channel was paid out while contracts hold coins.
+    pub(crate) fn is_residual(&self, party: Party) -> bool {
+        self.sides[party].was_told(|event| matches!(event, Event::Residual { .. })) > 0
+    }
+
     /// The chain paid each honest party what its user was told, and each payment has counted once. A cheat is owed nothing.
     pub(crate) fn assert_reckoned(&mut self, cheat: Option<Party>) {
         match cheat {
@@ -30,10 +44,11 @@ impl World {
 /// while the channel was open comes to nothing.
 fn owed(world: &World, party: Party) -> Amount {
     let side: &Side = &world.sides[party];
-    let (paid, received) = side.turnover();
     let outside = FUNDS - SHARE - side.deposited + side.withdrawn;
-    let balance = SHARE + side.deposited + received - paid - side.withdrawn;
+    let balance = world.told(party);
     match side.closed() {
+        // Settled, and what contracts still hold is nobody's.
+        None if world.is_residual(party) => outside + balance,
         None | Some(CloseReason::NotOpened { .. } | CloseReason::OpeningExpired { .. }) => FUNDS,
         Some(CloseReason::Settled { .. }) => outside + balance,
         Some(CloseReason::Mutual { balances }) => {

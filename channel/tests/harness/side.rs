@@ -2,11 +2,11 @@
 
 use super::{book::Book, key, policy};
 use channel::{
-    Balances, ChangeId, Channel, CloseReason, Config, Effect, Event, EventNumber, Message, Notice, Payment, Policy,
-    Step,
+    Balances, Change, ChangeId, Channel, CloseReason, Config, Effect, Event, EventNumber, Message, Notice, Outcome,
+    Payment, Performed, Policy, Step,
 };
 use protocol::{
-    Amount, BlockNumber, Hash, Party, Round,
+    Amount, BlockNumber, Hash, Pair, Party, Round,
     call::Call,
     contracts::{Contract, ContractId},
     crypto::{Crypto, Native, SigningKey},
@@ -14,13 +14,23 @@ use protocol::{
 use scale::Encode;
 use std::collections::{BTreeMap, VecDeque};
 
-/// What a payment's maker was told of it last.
+/// What the maker of a payment or of another change was told of it last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Pending,
     Paid(Round),
     Refused,
     Dropped,
+    /// It could not be made when its turn came.
+    Failed,
+    /// The arbiter is to make it.
+    Forcing,
+    /// The arbiter has made it.
+    Forced(Round),
+    /// The arbiter had made it, and a co-signed state has replaced that.
+    Undone,
+    /// The arbiter does not make it.
+    ForceFailed,
     /// The machine that had accepted it crashed before it was proposed.
     Vanished,
 }
@@ -55,6 +65,10 @@ pub(crate) struct Side {
     pub(crate) events: Vec<Event>,
     /// Every payment that the machine took, by id; a later one takes the place of one that vanished in a crash.
     pub(crate) sent: BTreeMap<ChangeId, (Payment, Fate)>,
+    /// The same of all other changes.
+    pub(crate) made: BTreeMap<ChangeId, (Change, Fate)>,
+    /// What was done to contracts, as the user was told: the round, whether by force, and what.
+    pub(crate) performed: Vec<(Round, bool, Performed)>,
     /// Payments whose ids were given again after a crash: they must never appear.
     pub(crate) vanished: Vec<Payment>,
     pub(crate) received: Vec<(Payment, Round)>,
@@ -67,6 +81,8 @@ pub(crate) struct Side {
     /// What this party put in and took out while the channel was open.
     pub(crate) deposited: Amount,
     pub(crate) withdrawn: Amount,
+    /// What contracts have paid since the channel was settled, where it is residual: so much has left it.
+    left: Option<Amount>,
     /// The number of the last event that the user has, kept where no crash of the machine reaches it.
     pub(crate) taken: EventNumber,
     /// The last event by which the total was counted.
@@ -121,6 +137,8 @@ impl Side {
             seen,
             events: Vec::new(),
             sent: BTreeMap::new(),
+            made: BTreeMap::new(),
+            performed: Vec::new(),
             vanished: Vec::new(),
             received: Vec::new(),
             signed: BTreeMap::new(),
@@ -128,6 +146,7 @@ impl Side {
             total: super::TOTAL,
             deposited: 0,
             withdrawn: 0,
+            left: None,
             taken: EventNumber(0),
             counted: EventNumber(0),
             takes_events: true,
@@ -238,6 +257,16 @@ impl Side {
             match event {
                 Event::Deposited { amount, .. } => self.total += amount,
                 Event::Withdrawn { amount, .. } => self.total -= amount,
+                // By it the round may go down (R5.4).
+                Event::Replaced { round, .. } => self.agreed = self.agreed.min(*round),
+                Event::Residual { .. } => self.left = Some(0),
+                Event::Executed { performed, .. } => {
+                    for performed in performed {
+                        if let (Some(left), Outcome::Called { payouts, .. }) = (&mut self.left, &performed.outcome) {
+                            *left += payouts.sum().unwrap();
+                        }
+                    }
+                }
                 _ => {}
             }
         }
@@ -254,7 +283,11 @@ impl Side {
         if let (Some(Balances { ours, peers, spendable }), Some(evidence)) = (channel.balances(), channel.evidence()) {
             assert_eq!(evidence.commitment.balances.sum(), ours.checked_add(peers));
             let held = channel.contracts().map_or(0, protocol::contracts::Contracts::held);
-            assert_eq!(ours + peers + held, self.total, "balances and contracts are the channel's total (R4.4)");
+            let outdated = channel.status().outdated;
+            let whole = channel.state().unwrap().is_whole();
+            assert!(whole || outdated, "the contracts are those of the state");
+            let sum = ours + peers + held + self.left.unwrap_or(0);
+            assert!(sum == self.total || outdated, "{sum}: balances and contracts are the channel's total (R4.4)");
             assert!(spendable <= ours);
         }
         if let Some(round) = channel.status().round {
@@ -299,6 +332,27 @@ impl Side {
             Event::Paid { payments, round } => self.note_fate(payments, Fate::Paid(*round)),
             Event::Refused { payments, .. } => self.note_fate(payments, Fate::Refused),
             Event::Dropped { payments } => self.note_fate(payments, Fate::Dropped),
+            Event::Failed { change, .. } => self.note_fate(&[*change], Fate::Failed),
+            Event::Forcing { changes } => self.note_fate(changes, Fate::Forcing),
+            Event::ForceFailed { changes, .. } => self.note_fate(changes, Fate::ForceFailed),
+            Event::Executed { round, forced, performed } => {
+                let own: Vec<_> = performed.iter().filter_map(|performed| performed.change).collect();
+                if *forced {
+                    self.note_fate(&own, Fate::Forced(*round));
+                }
+                self.performed.extend(performed.iter().map(|performed| (*round, *forced, performed.clone())));
+            }
+            Event::Replaced { forced: from, round } => {
+                assert!(round >= from, "a round below the forced chain does not count (R5.4)");
+                let before = self.performed.len();
+                self.performed.retain(|(round, forced, _)| !forced || round < from);
+                assert!(self.performed.len() < before, "what was forced was told of");
+                for (_, fate) in self.made.values_mut() {
+                    if matches!(fate, Fate::Forced(round) if *round >= *from) {
+                        *fate = Fate::Undone;
+                    }
+                }
+            }
             Event::Received { payments, round } => {
                 self.received.extend(payments.iter().map(|payment| (payment.clone(), *round)));
             }
@@ -311,13 +365,44 @@ impl Side {
 
     fn note_fate(&mut self, payments: &[ChangeId], new: Fate) {
         for id in payments {
-            let (payment, fate) = self.sent.get_mut(id).expect("only own payments are reported");
-            // What the peer refused it may still use (R6.1).
-            let revived = *fate == Fate::Refused && matches!(new, Fate::Paid(_));
-            let known = *fate != Fate::Pending && !revived;
-            assert!(!known, "{id:?} ({payment:?}) was {fate:?}, and is reported again: {new:?}");
+            let sent = self.sent.get_mut(id).map(|(_, fate)| fate);
+            let fate = sent.or_else(|| self.made.get_mut(id).map(|(_, fate)| fate));
+            let fate = fate.expect("only own changes are reported");
+            assert!(fate.may_become(new), "{id:?} was {fate:?}, and is reported again: {new:?}");
             *fate = new;
         }
+    }
+
+    /// What contracts have taken from this party, and given to it, as its user was told; `created` has what each side put into each.
+    pub(crate) fn contracts_turnover(&self, created: &BTreeMap<ContractId, Pair<Amount>>) -> (Amount, Amount) {
+        let (mut put_in, mut got) = (0, 0);
+        for (_, _, Performed { by, outcome, .. }) in &self.performed {
+            match outcome {
+                Outcome::Created { contract, balance, .. } => {
+                    let coins = created[contract];
+                    assert_eq!(coins.sum(), Some(*balance));
+                    put_in += coins[self.party];
+                }
+                Outcome::Called { value, payouts, .. } => {
+                    put_in += if *by == self.party { *value } else { 0 };
+                    got += payouts[self.party];
+                }
+                Outcome::Removed { shares, .. } => got += shares[self.party],
+                Outcome::Upgraded { .. } | Outcome::Noted(_) => {}
+            }
+        }
+        (put_in, got)
+    }
+
+    /// What the user was told of each of its creations.
+    pub(crate) fn created(&self) -> impl Iterator<Item = (ContractId, Pair<Amount>)> {
+        self.performed.iter().filter_map(|(_, _, Performed { change, outcome, .. })| {
+            let Outcome::Created { contract, .. } = outcome else { return None };
+            match &self.made[&(*change)?].0 {
+                Change::CreateContract(creation) => Some((*contract, creation.coins)),
+                other => panic!("{other:?} creates nothing"),
+            }
+        })
     }
 
     /// The machine crashed: what it had not proposed may be gone. Ids from the stored next one on are given again.
@@ -332,6 +417,13 @@ impl Side {
             assert_eq!(fate, Fate::Pending, "an id whose payment was reported is never given again");
             self.vanished.push(payment);
         }
+        let again = match self.channel.as_ref().and_then(Channel::next_change) {
+            Some(next) => self.made.split_off(&next),
+            None => BTreeMap::new(),
+        };
+        for (change, fate) in again.into_values() {
+            assert_eq!(fate, Fate::Pending, "{change:?}: an id whose change was reported is never given again");
+        }
     }
 
     /// Whatever still waits at the very end, when the machine says that nothing does, vanished in a crash.
@@ -341,6 +433,9 @@ impl Side {
                 *fate = Fate::Vanished;
                 self.vanished.push(payment.clone());
             }
+            for (_, fate) in self.made.values_mut().filter(|(_, fate)| *fate == Fate::Pending) {
+                *fate = Fate::Vanished;
+            }
         }
     }
 
@@ -348,6 +443,19 @@ impl Side {
     pub(crate) fn turnover(&self) -> (Amount, Amount) {
         let paid = self.paid().iter().map(|(payment, _)| payment.amount).sum();
         (paid, self.received.iter().map(|(payment, _)| payment.amount).sum())
+    }
+}
+
+impl Fate {
+    /// Whether a user that was told this may be told that next.
+    const fn may_become(self, new: Self) -> bool {
+        match (self, new) {
+            (Self::Pending, _) => true,
+            // What the peer holds a signature for it may still use (R6.1).
+            (Self::Refused | Self::Failed | Self::ForceFailed | Self::Forcing | Self::Undone, Self::Paid(_)) => true,
+            (Self::Forcing, Self::Forced(_) | Self::ForceFailed | Self::Failed | Self::Refused | Self::Dropped) => true,
+            _ => false,
+        }
     }
 }
 
