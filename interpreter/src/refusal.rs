@@ -40,7 +40,9 @@ pub enum AppRefused {
         "it does not import its memory as `env.memory`: build it with `--import-memory`, as `cargo xtask contract` does"
     )]
     MemoryNotImported,
-    #[error("it asks for {initial} to {maximum} pages of memory, and the chain gives {max}: build it with `--max-memory={}`", max * 65_536)]
+    #[error(
+        "it asks for {initial} to {maximum} pages of memory, and the chain gives {max}: build it with `--max-memory=1048576`"
+    )]
     MemoryTooLarge { initial: u64, maximum: u64, max: u64 },
     #[error("it does not export the function `{name}`: wrap the app with `app_kit::shell!`")]
     ExportMissing { name: &'static str },

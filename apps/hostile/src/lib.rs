@@ -72,9 +72,40 @@ pub enum Input {
     Work(u64),
 }
 
-#[cfg(not(feature = "ink-as-dependency"))]
+/// What ink! says of it. What it does is below.
+#[cfg(all(feature = "std", not(feature = "ink-as-dependency")))]
 #[ink::contract]
-mod hostile {
+mod described {
+    use app_kit::{AppContext, AppReply};
+    use ink::prelude::vec::Vec;
+
+    #[ink(storage)]
+    pub struct Hostile {}
+
+    impl Hostile {
+        #[ink(constructor)]
+        #[allow(clippy::new_without_default)]
+        pub fn new() -> Self {
+            Self {}
+        }
+
+        #[ink(message, selector = 0x494E4954)]
+        pub fn init(&self, context: AppContext, input: Vec<u8>) -> AppReply {
+            super::logic::init(&context, &input)
+        }
+
+        #[ink(message, selector = 0x43414C4C)]
+        pub fn call(&self, context: AppContext, state: Vec<u8>, input: Vec<u8>) -> AppReply {
+            super::logic::call(&context, &state, &input)
+        }
+    }
+}
+
+#[cfg(not(feature = "ink-as-dependency"))]
+app_kit::entry_points!(logic::init, logic::call);
+
+#[cfg(not(feature = "ink-as-dependency"))]
+mod logic {
     use super::Input;
     use app_kit::{AppContext, AppOutcome, AppReply, Pair};
     use ink::{
@@ -83,96 +114,87 @@ mod hostile {
             call::{ExecutionInput, Selector, build_call},
         },
         prelude::{vec, vec::Vec},
+        primitives::AccountId,
     };
     use scale::Encode;
 
-    /// Nothing. Its messages take `&self`: ink! would write what it holds after every call, which nobody may who is only asked.
-    #[ink(storage)]
-    pub struct Hostile {}
-
-    #[ink(event)]
+    #[ink::event]
     pub struct Noise {
         number: u64,
     }
 
-    impl Hostile {
-        #[ink(constructor, payable)]
-        #[allow(clippy::new_without_default)]
-        pub fn new() -> Self {
-            Self {}
-        }
+    pub fn init(_context: &AppContext, input: &[u8]) -> AppReply {
+        Ok(AppOutcome { state: input.to_vec(), ..AppOutcome::default() })
+    }
 
-        #[ink(message, selector = 0x494E4954)]
-        pub fn init(&self, _context: AppContext, input: Vec<u8>) -> AppReply {
-            Ok(AppOutcome { state: input, ..AppOutcome::default() })
-        }
-
-        #[ink(message, selector = 0x43414C4C)]
-        pub fn call(&self, _context: AppContext, state: Vec<u8>, input: Vec<u8>) -> AppReply {
-            let mut outcome = AppOutcome { state, ..AppOutcome::default() };
-            match app_kit_decode(&input) {
-                Input::Behave => {}
-                Input::Trap => panic!("as asked"),
-                Input::Loop => {
-                    let mut number = 1u64;
-                    while number != 0 {
-                        number = core::hint::black_box(number.wrapping_mul(3) | 1);
-                    }
-                }
-                Input::Work(rounds) => {
-                    let mut number = 1u64;
-                    for _ in 0..rounds {
-                        number = core::hint::black_box(number.wrapping_mul(3) | 1);
-                    }
-                }
-                Input::Garbage => ink::env::return_value(ReturnFlags::empty(), &[0xABu8; 33]),
-                Input::Silence => ink::env::return_value(ReturnFlags::empty(), &()),
-                Input::Trailing => {
-                    let reply: Result<AppReply, ink::LangError> = Ok(Ok(outcome));
-                    ink::env::return_value(ReturnFlags::empty(), &(reply, 7u8))
-                }
-                Input::State(bytes) => outcome.state = vec![7; bytes as usize],
-                Input::Output(bytes) => outcome.output = vec![7; bytes as usize],
-                Input::Pay(initiator, responder) => outcome.payouts = Pair::new(initiator, responder),
-                Input::CallBack { selector, arguments } => {
-                    let answer = build_call::<DefaultEnvironment>()
-                        .call(self.env().caller())
-                        .call_flags(CallFlags::ALLOW_REENTRY)
-                        .exec_input(ExecutionInput::new(Selector::new(selector)).push_arg(Raw(arguments)))
-                        .returns::<Vec<u8>>()
-                        .try_invoke();
-                    outcome.output = vec![u8::from(matches!(answer, Ok(Ok(_))))];
-                }
-                Input::Write => {
-                    ink::env::set_contract_storage(&7u32, &1u64);
-                }
-                Input::Announce => self.env().emit_event(Noise { number: 1 }),
-                Input::Send => {
-                    let sent = self.env().transfer(self.env().caller(), 1);
-                    outcome.output = vec![u8::from(sent.is_ok())];
-                }
-                Input::Terminate => self.env().terminate_contract(self.env().caller()),
-                Input::ChangeCode(hash) => {
-                    let changed = self.env().set_code_hash(&hash.into());
-                    outcome.output = vec![u8::from(changed.is_ok())];
-                }
-                Input::Refuse(bytes) => return Err(vec![7; bytes as usize]),
-                Input::TakeMemory => {
-                    let mut taken: Vec<Vec<u8>> = Vec::new();
-                    loop {
-                        taken.push(vec![1; 65_536]);
-                        if taken.len() > 1_000_000 {
-                            break;
-                        }
-                    }
-                }
-                Input::RevertWithOutcome => {
-                    let reply: Result<AppReply, ink::LangError> = Ok(Ok(outcome));
-                    ink::env::return_value(ReturnFlags::REVERT, &reply)
+    pub fn call(_context: &AppContext, state: &[u8], input: &[u8]) -> AppReply {
+        let mut outcome = AppOutcome { state: state.to_vec(), ..AppOutcome::default() };
+        match app_kit_decode(input) {
+            Input::Behave => {}
+            Input::Trap => panic!("as asked"),
+            Input::Loop => {
+                let mut number = 1u64;
+                while number != 0 {
+                    number = core::hint::black_box(number.wrapping_mul(3) | 1);
                 }
             }
-            Ok(outcome)
+            Input::Work(rounds) => {
+                let mut number = 1u64;
+                for _ in 0..rounds {
+                    number = core::hint::black_box(number.wrapping_mul(3) | 1);
+                }
+            }
+            Input::Garbage => ink::env::return_value(ReturnFlags::empty(), &[0xABu8; 33]),
+            Input::Silence => ink::env::return_value(ReturnFlags::empty(), &()),
+            Input::Trailing => {
+                let reply: Result<AppReply, ink::LangError> = Ok(Ok(outcome));
+                ink::env::return_value(ReturnFlags::empty(), &(reply, 7u8))
+            }
+            Input::State(bytes) => outcome.state = vec![7; bytes as usize],
+            Input::Output(bytes) => outcome.output = vec![7; bytes as usize],
+            Input::Pay(initiator, responder) => outcome.payouts = Pair::new(initiator, responder),
+            Input::CallBack { selector, arguments } => {
+                let answer = build_call::<DefaultEnvironment>()
+                    .call(caller())
+                    .call_flags(CallFlags::ALLOW_REENTRY)
+                    .exec_input(ExecutionInput::new(Selector::new(selector)).push_arg(Raw(arguments)))
+                    .returns::<Vec<u8>>()
+                    .try_invoke();
+                outcome.output = vec![u8::from(matches!(answer, Ok(Ok(_))))];
+            }
+            Input::Write => {
+                ink::env::set_contract_storage(&7u32, &1u64);
+            }
+            Input::Announce => ink::env::emit_event::<DefaultEnvironment, _>(Noise { number: 1 }),
+            Input::Send => {
+                let sent = ink::env::transfer::<DefaultEnvironment>(caller(), 1);
+                outcome.output = vec![u8::from(sent.is_ok())];
+            }
+            Input::Terminate => ink::env::terminate_contract::<DefaultEnvironment>(caller()),
+            Input::ChangeCode(hash) => {
+                let changed = ink::env::set_code_hash::<DefaultEnvironment>(&hash.into());
+                outcome.output = vec![u8::from(changed.is_ok())];
+            }
+            Input::Refuse(bytes) => return Err(vec![7; bytes as usize]),
+            Input::TakeMemory => {
+                let mut taken: Vec<Vec<u8>> = Vec::new();
+                loop {
+                    taken.push(vec![1; 65_536]);
+                    if taken.len() > 1_000_000 {
+                        break;
+                    }
+                }
+            }
+            Input::RevertWithOutcome => {
+                let reply: Result<AppReply, ink::LangError> = Ok(Ok(outcome));
+                ink::env::return_value(ReturnFlags::REVERT, &reply)
+            }
         }
+        Ok(outcome)
+    }
+
+    fn caller() -> AccountId {
+        ink::env::caller::<DefaultEnvironment>()
     }
 
     /// What this app is told to do; what does not decode is a trap.

@@ -65,14 +65,24 @@ macro_rules! shell {
             }
         }
 
+        $crate::entry_points!(<$app as $crate::App>::init_bytes, <$app as $crate::App>::call_bytes);
+    };
+}
+
+/// Writes the entry points of an app's Wasm around two functions on bytes. [`shell!`] does, for an [`App`].
+#[macro_export]
+macro_rules! entry_points {
+    ($init:expr, $call:expr) => {
         #[cfg(not(any(feature = "std", feature = "ink-as-dependency")))]
-        mod shell {
+        mod entry_points {
+            #[allow(unused_imports)]
+            use super::*;
             use ink::{
                 env::ReturnFlags,
                 prelude::vec::Vec,
                 scale::{Decode, Error, Input},
             };
-            use $crate::{App, AppContext, AppReply};
+            use $crate::{AppContext, AppReply};
 
             enum Message {
                 Init(AppContext, Vec<u8>),
@@ -107,8 +117,8 @@ macro_rules! shell {
             pub extern "C" fn call() {
                 refuse_coins();
                 let reply: AppReply = match ink::env::decode_input() {
-                    Ok(Message::Init(context, input)) => <$app as App>::init_bytes(&context, &input),
-                    Ok(Message::Call(context, state, input)) => <$app as App>::call_bytes(&context, &state, &input),
+                    Ok(Message::Init(context, input)) => $init(&context, &input),
+                    Ok(Message::Call(context, state, input)) => $call(&context, &state, &input),
                     Err(_) => ink::env::return_value(
                         ReturnFlags::REVERT,
                         &ink::MessageResult::<AppReply>::Err(ink::LangError::CouldNotReadInput),

@@ -77,7 +77,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 pub(crate) const TOO_MUCH_WORK: u64 = 10_000_000;
 
 /// What the arbiter should make of each thing that the hostile app does.
-fn hostile_call(_context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
+pub(crate) fn hostile_call(_context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
     use hostile::Input;
     let outcome = AppOutcome { state: state.to_vec(), ..AppOutcome::default() };
     // It does not mind bytes after its instruction.
