@@ -61,7 +61,7 @@ pub(crate) fn run(chore: &Chore) -> Result<()> {
         println!("build it   cargo xtask contract --package {}", name.krate());
     } else {
         println!("test it    cd {shown} && cargo test");
-        println!("build it   cargo xtask contract --manifest-path {}", folder.join("Cargo.toml").display());
+        println!("build it   cd {shown} && cargo xtask contract --manifest-path Cargo.toml");
     }
     println!("guide      docs/apps.md");
     Ok(())
@@ -82,6 +82,7 @@ fn render(root: &Path, name: &Name, is_member: bool) -> Result<Vec<File>> {
     if !is_member {
         files.push(("Cargo.lock".into(), read(&root.join("Cargo.lock"))?));
         files.push((".gitignore".into(), "/target\n".to_owned()));
+        files.push((".cargo/config.toml".into(), chores(root)?));
     }
     Ok(files)
 }
@@ -121,14 +122,29 @@ fn written_out(root: &Path, shared: &str, line: &str) -> Result<Option<String>> 
     let said = said.with_context(|| format!("the workspace's manifest does not say `{key}`"))?;
     let mut said = said.to_owned();
     if let Some((before, after)) = said.split_once("path = \"") {
-        let checkout = root.to_str().context("the checkout's path is not UTF-8")?;
-        said = format!("{before}path = \"{checkout}/{after}");
+        said = format!("{before}path = \"{}/{after}", escaped(root)?);
     }
     // `{ workspace = true, features = [..] }`: what it says beside is kept.
     if let Some(more) = inherits.strip_prefix(", ") {
         said = format!("{}, {more}", said.trim_end_matches([' ', '}']));
     }
     Ok(Some(format!("{start}{said}")))
+}
+
+/// Lets `cargo xtask` be called in the app's folder.
+fn chores(root: &Path) -> Result<String> {
+    let checkout = escaped(root)?;
+    let words = ["run", "--quiet", "--manifest-path", &format!("{checkout}/Cargo.toml"), "--package", "xtask", "--"];
+    Ok(format!(
+        "# The chores of the checkout that the app is built with.\n[alias]\nxtask = [\"{}\"]\n",
+        words.join("\", \"")
+    ))
+}
+
+/// A path as it stands between quotes in a manifest.
+fn escaped(path: &Path) -> Result<String> {
+    let path = path.to_str().context("the checkout's path is not UTF-8")?;
+    Ok(path.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// The lines of one section of a manifest, its head included.
@@ -235,6 +251,9 @@ mod tests {
         for line in ["version = \"0.1.0\"", "[workspace]", "[profile.contract]", "overflow-checks = true"] {
             assert!(manifest.lines().any(|said| said == line), "{line} in {manifest}");
         }
+        let xtask =
+            format!("\"--manifest-path\", \"{}/Cargo.toml\", \"--package\", \"xtask\", \"--\"]", root().display());
+        assert!(text_of(&files, ".cargo/config.toml").contains(&xtask));
     }
 
     /// Not compiled, which would take minutes: the template is, and Cargo says here whether what surrounds it fits.

@@ -1,5 +1,8 @@
 //! An exchange of two parties: every step, every refusal, every boundary, and what holds whatever the two do.
 
+// Clippy knows tests, but not the functions that tests share.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use app_kit::{
     Amount, BlockNumber, MAX_STATE, Pair, Party,
     testing::{Bench, Refusal},

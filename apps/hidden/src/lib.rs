@@ -72,9 +72,8 @@ pub fn commitment(
     choice: Choice,
     salt: &Salt,
 ) -> Commitment {
-    let hash = Blake2b::<U32>::new().chain_update(b"hidden move").chain_update(channel).chain_update(contract);
-    let what = [game, u8::from(party == Party::Responder), choice as u8];
-    hash.chain_update(what).chain_update(salt).finalize().into()
+    let what = (b"hidden move", channel, contract, game, party, choice, salt);
+    Blake2b::<U32>::digest(what.encode()).into()
 }
 
 /// What was agreed at creation.
@@ -225,23 +224,25 @@ impl App for Hidden {
             return Err(Error::CoinsUnasked);
         }
         let payouts = match input {
-            _ if state.stage == Stage::Over => return Err(Error::Over),
+            _ if matches!(state.stage, Stage::Over) => return Err(Error::Over),
             Input::Claim => state.claim(context)?,
-            // Nobody waits for the first to join.
-            _ if context.height >= state.deadline && state.stage != Stage::Joining(Pair::default()) => {
-                return Err(Error::TooLate);
-            }
+            _ if context.height >= state.deadline && state.is_awaiting() => return Err(Error::TooLate),
             Input::Create { .. } => return Err(Error::NotNow),
             Input::Join => state.join(context)?,
             Input::Commit(commitment) => state.commit(context.caller, commitment)?,
             Input::Reveal { choice, salt } => state.reveal(context, choice, &salt)?,
         };
         state.give_time(context);
-        Ok((payouts, Standing { won: state.won, is_over: state.stage == Stage::Over }))
+        Ok((payouts, Standing { won: state.won, is_over: matches!(state.stage, Stage::Over) }))
     }
 }
 
 impl State {
+    /// Whether somebody waits for the other. Nobody waits for the first to join.
+    fn is_awaiting(&self) -> bool {
+        !matches!(self.stage, Stage::Joining(Pair { initiator: false, responder: false }))
+    }
+
     fn join(&mut self, context: &AppContext) -> Result<Pair<Amount>, Error> {
         let Stage::Joining(mut joined) = self.stage else { return Err(Error::NotNow) };
         do_once(&mut joined[context.caller], true)?;
@@ -306,7 +307,7 @@ impl State {
 
     fn claim(&mut self, context: &AppContext) -> Result<Pair<Amount>, Error> {
         let did = match self.stage {
-            Stage::Joining(joined) if joined == Pair::default() => return Err(Error::NotNow),
+            _ if !self.is_awaiting() => return Err(Error::NotNow),
             _ if context.height < self.deadline => return Err(Error::TooEarly),
             Stage::Joining(joined) => {
                 self.stage = Stage::Over;

@@ -1,5 +1,8 @@
 //! Hidden moves: every step, every refusal, every boundary, and what holds whatever the two do.
 
+// Clippy knows tests, but not the functions that tests share.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use app_kit::{
     Amount, BlockNumber, ChannelId, ContractId, Pair, Party,
     testing::{Bench, CHANNEL, CONTRACT, Refusal},

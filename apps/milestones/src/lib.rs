@@ -263,9 +263,9 @@ impl App for Milestones {
                 ensure(split.to_payee == to_payee, Error::OtherProposal)?;
                 ensure(context.height < split.expiry, Error::TooLate)?;
                 let open = state.take(state.open.len())?;
-                let rest = open.checked_sub(to_payee).ok_or(Error::MoreThanOpen)?;
                 payouts[payee] = to_payee;
-                payouts[payer] = expired.checked_add(rest).ok_or(Error::Overflow)?;
+                // Nothing has expired, or the proposal would have lapsed with it.
+                payouts[payer] = open.checked_sub(to_payee).ok_or(Error::MoreThanOpen)?;
             }
         }
         Ok((payouts, state.total()?))

@@ -1,5 +1,8 @@
 //! A stream of coins: every step, every refusal, every boundary, and what holds whatever the two do.
 
+// Clippy knows tests, but not the functions that tests share.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use app_kit::{
     Amount, BlockNumber, Pair, Party,
     testing::{Bench, Refusal},
