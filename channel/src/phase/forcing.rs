@@ -300,7 +300,7 @@ impl Channel {
     pub(crate) fn on_peer_force_progress_locked(&mut self, round: Round, ctx: &Context<'_>) -> Result<Step, Violation> {
         let out_of_place = self.out_of_place("force_progress_locked");
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
-        live.operating.peer_saw = live.operating.peer_saw.max(round);
+        live.operating.peer_follows = live.operating.peer_follows.max(round);
         Ok(self.advance(ctx))
     }
 }

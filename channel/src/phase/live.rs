@@ -446,7 +446,9 @@ impl Live {
 
     /// Whether the agreed state is on chain and the peer has not said that it sees it there.
     pub(crate) const fn awaits_lock(&self) -> bool {
-        self.agreed.signatures.is_none() && self.agreed.round > 1 && self.operating.peer_saw < self.agreed.round
+        let Agreed { round, signatures, forced, .. } = &self.agreed;
+        let saw = if forced.is_some() { self.operating.peer_follows } else { self.operating.peer_saw };
+        signatures.is_none() && *round > 1 && saw < *round
     }
 
     /// Whether a proposal of the peer's in `round` lost to one that the chain told of before the peer's answer came.

@@ -43,6 +43,10 @@ pub(crate) struct Operating {
     /// The highest round that the peer says it has seen on chain. Not saved: it says so again.
     #[codec(skip)]
     pub(crate) peer_saw: Round,
+    /// The highest forced round that the peer says it goes on from. Not saved either. Apart from the above, because a co-signed round may lie
+    /// above a forced one that its signer has not seen.
+    #[codec(skip)]
+    pub(crate) peer_follows: Round,
     /// The peer has something under way that goes first: not to be asked again before the next block.
     #[codec(skip)]
     pub(crate) later: bool,

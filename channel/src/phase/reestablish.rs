@@ -100,9 +100,11 @@ impl Channel {
         self.link = Link::Up;
         let mut again = Vec::new();
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
-            // Where calls were forced, the peer has seen that only if it goes on from the same state.
-            if live.agreed.forced.is_none() || theirs.state == live.agreed.state.commitment() {
-                live.operating.peer_saw = live.operating.peer_saw.max(theirs.round);
+            let operating = &mut live.operating;
+            operating.peer_saw = operating.peer_saw.max(theirs.round);
+            // One that is on chain and not co-signed: this side may not have seen it yet.
+            if theirs.signatures.is_none() {
+                operating.peer_follows = operating.peer_follows.max(theirs.round);
             }
         }
         if let Phase::Open(live) = &mut self.phase {
