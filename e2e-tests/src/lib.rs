@@ -20,6 +20,7 @@
 )]
 
 mod actor;
+mod blind;
 mod coins;
 mod endpoint;
 mod events;
@@ -30,6 +31,7 @@ mod proxy;
 mod world;
 
 pub use actor::{Actor, Asked, numbered};
+pub use blind::Blind;
 pub use coins::Coins;
 pub use endpoint::{Endpoint, RemoteChain};
 pub use events::EventLog;

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod apps;
 mod arbiter;
 mod handshake;
 mod machine;

@@ -1,14 +1,18 @@
 //! Contracts inside a channel: begun, called, forced and followed, with the real Wasm off chain and on it.
 
 use channel::{Change, ChangeFault, Event, Misuse, Outcome, RefusalCode};
-use e2e_tests::{Actor, App, Asked, UNIT, World, until, within};
+use e2e_tests::{Actor, App, Asked, Blind, UNIT, World, until, within};
 use protocol::{
     Amount, Pair,
     call::ForcedCall,
     contracts::{CallFault, ContractId},
 };
 use scale::Encode;
-use sdk::node::{ChannelHandle, Made, NodeConfig, NodeError};
+use sdk::{
+    chain::Arbiter,
+    node::{ChannelHandle, Made, NodeConfig, NodeError},
+};
+use std::sync::Arc;
 
 /// Alice and Bob with the counter, and a channel between them.
 struct Stage {
@@ -89,11 +93,10 @@ async fn both_call_a_contract_and_whoever_reaches_the_goal_has_its_coins() {
     assert!(closed.is_ok(), "an empty contract keeps nobody from closing: {closed:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_app_that_the_peer_lacks_is_fetched_from_the_chain() {
-    let world = World::new().await;
+/// Bob accepts the counter and does not have it; Alice does, and begins one.
+async fn fetched(world: World, bobs: NodeConfig) {
     let counter = world.deploy_app("counter").await;
-    let (alices, bobs) = (world.config("alice"), world.config("bob"));
+    let alices = world.config("alice");
     world.give_app(&alices, &counter).await;
     world.tell_of_app(&bobs, &counter).await;
     let known = bobs.apps.clone();
@@ -112,9 +115,26 @@ async fn an_app_that_the_peer_lacks_is_fetched_from_the_chain() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_the_peer_lacks_is_fetched_from_the_chain() {
+    let world = World::new().await;
+    let bobs = world.config("bob");
+    fetched(world, bobs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_chain_does_not_tell_an_app_comes_from_the_peer() {
+    let world = World::new().await;
+    let mut bobs = world.config("bob");
+    let blind = Arc::new(Blind(world.recorder.clone()));
+    let address = world.arbiter.info().domain.arbiter;
+    bobs.arbiter = Arc::new(Arbiter::attach(blind, address, None).await.unwrap());
+    fetched(world, bobs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_that_the_peer_takes_no_part_in_is_refused_and_the_channel_goes_on() {
-    let apps = std::sync::Arc::new(sdk::apps::Registry::in_memory(e2e_tests::LIMITS.call_weight));
-    let known = std::sync::Arc::clone(&apps);
+    let apps = Arc::new(sdk::apps::Registry::in_memory(e2e_tests::LIMITS.call_weight));
+    let known = Arc::clone(&apps);
     let stage = Stage::with(|alice| alice.apps = apps).await;
     let unknown = protocol::Hash([5; 32]);
     match stage.alices.create_contract(unknown, Pair::new(0, 0), Vec::new()).await {

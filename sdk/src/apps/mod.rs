@@ -8,7 +8,7 @@
 mod deploy;
 
 pub use deploy::deploy;
-pub use interpreter::{AddError, AppRefused, Interpreter, Library};
+pub use interpreter::{AddError, AppRefused, Interpreter, Library, NotUsed};
 
 use crate::chain::{Arbiter, ChainError};
 use channel::AppBook;
@@ -19,6 +19,8 @@ use protocol::{
 };
 use std::{
     collections::BTreeMap,
+    io,
+    path::Path,
     sync::{PoisonError, RwLock},
 };
 use thiserror::Error;
@@ -75,6 +77,16 @@ impl Registry {
     #[must_use]
     pub fn in_memory(limit: CallWeight) -> Self {
         Self::new(Library::new(Interpreter::new(limit)))
+    }
+
+    /// The apps that are kept in a folder, which is made where it is missing; what is added is kept there, so that channels can be continued
+    /// after a restart. Files that cannot be used are named beside it.
+    ///
+    /// # Errors
+    /// The file system's own.
+    pub fn open(limit: CallWeight, folder: &Path) -> io::Result<(Self, Vec<NotUsed>)> {
+        let (library, not_used) = Library::open(Interpreter::new(limit), folder)?;
+        Ok((Self::new(library), not_used))
     }
 
     /// The code itself, and what runs it.

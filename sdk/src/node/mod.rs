@@ -27,6 +27,7 @@ pub use packet::{MAX_PIECE, Packet};
 pub use redial::Backoff;
 
 use crate::{
+    apps::Registry,
     chain::{Arbiter, arbiter::Done},
     keys::PeerAddress,
     store::{Batch, Table},
@@ -153,6 +154,12 @@ impl Node {
     pub fn address(&self) -> Option<PeerAddress> {
         let at = self.inner.listening?;
         PeerAddress::new(self.identity(), &at.ip().to_string(), at.port()).ok()
+    }
+
+    /// The apps that contracts in its channels run.
+    #[must_use]
+    pub fn apps(&self) -> &Arc<Registry> {
+        &self.inner.config.apps
     }
 
     /// The arbiter it works with.
