@@ -26,7 +26,7 @@ fn forge(world: &World, by: Party, round: Round, height: BlockNumber, changes: V
 
 /// What the initiator says to changes that the responder proposes.
 fn violation(world: &mut World, changes: Vec<Change>) -> (Violation, RefusalCode) {
-    let round = world.sides[Initiator].round() + if world.sides[Initiator].round() % 2 == 0 { 2 } else { 3 };
+    let round = world.sides[Initiator].round() + if world.sides[Initiator].round().is_multiple_of(2) { 2 } else { 3 };
     let update = forge(world, Responder, round, world.chain.head(), changes);
     world.hear(Initiator, Message::Update(update));
     let Message::UpdateError { code, .. } = world.steal(Responder) else { panic!("it is refused") };

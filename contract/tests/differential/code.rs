@@ -8,7 +8,7 @@ use protocol::terms::CallWeight;
 use sdk::chain::{Chain, ChainError, Transaction};
 
 /// How many damaged modules are tried.
-const DAMAGED: usize = 1_500;
+const DAMAGED: usize = 5_000;
 
 /// What is done to a module: bytes overwritten, a piece left out, a piece put in twice.
 #[derive(Clone, Debug)]

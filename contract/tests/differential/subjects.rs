@@ -23,7 +23,7 @@ pub(crate) struct Subject {
 /// All of them.
 pub(crate) fn all() -> Vec<Subject> {
     vec![
-        Subject::of::<Counter>("counter", small(), small()),
+        Subject::of::<Counter>("counter", 1..200u64, small()),
         Subject::of::<Escrow>("escrow", escrow_begins(), escrow_goes_on()),
         hostile(),
     ]
@@ -92,6 +92,7 @@ fn hostile() -> Subject {
     let next = prop_oneof![
         20 => Just(Input::Behave),
         4 => Just(Input::Trap),
+        1 => Just(Input::Loop),
         4 => Just(Input::Garbage),
         4 => Just(Input::Silence),
         4 => Just(Input::Trailing),

@@ -2,7 +2,6 @@
 
 use crate::{Answer, Dice, Trio, asker, contexts, subjects};
 use interpreter::Interpreter;
-use proptest::prelude::*;
 use protocol::{
     contracts::{AppContext, Apps, CallFault},
     terms::CallWeight,

@@ -1,7 +1,7 @@
 //! Everything that may be handed to a peer as an app, and everything that an app may do when it runs.
 
 // Clippy knows tests, but not the functions that tests share.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 
 mod built;
 mod cache;
