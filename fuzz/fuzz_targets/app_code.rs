@@ -136,13 +136,14 @@ fuzz_target!(|input: Input| {
         let code = interpreter.add(&code);
         (interpreter, code)
     };
-    // At most four thousandths of a second of the chain's time.
-    let (interpreter, added) = with(u64::from(weight));
+    // At most a quarter of a thousandth of a second of the chain's time.
+    let weight = u64::from(weight >> 4);
+    let (interpreter, added) = with(weight);
     let Ok(code) = added else { return };
     let answer = interpreter.call(&code, &context, &state, &input);
     assert_eq!(interpreter.call(&code, &context, &state, &input), answer, "the same again");
     let _first = interpreter.init(&code, &context, &input);
-    let (generous, _code) = with(u64::from(weight) * 2);
+    let (generous, _code) = with(weight * 2);
     let with_more = generous.call(&code, &context, &state, &input);
     assert!(answer == with_more || answer == Err(CallFault::Failed), "more weight made {answer:?} into {with_more:?}");
 });
