@@ -35,7 +35,7 @@ use protocol::{
 use std::collections::BTreeMap;
 
 /// How many calls of each app are compared.
-const CALLS: usize = 2_500;
+const CALLS: usize = 1_500;
 /// How many calls one contract lives at most.
 const LIFE: usize = 12;
 
@@ -121,7 +121,7 @@ async fn native_code_the_interpreter_and_the_chain_answer_alike() {
         let mut met = BTreeMap::<String, usize>::new();
         let mut state = None;
         for number in 0..calls {
-            let context = dice.draw(&contexts());
+            let mut context = dice.draw(&contexts());
             let fresh = state.is_none() || number % LIFE == 0;
             // Now and then a state that the app never made.
             let given = if dice.draw(&(0..16u8)) == 0 {
@@ -131,6 +131,11 @@ async fn native_code_the_interpreter_and_the_chain_answer_alike() {
             };
             let (input, answers) = if fresh {
                 let input = dice.draw(&subject.first);
+                // As a rule the coins add up, or little would ever begin.
+                if dice.draw(&(0..8u8)) > 0 {
+                    context.balance = (subject.holds)(&input).unwrap_or(context.balance);
+                    context.value = context.balance;
+                }
                 let answers = trio.init(&context, &input).await;
                 (input, answers)
             } else {

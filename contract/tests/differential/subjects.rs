@@ -3,13 +3,17 @@
 use crate::harness::{TOO_MUCH_WORK, apps::hostile_call};
 use counter::Counter;
 use escrow::Escrow;
+use exchange::Exchange;
+use hidden::{Choice, Hidden};
 use interpreter::{AppRefused, Interpreter};
+use milestones::{Milestone, Milestones};
 use proptest::{collection::vec, prelude::*};
 use protocol::{
-    Hash,
-    contracts::{App, AppOutcome, NativeCall, NativeInit},
+    Amount, ChannelId, Hash, Pair, Party,
+    contracts::{App, AppOutcome, ContractId, NativeCall, NativeInit},
 };
 use scale::Encode;
+use stream::Stream;
 
 /// An app: its native code, its Wasm, and what it is told.
 pub(crate) struct Subject {
@@ -18,6 +22,8 @@ pub(crate) struct Subject {
     pub(crate) call: NativeCall,
     pub(crate) first: BoxedStrategy<Vec<u8>>,
     pub(crate) next: BoxedStrategy<Vec<u8>>,
+    /// What a contract holds that begins with this input, where the app insists on it.
+    pub(crate) holds: fn(&[u8]) -> Option<Amount>,
 }
 
 /// All of them.
@@ -25,6 +31,10 @@ pub(crate) fn all() -> Vec<Subject> {
     vec![
         Subject::of::<Counter>("counter", 1..200u64, small()),
         Subject::of::<Escrow>("escrow", escrow_begins(), escrow_goes_on()),
+        Subject::of::<Stream>("stream", stream_begins(), stream_goes_on()),
+        Subject::of::<Exchange>("exchange", exchange_begins(), exchange_goes_on()).holding(exchange_holds),
+        Subject::of::<Hidden>("hidden", hidden_begins(), hidden_goes_on()).holding(hidden_holds),
+        Subject::of::<Milestones>("milestones", milestones_begin(), milestones_go_on()).holding(milestones_hold),
         hostile(),
     ]
 }
@@ -42,7 +52,12 @@ impl Subject {
             call: |context, state, input| Ok(A::call_bytes(context, state, input)),
             first: or_bytes(first),
             next: or_bytes(next),
+            holds: |_input| None,
         }
+    }
+
+    fn holding(self, holds: fn(&[u8]) -> Option<Amount>) -> Self {
+        Self { holds, ..self }
     }
 
     /// Has it interpreted; the hostile one is refused by its imports, and let in to be seen to fail.
@@ -85,6 +100,112 @@ fn escrow_goes_on() -> impl Strategy<Value = escrow::Input> {
     ]
 }
 
+fn party() -> impl Strategy<Value = Party> {
+    prop::sample::select(Party::BOTH.to_vec())
+}
+
+fn coins() -> impl Strategy<Value = u128> {
+    prop_oneof![8 => 0..60u128, 1 => any::<u128>()]
+}
+
+fn height() -> impl Strategy<Value = u32> {
+    prop_oneof![8 => 0..400u32, 1 => any::<u32>()]
+}
+
+fn stream_begins() -> impl Strategy<Value = stream::Input> {
+    (party(), 1..5u128, height(), prop::option::of(height()))
+        .prop_map(|(payer, rate, start, end)| stream::Input::Create { payer, rate, start, end })
+}
+
+fn stream_goes_on() -> impl Strategy<Value = stream::Input> {
+    prop_oneof![
+        4 => Just(stream::Input::Collect),
+        4 => Just(stream::Input::TopUp),
+        1 => Just(stream::Input::Stop),
+        1 => stream_begins(),
+    ]
+}
+
+fn exchange_begins() -> impl Strategy<Value = exchange::Input> {
+    let holdings = || (coins(), coins()).prop_map(|(coins, tokens)| exchange::Holdings { coins, tokens });
+    (holdings(), holdings(), 1..100u32).prop_map(|(ours, theirs, max_validity)| exchange::Input::Create {
+        holdings: Pair::new(ours, theirs),
+        max_validity,
+    })
+}
+
+fn exchange_goes_on() -> impl Strategy<Value = exchange::Input> {
+    use exchange::{Input, Side};
+    let nonce = || 0..6u64;
+    let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
+    prop_oneof![
+        2 => Just(Input::Deposit),
+        2 => coins().prop_map(Input::Withdraw),
+        8 => (nonce(), side, 0..20u128, 0..5u128, height())
+            .prop_map(|(nonce, side, amount, price, expiry)| Input::Place { nonce, side, amount, price, expiry }),
+        8 => (nonce(), 0..20u128, 0..5u128).prop_map(|(nonce, amount, price)| Input::Take { nonce, amount, price }),
+        2 => nonce().prop_map(|nonce| Input::Cancel { nonce }),
+        1 => exchange_begins(),
+    ]
+}
+
+fn hidden_begins() -> impl Strategy<Value = hidden::Input> {
+    (coins(), 1..50u32, 1..6u8, any::<(bool, bool)>()).prop_map(|(stake, patience, games, (ours, theirs))| {
+        hidden::Input::Create { terms: hidden::Terms { stake, patience, games }, joined: Pair::new(ours, theirs) }
+    })
+}
+
+fn hidden_goes_on() -> impl Strategy<Value = hidden::Input> {
+    use hidden::Input;
+    // Few moves, so that some of them are shown as they were committed to.
+    let choice = || prop_oneof![Just(Choice::Rock), Just(Choice::Scissors)];
+    let salt = [7; 32];
+    let commitment = (choice(), party(), 0..3u8).prop_map(move |(choice, party, game)| {
+        hidden::commitment(&ChannelId([1; 32]), &ContractId([2; 32]), game, party, choice, &salt)
+    });
+    prop_oneof![
+        2 => Just(Input::Join),
+        6 => commitment.prop_map(Input::Commit),
+        6 => choice().prop_map(move |choice| Input::Reveal { choice, salt }),
+        2 => Just(Input::Claim),
+        1 => hidden_begins(),
+    ]
+}
+
+fn exchange_holds(input: &[u8]) -> Option<Amount> {
+    let exchange::Input::Create { holdings, .. } = protocol::decode_exact(input).ok()? else { return None };
+    holdings.initiator.coins.checked_add(holdings.responder.coins)
+}
+
+fn hidden_holds(input: &[u8]) -> Option<Amount> {
+    let hidden::Input::Create { terms, joined } = protocol::decode_exact(input).ok()? else { return None };
+    terms.stake.checked_mul(u128::from(joined.initiator) + u128::from(joined.responder))
+}
+
+fn milestones_hold(input: &[u8]) -> Option<Amount> {
+    let milestones::Input::Create { milestones, .. } = protocol::decode_exact(input).ok()? else { return None };
+    milestones.iter().try_fold(0, |sum: Amount, milestone| sum.checked_add(milestone.amount))
+}
+
+fn milestones_begin() -> impl Strategy<Value = milestones::Input> {
+    let milestone = (coins(), height()).prop_map(|(amount, deadline)| Milestone { amount, deadline });
+    (party(), vec(milestone, 0..5)).prop_map(|(payer, milestones)| milestones::Input::Create { payer, milestones })
+}
+
+fn milestones_go_on() -> impl Strategy<Value = milestones::Input> {
+    use milestones::Input;
+    prop_oneof![
+        2 => Just(Input::Fund),
+        4 => (0..4u32).prop_map(|count| Input::Release { count }),
+        1 => Just(Input::Decline),
+        2 => Just(Input::Expire),
+        2 => (coins(), height()).prop_map(|(to_payee, expiry)| Input::Propose { to_payee, expiry }),
+        1 => Just(Input::Withdraw),
+        2 => coins().prop_map(|to_payee| Input::Accept { to_payee }),
+        1 => milestones_begin(),
+    ]
+}
+
 /// The app that misbehaves. What its native form says is what the arbiter's own tests expect of it.
 fn hostile() -> Subject {
     use hostile::Input;
@@ -116,5 +237,6 @@ fn hostile() -> Subject {
         call: hostile_call,
         first: bytes().boxed(),
         next: or_bytes(next),
+        holds: |_input| None,
     }
 }
