@@ -150,8 +150,12 @@ impl Channel {
         live.forcing = Some(forcing);
         // Were it signed now, it would replace what is forced (R5.4).
         live.operating.lose();
-        let put_off = live.put_off_undecided(RefusalCode::NOT_NOW);
-        Step::commit(put_off.into_iter().chain([Effect::Notify(Event::Forcing { changes })]).collect())
+        let undecided = live.put_off_undecided(RefusalCode::NOT_NOW);
+        // It was offered on the balances from before.
+        let code = RefusalCode::NOT_NOW;
+        let parked = live.parked.take().map(|_shutdown| Effect::Send(Message::ShutdownError { code }));
+        let told = Effect::Notify(Event::Forcing { changes });
+        Step::commit(undecided.into_iter().chain(parked).chain([told]).collect())
     }
 
     /// Asks for the forced step that is wanted, on what is on chain now, as long as it is not made.
@@ -455,7 +459,7 @@ impl Live {
         }
         self.requeue_proposal(me);
         self.operating.lose();
-        self.undecided = None;
+        (self.undecided, self.parked) = (None, None);
         let from = on_chain.forced_from.unwrap_or(on_chain.round);
         let before = self.agreed.forced.map_or(self.agreed.height, |forced| forced.height);
         let state = State::whole(plan.balances, plan.contracts, plan.calls_root);

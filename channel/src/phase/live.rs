@@ -477,6 +477,11 @@ impl Live {
         self.agreed.signatures.is_none() && round < self.agreed.round
     }
 
+    /// Whether this side has given up a round above this one without a word to the peer, which may still use it, and cannot know.
+    pub(crate) fn is_overtaken_by_disowned(&self, round: Round) -> bool {
+        round > self.agreed.round && self.disowned.iter().any(|ours| !ours.refused && ours.round > round)
+    }
+
     /// The round of one's own that the peer has not answered, update or operation.
     pub(crate) fn rival(&self) -> Option<Round> {
         let proposed = self.proposal.as_ref().map(|ours| ours.update.round);

@@ -100,8 +100,9 @@ impl Channel {
         self.link = Link::Up;
         let mut again = Vec::new();
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
-            // Where calls were forced, the peer has seen that only if it goes on from the same state.
-            if live.agreed.forced.is_none() || theirs.state == live.agreed.state.commitment() {
+            // Where calls were forced, the peer has seen that only if it goes on from the same state, or from one that the chain will tell of.
+            let ahead = theirs.signatures.is_none() && theirs.round > live.agreed.round;
+            if ahead || live.agreed.forced.is_none() || theirs.state == live.agreed.state.commitment() {
                 live.operating.peer_saw = live.operating.peer_saw.max(theirs.round);
             }
         }

@@ -80,6 +80,9 @@ impl Channel {
             let again = live.proposal.as_ref().is_some_and(|ours| ours.put_off).then(|| live.say_again()).flatten();
             return Ok(Step::act(again.into_iter().collect()));
         }
+        if live.is_overtaken_by_disowned(round) {
+            return refuse(RefusalCode::OVERTAKEN);
+        }
         if live.undecided.as_ref().is_some_and(|shown| shown.update == update) {
             return Ok(Step::default());
         }
@@ -283,8 +286,9 @@ impl Channel {
             live.put_off();
             return Ok(self.take_parked(ctx));
         }
-        if code == RefusalCode::HEIGHT && live.height_moved(ctx.head) {
-            // It was long on its way: said again it names the same height for ever (R6.2), made again the present one.
+        if code == RefusalCode::OVERTAKEN || (code == RefusalCode::HEIGHT && live.height_moved(ctx.head)) {
+            // It cannot be agreed to any more. Or it was long on its way: said again it names the same height for ever (R6.2), made again the
+            // present one.
             live.requeue_proposal(self.me);
             return Ok(Step::commit(Vec::new()).and(self.advance(ctx)));
         }

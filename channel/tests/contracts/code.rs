@@ -2,7 +2,7 @@
 
 use crate::harness::{
     Initiator, LOCK, Responder, SHARE, World, apps,
-    contracts::{call, counter, forced, of, pays, puppet},
+    contracts::{counter, forced, of, pays, puppet},
     side::Fate,
 };
 use channel::{ChangeFault, Event, Input, Message, Notice, RefusalCode, Violation};
@@ -157,5 +157,4 @@ fn a_side_that_cannot_follow_can_still_be_closed_by_its_peer() {
     assert!(world.chain.is_closed());
     world.assert_paid_out(SHARE - 30, SHARE + 30);
     assert!(world.sides[Responder].closed().is_some());
-    let _unused = call(ids[0], 0, &0_u8);
 }

@@ -26,7 +26,7 @@ fn forge(world: &World, by: Party, round: Round, height: BlockNumber, changes: V
 
 /// What the initiator says to changes that the responder proposes.
 fn violation(world: &mut World, changes: Vec<Change>) -> (Violation, RefusalCode) {
-    let round = world.sides[Initiator].round() + if world.sides[Initiator].round() % 2 == 0 { 2 } else { 3 };
+    let round = world.sides[Initiator].round() + if world.sides[Initiator].round().is_multiple_of(2) { 2 } else { 3 };
     let update = forge(world, Responder, round, world.chain.head(), changes);
     world.hear(Initiator, Message::Update(update));
     let Message::UpdateError { code, .. } = world.steal(Responder) else { panic!("it is refused") };
@@ -226,7 +226,6 @@ fn more_than_one_round_can_take_goes_into_several_and_a_peer_may_not_say_more() 
     assert!(made.iter().all(|id| matches!(world.fate(Responder, *id), Fate::Paid(_))));
     assert!(world.sides[Responder].round() <= before + 4);
     assert_eq!(violation(&mut world, notes(most + 1)), full);
-    let _ids = ids;
 }
 
 #[test]

@@ -167,8 +167,7 @@ impl World {
         payload: Option<Payload>,
         calls: Vec<ForcedCall>,
     ) -> Option<ForceProgress> {
-        let channel = self.channel_id();
-        let record = self.chain.ledger.channels.get(&channel)?;
+        let (&channel, record) = self.chain.ledger.channels.first_key_value()?;
         let State { balances, contracts, calls_root, .. } = state;
         let base = Base { channel, record, payload, balances: *balances, contracts, calls_root: *calls_root };
         let deployed = |code: &Hash| channel::AppBook::deployed(&self.sides[party].book, code);
