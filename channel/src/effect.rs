@@ -242,7 +242,8 @@ pub enum Notice {
     PeerViolated(Violation),
     /// The peer says that it cannot go on.
     PeerError(RefusalCode),
-    /// The peer forced calls that cannot be followed here: an app is missing, say. This side agrees to nothing more.
+    /// Calls were forced that cannot be followed here. Where an app is missing it is fetched, and until it is here this side agrees to nothing;
+    /// otherwise this side's store is old.
     CannotFollow {
         /// The forced round.
         round: Round,

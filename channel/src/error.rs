@@ -59,9 +59,11 @@ impl Violation {
     #[must_use]
     pub const fn code(&self) -> RefusalCode {
         match self {
-            Self::Policy(_) | Self::BadTerms(_) | Self::ValidityOutOfBounds { .. } | Self::CodeNotAccepted(_) => {
-                RefusalCode::POLICY
-            }
+            Self::Policy(_)
+            | Self::BadTerms(_)
+            | Self::ValidityOutOfBounds { .. }
+            | Self::CodeNotAccepted(_)
+            | Self::Change(ChangeFault::TooManyContracts { .. }) => RefusalCode::POLICY,
             Self::HeightOutOfWindow { .. } => RefusalCode::HEIGHT,
             Self::Change(ChangeFault::CodeUnknown(_)) => RefusalCode::CODE_UNKNOWN,
             _ => RefusalCode::VALIDATION,

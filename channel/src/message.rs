@@ -150,6 +150,8 @@ impl RefusalCode {
     pub const HEIGHT: Self = Self(10);
     /// The refuser does not have the app, and could not get it.
     pub const CODE_UNKNOWN: Self = Self(11);
+    /// The refuser has given up a higher round of its own, which may still be used: the same changes are to be proposed above it (R6.1).
+    pub const OVERTAKEN: Self = Self(12);
     /// The first of the application's own codes.
     pub const APPLICATION: Self = Self(128);
 }

@@ -1,6 +1,11 @@
 //! Every message in every state: it is taken, or it meets its one typed violation, and then it changes nothing.
 
-use crate::harness::{Initiator, Responder, SHARE, World, forge::payment, opening, party_terms};
+use crate::harness::{
+    Initiator, Responder, SHARE, World,
+    contracts::{counter, forced, of, puppet},
+    forge::payment,
+    opening, party_terms,
+};
 use channel::{
     Acceptance, Change, Channel, ChannelAccept, Command, Event, FundingCreated, FundingSigned, Input, Message, Notice,
     Reestablish, RefusalCode, Shutdown, State, Status, Update, Violation,
@@ -189,6 +194,24 @@ fn in_state(name: &str, party: Party) -> World {
             world.close_solo(party).unwrap();
             world.mine();
         }
+        "open, forcing" => {
+            let ids = world.create(party, vec![counter(Pair::default(), 9)]);
+            let _new = world.chain.censored.insert("channel_force_progress");
+            world.force(party, vec![forced(ids[0], 0, &1_u64)]).unwrap();
+        }
+        "open, forced (awaiting lock)" => {
+            // Final here, and the peer has not said that it sees it.
+            let ids = world.create(party, vec![counter(Pair::default(), 9)]);
+            world.force(party, vec![forced(ids[0], 0, &1_u64)]).unwrap();
+            world.lag[party.peer()] = 5;
+            world.mine();
+        }
+        "closing, residual" => {
+            let _ids = world.create(party, vec![puppet(of(party, 50))]);
+            world.close_solo(party).unwrap();
+            world.mine_blocks(crate::harness::LOCK + 4);
+            assert!(world.is_residual(party));
+        }
         "closed" => {
             world.shutdown(party, 0).unwrap();
             world.run();
@@ -281,6 +304,12 @@ fn every_message_in_every_state_is_taken_or_refused_by_a_typed_violation() {
         ("closing, agreed", Responder, "oooo. sn. sn.. sn.. i.s sn.. ii s. s s ."),
         ("closing, solo", Initiator, "ooo.. sn. sn.. sn.. s.s sn.. ii s. s s ."),
         ("closing, solo", Responder, "oooo. sn. sn.. sn.. s.s sn.. ii s. s s ."),
+        ("open, forcing", Initiator, "ooo.. sn. sn.. sn.. s.. sn.. ii s. s s ."),
+        ("open, forcing", Responder, "oooo. sn. sn.. sn.. s.. sn.. ii s. s s ."),
+        ("open, forced (awaiting lock)", Initiator, "ooo.. s.. sn.. sn.. s.. sn.. ii s. s s ."),
+        ("open, forced (awaiting lock)", Responder, "oooo. s.. sn.. sn.. s.. sn.. ii s. s s ."),
+        ("closing, residual", Initiator, "ooo.. sn. sn.. sn.. s.s sn.. ww s. s s ."),
+        ("closing, residual", Responder, "oooo. sn. sn.. sn.. s.s sn.. ww s. s s ."),
         ("closed", Initiator, "ooooo ooo oooo oooo ooo oooo oo o. o s o"),
         ("closed", Responder, "ooooo ooo oooo oooo ooo oooo oo o. o s o"),
     ];

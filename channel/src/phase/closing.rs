@@ -165,6 +165,10 @@ impl Channel {
             && body.balances[peer].checked_add(body.fee) == Some(agreed[peer])
             && body.fee <= self.config.max_close_fee
             && live.held() == 0;
+        if !fair && live.agreed.forced.is_some() {
+            // It was offered before the calls were forced, and is said again until it expires: no wrong.
+            return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::NOT_NOW })]));
+        }
         if !fair {
             return Err(Violation::CloseUnfair);
         }

@@ -21,10 +21,10 @@ use crate::{
     state::{Change, ChangeId, Outcome, Performed, State},
 };
 use protocol::{
-    AccountId, Amount, Hash, Pair, Party, Rejection, Round,
+    AccountId, Amount, BlockNumber, Hash, Pair, Party, Rejection, Round,
     arbiter::{Base, MAX_FORCED_CALLS, MAX_FORCED_INPUTS, Plan, plan},
     call::{Call, ForcedCall, Payload, SnapshotSolo},
-    contracts::Predictor,
+    contracts::{Code, Predictor},
     record::{Closing, OnChain, Phase as RecordPhase, Record},
 };
 use scale::{Decode, Encode};
@@ -68,6 +68,27 @@ impl Forcing {
     }
 }
 
+/// A forced step that the arbiter has made and that is not followed yet: an app may have to be fetched first.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Unfollowed {
+    party: Party,
+    on_chain: OnChain,
+    calls: Vec<ForcedCall>,
+    /// Its block (R7.3).
+    height: BlockNumber,
+    /// What the channel held before it.
+    total: Amount,
+    is_residual: bool,
+}
+
+/// Why a forced step cannot be followed.
+enum Lost {
+    /// This app is not here.
+    Lacks(Hash),
+    /// No state that is known here leads to it: this side's store is old.
+    Unknown,
+}
+
 /// What the arbiter announced of a forced step.
 pub(crate) struct Progressed {
     pub(crate) party: Party,
@@ -105,7 +126,8 @@ impl Channel {
         let Some(patience) = self.config.force_after else { return Step::default() };
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        let free = live.forcing.is_none() && !live.solo_wanted && live.outdated.is_none() && !live.operating.is_bound();
+        let free = !live.solo_wanted && live.outdated.is_none() && !live.operating.is_bound();
+        let free = free && live.forcing.is_none() && live.unfollowed.is_empty();
         if !free || !live.calls_wait() {
             live.calls_wait_since = None;
             return Step::default();
@@ -128,8 +150,12 @@ impl Channel {
         live.forcing = Some(forcing);
         // Were it signed now, it would replace what is forced (R5.4).
         live.operating.lose();
-        let put_off = live.put_off_undecided(RefusalCode::NOT_NOW);
-        Step::commit(put_off.into_iter().chain([Effect::Notify(Event::Forcing { changes })]).collect())
+        let undecided = live.put_off_undecided(RefusalCode::NOT_NOW);
+        // It was offered on the balances from before.
+        let code = RefusalCode::NOT_NOW;
+        let parked = live.parked.take().map(|_shutdown| Effect::Send(Message::ShutdownError { code }));
+        let told = Effect::Notify(Event::Forcing { changes });
+        Step::commit(undecided.into_iter().chain(parked).chain([told]).collect())
     }
 
     /// Asks for the forced step that is wanted, on what is on chain now, as long as it is not made.
@@ -137,7 +163,9 @@ impl Channel {
         let (Phase::Open(live) | Phase::Closing(live, How::Solo(_) | How::Residual(_))) = &self.phase else {
             return Step::default();
         };
-        let Some(forcing) = &live.forcing else { return Step::default() };
+        let Some(forcing) = live.forcing.as_ref().filter(|_| live.unfollowed.is_empty()) else {
+            return Step::default();
+        };
         match self.plan_of(forcing, ctx) {
             Ok(submit) => Step::act(vec![submit]),
             Err(rejection) => self.give_up_forcing(rejection, ctx),
@@ -173,6 +201,9 @@ impl Channel {
     /// The forced step as it would be made in the next block. What it comes to is left to the arbiter to say: apps may look at the height.
     fn plan_of(&self, forcing: &Forcing, ctx: &Context<'_>) -> Result<Effect, Rejection> {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &self.phase else { return Err(Rejection::NotOpen) };
+        if !live.unfollowed.is_empty() {
+            return Err(Rejection::RoundTooOld { got: live.agreed.round, have: live.seen.on_chain.round });
+        }
         let payload = live.newer_than(&live.seen.on_chain);
         let record = self.record(live);
         let calls = forcing.calls.clone();
@@ -217,48 +248,75 @@ impl Channel {
 
     /// Transition: open | closing -> the same, on the forced state.
     pub(crate) fn on_chain_progressed(&mut self, step: Progressed, ctx: &Context<'_>) -> Step {
-        let me = self.me;
-        let Progressed { party, on_chain, forced_steps, total, closing, calls } = step;
-        let record = match &self.phase {
-            // Told again, or followed by others in its block, which is told again.
-            Phase::Open(live) | Phase::Closing(live, _) if live.has_seen(&on_chain) => return Step::default(),
-            Phase::Open(live) | Phase::Closing(live, _) => self.record(live),
-            _ => return Step::default(),
-        };
-        let steps = Round::try_from(calls.len()).unwrap_or(Round::MAX);
-        let record = Record { round: on_chain.round.saturating_sub(steps), ..record };
+        let is_residual = matches!(self.phase, Phase::Closing(_, How::Residual(_)));
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
+        let Progressed { party, on_chain, forced_steps, total, closing, calls } = step;
+        if live.has_seen(&on_chain) {
+            // Told again, or followed by others in its block, which is told again.
+            return Step::default();
+        }
         live.seen = Seen { on_chain, forced_steps };
-        live.funding.total = total;
-        let mut told = Vec::new();
-        if live.newer_than(&on_chain).is_none() {
-            match live.follow(&record, party, &calls, &on_chain, me, ctx) {
-                Some(events) => told.extend(events),
-                None => {
-                    let (from, to) = (live.agreed.round, on_chain.round);
-                    told.push(Event::Notice(Notice::CannotFollow { round: to }));
-                    told.extend(live.outdate(from, to));
+        let before = std::mem::replace(&mut live.funding.total, total);
+        if is_residual || live.newer_than(&on_chain).is_none() {
+            live.unfollowed.push(Unfollowed { party, on_chain, calls, height: ctx.head, total: before, is_residual });
+        } else {
+            // What this side holds counts before the whole chain of them (R5.4).
+            live.unfollowed.clear();
+        }
+        if let Some(closing) = &closing {
+            self.move_to_closing(How::Solo(Solo::new(on_chain, closing)));
+        }
+        let mut step = Step::commit(Vec::new()).and(self.follow_on(ctx));
+        if self.phase.live().is_some_and(|live| !live.unfollowed.is_empty()) {
+            step = step
+                .and(Step::act(vec![Effect::Notify(Event::Notice(Notice::CannotFollow { round: on_chain.round }))]));
+        }
+        step = step.and(Step::act(self.snapshot_again().into_iter().collect())).and(Step::act(self.defence(ctx.head)));
+        step.and(self.end_residual()).and(self.advance(ctx))
+    }
+
+    /// Follows what the arbiter has made, as far as the apps are here.
+    pub(crate) fn follow_on(&mut self, ctx: &Context<'_>) -> Step {
+        let mut step = Step::default();
+        loop {
+            let (me, record) = match &self.phase {
+                Phase::Open(live) | Phase::Closing(live, _) => (self.me, self.record(live)),
+                _ => return step,
+            };
+            let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return step };
+            let Some(next) = live.unfollowed.first().cloned() else { return step };
+            match live.follow(record, &next, me, ctx) {
+                Ok(told) => {
+                    let _followed = live.unfollowed.remove(0);
+                    step = step.and(self.on_followed(&next, told));
+                }
+                Err(Lost::Lacks(code)) => return step.and(Step::act(vec![Effect::FetchCode(code)])),
+                Err(Lost::Unknown) => {
+                    live.unfollowed.clear();
+                    let (from, to) = (live.agreed.round, next.on_chain.round);
+                    let cannot = Event::Notice(Notice::CannotFollow { round: to });
+                    let told = std::iter::once(cannot).chain(live.outdate(from, to)).map(Effect::Notify);
+                    return step.and(Step::commit(told.collect()));
                 }
             }
         }
-        let followed = live.agreed.round == on_chain.round && live.agreed.hash == on_chain.state_hash;
-        if let Some(closing) = &closing {
-            let solo = Solo::new(on_chain, closing);
-            self.move_to_closing(How::Solo(solo));
-        }
-        let paid = self.pay_residual(total, &told);
-        let mut effects: Vec<_> = told.into_iter().map(Effect::Notify).collect();
-        // Also while a close is offered: it may come to nothing.
-        if followed && !matches!(self.phase, Phase::Closing(_, How::Solo(_) | How::Residual(_))) {
-            effects.push(Effect::Send(Message::ForceProgressLocked { round: on_chain.round }));
-        }
-        effects.extend(self.snapshot_again());
-        Step::commit(effects).and(Step::act(self.defence(ctx.head))).and(paid).and(self.advance(ctx))
     }
 
-    /// What a residual channel's contracts pay leaves the channel at once; with the last coin it ends (R5.11).
-    fn pay_residual(&mut self, total: Amount, told: &[Event]) -> Step {
-        let Phase::Closing(_, How::Residual(residual)) = &mut self.phase else { return Step::default() };
+    fn on_followed(&mut self, made: &Unfollowed, told: Vec<Event>) -> Step {
+        if made.is_residual {
+            self.pay_residual(&told);
+        }
+        let mut effects: Vec<_> = told.into_iter().map(Effect::Notify).collect();
+        // Also while a close is offered: it may come to nothing.
+        if !matches!(self.phase, Phase::Closing(_, How::Solo(_) | How::Residual(_))) {
+            effects.push(Effect::Send(Message::ForceProgressLocked { round: made.on_chain.round }));
+        }
+        Step::commit(effects)
+    }
+
+    /// What a residual channel's contracts pay leaves the channel at once (R5.11).
+    fn pay_residual(&mut self, told: &[Event]) {
+        let Phase::Closing(_, How::Residual(residual)) = &mut self.phase else { return };
         for event in told {
             let Event::Executed { performed, .. } = event else { continue };
             for Performed { outcome, .. } in performed {
@@ -269,11 +327,17 @@ impl Channel {
                 }
             }
         }
-        if total > 0 {
-            return Step::default();
+    }
+
+    /// With its last coin a residual channel ends (R5.11).
+    fn end_residual(&mut self) -> Step {
+        match &self.phase {
+            Phase::Closing(live, How::Residual(Residual { balances })) if live.funding.total == 0 => {
+                let balances = *balances;
+                self.close(CloseReason::Settled { balances })
+            }
+            _ => Step::default(),
         }
-        let balances = residual.balances;
-        self.close(CloseReason::Settled { balances })
     }
 
     /// Transition: closing (solo) -> closed, or closing (residual) where contracts still hold coins.
@@ -358,58 +422,64 @@ impl Live {
         (given_up, first, calls)
     }
 
-    /// Makes the forced state the agreed one, if it can be computed from a state that is known here. None where it cannot.
-    fn follow(
-        &mut self,
-        record: &Record,
-        party: Party,
-        calls: &[ForcedCall],
-        on_chain: &OnChain,
-        me: Party,
-        ctx: &Context<'_>,
-    ) -> Option<Vec<Event>> {
+    /// Makes the forced state the agreed one, if it can be computed from a state that is known here.
+    fn follow(&mut self, record: Record, made: &Unfollowed, me: Party, ctx: &Context<'_>) -> Result<Vec<Event>, Lost> {
+        let Unfollowed { party, on_chain, calls, height, total, is_residual } = made;
+        let steps = Round::try_from(calls.len()).unwrap_or(Round::MAX);
+        let round = on_chain.round.saturating_sub(steps);
+        let phase = if *is_residual { RecordPhase::Residual } else { RecordPhase::Open };
+        let record = Record { round, total: *total, phase, ..record };
         let known = |code: &Hash| Some(AccountId(code.0));
         let mut executor = Predictor { apps: ctx.apps, shown_at: &|_| None };
         let mut run = |state: &State| {
-            let base = base(self, state, None, record);
-            let plan = plan(&base, party, calls.to_vec(), ctx.head, &known, &mut executor).ok()?;
+            let base = base(self, state, None, &record);
+            let plan = plan(&base, *party, calls.clone(), *height, &known, &mut executor).ok()?;
             (plan.state_hash == on_chain.state_hash).then_some(plan)
         };
         // Either from what is agreed, or from a round of ours that the peer has signed and shown to the arbiter only.
         let ours = self.proposal.as_ref().map(|ours| (ours.update.round, &ours.state));
         let ours = ours.into_iter().chain(self.disowned.iter().map(|ours| (ours.round, &ours.state)));
-        let mut states = std::iter::once((self.agreed.round, &self.agreed.state)).chain(ours);
-        let (shown, plan) = states.find_map(|(round, state)| {
-            let plan = (round == record.round).then(|| run(state)).flatten()?;
-            Some((OnChain { round, forced_from: None, state_hash: state.hash() }, plan))
-        })?;
+        let states = std::iter::once((self.agreed.round, &self.agreed.state)).chain(ours);
+        let states: Vec<_> = states.filter(|(known, _)| *known == round).map(|(_, state)| state).collect();
+        let found = states.iter().find_map(|state| {
+            let shown = OnChain { round, forced_from: None, state_hash: state.hash() };
+            run(state).map(|plan| (shown, plan))
+        });
+        let Some((shown, plan)) = found else {
+            let codes = calls.iter().flat_map(|call| states.iter().filter_map(|it| it.contracts.get(&call.contract)));
+            let lacks = codes.filter_map(|contract| match contract.code {
+                Code::Contract(code) if !ctx.apps.knows(&code) => Some(code),
+                _ => None,
+            });
+            return Err(lacks.into_iter().next().map_or(Lost::Unknown, Lost::Lacks));
+        };
         let mut told = Vec::new();
         if shown.state_hash != self.agreed.hash {
-            told.extend(self.adopt_from_chain(&shown, me)?);
+            told.extend(self.adopt_from_chain(&shown, me).ok_or(Lost::Unknown)?);
         }
         self.requeue_proposal(me);
         self.operating.lose();
-        self.undecided = None;
+        (self.undecided, self.parked) = (None, None);
         let from = on_chain.forced_from.unwrap_or(on_chain.round);
-        let height = self.agreed.height.max(ctx.head);
+        let before = self.agreed.forced.map_or(self.agreed.height, |forced| forced.height);
         let state = State::whole(plan.balances, plan.contracts, plan.calls_root);
         self.agreed = Agreed {
             round: on_chain.round,
             state,
             hash: on_chain.state_hash,
             signatures: None,
-            forced: Some(Forced { from, by: party }),
-            height,
+            forced: Some(Forced { from, by: *party, height: before }),
+            height: self.agreed.height.max(*height),
         };
         self.disowned.retain(|ours| ours.round >= from);
-        let forcing = self.forcing.take_if(|forcing| party == me && forcing.calls == calls);
+        let forcing = self.forcing.take_if(|forcing| *party == me && forcing.calls == *calls);
         let first = forcing.and_then(|forcing| forcing.first);
         let performed = plan.executed.into_iter().enumerate().map(|(at, (contract, value, done))| Performed {
-            by: party,
+            by: *party,
             change: first.map(|first| ChangeId(first.0.saturating_add(u64::try_from(at).unwrap_or(u64::MAX)))),
             outcome: Outcome::Called { contract, value, payouts: done.payouts, output: done.output, ended: done.ended },
         });
         told.push(Event::Executed { round: on_chain.round, forced: true, performed: performed.collect() });
-        Some(told)
+        Ok(told)
     }
 }

@@ -1,6 +1,10 @@
 //! A running channel's data: what is agreed, what is proposed, what waits, and what this side's signatures still allow the peer (R6.1 to R6.5).
 
-use super::{forcing::Forcing, opening::Funding, operating::Operating};
+use super::{
+    forcing::{Forcing, Unfollowed},
+    opening::Funding,
+    operating::Operating,
+};
 use crate::{
     config::Config,
     effect::{Effect, Event},
@@ -46,6 +50,8 @@ pub(crate) struct Forced {
     pub(crate) from: Round,
     /// Who forced the last step.
     pub(crate) by: Party,
+    /// The height that counted before the chain of them: it counts again where a co-signed state replaces them.
+    pub(crate) height: BlockNumber,
 }
 
 /// What the arbiter has of the channel, as far as it was announced: what a forced step goes on from.
@@ -84,6 +90,8 @@ pub(crate) struct Disowned {
     payments: u32,
     /// The agreed round that it goes on from.
     on: Round,
+    /// The height that counts once it is agreed.
+    height: BlockNumber,
     /// The user was told that its changes are not made; else they wait again, or are forced.
     refused: bool,
 }
@@ -129,6 +137,8 @@ pub(crate) struct Live {
     /// What is under way on chain while the channel is open (R6.5).
     pub(crate) operating: Operating,
     pub(crate) seen: Seen,
+    /// Forced steps that are on chain, in order, and that this side cannot compute yet.
+    pub(crate) unfollowed: Vec<Unfollowed>,
     /// The calls that this side is forcing.
     pub(crate) forcing: Option<Forcing>,
     /// The peer showed a state that this side signed and does not remember: from which round to which (R6.6).
@@ -172,6 +182,7 @@ impl Live {
                 on_chain: OnChain { round: 1, forced_from: None, state_hash: hash },
                 forced_steps: Pair::default(),
             },
+            unfollowed: Vec::new(),
             forcing: None,
             funding,
             proposal: None,
@@ -282,8 +293,9 @@ impl Live {
             return Some(told);
         }
         let at = self.disowned.iter().position(|ours| ours.round == round && ours.state.hash() == state_hash)?;
-        let Disowned { state, results, whole_first, first, payments, on, .. } = self.disowned.swap_remove(at);
+        let Disowned { state, results, whole_first, first, payments, on, height, .. } = self.disowned.swap_remove(at);
         let mut told: Vec<_> = self.replaced(round, on).into_iter().collect();
+        self.agreed.height = height;
         self.adopt(round, state, state_hash, signatures);
         let count = usize::try_from(payments).unwrap_or(usize::MAX);
         let end = after(first, count);
@@ -374,14 +386,23 @@ impl Live {
 
     /// What is told of a proposal that is agreed, or on chain.
     pub(crate) fn told_of(&mut self, me: Party, proposal: &mut Proposal, round: Round) -> Vec<Event> {
-        if proposal.update.changes.iter().any(Change::executes) {
-            self.agreed.height = self.agreed.height.max(proposal.update.height);
-        }
+        self.agreed.height = self.height_after(&proposal.update);
         let changes = self.take_ids(proposal);
         let told =
             changes.first().copied().unwrap_or(proposal.first)..after(proposal.first, proposal.update.changes.len());
         let results = (proposal.first, std::mem::take(&mut proposal.results));
         agreed_events(me, round, changes, results, told)
+    }
+
+    /// Whether what is proposed would name a higher height were it made now.
+    pub(crate) fn height_moved(&self, head: BlockNumber) -> bool {
+        self.proposal.as_ref().is_some_and(|ours| ours.update.height < head.max(self.agreed.height))
+    }
+
+    /// The height that counts once a round on top of what is agreed is agreed.
+    fn height_after(&self, update: &Update) -> BlockNumber {
+        let executes = update.changes.iter().any(Change::executes);
+        if executes { self.agreed.height.max(update.height) } else { self.agreed.height }
     }
 
     /// The id of the first change that waits, or will.
@@ -402,13 +423,15 @@ impl Live {
             || self.outdated.is_some()
             || self.undecided.is_some()
             || self.forcing.is_some()
+            || !self.unfollowed.is_empty()
             || self.operating.is_bound()
             || self.awaits_lock()
     }
 
-    /// Whether calls are being forced, or were and the peer has not said that it sees them: what it asks for now does not go on from there.
-    pub(crate) const fn goes_on_by_force(&self) -> bool {
-        self.forcing.is_some() || (self.agreed.forced.is_some() && self.awaits_lock())
+    /// Whether calls are being forced, or were and this side has not followed, or the peer has not said that it has: what it asks for now does not
+    /// go on from there.
+    pub(crate) fn goes_on_by_force(&self) -> bool {
+        self.forcing.is_some() || !self.unfollowed.is_empty() || (self.agreed.forced.is_some() && self.awaits_lock())
     }
 
     /// Takes what waits for the user back: something else goes first, and later the peer says it again.
@@ -454,6 +477,11 @@ impl Live {
     /// Whether a proposal of the peer's in `round` lost to one that the chain told of before the peer's answer came.
     pub(crate) const fn is_overtaken_by_chain(&self, round: Round) -> bool {
         self.agreed.signatures.is_none() && round < self.agreed.round
+    }
+
+    /// Whether this side has given up a round above this one without a word to the peer, which may still use it, and cannot know.
+    pub(crate) fn is_overtaken_by_disowned(&self, round: Round) -> bool {
+        round > self.agreed.round && self.disowned.iter().any(|ours| !ours.refused && ours.round > round)
     }
 
     /// The round of one's own that the peer has not answered, update or operation.
@@ -571,8 +599,8 @@ impl Live {
         let changes = self.take_ids(proposal);
         let payments = u32::try_from(changes.len()).unwrap_or(u32::MAX);
         let (round, state, results) = (update.round, state.clone(), results.clone());
-        let (whole_first, on) = (*whole_first, *on);
-        self.disowned.push(Disowned { round, state, results, whole_first, first, payments, on, refused });
+        let (whole_first, on, height) = (*whole_first, *on, self.height_after(update));
+        self.disowned.push(Disowned { round, state, results, whole_first, first, payments, on, height, refused });
         changes
     }
 

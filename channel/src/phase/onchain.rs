@@ -46,7 +46,7 @@ impl Solo {
 impl Channel {
     /// A block is final, and all its events have been told.
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
-        let step = self.on_head_while_opening(ctx).and(self.on_head_while_closing(ctx));
+        let step = self.on_head_while_opening(ctx).and(self.follow_on(ctx)).and(self.on_head_while_closing(ctx));
         let step = step.and(self.on_head_while_operating(ctx));
         let again = [self.solo_again(), self.defence(ctx.head), self.snapshot_again().into_iter().collect()].concat();
         step.and(Step::act(again)).and(self.force_again(ctx)).and(self.resume(ctx))
@@ -175,7 +175,11 @@ impl Channel {
         }
         let mut told = Vec::new();
         if let Some((state, on)) = live.operating.executed(round, &state_hash) {
-            told.extend(live.replaced(round, on).map(Effect::Notify));
+            let replaced = live.replaced(round, on);
+            if let (Some(_), Some(forced)) = (&replaced, live.agreed.forced) {
+                live.agreed.height = forced.height;
+            }
+            told.extend(replaced.map(Effect::Notify));
             told.push(Effect::Notify(event));
             live.adopt(round, state, state_hash, None);
         } else {
@@ -268,6 +272,9 @@ impl Live {
             // The quota of forced steps begins anew with each co-signed state (R5.10).
             let forced_steps = if on_chain.forced_from.is_some() { self.seen.forced_steps } else { Pair::default() };
             self.seen = Seen { on_chain, forced_steps };
+            if on_chain.forced_from.is_none() {
+                self.unfollowed.clear();
+            }
         }
     }
 }

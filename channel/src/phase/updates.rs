@@ -80,13 +80,16 @@ impl Channel {
             let again = live.proposal.as_ref().is_some_and(|ours| ours.put_off).then(|| live.say_again()).flatten();
             return Ok(Step::act(again.into_iter().collect()));
         }
+        if live.is_overtaken_by_disowned(round) {
+            return refuse(RefusalCode::OVERTAKEN);
+        }
         if live.undecided.as_ref().is_some_and(|shown| shown.update == update) {
             return Ok(Step::default());
         }
         // Nothing is remembered of such a round: own rounds would run out above it.
         live.check_near(round)?;
         if let Some(code) = Live::unwelcome(&update, ctx) {
-            return self.refuse_update(round, Violation::CodeNotAccepted(code));
+            return self.refuse_update(round, Violation::CodeNotAccepted(code), ctx);
         }
         if let Some(code) = live.lacks(&update, ctx) {
             live.undecided = Some(Undecided { update, since: ctx.now, lacks: Some(code) });
@@ -98,7 +101,7 @@ impl Channel {
         let rules = (&self.domain, &self.config);
         let checked = live.check_round(&update, self.me.peer(), &self.peer, rules, ctx);
         if let Err(violation) = checked.and_then(|_valid| live.check_shown(&update)) {
-            return self.refuse_update(round, violation);
+            return self.refuse_update(round, violation, ctx);
         }
         let proposed = Event::Proposed { round, changes: update.changes.clone() };
         live.show(update, ctx.now);
@@ -107,6 +110,12 @@ impl Channel {
 
     /// An app was fetched, or could not be.
     pub(crate) fn on_code(&mut self, code: Hash, ctx: &Context<'_>) -> Step {
+        if ctx.apps.knows(&code) {
+            let followed = self.follow_on(ctx);
+            if followed.commit {
+                return followed.and(self.advance(ctx));
+            }
+        }
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         let Some(shown) = live.undecided.take_if(|shown| shown.lacks == Some(code)) else { return Step::default() };
         let round = shown.update.round;
@@ -115,7 +124,7 @@ impl Channel {
             return answered.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation));
         }
         let violation = Violation::Change(ChangeFault::CodeUnknown(code));
-        let refused = self.refuse_update(round, violation);
+        let refused = self.refuse_update(round, violation, ctx);
         refused.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation))
     }
 
@@ -128,7 +137,7 @@ impl Channel {
         let checked = live.check_round(&update, self.me.peer(), &self.peer, rules, ctx);
         let Checked { state, results, message, height } = match checked {
             Ok(checked) => checked,
-            Err(violation) => return self.refuse_update(round, violation),
+            Err(violation) => return self.refuse_update(round, violation, ctx),
         };
 
         let signature = ctx.key.sign(&message);
@@ -148,8 +157,18 @@ impl Channel {
     }
 
     /// Refuses a round that breaks a rule. Its proposer agrees to nothing below it (R6.1): that is to be remembered.
-    fn refuse_update(&mut self, round: Round, violation: Violation) -> Result<Step, Violation> {
+    fn refuse_update(&mut self, round: Round, violation: Violation, ctx: &Context<'_>) -> Result<Step, Violation> {
         match &mut self.phase {
+            // No rule of the protocol, but one of this side's own: the peer is honest and waits for no answer to what it crossed.
+            Phase::Open(live)
+                if round > live.refused.max(live.signed) && violation.code() != RefusalCode::VALIDATION =>
+            {
+                live.refused = round;
+                live.requeue_proposal(self.me);
+                live.operating.lose();
+                let refused = Step::commit(Vec::new()).and(Answer::UpdateError(round).refusing(violation));
+                Ok(refused.and(self.advance(ctx)))
+            }
             Phase::Open(live) if round > live.refused.max(live.signed) => {
                 live.refused = round;
                 Ok(Step::commit(Vec::new()).and(Answer::UpdateError(round).refusing(violation)))
@@ -266,6 +285,12 @@ impl Channel {
             // proposed again.
             live.put_off();
             return Ok(self.take_parked(ctx));
+        }
+        if code == RefusalCode::OVERTAKEN || (code == RefusalCode::HEIGHT && live.height_moved(ctx.head)) {
+            // It cannot be agreed to any more. Or it was long on its way: said again it names the same height for ever (R6.2), made again the
+            // present one.
+            live.requeue_proposal(self.me);
+            return Ok(Step::commit(Vec::new()).and(self.advance(ctx)));
         }
         let Some(proposal) = live.proposal.take() else { return Ok(Step::default()) };
         let payments = live.disown(&proposal, true);

@@ -1,7 +1,7 @@
 //! Answers that come late, or only by the chain: rounds given up for a forced step count all the same, once.
 
 use crate::harness::{
-    Initiator, LOCK, Responder, SHARE, World,
+    Initiator, LOCK, SHARE, World,
     contracts::{call, counter, forced, of, pays, puppet},
     side::Fate,
 };
@@ -217,6 +217,5 @@ fn what_is_proposed_again_in_parts_is_not_paid_twice_when_the_first_round_counts
         assert!(status.pending <= 1);
         assert_eq!(world.sides[payer].turnover().0, 7, "each payment once");
         assert_eq!(world.chain.wealth(payer), 5_000 - 7);
-        let _responder = Responder;
     }
 }

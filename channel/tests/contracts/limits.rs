@@ -226,7 +226,6 @@ fn more_than_one_round_can_take_goes_into_several_and_a_peer_may_not_say_more() 
     assert!(made.iter().all(|id| matches!(world.fate(Responder, *id), Fate::Paid(_))));
     assert!(world.sides[Responder].round() <= before + 4);
     assert_eq!(violation(&mut world, notes(most + 1)), full);
-    let _ids = ids;
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod closing;
 mod code;
 mod consent;
 mod crash;
+mod crossing;
 mod forced;
 mod hostile;
 mod late;

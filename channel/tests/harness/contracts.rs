@@ -97,7 +97,7 @@ impl World {
         match self.command(party, Command::Make(changes)) {
             Ok(()) => Ok(ids),
             Err(misuse) => {
-                for id in ids {
+                for id in ids.into_iter().filter(|_| next.is_some()) {
                     let _none = self.sides[party].sent.remove(&id);
                     let _none = self.sides[party].made.remove(&id);
                 }
@@ -156,13 +156,23 @@ impl World {
         payload: Option<Payload>,
         calls: Vec<ForcedCall>,
     ) -> ForceProgress {
-        let channel = self.channel_id();
-        let record = &self.chain.ledger.channels[&channel];
+        self.try_forced_step(party, state, payload, calls).expect("the arbiter makes it")
+    }
+
+    /// The same, where calls may make no sense.
+    pub(crate) fn try_forced_step(
+        &self,
+        party: Party,
+        state: &State,
+        payload: Option<Payload>,
+        calls: Vec<ForcedCall>,
+    ) -> Option<ForceProgress> {
+        let (&channel, record) = self.chain.ledger.channels.first_key_value()?;
         let State { balances, contracts, calls_root, .. } = state;
         let base = Base { channel, record, payload, balances: *balances, contracts, calls_root: *calls_root };
         let deployed = |code: &Hash| channel::AppBook::deployed(&self.sides[party].book, code);
         let mut executor = Predictor { apps: &self.chain.ledger.apps, shown_at: &|_| None };
         let height = self.chain.head() + 1;
-        plan(&base, party, calls, height, &deployed, &mut executor).expect("the arbiter makes it").call
+        plan(&base, party, calls, height, &deployed, &mut executor).ok().map(|plan| plan.call)
     }
 }

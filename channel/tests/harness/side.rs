@@ -419,6 +419,7 @@ impl Side {
         }
         let again = match self.channel.as_ref().and_then(Channel::next_change) {
             Some(next) => self.made.split_off(&next),
+            None if self.closed().is_none() => std::mem::take(&mut self.made),
             None => BTreeMap::new(),
         };
         for (change, fate) in again.into_values() {
