@@ -19,6 +19,8 @@ const COINS: Pair<Amount> = Pair::new(20 * UNIT, 5 * UNIT);
 const TOKENS: Amount = 10_000;
 /// Coins for a token.
 const PRICE: Amount = UNIT / 100;
+/// As many trades as leave Alice what she takes out later.
+const MAX_TRADES: u32 = 500;
 /// For how many blocks an order may be open.
 const VALIDITY: BlockNumber = 50;
 /// For how many blocks those of the story are.
@@ -62,7 +64,7 @@ pub(super) async fn play(mut stage: Stage<Exchange>) -> Result<()> {
     ensure!(stage.state(contract).await?.free == books.0, "50 tokens have changed hands");
 
     // Many have less.
-    let trades = (stage.calls / 2).min(1_000);
+    let trades = (stage.calls / 2).min(MAX_TRADES);
     say(&format!("{trades} orders of Bob's, each taken by Alice, one after the other"));
     let (began, expiry) = (Instant::now(), stage.head().await?.saturating_add(OPEN));
     for nonce in 2..u64::from(trades).saturating_add(2) {

@@ -13,6 +13,8 @@ const PAYER: Party = Party::Responder;
 const RATE: Amount = UNIT / 10;
 /// What the stream holds at first.
 const FIRST: Amount = 20 * UNIT;
+/// As many as Bob can pay for, one after the other and at once.
+const MAX_TOP_UPS: u32 = 3_000;
 /// What one top-up adds.
 const MORE: Amount = UNIT / 100;
 
@@ -28,7 +30,7 @@ pub(super) async fn play(mut stage: Stage<Stream>) -> Result<()> {
     let _done = stage.calls(PAYEE, contract, 0, Input::Collect).await?;
     stage.expect(Pair::new(SHARE.saturating_add(rate_times(10)), SHARE.saturating_sub(FIRST))).await?;
 
-    let count = stage.calls;
+    let count = stage.calls.min(MAX_TOP_UPS);
     say(&format!("{} tops up {count} times, one after the other", name(PAYER)));
     let began = Instant::now();
     for _ in 0..count {
