@@ -12,3 +12,8 @@ pub mod transport;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The examples of the guide to apps, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/apps.md")]
+struct Apps;

@@ -1,5 +1,7 @@
-//! A channel's whole life, told as it happens: deploy, fund, open, pay, close; then an attempt to cheat, and what comes of it.
+//! A channel's whole life, told as it happens: deploy, fund, open, pay, close; then an attempt to cheat, and what comes of it. With `--app`,
+//! the life of a contract inside a channel instead.
 
+mod apps;
 mod report;
 mod world;
 
@@ -8,7 +10,7 @@ use channel::{CloseReason, Event};
 use clap::Args;
 use devchain::DevAccount;
 use protocol::{Amount, Party, call::Call};
-use report::{Speed, UNIT, signed, units};
+use report::{Books, Speed, UNIT, signed, units};
 use sdk::{
     node::{ChannelHandle, EventStream, Node, OpenChannel},
     store::Durability,
@@ -39,6 +41,27 @@ pub(crate) struct Options {
     /// Do not wait for the disk with each round. Faster, and a crash may then cost coins: for comparison only.
     #[arg(long)]
     not_durable: bool,
+    /// Play the story of an app instead: a contract inside a channel, a peer that stops answering, forced steps, and its return.
+    #[arg(long, value_enum)]
+    app: Option<apps::Which>,
+    /// Run the app as native code off chain, instead of interpreting its Wasm.
+    #[arg(long, requires = "app")]
+    native: bool,
+    /// Calls of the app in its bursts, about.
+    #[arg(long, default_value_t = 500, requires = "app")]
+    calls: u32,
+}
+
+impl Options {
+    const fn durability(&self) -> Durability {
+        if self.not_durable { Durability::DangerNone } else { Durability::Immediate }
+    }
+}
+
+/// The two of every story. Alice opens the channel, so she is its initiator.
+struct Couple {
+    alice: Node,
+    bob: Node,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -46,55 +69,54 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 async fn play(options: &Options) -> Result<()> {
+    if let Some(which) = options.app {
+        return apps::play(which, options).await;
+    }
     let began = Instant::now();
-    let durability = if options.not_durable { Durability::DangerNone } else { Durability::Immediate };
-    say("starting the embedded chain: the runtime of substrate-contracts-node 0.42");
-    say(&format!("uploading and instantiating the arbiter, {}", options.contract.display()));
-    let world = World::build(&options.contract, durability).await?;
-    let info = world.arbiter.info();
-    say(&format!("arbiter at {}, code hash {}", info.domain.arbiter, info.code_hash));
-    let issued = world.chain.total_issuance().await?;
-    let burned_before: Amount = world.recorder.entries().iter().map(|entry| entry.fee).sum();
-    let deployed = world.recorder.entries().len();
-    let before = world.holdings().await?;
-
-    say(&format!("funding two vaults with {} units each", VAULT / UNIT));
-    let _done = world.alice.vault_deposit(VAULT).await?;
-    let _done = world.bob.vault_deposit(VAULT).await?;
-    let address = world.bob.address().context("Bob listens")?;
-    say(&format!("Alice dials {address}"));
-    let bob = world.alice.connect(&address).await?;
-
-    let (first, speeds) = happy_life(&world, bob, options).await?;
-    let second = cheated(&world, bob).await?;
-
-    let after = world.holdings().await?;
-    let entries = world.recorder.entries();
+    let world = build(options).await?;
+    let books = Books::open(&world).await?;
+    let start = async |account| Ok::<_, anyhow::Error>(world.start(account, world.store(account)?, None).await?.0);
+    let couple = Couple { alice: start(DevAccount::Alice).await?, bob: start(DevAccount::Bob).await? };
+    let bob = meet(&couple).await?;
+    let (first, speeds) = happy_life(&couple, bob, options).await?;
+    let second = cheated(&world, &couple, bob).await?;
     let gains = [
         (DevAccount::Alice.id(), first.0.saturating_add(second.0)),
         (DevAccount::Bob.id(), first.1.saturating_add(second.1)),
     ];
-    report::costs(&entries, &world);
-    // What deploying cost was paid before the first look at the balances.
-    report::balances(&world, &before, &after, entries.get(deployed..).unwrap_or_default(), &gains)?;
+    books.close(&world, &gains).await?;
     report::speeds(&speeds);
-    let burned: Amount = entries.iter().map(|entry| entry.fee).sum();
-    let left = world.chain.total_issuance().await?;
-    ensure!(
-        issued.checked_sub(burned.saturating_sub(burned_before)) == Some(left),
-        "coins are missing: {issued} were there, {burned} were burned as fees, {left} are left"
-    );
     println!("\nEvery coin is accounted for. Wall time {:.1} s.", began.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// An embedded chain with the arbiter on it.
+async fn build(options: &Options) -> Result<World> {
+    say("starting the embedded chain: the runtime of substrate-contracts-node 0.42");
+    say(&format!("uploading and instantiating the arbiter, {}", options.contract.display()));
+    let world = World::build(&options.contract, options.durability()).await?;
+    let info = world.arbiter.info();
+    say(&format!("arbiter at {}, code hash {}", info.domain.arbiter, info.code_hash));
+    Ok(world)
+}
+
+/// Fills both vaults, and connects the two. Gives Bob's identity.
+async fn meet(Couple { alice, bob }: &Couple) -> Result<protocol::PublicKey> {
+    say(&format!("funding two vaults with {} units each", VAULT / UNIT));
+    let _done = alice.vault_deposit(VAULT).await?;
+    let _done = bob.vault_deposit(VAULT).await?;
+    let address = bob.address().context("Bob listens")?;
+    say(&format!("Alice dials {address}"));
+    Ok(alice.connect(&address).await?)
 }
 
 /// What a channel was worth to Alice and to Bob.
 type Gains = (i128, i128);
 
 /// Opens, pays both ways, closes in agreement.
-async fn happy_life(world: &World, bob: protocol::PublicKey, options: &Options) -> Result<(Gains, Vec<Speed>)> {
+async fn happy_life(couple: &Couple, bob: protocol::PublicKey, options: &Options) -> Result<(Gains, Vec<Speed>)> {
     say("opening a channel: both sign, one transaction locks both shares");
-    let (alices, bobs) = open(world, bob).await?;
+    let (alices, bobs) = open(couple, bob).await?;
     let durable = if options.not_durable { "not durable" } else { "each round durable on both sides" };
     let mut speeds = Vec::new();
     for (what, from, amount) in [("Alice pays Bob", &alices, PAYMENT), ("Bob pays Alice", &bobs, PAYMENT * 2)] {
@@ -107,15 +129,16 @@ async fn happy_life(world: &World, bob: protocol::PublicKey, options: &Options) 
             }
         }
         let seconds = began.elapsed().as_secs_f64();
-        speeds.push(Speed { what: "one after the other, one way", payments: options.payments, seconds });
+        let what = "one after the other, one way";
+        speeds.push(Speed { what, of: "payments", count: options.payments, seconds });
     }
     say(&format!("both pay {} times at once: what waits shares a round", options.payments));
     let began = Instant::now();
     let (a, b) = tokio::join!(pay_at_once(&alices, options.payments), pay_at_once(&bobs, options.payments));
     a.and(b)?;
     let seconds = began.elapsed().as_secs_f64();
-    let both = options.payments.saturating_mul(2);
-    speeds.push(Speed { what: "both ways at once, batched", payments: both, seconds });
+    let count = options.payments.saturating_mul(2);
+    speeds.push(Speed { what: "both ways at once, batched", of: "payments", count, seconds });
 
     let agreed = alices.balances().await?.context("the channel is open")?;
     let expected = SHARE.saturating_add(PAYMENT.saturating_mul(Amount::from(options.payments)));
@@ -127,9 +150,9 @@ async fn happy_life(world: &World, bob: protocol::PublicKey, options: &Options) 
 }
 
 /// Opens, pays, and then Bob closes alone on a state that is long outdated and better for him.
-async fn cheated(world: &World, bob: protocol::PublicKey) -> Result<Gains> {
+async fn cheated(world: &World, couple: &Couple, bob: protocol::PublicKey) -> Result<Gains> {
     say("opening a second channel");
-    let (alices, bobs) = open(world, bob).await?;
+    let (alices, bobs) = open(couple, bob).await?;
     let _paid = alices.pay(PAYMENT, "first").await?;
     let old = bobs.evidence().await?.context("there is a state")?;
     say("Bob keeps that state, and then pays Alice 40 units; Alice pays a little back");
@@ -137,7 +160,7 @@ async fn cheated(world: &World, bob: protocol::PublicKey) -> Result<Gains> {
     let _paid = alices.pay(PAYMENT, "change").await?;
     let due = alices.balances().await?.context("the channel is open")?;
 
-    let mut events = world.alice.events();
+    let mut events = couple.alice.events();
     say("Bob closes alone on the state he kept");
     let signer = DevAccount::Bob.signer();
     let _done = world.arbiter.call(&signer, &Call::ChannelCloseSolo(old), 0).await?;
@@ -164,7 +187,7 @@ async fn cheated(world: &World, bob: protocol::PublicKey) -> Result<Gains> {
 }
 
 /// A channel with Alice's view and Bob's.
-async fn open(world: &World, bob: protocol::PublicKey) -> Result<(ChannelHandle, ChannelHandle)> {
+async fn open(Couple { alice, bob }: &Couple, identity: protocol::PublicKey) -> Result<(ChannelHandle, ChannelHandle)> {
     let open = OpenChannel {
         our_share: SHARE,
         peer_share: SHARE,
@@ -175,10 +198,10 @@ async fn open(world: &World, bob: protocol::PublicKey) -> Result<(ChannelHandle,
         max_forced: 3,
         validity: 100,
     };
-    let mut opened = world.bob.events();
-    let alices = world.alice.open_channel(bob, open).await?;
+    let mut opened = bob.events();
+    let alices = alice.open_channel(identity, open).await?;
     wait_for(&mut opened, |event| matches!(event, Event::Opened { .. }).then_some(())).await?;
-    let bobs = of(&world.bob, &world.alice, &alices).await?;
+    let bobs = of(bob, alice, &alices).await?;
     Ok((alices, bobs))
 }
 

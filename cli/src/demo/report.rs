@@ -8,15 +8,50 @@ use sdk::chain::recorder::Entry;
 /// One unit of the chain's coin in its smallest unit.
 pub(super) const UNIT: Amount = 1_000_000_000_000;
 
-/// How one stretch of payments went.
+/// How one stretch off chain went.
 pub(super) struct Speed {
     pub(super) what: &'static str,
-    pub(super) payments: u32,
+    /// What was counted: payments, calls.
+    pub(super) of: &'static str,
+    pub(super) count: u32,
     pub(super) seconds: f64,
 }
 
+/// Every coin, as it was before the story began.
+pub(super) struct Books {
+    issued: Amount,
+    /// How many transactions had been made.
+    transactions: usize,
+    before: Vec<Holdings>,
+}
+
+impl Books {
+    /// Counts the coins, once everything is deployed.
+    pub(super) async fn open(world: &World) -> Result<Self> {
+        let before = world.holdings().await?;
+        let issued = world.chain.total_issuance().await?;
+        Ok(Self { issued, transactions: world.recorder.entries().len(), before })
+    }
+
+    /// Counts them again, prints where they went, and checks every one: `gains` is what each account won or lost in its channels.
+    pub(super) async fn close(self, world: &World, gains: &[(AccountId, i128)]) -> Result<()> {
+        let after = world.holdings().await?;
+        let entries = world.recorder.entries();
+        costs(&entries, world);
+        let since = entries.get(self.transactions..).unwrap_or_default();
+        balances(world, &self.before, &after, since, gains)?;
+        let burned: Amount = since.iter().map(|entry| entry.fee).sum();
+        let (issued, left) = (self.issued, world.chain.total_issuance().await?);
+        ensure!(
+            issued.checked_sub(burned) == Some(left),
+            "coins are missing: {issued} were there, {burned} were burned as fees, {left} are left"
+        );
+        Ok(())
+    }
+}
+
 /// Prints what each call cost.
-pub(super) fn costs(entries: &[Entry], world: &World) {
+fn costs(entries: &[Entry], world: &World) {
     println!("\nWhat the chain charged");
     println!(
         "  {:<24} {:<8} {:>13} {:>11} {:>7} {:>16} {:>18}",
@@ -41,7 +76,7 @@ pub(super) fn costs(entries: &[Entry], world: &World) {
 /// Prints what each party owns before and after, and checks every coin of it.
 ///
 /// `gains` is what each won or lost in its channels.
-pub(super) fn balances(
+fn balances(
     world: &World,
     before: &[Holdings],
     after: &[Holdings],
@@ -79,12 +114,17 @@ pub(super) fn balances(
     Ok(())
 }
 
-/// Prints payments per second.
+/// Prints what was done per second.
 pub(super) fn speeds(speeds: &[Speed]) {
     println!("\nOff chain");
-    for Speed { what, payments, seconds } in speeds {
-        println!("  {what:<60} {payments:>7} payments {:>10.0} per second", f64::from(*payments) / seconds);
+    for Speed { what, of, count, seconds } in speeds {
+        println!("  {what:<60} {count:>7} {of} {:>10.0} per second", f64::from(*count) / seconds);
     }
+}
+
+/// An amount in units, as short as it can be said.
+pub(super) fn short(amount: Amount) -> String {
+    units(amount).trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// An amount in units.

@@ -1,4 +1,4 @@
-//! The demo's stage: an embedded chain, the arbiter on it, two nodes that listen and dial on loopback.
+//! The demo's stage: an embedded chain, the arbiter on it, nodes that listen and dial on loopback.
 
 use anyhow::{Context, Result};
 use devchain::{DevAccount, DevChain};
@@ -7,9 +7,10 @@ use protocol::{
     terms::{CallWeight, Limits},
 };
 use sdk::{
+    apps::Registry,
     chain::{Arbiter, Chain, Recorder, SharedChain},
     keys::Identity,
-    node::{Node, NodeConfig},
+    node::{EventStream, Node, NodeConfig},
     store::{Durability, StoreHandle},
 };
 use std::{path::Path, sync::Arc};
@@ -28,9 +29,8 @@ pub(super) struct World {
     pub(super) chain: DevChain,
     pub(super) recorder: Arc<Recorder>,
     pub(super) arbiter: Arc<Arbiter>,
-    pub(super) alice: Node,
-    pub(super) bob: Node,
-    _stores: TempDir,
+    stores: TempDir,
+    durability: Durability,
 }
 
 /// What an account owns on chain.
@@ -59,18 +59,30 @@ impl World {
         let (arbiter, _receipt) = Arbiter::deploy(shared, &deployer, code, LIMITS, Vec::new()).await?;
         let arbiter = Arc::new(arbiter);
         let stores = tempfile::tempdir()?;
-        let node = |seed: u8, account: DevAccount| {
-            let (arbiter, path) = (Arc::clone(&arbiter), stores.path().join(format!("{account:?}")));
-            async move {
-                let identity = Identity::from_seed(&[seed; 32]);
-                let mut config = NodeConfig::new(identity, Arc::new(account.signer()), arbiter);
-                config.store = Some(StoreHandle::open(&path, durability)?);
-                config.listen = Some("127.0.0.1:0".into());
-                anyhow::Ok(Node::start(config).await?)
-            }
-        };
-        let (alice, bob) = (node(1, DevAccount::Alice).await?, node(2, DevAccount::Bob).await?);
-        Ok(Self { chain, recorder, arbiter, alice, bob, _stores: stores })
+        Ok(Self { chain, recorder, arbiter, stores, durability })
+    }
+
+    /// Where a node of this account keeps its channels.
+    pub(super) fn store(&self, account: DevAccount) -> Result<StoreHandle> {
+        let path = self.stores.path().join(format!("{account:?}"));
+        Ok(StoreHandle::open(&path, self.durability)?)
+    }
+
+    /// Starts a node of this account, on that store, and with the apps that it takes part in.
+    pub(super) async fn start(
+        &self,
+        account: DevAccount,
+        store: StoreHandle,
+        apps: Option<Arc<Registry>>,
+    ) -> Result<(Node, EventStream)> {
+        let identity = Identity::from_seed(&account.id().0);
+        let mut config = NodeConfig::new(identity, Arc::new(account.signer()), Arc::clone(&self.arbiter));
+        config.store = Some(store);
+        config.listen = Some("127.0.0.1:0".into());
+        if let Some(apps) = apps {
+            config.apps = apps;
+        }
+        Ok(Node::start_with_events(config).await?)
     }
 
     pub(super) async fn holdings(&self) -> Result<Vec<Holdings>> {

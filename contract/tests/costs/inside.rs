@@ -73,7 +73,10 @@ impl Inside {
         };
         let shown_at = |lock: &_| world.ledger.preimages.get(lock).copied();
         let mut predictor = Predictor { apps: &world.ledger.apps, shown_at: &shown_at };
-        let deployed = |code: &Hash| world.apps.account_of(code);
+        let deployed = |code: &Hash| {
+            let stands = world.ledger.deployed.iter().find(|(_, stands)| *stands == code);
+            stands.map(|(account, _)| *account)
+        };
         plan(&base, Party::Initiator, calls, world.now(), &deployed, &mut predictor)
     }
 

@@ -12,6 +12,7 @@
 // Clippy knows tests, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod examples;
 mod fit;
 mod growth;
 #[allow(dead_code, unused_imports, reason = "shared with the tests of the arbiter, which use all of it")]
@@ -103,7 +104,7 @@ fn head(page: &mut Page, code: usize) {
     page.heading(2, "Size");
     let mut table = Table::new(&["what", "bytes"]);
     table.row(format!("the arbiter's Wasm (at most {})", page::thousands(MAX_CODE as u128)), vec![bytes(code)]);
-    for app in ["counter", "escrow"] {
+    for app in ["counter", "escrow", "stream", "exchange", "hidden", "milestones"] {
         table.row(format!("the app `{app}`"), vec![bytes(harness::built(app).len())]);
     }
     page.table(table);

@@ -1,7 +1,8 @@
 //! Each message once, alone.
 
 use crate::{
-    harness::*,
+    examples::{self, Example},
+    harness::{apps, *},
     inside::{self, From, Inside, PREIMAGE, claim, count, counter, id, opened},
     measure::Cost,
     page::{Cell, Page, Table, Unit},
@@ -43,6 +44,7 @@ impl Messages {
         all.deployment().await;
         all.life().await;
         all.forced_steps().await;
+        all.examples().await;
         all.preimages().await;
         all.signatures().await;
         all
@@ -141,6 +143,24 @@ impl Messages {
             }
             if what.contains("app") {
                 self.proof_of_state(&inside).await;
+            }
+        }
+    }
+
+    /// A call of each app that ships, as a dispute would make it.
+    async fn examples(&mut self) {
+        let (_world, channel) = opened(&Inside::new(Contracts::new()), From::Payload).await;
+        for Example { package, what, contract, call, register } in examples::all(&channel.id, id(0)) {
+            let inside = Inside::new(Contracts::from_iter([(id(0), contract)]));
+            for (from, which) in [(From::Chain, "from the state on chain"), (From::Payload, "from a payload")] {
+                let (mut world, channel) = opened(&inside, from).await;
+                let app = apps::deploy(&world.chain, package).await;
+                let _new = world.ledger.deployed.insert(app.account, app.code);
+                register(&mut world.ledger.apps, app.code);
+                let plan = inside.plan(&world, &channel, from, vec![call.clone()]).await.unwrap();
+                let force = Call::ChannelForceProgress(plan.call);
+                let which = format!("the app `{package}`: {what}, {which}");
+                self.call(&mut world, Actor::Initiator, &force, &which).await;
             }
         }
     }

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod apps;
 mod closing;
 mod connections;
 mod contracts;

@@ -9,9 +9,9 @@ use channel::{
     RefusalCode, State, Status,
 };
 use protocol::{
-    AccountId, Amount, Hash, Pair, PublicKey, Round,
+    AccountId, Amount, BlockNumber, Hash, Pair, PublicKey, Round,
     call::{CloseSolo, ForcedCall},
-    contracts::{Code, Contract, ContractId},
+    contracts::{AppReply, Code, Contract, ContractId},
 };
 use std::sync::Weak;
 use tokio::sync::oneshot;
@@ -123,6 +123,23 @@ impl ChannelHandle {
     /// [`NodeError::Misuse`] says why it cannot be made.
     pub async fn try_change(&self, change: Change) -> Result<Option<Outcome>, NodeError> {
         self.ask(|reply| Ask::Try(change, reply)).await?
+    }
+
+    /// What the app of a contract itself says to a call, were its turn next: what it would do, or its own error, SCALE-encoded. The protocol
+    /// only says that an app refuses ([`CallFault::Refused`](protocol::contracts::CallFault::Refused)); this says why.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`] where there is no such contract, or no channel that is open or closing; where the app does not answer at all.
+    pub async fn ask_app(&self, contract: ContractId, value: Amount, input: Vec<u8>) -> Result<AppReply, NodeError> {
+        self.ask(|reply| Ask::App { contract, value, input, reply }).await?
+    }
+
+    /// The newest final block that this channel has seen. Own calls name it as their height (R7.3), and forced ones come after it.
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
+    pub async fn head(&self) -> Result<BlockNumber, NodeError> {
+        self.ask(Ask::Head).await
     }
 
     /// Has the arbiter make these calls without the peer, one after the other, and waits until that is final (R5.10).

@@ -34,9 +34,9 @@ use channel::{
 };
 use code::Fetches;
 use protocol::{
-    AccountId, BlockNumber, ChannelId, Hash, Pair, PublicKey, Round,
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PublicKey, Round,
     call::{CloseSolo, ForcedCall},
-    contracts::{Contract, ContractId},
+    contracts::{AppReply, Contract, ContractId},
     decode_exact,
 };
 use scale::Encode;
@@ -106,6 +106,13 @@ pub(super) enum Ask {
     PayAll(Vec<Payment>, Reply<PaidAll>),
     Make(Vec<Change>, Reply<Made>),
     Try(Change, Reply<Option<Outcome>>),
+    App {
+        contract: ContractId,
+        value: Amount,
+        input: Vec<u8>,
+        reply: Reply<AppReply>,
+    },
+    Head(oneshot::Sender<BlockNumber>),
     Force(Vec<ForcedCall>, Reply<Vec<Performed>>),
     State(oneshot::Sender<Option<State>>),
     Operate(Command, Reply<Round>),

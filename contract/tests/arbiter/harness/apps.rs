@@ -61,7 +61,8 @@ impl Apps {
     }
 }
 
-async fn deploy(chain: &DevChain, package: &str) -> Deployed {
+/// Puts an app on the chain.
+pub(crate) async fn deploy(chain: &DevChain, package: &str) -> Deployed {
     let deployer = Actor::Deployer.dev().signer();
     let data = selector("new").to_vec();
     let transaction = Transaction::Instantiate { code: built(package), value: 0, data, salt: Vec::new() };

@@ -7,10 +7,13 @@ use crate::node::{
     slot::{Making, Reply, Slot, Waiting},
 };
 use channel::{
-    Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Input, OpenRequest, Outcome,
-    Payment, Step,
+    Change, ChangeFault, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Input, Misuse,
+    OpenRequest, Outcome, Payment, Status, Step,
 };
-use protocol::Pair;
+use protocol::{
+    Amount, Pair,
+    contracts::{AppContext, AppReply, Apps, Code, ContractId},
+};
 use std::sync::Arc;
 
 impl Peer {
@@ -85,6 +88,12 @@ impl Peer {
             Ask::Try(change, reply) => {
                 let _gone = reply.send(self.try_change(reference, &change));
             }
+            Ask::App { contract, value, input, reply } => {
+                let _gone = reply.send(self.ask_app(reference, contract, value, &input));
+            }
+            Ask::Head(reply) => {
+                let _gone = reply.send(self.head);
+            }
             Ask::Force(calls, reply) => {
                 self.command_for(reference, Command::Force(calls), reply, |slot, reply| slot.forcing = Some(reply));
             }
@@ -134,6 +143,34 @@ impl Peer {
         let (now, head) = (self.now(), self.head);
         let ctx = Context { key: config.identity.signing(), now, head, apps: &*config.apps };
         Ok(slot.channel.try_change(change, &ctx)?)
+    }
+
+    fn ask_app(
+        &self,
+        reference: ChannelRef,
+        id: ContractId,
+        value: Amount,
+        input: &[u8],
+    ) -> Result<AppReply, NodeError> {
+        let channel = &self.slots.get(&reference).ok_or(NodeError::UnknownChannel)?.channel;
+        let contract = channel.contract(&id).ok_or(Misuse::ContractUnknown(id))?;
+        let Status { channel: Some(of), round: Some(round), .. } = channel.status() else {
+            return Err(NodeError::UnknownChannel);
+        };
+        let Code::Contract(code) = contract.code else {
+            return Err(Misuse::Change(ChangeFault::BuiltinNotAccepted).into());
+        };
+        let context = AppContext {
+            channel: of,
+            contract: id,
+            round: round.saturating_add(1),
+            caller: channel.party(),
+            value,
+            balance: contract.balance.saturating_add(value),
+            height: self.head,
+        };
+        let reply = self.config.apps.call(&code, &context, &contract.state, input);
+        Ok(reply.map_err(|fault| Misuse::Change(ChangeFault::Call(fault)))?)
     }
 
     /// The id of the next change; of no interest where there can be none, since it will be refused.
