@@ -51,7 +51,7 @@ async fn deposits_of_both_at_once_and_payments_between_them_all_come_to_be() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deposit_beyond_the_vault_fails_by_name_and_the_channel_goes_on() {
     let world = World::new().await;
-    let (_alice, _bob, alices, _bobs) = couple(&world).await;
+    let (_alice, _bob, alices, bobs) = couple(&world).await;
     let depositing = tokio::spawn({
         let alices = alices.clone();
         async move { alices.deposit(5_000 * UNIT).await }
@@ -61,6 +61,13 @@ async fn a_deposit_beyond_the_vault_fails_by_name_and_the_channel_goes_on() {
     until("the deposit to be signed", || async { alices.status().await.unwrap().operation.map(drop) }).await;
     until("it to expire", || async {
         world.pass(blocks).await;
+        // Neither runs far ahead of the other, or the peer would rightly refuse a validity that far off.
+        for channel in [&alices, &bobs] {
+            until("the block to be seen", || async {
+                (channel.head().await.unwrap() >= world.chain.block_number()).then_some(())
+            })
+            .await;
+        }
         depositing.is_finished().then_some(())
     })
     .await;
