@@ -247,6 +247,9 @@ impl Channel {
             // Crossing proposals, as with updates: ours is higher and wins; the peer will ask again (R6.1).
             return Ok(Step::default());
         }
+        if live.is_overtaken_by_disowned(round) {
+            return refuse(RefusalCode::OVERTAKEN);
+        }
         if live.is_overtaken_by_chain(round) || (round == live.agreed.round && body.state_hash() == live.agreed.hash) {
             // The latter was said again after a lost connection, and is on chain meanwhile.
             return Ok(Step::default());
@@ -345,7 +348,7 @@ impl Channel {
             // About something that has lost or was given up meanwhile.
             return Ok(Step::default());
         }
-        if code == RefusalCode::CLOSING || code == RefusalCode::NOT_NOW {
+        if [RefusalCode::CLOSING, RefusalCode::NOT_NOW, RefusalCode::OVERTAKEN].contains(&code) {
             live.operating.lose();
             live.operating.later = true;
             return Ok(Step::commit(Vec::new()).and(self.advance(ctx)));

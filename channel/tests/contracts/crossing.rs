@@ -159,3 +159,22 @@ fn what_lies_below_a_round_given_up_for_a_forced_step_is_proposed_again_above_it
     world.assert_agreed();
     world.assert_no_complaints();
 }
+
+#[test]
+fn an_operation_below_a_round_given_up_for_a_forced_step_is_asked_for_again_above_it() {
+    let (mut world, ids) = World::with(Responder, vec![counter(Pair::default(), 2)]);
+    // The initiator's round lies far above the step, and its call cannot be made any more after it.
+    let _seven = world.pay(Initiator, 1).unwrap();
+    world.wire[Responder].clear();
+    world.hear(Initiator, channel::Message::UpdateError { round: 7, code: channel::RefusalCode::APPLICATION });
+    let lost = world.make_one(Initiator, call(ids[0], 0, &2_u64)).unwrap();
+    world.wire[Responder].clear();
+    world.force(Responder, vec![forced(ids[0], 0, &1_u64)]).unwrap();
+    world.mine();
+    world.run();
+    assert_eq!(world.fate(Initiator, lost), Fate::Failed);
+    world.deposit(Responder, 20).unwrap();
+    settle_down(&mut world);
+    assert_eq!(world.sides[Responder].deposited, 20);
+    world.assert_agreed();
+}

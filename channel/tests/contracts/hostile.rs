@@ -307,3 +307,38 @@ fn a_cheat_that_asks_for_operations_while_a_call_is_forced_replaces_nothing() {
         assert_eq!(world.sides[victim].was_told(|event| matches!(event, Event::Replaced { .. })), 0);
     }
 }
+
+#[test]
+fn a_side_that_was_down_answers_what_was_forced_on_an_old_state_meanwhile() {
+    for victim in Party::BOTH {
+        for snapshot_first in [false, true] {
+            for closes in [false, true] {
+                let (mut world, contract, state, payload) = paid_to(victim);
+                let (cheat, channel) = (victim.peer(), world.channel_id());
+                world.kill(victim);
+                world.kill(cheat);
+                if snapshot_first {
+                    let call = SnapshotSolo { channel, payload: payload.unwrap() };
+                    world.chain.submit(cheat, Call::ChannelSnapshotSolo(call));
+                    world.mine();
+                }
+                if closes {
+                    let close = protocol::call::CloseSolo { channel, payload, commitment: state.commitment() };
+                    world.chain.submit(cheat, Call::ChannelCloseSolo(close));
+                    world.mine();
+                }
+                world.force_by_hand(cheat, &state, payload, vec![forced(contract, 0, &all_to(cheat))]);
+                world.mine();
+                world.restart(victim);
+                world.mine();
+                let record = world.chain.ledger.channels.values().next().unwrap();
+                assert_eq!((record.forced_from, record.round), (None, world.sides[victim].round()));
+                if !closes {
+                    world.close_solo(victim).unwrap();
+                }
+                world.mine_blocks(LOCK + 5);
+                world.assert_reckoned(Some(cheat));
+            }
+        }
+    }
+}
