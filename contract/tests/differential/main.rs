@@ -99,7 +99,7 @@ impl Trio {
 pub(crate) fn contexts() -> impl Strategy<Value = AppContext> {
     let amount = || prop_oneof![8 => 0..200u128, 1 => any::<u128>()];
     let height = prop_oneof![8 => 0..200u32, 1 => any::<u32>()];
-    (any::<bool>(), any::<u64>(), prop_oneof![2 => Just(0), 3 => amount()], amount(), height).prop_map(
+    (any::<bool>(), any::<u64>(), prop_oneof![4 => Just(0), 1 => amount()], amount(), height).prop_map(
         |(initiator, round, value, held, height)| AppContext {
             channel: ChannelId([1; 32]),
             contract: ContractId([2; 32]),

@@ -188,8 +188,14 @@ fn milestones_hold(input: &[u8]) -> Option<Amount> {
 }
 
 fn milestones_begin() -> impl Strategy<Value = milestones::Input> {
-    let milestone = (coins(), height()).prop_map(|(amount, deadline)| Milestone { amount, deadline });
-    (party(), vec(milestone, 0..5)).prop_map(|(payer, milestones)| milestones::Input::Create { payer, milestones })
+    let milestone = (1..60u128, 100..400u32).prop_map(|(amount, deadline)| Milestone { amount, deadline });
+    let few = prop_oneof![4 => 1..5usize, 1 => 0..40usize].prop_flat_map(move |count| vec(milestone.clone(), count));
+    (party(), few, 0..8u8).prop_map(|(payer, mut milestones, sorted)| {
+        if sorted > 0 {
+            milestones.sort_by_key(|milestone| milestone.deadline);
+        }
+        milestones::Input::Create { payer, milestones }
+    })
 }
 
 fn milestones_go_on() -> impl Strategy<Value = milestones::Input> {
