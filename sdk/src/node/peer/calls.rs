@@ -91,7 +91,10 @@ impl Peer {
             Ok(block) if block > self.head => {
                 let _none = slot.calls.insert(call, Some(block));
             }
-            Ok(_told) => {}
+            // Its event was faster than this answer: what was wanted in between, and was held back because of it, is asked for now.
+            Ok(_told) => {
+                let _changed = self.input(reference, Input::Chain(ChainInput::Head));
+            }
             Err(CallError::Rejected(rejection)) => {
                 let _changed = self.input(reference, Input::Chain(ChainInput::Rejected { call, rejection }));
             }
