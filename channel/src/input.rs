@@ -158,7 +158,7 @@ pub enum Command {
 pub enum ChainInput {
     /// A new block; its events have been told already.
     Head,
-    /// The arbiter announced something about this channel.
+    /// The arbiter announced something about this channel. [`Context::head`] is the event's own block then: forced calls are run again in it.
     Event(ArbiterEvent),
     /// The answer to [`Effect::AskNonce`](crate::Effect::AskNonce).
     Nonce {
