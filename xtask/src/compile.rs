@@ -38,7 +38,8 @@ const RUNTIME_LINK_FLAGS: [&str; 4] = [
 
 /// A contract's Wasm as the linker made it.
 pub(crate) fn to_wasm(workspace: &Workspace, toolchain: &Toolchain, package: &Package) -> Result<Vec<u8>> {
-    let build = Build { toolchain, checkout: &workspace.root, build_dir: &workspace.build_dir, flags: &CONTRACT_FLAGS };
+    let checkout = Some(&*workspace.root);
+    let build = Build { toolchain, checkout, build_dir: &workspace.build_dir, flags: &CONTRACT_FLAGS };
     let mut cargo = build.cargo("contract")?;
     let _ = cargo
         .current_dir(&workspace.root)
@@ -50,7 +51,7 @@ pub(crate) fn to_wasm(workspace: &Workspace, toolchain: &Toolchain, package: &Pa
 
 /// The runtime's Wasm as the linker made it. Its crate lies outside the workspace, beside the node.
 pub(crate) fn runtime(workspace: &Workspace, toolchain: &Toolchain, build_dir: &Path) -> Result<Vec<u8>> {
-    let build = Build { toolchain, checkout: &workspace.root, build_dir, flags: &RUNTIME_FLAGS };
+    let build = Build { toolchain, checkout: None, build_dir, flags: &RUNTIME_FLAGS };
     let mut cargo = build.cargo("runtime")?;
     let _ = cargo.current_dir(workspace.root.join("node/runtime")).args(["--locked", "--"]).args(RUNTIME_LINK_FLAGS);
     run(cargo, "node_runtime_wasm")
@@ -59,7 +60,9 @@ pub(crate) fn runtime(workspace: &Workspace, toolchain: &Toolchain, build_dir: &
 /// How a Wasm build differs from others.
 struct Build<'a> {
     toolchain: &'a Toolchain,
-    checkout: &'a Path,
+    /// The folder whose name is to be hidden. Without it, checkouts in several places share one build: nothing in the
+    /// runtime but a single line is ours.
+    checkout: Option<&'a Path>,
     build_dir: &'a Path,
     flags: &'a [&'static str],
 }
@@ -90,7 +93,9 @@ impl Build<'_> {
         }
         let mut hide = |path: &Path, name: &str| flags.push(format!("--remap-path-prefix={}={name}", path.display()));
         // No path of this machine may reach the Wasm: the same sources give the same bytes everywhere.
-        hide(self.checkout, "/checkout");
+        if let Some(checkout) = self.checkout {
+            hide(checkout, "/checkout");
+        }
         hide(self.build_dir, "/build");
         if let Some(home) = cargo_home() {
             hide(&home, "/cargo");
