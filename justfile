@@ -3,6 +3,7 @@
 # Everything that is cheap: format, lints, documentation.
 check:
     cargo fmt --all --check
+    cargo fmt --manifest-path node/Cargo.toml --all --check
     cargo clippy --workspace --all-targets -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items
 
@@ -13,6 +14,10 @@ test *arguments:
 # A channel's whole life on the embedded chain.
 demo *arguments:
     scripts/demo.sh {{arguments}}
+
+# A development chain to connect to; `just node --slim --manual-seal` makes blocks only when told to. See docs/node.md.
+node *arguments:
+    scripts/node.sh {{arguments}}
 
 # The arbiter's Wasm, metadata and bundle.
 contract:

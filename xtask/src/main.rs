@@ -6,6 +6,7 @@ mod compile;
 mod contract;
 mod files;
 mod metadata;
+mod node_runtime;
 mod optimise;
 mod stable_api;
 mod toolchain;
@@ -24,12 +25,15 @@ enum Chore {
     App(app::Chore),
     /// Build a contract or an app: Wasm, metadata and the bundle of both.
     Contract(contract::Options),
+    /// Build the runtime of the chain in `node/` as Wasm; scripts/node.sh asks for it.
+    NodeRuntime(node_runtime::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::App(chore) => app::run(&chore),
         Chore::Contract(options) => contract::run(&options),
+        Chore::NodeRuntime(options) => node_runtime::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
