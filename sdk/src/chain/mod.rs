@@ -1,9 +1,11 @@
 //! What the SDK needs of a chain with `pallet-contracts`, and nothing more.
 //!
 //! `devchain` implements it in the process, `remote` over a socket to any node. On top stands [`Arbiter`],
-//! which speaks in the arbiter's own calls and rejections.
+//! which speaks in the arbiter's own calls and rejections, and [`deploy`] puts one there or finds it again.
 
+pub mod account;
 pub mod arbiter;
+pub mod deploy;
 mod health;
 pub mod recorder;
 #[cfg(feature = "remote")]
