@@ -213,7 +213,16 @@ impl Deployment {
     /// # Errors
     /// As [`attach`](Self::attach), and those of [`RemoteChain::connect`](super::RemoteChain::connect).
     #[cfg(feature = "remote")]
-    pub async fn connect(&self, settings: super::remote::Settings) -> Result<Arbiter, CallError> {
+    pub async fn connect(&self) -> Result<Arbiter, CallError> {
+        self.connect_with(super::remote::Settings::default()).await
+    }
+
+    /// As [`connect`](Self::connect), with other settings than the usual ones; endpoints and genesis are the file's.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    #[cfg(feature = "remote")]
+    pub async fn connect_with(&self, settings: super::remote::Settings) -> Result<Arbiter, CallError> {
         let settings =
             super::remote::Settings { endpoints: self.endpoints.clone(), genesis: Some(self.genesis), ..settings };
         let chain = super::RemoteChain::connect(settings).await?;

@@ -32,14 +32,13 @@ impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Good => f.write_str("the chain is well"),
-            Self::Stalled { head, since } => {
-                write!(
-                    f,
-                    "no block has become final after {} for {} s: check the node and its peers",
-                    head.number,
-                    since.as_secs()
-                )
-            }
+            Self::Stalled { head, since } => write!(
+                f,
+                "no block has become final after {} for {} s: check the node and its peers; for a chain that makes blocks on demand only, \
+                 switch this off (Settings::for_instant_seal)",
+                head.number,
+                since.as_secs()
+            ),
             Self::Lost(error) => error.fmt(f),
         }
     }

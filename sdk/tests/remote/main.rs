@@ -38,7 +38,7 @@ async fn connect(settings: Settings) -> Result<RemoteChain, ChainError> {
 
 fn to(endpoints: &[&Fake]) -> Settings {
     let endpoints = endpoints.iter().map(|fake| fake.url()).collect();
-    Settings { endpoints, ..Settings::new("") }
+    Settings { endpoints, ..Settings::default() }
 }
 
 async fn wait_head(chain: &RemoteChain, number: BlockNumber) {
@@ -56,8 +56,7 @@ async fn a_url_that_is_none_is_refused_before_anything_is_dialled() {
         let error = connect(Settings::new(url)).await.unwrap_err();
         assert!(matches!(error, ChainError::BadUrl { .. }), "{url}: {error}");
     }
-    let none = Settings { endpoints: Vec::new(), ..Settings::new("") };
-    assert!(matches!(connect(none).await.unwrap_err(), ChainError::BadUrl { .. }));
+    assert!(matches!(connect(Settings::default()).await.unwrap_err(), ChainError::BadUrl { .. }));
 }
 
 #[tokio::test]

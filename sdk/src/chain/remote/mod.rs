@@ -21,6 +21,8 @@ mod endpoints;
 mod events;
 mod extrinsic;
 mod follow;
+#[doc(hidden)]
+pub mod for_test_only;
 mod link;
 mod node;
 mod nonces;

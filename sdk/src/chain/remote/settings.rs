@@ -24,12 +24,11 @@ pub struct Settings {
     pub patience: Duration,
 }
 
-impl Settings {
-    /// The usual settings for one endpoint.
-    #[must_use]
-    pub fn new(endpoint: impl Into<String>) -> Self {
+impl Default for Settings {
+    /// The usual ones, without any endpoint.
+    fn default() -> Self {
         Self {
-            endpoints: vec![endpoint.into()],
+            endpoints: Vec::new(),
             genesis: None,
             stalled_after: Some(Duration::from_secs(120)),
             connect_timeout: Duration::from_secs(10),
@@ -37,6 +36,14 @@ impl Settings {
             valid_for: 64,
             patience: Duration::from_secs(600),
         }
+    }
+}
+
+impl Settings {
+    /// The usual settings for one endpoint.
+    #[must_use]
+    pub fn new(endpoint: impl Into<String>) -> Self {
+        Self { endpoints: vec![endpoint.into()], ..Self::default() }
     }
 
     /// The usual settings for a development chain that makes a block for each transaction: its standing still means nothing.
