@@ -1,7 +1,11 @@
 //! `channel`: the command line of the SDK. It parses, calls and prints; rules live below.
 
+mod account;
 mod demo;
+mod deploy;
+mod limits;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -17,6 +21,8 @@ struct Cli {
 enum Command {
     /// A channel's whole life on an embedded chain: two nodes, real sockets, the real contract.
     Demo(demo::Options),
+    /// Puts the arbiter on a chain, or finds the one that is there, and writes down where it stands. Safe to run twice.
+    Deploy(deploy::Options),
 }
 
 fn main() -> ExitCode {
@@ -25,6 +31,7 @@ fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let done = match command {
         Command::Demo(options) => demo::run(&options),
+        Command::Deploy(options) => deploy::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -33,4 +40,8 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Runtime::new().context("cannot start the runtime")
 }

@@ -1,5 +1,6 @@
 //! Where every coin is.
 
+use crate::TestChain;
 use protocol::{AccountId, Amount};
 use sdk::chain::{Arbiter, Chain, Recorder};
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ pub struct Coins {
 
 impl Coins {
     pub(crate) async fn count(
-        chain: &devchain::DevChain,
+        chain: &impl TestChain,
         recorder: &Recorder,
         arbiter: &Arbiter,
         accounts: impl IntoIterator<Item = AccountId>,
@@ -24,10 +25,10 @@ impl Coins {
         recorder.quiet().await;
         let mut owned = BTreeMap::new();
         for account in accounts {
-            let free = chain.free_balance(&account).await.unwrap();
+            let free = recorder.free_balance(&account).await.unwrap();
             let _new = owned.insert(account, free + arbiter.vault_balance(account).await.unwrap());
         }
-        let issued = chain.total_issuance().await.unwrap();
+        let issued = chain.total_issuance().await;
         Self { issued, owned, transactions: recorder.entries().len() }
     }
 

@@ -1,7 +1,7 @@
 //! Stories told with real peers over real sockets on a real chain.
 //!
 //! ```text
-//!   World --- DevChain (the contracts node's own runtime) <--- Recorder (what every transaction cost)
+//!   World --- DevChain (the contracts node's own runtime) or NodeChain (a node of its own) <--- Recorder (what every transaction cost)
 //!     |  '--- arbiter (the real Wasm)
 //!     |
 //!     |--- Actor alice --- Node, store on disk --- loopback or Proxy --- Node --- Actor bob
@@ -26,8 +26,11 @@ mod endpoint;
 mod events;
 pub mod hostile;
 mod logs;
+mod node;
 mod patience;
 mod proxy;
+pub mod stories;
+mod test_chain;
 mod world;
 
 pub use actor::{Actor, Asked, numbered};
@@ -36,6 +39,8 @@ pub use coins::Coins;
 pub use endpoint::{Endpoint, RemoteChain};
 pub use events::EventLog;
 pub use logs::Logs;
+pub use node::NodeChain;
 pub use patience::{PATIENCE, until, within};
 pub use proxy::{Direction, Proxy};
+pub use test_chain::TestChain;
 pub use world::{App, LIMITS, UNIT, World, account, address_at, app_code, arbiter_code, identity, signer, terms};

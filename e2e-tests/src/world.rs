@@ -1,6 +1,6 @@
-//! The stage: an embedded chain, the arbiter on it, and whoever is called upon it.
+//! The stage: a chain, the arbiter on it, and whoever is called upon it.
 
-use crate::{Actor, Coins, actor::START, within};
+use crate::{Actor, Coins, TestChain, actor::START, within};
 use devchain::{DevAccount, DevChain};
 use protocol::{
     AccountId, Amount, BlockNumber, Hash,
@@ -9,7 +9,7 @@ use protocol::{
 };
 use sdk::{
     apps::{AppTerms, deploy},
-    chain::{Arbiter, Recorder, SharedChain, Signer, signer::Sr25519Signer},
+    chain::{Arbiter, Chain, Recorder, SharedChain, Signer, signer::Sr25519Signer},
     keys::{Identity, PeerAddress},
     node::{NodeConfig, OpenChannel},
 };
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 pub const UNIT: Amount = 1_000_000_000_000;
 
 /// What each actor's account owns at first.
-const ENDOWMENT: Amount = 10_000 * UNIT;
+pub(crate) const ENDOWMENT: Amount = 10_000 * UNIT;
 
 /// What the arbiter allows (R5.13).
 pub const LIMITS: Limits = Limits {
@@ -33,16 +33,16 @@ pub const LIMITS: Limits = Limits {
 };
 
 /// Everybody who may appear.
-const CAST: [&str; 14] = [
+pub(crate) const CAST: [&str; 14] = [
     "alice", "bob", "mallory", "hub", "peer0", "peer1", "peer2", "peer3", "peer4", "peer5", "peer6", "peer7", "peer8",
     "peer9",
 ];
 
 /// A chain, an arbiter, and a directory for stores.
 #[derive(Debug)]
-pub struct World {
+pub struct World<C = DevChain> {
     /// The chain itself.
-    pub chain: DevChain,
+    pub chain: C,
     /// The same chain, with a memory for costs: what the actors use.
     pub recorder: Arc<Recorder>,
     /// The arbiter.
@@ -51,12 +51,18 @@ pub struct World {
 }
 
 impl World {
-    /// A new chain with the arbiter on it.
+    /// A new embedded chain with the arbiter on it.
     pub async fn new() -> Self {
         let builder =
             CAST.into_iter().fold(DevChain::builder(), |builder, name| builder.endow(account(name), ENDOWMENT));
-        let chain = builder.build().unwrap();
-        let recorder = Arc::new(Recorder::new(Arc::new(chain.clone())));
+        Self::on(builder.build().unwrap()).await
+    }
+}
+
+impl<C: TestChain> World<C> {
+    /// Puts the arbiter on a chain on which the cast is rich.
+    pub async fn on(chain: C) -> Self {
+        let recorder = Arc::new(Recorder::new(chain.client()));
         let shared: SharedChain = recorder.clone();
         let deployer = DevAccount::Charlie.signer();
         let deploying = Arbiter::deploy(shared, &deployer, arbiter_code(), LIMITS, Vec::new());
@@ -108,12 +114,18 @@ impl World {
 
     /// Lets chain time pass.
     pub async fn pass(&self, blocks: u32) {
-        let _head = within("blocks", self.chain.produce_blocks(blocks)).await.unwrap();
+        within("blocks", self.chain.produce_blocks(blocks)).await;
     }
 
     /// Lets chain time pass until block `number` is there.
     pub async fn pass_until(&self, number: BlockNumber) {
-        self.pass(number.saturating_sub(self.chain.block_number())).await;
+        self.pass(number.saturating_sub(self.chain.block_number().await)).await;
+    }
+
+    /// Lets a lock run out: passes until a node finds that it may settle in the next block.
+    pub async fn pass_lock(&self, unlock_at: BlockNumber) {
+        let sees_it_coming = self.recorder.dry_runs_in_next_block();
+        self.pass_until(if sees_it_coming { unlock_at - 1 } else { unlock_at }).await;
     }
 
     /// Puts the app `name` on chain: where it stands, and its Wasm.

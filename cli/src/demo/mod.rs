@@ -65,7 +65,7 @@ struct Couple {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    tokio::runtime::Runtime::new().context("cannot start the runtime")?.block_on(play(options))
+    crate::runtime()?.block_on(play(options))
 }
 
 async fn play(options: &Options) -> Result<()> {

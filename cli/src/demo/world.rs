@@ -1,11 +1,9 @@
 //! The demo's stage: an embedded chain, the arbiter on it, nodes that listen and dial on loopback.
 
+use crate::limits;
 use anyhow::{Context, Result};
 use devchain::{DevAccount, DevChain};
-use protocol::{
-    AccountId, Amount,
-    terms::{CallWeight, Limits},
-};
+use protocol::{AccountId, Amount};
 use sdk::{
     apps::Registry,
     chain::{Arbiter, Chain, Recorder, SharedChain},
@@ -15,15 +13,6 @@ use sdk::{
 };
 use std::{path::Path, sync::Arc};
 use tempfile::TempDir;
-
-/// What an arbiter allows by default (R5.13).
-pub(super) const LIMITS: Limits = Limits {
-    lock_period_min: 10,
-    lock_period_max: 100_800,
-    validity_max: 1_000,
-    max_forced_max: 8,
-    call_weight: CallWeight::STANDARD,
-};
 
 pub(super) struct World {
     pub(super) chain: DevChain,
@@ -56,7 +45,7 @@ impl World {
         let recorder = Arc::new(Recorder::new(Arc::new(chain.clone())));
         let shared: SharedChain = recorder.clone();
         let deployer = DevAccount::Charlie.signer();
-        let (arbiter, _receipt) = Arbiter::deploy(shared, &deployer, code, LIMITS, Vec::new()).await?;
+        let (arbiter, _receipt) = Arbiter::deploy(shared, &deployer, code, limits::DEFAULT, Vec::new()).await?;
         let arbiter = Arc::new(arbiter);
         let stores = tempfile::tempdir()?;
         Ok(Self { chain, recorder, arbiter, stores, durability })

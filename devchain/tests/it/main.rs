@@ -9,6 +9,7 @@ mod contracts;
 mod forks;
 mod genesis;
 mod manual;
+mod remote_codec;
 mod transfers;
 
 use devchain::DevChain;

@@ -1,78 +1,19 @@
 //! The ways in which channels end.
 
 use channel::{CloseReason, Event, Misuse};
-use e2e_tests::{Asked, UNIT, World, numbered, signer, within};
+use e2e_tests::{Asked, UNIT, World, numbered, signer, stories, within};
 use futures::future::join_all;
 use protocol::{Pair, call::Call, terms::Destination};
 use sdk::{chain::CallError, node::NodeError};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_close_on_an_old_state_is_slashed_by_the_node_itself_and_costs_the_penalty() {
-    let world = World::new().await;
-    let before = world.coins().await;
-    let (alice, bob) = world.couple().await;
-    let (alices, bobs) = alice.open(&bob).await;
-    let old = bobs.evidence().await.unwrap().unwrap();
-    let _paid = bobs.pays(40 * UNIT, "what Bob regrets").await;
-    // Bob signs a round of Alice's last: so he provably holds it.
-    let _paid = alices.pays(UNIT, "change").await;
-
-    let _done =
-        within("Bob's close", world.arbiter.call(&signer("bob"), &Call::ChannelCloseSolo(old), 0)).await.unwrap();
-    let outdated = |event: &Event| match event {
-        Event::ClosingSolo { round, outdated, .. } => Some((*round, *outdated)),
-        _ => None,
-    };
-    assert_eq!(alice.events.wait("the close", alices.reference(), outdated).await, (1, true));
-    let slashed = |event: &Event| match event {
-        Event::Slashed { unlock_at, .. } => Some(*unlock_at),
-        _ => None,
-    };
-    let unlock_at = alice.events.wait("the slash", alices.reference(), slashed).await;
-    assert_eq!(bob.events.wait("the slash", bobs.reference(), slashed).await, unlock_at);
-    let ends = tokio::spawn({
-        let (alices, bobs) = (alices.clone(), bobs.clone());
-        async move { tokio::join!(alices.closed(), bobs.closed()) }
-    });
-    let balances = Pair::new(144 * UNIT, 56 * UNIT);
-    world.pass_until(unlock_at - 1).await;
-    let (alices_end, bobs_end) = within("the end", ends).await.unwrap();
-    assert_eq!(
-        (alices_end.unwrap(), bobs_end.unwrap()),
-        (CloseReason::Settled { balances }, CloseReason::Settled { balances })
-    );
-    let gain = i128::try_from(44 * UNIT).unwrap();
-    world.coins().await.check(&before, &world.recorder, &[(alice.account(), gain), (bob.account(), -gain)]);
-    assert_eq!((world.recorder.count("channel_slash"), world.recorder.count("channel_settle")), (1, 1));
+    stories::a_close_on_an_old_state_is_slashed_by_the_node_itself_and_costs_the_penalty(&World::new().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_close_alone_on_the_latest_state_is_settled_after_the_lock_period() {
-    let world = World::new().await;
-    let before = world.coins().await;
-    let (alice, bob) = world.couple().await;
-    let (alices, bobs) = alice.open(&bob).await;
-    let _paid = alices.pays(30 * UNIT, "for something").await;
-
-    let closing = tokio::spawn({
-        let bobs = bobs.clone();
-        async move { bobs.close_solo().await }
-    });
-    let unlock_at = |event: &Event| match event {
-        Event::ClosingSolo { unlock_at, outdated: false, .. } => Some(*unlock_at),
-        _ => None,
-    };
-    let unlock_at = alice.events.wait("the close", alices.reference(), unlock_at).await;
-    let refused = within("a payment", alices.pay(1, "too late")).await.unwrap_err();
-    assert!(matches!(refused, NodeError::Misuse(Misuse::NotOpen { state: "closing" })), "{refused}");
-
-    // Alice opened, so her node settles first; Bob's would two blocks later.
-    world.pass_until(unlock_at - 1).await;
-    let balances = Pair::new(70 * UNIT, 130 * UNIT);
-    assert_eq!(within("the end", closing).await.unwrap().unwrap(), CloseReason::Settled { balances });
-    assert_eq!(alice.events.wait_end(alices.reference()).await, CloseReason::Settled { balances });
-    let gain = i128::try_from(30 * UNIT).unwrap();
-    world.coins().await.check(&before, &world.recorder, &[(alice.account(), -gain), (bob.account(), gain)]);
+    stories::a_close_alone_on_the_latest_state_is_settled_after_the_lock_period(&World::new().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

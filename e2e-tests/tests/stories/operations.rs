@@ -1,7 +1,7 @@
 //! What goes on while a channel is open, besides payments: deposits, withdrawals, delegates, words, partings, decisions.
 
 use channel::{Acceptance, Change, Event, RefusalCode};
-use e2e_tests::{Actor, Asked, UNIT, World, account, until, within};
+use e2e_tests::{Actor, Asked, UNIT, World, account, stories, until, within};
 use protocol::Party;
 use sdk::node::{ChannelHandle, Node, NodeError, Taking};
 use sdk::store::{Durability, StoreHandle};
@@ -14,26 +14,7 @@ async fn couple(world: &World) -> (Actor, Actor, ChannelHandle, ChannelHandle) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_deposit_and_withdraw_while_the_channel_is_open_and_no_coin_is_lost() {
-    let world = World::new().await;
-    let (alice, bob, alices, bobs) = couple(&world).await;
-    let (before, vault) = (world.coins().await, alice.node.vault_balance().await.unwrap());
-    let deposited = within("a deposit into the channel", alices.deposit(50 * UNIT)).await.unwrap();
-    assert_eq!(alice.node.vault_balance().await.unwrap(), vault - 50 * UNIT);
-    assert_eq!(alices.has().await.ours, 150 * UNIT);
-    let _paid = alices.pays(20 * UNIT, "out of the deposit").await;
-    let withdrawn = within("a withdrawal", bobs.withdraw(100 * UNIT)).await.unwrap();
-    assert!(deposited < withdrawn, "rounds only grow");
-    assert_eq!(bobs.has().await.ours, 20 * UNIT);
-    // The other side has heard of each.
-    let reference = alices.reference();
-    let deposit = |event: &Event| matches!(event, Event::Deposited { party: Party::Initiator, .. }).then_some(());
-    bob.events.wait("Alice's deposit", reference, deposit).await;
-    let withdrawal = |event: &Event| matches!(event, Event::Withdrawn { party: Party::Responder, .. }).then_some(());
-    alice.events.wait("Bob's withdrawal", reference, withdrawal).await;
-    let _closed = within("the close", alices.close(0)).await.unwrap();
-    // Alice put in 50 and is paid 130; Bob took 100 out and is paid 20.
-    let gains = [(alice.account(), 80 * UNIT.cast_signed()), (bob.account(), 120 * UNIT.cast_signed())];
-    world.coins().await.check(&before, &world.recorder, &gains);
+    stories::both_deposit_and_withdraw_while_the_channel_is_open_and_no_coin_is_lost(&World::new().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

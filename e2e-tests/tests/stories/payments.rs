@@ -1,38 +1,13 @@
 //! Opening, paying, closing in agreement.
 
 use channel::{CloseReason, Event, Payment};
-use e2e_tests::{Asked, UNIT, World, numbered, within};
+use e2e_tests::{Asked, UNIT, World, numbered, stories, within};
 use protocol::Pair;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_is_opened_paid_through_both_ways_and_closed_and_every_coin_is_accounted_for() {
-    let world = World::new().await;
-    let before = world.coins().await;
-    let (alice, bob) = world.couple().await;
-    let (alices, bobs) = alice.open(&bob).await;
-    assert_eq!(alice.node.vault_balance().await.unwrap(), 900 * UNIT, "her share is in the channel");
-
-    for number in 1..=20_u32 {
-        let _paid = alices.pays(2 * UNIT, &format!("to Bob {number}")).await;
-        let _paid = bobs.pays(UNIT, &format!("to Alice {number}")).await;
-    }
-    let has = alices.has().await;
-    assert_eq!((has.ours, has.peers, has.spendable), (80 * UNIT, 120 * UNIT, 70 * UNIT));
-    let received = bob.events.wait_received(bobs.reference(), 20).await;
-    let words: Vec<_> = received.into_iter().map(|payment| payment.reference).collect();
-    let said: Vec<_> = (1..=20).map(|number| format!("to Bob {number}").into_bytes()).collect();
-    assert_eq!(words, said);
-
-    let balances = Pair::new(80 * UNIT - 1_000, 120 * UNIT);
-    let ended = within("the close", alices.close(1_000)).await.unwrap();
-    assert_eq!(ended, CloseReason::Mutual { balances });
-    assert_eq!(bob.events.wait_end(bobs.reference()).await, ended);
-    assert_eq!(alice.node.channels(bob.identity()).await.unwrap().len(), 0);
-
-    // Whoever submitted the close has the fee, and Alice did: she offered it.
-    let gain = i128::try_from(20 * UNIT).unwrap();
-    world.coins().await.check(&before, &world.recorder, &[(alice.account(), -gain), (bob.account(), gain)]);
-    assert_eq!((world.recorder.count("channel_create"), world.recorder.count("channel_close_mutual")), (1, 1));
+    stories::a_channel_is_opened_paid_through_both_ways_and_closed_and_every_coin_is_accounted_for(&World::new().await)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use channel::Event;
 use devchain::Sealing;
-use e2e_tests::{Asked, Direction, Proxy, UNIT, World, signer, terms, within};
+use e2e_tests::{Asked, Direction, Proxy, UNIT, World, signer, stories, terms, within};
 use protocol::{Pair, call::Call};
 use sdk::node::NodeError;
 
@@ -99,25 +99,8 @@ async fn a_payment_that_never_left_before_a_crash_is_made_after_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_was_away_while_its_peer_closed_on_an_old_state_slashes_when_it_is_back() {
-    let world = World::new().await;
-    let (alice, bob) = world.couple().await;
-    let (alices, bobs) = alice.open(&bob).await;
-    let channel = alices.reference();
-    let old = bobs.evidence().await.unwrap().unwrap();
-    let _paid = bobs.pays(40 * UNIT, "what Bob regrets").await;
-    let _paid = alices.pays(UNIT, "change").await;
-    drop(alices);
-    alice.stop();
-
-    let _done =
-        within("Bob's close", world.arbiter.call(&signer("bob"), &Call::ChannelCloseSolo(old), 0)).await.unwrap();
-    world.pass(terms().lock_period - 5).await;
-    let alice = world.start("alice").await;
-    let slashed = |event: &Event| matches!(event, Event::Slashed { .. }).then_some(());
-    bob.events.wait("the slash", channel, slashed).await;
-    world.pass(terms().lock_period + 5).await;
-    let ended = alice.events.wait_end(channel).await;
-    assert_eq!(ended, channel::CloseReason::Settled { balances: Pair::new(144 * UNIT, 56 * UNIT) });
+    stories::a_node_that_was_away_while_its_peer_closed_on_an_old_state_slashes_when_it_is_back(&World::new().await)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

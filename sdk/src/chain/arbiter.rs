@@ -103,8 +103,7 @@ impl Arbiter {
         salt: Vec<u8>,
     ) -> Result<(Self, Receipt), CallError> {
         let genesis = chain.genesis().await?;
-        let data = [&selector("new")[..], &(genesis, limits).encode()].concat();
-        let transaction = Transaction::Instantiate { code, value: 0, data, salt };
+        let transaction = Transaction::Instantiate { code, value: 0, data: constructor_data(genesis, limits), salt };
         let dry_run = chain.dry_run(&signer.account(), &transaction).await?;
         let address = dry_run.instantiated.unwrap_or(AccountId([0; 32]));
         let answer: Result<(), Rejection> = decode_answer(&address, &dry_run.returned)?;
@@ -219,7 +218,7 @@ impl Arbiter {
         self.check_answer(&dry_run.returned)?;
         let receipt = match self.chain.submit(signer, transaction.clone(), &dry_run).await {
             // Somebody else was faster: ask once more for the reason.
-            Err(failed @ ChainError::FailedInBlock { .. }) => {
+            Err(failed @ (ChainError::FailedInBlock { .. } | ChainError::Reverted)) => {
                 let again = self.chain.dry_run(&signer.account(), &transaction).await?;
                 self.check_answer(&again.returned)?;
                 return Err(failed.into());
@@ -270,7 +269,15 @@ impl Arbiter {
             [0, 0, ..] => Ok(()),
             other => {
                 let answer: Result<(), Rejection> = decode_answer(address, other)?;
-                Ok(answer?)
+                match answer {
+                    // The dry run was made one block too early to see what the next block may do.
+                    Err(Rejection::StillLocked { unlock_at, now })
+                        if !self.chain.dry_runs_in_next_block() && now.checked_add(1) == Some(unlock_at) =>
+                    {
+                        Err(ChainError::NotYet { from: unlock_at }.into())
+                    }
+                    answer => Ok(answer?),
+                }
             }
         }
     }
@@ -302,6 +309,17 @@ fn decode_answer<T: Decode>(address: &AccountId, returned: &[u8]) -> Result<T, C
     decode_exact::<Result<T, LangError>>(returned)
         .map_err(|error| not(format!("its answer does not decode ({error})")))?
         .map_err(|error| not(format!("{error:?}")))
+}
+
+/// What an arbiter for the chain with this genesis is constructed with.
+pub(super) fn constructor_data(genesis: Hash, limits: Limits) -> Vec<u8> {
+    [&selector("new")[..], &(genesis, limits).encode()].concat()
+}
+
+/// The hash by which a chain knows code.
+#[must_use]
+pub fn code_hash(code: &[u8]) -> Hash {
+    Native.hash(code)
 }
 
 /// A message's selector: the first four bytes of its name's hash.

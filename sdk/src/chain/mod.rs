@@ -1,14 +1,22 @@
 //! What the SDK needs of a chain with `pallet-contracts`, and nothing more.
 //!
-//! `devchain` implements it in the process, the node client over a socket. On top stands [`Arbiter`],
-//! which speaks in the arbiter's own calls and rejections.
+//! `devchain` implements it in the process, `remote` over a socket to any node. On top stands [`Arbiter`],
+//! which speaks in the arbiter's own calls and rejections, and [`deploy`] puts one there or finds it again.
 
+pub mod account;
 pub mod arbiter;
+pub mod deploy;
+mod health;
 pub mod recorder;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod signer;
 
 pub use arbiter::{Arbiter, CallError};
+pub use health::Health;
 pub use recorder::Recorder;
+#[cfg(feature = "remote")]
+pub use remote::RemoteChain;
 pub use signer::{ChainSignature, Signer};
 
 use async_trait::async_trait;
@@ -164,6 +172,73 @@ pub enum ChainError {
     /// The chain cannot be reached, or answers nonsense.
     #[error("the chain cannot be reached: {0}; check the URL and the node")]
     Unreachable(String),
+    /// That is no URL of a node.
+    #[error("{url:?} is not the URL of a node ({cause}): it must look like ws://127.0.0.1:9944 or wss://node.example")]
+    BadUrl {
+        /// As it was given, without what may be secret in it.
+        url: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The endpoint serves another chain, or another history of the same one.
+    #[error(
+        "{url} serves another chain: its block {block} is {found}, expected was {expected}; check the URL, and whether the chain was \
+         started anew"
+    )]
+    WrongChain {
+        /// The endpoint.
+        url: String,
+        /// The block by which it shows; 0 is the genesis.
+        block: BlockNumber,
+        /// What that block should be.
+        expected: Hash,
+        /// What it is there.
+        found: Hash,
+    },
+    /// The endpoint has forgotten the state of a block that is needed.
+    #[error("no endpoint keeps the state of block {block} any more: add one that keeps old states (an archive node)")]
+    Pruned {
+        /// Which block.
+        block: BlockNumber,
+    },
+    /// Every nonce that was tried had been used by somebody else with the same key.
+    #[error(
+        "another program sends from account {account}: {tries} nonces in a row were taken; give each program its own account, or try again"
+    )]
+    NonceRace {
+        /// The account.
+        account: AccountId,
+        /// How many were tried.
+        tries: u8,
+    },
+    /// It was accepted, but no block took it while it was valid. It cannot come back.
+    #[error("no block up to {last} took the transaction, and none can any more: nothing was paid; send it again")]
+    Dropped {
+        /// The last block that could have taken it.
+        last: BlockNumber,
+    },
+    /// The next block may allow it, but a dry run on the last one cannot show that.
+    #[error("not before block {from}: try again with the next block")]
+    NotYet {
+        /// The first block that allows it.
+        from: BlockNumber,
+    },
+}
+
+impl ChainError {
+    /// Whether the same transaction may succeed later without anybody doing anything about it.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_)
+                | Self::FailedInBlock { .. }
+                | Self::Reverted
+                | Self::NonceRace { .. }
+                | Self::Dropped { .. }
+                | Self::NotYet { .. }
+        )
+    }
 }
 
 /// A finalised view of one chain, and a way to send to it. Nothing that is not final is ever told (R6.8).
@@ -185,6 +260,8 @@ pub trait Chain: Send + Sync + 'static {
     async fn code(&self, hash: &Hash) -> Result<Option<Vec<u8>>, ChainError>;
 
     /// Executes a transaction without sending it. Balances below what it needs are an error.
+    ///
+    /// Whether it sees the number of the block that would include it is told by [`dry_runs_in_next_block`](Self::dry_runs_in_next_block).
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError>;
 
     /// Signs and sends a transaction with the weight and deposit limits of `dry_run` (and a margin), and waits until it is final.
@@ -202,6 +279,16 @@ pub trait Chain: Send + Sync + 'static {
         &self,
         from: BlockNumber,
     ) -> Result<BoxStream<'static, Result<Block, ChainError>>, ChainError>;
+
+    /// Whether this view of the chain is fresh enough for steps that can only be defended on it (R6.9).
+    fn health(&self) -> Health {
+        Health::Good
+    }
+
+    /// Whether a dry run sees the number of the next block, or else that of the finalised head.
+    fn dry_runs_in_next_block(&self) -> bool {
+        true
+    }
 }
 
 /// A chain that many tasks share.

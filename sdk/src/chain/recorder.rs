@@ -1,6 +1,6 @@
 //! A chain that notes what every transaction through it cost: for whoever has to account for fees and deposits.
 
-use super::{Block, BlockRef, Chain, ChainError, DryRun, Receipt, SharedChain, Signer, Transaction, arbiter};
+use super::{Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction, arbiter};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use protocol::{AccountId, Amount, BlockNumber, Hash, call::Call};
@@ -142,6 +142,14 @@ impl Chain for Recorder {
         from: BlockNumber,
     ) -> Result<BoxStream<'static, Result<Block, ChainError>>, ChainError> {
         self.inner.finalised_blocks(from).await
+    }
+
+    fn health(&self) -> Health {
+        self.inner.health()
+    }
+
+    fn dry_runs_in_next_block(&self) -> bool {
+        self.inner.dry_runs_in_next_block()
     }
 }
 

@@ -1,6 +1,9 @@
 //! Chain accounts: who pays fees and sends transactions. Never the keys that sign channel states (R3.4).
 
-use protocol::AccountId;
+use protocol::{
+    AccountId, Hash,
+    crypto::{Crypto, Native},
+};
 use std::fmt;
 
 /// A signature that the chain accepts for a transaction.
@@ -47,5 +50,35 @@ impl Signer for Sr25519Signer {
 impl fmt::Debug for Sr25519Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sr25519Signer({})", self.account())
+    }
+}
+
+/// An ecdsa (secp256k1) account whose key is in the process.
+#[derive(Clone)]
+pub struct EcdsaSigner(subxt_signer::ecdsa::Keypair);
+
+impl EcdsaSigner {
+    /// The account of a secret.
+    #[must_use]
+    pub const fn new(keypair: subxt_signer::ecdsa::Keypair) -> Self {
+        Self(keypair)
+    }
+}
+
+impl Signer for EcdsaSigner {
+    /// Such an account is the hash of its public key.
+    fn account(&self) -> AccountId {
+        let Hash(account) = Native.hash(self.0.public_key().as_ref());
+        AccountId(account)
+    }
+
+    fn sign(&self, payload: &[u8]) -> ChainSignature {
+        ChainSignature::Ecdsa(self.0.sign(payload).0)
+    }
+}
+
+impl fmt::Debug for EcdsaSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EcdsaSigner({})", self.account())
     }
 }

@@ -1,7 +1,7 @@
 //! What can go wrong for whoever uses a node.
 
 use crate::{
-    chain::{CallError, ChainError},
+    chain::{CallError, ChainError, Health},
     store::StoreError,
     transport::{BindError, DialError},
 };
@@ -61,6 +61,9 @@ pub enum NodeError {
     /// The arbiter or the chain said no.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// The chain is not seen as it is now, so a new channel could not be defended: what is open goes on meanwhile.
+    #[error("no new risks now: {0}")]
+    ChainUnwell(Health),
     /// The peer could not be reached.
     #[error(transparent)]
     Dial(#[from] DialError),

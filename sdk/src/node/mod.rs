@@ -28,7 +28,7 @@ pub use redial::Backoff;
 
 use crate::{
     apps::Registry,
-    chain::{Arbiter, arbiter::Done},
+    chain::{Arbiter, Health, arbiter::Done},
     keys::PeerAddress,
     store::{Batch, Table},
     transport::{Listener, Pending, dial},
@@ -168,6 +168,12 @@ impl Node {
         &self.inner.config.arbiter
     }
 
+    /// Whether the chain is seen as it is now. While it is not, no channel is opened, by this node or by a peer (R6.9a).
+    #[must_use]
+    pub fn chain_health(&self) -> Health {
+        self.inner.config.arbiter.chain().health()
+    }
+
     /// Connects to a peer. Where both dial at once, one connection stays.
     ///
     /// # Errors
@@ -184,9 +190,13 @@ impl Node {
     /// Opens a channel with a connected peer, and waits until both have seen it on chain. Both shares come out of the vaults.
     ///
     /// # Errors
-    /// [`NodeError::VaultTooLow`] for this node's vault, [`NodeError::Call`] where the arbiter refuses, [`NodeError::Ended`] where
-    /// the peer does, [`NodeError::NotConnected`], [`NodeError::Misuse`].
+    /// [`NodeError::ChainUnwell`], [`NodeError::VaultTooLow`] for this node's vault, [`NodeError::Call`] where the arbiter refuses,
+    /// [`NodeError::Ended`] where the peer does, [`NodeError::NotConnected`], [`NodeError::Misuse`].
     pub async fn open_channel(&self, peer: PublicKey, open: OpenChannel) -> Result<ChannelHandle, NodeError> {
+        let health = self.chain_health();
+        if !health.is_good() {
+            return Err(NodeError::ChainUnwell(health));
+        }
         let have = self.vault_balance().await?;
         if have < open.our_share {
             return Err(NodeError::VaultTooLow { have, need: open.our_share });

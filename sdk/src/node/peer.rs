@@ -423,7 +423,8 @@ impl Peer {
     }
 
     fn accept(&mut self, reference: ChannelRef, open: ChannelOpen) -> Result<(), RefusalCode> {
-        if self.slots.len() >= MAX_CHANNELS_PER_PEER {
+        // While the chain is not seen as it is, a new channel could not be defended (R6.9a).
+        if self.slots.len() >= MAX_CHANNELS_PER_PEER || !self.config.arbiter.chain().health().is_good() {
             return Err(RefusalCode::BUSY);
         }
         let (config, identity) = (Arc::clone(&self.config), self.identity);

@@ -1,7 +1,7 @@
 //! A channel with everybody who waits for something of it.
 
 use super::{Made, NodeError, Paid, PaidAll, handle::ChannelHandle};
-use crate::chain::{CallError, ChainError};
+use crate::chain::CallError;
 use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Notice, Performed};
 use protocol::{BlockNumber, ChannelId, Rejection, Round};
 use std::{
@@ -141,8 +141,7 @@ impl Slot {
 
     /// Tells whoever waits for the channel to open why it does not; false where the same call may succeed later.
     pub(super) fn give_up_opening(&mut self, error: CallError) -> bool {
-        let helpless =
-            !matches!(error, CallError::Chain(ChainError::Unreachable(_) | ChainError::FailedInBlock { .. }));
+        let helpless = !matches!(&error, CallError::Chain(error) if error.may_pass());
         if helpless && let Some((reply, _)) = self.opening.take() {
             let _gone = reply.send(Err(error.into()));
         }

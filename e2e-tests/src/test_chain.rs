@@ -1,0 +1,42 @@
+//! What stories ask of a chain beyond what its users do: so that one story can be told on the embedded chain and on a real node.
+
+use async_trait::async_trait;
+use devchain::DevChain;
+use protocol::{Amount, BlockNumber};
+use sdk::chain::SharedChain;
+use std::{fmt, sync::Arc};
+
+/// A chain for stories: its time passes when told to.
+#[async_trait]
+pub trait TestChain: fmt::Debug + Send + Sync + 'static {
+    /// The chain as its users see it.
+    fn client(&self) -> SharedChain;
+
+    /// Makes so many blocks; once it answers, they are final and its users know.
+    async fn produce_blocks(&self, count: u32);
+
+    /// The newest final block's number.
+    async fn block_number(&self) -> BlockNumber;
+
+    /// All coins there are.
+    async fn total_issuance(&self) -> Amount;
+}
+
+#[async_trait]
+impl TestChain for DevChain {
+    fn client(&self) -> SharedChain {
+        Arc::new(self.clone())
+    }
+
+    async fn produce_blocks(&self, count: u32) {
+        let _head = Self::produce_blocks(self, count).await.unwrap();
+    }
+
+    async fn block_number(&self) -> BlockNumber {
+        Self::block_number(self)
+    }
+
+    async fn total_issuance(&self) -> Amount {
+        Self::total_issuance(self).await.unwrap()
+    }
+}

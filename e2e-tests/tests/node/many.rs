@@ -1,0 +1,34 @@
+//! Many channels at once.
+
+use crate::world;
+use e2e_tests::{Actor, Asked, UNIT, terms, within};
+use futures::future::join_all;
+use sdk::node::OpenChannel;
+use std::time::Instant;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_opens_a_hundred_channels_at_once() {
+    let Some(world) = world().await else { return };
+    let hub = world.start_rich("hub", 2_000 * UNIT).await;
+    let names = ["peer0", "peer1", "peer2", "peer3", "peer4", "peer5", "peer6", "peer7", "peer8", "peer9"];
+    let peers: Vec<Actor> = join_all(names.map(|name| world.start_rich(name, 200 * UNIT))).await;
+    for peer in &peers {
+        hub.connect(peer).await;
+    }
+    let terms = OpenChannel { our_share: 15 * UNIT, peer_share: 15 * UNIT, ..terms() };
+    let began = Instant::now();
+    // Ten with each of ten peers, all asked for at once: the hub submits them all.
+    let opening = join_all(peers.iter().flat_map(|peer| (0..10).map(|_| hub.open_on(peer, terms))));
+    let channels = within("a hundred channels", opening).await;
+    println!("100 channels of one hub were open after {:?}", began.elapsed());
+    for (hubs, peers) in &channels {
+        let _paid = hubs.pays(UNIT, "hello").await;
+        assert_eq!(peers.has().await.ours, 16 * UNIT);
+    }
+    assert_eq!(world.recorder.count("channel_create"), 100);
+    assert!(world.recorder.entries().iter().all(|entry| entry.receipt.is_some()), "no fee was paid in vain");
+    let began = Instant::now();
+    let closes = join_all(channels.iter().map(|(hubs, _)| hubs.close(0)));
+    assert!(within("a hundred closes", closes).await.into_iter().all(|closed| closed.is_ok()));
+    println!("100 channels of one hub were closed after {:?}", began.elapsed());
+}

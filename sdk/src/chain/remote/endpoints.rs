@@ -1,0 +1,233 @@
+//! Which endpoint is used: the first that is up and serves the right chain. One that fails gives way to the next.
+
+use super::{
+    link::{Complaint, Failure, Link},
+    settings::{Settings, Url},
+    wire::{Header, Hex32},
+};
+use crate::chain::{BlockRef, ChainError};
+use protocol::{BlockNumber, Hash};
+use serde::de::DeserializeOwned;
+use std::{
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+use subxt::rpcs::{client::RpcParams, rpc_params};
+use tokio::{sync::watch, time::Instant};
+
+/// For how long an answer "nobody is there" stands before the endpoints are dialled again.
+pub(super) const DIAL_AGAIN: Duration = Duration::from_secs(1);
+
+pub(super) struct Endpoints {
+    urls: Vec<Url>,
+    settings: Settings,
+    genesis: OnceLock<Hash>,
+    /// A finalised block that every endpoint must have.
+    anchor: Mutex<Option<BlockRef>>,
+    state: tokio::sync::Mutex<State>,
+    /// Counts the connections that were made: whoever has sent something over an earlier one may have to send it again.
+    made: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Arc<Link>>,
+    /// Where to begin when a new connection is needed.
+    next: usize,
+    /// When all endpoints were dialled in vain, and what came of it.
+    failed: Option<(Instant, ChainError)>,
+}
+
+impl Endpoints {
+    pub(super) fn new(settings: Settings) -> Result<Self, ChainError> {
+        let urls = settings.endpoints.iter().map(|url| Url::parse(url)).collect::<Result<Vec<_>, _>>()?;
+        if urls.is_empty() {
+            return Err(ChainError::BadUrl { url: String::new(), cause: "no endpoint is given".into() });
+        }
+        let genesis = OnceLock::new();
+        if let Some(expected) = settings.genesis {
+            let _first = genesis.set(expected);
+        }
+        let made = watch::Sender::new(0);
+        Ok(Self { urls, settings, genesis, anchor: Mutex::default(), state: tokio::sync::Mutex::default(), made })
+    }
+
+    /// The genesis, once a connection was made or it was given.
+    pub(super) fn genesis(&self) -> Option<Hash> {
+        self.genesis.get().copied()
+    }
+
+    pub(super) fn are_several(&self) -> bool {
+        self.urls.len() > 1
+    }
+
+    /// Changes whenever a new connection was made.
+    pub(super) fn made(&self) -> watch::Receiver<u64> {
+        self.made.subscribe()
+    }
+
+    /// Every endpoint must have this finalised block from now on.
+    pub(super) fn hold_to(&self, block: BlockRef) {
+        *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = Some(block);
+    }
+
+    /// A connection that is up, made anew where necessary.
+    pub(super) async fn link(&self) -> Result<Arc<Link>, ChainError> {
+        let mut state = self.state.lock().await;
+        if let Some(link) = state.current.as_ref().filter(|link| link.is_up()) {
+            return Ok(Arc::clone(link));
+        }
+        if let Some((at, error)) = &state.failed
+            && at.elapsed() < DIAL_AGAIN
+        {
+            return Err(error.clone());
+        }
+        let mut causes = Vec::new();
+        let count = self.urls.len();
+        for index in (0..count).map(|step| state.next.wrapping_add(step).checked_rem(count).unwrap_or_default()) {
+            let Some(url) = self.urls.get(index) else { continue };
+            match self.open(index, url).await {
+                Ok(link) => {
+                    let link = Arc::new(link);
+                    if index != state.next || *self.made.borrow() > 0 {
+                        tracing::info!(endpoint = %link.url, "connected to the chain");
+                    }
+                    *state = State { current: Some(Arc::clone(&link)), next: index, failed: None };
+                    self.made.send_modify(|made| *made = made.wrapping_add(1));
+                    return Ok(link);
+                }
+                Err(error) => causes.push((url.shown.clone(), error)),
+            }
+        }
+        let error = combined(causes);
+        state.current = None;
+        state.failed = Some((Instant::now(), error.clone()));
+        Err(error)
+    }
+
+    /// Leaves an endpoint for the next one; on one's own, for a new connection to the same.
+    pub(super) async fn give_up(&self, link: &Arc<Link>, cause: &str) {
+        let mut state = self.state.lock().await;
+        if state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
+            tracing::warn!(endpoint = %link.url, cause, "leaving an endpoint of the chain");
+            state.current = None;
+            state.next = link.index.wrapping_add(1).checked_rem(self.urls.len()).unwrap_or_default();
+        }
+    }
+
+    async fn open(&self, index: usize, url: &Url) -> Result<Link, ChainError> {
+        let link = Link::open(index, url, &self.settings).await.map_err(ChainError::Unreachable)?;
+        let found = self
+            .block_hash(&link, 0)
+            .await?
+            .ok_or_else(|| ChainError::Unreachable("it has no genesis block".into()))?;
+        let expected = *self.genesis.get_or_init(|| found);
+        if found != expected {
+            return Err(ChainError::WrongChain { url: url.shown.clone(), block: 0, expected, found });
+        }
+        let anchor = *self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(BlockRef { number, hash }) = anchor {
+            match self.block_hash(&link, number).await? {
+                Some(found) if found == hash => {}
+                Some(found) => {
+                    return Err(ChainError::WrongChain {
+                        url: url.shown.clone(),
+                        block: number,
+                        expected: hash,
+                        found,
+                    });
+                }
+                None => {
+                    return Err(ChainError::Unreachable(format!(
+                        "it lags behind: block {number} is final, and it has none such"
+                    )));
+                }
+            }
+        }
+        Ok(link)
+    }
+
+    async fn block_hash(&self, link: &Link, number: BlockNumber) -> Result<Option<Hash>, ChainError> {
+        let answer = link.ask::<Option<Hex32>>("chain_getBlockHash", rpc_params![number]).await;
+        answer.map(|hash| hash.map(|Hex32(hash)| hash)).map_err(|failure| match failure {
+            Failure::Lost(cause) => ChainError::Unreachable(cause),
+            Failure::Answered(complaint) => ChainError::Unreachable(complaint.words()),
+        })
+    }
+
+    /// Asks whichever endpoint is up. The question must be one that may be asked twice.
+    pub(super) async fn ask<R: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: RpcParams,
+    ) -> Result<(Arc<Link>, Result<R, Complaint>), ChainError> {
+        let mut tries = 0_usize;
+        loop {
+            let link = self.link().await?;
+            match link.ask(method, params.clone()).await {
+                Ok(answer) => return Ok((link, Ok(answer))),
+                Err(Failure::Answered(complaint)) => return Ok((link, Err(complaint))),
+                Err(Failure::Lost(cause)) => {
+                    self.give_up(&link, &cause).await;
+                    tries = tries.saturating_add(1);
+                    if tries > self.urls.len() {
+                        return Err(ChainError::Unreachable(format!("{}: {cause}", link.url)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks something that every node of the chain can answer, about `block` where it is about one's state.
+    pub(super) async fn ask_about<R: DeserializeOwned>(
+        &self,
+        block: Option<BlockNumber>,
+        method: &'static str,
+        params: RpcParams,
+    ) -> Result<R, ChainError> {
+        let mut worst = ChainError::Unreachable("no endpoint".into());
+        for _ in 0..self.urls.len() {
+            let (link, answer) = self.ask(method, params.clone()).await?;
+            let complaint = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(complaint) => complaint,
+            };
+            worst = match block {
+                Some(block) if complaint.is_pruned() => ChainError::Pruned { block },
+                _ => ChainError::Unreachable(format!("{} answers {method} with: {}", link.url, complaint.words())),
+            };
+            let others_may_know =
+                complaint.is_pruned() || complaint.is_unknown_block() || complaint.is_unknown_method();
+            if !others_may_know || !self.are_several() {
+                break;
+            }
+            self.give_up(&link, &complaint.words()).await;
+        }
+        Err(worst)
+    }
+
+    /// The newest finalised block as an endpoint has it.
+    pub(super) async fn finalised_head(&self) -> Result<BlockRef, ChainError> {
+        let Hex32(hash) = self.ask_about(None, "chain_getFinalizedHead", rpc_params![]).await?;
+        let header: Option<Header> = self.ask_about(None, "chain_getHeader", rpc_params![hash.to_string()]).await?;
+        match header {
+            Some(header) if header.hash() == hash => Ok(BlockRef { number: header.number, hash }),
+            _ => Err(ChainError::Unreachable("the finalised head has no such header".into())),
+        }
+    }
+}
+
+/// Nobody is there: why not. If every endpoint is of another chain, that is what is wrong.
+fn combined(causes: Vec<(String, ChainError)>) -> ChainError {
+    let wrong = |(_, error): &(String, ChainError)| matches!(error, ChainError::WrongChain { .. });
+    if causes.iter().all(wrong)
+        && let Some((_, error)) = causes.first()
+    {
+        return error.clone();
+    }
+    let told = causes.into_iter().map(|(url, error)| match error {
+        ChainError::Unreachable(cause) => format!("{url}: {cause}"),
+        other => other.to_string(),
+    });
+    ChainError::Unreachable(told.collect::<Vec<_>>().join("; "))
+}

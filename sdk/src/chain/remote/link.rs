@@ -1,0 +1,139 @@
+//! One connection to one endpoint: questions, answers, subscriptions.
+
+use super::settings::{Settings, Url};
+use serde::de::DeserializeOwned;
+use std::{sync::Arc, time::Duration};
+use subxt::{
+    ext::jsonrpsee::{
+        core::client::async_client::PingConfig,
+        ws_client::{WsClient, WsClientBuilder},
+    },
+    rpcs::{
+        Error as RpcError, RpcClient,
+        client::{RpcParams, RpcSubscription},
+    },
+};
+
+/// The longest answer: a block's body is bounded by the chain at a few MiB, twice that in hex.
+const MAX_ANSWER_BYTES: u32 = 32 << 20;
+/// How often a silent connection is asked for a sign of life, and how long none may come.
+const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(30));
+/// How many items a subscription may hold back before it is given up: its reader only ever moves them on.
+const MAX_HELD_BACK: usize = 1024;
+
+/// A connection that has shown to serve the right chain.
+pub(super) struct Link {
+    /// The endpoint's URL, as it may be shown.
+    pub(super) url: String,
+    /// Its place in the settings.
+    pub(super) index: usize,
+    client: Arc<WsClient>,
+    rpc: RpcClient,
+}
+
+/// Why a question got no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The connection is gone, or makes no sense.
+    Lost(String),
+    /// The node answered that it cannot or will not.
+    Answered(Complaint),
+}
+
+/// An error that a node answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    pub(super) code: i32,
+    pub(super) message: String,
+    pub(super) data: Option<String>,
+}
+
+impl Complaint {
+    /// The state asked for is older than what the node keeps.
+    pub(super) fn is_pruned(&self) -> bool {
+        self.mentions("State already discarded")
+    }
+
+    /// The block asked for is not there (yet).
+    pub(super) fn is_unknown_block(&self) -> bool {
+        !self.is_pruned()
+            && (self.mentions("UnknownBlock") || self.mentions("unknown Block") || self.mentions("header not found"))
+    }
+
+    /// The node does not know that question.
+    pub(super) const fn is_unknown_method(&self) -> bool {
+        self.code == -32_601
+    }
+
+    /// Its words.
+    pub(super) fn words(&self) -> String {
+        match &self.data {
+            Some(data) => format!("{}: {data}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    fn mentions(&self, text: &str) -> bool {
+        self.message.contains(text) || self.data.as_ref().is_some_and(|data| data.contains(text))
+    }
+}
+
+impl From<RpcError> for Failure {
+    fn from(error: RpcError) -> Self {
+        match error {
+            RpcError::User(error) => {
+                let data = error
+                    .data
+                    .map(|raw| serde_json::from_str(raw.get()).unwrap_or_else(|_not_text| raw.get().to_owned()));
+                Self::Answered(Complaint { code: error.code, message: error.message, data })
+            }
+            RpcError::Client(error) => Self::Lost(innermost(&*error)),
+            other => Self::Lost(other.to_string()),
+        }
+    }
+}
+
+/// The cause at the bottom, where the words are that help.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+impl Link {
+    pub(super) async fn open(index: usize, url: &Url, settings: &Settings) -> Result<Self, String> {
+        let client = WsClientBuilder::new()
+            .connection_timeout(settings.connect_timeout)
+            .request_timeout(settings.request_timeout)
+            .max_request_size(MAX_ANSWER_BYTES)
+            .max_response_size(MAX_ANSWER_BYTES)
+            .max_buffer_capacity_per_subscription(MAX_HELD_BACK)
+            .enable_ws_ping(PingConfig::new().ping_interval(PING.0).inactive_limit(PING.1))
+            .build(&url.secret);
+        // The library's own limit is one for each step of a handshake.
+        let client = tokio::time::timeout(settings.connect_timeout, client).await;
+        let client =
+            client.map_err(|_elapsed| "no connection in time".to_owned())?.map_err(|error| innermost(&error))?;
+        let client = Arc::new(client);
+        Ok(Self { url: url.shown.clone(), index, rpc: RpcClient::new(Arc::clone(&client)), client })
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.client.is_connected()
+    }
+
+    pub(super) async fn ask<R: DeserializeOwned>(&self, method: &str, params: RpcParams) -> Result<R, Failure> {
+        self.rpc.request(method, params).await.map_err(Failure::from)
+    }
+
+    pub(super) async fn subscribe<R: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: RpcParams,
+        end: &str,
+    ) -> Result<RpcSubscription<R>, Failure> {
+        self.rpc.subscribe(method, params, end).await.map_err(Failure::from)
+    }
+}

@@ -1,0 +1,339 @@
+//! Sending a transaction, and finding out what became of it.
+//!
+//! ```text
+//!   preflight: has the best block changed what the dry run said?
+//!      |
+//!      v          .---- nonce used or taken, era over, pool full: anew, so many times -----.
+//!   lowest nonce, sign, look for it in final blocks, send                                  |
+//!      |                                                                                   |
+//!      '--> in a final block ----------------> receipt, or why it failed there             |
+//!      '--> let go, or the connection broke -> the same bytes again                        |
+//!      '--> its nonce is on chain, it is not ----------------------------------------------'
+//!      '--> the last block of its era is final: dropped
+//! ```
+//!
+//! The same bytes may be sent as often as one likes: a nonce counts once. Anew is only signed what can be in no block any more.
+
+use super::{
+    endpoints::DIAL_AGAIN,
+    extrinsic::{self, Era},
+    link::{Complaint, Failure},
+    node::{FinalBlock, Node, called},
+    nonces::{Held, Lane},
+    refusal::Refusal,
+    tracker::Verdict,
+    wire::{Status, to_hex},
+};
+use crate::chain::{ChainError, DryRun, Receipt, Signer, Transaction};
+use protocol::{AccountId, BlockNumber};
+use std::{sync::Arc, time::Duration};
+use subxt::rpcs::{client::RpcSubscription, rpc_params};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, MissedTickBehavior},
+};
+
+/// How often a transaction is signed anew because its nonce had been used by somebody else.
+const MAX_SIGNATURES: u8 = 16;
+/// How often one is offered to a pool that has no room, and how long is waited in between.
+const MAX_OFFERS: u8 = 30;
+/// How long is waited for room in the pool.
+const ROOM: Duration = Duration::from_secs(2);
+/// How often one is signed anew because the node did not like what it was signed for.
+const MAX_CORRECTIONS: u8 = 3;
+/// How long to wait before the same bytes are sent again.
+const SEND_AGAIN: Duration = Duration::from_secs(6);
+
+/// What is to be sent.
+struct Job<'a> {
+    node: &'a Node,
+    signer: &'a dyn Signer,
+    account: AccountId,
+    transaction: Transaction,
+    dry_run: DryRun,
+    lane: Arc<Lane>,
+}
+
+/// What came of signing and sending once.
+enum Outcome {
+    Done(Result<Receipt, ChainError>),
+    /// In no block, now or later: sign it anew.
+    Anew(Refusal),
+}
+
+pub(super) async fn submit(
+    node: &Node,
+    signer: &dyn Signer,
+    transaction: Transaction,
+    dry_run: &DryRun,
+) -> Result<Receipt, ChainError> {
+    let _place =
+        node.in_flight.acquire().await.map_err(|_closed| ChainError::Unreachable("the client has stopped".into()))?;
+    let account = signer.account();
+    let lane = node.nonces.lane(account);
+    let mut job = Job { node, signer, account, transaction, dry_run: dry_run.clone(), lane };
+    job.preflight().await?;
+    let (mut signatures, mut offers, mut corrections) = (0_u8, 0_u8, 0_u8);
+    loop {
+        let refusal = match job.once().await? {
+            Outcome::Done(done) => return done,
+            Outcome::Anew(refusal) => refusal,
+        };
+        match refusal {
+            Refusal::NonceUsed | Refusal::NonceTaken | Refusal::AlreadyThere => {
+                signatures = signatures.saturating_add(1);
+                tracing::info!(%account, signatures, "a nonce was taken by another program: signing anew");
+                if signatures >= MAX_SIGNATURES {
+                    return Err(ChainError::NonceRace { account, tries: signatures });
+                }
+            }
+            Refusal::NoRoom => {
+                offers = offers.saturating_add(1);
+                if offers >= MAX_OFFERS {
+                    return Err(ChainError::Invalid { cause: "the node's pool has had no room for it".into() });
+                }
+                tokio::time::sleep(ROOM).await;
+            }
+            Refusal::SignAnew => {
+                corrections = corrections.saturating_add(1);
+                if corrections >= MAX_CORRECTIONS {
+                    return Err(ChainError::Invalid {
+                        cause: "the node accepts its signature for no block and no runtime that it has".into(),
+                    });
+                }
+                // Another block, another signature.
+                let mut head = node.head.subscribe();
+                let _waited = tokio::time::timeout(ROOM, head.changed()).await;
+            }
+            Refusal::Final(error) => return Err(error),
+        }
+    }
+}
+
+impl Job<'_> {
+    /// The dry run saw the final state. What is in a block already but not final may have done the same, or have made it impossible: that is
+    /// waited for, so that nothing is sent twice and no fee is paid for nothing.
+    async fn preflight(&mut self) -> Result<(), ChainError> {
+        if self.dry_run.reverted || matches!(self.transaction, Transaction::Transfer { .. }) {
+            return Ok(());
+        }
+        let best = self.node.best().await?;
+        if best.at.number <= self.node.head().number {
+            return Ok(());
+        }
+        match self.node.dry_run(&self.account, &self.transaction, best.at).await {
+            Ok(now) if !now.reverted => {
+                let (before, after) = (self.dry_run.required, now.required);
+                self.dry_run.required.ref_time = before.ref_time.max(after.ref_time);
+                self.dry_run.required.proof_size = before.proof_size.max(after.proof_size);
+                self.dry_run.storage_deposit = self.dry_run.storage_deposit.max(now.storage_deposit);
+                Ok(())
+            }
+            // The best block may be gone before it was asked about.
+            Err(ChainError::Unreachable(_) | ChainError::Pruned { .. }) => Ok(()),
+            Ok(_) | Err(_) => {
+                let mut head = self.node.head.subscribe();
+                let there = head.wait_for(|head| head.number >= best.at.number);
+                if tokio::time::timeout(self.node.settings.patience, there).await.is_err() {
+                    return Err(ChainError::Unreachable("the best block does not become final".into()));
+                }
+                let now = self.node.dry_run(&self.account, &self.transaction, self.node.head()).await?;
+                if now.reverted { Err(ChainError::Reverted) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Signs with the lowest free nonce, sends, and waits for what becomes of it.
+    async fn once(&self) -> Result<Outcome, ChainError> {
+        let node = self.node;
+        let best = node.best().await?;
+        let (lowest, runtime) = tokio::try_join!(node.lowest_nonce(self.account, &best), node.runtime(best.at))?;
+
+        let turn = self.lane.turn.lock().await;
+        let held = self.lane.take(lowest);
+        let era = Era::new(node.head(), best.at.number, node.settings.valid_for);
+        let bytes = extrinsic::sign(&runtime, &self.transaction, &self.dry_run, self.signer, held.nonce(), era)?;
+        let length =
+            u32::try_from(bytes.len()).map_err(|_| ChainError::Invalid { cause: "it is longer than 4 GiB".into() })?;
+        let text = to_hex(&bytes);
+        let (_ticket, decided) = node.tracker.look_for(text.clone(), era.last());
+        let sent = Sent { job: self, text, statuses: None, decided };
+        sent.first(held, turn, length, era).await
+    }
+
+    /// What is in a final block is a fact: it is asked for until somebody knows.
+    async fn read_block(&self, number: BlockNumber) -> Result<Arc<FinalBlock>, ChainError> {
+        let node = self.node;
+        let began = Instant::now();
+        loop {
+            match node.block(number).await {
+                Err(ChainError::Unreachable(cause)) if began.elapsed() < node.settings.patience => {
+                    tracing::warn!(cause, number, "a transaction's block could not be read: asking again");
+                    tokio::time::sleep(DIAL_AGAIN).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Whether the final state has gone beyond `nonce`, and every block of it was looked at: then another transaction has it, or there is a
+    /// verdict.
+    async fn is_overtaken(&self, nonce: u64) -> bool {
+        let node = self.node;
+        let head = node.head();
+        let mut seen = node.tracker.seen();
+        let looked = seen.wait_for(|seen| *seen >= head.number);
+        if tokio::time::timeout(node.settings.request_timeout, looked).await.is_err() {
+            return false;
+        }
+        matches!(node.nonce(self.account, head).await, Ok(used) if used > nonce)
+    }
+}
+
+/// A transaction that may be on its way.
+struct Sent<'a> {
+    job: &'a Job<'a>,
+    text: String,
+    statuses: Option<RpcSubscription<Status>>,
+    decided: oneshot::Receiver<Verdict>,
+}
+
+/// What came of handing the bytes to a node.
+enum Handed {
+    /// It has them.
+    Over,
+    Refused(Complaint),
+    /// Nobody knows.
+    Lost,
+}
+
+impl Sent<'_> {
+    async fn first(
+        mut self,
+        held: Held,
+        turn: tokio::sync::MutexGuard<'_, ()>,
+        length: u32,
+        era: Era,
+    ) -> Result<Outcome, ChainError> {
+        match self.hand_over().await {
+            Handed::Over | Handed::Lost => {}
+            Handed::Refused(complaint) => match Refusal::of(&complaint, self.job.account) {
+                // The same bytes: ours, over a connection that broke.
+                Refusal::AlreadyThere => {}
+                Refusal::NonceTaken => {
+                    held.taken();
+                    return Ok(Outcome::Anew(Refusal::NonceTaken));
+                }
+                refusal => return Ok(Outcome::Anew(refusal)),
+            },
+        }
+        drop(turn);
+        match self.fate(held.nonce()).await? {
+            Fate::Included(Verdict::Included { block, index }) => {
+                held.used();
+                let (account, contract) = (self.job.account, called(&self.job.transaction));
+                let read = self.job.read_block(block.number).await?;
+                Ok(Outcome::Done(read.events.receipt(block, index, length, account, contract)))
+            }
+            Fate::Included(Verdict::Expired) => Ok(Outcome::Done(Err(ChainError::Dropped { last: era.last() }))),
+            Fate::NonceGone => {
+                held.used();
+                Ok(Outcome::Anew(Refusal::NonceUsed))
+            }
+        }
+    }
+
+    async fn hand_over(&mut self) -> Handed {
+        let endpoints = &self.job.node.endpoints;
+        let Ok(link) = endpoints.link().await else { return Handed::Lost };
+        match link.subscribe("author_submitAndWatchExtrinsic", rpc_params![&self.text], "author_unwatchExtrinsic").await
+        {
+            Ok(statuses) => {
+                self.statuses = Some(statuses);
+                Handed::Over
+            }
+            Err(Failure::Answered(complaint)) => Handed::Refused(complaint),
+            Err(Failure::Lost(cause)) => {
+                endpoints.give_up(&link, &cause).await;
+                Handed::Lost
+            }
+        }
+    }
+
+    /// Waits until it is in a final block or can be in none.
+    async fn fate(&mut self, nonce: u64) -> Result<Fate, ChainError> {
+        let node = self.job.node;
+        let (mut made, mut head) = (node.endpoints.made(), node.head.subscribe());
+        let mut moved = Instant::now();
+        // Whether the node has let go of it, so that its nonce may have been used by another.
+        let mut doubtful = false;
+        let mut again = tokio::time::interval(SEND_AGAIN);
+        again.reset();
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                verdict = &mut self.decided => {
+                    let verdict = verdict.map_err(|_| ChainError::Unreachable("the client has stopped".into()))?;
+                    return Ok(Fate::Included(verdict));
+                }
+                status = next(&mut self.statuses) => match status {
+                    Some(status) if status.is_let_go() => {
+                        tracing::debug!(?status, nonce, "a node has let go of a transaction");
+                        doubtful = true;
+                        self.statuses = None;
+                    }
+                    Some(_on_its_way) => continue,
+                    None => self.statuses = None,
+                },
+                // Another connection, and perhaps another node: it may never have heard of it.
+                _made = made.changed() => doubtful |= self.send_again().await,
+                moved_on = head.changed() => {
+                    let _node_is_here = moved_on;
+                    moved = Instant::now();
+                    if !doubtful {
+                        continue;
+                    }
+                }
+                _tick = again.tick() => {
+                    if self.statuses.is_none() {
+                        doubtful |= self.send_again().await;
+                    }
+                    if moved.elapsed() >= node.settings.patience {
+                        return Err(ChainError::Unreachable(format!(
+                            "no block has become final for {} s; the transaction was sent and may still be included",
+                            moved.elapsed().as_secs()
+                        )));
+                    }
+                }
+            }
+            if doubtful && self.job.is_overtaken(nonce).await {
+                return match self.decided.try_recv() {
+                    Ok(verdict) => Ok(Fate::Included(verdict)),
+                    Err(_undecided) => Ok(Fate::NonceGone),
+                };
+            }
+        }
+    }
+
+    /// Sends the same bytes again; says whether the node would not have them.
+    async fn send_again(&mut self) -> bool {
+        match self.hand_over().await {
+            Handed::Over | Handed::Lost => false,
+            Handed::Refused(complaint) => !matches!(Refusal::of(&complaint, self.job.account), Refusal::AlreadyThere),
+        }
+    }
+}
+
+enum Fate {
+    Included(Verdict),
+    NonceGone,
+}
+
+/// The next status, as long as there are any to come.
+async fn next(statuses: &mut Option<RpcSubscription<Status>>) -> Option<Status> {
+    match statuses {
+        Some(statuses) => statuses.next().await.and_then(Result::ok),
+        None => std::future::pending().await,
+    }
+}

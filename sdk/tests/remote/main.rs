@@ -1,0 +1,205 @@
+//! Endpoints that fail: each failure has its name, and what can be mended is.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    unreachable_pub,
+    reason = "a test fails by panicking, and so do its helpers"
+)]
+#![cfg(feature = "remote")]
+
+mod fake;
+
+use fake::{Blocks, Fake};
+use futures::StreamExt;
+use protocol::{BlockNumber, Hash};
+use sdk::chain::{Chain, ChainError, Health, RemoteChain, remote::Settings};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Long enough for a busy machine; a test that works never waits for it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn blocks() -> Blocks {
+    Blocks::new(1, 100, 0, 0)
+}
+
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_elapsed) => panic!("waited in vain for {what}"),
+    }
+}
+
+async fn connect(settings: Settings) -> Result<RemoteChain, ChainError> {
+    within("a connection", RemoteChain::connect(settings)).await
+}
+
+fn to(endpoints: &[&Fake]) -> Settings {
+    let endpoints = endpoints.iter().map(|fake| fake.url()).collect();
+    Settings { endpoints, ..Settings::default() }
+}
+
+async fn wait_head(chain: &RemoteChain, number: BlockNumber) {
+    let mut head = chain.watch_head();
+    let _head = within("a head", head.wait_for(|head| head.number == number)).await.unwrap();
+}
+
+async fn wait_health(health: &mut watch::Receiver<Health>, what: &str, is: impl Fn(&Health) -> bool) -> Health {
+    within(what, health.wait_for(|health| is(health))).await.unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_is_refused_before_anything_is_dialled() {
+    for url in ["", "127.0.0.1:9944", "http://127.0.0.1:9944", "ws://"] {
+        let error = connect(Settings::new(url)).await.unwrap_err();
+        assert!(matches!(error, ChainError::BadUrl { .. }), "{url}: {error}");
+    }
+    assert!(matches!(connect(Settings::default()).await.unwrap_err(), ChainError::BadUrl { .. }));
+}
+
+#[tokio::test]
+async fn where_nobody_listens_every_endpoint_is_told_with_its_cause() {
+    let (mut first, mut second) = (Fake::start(blocks(), 1).await, Fake::start(blocks(), 1).await);
+    let settings = to(&[&first, &second]);
+    first.vanish();
+    second.vanish();
+    let error = connect(settings).await.unwrap_err();
+    let ChainError::Unreachable(cause) = &error else { panic!("{error}") };
+    assert!(cause.contains(&first.url()) && cause.contains(&second.url()) && cause.contains("refused"), "{cause}");
+}
+
+#[tokio::test]
+async fn something_that_is_no_node_is_not_mistaken_for_one() {
+    let fake = Fake::start(blocks(), 1).await;
+    fake.change(|behaviour| behaviour.talks_nonsense = true);
+    let settings = Settings { request_timeout: Duration::from_secs(2), ..to(&[&fake]) };
+    let error = connect(settings).await.unwrap_err();
+    assert!(matches!(error, ChainError::Unreachable(_)), "{error}");
+
+    // Takes connections and says nothing.
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", mute.local_addr().unwrap());
+    let settings = Settings { connect_timeout: Duration::from_millis(300), ..Settings::new(url) };
+    let error = connect(settings).await.unwrap_err();
+    assert!(matches!(error, ChainError::Unreachable(_)), "{error}");
+}
+
+#[tokio::test]
+async fn another_chain_is_refused_and_both_genesis_hashes_are_told() {
+    let fake = Fake::start(blocks(), 1).await;
+    let settings = Settings { genesis: Some(Hash([7; 32])), ..to(&[&fake]) };
+    let error = connect(settings).await.unwrap_err();
+    let (url, found) = (fake.url(), blocks().hash(0));
+    assert_eq!(error, ChainError::WrongChain { url, block: 0, expected: Hash([7; 32]), found });
+    let settings = Settings { genesis: Some(found), ..to(&[&fake]) };
+    assert_eq!(connect(settings).await.unwrap().genesis().await.unwrap(), found);
+}
+
+#[tokio::test]
+async fn an_endpoint_of_another_chain_is_passed_over_for_one_of_the_right_chain() {
+    let (wrong, right) = (Fake::start(Blocks::new(2, 9, 0, 0), 9).await, Fake::start(blocks(), 3).await);
+    let settings = Settings { genesis: Some(blocks().hash(0)), ..to(&[&wrong, &right]) };
+    let chain = connect(settings).await.unwrap();
+    assert_eq!(chain.finalised_head().await.unwrap().number, 3);
+}
+
+#[tokio::test]
+async fn a_socket_that_drops_is_made_anew_and_heads_go_on() {
+    let fake = Fake::start(blocks(), 3).await;
+    let chain = connect(to(&[&fake])).await.unwrap();
+    for number in 4..8 {
+        fake.cut();
+        fake.finalise(number);
+        wait_head(&chain, number).await;
+    }
+    assert!(chain.health().is_good());
+}
+
+#[tokio::test]
+async fn while_nobody_is_there_the_health_says_so_and_afterwards_all_is_well() {
+    let mut fake = Fake::start(blocks(), 3).await;
+    let chain = connect(to(&[&fake])).await.unwrap();
+    let mut health = chain.watch_health();
+    fake.vanish();
+    let lost = wait_health(&mut health, "the loss", |health| matches!(health, Health::Lost(_))).await;
+    assert!(lost.to_string().contains(&fake.url()), "{lost}");
+    assert!(matches!(chain.free_balance(&protocol::AccountId([1; 32])).await, Err(ChainError::Unreachable(_))));
+
+    let again = Fake::resurrect(&fake).await;
+    again.finalise(5);
+    let _well = wait_health(&mut health, "health", Health::is_good).await;
+    wait_head(&chain, 5).await;
+}
+
+#[tokio::test]
+async fn a_lost_endpoint_gives_way_to_the_next() {
+    let (mut first, second) = (Fake::start(blocks(), 3).await, Fake::start(blocks(), 3).await);
+    let chain = connect(to(&[&first, &second])).await.unwrap();
+    wait_head(&chain, 3).await;
+    first.vanish();
+    second.finalise(4);
+    wait_head(&chain, 4).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_lags_behind_what_is_final_is_not_used() {
+    let (mut first, late) = (Fake::start(blocks(), 9).await, Fake::start(blocks(), 5).await);
+    let chain = connect(to(&[&first, &late])).await.unwrap();
+    let mut health = chain.watch_health();
+    first.vanish();
+    let lost = wait_health(&mut health, "the loss", |health| matches!(health, Health::Lost(_))).await;
+    assert!(lost.to_string().contains("it lags behind: block 9 is final"), "{lost}");
+    late.finalise(10);
+    wait_head(&chain, 10).await;
+    let _well = wait_health(&mut health, "health", Health::is_good).await;
+}
+
+#[tokio::test]
+async fn a_chain_that_was_started_anew_is_another_chain() {
+    let mut fake = Fake::start(Blocks::new(1, 20, 2, 1), 5).await;
+    let chain = connect(to(&[&fake])).await.unwrap();
+    let mut health = chain.watch_health();
+    fake.vanish();
+    let _again = Fake::resurrect_with(&fake, Blocks::new(1, 20, 2, 9), 7).await;
+    let lost =
+        wait_health(&mut health, "the loss", |health| matches!(health, Health::Lost(ChainError::WrongChain { .. })));
+    let Health::Lost(ChainError::WrongChain { block, expected, found, .. }) = lost.await else { panic!() };
+    let hashes = (Blocks::new(1, 20, 2, 1).hash(5), Blocks::new(1, 20, 2, 9).hash(5));
+    assert_eq!((block, (expected, found)), (5, hashes));
+    assert_eq!(chain.finalised_head().await.unwrap().number, 5, "nothing of it is believed");
+}
+
+#[tokio::test]
+async fn a_chain_that_stands_still_is_told_and_so_is_its_going_on() {
+    let fake = Fake::start(blocks(), 3).await;
+    let settings = Settings { stalled_after: Some(Duration::from_secs(1)), ..to(&[&fake]) };
+    let chain = connect(settings).await.unwrap();
+    let mut health = chain.watch_health();
+    let stalled = wait_health(&mut health, "the standstill", |health| matches!(health, Health::Stalled { .. })).await;
+    assert!(stalled.to_string().contains("no block has become final after 3"), "{stalled}");
+    fake.finalise(4);
+    let _well = wait_health(&mut health, "health", Health::is_good).await;
+}
+
+#[tokio::test]
+async fn a_stalled_endpoint_gives_way_to_one_that_goes_on() {
+    let (stalled, live) = (Fake::start(blocks(), 3).await, Fake::start(blocks(), 3).await);
+    let settings = Settings { stalled_after: Some(Duration::from_secs(1)), ..to(&[&stalled, &live]) };
+    let chain = connect(settings).await.unwrap();
+    live.finalise(6);
+    wait_head(&chain, 6).await;
+    assert!(chain.health().is_good());
+}
+
+#[tokio::test]
+async fn a_block_whose_state_nobody_keeps_is_told_by_its_number() {
+    let fake = Fake::start(blocks(), 50).await;
+    fake.change(|behaviour| behaviour.keeps_from = 40);
+    let chain = connect(to(&[&fake])).await.unwrap();
+    let mut blocks = chain.finalised_blocks(10).await.unwrap();
+    let error = within("the error", blocks.next()).await.unwrap().unwrap_err();
+    assert!(matches!(error, ChainError::Pruned { block: 10..26 }), "{error}");
+    assert!(within("the end", blocks.next()).await.is_none());
+}
