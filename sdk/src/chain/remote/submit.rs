@@ -228,6 +228,7 @@ impl Sent<'_> {
             },
         }
         drop(turn);
+        tracing::debug!(account = %self.job.account, nonce = held.nonce(), last = era.last(), "sent a transaction");
         match self.fate(held.nonce()).await? {
             Fate::Included(Verdict::Included { block, index }) => {
                 held.used();
