@@ -12,6 +12,7 @@ use std::{path::PathBuf, sync::Arc};
 const VARIABLE: &str = "CHANNEL_SURI";
 
 #[derive(Args)]
+#[group(id = "account")]
 pub(crate) struct Options {
     /// The file with the account's secret URI (words or seed, derivations, password). Only its owner may open it.
     /// Without it the secret is taken from the environment's CHANNEL_SURI.

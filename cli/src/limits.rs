@@ -14,6 +14,7 @@ pub(crate) const DEFAULT: Limits = Limits {
 
 #[derive(Args)]
 #[command(next_help_heading = "What the arbiter allows")]
+#[group(id = "limits")]
 pub(crate) struct Options {
     /// The shortest lock period of a channel, in blocks.
     #[arg(long, value_name = "BLOCKS", default_value_t = DEFAULT.lock_period_min)]

@@ -178,8 +178,7 @@ impl TestChain for NodeChain {
         let header: serde_json::Value = process.rpc.request("chain_getHeader", rpc_params![]).await.unwrap();
         let best = header["number"].as_str().unwrap().trim_start_matches("0x");
         let best = BlockNumber::from_str_radix(best, 16).unwrap();
-        let mut head = self.client.watch_head();
-        let _head = within("the blocks to be final", head.wait_for(|head| head.number >= best)).await.unwrap();
+        let _head = within("the blocks to be final", self.client.reached(best)).await;
     }
 
     async fn block_number(&self) -> BlockNumber {

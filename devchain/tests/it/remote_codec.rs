@@ -10,7 +10,7 @@ use pallet_contracts::{ContractResult, ExecReturnValue, InstantiateReturnValue, 
 use protocol::{AccountId, Hash};
 use scale::{Decode, Encode};
 use sdk::chain::{
-    BlockRef, ChainError, DryRun, Signer, Transaction, Weight,
+    BlockRef, ChainError, DryRun, Transaction, Weight,
     account::{Scheme, from_uri},
     remote::for_test_only::{Codec, answer, question},
 };

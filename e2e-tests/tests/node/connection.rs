@@ -2,7 +2,7 @@
 
 use crate::world;
 use devchain::DevAccount;
-use e2e_tests::{Asked, NodeChain, Proxy, TestChain, UNIT, World, account, arbiter_code, terms, until, within};
+use e2e_tests::{Asked, NodeChain, Proxy, TestChain, UNIT, account, arbiter_code, terms, until, within};
 use futures::{StreamExt, future::join_all};
 use protocol::AccountId;
 use sdk::{
@@ -175,8 +175,7 @@ async fn a_second_endpoint_takes_over_when_the_first_is_gone() {
     drop(proxy);
     let head = chain.block_number().await;
     chain.produce_blocks(3).await;
-    let mut heads = client.watch_head();
-    let _head = within("the next blocks", heads.wait_for(|now| now.number >= head + 3)).await.unwrap();
+    let _head = within("the next blocks", client.reached(head + 3)).await;
     let shared: SharedChain = Arc::new(client);
     let signer = DevAccount::Bob.signer();
     let deploying = Arbiter::deploy(shared, &signer, arbiter_code(), e2e_tests::LIMITS, Vec::new());
@@ -188,18 +187,18 @@ async fn a_second_endpoint_takes_over_when_the_first_is_gone() {
 async fn what_happens_takes_so_many_blocks_and_so_long() {
     let Some(world) = world().await else { return };
     let (alice, bob) = world.couple().await;
-    let at = |world: &World<NodeChain>| world.chain.remote().watch_head().borrow().number;
+    let at = || world.chain.block_number();
     let mut told = Vec::new();
-    let (began, block) = (Instant::now(), at(&world));
+    let (began, block) = (Instant::now(), at().await);
     let (alices, bobs) = alice.open(&bob).await;
-    told.push(("open: asked for, until both have seen it", began.elapsed(), at(&world) - block));
-    let (began, block) = (Instant::now(), at(&world));
+    told.push(("open: asked for, until both have seen it", began.elapsed(), at().await - block));
+    let (began, block) = (Instant::now(), at().await);
     let _round = within("a deposit", alices.deposit(UNIT)).await.unwrap();
-    told.push(("deposit into the channel", began.elapsed(), at(&world) - block));
-    let (began, block) = (Instant::now(), at(&world));
+    told.push(("deposit into the channel", began.elapsed(), at().await - block));
+    let (began, block) = (Instant::now(), at().await);
     let _ended = within("the close", alices.close(0)).await.unwrap();
     let _ended = bob.events.wait_end(bobs.reference()).await;
-    told.push(("close in agreement", began.elapsed(), at(&world) - block));
+    told.push(("close in agreement", began.elapsed(), at().await - block));
     for (what, took, blocks) in told {
         println!("{what}: {took:?}, {blocks} blocks");
     }

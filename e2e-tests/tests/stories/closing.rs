@@ -1,9 +1,9 @@
 //! The ways in which channels end.
 
-use channel::{CloseReason, Event, Misuse};
-use e2e_tests::{Asked, UNIT, World, numbered, signer, stories, within};
+use channel::{CloseReason, Misuse};
+use e2e_tests::{Asked, UNIT, World, numbered, stories, within};
 use futures::future::join_all;
-use protocol::{Pair, call::Call, terms::Destination};
+use protocol::{Pair, terms::Destination};
 use sdk::{chain::CallError, node::NodeError};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

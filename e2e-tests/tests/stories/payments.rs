@@ -1,8 +1,7 @@
 //! Opening, paying, closing in agreement.
 
-use channel::{CloseReason, Event, Payment};
-use e2e_tests::{Asked, UNIT, World, numbered, stories, within};
-use protocol::Pair;
+use channel::{Event, Payment};
+use e2e_tests::{Asked, UNIT, World, numbered, stories};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_is_opened_paid_through_both_ways_and_closed_and_every_coin_is_accounted_for() {

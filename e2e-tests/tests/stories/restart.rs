@@ -3,7 +3,7 @@
 use channel::Event;
 use devchain::Sealing;
 use e2e_tests::{Asked, Direction, Proxy, UNIT, World, signer, stories, terms, within};
-use protocol::{Pair, call::Call};
+use protocol::call::Call;
 use sdk::node::NodeError;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

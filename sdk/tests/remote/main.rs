@@ -42,8 +42,7 @@ fn to(endpoints: &[&Fake]) -> Settings {
 }
 
 async fn wait_head(chain: &RemoteChain, number: BlockNumber) {
-    let mut head = chain.watch_head();
-    let _head = within("a head", head.wait_for(|head| head.number == number)).await.unwrap();
+    assert_eq!(within("a head", chain.reached(number)).await.number, number);
 }
 
 async fn wait_health(health: &mut watch::Receiver<Health>, what: &str, is: impl Fn(&Health) -> bool) -> Health {

@@ -124,6 +124,7 @@ async fn note(node: &Node, link: &Arc<Link>, header: &Header) -> Result<bool, Ch
     }
     // The first head of a new connection may be old news: the endpoint is well all the same, unless the chain was seen to stand still.
     let is_news = head.number > known.number;
+    tracing::trace!(head = head.number, is_news, endpoint = %link.url, "a finalised head");
     if is_news {
         node.endpoints.hold_to(head);
         let _was = node.head.send_replace(head);
@@ -147,7 +148,10 @@ pub(super) async fn transactions(weak: Weak<Node>) {
         let _count = *begun.borrow_and_update();
         match node.tracker.next(newest) {
             Some(number) => match node.body(number).await {
-                Ok((at, extrinsics)) => node.tracker.judge(at, &extrinsics),
+                Ok((at, extrinsics)) => {
+                    tracing::trace!(number, extrinsics = extrinsics.len(), "looking for transactions");
+                    node.tracker.judge(at, &extrinsics);
+                }
                 Err(error) => {
                     tracing::warn!(%error, number, "could not look for transactions in a block: asking again");
                     drop(node);

@@ -80,10 +80,17 @@ impl RemoteChain {
         self.node.health.subscribe()
     }
 
-    /// The newest finalised block, as it changes.
-    #[must_use]
-    pub fn watch_head(&self) -> watch::Receiver<BlockRef> {
-        self.node.head.subscribe()
+    /// Waits until block `number` is final; answers which final block is the newest then.
+    pub async fn reached(&self, number: BlockNumber) -> BlockRef {
+        let mut head = self.node.head.subscribe();
+        loop {
+            let newest = *head.borrow_and_update();
+            if newest.number >= number {
+                return newest;
+            }
+            // The sender is here as long as we are.
+            let _changed = head.changed().await;
+        }
     }
 }
 

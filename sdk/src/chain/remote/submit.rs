@@ -228,6 +228,7 @@ impl Sent<'_> {
             },
         }
         drop(turn);
+        tracing::debug!(account = %self.job.account, nonce = held.nonce(), last = era.last(), "sent a transaction");
         match self.fate(held.nonce()).await? {
             Fate::Included(Verdict::Included { block, index }) => {
                 held.used();
@@ -265,7 +266,7 @@ impl Sent<'_> {
         let node = self.job.node;
         let (mut made, mut head) = (node.endpoints.made(), node.head.subscribe());
         let mut moved = Instant::now();
-        // Whether the node has let go of it, so that its nonce may have been used by another.
+        // Whether its nonce may have been used by another.
         let mut doubtful = false;
         let mut again = tokio::time::interval(SEND_AGAIN);
         again.reset();
@@ -278,8 +279,8 @@ impl Sent<'_> {
                     return Ok(Fate::Included(verdict));
                 }
                 status = next(&mut self.statuses) => match status {
-                    Some(status) if status.is_let_go() => {
-                        tracing::debug!(?status, nonce, "a node has let go of a transaction");
+                    Some(status) if status.is_last() => {
+                        tracing::debug!(?status, nonce, "a node is done with a transaction");
                         doubtful = true;
                         self.statuses = None;
                     }
@@ -296,8 +297,10 @@ impl Sent<'_> {
                     }
                 }
                 _tick = again.tick() => {
+                    // Whatever a node tells or does not tell: the final state knows.
+                    doubtful = true;
                     if self.statuses.is_none() {
-                        doubtful |= self.send_again().await;
+                        let _refused = self.send_again().await;
                     }
                     if moved.elapsed() >= node.settings.patience {
                         return Err(ChainError::Unreachable(format!(

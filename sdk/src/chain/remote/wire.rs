@@ -116,9 +116,10 @@ pub(super) enum Status {
 }
 
 impl Status {
-    /// Whether the node has let go of the transaction without saying that it is in a block.
-    pub(super) const fn is_let_go(&self) -> bool {
-        matches!(self, Self::Usurped(_) | Self::Dropped | Self::Invalid)
+    /// Whether the node has nothing more to say. It says of a transaction that another one with its nonce took the place of in a block that it is
+    /// in that block, and final with it: only who looks into the block knows.
+    pub(super) const fn is_last(&self) -> bool {
+        matches!(self, Self::Usurped(_) | Self::Dropped | Self::Invalid | Self::Finalized(_) | Self::FinalityTimeout(_))
     }
 }
 
@@ -162,7 +163,8 @@ mod tests {
         ] {
             assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
         }
-        assert!(Status::Dropped.is_let_go() && !Status::InBlock(Hex32(hash)).is_let_go());
+        assert!(Status::Dropped.is_last() && Status::Finalized(Hex32(hash)).is_last());
+        assert!(!Status::InBlock(Hex32(hash)).is_last() && !Status::Ready.is_last());
     }
 
     #[test]
