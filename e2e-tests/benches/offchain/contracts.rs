@@ -68,31 +68,27 @@ impl Running {
     }
 }
 
-pub(crate) async fn run(wanted: &impl Fn(&str) -> bool, report: &mut Report) {
+pub(crate) async fn run(report: &mut Report) {
     for running in [Running::Interpreted, Running::Native] {
         for keeping in Keeping::MEASURED {
-            if wanted("calls") {
-                let (nodes, app) = running.nodes(keeping).await;
-                let channels = nodes.open(1).await;
-                let ours = &channels[0].0;
-                let contract = begin(ours, &app, 1).await;
-                report.add(one_by_one(ours, contract, format!("calls, {}", running.name()), keeping).await);
-                report.add(batched(ours, contract, format!("calls batched, {}", running.name()), keeping).await);
-            }
+            let (nodes, app) = running.nodes(keeping).await;
+            let channels = nodes.open(1).await;
+            let ours = &channels[0].0;
+            let contract = begin(ours, &app, 1).await;
+            report.add(one_by_one(ours, contract, format!("calls, {}", running.name()), keeping).await);
+            report.add(batched(ours, contract, format!("calls batched, {}", running.name()), keeping).await);
         }
     }
     for keeping in Keeping::MEASURED {
-        if wanted("contracts") {
-            let (nodes, app) = Running::Native.nodes(keeping).await;
-            let channels = nodes.open(1).await;
-            let ours = &channels[0].0;
-            let mut before = 0;
-            for among in AMONG {
-                let contract = begin(ours, &app, among - before).await;
-                before = among;
-                let scenario = format!("calls, native, one of {among} contracts");
-                report.add(one_by_one(ours, contract, scenario, keeping).await);
-            }
+        let (nodes, app) = Running::Native.nodes(keeping).await;
+        let channels = nodes.open(1).await;
+        let ours = &channels[0].0;
+        let mut before = 0;
+        for among in AMONG {
+            let contract = begin(ours, &app, among - before).await;
+            before = among;
+            let scenario = format!("calls, native, one of {among} contracts");
+            report.add(one_by_one(ours, contract, scenario, keeping).await);
         }
     }
 }

@@ -7,7 +7,8 @@
 //!   idle       memory of a process with many idle channels
 //! ```
 //!
-//! Results are written to `docs/benchmarks/offchain.md`. An argument that is no option runs only the scenarios whose names hold it, and writes nothing.
+//! Results are written to `docs/benchmarks/offchain.md` and `contracts.md`. An argument that is no option runs only the scenarios whose names hold it, and
+//! writes nothing but the page of `contracts`.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,7 +40,6 @@ fn main() {
     for keeping in Keeping::MEASURED {
         runtime.block_on(scenarios::run(keeping, &wanted, &mut report));
     }
-    runtime.block_on(contracts::run(&wanted, &mut report));
     for channels in [0, 100, 10_000] {
         if wanted(&format!("{channels} idle")) {
             runtime.block_on(idle::measure(channels, &mut report));
@@ -47,5 +47,10 @@ fn main() {
     }
     if only.is_none() {
         report.write();
+    }
+    if wanted("contracts") {
+        let mut report = Report::default();
+        runtime.block_on(contracts::run(&mut report));
+        report.write_contracts();
     }
 }
