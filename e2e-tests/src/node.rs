@@ -10,7 +10,13 @@ use futures::future::join_all;
 use protocol::{AccountId, Amount, BlockNumber};
 use scale::Decode;
 use sdk::chain::{Chain, Receipt, RemoteChain, SharedChain, Signer, Transaction, remote::Settings};
-use std::{env, path::PathBuf, process::Stdio, sync::Arc};
+use std::{
+    env,
+    path::PathBuf,
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use subxt::rpcs::{RpcClient, rpc_params};
 use tempfile::TempDir;
 use tokio::{
@@ -45,6 +51,20 @@ struct How {
 struct Process {
     child: Child,
     rpc: RpcClient,
+}
+
+/// How long a killed node may take to be gone: beyond it the test ends all the same.
+const GONE: Duration = Duration::from_secs(5);
+
+impl Drop for Process {
+    /// Nothing of a story outlives it.
+    fn drop(&mut self) {
+        let _gone_already = self.child.start_kill();
+        let began = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && began.elapsed() < GONE {
+            std::thread::yield_now();
+        }
+    }
 }
 
 impl NodeChain {

@@ -228,7 +228,7 @@ fn storage_is_looked_up_where_the_runtime_puts_it() {
     assert_eq!(account, frame_system::Account::<Runtime>::hashed_key_for(AccountId32::new(alice.0)));
     assert!(contract.starts_with(&frame_support::storage::storage_prefix(b"Contracts", b"ContractInfoOf")));
     assert!(contract.ends_with(&alice.0));
-    let data = pallet_balances::AccountData { free: 100, reserved: 10, frozen: 30, flags: Default::default() };
+    let data = pallet_balances::AccountData { free: 100_u128, reserved: 10, frozen: 30, flags: Default::default() };
     let info = frame_system::AccountInfo { nonce: 1_u32, consumers: 2, providers: 3, sufficients: 4, data };
     assert_eq!(codec().spendable(&info.encode()).unwrap(), 80);
 }

@@ -78,6 +78,7 @@ async fn a_transaction_that_was_sent_while_the_node_was_away_is_there_when_it_is
         })
     })
     .await;
+    until("the chain to be seen", || async { chain.remote().health().is_good().then_some(()) }).await;
     let paid = sent.iter().filter(|paid| paid.is_ok()).count();
     for refused in sent.iter().filter_map(|paid| paid.as_ref().err()) {
         assert!(matches!(refused, ChainError::Unreachable(_)), "{refused}");

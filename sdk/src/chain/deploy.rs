@@ -286,7 +286,7 @@ mod tests {
             (String::new(), "EOF"),
             ("[]".into(), "format"),
             (good.replace("\"format\": 1", "\"format\": \"1\""), "format"),
-            (good.replace("\"block\": 7", "\"block\": -7"), "invalid value"),
+            (good.replace("\"block\": 7", "\"block\": -7"), "invalid"),
             (good.replace("\"genesis\": \"0x01", "\"genesis\": \"01"), "genesis is not"),
             (good.replace("0202", "zz02"), "arbiter is not"),
             (good.replace("code_hash", "codehash"), "code_hash"),

@@ -17,6 +17,8 @@ use tokio::{sync::watch, time::Instant};
 
 /// For how long an answer "nobody is there" stands before the endpoints are dialled again.
 pub(super) const DIAL_AGAIN: Duration = Duration::from_secs(1);
+/// How long a question waits for a connection where there is none: long enough for a node to restart.
+const WAIT_FOR_LINK: Duration = Duration::from_secs(3);
 
 pub(super) struct Endpoints {
     urls: Vec<Url>,
@@ -105,6 +107,19 @@ impl Endpoints {
         Err(error)
     }
 
+    /// As [`link`](Self::link); where there is none, one that comes up shortly.
+    async fn link_soon(&self) -> Result<Arc<Link>, ChainError> {
+        let mut made = self.made.subscribe();
+        match self.link().await {
+            Err(ChainError::Unreachable(_)) => {
+                // Whoever follows the heads dials again and again.
+                let _made_or_not = tokio::time::timeout(WAIT_FOR_LINK, made.changed()).await;
+                self.link().await
+            }
+            linked_or_wrong => linked_or_wrong,
+        }
+    }
+
     /// Leaves an endpoint for the next one; on one's own, for a new connection to the same.
     pub(super) async fn give_up(&self, link: &Arc<Link>, cause: &str) {
         let mut state = self.state.lock().await;
@@ -163,7 +178,7 @@ impl Endpoints {
     ) -> Result<(Arc<Link>, Result<R, Complaint>), ChainError> {
         let mut tries = 0_usize;
         loop {
-            let link = self.link().await?;
+            let link = self.link_soon().await?;
             match link.ask(method, params.clone()).await {
                 Ok(answer) => return Ok((link, Ok(answer))),
                 Err(Failure::Answered(complaint)) => return Ok((link, Err(complaint))),
