@@ -12,7 +12,8 @@
 //!      '--> the last block of its era is final: dropped
 //! ```
 //!
-//! The same bytes may be sent as often as one likes: a nonce counts once. Anew is only signed what can be in no block any more.
+//! The same bytes may be sent as often as one likes: a nonce counts once. With another nonce only that is signed anew which can be in no block any
+//! more; with the same one, all forms are looked for.
 
 use super::{
     endpoints::DIAL_AGAIN,
@@ -21,7 +22,8 @@ use super::{
     node::{FinalBlock, Node, called},
     nonces::{Held, Lane},
     refusal::Refusal,
-    tracker::Verdict,
+    runtime::Runtime,
+    tracker::{Ticket, Verdict},
     wire::{Status, to_hex},
 };
 use crate::chain::{ChainError, DryRun, Receipt, Signer, Transaction};
@@ -29,7 +31,7 @@ use protocol::{AccountId, BlockNumber};
 use std::{sync::Arc, time::Duration};
 use subxt::rpcs::{client::RpcSubscription, rpc_params};
 use tokio::{
-    sync::oneshot,
+    sync::mpsc,
     time::{Instant, MissedTickBehavior},
 };
 
@@ -41,6 +43,8 @@ const MAX_OFFERS: u8 = 30;
 const ROOM: Duration = Duration::from_secs(2);
 /// How often one is signed anew because the node did not like what it was signed for.
 const MAX_CORRECTIONS: u8 = 3;
+/// In how many signed forms one is sent at most.
+const MAX_FORMS: usize = 4;
 /// How long to wait before the same bytes are sent again.
 const SEND_AGAIN: Duration = Duration::from_secs(6);
 
@@ -151,14 +155,9 @@ impl Job<'_> {
 
         let turn = self.lane.turn.lock().await;
         let held = self.lane.take(lowest);
-        let era = Era::new(node.head(), best.at.number, node.settings.valid_for);
-        let bytes = extrinsic::sign(&runtime, &self.transaction, &self.dry_run, self.signer, held.nonce(), era)?;
-        let length =
-            u32::try_from(bytes.len()).map_err(|_| ChainError::Invalid { cause: "it is longer than 4 GiB".into() })?;
-        let text = to_hex(&bytes);
-        let (_ticket, decided) = node.tracker.look_for(text.clone(), era.last());
-        let sent = Sent { job: self, text, statuses: None, decided };
-        sent.first(held, turn, length, era).await
+        let mut sent = Sent::new(self);
+        let length = sent.sign(&runtime, held.nonce(), best.at.number)?;
+        sent.first(held, turn, length).await
     }
 
     /// What is in a final block is a fact: it is asked for until somebody knows.
@@ -176,6 +175,11 @@ impl Job<'_> {
         }
     }
 
+    /// Whether the next transaction that the final state takes is the one with `nonce`.
+    async fn is_next(&self, nonce: u64) -> bool {
+        matches!(self.node.nonce(self.account, self.node.head()).await, Ok(next) if next == nonce)
+    }
+
     /// Whether the final state has gone beyond `nonce`, and every block of it was looked at: then another transaction has it, or there is a
     /// verdict.
     async fn is_overtaken(&self, nonce: u64) -> bool {
@@ -190,12 +194,21 @@ impl Job<'_> {
     }
 }
 
-/// A transaction that may be on its way.
+/// A transaction that may be on its way, in one signed form or several: they share a nonce, so at most one of them counts.
 struct Sent<'a> {
     job: &'a Job<'a>,
+    /// The last form, as it is sent.
     text: String,
+    /// The last block that can take any of them.
+    last: BlockNumber,
+    /// One for each form that is looked for.
+    tickets: Vec<Ticket>,
+    expired: usize,
+    tell: mpsc::UnboundedSender<Verdict>,
+    told: mpsc::UnboundedReceiver<Verdict>,
     statuses: Option<RpcSubscription<Status>>,
-    decided: oneshot::Receiver<Verdict>,
+    /// The node says that it waits for an earlier nonce.
+    waits: bool,
 }
 
 /// What came of handing the bytes to a node.
@@ -207,13 +220,31 @@ enum Handed {
     Lost,
 }
 
-impl Sent<'_> {
+impl<'a> Sent<'a> {
+    fn new(job: &'a Job<'a>) -> Self {
+        let (tell, told) = mpsc::unbounded_channel();
+        let (text, tickets) = (String::new(), Vec::new());
+        Self { job, text, last: 0, tickets, expired: 0, tell, told, statuses: None, waits: false }
+    }
+
+    /// Signs a form of it that is valid from the final head on, and begins to look for it; answers its length.
+    fn sign(&mut self, runtime: &Runtime, nonce: u64, best: BlockNumber) -> Result<u32, ChainError> {
+        let Job { node, signer, transaction, dry_run, .. } = self.job;
+        let era = Era::new(node.head(), best, node.settings.valid_for);
+        let bytes = extrinsic::sign(runtime, transaction, dry_run, *signer, nonce, era)?;
+        let length =
+            u32::try_from(bytes.len()).map_err(|_| ChainError::Invalid { cause: "it is longer than 4 GiB".into() })?;
+        self.text = to_hex(&bytes);
+        self.last = self.last.max(era.last());
+        self.tickets.push(node.tracker.look_for(self.text.clone(), era.last(), self.tell.clone()));
+        Ok(length)
+    }
+
     async fn first(
         mut self,
         held: Held,
         turn: tokio::sync::MutexGuard<'_, ()>,
         length: u32,
-        era: Era,
     ) -> Result<Outcome, ChainError> {
         match self.hand_over().await {
             Handed::Over | Handed::Lost => {}
@@ -228,7 +259,7 @@ impl Sent<'_> {
             },
         }
         drop(turn);
-        tracing::debug!(account = %self.job.account, nonce = held.nonce(), last = era.last(), "sent a transaction");
+        tracing::debug!(account = %self.job.account, nonce = held.nonce(), last = self.last, "sent a transaction");
         match self.fate(held.nonce()).await? {
             Fate::Included(Verdict::Included { block, index }) => {
                 held.used();
@@ -236,7 +267,7 @@ impl Sent<'_> {
                 let read = self.job.read_block(block.number).await?;
                 Ok(Outcome::Done(read.events.receipt(block, index, length, account, contract)))
             }
-            Fate::Included(Verdict::Expired) => Ok(Outcome::Done(Err(ChainError::Dropped { last: era.last() }))),
+            Fate::Included(Verdict::Expired) => Ok(Outcome::Done(Err(ChainError::Dropped { last: self.last }))),
             Fate::NonceGone => {
                 held.used();
                 Ok(Outcome::Anew(Refusal::NonceUsed))
@@ -274,17 +305,20 @@ impl Sent<'_> {
         loop {
             tokio::select! {
                 biased;
-                verdict = &mut self.decided => {
-                    let verdict = verdict.map_err(|_| ChainError::Unreachable("the client has stopped".into()))?;
-                    return Ok(Fate::Included(verdict));
-                }
+                Some(verdict) = self.told.recv() => match self.judge(verdict) {
+                    Some(verdict) => return Ok(Fate::Included(verdict)),
+                    None => continue,
+                },
                 status = next(&mut self.statuses) => match status {
                     Some(status) if status.is_last() => {
                         tracing::debug!(?status, nonce, "a node is done with a transaction");
                         doubtful = true;
                         self.statuses = None;
                     }
-                    Some(_on_its_way) => continue,
+                    Some(on_its_way) => {
+                        self.waits = on_its_way == Status::Future;
+                        continue;
+                    }
                     None => self.statuses = None,
                 },
                 // Another connection, and perhaps another node: it may never have heard of it.
@@ -301,6 +335,8 @@ impl Sent<'_> {
                     doubtful = true;
                     if self.statuses.is_none() {
                         let _refused = self.send_again().await;
+                    } else if self.waits && self.tickets.len() < MAX_FORMS && self.job.is_next(nonce).await {
+                        self.send_anew(nonce).await;
                     }
                     if moved.elapsed() >= node.settings.patience {
                         return Err(ChainError::Unreachable(format!(
@@ -311,11 +347,34 @@ impl Sent<'_> {
                 }
             }
             if doubtful && self.job.is_overtaken(nonce).await {
-                return match self.decided.try_recv() {
-                    Ok(verdict) => Ok(Fate::Included(verdict)),
-                    Err(_undecided) => Ok(Fate::NonceGone),
-                };
+                while let Ok(verdict) = self.told.try_recv() {
+                    if let Some(verdict) = self.judge(verdict) {
+                        return Ok(Fate::Included(verdict));
+                    }
+                }
+                return Ok(Fate::NonceGone);
             }
+        }
+    }
+
+    /// The verdict on all forms: one is in a block, or all have expired.
+    fn judge(&mut self, verdict: Verdict) -> Option<Verdict> {
+        if verdict == Verdict::Expired {
+            self.expired = self.expired.saturating_add(1);
+            return (self.expired >= self.tickets.len()).then_some(verdict);
+        }
+        Some(verdict)
+    }
+
+    /// Sends another form with the same nonce. A pool that has judged the last one by an old block, while blocks came fast, keeps it waiting for
+    /// a nonce that is long in a block, and does not look again: another form it looks at anew.
+    async fn send_anew(&mut self, nonce: u64) {
+        let node = self.job.node;
+        let Ok(best) = node.best().await else { return };
+        let Ok(runtime) = node.runtime(best.at).await else { return };
+        tracing::info!(nonce, "a node keeps a transaction waiting that is next: signing it anew");
+        if self.sign(&runtime, nonce, best.at.number).is_ok() {
+            let _handed = self.hand_over().await;
         }
     }
 

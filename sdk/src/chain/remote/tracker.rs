@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::chain::BlockRef;
 
@@ -39,7 +39,7 @@ struct Waiting {
     /// As it stands in a block's body: `0x..`.
     extrinsic: String,
     last: BlockNumber,
-    verdict: oneshot::Sender<Verdict>,
+    verdicts: mpsc::UnboundedSender<Verdict>,
 }
 
 /// Somebody waits for a verdict. Dropped, nobody does.
@@ -59,20 +59,21 @@ impl Tracker {
         Arc::new(Self { state: Mutex::default(), seen: watch::Sender::new(head), begun: watch::Sender::new(0) })
     }
 
-    /// Begins to look for a transaction that was signed just now and can be in a block up to `last`. To be called before it is sent.
+    /// Begins to look for a transaction that was signed just now and can be in a block up to `last`. To be called before it is sent. Exactly
+    /// one verdict is given.
     pub(super) fn look_for(
         self: &Arc<Self>,
         extrinsic: String,
         last: BlockNumber,
-    ) -> (Ticket, oneshot::Receiver<Verdict>) {
-        let (verdict, decided) = oneshot::channel();
+        verdicts: mpsc::UnboundedSender<Verdict>,
+    ) -> Ticket {
         let mut state = self.state();
         let number = state.next;
         state.next = number.wrapping_add(1);
-        let _none = state.waiting.insert(number, Waiting { extrinsic, last, verdict });
+        let _none = state.waiting.insert(number, Waiting { extrinsic, last, verdicts });
         drop(state);
         self.begun.send_modify(|begun| *begun = begun.wrapping_add(1));
-        (Ticket { tracker: Arc::clone(self), number }, decided)
+        Ticket { tracker: Arc::clone(self), number }
     }
 
     /// Up to which block everything has been looked at.
@@ -117,7 +118,7 @@ impl Tracker {
             .collect();
         for (number, verdict) in decided {
             if let Some(waiting) = state.waiting.remove(&number) {
-                let _gone = waiting.verdict.send(verdict);
+                let _gone = waiting.verdicts.send(verdict);
             }
         }
         let _was = self.seen.send_replace(block.number);
@@ -133,6 +134,11 @@ mod tests {
     use super::*;
     use protocol::Hash;
 
+    fn look_for(tracker: &Arc<Tracker>, text: &str, last: BlockNumber) -> (Ticket, mpsc::UnboundedReceiver<Verdict>) {
+        let (tell, told) = mpsc::unbounded_channel();
+        (tracker.look_for(text.into(), last, tell), told)
+    }
+
     fn block(number: BlockNumber) -> BlockRef {
         BlockRef { number, hash: Hash([9; 32]) }
     }
@@ -144,7 +150,7 @@ mod tests {
     #[test]
     fn a_transaction_is_found_where_it_stands() {
         let tracker = Tracker::new(10);
-        let (_ticket, mut decided) = tracker.look_for("0xaa".into(), 73);
+        let (_ticket, mut decided) = look_for(&tracker, "0xaa", 73);
         assert_eq!(tracker.next(12), Some(11));
         tracker.judge(block(11), &body(&["0x00", "0xbb"]));
         assert!(decided.try_recv().is_err(), "not yet");
@@ -157,8 +163,8 @@ mod tests {
     #[test]
     fn what_the_last_block_does_not_have_has_expired_and_what_it_has_is_included() {
         let tracker = Tracker::new(0);
-        let (_a, mut lost) = tracker.look_for("0xaa".into(), 2);
-        let (_b, mut late) = tracker.look_for("0xbb".into(), 2);
+        let (_a, mut lost) = look_for(&tracker, "0xaa", 2);
+        let (_b, mut late) = look_for(&tracker, "0xbb", 2);
         tracker.judge(block(1), &[]);
         tracker.judge(block(2), &body(&["0xbb"]));
         assert_eq!(lost.try_recv(), Ok(Verdict::Expired));
@@ -169,7 +175,7 @@ mod tests {
     fn blocks_are_passed_over_where_nobody_waits() {
         let tracker = Tracker::new(0);
         assert_eq!(tracker.next(1_000), None);
-        let (ticket, _decided) = tracker.look_for("0xaa".into(), 2_000);
+        let (ticket, _decided) = look_for(&tracker, "0xaa", 2_000);
         assert_eq!(tracker.next(1_001), Some(1_001), "what was final before it was signed cannot have it");
         drop(ticket);
         assert_eq!(tracker.next(1_001), None);
