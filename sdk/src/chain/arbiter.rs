@@ -1,6 +1,7 @@
 //! The arbiter contract as its callers see it: typed calls, typed reads, typed refusals, typed events.
 
 use super::{BlockRef, Chain, ChainError, ContractEvent, Receipt, SharedChain, Signer, Transaction};
+use futures::StreamExt;
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Rejection,
     call::{Call, ProveContractState, Read},
@@ -13,7 +14,7 @@ use protocol::{
     terms::{Limits, channel_id},
 };
 use scale::{Decode, Encode};
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 use thiserror::Error;
 
 /// Why a call of the arbiter did nothing.
@@ -71,6 +72,9 @@ pub struct PreimageShown {
     /// The block that counts: the first in which it was shown.
     pub shown_at: BlockNumber,
 }
+
+/// How long the next block may take to be final, for a call that only waits for it.
+const NEXT_BLOCK: Duration = Duration::from_secs(60);
 
 /// A deployed arbiter on a chain.
 #[derive(Clone)]
@@ -214,7 +218,11 @@ impl Arbiter {
     /// [`CallError::Rejected`] with the arbiter's reason; the chain's own.
     pub async fn call(&self, signer: &dyn Signer, call: &Call, value: Amount) -> Result<Done, CallError> {
         let transaction = self.transaction(call, value);
-        let dry_run = self.chain.dry_run(&signer.account(), &transaction).await?;
+        let mut dry_run = self.chain.dry_run(&signer.account(), &transaction).await?;
+        if let Err(CallError::Chain(ChainError::NotYet { from })) = self.check_answer(&dry_run.returned) {
+            self.reached(from).await?;
+            dry_run = self.chain.dry_run(&signer.account(), &transaction).await?;
+        }
         self.check_answer(&dry_run.returned)?;
         let receipt = match self.chain.submit(signer, transaction.clone(), &dry_run).await {
             // Somebody else was faster: ask once more for the reason.
@@ -228,6 +236,16 @@ impl Arbiter {
         let events = receipt.events.iter().filter_map(|event| self.event(event)).collect();
         let preimages = receipt.events.iter().filter_map(|event| self.preimage(event)).collect();
         Ok(Done { receipt, events, preimages })
+    }
+
+    /// Waits until block `number` is final, which is the next one; or until it takes too long.
+    async fn reached(&self, number: BlockNumber) -> Result<(), CallError> {
+        let mut blocks = self.chain.finalised_blocks(number).await?;
+        match tokio::time::timeout(NEXT_BLOCK, blocks.next()).await {
+            Ok(Some(block)) => Ok(block.map(drop)?),
+            // Whoever asked asks again.
+            Ok(None) | Err(_) => Err(ChainError::NotYet { from: number }.into()),
+        }
     }
 
     /// The transaction that makes `call`.
