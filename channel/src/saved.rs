@@ -89,21 +89,8 @@ impl Channel {
             _ if stored.is_empty() => {}
             _ => return Err(SavedError::Damaged("contracts of a channel that is not open".into())),
         }
-        let (link, waiting, last_rejection) = (Link::Down, None, None);
-        Ok(Self {
-            reference,
-            me,
-            peer,
-            domain,
-            config,
-            phase,
-            create_given_up,
-            outbox,
-            link,
-            waiting,
-            last_rejection,
-            stored,
-        })
+        let link = Link::Down;
+        Ok(Self { create_given_up, outbox, link, stored, ..Self::new(reference, me, peer, domain, config, phase) })
     }
 }
 

@@ -14,8 +14,8 @@ use crate::{
     message::{MAX_UPDATES_PER_ROUND, Message, RefusalCode, Shutdown, Update},
     rounds::next_round,
     state::{
-        Change, ChangeFault, ChangeId, Draft, MAX_META, MAX_REFERENCE, Outcome, Payment, Place, Results, State, length,
-        performed,
+        Change, ChangeFault, ChangeId, Draft, MAX_META, MAX_REFERENCE, Outcome, Payment, Place, Results, State,
+        check_code, length, performed,
     },
 };
 use protocol::{
@@ -759,11 +759,7 @@ impl Live {
             true => Ok(()),
             false => Err(Misuse::Change(ChangeFault::Call(protocol::contracts::CallFault::TooLarge))),
         };
-        let code = |code: &Code| match code {
-            Code::Contract(code) if ctx.apps.knows(code) => Ok(()),
-            Code::Contract(code) => Err(Misuse::Change(ChangeFault::CodeUnknown(*code))),
-            Code::Builtin(_) => Err(Misuse::Change(ChangeFault::BuiltinNotAccepted)),
-        };
+        let code = |code: &Code| check_code(code, ctx.apps).map_err(Misuse::Change);
         let known = |id: &ContractId| {
             let proposed = self.proposal.as_ref().is_some_and(|ours| ours.state.contracts.get(id).is_some());
             let known = proposed || self.agreed.state.contracts.get(id).is_some();

@@ -148,7 +148,8 @@ impl Channel {
         Ok((channel, Step::act(vec![Effect::Send(accept)])))
     }
 
-    fn new(
+    /// A channel in this phase that knows of nothing else yet, and whose peer can be reached.
+    pub(crate) fn new(
         reference: ChannelRef,
         me: Party,
         peer: PublicKey,

@@ -109,10 +109,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn finish(self) -> Result<(State, Results), ChangeFault> {
         let mut contracts = self.before.contracts.clone();
         for (id, contract) in self.touched {
-            match contract {
-                Some(contract) => contracts.insert(id, contract),
-                None => contracts.remove(&id),
-            }
+            contracts.set(id, contract);
         }
         let depth = self.created.iter().map(|id| contracts.depth(id)).max().unwrap_or(0);
         if depth > MAX_LEAF_DEPTH {
@@ -231,7 +228,7 @@ impl<'a> Draft<'a> {
 }
 
 /// Whether this code can be run here. The arbiter's builtins belong to conditional transfers across channels (R8.1), which are made elsewhere.
-fn check_code(code: &Code, apps: &dyn AppBook) -> Result<(), ChangeFault> {
+pub(crate) fn check_code(code: &Code, apps: &dyn AppBook) -> Result<(), ChangeFault> {
     match code {
         Code::Contract(code) if apps.knows(code) => Ok(()),
         Code::Contract(code) => Err(ChangeFault::CodeUnknown(*code)),

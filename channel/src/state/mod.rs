@@ -10,7 +10,7 @@ mod outcome;
 
 pub(crate) use change::length;
 pub use change::{Change, ChangeFault, ChangeId, Creation, MAX_META, MAX_REFERENCE, Payment};
-pub(crate) use draft::{Draft, Place};
+pub(crate) use draft::{Draft, Place, check_code};
 pub use draft::{MAX_EXECUTIONS_PER_ROUND, MAX_ROUND_BYTES};
 pub use outcome::{Outcome, Performed};
 pub(crate) use outcome::{Results, performed};
@@ -122,10 +122,7 @@ impl Delta {
     pub(crate) fn on(self, agreed: &Contracts) -> Contracts {
         let mut contracts = agreed.clone();
         for (id, contract) in self.changes {
-            match contract {
-                Some(contract) => contracts.insert(id, contract),
-                None => contracts.remove(&id),
-            }
+            contracts.set(id, contract);
         }
         contracts
     }

@@ -92,10 +92,7 @@ pub fn plan(
 
     let mut contracts = base.contracts.clone();
     for (id, after) in progress.into_contracts() {
-        match after {
-            Some(contract) => contracts.insert(id, contract),
-            None => contracts.remove(&id),
-        }
+        contracts.set(id, after);
     }
     (call.proof, call.state_hash) = (proof, Some(state_hash));
     Ok(Plan { call, contracts, balances, calls_root, state_hash, executed })

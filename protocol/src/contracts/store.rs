@@ -97,6 +97,14 @@ impl Contracts {
         let _was_there = self.contracts.remove_mut(id);
     }
 
+    /// What a contract is now; none where it is gone.
+    pub fn set(&mut self, id: ContractId, contract: Option<Contract>) {
+        match contract {
+            Some(contract) => self.insert(id, contract),
+            None => self.remove(&id),
+        }
+    }
+
     /// What shows the arbiter these `changes`, which are in ascending order of their keys.
     #[must_use]
     pub fn prove(&self, changes: &[Change]) -> Proof {
