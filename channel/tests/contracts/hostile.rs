@@ -6,7 +6,7 @@ use crate::harness::{
     forge::sign,
     side::Fate,
 };
-use channel::{Change, ChangeFault, Event, Message, Notice, RefusalCode, State, Update, Violation};
+use channel::{Change, ChangeFault, ChangeId, Event, Message, Notice, RefusalCode, State, Update, Violation};
 use protocol::{
     Hash, Pair, Party,
     call::{Call, Payload, SnapshotSolo},
@@ -29,6 +29,23 @@ fn paid_to(victim: Party) -> (World, ContractId, State, Option<Payload>) {
     world.run();
     assert_eq!(world.sides[victim].balances().ours, SHARE + 100);
     (world, ids[0], state, payload)
+}
+
+/// A counter of the victim's, and a round in which it is called: the cheat has it, and does not answer.
+fn unanswered(victim: Party) -> (World, ContractId, ChangeId, Update) {
+    let (mut world, ids) = World::with(victim, vec![counter(of(victim, 100), 1_000)]);
+    let id = world.make_one(victim, call(ids[0], 7, &1_u64)).unwrap();
+    let Message::Update(update) = world.steal(victim.peer()) else { panic!("the round") };
+    (world, ids[0], id, update)
+}
+
+/// The state after that round: the victim keeps it for itself, so it is had from a world where it was answered.
+fn answered(victim: Party) -> State {
+    let mut twin = World::with(victim, vec![counter(of(victim, 100), 1_000)]).0;
+    let contract = *twin.sides[victim].machine().contracts().unwrap().iter().next().unwrap().0;
+    let _id = twin.make_one(victim, call(contract, 7, &1_u64)).unwrap();
+    twin.run();
+    kept(&twin, victim.peer()).0
 }
 
 /// What a puppet is told to pay everything to one party.
@@ -90,26 +107,17 @@ fn calls_forced_on_an_old_state_are_slashed_while_closing() {
 #[test]
 fn a_cheat_that_forces_and_then_shows_a_newer_round_undoes_only_its_own_step() {
     for victim in Party::BOTH {
-        let (mut world, ids) = World::with(victim, vec![counter(of(victim, 100), 1_000)]);
-        let cheat = victim.peer();
-        // A round of the victim's that the cheat signs and does not answer.
-        let id = world.make_one(victim, call(ids[0], 7, &1_u64)).unwrap();
-        let Message::Update(update) = world.steal(cheat) else { panic!("the round") };
-        let Update { round, state_hash, .. } = update;
+        let (mut world, contract, id, update) = unanswered(victim);
+        let (cheat, round) = (victim.peer(), update.round);
         let (state, payload) = kept(&world, cheat);
         world.kill(cheat);
         let before = world.told(victim);
-        world.force_by_hand(cheat, &state, payload, vec![forced(ids[0], 3, &2_u64)]);
+        world.force_by_hand(cheat, &state, payload, vec![forced(contract, 3, &2_u64)]);
         world.mine();
         assert_eq!(world.fate(victim, id), Fate::Pending);
         assert_eq!(world.outcomes(victim).len(), 2, "it is followed");
         // Then it shows the round.
-        let body = StateBody { round, state_hash };
-        let theirs = sign(cheat, world.channel_id(), &body);
-        let signatures =
-            if victim == Initiator { Pair::new(update.signature, theirs) } else { Pair::new(theirs, update.signature) };
-        let channel = world.channel_id();
-        let payload = Payload { round, state_hash, signatures };
+        let (channel, payload) = (world.channel_id(), world.co_signed(victim, &update));
         world.chain.submit(cheat, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
         world.mine();
         assert_eq!(world.fate(victim, id), Fate::Paid(round));
@@ -129,30 +137,18 @@ fn a_cheat_that_forces_and_then_shows_a_newer_round_undoes_only_its_own_step() {
 fn a_step_forced_on_a_round_that_was_never_answered_is_followed_and_the_round_told_as_paid() {
     for victim in Party::BOTH {
         for refused in [false, true] {
-            let (mut world, ids) = World::with(victim, vec![counter(of(victim, 100), 1_000)]);
-            let cheat = victim.peer();
-            let id = world.make_one(victim, call(ids[0], 7, &1_u64)).unwrap();
-            let Message::Update(update) = world.steal(cheat) else { panic!("the round") };
-            let Update { round, state_hash, .. } = update;
+            let (mut world, contract, id, update) = unanswered(victim);
+            let (cheat, round) = (victim.peer(), update.round);
             // The state that the victim keeps for it.
-            let mut twin = World::with(victim, vec![counter(of(victim, 100), 1_000)]).0;
-            let _id = twin.make_one(victim, call(ids[0], 7, &1_u64)).unwrap();
-            twin.run();
-            let (state, _) = kept(&twin, cheat);
-            assert_eq!(state.hash(), state_hash);
+            let state = answered(victim);
+            assert_eq!(state.hash(), update.state_hash);
             if refused {
                 world.hear(victim, Message::UpdateError { round, code: RefusalCode::APPLICATION });
                 assert_eq!(world.fate(victim, id), Fate::Refused);
             }
-            let theirs = sign(cheat, world.channel_id(), &StateBody { round, state_hash });
-            let signatures = if victim == Initiator {
-                Pair::new(update.signature, theirs)
-            } else {
-                Pair::new(theirs, update.signature)
-            };
-            let payload = Payload { round, state_hash, signatures };
+            let payload = world.co_signed(victim, &update);
             world.kill(cheat);
-            world.force_by_hand(cheat, &state, Some(payload), vec![forced(ids[0], 3, &2_u64)]);
+            world.force_by_hand(cheat, &state, Some(payload), vec![forced(contract, 3, &2_u64)]);
             world.mine();
             assert_eq!(world.fate(victim, id), Fate::Paid(round));
             assert_eq!(world.sides[victim].round(), round + 1);
@@ -169,31 +165,19 @@ fn a_step_forced_on_a_round_that_was_never_answered_is_followed_and_the_round_to
 fn a_forced_chain_that_is_replaced_by_a_round_below_its_own_last_one() {
     // An own round of the victim's; then two steps by force on the state before it; then that round on chain.
     for victim in Party::BOTH {
-        let (mut world, ids) = World::with(victim, vec![counter(of(victim, 100), 1_000)]);
-        let cheat = victim.peer();
-        let id = world.make_one(victim, call(ids[0], 7, &1_u64)).unwrap();
-        let Message::Update(update) = world.steal(cheat) else { panic!("the round") };
-        let Update { round, state_hash, .. } = update;
+        let (mut world, contract, id, update) = unanswered(victim);
+        let (cheat, round) = (victim.peer(), update.round);
         let (state, payload) = kept(&world, cheat);
         world.kill(cheat);
-        let many = (0..6).map(|_| forced(ids[0], 1, &1_u64)).collect();
+        let many = (0..6).map(|_| forced(contract, 1, &1_u64)).collect();
         world.force_by_hand(cheat, &state, payload, many);
         world.mine();
         assert!(world.sides[victim].round() > round);
-        let theirs = sign(cheat, world.channel_id(), &StateBody { round, state_hash });
-        let signatures =
-            if victim == Initiator { Pair::new(update.signature, theirs) } else { Pair::new(theirs, update.signature) };
-        let (channel, payload) = (world.channel_id(), Payload { round, state_hash, signatures });
         // By a close this time.
         let close = protocol::call::CloseSolo {
-            channel,
-            payload: Some(payload),
-            commitment: {
-                let mut twin = World::with(victim, vec![counter(of(victim, 100), 1_000)]).0;
-                let _id = twin.make_one(victim, call(ids[0], 7, &1_u64)).unwrap();
-                twin.run();
-                kept(&twin, cheat).0.commitment()
-            },
+            channel: world.channel_id(),
+            payload: Some(world.co_signed(victim, &update)),
+            commitment: answered(victim).commitment(),
         };
         world.chain.submit(cheat, Call::ChannelCloseSolo(close));
         world.mine();

@@ -76,16 +76,20 @@ impl World {
 
     /// Makes `update`, which `honest` signed, co-signed by the other party: evidence that the chain takes.
     pub(crate) fn co_sign(&self, honest: Party, update: &Update, balances: Pair<Amount>) -> CloseSolo {
+        let commitment = State::of(balances).commitment();
+        assert_eq!(commitment.hash(&Native), update.state_hash);
+        CloseSolo { channel: self.channel_id(), payload: Some(self.co_signed(honest, update)), commitment }
+    }
+
+    /// The proof of such a round alone.
+    pub(crate) fn co_signed(&self, honest: Party, update: &Update) -> Payload {
         let Update { round, state_hash, signature, .. } = *update;
-        let channel = self.channel_id();
-        let theirs = sign(honest.peer(), channel, &StateBody { round, state_hash });
+        let theirs = sign(honest.peer(), self.channel_id(), &StateBody { round, state_hash });
         let signatures = match honest {
             Party::Initiator => Pair::new(signature, theirs),
             Party::Responder => Pair::new(theirs, signature),
         };
-        let commitment = State::of(balances).commitment();
-        assert_eq!(commitment.hash(&Native), state_hash);
-        CloseSolo { channel, payload: Some(Payload { round, state_hash, signatures }), commitment }
+        Payload { round, state_hash, signatures }
     }
 
     /// A state that the forger signs for both: the peer's signature cannot be forged, so it is the forger's own.
