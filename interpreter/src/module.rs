@@ -6,8 +6,11 @@ use crate::{
     host::{self, End, Host},
     meter::{ChainCosts, Meter},
 };
-use blake2::{Blake2b, Digest, digest::consts::U32};
-use protocol::{Hash, contracts::CallFault};
+use protocol::{
+    Hash,
+    contracts::CallFault,
+    crypto::{Crypto, Native},
+};
 use std::{fmt, sync::Arc};
 use wasmi::{
     CompilationMode, Config, Engine, ExternType, LinkerBuilder, Memory, MemoryType, Module, StackLimits, Store,
@@ -22,7 +25,7 @@ const KNOWN_FLAGS: u32 = 1;
 /// The hash by which the chain knows code.
 #[must_use]
 pub fn code_hash(code: &[u8]) -> Hash {
-    Hash(Blake2b::<U32>::digest(code).into())
+    Native.hash(code)
 }
 
 /// What one call of any app may take, and at what prices.
