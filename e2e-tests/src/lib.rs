@@ -20,11 +20,11 @@
 )]
 
 mod actor;
-mod blind;
 mod coins;
 mod endpoint;
 mod events;
 pub mod hostile;
+mod impaired;
 mod logs;
 mod node;
 mod patience;
@@ -34,10 +34,10 @@ mod test_chain;
 mod world;
 
 pub use actor::{Actor, Asked, numbered};
-pub use blind::Blind;
 pub use coins::Coins;
 pub use endpoint::{Endpoint, RemoteChain};
 pub use events::EventLog;
+pub use impaired::Impaired;
 pub use logs::Logs;
 pub use node::NodeChain;
 pub use patience::{PATIENCE, until, within};

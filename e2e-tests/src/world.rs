@@ -4,12 +4,11 @@ use crate::{Actor, Coins, TestChain, actor::START, within};
 use devchain::{DevAccount, DevChain};
 use protocol::{
     AccountId, Amount, BlockNumber, Hash,
-    crypto::{Crypto, Native},
     terms::{CallWeight, Limits},
 };
 use sdk::{
     apps::{AppTerms, deploy},
-    chain::{Arbiter, Chain, Recorder, SharedChain, Signer, signer::Sr25519Signer},
+    chain::{Arbiter, Chain, Recorder, SharedChain, Signer, arbiter::code_hash, signer::Sr25519Signer},
     keys::{Identity, PeerAddress},
     node::{NodeConfig, OpenChannel},
 };
@@ -91,7 +90,16 @@ impl<C: TestChain> World<C> {
 
     /// Alice and Bob with full vaults, connected.
     pub async fn couple(&self) -> (Actor, Actor) {
-        let (alice, bob) = (self.start_rich("alice", 1_000 * UNIT).await, self.start_rich("bob", 1_000 * UNIT).await);
+        self.couple_on(self.config("alice"), self.config("bob")).await
+    }
+
+    /// The same, with settings of their own.
+    pub async fn couple_on(&self, alices: NodeConfig, bobs: NodeConfig) -> (Actor, Actor) {
+        let alice = self.start_with("alice", |config| *config = alices).await;
+        let bob = self.start_with("bob", |config| *config = bobs).await;
+        for actor in [&alice, &bob] {
+            let _done = within("a deposit", actor.node.vault_deposit(1_000 * UNIT)).await.unwrap();
+        }
         alice.connect(&bob).await;
         (alice, bob)
     }
@@ -133,7 +141,7 @@ impl<C: TestChain> World<C> {
         let wasm = app_code(name);
         let deployer = DevAccount::Charlie.signer();
         let deployed = within("an app's deployment", deploy(&*self.recorder, &deployer, wasm.clone())).await.unwrap();
-        App { code: Native.hash(&wasm), deployed, wasm }
+        App { code: code_hash(&wasm), deployed, wasm }
     }
 
     /// Has `config`'s node take part in contracts of this app, whose Wasm it has.

@@ -43,12 +43,7 @@ impl<A: Played> Stage<A> {
         for (_, config) in configs.iter() {
             world.give_app(config, &app).await;
         }
-        let alice = world.start_with("alice", |config| *config = configs.initiator).await;
-        let bob = world.start_with("bob", |config| *config = configs.responder).await;
-        for actor in [&alice, &bob] {
-            let _done = within("a deposit", actor.node.vault_deposit(1_000 * UNIT)).await.unwrap();
-        }
-        alice.connect(&bob).await;
+        let (alice, bob) = world.couple_on(configs.initiator, configs.responder).await;
         let (alices, bobs) = alice.open(&bob).await;
         let channels = Pair::new(alices, bobs);
         let (contract, begun) = (ContractId([0; 32]), world.chain.block_number());

@@ -1,7 +1,7 @@
 //! Contracts inside a channel: begun, called, forced and followed, with the real Wasm off chain and on it.
 
 use channel::{Change, ChangeFault, Event, Misuse, Outcome, RefusalCode};
-use e2e_tests::{Actor, App, Asked, Blind, UNIT, World, until, within};
+use e2e_tests::{Actor, App, Asked, Impaired, UNIT, World, until, within};
 use protocol::{
     Amount, Pair,
     call::ForcedCall,
@@ -38,12 +38,7 @@ impl Stage {
         world.give_app(&alices, &counter).await;
         let bobs = world.config("bob");
         world.give_app(&bobs, &counter).await;
-        let alice = world.start_with("alice", |config| *config = alices).await;
-        let bob = world.start_with("bob", |config| *config = bobs).await;
-        for actor in [&alice, &bob] {
-            let _done = within("a deposit", actor.node.vault_deposit(1_000 * UNIT)).await.unwrap();
-        }
-        alice.connect(&bob).await;
+        let (alice, bob) = world.couple_on(alices, bobs).await;
         let (alices, bobs) = alice.open(&bob).await;
         Self { world, alice, bob, alices, bobs, counter }
     }
@@ -100,12 +95,7 @@ async fn fetched(world: World, bobs: NodeConfig) {
     world.give_app(&alices, &counter).await;
     world.tell_of_app(&bobs, &counter).await;
     let known = bobs.apps.clone();
-    let alice = world.start_with("alice", |config| *config = alices).await;
-    let bob = world.start_with("bob", |config| *config = bobs).await;
-    for actor in [&alice, &bob] {
-        let _done = within("a deposit", actor.node.vault_deposit(1_000 * UNIT)).await.unwrap();
-    }
-    alice.connect(&bob).await;
+    let (alice, bob) = world.couple_on(alices, bobs).await;
     let (alices, bobs) = alice.open(&bob).await;
     assert!(known.library().code(&counter.code).is_none());
     let creating = alices.create_contract(counter.code, Pair::new(UNIT, 0), 3_u64.encode());
@@ -125,7 +115,7 @@ async fn an_app_that_the_peer_lacks_is_fetched_from_the_chain() {
 async fn where_the_chain_does_not_tell_an_app_comes_from_the_peer() {
     let world = World::new().await;
     let mut bobs = world.config("bob");
-    let blind = Arc::new(Blind(world.recorder.clone()));
+    let blind = Arc::new(Impaired::without_code(world.recorder.clone()));
     let address = world.arbiter.info().domain.arbiter;
     bobs.arbiter = Arc::new(Arbiter::attach(blind, address, None).await.unwrap());
     fetched(world, bobs).await;

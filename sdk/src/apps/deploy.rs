@@ -1,11 +1,10 @@
 //! Putting an app on a chain: once, for everybody.
 
-use crate::chain::{Chain, ChainError, Signer, Transaction, arbiter::selector};
-use protocol::{
-    AccountId,
-    crypto::{Crypto, Native},
+use crate::chain::{
+    Chain, ChainError, Signer, Transaction,
+    arbiter::{code_hash, instance_address, selector},
 };
-use scale::Encode;
+use protocol::AccountId;
 
 /// Uploads and instantiates an app's Wasm, unless `signer` has done so before, and answers where it stands. An app stores nothing and serves
 /// every channel of the chain.
@@ -13,10 +12,10 @@ use scale::Encode;
 /// # Errors
 /// The chain's own.
 pub async fn deploy(chain: &dyn Chain, signer: &dyn Signer, wasm: Vec<u8>) -> Result<AccountId, ChainError> {
-    let code = Native.hash(&wasm);
+    let code = code_hash(&wasm);
     let data = selector("new").to_vec();
     let salt = Vec::new();
-    let at = address(&signer.account(), &code.0, &data, &salt);
+    let at = instance_address(&signer.account(), &code, &data, &salt);
     if chain.code_hash(&at).await? == Some(code) {
         return Ok(at);
     }
@@ -24,10 +23,4 @@ pub async fn deploy(chain: &dyn Chain, signer: &dyn Signer, wasm: Vec<u8>) -> Re
     let dry_run = chain.dry_run(&signer.account(), &transaction).await?;
     let receipt = chain.submit(signer, transaction, &dry_run).await?;
     Ok(receipt.instantiated.unwrap_or(at))
-}
-
-/// Where `pallet-contracts` puts an instance.
-fn address(deployer: &AccountId, code: &[u8; 32], data: &[u8], salt: &[u8]) -> AccountId {
-    let parts = (b"contract_addr_v1", deployer, code, data, salt).encode();
-    AccountId(Native.hash(&parts).0)
 }

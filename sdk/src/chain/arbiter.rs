@@ -340,6 +340,12 @@ pub fn code_hash(code: &[u8]) -> Hash {
     Native.hash(code)
 }
 
+/// Where `pallet-contracts` puts an instance: its own address generator has it so.
+pub(crate) fn instance_address(deployer: &AccountId, code: &Hash, data: &[u8], salt: &[u8]) -> AccountId {
+    let Hash(address) = Native.hash(&(b"contract_addr_v1", deployer, code, data, salt).encode());
+    AccountId(address)
+}
+
 /// A message's selector: the first four bytes of its name's hash.
 #[must_use]
 pub fn selector(name: &str) -> [u8; 4] {

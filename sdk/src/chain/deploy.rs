@@ -2,15 +2,10 @@
 
 use super::{
     Arbiter, CallError, ChainError, Receipt, SharedChain, Signer,
-    arbiter::{code_hash, constructor_data},
+    arbiter::{code_hash, constructor_data, instance_address},
 };
 use crate::private_files;
-use protocol::{
-    AccountId, BlockNumber, Hash,
-    crypto::{Crypto, Native},
-    terms::Limits,
-};
-use scale::Encode;
+use protocol::{AccountId, BlockNumber, Hash, terms::Limits};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -32,10 +27,7 @@ pub struct Deployed {
 /// what stands there can be nothing else.
 #[must_use]
 pub fn address(deployer: &AccountId, code: &[u8], genesis: Hash, limits: Limits, salt: &[u8]) -> AccountId {
-    // As the pallet's own address generator has it.
-    let parts = (b"contract_addr_v1", deployer, code_hash(code), constructor_data(genesis, limits), salt);
-    let Hash(address) = Native.hash(&parts.encode());
-    AccountId(address)
+    instance_address(deployer, &code_hash(code), &constructor_data(genesis, limits), salt)
 }
 
 /// Finds the arbiter that `deployer` deployed with exactly this, or deploys it. However often it is run, and wherever it was broken off, there

@@ -8,7 +8,7 @@ use crate::{
     store::StoreHandle,
     transport,
 };
-use channel::{Config as ChannelConfig, Policy};
+use channel::{Config as ChannelConfig, Context, Millis, Policy};
 use protocol::{
     AccountId, Amount, BlockNumber,
     terms::{Destination, PartyTerms},
@@ -88,6 +88,11 @@ impl NodeConfig {
             apps: Arc::new(Registry::in_memory(info.limits.call_weight)),
             redial: Some(Backoff::default()),
         }
+    }
+
+    /// What a channel may know of this node at one moment.
+    pub(super) fn context(&self, now: Millis, head: BlockNumber) -> Context<'_> {
+        Context { key: self.identity.signing(), now, head, apps: &*self.apps }
     }
 
     /// This node as a party of a channel.

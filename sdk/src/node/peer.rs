@@ -29,8 +29,8 @@ use crate::{
 };
 use calls::NonceTurn;
 use channel::{
-    Balances, ChainInput, Change, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Effect, Event,
-    EventNumber, Input, Message, Millis, Outcome, Payment, Performed, RefusalCode, SavedError, State, Status, Step,
+    Balances, ChainInput, Change, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect, Event, EventNumber,
+    Input, Message, Millis, Outcome, Payment, Performed, RefusalCode, SavedError, State, Status, Step,
 };
 use code::Fetches;
 use protocol::{
@@ -428,8 +428,7 @@ impl Peer {
             return Err(RefusalCode::BUSY);
         }
         let (config, identity) = (Arc::clone(&self.config), self.identity);
-        let now = self.now();
-        let ctx = Context { key: config.identity.signing(), now, head: self.head, apps: &*config.apps };
+        let ctx = config.context(self.now(), self.head);
         let accepted =
             Channel::accept(reference, identity, open, config.party(), &config.policy, config.channels, &ctx);
         let (channel, step) = accepted.map_err(|violation| {
@@ -567,9 +566,7 @@ impl Peer {
     fn handle_input(&mut self, reference: ChannelRef, input: Input) -> Result<Step, NodeError> {
         let now = self.now();
         let slot = self.slots.get_mut(&reference).ok_or(NodeError::UnknownChannel)?;
-        let config = &self.config;
-        let ctx = Context { key: config.identity.signing(), now, head: self.head, apps: &*config.apps };
-        Ok(slot.channel.handle(input, &ctx)?)
+        Ok(slot.channel.handle(input, &self.config.context(now, self.head))?)
     }
 
     /// Notes what a channel's step asks for.

@@ -2,7 +2,7 @@
 
 use super::{Made, NodeError, Paid, PaidAll, handle::ChannelHandle};
 use crate::chain::CallError;
-use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Notice, Performed};
+use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Notice, Outcome, Performed};
 use protocol::{BlockNumber, ChannelId, Rejection, Round};
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,10 +21,8 @@ pub(super) struct Slot {
     pub(super) opening: Option<(Reply<ChannelHandle>, ChannelHandle)>,
     /// Wait for payments to be agreed.
     pub(super) payments: HashMap<ChangeId, Reply<Paid>>,
-    /// Wait for several payments to be agreed, in the order of those payments.
-    pub(super) batches: VecDeque<Waiting>,
-    /// Wait for changes to be made, in the order of those changes.
-    pub(super) making: VecDeque<Making>,
+    /// Wait for several changes to be agreed, in the order of those changes.
+    waiting: VecDeque<Waiting>,
     /// Waits for calls to be forced.
     pub(super) forcing: Option<Reply<Vec<Performed>>>,
     /// Waits for the own deposit, withdrawal or other delegates.
@@ -39,22 +37,39 @@ pub(super) struct Slot {
     pub(super) calls: HashMap<&'static str, Option<BlockNumber>>,
 }
 
-/// Somebody who waits for changes with ids in a row, and for what they did.
-pub(super) struct Making {
+/// Somebody who waits for changes with ids in a row.
+struct Waiting {
+    first: ChangeId,
     /// Those that are not agreed yet.
-    pub(super) ids: Range<ChangeId>,
-    pub(super) made: Made,
-    pub(super) reply: Reply<Made>,
+    ids: Range<ChangeId>,
+    /// What they did, as far as it was told.
+    outcomes: Vec<Outcome>,
+    told: Told,
 }
 
-/// Somebody who waits for payments with ids in a row.
-pub(super) struct Waiting {
-    pub(super) first: ChangeId,
-    /// The first that is not agreed yet.
-    pub(super) next: ChangeId,
-    /// The first beyond them.
-    pub(super) end: ChangeId,
-    pub(super) reply: Reply<PaidAll>,
+/// What is said once all of the changes are agreed.
+pub(super) enum Told {
+    /// That these payments are made.
+    PaidAll(Reply<PaidAll>),
+    /// What each has done.
+    Made(Reply<Made>),
+}
+
+impl Waiting {
+    /// Whoever has stopped waiting is not missed.
+    fn done(self, round: Round) {
+        let _gone = match self.told {
+            Told::PaidAll(reply) => reply.send(Ok(PaidAll { first: self.first, round })).is_err(),
+            Told::Made(reply) => reply.send(Ok(Made { round, outcomes: self.outcomes })).is_err(),
+        };
+    }
+
+    fn failed(self, error: NodeError) {
+        let _gone = match self.told {
+            Told::PaidAll(reply) => reply.send(Err(error)).is_err(),
+            Told::Made(reply) => reply.send(Err(error)).is_err(),
+        };
+    }
 }
 
 impl Slot {
@@ -64,8 +79,7 @@ impl Slot {
             channel,
             opening: None,
             payments: HashMap::new(),
-            batches: VecDeque::new(),
-            making: VecDeque::new(),
+            waiting: VecDeque::new(),
             forcing: None,
             operation: None,
             last_event: None,
@@ -85,8 +99,7 @@ impl Slot {
             }
             Event::Paid { payments, round } => {
                 self.answer_payments(payments, |payment| Ok(Paid { payment, round: *round }));
-                self.answer_batches(payments, *round);
-                self.answer_making(payments, *round);
+                self.answer_waiting(payments, *round);
             }
             Event::Executed { round, forced, performed } => self.note_performed(*round, *forced, performed),
             Event::Refused { payments, code } => {
@@ -148,31 +161,35 @@ impl Slot {
         helpless
     }
 
-    /// Changes that will not be made: whoever waits for them is told.
+    /// Somebody waits for the changes with these ids, the last that were asked for.
+    pub(super) fn wait(&mut self, ids: Range<ChangeId>, told: Told) {
+        self.waiting.push_back(Waiting { first: ids.start, ids, outcomes: Vec::new(), told });
+    }
+
+    /// Changes that will not be made, whose ids follow each other: whoever waits for some of them is told.
     fn fail_changes(&mut self, changes: &[ChangeId], error: impl Fn(ChangeId) -> NodeError) {
         self.answer_payments(changes, |change| Err(error(change)));
-        self.fail_batches(changes, &error);
         let (Some(&lowest), Some(&highest)) = (changes.first(), changes.last()) else { return };
-        for making in std::mem::take(&mut self.making) {
-            if making.ids.start <= highest && lowest < making.ids.end {
-                let _gone = making.reply.send(Err(error(lowest.max(making.ids.start))));
+        for waiting in std::mem::take(&mut self.waiting) {
+            if waiting.ids.start <= highest && lowest < waiting.ids.end {
+                let first = lowest.max(waiting.ids.start);
+                waiting.failed(error(first));
             } else {
-                self.making.push_back(making);
+                self.waiting.push_back(waiting);
             }
         }
     }
 
-    /// Changes are agreed, in the order of their ids; what they did was told before.
-    fn answer_making(&mut self, changes: &[ChangeId], round: Round) {
+    /// Counts off changes that are agreed, which they are in the order of their ids; what they did was told before.
+    fn answer_waiting(&mut self, changes: &[ChangeId], round: Round) {
         let Some(&last) = changes.last() else { return };
-        while let Some(making) = self.making.front_mut().filter(|making| making.ids.start <= last) {
-            making.made.round = round;
-            making.ids.start = making.ids.end.min(ChangeId(last.0.saturating_add(1)));
-            if making.ids.start < making.ids.end {
+        while let Some(waiting) = self.waiting.front_mut().filter(|waiting| waiting.ids.start <= last) {
+            waiting.ids.start = waiting.ids.end.min(ChangeId(last.0.saturating_add(1)));
+            if waiting.ids.start < waiting.ids.end {
                 return;
             }
-            if let Some(Making { made, reply, .. }) = self.making.pop_front() {
-                let _gone = reply.send(Ok(made));
+            if let Some(waiting) = self.waiting.pop_front() {
+                waiting.done(round);
             }
         }
     }
@@ -182,13 +199,13 @@ impl Slot {
         let party = self.channel.party();
         for done in performed.iter().filter(|done| done.by == party) {
             let Some(change) = done.change else { continue };
-            if let Some(making) = self.making.iter_mut().find(|making| making.ids.contains(&change)) {
-                making.made.outcomes.push(done.outcome.clone());
+            if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.ids.contains(&change)) {
+                waiting.outcomes.push(done.outcome.clone());
             }
         }
         if forced {
             let changes: Vec<_> = performed.iter().filter_map(|done| done.change).collect();
-            self.answer_making(&changes, round);
+            self.answer_waiting(&changes, round);
             if performed.iter().all(|done| done.by == party && done.change.is_none())
                 && let Some(reply) = self.forcing.take()
             {
@@ -214,32 +231,6 @@ impl Slot {
         }
     }
 
-    /// Counts off payments that are agreed, which they are in the order of their ids.
-    fn answer_batches(&mut self, payments: &[ChangeId], round: Round) {
-        let Some(&last) = payments.last() else { return };
-        while let Some(waiting) = self.batches.front_mut().filter(|waiting| waiting.next <= last) {
-            waiting.next = waiting.end.min(ChangeId(last.0.saturating_add(1)));
-            if waiting.next < waiting.end {
-                return;
-            }
-            if let Some(Waiting { first, reply, .. }) = self.batches.pop_front() {
-                let _gone = reply.send(Ok(PaidAll { first, round }));
-            }
-        }
-    }
-
-    /// Answers whoever waits for some of these payments, whose ids follow each other: not all of theirs are made.
-    fn fail_batches(&mut self, payments: &[ChangeId], error: impl Fn(ChangeId) -> NodeError) {
-        let (Some(&lowest), Some(&highest)) = (payments.first(), payments.last()) else { return };
-        for waiting in std::mem::take(&mut self.batches) {
-            if waiting.next <= highest && lowest < waiting.end {
-                let _gone = waiting.reply.send(Err(error(lowest.max(waiting.next))));
-            } else {
-                self.batches.push_back(waiting);
-            }
-        }
-    }
-
     fn answer_operation(&mut self, answer: Result<Round, NodeError>) {
         if let Some(reply) = self.operation.take() {
             let _gone = reply.send(answer);
@@ -253,11 +244,9 @@ impl Slot {
         for (payment, reply) in self.payments.drain() {
             let _gone = reply.send(Err(NodeError::PaymentDropped(payment)));
         }
-        for waiting in self.batches.drain(..) {
-            let _gone = waiting.reply.send(Err(NodeError::PaymentDropped(waiting.next)));
-        }
-        for making in self.making.drain(..) {
-            let _gone = making.reply.send(Err(NodeError::PaymentDropped(making.ids.start)));
+        for waiting in self.waiting.drain(..) {
+            let next = waiting.ids.start;
+            waiting.failed(NodeError::PaymentDropped(next));
         }
         if let Some(reply) = self.forcing.take() {
             let _gone = reply.send(Err(NodeError::Ended(reason.clone())));

@@ -4,17 +4,17 @@ use super::{Ask, Peer};
 use crate::node::{
     ChannelHandle, Made, NodeError, OpenChannel, Paid, PaidAll,
     config::MAX_CHANNELS_PER_PEER,
-    slot::{Making, Reply, Slot, Waiting},
+    slot::{Reply, Slot, Told},
 };
 use channel::{
-    Change, ChangeFault, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Context, Input, Misuse,
-    OpenRequest, Outcome, Payment, Status, Step,
+    Change, ChangeFault, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Input, Misuse, OpenRequest,
+    Outcome, Payment, Status, Step,
 };
 use protocol::{
     Amount, Pair,
     contracts::{AppContext, AppReply, Apps, Code, ContractId},
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 impl Peer {
     pub(super) fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, reply: Reply<ChannelHandle>) {
@@ -61,8 +61,7 @@ impl Peer {
                 validity: open.validity,
             },
         };
-        let (now, head) = (self.now(), self.head);
-        let ctx = Context { key: config.identity.signing(), now, head, apps: &*config.apps };
+        let ctx = config.context(self.now(), self.head);
         let (channel, step) = Channel::propose(request, config.channels, &ctx)?;
         let _none = self.slots.insert(reference, Slot::new(channel));
         Ok(step)
@@ -122,26 +121,20 @@ impl Peer {
     }
 
     fn on_pay_all(&mut self, reference: ChannelRef, payments: Vec<Payment>, reply: Reply<PaidAll>) {
-        let first = self.next_change(reference);
-        let end = ChangeId(first.0.saturating_add(u64::try_from(payments.len()).unwrap_or(u64::MAX)));
+        let ids = self.next_changes(reference, payments.len());
         self.command_for(reference, Command::PayAll(payments), reply, |slot, reply| {
-            slot.batches.push_back(Waiting { first, next: first, end, reply });
+            slot.wait(ids, Told::PaidAll(reply))
         });
     }
 
     fn on_make(&mut self, reference: ChannelRef, changes: Vec<Change>, reply: Reply<Made>) {
-        let first = self.next_change(reference);
-        let end = ChangeId(first.0.saturating_add(u64::try_from(changes.len()).unwrap_or(u64::MAX)));
-        self.command_for(reference, Command::Make(changes), reply, |slot, reply| {
-            slot.making.push_back(Making { ids: first..end, made: Made::default(), reply });
-        });
+        let ids = self.next_changes(reference, changes.len());
+        self.command_for(reference, Command::Make(changes), reply, |slot, reply| slot.wait(ids, Told::Made(reply)));
     }
 
     fn try_change(&self, reference: ChannelRef, change: &Change) -> Result<Option<Outcome>, NodeError> {
         let slot = self.slots.get(&reference).ok_or(NodeError::UnknownChannel)?;
-        let config = &self.config;
-        let (now, head) = (self.now(), self.head);
-        let ctx = Context { key: config.identity.signing(), now, head, apps: &*config.apps };
+        let ctx = self.config.context(self.now(), self.head);
         Ok(slot.channel.try_change(change, &ctx)?)
     }
 
@@ -176,6 +169,12 @@ impl Peer {
     /// The id of the next change; of no interest where there can be none, since it will be refused.
     fn next_change(&self, reference: ChannelRef) -> ChangeId {
         self.slots.get(&reference).and_then(|slot| slot.channel.next_change()).unwrap_or(ChangeId(0))
+    }
+
+    /// The ids of so many changes from the next one on.
+    fn next_changes(&self, reference: ChannelRef, count: usize) -> Range<ChangeId> {
+        let first = self.next_change(reference);
+        first..ChangeId(first.0.saturating_add(u64::try_from(count).unwrap_or(u64::MAX)))
     }
 
     fn on_close(&mut self, reference: ChannelRef, command: Command, reply: Reply<CloseReason>) {

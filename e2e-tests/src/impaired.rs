@@ -1,0 +1,89 @@
+//! A chain that is seen worse than it is: it does not tell the code of contracts, or its answers come late.
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use protocol::{AccountId, Amount, BlockNumber, Hash};
+use sdk::chain::{Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction};
+use tokio::sync::watch;
+
+/// Another chain, impaired.
+pub struct Impaired {
+    chain: SharedChain,
+    tells_code: bool,
+    holds: watch::Sender<bool>,
+}
+
+impl Impaired {
+    /// Tells no code: what is left is to ask the peer.
+    #[must_use]
+    pub fn without_code(chain: SharedChain) -> Self {
+        Self { chain, tells_code: false, holds: watch::Sender::new(false) }
+    }
+
+    /// Holds back the answers to transactions, while it is [told to](Self::hold): what one has done is in a block, and told, before whoever
+    /// sent it hears that it is.
+    #[must_use]
+    pub fn with_late_answers(chain: SharedChain) -> Self {
+        Self { chain, tells_code: true, holds: watch::Sender::new(false) }
+    }
+
+    /// Holds answers back from now on, or lets them go.
+    pub fn hold(&self, holds: bool) {
+        let _was = self.holds.send_replace(holds);
+    }
+}
+
+#[async_trait]
+impl Chain for Impaired {
+    async fn genesis(&self) -> Result<Hash, ChainError> {
+        self.chain.genesis().await
+    }
+
+    async fn finalised_head(&self) -> Result<BlockRef, ChainError> {
+        self.chain.finalised_head().await
+    }
+
+    async fn free_balance(&self, account: &AccountId) -> Result<Amount, ChainError> {
+        self.chain.free_balance(account).await
+    }
+
+    async fn code_hash(&self, contract: &AccountId) -> Result<Option<Hash>, ChainError> {
+        self.chain.code_hash(contract).await
+    }
+
+    async fn code(&self, hash: &Hash) -> Result<Option<Vec<u8>>, ChainError> {
+        if self.tells_code { self.chain.code(hash).await } else { Err(ChainError::Unreachable("no code here".into())) }
+    }
+
+    async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError> {
+        self.chain.dry_run(origin, transaction).await
+    }
+
+    async fn submit(
+        &self,
+        signer: &dyn Signer,
+        transaction: Transaction,
+        dry_run: &DryRun,
+    ) -> Result<Receipt, ChainError> {
+        let done = self.chain.submit(signer, transaction, dry_run).await;
+        let mut holds = self.holds.subscribe();
+        // The sender is here as long as we are.
+        drop(holds.wait_for(|holds| !holds).await);
+        done
+    }
+
+    async fn finalised_blocks(
+        &self,
+        from: BlockNumber,
+    ) -> Result<BoxStream<'static, Result<Block, ChainError>>, ChainError> {
+        self.chain.finalised_blocks(from).await
+    }
+
+    fn health(&self) -> Health {
+        self.chain.health()
+    }
+
+    fn dry_runs_in_next_block(&self) -> bool {
+        self.chain.dry_runs_in_next_block()
+    }
+}
