@@ -41,6 +41,10 @@ costs:
 bench-offchain *only:
     cargo bench --profile dev --workspace --bench offchain -- {{only}}
 
+# From decision to finality for what happens on chain, on a real node; writes docs/benchmarks/node.md.
+bench-node:
+    node="${CONTRACTS_NODE:-$(scripts/node.sh --slim --build-only)}" && CONTRACTS_NODE="$node" cargo bench --profile dev --workspace --bench node
+
 # Every dispute over one channel, up to a bound: states, depth, properties. `just model quick` searches what the tests search.
 model *arguments:
     cargo run --quiet --package model -- {{arguments}}

@@ -7,7 +7,8 @@
 # The program is the first of: $CONTRACTS_NODE, `substrate-contracts-node` on PATH if it is the right version, the official release
 # (downloaded, checked by its hash), and our own in node/ (built: about half an hour on two cores, once).
 #   --slim      our own: makes blocks on demand (--manual-seal, engine_createBlock), which the official one cannot
-#   --official  never our own
+#   --official  never our own: where there is none to be had, it is built from its published sources (about an hour, once)
+# Either ends with its standard input under --until-stdin-closes.
 # Kept in ${XDG_CACHE_HOME:-~/.cache}/ink-state-channels/node. A chain without --base-path leaves nothing behind. docs/node.md has more.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -71,48 +72,88 @@ fetch_release() {
     is_right_version "$1/substrate-contracts-node"
 }
 
+# The official node from its published sources, with the lock file that was published with them. Two things differ from the release: the
+# runtime's Wasm is the one that `cargo xtask node-runtime` compiles (node/wasm-builder says why), and nothing is optimised but what
+# node/Cargo.toml optimises.
+official_built() { built "$cache/official-built-$version/substrate-contracts-node" build_official; }
+
+build_official() {
+    local build=$1 package=contracts-node source
+    have clang || apt_install clang libclang-dev || tell clang "MISSING: RocksDB needs clang and libclang; going on without"
+    prepare_build "$build"
+    # Cargo fetches and unpacks what it tells about.
+    (cd / && cargo info --quiet "$package@=$version") >/dev/null
+    source=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -mindepth 2 -maxdepth 2 -name "$package-$version" -print -quit)
+    [ -n "$source" ] || { tell node "Cargo does not bring $package $version"; return 1; }
+    rm -rf "$build/official-source"
+    cp -r "$source" "$build/official-source"
+    step "building the official node (about an hour on two cores)"
+    # With its own lock file; only what stands in for substrate-wasm-builder changes there.
+    official_settings >"$build/official.toml"
+    CARGO_TARGET_DIR=$build/official \
+        cargo build --release --manifest-path "$build/official-source/Cargo.toml" --config "$build/official.toml"
+    put_in_place "$build/official/release/substrate-contracts-node" "$2"
+}
+
+# Our node's profile, and the stand-in.
+official_settings() {
+    printf '[patch.crates-io]\nsubstrate-wasm-builder.path = "%s"\n\n' "$PWD/node/wasm-builder"
+    sed -n '/^\[profile\.release/,$p' node/Cargo.toml
+}
+
 # --- Our own -----------------------------------------------------------------------------------------------------
 
 # Changes with whatever the program is made of: its sources, and the compiler.
 slim_key() {
     {
         rustc --version 2>/dev/null || /usr/bin/rustc --version 2>/dev/null || echo none
-        find node -type f \( -name '*.rs' -o -name 'Cargo.*' \) -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+        find node/Cargo.* node/src node/runtime -type f \( -name '*.rs' -o -name 'Cargo.*' \) -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     } | sha256sum | cut -c1-16
 }
 
-# Prints the path of the program in node/, and builds it first where that has not been done. Cargo lets one build in at a time.
-slim() {
-    local folder program lock
-    folder=$cache/slim-$(slim_key)
-    program=$folder/channel-dev-node
+slim() { built "$cache/slim-$(slim_key)/channel-dev-node" build_slim; }
+
+# Prints the program's path, and runs the second argument to build it first where that has not been done: one build at a time.
+built() {
+    local program=$1 build=$2 lock
     if [ ! -x "$program" ]; then
         mkdir -p "$cache"
         if have flock; then
             exec {lock}>"$cache/lock"
             flock --nonblock "$lock" || { tell node "another build is under way: waiting for it"; flock "$lock"; }
         fi
-        [ -x "$program" ] || build_slim "$folder" >&2
+        if [ ! -x "$program" ]; then
+            "$build" "$cache/build" "$program" >&2
+            # What has been lying here for weeks belongs to sources that are gone.
+            find "$cache" -mindepth 1 -maxdepth 1 -name 'slim-*' -mtime +14 -exec rm -rf {} +
+        fi
         if have flock; then exec {lock}>&-; fi
     fi
     echo "$program"
 }
 
 build_slim() {
-    local build=$cache/build
+    prepare_build "$1"
+    step "building the node (about half an hour on two cores)"
+    SKIP_WASM_BUILD=1 CARGO_TARGET_DIR=$1/native \
+        cargo build --release --locked --manifest-path node/Cargo.toml --package channel-dev-node
+    put_in_place "$1/native/release/channel-dev-node" "$2"
+}
+
+# What both kinds of node need: a compiler for Wasm, that of the message formats, and the runtime.
+prepare_build() {
     scripts/setup.sh
     find_protoc || return 1
     step "building the runtime's Wasm (minutes)"
-    cargo xtask node-runtime --out "$build/runtime.wasm" --build-dir "$build/wasm"
-    step "building the node (about half an hour on two cores)"
-    NODE_RUNTIME_WASM=$build/runtime.wasm SKIP_WASM_BUILD=1 CARGO_TARGET_DIR=$build/native \
-        cargo build --release --locked --manifest-path node/Cargo.toml --package channel-dev-node
-    # What has been lying here for weeks belongs to sources that are gone.
-    find "$cache" -mindepth 1 -maxdepth 1 -name 'slim-*' -mtime +14 -exec rm -rf {} +
-    mkdir -p "$1"
-    # In one step, so that nobody ever finds half a program.
-    cp "$build/native/release/channel-dev-node" "$1/unfinished"
-    mv "$1/unfinished" "$1/channel-dev-node"
+    cargo xtask node-runtime --out "$1/runtime.wasm" --build-dir "$1/wasm"
+    export NODE_RUNTIME_WASM=$1/runtime.wasm
+}
+
+# In one step, so that nobody ever finds half a program.
+put_in_place() {
+    mkdir -p "${2%/*}"
+    cp "$1" "$2.unfinished"
+    mv "$2.unfinished" "$2"
 }
 
 # The compiler of the network crates' message formats. Debian's can be had without being root, unpacked into the cache.
@@ -155,7 +196,7 @@ program_for() {
     fi
     case $1 in
         slim) slim ;;
-        official) on_path || downloaded || { tell node "no official $version: not on PATH, and no download"; return 1; } ;;
+        official) on_path || downloaded || { tell node "no official $version on PATH, and no download"; official_built; } ;;
         any) on_path || downloaded || { tell node "no official $version here: taking our own"; slim; } ;;
     esac
 }
@@ -186,13 +227,22 @@ has_option() {
     return 1
 }
 
+# Ends this script once nothing more can come from its input. No program of its own: nothing is left when it is killed.
+end_with_input() {
+    local line
+    while IFS= read -r line; do :; done
+    kill -TERM $$ 2>/dev/null || true
+}
+
 node=
 folder=
 watcher=
+reader=
 finish() {
     trap - EXIT
     # Nobody has to watch any more, and the node's number may soon be another's.
     if [ -n "$watcher" ]; then kill -KILL "$watcher" 2>/dev/null || true; fi
+    if [ -n "$reader" ]; then kill -KILL "$reader" 2>/dev/null || true; fi
     if [ -n "$node" ]; then kill "$node" 2>/dev/null || true; wait "$node" 2>/dev/null || true; fi
     if [ -n "$folder" ]; then rm -rf "$folder"; fi
 }
@@ -208,13 +258,26 @@ run() {
     if [ "${program##*/}" = channel-dev-node ]; then
         "$program" "$@" <&0 &
     else
-        has_option --port -- "$@" || set -- "$@" --port 0
+        local argument options=()
+        for argument in "$@"; do
+            # Ours alone knows this one.
+            [ "$argument" = --until-stdin-closes ] || options+=("$argument")
+        done
+        if has_option --until-stdin-closes -- "$@"; then
+            end_with_input <&0 &
+            reader=$!
+        fi
         if ! has_option --base-path -d --tmp -- "$@"; then
             folder=$(mktemp -d)
-            set -- "$@" --base-path "$folder"
+            options+=(--base-path "$folder")
         fi
-        has_option --dev --chain -- "$@" || set -- "$@" --dev
-        "$program" "$@" 2> >(announce) &
+        has_option --port -- "$@" || options+=(--port 0)
+        has_option --dev --chain -- "$@" || options+=(--dev)
+        # Fixed ports and talks with strangers.
+        for argument in --no-telemetry --no-prometheus --no-mdns --no-hardware-benchmarks; do
+            has_option "$argument" -- "$@" || options+=("$argument")
+        done
+        "$program" "${options[@]}" 2> >(announce) &
     fi
     node=$!
     # Holds the reading end of a pipe whose writing end only this script has: when the script is killed, it ends the node all the same.

@@ -1,6 +1,7 @@
 //! `channel`: the command line of the SDK. It parses, calls and prints; rules live below.
 
 mod account;
+#[cfg(feature = "demo")]
 mod demo;
 mod deploy;
 mod limits;
@@ -20,6 +21,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// A channel's whole life on an embedded chain: two nodes, real sockets, the real contract.
+    #[cfg(feature = "demo")]
     Demo(demo::Options),
     /// Puts the arbiter on a chain, or finds the one that is there, and writes down where it stands. Safe to run twice.
     Deploy(deploy::Options),
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let Cli { command } = Cli::parse();
     let done = match command {
+        #[cfg(feature = "demo")]
         Command::Demo(options) => demo::run(&options),
         Command::Deploy(options) => deploy::run(&options),
     };

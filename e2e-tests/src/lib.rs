@@ -29,6 +29,7 @@ mod logs;
 mod node;
 mod patience;
 mod proxy;
+mod seal;
 pub mod stories;
 mod test_chain;
 mod world;

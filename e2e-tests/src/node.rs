@@ -1,7 +1,9 @@
 //! A real node for stories: a process of its own on a free port, which ends with whoever started it, however that one ends.
 
 use crate::{
-    PATIENCE, TestChain, account, until, within,
+    PATIENCE, TestChain, account,
+    seal::Seal,
+    until, within,
     world::{CAST, ENDOWMENT},
 };
 use async_trait::async_trait;
@@ -25,8 +27,12 @@ use tokio::{
     sync::Mutex,
 };
 
-/// Names the node's program: `scripts/node.sh --slim --build-only` prints its path.
+/// Names the node's program: `scripts/node.sh --build-only` prints its path.
 const PROGRAM: &str = "CONTRACTS_NODE";
+/// Our own node's name: any other program is the official one, which `SCRIPT` runs.
+const OURS: &str = "channel-dev-node";
+/// Gives the official node what ours has: an address on the first line, and an end when its input ends.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/node.sh");
 /// Where a state has all coins there are: the hashes of `Balances` and `TotalIssuance`.
 const TOTAL_ISSUANCE: &str = "0xc2261276cc9d1f8598ea4b6a74b15c2f57c875e4cff74148e4628f264b974c80";
 
@@ -45,12 +51,15 @@ struct How {
     program: PathBuf,
     directory: TempDir,
     manual_seal: bool,
+    /// Seconds.
+    final_after: u8,
 }
 
 #[derive(Debug)]
 struct Process {
     child: Child,
     rpc: RpcClient,
+    seal: Seal,
 }
 
 /// How long a killed node may take to be gone: beyond it the test ends all the same.
@@ -70,7 +79,12 @@ impl Drop for Process {
 impl NodeChain {
     /// Starts a node on which the cast is rich, or says why not and answers none where no node is configured.
     pub async fn start() -> Option<Self> {
-        let chain = Self::start_bare().await?;
+        Self::start_with_finality(0).await
+    }
+
+    /// As [`start`](Self::start), with blocks that are final so many seconds after they are made.
+    pub async fn start_with_finality(seconds: u8) -> Option<Self> {
+        let chain = Self::start_how(false, seconds).await?;
         let funding = CAST.map(|name| chain.fund(account(name), ENDOWMENT));
         let _receipts = within("the cast to be funded", join_all(funding)).await;
         Some(chain)
@@ -78,20 +92,25 @@ impl NodeChain {
 
     /// As [`start`](Self::start), with nobody rich but the development accounts.
     pub async fn start_bare() -> Option<Self> {
-        Self::start_how(false).await
+        Self::start_how(false, 0).await
     }
 
-    /// As [`start_bare`](Self::start_bare), with blocks only when told to.
+    /// As [`start_bare`](Self::start_bare), with blocks only when told to; none where the node cannot.
     pub async fn start_with_manual_seal() -> Option<Self> {
-        Self::start_how(true).await
+        Self::start_how(true, 0).await
     }
 
-    async fn start_how(manual_seal: bool) -> Option<Self> {
+    async fn start_how(manual_seal: bool, final_after: u8) -> Option<Self> {
         let Some(program) = env::var_os(PROGRAM) else {
             println!("SKIPPED: {PROGRAM} names no node; run `just e2e`, which builds one");
             return None;
         };
-        let how = How { program: PathBuf::from(program), directory: tempfile::tempdir().unwrap(), manual_seal };
+        let how =
+            How { program: PathBuf::from(program), directory: tempfile::tempdir().unwrap(), manual_seal, final_after };
+        if manual_seal && !how.is_ours() {
+            println!("SKIPPED: the official node makes blocks by itself");
+            return None;
+        }
         let (process, port) = how.launch(0).await;
         let client = within("a client", RemoteChain::connect(settings(port))).await.unwrap();
         Some(Self { client, port, process: Mutex::new(process), how })
@@ -150,15 +169,19 @@ fn settings(port: u16) -> Settings {
 }
 
 impl How {
+    fn is_ours(&self) -> bool {
+        self.program.ends_with(OURS)
+    }
+
     async fn launch(&self, port: u16) -> (Process, u16) {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(if self.is_ours() { self.program.as_os_str() } else { SCRIPT.as_ref() });
         let _command = command
             .args(["--base-path".as_ref(), self.directory.path().as_os_str()])
             .args([
                 "--rpc-port",
                 &port.to_string(),
                 "--finalize-delay-sec",
-                "0",
+                &self.final_after.to_string(),
                 "--until-stdin-closes",
                 "--log",
                 "error",
@@ -179,7 +202,8 @@ impl How {
         let url = format!("ws://127.0.0.1:{port}");
         let connect = || async { RpcClient::from_insecure_url(&url).await.ok() };
         let rpc = until("the node to answer", connect).await;
-        (Process { child, rpc }, port)
+        let seal = if self.is_ours() { Seal::OnDemand } else { Seal::by_transactions(&rpc).await };
+        (Process { child, rpc, seal }, port)
     }
 }
 
@@ -190,14 +214,10 @@ impl TestChain for NodeChain {
     }
 
     async fn produce_blocks(&self, count: u32) {
-        let process = self.process.lock().await;
-        for _ in 0..count {
-            let _made: serde_json::Value =
-                process.rpc.request("engine_createBlock", rpc_params![true, true]).await.unwrap();
-        }
-        let header: serde_json::Value = process.rpc.request("chain_getHeader", rpc_params![]).await.unwrap();
-        let best = header["number"].as_str().unwrap().trim_start_matches("0x");
-        let best = BlockNumber::from_str_radix(best, 16).unwrap();
+        let best = {
+            let process = self.process.lock().await;
+            process.seal.produce(&process.rpc, count).await
+        };
         let _head = within("the blocks to be final", self.client.reached(best)).await;
     }
 
