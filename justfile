@@ -11,9 +11,9 @@ check:
 test *arguments:
     scripts/test.sh {{arguments}}
 
-# The stories that are told on a real node, and how long each took. Builds a node once, unless CONTRACTS_NODE names one.
+# The stories that are told on a real node, the examples on one, and how long each took. Builds a node once, unless CONTRACTS_NODE names one.
 e2e *arguments:
-    node="${CONTRACTS_NODE:-$(scripts/node.sh --slim --build-only)}" && CONTRACTS_NODE="$node" cargo nextest run --workspace --test node --status-level pass --success-output immediate {{arguments}}
+    node="${CONTRACTS_NODE:-$(scripts/node.sh --slim --build-only)}" && CONTRACTS_NODE="$node" cargo nextest run --workspace --test node --test programs --status-level pass --success-output immediate {{arguments}}
 
 # Puts the arbiter on a chain: `just deploy --url ws://127.0.0.1:9944 --suri //Alice`. Safe to run twice.
 deploy *arguments:

@@ -8,11 +8,6 @@ mod private_files;
 pub mod store;
 pub mod transport;
 
-/// The README's example, compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
-
 /// The examples of the guide to apps, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/apps.md")]

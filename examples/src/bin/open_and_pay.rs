@@ -1,0 +1,126 @@
+//! Opens a channel with a peer, or goes on with the one of an earlier run, and pays through it.
+//!
+//! The receipt is printed once the payment is agreed: then it cannot be undone. A run that ended before may have paid all the same, because what
+//! it began is stored and made when both are there again: see what the peer has received before paying the same again.
+
+use anyhow::{Context, Result, bail};
+use channel::{CloseReason, Payment, RefusalCode, Status};
+use clap::Parser;
+use examples::NodeOptions;
+use protocol::{Amount, BlockNumber, PublicKey};
+use sdk::{
+    keys::PeerAddress,
+    node::{ChannelHandle, EventStream, Node, NodeError, OpenChannel, Paid},
+};
+
+/// Pays through the channel with a peer. Whatever counts is on disk first: the program may be killed at any time.
+async fn pay(
+    node: &Node,
+    events: &mut EventStream,
+    (to, terms): (&PeerAddress, OpenChannel),
+    Payment { amount, reference }: Payment,
+) -> Result<(ChannelHandle, Paid)> {
+    let peer = node.connect(to).await?;
+    let channel = match earlier_channel(node, events, peer).await? {
+        Some(channel) => channel,
+        None => new_channel(node, peer, terms).await?,
+    };
+    let paid = channel.pay(amount, reference).await?; // agreed by both: cannot be undone
+    Ok((channel, paid))
+}
+
+/// The channel of an earlier run. Where that one ended while it was being opened, it opens yet or is given up: events say when.
+async fn earlier_channel(node: &Node, events: &mut EventStream, peer: PublicKey) -> Result<Option<ChannelHandle>> {
+    for channel in node.channels(peer).await? {
+        loop {
+            match channel.status().await {
+                Ok(Status { phase: "open", .. }) => return Ok(Some(channel)),
+                Ok(Status { phase: "closing" | "closed", .. }) | Err(NodeError::UnknownChannel) => break,
+                _ => drop(events.next().await?),
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Fills the vault as far as our share needs it, and opens a channel: one transaction each.
+async fn new_channel(node: &Node, peer: PublicKey, terms: OpenChannel) -> Result<ChannelHandle> {
+    let missing = terms.our_share.saturating_sub(node.vault_balance().await?);
+    if missing > 0 {
+        let _done = node.vault_deposit(missing).await?;
+    }
+    match node.open_channel(peer, terms).await {
+        Err(NodeError::Ended(CloseReason::NotOpened { code: Some(RefusalCode::POLICY) })) => {
+            bail!("the peer refuses these terms: offer a longer lock period, or ask it which it takes")
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Opens a channel with a peer, or goes on with the one of an earlier run, and pays through it.
+#[derive(Parser)]
+struct Options {
+    #[command(flatten)]
+    node: NodeOptions,
+    /// Whom to pay and where: `<identity>@<host>:<port>`, as accept_payments prints it.
+    #[arg(long)]
+    peer: PeerAddress,
+    /// How much, in the chain's smallest unit.
+    #[arg(long)]
+    amount: Amount,
+    /// What for, in at most 64 bytes: the peer gets it with the payment.
+    #[arg(long)]
+    reference: String,
+    /// What a new channel is opened with, in the chain's smallest unit: all that can be paid through it, so at least the amount.
+    #[arg(long, default_value_t = 1_000_000_000_000)]
+    share: Amount,
+    /// How long a close by one side waits for the other to answer, in blocks.
+    #[arg(long, default_value_t = 100)]
+    lock_period: BlockNumber,
+    /// Close the channel after the payment: both are paid out on chain.
+    #[arg(long)]
+    close: bool,
+}
+
+impl Options {
+    /// Of a channel whose coins are all ours at first. Going back to an old state would help us only, so the peer's node answers it; a penalty on
+    /// top would need a reserve of the peer's too.
+    fn terms(&self) -> OpenChannel {
+        OpenChannel {
+            our_share: self.share.max(self.amount),
+            peer_share: 0,
+            push: 0,
+            reserve: 0,
+            lock_period: self.lock_period,
+            penalty: 0,
+            max_forced: 3,
+            validity: 100,
+        }
+    }
+}
+
+async fn run(options: &Options) -> Result<()> {
+    let (node, mut events) = Node::start_with_events(options.node.config().await?).await?;
+    let payment = Payment { amount: options.amount, reference: options.reference.clone().into() };
+    let paying = pay(&node, &mut events, (&options.peer, options.terms()), payment);
+    let (channel, paid) = paying.await.with_context(|| format!("no receipt of {}", options.peer))?;
+    println!("paid {} for {:?} in round {}", options.amount, options.reference, paid.round);
+    if options.close {
+        let CloseReason::Mutual { balances } = channel.close(0).await? else { bail!("not closed in agreement") };
+        println!("closed: {} to us, {} to the peer", balances.initiator, balances.responder);
+    } else if let Some(balances) = channel.balances().await? {
+        println!("left in the channel: {}", balances.spendable);
+    }
+    node.stop().await;
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let options = Options::parse();
+    examples::log();
+    tokio::select! {
+        done = run(&options) => done,
+        () = options.node.stop()? => bail!("stopped: a payment that was begun is made when this program runs again"),
+    }
+}
