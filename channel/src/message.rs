@@ -156,6 +156,30 @@ impl RefusalCode {
     pub const APPLICATION: Self = Self(128);
 }
 
+impl fmt::Display for RefusalCode {
+    /// What happened and, where there is something, what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(code) = *self;
+        let meaning = match *self {
+            Self::VALIDATION => "the proposal breaks a rule",
+            Self::POLICY => "the terms or the change do not suit the peer's policy: propose others",
+            Self::TIMEOUT => "it took too long",
+            Self::CLOSING => "the channel is being closed",
+            Self::ON_CHAIN => "the chain refused",
+            Self::UNKNOWN_CHANNEL => "the peer has no such channel",
+            Self::BUSY => "too much is going on at the peer's: try again later",
+            Self::NOT_NOW => "something on chain goes first: try again after another block",
+            Self::OUTDATED => "the peer's store is older than what it has signed: it signs nothing more but a close",
+            Self::HEIGHT => "the peer sees another head of the chain: try again after another block",
+            Self::CODE_UNKNOWN => "the peer does not have the app, and could not get it",
+            Self::OVERTAKEN => "the peer has given up a higher round of its own: propose the same above it",
+            _ if code >= Self::APPLICATION.0 => "the peer's application says no",
+            _ => "the peer gives a reason unknown here",
+        };
+        write!(f, "{meaning} (code {code})")
+    }
+}
+
 /// Everything peers say about one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Message {

@@ -8,6 +8,11 @@ mod private_files;
 pub mod store;
 pub mod transport;
 
+/// The peer's rules, and the words in which a node speaks: events, payments, changes. Of the version that this crate uses.
+pub use channel;
+/// Amounts, accounts, states and the arbiter's rules. Of the version that this crate uses.
+pub use protocol;
+
 /// The examples of the guide to apps, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/apps.md")]

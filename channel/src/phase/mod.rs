@@ -15,6 +15,7 @@ use live::Live;
 use opening::{Accepted, HalfSigned, Initialized, Signed};
 use protocol::{Amount, Pair, Rejection};
 use scale::{Decode, Encode};
+use std::fmt;
 
 /// The state of a channel (DESIGN section 6). `disconnected` is the link's state beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -69,6 +70,25 @@ pub enum CloseReason {
         /// What each party was paid, penalty included.
         balances: Pair<Amount>,
     },
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOpened { code: Some(code) } => write!(f, "the peer did not open it: {code}"),
+            Self::NotOpened { code: None } => f.write_str("the peer did not open it: it left, or took too long"),
+            Self::OpeningExpired { rejection: Some(rejection) } => write!(f, "the chain did not open it: {rejection}"),
+            Self::OpeningExpired { rejection: None } => {
+                f.write_str("its opening did not reach the chain in time: open another, with a longer validity")
+            }
+            Self::Mutual { balances: Pair { initiator, responder } } => {
+                write!(f, "closed in agreement: {initiator} to the initiator, {responder} to the responder")
+            }
+            Self::Settled { balances: Pair { initiator, responder } } => {
+                write!(f, "settled: {initiator} to the initiator, {responder} to the responder")
+            }
+        }
+    }
 }
 
 impl Phase {

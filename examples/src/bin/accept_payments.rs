@@ -7,11 +7,13 @@
 //! ```
 
 use anyhow::{Context, Result};
-use channel::{Event, Payment};
 use clap::Parser;
 use examples::NodeOptions;
-use protocol::{Amount, BlockNumber};
-use sdk::node::{EventStream, Node, NodeConfig, NodeEvent, Taking};
+use sdk::{
+    channel::{Event, Payment},
+    node::{EventStream, Node, NodeConfig, Taking},
+    protocol::{Amount, BlockNumber},
+};
 use std::{
     collections::HashSet,
     fs::File,
@@ -34,17 +36,13 @@ async fn serve(
 ) -> Result<()> {
     loop {
         // An error ends the service. What it has not taken is told again at the next start, so nothing may be taken past a gap.
-        let NodeEvent { peer, reference, event, number } = events.next().await?;
-        let Some(number) = number else { continue };
-        if let Event::Received { payments, .. } = &event {
+        let told = events.next().await?;
+        if let (Some(number), Event::Received { payments, .. }) = (told.number, &told.event) {
             for (index, payment) in payments.iter().enumerate() {
-                deliver(format!("{reference:?}/{}/{index}", number.0), payment)?;
+                deliver(format!("{:?}/{}/{index}", told.reference, number.0), payment)?;
             }
         }
-        let mut channels = node.channels(peer).await?.into_iter();
-        if let Some(channel) = channels.find(|channel| channel.reference() == reference) {
-            channel.take_events(number).await?; // other events too: they would pile up
-        }
+        node.take(&told).await?; // other events too: they would pile up
     }
 }
 

@@ -4,13 +4,13 @@
 //! it began is stored and made when both are there again: see what the peer has received before paying the same again.
 
 use anyhow::{Context, Result, bail};
-use channel::{CloseReason, Payment, RefusalCode, Status};
 use clap::Parser;
 use examples::NodeOptions;
-use protocol::{Amount, BlockNumber, PublicKey};
 use sdk::{
+    channel::{CloseReason, Payment, Status},
     keys::PeerAddress,
     node::{ChannelHandle, EventStream, Node, NodeError, OpenChannel, Paid},
+    protocol::{Amount, BlockNumber, PublicKey},
 };
 
 /// Pays through the channel with a peer. Whatever counts is on disk first: the program may be killed at any time.
@@ -49,12 +49,7 @@ async fn new_channel(node: &Node, peer: PublicKey, terms: OpenChannel) -> Result
     if missing > 0 {
         let _done = node.vault_deposit(missing).await?;
     }
-    match node.open_channel(peer, terms).await {
-        Err(NodeError::Ended(CloseReason::NotOpened { code: Some(RefusalCode::POLICY) })) => {
-            bail!("the peer refuses these terms: offer a longer lock period, or ask it which it takes")
-        }
-        opened => Ok(opened?),
-    }
+    Ok(node.open_channel(peer, terms).await?)
 }
 
 /// Opens a channel with a peer, or goes on with the one of an earlier run, and pays through it.

@@ -3,11 +3,13 @@
 //! It is a node that others may open channels with, such as open_and_pay. Your service would do the same beside serving.
 
 use anyhow::{Context, Result};
-use channel::{ChannelRef, CloseReason, Event, Notice};
 use clap::Parser;
 use examples::NodeOptions;
-use protocol::BlockNumber;
-use sdk::node::{EventStream, Node, NodeEvent, Taking};
+use sdk::{
+    channel::{ChannelRef, CloseReason, Event, Notice},
+    node::{EventStream, Node, Taking},
+    protocol::BlockNumber,
+};
 use std::{collections::BTreeMap, mem::discriminant, time::Duration};
 use tokio::time::interval;
 
@@ -67,7 +69,7 @@ async fn watch(node: &Node, events: &mut EventStream, disputes: &mut BTreeMap<Ch
     let (mut looks, mut health) = (interval(Duration::from_secs(1)), node.chain_health());
     println!("chain: {health}");
     loop {
-        let NodeEvent { peer, reference, event, number } = tokio::select! {
+        let told = tokio::select! {
             told = events.next() => told?,
             _ = looks.tick() => {
                 let seen = node.chain_health();
@@ -78,22 +80,20 @@ async fn watch(node: &Node, events: &mut EventStream, disputes: &mut BTreeMap<Ch
                 continue;
             }
         };
-        if let Some(words) = about_closing(&event).or_else(|| about_force(&event)) {
-            println!("channel {reference:?}: {words}");
+        let channel = told.reference;
+        if let Some(words) = about_closing(&told.event).or_else(|| about_force(&told.event)) {
+            println!("channel {channel:?}: {words}");
         }
-        let _other = match event {
+        let _other = match told.event {
             Event::ClosingSolo { unlock_at, .. } | Event::Slashed { unlock_at, .. } => {
-                disputes.insert(reference, unlock_at)
+                disputes.insert(channel, unlock_at)
             }
-            Event::Closed(_) => disputes.remove(&reference),
+            Event::Closed(_) => disputes.remove(&channel),
             _ => None,
         };
         // While a dispute is open nothing is taken: whoever starts this again is told all of it again.
-        if let Some(number) = number.filter(|_| !disputes.contains_key(&reference)) {
-            let mut channels = node.channels(peer).await?.into_iter();
-            if let Some(channel) = channels.find(|channel| channel.reference() == reference) {
-                channel.take_events(number).await?;
-            }
+        if !disputes.contains_key(&channel) {
+            node.take(&told).await?;
         }
     }
 }

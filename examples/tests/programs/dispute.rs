@@ -2,7 +2,7 @@
 
 use crate::stage::{OPEN_AND_PAY, REACT_TO_DISPUTE, Stage};
 use e2e_tests::{TestChain, UNIT, account, signer, within};
-use protocol::call::{Call, CloseSolo};
+use sdk::protocol::call::{Call, CloseSolo};
 use sdk::{chain::remote::Settings, keys::PeerAddress, node::Node};
 use std::{fs, sync::Arc};
 

@@ -78,7 +78,7 @@ async fn terms_that_the_service_does_not_take_and_a_service_that_is_not_there_ar
         said
     };
     let said = refused("19").await;
-    assert!(said.contains("offer a longer lock period"), "{said}");
+    assert!(said.contains("do not suit the peer's policy"), "{said}");
     let _said = service.kill().await;
     let said = refused("20").await;
     assert!(said.contains("check that the node runs there"), "{said}");

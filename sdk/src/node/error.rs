@@ -87,9 +87,7 @@ pub enum NodeError {
         max: usize,
     },
     /// The peer refused a payment's round.
-    #[error(
-        "the peer refused payment {payment:?} with code {code:?}; until a higher round is agreed it may still appear"
-    )]
+    #[error("the peer refused payment {payment:?}: {code}; until a higher round is agreed it may still appear")]
     PaymentRefused {
         /// Which.
         payment: ChangeId,
@@ -108,7 +106,7 @@ pub enum NodeError {
         fault: ChangeFault,
     },
     /// A deposit, a withdrawal or other delegates did not come to be; the channel goes on as before.
-    #[error("the {operation:?} did not come to be, with code {code:?}: nothing has changed")]
+    #[error("the {operation:?} did not come to be: {code}; nothing has changed")]
     OperationFailed {
         /// Which.
         operation: OperationKind,
@@ -116,10 +114,10 @@ pub enum NodeError {
         code: RefusalCode,
     },
     /// The peer refused to close in agreement.
-    #[error("the peer refused to close, with code {0:?}: close alone, or try again later")]
+    #[error("the peer refused to close: {0}; close alone, or try again later")]
     ShutdownRefused(RefusalCode),
     /// The channel ended in another way than was asked for.
-    #[error("the channel ended: {0:?}")]
+    #[error("the channel ended: {0}")]
     Ended(CloseReason),
     /// No such channel on this node (any more).
     #[error("this node has no such channel (any more)")]

@@ -27,7 +27,7 @@ pub enum Taking {
     /// As soon as it is in the subscribers' queues: a crash loses what they have not read.
     #[default]
     WhenTold,
-    /// When the user says so ([`ChannelHandle::take_events`](super::ChannelHandle::take_events)): none is ever lost. A channel whose events
+    /// When the user says so ([`Node::take`](super::Node::take)): none is ever lost. A channel whose events
     /// are not taken agrees to no more in the end. To be used with [`Node::start_with_events`](super::Node::start_with_events).
     ByUser,
 }
@@ -40,7 +40,9 @@ pub struct EventStream(broadcast::Receiver<NodeEvent>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EventsError {
     /// The subscriber was too slow.
-    #[error("{0} events were dropped because this subscriber is too slow: read the channels' balances anew")]
+    #[error(
+        "{0} events were dropped because this subscriber is too slow: read the channels' balances anew, and take no event before a restart"
+    )]
     Missed(u64),
     /// The node has stopped.
     #[error("the node has stopped")]

@@ -219,11 +219,37 @@ impl Node {
             return Ok(Vec::new());
         }
         let references = answer.await.map_err(|_dropped| NodeError::Stopped)?;
-        let handle = |reference| {
-            let (inbox, node) = (inbox.clone(), Arc::downgrade(&self.inner.peers));
-            ChannelHandle { peer, reference, inbox, node }
-        };
-        Ok(references.into_iter().map(handle).collect())
+        Ok(references.into_iter().map(|reference| self.handle(peer, reference, inbox.clone())).collect())
+    }
+
+    /// Everybody with whom it has channels or a connection.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PublicKey> {
+        self.inner.peers.inboxes().keys().copied().collect()
+    }
+
+    /// The channel that an event is about; none where its last word has been taken. A channel that is unknown by now says so itself.
+    #[must_use]
+    pub fn channel_of(&self, NodeEvent { peer, reference, .. }: &NodeEvent) -> Option<ChannelHandle> {
+        Some(self.handle(*peer, *reference, self.inner.peers.inbox(peer)?))
+    }
+
+    /// Says that an event and all before it in its channel are taken ([`Taking::ByUser`]): none is told again. A notice in passing needs no taking.
+    ///
+    /// After [`EventsError::Missed`] take nothing: what was missed would be taken with it. A restart tells it again.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`].
+    pub async fn take(&self, event: &NodeEvent) -> Result<(), NodeError> {
+        let Some((number, channel)) = event.number.zip(self.channel_of(event)) else { return Ok(()) };
+        match channel.take_events(number).await {
+            Err(NodeError::UnknownChannel) => Ok(()),
+            taken_or_not => taken_or_not,
+        }
+    }
+
+    fn handle(&self, peer: PublicKey, reference: ChannelRef, inbox: Inbox) -> ChannelHandle {
+        ChannelHandle { peer, reference, inbox, node: Arc::downgrade(&self.inner.peers) }
     }
 
     /// Stops the node for every clone of it, and waits until nothing of it runs any more: what is under way is committed, connections are let
