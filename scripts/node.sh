@@ -273,6 +273,8 @@ run() {
         fi
         has_option --port -- "$@" || options+=(--port 0)
         has_option --dev --chain -- "$@" || options+=(--dev)
+        # Whatever else is not to be logged, the address is.
+        options+=(--log sc_rpc_server=info)
         # Fixed ports and talks with strangers.
         for argument in --no-telemetry --no-prometheus --no-mdns --no-hardware-benchmarks; do
             has_option "$argument" -- "$@" || options+=("$argument")
