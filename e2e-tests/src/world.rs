@@ -1,6 +1,6 @@
 //! The stage: a chain, the arbiter on it, and whoever is called upon it.
 
-use crate::{Actor, Coins, TestChain, actor::START, within};
+use crate::{Actor, Coins, TestChain, actor::START, ledger::Ledger, within};
 use devchain::{DevAccount, DevChain};
 use protocol::{
     AccountId, Amount, BlockNumber, Hash,
@@ -46,6 +46,7 @@ pub struct World<C = DevChain> {
     pub recorder: Arc<Recorder>,
     /// The arbiter.
     pub arbiter: Arc<Arbiter>,
+    ledger: Ledger,
     directory: TempDir,
 }
 
@@ -66,7 +67,13 @@ impl<C: TestChain> World<C> {
         let deployer = DevAccount::Charlie.signer();
         let deploying = Arbiter::deploy(shared, &deployer, arbiter_code(), LIMITS, Vec::new());
         let (arbiter, _receipt) = within("the arbiter's deployment", deploying).await.unwrap();
-        Self { chain, recorder, arbiter: Arc::new(arbiter), directory: tempfile::tempdir().unwrap() }
+        Self {
+            chain,
+            recorder,
+            arbiter: Arc::new(arbiter),
+            ledger: Ledger::default(),
+            directory: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// Starts an actor's node, with what its store holds. It listens on loopback.
@@ -159,7 +166,14 @@ impl<C: TestChain> World<C> {
 
     /// A look at everybody's coins.
     pub async fn coins(&self) -> Coins {
-        Coins::count(&self.chain, &self.recorder, &self.arbiter, CAST.into_iter().map(account)).await
+        self.coins_with(&[]).await
+    }
+
+    /// The same, with other accounts than the cast's.
+    pub async fn coins_with(&self, others: &[AccountId]) -> Coins {
+        let costs = self.ledger.costs(&self.chain, &self.recorder).await;
+        let accounts = CAST.into_iter().map(account).chain(others.iter().copied());
+        Coins::count(&self.chain, &self.recorder, &self.arbiter, accounts, costs).await
     }
 }
 

@@ -10,7 +10,6 @@
 mod accounts;
 mod connection;
 mod deploying;
-mod many;
 mod the_same;
 
 use e2e_tests::{NodeChain, World};

@@ -165,7 +165,7 @@ async fn a_node_that_is_killed_again_and_again_loses_nothing_that_anybody_was_to
     let loss = alice_paid * ALICES;
     assert_eq!(balances, Pair::new(100 * UNIT + gain - loss, 100 * UNIT + loss - gain));
     let won = i128::try_from(gain).unwrap() - i128::try_from(loss).unwrap();
-    world.coins().await.check(&before, &world.recorder, &[(account("alice"), won), (account("bob"), -won)]);
+    world.coins().await.check(&before, &[(account("alice"), won), (account("bob"), -won)]);
 }
 
 /// Alice makes some payments, whatever happens to Bob; how many she was told are made.

@@ -9,7 +9,6 @@
 )]
 
 mod answers;
-mod apps;
 mod closing;
 mod connections;
 mod contracts;
@@ -19,3 +18,11 @@ mod operations;
 mod payments;
 mod redial;
 mod restart;
+mod the_same;
+
+use e2e_tests::World;
+
+/// A world on a chain of its own.
+async fn world() -> Option<World> {
+    Some(World::new().await)
+}
