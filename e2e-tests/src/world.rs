@@ -1,6 +1,6 @@
 //! The stage: a chain, the arbiter on it, and whoever is called upon it.
 
-use crate::{Actor, Coins, TestChain, actor::START, ledger::Ledger, within};
+use crate::{Actor, Coins, Endpoint, TestChain, actor::START, ledger::Ledger, within};
 use devchain::{DevAccount, DevChain};
 use protocol::{
     AccountId, Amount, BlockNumber, Hash,
@@ -8,11 +8,16 @@ use protocol::{
 };
 use sdk::{
     apps::{AppTerms, deploy},
-    chain::{Arbiter, Chain, Recorder, SharedChain, Signer, arbiter::code_hash, signer::Sr25519Signer},
+    chain::{Arbiter, Chain, Recorder, SharedChain, Signer, Transaction, arbiter::code_hash, signer::Sr25519Signer},
     keys::{Identity, PeerAddress},
     node::{NodeConfig, OpenChannel},
 };
-use std::{env, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
 use subxt_signer::{SecretUri, sr25519::Keypair};
 use tempfile::TempDir;
 
@@ -47,6 +52,10 @@ pub struct World<C = DevChain> {
     /// The arbiter.
     pub arbiter: Arc<Arbiter>,
     ledger: Ledger,
+    /// The program that peers and wallets in processes of their own run.
+    program: Option<PathBuf>,
+    /// Where other processes reach a chain that lives in this one.
+    endpoint: OnceLock<Endpoint>,
     directory: TempDir,
 }
 
@@ -56,6 +65,19 @@ impl World {
         let builder =
             CAST.into_iter().fold(DevChain::builder(), |builder, name| builder.endow(account(name), ENDOWMENT));
         Self::on(builder.build().unwrap()).await
+    }
+}
+
+impl<C> World<C> {
+    /// Where an actor's store is.
+    #[must_use]
+    pub fn store_of(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The program that peers and wallets in processes of their own run.
+    pub(crate) fn peer_program(&self) -> &Path {
+        self.program.as_deref().expect("a story with processes is told with their program")
     }
 }
 
@@ -72,8 +94,33 @@ impl<C: TestChain> World<C> {
             recorder,
             arbiter: Arc::new(arbiter),
             ledger: Ledger::default(),
+            program: None,
+            endpoint: OnceLock::new(),
             directory: tempfile::tempdir().unwrap(),
         }
+    }
+
+    /// Has peers and wallets in processes of their own run this program, `e2e-peer`.
+    #[must_use]
+    pub fn with_program(self, program: impl Into<PathBuf>) -> Self {
+        Self { program: Some(program.into()), ..self }
+    }
+
+    /// Where other processes reach the chain.
+    pub(crate) fn reached_at(&self) -> String {
+        self.chain.url().unwrap_or_else(|| {
+            let chain: SharedChain = self.recorder.clone();
+            let endpoint = self.endpoint.get_or_init(|| Endpoint::serve(chain, self.store_of("chain")));
+            endpoint.path().to_str().unwrap().to_owned()
+        })
+    }
+
+    /// Puts coins into an account that is not of the cast.
+    pub async fn fund(&self, account: AccountId, amount: Amount) {
+        let rich = DevAccount::Dave.signer();
+        let transfer = Transaction::Transfer { to: account, amount };
+        let dry_run = self.recorder.dry_run(&rich.account(), &transfer).await.unwrap();
+        let _receipt = within("coins", self.recorder.submit(&rich, transfer, &dry_run)).await.unwrap();
     }
 
     /// Starts an actor's node, with what its store holds. It listens on loopback.
@@ -119,12 +166,6 @@ impl<C: TestChain> World<C> {
         // Stories say themselves who dials when.
         config.redial = None;
         config
-    }
-
-    /// Where an actor's store is.
-    #[must_use]
-    pub fn store_of(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
     }
 
     /// Lets chain time pass.

@@ -1,10 +1,17 @@
 //! Contracts inside a channel: begun, called, forced and followed, with the real Wasm off chain and on it.
 
-use crate::{Actor, App, Asked, TestChain, UNIT, World, within};
-use channel::{Change, Event, Misuse, Outcome};
-use protocol::{Amount, Pair, call::ForcedCall, contracts::ContractId};
+use crate::{Actor, App, Asked, TestChain, UNIT, World, signer, within};
+use channel::{Change, CloseReason, Event, Misuse, Outcome};
+use protocol::{
+    Amount, Pair, Rejection,
+    call::{Call, ForcedCall},
+    contracts::ContractId,
+};
 use scale::Encode;
-use sdk::node::{ChannelHandle, NodeConfig, NodeError};
+use sdk::{
+    chain::CallError,
+    node::{ChannelHandle, NodeConfig, NodeError},
+};
 
 /// Alice and Bob with the counter, and a channel between them.
 #[derive(Debug)]
@@ -196,4 +203,40 @@ pub async fn what_contracts_hold_at_the_end_is_to_be_had_by_force<C: TestChain>(
     let _closed = within("Alice's end", stage.alices.closed()).await;
     let gains = [(stage.alice.account(), 90 * UNIT.cast_signed()), (stage.bob().account(), 110 * UNIT.cast_signed())];
     world.coins().await.check(&before, &gains);
+}
+
+/// Bob closes alone, and is silent while Alice's contract comes to its end.
+pub async fn a_step_forced_while_closing_restarts_the_lock_and_is_settled_with_the_rest<C: TestChain>(
+    world: &World<C>,
+) {
+    let stage = Stage::new(world).await;
+    let contract = stage.begin(4, 10 * UNIT).await;
+    let (before, channel) = (world.coins().await, stage.alices.reference());
+    let id = stage.alices.status().await.unwrap().channel.unwrap();
+    let closing = tokio::spawn({
+        let bobs = stage.bobs.clone();
+        async move { bobs.close_solo().await }
+    });
+    let unlock_at = |event: &Event| match event {
+        Event::ClosingSolo { unlock_at, .. } => Some(*unlock_at),
+        _ => None,
+    };
+    let first = stage.alice.events.wait("the close", channel, unlock_at).await;
+    world.pass(5).await;
+    let done = within("a forced call", stage.alices.force(vec![forced(contract, 4)])).await.unwrap();
+    assert!(matches!(&done[0].outcome, Outcome::Called { payouts, .. } if payouts.initiator == 10 * UNIT));
+    let record = world.arbiter.channel(id).await.unwrap().unwrap();
+    let second = record.closing().unwrap().unlock_at;
+    assert!(second > first, "{first} and {second}");
+    // Where the first lock would have run out, nothing is paid.
+    world.pass_until(first).await;
+    let settle = Call::ChannelSettle { channel: id };
+    let refused = within("a refusal", world.arbiter.call(&signer("mallory"), &settle, 0)).await.unwrap_err();
+    assert!(matches!(refused, CallError::Rejected(Rejection::StillLocked { .. })), "{refused}");
+    world.pass_lock(second).await;
+    let settled = CloseReason::Settled { balances: Pair::new(100 * UNIT, 100 * UNIT) };
+    assert_eq!(within("Bob's end", closing).await.unwrap().unwrap(), settled);
+    assert_eq!(stage.alice.events.wait_end(channel).await, settled);
+    let gain = 100 * UNIT.cast_signed();
+    world.coins().await.check(&before, &[(stage.alice.account(), gain), (stage.bob().account(), gain)]);
 }

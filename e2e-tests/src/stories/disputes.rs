@@ -1,9 +1,12 @@
 //! Channels that end otherwise: one party closes alone, or cheats, or is away while the other does.
 
-use crate::{Asked, TestChain, UNIT, World, signer, terms, within};
+use crate::{Asked, TestChain, UNIT, World, account, signer, terms, until, within};
 use channel::{CloseReason, Event, Misuse};
-use protocol::{Pair, call::Call};
-use sdk::node::NodeError;
+use protocol::{
+    Pair, Rejection,
+    call::{Call, CloseSolo, Slash},
+};
+use sdk::{chain::CallError, node::NodeError};
 
 /// Bob closes alone.
 pub async fn a_close_alone_on_the_latest_state_is_settled_after_the_lock_period<C: TestChain>(world: &World<C>) {
@@ -99,4 +102,43 @@ pub async fn a_node_that_was_away_while_its_peer_closed_on_an_old_state_slashes_
     assert_eq!(ended, CloseReason::Settled { balances: Pair::new(144 * UNIT, 56 * UNIT) });
     let gain = 44 * UNIT.cast_signed();
     world.coins().await.check(&before, &[(alice.account(), gain), (bob.account(), -gain)]);
+}
+
+/// Bob cheats while Alice is away, and somebody whom she trusts is not.
+pub async fn a_delegate_slashes_for_a_party_that_is_away_and_nobody_else_may<C: TestChain>(world: &World<C>) {
+    let before = world.coins().await;
+    let (alice, bob) = world.couple().await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let _round = within("a delegate", alices.set_delegates(vec![account("hub")])).await.unwrap();
+    let id = alices.status().await.unwrap().channel.unwrap();
+    let record = world.arbiter.channel(id).await.unwrap().unwrap();
+    assert_eq!(record.terms.parties.initiator.delegates, [account("hub")]);
+    let old = bobs.evidence().await.unwrap().unwrap();
+    let _paid = bobs.pays(40 * UNIT, "what Bob regrets").await;
+    let _paid = alices.pays(UNIT, "change").await;
+    // What the delegate is given, and then Alice is away.
+    let CloseSolo { channel, payload, commitment } = alices.evidence().await.unwrap().unwrap();
+    let slash = Call::ChannelSlash(Slash { channel, payload: payload.unwrap(), commitment });
+    drop(alices);
+    alice.stop_and_wait().await;
+
+    let close = Call::ChannelCloseSolo(old);
+    let _done = within("Bob's close", world.arbiter.call(&signer("bob"), &close, 0)).await.unwrap();
+    let refused = within("a refusal", world.arbiter.call(&signer("mallory"), &slash, 0)).await.unwrap_err();
+    assert_eq!(refused, CallError::Rejected(Rejection::NotPartyOrDelegate));
+    let _done = within("the slash", world.arbiter.call(&signer("hub"), &slash, 0)).await.unwrap();
+    let again = within("a refusal", world.arbiter.call(&signer("hub"), &slash, 0)).await.unwrap_err();
+    assert!(matches!(again, CallError::Rejected(Rejection::RoundAlreadyKnown { .. })), "{again}");
+    // Bob settles what is left to him.
+    world.pass(terms().lock_period + 5).await;
+    let balances = Pair::new(144 * UNIT, 56 * UNIT);
+    assert_eq!(bob.events.wait_end(bobs.reference()).await, CloseReason::Settled { balances });
+    let alice = world.start("alice").await;
+    until("Alice to learn of it", || async {
+        alice.node.channels(bob.identity()).await.unwrap().is_empty().then_some(())
+    })
+    .await;
+    let gain = 44 * UNIT.cast_signed();
+    world.coins().await.check(&before, &[(alice.account(), gain), (bob.account(), -gain)]);
+    assert_eq!((world.recorder.count("channel_slash"), world.recorder.count("channel_settle")), (1, 1));
 }

@@ -12,7 +12,6 @@ mod answers;
 mod closing;
 mod connections;
 mod contracts;
-mod kill;
 mod many;
 mod operations;
 mod payments;
@@ -24,5 +23,5 @@ use e2e_tests::World;
 
 /// A world on a chain of its own.
 async fn world() -> Option<World> {
-    Some(World::new().await)
+    Some(World::new().await.with_program(env!("CARGO_BIN_EXE_e2e-peer")))
 }
