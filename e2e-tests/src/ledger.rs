@@ -22,22 +22,26 @@ pub struct Cost {
     pub deposit: i128,
 }
 
+/// Costs up to a block.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Costs {
+    /// One for each transaction.
+    pub(crate) paid: Vec<Cost>,
+    /// The last block that is counted.
+    pub(crate) up_to: BlockNumber,
+}
+
 /// Every transaction's cost from the first block on. It grows with the chain.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    read: Mutex<Read>,
-}
-
-#[derive(Debug, Default)]
-struct Read {
-    costs: Vec<Cost>,
-    /// The last block that was read.
-    last: BlockNumber,
+    read: Mutex<Costs>,
 }
 
 impl Ledger {
     /// All costs up to the newest final block: the chain's own account of them, or the recorder's where the chain lives in this process.
-    pub(crate) async fn costs(&self, chain: &impl TestChain, recorder: &Recorder) -> Vec<Cost> {
+    pub(crate) async fn costs(&self, chain: &impl TestChain, recorder: &Recorder) -> Costs {
+        // In this order: what is in a block up to it is noted, or under way.
+        let head = chain.block_number().await;
         recorder.quiet().await;
         let Some(url) = chain.url() else {
             let cost = |entry: &sdk::chain::recorder::Entry| Cost {
@@ -45,15 +49,15 @@ impl Ledger {
                 fee: entry.fee,
                 deposit: entry.deposit(),
             };
-            return recorder.entries().iter().map(cost).collect();
+            return Costs { paid: recorder.entries().iter().map(cost).collect(), up_to: head };
         };
         let mut read = self.read.lock().await;
         let node = Books::open(&url).await;
-        for number in read.last + 1..=chain.block_number().await {
-            read.costs.extend(node.costs_of(number).await);
-            read.last = number;
+        for number in read.up_to + 1..=head {
+            read.paid.extend(node.costs_of(number).await);
+            read.up_to = number;
         }
-        read.costs.clone()
+        read.clone()
     }
 }
 

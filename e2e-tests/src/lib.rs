@@ -6,6 +6,7 @@
 //!     |
 //!     |--- Actor alice --- Node, store on disk --- loopback or Proxy --- Node --- Actor bob
 //!     |       '--- EventLog                          (cut, stall, ..)
+//!     |--- PeerProcess, Wallet --- peer: a node, or a key, in a process of its own, which may be killed
 //!     '--- hostile::Intruder: a peer that holds keys and obeys no rule
 //! ```
 //!

@@ -212,9 +212,16 @@ impl<C: TestChain> World<C> {
 
     /// The same, with other accounts than the cast's.
     pub async fn coins_with(&self, others: &[AccountId]) -> Coins {
-        let costs = self.ledger.costs(&self.chain, &self.recorder).await;
-        let accounts = CAST.into_iter().map(account).chain(others.iter().copied());
-        Coins::count(&self.chain, &self.recorder, &self.arbiter, accounts, costs).await
+        loop {
+            let costs = self.ledger.costs(&self.chain, &self.recorder).await;
+            let head = self.chain.block_number().await;
+            let accounts = CAST.into_iter().map(account).chain(others.iter().copied());
+            let coins = Coins::count(&self.chain, &self.recorder, &self.arbiter, accounts, costs.paid).await;
+            // A block in between, of another process's perhaps, would be half counted.
+            if (costs.up_to, self.chain.block_number().await) == (head, head) {
+                return coins;
+            }
+        }
     }
 }
 
