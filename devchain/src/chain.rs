@@ -89,7 +89,7 @@ impl DevChain {
         let account = signer.account();
         let _turn = self.lane(account).lock().await;
         let nonce = self.ask(move |engine| engine.next_nonce(account)).await??;
-        let extrinsic = extrinsic::sign(call, signer, nonce, self.shared.genesis);
+        let extrinsic = extrinsic::sign(call, signer, nonce, self.shared.genesis).await?;
         let length = u32::try_from(extrinsic.encoded_size())
             .map_err(|_| ChainError::Invalid { cause: "it is longer than 4 GiB".into() })?;
         let (pending, verdict) = Pending::new(extrinsic, account, contract, length);

@@ -6,7 +6,7 @@ use contracts_node_runtime::{
 use pallet_transaction_payment::ChargeTransactionPayment;
 use protocol::{AccountId, Amount, Hash};
 use scale::{Compact, Encode};
-use sdk::chain::{ChainSignature, DryRun, Signer, Transaction, Weight};
+use sdk::chain::{ChainError, ChainSignature, DryRun, Signer, Transaction, Weight};
 use sp_core::{H256, crypto::AccountId32, ecdsa, sr25519};
 use sp_runtime::{MultiSignature, generic::Era};
 
@@ -49,7 +49,15 @@ pub(crate) fn transfer(to: AccountId, amount: Amount) -> RuntimeCall {
 }
 
 /// Signs a call: immortal, without tip, for this runtime's versions and the chain with this genesis.
-pub(crate) fn sign(call: RuntimeCall, signer: &dyn Signer, nonce: u32, genesis: Hash) -> UncheckedExtrinsic {
+///
+/// # Errors
+/// [`ChainError::NotSigned`].
+pub(crate) async fn sign(
+    call: RuntimeCall,
+    signer: &dyn Signer,
+    nonce: u32,
+    genesis: Hash,
+) -> Result<UncheckedExtrinsic, ChainError> {
     let extra: SignedExtra = (
         frame_system::CheckNonZeroSender::new(),
         frame_system::CheckSpecVersion::new(),
@@ -63,12 +71,14 @@ pub(crate) fn sign(call: RuntimeCall, signer: &dyn Signer, nonce: u32, genesis: 
     let genesis = H256(genesis.0);
     let additional = ((), VERSION.spec_version, VERSION.transaction_version, genesis, genesis, (), (), ());
     let payload = SignedPayload::from_raw(call, extra, additional);
-    let signature = payload.using_encoded(|bytes| match signer.sign(bytes) {
+    let account = signer.account();
+    let signed = signer.sign(&payload.using_encoded(<[u8]>::to_vec)).await;
+    let signature = match signed.map_err(|cause| ChainError::NotSigned { account, cause })? {
         ChainSignature::Sr25519(bytes) => MultiSignature::Sr25519(sr25519::Signature::from_raw(bytes)),
         ChainSignature::Ecdsa(bytes) => MultiSignature::Ecdsa(ecdsa::Signature::from_raw(bytes)),
-    });
+    };
     let (call, extra, _) = payload.deconstruct();
-    UncheckedExtrinsic::new_signed(call, address(signer.account()), signature, extra)
+    Ok(UncheckedExtrinsic::new_signed(call, address(account), signature, extra))
 }
 
 /// The inherent that tells a block its time.

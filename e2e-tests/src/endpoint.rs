@@ -1,7 +1,9 @@
-//! The chain of this process for nodes in other processes: everything but sending transactions, over a socket of the file system.
+//! The chain of this process for nodes in other processes, over a socket of the file system. Transactions are signed here, where the keys of
+//! the cast are known.
 //!
 //! Each question has a connection of its own; what comes back are frames of four bytes of length and so many bytes.
 
+use crate::world::CAST;
 use async_trait::async_trait;
 use futures::{StreamExt, stream::BoxStream};
 use protocol::{AccountId, Amount, BlockNumber, Hash};
@@ -23,8 +25,21 @@ enum Question {
     FreeBalance(AccountId),
     CodeHash(AccountId),
     Code(Hash),
-    DryRun { origin: AccountId, contract: AccountId, value: Amount, data: Vec<u8> },
+    DryRun {
+        origin: AccountId,
+        contract: AccountId,
+        value: Amount,
+        data: Vec<u8>,
+    },
     Blocks(BlockNumber),
+    Submit {
+        account: AccountId,
+        contract: AccountId,
+        value: Amount,
+        data: Vec<u8>,
+        required: (u64, u64),
+        deposit: i128,
+    },
 }
 
 type Answer<T> = Result<T, String>;
@@ -34,6 +49,8 @@ type At = (BlockNumber, Hash);
 type Emitted = (AccountId, Vec<Hash>, Vec<u8>);
 /// Weight used and required, deposit, what was returned, whether it was reverted.
 type Tried = ((u64, u64), (u64, u64), i128, Vec<u8>, bool);
+/// Block, fee, weight, length, deposit, events.
+type Sent = (At, Amount, (u64, u64), u32, i128, Vec<Emitted>);
 
 /// Answers for a chain, until dropped.
 #[derive(Debug)]
@@ -87,13 +104,32 @@ async fn answer(chain: &dyn Chain, mut stream: UnixStream) -> Option<()> {
             });
             write(&mut stream, &tried.map_err(told)).await
         }
+        Question::Submit { account, contract, value, data, required: (ref_time, proof_size), deposit } => {
+            let weight = Weight { ref_time, proof_size };
+            let dry_run = DryRun {
+                used: weight,
+                required: weight,
+                storage_deposit: deposit,
+                returned: Vec::new(),
+                reverted: false,
+                instantiated: None,
+            };
+            let key = CAST.into_iter().map(crate::signer).find(|key| key.account() == account)?;
+            let sent = chain.submit(&key, Transaction::Call { contract, value, data }, &dry_run).await;
+            let sent = sent.map_err(told).map(|receipt| -> Sent {
+                let Weight { ref_time, proof_size } = receipt.weight;
+                let events = receipt.events.into_iter().map(emitted).collect();
+                let Receipt { block, fee, length, storage_deposit, .. } = receipt;
+                (at(block), fee, (ref_time, proof_size), length, storage_deposit, events)
+            });
+            write(&mut stream, &sent).await
+        }
         Question::Blocks(from) => {
             let mut blocks = chain.finalised_blocks(from).await.ok()?;
             while let Some(block) = blocks.next().await {
-                let block = block.map_err(told).map(|block| {
-                    let emitted = block.events.into_iter().map(|event| (event.contract, event.topics, event.data));
-                    (at(block.at), emitted.collect::<Vec<Emitted>>())
-                });
+                let block = block
+                    .map_err(told)
+                    .map(|block| (at(block.at), block.events.into_iter().map(emitted).collect::<Vec<Emitted>>()));
                 write(&mut stream, &block).await?;
             }
             Some(())
@@ -149,7 +185,7 @@ impl Chain for RemoteChain {
     }
 
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError> {
-        let Transaction::Call { contract, value, data } = transaction.clone() else { return Err(no_transactions()) };
+        let Transaction::Call { contract, value, data } = transaction.clone() else { return Err(calls_only()) };
         let (used, required, storage_deposit, returned, reverted): Tried =
             self.ask(Question::DryRun { origin: *origin, contract, value, data }).await?;
         let weight = |(ref_time, proof_size)| Weight { ref_time, proof_size };
@@ -157,8 +193,20 @@ impl Chain for RemoteChain {
         Ok(DryRun { used, required, storage_deposit, returned, reverted, instantiated: None })
     }
 
-    async fn submit(&self, _: &dyn Signer, _: Transaction, _: &DryRun) -> Result<Receipt, ChainError> {
-        Err(no_transactions())
+    async fn submit(
+        &self,
+        signer: &dyn Signer,
+        transaction: Transaction,
+        dry_run: &DryRun,
+    ) -> Result<Receipt, ChainError> {
+        let Transaction::Call { contract, value, data } = transaction else { return Err(calls_only()) };
+        let (account, deposit) = (signer.account(), dry_run.storage_deposit);
+        let required = (dry_run.required.ref_time, dry_run.required.proof_size);
+        let question = Question::Submit { account, contract, value, data, required, deposit };
+        let (block, fee, (ref_time, proof_size), length, storage_deposit, events): Sent = self.ask(question).await?;
+        let (block, weight) = (block_ref(block), Weight { ref_time, proof_size });
+        let events = events.into_iter().map(event).collect();
+        Ok(Receipt { block, fee, weight, length, storage_deposit, events, instantiated: None })
     }
 
     async fn finalised_blocks(
@@ -167,9 +215,9 @@ impl Chain for RemoteChain {
     ) -> Result<BoxStream<'static, Result<Block, ChainError>>, ChainError> {
         let stream = self.start(&Question::Blocks(from)).await.ok_or_else(gone)?;
         let blocks = futures::stream::unfold(stream, |mut stream| async {
-            let block = next(&mut stream).await.map(|(at, emitted): (At, Vec<Emitted>)| {
-                let event = |(contract, topics, data)| ContractEvent { contract, topics, data };
-                Block { at: block_ref(at), events: emitted.into_iter().map(event).collect() }
+            let block = next(&mut stream).await.map(|(at, emitted): (At, Vec<Emitted>)| Block {
+                at: block_ref(at),
+                events: emitted.into_iter().map(event).collect(),
             });
             Some((block, stream))
         });
@@ -189,8 +237,16 @@ fn gone() -> ChainError {
     ChainError::Unreachable("the process with the chain is gone".into())
 }
 
-fn no_transactions() -> ChainError {
-    ChainError::Unreachable("this endpoint takes no transactions".into())
+fn emitted(ContractEvent { contract, topics, data }: ContractEvent) -> Emitted {
+    (contract, topics, data)
+}
+
+fn event((contract, topics, data): Emitted) -> ContractEvent {
+    ContractEvent { contract, topics, data }
+}
+
+fn calls_only() -> ChainError {
+    ChainError::Unreachable("this endpoint takes nothing but calls".into())
 }
 
 async fn next<T: Decode>(stream: &mut UnixStream) -> Result<T, ChainError> {

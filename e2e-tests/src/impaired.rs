@@ -1,9 +1,11 @@
-//! A chain that is seen worse than it is: it does not tell the code of contracts, or its answers come late.
+//! A chain that is seen worse than it is: it does not tell the code of contracts, its answers come late, or it refuses what it will allow.
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use protocol::{AccountId, Amount, BlockNumber, Hash};
+use protocol::{AccountId, Amount, BlockNumber, Hash, Rejection};
+use scale::Encode;
 use sdk::chain::{Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction};
+use std::sync::Mutex;
 use tokio::sync::watch;
 
 /// Another chain, impaired.
@@ -11,20 +13,35 @@ pub struct Impaired {
     chain: SharedChain,
     tells_code: bool,
     holds: watch::Sender<bool>,
+    /// What the next call that is tried is answered with.
+    refusal: Mutex<Option<Rejection>>,
 }
 
 impl Impaired {
     /// Tells no code: what is left is to ask the peer.
     #[must_use]
     pub fn without_code(chain: SharedChain) -> Self {
-        Self { chain, tells_code: false, holds: watch::Sender::new(false) }
+        Self { tells_code: false, ..Self::with_late_answers(chain) }
     }
 
     /// Holds back the answers to transactions, while it is [told to](Self::hold): what one has done is in a block, and told, before whoever
     /// sent it hears that it is.
     #[must_use]
     pub fn with_late_answers(chain: SharedChain) -> Self {
-        Self { chain, tells_code: true, holds: watch::Sender::new(false) }
+        Self { chain, tells_code: true, holds: watch::Sender::new(false), refusal: Mutex::default() }
+    }
+
+    /// Has the arbiter refuse the next call that is tried, for a reason that has passed when that is tried again. This answer can be
+    /// [held back](Self::hold) too.
+    pub fn refuse_once(&self, rejection: Rejection) {
+        let _was = self.refusal.lock().unwrap().replace(rejection);
+    }
+
+    /// Waits while answers are held back.
+    async fn released(&self) {
+        let mut holds = self.holds.subscribe();
+        // The sender is here as long as we are.
+        drop(holds.wait_for(|holds| !holds).await);
     }
 
     /// Holds answers back from now on, or lets them go.
@@ -56,7 +73,14 @@ impl Chain for Impaired {
     }
 
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError> {
-        self.chain.dry_run(origin, transaction).await
+        let tried = self.chain.dry_run(origin, transaction).await;
+        // Reads are asked by the contract itself.
+        let is_read = matches!(transaction, Transaction::Call { contract, .. } if contract == origin);
+        let refusal = if is_read { None } else { self.refusal.lock().unwrap().take() };
+        let Some(rejection) = refusal else { return tried };
+        self.released().await;
+        let answer: Result<Result<(), Rejection>, ()> = Ok(Err(rejection));
+        Ok(DryRun { returned: answer.encode(), reverted: true, ..tried? })
     }
 
     async fn submit(
@@ -66,9 +90,7 @@ impl Chain for Impaired {
         dry_run: &DryRun,
     ) -> Result<Receipt, ChainError> {
         let done = self.chain.submit(signer, transaction, dry_run).await;
-        let mut holds = self.holds.subscribe();
-        // The sender is here as long as we are.
-        drop(holds.wait_for(|holds| !holds).await);
+        self.released().await;
         done
     }
 

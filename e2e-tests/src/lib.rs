@@ -6,6 +6,7 @@
 //!     |
 //!     |--- Actor alice --- Node, store on disk --- loopback or Proxy --- Node --- Actor bob
 //!     |       '--- EventLog                          (cut, stall, ..)
+//!     |--- PeerProcess, Wallet --- peer: a node, or a key, in a process of its own, which may be killed
 //!     '--- hostile::Intruder: a peer that holds keys and obeys no rule
 //! ```
 //!
@@ -25,9 +26,12 @@ mod endpoint;
 mod events;
 pub mod hostile;
 mod impaired;
+mod ledger;
 mod logs;
 mod node;
 mod patience;
+pub mod peer;
+mod process;
 mod proxy;
 mod seal;
 pub mod stories;
@@ -39,9 +43,11 @@ pub use coins::Coins;
 pub use endpoint::{Endpoint, RemoteChain};
 pub use events::EventLog;
 pub use impaired::Impaired;
+pub use ledger::Cost;
 pub use logs::Logs;
 pub use node::NodeChain;
 pub use patience::{PATIENCE, until, within};
+pub use process::{Given, PeerProcess, Wallet};
 pub use proxy::{Direction, Proxy};
 pub use test_chain::TestChain;
 pub use world::{App, LIMITS, UNIT, World, account, address_at, app_code, arbiter_code, identity, signer, terms};

@@ -232,4 +232,8 @@ impl TestChain for NodeChain {
         let bytes = hex::decode(text.trim_start_matches("0x")).unwrap();
         Amount::decode(&mut &*bytes).unwrap()
     }
+
+    fn url(&self) -> Option<String> {
+        Some(Self::url(self))
+    }
 }

@@ -79,7 +79,8 @@ async fn send_for_nothing(client: &OnlineClient<SubstrateConfig>, rpc: &RpcClien
     let parameters = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new().nonce(nonce).immortal().build();
     let at = client.at_current_block().await.unwrap();
     let mut signable = at.transactions().create_signable_offline(&call, parameters).unwrap();
-    let ChainSignature::Sr25519(signature) = administrator.sign(&signable.signer_payload().unwrap()) else {
+    let ChainSignature::Sr25519(signature) = administrator.sign(&signable.signer_payload().unwrap()).await.unwrap()
+    else {
         panic!("the development accounts are sr25519")
     };
     let signed = signable.sign_with_account_and_signature(&account, &MultiSignature::Sr25519(signature)).unwrap();

@@ -20,6 +20,9 @@ pub trait TestChain: fmt::Debug + Send + Sync + 'static {
 
     /// All coins there are.
     async fn total_issuance(&self) -> Amount;
+
+    /// Where other processes reach it; none where it lives in this one.
+    fn url(&self) -> Option<String>;
 }
 
 #[async_trait]
@@ -38,5 +41,9 @@ impl TestChain for DevChain {
 
     async fn total_issuance(&self) -> Amount {
         Self::total_issuance(self).await.unwrap()
+    }
+
+    fn url(&self) -> Option<String> {
+        None
     }
 }

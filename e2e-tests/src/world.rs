@@ -1,6 +1,6 @@
 //! The stage: a chain, the arbiter on it, and whoever is called upon it.
 
-use crate::{Actor, Coins, TestChain, actor::START, within};
+use crate::{Actor, Coins, Endpoint, TestChain, actor::START, ledger::Ledger, within};
 use devchain::{DevAccount, DevChain};
 use protocol::{
     AccountId, Amount, BlockNumber, Hash,
@@ -8,11 +8,16 @@ use protocol::{
 };
 use sdk::{
     apps::{AppTerms, deploy},
-    chain::{Arbiter, Chain, Recorder, SharedChain, Signer, arbiter::code_hash, signer::Sr25519Signer},
+    chain::{Arbiter, Chain, Recorder, SharedChain, Signer, Transaction, arbiter::code_hash, signer::Sr25519Signer},
     keys::{Identity, PeerAddress},
     node::{NodeConfig, OpenChannel},
 };
-use std::{env, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
 use subxt_signer::{SecretUri, sr25519::Keypair};
 use tempfile::TempDir;
 
@@ -46,6 +51,11 @@ pub struct World<C = DevChain> {
     pub recorder: Arc<Recorder>,
     /// The arbiter.
     pub arbiter: Arc<Arbiter>,
+    ledger: Ledger,
+    /// The program that peers and wallets in processes of their own run.
+    program: Option<PathBuf>,
+    /// Where other processes reach a chain that lives in this one.
+    endpoint: OnceLock<Endpoint>,
     directory: TempDir,
 }
 
@@ -58,6 +68,19 @@ impl World {
     }
 }
 
+impl<C> World<C> {
+    /// Where an actor's store is.
+    #[must_use]
+    pub fn store_of(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The program that peers and wallets in processes of their own run.
+    pub(crate) fn peer_program(&self) -> &Path {
+        self.program.as_deref().expect("a story with processes is told with their program")
+    }
+}
+
 impl<C: TestChain> World<C> {
     /// Puts the arbiter on a chain on which the cast is rich.
     pub async fn on(chain: C) -> Self {
@@ -66,7 +89,38 @@ impl<C: TestChain> World<C> {
         let deployer = DevAccount::Charlie.signer();
         let deploying = Arbiter::deploy(shared, &deployer, arbiter_code(), LIMITS, Vec::new());
         let (arbiter, _receipt) = within("the arbiter's deployment", deploying).await.unwrap();
-        Self { chain, recorder, arbiter: Arc::new(arbiter), directory: tempfile::tempdir().unwrap() }
+        Self {
+            chain,
+            recorder,
+            arbiter: Arc::new(arbiter),
+            ledger: Ledger::default(),
+            program: None,
+            endpoint: OnceLock::new(),
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// Has peers and wallets in processes of their own run this program, `e2e-peer`.
+    #[must_use]
+    pub fn with_program(self, program: impl Into<PathBuf>) -> Self {
+        Self { program: Some(program.into()), ..self }
+    }
+
+    /// Where other processes reach the chain.
+    pub(crate) fn reached_at(&self) -> String {
+        self.chain.url().unwrap_or_else(|| {
+            let chain: SharedChain = self.recorder.clone();
+            let endpoint = self.endpoint.get_or_init(|| Endpoint::serve(chain, self.store_of("chain")));
+            endpoint.path().to_str().unwrap().to_owned()
+        })
+    }
+
+    /// Puts coins into an account that is not of the cast.
+    pub async fn fund(&self, account: AccountId, amount: Amount) {
+        let rich = DevAccount::Dave.signer();
+        let transfer = Transaction::Transfer { to: account, amount };
+        let dry_run = self.recorder.dry_run(&rich.account(), &transfer).await.unwrap();
+        let _receipt = within("coins", self.recorder.submit(&rich, transfer, &dry_run)).await.unwrap();
     }
 
     /// Starts an actor's node, with what its store holds. It listens on loopback.
@@ -114,12 +168,6 @@ impl<C: TestChain> World<C> {
         config
     }
 
-    /// Where an actor's store is.
-    #[must_use]
-    pub fn store_of(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
     /// Lets chain time pass.
     pub async fn pass(&self, blocks: u32) {
         within("blocks", self.chain.produce_blocks(blocks)).await;
@@ -159,7 +207,21 @@ impl<C: TestChain> World<C> {
 
     /// A look at everybody's coins.
     pub async fn coins(&self) -> Coins {
-        Coins::count(&self.chain, &self.recorder, &self.arbiter, CAST.into_iter().map(account)).await
+        self.coins_with(&[]).await
+    }
+
+    /// The same, with other accounts than the cast's.
+    pub async fn coins_with(&self, others: &[AccountId]) -> Coins {
+        loop {
+            let costs = self.ledger.costs(&self.chain, &self.recorder).await;
+            let head = self.chain.block_number().await;
+            let accounts = CAST.into_iter().map(account).chain(others.iter().copied());
+            let coins = Coins::count(&self.chain, &self.recorder, &self.arbiter, accounts, costs.paid).await;
+            // A block in between, of another process's perhaps, would be half counted.
+            if (costs.up_to, self.chain.block_number().await) == (head, head) {
+                return coins;
+            }
+        }
     }
 }
 

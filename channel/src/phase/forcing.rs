@@ -24,7 +24,7 @@ use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, Party, Rejection, Round,
     arbiter::{Base, MAX_FORCED_CALLS, MAX_FORCED_INPUTS, Plan, plan},
     call::{Call, ForcedCall, Payload, SnapshotSolo},
-    contracts::{Code, Predictor},
+    contracts::{CallFault, Code, Predictor},
     record::{Closing, OnChain, Phase as RecordPhase, Record},
 };
 use scale::{Decode, Encode};
@@ -179,19 +179,20 @@ impl Channel {
         Step::commit(vec![Effect::Notify(failed)]).and(self.advance(ctx))
     }
 
-    /// What the arbiter's refusal of a forced step means: some reasons pass, and it is planned anew with the next head.
+    /// What the arbiter's refusal of a forced step means: some reasons pass, and it is planned anew with the next head. So may that of an app,
+    /// which was found willing here, in the next block: a node tries a call in the block that is there.
     pub(crate) fn on_force_rejected(&mut self, call: &str, rejection: Rejection, ctx: &Context<'_>) -> Option<Step> {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return None };
         let forcing = live.forcing.as_mut().filter(|_| call == FORCE)?;
         forcing.refusals = forcing.refusals.saturating_add(1);
-        let may_pass = !matches!(
-            rejection,
-            Rejection::CallFailed { .. }
-                | Rejection::ForcedStepsUsedUp { .. }
-                | Rejection::CannotAttach { .. }
-                | Rejection::CallsTooLarge
-                | Rejection::MayNotForce { .. }
-        );
+        let may_pass = match rejection {
+            Rejection::CallFailed { fault, .. } => fault == CallFault::Refused,
+            Rejection::ForcedStepsUsedUp { .. }
+            | Rejection::CannotAttach { .. }
+            | Rejection::CallsTooLarge
+            | Rejection::MayNotForce { .. } => false,
+            _ => true,
+        };
         if may_pass && forcing.refusals < MAX_REFUSALS {
             return Some(Step::default());
         }

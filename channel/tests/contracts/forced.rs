@@ -490,6 +490,23 @@ fn contracts_at_a_height_see_the_block_of_the_step() {
 }
 
 #[test]
+fn what_an_app_allows_from_the_next_block_on_is_asked_for_again_where_the_arbiter_was_asked_in_this_one() {
+    let (mut world, contract) = rich();
+    let _new = world.chain.censored.insert("channel_force_progress");
+    world.force(Initiator, vec![forced(contract, 0, &pays(1, 0))]).unwrap();
+    let rejection = Rejection::CallFailed { round: 4, fault: CallFault::Refused };
+    let rejected = channel::ChainInput::Rejected { call: "channel_force_progress", rejection };
+    world.input(Initiator, channel::Input::Chain(rejected)).unwrap();
+    assert!(world.sides[Initiator].machine().status().forcing);
+    let _was = world.chain.censored.remove("channel_force_progress");
+    world.chain.drop_pool();
+    settle_down(&mut world);
+    assert_eq!(told(&world, Initiator, |event| matches!(event, Event::ForceFailed { .. })), 0);
+    assert_eq!(told(&world, Initiator, |event| matches!(event, Event::Executed { forced: true, .. })), 1);
+    world.assert_agreed();
+}
+
+#[test]
 fn an_app_that_stands_nowhere_cannot_be_forced() {
     let (mut world, contract) = rich();
     let gone = world.chain.ledger.deployed.remove(&apps::PUPPET.account);

@@ -6,6 +6,7 @@ use contracts_node_runtime::{
 use devchain::DevAccount;
 use frame_support::dispatch::{DispatchInfo, Pays};
 use frame_system::{EventRecord, Phase};
+use futures::executor::block_on;
 use pallet_contracts::{ContractResult, ExecReturnValue, InstantiateReturnValue, StorageDeposit};
 use protocol::{AccountId, Hash};
 use scale::{Decode, Encode};
@@ -51,7 +52,7 @@ fn what_is_signed_is_what_the_runtime_takes_from_accounts_of_both_kinds() {
     for scheme in [Scheme::Sr25519, Scheme::Ecdsa] {
         let signer = from_uri("//Alice", scheme).unwrap();
         for transaction in transactions() {
-            let bytes = codec.sign(&transaction, &dry_run(1_000), &*signer, 3, BIRTH).unwrap();
+            let bytes = block_on(codec.sign(&transaction, &dry_run(1_000), &*signer, 3, BIRTH)).unwrap();
             let extrinsic = UncheckedExtrinsic::decode(&mut &*bytes).unwrap();
             assert_eq!(extrinsic.encode(), bytes);
             let checked = |genesis: Hash| {
@@ -73,7 +74,7 @@ fn calls_are_the_runtimes_own_with_limits_a_tenth_above_the_dry_run() {
     let codec = codec();
     let signer = DevAccount::Alice.signer();
     let call = |transaction: &Transaction, deposit| {
-        let bytes = codec.sign(transaction, &dry_run(deposit), &signer, 0, BIRTH).unwrap();
+        let bytes = block_on(codec.sign(transaction, &dry_run(deposit), &signer, 0, BIRTH)).unwrap();
         UncheckedExtrinsic::decode(&mut &*bytes).unwrap().function
     };
     let [called, instantiated, transferred] = transactions();

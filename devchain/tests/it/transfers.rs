@@ -1,8 +1,9 @@
 use crate::{NOBODY, UNIT, balance, failed_in_block, send, transfer};
+use async_trait::async_trait;
 use devchain::{DEV_ENDOWMENT, DevAccount, DevChain};
 use futures::future::join_all;
 use protocol::AccountId;
-use sdk::chain::{Chain, ChainError, ChainSignature, Signer, signer::Sr25519Signer};
+use sdk::chain::{Chain, ChainError, ChainSignature, NotSigned, Signer, signer::Sr25519Signer};
 use std::collections::BTreeSet;
 use subxt_signer::{ecdsa, sr25519};
 
@@ -86,13 +87,14 @@ async fn the_faucet_endows_by_a_transfer() {
 
 struct EcdsaSigner(ecdsa::Keypair);
 
+#[async_trait]
 impl Signer for EcdsaSigner {
     fn account(&self) -> AccountId {
         AccountId(sp_core::hashing::blake2_256(&self.0.public_key().0))
     }
 
-    fn sign(&self, payload: &[u8]) -> ChainSignature {
-        ChainSignature::Ecdsa(self.0.sign(payload).0)
+    async fn sign(&self, payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+        Ok(ChainSignature::Ecdsa(self.0.sign(payload).0))
     }
 }
 
@@ -108,14 +110,39 @@ async fn an_ecdsa_account_can_send() {
 /// Signs for an account with somebody else's key.
 struct Impostor;
 
+#[async_trait]
 impl Signer for Impostor {
     fn account(&self) -> AccountId {
         DevAccount::Alice.id()
     }
 
-    fn sign(&self, payload: &[u8]) -> ChainSignature {
-        DevAccount::Bob.signer().sign(payload)
+    async fn sign(&self, payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+        DevAccount::Bob.signer().sign(payload).await
     }
+}
+
+/// A wallet whose owner says no.
+struct Unwilling;
+
+#[async_trait]
+impl Signer for Unwilling {
+    fn account(&self) -> AccountId {
+        DevAccount::Alice.id()
+    }
+
+    async fn sign(&self, _payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+        Err(NotSigned("not today".into()))
+    }
+}
+
+#[tokio::test]
+async fn what_its_owner_does_not_sign_is_not_sent_and_holds_up_nothing() {
+    let chain = DevChain::new().unwrap();
+    let refused = send(&chain, &Unwilling, transfer(NOBODY, UNIT)).await;
+    let (account, cause) = (DevAccount::Alice.id(), NotSigned("not today".into()));
+    assert_eq!(refused, Err(ChainError::NotSigned { account, cause }));
+    assert_eq!(chain.block_number(), 0);
+    let _receipt = send(&chain, &DevAccount::Alice.signer(), transfer(NOBODY, UNIT)).await.unwrap();
 }
 
 #[tokio::test]

@@ -2,39 +2,17 @@
 
 use crate::world;
 use devchain::DevAccount;
-use e2e_tests::{NodeChain, TestChain, UNIT, account, signer, terms, within};
+use e2e_tests::{NodeChain, TestChain, UNIT, account, signer, within};
 use futures::future::join_all;
 use protocol::{AccountId, call::Call};
-use sdk::chain::{
-    CallError, Chain, ChainError, Receipt, RemoteChain, Signer, Transaction,
-    account::{Scheme, from_uri},
-    remote::Settings,
-};
-use std::{collections::BTreeSet, sync::Arc};
+use sdk::chain::{CallError, Chain, ChainError, Receipt, RemoteChain, Signer, Transaction, remote::Settings};
+use std::collections::BTreeSet;
 
 /// Pays one unit from `signer`.
 async fn pay(chain: &RemoteChain, signer: &dyn Signer, to: AccountId) -> Result<Receipt, ChainError> {
     let transfer = Transaction::Transfer { to, amount: UNIT };
     let dry_run = chain.dry_run(&signer.account(), &transfer).await?;
     chain.submit(signer, transfer, &dry_run).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_ecdsa_account_opens_and_closes_a_channel() {
-    let Some(world) = world().await else { return };
-    let ecdsa = from_uri("//Ecdsa", Scheme::Ecdsa).unwrap();
-    let _receipt = world.chain.fund(ecdsa.account(), 1_000 * UNIT).await;
-    let bob = world.start_rich("bob", 500 * UNIT).await;
-    let alice = world.start_with("alice", |config| config.signer = Arc::clone(&ecdsa)).await;
-    let deposited = within("a deposit", alice.node.vault_deposit(500 * UNIT)).await.unwrap();
-    assert_eq!(deposited.events, [], "a vault is no channel");
-    alice.connect(&bob).await;
-    let (alices, bobs) = alice.open_on(&bob, terms()).await;
-    let _paid = within("a payment", alices.pay(UNIT, "from the other curve")).await.unwrap();
-    let _ended = within("the close", alices.close(0)).await.unwrap();
-    let _ended = bob.events.wait_end(bobs.reference()).await;
-    let free = world.chain.client().free_balance(&ecdsa.account()).await.unwrap();
-    assert!(free > 590 * UNIT && free < 600 * UNIT, "99 back, 500 - 100 in the vault, fees paid: {free}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,7 @@ use std::{sync::Arc, time::Instant};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_live_through_sockets_that_drop_again_and_again() {
     let Some(world) = world().await else { return };
+    let before = world.coins().await;
     let proxy = Proxy::before(([127, 0, 0, 1], world.chain.port()).into()).await;
     let through = Settings::for_instant_seal(format!("ws://{}", proxy.address()));
     let client: SharedChain = Arc::new(within("a client", RemoteChain::connect(through)).await.unwrap());
@@ -39,13 +40,14 @@ async fn peers_live_through_sockets_that_drop_again_and_again() {
         let _ended = bob.events.wait_end(bobs.reference()).await;
     }
     assert!(proxy.connections() > 6, "{} connections", proxy.connections());
-    let issued = world.chain.total_issuance().await;
-    assert!(issued > 0);
+    let gain = 3 * UNIT.cast_signed();
+    world.coins().await.check(&before, &[(alice.account(), gain), (bob.account(), -gain)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_restarts_under_running_peers_costs_them_nothing() {
     let Some(world) = world().await else { return };
+    let before = world.coins().await;
     let (alice, bob) = world.couple().await;
     let (alices, bobs) = alice.open(&bob).await;
     world.chain.stop().await;
@@ -59,8 +61,12 @@ async fn a_node_that_restarts_under_running_peers_costs_them_nothing() {
     until("the chain to be seen", || async { alice.node.chain_health().is_good().then_some(()) }).await;
     let _ended = within("the close", alices.close(0)).await.unwrap();
     let _ended = bob.events.wait_end(bobs.reference()).await;
-    let (alices, _bobs) = alice.open(&bob).await;
+    let (alices, bobs) = alice.open(&bob).await;
     let _paid = alices.pays(UNIT, "and so on").await;
+    let _ended = within("the close", alices.close(0)).await.unwrap();
+    let _ended = bob.events.wait_end(bobs.reference()).await;
+    let gain = 11 * UNIT.cast_signed();
+    world.coins().await.check(&before, &[(alice.account(), -gain), (bob.account(), gain)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

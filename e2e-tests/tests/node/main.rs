@@ -10,14 +10,13 @@
 mod accounts;
 mod connection;
 mod deploying;
-mod many;
 mod the_same;
 
 use e2e_tests::{NodeChain, World};
 
 /// A world on a node, where a node is configured.
 async fn world() -> Option<World<NodeChain>> {
-    Some(World::on(NodeChain::start().await?).await)
+    Some(World::on(NodeChain::start().await?).await.with_program(env!("CARGO_BIN_EXE_e2e-peer")))
 }
 
 #[tokio::test]

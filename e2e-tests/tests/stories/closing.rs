@@ -1,41 +1,10 @@
 //! The ways in which channels end.
 
 use channel::{CloseReason, Misuse};
-use e2e_tests::{Asked, UNIT, World, numbered, stories, within};
+use e2e_tests::{Asked, UNIT, World, numbered, within};
 use futures::future::join_all;
-use protocol::{Pair, terms::Destination};
-use sdk::{chain::CallError, node::NodeError};
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_close_on_an_old_state_is_slashed_by_the_node_itself_and_costs_the_penalty() {
-    stories::a_close_on_an_old_state_is_slashed_by_the_node_itself_and_costs_the_penalty(&World::new().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_close_alone_on_the_latest_state_is_settled_after_the_lock_period() {
-    stories::a_close_alone_on_the_latest_state_is_settled_after_the_lock_period(&World::new().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn payouts_go_to_the_vault_where_a_party_wants_them_there() {
-    let world = World::new().await;
-    let alice = world.start_with("alice", |config| config.payout = Destination::Vault).await;
-    let bob = world.start_rich("bob", 100 * UNIT).await;
-    let _done = within("a deposit", alice.node.vault_deposit(100 * UNIT)).await.unwrap();
-    alice.connect(&bob).await;
-    let (alices, _bobs) = alice.open(&bob).await;
-    let _paid = alices.pays(10 * UNIT, "").await;
-    let _ended = within("the close", alices.close(0)).await.unwrap();
-    assert_eq!(alice.node.vault_balance().await.unwrap(), 90 * UNIT);
-    assert_eq!(bob.node.vault_balance().await.unwrap(), 0);
-
-    // Out of the vault the next channel is paid, and the rest goes back to the account.
-    let refused = within("a withdrawal", alice.node.vault_withdraw(91 * UNIT)).await.unwrap_err();
-    let NodeError::Call(CallError::Rejected(rejection)) = refused else { panic!("{refused}") };
-    assert_eq!(rejection, protocol::Rejection::VaultBalanceTooLow { have: 90 * UNIT, need: 91 * UNIT });
-    let _done = within("a withdrawal", alice.node.vault_withdraw(90 * UNIT)).await.unwrap();
-    assert_eq!(alice.node.vault_balance().await.unwrap(), 0);
-}
+use protocol::Pair;
+use sdk::node::NodeError;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_close_at_once_and_the_channel_is_closed_once() {

@@ -9,13 +9,19 @@
 )]
 
 mod answers;
-mod apps;
 mod closing;
 mod connections;
 mod contracts;
-mod kill;
 mod many;
 mod operations;
 mod payments;
 mod redial;
 mod restart;
+mod the_same;
+
+use e2e_tests::World;
+
+/// A world on a chain of its own.
+async fn world() -> Option<World> {
+    Some(World::new().await.with_program(env!("CARGO_BIN_EXE_e2e-peer")))
+}

@@ -11,22 +11,6 @@ async fn id(channel: &ChannelHandle) -> ChannelId {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_channels_between_the_same_peers_are_opened_at_once_and_live_side_by_side() {
-    let world = World::new().await;
-    let (alice, bob) = world.couple().await;
-    let (first, second) = tokio::join!(alice.open(&bob), alice.open_on(&bob, OpenChannel { push: UNIT, ..terms() }));
-    assert_ne!(id(&first.0).await, id(&second.0).await);
-    assert_eq!((id(&first.0).await, id(&second.0).await), (id(&first.1).await, id(&second.1).await));
-
-    let (_a, _b) = tokio::join!(first.0.pays(10 * UNIT, "in the first"), second.1.pays(20 * UNIT, "in the second"));
-    assert_eq!((first.1.has().await.ours, second.0.has().await.ours), (110 * UNIT, 119 * UNIT));
-
-    let _ended = within("the first to close", first.0.close(0)).await.unwrap();
-    let _paid = second.0.pays(UNIT, "goes on").await;
-    let _ended = within("the second to close", second.1.close(0)).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_channels_with_one_peer_are_opened_at_once_in_both_directions() {
     let world = World::new().await;
     let (alice, bob) = world.couple().await;

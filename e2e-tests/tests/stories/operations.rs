@@ -1,7 +1,7 @@
 //! What goes on while a channel is open, besides payments: deposits, withdrawals, delegates, words, partings, decisions.
 
 use channel::{Acceptance, Change, Event, RefusalCode};
-use e2e_tests::{Actor, Asked, UNIT, World, account, stories, until, within};
+use e2e_tests::{Actor, Asked, UNIT, World, until, within};
 use protocol::Party;
 use sdk::node::{ChannelHandle, Node, NodeError, Taking};
 use sdk::store::{Durability, StoreHandle};
@@ -10,11 +10,6 @@ async fn couple(world: &World) -> (Actor, Actor, ChannelHandle, ChannelHandle) {
     let (alice, bob) = world.couple().await;
     let (alices, bobs) = alice.open(&bob).await;
     (alice, bob, alices, bobs)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_deposit_and_withdraw_while_the_channel_is_open_and_no_coin_is_lost() {
-    stories::both_deposit_and_withdraw_while_the_channel_is_open_and_no_coin_is_lost(&World::new().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,17 +51,6 @@ async fn a_deposit_beyond_the_vault_fails_by_name_and_the_channel_goes_on() {
         Err(NodeError::OperationFailed { code: RefusalCode::TIMEOUT, .. }) => {}
         other => panic!("{other:?}"),
     }
-    let _paid = alices.pays(UNIT, "goes on").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_delegates_are_final_on_chain() {
-    let world = World::new().await;
-    let (_alice, _bob, alices, _bobs) = couple(&world).await;
-    let _round = within("other delegates", alices.set_delegates(vec![account("hub")])).await.unwrap();
-    let id = alices.status().await.unwrap().channel.unwrap();
-    let record = world.arbiter.channel(id).await.unwrap().unwrap();
-    assert_eq!(record.terms.parties.initiator.delegates, [account("hub")]);
     let _paid = alices.pays(UNIT, "goes on").await;
 }
 

@@ -1,13 +1,7 @@
 //! Opening, paying, closing in agreement.
 
 use channel::{Event, Payment};
-use e2e_tests::{Asked, UNIT, World, numbered, stories};
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_channel_is_opened_paid_through_both_ways_and_closed_and_every_coin_is_accounted_for() {
-    stories::a_channel_is_opened_paid_through_both_ways_and_closed_and_every_coin_is_accounted_for(&World::new().await)
-        .await;
-}
+use e2e_tests::{Asked, UNIT, World, numbered};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_payments_at_once_share_rounds_and_each_arrives_once_in_order_with_its_own_words() {

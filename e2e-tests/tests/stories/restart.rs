@@ -2,7 +2,7 @@
 
 use channel::Event;
 use devchain::Sealing;
-use e2e_tests::{Asked, Direction, Proxy, UNIT, World, signer, stories, terms, within};
+use e2e_tests::{Asked, Direction, Proxy, UNIT, World, signer, terms, within};
 use protocol::call::Call;
 use sdk::node::NodeError;
 
@@ -95,12 +95,6 @@ async fn a_payment_that_never_left_before_a_crash_is_made_after_it() {
     let _paid = alices.pays(UNIT, "next").await;
     assert_eq!((alices.has().await.ours, bobs.has().await.ours), (97 * UNIT, 103 * UNIT));
     assert_eq!(bob.events.wait_received(channel, 2).await.len(), 2);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_was_away_while_its_peer_closed_on_an_old_state_slashes_when_it_is_back() {
-    stories::a_node_that_was_away_while_its_peer_closed_on_an_old_state_slashes_when_it_is_back(&World::new().await)
-        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

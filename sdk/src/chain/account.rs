@@ -169,11 +169,11 @@ mod tests {
         assert!(!is_for_development("legal winner thank year wave sausage worth useful legal winner thank yellow"));
     }
 
-    #[test]
-    fn each_scheme_signs_with_its_own_kind_of_signature() {
-        let signed = |scheme| from_uri("//Alice", scheme).unwrap().sign(b"payload");
-        assert!(matches!(signed(Scheme::Sr25519), ChainSignature::Sr25519(_)));
-        assert!(matches!(signed(Scheme::Ecdsa), ChainSignature::Ecdsa(_)));
+    #[tokio::test]
+    async fn each_scheme_signs_with_its_own_kind_of_signature() {
+        let signed = async |scheme| from_uri("//Alice", scheme).unwrap().sign(b"payload").await.unwrap();
+        assert!(matches!(signed(Scheme::Sr25519).await, ChainSignature::Sr25519(_)));
+        assert!(matches!(signed(Scheme::Ecdsa).await, ChainSignature::Ecdsa(_)));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use health::Health;
 pub use recorder::Recorder;
 #[cfg(feature = "remote")]
 pub use remote::RemoteChain;
-pub use signer::{ChainSignature, Signer};
+pub use signer::{ChainSignature, NotSigned, Signer};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -141,6 +141,15 @@ pub enum ChainError {
         account: AccountId,
         /// The chain's own words.
         cause: String,
+    },
+    /// Whoever keeps the account's key did not sign: nothing was sent.
+    #[error("the signer of account {account} did not sign: {cause}; nothing was sent")]
+    NotSigned {
+        /// The account.
+        account: AccountId,
+        /// Why not.
+        #[source]
+        cause: NotSigned,
     },
     /// The chain refused it before inclusion.
     #[error("the chain refused the transaction: {cause}")]

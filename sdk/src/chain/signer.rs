@@ -1,10 +1,12 @@
 //! Chain accounts: who pays fees and sends transactions. Never the keys that sign channel states (R3.4).
 
+use async_trait::async_trait;
 use protocol::{
     AccountId, Hash,
     crypto::{Crypto, Native},
 };
 use std::fmt;
+use thiserror::Error;
 
 /// A signature that the chain accepts for a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,14 +17,26 @@ pub enum ChainSignature {
     Ecdsa([u8; 65]),
 }
 
+/// Why there is no signature: in the words of whoever keeps the key.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct NotSigned(pub String);
+
 /// A chain account that can sign transactions: a key in the process, or a wallet outside of it.
+#[async_trait]
 pub trait Signer: Send + Sync {
     /// The account.
     fn account(&self) -> AccountId;
 
     /// Signs a transaction's payload as the chain prescribes: the bytes themselves, or their blake2b-256 hash where they exceed 256
     /// bytes; which of both was decided before this call.
-    fn sign(&self, payload: &[u8]) -> ChainSignature;
+    ///
+    /// It may take its time, but not for ever: an account's transactions are signed one after the other, those that defend a channel too, and
+    /// what is signed later than a few minutes is asked for again.
+    ///
+    /// # Errors
+    /// [`NotSigned`]: the wallet cannot be reached, or its owner does not want this. Nothing is sent then.
+    async fn sign(&self, payload: &[u8]) -> Result<ChainSignature, NotSigned>;
 }
 
 /// An sr25519 account whose key is in the process.
@@ -37,13 +51,14 @@ impl Sr25519Signer {
     }
 }
 
+#[async_trait]
 impl Signer for Sr25519Signer {
     fn account(&self) -> AccountId {
         AccountId(self.0.public_key().0)
     }
 
-    fn sign(&self, payload: &[u8]) -> ChainSignature {
-        ChainSignature::Sr25519(self.0.sign(payload).0)
+    async fn sign(&self, payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+        Ok(ChainSignature::Sr25519(self.0.sign(payload).0))
     }
 }
 
@@ -65,6 +80,7 @@ impl EcdsaSigner {
     }
 }
 
+#[async_trait]
 impl Signer for EcdsaSigner {
     /// Such an account is the hash of its public key.
     fn account(&self) -> AccountId {
@@ -72,8 +88,8 @@ impl Signer for EcdsaSigner {
         AccountId(account)
     }
 
-    fn sign(&self, payload: &[u8]) -> ChainSignature {
-        ChainSignature::Ecdsa(self.0.sign(payload).0)
+    async fn sign(&self, payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+        Ok(ChainSignature::Ecdsa(self.0.sign(payload).0))
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     link::{Link, Received},
     packet::Packet,
     redial::Redial,
-    slot::{Reply, Slot},
+    slot::{Reply, Slot, Submitted},
     watcher::Watched,
 };
 use crate::{
@@ -516,7 +516,7 @@ impl Peer {
             self.on_arbiter(event);
         }
         for slot in self.slots.values_mut() {
-            slot.calls.retain(|_, done| done.is_none_or(|block| block > self.head));
+            slot.calls.retain(|_, call| !matches!(call, Submitted::In(block) if *block <= self.head));
         }
         self.on_link(&Input::Chain(ChainInput::Head));
         self.blocks.push(block);

@@ -33,8 +33,16 @@ pub(super) struct Slot {
     pub(super) shutdowns: Vec<Reply<CloseReason>>,
     /// Wait for the channel's end.
     pub(super) ends: Vec<Reply<CloseReason>>,
-    /// Calls of the arbiter that are under way, or final in a block that was not looked at yet: the same one is not made twice at once.
-    pub(super) calls: HashMap<&'static str, Option<BlockNumber>>,
+    /// Calls of the arbiter: the same one is not made twice at once.
+    pub(super) calls: HashMap<&'static str, Submitted>,
+}
+
+/// A call of the arbiter that was made.
+pub(super) enum Submitted {
+    /// Its answer is not here. It may have been wanted once more since, in a later block.
+    UnderWay { wanted_again: bool },
+    /// It is final in a block that was not looked at yet.
+    In(BlockNumber),
 }
 
 /// Somebody who waits for changes with ids in a row.

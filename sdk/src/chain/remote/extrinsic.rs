@@ -75,8 +75,8 @@ struct TransferAllowDeath {
 /// where the dry run was charged one; otherwise the runtime's default holds. Without tip.
 ///
 /// # Errors
-/// [`ChainError::Unreachable`] where the node's runtime has no such call.
-pub(super) fn sign(
+/// [`ChainError::NotSigned`]; [`ChainError::Unreachable`] where the node's runtime has no such call.
+pub(super) async fn sign(
     runtime: &Runtime,
     transaction: &Transaction,
     dry_run: &DryRun,
@@ -94,22 +94,22 @@ pub(super) fn sign(
     match transaction.clone() {
         Transaction::Call { contract, value, data } => {
             let call = ContractCall { dest: address(contract), value, gas_limit, storage_deposit_limit, data };
-            sign_call(runtime, &dynamic("Contracts", "call", call), signer, nonce, era)
+            sign_call(runtime, &dynamic("Contracts", "call", call), signer, nonce, era).await
         }
         Transaction::Instantiate { code, value, data, salt } => {
             let call = InstantiateWithCode { value, gas_limit, storage_deposit_limit, code, data, salt };
-            sign_call(runtime, &dynamic("Contracts", "instantiate_with_code", call), signer, nonce, era)
+            sign_call(runtime, &dynamic("Contracts", "instantiate_with_code", call), signer, nonce, era).await
         }
         Transaction::Transfer { to, amount } => {
             let call = TransferAllowDeath { dest: address(to), value: amount };
-            sign_call(runtime, &dynamic("Balances", "transfer_allow_death", call), signer, nonce, era)
+            sign_call(runtime, &dynamic("Balances", "transfer_allow_death", call), signer, nonce, era).await
         }
     }
 }
 
-fn sign_call(
+async fn sign_call(
     runtime: &Runtime,
-    call: &impl Payload,
+    call: &(impl Payload + Sync),
     signer: &dyn Signer,
     nonce: u64,
     era: Era,
@@ -122,11 +122,12 @@ fn sign_call(
     let mut signable =
         runtime.at.transactions().create_signable_offline(call, parameters).map_err(|error| unusual(&error))?;
     let payload = signable.signer_payload().map_err(|error| unusual(&error))?;
-    let signature = match signer.sign(&payload) {
+    let account = signer.account();
+    let signature = match signer.sign(&payload).await.map_err(|cause| ChainError::NotSigned { account, cause })? {
         ChainSignature::Sr25519(bytes) => MultiSignature::Sr25519(bytes),
         ChainSignature::Ecdsa(bytes) => MultiSignature::Ecdsa(bytes),
     };
-    let AccountId(account) = signer.account();
+    let AccountId(account) = account;
     let signed = signable.sign_with_account_and_signature(&AccountId32(account), &signature);
     Ok(signed.map_err(|error| unusual(&error))?.encoded().to_vec())
 }

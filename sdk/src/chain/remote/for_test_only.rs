@@ -32,8 +32,8 @@ impl Codec {
     /// A signed transaction, valid for 64 blocks from `birth` on.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`].
-    pub fn sign(
+    /// [`ChainError::NotSigned`], [`ChainError::Unreachable`].
+    pub async fn sign(
         &self,
         transaction: &Transaction,
         dry_run: &DryRun,
@@ -41,7 +41,7 @@ impl Codec {
         nonce: u64,
         birth: BlockRef,
     ) -> Result<Vec<u8>, ChainError> {
-        extrinsic::sign(&self.0, transaction, dry_run, signer, nonce, Era { from: birth, blocks: 64 })
+        extrinsic::sign(&self.0, transaction, dry_run, signer, nonce, Era { from: birth, blocks: 64 }).await
     }
 
     /// The contracts' events of a block's stored events.

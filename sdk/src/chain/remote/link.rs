@@ -21,6 +21,9 @@ const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs
 /// How many items a subscription may hold back before it is given up: its reader only ever moves them on.
 const MAX_HELD_BACK: usize = 1024;
 
+/// A server's code for: something went wrong here. A node that is about to end answers so to whatever it can no longer look into.
+const INTERNAL_ERROR: i32 = -32_603;
+
 /// A connection that has shown to serve the right chain.
 pub(super) struct Link {
     /// The endpoint's URL, as it may be shown.
@@ -34,7 +37,7 @@ pub(super) struct Link {
 /// Why a question got no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The connection is gone, or makes no sense.
+    /// The connection is gone, or makes no sense, or the server behind it has failed: nobody knows whether it has done what it was asked.
     Lost(String),
     /// The node answered that it cannot or will not.
     Answered(Complaint),
@@ -85,7 +88,8 @@ impl From<RpcError> for Failure {
                 let data = error
                     .data
                     .map(|raw| serde_json::from_str(raw.get()).unwrap_or_else(|_not_text| raw.get().to_owned()));
-                Self::Answered(Complaint { code: error.code, message: error.message, data })
+                let complaint = Complaint { code: error.code, message: error.message, data };
+                if complaint.code == INTERNAL_ERROR { Self::Lost(complaint.words()) } else { Self::Answered(complaint) }
             }
             RpcError::Client(error) => Self::Lost(innermost(&*error)),
             other => Self::Lost(other.to_string()),
@@ -135,5 +139,23 @@ impl Link {
         end: &str,
     ) -> Result<RpcSubscription<R>, Failure> {
         self.rpc.subscribe(method, params, end).await.map_err(Failure::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use subxt::rpcs::UserError;
+
+    fn failure(code: i32) -> Failure {
+        RpcError::User(UserError { code, message: "words".into(), data: None }).into()
+    }
+
+    #[test]
+    fn a_server_that_failed_has_decided_nothing_about_what_it_was_asked() {
+        assert_eq!(failure(INTERNAL_ERROR), Failure::Lost("words".into()));
+        let complaint = |code| Failure::Answered(Complaint { code, message: "words".into(), data: None });
+        assert_eq!(failure(1010), complaint(1010));
+        assert_eq!(failure(-32_000), complaint(-32_000));
     }
 }

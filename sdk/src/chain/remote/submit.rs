@@ -156,7 +156,7 @@ impl Job<'_> {
         let turn = self.lane.turn.lock().await;
         let held = self.lane.take(lowest);
         let mut sent = Sent::new(self);
-        let length = sent.sign(&runtime, held.nonce(), best.at.number)?;
+        let length = sent.sign(&runtime, held.nonce(), best.at.number).await?;
         sent.first(held, turn, length).await
     }
 
@@ -228,10 +228,10 @@ impl<'a> Sent<'a> {
     }
 
     /// Signs a form of it that is valid from the final head on, and begins to look for it; answers its length.
-    fn sign(&mut self, runtime: &Runtime, nonce: u64, best: BlockNumber) -> Result<u32, ChainError> {
+    async fn sign(&mut self, runtime: &Runtime, nonce: u64, best: BlockNumber) -> Result<u32, ChainError> {
         let Job { node, signer, transaction, dry_run, .. } = self.job;
         let era = Era::new(node.head(), best, node.settings.valid_for);
-        let bytes = extrinsic::sign(runtime, transaction, dry_run, *signer, nonce, era)?;
+        let bytes = extrinsic::sign(runtime, transaction, dry_run, *signer, nonce, era).await?;
         let length =
             u32::try_from(bytes.len()).map_err(|_| ChainError::Invalid { cause: "it is longer than 4 GiB".into() })?;
         self.text = to_hex(&bytes);
@@ -373,7 +373,7 @@ impl<'a> Sent<'a> {
         let Ok(best) = node.best().await else { return };
         let Ok(runtime) = node.runtime(best.at).await else { return };
         tracing::info!(nonce, "a node keeps a transaction waiting that is next: signing it anew");
-        if self.sign(&runtime, nonce, best.at.number).is_ok() {
+        if self.sign(&runtime, nonce, best.at.number).await.is_ok() {
             let _handed = self.hand_over().await;
         }
     }

@@ -1,6 +1,6 @@
 //! What a peer's task asks of the chain, and what becomes of the answers.
 
-use super::{Peer, PeerInput};
+use super::{Peer, PeerInput, Submitted};
 use crate::chain::CallError;
 use channel::{ChainInput, ChannelRef, Event, Input, Notice};
 use protocol::{AccountId, BlockNumber, Pair, call::Call};
@@ -65,10 +65,15 @@ impl Peer {
     pub(super) fn submit(&mut self, reference: ChannelRef, call: Call) {
         let name = call.name();
         let Some(slot) = self.slots.get_mut(&reference) else { return };
-        if slot.calls.contains_key(name) {
-            return;
+        match slot.calls.get_mut(name) {
+            Some(Submitted::UnderWay { wanted_again }) => {
+                *wanted_again = true;
+                return;
+            }
+            Some(Submitted::In(_)) => return,
+            None => {}
         }
-        let _none = slot.calls.insert(name, None);
+        let _none = slot.calls.insert(name, Submitted::UnderWay { wanted_again: false });
         let (config, answers) = (Arc::clone(&self.config), self.answers.clone());
         let _task = tokio::spawn(async move {
             let result = config.arbiter.call(&*config.signer, &call, 0).await.map(|done| done.receipt.block.number);
@@ -85,11 +90,12 @@ impl Peer {
         result: Result<BlockNumber, CallError>,
     ) {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
-        let _was_under_way = slot.calls.remove(call);
+        let wanted_again = matches!(slot.calls.remove(call), Some(Submitted::UnderWay { wanted_again: true }));
+        let failed = result.is_err();
         match result {
             // Its event comes with its block: until then it is not asked for again.
             Ok(block) if block > self.head => {
-                let _none = slot.calls.insert(call, Some(block));
+                let _none = slot.calls.insert(call, Submitted::In(block));
             }
             // Its event was faster than this answer: what was wanted in between, and was held back because of it, is asked for now.
             Ok(_told) => {
@@ -106,6 +112,10 @@ impl Peer {
                     self.pass_turn(reference);
                 }
             }
+        }
+        // A head came meanwhile, and the next one may be long in coming.
+        if failed && wanted_again {
+            let _changed = self.input(reference, Input::Chain(ChainInput::Head));
         }
     }
 }

@@ -1,14 +1,13 @@
 //! Many channels at once.
 
-use crate::world;
-use e2e_tests::{Actor, Asked, UNIT, terms, within};
+use crate::{Actor, Asked, TestChain, UNIT, World, terms, within};
 use futures::future::join_all;
 use sdk::node::OpenChannel;
 use std::time::Instant;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hub_opens_a_hundred_channels_at_once() {
-    let Some(world) = world().await else { return };
+/// A hub, and ten peers with ten channels each.
+pub async fn a_hub_opens_a_hundred_channels_at_once<C: TestChain>(world: &World<C>) {
+    let before = world.coins().await;
     let hub = world.start_rich("hub", 2_000 * UNIT).await;
     let names = ["peer0", "peer1", "peer2", "peer3", "peer4", "peer5", "peer6", "peer7", "peer8", "peer9"];
     let peers: Vec<Actor> = join_all(names.map(|name| world.start_rich(name, 200 * UNIT))).await;
@@ -31,4 +30,7 @@ async fn a_hub_opens_a_hundred_channels_at_once() {
     let closes = join_all(channels.iter().map(|(hubs, _)| hubs.close(0)));
     assert!(within("a hundred closes", closes).await.into_iter().all(|closed| closed.is_ok()));
     println!("100 channels of one hub were closed after {:?}", began.elapsed());
+    let mut gains = vec![(hub.account(), -100 * UNIT.cast_signed())];
+    gains.extend(peers.iter().map(|peer| (peer.account(), 10 * UNIT.cast_signed())));
+    world.coins().await.check(&before, &gains);
 }

@@ -1,8 +1,8 @@
 //! The apps that ship, each once through real nodes: played by both, forced at the very block from which it is possible, followed by the peer on
 //! its return, and every coin counted.
 
-use channel::{ChangeFault, Event, Misuse, Outcome};
-use e2e_tests::{Actor, App, Asked, UNIT, World, until, within};
+use crate::{Actor, App, Asked, Coins, TestChain, UNIT, World, account, until, within};
+use channel::{ChangeFault, Event, Misuse, Outcome, Performed};
 use protocol::{
     Amount, BlockNumber, Pair, Party, Rejection,
     call::ForcedCall,
@@ -10,7 +10,10 @@ use protocol::{
     decode_exact,
 };
 use scale::{Decode, Encode};
-use sdk::node::{ChannelHandle, NodeError};
+use sdk::{
+    chain::Chain,
+    node::{ChannelHandle, NodeError},
+};
 use std::{fmt::Debug, marker::PhantomData};
 
 const ALICE: Party = Party::Initiator;
@@ -22,8 +25,8 @@ trait Played: Logic<Input: Encode, Output: Decode, Error: Decode + Debug + Parti
 impl<A: Logic<Input: Encode, Output: Decode, Error: Decode + Debug + PartialEq>> Played for A {}
 
 /// Alice and Bob with an app, a channel, and a contract in it.
-struct Stage<A> {
-    world: World,
+struct Stage<'a, A, C> {
+    world: &'a World<C>,
     app: App,
     alice: Actor,
     bob: Option<Actor>,
@@ -34,10 +37,15 @@ struct Stage<A> {
     logic: PhantomData<A>,
 }
 
-impl<A: Played> Stage<A> {
+impl<'a, A: Played, C: TestChain> Stage<'a, A, C> {
     /// A contract begun by `by`; whoever else's coins are in it agrees. The input is made for the block it is begun at.
-    async fn begin(name: &str, by: Party, coins: Pair<Amount>, input: impl FnOnce(BlockNumber) -> A::Input) -> Self {
-        let world = World::new().await;
+    async fn begin(
+        world: &'a World<C>,
+        name: &str,
+        by: Party,
+        coins: Pair<Amount>,
+        input: impl FnOnce(BlockNumber) -> A::Input,
+    ) -> Self {
         let app = world.deploy_app(name).await;
         let configs = Pair::new(world.config("alice"), world.config("bob"));
         for (_, config) in configs.iter() {
@@ -46,7 +54,7 @@ impl<A: Played> Stage<A> {
         let (alice, bob) = world.couple_on(configs.initiator, configs.responder).await;
         let (alices, bobs) = alice.open(&bob).await;
         let channels = Pair::new(alices, bobs);
-        let (contract, begun) = (ContractId([0; 32]), world.chain.block_number());
+        let (contract, begun) = (ContractId([0; 32]), world.chain.block_number().await);
         let mut stage = Self { world, app, alice, bob: Some(bob), channels, contract, begun, logic: PhantomData };
         let _head = stage.head().await;
         stage.contract = stage.create(by, coins, input(begun)).await;
@@ -78,7 +86,7 @@ impl<A: Played> Stage<A> {
 
     /// Waits until whoever is there has seen the newest block.
     async fn head(&self) -> BlockNumber {
-        let head = self.world.chain.block_number();
+        let head = self.world.chain.block_number().await;
         for (who, channel) in self.channels.iter().filter(|(who, _)| *who == ALICE || self.bob.is_some()) {
             until(&format!("{who:?} to see block {head}"), || async {
                 (channel.head().await.unwrap() >= head).then_some(())
@@ -111,16 +119,40 @@ impl<A: Played> Stage<A> {
         }
     }
 
-    /// Has the arbiter make Alice's call in this block, and gives what was paid.
+    /// Has the arbiter make Alice's call in this block, in which it may be made as in the one before, and gives what was paid.
     async fn force(&self, block: BlockNumber, input: A::Input) -> Pair<Amount> {
         self.next_is(block).await;
         let call = ForcedCall { contract: self.contract, value: 0, input: input.encode() };
         let done = within("a forced call", self.channels[ALICE].force(vec![call])).await.unwrap();
         assert_eq!(self.head().await, block);
-        match &done[0].outcome {
-            Outcome::Called { payouts, .. } => *payouts,
-            other => panic!("{other:?}"),
+        paid(&done)
+    }
+
+    /// Has the arbiter make Alice's call, which may be made from this block on, as soon as the chain makes it, and gives that block and what
+    /// was paid: a node that tries calls in the block that is there says yes only then, and the call is in the one after it.
+    async fn force_from(&self, block: BlockNumber, input: A::Input) -> (BlockNumber, Pair<Amount>) {
+        self.next_is(block).await;
+        let call = ForcedCall { contract: self.contract, value: 0, input: input.encode() };
+        let forcing = tokio::spawn({
+            let alices = self.channels[ALICE].clone();
+            async move { alices.force(vec![call]).await }
+        });
+        let mut made_in = block;
+        if !self.world.recorder.dry_runs_in_next_block() {
+            self.asked().await;
+            self.world.pass_until(block).await;
+            made_in += 1;
         }
+        let done = within("a forced call", forcing).await.unwrap().unwrap();
+        assert_eq!(self.head().await, made_in);
+        (made_in, paid(&done))
+    }
+
+    /// Waits until Alice's node has asked for a call and has its answer.
+    async fn asked(&self) {
+        let alices = &self.channels[ALICE];
+        until("the call to be wanted", || async { alices.status().await.unwrap().forcing.then_some(()) }).await;
+        self.world.recorder.quiet().await;
     }
 
     /// In this block the arbiter would not make Alice's call.
@@ -157,7 +189,7 @@ impl<A: Played> Stage<A> {
     }
 
     /// Shares out what the contract holds, closes in agreement, and counts: each has gained so much since `before`.
-    async fn end(&self, shares: Pair<Amount>, before: &e2e_tests::Coins, gains: Pair<i128>) {
+    async fn end(&self, shares: Pair<Amount>, before: &Coins, gains: Pair<i128>) {
         let removing = self.channels[BOB].remove_contract(self.contract, shares);
         let (removed, ()) = within("the removal", async { tokio::join!(removing, self.agree(ALICE)) }).await;
         let _round = removed.unwrap();
@@ -166,41 +198,53 @@ impl<A: Played> Stage<A> {
         // The channel was opened before.
         let share = 100 * UNIT.cast_signed();
         let unit = UNIT.cast_signed();
-        let gains = [
-            (e2e_tests::account("alice"), share + gains.initiator + unit),
-            (e2e_tests::account("bob"), share + gains.responder - unit),
-        ];
-        self.world.coins().await.check(before, &self.world.recorder, &gains);
+        let gains =
+            [(account("alice"), share + gains.initiator + unit), (account("bob"), share + gains.responder - unit)];
+        self.world.coins().await.check(before, &gains);
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_is_collected_by_force_from_its_first_block_on_and_stopped_when_the_payer_is_back() {
+/// What a forced call paid.
+fn paid(done: &[Performed]) -> Pair<Amount> {
+    match &done[0].outcome {
+        Outcome::Called { payouts, .. } => *payouts,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Bob pays by the block, and is away while Alice collects.
+pub async fn a_stream_is_collected_by_force_from_its_first_block_on_and_stopped_when_the_payer_is_back<C: TestChain>(
+    world: &World<C>,
+) {
     use stream::{Error, Input, Stream};
     let create = |now| Input::Create { payer: BOB, rate: UNIT, start: now + 10, end: None };
-    let mut stage = Stage::<Stream>::begin("stream", BOB, Pair::new(0, 40 * UNIT), create).await;
-    let (before, start) = (stage.world.coins().await, stage.begun + 10);
+    let mut stage = Stage::<Stream, C>::begin(world, "stream", BOB, Pair::new(0, 40 * UNIT), create).await;
+    let (before, start) = (world.coins().await, stage.begun + 10);
     stage.is_refused(ALICE, Input::Collect, Error::NothingDue).await;
     stage.bob_stops().await;
     stage.is_not_forced(start, Input::Collect).await;
-    assert_eq!(stage.force(start + 1, Input::Collect).await, Pair::new(UNIT, 0));
-    assert_eq!(stage.force(start + 8, Input::Collect).await, Pair::new(7 * UNIT, 0));
+    let due = |blocks: BlockNumber| Pair::new(Amount::from(blocks) * UNIT, 0);
+    let (first, paid) = stage.force_from(start + 1, Input::Collect).await;
+    assert_eq!(paid, due(first - start));
+    assert_eq!(stage.force(start + 8, Input::Collect).await, due(start + 8 - first));
     stage.bob_returns().await;
     assert_eq!(stage.call(BOB, 5 * UNIT, Input::TopUp).await, Pair::new(0, 0), "nothing is due twice");
-    stage.world.pass_until(start + 10).await;
+    world.pass_until(start + 10).await;
     let _head = stage.head().await;
     assert_eq!(stage.call(BOB, 0, Input::Stop).await, Pair::new(2 * UNIT, 35 * UNIT));
     stage.end(Pair::new(0, 0), &before, Pair::new(10 * UNIT.cast_signed(), -10 * UNIT.cast_signed())).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_order_is_taken_by_force_until_its_last_block_and_its_taker_withdraws_alone() {
+/// Bob sells, and is away while Alice buys and leaves.
+pub async fn an_order_is_taken_by_force_until_its_last_block_and_its_taker_withdraws_alone<C: TestChain>(
+    world: &World<C>,
+) {
     use exchange::{Error, Exchange, Holdings, Input, Side};
     let coins = Pair::new(20 * UNIT, 10 * UNIT);
     let holdings = Pair::new(Holdings { coins: 20 * UNIT, tokens: 0 }, Holdings { coins: 10 * UNIT, tokens: 1_000 });
     let create = |_now| Input::Create { holdings, max_validity: 20 };
-    let mut stage = Stage::<Exchange>::begin("exchange", ALICE, coins, create).await;
-    let before = stage.world.coins().await;
+    let mut stage = Stage::<Exchange, C>::begin(world, "exchange", ALICE, coins, create).await;
+    let before = world.coins().await;
     let expiry = stage.begun + 10;
     let price = UNIT / 100;
     let take = |amount| Input::Take { nonce: 1, amount, price };
@@ -222,14 +266,14 @@ async fn an_order_is_taken_by_force_until_its_last_block_and_its_taker_withdraws
     stage.end(Pair::new(0, 12 * UNIT), &before, Pair::new(-2 * UNIT.cast_signed(), 2 * UNIT.cast_signed())).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hidden_move_that_is_never_shown_loses_both_stakes_at_the_deadline() {
+/// Bob never shows his move.
+pub async fn a_hidden_move_that_is_never_shown_loses_both_stakes_at_the_deadline<C: TestChain>(world: &World<C>) {
     use hidden::{Choice, Error, Hidden, Input, Stage as Step, Terms, commitment};
     let terms = Terms { stake: 5 * UNIT, patience: 30, games: 1 };
     let create = |_now| Input::Create { terms, joined: Pair::new(true, true) };
     let stakes = Pair::new(5 * UNIT, 5 * UNIT);
-    let mut stage = Stage::<Hidden>::begin("hidden", ALICE, stakes, create).await;
-    let before = stage.world.coins().await;
+    let mut stage = Stage::<Hidden, C>::begin(world, "hidden", ALICE, stakes, create).await;
+    let before = world.coins().await;
     let channel = stage.channels.initiator.status().await.unwrap().channel.unwrap();
     let moves = Pair::new((Choice::Rock, [1; 32]), (Choice::Scissors, [2; 32]));
     let shown = |who: Party| Input::Reveal { choice: moves[who].0, salt: moves[who].1 };
@@ -243,27 +287,29 @@ async fn a_hidden_move_that_is_never_shown_loses_both_stakes_at_the_deadline() {
     stage.bob_stops().await;
     let deadline = stage.state().await.deadline;
     stage.is_not_forced(deadline - 1, Input::Claim).await;
-    assert_eq!(stage.force(deadline, Input::Claim).await, Pair::new(10 * UNIT, 0));
+    assert_eq!(stage.force_from(deadline, Input::Claim).await.1, Pair::new(10 * UNIT, 0));
     stage.bob_returns().await;
     stage.is_refused(BOB, shown(BOB), Error::Over).await;
     assert_eq!(stage.state().await.stage, Step::Over);
     stage.end(Pair::new(0, 0), &before, Pair::new(5 * UNIT.cast_signed(), -5 * UNIT.cast_signed())).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_milestone_is_released_by_force_before_its_deadline_and_refunded_from_it_on() {
+/// Alice releases, Bob is away, and what is not released comes back.
+pub async fn a_milestone_is_released_by_force_before_its_deadline_and_refunded_from_it_on<C: TestChain>(
+    world: &World<C>,
+) {
     use milestones::{Error, Input, Milestone, Milestones};
     let parts = [10, 20, 60];
     let milestone = |now, blocks| Milestone { amount: 10 * UNIT, deadline: now + blocks };
     let create = |now| Input::Create { payer: ALICE, milestones: parts.map(|blocks| milestone(now, blocks)).to_vec() };
-    let mut stage = Stage::<Milestones>::begin("milestones", ALICE, Pair::new(30 * UNIT, 0), create).await;
-    let before = stage.world.coins().await;
+    let mut stage = Stage::<Milestones, C>::begin(world, "milestones", ALICE, Pair::new(30 * UNIT, 0), create).await;
+    let before = world.coins().await;
     let [first, second, _third] = parts.map(|blocks| stage.begun + blocks);
     stage.is_refused(BOB, Input::Release { count: 1 }, Error::NotThePayer).await;
     stage.bob_stops().await;
     assert_eq!(stage.force(first - 1, Input::Release { count: 1 }).await, Pair::new(0, 10 * UNIT));
     stage.is_not_forced(second - 1, Input::Expire).await;
-    assert_eq!(stage.force(second, Input::Expire).await, Pair::new(10 * UNIT, 0));
+    assert_eq!(stage.force_from(second, Input::Expire).await.1, Pair::new(10 * UNIT, 0));
     stage.bob_returns().await;
     let propose = Input::Propose { to_payee: 4 * UNIT, expiry: second + 10 };
     let _nothing = stage.call(BOB, 0, propose).await;
