@@ -5,7 +5,7 @@ use protocol::{
     AccountId, Hash,
     crypto::{Crypto, Native},
 };
-use std::fmt;
+use std::{fmt, time::Duration};
 use thiserror::Error;
 
 /// A signature that the chain accepts for a transaction.
@@ -16,6 +16,9 @@ pub enum ChainSignature {
     /// By an ecdsa account (secp256k1, with recovery byte).
     Ecdsa([u8; 65]),
 }
+
+/// How long a signer may take: a wallet that hangs must not hold back what defends a channel for ever.
+pub const SIGNING_TIME: Duration = Duration::from_secs(300);
 
 /// Why there is no signature: in the words of whoever keeps the key.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -31,8 +34,7 @@ pub trait Signer: Send + Sync {
     /// Signs a transaction's payload as the chain prescribes: the bytes themselves, or their blake2b-256 hash where they exceed 256
     /// bytes; which of both was decided before this call.
     ///
-    /// It may take its time, but not for ever: an account's transactions are signed one after the other, those that defend a channel too, and
-    /// what is signed later than a few minutes is asked for again.
+    /// It may take [`SIGNING_TIME`]: an account's transactions are signed one after the other, those that defend a channel too.
     ///
     /// # Errors
     /// [`NotSigned`]: the wallet cannot be reached, or its owner does not want this. Nothing is sent then.

@@ -1,14 +1,18 @@
 //! Transactions as the chain takes them: calls in the shapes of its metadata, signed by whoever holds the account's key.
 
 use super::runtime::{Runtime, unusual};
-use crate::chain::{BlockRef, ChainError, ChainSignature, DryRun, Signer, Transaction, Weight};
+use crate::chain::{
+    BlockRef, ChainError, ChainSignature, DryRun, NotSigned, Signer, Transaction, Weight, signer::SIGNING_TIME,
+};
 use protocol::{AccountId, Amount, BlockNumber};
+use std::time::Duration;
 use subxt::{
     config::{DefaultExtrinsicParamsBuilder, substrate::SubstrateConfig},
     ext::scale_encode::EncodeAsType,
     transactions::{Payload, dynamic},
     utils::{AccountId32, H256, MultiAddress, MultiSignature},
 };
+use tokio::time::timeout;
 
 /// For which blocks a transaction is valid, and how it says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,14 +126,20 @@ async fn sign_call(
     let mut signable =
         runtime.at.transactions().create_signable_offline(call, parameters).map_err(|error| unusual(&error))?;
     let payload = signable.signer_payload().map_err(|error| unusual(&error))?;
-    let account = signer.account();
-    let signature = match signer.sign(&payload).await.map_err(|cause| ChainError::NotSigned { account, cause })? {
+    let signature = match signature(signer, &payload, SIGNING_TIME).await? {
         ChainSignature::Sr25519(bytes) => MultiSignature::Sr25519(bytes),
         ChainSignature::Ecdsa(bytes) => MultiSignature::Ecdsa(bytes),
     };
-    let AccountId(account) = account;
+    let AccountId(account) = signer.account();
     let signed = signable.sign_with_account_and_signature(&AccountId32(account), &signature);
     Ok(signed.map_err(|error| unusual(&error))?.encoded().to_vec())
+}
+
+/// A signature, or why there is none within `time`.
+async fn signature(signer: &dyn Signer, payload: &[u8], time: Duration) -> Result<ChainSignature, ChainError> {
+    let late = |_elapsed| Err(NotSigned(format!("no answer within {} s", time.as_secs())));
+    let signed = timeout(time, signer.sign(payload)).await.unwrap_or_else(late);
+    signed.map_err(|cause| ChainError::NotSigned { account: signer.account(), cause })
 }
 
 const fn address(AccountId(account): AccountId) -> MultiAddress<AccountId32, ()> {
@@ -139,7 +149,29 @@ const fn address(AccountId(account): AccountId) -> MultiAddress<AccountId32, ()>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use async_trait::async_trait;
     use protocol::Hash;
+
+    /// A wallet whose owner has gone for lunch.
+    struct Silent;
+
+    #[async_trait]
+    impl Signer for Silent {
+        fn account(&self) -> AccountId {
+            AccountId([7; 32])
+        }
+
+        async fn sign(&self, _payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wallet_that_does_not_answer_is_not_waited_for_for_ever() {
+        let waited = signature(&Silent, b"payload", Duration::ZERO).await;
+        let cause = NotSigned("no answer within 0 s".into());
+        assert_eq!(waited, Err(ChainError::NotSigned { account: AccountId([7; 32]), cause }));
+    }
 
     fn era(head: BlockNumber, best: BlockNumber, least: u32) -> (u32, BlockNumber) {
         let era = Era::new(BlockRef { number: head, hash: Hash::ZERO }, best, least);
