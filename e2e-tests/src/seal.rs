@@ -14,8 +14,9 @@ use subxt::{
     utils::{AccountId32, MultiSignature},
 };
 
-/// The official node drops a block that comes within its time slot of the one before; the next transaction makes one with both in it.
-const NEXT_TRY: Duration = Duration::from_millis(100);
+/// The official node drops a block that comes within its time slot of the one before; the next transaction makes one with both in it. Sent too
+/// early it makes a block of its own, which a story may not want.
+const NEXT_TRY: Duration = Duration::from_secs(2);
 
 /// Makes blocks.
 #[derive(Debug)]

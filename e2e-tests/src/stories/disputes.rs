@@ -74,7 +74,7 @@ pub async fn a_close_on_an_old_state_is_slashed_by_the_node_itself_and_costs_the
     );
     let gain = i128::try_from(44 * UNIT).unwrap();
     world.coins().await.check(&before, &[(alice.account(), gain), (bob.account(), -gain)]);
-    assert_eq!((world.recorder.count("channel_slash"), world.recorder.count("channel_settle")), (1, 1));
+    assert_eq!((world.recorder.count("channel_slash").await, world.recorder.count("channel_settle").await), (1, 1));
 }
 
 /// Bob cheats while Alice is away.
@@ -140,5 +140,5 @@ pub async fn a_delegate_slashes_for_a_party_that_is_away_and_nobody_else_may<C: 
     .await;
     let gain = 44 * UNIT.cast_signed();
     world.coins().await.check(&before, &[(alice.account(), gain), (bob.account(), -gain)]);
-    assert_eq!((world.recorder.count("channel_slash"), world.recorder.count("channel_settle")), (1, 1));
+    assert_eq!((world.recorder.count("channel_slash").await, world.recorder.count("channel_settle").await), (1, 1));
 }

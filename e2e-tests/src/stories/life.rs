@@ -37,7 +37,10 @@ pub async fn a_channel_is_opened_paid_through_both_ways_and_closed_and_every_coi
     // Whoever submitted the close has the fee, and Alice did: she offered it.
     let gain = i128::try_from(20 * UNIT).unwrap();
     world.coins().await.check(&before, &[(alice.account(), -gain), (bob.account(), gain)]);
-    assert_eq!((world.recorder.count("channel_create"), world.recorder.count("channel_close_mutual")), (1, 1));
+    assert_eq!(
+        (world.recorder.count("channel_create").await, world.recorder.count("channel_close_mutual").await),
+        (1, 1)
+    );
 }
 
 /// Coins go in and out of an open channel.

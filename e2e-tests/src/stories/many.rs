@@ -24,7 +24,7 @@ pub async fn a_hub_opens_a_hundred_channels_at_once<C: TestChain>(world: &World<
         let _paid = hubs.pays(UNIT, "hello").await;
         assert_eq!(peers.has().await.ours, 16 * UNIT);
     }
-    assert_eq!(world.recorder.count("channel_create"), 100);
+    assert_eq!(world.recorder.count("channel_create").await, 100);
     assert!(world.recorder.entries().iter().all(|entry| entry.receipt.is_some()), "no fee was paid in vain");
     let began = Instant::now();
     let closes = join_all(channels.iter().map(|(hubs, _)| hubs.close(0)));

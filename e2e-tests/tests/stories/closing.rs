@@ -27,7 +27,7 @@ async fn both_close_at_once_and_the_channel_is_closed_once() {
     assert_eq!(alice.events.wait_end(alices.reference()).await, ended);
     assert_eq!(bob.events.wait_end(bobs.reference()).await, ended);
     world.recorder.quiet().await;
-    assert_eq!(world.recorder.count("channel_close_mutual"), 1);
+    assert_eq!(world.recorder.count("channel_close_mutual").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -71,9 +71,9 @@ impl Recorder {
         let _none = under_way.wait_for(|count| *count == 0).await;
     }
 
-    /// How often a message of the arbiter was in a block.
-    #[must_use]
-    pub fn count(&self, message: &str) -> usize {
+    /// How often a message of the arbiter was in a block, once no submission is under way.
+    pub async fn count(&self, message: &str) -> usize {
+        self.quiet().await;
         self.entries().iter().filter(|entry| entry.what == message).count()
     }
 
