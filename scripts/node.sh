@@ -5,9 +5,9 @@
 #        scripts/node.sh [--slim|--official] --build-only            only prints the program's path
 #
 # The program is the first of: $CONTRACTS_NODE, `substrate-contracts-node` on PATH if it is the right version, the official release
-# (downloaded, checked by its hash), and our own in node/ (built: about half an hour on two cores, once).
+# (downloaded, checked by its hash), and our own in node/ (built: a quarter of an hour or more on two cores, once).
 #   --slim      our own: makes blocks on demand (--manual-seal, engine_createBlock), which the official one cannot
-#   --official  never our own: where there is none to be had, it is built from its published sources (about an hour, once)
+#   --official  never our own: where there is none to be had, it is built from its published sources (half an hour or more, once)
 # Either ends with its standard input under --until-stdin-closes.
 # Kept in ${XDG_CACHE_HOME:-~/.cache}/ink-state-channels/node. A chain without --base-path leaves nothing behind. docs/node.md has more.
 set -euo pipefail
@@ -87,7 +87,7 @@ build_official() {
     [ -n "$source" ] || { tell node "Cargo does not bring $package $version"; return 1; }
     rm -rf "$build/official-source"
     cp -r "$source" "$build/official-source"
-    step "building the official node (about an hour on two cores)"
+    step "building the official node (half an hour or more on two cores)"
     # With its own lock file; only what stands in for substrate-wasm-builder changes there.
     official_settings >"$build/official.toml"
     CARGO_TARGET_DIR=$build/official \
@@ -134,7 +134,7 @@ built() {
 
 build_slim() {
     prepare_build "$1"
-    step "building the node (about half an hour on two cores)"
+    step "building the node (ten minutes or more on two cores)"
     SKIP_WASM_BUILD=1 CARGO_TARGET_DIR=$1/native \
         cargo build --release --locked --manifest-path node/Cargo.toml --package channel-dev-node
     put_in_place "$1/native/release/channel-dev-node" "$2"

@@ -3,8 +3,8 @@
 #
 # Usage: scripts/test.sh [--without-node] [arguments for cargo nextest, such as a filter]
 #
-# The stories of e2e-tests/tests/node are told on a real node: the one that $CONTRACTS_NODE names, or scripts/node.sh finds or builds (about
-# half an hour, once). They are skipped, and say so, under --without-node, and where $NODE_BUILD_SECONDS were not enough to build it; what was
+# The stories of e2e-tests/tests/node are told on a real node: the one that $CONTRACTS_NODE names, or scripts/node.sh finds or builds (a
+# quarter of an hour or more, once). They are skipped, and say so, under --without-node, and where $NODE_BUILD_SECONDS were not enough to build it; what was
 # built by then is kept, and the next run goes on from there.
 set -euo pipefail
 shopt -s inherit_errexit
