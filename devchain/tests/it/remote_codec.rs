@@ -6,7 +6,6 @@ use contracts_node_runtime::{
 use devchain::DevAccount;
 use frame_support::dispatch::{DispatchInfo, Pays};
 use frame_system::{EventRecord, Phase};
-use futures::executor::block_on;
 use pallet_contracts::{ContractResult, ExecReturnValue, InstantiateReturnValue, StorageDeposit};
 use protocol::{AccountId, Hash};
 use scale::{Decode, Encode};
@@ -46,13 +45,13 @@ fn transactions() -> [Transaction; 3] {
     ]
 }
 
-#[test]
-fn what_is_signed_is_what_the_runtime_takes_from_accounts_of_both_kinds() {
+#[tokio::test]
+async fn what_is_signed_is_what_the_runtime_takes_from_accounts_of_both_kinds() {
     let codec = codec();
     for scheme in [Scheme::Sr25519, Scheme::Ecdsa] {
         let signer = from_uri("//Alice", scheme).unwrap();
         for transaction in transactions() {
-            let bytes = block_on(codec.sign(&transaction, &dry_run(1_000), &*signer, 3, BIRTH)).unwrap();
+            let bytes = codec.sign(&transaction, &dry_run(1_000), &*signer, 3, BIRTH).await.unwrap();
             let extrinsic = UncheckedExtrinsic::decode(&mut &*bytes).unwrap();
             assert_eq!(extrinsic.encode(), bytes);
             let checked = |genesis: Hash| {
@@ -69,12 +68,12 @@ fn what_is_signed_is_what_the_runtime_takes_from_accounts_of_both_kinds() {
     }
 }
 
-#[test]
-fn calls_are_the_runtimes_own_with_limits_a_tenth_above_the_dry_run() {
+#[tokio::test]
+async fn calls_are_the_runtimes_own_with_limits_a_tenth_above_the_dry_run() {
     let codec = codec();
     let signer = DevAccount::Alice.signer();
-    let call = |transaction: &Transaction, deposit| {
-        let bytes = block_on(codec.sign(transaction, &dry_run(deposit), &signer, 0, BIRTH)).unwrap();
+    let call = async |transaction: &Transaction, deposit| {
+        let bytes = codec.sign(transaction, &dry_run(deposit), &signer, 0, BIRTH).await.unwrap();
         UncheckedExtrinsic::decode(&mut &*bytes).unwrap().function
     };
     let [called, instantiated, transferred] = transactions();
@@ -89,7 +88,7 @@ fn calls_are_the_runtimes_own_with_limits_a_tenth_above_the_dry_run() {
             storage_deposit_limit,
             data: vec![1, 2, 3],
         });
-        assert_eq!(call(&called, deposit), expected);
+        assert_eq!(call(&called, deposit).await, expected);
         let expected = RuntimeCall::Contracts(pallet_contracts::Call::instantiate_with_code {
             value: 6,
             gas_limit: gas,
@@ -98,11 +97,11 @@ fn calls_are_the_runtimes_own_with_limits_a_tenth_above_the_dry_run() {
             data: vec![4],
             salt: b"salt".to_vec(),
         });
-        assert_eq!(call(&instantiated, deposit), expected);
+        assert_eq!(call(&instantiated, deposit).await, expected);
     }
     let expected =
         RuntimeCall::Balances(pallet_balances::Call::transfer_allow_death { dest: address([3; 32]), value: 7 });
-    assert_eq!(call(&transferred, 0), expected);
+    assert_eq!(call(&transferred, 0).await, expected);
 }
 
 #[test]
