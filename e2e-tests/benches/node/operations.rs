@@ -36,6 +36,10 @@ impl<'a> Timed<'a> {
         world.give_app(&alices, &counter).await;
         world.give_app(&bobs, &counter).await;
         let (alice, bob) = world.couple_on(alices, bobs).await;
+        // Each channel takes a share out of the vault, and pays out beside it.
+        for actor in [&alice, &bob] {
+            let _done = within("a deposit", actor.node.vault_deposit(6_000 * UNIT)).await.unwrap();
+        }
         Self { world, counter, alice, bob, rows: Vec::new() }
     }
 

@@ -50,6 +50,7 @@ fn middle(row: &Row) -> Duration {
 const HEAD: &str = "# From the decision to finality, on a real node\n\nWritten by `just bench-node`, in one run on one machine: the node, and both peers in another process, \
 durable stores, {TIMES} times each (the hub once). The node makes a block for each transaction. Times are from the decision until both peers know that it is final, \
 the dry run before each transaction and its own look at the best block included. \
-Against the limit: how many times a bare transfer of coins by the same client. Blocks: how many became final in the meantime, at most.\n";
+Against the limit: how many times a bare transfer of coins by the same client. Blocks: how many became final in the meantime, at most. \
+The hub's channels are ten with each of ten peers; those with the same peer open one after the other, because each opening counts for the pair's next nonce (R5.2).\n";
 
 const TABLE: &str = "| operation | median | longest | against the limit | blocks |\n|---|---|---|---|---|\n";
