@@ -82,7 +82,7 @@ build_official() {
     have clang || apt_install clang libclang-dev || tell clang "MISSING: RocksDB needs clang and libclang; going on without"
     prepare_build "$build"
     # Cargo fetches and unpacks what it tells about.
-    (cd / && cargo info --quiet "$package@=$version") >/dev/null
+    (cd / && cargo info --quiet "$package@$version") >/dev/null
     source=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -mindepth 2 -maxdepth 2 -name "$package-$version" -print -quit)
     [ -n "$source" ] || { tell node "Cargo does not bring $package $version"; return 1; }
     rm -rf "$build/official-source"
