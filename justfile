@@ -4,6 +4,7 @@
 check:
     cargo fmt --all --check
     cargo fmt --manifest-path node/Cargo.toml --all --check
+    cargo fmt --manifest-path node/wasm-builder/Cargo.toml --check
     cargo clippy --workspace --all-targets -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items
 

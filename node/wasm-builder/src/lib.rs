@@ -90,10 +90,16 @@ impl WasmBuilder {
         let wasm = is_ours.then(|| PathBuf::from(env::var(WASM).expect("NODE_RUNTIME_WASM names the runtime's Wasm")));
         let value = wasm.as_ref().map_or("None".into(), |path| {
             println!("cargo:rerun-if-changed={}", path.display());
-            assert!(path.is_absolute() && path.is_file(), "{WASM}: {} is not the absolute path of a file", path.display());
+            assert!(
+                path.is_absolute() && path.is_file(),
+                "{WASM}: {} is not the absolute path of a file",
+                path.display()
+            );
             format!("Some(include_bytes!({:?}))", path.display().to_string())
         });
-        let text = format!("pub const WASM_BINARY: Option<&[u8]> = {value};\npub const WASM_BINARY_BLOATY: Option<&[u8]> = WASM_BINARY;\n");
+        let text = format!(
+            "pub const WASM_BINARY: Option<&[u8]> = {value};\npub const WASM_BINARY_BLOATY: Option<&[u8]> = WASM_BINARY;\n"
+        );
         let folder = PathBuf::from(env::var("OUT_DIR").expect("a build script"));
         fs::write(folder.join(self.file_name), text).expect("OUT_DIR can be written");
     }
