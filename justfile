@@ -50,6 +50,6 @@ bench-node:
 model *arguments:
     cargo run --quiet --package model -- {{arguments}}
 
-# Attacks one decoder or rule with bytes: app_code, decode, proof, ledger, execute, messages, peers or transport. See fuzz/README.md.
+# Attacks one decoder or rule with bytes: app_code, decode, proof, ledger, execute, messages, peers, signatures or transport. See fuzz/README.md.
 fuzz target seconds="180":
     cd fuzz && nice cargo +nightly fuzz run {{target}} corpus/{{target}} $(ls -d seeds/{{target}} 2>/dev/null) -- -max_total_time={{seconds}} -max_len=4096 -len_control=0 -print_final_stats=1

@@ -8,7 +8,9 @@ use crate::{
     phase::CloseReason,
     state::{Change, ChangeFault, ChangeId, Payment, Performed},
 };
-use protocol::{AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Round, call::Call};
+use protocol::{
+    Amount, BlockNumber, ChannelId, Hash, Pair, Party, PartyId, Rejection, Round, call::Call, terms::Delegate,
+};
 use scale::{Decode, Encode};
 
 /// What a channel wants done, in order, after it was committed (R6.4).
@@ -22,8 +24,8 @@ pub enum Effect {
     Send(Message),
     /// Call the arbiter. The same call may be asked for again while it is under way; once is enough.
     Submit(Box<Call>),
-    /// Find out how many channels these two have opened, at the finalised head.
-    AskNonce(Pair<AccountId>),
+    /// Find out the least nonce that these two may name next (R5.2), at the finalised head.
+    AskNonce(Pair<PartyId>),
     /// Get the app with this code hash, from the chain or from the peer, and say [`Input::Code`](crate::Input::Code).
     FetchCode(Hash),
     /// Tell the user in passing: a crash may lose it.
@@ -55,7 +57,8 @@ pub enum Event {
         /// First balances.
         balances: Pair<Amount>,
     },
-    /// Own payments, and other own changes, are agreed: they cannot be undone.
+    /// Own payments, and other own changes, are agreed. Whatever may still take their place is told of by [`Event::Replaced`] and
+    /// [`Event::Undone`].
     #[codec(index = 2)]
     Paid {
         /// Which, in the order in which they were made.
@@ -63,7 +66,7 @@ pub enum Event {
         /// The round that holds them.
         round: Round,
     },
-    /// The peer's payments are agreed: they cannot be undone.
+    /// The peer's payments are agreed.
     #[codec(index = 3)]
     Received {
         /// Each with its own amount and reference.
@@ -71,8 +74,8 @@ pub enum Event {
         /// The round that holds them.
         round: Round,
     },
-    /// The peer refused a round, or did not answer it in time; its changes are not made. Until a higher round is agreed they may still appear
-    /// (R6.1).
+    /// The peer refused own changes: they are not made. Where they were given up for a forced step, or because the peer's store is old, the peer
+    /// still holds a signature, and until a higher round is agreed they may appear (R6.1).
     #[codec(index = 4)]
     Refused {
         /// Which.
@@ -147,7 +150,7 @@ pub enum Event {
     #[codec(index = 13)]
     DelegatesSet {
         /// Those of both parties from now on.
-        delegates: Pair<Vec<AccountId>>,
+        delegates: Pair<Vec<Delegate>>,
         /// The round after it.
         round: Round,
     },
@@ -218,6 +221,15 @@ pub enum Event {
         /// The round that counts instead.
         round: Round,
     },
+    /// Own changes that were told of as made ([`Event::Paid`], [`Event::Executed`]) are not in the state that counts now: another own round,
+    /// which the peer had kept, took their place on chain.
+    #[codec(index = 23)]
+    Undone {
+        /// Which.
+        changes: Vec<ChangeId>,
+        /// The round that counts instead.
+        round: Round,
+    },
     /// Something this side or its peer should know about, while the channel goes on. Never stored.
     #[codec(skip)]
     Notice(Notice),
@@ -229,6 +241,7 @@ impl Event {
         match self {
             Self::Received { payments, .. } => payments.len(),
             Self::Paid { payments, .. } | Self::Refused { payments, .. } | Self::Dropped { payments } => payments.len(),
+            Self::Undone { changes, .. } => changes.len(),
             Self::Executed { performed, .. } => performed.iter().map(Performed::weight).sum(),
             _ => 1,
         }
@@ -257,6 +270,13 @@ pub enum Notice {
     },
     /// The peer has not answered in time.
     PeerSilent,
+    /// The peer was asked for a round or an operation again, and again it says that it cannot answer now.
+    Postponed {
+        /// Which round.
+        round: Round,
+        /// Why.
+        code: RefusalCode,
+    },
     /// The peer holds a state that this side has signed and does not remember: this side's store is old (R6.6). What the peer showed was adopted,
     /// but there may be newer. From now on this side signs nothing but a close that pays it what it knows of, closes nothing by itself, and
     /// only answers closes on older states. Told again after each restart.

@@ -1,7 +1,7 @@
 //! Who did what wrong.
 
 use crate::{config::PolicyRefusal, message::RefusalCode, state::ChangeFault};
-use protocol::{Amount, BlockNumber, Hash, Party, Rejection, Round, contracts::ContractId};
+use protocol::{Amount, Base, BlockNumber, ChannelId, Hash, Party, Rejection, Round, contracts::ContractId};
 use thiserror::Error;
 
 /// A rule that the peer broke.
@@ -14,13 +14,17 @@ pub enum Violation {
     WrongParity { got: Round, owner: Party },
     #[error("round {got} is not above the agreed round {have}")]
     RoundTooOld { got: Round, have: Round },
+    #[error("the round goes on from {got:?}, and what is agreed is {want:?}")]
+    WrongBase { got: Base, want: Base },
     #[error("an answer to round {got}, which was not proposed")]
     RoundNotProposed { got: Round },
     #[error("the signature does not fit")]
     SignatureInvalid,
+    #[error("an opening with the id {0}, which another channel has already")]
+    IdTaken(ChannelId),
     #[error("the state's hash is {got}, ours is {want}")]
     StateHashMismatch { got: Hash, want: Hash },
-    #[error("a round without changes")]
+    #[error("a round without changes that refuses nothing, or one that does both")]
     NoChanges,
     #[error("{got} changes in one round")]
     TooManyChanges { got: usize },
@@ -123,8 +127,6 @@ pub enum Misuse {
         "this side's store is older than what it has signed: only the peer can close this channel, alone or by an offer"
     )]
     StoreOutdated,
-    #[error("the peer has refused {max} rounds in a row, each of which it may still use: close the channel")]
-    TooManyRefused { max: usize },
     #[error("a fee of {fee} is more than the {available} that can pay it")]
     FeeTooHigh { fee: Amount, available: Amount },
     #[error("the arbiter would refuse it: {0}")]

@@ -6,11 +6,12 @@ use crate::{
     state::{Change, Payment},
 };
 use protocol::{
-    AccountId, Amount, BlockNumber, Hash, Pair, Rejection, Round,
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection, Round,
     call::ForcedCall,
     contracts::{AppContext, AppReply, Apps, CallFault},
     crypto::SigningKey,
     event::Event as ArbiterEvent,
+    terms::Delegate,
 };
 
 /// Milliseconds since an origin that the caller chooses and keeps.
@@ -78,6 +79,9 @@ impl AppBook for NoApps {
 pub enum Input {
     /// The peer said something.
     Peer(Message),
+    /// The peer said a `funding_created` whose nonce gives the id of another channel of this side ([`Channel::offered_id`](crate::Channel::offered_id)):
+    /// it stands here instead of [`Input::Peer`].
+    IdTaken(ChannelId),
     /// The user wants something.
     User(Command),
     /// The chain has something new, and it is final (R6.8).
@@ -127,11 +131,13 @@ pub enum Command {
     Withdraw {
         /// How many; more than none, and no more than can be spent.
         amount: Amount,
+        /// The account that is paid; none for one's own, where the channel's payout destination counts.
+        to: Option<AccountId>,
     },
     /// Have other accounts for one's own delegates (R5.7).
     SetDelegates {
         /// All of them.
-        delegates: Vec<AccountId>,
+        delegates: Vec<Delegate>,
     },
     /// Part from the peer: the channel stays.
     Leave,
@@ -163,8 +169,8 @@ pub enum ChainInput {
     /// The answer to [`Effect::AskNonce`](crate::Effect::AskNonce).
     Nonce {
         /// Of whom.
-        accounts: Pair<AccountId>,
-        /// How many channels they have opened.
+        parties: Pair<PartyId>,
+        /// The least that they may name next (R5.2).
         nonce: u64,
     },
     /// The arbiter refused a call that this channel asked for.
@@ -174,7 +180,8 @@ pub enum ChainInput {
         /// The arbiter's reason.
         rejection: Rejection,
     },
-    /// A call that this channel asked for cannot be made, and trying again is no help: its submitter cannot pay for it, say.
+    /// A call that this channel asked for cannot be made: its submitter cannot pay for an opening, say, or the chain cannot execute a forced step
+    /// that the rules allow.
     Undeliverable {
         /// The call's name.
         call: &'static str,

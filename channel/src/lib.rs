@@ -40,7 +40,7 @@ pub use input::{AppBook, ChainInput, Command, Context, Input, Millis, NoApps};
 pub use machine::{Balances, Channel, OpenRequest, Status, Step};
 pub use message::{
     ChannelAccept, ChannelOpen, ChannelRef, FundingCreated, FundingSigned, MAX_INBAND, MAX_UPDATES_PER_ROUND, Message,
-    Reestablish, RefusalCode, Shutdown, Update,
+    Reestablish, Refusal, RefusalCode, Refused, Shutdown, Update,
 };
 pub use operation::OperationKind;
 pub use outbox::EventNumber;

@@ -12,7 +12,7 @@ use crate::{
     state::{Change, ChangeId, State},
 };
 use protocol::{
-    Amount, ChannelId, Party, PublicKey, Rejection, Round,
+    Amount, Base, ChannelId, Party, PublicKey, Rejection, Round,
     call::CloseSolo,
     contracts::{Contract, ContractId, Contracts},
     signing::Domain,
@@ -167,6 +167,7 @@ impl Channel {
                 let answer = Answer::to(&message);
                 self.on_peer(message, ctx).unwrap_or_else(|violation| answer.refusing(violation))
             }
+            Input::IdTaken(channel) => Answer::Error.refusing(Violation::IdTaken(channel)),
             Input::Chain(input) => self.on_chain(input, ctx),
             Input::Tick => self.on_tick(ctx),
             Input::LinkUp => self.on_link_up(),
@@ -199,7 +200,7 @@ impl Channel {
             Command::Shutdown { fee } => self.on_user_shutdown(fee, ctx),
             Command::CloseSolo => self.on_user_close_solo(),
             Command::Deposit { amount } => self.on_user_operation(Request::Deposit { amount }, ctx),
-            Command::Withdraw { amount } => self.on_user_operation(Request::Withdraw { amount }, ctx),
+            Command::Withdraw { amount, to } => self.on_user_operation(Request::Withdraw { amount, to }, ctx),
             Command::SetDelegates { delegates } => self.on_user_operation(Request::SetDelegates { delegates }, ctx),
             Command::Leave => self.on_user_leave(),
             Command::Return => self.on_user_return(),
@@ -255,9 +256,12 @@ impl Channel {
         match input {
             ChainInput::Head => self.on_chain_head(ctx),
             ChainInput::Event(event) => self.on_chain_event(event, ctx),
-            ChainInput::Nonce { accounts, nonce } => self.on_chain_nonce(&accounts, nonce, ctx),
+            ChainInput::Nonce { parties, nonce } => self.on_chain_nonce(&parties, nonce, ctx),
             ChainInput::Rejected { call, rejection } => self.on_chain_rejected(call, rejection, ctx),
-            ChainInput::Undeliverable { call } => self.give_up_creating(call, None),
+            ChainInput::Undeliverable { call } => match self.on_force_undeliverable(call, ctx) {
+                Some(step) => step,
+                None => self.give_up_creating(call, None),
+            },
         }
     }
 
@@ -350,6 +354,12 @@ impl Channel {
     #[must_use]
     pub fn state(&self) -> Option<&State> {
         self.phase.live().map(|live| &live.agreed.state)
+    }
+
+    /// What a round names as its base that goes on from the agreed state (R3.5a).
+    #[must_use]
+    pub fn base(&self) -> Option<Base> {
+        self.phase.live().map(|live| live.agreed.base())
     }
 
     /// The id that the next change will have, payment or other.

@@ -15,11 +15,11 @@
 
 use crate::state::Change;
 use protocol::{
-    Amount, BlockNumber, Hash, Pair, Round, Signature, StateCommitment,
+    Amount, Base, BlockNumber, Hash, Pair, Round, Signature, StateCommitment,
     signing::{CloseMutualBody, DepositBody, Domain, SetDelegatesBody, WithdrawBody},
     terms::PartyTerms,
 };
-use scale::{Decode, Encode};
+use scale::{Compact, Decode, Encode, Input};
 use std::fmt;
 
 /// The most changes one round may carry: bounds the work that one message can ask for.
@@ -89,18 +89,57 @@ pub struct FundingSigned {
 }
 
 /// Proposes a round (R6.1).
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct Update {
     /// Its number, of the proposer's parity.
     pub round: Round,
+    /// What it goes on from (R3.5a): what both have agreed.
+    pub base: Base,
     /// The block that counts for its contracts (R7.3). Of no meaning where none is executed.
     pub height: BlockNumber,
+    /// The round of the receiver's that it refuses (R6.1a). It makes no changes then.
+    pub refuses: Option<Refusal>,
     /// What it changes, in order; at most [`MAX_UPDATES_PER_ROUND`].
     pub changes: Vec<Change>,
     /// The hash of the state after it.
     pub state_hash: Hash,
-    /// The proposer's, over round and hash.
+    /// The proposer's, over round, base and hash.
     pub signature: Signature,
+}
+
+/// Longer lists are refused before they are held: a change takes a hundred times as much memory as bytes on the wire.
+impl Decode for Update {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, scale::Error> {
+        let (round, base, height, refuses) = Decode::decode(input)?;
+        let Compact(count) = Compact::<u32>::decode(input)?;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count > MAX_UPDATES_PER_ROUND {
+            return Err("more changes than a round may carry".into());
+        }
+        let changes = (0..count).map(|_| Change::decode(input)).collect::<Result<_, _>>()?;
+        let (state_hash, signature) = Decode::decode(input)?;
+        Ok(Self { round, base, height, refuses, changes, state_hash, signature })
+    }
+}
+
+/// What a counter-round refuses (R6.1a). What it does not list its proposer makes again.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Refusal {
+    /// The round that is refused.
+    pub round: Round,
+    /// Which of its changes, and why.
+    pub items: Refused,
+}
+
+/// Which changes of a round are refused.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Refused {
+    /// All of them, for one reason.
+    #[codec(index = 0)]
+    All(RefusalCode),
+    /// These, by their places from 0 on, each for its own reason; at most [`MAX_UPDATES_PER_ROUND`].
+    #[codec(index = 1)]
+    Some(Vec<(u32, RefusalCode)>),
 }
 
 /// Proposes to close in agreement (R5.12).
@@ -115,8 +154,10 @@ pub struct Shutdown {
 /// The sender's latest state, after a connection was lost (R6.6): co-signed, or on chain.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Reestablish {
-    /// Its round.
-    pub round: Round,
+    /// Where it stands: a co-signed round, and how many forced rounds after it.
+    pub at: Base,
+    /// What that round goes on from, where it is co-signed (R3.5a).
+    pub base: Base,
     /// The state itself, without its contracts: both know them.
     pub state: StateCommitment,
     /// Both signatures; none for a state that is on chain, as that of round 1 is.
@@ -150,7 +191,7 @@ impl RefusalCode {
     pub const HEIGHT: Self = Self(10);
     /// The refuser does not have the app, and could not get it.
     pub const CODE_UNKNOWN: Self = Self(11);
-    /// The refuser has given up a higher round of its own, which may still be used: the same changes are to be proposed above it (R6.1).
+    /// The refuser has signed a higher round that may still be used: the same changes are made again above it (R6.1).
     pub const OVERTAKEN: Self = Self(12);
     /// The first of the application's own codes.
     pub const APPLICATION: Self = Self(128);
@@ -172,7 +213,7 @@ impl fmt::Display for RefusalCode {
             Self::OUTDATED => "the peer's store is older than what it has signed: it signs nothing more but a close",
             Self::HEIGHT => "the peer sees another head of the chain: try again after another block",
             Self::CODE_UNKNOWN => "the peer does not have the app, and could not get it",
-            Self::OVERTAKEN => "the peer has given up a higher round of its own: propose the same above it",
+            Self::OVERTAKEN => "the peer has signed a higher round: the same is proposed again above it",
             _ if code >= Self::APPLICATION.0 => "the peer's application says no",
             _ => "the peer gives a reason unknown here",
         };
@@ -206,7 +247,7 @@ pub enum Message {
     UpdateAck {
         /// Which round.
         round: Round,
-        /// The acknowledger's, over round and hash.
+        /// The acknowledger's, over round, base and hash.
         signature: Signature,
     },
     /// Refuses a round.

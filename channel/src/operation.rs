@@ -6,10 +6,10 @@ use crate::{
     state::State,
 };
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Round, Signature,
+    AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Round, Signature,
     call::{Call, Deposit, SetDelegates, Withdraw},
     signing::{DepositBody, Domain, SetDelegatesBody, WithdrawBody, signed_bytes},
-    terms::{MAX_DELEGATES, Terms},
+    terms::{Delegate, MAX_DELEGATES, Terms},
 };
 use scale::{Decode, Encode};
 
@@ -33,9 +33,9 @@ pub(crate) enum Request {
     #[codec(index = 0)]
     Deposit { amount: Amount },
     #[codec(index = 1)]
-    Withdraw { amount: Amount },
+    Withdraw { amount: Amount, to: Option<AccountId> },
     #[codec(index = 2)]
-    SetDelegates { delegates: Vec<AccountId> },
+    SetDelegates { delegates: Vec<Delegate> },
 }
 
 /// What both sign. It carries the round and the state after it, and is no state itself: past `valid_until` it is worth nothing.
@@ -61,7 +61,7 @@ impl Request {
     /// How much of the agreed balance it will take.
     pub(crate) const fn takes(&self) -> Amount {
         match self {
-            Self::Withdraw { amount } => *amount,
+            Self::Withdraw { amount, .. } => *amount,
             Self::Deposit { .. } | Self::SetDelegates { .. } => 0,
         }
     }
@@ -72,16 +72,17 @@ impl Request {
         party: Party,
         state: &State,
         terms: &Terms,
-        (round, valid_until): (Round, BlockNumber),
+        (round, base, valid_until): (Round, Base, BlockNumber),
     ) -> Option<Body> {
         Some(match self {
             Self::Deposit { amount } => {
                 let (amount, state_hash) = (*amount, with_more(state, party, *amount)?.hash());
-                Body::Deposit(DepositBody { party, amount, round, state_hash, valid_until })
+                Body::Deposit(DepositBody { party, amount, round, base, state_hash, valid_until })
             }
-            Self::Withdraw { amount } => {
+            Self::Withdraw { amount, to } => {
+                let to = to.unwrap_or(terms.parties[party].account);
                 let (amount, state_hash) = (*amount, with_less(state, party, *amount, terms.reserve)?.hash());
-                Body::Withdraw(WithdrawBody { party, amount, round, state_hash, valid_until })
+                Body::Withdraw(WithdrawBody { party, amount, to, round, base, state_hash, valid_until })
             }
             Self::SetDelegates { delegates: ours } => {
                 let mut delegates = delegates_of(terms);
@@ -89,6 +90,7 @@ impl Request {
                 Body::SetDelegates(SetDelegatesBody {
                     delegates,
                     round,
+                    base,
                     state_hash: state.with_balances(state.balances).hash(),
                     valid_until,
                 })
@@ -111,6 +113,14 @@ impl Body {
             Self::Deposit(DepositBody { round, .. })
             | Self::Withdraw(WithdrawBody { round, .. })
             | Self::SetDelegates(SetDelegatesBody { round, .. }) => *round,
+        }
+    }
+
+    pub(crate) const fn base(&self) -> Base {
+        match self {
+            Self::Deposit(DepositBody { base, .. })
+            | Self::Withdraw(WithdrawBody { base, .. })
+            | Self::SetDelegates(SetDelegatesBody { base, .. }) => *base,
         }
     }
 
@@ -232,7 +242,7 @@ impl OperationKind {
     }
 }
 
-pub(crate) fn delegates_of(terms: &Terms) -> Pair<Vec<AccountId>> {
+pub(crate) fn delegates_of(terms: &Terms) -> Pair<Vec<Delegate>> {
     terms.parties.as_ref().map(|party| party.delegates.clone())
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn next_round(me: Party, agreed: Round, forced_by: Option<Party>, sig
 }
 
 /// The first round of one's own parity above `round`.
-fn first_above(me: Party, round: Round) -> Option<Round> {
+pub(crate) fn first_above(me: Party, round: Round) -> Option<Round> {
     let above = round.checked_add(1)?;
     if Party::owner_of(above) == me { Some(above) } else { above.checked_add(1) }
 }

@@ -38,7 +38,7 @@ pub enum SavedError {
     Damaged(scale::Error),
 }
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 #[derive(Encode, Decode)]
 struct Saved<P, O> {
@@ -97,8 +97,8 @@ impl Channel {
 impl Live {
     /// Every state but the agreed one.
     fn others(&self) -> impl Iterator<Item = &State> {
-        let proposed = self.proposal.iter().map(|ours| &ours.state);
-        proposed.chain(self.disowned.iter().map(|ours| &ours.state)).chain(self.operating.state())
+        let below = self.agreed.below.iter().map(|below| &below.state);
+        self.out.all().map(|ours| &ours.state).chain(self.operating.state()).chain(below)
     }
 
     fn deltas(&self) -> Vec<Delta> {
@@ -123,9 +123,9 @@ impl Live {
         self.agreed.state.contracts = stored.clone();
         let known: Vec<_> =
             std::iter::once(stored.clone()).chain(deltas.into_iter().map(|delta| delta.on(stored))).collect();
-        let proposed = self.proposal.iter_mut().map(|ours| &mut ours.state);
-        let disowned = self.disowned.iter_mut().map(|ours| &mut ours.state);
-        for state in proposed.chain(disowned).chain(self.operating.state_mut()) {
+        let below = self.agreed.below.iter_mut().map(|below| &mut below.state);
+        let own = self.out.all_mut().map(|ours| &mut ours.state);
+        for state in own.chain(self.operating.state_mut()).chain(below) {
             known.iter().for_each(|contracts| state.fill(contracts));
             if !state.is_whole() && self.outdated.is_none() {
                 return Err(SavedError::Damaged("the contracts of a proposed state are missing".into()));

@@ -35,9 +35,9 @@ fn a_refused_proposal_cannot_be_brought_back_to_undo_a_later_payment() {
         let kept = stolen_update(&mut world, victim);
         let code = RefusalCode::VALIDATION;
         world.hear(victim, Message::UpdateError { round: kept.round, code });
-        assert_eq!(world.sides[victim].sent[&id].1, Fate::Refused);
+        assert_eq!(world.sides[victim].sent[&id].1, Fate::Pending, "nothing is refused without a counter-round");
 
-        // The cheat pays 500 in a round below the kept one, and gets goods for it.
+        // The cheat offers to pay 500 in a round below the kept one, to get goods for it: nothing below an open round is agreed to.
         let below = match victim {
             Initiator => 2,
             Responder => 3,
@@ -46,6 +46,7 @@ fn a_refused_proposal_cannot_be_brought_back_to_undo_a_later_payment() {
         let payment = world.forge_update(cheat, below, &[500]);
         world.hear(victim, Message::Update(payment));
         let believed = world.agreed(victim)[victim];
+        assert_eq!(believed, SHARE);
 
         // Then it makes the kept round co-signed.
         let mut balances = Pair::new(SHARE, SHARE);
@@ -65,11 +66,19 @@ fn after_a_refusal_both_sides_go_on_above_the_refused_round() {
     for payer in Party::BOTH {
         let (mut world, refuser) = (World::opened(), payer.peer());
         let _id = world.pay(payer, 40).unwrap();
-        // The refuser hears it wrong, as if its own copy had been broken on the way.
-        let mut update = stolen_update(&mut world, payer);
+        // The refuser hears it wrong, as if its own copy had been broken on the way: a round that its peer has not signed is only put off.
+        let sound = stolen_update(&mut world, payer);
+        let mut update = sound.clone();
         update.state_hash.0[0] ^= 1;
         world.hear(refuser, Message::Update(update));
         world.run();
+        assert_eq!(world.sides[payer].round(), 1);
+        // It hears other changes than were signed: both sign that this is not agreed, and the payment is given up.
+        let mut update = sound;
+        update.changes.push(update.changes[0].clone());
+        world.hear(refuser, Message::Update(update));
+        world.run();
+        assert_eq!(world.sides[payer].was_told(|event| matches!(event, Event::Refused { .. })), 1);
         let _id = world.pay(refuser, 25).unwrap();
         world.run();
         let _id = world.pay(payer, 5).unwrap();

@@ -126,8 +126,12 @@ const STORIES: &[Story] = &[
             pay(world, Initiator, 10);
             let _refused = world.withdraw(Responder, 300);
             converge(world);
-            let _refused =
-                world.command(Initiator, Command::SetDelegates { delegates: vec![protocol::AccountId([9; 32])] });
+            let _refused = world.command(
+                Initiator,
+                Command::SetDelegates {
+                    delegates: vec![protocol::terms::Delegate::defender(protocol::AccountId([9; 32]))],
+                },
+            );
             converge(world);
             pay(world, Responder, 20);
             converge(world);

@@ -1,7 +1,11 @@
 //! A peer without a machine, with its key and everything that it was ever told: whatever it does, in whatever order, its victim loses nothing
 //! but what it paid itself.
 
-use crate::harness::{Initiator, Responder, SHARE, World, chain::FUNDS, forge::sign};
+use crate::harness::{
+    Initiator, Responder, SHARE, World, account,
+    chain::FUNDS,
+    forge::{sign, state_body},
+};
 use channel::{Message, Reestablish, RefusalCode, State, Update};
 use proptest::{
     collection::vec,
@@ -11,7 +15,7 @@ use proptest::{
 use protocol::{
     Amount, BlockNumber, Pair, Party, Round, Signature,
     call::{Call, CloseMutual, CloseSolo, Deposit, Payload, Slash, SnapshotSolo, Withdraw},
-    signing::{CloseMutualBody, DepositBody, StateBody, WithdrawBody},
+    signing::{CloseMutualBody, DepositBody, WithdrawBody},
 };
 
 #[derive(Clone, Debug)]
@@ -177,12 +181,15 @@ impl Attack {
         }
     }
 
-    fn keep(&mut self, round: Round, state: State, victims: Signature) {
-        let body = StateBody { round, state_hash: state.hash() };
+    fn keep(&mut self, (round, base): (Round, protocol::Base), state: State, victims: Signature) {
+        let body = state_body(round, base, state.hash());
         let cheats = sign(self.cheat(), self.world.channel_id(), &body);
         let signatures = self.both(victims, cheats);
         self.bases.push(state.balances);
-        self.states.push(Kept { payload: Payload { round, state_hash: state.hash(), signatures }, state });
+        self.states.push(Kept {
+            payload: Payload { round, base, state_hash: state.hash(), valid_until: None, signatures },
+            state,
+        });
     }
 
     fn keep_close(&mut self, body: CloseMutualBody, victims: Signature) {
@@ -204,12 +211,12 @@ impl Attack {
                     Some(State::of(balances))
                 };
                 let state = self.bases.iter().filter_map(after).find(|state| state.hash() == update.state_hash);
-                self.keep(update.round, state.expect("every base is known"), update.signature);
+                self.keep((update.round, update.base), state.expect("every base is known"), update.signature);
             }
             Some(Message::UpdateAck { round, signature }) => {
                 let at = self.asked.iter().position(|(update, _)| update.round == round).expect("it was asked for");
                 let (update, state) = self.asked.swap_remove(at);
-                self.keep(update.round, state, signature);
+                self.keep((update.round, update.base), state, signature);
             }
             Some(Message::Shutdown(shutdown)) => self.keep_close(shutdown.body, shutdown.signature),
             Some(Message::ShutdownAck { valid_until, signature }) => {
@@ -336,7 +343,8 @@ impl Attack {
                 if let Some(Kept { payload, state }) = self.kept(&index) {
                     let signatures = Some(payload.signatures);
                     self.say(Message::Reestablish(Reestablish {
-                        round: payload.round,
+                        at: protocol::Base::of(payload.round),
+                        base: payload.base,
                         state: state.commitment(),
                         signatures,
                     }));
@@ -379,7 +387,8 @@ impl Attack {
                 let (round, mut balances) = self.next(above);
                 balances[cheat] += amount;
                 let (state_hash, valid_until) = (State::of(balances).hash(), self.world.chain.head() + valid_for);
-                let body = DepositBody { party: cheat, amount, round, state_hash, valid_until };
+                let base = self.world.base(victim);
+                let body = DepositBody { party: cheat, amount, round, base, state_hash, valid_until };
                 self.deposits_asked.push(body.clone());
                 self.say(Message::DepositCreated(body));
             }
@@ -388,7 +397,8 @@ impl Attack {
                 if let Some(left) = balances[cheat].checked_sub(amount) {
                     balances[cheat] = left;
                     let (state_hash, valid_until) = (State::of(balances).hash(), self.world.chain.head() + valid_for);
-                    let body = WithdrawBody { party: cheat, amount, round, state_hash, valid_until };
+                    let (base, to) = (self.world.base(victim), account(cheat));
+                    let body = WithdrawBody { party: cheat, amount, to, round, base, state_hash, valid_until };
                     self.withdrawals_asked.push(body.clone());
                     self.say(Message::WithdrawCreated(body));
                 }
@@ -422,7 +432,8 @@ impl Attack {
         if self.live() {
             let balances = Pair::new(SHARE, SHARE);
             self.say(Message::Reestablish(Reestablish {
-                round: 1,
+                at: protocol::Base::of(1),
+                base: protocol::Base::default(),
                 state: State::of(balances).commitment(),
                 signatures: None,
             }));

@@ -10,6 +10,7 @@
 mod harness;
 
 mod attacks;
+mod audit;
 mod conflicts;
 mod contracts;
 mod crash;
@@ -24,5 +25,6 @@ mod operations;
 mod product;
 mod property;
 mod reestablish;
+mod refusals;
 mod stored;
 mod stories;

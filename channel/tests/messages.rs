@@ -2,16 +2,13 @@
 
 use crate::harness::{
     Initiator, RESERVE, Responder, World,
-    forge::{payment, sign},
+    forge::{payment, sign, state_body},
 };
 use channel::{
-    Change, Event, MAX_REFERENCE, MAX_UPDATES_PER_ROUND, Message, Notice, Payment, RefusalCode, Shutdown, Update,
-    Violation,
+    Change, Event, MAX_REFERENCE, MAX_UPDATES_PER_ROUND, Message, Notice, Payment, Refusal, RefusalCode, Refused,
+    Shutdown, Update, Violation,
 };
-use protocol::{
-    Hash, Party, Signature,
-    signing::{CloseMutualBody, StateBody},
-};
+use protocol::{Hash, Party, Signature, signing::CloseMutualBody};
 
 const WRONG: Signature = Signature([1; 64]);
 
@@ -26,14 +23,21 @@ fn refusal(world: &mut World, party: Party, message: Message) -> (Message, Viola
     }
 }
 
+/// A channel in which the peer of `party` has paid 100, and the agreed round.
+fn prepared(party: Party) -> (World, protocol::Round) {
+    let mut world = World::opened();
+    let _id = world.pay(party.peer(), 100).unwrap();
+    world.run();
+    let agreed = world.sides[party].round();
+    (world, agreed)
+}
+
 #[test]
 fn an_update_that_is_wrong_in_any_way_meets_its_own_violation() {
     for party in Party::BOTH {
         let peer = party.peer();
-        let mut world = World::opened();
-        let _id = world.pay(peer, 100).unwrap();
-        world.run();
-        let (agreed, balances) = (world.sides[party].round(), world.agreed(party));
+        let (mut world, agreed) = prepared(party);
+        let balances = world.agreed(party);
         let round = agreed + 2;
         let sound = world.forge_update(peer, round, &[10, 20]);
         let with = |change: &dyn Fn(&mut Update)| {
@@ -42,58 +46,93 @@ fn an_update_that_is_wrong_in_any_way_meets_its_own_violation() {
             update
         };
         let (have, want) = (balances[peer], sound.state_hash);
+        let old = |round| world.forge_update(peer, round, &[10, 20]);
         let long = Payment { amount: 1, reference: vec![0; MAX_REFERENCE + 1] };
         let many = vec![Change::Transfer(payment(1)); MAX_UPDATES_PER_ROUND + 1];
-        let other_channel = key_of(peer, protocol::ChannelId([5; 32]), round, want);
-        let other_round = sign(peer, world.channel_id(), &StateBody { round: round + 2, state_hash: want });
-        let own = sign(party, world.channel_id(), &StateBody { round, state_hash: want });
+        let base = world.base(party);
+        let body = state_body(round, base, want);
+        let other_channel = sign(peer, protocol::ChannelId([5; 32]), &body);
+        let other_round = sign(peer, world.channel_id(), &state_body(round + 2, base, want));
+        let other_base = sign(peer, world.channel_id(), &state_body(round, protocol::Base::of(agreed - 2), want));
+        let own = sign(party, world.channel_id(), &body);
+        let zero = sign(peer, world.channel_id(), &state_body(round, base, Hash::ZERO));
         let spent = have - RESERVE - 10;
         let cases = [
+            // Of these the peer has signed nothing that counts: they are refused without a signature.
             (with(&|update| update.round += 1), Violation::WrongParity { got: round + 1, owner: party }),
-            (with(&|update| update.round = agreed), Violation::RoundTooOld { got: agreed, have: agreed }),
-            (with(&|update| update.round = agreed - 2), Violation::RoundTooOld { got: agreed - 2, have: agreed }),
-            (with(&|update| update.changes.clear()), Violation::NoChanges),
-            (
-                with(&|update| update.changes.clone_from(&many)),
-                Violation::TooManyChanges { got: MAX_UPDATES_PER_ROUND + 1 },
-            ),
-            (with(&|update| update.changes[1] = Change::Transfer(payment(0))), Violation::PaymentOfNothing),
-            (
-                with(&|update| update.changes[1] = Change::Transfer(long.clone())),
-                Violation::ReferenceTooLong { got: MAX_REFERENCE + 1 },
-            ),
-            (
-                with(&|update| update.changes[1] = Change::Transfer(payment(spent + 1))),
-                Violation::BelowReserve { have: have - 10, amount: spent + 1, reserve: RESERVE },
-            ),
-            (
-                with(&|update| update.changes[0] = Change::Transfer(payment(u128::MAX))),
-                Violation::BelowReserve { have, amount: u128::MAX, reserve: RESERVE },
-            ),
-            (with(&|update| update.state_hash = Hash::ZERO), Violation::StateHashMismatch { got: Hash::ZERO, want }),
-            (
-                with(&|update| update.changes[1] = Change::Transfer(payment(21))),
-                Violation::StateHashMismatch { got: want, want: world.forge_update(peer, round, &[10, 21]).state_hash },
-            ),
+            (old(agreed), Violation::RoundTooOld { got: agreed, have: agreed }),
+            (old(agreed - 2), Violation::RoundTooOld { got: agreed - 2, have: agreed }),
+            (with(&|update| update.round = agreed), Violation::SignatureInvalid),
             (with(&|update| update.signature = WRONG), Violation::SignatureInvalid),
             (with(&|update| update.signature = other_channel), Violation::SignatureInvalid),
             (with(&|update| update.signature = other_round), Violation::SignatureInvalid),
+            (with(&|update| update.signature = other_base), Violation::SignatureInvalid),
             (with(&|update| update.signature = own), Violation::SignatureInvalid),
         ];
         for (update, violation) in cases {
             let told = Message::UpdateError { round: update.round, code: RefusalCode::VALIDATION };
             assert_eq!(refusal(&mut world, party, Message::Update(update)), (told, violation));
         }
+        // These the peer has signed: both sign a counter-round, and what was refused is dead (R6.1a).
+        let second = |code| Refused::Some(vec![(1, code)]);
+        let (all, validation) = (Refused::All(RefusalCode::VALIDATION), RefusalCode::VALIDATION);
+        let refused_by_both = with(&|update| {
+            update.refuses = Some(Refusal { round: agreed, items: all.clone() });
+        });
+        let cases = [
+            (with(&|update| update.changes.clear()), all.clone(), Violation::NoChanges),
+            (refused_by_both, all.clone(), Violation::NoChanges),
+            (
+                with(&|update| update.changes.clone_from(&many)),
+                all.clone(),
+                Violation::TooManyChanges { got: MAX_UPDATES_PER_ROUND + 1 },
+            ),
+            (
+                with(&|update| update.changes[1] = Change::Transfer(payment(0))),
+                second(validation),
+                Violation::PaymentOfNothing,
+            ),
+            (
+                with(&|update| update.changes[1] = Change::Transfer(long.clone())),
+                second(validation),
+                Violation::ReferenceTooLong { got: MAX_REFERENCE + 1 },
+            ),
+            (
+                with(&|update| update.changes[1] = Change::Transfer(payment(spent + 1))),
+                second(validation),
+                Violation::BelowReserve { have: have - 10, amount: spent + 1, reserve: RESERVE },
+            ),
+            (
+                with(&|update| update.changes[0] = Change::Transfer(payment(u128::MAX))),
+                Refused::Some(vec![(0, validation)]),
+                Violation::BelowReserve { have, amount: u128::MAX, reserve: RESERVE },
+            ),
+            (
+                with(&|update| (update.state_hash, update.signature) = (Hash::ZERO, zero)),
+                all.clone(),
+                Violation::StateHashMismatch { got: Hash::ZERO, want },
+            ),
+            (
+                with(&|update| update.changes[1] = Change::Transfer(payment(21))),
+                all.clone(),
+                Violation::StateHashMismatch { got: want, want: world.forge_update(peer, round, &[10, 21]).state_hash },
+            ),
+        ];
+        for (update, items, violation) in cases {
+            let (mut world, _) = prepared(party);
+            world.hear(party, Message::Update(update));
+            let told = world.sides[party].notices().last();
+            assert_eq!(told, Some(&Notice::PeerViolated(violation)));
+            let Message::Update(counter) = world.steal(peer) else { panic!("a counter-round") };
+            assert_eq!(counter.refuses, Some(Refusal { round, items }));
+            assert_eq!((counter.round, counter.base, counter.changes), (round + 1, base, Vec::new()));
+            assert_eq!(world.sides[party].round(), agreed, "nothing is agreed before the peer has signed it as well");
+        }
         // The sound one is taken after all of them.
         world.hear(party, Message::Update(sound));
         assert_eq!(world.sides[party].round(), round);
         assert_eq!(world.agreed(party)[peer], have - 30);
     }
-}
-
-/// A signature for another channel.
-fn key_of(by: Party, channel: protocol::ChannelId, round: u64, state_hash: Hash) -> Signature {
-    sign(by, channel, &StateBody { round, state_hash })
 }
 
 #[test]
@@ -103,7 +142,7 @@ fn an_acknowledgement_that_is_wrong_in_any_way_meets_its_own_violation() {
         let _id = world.pay(party, 10).unwrap();
         let Message::Update(update) = world.steal(party.peer()) else { panic!("the proposal") };
         let round = update.round;
-        let signature = sign(party.peer(), world.channel_id(), &StateBody { round, state_hash: update.state_hash });
+        let signature = sign(party.peer(), world.channel_id(), &state_body(round, update.base, update.state_hash));
         let told = Message::Error { code: RefusalCode::VALIDATION };
         let cases = [
             (round + 2, signature, Violation::RoundNotProposed { got: round + 2 }),

@@ -13,7 +13,7 @@ use channel::{
 use protocol::{
     AccountId, Hash, Pair, Party, Rejection, Signature,
     call::{Call, Create},
-    terms::MAX_DELEGATES,
+    terms::{Delegate, MAX_DELEGATES},
 };
 
 /// What a responder says to an opening.
@@ -127,7 +127,7 @@ fn what_the_arbiter_would_refuse_is_refused_by_the_responder() {
     };
     assert_eq!(bad(&|open| open.initiator.account = account(Responder)), Rejection::PartiesShareAccount);
     assert_eq!(
-        bad(&|open| open.initiator.delegates = vec![AccountId([1; 32]); MAX_DELEGATES + 1]),
+        bad(&|open| open.initiator.delegates = vec![Delegate::defender(AccountId([1; 32])); MAX_DELEGATES + 1]),
         Rejection::TooManyDelegates
     );
     assert!(matches!(bad(&|open| open.max_forced = 0), Rejection::MaxForcedOutOfBounds { .. }));
@@ -180,7 +180,7 @@ fn an_acceptance_in_other_names_is_refused() {
     same_account.account = account(Initiator);
     cases.push((same_account, Violation::BadTerms(Rejection::PartiesShareAccount)));
     let mut crowd = party_terms(Responder);
-    crowd.delegates = vec![AccountId([1; 32]); MAX_DELEGATES + 1];
+    crowd.delegates = vec![Delegate::defender(AccountId([1; 32])); MAX_DELEGATES + 1];
     cases.push((crowd, Violation::BadTerms(Rejection::TooManyDelegates)));
     for (responder, want) in cases {
         world.hear(Initiator, Message::ChannelAccept(ChannelAccept { responder }));
@@ -289,14 +289,19 @@ fn a_nonce_of_other_accounts_or_an_unasked_one_changes_nothing() {
     world.answer_nonce = false;
     world.open();
     world.run();
-    let accounts = Pair::new(account(Initiator), AccountId([1; 32]));
-    let nonce = |accounts| channel::Input::Chain(channel::ChainInput::Nonce { accounts, nonce: 0 });
-    world.input(Initiator, nonce(accounts)).unwrap();
+    let ids = Pair::new(party_terms(Initiator).id(), party_terms(Responder).id());
+    let nonce = |parties| channel::Input::Chain(channel::ChainInput::Nonce { parties, nonce: 0 });
+    let mut others = ids;
+    others.responder.account = AccountId([1; 32]);
+    world.input(Initiator, nonce(others)).unwrap();
     assert_eq!(world.sides[Initiator].state(), "initialized");
-    let accounts = Pair::new(account(Initiator), account(Responder));
-    world.input(Initiator, nonce(accounts)).unwrap();
+    let mut others = ids;
+    others.responder.key = protocol::PublicKey([1; 32]);
+    world.input(Initiator, nonce(others)).unwrap();
+    assert_eq!(world.sides[Initiator].state(), "initialized");
+    world.input(Initiator, nonce(ids)).unwrap();
     assert_eq!(world.sides[Initiator].state(), "half_signed");
-    world.input(Initiator, nonce(accounts)).unwrap();
+    world.input(Initiator, nonce(ids)).unwrap();
     world.run();
     assert_eq!(world.states(), ("signed", "signed"));
 }

@@ -1,11 +1,15 @@
 //! Deposits, withdrawals and other delegates with a peer that lies: what is wrong is refused, what is signed binds, and nothing is paid twice.
 
-use crate::harness::{Fate, Initiator, LOCK, RESERVE, Responder, SHARE, World, account, failed, forge::sign};
-use channel::{Input, Message, Notice, OperationKind, RefusalCode, Violation};
+use crate::harness::{
+    Fate, Initiator, LOCK, RESERVE, Responder, SHARE, World, account, failed,
+    forge::{sign, state_body},
+};
+use channel::{Message, Notice, OperationKind, RefusalCode, Violation};
 use protocol::{
-    AccountId, Amount, Pair, Party, Rejection,
-    call::{Call, CloseSolo, Payload, SnapshotSolo},
-    signing::{DepositBody, SetDelegatesBody, StateBody, WithdrawBody},
+    Amount, Pair, Party, Rejection,
+    call::{Call, SnapshotSolo},
+    signing::{DepositBody, SetDelegatesBody, WithdrawBody},
+    terms::Delegate,
 };
 
 #[test]
@@ -22,8 +26,9 @@ fn an_operation_that_is_wrong_in_any_way_meets_its_own_violation() {
             balances[peer] = balances[peer].checked_add_signed(change).unwrap();
             channel::State::of(balances).hash()
         };
-        let deposit = DepositBody { party: peer, amount: 10, round, state_hash: hash(10), valid_until: head + 10 };
-        let withdraw = WithdrawBody { party: peer, amount: 10, round, state_hash: hash(-10), valid_until: head + 10 };
+        let (base, to, amount, valid_until) = (world.base(party), account(peer), 10, head + 10);
+        let deposit = DepositBody { party: peer, amount, round, base, state_hash: hash(10), valid_until };
+        let withdraw = WithdrawBody { party: peer, amount, to, round, base, state_hash: hash(-10), valid_until };
         let deposits = |change: &dyn Fn(&mut DepositBody)| {
             let mut body = deposit.clone();
             change(&mut body);
@@ -34,11 +39,11 @@ fn an_operation_that_is_wrong_in_any_way_meets_its_own_violation() {
             change(&mut body);
             Message::WithdrawCreated(body)
         };
-        let mut delegates = Pair::<Vec<AccountId>>::default();
-        delegates[party] = vec![account(peer)];
-        let ours = SetDelegatesBody { delegates, round, state_hash: hash(0), valid_until: head + 10 };
-        let mut delegates = Pair::<Vec<AccountId>>::default();
-        delegates[peer] = vec![account(peer); 9];
+        let mut delegates = Pair::<Vec<Delegate>>::default();
+        delegates[party] = vec![Delegate::defender(account(peer))];
+        let ours = SetDelegatesBody { delegates, round, base, state_hash: hash(0), valid_until };
+        let mut delegates = Pair::<Vec<Delegate>>::default();
+        delegates[peer] = vec![Delegate::defender(account(peer)); 9];
         let many = SetDelegatesBody { delegates, ..ours.clone() };
         let (have, reserve) = (agreed[peer], RESERVE);
         let (validation, policy) = (RefusalCode::VALIDATION, RefusalCode::POLICY);
@@ -105,11 +110,13 @@ fn a_signature_that_does_not_fit_or_answers_nothing_is_no_answer() {
         let Message::DepositCreated(body) = world.steal(peer) else { panic!("the question") };
         let (round, channel) = (body.round, world.channel_id());
         let sound = sign(peer, channel, &body);
-        let state = StateBody { round, state_hash: body.state_hash };
+        let state = state_body(round, body.base, body.state_hash);
         let withdraw = WithdrawBody {
             party,
             amount: body.amount,
+            to: account(party),
             round,
+            base: body.base,
             state_hash: body.state_hash,
             valid_until: body.valid_until,
         };
@@ -173,106 +180,50 @@ fn a_signed_deposit_binds_until_it_has_expired_whatever_the_peer_says() {
     }
 }
 
-/// A payer's round that lost to the cheat's deposit, which then expires: the payer's signature is with the cheat.
-fn round_beaten_by_a_deposit_that_expires(payer: Party) -> (World, CloseSolo) {
-    let (mut world, cheat) = (World::opened(), payer.peer());
-    let _id = world.pay(payer, 30).unwrap();
-    let Message::Update(kept) = world.steal(cheat) else { panic!("the round") };
-    let mut balances = Pair::new(SHARE, SHARE);
-    balances[payer] -= 30;
-    balances[cheat] += 30;
-    let evidence = world.co_sign(payer, &kept, balances);
-    let mut after = Pair::new(SHARE, SHARE);
-    after[cheat] += 50;
-    let (round, valid_until) = (kept.round + 1, world.chain.head() + 2);
-    let state_hash = channel::State::of(after).hash();
-    let body = DepositBody { party: cheat, amount: 50, round, state_hash, valid_until };
-    world.hear(payer, Message::DepositCreated(body));
-    let Message::DepositSigned { .. } = world.steal(cheat) else { panic!("the signature") };
-    // Its own machine is no help from now on.
-    world.kill(cheat);
-    (world, evidence)
-}
-
 #[test]
-fn a_round_that_lost_to_an_expired_deposit_cannot_be_paid_twice() {
+fn a_question_that_crosses_an_open_round_binds_nobody() {
     for payer in Party::BOTH {
-        let (mut world, evidence) = round_beaten_by_a_deposit_that_expires(payer);
-        let cheat = payer.peer();
-        world.mine_blocks(3);
-        // While the payment waits again, the cheat shows the round as agreed.
-        let Payload { round, signatures, .. } = evidence.payload.unwrap();
-        let state = evidence.commitment;
-        let shown = channel::Reestablish { round, state, signatures: Some(signatures) };
-        world.linked = true;
-        world.input(payer, Input::LinkUp).unwrap();
-        world.hear(payer, Message::Reestablish(shown));
-        let violation = Violation::RoundTooOld { got: round, have: round + 1 };
-        assert_eq!(world.sides[payer].notices().last(), Some(&Notice::PeerViolated(violation)));
-        // On chain it counts, and the payment with it: once.
-        let channel = world.channel_id();
-        let payload = evidence.payload.unwrap();
-        world.chain.submit(cheat, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
-        world.mine();
-        assert_eq!(world.sides[payer].round(), round);
-        assert!(world.sides[payer].sent.values().all(|(_, fate)| *fate == Fate::Paid(round)));
-        assert_eq!(world.sides[payer].machine().status().pending, 0);
-        assert_eq!(world.agreed(payer), evidence.commitment.balances);
-        // And the payer can close: it knows the state that the chain has.
-        world.close_solo(payer).unwrap();
-        world.mine_blocks(LOCK + 5);
+        let (mut world, cheat) = (World::opened(), payer.peer());
+        let id = world.pay(payer, 30).unwrap();
+        let Message::Update(open) = world.steal(cheat) else { panic!("the round") };
+        let mut after = Pair::new(SHARE, SHARE);
+        after[cheat] += 50;
+        let (base, state_hash) = (world.base(payer), channel::State::of(after).hash());
+        // Above the round, and below it: the peer has to answer the round first (R6.5a).
+        for round in [open.round + 1, open.round + 3] {
+            let valid_until = world.chain.head() + 2;
+            let body = DepositBody { party: cheat, amount: 50, round, base, state_hash, valid_until };
+            world.hear(payer, Message::DepositCreated(body));
+            assert!(world.wire[cheat].is_empty(), "nothing is signed beside the open round");
+        }
+        // The peer keeps the round, and puts it on chain in the end: it is paid, once.
         let mut balances = Pair::new(SHARE, SHARE);
         balances[payer] -= 30;
         balances[cheat] += 30;
+        let payload = world.co_sign(payer, &open, balances).payload.unwrap();
+        world.kill(cheat);
+        let channel = world.channel_id();
+        world.chain.submit(cheat, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
+        world.mine();
+        assert_eq!(world.sides[payer].sent[&id].1, Fate::Paid(open.round));
+        assert_eq!(world.sides[payer].machine().status().pending, 0);
+        world.close_solo(payer).unwrap();
+        world.mine_blocks(LOCK + 5);
         world.assert_paid_out(balances.initiator, balances.responder);
     }
 }
 
 #[test]
-fn a_payment_that_the_chain_has_made_is_not_made_again_by_the_round_that_repeats_it() {
-    for payer in Party::BOTH {
-        let (mut world, evidence) = round_beaten_by_a_deposit_that_expires(payer);
-        let cheat = payer.peer();
-        world.mine_blocks(3);
-        world.linked = true;
-        world.input(payer, Input::LinkUp).unwrap();
-        let first = channel::State::of(Pair::new(SHARE, SHARE)).commitment();
-        world.hear(payer, Message::Reestablish(channel::Reestablish { round: 1, state: first, signatures: None }));
-        let Message::Update(again) = world.steal(cheat) else { panic!("the payment once more") };
-        let also = world.pay(payer, 5).unwrap();
-        // The cheat puts the first on chain, and beats the second by another deposit that expires.
-        let (channel, payload) = (world.channel_id(), evidence.payload.unwrap());
-        world.chain.submit(cheat, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
-        world.mine();
-        let mut balances = evidence.commitment.balances;
-        assert_eq!(world.agreed(payer), balances);
-        let mut after = balances;
-        after[cheat] += 50;
-        let (round, state_hash) = (again.round + 1, channel::State::of(after).hash());
-        let valid_until = world.chain.head() + 2;
-        let body = DepositBody { party: cheat, amount: 50, round, state_hash, valid_until };
-        world.hear(payer, Message::DepositCreated(body));
-        let Message::DepositSigned { .. } = world.steal(cheat) else { panic!("the signature") };
-        world.mine_blocks(3);
-        // What is proposed on top is the other payment, and nothing else.
-        let Message::Update(next) = world.steal(cheat) else { panic!("what is left") };
-        balances[payer] -= 5;
-        balances[cheat] += 5;
-        assert_eq!(next.state_hash, channel::State::of(balances).hash());
-        assert_eq!(next.changes.len(), 1);
-        assert_eq!(world.sides[payer].sent[&also].1, Fate::Pending);
-    }
-}
-
-#[test]
-fn a_round_that_was_refused_and_put_on_chain_all_the_same_is_told_as_paid() {
+fn a_round_that_is_refused_without_a_signature_stays_open_and_may_be_put_on_chain() {
     for payer in Party::BOTH {
         let (mut world, cheat) = (World::opened(), payer.peer());
         let id = world.pay(payer, 40).unwrap();
         let Message::Update(kept) = world.steal(cheat) else { panic!("the round") };
         let (round, code) = (kept.round, RefusalCode(200));
         world.hear(payer, Message::UpdateError { round, code });
-        assert_eq!(world.sides[payer].sent[&id].1, Fate::Refused);
+        // No counter-round, no refusal: the payment waits, and the user is told why.
+        assert_eq!(world.sides[payer].notices().last(), Some(&Notice::Postponed { round, code }));
+        assert_eq!(world.sides[payer].sent[&id].1, Fate::Pending);
         let mut balances = Pair::new(SHARE, SHARE);
         balances[payer] -= 40;
         balances[cheat] += 40;

@@ -1,8 +1,10 @@
 //! Deposits, withdrawals and other delegates while the channel is open (R5.5, R5.7, R6.5).
 
-use crate::harness::{Fate, Initiator, LOCK, RESERVE, Responder, SHARE, TOTAL, World, account, chain::FUNDS, failed};
+use crate::harness::{
+    Fate, Initiator, LOCK, RESERVE, Responder, SHARE, TOTAL, World, account, chain::FUNDS, failed, party_terms,
+};
 use channel::{Command, Event, Misuse, Notice, OperationKind, RefusalCode};
-use protocol::{AccountId, Amount, Pair, Party, Rejection};
+use protocol::{AccountId, Amount, Pair, Party, Rejection, terms::Delegate};
 
 /// Says, mines and hears until nothing is under way.
 fn finish(world: &mut World) {
@@ -26,7 +28,7 @@ fn a_deposit_adds_coins_of_ones_vault_once_both_have_seen_it_final() {
         let mut balances = Pair::new(SHARE, SHARE);
         balances[party] += 500;
         world.assert_balances(balances.initiator, balances.responder);
-        assert_eq!(world.chain.ledger.vaults[&account(party)], FUNDS - SHARE - 500);
+        assert_eq!(world.chain.ledger.vaults[&party_terms(party).id()], FUNDS - SHARE - 500);
         for side in Party::BOTH {
             assert_eq!(world.sides[side].was_told(|event| matches!(event, Event::Deposited { .. })), 1);
         }
@@ -74,7 +76,7 @@ fn a_withdrawal_takes_own_coins_out_and_the_channel_goes_on() {
 fn other_delegates_take_effect_on_chain_and_in_the_terms_of_both() {
     for party in Party::BOTH {
         let mut world = World::opened();
-        let tower = AccountId([77; 32]);
+        let tower = Delegate::defender(AccountId([77; 32]));
         world.command(party, Command::SetDelegates { delegates: vec![tower] }).unwrap();
         finish(&mut world);
         for side in Party::BOTH {
@@ -84,9 +86,11 @@ fn other_delegates_take_effect_on_chain_and_in_the_terms_of_both() {
             assert_eq!(world.sides[side].was_told(|event| matches!(event, Event::DelegatesSet { .. })), 1);
         }
         let record = world.chain.ledger.channels.values().next().unwrap();
-        assert!(record.terms.may_defend(&tower));
+        assert!(record.terms.may_defend(&tower.account));
         // The next ones keep the other side's.
-        world.command(party.peer(), Command::SetDelegates { delegates: vec![tower, account(party)] }).unwrap();
+        world
+            .command(party.peer(), Command::SetDelegates { delegates: vec![tower, Delegate::caller(account(party))] })
+            .unwrap();
         finish(&mut world);
         let terms = world.sides[party].machine().terms().unwrap();
         assert_eq!((terms.parties[party].delegates.len(), terms.parties[party.peer()].delegates.len()), (1, 2));
@@ -200,7 +204,9 @@ const BEGINNINGS: [(&str, Begin); 5] = [
     ("deposit", |world, party| world.deposit(party, 50).unwrap()),
     ("withdrawal", |world, party| world.withdraw(party, 40).unwrap()),
     ("delegates", |world, party| {
-        world.command(party, Command::SetDelegates { delegates: vec![AccountId([9; 32])] }).unwrap();
+        world
+            .command(party, Command::SetDelegates { delegates: vec![Delegate::defender(AccountId([9; 32]))] })
+            .unwrap();
     }),
     ("shutdown", |world, party| world.shutdown(party, 0).unwrap()),
 ];
@@ -336,7 +342,7 @@ fn what_is_impossible_is_refused_to_the_user() {
     let amount = available + 1;
     assert_eq!(world.withdraw(Initiator, amount), Err(Misuse::InsufficientBalance { amount, available }));
     assert_eq!(world.deposit(Initiator, Amount::MAX), Err(Misuse::BadTerms(Rejection::AmountOverflow)));
-    let delegates = vec![account(Initiator); 9];
+    let delegates = vec![Delegate::defender(account(Initiator)); 9];
     let too_many = world.command(Initiator, Command::SetDelegates { delegates });
     assert_eq!(too_many, Err(Misuse::BadTerms(Rejection::TooManyDelegates)));
     world.deposit(Initiator, 5).unwrap();

@@ -1,7 +1,7 @@
 //! Every message in every state: it is taken, or it meets its one typed violation, and then it changes nothing.
 
 use crate::harness::{
-    Initiator, Responder, SHARE, World,
+    Initiator, Responder, SHARE, World, account,
     contracts::{counter, forced, of, puppet},
     forge::payment,
     opening, party_terms,
@@ -11,7 +11,7 @@ use channel::{
     Reestablish, RefusalCode, Shutdown, State, Status, Update, Violation,
 };
 use protocol::{
-    Hash, Pair, Party, Signature,
+    Base, Hash, Pair, Party, Signature,
     signing::{CloseMutualBody, DepositBody, SetDelegatesBody, WithdrawBody},
 };
 use std::collections::BTreeSet;
@@ -29,29 +29,36 @@ pub(crate) fn one_of_each(of: Party) -> Vec<Message> {
     let body = CloseMutualBody { balances, fee: 0, valid_until: 110 };
     let changes = vec![Change::Transfer(payment(5))];
     let (party, amount, state_hash, valid_until) = (of.peer(), 5, Hash::ZERO, 110);
-    let reestablish =
-        Reestablish { round: 9, state: State::of(balances).commitment(), signatures: Some(Pair::new(WRONG, WRONG)) };
+    let (at, base, to) = (Base::of(9), Base::of(1), account(of.peer()));
+    let signatures = Some(Pair::new(WRONG, WRONG));
+    let reestablish = Reestablish { at, base, state: State::of(balances).commitment(), signatures };
     vec![
         Message::ChannelOpen(opening()),
         Message::ChannelAccept(ChannelAccept { responder: party_terms(Initiator) }),
         Message::FundingCreated(FundingCreated { nonce: 0, valid_until, signature: WRONG }),
         Message::FundingSigned(FundingSigned { signature: WRONG }),
         Message::FundingLocked,
-        Message::Update(Update { round, height: 0, changes, state_hash, signature: WRONG }),
+        Message::Update(Update { round, base, height: 0, refuses: None, changes, state_hash, signature: WRONG }),
         Message::UpdateAck { round: ours, signature: WRONG },
         Message::UpdateError { round: ours, code },
-        Message::DepositCreated(DepositBody { party, amount, round, state_hash, valid_until }),
+        Message::DepositCreated(DepositBody { party, amount, round, base, state_hash, valid_until }),
         Message::DepositSigned { round: ours, signature: WRONG },
         Message::DepositLocked { round },
         Message::DepositError { round: ours, code },
-        Message::WithdrawCreated(WithdrawBody { party, amount, round, state_hash, valid_until }),
+        Message::WithdrawCreated(WithdrawBody { party, amount, to, round, base, state_hash, valid_until }),
         Message::WithdrawSigned { round: ours, signature: WRONG },
         Message::WithdrawLocked { round },
         Message::WithdrawError { round: ours, code },
         Message::Shutdown(Shutdown { body, signature: WRONG }),
         Message::ShutdownAck { valid_until: 201, signature: WRONG },
         Message::ShutdownError { code },
-        Message::SetDelegatesCreated(SetDelegatesBody { delegates: Pair::default(), round, state_hash, valid_until }),
+        Message::SetDelegatesCreated(SetDelegatesBody {
+            delegates: Pair::default(),
+            round,
+            base,
+            state_hash,
+            valid_until,
+        }),
         Message::SetDelegatesSigned { round: ours, signature: WRONG },
         Message::SetDelegatesLocked { round },
         Message::SetDelegatesError { round: ours, code },
@@ -274,24 +281,24 @@ fn every_message_in_every_state_is_taken_or_refused_by_a_typed_violation() {
         ("signed", Responder, "ooooC ooo oooo oooo ooo oooo ii so s s o"),
         ("signed, locked", Initiator, "ooo.C ooo oooo oooo ooo oooo ii so s s o"),
         ("signed, locked", Responder, "ooooC ooo oooo oooo ooo oooo ii so s s o"),
-        ("open", Initiator, "ooo.. hn. hn.. hn.. i.. hn.. ii s. s s ."),
-        ("open", Responder, "oooo. hn. hn.. hn.. i.. hn.. ii s. s s ."),
-        ("open, proposed", Initiator, "ooo.. hiC hn.. hn.. ... hn.. ii s. s s ."),
-        ("open, proposed", Responder, "oooo. .iC .n.. .n.. ... .n.. ii s. s s ."),
-        ("open, undecided", Initiator, "ooo.. hn. hn.. hn.. i.. hn.. ii s. s s ."),
-        ("open, undecided", Responder, "oooo. hn. hn.. hn.. i.. hn.. ii s. s s ."),
-        ("open, asked", Initiator, "ooo.. hn. hi.C h... i.. h... ii s. s s ."),
-        ("open, asked", Responder, "oooo. .n. .i.C .... i.. .... ii s. s s ."),
+        ("open", Initiator, "ooo.. in. hn.. hn.. i.. hn.. ii s. s s ."),
+        ("open", Responder, "oooo. in. hn.. hn.. i.. hn.. ii s. s s ."),
+        ("open, proposed", Initiator, "ooo.. iis .n.. .n.. ... .n.. ii s. s s ."),
+        ("open, proposed", Responder, "oooo. .is .n.. .n.. ... .n.. ii s. s s ."),
+        ("open, undecided", Initiator, "ooo.. in. hn.. hn.. i.. hn.. ii s. s s ."),
+        ("open, undecided", Responder, "oooo. in. hn.. hn.. i.. hn.. ii s. s s ."),
+        ("open, asked", Initiator, "ooo.. in. hi.C h... i.. h... ii s. s s ."),
+        ("open, asked", Responder, "oooo. in. .i.C .... i.. .... ii s. s s ."),
         ("open, bound and submitting", Initiator, "ooo.. sn. s... s... ... s... ii s. s s ."),
         ("open, bound and submitting", Responder, "oooo. sn. s... s... ... s... ii s. s s ."),
         ("open, bound", Initiator, "ooo.. sn. sn.. sn.. ... sn.. ii s. s s ."),
         ("open, bound", Responder, "oooo. sn. sn.. sn.. ... sn.. ii s. s s ."),
-        ("open, locked", Initiator, "ooo.. h.. h... h... u.. h... ii s. s s ."),
+        ("open, locked", Initiator, "ooo.. s.. s... s... u.. s... ii s. s s ."),
         ("open, locked", Responder, "oooo. ... .... .... u.. .... ii s. s s ."),
         ("open, parted", Initiator, "ooo.. .n. .n.. .n.. ... .n.. ii s. s s ."),
         ("open, parted", Responder, "oooo. .n. .n.. .n.. ... .n.. ii s. s s ."),
-        ("open, leaving", Initiator, "ooo.. hn. hn.. hn.. i.. hn.. ii ss s s ."),
-        ("open, leaving", Responder, "oooo. hn. hn.. hn.. i.. hn.. ii ss s s ."),
+        ("open, leaving", Initiator, "ooo.. in. hn.. hn.. i.. hn.. ii ss s s ."),
+        ("open, leaving", Responder, "oooo. in. hn.. hn.. i.. hn.. ii ss s s ."),
         ("open, disconnected", Initiator, "ooo.. .n. .n.. .n.. ... .n.. ii s. s s ."),
         ("open, disconnected", Responder, "oooo. .n. .n.. .n.. ... .n.. ii s. s s ."),
         ("open, outdated", Initiator, "ooo.. sn. sn.. sn.. u.. sn.. ii s. s s ."),

@@ -1,10 +1,9 @@
 //! The stored form: it changes only on purpose.
 
 use crate::harness::{Initiator, Responder, SHARE, World, chain::FUNDS, side::Fate};
-use channel::{Channel, Command, Event, Input, OperationKind, SavedError};
+use channel::{Channel, Command, Event, Input, SavedError};
 
-/// A channel with something of everything: agreed rounds, a deposit on chain, a proposal that lost to a withdrawal which is on its way, and
-/// events that nobody has taken.
+/// A channel with something of everything: agreed rounds, a deposit on chain, a round that is open, and events that nobody has taken.
 fn full_of_things() -> World {
     let mut world = World::opened();
     let _id = world.pay(Initiator, 100).unwrap();
@@ -16,7 +15,7 @@ fn full_of_things() -> World {
     world.sides[Initiator].takes_events = false;
     let _id = world.pay(Initiator, 5).unwrap();
     world.run();
-    // The responder asks above what the initiator proposes at the same time.
+    // The responder asks for something while the initiator proposes: that waits.
     let _id = world.pay(Initiator, 7).unwrap();
     world.withdraw(Responder, 20).unwrap();
     assert!(world.deliver(Initiator));
@@ -30,34 +29,36 @@ fn the_stored_form_has_not_changed_by_accident() {
     if let Some(path) = std::env::var_os("WRITE_FIXTURE") {
         std::fs::write(path, &saved).unwrap();
     }
-    let fixture = include_bytes!("fixtures/saved-v3-open.bin");
-    assert!(saved == fixture, "version 3 is written in another way now: that needs a new version");
+    let fixture = include_bytes!("fixtures/saved-v4-open.bin");
+    assert!(saved == fixture, "version 4 is written in another way now: that needs a new version");
 }
 
 #[test]
 fn a_stored_channel_goes_on() {
     let mut world = full_of_things();
-    let bytes = include_bytes!("fixtures/saved-v3-open.bin");
+    let bytes = include_bytes!("fixtures/saved-v4-open.bin");
     let channel = Channel::load(bytes, []).unwrap();
     assert_eq!(channel.save(), bytes);
-    assert_eq!(channel.status().operation, Some(OperationKind::Withdraw));
+    assert_eq!(channel.status().pending, 1);
     world.kill(Initiator);
     world.sides[Initiator].stored = Some(bytes.to_vec());
     world.restart(Initiator);
-    world.run();
-    world.mine();
+    for _ in 0..3 {
+        world.run();
+        world.mine();
+    }
     world.run();
     assert_eq!(world.sides[Responder].withdrawn, 20);
     assert_eq!(world.chain.wealth(Initiator) + world.chain.wealth(Responder), 2 * FUNDS - 2 * SHARE - 50 + 20);
-    assert_eq!(world.sides[Initiator].sent.values().filter(|(_, fate)| matches!(fate, Fate::Paid(_))).count(), 2);
+    assert_eq!(world.sides[Initiator].sent.values().filter(|(_, fate)| matches!(fate, Fate::Paid(_))).count(), 3);
 }
 
 #[test]
 fn a_channel_of_a_later_version_or_of_none_is_refused() {
     let mut bytes = full_of_things().sides[Initiator].machine().save();
-    bytes[0] = 4;
-    assert_eq!(Channel::load(&bytes, []), Err(SavedError::Newer(4)));
-    for older in [1, 2] {
+    bytes[0] = 5;
+    assert_eq!(Channel::load(&bytes, []), Err(SavedError::Newer(5)));
+    for older in [1, 2, 3] {
         bytes[0] = older;
         assert_eq!(Channel::load(&bytes, []), Err(SavedError::Older(older)));
     }

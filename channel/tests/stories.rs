@@ -1,8 +1,8 @@
 //! A channel's life as its users know it: opened, paid through, closed.
 
 use crate::harness::{
-    Initiator, LOCK, PENALTY, RESERVE, Responder, SHARE, TOTAL, VALIDITY, World, account, chain::FUNDS,
-    forge::create_call, opening, side::Fate,
+    Initiator, LOCK, PENALTY, RESERVE, Responder, SHARE, TOTAL, VALIDITY, World, chain::FUNDS, forge::create_call,
+    opening, party_terms, side::Fate,
 };
 use channel::{ChangeId, CloseReason, Event, MAX_UPDATES_PER_ROUND, Message, Misuse, Notice, RefusalCode};
 use protocol::{
@@ -31,7 +31,7 @@ fn a_channel_opens_once_both_have_seen_it_on_chain() {
     assert_eq!(world.rounds(), (1, 1));
     world.assert_balances(SHARE, SHARE);
     for party in Party::BOTH {
-        assert_eq!(world.chain.ledger.vaults[&account(party)], FUNDS - SHARE);
+        assert_eq!(world.chain.ledger.vaults[&party_terms(party).id()], FUNDS - SHARE);
         let opened = Event::Opened { channel: world.channel_id(), balances: Pair::new(SHARE, SHARE) };
         assert_eq!(world.sides[party].was_told(|event| *event == opened), 1);
     }
@@ -48,7 +48,7 @@ fn a_channel_may_be_funded_by_one_side_and_pushed_to_the_other() {
     world.mine();
     world.run();
     world.assert_balances(SHARE, SHARE);
-    assert_eq!(world.chain.ledger.vaults[&account(Responder)], FUNDS);
+    assert_eq!(world.chain.ledger.vaults[&party_terms(Responder).id()], FUNDS);
 }
 
 #[test]
@@ -380,7 +380,7 @@ fn an_opening_that_never_reaches_the_chain_expires_on_both_sides() {
     assert_eq!(world.states(), ("signed", "signed"), "in its last block it still counts");
     world.mine();
     told_closed(&world, &CloseReason::OpeningExpired { rejection: None });
-    assert_eq!(world.chain.ledger.vaults[&account(Initiator)], FUNDS);
+    assert_eq!(world.chain.ledger.vaults[&party_terms(Initiator).id()], FUNDS);
     assert!(world.chain.times_asked(Initiator, "channel_create") > 1, "it was asked for again and again");
 }
 

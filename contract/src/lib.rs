@@ -6,23 +6,32 @@
 //! storage, transfers and events out. `SPEC.md` has the rules by number.
 //!
 //! ## Error handling
-//! Each refusal is a numbered [`protocol::Rejection`]; it undoes everything and emits nothing (R5.14). Nothing panics on any input that decodes.
-//! What is larger than ink!'s buffer of 64 KiB, a message or an app's answer, breaks the call off without a number and undoes everything as well.
+//! Each refusal is a numbered [`protocol::Rejection`]; it undoes everything and emits nothing (R5.14). What is no call of a message is
+//! undone without a number, in one of four ways (R5.14a). Bytes that do not decode, or that go on after the arguments ([`Exact`]), are
+//! answered with ink!'s `LangError`. The call traps where coins come with a message that takes none, where a message or an app's answer
+//! is larger than ink!'s buffer of 64 KiB, and where a call needs more than a contract's memory of 1 MiB.
 //!
 //! ## Interface
-//! `vault_deposit`, `vault_withdraw`, the `channel_*` messages, `preimage_register`, and free reads. Each success emits one
-//! `ChannelEvent`, `VaultEvent` or `PreimageEvent`.
+//! `vault_deposit`, `vault_withdraw`, the `channel_*` messages, `batch`, `preimage_register`, `preimages_register`, and free reads. Each
+//! success emits one `ChannelEvent`, `VaultEvent` or `PreimageEvent`; a batch one for each call that succeeds, several pre-images one each.
 
 #![cfg_attr(not(feature = "std"), no_std, no_main)]
 #![allow(unexpected_cfgs, reason = "ink!'s macros test features of their own")]
 
+mod exact;
+#[cfg(target_arch = "wasm32")]
+mod memory;
 mod stored;
 
 pub use arbiter::{Arbiter, ArbiterRef};
+pub use exact::Exact;
 
 #[ink::contract]
 mod arbiter {
-    use crate::stored::{StoredLimits, StoredRecord};
+    use crate::{
+        exact::Exact,
+        stored::{StoredLimits, StoredRecord},
+    };
     use ink::{
         codegen::Env,
         env::{
@@ -33,11 +42,11 @@ mod arbiter {
         storage::Mapping,
     };
     use protocol::{
-        Amount, ChannelId, Pair, Rejection,
+        Amount, ChannelId, Pair, PartyId, PublicKey, Rejection,
         arbiter::{Context, Host, messages, prove_contract_state},
         call::{
-            CloseMutual, CloseSolo, Create, Deposit, ForceProgress, ProveContractState, SetDelegates, Slash,
-            SnapshotSolo, Withdraw,
+            BatchedCall, CloseMutual, CloseSolo, Create, Deposit, ForceProgress, ProveContractState, SetDelegates,
+            Slash, SnapshotSolo, Withdraw,
         },
         contracts::{
             AppContext, AppReply, CALL_SELECTOR, CallFault, Executor,
@@ -49,14 +58,16 @@ mod arbiter {
         signing::{Domain, VERSION},
         terms::Limits,
     };
+    use scale::Encode;
 
     /// Everything the arbiter stores.
     #[ink(storage)]
     pub struct Arbiter {
         genesis: [u8; 32],
         limits: StoredLimits,
-        vaults: Mapping<protocol::AccountId, Amount>,
-        nonces: Mapping<Pair<protocol::AccountId>, u64>,
+        vaults: Mapping<PartyId, Amount>,
+        /// By the hash of the pair: a key of storage has at most 128 bytes, and a pair has as many.
+        nonces: Mapping<protocol::Hash, u64>,
         records: Mapping<ChannelId, StoredRecord>,
         preimages: Mapping<HashLock, BlockNumber>,
     }
@@ -79,6 +90,8 @@ mod arbiter {
         /// Whose vault.
         #[ink(topic)]
         account: protocol::AccountId,
+        /// Which of its vaults.
+        key: PublicKey,
         /// What it holds now.
         balance: Amount,
     }
@@ -108,10 +121,10 @@ mod arbiter {
         /// # Errors
         /// [`Rejection::LimitsUnsound`].
         #[ink(constructor)]
-        pub fn new(genesis: protocol::Hash, limits: Limits) -> Result<Self, Rejection> {
+        pub fn new(genesis: protocol::Hash, limits: Exact<Limits>) -> Result<Self, Rejection> {
             Ok(Self {
                 genesis: genesis.0,
-                limits: StoredLimits(limits.check()?),
+                limits: StoredLimits(limits.0.check()?),
                 vaults: Mapping::new(),
                 nonces: Mapping::new(),
                 records: Mapping::new(),
@@ -119,136 +132,148 @@ mod arbiter {
             })
         }
 
-        /// Adds the coins attached to the caller's vault (R5.1). Anybody. Emits `VaultEvent`.
+        /// Adds the coins attached to the caller's vault under `key` (R5.1). Anybody, for itself: the key's signature will move these coins
+        /// into channels, so it has to be the caller's own. At least one coin. Emits `VaultEvent`.
         ///
         /// # Errors
         /// [`Rejection::AmountZero`], [`Rejection::AmountOverflow`].
         #[ink(message, payable)]
-        pub fn vault_deposit(&mut self) -> Result<(), Rejection> {
+        pub fn vault_deposit(&mut self, key: Exact<PublicKey>) -> Result<(), Rejection> {
             let (ctx, attached) = (self.context(), self.env().transferred_value());
-            messages::vault_deposit(self, &ctx, attached)
+            messages::vault_deposit(self, &ctx, key.0, attached)
         }
 
-        /// Pays coins from the caller's vault to the caller's account (R5.1). Anybody. Emits `VaultEvent`.
+        /// Pays coins from the caller's vault under `key` to the caller's account (R5.1). Anybody, out of its own vaults. A vault that is
+        /// emptied by this gives its storage deposit back to the caller. Emits `VaultEvent`.
         ///
         /// # Errors
         /// [`Rejection::AmountZero`], [`Rejection::VaultBalanceTooLow`], [`Rejection::TransferFailed`].
         #[ink(message)]
-        pub fn vault_withdraw(&mut self, amount: Amount) -> Result<(), Rejection> {
+        pub fn vault_withdraw(&mut self, key: PublicKey, amount: Exact<Amount>) -> Result<(), Rejection> {
             let ctx = self.context();
-            messages::vault_withdraw(self, &ctx, amount)
+            messages::vault_withdraw(self, &ctx, key, amount.0)
         }
 
-        /// Opens a channel that both parties signed for (R5.1 to R5.4a). Anybody; coins attached count for the caller.
-        /// Emits [`Event::ChannelCreated`].
+        /// Opens a channel that both parties signed for, and answers its id (R5.1 to R5.4a). Anybody; only a party may attach coins, which
+        /// count for it. Each share lies in the vault of the party's account and key, or is attached; the nonce is the pair's next one, or
+        /// at most 1,023 above. Emits [`Event::ChannelCreated`].
         ///
         /// # Errors
-        /// Terms out of bounds, expiry, sums that do not match, a wrong signature, a vault too low: see [`protocol::arbiter::create`].
+        /// Terms out of bounds, expiry, sums that do not match, a wrong signature: see [`protocol::arbiter::create`];
+        /// [`Rejection::NonceOutOfBounds`], [`Rejection::NotParty`], [`Rejection::VaultTooLow`].
         #[ink(message, payable)]
-        pub fn channel_create(&mut self, call: Create) -> Result<ChannelId, Rejection> {
+        pub fn channel_create(&mut self, call: Exact<Create>) -> Result<ChannelId, Rejection> {
             let (ctx, attached) = (self.context(), self.env().transferred_value());
-            messages::channel_create(self, &ctx, call, attached)
+            messages::channel_create(self, &ctx, call.0, attached)
         }
 
-        /// Adds coins of one party to an open channel, as both signed (R5.5). Anybody; coins attached count for the caller.
-        /// Emits [`Event::ChannelDeposited`].
+        /// Adds coins of one party to a channel, as both signed (R5.5). Anybody; only a party may attach coins, which count for it. Only
+        /// while open; the coins lie in the depositor's vault, or are attached. Emits [`Event::ChannelDeposited`].
         ///
         /// # Errors
-        /// [`Rejection::ChannelUnknown`], expiry, [`Rejection::NotOpen`], a round that is not newer, a wrong signature, a vault too low.
+        /// [`Rejection::ChannelUnknown`], expiry, [`Rejection::NotOpen`], [`Rejection::AmountZero`], a round that is not newer (R5.4), a
+        /// wrong signature, [`Rejection::NotParty`], [`Rejection::VaultTooLow`].
         #[ink(message, payable)]
-        pub fn channel_deposit(&mut self, call: Deposit) -> Result<(), Rejection> {
+        pub fn channel_deposit(&mut self, call: Exact<Deposit>) -> Result<(), Rejection> {
             let (ctx, attached) = (self.context(), self.env().transferred_value());
-            messages::channel_deposit(self, &ctx, call, attached)
+            messages::channel_deposit(self, &ctx, call.0, attached)
         }
 
-        /// Pays coins out of an open channel to one party, as both signed (R5.5). Anybody. Emits [`Event::ChannelWithdrawn`].
+        /// Pays coins of one party out of a channel to the account that both signed (R5.5). Anybody; only while open; twice the reserve
+        /// remains. Emits [`Event::ChannelWithdrawn`].
         ///
         /// # Errors
-        /// [`Rejection::ChannelUnknown`], expiry, [`Rejection::NotOpen`], [`Rejection::BelowReserves`], a round that is not newer, a wrong
-        /// signature.
+        /// [`Rejection::ChannelUnknown`], expiry, [`Rejection::NotOpen`], [`Rejection::AmountZero`], [`Rejection::BelowReserves`], a round
+        /// that is not newer (R5.4), a wrong signature.
         #[ink(message)]
-        pub fn channel_withdraw(&mut self, call: Withdraw) -> Result<(), Rejection> {
+        pub fn channel_withdraw(&mut self, call: Exact<Withdraw>) -> Result<(), Rejection> {
             let ctx = self.context();
-            messages::channel_withdraw(self, &ctx, call)
+            messages::channel_withdraw(self, &ctx, call.0)
         }
 
         /// Puts a newer co-signed state on chain without closing (R5.6). A party or a delegate of either side; only while open.
         /// Emits [`Event::ChannelSnapshotted`].
         ///
         /// # Errors
-        /// [`Rejection::ChannelUnknown`], [`Rejection::NotPartyOrDelegate`], [`Rejection::NotOpen`], a round that is not newer, a wrong
-        /// signature.
+        /// [`Rejection::ChannelUnknown`], [`Rejection::NotPartyOrDelegate`], [`Rejection::NotOpen`], a round that is not newer (R5.4), a
+        /// wrong signature.
         #[ink(message)]
-        pub fn channel_snapshot_solo(&mut self, call: SnapshotSolo) -> Result<(), Rejection> {
+        pub fn channel_snapshot_solo(&mut self, call: Exact<SnapshotSolo>) -> Result<(), Rejection> {
             let ctx = self.context();
-            messages::channel_snapshot_solo(self, &ctx, &call)
+            messages::channel_snapshot_solo(self, &ctx, &call.0)
         }
 
         /// Replaces both parties' delegates, as both signed (R5.7). Anybody; only while open. Emits [`Event::ChannelDelegatesSet`].
         ///
         /// # Errors
-        /// [`Rejection::ChannelUnknown`], expiry, [`Rejection::NotOpen`], [`Rejection::TooManyDelegates`], a round that is not newer, a
-        /// wrong signature.
+        /// [`Rejection::ChannelUnknown`], expiry, [`Rejection::NotOpen`], [`Rejection::TooManyDelegates`], a round that is not newer (R5.4),
+        /// a wrong signature.
         #[ink(message)]
-        pub fn channel_set_delegates(&mut self, call: SetDelegates) -> Result<(), Rejection> {
+        pub fn channel_set_delegates(&mut self, call: Exact<SetDelegates>) -> Result<(), Rejection> {
             let ctx = self.context();
-            messages::channel_set_delegates(self, &ctx, call)
+            messages::channel_set_delegates(self, &ctx, call.0)
         }
 
-        /// Ends a channel as both parties signed (R5.12). Anybody; the submitter earns the fee. Emits [`Event::ChannelClosedMutually`].
+        /// Ends a channel as both parties signed (R5.12). Anybody, in any phase; the submitter earns the fee and the record's storage
+        /// deposit. Emits [`Event::ChannelClosedMutually`].
         ///
         /// # Errors
-        /// [`Rejection::ChannelUnknown`], expiry, sums that do not match, a wrong signature.
+        /// [`Rejection::ChannelUnknown`], expiry, sums that do not match, a wrong signature, [`Rejection::TransferFailed`] where the fee
+        /// cannot be paid.
         #[ink(message)]
-        pub fn channel_close_mutual(&mut self, call: CloseMutual) -> Result<(), Rejection> {
+        pub fn channel_close_mutual(&mut self, call: Exact<CloseMutual>) -> Result<(), Rejection> {
             let ctx = self.context();
-            messages::channel_close_mutual(self, &ctx, call)
+            messages::channel_close_mutual(self, &ctx, call.0)
         }
 
-        /// Starts a close alone (R5.8). A party; only while open. Emits [`Event::ChannelClosedSolo`].
+        /// Starts a close alone, on the state shown or the one on chain (R5.8). A party; only while open. Emits
+        /// [`Event::ChannelClosedSolo`].
         ///
         /// # Errors
-        /// [`Rejection::ChannelUnknown`], [`Rejection::NotParty`], [`Rejection::NotOpen`], an old state, a wrong signature or commitment.
+        /// [`Rejection::ChannelUnknown`], [`Rejection::NotParty`], [`Rejection::NotOpen`], an old state (R5.4), a wrong signature or
+        /// commitment.
         #[ink(message)]
-        pub fn channel_close_solo(&mut self, call: CloseSolo) -> Result<(), Rejection> {
+        pub fn channel_close_solo(&mut self, call: Exact<CloseSolo>) -> Result<(), Rejection> {
             let ctx = self.context();
-            messages::channel_close_solo(self, &ctx, &call)
+            messages::channel_close_solo(self, &ctx, &call.0)
         }
 
-        /// Answers a close with a newer co-signed state (R5.9). A party or a delegate of either side; until somebody settled.
-        /// Emits [`Event::ChannelSlashed`].
+        /// Answers a close with a newer co-signed state, and locks it anew (R5.9). A party or a delegate of either side; until somebody
+        /// settled. Emits [`Event::ChannelSlashed`].
         ///
         /// # Errors
-        /// [`Rejection::ChannelUnknown`], [`Rejection::NotPartyOrDelegate`], [`Rejection::NotClosing`], a state that is not newer, a wrong
-        /// signature or commitment.
+        /// [`Rejection::ChannelUnknown`], [`Rejection::NotPartyOrDelegate`], [`Rejection::NotClosing`], a state that is not newer (R5.4), a
+        /// wrong signature or commitment.
         #[ink(message)]
-        pub fn channel_slash(&mut self, call: Slash) -> Result<(), Rejection> {
+        pub fn channel_slash(&mut self, call: Exact<Slash>) -> Result<(), Rejection> {
             let ctx = self.context();
-            messages::channel_slash(self, &ctx, &call)
+            messages::channel_slash(self, &ctx, &call.0)
         }
 
-        /// Pays out a close whose lock has run out (R5.11). Anybody. Emits [`Event::ChannelSettled`].
+        /// Pays out a close whose lock has run out (R5.11). A party or a delegate; a lock period later anybody. Emits
+        /// [`Event::ChannelSettled`].
         ///
         /// # Errors
-        /// [`Rejection::ChannelUnknown`], [`Rejection::NotClosing`], [`Rejection::StillLocked`].
+        /// [`Rejection::ChannelUnknown`], [`Rejection::NotClosing`], [`Rejection::StillLocked`], [`Rejection::PartiesSettleFirst`].
         #[ink(message)]
-        pub fn channel_settle(&mut self, channel: ChannelId) -> Result<(), Rejection> {
+        pub fn channel_settle(&mut self, channel: Exact<ChannelId>) -> Result<(), Rejection> {
             let ctx = self.context();
-            messages::channel_settle(self, &ctx, channel)
+            messages::channel_settle(self, &ctx, channel.0)
         }
 
-        /// Runs calls of contracts inside a channel that the caller's peer does not answer (R5.10). A party; while closing also a
-        /// delegate of its own. Emits [`Event::ChannelProgressed`], and `PreimageEvent` for each pre-image shown.
+        /// Runs calls of contracts inside a channel that the caller's peer does not answer (R5.10). A party for itself; while closing also
+        /// a delegate of its own that has the power to call. Emits [`Event::ChannelProgressed`], and `PreimageEvent` for each pre-image
+        /// shown.
         ///
         /// # Errors
-        /// See [`protocol::arbiter::force_progress`].
+        /// [`Rejection::ChannelUnknown`]; see [`protocol::arbiter::force_progress`].
         #[ink(message)]
-        pub fn channel_force_progress(&mut self, call: ForceProgress) -> Result<(), Rejection> {
+        pub fn channel_force_progress(&mut self, call: Exact<ForceProgress>) -> Result<(), Rejection> {
             let ctx = self.context();
-            messages::channel_force_progress(self, &ctx, &call)
+            messages::channel_force_progress(self, &ctx, &call.0)
         }
 
-        /// Shows a pre-image to every channel of this arbiter, for good; gives the block that counts (R8.2). Anybody. Emits
+        /// Shows a pre-image to every channel of this arbiter, for good; answers the block that counts (R8.2). Anybody. Emits
         /// `PreimageEvent`.
         ///
         /// # Errors
@@ -257,10 +282,36 @@ mod arbiter {
         pub fn preimage_register(
             &mut self,
             preimage: Preimage,
-            function: HashFunction,
+            function: Exact<HashFunction>,
         ) -> Result<BlockNumber, Rejection> {
             let ctx = self.context();
-            Ok(messages::preimage_register(self, &ctx, &preimage, function))
+            Ok(messages::preimage_register(self, &ctx, &preimage, function.0))
+        }
+
+        /// As `preimage_register` for 1 to 64 pre-images; answers the block of each, in their order (R8.2). Anybody. Emits a `PreimageEvent`
+        /// for each.
+        ///
+        /// # Errors
+        /// [`Rejection::ListLength`].
+        #[ink(message)]
+        pub fn preimages_register(
+            &mut self,
+            preimages: Vec<Preimage>,
+            function: Exact<HashFunction>,
+        ) -> Result<Vec<BlockNumber>, Rejection> {
+            let ctx = self.context();
+            messages::preimages_register(self, &ctx, &preimages, function.0)
+        }
+
+        /// Makes 1 to 64 calls, in order, each by itself: what one refuses leaves nothing behind and stops no other; answers what became of
+        /// each (R5.18). Whoever may make the call alone. Emits what each call that succeeds emits.
+        ///
+        /// # Errors
+        /// [`Rejection::ListLength`].
+        #[ink(message)]
+        pub fn batch(&mut self, calls: Exact<Vec<BatchedCall>>) -> Result<Vec<Result<(), Rejection>>, Rejection> {
+            let ctx = self.context();
+            messages::batch(self, &ctx, calls.0)
         }
 
         /// Where a contract stands in a channel's last state on chain, for other contracts to rely on (R5.16).
@@ -268,33 +319,33 @@ mod arbiter {
         /// # Errors
         /// [`Rejection::ChannelUnknown`], a wrong commitment or proof.
         #[ink(message)]
-        pub fn prove_contract_state(&self, claim: ProveContractState) -> Result<Artefact, Rejection> {
-            let record = self.record(&claim.channel).ok_or(Rejection::ChannelUnknown)?;
-            prove_contract_state(&record, &claim, self)
+        pub fn prove_contract_state(&self, claim: Exact<ProveContractState>) -> Result<Artefact, Rejection> {
+            let record = self.record(&claim.0.channel).ok_or(Rejection::ChannelUnknown)?;
+            prove_contract_state(&record, &claim.0, self)
         }
 
         /// The block in which a pre-image was first shown here, if it was (R8.2).
         #[ink(message)]
-        pub fn preimage_shown_at(&self, lock: HashLock) -> Option<BlockNumber> {
-            self.preimages.get(lock)
+        pub fn preimage_shown_at(&self, lock: Exact<HashLock>) -> Option<BlockNumber> {
+            self.preimages.get(lock.0)
         }
 
         /// A channel's record, or none where there is no such channel (any more).
         #[ink(message)]
-        pub fn channel(&self, channel: ChannelId) -> Option<Record> {
-            self.record(&channel)
+        pub fn channel(&self, channel: Exact<ChannelId>) -> Option<Record> {
+            self.record(&channel.0)
         }
 
-        /// An account's balance inside the arbiter (R5.1).
+        /// What an account has inside the arbiter under a key (R5.1).
         #[ink(message)]
-        pub fn vault_balance(&self, account: protocol::AccountId) -> Amount {
-            self.vault(&account)
+        pub fn vault_balance(&self, owner: Exact<PartyId>) -> Amount {
+            self.vault(&owner.0)
         }
 
-        /// How many channels these two have opened; the next one's id is made of it (R5.2).
+        /// The least nonce that these two may name in their next opening; a channel's id is made of it (R5.2).
         #[ink(message)]
-        pub fn pair_nonce(&self, accounts: Pair<protocol::AccountId>) -> u64 {
-            self.nonce(&accounts)
+        pub fn pair_nonce(&self, parties: Exact<Pair<PartyId>>) -> u64 {
+            self.nonce(&parties.0)
         }
 
         /// The bounds on what parties may agree (R5.13).
@@ -382,24 +433,24 @@ mod arbiter {
     }
 
     impl Host for Arbiter {
-        fn vault(&self, account: &protocol::AccountId) -> Amount {
-            self.vaults.get(account).unwrap_or(0)
+        fn vault(&self, owner: &PartyId) -> Amount {
+            self.vaults.get(owner).unwrap_or(0)
         }
 
-        fn set_vault(&mut self, account: &protocol::AccountId, balance: Amount) {
-            if balance == 0 {
-                self.vaults.remove(account);
-            } else {
-                let _size_before = self.vaults.insert(account, &balance);
-            }
+        fn set_vault(&mut self, owner: &PartyId, balance: Amount) {
+            let _size_before = self.vaults.insert(owner, &balance);
         }
 
-        fn nonce(&self, accounts: &Pair<protocol::AccountId>) -> u64 {
-            self.nonces.get(accounts).unwrap_or(0)
+        fn free_vault(&mut self, owner: &PartyId) {
+            self.vaults.remove(owner);
         }
 
-        fn set_nonce(&mut self, accounts: &Pair<protocol::AccountId>, nonce: u64) {
-            let _size_before = self.nonces.insert(accounts, &nonce);
+        fn nonce(&self, parties: &Pair<PartyId>) -> u64 {
+            self.nonces.get(self.hash(&parties.encode())).unwrap_or(0)
+        }
+
+        fn set_nonce(&mut self, parties: &Pair<PartyId>, nonce: u64) {
+            let _size_before = self.nonces.insert(self.hash(&parties.encode()), &nonce);
         }
 
         fn record(&self, channel: &ChannelId) -> Option<Record> {
@@ -423,8 +474,9 @@ mod arbiter {
             self.env().emit_event(ChannelEvent { channel, event, payouts });
         }
 
-        fn announce_vault(&mut self, account: protocol::AccountId, balance: Amount) {
-            self.env().emit_event(VaultEvent { account, balance });
+        fn announce_vault(&mut self, owner: PartyId, balance: Amount) {
+            let PartyId { account, key } = owner;
+            self.env().emit_event(VaultEvent { account, key, balance });
         }
 
         fn announce_preimage(&mut self, lock: HashLock, preimage: Preimage, shown_at: BlockNumber) {

@@ -1,7 +1,7 @@
 //! Where every coin is.
 
 use crate::{Cost, TestChain};
-use protocol::{AccountId, Amount};
+use protocol::{AccountId, Amount, PartyId};
 use sdk::chain::{Arbiter, Chain, Recorder};
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct Coins {
     issued: Amount,
-    /// Account and vault together.
+    /// Account and vault together, the vault under the owner's own key.
     owned: BTreeMap<AccountId, Amount>,
     /// What every transaction so far has cost.
     costs: Vec<Cost>,
@@ -20,13 +20,13 @@ impl Coins {
         chain: &impl TestChain,
         recorder: &Recorder,
         arbiter: &Arbiter,
-        accounts: impl IntoIterator<Item = AccountId>,
+        owners: impl IntoIterator<Item = PartyId>,
         costs: Vec<Cost>,
     ) -> Self {
         let mut owned = BTreeMap::new();
-        for account in accounts {
-            let free = recorder.free_balance(&account).await.unwrap();
-            let _new = owned.insert(account, free + arbiter.vault_balance(account).await.unwrap());
+        for owner in owners {
+            let free = recorder.free_balance(&owner.account).await.unwrap();
+            let _new = owned.insert(owner.account, free + arbiter.vault_balance(owner).await.unwrap());
         }
         let issued = chain.total_issuance().await;
         Self { issued, owned, costs }

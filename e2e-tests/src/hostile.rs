@@ -1,7 +1,13 @@
 //! Peers that hold keys and obey no rule.
 
-use crate::{address_at, identity, within};
-use channel::{ChannelRef, Message};
+use crate::{account, address_at, identity, within};
+use channel::{ChannelRef, FundingCreated, FundingSigned, Message};
+use protocol::{
+    Signature,
+    crypto::Native,
+    signing::{CreateBody, Domain, signed_bytes},
+    terms::{Destination, PartyTerms},
+};
 use scale::Encode;
 use sdk::{
     node::Packet,
@@ -70,6 +76,37 @@ impl Intruder {
         })
         .await
     }
+}
+
+/// `name` as a party of a channel.
+#[must_use]
+pub fn party_terms(name: &str) -> PartyTerms {
+    PartyTerms {
+        account: account(name),
+        key: identity(name).public(),
+        payout: Destination::Account,
+        delegates: Vec::new(),
+    }
+}
+
+/// The signature of `name` on an opening with this nonce.
+#[must_use]
+pub fn signs_opening(name: &str, domain: &Domain, body: &CreateBody, nonce: u64) -> Signature {
+    let channel = body.terms.channel_id(domain, nonce, &Native);
+    identity(name).signing().sign(&signed_bytes(domain, &channel, body))
+}
+
+/// What an initiator says next of an opening that was accepted.
+#[must_use]
+pub fn funding_created(name: &str, domain: &Domain, body: &CreateBody, nonce: u64) -> Message {
+    let signature = signs_opening(name, domain, body, nonce);
+    Message::FundingCreated(FundingCreated { nonce, valid_until: body.valid_until, signature })
+}
+
+/// What a responder answers to that.
+#[must_use]
+pub fn funding_signed(name: &str, domain: &Domain, body: &CreateBody, nonce: u64) -> Message {
+    Message::FundingSigned(FundingSigned { signature: signs_opening(name, domain, body, nonce) })
 }
 
 /// A session whose frames are made by hand.

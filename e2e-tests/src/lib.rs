@@ -50,4 +50,6 @@ pub use patience::{PATIENCE, until, within};
 pub use process::{Given, PeerProcess, Wallet};
 pub use proxy::{Direction, Proxy};
 pub use test_chain::TestChain;
-pub use world::{App, LIMITS, UNIT, World, account, address_at, app_code, arbiter_code, identity, signer, terms};
+pub use world::{
+    App, LIMITS, UNIT, World, account, address_at, app_code, arbiter_code, identity, party, signer, terms,
+};

@@ -3,7 +3,7 @@
 use crate::{Actor, Coins, Endpoint, TestChain, actor::START, ledger::Ledger, within};
 use devchain::{DevAccount, DevChain};
 use protocol::{
-    AccountId, Amount, BlockNumber, Hash,
+    AccountId, Amount, BlockNumber, Hash, PartyId,
     terms::{CallWeight, Limits},
 };
 use sdk::{
@@ -210,13 +210,13 @@ impl<C: TestChain> World<C> {
         self.coins_with(&[]).await
     }
 
-    /// The same, with other accounts than the cast's.
-    pub async fn coins_with(&self, others: &[AccountId]) -> Coins {
+    /// The same, with other accounts than the cast's, each with the key that its vault is under.
+    pub async fn coins_with(&self, others: &[PartyId]) -> Coins {
         loop {
             let costs = self.ledger.costs(&self.chain, &self.recorder).await;
             let head = self.chain.block_number().await;
-            let accounts = CAST.into_iter().map(account).chain(others.iter().copied());
-            let coins = Coins::count(&self.chain, &self.recorder, &self.arbiter, accounts, costs.paid).await;
+            let owners = CAST.into_iter().map(party).chain(others.iter().copied());
+            let coins = Coins::count(&self.chain, &self.recorder, &self.arbiter, owners, costs.paid).await;
             // A block in between, of another process's perhaps, would be half counted.
             if (costs.up_to, self.chain.block_number().await) == (head, head) {
                 return coins;
@@ -255,6 +255,12 @@ pub fn identity(name: &str) -> Identity {
     let mut seed = [0; 32];
     seed.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
     Identity::from_seed(&seed)
+}
+
+/// An actor as the arbiter knows it: whose vault and whose nonces they are (R5.1, R5.2).
+#[must_use]
+pub fn party(name: &str) -> PartyId {
+    PartyId { account: account(name), key: identity(name).public() }
 }
 
 /// The address of the actor `name` at `at`.

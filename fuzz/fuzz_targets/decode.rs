@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use protocol::{
-    Pair, Rejection, Signature, StateCommitment, call,
+    Maturity, Pair, PartyId, Rejection, Signature, StateCommitment, call,
     contracts::{self, conditional},
     decode_exact, event, record, signing, terms, tree,
 };
@@ -69,6 +69,11 @@ fuzz_target!(|bytes: &[u8]| {
         counter::State,
         escrow::State,
         escrow::Input,
+        // The first byte of what was found so far chooses among those above: what comes later stands below.
+        Vec<call::BatchedCall>,
+        (Vec<conditional::Preimage>, conditional::HashFunction),
+        PartyId,
+        Maturity,
     ];
     if let Some((choice, bytes)) = bytes.split_first() {
         if let Some(decoder) = decoders.get(usize::from(*choice)) {

@@ -11,10 +11,11 @@ use counter::Counter;
 use escrow::Escrow;
 use libfuzzer_sys::fuzz_target;
 use protocol::{
-    AccountId, Amount, Hash, Party,
+    AccountId, Amount, Hash, Party, PartyId,
     arbiter::{Context, Ledger},
     call::Call,
     contracts::NativeApps,
+    crypto::SigningKey,
     record::Phase,
     signing::Domain,
 };
@@ -40,6 +41,7 @@ fn step(bytes: [u8; STEP]) -> Step {
         flaw: if flaw < 128 { Flaw::None } else { flaws[usize::from(flaw) % flaws.len()] },
         channel: numbers % 8,
         round: numbers / 8 % 8,
+        base: amount / 16 % 8,
         split: split % 17,
         rest: numbers / 64,
         amount: amount % 16,
@@ -52,7 +54,9 @@ fuzz_target!(|bytes: &[u8]| {
     apps.register::<Counter>(APPS.counter.code);
     apps.register::<Escrow>(APPS.escrow.code);
     let deployed = [APPS.counter, APPS.escrow].map(|app| (app.account, app.code)).into_iter().collect();
-    let vaults = [(ACCOUNTS[0], 100 * UNIT), (ACCOUNTS[1], 100 * UNIT)].into_iter().collect();
+    // The script's keys are those of the seeds 1 and 2.
+    let owner = |account, seed| PartyId { account, key: SigningKey::from_seed(&[seed; 32]).public() };
+    let vaults = [(owner(ACCOUNTS[0], 1), 100 * UNIT), (owner(ACCOUNTS[1], 2), 100 * UNIT)].into_iter().collect();
     let mut ledger = Ledger { deployed, apps, vaults, ..Ledger::default() };
     let (mut paid_in, mut paid_out): (Amount, Amount) = (200 * UNIT, 0);
     let mut script = Script::new(DOMAIN, ACCOUNTS, APPS);
@@ -72,12 +76,15 @@ fuzz_target!(|bytes: &[u8]| {
                         paid_out += applied.paid_out.iter().map(|(_, amount)| amount).sum::<Amount>();
                         assert_eq!(ledger.held() + paid_out, paid_in, "coins are neither made nor lost");
                         assert!(!forced || before.channels.len() >= ledger.channels.len());
+                        let accepted = applied.batch.iter().filter(|outcome| outcome.is_ok()).count();
+                        assert!(applied.batch.is_empty() || accepted == applied.events.len(), "an event for each");
                     }
                     Err(_) => assert_eq!(ledger, before, "a refusal changes nothing"),
                 }
                 for record in ledger.channels.values() {
                     let (steps, max) = (record.forced_steps, record.terms.max_forced);
                     assert!(steps.initiator <= max && steps.responder <= max);
+                    assert!(record.on_chain.maturity.marks().len() <= 8 * usize::from(max));
                     if let Phase::Closing(closing) = &record.phase {
                         assert!(closing.balances.sum().is_some_and(|sum| sum <= record.total));
                     }

@@ -1,5 +1,5 @@
 //! Proofs about a random tree, honest and tampered with: the verifier never panics; what it accepts under the tree's own root says the truth
-//! about every leaf claimed, and gives the root of the tree after the change.
+//! about every leaf claimed, and gives the root of the tree after the change. Both roots are held against the tree by its definition (R4.2).
 
 #![no_main]
 
@@ -30,6 +30,12 @@ enum Tampering {
     Swap(u16, u16),
     Flip(u16, u16),
     Raw(Vec<u8>),
+    /// Every empty subtree becomes opaque.
+    Cover,
+    /// What is opaque or pruned is opened by one level; its empty sides stay empty, or become opaque.
+    Open(u16, bool),
+    /// A subtree, by its hash.
+    Close(u16),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -41,6 +47,73 @@ enum Piece {
     Pruned(u16, u16),
     /// The whole tree, closed.
     Root,
+    /// Nothing at all, closed.
+    Zero,
+    /// One of the tree's subtrees, closed.
+    Closed(u16),
+    /// The same as a leaf or a pruned branch.
+    Opened(u16),
+}
+
+type Leaves = BTreeMap<Hash, Hash>;
+
+/// The tree by its definition: its root, and every subtree in it by its hash.
+struct Plain {
+    root: Hash,
+    subtrees: BTreeMap<Hash, Node>,
+}
+
+impl Plain {
+    fn over(leaves: &Leaves) -> Self {
+        let mut subtrees = BTreeMap::new();
+        let root = subtree(&leaves.iter().map(|(key, value)| (*key, *value)).collect::<Vec<_>>(), 0, &mut subtrees);
+        Self { root, subtrees }
+    }
+
+    fn some(&self, number: u16) -> Option<(Hash, Node)> {
+        let place = usize::from(number) % self.subtrees.len().max(1);
+        self.subtrees.iter().nth(place).map(|(hash, node)| (*hash, *node))
+    }
+}
+
+fn subtree(leaves: &[(Hash, Hash)], depth: usize, all: &mut BTreeMap<Hash, Node>) -> Hash {
+    let (hash, node) = match *leaves {
+        [] => return Hash::ZERO,
+        [(key, value)] => (hash(0, key, value), Node::Leaf { key, value }),
+        _ => {
+            let goes_right = |key: &Hash| key.0[depth / 8] >> (7 - depth % 8) & 1 == 1;
+            let (right, left): (Vec<_>, Vec<_>) = leaves.iter().partition(|(key, _)| goes_right(key));
+            let (left, right) = (subtree(&left, depth + 1, all), subtree(&right, depth + 1, all));
+            (hash(1, left, right), Node::Pruned { left, right })
+        }
+    };
+    let _known = all.insert(hash, node);
+    hash
+}
+
+fn hash(tag: u8, one: Hash, other: Hash) -> Hash {
+    Native.hash(&[&[tag][..], &one.0, &other.0].concat())
+}
+
+/// The end of the subtree that begins with this node.
+fn end(nodes: &[Node], from: usize) -> usize {
+    let (mut at, mut open) = (from, 1usize);
+    while open > 0 && at < nodes.len() {
+        open = if nodes[at] == Node::Branch { open + 1 } else { open - 1 };
+        at += 1;
+    }
+    at
+}
+
+/// The hash of the subtree that begins with this node, by what the nodes say.
+fn closed(nodes: &[Node], from: usize) -> Hash {
+    match nodes.get(from) {
+        None | Some(Node::Empty) => Hash::ZERO,
+        Some(&Node::Leaf { key, value }) => hash(0, key, value),
+        Some(Node::Opaque(hash)) => *hash,
+        Some(&Node::Pruned { left, right }) => hash(1, left, right),
+        Some(Node::Branch) => hash(1, closed(nodes, from + 1), closed(nodes, end(nodes, from + 1))),
+    }
 }
 
 /// Few keys with long common beginnings among them, so that deep branches occur.
@@ -60,7 +133,7 @@ fn value(number: u8) -> Hash {
     Native.hash(&[number])
 }
 
-fn node(piece: &Piece, tree: &Tree) -> Node {
+fn node(piece: &Piece, tree: &Tree, plain: &Plain) -> Node {
     let hash = |number: u16| tree.get(&key(number)).unwrap_or(key(number));
     match *piece {
         Piece::Empty => Node::Empty,
@@ -69,18 +142,21 @@ fn node(piece: &Piece, tree: &Tree) -> Node {
         Piece::Branch => Node::Branch,
         Piece::Pruned(left, right) => Node::Pruned { left: hash(left), right: hash(right) },
         Piece::Root => Node::Opaque(tree.root()),
+        Piece::Zero => Node::Opaque(Hash::ZERO),
+        Piece::Closed(number) => plain.some(number).map_or(Node::Empty, |(hash, _)| Node::Opaque(hash)),
+        Piece::Opened(number) => plain.some(number).map_or(Node::Empty, |(_, node)| node),
     }
 }
 
-fn tamper(nodes: &mut Vec<Node>, tampering: &Tampering, tree: &Tree) {
+fn tamper(nodes: &mut Vec<Node>, tampering: &Tampering, tree: &Tree, plain: &Plain) {
     let length = nodes.len().max(1);
     let place = |number: u16| usize::from(number) % length;
     match tampering {
         Tampering::Remove(number) if !nodes.is_empty() => {
             drop::<Vec<_>>(nodes.splice(place(*number)..=place(*number), []).collect())
         }
-        Tampering::Insert(number, piece) => nodes.insert(place(*number).min(nodes.len()), node(piece, tree)),
-        Tampering::Replace(number, piece) if !nodes.is_empty() => nodes[place(*number)] = node(piece, tree),
+        Tampering::Insert(number, piece) => nodes.insert(place(*number).min(nodes.len()), node(piece, tree, plain)),
+        Tampering::Replace(number, piece) if !nodes.is_empty() => nodes[place(*number)] = node(piece, tree, plain),
         Tampering::Swap(one, two) if !nodes.is_empty() => nodes.swap(place(*one), place(*two)),
         Tampering::Flip(number, bit) if !nodes.is_empty() => {
             let flip = |hash: &mut Hash| hash.0[usize::from(bit / 8) % 32] ^= 1 << (bit % 8);
@@ -95,12 +171,40 @@ fn tamper(nodes: &mut Vec<Node>, tampering: &Tampering, tree: &Tree) {
                 *nodes = proof.nodes;
             }
         }
+        Tampering::Cover => {
+            for node in nodes.iter_mut().filter(|node| **node == Node::Empty) {
+                *node = Node::Opaque(Hash::ZERO);
+            }
+        }
+        Tampering::Open(number, covers) if !nodes.is_empty() => {
+            let at = place(*number);
+            let side = |hash| match (hash == Hash::ZERO, covers) {
+                (true, false) => Node::Empty,
+                _ => Node::Opaque(hash),
+            };
+            if matches!(nodes[at], Node::Opaque(_) | Node::Pruned { .. }) {
+                let opened = match plain.subtrees.get(&closed(nodes, at)) {
+                    None => vec![nodes[at]],
+                    Some(&Node::Pruned { left, right }) => vec![Node::Branch, side(left), side(right)],
+                    Some(leaf) => vec![*leaf],
+                };
+                drop::<Vec<_>>(nodes.splice(at..=at, opened).collect());
+            }
+        }
+        Tampering::Close(number) if !nodes.is_empty() => {
+            let at = place(*number);
+            let (end, hash) = (end(nodes, at), closed(nodes, at));
+            drop::<Vec<_>>(nodes.splice(at..end, [Node::Opaque(hash)]).collect());
+        }
         _ => {}
     }
 }
 
 fuzz_target!(|input: Input| {
-    let tree: Tree = input.leaves.iter().map(|(number, other)| (key(*number), value(*other))).collect();
+    let leaves: Leaves = input.leaves.iter().map(|(number, other)| (key(*number), value(*other))).collect();
+    let tree: Tree = leaves.iter().map(|(key, value)| (*key, *value)).collect();
+    let plain = Plain::over(&leaves);
+    assert_eq!(tree.root(), plain.root, "the tree as peers keep it is not the one of the definition");
     // By key: in ascending order, each once.
     let claims: BTreeMap<Hash, Change> = (input.claims.iter())
         .map(|(number, before, after)| {
@@ -121,16 +225,19 @@ fuzz_target!(|input: Input| {
         assert_eq!(shown.is_ok(), is_true, "an honest proof shows the truth, and no lie");
     }
     for tampering in &input.tampering {
-        tamper(&mut proof.nodes, tampering, &tree);
+        tamper(&mut proof.nodes, tampering, &tree, &plain);
     }
     let Ok(Roots { before, after }) = proof.apply(&changes, &Native) else { return };
-    if before == tree.root() {
+    if before == plain.root {
         assert!(is_true, "a false claim under the true root");
-        assert_eq!(after, tree.with(&changes).root(), "a false root after the change");
-        let rebuilt: Tree = (input.leaves.iter().map(|(number, _)| key(*number)))
-            .filter_map(|key| Some((key, tree.with(&changes).get(&key)?)))
-            .chain(changes.iter().filter_map(|change| Some((change.key, change.after?))))
-            .collect();
-        assert_eq!(after, rebuilt.root(), "a tree's root does not tell how it came about");
+        let mut changed = leaves;
+        for Change { key, after, .. } in &changes {
+            let _before = match after {
+                Some(value) => changed.insert(*key, *value),
+                None => changed.remove(key),
+            };
+        }
+        assert_eq!(after, Plain::over(&changed).root, "a false root after the change");
+        assert_eq!(after, tree.with(&changes).root(), "a tree's root does not tell how it came about");
     }
 });

@@ -1,7 +1,8 @@
 //! What the rules need of their surroundings, made small: signatures that are looked at instead of computed, one app, one pre-image.
 
+use crate::channel::Offer;
 use protocol::{
-    AccountId, BlockNumber, ChannelId, Hash, Pair, Party, PublicKey, Signature,
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, PublicKey, Signature,
     arbiter::Context,
     call::Payload,
     contracts::{
@@ -9,8 +10,8 @@ use protocol::{
         conditional::{HashLock, Preimage},
     },
     crypto::{Crypto, Native},
-    signing::{Domain, StateBody, signed_bytes},
-    terms::{CallWeight, Limits},
+    signing::{Domain, Signed, StateBody, signed_bytes},
+    terms::{CallWeight, Destination, Limits, PartyTerms, Terms},
 };
 
 /// Whether the rules are the arbiter's, or broken in one way: to see that the model would notice.
@@ -25,11 +26,22 @@ pub enum Rules {
     NoQuota,
     /// Settling does not wait for the lock (against R5.11).
     NoLock,
+    /// Old signatures never lose their force (against R5.4b).
+    NoMaturity,
+    /// A forced chain has one mark, that of its first step, and loses it when it is replaced (against R5.4b).
+    OneMark,
+    /// Bases are compared as the number of the round that they come to (against R3.5a).
+    BaseAsNumber,
+    /// Marks go when a co-signed round replaces their chain (against R5.4b).
+    MarksDropped,
+    /// Only a round of the closer's peer proves anything (against R5.9).
+    PenaltyByParity,
 }
 
 pub(crate) const DOMAIN: Domain = Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) };
 pub(crate) const CHANNEL: ChannelId = ChannelId([3; 32]);
 pub(crate) const APP: (AccountId, Hash) = (AccountId([5; 32]), Hash([6; 32]));
+pub(crate) const OFFER: (AccountId, Hash) = (AccountId([8; 32]), Hash([9; 32]));
 pub(crate) const SECRET: Preimage = Preimage([7; 32]);
 
 const fn number(party: Party) -> u8 {
@@ -51,7 +63,7 @@ pub(crate) const fn context(party: Party, now: BlockNumber) -> Context {
     let limits = Limits {
         lock_period_min: 1,
         lock_period_max: BlockNumber::MAX,
-        validity_max: 1,
+        validity_max: BlockNumber::MAX,
         max_forced_max: u8::MAX,
         call_weight: CallWeight::STANDARD,
     };
@@ -60,13 +72,28 @@ pub(crate) const fn context(party: Party, now: BlockNumber) -> Context {
 
 /// A state that both signed.
 pub(crate) fn payload(body: StateBody) -> Payload {
-    let message = signed_bytes(&DOMAIN, &CHANNEL, &body);
-    let signed = |party| signature(&key(party), &message);
-    Payload {
-        round: body.round,
-        state_hash: body.state_hash,
-        signatures: Pair::new(signed(Party::Initiator), signed(Party::Responder)),
-    }
+    let signatures = both_sign(&body);
+    let StateBody { round, base, state_hash, valid_until } = body;
+    Payload { round, base, state_hash, valid_until, signatures }
+}
+
+/// Both parties' signatures over `body`.
+pub(crate) fn both_sign(body: &impl Signed) -> Pair<Signature> {
+    let message = signed_bytes(&DOMAIN, &CHANNEL, body);
+    let sign = |party| signature(&key(party), &message);
+    Pair::new(sign(Party::Initiator), sign(Party::Responder))
+}
+
+/// The terms of a channel between the two, with nobody to act for them.
+pub(crate) fn terms(lock_period: BlockNumber, max_forced: u8, penalty: Amount) -> Terms {
+    let party = |party| PartyTerms {
+        account: account(party),
+        key: key(party),
+        payout: Destination::Account,
+        delegates: Vec::new(),
+    };
+    let parties = Pair::new(party(Party::Initiator), party(Party::Responder));
+    Terms { parties, reserve: penalty, lock_period, penalty, max_forced }
 }
 
 fn signature(PublicKey(key): &PublicKey, message: &[u8]) -> Signature {
@@ -110,8 +137,11 @@ impl Executor for Chain {
         state: &[u8],
         input: &[u8],
     ) -> Result<AppReply, CallFault> {
-        let stands = (at, code) == (Some(&APP.0), &APP.1);
-        if stands { Ok(Tokens::call_bytes(context, state, input)) } else { Err(CallFault::CodeNotThere) }
+        match (at, code) {
+            (Some(at), code) if (at, code) == (&APP.0, &APP.1) => Ok(Tokens::call_bytes(context, state, input)),
+            (Some(at), code) if (at, code) == (&OFFER.0, &OFFER.1) => Ok(Offer::call_bytes(context, state, input)),
+            _ => Err(CallFault::CodeNotThere),
+        }
     }
 
     fn shown_at(&self, _lock: &HashLock) -> Option<BlockNumber> {

@@ -74,7 +74,8 @@ impl Model for Dispute {
         let peer = self.peer();
         let allowed = |made: &Move| world.with(&self.scenario, peer, *made).is_some();
         let wanted = wants(&self.scenario, world).is_some();
-        let is_over = !wanted && !matches!(&world.record, Some(record) if record.phase != Phase::Residual);
+        let is_over =
+            !wanted && !matches!(&world.record, Some(record) if !matches!(record.phase, Phase::Residual { .. }));
         actions.extend(self.moves.iter().filter(|_| !is_over).copied().filter(allowed).map(Action::Malicious));
         match world.pending {
             Some(_) => actions.push(Action::Include),

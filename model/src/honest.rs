@@ -19,14 +19,12 @@ pub enum Policy {
 pub(crate) fn wants(scenario: &Scenario, world: &World) -> Option<Move> {
     let record = world.record.as_ref()?;
     let relied_on = scenario.relied_on(world.proposal_shown);
-    let newest = scenario.states().get(relied_on).map_or(0, |agreed| agreed.round);
-    let is_old = World::base_round(record) < newest && scenario.policy != Policy::Sleeps;
+    let counts = scenario.states().get(relied_on).is_some_and(|newest| newest.is_newer(record, world.now));
+    let is_old = counts && scenario.policy != Policy::Sleeps;
 
     match &record.phase {
-        Phase::Open if is_old && record.forced_from.is_some() => Some(Move::Snapshot(relied_on)),
-        Phase::Open if world.now >= scenario.leaves_at => {
-            Some(Move::Close((World::base_round(record) < newest).then_some(relied_on)))
-        }
+        Phase::Open if is_old && record.on_chain.is_forced() => Some(Move::Snapshot(relied_on)),
+        Phase::Open if world.now >= scenario.leaves_at => Some(Move::Close(counts.then_some(relied_on))),
         Phase::Open => None,
         Phase::Closing(_) if is_old => Some(Move::Slash(relied_on)),
         Phase::Closing(closing) => {
@@ -35,7 +33,7 @@ pub(crate) fn wants(scenario: &Scenario, world: &World) -> Option<Move> {
             let settle = (world.now >= closing.unlock_at).then_some(Move::Settle);
             owed.map(|calls| Move::Force(None, calls)).or(settle)
         }
-        Phase::Residual => owed(scenario, world).map(|calls| Move::Force(None, calls)),
+        Phase::Residual { .. } => owed(scenario, world).map(|calls| Move::Force(None, calls)),
     }
 }
 
@@ -64,7 +62,7 @@ fn owed(scenario: &Scenario, world: &World) -> Option<Calls> {
 
 /// Whether there is nothing more to wait for.
 pub(crate) fn has_ended(scenario: &Scenario, world: &World) -> bool {
-    let settled = |record: &Record| record.phase == Phase::Residual;
+    let settled = |record: &Record| matches!(record.phase, Phase::Residual { .. });
     world.pending.is_none()
         && world.registering.is_none()
         && world.record.as_ref().is_none_or(settled)

@@ -1,15 +1,38 @@
 //! Who disputes about what.
 
 use crate::{Calls, Inside, Policy, Rules};
-use protocol::{BlockNumber, Party, Round};
+use protocol::{
+    Base, BlockNumber, Hash, Party, Round,
+    arbiter::{Candidate, Standing, standing},
+    crypto::Native,
+    record::Record,
+    signing::StateBody,
+};
 
 /// A state and its round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
     /// Its round.
     pub round: Round,
+    /// What it goes on from.
+    pub base: Base,
     /// What is in it.
     pub inside: Inside,
+}
+
+impl Agreed {
+    /// What its parties signed.
+    pub(crate) fn body(&self, expiry: BlockNumber) -> StateBody {
+        let state_hash = self.inside.commitment(expiry).hash(&Native);
+        StateBody { round: self.round, base: self.base, state_hash, valid_until: None }
+    }
+
+    /// Whether the arbiter would take it in block `now` as newer than what it has.
+    pub(crate) fn is_newer(&self, record: &Record, now: BlockNumber) -> bool {
+        // Which state it is matters only where the round is on chain already, and then it is not newer.
+        let candidate = Candidate { round: self.round, base: self.base, state_hash: Hash::ZERO, valid_until: None };
+        standing(&record.on_chain, &record.terms, &candidate, now) == Ok(Standing::Newer)
+    }
 }
 
 /// A channel's past, and the bounds of what may happen next.
@@ -92,17 +115,18 @@ pub fn scenarios(quick: bool) -> Vec<Scenario> {
     let stall = Calls { stall: true, ..none };
     for honest in Party::BOTH {
         let inside = |ours, theirs, tokens, transfer| Inside::new(honest, (ours, theirs), tokens, transfer);
-        let agreed = |round, inside| Agreed { round, inside };
+        // Each round goes on from the one before.
+        let agreed = |round, before, inside| Agreed { round, base: Base::of(before), inside };
         // Whose the last rounds are matters for the penalty: here the peer's, and the honest party's own.
         let (peers, own) = if honest == Party::Initiator { (4, 5) } else { (5, 6) };
         let base = Scenario {
             name: "payments alone",
             honest,
             agreed: vec![
-                agreed(1, inside(4, 6, None, None)),
-                agreed(2, inside(1, 9, None, None)),
-                agreed(3, inside(9, 1, None, None)),
-                agreed(peers, inside(7, 3, None, None)),
+                agreed(1, 0, inside(4, 6, None, None)),
+                agreed(2, 1, inside(1, 9, None, None)),
+                agreed(3, 2, inside(9, 1, None, None)),
+                agreed(peers, 3, inside(7, 3, None, None)),
             ],
             proposed: None,
             lock_period: if quick { 3 } else { 5 },
@@ -118,13 +142,13 @@ pub fn scenarios(quick: bool) -> Vec<Scenario> {
         all.push(base.clone());
         all.push(Scenario {
             name: "a proposal that the peer kept the answer to",
-            proposed: Some(agreed(own, inside(5, 5, None, None))),
+            proposed: Some(agreed(own, peers, inside(5, 5, None, None))),
             ..base.clone()
         });
         let tokens = vec![
-            agreed(1, inside(4, 6, None, None)),
-            agreed(2, inside(1, 5, Some((1, 3)), None)),
-            agreed(peers, inside(4, 1, Some((3, 2)), None)),
+            agreed(1, 0, inside(4, 6, None, None)),
+            agreed(2, 1, inside(1, 5, Some((1, 3)), None)),
+            agreed(peers, 2, inside(4, 1, Some((3, 2)), None)),
         ];
         let calls = vec![redeem, give, Calls { redeem: true, ..give }];
         all.push(Scenario { name: "an app inside", agreed: tokens.clone(), calls, ..base.clone() });
@@ -132,9 +156,9 @@ pub fn scenarios(quick: bool) -> Vec<Scenario> {
         let ends = tokens.iter().copied().filter(|state| state.round != 2).collect();
         all.push(Scenario { name: "calls for delay's sake", agreed: ends, calls: vec![stall], ..base.clone() });
         let transfer = vec![
-            agreed(1, inside(4, 6, None, None)),
-            agreed(2, inside(2, 8, None, None)),
-            agreed(peers, inside(5, 2, None, Some(3))),
+            agreed(1, 0, inside(4, 6, None, None)),
+            agreed(2, 1, inside(2, 8, None, None)),
+            agreed(peers, 2, inside(5, 2, None, Some(3))),
         ];
         all.push(Scenario {
             name: "a conditional transfer to the honest party",
@@ -146,21 +170,21 @@ pub fn scenarios(quick: bool) -> Vec<Scenario> {
         all.push(Scenario {
             name: "a conditional transfer, and a proposal that may replace the claim",
             agreed: transfer,
-            proposed: Some(agreed(own, inside(4, 3, None, Some(3)))),
+            proposed: Some(agreed(own, peers, inside(4, 3, None, Some(3)))),
             expiry: 6,
             calls: vec![claim, refund],
             ..base.clone()
         });
         if !quick {
             let everything = vec![
-                agreed(1, inside(4, 6, None, None)),
-                agreed(2, inside(1, 5, Some((1, 3)), None)),
-                agreed(peers, inside(3, 1, Some((2, 2)), Some(2))),
+                agreed(1, 0, inside(4, 6, None, None)),
+                agreed(2, 1, inside(1, 5, Some((1, 3)), None)),
+                agreed(peers, 2, inside(3, 1, Some((2, 2)), Some(2))),
             ];
             all.push(Scenario {
                 name: "an app, a transfer and a proposal",
                 agreed: everything,
-                proposed: Some(agreed(own, inside(2, 2, Some((2, 2)), Some(2)))),
+                proposed: Some(agreed(own, peers, inside(2, 2, Some((2, 2)), Some(2)))),
                 expiry: 7,
                 calls: vec![redeem, refund, claim],
                 ..base

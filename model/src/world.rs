@@ -2,11 +2,11 @@
 
 use crate::{
     Rules, Scenario,
-    chain::{APP, CHANNEL, Chain, SECRET, account, context, key, payload},
+    chain::{APP, CHANNEL, Chain, SECRET, account, context, payload, terms},
 };
 use protocol::{
-    AccountId, Amount, BlockNumber, Hash, Pair, Party, Rejection, StateCommitment,
-    arbiter::{Base, Outcome, close_solo, force_progress, plan, settle, slash, snapshot_solo},
+    AccountId, Amount, Base, BlockNumber, Hash, Maturity, Pair, Party, Rejection, StateCommitment,
+    arbiter::{Outcome, Start, close_solo, force_progress, plan, settle, slash, snapshot_solo},
     call::{CloseSolo, ForcedCall, Payload, Slash, SnapshotSolo},
     contracts::{
         Code, Contract, ContractId, Contracts,
@@ -14,9 +14,7 @@ use protocol::{
     },
     crypto::Native,
     decode_exact,
-    record::{Phase, Record},
-    signing::StateBody,
-    terms::{Destination, PartyTerms, Terms},
+    record::{OnChain, Phase, Record},
 };
 use scale::Encode;
 use std::hash::{Hash as Hashes, Hasher};
@@ -86,7 +84,7 @@ impl Inside {
         Self { balances, tokens, transfer, calls_root }
     }
 
-    fn commitment(&self, expiry: BlockNumber) -> StateCommitment {
+    pub(crate) fn commitment(&self, expiry: BlockNumber) -> StateCommitment {
         let contracts_root = self.contracts(expiry).root();
         StateCommitment { balances: self.balances, contracts_root, calls_root: self.calls_root }
     }
@@ -159,25 +157,11 @@ impl Hashes for World {
 impl World {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let Some(first) = scenario.agreed.first() else { panic!("a channel begins with a state") };
-        let party = |party| PartyTerms {
-            account: account(party),
-            key: key(party),
-            payout: Destination::Account,
-            delegates: Vec::new(),
-        };
-        let terms = Terms {
-            parties: Pair::new(party(Party::Initiator), party(Party::Responder)),
-            reserve: scenario.penalty,
-            lock_period: scenario.lock_period,
-            penalty: scenario.penalty,
-            max_forced: scenario.max_forced,
-        };
+        let terms = terms(scenario.lock_period, scenario.max_forced, scenario.penalty);
         let record = Record {
             terms,
             total: first.inside.worth(Party::Initiator).saturating_add(first.inside.worth(Party::Responder)),
-            round: first.round,
-            forced_from: None,
-            state_hash: first.inside.commitment(scenario.expiry).hash(&Native),
+            on_chain: OnChain::agreed(first.round, first.inside.commitment(scenario.expiry).hash(&Native)),
             forced_steps: Pair::default(),
             phase: Phase::Open,
         };
@@ -193,11 +177,6 @@ impl World {
             registering: None,
             outrun: false,
         }
-    }
-
-    /// The co-signed round that the state on chain rests on.
-    pub(crate) fn base_round(record: &Record) -> u64 {
-        record.forced_from.map_or(record.round, |first| first.saturating_sub(1))
     }
 
     /// What becomes of the world when `party` makes this move; none where the arbiter refuses it.
@@ -219,7 +198,7 @@ impl World {
         let shown = |place: usize| {
             let state = states.get(place).ok_or(Rejection::ChannelUnknown)?;
             let commitment = state.inside.commitment(scenario.expiry);
-            let body = StateBody { round: state.round, state_hash: commitment.hash(&Native) };
+            let body = state.body(scenario.expiry);
             Ok::<(Payload, StateCommitment, Inside), Rejection>((payload(body), commitment, state.inside))
         };
         let outcome = match made {
@@ -238,8 +217,8 @@ impl World {
                 let (payload, commitment, inside) = shown(place)?;
                 self.inside = inside;
                 let mut before = before;
-                if scenario.rules == Rules::OlderRoundsCount && before.state_hash != payload.state_hash {
-                    (before.round, before.forced_from) = (0, None);
+                if scenario.rules == Rules::OlderRoundsCount && before.on_chain.state_hash != payload.state_hash {
+                    (before.on_chain.at, before.on_chain.maturity) = (Base::default(), Maturity::default());
                 }
                 slash(&ctx, before, &Slash { channel: CHANNEL, payload, commitment }, &chain)?
             }
@@ -293,10 +272,10 @@ impl World {
         }
         let Inside { balances, calls_root, .. } = self.inside;
         let contracts = self.inside.contracts(scenario.expiry);
-        let base = Base { channel: CHANNEL, record: &before, payload, balances, contracts: &contracts, calls_root };
+        let start = Start { channel: CHANNEL, record: &before, payload, balances, contracts: &contracts, calls_root };
         let mut beforehand = Chain { shown_at: chain.shown_at };
         let deployed = |code: &Hash| (*code == APP.1).then_some(APP.0);
-        let planned = plan(&base, party, self.calls(party, calls), self.now, &deployed, &mut beforehand)?;
+        let planned = plan(&start, party, self.calls(party, calls), self.now, &deployed, &mut beforehand)?;
         let outcome = force_progress(&context(party, self.now), before, &planned.call, chain)?;
         self.inside = Inside::of(planned.balances, &planned.contracts, planned.calls_root);
         Ok(outcome)

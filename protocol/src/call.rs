@@ -1,7 +1,8 @@
 //! The arbiter's messages and their arguments, as both the contract and its callers know them.
 
 use crate::{
-    AccountId, Amount, ChannelId, Hash, Pair, Party, Round, Signature, StateCommitment,
+    AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, PartyId, PublicKey, Round, Signature,
+    StateCommitment,
     contracts::{
         Contract, ContractId,
         conditional::{HashFunction, HashLock, Preimage},
@@ -18,7 +19,9 @@ use scale::{Decode, Encode, MaxEncodedLen};
 pub struct Create {
     /// What both signed.
     pub body: CreateBody,
-    /// Over the channel id that the pair's nonce gives (R5.2).
+    /// Tells this channel from the pair's others: the pair's next one, or one further ahead (R5.2).
+    pub nonce: u64,
+    /// Over the channel id that the nonce gives (R5.2).
     pub signatures: Pair<Signature>,
 }
 
@@ -28,8 +31,12 @@ pub struct Create {
 pub struct Payload {
     /// Its round.
     pub round: Round,
+    /// What it goes on from (R3.5a).
+    pub base: Base,
     /// Its hash.
     pub state_hash: Hash,
+    /// The last block in which it may be shown; none as a rule.
+    pub valid_until: Option<BlockNumber>,
     /// Both parties' signatures over it.
     pub signatures: Pair<Signature>,
 }
@@ -38,7 +45,7 @@ impl Payload {
     /// What the signatures cover.
     #[must_use]
     pub const fn body(&self) -> StateBody {
-        StateBody { round: self.round, state_hash: self.state_hash }
+        StateBody { round: self.round, base: self.base, state_hash: self.state_hash, valid_until: self.valid_until }
     }
 }
 
@@ -168,10 +175,15 @@ pub struct ProveContractState {
 /// A call of the arbiter. The names of its messages are fixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// Adds the coins attached to the caller's vault (R5.1).
-    VaultDeposit,
-    /// Pays coins from the caller's vault to the caller's account (R5.1).
+    /// Adds the coins attached to the caller's vault under a key (R5.1).
+    VaultDeposit {
+        /// Signs for these coins to move into channels.
+        key: PublicKey,
+    },
+    /// Pays coins from the caller's vault under a key to the caller's account (R5.1).
     VaultWithdraw {
+        /// Under which key they lie.
+        key: PublicKey,
         /// How many.
         amount: Amount,
     },
@@ -205,11 +217,58 @@ pub enum Call {
         /// How the locks are made that it is shown for.
         function: HashFunction,
     },
+    /// Shows several pre-images (R8.2).
+    PreimagesRegister {
+        /// What unlocks: one at least, and at most [`MAX_PREIMAGES`].
+        preimages: Vec<Preimage>,
+        /// How the locks are made that they are shown for.
+        function: HashFunction,
+    },
+    /// Makes several calls, each by itself: what one refuses stops no other (R5.18). One at least, and at most [`MAX_BATCH`].
+    Batch(Vec<BatchedCall>),
+}
+
+/// The most pre-images that one call may show.
+pub const MAX_PREIMAGES: usize = 64;
+/// The most calls in one batch.
+pub const MAX_BATCH: usize = 64;
+
+/// A call in a batch (R5.18): every message about one channel but the forced step, which has bounds of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub enum BatchedCall {
+    /// See [`Create`]. Nothing is attached: both shares come out of vaults.
+    #[codec(index = 0)]
+    Create(Create),
+    /// See [`CloseMutual`].
+    #[codec(index = 1)]
+    CloseMutual(CloseMutual),
+    /// See [`CloseSolo`].
+    #[codec(index = 2)]
+    CloseSolo(CloseSolo),
+    /// See [`Slash`].
+    #[codec(index = 3)]
+    Slash(Slash),
+    /// See [`Call::ChannelSettle`].
+    #[codec(index = 4)]
+    Settle(ChannelId),
+    /// See [`Deposit`]. Nothing is attached: the coins come out of the vault.
+    #[codec(index = 5)]
+    Deposit(Deposit),
+    /// See [`Withdraw`].
+    #[codec(index = 6)]
+    Withdraw(Withdraw),
+    /// See [`SnapshotSolo`].
+    #[codec(index = 7)]
+    SnapshotSolo(SnapshotSolo),
+    /// See [`SetDelegates`].
+    #[codec(index = 8)]
+    SetDelegates(SetDelegates),
 }
 
 impl Call {
     /// Every message's name.
-    pub const NAMES: [&'static str; 13] = [
+    pub const NAMES: [&'static str; 15] = [
         "vault_deposit",
         "vault_withdraw",
         "channel_create",
@@ -223,13 +282,15 @@ impl Call {
         "channel_set_delegates",
         "channel_force_progress",
         "preimage_register",
+        "preimages_register",
+        "batch",
     ];
 
     /// The message's name.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::VaultDeposit => "vault_deposit",
+            Self::VaultDeposit { .. } => "vault_deposit",
             Self::VaultWithdraw { .. } => "vault_withdraw",
             Self::ChannelCreate(_) => "channel_create",
             Self::ChannelCloseMutual(_) => "channel_close_mutual",
@@ -242,6 +303,8 @@ impl Call {
             Self::ChannelSetDelegates(_) => "channel_set_delegates",
             Self::ChannelForceProgress(_) => "channel_force_progress",
             Self::PreimageRegister { .. } => "preimage_register",
+            Self::PreimagesRegister { .. } => "preimages_register",
+            Self::Batch(_) => "batch",
         }
     }
 
@@ -249,8 +312,8 @@ impl Call {
     #[must_use]
     pub fn arguments(&self) -> Vec<u8> {
         match self {
-            Self::VaultDeposit => Vec::new(),
-            Self::VaultWithdraw { amount } => amount.encode(),
+            Self::VaultDeposit { key } => key.encode(),
+            Self::VaultWithdraw { key, amount } => (key, amount).encode(),
             Self::ChannelCreate(call) => call.encode(),
             Self::ChannelCloseMutual(call) => call.encode(),
             Self::ChannelCloseSolo(call) => call.encode(),
@@ -262,6 +325,8 @@ impl Call {
             Self::ChannelSetDelegates(call) => call.encode(),
             Self::ChannelForceProgress(call) => call.encode(),
             Self::PreimageRegister { preimage, function } => (preimage, function).encode(),
+            Self::PreimagesRegister { preimages, function } => (preimages, function).encode(),
+            Self::Batch(calls) => calls.encode(),
         }
     }
 }
@@ -271,10 +336,10 @@ impl Call {
 pub enum Read {
     /// `channel`: the record, `Option<Record>`.
     Channel(ChannelId),
-    /// `vault_balance`: an account's balance inside the arbiter, `Amount`.
-    VaultBalance(AccountId),
-    /// `pair_nonce`: how many channels the two have opened, `u64`; the next one's id is made of it (R5.2).
-    PairNonce(Pair<AccountId>),
+    /// `vault_balance`: what an account has inside the arbiter under a key, `Amount`.
+    VaultBalance(PartyId),
+    /// `pair_nonce`: the least nonce that the two may name next, `u64`; a channel's id is made of it (R5.2).
+    PairNonce(Pair<PartyId>),
     /// `prove_contract_state`: where a contract stands in the channel's last state on chain (R5.16), `Result<Artefact, Rejection>`.
     ProveContractState(ProveContractState),
     /// `preimage_shown_at`: the block in which a pre-image was first shown (R8.2), `Option<BlockNumber>`.
@@ -308,8 +373,8 @@ impl Read {
     pub fn arguments(&self) -> Vec<u8> {
         match self {
             Self::Channel(channel) => channel.encode(),
-            Self::VaultBalance(account) => account.encode(),
-            Self::PairNonce(accounts) => accounts.encode(),
+            Self::VaultBalance(owner) => owner.encode(),
+            Self::PairNonce(parties) => parties.encode(),
             Self::ProveContractState(claim) => claim.encode(),
             Self::PreimageShownAt(lock) => lock.encode(),
             Self::Limits | Self::Domain | Self::Version => Vec::new(),

@@ -1,10 +1,10 @@
 //! What the arbiter announces: one event for each success, enough to rebuild the record (R5.14).
 
 use crate::{
-    AccountId, Amount, Hash, Pair, Party, Round,
+    AccountId, Amount, Base, Hash, Pair, Party, Round,
     call::ForcedCall,
     record::{Closing, Record},
-    terms::Destination,
+    terms::{Delegate, Destination},
 };
 use alloc::vec::Vec;
 use scale::{Decode, Encode};
@@ -30,12 +30,10 @@ pub enum Event {
     /// A party closed alone.
     #[codec(index = 2)]
     ChannelClosedSolo {
-        /// The round closed on.
-        round: Round,
-        /// Its state.
+        /// The state closed on: its co-signed round, and how many forced rounds after it.
+        at: Base,
+        /// Its hash.
         state_hash: Hash,
-        /// First round of the forced chain closed on, if any.
-        forced_from: Option<Round>,
         /// The close that now waits.
         closing: Closing,
     },
@@ -97,7 +95,7 @@ pub enum Event {
     #[codec(index = 8)]
     ChannelDelegatesSet {
         /// The new lists.
-        delegates: Pair<Vec<AccountId>>,
+        delegates: Pair<Vec<Delegate>>,
         /// The round after it.
         round: Round,
         /// Its state.
@@ -108,13 +106,12 @@ pub enum Event {
     ChannelProgressed {
         /// Whose calls.
         party: Party,
-        /// The last call's round.
-        round: Round,
-        /// The first round of the forced chain.
-        forced_from: Option<Round>,
-        /// The state after it.
+        /// The state after it: the co-signed round that the calls went on from, and how many forced rounds after that. This block marks it
+        /// (R5.4b).
+        at: Base,
+        /// Its hash.
         state_hash: Hash,
-        /// Forced steps of each party on this base so far.
+        /// Forced steps of each party so far, as the record counts them.
         forced_steps: Pair<u8>,
         /// What the channel holds now.
         total: Amount,
@@ -129,7 +126,9 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
 pub struct Payout {
-    /// Who receives them.
+    /// Whose coins they are; none for the fee of whoever submits a close.
+    pub party: Option<Party>,
+    /// Who receives them. Where that is not possible they go to the party's vault.
     pub to: AccountId,
     /// How many.
     pub amount: Amount,

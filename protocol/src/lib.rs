@@ -27,6 +27,7 @@
 extern crate alloc;
 
 pub mod arbiter;
+mod base;
 pub mod call;
 pub mod contracts;
 pub mod crypto;
@@ -40,7 +41,8 @@ mod state;
 pub mod terms;
 pub mod tree;
 
-pub use party::{Pair, Party};
+pub use base::{Base, Mark, Maturity};
+pub use party::{Pair, Party, PartyId};
 pub use primitives::{AccountId, Amount, BlockNumber, ChannelId, Hash, PublicKey, Round, Signature, decode_exact};
 pub use rejection::Rejection;
 pub use state::StateCommitment;

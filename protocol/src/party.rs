@@ -1,6 +1,6 @@
 //! The two parties of a channel, and values that each of them has one of.
 
-use crate::Round;
+use crate::{AccountId, PublicKey, Round};
 use core::ops::{Index, IndexMut};
 use scale::{Decode, Encode, MaxEncodedLen};
 
@@ -34,6 +34,17 @@ impl Party {
     pub const fn owner_of(round: Round) -> Self {
         if round % 2 == 1 { Self::Initiator } else { Self::Responder }
     }
+}
+
+/// A party as the arbiter knows it across channels: an account, and the key that the account named. Vaults (R5.1) and the nonces of pairs
+/// (R5.2) belong to it, so that nobody moves either with a key of its own and somebody else's account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct PartyId {
+    /// Pays into its vault, and alone takes coins out of it.
+    pub account: AccountId,
+    /// Signs for the coins in the vault to move into channels.
+    pub key: PublicKey,
 }
 
 /// One value for each party, indexed by [`Party`].

@@ -69,7 +69,7 @@ bytes_newtype!(
     Signature, 64
 );
 bytes_newtype!(
-    /// `H(domain, initiator account, responder account, pair nonce)` (R5.2): never used twice.
+    /// `H(domain, accounts and keys of both parties, nonce)` (R5.2): never used twice.
     ChannelId, 32
 );
 

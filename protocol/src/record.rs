@@ -1,6 +1,6 @@
 //! What the arbiter stores of a channel (section 5).
 
-use crate::{Amount, BlockNumber, Hash, Pair, Party, Rejection, Round, terms::Terms};
+use crate::{Amount, Base, BlockNumber, Hash, Maturity, Pair, Party, Rejection, Round, terms::Terms};
 use scale::{Decode, Encode};
 
 /// A channel in the arbiter.
@@ -11,13 +11,9 @@ pub struct Record {
     pub terms: Terms,
     /// The coins locked in the channel.
     pub total: Amount,
-    /// The newest round on chain, forced ones included.
-    pub round: Round,
-    /// The first round of the forced chain that `round` ends, or none where `round` is co-signed (R5.4).
-    pub forced_from: Option<Round>,
-    /// The hash of that round's state.
-    pub state_hash: Hash,
-    /// How often each party has forced progress on the co-signed base (R5.10).
+    /// The state on chain, and what a newer one has to go on from.
+    pub on_chain: OnChain,
+    /// How often each party has forced progress on the co-signed round (R5.10); of a residual channel, in its window (R5.11).
     pub forced_steps: Pair<u8>,
     /// Where the channel stands in its life.
     pub phase: Phase,
@@ -35,7 +31,10 @@ pub enum Phase {
     Closing(Closing),
     /// Settled, with coins still held by contracts inside (R5.11).
     #[codec(index = 2)]
-    Residual,
+    Residual {
+        /// For each party the block from which its forced steps are counted, for a lock period.
+        counted_from: Pair<BlockNumber>,
+    },
 }
 
 /// A close that waits for objections.
@@ -56,42 +55,114 @@ pub struct Closing {
 pub enum Penalty {
     /// This party closed and has not been shown wrong.
     #[codec(index = 1)]
-    AtRisk(Party),
+    AtRisk {
+        /// Who closed.
+        closer: Party,
+        /// The co-signed round of the state that it closed on; later answers do not move it.
+        closed_on: Round,
+    },
     /// This party closed although it held a newer state: charged when settled.
     #[codec(index = 2)]
     Due(Party),
+}
+
+impl Penalty {
+    /// The penalty once a newer co-signed round is shown. It is due when the round proves that the closer held an agreed round above the one
+    /// that it closed on: a round of its peer's became co-signed by the closer's own signature; a round of its own proves it where its base
+    /// does. Another round of its own proves nothing, since its peer may have kept the answer back. Whoever shows it, the proof is the same:
+    /// a closer cannot escape by slashing itself first (docs/adr/0001).
+    #[must_use]
+    pub const fn shown(self, round: Round, base: Base) -> Self {
+        match self {
+            Self::AtRisk { closer, closed_on } if round > closed_on => {
+                let is_own = matches!(
+                    (Party::owner_of(round), closer),
+                    (Party::Initiator, Party::Initiator) | (Party::Responder, Party::Responder)
+                );
+                if !is_own || base.agreed > closed_on { Self::Due(closer) } else { self }
+            }
+            unchanged => unchanged,
+        }
+    }
+
+    /// Who closed.
+    #[must_use]
+    pub const fn closer(self) -> Party {
+        match self {
+            Self::AtRisk { closer, .. } | Self::Due(closer) => closer,
+        }
+    }
 }
 
 /// A contract shown to stand in a channel's last state on chain (R5.16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
 pub struct Artefact {
-    /// That state's round.
-    pub round: Round,
-    /// Whether the state was computed by the arbiter and not signed by both.
-    pub is_forced: bool,
-    /// Whether no newer state can replace it: the channel is settled.
-    pub is_final: bool,
+    /// That state: its co-signed round, and how many forced rounds after it.
+    pub state: Base,
+    /// What may still change it.
+    pub permanence: Permanence,
 }
 
-/// The state a channel has on chain: what a co-signed candidate is compared with (R5.4).
+/// What another contract may rely on (R5.16). Nothing inside a channel is final while the channel exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub enum Permanence {
+    /// A newer state that both parties signed may replace it, with any other content.
+    #[codec(index = 0)]
+    Replaceable,
+    /// The channel is settled: no co-signed state counts any more. The contract changes only by calls that its own code allows, and both
+    /// parties together may still end the channel and share its coins out.
+    #[codec(index = 1)]
+    OwnCallsOnly,
+}
+
+/// The state that a channel has on chain: what a co-signed candidate is compared with (R5.4).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
 pub struct OnChain {
-    /// The newest round on chain, forced ones included.
-    pub round: Round,
-    /// The first round of the forced chain that `round` ends, or none where `round` is co-signed.
-    pub forced_from: Option<Round>,
-    /// The hash of that round's state.
+    /// The newest co-signed round on chain, and how many forced rounds after it.
+    pub at: Base,
+    /// The hash of that state.
     pub state_hash: Hash,
+    /// The forcing transactions so far (R5.4b).
+    pub maturity: Maturity,
+}
+
+impl OnChain {
+    /// A co-signed state without any forced step.
+    #[must_use]
+    pub fn agreed(round: Round, state_hash: Hash) -> Self {
+        Self { at: Base::of(round), state_hash, maturity: Maturity::default() }
+    }
+
+    /// The newest round on chain, forced ones included.
+    #[must_use]
+    pub fn round(&self) -> Round {
+        self.at.round()
+    }
+
+    /// Whether the state was computed by the arbiter and not signed by both.
+    #[must_use]
+    pub const fn is_forced(&self) -> bool {
+        self.at.steps > 0
+    }
+
+    /// A co-signed round takes the place of the state and of any forced chain on it. The marks stay (R5.4).
+    pub fn adopt(&mut self, round: Round, state_hash: Hash) {
+        self.at = Base::of(round);
+        self.state_hash = state_hash;
+    }
+
+    /// A forcing transaction in block `now` came to the state `at` (R5.4b).
+    pub fn force(&mut self, at: Base, state_hash: Hash, now: BlockNumber, terms: &Terms) {
+        self.at = at;
+        self.state_hash = state_hash;
+        self.maturity.add(at, now, terms.lock_period, terms.max_forced);
+    }
 }
 
 impl Record {
-    /// The state on chain.
-    #[must_use]
-    pub const fn on_chain(&self) -> OnChain {
-        OnChain { round: self.round, forced_from: self.forced_from, state_hash: self.state_hash }
-    }
-
     /// The close under way.
     ///
     /// # Errors
@@ -99,7 +170,7 @@ impl Record {
     pub const fn closing(&self) -> Result<&Closing, Rejection> {
         match &self.phase {
             Phase::Closing(closing) => Ok(closing),
-            Phase::Open | Phase::Residual => Err(Rejection::NotClosing),
+            Phase::Open | Phase::Residual { .. } => Err(Rejection::NotClosing),
         }
     }
 
@@ -110,7 +181,7 @@ impl Record {
     pub const fn check_open(&self) -> Result<(), Rejection> {
         match self.phase {
             Phase::Open => Ok(()),
-            Phase::Closing(_) | Phase::Residual => Err(Rejection::NotOpen),
+            Phase::Closing(_) | Phase::Residual { .. } => Err(Rejection::NotOpen),
         }
     }
 }

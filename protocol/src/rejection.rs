@@ -1,7 +1,7 @@
 //! Every way the arbiter refuses, numbered for good (R5.14). A refusal changes nothing and emits nothing.
 
 use crate::{
-    Amount, BlockNumber, Hash, Party, Round,
+    Amount, Base, BlockNumber, Hash, Party, Round,
     contracts::{CallFault, ContractId},
     tree::ProofError,
 };
@@ -39,6 +39,13 @@ pub enum Rejection {
     #[error("a delegate attaches no coins to calls")]
     DelegateAttachesCoins,
 
+    /// A forced step of a delegate that may only slash and snapshot (R5.10).
+    #[codec(index = 5)]
+    #[error(
+        "this delegate of the {party:?} may slash and snapshot, and make no calls in its name: the terms give it no such power"
+    )]
+    DelegateMayNotCall { party: Party },
+
     // The phase does not allow it.
     /// The channel is closing or residual (R5.5 to R5.8).
     #[codec(index = 10)]
@@ -57,6 +64,11 @@ pub enum Rejection {
     #[codec(index = 13)]
     #[error("the channel is settled: its state is final, and only contracts in it may still pay out")]
     StateFinal,
+
+    /// A settlement by somebody else while the parties go first (R5.11).
+    #[codec(index = 14)]
+    #[error("parties and delegates settle first, anybody from block {from} on, and this is block {now}")]
+    PartiesSettleFirst { from: BlockNumber, now: BlockNumber },
 
     // Signatures and expiry.
     /// A co-signed call without both signatures (R4.6).
@@ -110,6 +122,13 @@ pub enum Rejection {
     #[codec(index = 38)]
     #[error("the proof of the contracts belongs to another state: a contract is not as shown, or its root differs")]
     ProofOfAnotherState,
+
+    /// A co-signed round that goes on from a state before the highest mature mark (R5.4b).
+    #[codec(index = 39)]
+    #[error(
+        "the round goes on from {got:?}, and since a forced step has stood for a lock period only rounds from {floor:?} on count"
+    )]
+    BaseTooOld { got: Base, floor: Base },
 
     // Terms and amounts.
     /// Both parties are one account.
@@ -170,6 +189,13 @@ pub enum Rejection {
     #[error("{value} cannot be attached: the caller has {have} and keeps the reserve of {reserve}")]
     CannotAttach { have: Amount, value: Amount, reserve: Amount },
 
+    /// A nonce that was used or skipped, or lies too far ahead (R5.2).
+    #[codec(index = 54)]
+    #[error(
+        "nonce {got} is not among those that this pair may name: {next} is its next one, and a bound lies ahead of it"
+    )]
+    NonceOutOfBounds { got: u64, next: u64 },
+
     // Calls of contracts inside the channel.
     /// R5.10.
     #[codec(index = 55)]
@@ -187,6 +213,12 @@ pub enum Rejection {
     #[codec(index = 58)]
     #[error("the call of round {round} failed: {fault}")]
     CallFailed { round: Round, fault: CallFault },
+    /// R3.2, R5.10.
+    #[codec(index = 59)]
+    #[error(
+        "one forced step cannot take so much: more bytes than it may have, or a call after others that answered too much"
+    )]
+    StepTooLarge,
 
     // The arbiter itself.
     /// Limits that are zero or crossed, at instantiation (R5.13).
@@ -197,4 +229,8 @@ pub enum Rejection {
     #[codec(index = 61)]
     #[error("the chain refused the transfer to that account: too little for a new account, perhaps")]
     TransferFailed,
+    /// A list of calls or pre-images that is empty or too long (R5.18, R8.2).
+    #[codec(index = 62)]
+    #[error("a list of {got} is not possible: one at least, {max} at most")]
+    ListLength { got: u32, max: u32 },
 }

@@ -5,9 +5,9 @@
 //! ```
 
 use crate::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, PublicKey, Rejection, Round, Signature,
+    AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, PublicKey, Rejection, Round, Signature,
     crypto::Crypto,
-    terms::{Limits, Terms},
+    terms::{Delegate, Limits, Terms},
 };
 use alloc::vec::Vec;
 use scale::{Decode, Encode, MaxEncodedLen};
@@ -90,8 +90,12 @@ bodies! {
     StateBody = State {
         /// Its number.
         round: Round,
+        /// What it goes on from (R3.5a).
+        base: Base,
         /// The hash of its [`StateCommitment`](crate::StateCommitment).
         state_hash: Hash,
+        /// The last block in which it may be shown to the arbiter; none as a rule (R3.5a).
+        valid_until: Option<BlockNumber>,
     }
     /// Adds coins of one party (R5.5).
     DepositBody = Deposit {
@@ -101,6 +105,8 @@ bodies! {
         amount: Amount,
         /// The round after it.
         round: Round,
+        /// What that round goes on from (R3.5a).
+        base: Base,
         /// The state after it.
         state_hash: Hash,
         /// The last block in which this counts (R5.3).
@@ -108,12 +114,16 @@ bodies! {
     }
     /// Takes coins out for one party (R5.5).
     WithdrawBody = Withdraw {
-        /// Who receives.
+        /// Whose coins.
         party: Party,
         /// How much.
         amount: Amount,
+        /// The account that is paid. For the party's own account its payout destination counts.
+        to: AccountId,
         /// The round after it.
         round: Round,
+        /// What that round goes on from (R3.5a).
+        base: Base,
         /// The state after it.
         state_hash: Hash,
         /// The last block in which this counts (R5.3).
@@ -131,9 +141,11 @@ bodies! {
     /// Replaces both parties' delegates (R5.7).
     SetDelegatesBody = SetDelegates {
         /// The new lists.
-        delegates: Pair<Vec<AccountId>>,
+        delegates: Pair<Vec<Delegate>>,
         /// The round after it.
         round: Round,
+        /// What that round goes on from (R3.5a).
+        base: Base,
         /// The state after it.
         state_hash: Hash,
         /// The last block in which this counts (R5.3).
@@ -165,7 +177,15 @@ impl CreateBody {
 
 /// The exact bytes a party signs (R3.5).
 pub fn signed_bytes<T: Signed>(domain: &Domain, channel: &ChannelId, body: &T) -> Vec<u8> {
-    (domain.tag(), channel, T::KIND, body).encode()
+    let mut bytes = before_body(domain, channel, T::KIND);
+    body.encode_to(&mut bytes);
+    bytes
+}
+
+/// Apart from the body, so that the arbiter has it once and not once for each kind.
+#[inline(never)]
+fn before_body(domain: &Domain, channel: &ChannelId, kind: Kind) -> Vec<u8> {
+    (domain.tag(), channel, kind).encode()
 }
 
 /// A body that both parties signed, for this domain and channel. There is no way to make one but to check it.

@@ -1,7 +1,8 @@
 //! What the parties agree on when they open a channel, and the arbiter's limits on it (R5.1, R5.9, R5.13).
 
 use crate::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, PublicKey, Rejection, crypto::Crypto, signing::Domain,
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, PartyId, PublicKey, Rejection, crypto::Crypto,
+    signing::Domain,
 };
 use alloc::vec::Vec;
 use scale::{Decode, Encode, MaxEncodedLen};
@@ -21,6 +22,50 @@ pub enum Destination {
     Vault,
 }
 
+/// What a delegate may do for its party (R5.10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub enum Power {
+    /// Answer with newer co-signed states: slash and snapshot. All that a watchtower needs.
+    #[default]
+    #[codec(index = 0)]
+    Defend,
+    /// Also call contracts inside the channel in the party's name, while the channel is closing. Such calls may give the party's coins away.
+    #[codec(index = 1)]
+    Call,
+}
+
+/// An account that may act for a party.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub struct Delegate {
+    /// Whose transactions.
+    pub account: AccountId,
+    /// What it may do.
+    pub power: Power,
+}
+
+impl Delegate {
+    /// A delegate that can only slash and snapshot.
+    #[must_use]
+    pub const fn defender(account: AccountId) -> Self {
+        Self { account, power: Power::Defend }
+    }
+
+    /// A delegate that may also call contracts in its party's name.
+    #[must_use]
+    pub const fn caller(account: AccountId) -> Self {
+        Self { account, power: Power::Call }
+    }
+}
+
+/// An account of which nothing else is said can only slash and snapshot.
+impl From<AccountId> for Delegate {
+    fn from(account: AccountId) -> Self {
+        Self::defender(account)
+    }
+}
+
 /// One party of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
@@ -31,8 +76,25 @@ pub struct PartyTerms {
     pub key: PublicKey,
     /// Where its payouts go.
     pub payout: Destination,
-    /// Accounts that may defend it (at most [`MAX_DELEGATES`]).
-    pub delegates: Vec<AccountId>,
+    /// Accounts that may act for it (at most [`MAX_DELEGATES`]).
+    pub delegates: Vec<Delegate>,
+}
+
+impl PartyTerms {
+    /// The party's account and key: what its vault belongs to (R5.1).
+    #[must_use]
+    pub const fn id(&self) -> PartyId {
+        PartyId { account: self.account, key: self.key }
+    }
+
+    /// What `account` may do for this party as its delegate, if it is one.
+    #[must_use]
+    pub fn power_of(&self, account: &AccountId) -> Option<Power> {
+        let is_caller = |delegate: &&Delegate| delegate.account == *account;
+        // Named twice, the greater power counts.
+        let powers = self.delegates.iter().filter(is_caller).map(|delegate| delegate.power);
+        powers.max_by_key(|power| *power == Power::Call)
+    }
 }
 
 /// What both parties sign at opening and what never changes afterwards, delegates apart.
@@ -122,7 +184,7 @@ impl Terms {
     /// Whether `account` may defend this channel: a party, or a delegate of either side (R5.9).
     #[must_use]
     pub fn may_defend(&self, account: &AccountId) -> bool {
-        self.parties.iter().any(|(_, party)| party.account == *account || party.delegates.contains(account))
+        self.parties.iter().any(|(_, party)| party.account == *account || party.power_of(account).is_some())
     }
 
     /// The keys that co-sign.
@@ -131,15 +193,38 @@ impl Terms {
         self.parties.as_ref().map(|party| party.key)
     }
 
-    /// The accounts of the two parties.
+    /// Account and key of the two parties.
     #[must_use]
-    pub fn accounts(&self) -> Pair<AccountId> {
-        self.parties.as_ref().map(|party| party.account)
+    pub fn ids(&self) -> Pair<PartyId> {
+        self.parties.as_ref().map(PartyTerms::id)
     }
 
-    /// The id of the `nonce`-th channel between these accounts in this arbiter (R5.2).
+    /// The id of the channel with this nonce between these parties in this arbiter (R5.2).
     pub fn channel_id(&self, domain: &Domain, nonce: u64, crypto: &impl Crypto) -> ChannelId {
-        channel_id(domain, &self.accounts(), nonce, crypto)
+        channel_id(domain, &self.ids(), nonce, crypto)
+    }
+
+    /// The longest that a channel with these terms can stay closing, in blocks from `channel_close_solo` to `channel_settle`, for an honest
+    /// party that looks often enough (R6.9d): `(1 + F + k)(L + s)`, and `L - 1` more where `k` is not zero.
+    ///
+    /// - `L` is the lock period.
+    /// - `F` is how many forced steps one state can have: `max_forced` of the peer's, and `own_steps` that the honest party itself wants to
+    ///   make on one state.
+    /// - `k` is `rounds`: how many co-signed rounds can replace the state that was closed on. These are the honest party's open rounds (R6.1a),
+    ///   and one for its newest agreed round where that one is not on chain: older ones cannot be shown after it, and before it all of them
+    ///   together take no longer than its answer.
+    /// - `s` is `settle_within`: how many blocks after `unlock_at` the channel is settled at the latest.
+    ///
+    /// Each lock ends with its settlement, `s` after it, or starts again. It starts `1 + k + F` times where rounds are shown first and steps
+    /// forced on the last of them. Only the steps on a state that another round replaces come on top: from the first of them on no round that
+    /// does not include it counts for longer than `L - 1` (R5.4b). The project's model checker holds this, and reaches it.
+    #[must_use]
+    pub fn longest_dispute(&self, own_steps: u8, rounds: u32, settle_within: BlockNumber) -> BlockNumber {
+        let lock = self.lock_period.saturating_add(settle_within);
+        let steps = BlockNumber::from(self.max_forced).saturating_add(own_steps.into());
+        let locks = steps.saturating_add(rounds).saturating_add(1);
+        let replaced = if rounds > 0 { self.lock_period.saturating_sub(1) } else { 0 };
+        lock.saturating_mul(locks).saturating_add(replaced)
     }
 
     /// Checks the terms against the arbiter's limits (R5.9, R5.13).
@@ -174,8 +259,12 @@ impl Terms {
     }
 }
 
-/// The id of the `nonce`-th channel between `accounts` in this arbiter (R5.2).
-pub fn channel_id(domain: &Domain, accounts: &Pair<AccountId>, nonce: u64, crypto: &impl Crypto) -> ChannelId {
-    let Hash(bytes) = crypto.hash(&(domain.tag(), accounts, nonce).encode());
+/// The furthest that an opening's nonce may lie above the pair's next one: how many openings of one pair may be under way at once (R5.2).
+pub const MAX_NONCE_AHEAD: u64 = 1_024;
+
+/// The id of the channel with this nonce between `parties` in this arbiter (R5.2). Accounts and keys take part, so that a stranger with keys
+/// of its own comes to other ids.
+pub fn channel_id(domain: &Domain, parties: &Pair<PartyId>, nonce: u64, crypto: &impl Crypto) -> ChannelId {
+    let Hash(bytes) = crypto.hash(&(domain.tag(), parties, nonce).encode());
     ChannelId(bytes)
 }

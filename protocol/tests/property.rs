@@ -12,16 +12,17 @@ mod values;
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Rejection, Signature, StateCommitment,
+    AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Mark, Maturity, Pair, PartyId, PublicKey, Rejection,
+    Signature, StateCommitment,
     arbiter::{Applied, Context, Ledger},
     call,
     contracts::{
         AppContext, AppReply, CallFault, CallReceipt, Contract, ContractEntry,
         conditional::{ConditionalInput, ConditionalTransfer, HashLock},
     },
-    decode_exact,
+    crypto, decode_exact,
     event::{Event, Payout},
-    record::{Artefact, Closing, OnChain, Penalty, Phase, Record},
+    record::{Artefact, Closing, OnChain, Penalty, Permanence, Phase, Record},
     signing, terms,
     tree::{Proof, ProofError},
 };
@@ -37,6 +38,10 @@ const APPS: script::Apps = script::Apps {
     escrow: script::App { account: apps::ESCROW.account, code: apps::ESCROW.code },
 };
 
+fn key_of(who: Who) -> PublicKey {
+    crypto::SigningKey::from_seed(&[if who == Who::Responder { 2 } else { 1 }; 32]).public()
+}
+
 /// The arbiter's books, and what went over its counter.
 struct Books {
     ledger: Ledger,
@@ -46,12 +51,14 @@ struct Books {
     ended: BTreeSet<ChannelId>,
     /// Forced steps of channels that were open, closing, and settled.
     forced: [usize; 3],
+    /// Calls of batches that were accepted, and refused.
+    batched: [usize; 2],
 }
 
 impl Books {
     fn new() -> Self {
         let ledger = Ledger { deployed: apps::deployed(), apps: apps::native(), ..Ledger::default() };
-        Self { ledger, now: 1, paid_in: 0, paid_out: 0, ended: BTreeSet::new(), forced: [0; 3] }
+        Self { ledger, now: 1, paid_in: 0, paid_out: 0, ended: BTreeSet::new(), forced: [0; 3], batched: [0; 2] }
     }
 
     fn call(&mut self, who: Who, call: call::Call, attached: Amount) -> Result<Applied, Rejection> {
@@ -67,12 +74,27 @@ impl Books {
         applied
     }
 
+    /// What the calls of a batch come to when each is made alone: the books after them, and everything that they announced. Nothing for a
+    /// batch that is too short or too long.
+    fn made_alone(&self, who: Who, calls: &[call::BatchedCall]) -> Option<(Ledger, Applied)> {
+        let mut other = Self { ledger: self.ledger.clone(), now: self.now, ..Self::new() };
+        let mut whole = Applied::default();
+        for call in calls {
+            let outcome = other.call(who, script::alone(call.clone()), 0);
+            whole.batch.push(outcome.as_ref().map(drop).map_err(|refused| *refused));
+            let Applied { events, paid_out, .. } = outcome.unwrap_or_default();
+            whole.events.extend(events);
+            whole.paid_out.extend(paid_out);
+        }
+        (1..=call::MAX_BATCH).contains(&calls.len()).then_some((other.ledger, whole))
+    }
+
     /// Plays a script, and answers which messages succeeded and which were refused.
     fn play(&mut self, steps: &[Step]) -> Vec<(&'static str, Result<(), Rejection>)> {
         let mut outcomes = Vec::new();
         let mut script = Script::new(DOMAIN, ACCOUNTS, APPS);
         for who in [Who::Initiator, Who::Responder] {
-            let _applied = self.call(who, call::Call::VaultDeposit, 60 * UNIT).unwrap();
+            let _applied = self.call(who, call::Call::VaultDeposit { key: key_of(who) }, 60 * UNIT).unwrap();
         }
         for step in steps {
             self.now += 1;
@@ -80,16 +102,26 @@ impl Books {
                 Turn::Wait(blocks) => self.now += blocks,
                 Turn::Call(who, call, attached) => {
                     let (before, name) = (self.ledger.clone(), call.name());
+                    let one_by_one =
+                        if let call::Call::Batch(calls) = &*call { self.made_alone(who, calls) } else { None };
                     let outcome = self.call(who, *call, attached);
+                    if let Some((ledger, expected)) = one_by_one {
+                        assert_eq!(outcome, Ok(expected));
+                        assert_eq!(self.ledger, ledger);
+                    }
                     match &outcome {
                         Ok(applied) => self.check(&before, applied),
                         Err(_) => assert_eq!(self.ledger, before, "a refusal changes nothing"),
                     }
-                    if let Ok(Applied { event: Some((channel, Event::ChannelProgressed { closing, .. }, _)), .. }) =
-                        &outcome
+                    let applied = outcome.as_ref().ok();
+                    if let Some((channel, Event::ChannelProgressed { closing, .. }, _)) =
+                        applied.and_then(|applied| applied.events.first())
                     {
-                        let was_residual = before.channels[channel].phase == Phase::Residual;
+                        let was_residual = matches!(before.channels[channel].phase, Phase::Residual { .. });
                         self.forced[if was_residual { 2 } else { usize::from(closing.is_some()) }] += 1;
+                    }
+                    for one in applied.into_iter().flat_map(|applied| &applied.batch) {
+                        self.batched[usize::from(one.is_err())] += 1;
                     }
                     outcomes.push((name, outcome.map(drop)));
                 }
@@ -101,7 +133,10 @@ impl Books {
     /// What holds after every call.
     fn check(&mut self, before: &Ledger, applied: &Applied) {
         assert_eq!(self.ledger.held() + self.paid_out, self.paid_in, "coins are neither made nor lost");
-        assert!(self.ledger.vaults.values().all(|balance| *balance > 0), "an empty vault leaves no storage");
+        for (owner, balance) in &before.vaults {
+            let is_freed = !self.ledger.vaults.contains_key(owner);
+            assert!(!is_freed || *balance > 0 && applied.paid_out == [(owner.account, *balance)], "freed by its owner");
+        }
         for (pair, nonce) in &before.nonces {
             assert!(self.ledger.nonces[pair] >= *nonce, "nonces only grow");
         }
@@ -110,18 +145,20 @@ impl Books {
                 assert!(self.ended.insert(*channel));
                 continue;
             };
-            let reached = old.forced_from.unwrap_or(old.round);
-            assert!(new.round >= reached, "rounds go down only to replace a forced chain");
-            let is_same = new.round == old.round && old.forced_from.is_none();
-            assert!(!is_same || new.state_hash == old.state_hash, "a round has one state");
+            let (was, is) = (&old.on_chain, &new.on_chain);
+            assert!(is.at >= was.at, "rounds go down only to replace a forced chain by a newer co-signed round");
+            assert!(is.at != was.at || is.state_hash == was.state_hash, "a base names one state");
+            let settled = matches!(new.phase, Phase::Residual { .. });
+            let [floor, floor_was] = [is, was].map(|side| side.maturity.floor(self.now, old.terms.lock_period));
             assert!(
-                new.forced_from.is_none_or(|from| from <= new.round && from >= reached),
-                "forced steps go on from what is there"
+                settled || floor >= floor_was && is.maturity.highest() >= was.maturity.highest(),
+                "marks outlive all"
             );
+            assert!(settled || !is.is_forced() || is.maturity.highest() == is.at, "a forced state is the newest mark");
             let order = |phase: &Phase| match phase {
                 Phase::Open => 0,
                 Phase::Closing(_) => 1,
-                Phase::Residual => 2,
+                Phase::Residual { .. } => 2,
             };
             assert!(order(&new.phase) >= order(&old.phase), "a channel does not open again");
         }
@@ -136,14 +173,19 @@ impl Books {
             }
             let (steps, max) = (record.forced_steps, record.terms.max_forced);
             assert!(steps.initiator <= max && steps.responder <= max, "a dispute ends");
-            assert!(record.phase != Phase::Residual || record.total > 0, "an empty residual leaves no storage");
+            let settled = matches!(record.phase, Phase::Residual { .. });
+            assert!(!settled || record.total > 0, "an empty residual leaves no storage");
+            assert!(record.on_chain.maturity.marks().len() <= 8 * usize::from(max), "marks are bounded");
         }
         let paid: Amount = applied.paid_out.iter().map(|(_, amount)| amount).sum();
-        if let Some((_, _, payouts)) = &applied.event {
+        if !applied.events.is_empty() {
+            let payouts: Vec<_> = applied.events.iter().flat_map(|(_, _, payouts)| payouts).collect();
             let to_accounts = payouts.iter().filter(|payout| payout.destination == terms::Destination::Account);
             assert_eq!(to_accounts.map(|payout| payout.amount).sum::<Amount>(), paid, "the event tells what was paid");
             assert!(payouts.iter().all(|payout| payout.amount > 0));
         }
+        let accepted = applied.batch.iter().filter(|outcome| outcome.is_ok()).count();
+        assert!(applied.batch.is_empty() || accepted == applied.events.len(), "one event for each success");
     }
 }
 
@@ -156,17 +198,36 @@ proptest! {
     }
 }
 
+/// Steps of which every other one is a batch.
+fn batches() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec((script::step(), script::step()), 1..30).prop_map(|pairs| {
+        let both = |(one, two): (Step, Step)| [one, Step { action: script::Action::Batch, ..two }];
+        pairs.into_iter().flat_map(both).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// [`Books::play`] makes each of them twice.
+    #[test]
+    fn a_batch_is_its_calls_one_by_one(steps in batches()) {
+        let _outcomes = Books::new().play(&steps);
+    }
+}
+
 #[test]
 fn the_scripts_reach_every_message_and_most_refusals_and_faults() {
     let mut runner = TestRunner::deterministic();
     let (mut done, mut refused) = (BTreeSet::new(), BTreeSet::new());
     let (mut reasons, mut faults) = (BTreeSet::new(), BTreeSet::new());
-    let mut forced = [0; 3];
+    let (mut forced, mut batched) = ([0; 3], [0; 2]);
     for _ in 0..300 {
         let steps = prop::collection::vec(script::step(), 80).new_tree(&mut runner).unwrap().current();
         let mut books = Books::new();
         let outcomes = books.play(&steps);
         forced.iter_mut().zip(books.forced).for_each(|(sum, more)| *sum += more);
+        batched.iter_mut().zip(books.batched).for_each(|(sum, more)| *sum += more);
         for (name, outcome) in outcomes {
             if let Err(Rejection::CallFailed { fault, .. }) = outcome {
                 let _new = faults.insert(fault.encode()[0]);
@@ -177,13 +238,14 @@ fn the_scripts_reach_every_message_and_most_refusals_and_faults() {
             };
         }
     }
-    println!("refusals {reasons:?}, faults {faults:?}, forced steps {forced:?}");
+    println!("refusals {reasons:?}, faults {faults:?}, forced steps {forced:?}, batched {batched:?}");
+    assert!(batched.iter().all(|calls| *calls >= 200), "{batched:?}");
     assert!(forced.iter().all(|steps| *steps >= 8), "{forced:?}");
     assert_eq!(done.len(), call::Call::NAMES.len(), "{done:?}");
     // Showing a pre-image again changes nothing, and nothing is wrong with it.
     assert_eq!(refused.len(), call::Call::NAMES.len() - 1, "{refused:?}");
     // The others need terms out of bounds, more coins than the scripts have, or more calls.
-    assert!(reasons.len() >= 32, "{reasons:?}");
+    assert!(reasons.len() >= 37, "{reasons:?}");
     // All but those of an app that fails, or answers with garbage.
     assert!(faults.len() >= 12, "{faults:?}");
 }
@@ -204,6 +266,7 @@ fn every_type_is_canonical(bytes: &[u8]) {
     is_canonical::<call::Withdraw>(bytes);
     is_canonical::<call::SnapshotSolo>(bytes);
     is_canonical::<call::SetDelegates>(bytes);
+    is_canonical::<call::BatchedCall>(bytes);
     is_canonical::<call::Payload>(bytes);
     is_canonical::<signing::CreateBody>(bytes);
     is_canonical::<signing::StateBody>(bytes);
@@ -222,6 +285,12 @@ fn every_type_is_canonical(bytes: &[u8]) {
     is_canonical::<Closing>(bytes);
     is_canonical::<Penalty>(bytes);
     is_canonical::<OnChain>(bytes);
+    is_canonical::<Maturity>(bytes);
+    is_canonical::<Mark>(bytes);
+    is_canonical::<Base>(bytes);
+    is_canonical::<Permanence>(bytes);
+    is_canonical::<PartyId>(bytes);
+    is_canonical::<terms::Delegate>(bytes);
     is_canonical::<Event>(bytes);
     is_canonical::<Payout>(bytes);
     is_canonical::<Rejection>(bytes);
@@ -280,6 +349,7 @@ proptest! {
         (mutual, deposit, withdraw, delegates) in
             (values::close_mutual(), values::deposit(), values::withdraw(), values::set_delegates()),
         (force, claim) in (values::force_progress(), values::prove_contract_state()),
+        batched in values::batched_call(),
     ) {
         survives(&create);
         survives(&create.body);
@@ -302,6 +372,7 @@ proptest! {
         survives(&force.proof);
         survives(&claim);
         survives(&claim.contract);
+        survives(&batched);
     }
 
     #[test]
@@ -311,14 +382,18 @@ proptest! {
         payout in values::payout(),
         rejection in values::rejection(),
         (domain, limits) in (values::domain(), values::limits()),
+        (artefact, owner) in (values::artefact(), values::party_id()),
     ) {
         survives(&record);
         survives(&record.phase);
-        survives(&record.on_chain());
+        survives(&record.on_chain);
+        survives(&record.on_chain.maturity);
         survives(&event);
         survives(&payout);
         survives(&rejection);
         survives(&domain);
         survives(&limits);
+        survives(&artefact);
+        survives(&owner);
     }
 }

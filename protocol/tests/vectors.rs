@@ -75,7 +75,9 @@ fn the_channel_id_is_the_hash_of_its_parts() {
         bytes(&vectors["domain"]["genesis"]),
         bytes(&vectors["domain"]["arbiter"]),
         bytes(&vectors["parties"]["initiator"]["account"]),
+        bytes(&vectors["parties"]["initiator"]["key"]),
         bytes(&vectors["parties"]["responder"]["account"]),
+        bytes(&vectors["parties"]["responder"]["key"]),
         nonce.to_le_bytes().to_vec(),
     ];
     assert_eq!(Native.hash(&parts.concat()).0, array(&vectors["channel"]["id"]));

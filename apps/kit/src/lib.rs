@@ -11,7 +11,8 @@ pub mod testing;
 pub use protocol::{
     Amount, BlockNumber, ChannelId, Pair, Party, Round,
     contracts::{
-        App, AppContext, AppOutcome, AppReply, CALL_SELECTOR, ContractId, INIT_SELECTOR, MAX_INPUT, MAX_STATE,
+        App, AppContext, AppOutcome, AppReply, CALL_SELECTOR, ContractId, INIT_SELECTOR, MAX_INPUT, MAX_OUTPUT,
+        MAX_STATE,
     },
 };
 

@@ -56,7 +56,7 @@ pub const CONTRACT: ContractId = ContractId([2; 32]);
 /// One contract in one channel, and what it took and gave.
 ///
 /// It panics where the app does what no app may, whatever it is called with: pay out more than it holds, grow its state beyond
-/// [`MAX_STATE`], or answer the same call in two ways. So a test that only throws calls at an app is a test already.
+/// [`MAX_STATE`] or an output beyond [`MAX_OUTPUT`](protocol::contracts::MAX_OUTPUT), or answer the same call in two ways. So a test that only throws calls at an app is a test already.
 pub struct Bench<A> {
     contract: Contract,
     round: Round,

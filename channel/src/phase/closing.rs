@@ -4,7 +4,7 @@
 
 use super::{
     Phase,
-    live::{Live, both},
+    live::{Live, Posted, both},
 };
 use crate::{
     effect::{Effect, Event},
@@ -17,7 +17,7 @@ use protocol::{
     Amount, BlockNumber, Pair, Party, Signature,
     call::{Call, CloseMutual},
     crypto::{Crypto, Native},
-    record::OnChain,
+    record::Penalty,
     signing::{CloseMutualBody, signed_bytes},
 };
 use scale::{Decode, Encode};
@@ -60,10 +60,10 @@ pub(crate) struct Agreement {
 /// A close by one side, as the arbiter has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Solo {
-    pub(crate) on_chain: OnChain,
+    pub(crate) on_chain: Posted,
     pub(crate) unlock_at: BlockNumber,
-    /// Who closed, where the arbiter says so: not for a close on a forced state.
-    pub(crate) closer: Option<Party>,
+    /// Whether the closer stands to pay a penalty, as the arbiter has it (R5.9).
+    pub(crate) penalty: Penalty,
 }
 
 /// How many blocks the peer leaves to whoever offered the close before it submits the close itself.
@@ -132,10 +132,10 @@ impl Channel {
                 return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::CLOSING })]));
             }
             // Its balances are those from before.
-            Phase::Open(live) if live.goes_on_by_force() => {
+            Phase::Open(live) | Phase::Closing(live, _) if live.goes_on_by_force() => {
                 return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::NOT_NOW })]));
             }
-            Phase::Open(live) if live.unanswered().is_some() || live.operating.is_bound() => {
+            Phase::Open(live) if live.out.unanswered().is_some() || live.operating.is_bound() => {
                 // The peer refuses our proposal, or has signed it: its answer decides. Or it has seen before us that an operation expired.
                 live.parked = Some(shutdown);
                 return Ok(Step::default());
@@ -178,7 +178,11 @@ impl Channel {
         }
         let ours = ctx.key.sign(&message);
         let signatures = both(me, ours, signature);
-        let submit_from = ctx.head.saturating_add(SUBMIT_GRACE);
+        // Offers that follow one another do not put it off.
+        let submit_from = match &self.phase {
+            Phase::Closing(_, How::Agreed(agreement)) => agreement.submit_from,
+            _ => ctx.head.saturating_add(SUBMIT_GRACE),
+        };
         let valid_until = body.valid_until;
         let bound_until = valid_until.max(self.bound_until());
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
@@ -282,7 +286,7 @@ impl Channel {
             return Step::act(self.mutual_again(ctx.head));
         }
         if let Some(mut live) = self.take_live() {
-            live.put_off();
+            live.out.put_off();
             live.operating.later = false;
             self.phase = Phase::Open(live);
         }

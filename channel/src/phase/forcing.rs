@@ -10,7 +10,8 @@
 use super::{
     CloseReason, Phase,
     closing::{How, Residual, Solo},
-    live::{Agreed, Forced, Live, MAX_DISOWNED, Seen},
+    live::{Agreed, Forced, Live, Posted},
+    outgoing::Ids,
 };
 use crate::{
     effect::{Effect, Event, Notice},
@@ -21,8 +22,8 @@ use crate::{
     state::{Change, ChangeId, Outcome, Performed, State},
 };
 use protocol::{
-    AccountId, Amount, BlockNumber, Hash, Pair, Party, Rejection, Round,
-    arbiter::{Base, MAX_FORCED_CALLS, MAX_FORCED_INPUTS, Plan, plan},
+    Amount, Base, BlockNumber, Hash, Maturity, Pair, Party, Rejection, Round,
+    arbiter::{MAX_FORCED_CALLS, MAX_FORCED_INPUTS, Start, follow, plan_fitting},
     call::{Call, ForcedCall, Payload, SnapshotSolo},
     contracts::{CallFault, Code, Predictor},
     record::{Closing, OnChain, Phase as RecordPhase, Record},
@@ -38,33 +39,44 @@ const MAX_REFUSALS: u8 = 8;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Forcing {
     calls: Vec<ForcedCall>,
-    /// The id of the first, where they are changes that waited; the others follow.
-    first: Option<ChangeId>,
+    /// The ids of the calls, in their order, where they are changes that waited.
+    ids: Vec<ChangeId>,
     #[codec(skip)]
     refusals: u8,
+    /// How often the number of calls in one step was halved, because the chain could not make the step.
+    #[codec(skip)]
+    halved: u32,
 }
 
 impl Forcing {
-    /// Whether any of its calls is one of these changes.
-    pub(super) fn holds(&self, from: ChangeId, to: ChangeId) -> bool {
-        self.ids().iter().any(|id| (from..to).contains(id))
+    const fn of(calls: Vec<ForcedCall>, ids: Vec<ChangeId>) -> Self {
+        Self { calls, ids, refusals: 0, halved: 0 }
     }
 
-    /// Its calls from a change on, as changes, and the id of the first.
-    pub(super) fn after(self, end: ChangeId) -> (ChangeId, Vec<Change>) {
-        let first = self.first.unwrap_or(end);
-        let skip = usize::try_from(end.0.saturating_sub(first.0)).unwrap_or(usize::MAX);
-        let change = |ForcedCall { contract, value, input }| Change::CallContract { contract, value, input };
-        (end.max(first), self.calls.into_iter().skip(skip).map(change).collect())
+    /// Whether the arbiter has not refused them so far.
+    const fn is_wanted(&self) -> bool {
+        self.refusals == 0
+    }
+
+    /// The calls to make in the next step, if they fit one.
+    fn next(&self) -> &[ForcedCall] {
+        let most = self.calls.len().checked_shr(self.halved).unwrap_or(0).max(1);
+        self.calls.get(..most).unwrap_or(&self.calls)
+    }
+
+    /// The changes that are made in this way.
+    pub(super) fn changes(&self) -> &[ChangeId] {
+        &self.ids
+    }
+
+    /// The calls that are changes, each with its id.
+    pub(super) fn into_calls(self) -> impl DoubleEndedIterator<Item = (ChangeId, ForcedCall)> {
+        self.ids.into_iter().zip(self.calls)
     }
 
     /// What is told where the channel has ended before the arbiter made them.
     pub(super) fn too_late(&self) -> Event {
-        Event::ForceFailed { changes: self.ids(), rejection: Rejection::ChannelUnknown }
-    }
-
-    fn ids(&self) -> Vec<ChangeId> {
-        self.first.map(|first| super::live::ids(first, self.calls.len())).unwrap_or_default()
+        Event::ForceFailed { changes: self.ids.clone(), rejection: Rejection::ChannelUnknown }
     }
 }
 
@@ -72,7 +84,7 @@ impl Forcing {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Unfollowed {
     party: Party,
-    on_chain: OnChain,
+    posted: Posted,
     calls: Vec<ForcedCall>,
     /// Its block (R7.3).
     height: BlockNumber,
@@ -92,7 +104,7 @@ enum Lost {
 /// What the arbiter announced of a forced step.
 pub(crate) struct Progressed {
     pub(crate) party: Party,
-    pub(crate) on_chain: OnChain,
+    pub(crate) posted: Posted,
     pub(crate) forced_steps: Pair<u8>,
     pub(crate) total: Amount,
     pub(crate) closing: Option<Closing>,
@@ -115,7 +127,7 @@ impl Channel {
         if live.solo_wanted && matches!(self.phase, Phase::Open(_)) {
             return Err(Misuse::AlreadyClosing);
         }
-        let forcing = Forcing { calls, first: None, refusals: 0 };
+        let forcing = Forcing::of(calls, Vec::new());
         // What is known to be refused is said at once.
         let submit = self.plan_of(&forcing, ctx).map_err(Misuse::BadTerms)?;
         Ok(self.begin_forcing(forcing).and(Step::act(vec![submit])))
@@ -126,27 +138,34 @@ impl Channel {
         let Some(patience) = self.config.force_after else { return Step::default() };
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        let free = !live.solo_wanted && live.outdated.is_none() && !live.operating.is_bound();
+        let free = !live.solo_wanted && live.outdated.is_none();
         let free = free && live.forcing.is_none() && live.unfollowed.is_empty();
-        if !free || !live.calls_wait() {
+        if !free || !live.out.calls_wait() {
             live.calls_wait_since = None;
             return Step::default();
         }
         let since = *live.calls_wait_since.get_or_insert(ctx.now);
-        if ctx.now.saturating_sub(since) < patience || live.disowned.len() >= MAX_DISOWNED {
+        if ctx.now.saturating_sub(since) < patience {
             return Step::default();
         }
         live.calls_wait_since = None;
-        let (given_up, first, calls) = live.take_calls(me);
+        let mut bytes = 0_usize;
+        let mut count = 0_usize;
+        let fits = |change: &Change| {
+            (bytes, count) = (bytes.saturating_add(change.bytes()), count.saturating_add(1));
+            bytes <= MAX_FORCED_INPUTS && count <= MAX_FORCED_CALLS
+        };
+        let (given_up, calls) = live.out.take_calls(me, fits);
+        let (ids, calls) = calls.into_iter().unzip();
         let told = live.given_up(given_up, RefusalCode::TIMEOUT);
         let told = Step::commit(told.into_iter().map(Effect::Notify).collect());
-        let step = told.and(self.begin_forcing(Forcing { calls, first: Some(first), refusals: 0 }));
+        let step = told.and(self.begin_forcing(Forcing::of(calls, ids)));
         step.and(self.force_again(ctx))
     }
 
     fn begin_forcing(&mut self, forcing: Forcing) -> Step {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
-        let changes = forcing.ids();
+        let changes = forcing.ids.clone();
         live.forcing = Some(forcing);
         // Were it signed now, it would replace what is forced (R5.4).
         live.operating.lose();
@@ -163,7 +182,8 @@ impl Channel {
         let (Phase::Open(live) | Phase::Closing(live, How::Solo(_) | How::Residual(_))) = &self.phase else {
             return Step::default();
         };
-        let Some(forcing) = live.forcing.as_ref().filter(|_| live.unfollowed.is_empty()) else {
+        let is_free = live.unfollowed.is_empty() || live.newer_than_chain(ctx.head).is_some();
+        let Some(forcing) = live.forcing.as_ref().filter(|_| is_free) else {
             return Step::default();
         };
         match self.plan_of(forcing, ctx) {
@@ -175,7 +195,10 @@ impl Channel {
     fn give_up_forcing(&mut self, rejection: Rejection, ctx: &Context<'_>) -> Step {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         let Some(forcing) = live.forcing.take() else { return Step::default() };
-        let failed = Event::ForceFailed { changes: forcing.ids(), rejection };
+        // Nothing was forced on top of it: what was abandoned for it is as good as ever.
+        let base = live.agreed.base();
+        let _open_again = live.out.reclaim(self.me, base);
+        let failed = Event::ForceFailed { changes: forcing.ids, rejection };
         Step::commit(vec![Effect::Notify(failed)]).and(self.advance(ctx))
     }
 
@@ -190,6 +213,7 @@ impl Channel {
             Rejection::ForcedStepsUsedUp { .. }
             | Rejection::CannotAttach { .. }
             | Rejection::CallsTooLarge
+            | Rejection::StepTooLarge
             | Rejection::MayNotForce { .. } => false,
             _ => true,
         };
@@ -199,28 +223,44 @@ impl Channel {
         Some(self.give_up_forcing(rejection, ctx))
     }
 
+    /// The chain could not make a forced step, though the rules allow it: it takes more than a block holds, say. Fewer calls are tried; where one
+    /// alone is too much, the user is told.
+    pub(crate) fn on_force_undeliverable(&mut self, call: &str, ctx: &Context<'_>) -> Option<Step> {
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return None };
+        let forcing = live.forcing.as_mut().filter(|_| call == FORCE)?;
+        if forcing.next().len() > 1 {
+            forcing.halved = forcing.halved.saturating_add(1);
+            return Some(Step::default());
+        }
+        forcing.refusals = forcing.refusals.saturating_add(1);
+        if forcing.refusals < MAX_REFUSALS {
+            return Some(Step::default());
+        }
+        Some(self.give_up_forcing(Rejection::StepTooLarge, ctx))
+    }
+
     /// The forced step as it would be made in the next block. What it comes to is left to the arbiter to say: apps may look at the height.
     fn plan_of(&self, forcing: &Forcing, ctx: &Context<'_>) -> Result<Effect, Rejection> {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &self.phase else { return Err(Rejection::NotOpen) };
-        if !live.unfollowed.is_empty() {
-            return Err(Rejection::RoundTooOld { got: live.agreed.round, have: live.seen.on_chain.round });
+        let payload = live.newer_than_chain(ctx.head);
+        if !live.unfollowed.is_empty() && payload.is_none() {
+            return Err(Rejection::RoundTooOld { got: live.agreed.round, have: live.seen.on_chain.round() });
         }
-        let payload = live.newer_than(&live.seen.on_chain);
         let record = self.record(live);
-        let calls = forcing.calls.clone();
         let height = ctx.head.saturating_add(1);
-        let is_residual = record.phase == RecordPhase::Residual;
+        let is_residual = matches!(record.phase, RecordPhase::Residual { .. });
         if is_residual && payload.is_some() {
             return Err(Rejection::StateFinal);
         }
-        let is_used_up = live.seen.forced_steps[self.me] >= record.terms.max_forced && payload.is_none();
+        let quota = &live.seen.forced_steps;
+        let is_used_up = !is_residual && quota[self.me] >= record.terms.max_forced && payload.is_none();
         let deployed = |code: &Hash| ctx.apps.deployed(code);
         let mut executor = Predictor { apps: ctx.apps, shown_at: &|_| None };
-        let base = base(live, &live.agreed.state, payload, &record);
-        let Plan { mut call, executed, .. } = plan(&base, self.me, calls, height, &deployed, &mut executor)?;
-        // On a residual channel only steps that pay nothing are counted (R5.11).
-        let pays = executed.iter().any(|(_, _, done)| done.payouts != Pair::default());
-        if is_used_up && !(is_residual && pays) {
+        let start = start(live, &live.agreed.state, payload, &record);
+        // As many as one step can make; the others are made by steps after it.
+        let planned = plan_fitting(&start, self.me, forcing.next(), height, &deployed, &mut executor)?;
+        let mut call = planned.call;
+        if is_used_up {
             return Err(Rejection::ForcedStepsUsedUp { max: record.terms.max_forced });
         }
         call.state_hash = None;
@@ -229,20 +269,24 @@ impl Channel {
 
     /// The record on chain, as far as planning looks at it.
     fn record(&self, live: &Live) -> Record {
-        let OnChain { round, forced_from, state_hash } = live.seen.on_chain;
         let phase = match &self.phase {
-            Phase::Closing(_, How::Residual(_)) => RecordPhase::Residual,
+            Phase::Closing(_, How::Residual(_)) => RESIDUAL,
             _ => RecordPhase::Open,
         };
         let (terms, total, forced_steps) = (live.funding.terms.clone(), live.funding.total, live.seen.forced_steps);
-        Record { terms, total, round, forced_from, state_hash, forced_steps, phase }
+        Record { terms, total, on_chain: live.seen.on_chain.clone(), forced_steps, phase }
     }
 
     /// What replaces a forced chain that is older than what this side holds, while the channel is open (R6.9).
-    pub(crate) fn snapshot_again(&self) -> Option<Effect> {
-        let Phase::Open(live) = &self.phase else { return None };
-        let wanted = self.config.defend && live.seen.on_chain.forced_from.is_some();
-        let payload = live.newer_than(&live.seen.on_chain).filter(|_| wanted)?;
+    pub(crate) fn snapshot_again(&self, head: BlockNumber) -> Option<Effect> {
+        let (Phase::Open(live) | Phase::Closing(live, How::Offered(_) | How::Agreed(_))) = &self.phase else {
+            return None;
+        };
+        let in_danger = live.seen.on_chain.is_forced() || live.is_below_a_mark(live.agreed.named);
+        // Calls that are being forced carry the newer state with them: alone it would only undo an own claim (R7.6a).
+        let is_carried = matches!(self.phase, Phase::Open(_)) && live.forcing.as_ref().is_some_and(Forcing::is_wanted);
+        let wanted = self.config.defend && in_danger && !is_carried;
+        let payload = live.newer_than_chain(head).filter(|_| wanted)?;
         let channel = live.funding.channel;
         Some(Effect::Submit(Box::new(Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }))))
     }
@@ -251,28 +295,26 @@ impl Channel {
     pub(crate) fn on_chain_progressed(&mut self, step: Progressed, ctx: &Context<'_>) -> Step {
         let is_residual = matches!(self.phase, Phase::Closing(_, How::Residual(_)));
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
-        let Progressed { party, on_chain, forced_steps, total, closing, calls } = step;
-        if live.has_seen(&on_chain) {
+        let Progressed { party, posted, forced_steps, total, closing, calls } = step;
+        if live.has_seen(&posted) {
             // Told again, or followed by others in its block, which is told again.
             return Step::default();
         }
-        live.seen = Seen { on_chain, forced_steps };
+        live.seen.on_chain.force(posted.at, posted.state_hash, ctx.head, &live.funding.terms);
+        live.seen.forced_steps = forced_steps;
         let before = std::mem::replace(&mut live.funding.total, total);
-        if is_residual || live.newer_than(&on_chain).is_none() {
-            live.unfollowed.push(Unfollowed { party, on_chain, calls, height: ctx.head, total: before, is_residual });
-        } else {
-            // What this side holds counts before the whole chain of them (R5.4).
-            live.unfollowed.clear();
-        }
+        live.unfollowed.push(Unfollowed { party, posted, calls, height: ctx.head, total: before, is_residual });
         if let Some(closing) = &closing {
-            self.move_to_closing(How::Solo(Solo::new(on_chain, closing)));
+            self.move_to_closing(How::Solo(Solo::new(posted, closing)));
         }
         let mut step = Step::commit(Vec::new()).and(self.follow_on(ctx));
-        if self.phase.live().is_some_and(|live| !live.unfollowed.is_empty()) {
+        if self.phase.live().is_some_and(|live| !live.unfollowed.is_empty() && !live.replaces_forced(ctx.head)) {
             step = step
-                .and(Step::act(vec![Effect::Notify(Event::Notice(Notice::CannotFollow { round: on_chain.round }))]));
+                .and(Step::act(vec![Effect::Notify(Event::Notice(Notice::CannotFollow { round: posted.at.round() }))]));
         }
-        step = step.and(Step::act(self.snapshot_again().into_iter().collect())).and(Step::act(self.defence(ctx.head)));
+        step = step
+            .and(Step::act(self.snapshot_again(ctx.head).into_iter().collect()))
+            .and(Step::act(self.defence(ctx.head)));
         step.and(self.end_residual()).and(self.advance(ctx))
     }
 
@@ -285,6 +327,9 @@ impl Channel {
                 _ => return step,
             };
             let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return step };
+            if live.replaces_forced(ctx.head) {
+                return step;
+            }
             let Some(next) = live.unfollowed.first().cloned() else { return step };
             match live.follow(record, &next, me, ctx) {
                 Ok(told) => {
@@ -294,7 +339,7 @@ impl Channel {
                 Err(Lost::Lacks(code)) => return step.and(Step::act(vec![Effect::FetchCode(code)])),
                 Err(Lost::Unknown) => {
                     live.unfollowed.clear();
-                    let (from, to) = (live.agreed.round, next.on_chain.round);
+                    let (from, to) = (live.agreed.round, next.posted.at.round());
                     let cannot = Event::Notice(Notice::CannotFollow { round: to });
                     let told = std::iter::once(cannot).chain(live.outdate(from, to)).map(Effect::Notify);
                     return step.and(Step::commit(told.collect()));
@@ -310,7 +355,7 @@ impl Channel {
         let mut effects: Vec<_> = told.into_iter().map(Effect::Notify).collect();
         // Also while a close is offered: it may come to nothing.
         if !matches!(self.phase, Phase::Closing(_, How::Solo(_) | How::Residual(_))) {
-            effects.push(Effect::Send(Message::ForceProgressLocked { round: made.on_chain.round }));
+            effects.push(Effect::Send(Message::ForceProgressLocked { round: made.posted.at.round() }));
         }
         Step::commit(effects)
     }
@@ -355,6 +400,7 @@ impl Channel {
         live.solo_wanted = false;
         // Forced steps count anew, and no state but this one counts any more (R5.11).
         live.seen.forced_steps = Pair::default();
+        live.seen.on_chain.maturity = Maturity::default();
         let mut told = live.drop_pending(RefusalCode::CLOSING);
         told.push(Event::Residual { balances, held: remaining });
         self.move_to_closing(How::Residual(Residual { balances }));
@@ -370,83 +416,69 @@ impl Channel {
     }
 }
 
-/// How far the arbiter has come: the last co-signed round, and the last round.
-fn progress(on_chain: &OnChain) -> (Round, Round) {
-    (on_chain.forced_from.map_or(on_chain.round, |from| from.saturating_sub(1)), on_chain.round)
-}
+/// A settled channel, as far as planning looks at it.
+const RESIDUAL: RecordPhase = RecordPhase::Residual { counted_from: Pair::new(0, 0) };
 
 /// What a forced step goes on from, with `state` the co-signed state shown, or the one on chain.
-const fn base<'a>(live: &'a Live, state: &'a State, payload: Option<Payload>, record: &'a Record) -> Base<'a> {
+const fn start<'a>(live: &'a Live, state: &'a State, payload: Option<Payload>, record: &'a Record) -> Start<'a> {
     let (channel, balances, calls_root) = (live.funding.channel, state.balances, state.calls_root);
-    Base { channel, record, payload, balances, contracts: &state.contracts, calls_root }
+    Start { channel, record, payload, balances, contracts: &state.contracts, calls_root }
 }
 
 impl Live {
     /// Whether the arbiter was past this state, or at it, when it was last heard of. Co-signed states come in the order of their rounds, and
     /// forced ones in the order of theirs above the co-signed one below them (R5.4).
-    fn has_seen(&self, on_chain: &OnChain) -> bool {
-        progress(on_chain) <= progress(&self.seen.on_chain)
+    fn has_seen(&self, posted: &Posted) -> bool {
+        posted.at <= self.seen.on_chain.at
     }
 
     /// Whether the arbiter was past this state when it was last heard of.
-    pub(super) fn is_past(&self, on_chain: &OnChain) -> bool {
-        progress(on_chain) < progress(&self.seen.on_chain)
+    pub(super) fn is_past(&self, posted: &Posted) -> bool {
+        posted.at < self.seen.on_chain.at
     }
 
-    /// Whether a call of one's own waits for the peer.
-    fn calls_wait(&self) -> bool {
-        let proposed = self.proposal.as_ref().map(|ours| &ours.update.changes);
-        proposed.into_iter().flatten().chain(&self.queue).any(|change| matches!(change, Change::CallContract { .. }))
-    }
-
-    /// Takes the first calls in a row that wait, as many as one forced step can make, out of everything that waits: what stands before them is
-    /// given up.
-    fn take_calls(&mut self, me: Party) -> (Vec<ChangeId>, ChangeId, Vec<ForcedCall>) {
-        self.requeue_proposal(me);
-        let before = self.queue.iter().take_while(|change| !matches!(change, Change::CallContract { .. })).count();
-        let given_up = super::live::ids(self.queue_first(), before);
-        let _changes = self.unqueue(me, before);
-        let first = self.queue_first();
-        let (mut count, mut bytes) = (0_usize, 0_usize);
-        for change in self.queue.iter().take(MAX_FORCED_CALLS) {
-            bytes = bytes.saturating_add(change.bytes());
-            if !matches!(change, Change::CallContract { .. }) || bytes > MAX_FORCED_INPUTS {
-                break;
-            }
-            count = count.saturating_add(1);
-        }
-        let call = |change| match change {
-            Change::CallContract { contract, value, input } => Some(ForcedCall { contract, value, input }),
-            _ => None,
+    /// The arbiter has made these calls: they are not forced any more. Their ids, where they are changes that waited.
+    fn take_forced(&mut self, calls: &[ForcedCall]) -> Vec<ChangeId> {
+        let Some(mut forcing) = self.forcing.take_if(|forcing| forcing.calls.starts_with(calls)) else {
+            return Vec::new();
         };
-        let calls = self.unqueue(me, count).into_iter().filter_map(call).collect();
-        (given_up, first, calls)
+        let left = forcing.calls.split_off(calls.len());
+        let ids_left = forcing.ids.split_off(calls.len().min(forcing.ids.len()));
+        if !left.is_empty() {
+            self.forcing = Some(Forcing::of(left, ids_left));
+        }
+        forcing.ids
+    }
+
+    /// Whether this side holds a state that counts before forced steps which it has not followed: then they will not be followed (R5.4).
+    fn replaces_forced(&self, head: BlockNumber) -> bool {
+        self.unfollowed.iter().all(|made| !made.is_residual) && self.newer_than_chain(head).is_some()
     }
 
     /// Makes the forced state the agreed one, if it can be computed from a state that is known here.
     fn follow(&mut self, record: Record, made: &Unfollowed, me: Party, ctx: &Context<'_>) -> Result<Vec<Event>, Lost> {
-        let Unfollowed { party, on_chain, calls, height, total, is_residual } = made;
-        let steps = Round::try_from(calls.len()).unwrap_or(Round::MAX);
-        let round = on_chain.round.saturating_sub(steps);
-        let phase = if *is_residual { RecordPhase::Residual } else { RecordPhase::Open };
-        let record = Record { round, total: *total, phase, ..record };
-        let known = |code: &Hash| Some(AccountId(code.0));
+        let Unfollowed { party, posted, calls, height, total, is_residual } = made;
+        let steps = u32::try_from(calls.len()).unwrap_or(u32::MAX);
+        let before = Base { steps: posted.at.steps.saturating_sub(steps), ..posted.at };
+        let phase = if *is_residual { RESIDUAL } else { RecordPhase::Open };
+        let on_chain = OnChain { at: before, ..record.on_chain.clone() };
+        let record = Record { on_chain, total: *total, phase, ..record };
         let mut executor = Predictor { apps: ctx.apps, shown_at: &|_| None };
         let mut run = |state: &State| {
-            let base = base(self, state, None, &record);
-            let plan = plan(&base, *party, calls.clone(), *height, &known, &mut executor).ok()?;
-            (plan.state_hash == on_chain.state_hash).then_some(plan)
+            let start = start(self, state, None, &record);
+            let followed = follow(&start, *party, calls, *height, &mut executor).ok()?;
+            (followed.state_hash == posted.state_hash).then_some(followed)
         };
         // Either from what is agreed, or from a round of ours that the peer has signed and shown to the arbiter only.
-        let ours = self.proposal.as_ref().map(|ours| (ours.update.round, &ours.state));
-        let ours = ours.into_iter().chain(self.disowned.iter().map(|ours| (ours.round, &ours.state)));
-        let states = std::iter::once((self.agreed.round, &self.agreed.state)).chain(ours);
-        let states: Vec<_> = states.filter(|(known, _)| *known == round).map(|(_, state)| state).collect();
+        let ours = self.out.all().map(|ours| (Base::of(ours.round()), &ours.state));
+        let below = self.agreed.below.iter().map(|below| (below.at, &below.state));
+        let states = std::iter::once((self.agreed.base(), &self.agreed.state)).chain(ours).chain(below);
+        let states: Vec<_> = states.filter(|(known, _)| *known == before).map(|(_, state)| state).collect();
         let found = states.iter().find_map(|state| {
-            let shown = OnChain { round, forced_from: None, state_hash: state.hash() };
-            run(state).map(|plan| (shown, plan))
+            let shown = Posted { at: before, state_hash: state.hash() };
+            run(state).map(|followed| (shown, followed))
         });
-        let Some((shown, plan)) = found else {
+        let Some((shown, followed)) = found else {
             let codes = calls.iter().flat_map(|call| states.iter().filter_map(|it| it.contracts.get(&call.contract)));
             let lacks = codes.filter_map(|contract| match contract.code {
                 Code::Contract(code) if !ctx.apps.knows(&code) => Some(code),
@@ -455,32 +487,38 @@ impl Live {
             return Err(lacks.into_iter().next().map_or(Lost::Unknown, Lost::Lacks));
         };
         let mut told = Vec::new();
-        if shown.state_hash != self.agreed.hash {
+        let is_below = self.agreed.below.as_ref().is_some_and(|below| below.at == before);
+        if is_below && before < self.agreed.base() {
+            // The agreed round has lost its force (R5.4b): it was not shown within a lock period.
+            let changes = self.agreed.made.iter().collect();
+            told.push(Event::Undone { changes, round: posted.at.round() });
+        } else if shown.state_hash != self.agreed.hash {
             told.extend(self.adopt_from_chain(&shown, me).ok_or(Lost::Unknown)?);
         }
-        self.requeue_proposal(me);
+        self.out.bury(me, posted.at.agreed);
+        self.out.abandon_below(me, posted.at);
         self.operating.lose();
         (self.undecided, self.parked) = (None, None);
-        let from = on_chain.forced_from.unwrap_or(on_chain.round);
-        let before = self.agreed.forced.map_or(self.agreed.height, |forced| forced.height);
-        let state = State::whole(plan.balances, plan.contracts, plan.calls_root);
+        let height_before = self.agreed.forced.map_or(self.agreed.height, |forced| forced.height);
+        let state = State::whole(followed.balances, followed.contracts, followed.calls_root);
         self.agreed = Agreed {
-            round: on_chain.round,
+            round: posted.at.round(),
+            named: Base::default(),
             state,
-            hash: on_chain.state_hash,
+            hash: posted.state_hash,
             signatures: None,
-            forced: Some(Forced { from, by: *party, height: before }),
+            below: None,
+            made: Ids::default(),
+            forced: Some(Forced { at: posted.at, by: *party, height: height_before }),
             height: self.agreed.height.max(*height),
         };
-        self.disowned.retain(|ours| ours.round >= from);
-        let forcing = self.forcing.take_if(|forcing| *party == me && forcing.calls == *calls);
-        let first = forcing.and_then(|forcing| forcing.first);
-        let performed = plan.executed.into_iter().enumerate().map(|(at, (contract, value, done))| Performed {
+        let ids = if *party == me { self.take_forced(calls) } else { Vec::new() };
+        let performed = followed.executed.into_iter().enumerate().map(|(at, (contract, value, done))| Performed {
             by: *party,
-            change: first.map(|first| ChangeId(first.0.saturating_add(u64::try_from(at).unwrap_or(u64::MAX)))),
+            change: ids.get(at).copied(),
             outcome: Outcome::Called { contract, value, payouts: done.payouts, output: done.output, ended: done.ended },
         });
-        told.push(Event::Executed { round: on_chain.round, forced: true, performed: performed.collect() });
+        told.push(Event::Executed { round: posted.at.round(), forced: true, performed: performed.collect() });
         Ok(told)
     }
 }

@@ -4,22 +4,22 @@ use super::{
     forcing::{Forcing, Unfollowed},
     opening::Funding,
     operating::Operating,
+    outgoing::{Ids, Outgoing},
 };
 use crate::{
     config::Config,
     effect::{Effect, Event},
     error::{Misuse, Violation},
     input::{Context, Millis},
-    machine::Step,
-    message::{MAX_UPDATES_PER_ROUND, Message, RefusalCode, Shutdown, Update},
-    rounds::next_round,
+    message::{MAX_UPDATES_PER_ROUND, Message, RefusalCode, Refused, Shutdown, Update},
     state::{
         Change, ChangeFault, ChangeId, Draft, MAX_META, MAX_REFERENCE, Outcome, Payment, Place, Results, State,
-        check_code, length, performed,
+        check_code, length,
     },
 };
 use protocol::{
-    Amount, BlockNumber, Hash, Pair, Party, PublicKey, Round, Signature,
+    Amount, Base, BlockNumber, Hash, Pair, Party, PublicKey, Round, Signature,
+    arbiter::{Candidate, Standing, standing},
     call::{CloseSolo, Payload},
     contracts::{Code, ContractId, MAX_INPUT},
     crypto::{Crypto, Native},
@@ -27,77 +27,72 @@ use protocol::{
     signing::{Domain, StateBody, signed_bytes},
 };
 use scale::{Decode, Encode};
-use std::collections::VecDeque;
 
 /// The latest agreed state, and what proves it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Agreed {
     pub(crate) round: Round,
+    /// What the round names as its base, where it is co-signed (R3.5a).
+    pub(crate) named: Base,
     pub(crate) state: State,
     pub(crate) hash: Hash,
     /// Both signatures; none for a state that is on chain, as that of round 1 is.
     pub(crate) signatures: Option<Pair<Signature>>,
+    /// What it goes on from, where it is not on chain: should it lose its force (R5.4b), the chain is followed from there.
+    pub(crate) below: Option<Below>,
+    /// The own changes that it made.
+    pub(crate) made: Ids,
     /// Where the arbiter computed it for one side alone: nobody has agreed, but it counts until a co-signed state replaces it (R5.4).
     pub(crate) forced: Option<Forced>,
     /// The highest height that a round named so far: the next one names none below (R7.3).
     pub(crate) height: BlockNumber,
 }
 
+/// The state that the agreed one goes on from.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Below {
+    pub(crate) at: Base,
+    pub(crate) state: State,
+}
+
 /// A state that is not co-signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Forced {
-    /// The first round of the forced chain.
-    pub(crate) from: Round,
+    /// The co-signed round on chain below it, and how many forced rounds after that.
+    pub(crate) at: Base,
     /// Who forced the last step.
     pub(crate) by: Party,
     /// The height that counted before the chain of them: it counts again where a co-signed state replaces them.
     pub(crate) height: BlockNumber,
 }
 
-/// What the arbiter has of the channel, as far as it was announced: what a forced step goes on from.
+/// A state that the arbiter has announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Posted {
+    /// Its co-signed round, and how many forced rounds after it.
+    pub(crate) at: Base,
+    pub(crate) state_hash: Hash,
+}
+
+impl Posted {
+    pub(crate) const fn is_forced(&self) -> bool {
+        self.at.steps > 0
+    }
+}
+
+impl Agreed {
+    /// What a round names that goes on from this state (R3.5a).
+    pub(crate) fn base(&self) -> Base {
+        self.forced.map_or(Base::of(self.round), |forced| forced.at)
+    }
+}
+
+/// What the arbiter has of the channel, as far as it was announced: what a forced step goes on from.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Seen {
     pub(crate) on_chain: OnChain,
     pub(crate) forced_steps: Pair<u8>,
 }
-
-/// A round that this side proposed and the peer has not answered.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Proposal {
-    pub(crate) update: Update,
-    pub(crate) state: State,
-    pub(crate) results: Results,
-    /// The id of its first change; the others follow.
-    pub(crate) first: ChangeId,
-    /// The agreed round that it goes on from.
-    pub(crate) on: Round,
-    /// The peer is closing and did not answer it: it is said again when that may have changed. Its signature is with the peer all the same.
-    #[codec(skip)]
-    pub(crate) put_off: bool,
-}
-
-/// A round that this side proposed and goes on without: refused, or beaten by a crossing operation. The peer holds the signature and may
-/// still put that state on chain, until a higher round is agreed.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Disowned {
-    pub(crate) round: Round,
-    pub(crate) state: State,
-    results: Results,
-    /// The id of its first change, told of already or not.
-    whole_first: ChangeId,
-    /// The id of the first one that was not told of.
-    first: ChangeId,
-    payments: u32,
-    /// The agreed round that it goes on from.
-    on: Round,
-    /// The height that counts once it is agreed.
-    height: BlockNumber,
-    /// The user was told that its changes are not made; else they wait again, or are forced.
-    refused: bool,
-}
-
-/// The most rounds that may be disowned at once: the peer may use any of them, so all are kept.
-pub(crate) const MAX_DISOWNED: usize = 256;
 
 /// The furthest that a round may lie above the last one that both know of: the peer's rounds that got lost are far fewer, and rounds must not
 /// run out.
@@ -126,14 +121,8 @@ pub(crate) struct Own {
 pub(crate) struct Live {
     pub(crate) funding: Funding,
     pub(crate) agreed: Agreed,
-    pub(crate) proposal: Option<Proposal>,
-    /// The highest round this side has ever signed (R6.2). The peer may make it co-signed at any time: nothing below is agreed to any more.
-    pub(crate) signed: Round,
-    /// The highest round of the peer's that was refused here. The peer agrees to nothing below it.
-    pub(crate) refused: Round,
-    pub(crate) disowned: Vec<Disowned>,
-    /// How many of the proposal's payments, from its first on, a lower round of ours has made on chain meanwhile.
-    settled: u32,
+    /// Own rounds and changes.
+    pub(crate) out: Outgoing,
     /// What is under way on chain while the channel is open (R6.5).
     pub(crate) operating: Operating,
     pub(crate) seen: Seen,
@@ -143,8 +132,6 @@ pub(crate) struct Live {
     pub(crate) forcing: Option<Forcing>,
     /// The peer showed a state that this side signed and does not remember: from which round to which (R6.6).
     pub(crate) outdated: Option<(Round, Round)>,
-    /// The id of the first change that waits, or will. The others follow.
-    pub(crate) first_queued: ChangeId,
     /// The user asked to close in agreement, at this fee, as soon as everything on its way is answered.
     pub(crate) shutdown_wanted: Option<Amount>,
     /// The user asked to close alone: nothing may be agreed any more, or the close would be on an old state.
@@ -159,15 +146,6 @@ pub(crate) struct Live {
     /// number may come to mean anything else.
     #[codec(skip)]
     shown: Option<(Round, Hash)>,
-    /// How many payments at the front of the queue were proposed before; their ids lie right below `first_queued`. A crash forgets them, and
-    /// gives their ids to no other: the peer holds a signature for them.
-    #[codec(skip)]
-    requeued: u64,
-    /// Changes for the next round. Not saved: nobody was told that they are made.
-    #[codec(skip)]
-    pub(crate) queue: VecDeque<Change>,
-    #[codec(skip)]
-    queued_amount: Amount,
     /// Since when own calls have waited for the peer.
     #[codec(skip)]
     pub(crate) calls_wait_since: Option<Millis>,
@@ -177,52 +155,50 @@ impl Live {
     pub(crate) fn new(funding: Funding) -> Self {
         let (state, hash) = (funding.first.clone(), funding.first.hash());
         Self {
-            agreed: Agreed { round: 1, state, hash, signatures: None, forced: None, height: 0 },
-            seen: Seen {
-                on_chain: OnChain { round: 1, forced_from: None, state_hash: hash },
-                forced_steps: Pair::default(),
+            agreed: Agreed {
+                round: 1,
+                named: Base::default(),
+                state,
+                hash,
+                signatures: None,
+                below: None,
+                made: Ids::default(),
+                forced: None,
+                height: 0,
             },
+            seen: Seen { on_chain: OnChain::agreed(1, hash), forced_steps: Pair::default() },
             unfollowed: Vec::new(),
             forcing: None,
             funding,
-            proposal: None,
-            signed: 1,
-            refused: 0,
-            disowned: Vec::new(),
-            settled: 0,
+            out: Outgoing::new(),
             operating: Operating::default(),
             outdated: None,
-            first_queued: ChangeId(1),
             shutdown_wanted: None,
             solo_wanted: false,
             parked: None,
             undecided: None,
             shown: None,
-            requeued: 0,
-            queue: VecDeque::new(),
-            queued_amount: 0,
             calls_wait_since: None,
         }
     }
 
     /// The id of the next change.
     pub(crate) fn next_change(&self) -> ChangeId {
-        after(self.queue_first(), self.queue.len())
+        self.out.next_change()
     }
 
     /// Changes that are neither agreed nor refused.
     pub(crate) fn pending(&self) -> usize {
-        let proposed = self.proposal.as_ref().map_or(0, |proposal| proposal.update.changes.len());
-        self.queue.len().saturating_add(proposed)
+        self.out.pending()
     }
 
     /// What `me` can pay now, above the reserve.
     pub(crate) fn spendable(&self, me: Party) -> Amount {
         // As a rule what is proposed leaves less; but the peer may have put a lower round of ours on chain that leaves less still.
         let agreed = self.agreed.state.balances[me];
-        let ours = self.proposal.as_ref().map_or(agreed, |proposal| proposal.state.balances[me].min(agreed));
+        let ours = self.out.proposal().map_or(agreed, |proposal| proposal.state.balances[me].min(agreed));
         let kept = self.funding.terms.reserve.saturating_add(self.operating.takes());
-        ours.saturating_sub(kept).saturating_sub(self.queued_amount)
+        ours.saturating_sub(kept).saturating_sub(self.out.queued_amount())
     }
 
     /// What contracts hold of the agreed total.
@@ -237,14 +213,22 @@ impl Live {
 
     /// The proof of the latest agreed state; none for one that is on chain.
     pub(crate) fn payload(&self) -> Option<Payload> {
-        let Agreed { round, hash, signatures, .. } = self.agreed;
-        signatures.map(|signatures| Payload { round, state_hash: hash, signatures })
+        let Agreed { round, named, hash, signatures, .. } = self.agreed;
+        signatures.map(|signatures| Payload { round, base: named, state_hash: hash, valid_until: None, signatures })
     }
 
-    /// The proof of a state newer than the one on chain, where this side has one (R5.4).
-    pub(crate) fn newer_than(&self, on_chain: &OnChain) -> Option<Payload> {
-        let newer = protocol::arbiter::standing(on_chain, self.agreed.round, &self.agreed.hash);
-        (newer == Ok(protocol::arbiter::Standing::Newer)).then(|| self.payload()).flatten()
+    /// The proof of a state that takes the place of the one on chain in the block after `head`, where this side has one (R5.4).
+    pub(crate) fn newer_than_chain(&self, head: BlockNumber) -> Option<Payload> {
+        let payload = self.payload()?;
+        let on_chain = &self.seen.on_chain;
+        let standing = standing(on_chain, &self.funding.terms, &Candidate::from(&payload), head.saturating_add(1));
+        (standing == Ok(Standing::Newer)).then_some(payload)
+    }
+
+    /// Whether a forced step on chain lies above what a round goes on from: then the peer's answer to it counts only once the round is on chain
+    /// itself (R7.6a).
+    pub(crate) fn is_below_a_mark(&self, base: Base) -> bool {
+        base < self.seen.on_chain.maturity.highest()
     }
 
     /// What is told of what will not be: payments, and the user's operation.
@@ -256,165 +240,29 @@ impl Live {
 
     /// What is told of payments that will not be made: those that wait, and those of a proposal that never came to be.
     pub(crate) fn drop_payments(&mut self) -> Vec<Event> {
-        let waiting = ids(self.queue_first(), self.queue.len());
-        (self.first_queued, self.requeued) = (self.next_change(), 0);
-        self.queue.clear();
-        self.queued_amount = 0;
-        let proposal = self.proposal.take();
-        let mut payments = proposal.map(|ours| self.take_ids(&ours)).unwrap_or_default();
-        payments.extend(waiting);
+        let payments = self.out.drop_all();
         if payments.is_empty() { Vec::new() } else { vec![Event::Dropped { payments }] }
     }
 
     /// Whether the chain has a co-signed state that counts before the one agreed here.
-    pub(crate) fn is_behind(&self, on_chain: &OnChain) -> bool {
-        match self.agreed.forced {
-            _ if on_chain.forced_from.is_some() => false,
-            Some(Forced { from, .. }) => on_chain.round >= from && on_chain.state_hash != self.agreed.hash,
-            None => on_chain.round > self.agreed.round,
-        }
+    pub(crate) fn is_behind(&self, posted: &Posted) -> bool {
+        !posted.is_forced() && posted.at > self.agreed.base()
     }
 
-    /// A round that this side signed and that the chain has: the peer made it co-signed, and answered nobody but the arbiter. None where the
-    /// chain tells of nothing new; otherwise the state is the agreed one from now on, and what is told of its changes.
-    pub(crate) fn adopt_from_chain(&mut self, on_chain: &OnChain, me: Party) -> Option<Vec<Event>> {
-        let OnChain { round, state_hash, forced_from: None } = *on_chain else { return None };
-        self.adopt_own(Own { round, state_hash, signatures: None }, me)
+    /// What is told where a co-signed state takes the place of forced ones that are not in its base (R5.4).
+    pub(crate) fn replaced(&self, round: Round, base: Base) -> Option<Event> {
+        let Forced { at, .. } = self.agreed.forced?;
+        let kept = if base.agreed == at.agreed { base.steps } else { 0 };
+        let forced = Base { steps: kept, ..at }.round().saturating_add(1);
+        (kept < at.steps).then_some(Event::Replaced { forced, round })
     }
 
-    /// Adopts a round of ours that both have signed, answered or not. None where this side does not know it.
-    pub(crate) fn adopt_own(&mut self, own: Own, me: Party) -> Option<Vec<Event>> {
-        let Own { round, state_hash, signatures } = own;
-        let same = |ours: &mut Proposal| ours.update.round == round && ours.update.state_hash == state_hash;
-        if let Some(mut proposal) = self.proposal.take_if(same) {
-            let mut told: Vec<_> = self.replaced(round, proposal.on).into_iter().collect();
-            told.extend(self.told_of(me, &mut proposal, round));
-            self.adopt(round, proposal.state, state_hash, signatures);
-            return Some(told);
-        }
-        let at = self.disowned.iter().position(|ours| ours.round == round && ours.state.hash() == state_hash)?;
-        let Disowned { state, results, whole_first, first, payments, on, height, .. } = self.disowned.swap_remove(at);
-        let mut told: Vec<_> = self.replaced(round, on).into_iter().collect();
-        self.agreed.height = height;
-        self.adopt(round, state, state_hash, signatures);
-        let count = usize::try_from(payments).unwrap_or(usize::MAX);
-        let end = after(first, count);
-        told.extend(self.made_already(first, end, me));
-        told.extend(self.paid_on_chain(me, first, count, round, (whole_first, results)));
-        Some(told)
-    }
-
-    /// These changes are agreed, in a round that this side had gone on without. Those that are proposed again, on top of what was agreed then,
-    /// count once and are told of once; those that wait again, or are being forced, are not made once more.
-    fn made_already(&mut self, first: ChangeId, end: ChangeId, me: Party) -> Option<Event> {
-        if let Some(again) = &self.proposal {
-            let ends = after(again.first, again.update.changes.len());
-            if again.first < end && first < ends {
-                let settled = u32::try_from(ends.min(end).0.saturating_sub(again.first.0)).unwrap_or(u32::MAX);
-                self.settled = self.settled.max(settled);
-            }
-        }
-        let waiting = self.queue_first();
-        if waiting < end {
-            let _made = self.unqueue(me, usize::try_from(end.0.saturating_sub(waiting.0)).unwrap_or(usize::MAX));
-        }
-        let forcing = self.forcing.take_if(|forcing| forcing.holds(first, end))?;
-        let (next, rest) = forcing.after(end);
-        if rest.is_empty() {
-            return None;
-        }
-        let payments = ids(next, rest.len());
-        if after(next, rest.len()) != self.queue_first() {
-            return Some(Event::Dropped { payments });
-        }
-        self.requeued = self.requeued.saturating_add(u64::try_from(rest.len()).unwrap_or(u64::MAX));
-        for change in rest.into_iter().rev() {
-            self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
-            self.queue.push_front(change);
-        }
-        None
-    }
-
-    /// What is told where a co-signed state, made `on` an agreed round, takes the place of forced ones that it does not go on from (R5.4).
-    pub(crate) fn replaced(&self, round: Round, on: Round) -> Option<Event> {
-        let Forced { from, .. } = self.agreed.forced?;
-        let forced = from.max(on.saturating_add(1));
-        (forced <= self.agreed.round).then_some(Event::Replaced { forced, round })
-    }
-
-    /// What is told of own changes that this side gives up: where the peer holds a signature for them they may still appear (R6.1).
-    pub(crate) fn given_up(&self, given_up: Vec<ChangeId>, code: RefusalCode) -> Vec<Event> {
-        let shown = |id: &ChangeId| {
-            self.disowned.iter().any(|ours| {
-                let count = usize::try_from(ours.payments).unwrap_or(usize::MAX);
-                (ours.first..after(ours.first, count)).contains(id)
-            })
-        };
-        let (refused, dropped): (Vec<_>, Vec<_>) = given_up.into_iter().partition(shown);
-        let refused = (!refused.is_empty()).then_some(Event::Refused { payments: refused, code });
-        let dropped = (!dropped.is_empty()).then_some(Event::Dropped { payments: dropped });
-        refused.into_iter().chain(dropped).collect()
-    }
-
-    /// Takes so many changes off the front of the queue.
-    pub(crate) fn unqueue(&mut self, me: Party, count: usize) -> Vec<Change> {
-        let count = count.min(self.queue.len());
-        let changes: Vec<_> = self.queue.drain(..count).collect();
-        let amount = changes.iter().map(|change| change.takes(me)).fold(0, Amount::saturating_add);
-        self.queued_amount = self.queued_amount.saturating_sub(amount);
-        self.count_out(count);
-        changes
-    }
-
-    /// Tells of changes once, also where another round that was disowned holds them as well.
-    fn paid_on_chain(
-        &mut self,
-        me: Party,
-        first: ChangeId,
-        count: usize,
-        round: Round,
-        (whole_first, results): (ChangeId, Results),
-    ) -> Vec<Event> {
-        let end = after(first, count);
-        for other in self.disowned.iter_mut().filter(|other| (first..end).contains(&other.first)) {
-            let told = u32::try_from(end.0.saturating_sub(other.first.0)).unwrap_or(u32::MAX);
-            other.payments = other.payments.saturating_sub(told);
-            other.first = end;
-        }
-        agreed_events(me, round, ids(first, count), (whole_first, results), first..end)
-    }
-
-    /// What is told of a proposal that is agreed, or on chain.
-    pub(crate) fn told_of(&mut self, me: Party, proposal: &mut Proposal, round: Round) -> Vec<Event> {
-        self.agreed.height = self.height_after(&proposal.update);
-        let changes = self.take_ids(proposal);
-        let told =
-            changes.first().copied().unwrap_or(proposal.first)..after(proposal.first, proposal.update.changes.len());
-        let results = (proposal.first, std::mem::take(&mut proposal.results));
-        agreed_events(me, round, changes, results, told)
-    }
-
-    /// Whether what is proposed would name a higher height were it made now.
-    pub(crate) fn height_moved(&self, head: BlockNumber) -> bool {
-        self.proposal.as_ref().is_some_and(|ours| ours.update.height < head.max(self.agreed.height))
-    }
-
-    /// The height that counts once a round on top of what is agreed is agreed.
-    fn height_after(&self, update: &Update) -> BlockNumber {
-        let executes = update.changes.iter().any(Change::executes);
-        if executes { self.agreed.height.max(update.height) } else { self.agreed.height }
-    }
-
-    /// The id of the first change that waits, or will.
-    pub(crate) fn queue_first(&self) -> ChangeId {
-        ChangeId(self.first_queued.0.saturating_sub(self.requeued))
-    }
-
-    /// So many payments have left the front of the queue.
-    fn count_out(&mut self, count: usize) {
-        let count = u64::try_from(count).unwrap_or(u64::MAX);
-        self.first_queued.0 = self.first_queued.0.saturating_add(count.saturating_sub(self.requeued));
-        self.requeued = self.requeued.saturating_sub(count);
+    /// These changes are agreed: calls among them are not forced any more. Others that were to be forced with them wait again.
+    pub(crate) fn stop_forcing(&mut self, made: &Ids, me: Party) {
+        let is_made = |id: &ChangeId| made.contains(*id);
+        let Some(forcing) = self.forcing.take_if(|forcing| forcing.changes().iter().any(is_made)) else { return };
+        let rest: Vec<_> = forcing.into_calls().filter(|(id, _)| !is_made(id)).collect();
+        self.out.return_calls(me, rest.into_iter());
     }
 
     /// Whether nothing may be proposed now: something on chain, the user, or the peer goes first.
@@ -460,7 +308,7 @@ impl Live {
 
     /// Whether a round of the peer's lies so near that rounds do not run out.
     pub(crate) fn check_near(&self, round: Round) -> Result<(), Violation> {
-        let have = self.agreed.round.max(self.signed);
+        let have = self.agreed.round.max(self.out.signed());
         if round > have.saturating_add(MAX_ROUND_JUMP) {
             return Err(Violation::RoundTooFar { got: round, have });
         }
@@ -479,44 +327,6 @@ impl Live {
         self.agreed.signatures.is_none() && round < self.agreed.round
     }
 
-    /// Whether this side has given up a round above this one without a word to the peer, which may still use it, and cannot know.
-    pub(crate) fn is_overtaken_by_disowned(&self, round: Round) -> bool {
-        round > self.agreed.round && self.disowned.iter().any(|ours| !ours.refused && ours.round > round)
-    }
-
-    /// The round of one's own that the peer has not answered, update or operation.
-    pub(crate) fn rival(&self) -> Option<Round> {
-        let proposed = self.proposal.as_ref().map(|ours| ours.update.round);
-        proposed.max(self.operating.asked().map(crate::operation::Body::round))
-    }
-
-    /// The hash of a round that this side goes on without for other reasons than a refusal, and that its peer may have answered all the same:
-    /// it was disowned while the answer was on its way. None where something higher is signed.
-    pub(crate) fn left_behind(&self, round: Round) -> Option<Hash> {
-        let free = self.proposal.is_none() && self.signed == round;
-        let ours = self.disowned.iter().find(|ours| ours.round == round && !ours.refused);
-        ours.filter(|_| free).map(|ours| ours.state.hash())
-    }
-
-    /// An answer that the peer owes to a proposal, where there is one.
-    pub(crate) fn unanswered(&self) -> Option<Round> {
-        self.proposal.as_ref().filter(|ours| !ours.put_off).map(|ours| ours.update.round)
-    }
-
-    /// While a close is under way no answer to a proposal is owed.
-    pub(crate) fn put_off(&mut self) {
-        if let Some(ours) = &mut self.proposal {
-            ours.put_off = true;
-        }
-    }
-
-    /// Says a proposal again that the peer did not answer.
-    pub(crate) fn say_again(&mut self) -> Option<Effect> {
-        let proposal = self.proposal.as_mut()?;
-        proposal.put_off = false;
-        Some(Effect::Send(Message::Update(proposal.update.clone())))
-    }
-
     /// Where the next round of `proposer`'s is made.
     pub(crate) fn place<'a>(
         &self,
@@ -531,104 +341,28 @@ impl Live {
         Place { channel, round, height, proposer, reserve, max_contracts, apps: ctx.apps }
     }
 
-    /// Proposes the next round with what waits (R6.3), if something does and no proposal is unanswered. What cannot be made on the agreed
-    /// state is given up.
-    pub(crate) fn propose(&mut self, me: Party, config: &Config, domain: &Domain, ctx: &Context<'_>) -> Step {
-        if self.proposal.is_some() || self.queue.is_empty() {
-            return Step::default();
-        }
-        if self.disowned.len() >= MAX_DISOWNED {
-            let waiting = ids(self.queue_first(), self.queue.len());
-            let _dropped = self.drop_payments();
-            let told = self.given_up(waiting, RefusalCode::VALIDATION);
-            return Step::commit(told.into_iter().map(Effect::Notify).collect());
-        }
-        let Some(round) = self.next_round(me) else { return Step::default() };
-        let height = ctx.head.max(self.agreed.height);
-        let mut step = Step::default();
-        loop {
-            let first = self.queue_first();
-            let mut draft = Draft::new(self.place(me, round, height, config, ctx), &self.agreed.state);
-            let mut count: usize = 0;
-            let mut fault = None;
-            for change in self.queue.iter().take(MAX_UPDATES_PER_ROUND) {
-                if let Err(why) = draft.make(change) {
-                    fault = Some(why);
-                    break;
-                }
-                count = count.saturating_add(1);
-            }
-            let finished = draft.finish();
-            let (changes, state, results) = match (count, fault, finished) {
-                (1.., _, Ok((state, results))) => (self.unqueue(me, count), state, results),
-                // The first one cannot be made: the peer's rounds or the clock have overtaken it.
-                (_, fault, finished) => {
-                    let Some(fault) = fault.or(finished.err()) else { return step };
-                    let _given_up = self.unqueue(me, 1);
-                    step = step.and(Step::commit(vec![Effect::Notify(Event::Failed { change: first, fault })]));
-                    continue;
-                }
-            };
-            let state_hash = state.hash();
-            let body = StateBody { round, state_hash };
-            let signature = ctx.key.sign(&signed_bytes(domain, &self.funding.channel, &body));
-            let update = Update { round, height, changes, state_hash, signature };
-            self.signed = round;
-            let on = self.agreed.round;
-            self.proposal = Some(Proposal { update: update.clone(), state, results, first, on, put_off: false });
-            return step.and(Step::commit(vec![Effect::Send(Message::Update(update))]));
-        }
-    }
-
-    /// Puts the changes of a proposal that lost back to the front of the queue, to be proposed again on top.
-    pub(crate) fn requeue_proposal(&mut self, me: Party) {
-        let Some(proposal) = self.proposal.take() else { return };
-        let settled = usize::try_from(self.settled).unwrap_or(usize::MAX);
-        let again = self.disown(&proposal, false).len();
-        self.requeued = self.requeued.saturating_add(u64::try_from(again).unwrap_or(u64::MAX));
-        for change in proposal.update.changes.into_iter().skip(settled).rev() {
-            self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
-            self.queue.push_front(change);
-        }
-    }
-
-    /// Goes on without a proposal whose signature is with the peer.
-    pub(crate) fn disown(&mut self, proposal: &Proposal, refused: bool) -> Vec<ChangeId> {
-        let Proposal { update, state, results, first: whole_first, on, .. } = proposal;
-        let first = after(*whole_first, usize::try_from(self.settled).unwrap_or(usize::MAX));
-        let changes = self.take_ids(proposal);
-        let payments = u32::try_from(changes.len()).unwrap_or(u32::MAX);
-        let (round, state, results) = (update.round, state.clone(), results.clone());
-        let (whole_first, on, height) = (*whole_first, *on, self.height_after(update));
-        self.disowned.push(Disowned { round, state, results, whole_first, first, payments, on, height, refused });
-        changes
-    }
-
-    /// The payments of a proposal that is not unanswered any more, without those that were told of.
-    pub(crate) fn take_ids(&mut self, proposal: &Proposal) -> Vec<ChangeId> {
-        let settled = usize::try_from(std::mem::take(&mut self.settled)).unwrap_or(usize::MAX);
-        ids(after(proposal.first, settled), proposal.update.changes.len().saturating_sub(settled))
-    }
-
     /// Adopts a state that both signed, or that is on chain.
-    pub(crate) fn adopt(&mut self, round: Round, state: State, hash: Hash, signatures: Option<Pair<Signature>>) {
-        let height = self.agreed.height;
-        self.agreed = Agreed { round, state, hash, signatures, forced: None, height };
-        self.signed = self.signed.max(round);
-        self.disowned.retain(|ours| ours.round > round);
+    pub(crate) fn adopt(
+        &mut self,
+        me: Party,
+        (round, named): (Round, Base),
+        state: State,
+        hash: Hash,
+        signatures: Option<Pair<Signature>>,
+    ) {
+        // What was forced and is not in its base has not happened: the height from before counts again (R7.3).
+        let replaced = self.agreed.forced.filter(|forced| named < forced.at);
+        let height = replaced.map_or(self.agreed.height, |forced| forced.height);
+        let at = self.agreed.base();
+        let before = std::mem::replace(&mut self.agreed.state, State::of(Pair::default()));
+        let below = (signatures.is_some() && at == named).then_some(Below { at, state: before });
+        let made = Ids::default();
+        self.agreed = Agreed { round, named, state, hash, signatures, below, made, forced: None, height };
+        self.out.note_signed(round);
+        self.out.bury(me, round);
+        self.out.abandon_below(me, Base::of(round));
         // A peer that agrees to a round has seen its own offer to close expire.
         self.parked = None;
-    }
-
-    pub(crate) fn next_round(&self, me: Party) -> Option<Round> {
-        let forced_by = self.agreed.forced.map(|forced| forced.by);
-        let signed = self.signed.max(self.refused).max(self.operating.asked_up_to);
-        next_round(me, self.agreed.round, forced_by, signed)
-    }
-
-    pub(crate) fn enqueue(&mut self, me: Party, change: Change) {
-        self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
-        self.queue.push_back(change);
     }
 
     /// What comes of the peer's round.
@@ -639,19 +373,31 @@ impl Live {
         key: &PublicKey,
         (domain, config): (&Domain, &Config),
         ctx: &Context<'_>,
-    ) -> Result<Checked, Violation> {
-        let Update { round, height, changes, state_hash, signature } = update;
-        let (got, have) = (*round, self.agreed.round.max(self.signed));
+    ) -> Result<Checked, Wrong> {
+        let Update { round, base, height, refuses, changes, state_hash, .. } = update;
+        let (got, have) = (*round, self.agreed.round.max(self.out.signed()));
         if got <= have {
             // Not only what is agreed counts: the peer may still make co-signed what it refused (R6.1, R6.2).
-            return Err(Violation::RoundTooOld { got, have });
+            return Err(Violation::RoundTooOld { got, have }.into());
+        }
+        if *base != self.agreed.base() {
+            return Err(Violation::WrongBase { got: *base, want: self.agreed.base() }.into());
         }
         self.check_near(got)?;
-        if changes.is_empty() {
-            return Err(Violation::NoChanges);
+        // Before anything is executed for it.
+        if !self.is_signed(update, key, domain) {
+            return Err(Violation::SignatureInvalid.into());
         }
-        if changes.len() > MAX_UPDATES_PER_ROUND {
-            return Err(Violation::TooManyChanges { got: changes.len() });
+        if changes.is_empty() == refuses.is_none() {
+            return Err(Violation::NoChanges.into());
+        }
+        let refused = match refuses.as_ref().map(|refusal| &refusal.items) {
+            Some(Refused::Some(items)) => items.len(),
+            Some(Refused::All(_)) | None => 0,
+        };
+        let got = changes.len().max(refused);
+        if got > MAX_UPDATES_PER_ROUND {
+            return Err(Violation::TooManyChanges { got }.into());
         }
         let executes = changes.iter().any(Change::executes);
         if executes {
@@ -659,24 +405,32 @@ impl Live {
             // One's own head may lie behind; but the height of what is agreed never goes down.
             let (min, max) = (self.agreed.height.max(head.saturating_sub(window)), head.saturating_add(window));
             if *height < min || *height > max.max(self.agreed.height) {
-                return Err(Violation::HeightOutOfWindow { got: *height, min, max });
+                return Err(Violation::HeightOutOfWindow { got: *height, min, max }.into());
             }
         }
         let mut draft = Draft::new(self.place(peer, *round, *height, config, ctx), &self.agreed.state);
-        for change in changes {
-            draft.make(change)?;
+        for (place, change) in (0_u32..).zip(changes) {
+            draft.make(change).map_err(|fault| Wrong { place: Some(place), violation: fault.into() })?;
         }
-        let (state, results) = draft.finish()?;
+        let (state, results) = draft.finish().map_err(Violation::from)?;
         let want = state.hash();
         if want != *state_hash {
-            return Err(Violation::StateHashMismatch { got: *state_hash, want });
+            return Err(Violation::StateHashMismatch { got: *state_hash, want }.into());
         }
-        let message = signed_bytes(domain, &self.funding.channel, &StateBody { round: *round, state_hash: want });
-        if !Native.verify(key, &message, signature) {
-            return Err(Violation::SignatureInvalid);
-        }
+        let message = signed_bytes(domain, &self.funding.channel, &self.body(*round, *base, want));
         let height = if executes { *height } else { self.agreed.height };
         Ok(Checked { state, results, message, height })
+    }
+
+    /// What both sign of a round.
+    pub(crate) const fn body(&self, round: Round, base: Base, state_hash: Hash) -> StateBody {
+        StateBody { round, base, state_hash, valid_until: None }
+    }
+
+    /// Whether the peer signed this round, whatever it changes.
+    pub(crate) fn is_signed(&self, update: &Update, key: &PublicKey, domain: &Domain) -> bool {
+        let body = self.body(update.round, update.base, update.state_hash);
+        Native.verify(key, &signed_bytes(domain, &self.funding.channel, &body), &update.signature)
     }
 
     /// The first code that the peer's round needs and that is not here.
@@ -693,14 +447,15 @@ impl Live {
         })
     }
 
-    /// A code that the peer wants to begin with, and that this side takes no part in.
-    pub(crate) fn unwelcome(update: &Update, ctx: &Context<'_>) -> Option<Hash> {
+    /// A code that the peer wants to begin with, and that this side takes no part in, with the place of the change.
+    pub(crate) fn unwelcome(update: &Update, ctx: &Context<'_>) -> Option<(u32, Hash)> {
         let code = |change: &Change| match change {
             Change::CreateContract(crate::state::Creation { code: Code::Contract(code), .. })
             | Change::UpgradeContract { code: Code::Contract(code), .. } => Some(*code),
             _ => None,
         };
-        update.changes.iter().filter_map(code).find(|code| !ctx.apps.accepts(code))
+        let codes = (0_u32..).zip(&update.changes).filter_map(|(place, change)| Some((place, code(change)?)));
+        codes.into_iter().find(|(_, code)| !ctx.apps.accepts(code))
     }
 
     /// Whether the peer's round touches what is ours to give: then the user decides, whoever decides otherwise.
@@ -742,12 +497,10 @@ impl Live {
             Err(Misuse::InsufficientBalance { amount, available })
         } else if self.shutdown_wanted.is_some() || self.solo_wanted {
             Err(Misuse::AlreadyClosing)
-        } else if changes.len() > max.saturating_sub(self.queue.len()) {
+        } else if changes.len() > max.saturating_sub(self.out.queued()) {
             Err(Misuse::QueueFull { max })
         } else if self.next_round(me).is_none() {
             Err(Misuse::RoundsExhausted)
-        } else if self.disowned.len() >= MAX_DISOWNED {
-            Err(Misuse::TooManyRefused { max: MAX_DISOWNED })
         } else {
             Ok(())
         }
@@ -761,7 +514,7 @@ impl Live {
         };
         let code = |code: &Code| check_code(code, ctx.apps).map_err(Misuse::Change);
         let known = |id: &ContractId| {
-            let proposed = self.proposal.as_ref().is_some_and(|ours| ours.state.contracts.get(id).is_some());
+            let proposed = self.out.proposal().is_some_and(|ours| ours.state.contracts.get(id).is_some());
             let known = proposed || self.agreed.state.contracts.get(id).is_some();
             if known { Ok(()) } else { Err(Misuse::ContractUnknown(*id)) }
         };
@@ -790,12 +543,25 @@ impl Live {
         config: &Config,
         ctx: &Context<'_>,
     ) -> Result<Option<Outcome>, ChangeFault> {
-        let before = self.proposal.as_ref().map_or(&self.agreed.state, |ours| &ours.state);
+        let before = self.out.proposal().map_or(&self.agreed.state, |ours| &ours.state);
         let round = self.next_round(me).unwrap_or(Round::MAX);
         let mut draft = Draft::new(self.place(me, round, ctx.head.max(self.agreed.height), config, ctx), before);
         draft.make(change)?;
         let (_state, results) = draft.finish()?;
         Ok(results.into_iter().next().map(|(_, outcome)| outcome))
+    }
+}
+
+/// What is wrong with a round of the peer's.
+pub(crate) struct Wrong {
+    /// The place of the change that is to blame, where it is one.
+    pub(crate) place: Option<u32>,
+    pub(crate) violation: Violation,
+}
+
+impl From<Violation> for Wrong {
+    fn from(violation: Violation) -> Self {
+        Self { place: None, violation }
     }
 }
 
@@ -807,30 +573,6 @@ pub(crate) struct Checked {
     pub(crate) message: Vec<u8>,
     /// The height that counts from now on.
     pub(crate) height: BlockNumber,
-}
-
-/// What is told of own changes that are agreed, those that paid and those that touched contracts.
-fn agreed_events(
-    me: Party,
-    round: Round,
-    changes: Vec<ChangeId>,
-    (first, results): (ChangeId, Results),
-    told: std::ops::Range<ChangeId>,
-) -> Vec<Event> {
-    let performed = performed(me, first, results, &told);
-    let executed = (!performed.is_empty()).then_some(Event::Executed { round, forced: false, performed });
-    let paid = (!changes.is_empty()).then_some(Event::Paid { payments: changes, round });
-    executed.into_iter().chain(paid).collect()
-}
-
-/// The id that follows `count` ids from `first` on.
-fn after(ChangeId(first): ChangeId, count: usize) -> ChangeId {
-    ChangeId(first.saturating_add(u64::try_from(count).unwrap_or(u64::MAX)))
-}
-
-/// `count` ids from `first` on.
-pub(crate) fn ids(ChangeId(first): ChangeId, count: usize) -> Vec<ChangeId> {
-    (first..).take(count).map(ChangeId).collect()
 }
 
 /// Both signatures in the order of the parties.

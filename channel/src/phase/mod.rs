@@ -7,6 +7,7 @@ pub(crate) mod live;
 pub(crate) mod onchain;
 pub(crate) mod opening;
 pub(crate) mod operating;
+pub(crate) mod outgoing;
 pub(crate) mod reestablish;
 pub(crate) mod updates;
 

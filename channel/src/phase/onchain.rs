@@ -4,7 +4,7 @@ use super::{
     CloseReason, Phase,
     closing::{How, Solo},
     forcing::Progressed,
-    live::{Live, Seen},
+    live::{Live, Posted},
 };
 use crate::{
     effect::{Effect, Event, Notice},
@@ -15,10 +15,10 @@ use crate::{
     state::State,
 };
 use protocol::{
-    Amount, BlockNumber, Hash, Pair, Party, Rejection, Round,
+    Amount, Base, BlockNumber, Hash, Pair, Party, Rejection, Round,
     call::{Call, Slash},
     event::Event as ArbiterEvent,
-    record::{Closing, OnChain, Penalty},
+    record::{Closing, Penalty},
 };
 
 /// How many blocks the responder leaves to the initiator before it settles itself, so that not both pay for it.
@@ -35,21 +35,27 @@ struct Done {
 }
 
 impl Solo {
-    pub(super) const fn new(on_chain: OnChain, closing: &Closing) -> Self {
-        let closer = match closing.penalty {
-            Penalty::AtRisk(closer) | Penalty::Due(closer) => Some(closer),
-        };
-        Self { on_chain, unlock_at: closing.unlock_at, closer }
+    pub(super) const fn new(on_chain: Posted, closing: &Closing) -> Self {
+        Self { on_chain, unlock_at: closing.unlock_at, penalty: closing.penalty }
     }
 }
 
 impl Channel {
     /// A block is final, and all its events have been told.
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
-        let step = self.on_head_while_opening(ctx).and(self.follow_on(ctx)).and(self.on_head_while_closing(ctx));
+        let step = self.forget_expired(ctx).and(self.on_head_while_opening(ctx));
+        let step = step.and(self.follow_on(ctx)).and(self.on_head_while_closing(ctx));
         let step = step.and(self.on_head_while_operating(ctx));
-        let again = [self.solo_again(), self.defence(ctx.head), self.snapshot_again().into_iter().collect()].concat();
+        let again =
+            [self.solo_again(), self.defence(ctx.head), self.snapshot_again(ctx.head).into_iter().collect()].concat();
         step.and(Step::act(again)).and(self.force_again(ctx)).and(self.resume(ctx))
+    }
+
+    /// Own rounds that no block takes any more are forgotten (R5.4b).
+    fn forget_expired(&mut self, ctx: &Context<'_>) -> Step {
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
+        let floor = live.seen.on_chain.maturity.floor(ctx.head.saturating_add(1), live.funding.terms.lock_period);
+        if live.out.expire(floor) { Step::commit(Vec::new()) } else { Step::default() }
     }
 
     /// The process started: what may have been lost is asked for and told again. Nothing expires here, because what happened
@@ -74,20 +80,27 @@ impl Channel {
             self.mutual_again(ctx.head),
             self.solo_again(),
             self.defence(ctx.head),
-            self.snapshot_again().into_iter().collect(),
+            self.snapshot_again(ctx.head).into_iter().collect(),
         ];
         Step::act(again.concat())
     }
 
     pub(crate) fn on_chain_event(&mut self, event: ArbiterEvent, ctx: &Context<'_>) -> Step {
+        let is_open = match &self.phase {
+            Phase::Signed(signed) => signed.locked,
+            Phase::Open(_) | Phase::Closing(..) => true,
+            Phase::Initialized(_) | Phase::Accepted(_) | Phase::HalfSigned(_) | Phase::Closed(_) => false,
+        };
         match event {
             ArbiterEvent::ChannelCreated { record } => self.on_chain_created(&record),
+            // Of a channel that is not this one, or not any more.
+            _ if !is_open => Step::default(),
             ArbiterEvent::ChannelClosedMutually { balances, .. } => self.close_once(CloseReason::Mutual { balances }),
             ArbiterEvent::ChannelSettled { balances, remaining } => self.on_chain_settled(balances, remaining),
-            ArbiterEvent::ChannelClosedSolo { round, state_hash, forced_from, closing } => {
-                let solo = Solo::new(OnChain { round, forced_from, state_hash }, &closing);
+            ArbiterEvent::ChannelClosedSolo { at, state_hash, closing } => {
+                let solo = Solo::new(Posted { at, state_hash }, &closing);
                 self.on_chain_closing(solo, ctx, |outdated| Event::ClosingSolo {
-                    round,
+                    round: at.round(),
                     unlock_at: solo.unlock_at,
                     outdated,
                 })
@@ -108,23 +121,14 @@ impl Channel {
                 self.on_chain_operated(done, ctx)
             }
             ArbiterEvent::ChannelSnapshotted { round, state_hash } => {
-                self.on_chain_snapshotted(&OnChain { round, forced_from: None, state_hash }, ctx)
+                self.on_chain_snapshotted(&Posted { at: Base::of(round), state_hash }, ctx)
             }
-            ArbiterEvent::ChannelProgressed {
-                party,
-                round,
-                forced_from,
-                state_hash,
-                forced_steps,
-                total,
-                closing,
-                calls,
-            } => {
-                let on_chain = OnChain { round, forced_from, state_hash };
-                self.on_chain_progressed(Progressed { party, on_chain, forced_steps, total, closing, calls }, ctx)
+            ArbiterEvent::ChannelProgressed { party, at, state_hash, forced_steps, total, closing, calls } => {
+                let posted = Posted { at, state_hash };
+                self.on_chain_progressed(Progressed { party, posted, forced_steps, total, closing, calls }, ctx)
             }
             ArbiterEvent::ChannelSlashed { round, state_hash, closing } => {
-                let solo = Solo::new(OnChain { round, forced_from: None, state_hash }, &closing);
+                let solo = Solo::new(Posted { at: Base::of(round), state_hash }, &closing);
                 self.on_chain_closing(solo, ctx, |_| Event::Slashed { round, unlock_at: solo.unlock_at })
             }
         }
@@ -144,7 +148,7 @@ impl Channel {
         let me = self.me;
         let Phase::Closing(live, _) = &mut self.phase else { return Step::default() };
         live.see(solo.on_chain);
-        let mut told = vec![event(live.newer_than(&solo.on_chain).is_some())];
+        let mut told = vec![event(live.newer_than_chain(ctx.head).is_some())];
         if live.is_behind(&solo.on_chain) {
             told.extend(live.adopt_from_chain(&solo.on_chain, me).into_iter().flatten());
         }
@@ -158,8 +162,9 @@ impl Channel {
     /// Transition: open (bound) -> open. A deposit, a withdrawal or other delegates are final: the state after it is the agreed one.
     fn on_chain_operated(&mut self, done: Done, ctx: &Context<'_>) -> Step {
         let Done { kind, round, state_hash, total, event } = done;
+        let me = self.me;
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
-        let on_chain = OnChain { round, forced_from: None, state_hash };
+        let on_chain = Posted { at: Base::of(round), state_hash };
         if !live.is_behind(&on_chain) {
             // Told again.
             return Step::default();
@@ -174,20 +179,17 @@ impl Channel {
             }
         }
         let mut told = Vec::new();
-        if let Some((state, on)) = live.operating.executed(round, &state_hash) {
-            let replaced = live.replaced(round, on);
-            if let (Some(_), Some(forced)) = (&replaced, live.agreed.forced) {
-                live.agreed.height = forced.height;
-            }
+        if let Some((state, base)) = live.operating.executed(round, &state_hash) {
+            let replaced = live.replaced(round, base);
             told.extend(replaced.map(Effect::Notify));
             told.push(Effect::Notify(event));
-            live.adopt(round, state, state_hash, None);
+            live.adopt(me, (round, base), state, state_hash, None);
         } else {
             told.push(Effect::Notify(event.clone()));
             // It carries our signature, and we know of none: our store is old (R6.6).
             let state = guess(&live.agreed.state, &event, live.funding.terms.reserve);
             if let Some(state) = state.filter(|state| state.hash() == state_hash) {
-                live.adopt(round, state, state_hash, None);
+                live.adopt(me, (round, Base::default()), state, state_hash, None);
             }
             told.extend(live.outdate(from, round).into_iter().map(Effect::Notify));
         }
@@ -198,7 +200,7 @@ impl Channel {
 
     /// Somebody put a state on chain that both signed. What we hold is newer as a rule; but the peer may have used a round of ours that it
     /// never answered.
-    fn on_chain_snapshotted(&mut self, on_chain: &OnChain, ctx: &Context<'_>) -> Step {
+    fn on_chain_snapshotted(&mut self, on_chain: &Posted, ctx: &Context<'_>) -> Step {
         let me = self.me;
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         if live.is_past(on_chain) {
@@ -206,7 +208,7 @@ impl Channel {
             return Step::default();
         }
         live.see(*on_chain);
-        let (from, round) = (live.agreed.round, on_chain.round);
+        let (from, round) = (live.agreed.round, on_chain.at.agreed);
         if !live.is_behind(on_chain) {
             return Step::commit(Vec::new());
         }
@@ -217,7 +219,7 @@ impl Channel {
                 live.operating.lose();
                 told.extend(events);
             }
-            None if round > live.signed => told.extend(live.outdate(from, round)),
+            None if round > live.out.signed() => told.extend(live.outdate(from, round)),
             None => return Step::commit(Vec::new()),
         }
         Step::commit(told.into_iter().map(Effect::Notify).collect()).and(self.advance(ctx))
@@ -230,10 +232,11 @@ impl Channel {
             return Vec::new();
         }
         let channel = live.funding.channel;
-        if let Some(payload) = live.newer_than(&solo.on_chain) {
-            // This side's own account closed on an old state, by another hand than ours, where a round of the peer's is newer: showing it would
-            // cost the penalty, so it is left to the peer. A round of our own is agreed and costs nothing: it is shown.
-            if solo.closer != Some(self.me) || Party::owner_of(payload.round) == self.me {
+        if let Some(payload) = live.newer_than_chain(head) {
+            // Where this side's own account closed on an old state, by another hand than ours, showing a newer one may cost the penalty: the rule
+            // itself says whether (R5.9), and then it is left to the peer.
+            let after = solo.penalty.shown(payload.round, payload.base);
+            if after == solo.penalty || after != Penalty::Due(self.me) {
                 let commitment = live.agreed.state.commitment();
                 return vec![Effect::Submit(Box::new(Call::ChannelSlash(Slash { channel, payload, commitment })))];
             }
@@ -267,14 +270,13 @@ impl Channel {
 
 impl Live {
     /// Notes a co-signed state that the arbiter has announced.
-    fn see(&mut self, on_chain: OnChain) {
-        if self.seen.on_chain != on_chain {
+    fn see(&mut self, posted: Posted) {
+        let Posted { at, state_hash } = posted;
+        if !posted.is_forced() && self.seen.on_chain.at != at {
             // The quota of forced steps begins anew with each co-signed state (R5.10).
-            let forced_steps = if on_chain.forced_from.is_some() { self.seen.forced_steps } else { Pair::default() };
-            self.seen = Seen { on_chain, forced_steps };
-            if on_chain.forced_from.is_none() {
-                self.unfollowed.clear();
-            }
+            self.seen.forced_steps = Pair::default();
+            self.seen.on_chain.adopt(at.agreed, state_hash);
+            self.unfollowed.clear();
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     state::State,
 };
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Pair, Party, PublicKey, Rejection, Signature,
+    AccountId, Amount, BlockNumber, ChannelId, Pair, Party, PartyId, PublicKey, Rejection, Signature,
     call::{Call, Create},
     contracts::Contracts,
     crypto::{Crypto, Native},
@@ -81,6 +81,7 @@ pub(crate) struct Accepted {
 pub(crate) struct HalfSigned {
     pub(crate) channel: ChannelId,
     body: CreateBody,
+    nonce: u64,
     signature: Signature,
 }
 
@@ -91,6 +92,7 @@ pub(crate) struct Signed {
     valid_until: BlockNumber,
     /// Both signatures; none where the responder put the opening on chain without answering first.
     signatures: Option<Pair<Signature>>,
+    nonce: u64,
     shares: Pair<Amount>,
     pub(crate) locked: bool,
     peer_locked: bool,
@@ -195,23 +197,23 @@ impl Channel {
         }
         *responder = Some(accept.responder);
         *until = deadline;
-        Ok(Step::act(vec![Effect::AskNonce(terms.accounts())]))
+        Ok(Step::act(vec![Effect::AskNonce(terms.ids())]))
     }
 
     /// Transition: initialized -> half_signed
-    pub(crate) fn on_chain_nonce(&mut self, accounts: &Pair<AccountId>, nonce: u64, ctx: &Context<'_>) -> Step {
+    pub(crate) fn on_chain_nonce(&mut self, parties: &Pair<PartyId>, nonce: u64, ctx: &Context<'_>) -> Step {
         let Phase::Initialized(Initialized { open, responder: Some(responder), .. }) = &self.phase else {
             return Step::default();
         };
         let terms = terms_of(open, responder);
-        if terms.accounts() != *accounts {
+        if terms.ids() != *parties {
             return Step::default();
         }
         let valid_until = ctx.head.saturating_add(open.validity);
         let body = body_of(open, terms, valid_until);
         let channel = body.terms.channel_id(&self.domain, nonce, &Native);
         let signature = ctx.key.sign(&signed_bytes(&self.domain, &channel, &body));
-        self.phase = Phase::HalfSigned(HalfSigned { channel, body, signature });
+        self.phase = Phase::HalfSigned(HalfSigned { channel, body, nonce, signature });
         let funding = FundingCreated { nonce, valid_until, signature };
         Step::commit(vec![Effect::Send(Message::FundingCreated(funding))])
     }
@@ -243,11 +245,29 @@ impl Channel {
         }
         let signature = ctx.key.sign(&message);
         let signatures = Pair::new(funding.signature, signature);
-        self.phase = Phase::Signed(Signed::new(channel, &body, Some(signatures)));
+        self.phase = Phase::Signed(Signed::new(channel, &body, funding.nonce, Some(signatures)));
         Ok(Step::commit(vec![
             Effect::Send(Message::FundingSigned(FundingSigned { signature })),
             Effect::Notify(Event::Signed { channel }),
         ]))
+    }
+
+    /// The id that this opening will have, where a responder accepts `funding` (R5.2); none where none is awaited. No two channels may share one.
+    #[must_use]
+    pub fn offered_id(&self, funding: &FundingCreated) -> Option<ChannelId> {
+        let Phase::Accepted(Accepted { open, responder, .. }) = &self.phase else { return None };
+        Some(terms_of(open, responder).channel_id(&self.domain, funding.nonce, &Native))
+    }
+
+    /// The nonce that this side has named for an opening that is not known to be on chain, and whose it is (R5.2).
+    #[must_use]
+    pub fn named_nonce(&self) -> Option<(Pair<PartyId>, u64)> {
+        match &self.phase {
+            _ if self.me == Party::Responder => None,
+            Phase::HalfSigned(half) => Some((half.body.terms.ids(), half.nonce)),
+            Phase::Signed(signed) => Some((signed.funding.terms.ids(), signed.nonce)),
+            _ => None,
+        }
     }
 
     /// Transition: half_signed -> signed
@@ -266,7 +286,7 @@ impl Channel {
         }
         let channel = half.channel;
         let signatures = Pair::new(half.signature, funding.signature);
-        let signed = Signed::new(channel, &half.body, Some(signatures));
+        let signed = Signed::new(channel, &half.body, half.nonce, Some(signatures));
         let mut effects = vec![Effect::Notify(Event::Signed { channel })];
         effects.extend(signed.submission());
         self.phase = Phase::Signed(signed);
@@ -294,7 +314,7 @@ impl Channel {
         }
         // The responder may have put on chain what it never answered.
         if let Phase::HalfSigned(half) = &self.phase {
-            self.phase = Phase::Signed(Signed::new(half.channel, &half.body, None));
+            self.phase = Phase::Signed(Signed::new(half.channel, &half.body, half.nonce, None));
         }
         let Phase::Signed(signed) = &mut self.phase else { return Step::default() };
         if signed.locked {
@@ -365,7 +385,7 @@ impl Channel {
         };
         record.terms == *terms
             && Some(record.total) == balances.sum()
-            && record.state_hash == State::of(balances).hash()
+            && record.on_chain.state_hash == State::of(balances).hash()
     }
 
     /// The opening's part of a lost connection, of an error, or of a deadline: nothing is lost before both have signed.
@@ -426,7 +446,7 @@ impl Channel {
 }
 
 impl Signed {
-    fn new(channel: ChannelId, body: &CreateBody, signatures: Option<Pair<Signature>>) -> Self {
+    fn new(channel: ChannelId, body: &CreateBody, nonce: u64, signatures: Option<Pair<Signature>>) -> Self {
         let funding = Funding {
             channel,
             terms: body.terms.clone(),
@@ -435,14 +455,14 @@ impl Signed {
             first: State::of(body.balances),
         };
         let (valid_until, shares) = (body.valid_until, body.shares);
-        Self { funding, valid_until, signatures, shares, locked: false, peer_locked: false }
+        Self { funding, valid_until, signatures, nonce, shares, locked: false, peer_locked: false }
     }
 
     fn submission(&self) -> Option<Effect> {
         let Funding { terms, first, .. } = &self.funding;
         let (shares, valid_until) = (self.shares, self.valid_until);
         let body = CreateBody { terms: terms.clone(), balances: first.balances, shares, valid_until };
-        let create = Create { body, signatures: self.signatures? };
+        let create = Create { body, nonce: self.nonce, signatures: self.signatures? };
         Some(Effect::Submit(Box::new(Call::ChannelCreate(create))))
     }
 }

@@ -18,7 +18,7 @@ use super::{
     live::{Live, both},
 };
 use crate::{
-    effect::{Effect, Event},
+    effect::{Effect, Event, Notice},
     error::{Misuse, Violation},
     input::Context,
     machine::{Channel, Link, Step},
@@ -27,7 +27,7 @@ use crate::{
     state::State,
 };
 use protocol::{
-    Amount, BlockNumber, ChannelId, Hash, Party, Rejection, Round, Signature,
+    Amount, Base, BlockNumber, ChannelId, Hash, Party, Rejection, Round, Signature,
     crypto::{Crypto, Native},
     terms::MAX_DELEGATES,
 };
@@ -50,6 +50,9 @@ pub(crate) struct Operating {
     /// The peer has something under way that goes first: not to be asked again before the next block.
     #[codec(skip)]
     pub(crate) later: bool,
+    /// How often in a row the peer has said so of what is wanted.
+    #[codec(skip)]
+    postponed: u8,
 }
 
 /// What the user wants, and what the peer was asked for.
@@ -65,8 +68,6 @@ struct Bound {
     body: Body,
     /// What is agreed once it is on chain.
     state: State,
-    /// The agreed round that it goes on from.
-    on: Round,
     ours: Signature,
     /// Where this side asked: it holds both signatures, and submits.
     peers: Option<Signature>,
@@ -139,10 +140,10 @@ impl Operating {
         body.is_some_and(|body| body.round() == round && body.state_hash() == *state_hash)
     }
 
-    /// The state that was signed for, where it is the one that got on chain, and the agreed round that it goes on from.
-    pub(crate) fn executed(&mut self, round: Round, state_hash: &Hash) -> Option<(State, Round)> {
+    /// The state that was signed for, where it is the one that got on chain, and what it goes on from.
+    pub(crate) fn executed(&mut self, round: Round, state_hash: &Hash) -> Option<(State, Base)> {
         let same = |bound: &mut Bound| bound.body.round() == round && bound.body.state_hash() == *state_hash;
-        self.bound.take_if(same).map(|bound| (bound.state, bound.on))
+        self.bound.take_if(same).map(|bound| (bound.state, bound.body.base()))
     }
 
     /// The call that this side submits, as long as the next block can take it.
@@ -156,14 +157,14 @@ impl Operating {
 impl Live {
     /// Asks the peer for what the user wants, if nothing is unanswered.
     pub(crate) fn ask(&mut self, me: Party, validity: BlockNumber, head: BlockNumber) -> Step {
-        if self.rival().is_some() || self.operating.later {
+        if self.out.highest_open().is_some() || self.operating.asked().is_some() || self.operating.later {
             return Step::default();
         }
-        let round = self.next_round(me);
+        let (round, base) = (self.next_round(me), self.agreed.base());
         let Some(Wanted { request, asked }) = &mut self.operating.wanted else { return Step::default() };
         let valid_until = head.saturating_add(validity);
-        let body =
-            round.and_then(|round| request.body(me, &self.agreed.state, &self.funding.terms, (round, valid_until)));
+        let body = round
+            .and_then(|round| request.body(me, &self.agreed.state, &self.funding.terms, (round, base, valid_until)));
         let Some(body) = body else {
             // It was checked when it came, and what has come since only adds to the own balance; but the peer's may have grown too far.
             let failed = self.operating.give_up_unsigned(RefusalCode::VALIDATION);
@@ -196,11 +197,11 @@ impl Channel {
             return Err(Misuse::OperationPending);
         }
         match &request {
-            Request::Deposit { amount: 0 } | Request::Withdraw { amount: 0 } => return Err(Misuse::AmountZero),
+            Request::Deposit { amount: 0 } | Request::Withdraw { amount: 0, .. } => return Err(Misuse::AmountZero),
             Request::Deposit { amount } if live.funding.total.checked_add(*amount).is_none() => {
                 return Err(Misuse::BadTerms(Rejection::AmountOverflow));
             }
-            Request::Withdraw { amount } if *amount > live.spendable(me) => {
+            Request::Withdraw { amount, .. } if *amount > live.spendable(me) => {
                 return Err(Misuse::InsufficientBalance { amount: *amount, available: live.spendable(me) });
             }
             Request::SetDelegates { delegates } if delegates.len() > MAX_DELEGATES => {
@@ -212,6 +213,7 @@ impl Channel {
             return Err(Misuse::RoundsExhausted);
         }
         live.operating.wanted = Some(Wanted { request, asked: None });
+        live.operating.postponed = 0;
         Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
     }
 
@@ -243,12 +245,17 @@ impl Channel {
         if Party::owner_of(round) != peer {
             return Err(Violation::WrongParity { got: round, owner: self.me });
         }
-        if live.rival().is_some_and(|ours| ours > round) {
-            // Crossing proposals, as with updates: ours is higher and wins; the peer will ask again (R6.1).
+        if live.operating.asked().is_some_and(|ours| ours.round() > round) {
+            // Crossing questions: ours is higher and wins; the peer will ask again.
             return Ok(Step::default());
         }
-        if live.is_overtaken_by_disowned(round) {
-            return refuse(RefusalCode::OVERTAKEN);
+        if live.out.highest_open().is_some() {
+            // A question loses to any open proposal: the peer answers that first, and asks again (R6.5a).
+            return Ok(Step::act(live.out.say_again(true)));
+        }
+        if !live.out.may_sign_on(live.agreed.base()) || live.out.all().next().is_some() {
+            // The chain may still take a round of ours that was given up for a forced step.
+            return refuse(RefusalCode::NOT_NOW);
         }
         if live.is_overtaken_by_chain(round) || (round == live.agreed.round && body.state_hash() == live.agreed.hash) {
             // The latter was said again after a lost connection, and is on chain meanwhile.
@@ -260,7 +267,7 @@ impl Channel {
             // It was too long on its way, or our head is ahead: no wrong, and no use any more.
             return refuse(RefusalCode::NOT_NOW);
         }
-        let have = live.agreed.round.max(live.signed);
+        let have = live.agreed.round.max(live.out.signed());
         if round <= have {
             return Err(Violation::RoundTooOld { got: round, have });
         }
@@ -268,15 +275,18 @@ impl Channel {
         if got > max {
             return Err(Violation::ValidityOutOfBounds { got, min, max });
         }
+        if body.base() != live.agreed.base() {
+            // One of the two has not seen yet what the other has seen on chain.
+            return refuse(RefusalCode::NOT_NOW);
+        }
         let state = body.state_after(peer, &live.agreed.state, &live.funding.terms)?;
 
         let ours = ctx.key.sign(&body.signed_bytes(&self.domain, &live.funding.channel));
-        live.requeue_proposal(self.me);
         live.operating.lose();
         live.undecided = None;
-        live.signed = round;
+        live.out.note_signed(round);
         let signed = Effect::Send(body.signed(ours));
-        live.operating.bound = Some(Bound { body, state, on: live.agreed.round, ours, peers: None });
+        live.operating.bound = Some(Bound { body, state, ours, peers: None });
         Ok(Step::commit(vec![signed]))
     }
 
@@ -293,7 +303,7 @@ impl Channel {
         let is_open = matches!(self.phase, Phase::Open(_));
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
         let asked = live.operating.asked().filter(|body| body.round() == round && body.kind() == kind).cloned();
-        let Some(body) = asked.filter(|_| is_open && !live.solo_wanted && round > live.signed) else {
+        let Some(body) = asked.filter(|_| is_open && !live.solo_wanted && round > live.out.signed()) else {
             // Said again after a lost connection, or about something that was given up meanwhile.
             let known = round <= live.operating.asked_up_to;
             return if known { Ok(Step::default()) } else { Err(Violation::RoundNotProposed { got: round }) };
@@ -302,19 +312,26 @@ impl Channel {
         if !Native.verify(&self.peer, &message, &signature) {
             return Err(Violation::SignatureInvalid);
         }
+        if live.out.all().next().is_some() {
+            // The chain may still take a round of ours that was given up: who signs an operation has none open (R6.5a).
+            live.operating.lose();
+            live.operating.later = true;
+            return Ok(Step::commit(Vec::new()));
+        }
         if ctx.head >= body.valid_until() {
             // No block can take it any more.
             return Ok(self.ask_anew(ctx));
         }
         // Whoever asks is not asked at the same time, and nothing was agreed since.
-        let Ok(state) = body.state_after(me, &live.agreed.state, &live.funding.terms) else {
+        let after = body.state_after(me, &live.agreed.state, &live.funding.terms).ok();
+        let Some(state) = after.filter(|_| body.base() == live.agreed.base()) else {
             live.operating.lose();
             return Ok(Step::commit(Vec::new()).and(self.advance(ctx)));
         };
         let ours = ctx.key.sign(&message);
-        live.signed = live.signed.max(round);
+        live.out.note_signed(round);
         live.operating.wanted = None;
-        live.operating.bound = Some(Bound { body, state, on: live.agreed.round, ours, peers: Some(signature) });
+        live.operating.bound = Some(Bound { body, state, ours, peers: Some(signature) });
         // Nothing else is agreed to from now on (R6.5), not even by the user.
         let put_off = live.put_off_undecided(RefusalCode::NOT_NOW).into_iter().collect();
         Ok(Step::commit(put_off).and(Step::act(self.operation_again(ctx.head))))
@@ -351,7 +368,10 @@ impl Channel {
         if [RefusalCode::CLOSING, RefusalCode::NOT_NOW, RefusalCode::OVERTAKEN].contains(&code) {
             live.operating.lose();
             live.operating.later = true;
-            return Ok(Step::commit(Vec::new()).and(self.advance(ctx)));
+            live.operating.postponed = live.operating.postponed.saturating_add(1);
+            let is_late = live.operating.postponed == 2;
+            let told = is_late.then_some(Effect::Notify(Event::Notice(Notice::Postponed { round, code })));
+            return Ok(Step::commit(told.into_iter().collect()).and(self.advance(ctx)));
         }
         let failed = live.operating.give_up_unsigned(code);
         Ok(Step::commit(failed.map(Effect::Notify).into_iter().collect()).and(self.advance(ctx)))

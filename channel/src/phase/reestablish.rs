@@ -14,7 +14,7 @@ use crate::{
     state::State,
 };
 use protocol::{
-    Hash, Pair, Round, Signature, StateCommitment,
+    Base, Hash, Pair, Round, Signature, StateCommitment,
     crypto::Native,
     signing::{CoSigned, StateBody},
 };
@@ -25,6 +25,7 @@ const REESTABLISH: &str = "reestablish";
 /// A state that is newer than ours, and that both signed.
 struct CoSignedState {
     round: Round,
+    base: Base,
     state: StateCommitment,
     state_hash: Hash,
     signatures: Pair<Signature>,
@@ -101,14 +102,19 @@ impl Channel {
         let mut again = Vec::new();
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
             let operating = &mut live.operating;
-            operating.peer_saw = operating.peer_saw.max(theirs.round);
+            operating.peer_saw = operating.peer_saw.max(theirs.at.round());
             // One that is on chain and not co-signed: this side may not have seen it yet.
             if theirs.signatures.is_none() {
-                operating.peer_follows = operating.peer_follows.max(theirs.round);
+                operating.peer_follows = operating.peer_follows.max(theirs.at.round());
             }
         }
         if let Phase::Open(live) = &mut self.phase {
-            again.extend(live.say_again());
+            let base = live.agreed.base();
+            // What was put aside because the peer would not answer is as good as ever.
+            if live.forcing.is_none() && live.out.reclaim(self.me, base) {
+                step = step.and(Step::commit(Vec::new()));
+            }
+            again.extend(live.out.say_again(false));
         }
         again.extend(self.signed_again());
         again.extend(self.shutdown_again());
@@ -118,27 +124,26 @@ impl Channel {
     /// What this side knows, for a peer that may know less or more.
     fn reestablish(&self) -> Option<Reestablish> {
         let agreed = &self.phase.live()?.agreed;
-        Some(Reestablish { round: agreed.round, state: agreed.state.commitment(), signatures: agreed.signatures })
+        let (at, base) = (agreed.base(), agreed.named);
+        Some(Reestablish { at, base, state: agreed.state.commitment(), signatures: agreed.signatures })
     }
 
     /// The peer's state, where it is newer than `live`'s and co-signed.
     fn check_newer(&self, live: &Live, theirs: &Reestablish) -> Result<Option<CoSignedState>, Violation> {
-        let Reestablish { round, state, signatures } = *theirs;
-        let have = live.agreed.round;
+        let Reestablish { at, base, state, signatures } = *theirs;
+        let (round, have) = (at.agreed, live.agreed.base());
         let state_hash = state.hash(&Native);
-        let (ours_forced, theirs_on_chain) = (live.agreed.forced, signatures.is_none() && round > 1);
-        if round == have && state_hash != live.agreed.hash && ours_forced.is_none() && !theirs_on_chain {
+        let theirs_on_chain = signatures.is_none() && at.round() > 1;
+        if at == have && state_hash != live.agreed.hash && at.steps == 0 && !theirs_on_chain {
             return Err(Violation::StateHashMismatch { got: state_hash, want: live.agreed.hash });
         }
-        let newer = ours_forced.map_or(round > have, |forced| round >= forced.from && state_hash != live.agreed.hash);
-        if !newer || theirs_on_chain || live.operating.is_next(round, &state_hash) {
+        if at <= have || at.steps > 0 || theirs_on_chain || live.operating.is_next(round, &state_hash) {
             // Ours is newer or the same; or the peer has seen on chain what we have not seen yet, and the chain will tell.
             return Ok(None);
         }
-        let ours = live.proposal.as_ref().is_some_and(|ours| ours.update.round == round)
-            || live.left_behind(round) == Some(state_hash);
+        let ours = live.out.find(round).is_some_and(|ours| ours.update.state_hash == state_hash);
         let (channel, keys) = (live.funding.channel, live.funding.terms.keys());
-        let body = StateBody { round, state_hash };
+        let body = StateBody { round, base, state_hash, valid_until: None };
         let co_signed = signatures
             .filter(|&signatures| CoSigned::check(&self.domain, &channel, &keys, body, signatures, &Native).is_ok());
         let Some(signatures) = co_signed else {
@@ -149,23 +154,27 @@ impl Channel {
                 Violation::WrongTotal { got, want }
             });
         };
-        if !ours && round <= live.signed {
+        if !ours && round <= live.out.signed() {
             // A round of ours that the peer has refused or let go; we went on without it, and so does it (R6.1).
-            return Err(Violation::RoundTooOld { got: round, have: live.signed });
+            return Err(Violation::RoundTooOld { got: round, have: live.out.signed() });
         }
-        Ok(Some(CoSignedState { round, state, state_hash, signatures, ours }))
+        if live.is_below_a_mark(base) || live.out.highest_open().is_some_and(|highest| highest > round) {
+            // It counts only once it is on chain (R7.6a).
+            return Ok(None);
+        }
+        Ok(Some(CoSignedState { round, base, state, state_hash, signatures, ours }))
     }
 
     /// Adopts the peer's newer state: its answer to our proposal was lost, or our store is old.
     fn catch_up(&mut self, newer: CoSignedState) -> Step {
         let me = self.me;
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
-        let CoSignedState { round, state, state_hash, signatures, ours } = newer;
+        let CoSignedState { round, base, state, state_hash, signatures, ours } = newer;
         let from = live.agreed.round;
         if ours && let Some(events) = live.adopt_own(Own { round, state_hash, signatures: Some(signatures) }, me) {
             return Step::commit(events.into_iter().map(Effect::Notify).collect());
         }
-        let mut events: Vec<_> = live.replaced(round, 0).into_iter().collect();
+        let mut events: Vec<_> = live.replaced(round, base).into_iter().collect();
         let mut state = State::committed(state);
         state.fill(&live.agreed.state.contracts);
         events.extend(live.outdate(from, round));
@@ -173,7 +182,7 @@ impl Channel {
             // What we signed and forgot may have changed it.
             live.funding.total = state.balances.sum().unwrap_or(live.funding.total);
         }
-        live.adopt(round, state, state_hash, Some(signatures));
+        live.adopt(me, (round, base), state, state_hash, Some(signatures));
         Step::commit(events.into_iter().map(Effect::Notify).collect())
     }
 

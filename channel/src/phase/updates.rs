@@ -5,27 +5,25 @@
 //!  update(n + 2, changes, signature) -->           checks, (asks the user,) signs, adopts
 //!                                    <-- update_ack(n + 2, signature)
 //!  adopts; meanwhile paid amounts wait for the next round
+//!                                    <-- update(n + 3, refuses n, signature)      or refuses it by a counter-round (R6.1a)
+//!  update_ack(n + 3, signature)      -->           adopts; what n would have changed is given up, or proposed again
 //! ```
 
 use super::{
     Phase,
     closing::How,
-    live::{Checked, Live, Own, Undecided, both},
+    live::{Checked, Live, Own, Undecided, Wrong, both},
 };
 use crate::{
     config::Acceptance,
-    effect::{Effect, Event},
+    effect::{Effect, Event, Notice},
     error::{Misuse, Violation},
     input::Context,
     machine::{Answer, Awaited, Channel, Link, Step, Waiting},
-    message::{Message, RefusalCode, Update},
+    message::{Message, Refusal, RefusalCode, Refused, Update},
     state::{Change, ChangeFault, Outcome, Performed, Results},
 };
-use protocol::{
-    Hash, Party, Round, Signature,
-    crypto::{Crypto, Native},
-    signing::{StateBody, signed_bytes},
-};
+use protocol::{Hash, Party, Round, Signature};
 
 impl Channel {
     /// Transition: open -> open
@@ -34,7 +32,7 @@ impl Channel {
         let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
         live.check_changes(me, &changes, &self.config, ctx)?;
         for change in changes {
-            live.enqueue(me, change);
+            live.out.enqueue(me, change);
         }
         Ok(self.advance(ctx))
     }
@@ -75,21 +73,34 @@ impl Channel {
         if live.is_overtaken_by_chain(round) {
             return Ok(Step::default());
         }
-        if live.rival().is_some_and(|ours| ours > round) {
+        if live.out.highest_open().is_some_and(|ours| ours > round) {
             // Crossing proposals: ours is higher and wins; the peer will sign it and propose again (R6.1).
-            let again = live.proposal.as_ref().is_some_and(|ours| ours.put_off).then(|| live.say_again()).flatten();
-            return Ok(Step::act(again.into_iter().collect()));
+            return Ok(Step::act(live.out.say_again(true)));
         }
-        if live.is_overtaken_by_disowned(round) {
-            return refuse(RefusalCode::OVERTAKEN);
+        if update.base != live.agreed.base() {
+            // One of the two has not seen yet what the other has seen on chain.
+            return refuse(RefusalCode::NOT_NOW);
         }
         if live.undecided.as_ref().is_some_and(|shown| shown.update == update) {
             return Ok(Step::default());
         }
-        // Nothing is remembered of such a round: own rounds would run out above it.
+        // Own rounds would run out above it.
         live.check_near(round)?;
-        if let Some(code) = Live::unwelcome(&update, ctx) {
-            return self.refuse_update(round, Violation::CodeNotAccepted(code), ctx);
+        // Nothing is done, kept or refused for what the peer has not signed.
+        if !live.is_signed(&update, &self.peer, &self.domain) {
+            return Err(Violation::SignatureInvalid);
+        }
+        if update.refuses.is_some() {
+            // It is always signed: what it refuses is dead then (R6.1a).
+            return self.agree_to(update, ctx);
+        }
+        if round > live.agreed.round && round <= live.out.signed() {
+            // The chain may still take a higher one of ours, which was given up for a forced step: agreed above it.
+            return Ok(self.refuse(&update, Refused::All(RefusalCode::OVERTAKEN), ctx));
+        }
+        if let Some((place, code)) = Live::unwelcome(&update, ctx) {
+            let wrong = Wrong { place: Some(place), violation: Violation::CodeNotAccepted(code) };
+            return self.refuse_update(&update, wrong, ctx);
         }
         if let Some(code) = live.lacks(&update, ctx) {
             live.undecided = Some(Undecided { update, since: ctx.now, lacks: Some(code) });
@@ -100,8 +111,8 @@ impl Channel {
         }
         let rules = (&self.domain, &self.config);
         let checked = live.check_round(&update, self.me.peer(), &self.peer, rules, ctx);
-        if let Err(violation) = checked.and_then(|_valid| live.check_shown(&update)) {
-            return self.refuse_update(round, violation, ctx);
+        if let Err(wrong) = checked.and_then(|_valid| live.check_shown(&update).map_err(Wrong::from)) {
+            return self.refuse_update(&update, wrong, ctx);
         }
         let proposed = Event::Proposed { round, changes: update.changes.clone() };
         live.show(update, ctx.now);
@@ -123,8 +134,8 @@ impl Channel {
             let answered = self.on_peer_update(shown.update, ctx);
             return answered.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation));
         }
-        let violation = Violation::Change(ChangeFault::CodeUnknown(code));
-        let refused = self.refuse_update(round, violation, ctx);
+        let wrong = Violation::Change(ChangeFault::CodeUnknown(code)).into();
+        let refused = self.refuse_update(&shown.update, wrong, ctx);
         refused.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation))
     }
 
@@ -137,15 +148,19 @@ impl Channel {
         let checked = live.check_round(&update, self.me.peer(), &self.peer, rules, ctx);
         let Checked { state, results, message, height } = match checked {
             Ok(checked) => checked,
-            Err(violation) => return self.refuse_update(round, violation, ctx),
+            Err(wrong) => return self.refuse_update(&update, wrong, ctx),
         };
 
         let signature = ctx.key.sign(&message);
-        live.requeue_proposal(self.me);
+        let height_now = ctx.head.max(live.agreed.height);
+        let refusal = update.refuses.as_ref();
+        let refused = refusal.map(|refusal| live.out.take_refusal(self.me, refusal, height_now)).unwrap_or_default();
         live.operating.lose();
-        live.adopt(round, state, update.state_hash, Some(both(self.me, signature, update.signature)));
+        let signatures = Some(both(self.me, signature, update.signature));
+        live.adopt(self.me, (round, update.base), state, update.state_hash, signatures);
         live.agreed.height = height;
         let mut effects = vec![Effect::Send(Message::UpdateAck { round, signature })];
+        effects.extend(refused.into_iter().map(Effect::Notify));
         effects.extend(received(self.me.peer(), round, update.changes, results).map(Effect::Notify));
         Ok(Step::commit(effects).and(self.advance(ctx)))
     }
@@ -156,25 +171,31 @@ impl Channel {
         Ok(self.agree_to(update, ctx).unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation)))
     }
 
-    /// Refuses a round that breaks a rule. Its proposer agrees to nothing below it (R6.1): that is to be remembered.
-    fn refuse_update(&mut self, round: Round, violation: Violation, ctx: &Context<'_>) -> Result<Step, Violation> {
-        match &mut self.phase {
-            // No rule of the protocol, but one of this side's own: the peer is honest and waits for no answer to what it crossed.
-            Phase::Open(live)
-                if round > live.refused.max(live.signed) && violation.code() != RefusalCode::VALIDATION =>
-            {
-                live.refused = round;
-                live.requeue_proposal(self.me);
-                live.operating.lose();
-                let refused = Step::commit(Vec::new()).and(Answer::UpdateError(round).refusing(violation));
-                Ok(refused.and(self.advance(ctx)))
-            }
-            Phase::Open(live) if round > live.refused.max(live.signed) => {
-                live.refused = round;
-                Ok(Step::commit(Vec::new()).and(Answer::UpdateError(round).refusing(violation)))
-            }
-            _ => Err(violation),
+    /// Refuses a round that breaks a rule, or one of this side's own: by a counter-round, if the peer has signed it (R6.1a).
+    fn refuse_update(&mut self, update: &Update, wrong: Wrong, ctx: &Context<'_>) -> Result<Step, Violation> {
+        let Wrong { place, violation } = wrong;
+        let Phase::Open(live) = &self.phase else { return Err(violation) };
+        let is_new = update.round > live.agreed.round.max(live.out.signed()) && update.base == live.agreed.base();
+        if !is_new || !live.is_signed(update, &self.peer, &self.domain) {
+            return Err(violation);
         }
+        let code = violation.code();
+        let items = place.map_or(Refused::All(code), |place| Refused::Some(vec![(place, code)]));
+        let told = Step::act(vec![Effect::Notify(Event::Notice(Notice::PeerViolated(violation)))]);
+        Ok(self.refuse(update, items, ctx).and(told))
+    }
+
+    /// Refuses a round by a counter-round above it, or says that it cannot be answered now.
+    fn refuse(&mut self, update: &Update, items: Refused, ctx: &Context<'_>) -> Step {
+        let round = update.round;
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        let countered = live.counter(self.me, Refusal { round, items }, &self.config, &self.domain, ctx);
+        let Some(say) = countered else {
+            let code = RefusalCode::NOT_NOW;
+            return Step::act(vec![Effect::Send(Message::UpdateError { round, code })]);
+        };
+        live.operating.lose();
+        Step::commit(vec![say])
     }
 
     /// Transition: open -> open
@@ -187,8 +208,8 @@ impl Channel {
         if code.0 < RefusalCode::APPLICATION.0 {
             return Err(Misuse::CodeReserved { got: code });
         }
-        let _update = self.take_undecided(round)?;
-        Ok(self.refuse_round(round, code, ctx))
+        let update = self.take_undecided(round)?;
+        Ok(self.refuse(&update, Refused::All(code), ctx))
     }
 
     /// The part of a tick that concerns a round which waits for the user.
@@ -198,7 +219,7 @@ impl Channel {
         match live.undecided.take_if(|shown| ctx.now.saturating_sub(shown.since) >= late) {
             Some(Undecided { update, lacks, .. }) => {
                 let code = if lacks.is_some() { RefusalCode::CODE_UNKNOWN } else { RefusalCode::TIMEOUT };
-                self.refuse_round(update.round, code, ctx)
+                self.refuse(&update, Refused::All(code), ctx)
             }
             None => Step::default(),
         }
@@ -211,15 +232,6 @@ impl Channel {
         shown.map(|shown| shown.update).ok_or(Misuse::NotProposed { round })
     }
 
-    /// Refuses a valid round. One's own lower proposal crossed it, and the peer took no notice: it is made again above.
-    fn refuse_round(&mut self, round: Round, code: RefusalCode, ctx: &Context<'_>) -> Step {
-        let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        live.refused = live.refused.max(round);
-        live.requeue_proposal(self.me);
-        live.operating.lose();
-        Step::commit(vec![Effect::Send(Message::UpdateError { round, code })]).and(self.advance(ctx))
-    }
-
     /// Transition: open -> open
     pub(crate) fn on_peer_update_ack(
         &mut self,
@@ -228,42 +240,31 @@ impl Channel {
         ctx: &Context<'_>,
     ) -> Result<Step, Violation> {
         let out_of_place = self.out_of_place("update_ack");
+        let is_being_closed = matches!(self.phase, Phase::Closing(_, How::Offered(_) | How::Agreed(_)));
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
-        let Some(proposal) = live.proposal.as_ref().filter(|proposal| proposal.update.round == round) else {
-            if let Some(state_hash) = live.left_behind(round) {
-                return self.answered_late(Own { round, state_hash, signatures: None }, signature, ctx);
-            }
+        let Some(ours) = live.out.find(round).map(|ours| head_of(&ours.update)) else {
             // The chain may have told of it before the peer's answer came, and of calls forced on top of it.
             let on_chain = round > 1 && live.agreed.round >= round && live.agreed.signatures.is_none();
             return if on_chain { Ok(Step::default()) } else { Err(Violation::RoundNotProposed { got: round }) };
         };
-        let update = &proposal.update;
-        let body = StateBody { round, state_hash: update.state_hash };
-        if !Native.verify(&self.peer, &signed_bytes(&self.domain, &live.funding.channel, &body), &signature) {
+        if !live.is_signed(&Update { signature, ..ours.clone() }, &self.peer, &self.domain) {
             return Err(Violation::SignatureInvalid);
         }
-        let signatures = both(self.me, update.signature, signature);
-        let Some(mut proposal) = live.proposal.take() else { return Ok(Step::default()) };
-        let told = live.told_of(self.me, &mut proposal, round);
-        live.adopt(round, proposal.state, proposal.update.state_hash, Some(signatures));
+        if is_being_closed {
+            // What is signed for the close pays the balances from before.
+            return Ok(Step::default());
+        }
+        if live.out.highest_open().is_some_and(|highest| highest > round) {
+            // An honest peer answers the higher one: this one it has refused, or lost to.
+            return Ok(Step::default());
+        }
+        if live.is_below_a_mark(ours.base) {
+            // The chain may take it, or not any more: it counts only when it is there (R7.6a).
+            return Ok(Step::default());
+        }
+        let signatures = Some(both(self.me, ours.signature, signature));
+        let told = live.adopt_own(Own { round, state_hash: ours.state_hash, signatures }, self.me).unwrap_or_default();
         live.calls_wait_since = None;
-        Ok(Step::commit(told.into_iter().map(Effect::Notify).collect()).and(self.advance(ctx)))
-    }
-
-    /// The answer to a round that was given up for a forced step while the answer was on its way. It is as good as ever: both have signed it, and
-    /// it counts before what was forced without it (R5.4).
-    fn answered_late(&mut self, own: Own, signature: Signature, ctx: &Context<'_>) -> Result<Step, Violation> {
-        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Ok(Step::default()) };
-        let message = signed_bytes(
-            &self.domain,
-            &live.funding.channel,
-            &StateBody { round: own.round, state_hash: own.state_hash },
-        );
-        if !Native.verify(&self.peer, &message, &signature) {
-            return Err(Violation::SignatureInvalid);
-        }
-        let signatures = Some(both(self.me, ctx.key.sign(&message), signature));
-        let told = live.adopt_own(Own { signatures, ..own }, self.me).unwrap_or_default();
         Ok(Step::commit(told.into_iter().map(Effect::Notify).collect()).and(self.advance(ctx)))
     }
 
@@ -276,26 +277,20 @@ impl Channel {
     ) -> Result<Step, Violation> {
         let out_of_place = self.out_of_place("update_error");
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
-        if live.proposal.as_ref().is_none_or(|ours| ours.update.round != round) {
-            // A crossing proposal that has lost meanwhile.
-            return Ok(Step::default());
+        if code == RefusalCode::OUTDATED && live.out.proposal().is_some_and(|ours| ours.round() == round) {
+            // The peer's store is old: it signs nothing more but a close.
+            let given_up = live.out.give_up_proposal(self.me);
+            live.parked = None;
+            let told = live.given_up(given_up, code).into_iter().map(Effect::Notify).collect();
+            return Ok(Step::commit(told).and(self.advance(ctx)));
         }
-        if code == RefusalCode::CLOSING || code == RefusalCode::NOT_NOW {
-            // The peer's shutdown is here or on its way, or it has not seen yet what we have seen on chain: later the very same round is
-            // proposed again.
-            live.put_off();
-            return Ok(self.take_parked(ctx));
-        }
-        if code == RefusalCode::OVERTAKEN || (code == RefusalCode::HEIGHT && live.height_moved(ctx.head)) {
-            // It cannot be agreed to any more. Or it was long on its way: said again it names the same height for ever (R6.2), made again the
-            // present one.
-            live.requeue_proposal(self.me);
-            return Ok(Step::commit(Vec::new()).and(self.advance(ctx)));
-        }
-        let Some(proposal) = live.proposal.take() else { return Ok(Step::default()) };
-        let payments = live.disown(&proposal, true);
-        live.parked = None;
-        Ok(Step::commit(vec![Effect::Notify(Event::Refused { payments, code })]).and(self.advance(ctx)))
+        // Otherwise it is a crossing proposal that has lost meanwhile.
+        let Some(times) = live.out.postpone(round) else { return Ok(Step::default()) };
+        // The peer's shutdown is here or on its way, or it has not seen yet what we have seen on chain: later the very same round is said again.
+        let passes = [RefusalCode::CLOSING, RefusalCode::NOT_NOW, RefusalCode::BUSY].contains(&code);
+        let is_late = times == if passes { 2 } else { 1 };
+        let told = is_late.then_some(Effect::Notify(Event::Notice(Notice::Postponed { round, code })));
+        Ok(Step::act(told.into_iter().collect()).and(self.take_parked(ctx)))
     }
 
     /// What comes next once nothing is unanswered: the operation that is wanted, the payments that wait, then the shutdown.
@@ -312,7 +307,8 @@ impl Channel {
             return step;
         }
         let step = step.and(live.propose(self.me, &self.config, &self.domain, ctx));
-        let wanted = live.shutdown_wanted.filter(|_| live.pending() == 0 && live.operating.is_idle());
+        let is_idle = live.pending() == 0 && live.out.highest_open().is_none() && live.operating.is_idle();
+        let wanted = live.shutdown_wanted.filter(|_| is_idle);
         match wanted {
             Some(fee) => step.and(self.offer_shutdown(fee, ctx)),
             None => step,
@@ -326,8 +322,8 @@ impl Channel {
             return Step::default();
         }
         live.operating.later = false;
-        let again = live.proposal.as_ref().is_some_and(|ours| ours.put_off).then(|| live.say_again()).flatten();
-        Step::act(again.into_iter().collect()).and(self.advance(ctx))
+        let again = live.out.say_again(true);
+        Step::act(again).and(self.advance(ctx))
     }
 
     /// Starts or stops the clock for the peer's answer.
@@ -355,6 +351,12 @@ impl Channel {
     }
 }
 
+/// What was signed of a round, without its changes.
+fn head_of(update: &Update) -> Update {
+    let Update { round, base, height, state_hash, signature, .. } = *update;
+    Update { round, base, height, refuses: None, changes: Vec::new(), state_hash, signature }
+}
+
 /// What is told of the peer's round: payments, and what was done to contracts.
 fn received(peer: Party, round: Round, changes: Vec<Change>, results: Results) -> impl Iterator<Item = Event> {
     let payments: Vec<_> = changes
@@ -376,6 +378,6 @@ impl Live {
     fn awaited(&self) -> Option<Awaited> {
         let asked = self.operating.asked().map(|body| Awaited::Operation(body.round()));
         let locked = self.awaits_lock().then_some(Awaited::Locked(self.agreed.round));
-        self.unanswered().map(Awaited::Round).or(asked).or(locked)
+        self.out.unanswered().map(Awaited::Round).or(asked).or(locked)
     }
 }

@@ -6,7 +6,6 @@ use protocol::{
     contracts::{Code, ContractId},
 };
 use scale::{Decode, Encode};
-use std::ops::Range;
 
 /// What a change did.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -81,9 +80,8 @@ impl Performed {
 /// Outcomes of a round's changes, each with the place of its change in the round.
 pub(crate) type Results = Vec<(u32, Outcome)>;
 
-/// The outcomes of those own changes whose ids are in `told`; `first` is the id of the round's first change.
-pub(crate) fn performed(by: Party, first: ChangeId, results: Results, told: &Range<ChangeId>) -> Vec<Performed> {
-    let own = |(at, outcome)| (ChangeId(first.0.saturating_add(u64::from(at))), outcome);
-    let results = results.into_iter().map(own).filter(|(id, _): &(ChangeId, Outcome)| told.contains(id));
-    results.map(|(id, outcome)| Performed { by, change: Some(id), outcome }).collect()
+/// The outcomes of own changes; `id` gives the id of the change at each place, and none where it was told of already.
+pub(crate) fn performed(by: Party, results: Results, id: impl Fn(u32) -> Option<ChangeId>) -> Vec<Performed> {
+    let own = |(place, outcome)| Some(Performed { by, change: Some(id(place)?), outcome });
+    results.into_iter().filter_map(own).collect()
 }

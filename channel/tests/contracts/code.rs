@@ -90,7 +90,7 @@ fn an_app_that_takes_too_long_is_a_refusal_and_what_comes_later_is_no_matter() {
     world.sides[Responder].book.missing.clear();
     world.input(Responder, Input::Code(apps::COUNTER.code)).unwrap();
     world.run();
-    assert_eq!(world.rounds(), (1, 1));
+    assert_eq!(world.rounds(), (4, 4), "both have signed the refusal");
     let _id = world.pay(Responder, 5).unwrap();
     world.run();
     world.assert_balances(SHARE + 5, SHARE - 5);

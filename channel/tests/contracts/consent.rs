@@ -181,15 +181,19 @@ fn the_number_that_the_user_decides_on_means_one_round_for_ever() {
             let shown = asked(&world, victim);
             let swapped = world.forge_update(cheat, round, &[1]);
             world.hear(victim, Message::Update(swapped));
-            assert_eq!(world.steal(cheat), Message::UpdateError { round, code: RefusalCode::VALIDATION });
             let mut other_words = good.clone();
             other_words.changes = vec![Change::Transfer(payment(499)), Change::Transfer(payment(1))];
             world.hear(victim, Message::Update(other_words));
-            assert_eq!(world.steal(cheat), Message::UpdateError { round, code: RefusalCode::VALIDATION });
+            let refused_by_counter_round = |message: &Message| match message {
+                Message::Update(counter) => counter.refuses.as_ref().is_some_and(|refusal| refusal.round == round),
+                _ => false,
+            };
+            assert!(world.wire[cheat].drain(..).all(|message| refused_by_counter_round(&message)));
             assert_eq!(asked(&world, victim), shown);
         }
-        world.command(victim, Command::Accept { round }).unwrap();
-        assert_eq!(world.agreed(victim)[victim], SHARE + 500);
+        // What the victim has refused under that number it does not agree to any more, whatever its user decides.
+        assert_eq!(world.command(victim, Command::Accept { round }), Err(Misuse::NotProposed { round }));
+        assert_eq!(world.agreed(victim)[victim], SHARE);
     }
 }
 

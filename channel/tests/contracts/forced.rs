@@ -111,16 +111,51 @@ fn one_forced_step_stands_on_another_of_either_party_until_the_quota_is_used() {
 }
 
 #[test]
+fn calls_beyond_one_step_are_made_in_several() {
+    for forcer in Party::BOTH {
+        let (mut world, contract) = rich();
+        let before = world.sides[forcer].round();
+        let calls = (0..130).map(|_| forced(contract, 0, &pays(0, 0))).collect();
+        world.force(forcer, calls).unwrap();
+        for made in [64, 128, 130] {
+            settle_down(&mut world);
+            assert!(world.sides[forcer].round() <= before + 130);
+            assert!(world.sides[forcer].round() >= before + made, "{made}");
+        }
+        assert!(!world.sides[forcer].machine().status().forcing);
+        world.assert_agreed();
+    }
+}
+
+#[test]
+fn a_step_that_the_chain_cannot_make_is_tried_with_fewer_calls_and_ends_with_a_word() {
+    let (mut world, contract) = rich();
+    let _new = world.chain.censored.insert("channel_force_progress");
+    world.force(Initiator, (0..5).map(|_| forced(contract, 0, &pays(0, 0))).collect()).unwrap();
+    let cannot = || channel::Input::Chain(channel::ChainInput::Undeliverable { call: "channel_force_progress" });
+    // Five calls, two, one; and one alone eight times.
+    for tried in 0..10 {
+        assert!(world.sides[Initiator].machine().status().forcing, "{tried}");
+        world.input(Initiator, cannot()).unwrap();
+    }
+    assert!(!world.sides[Initiator].machine().status().forcing);
+    let failed = |event: &Event| matches!(event, Event::ForceFailed { rejection: Rejection::StepTooLarge, .. });
+    assert_eq!(world.sides[Initiator].was_told(failed), 1);
+    world.chain.censored.clear();
+    let _id = world.pay(Initiator, 5).unwrap();
+    world.run();
+    world.assert_agreed();
+}
+
+#[test]
 fn what_the_arbiter_would_refuse_is_refused_to_the_user_at_once() {
     let (mut world, contract) = rich();
     let fault = |fault| Misuse::BadTerms(Rejection::CallFailed { round: 4, fault });
     let base = world.sides[Initiator].round();
     assert_eq!(base, 3);
-    let too_many = (0..65).map(|_| forced(contract, 0, &pays(0, 0))).collect();
     let unknown = ContractId([9; 32]);
     for (calls, misuse) in [
         (Vec::new(), Misuse::BadTerms(Rejection::CallsMissing)),
-        (too_many, Misuse::BadTerms(Rejection::CallsTooLarge)),
         (vec![forced(contract, 0, &0_u8)], fault(CallFault::Undecodable)),
         (vec![forced(contract, 0, &pays(101, 0))], fault(CallFault::PaysTooMuch { balance: 100 })),
         (vec![forced(unknown, 0, &0_u8)], Misuse::BadTerms(Rejection::ContractNotShown { contract: unknown })),

@@ -3,7 +3,7 @@
 use crate::harness::{
     Initiator, LOCK, Responder, SHARE, World,
     contracts::{call, counter, escrow, forced, of, pays, puppet},
-    forge::sign,
+    forge::{sign, state_body},
     side::Fate,
 };
 use channel::{Change, ChangeFault, ChangeId, Event, Message, Notice, RefusalCode, State, Update, Violation};
@@ -11,7 +11,6 @@ use protocol::{
     Hash, Pair, Party,
     call::{Call, Payload, SnapshotSolo},
     contracts::{CallFault, ContractId},
-    signing::StateBody,
 };
 
 /// What a party could force on, or close on, at this moment.
@@ -65,7 +64,7 @@ fn calls_forced_on_an_old_state_are_replaced_by_the_newer_one_while_open() {
         world.mine();
         // The newer state is on chain, and the old one is worth nothing any more.
         let record = world.chain.ledger.channels.values().next().unwrap();
-        assert_eq!((record.forced_from, record.round), (None, world.sides[victim].round()));
+        assert_eq!(record.on_chain.at, protocol::Base::of(world.sides[victim].round()));
         assert_eq!(world.sides[victim].was_told(|event| matches!(event, Event::Executed { forced: true, .. })), 0);
         assert_eq!(world.sides[victim].was_told(|event| matches!(event, Event::Replaced { .. })), 0);
         world.run();
@@ -144,7 +143,7 @@ fn a_step_forced_on_a_round_that_was_never_answered_is_followed_and_the_round_to
             assert_eq!(state.hash(), update.state_hash);
             if refused {
                 world.hear(victim, Message::UpdateError { round, code: RefusalCode::APPLICATION });
-                assert_eq!(world.fate(victim, id), Fate::Refused);
+                assert_eq!(world.fate(victim, id), Fate::Pending, "nothing is refused without a counter-round");
             }
             let payload = world.co_signed(victim, &update);
             world.kill(cheat);
@@ -190,16 +189,22 @@ fn a_forced_chain_that_is_replaced_by_a_round_below_its_own_last_one() {
 #[test]
 fn a_call_with_another_outcome_than_its_own_is_refused() {
     for cheat in Party::BOTH {
-        let (mut world, ids) = World::with(cheat.peer(), vec![puppet(of(cheat.peer(), 100))]);
-        let _id = world.make_one(cheat, call(ids[0], 5, &pays(1, 1))).unwrap();
-        let Message::Update(update) = world.steal(cheat.peer()) else { panic!("the round") };
-        let (round, height, wanted) = (update.round, update.height, update.state_hash);
+        let proposed = || {
+            let (mut world, ids) = World::with(cheat.peer(), vec![puppet(of(cheat.peer(), 100))]);
+            let _id = world.make_one(cheat, call(ids[0], 5, &pays(1, 1))).unwrap();
+            let Message::Update(update) = world.steal(cheat.peer()) else { panic!("the round") };
+            (world, ids, update)
+        };
+        let (mut world, ids, update) = proposed();
+        let (round, base, height, wanted) = (update.round, update.base, update.height, update.state_hash);
         let before = world.sides[cheat.peer()].balances();
-        let mut say = |changes: Vec<Change>, state_hash: Hash| {
-            let signature = sign(cheat, world.channel_id(), &StateBody { round, state_hash });
-            world.hear(cheat.peer(), Message::Update(Update { round, height, changes, state_hash, signature }));
-            let Message::UpdateError { code, .. } = world.steal(cheat) else { panic!("it is refused") };
-            assert_eq!(code, RefusalCode::VALIDATION);
+        let say = |changes: Vec<Change>, state_hash: Hash| {
+            let (mut world, ..) = proposed();
+            let signature = sign(cheat, world.channel_id(), &state_body(round, base, state_hash));
+            let update = Update { round, base, height, refuses: None, changes, state_hash, signature };
+            world.hear(cheat.peer(), Message::Update(update));
+            assert_eq!(world.refusal(cheat.peer()), RefusalCode::VALIDATION);
+            assert_eq!(world.sides[cheat.peer()].balances(), before);
             match world.sides[cheat.peer()].notices().last() {
                 Some(Notice::PeerViolated(violation)) => violation.clone(),
                 other => panic!("{other:?}"),
@@ -214,7 +219,6 @@ fn a_call_with_another_outcome_than_its_own_is_refused() {
         assert_eq!(say(vec![bad], wanted), fault);
         let twice = vec![update.changes[0].clone(), update.changes[0].clone()];
         assert!(matches!(say(twice, wanted), Violation::StateHashMismatch { .. }));
-        assert_eq!(world.sides[cheat.peer()].balances(), before);
         // Another signature, and then the right one: nothing was lost by all that.
         let mut wrong = update.clone();
         wrong.signature.0[0] ^= 1;
@@ -261,7 +265,7 @@ fn rounds_ground_for_a_contracts_id_are_refused_beyond_a_bound() {
     for (round, taken) in [(1 + (1 << 16) + 1, false), (1 << 16, true)] {
         update.round = round;
         let state_hash = update.state_hash;
-        update.signature = sign(Responder, world.channel_id(), &StateBody { round, state_hash });
+        update.signature = sign(Responder, world.channel_id(), &state_body(round, update.base, state_hash));
         world.hear(Initiator, Message::Update(update.clone()));
         let told = world.sides[Initiator].notices().last().cloned();
         let Some(Notice::PeerViolated(violation)) = told else { panic!("{told:?}") };
@@ -316,7 +320,7 @@ fn a_side_that_was_down_answers_what_was_forced_on_an_old_state_meanwhile() {
                 world.restart(victim);
                 world.mine();
                 let record = world.chain.ledger.channels.values().next().unwrap();
-                assert_eq!((record.forced_from, record.round), (None, world.sides[victim].round()));
+                assert_eq!(record.on_chain.at, protocol::Base::of(world.sides[victim].round()));
                 if !closes {
                     world.close_solo(victim).unwrap();
                 }

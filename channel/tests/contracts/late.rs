@@ -158,7 +158,7 @@ fn a_late_answer_with_a_wrong_signature_is_no_answer() {
     let signature = crate::harness::forge::sign(
         forcer.peer(),
         world.channel_id(),
-        &protocol::signing::StateBody { round: round + 2, state_hash: protocol::Hash::ZERO },
+        &crate::harness::forge::state_body(round + 2, world.base(forcer), protocol::Hash::ZERO),
     );
     world.hear(forcer, Message::UpdateAck { round: round + 2, signature });
     let violated = channel::Notice::PeerViolated(channel::Violation::RoundNotProposed { got: round + 2 });

@@ -4,7 +4,7 @@
 use crate::harness::{
     Initiator, RESERVE, Responder, SHARE, World, apps,
     contracts::{call, counter, creation, escrow, of, pays, puppet},
-    forge::sign,
+    forge::{sign, state_body},
     side::Fate,
 };
 use channel::{
@@ -14,14 +14,14 @@ use channel::{
 use protocol::{
     BlockNumber, Hash, Pair, Party, Round,
     contracts::{CallFault, Code, ContractId, MAX_INPUT, MAX_STATE},
-    signing::StateBody,
 };
 
 /// A round of `by`, of changes that nobody has checked.
 fn forge(world: &World, by: Party, round: Round, height: BlockNumber, changes: Vec<Change>) -> Update {
     let state_hash = Hash::ZERO;
-    let signature = sign(by, world.channel_id(), &StateBody { round, state_hash });
-    Update { round, height, changes, state_hash, signature }
+    let base = world.base(by.peer());
+    let signature = sign(by, world.channel_id(), &state_body(round, base, state_hash));
+    Update { round, base, height, refuses: None, changes, state_hash, signature }
 }
 
 /// What the initiator says to changes that the responder proposes.
@@ -29,9 +29,9 @@ fn violation(world: &mut World, changes: Vec<Change>) -> (Violation, RefusalCode
     let round = world.sides[Initiator].round() + if world.sides[Initiator].round().is_multiple_of(2) { 2 } else { 3 };
     let update = forge(world, Responder, round, world.chain.head(), changes);
     world.hear(Initiator, Message::Update(update));
-    let Message::UpdateError { code, .. } = world.steal(Responder) else { panic!("it is refused") };
-    match world.sides[Initiator].events.last() {
-        Some(Event::Notice(Notice::PeerViolated(violation))) => (violation.clone(), code),
+    let code = world.refusal(Initiator);
+    match world.sides[Initiator].notices().last() {
+        Some(Notice::PeerViolated(violation)) => (violation.clone(), code),
         other => panic!("{other:?}"),
     }
 }
@@ -146,6 +146,7 @@ fn a_change_that_cannot_be_made_meets_its_one_reason() {
         };
         assert_eq!((violated, code), (want, RefusalCode::VALIDATION), "{name}");
         // The user that wants it.
+        let (mut world, _) = World::with(Responder, vec![puppet(of(Responder, 60))]);
         let _id = world.pay(Responder, 1).unwrap();
         world.run();
         let made = world.make(Responder, vec![change]);
@@ -216,7 +217,8 @@ fn more_than_one_round_can_take_goes_into_several_and_a_peer_may_not_say_more() 
     assert!(made.iter().all(|id| matches!(world.fate(Responder, *id), Fate::Paid(_))));
     assert_eq!(world.sides[Responder].round(), before + 4, "two rounds");
     let full = (Violation::Change(ChangeFault::RoundFull), RefusalCode::VALIDATION);
-    assert_eq!(violation(&mut world, calls), full);
+    let contracts = || vec![counter(Pair::default(), u64::MAX), puppet(Pair::default())];
+    assert_eq!(violation(&mut World::with(Responder, contracts()).0, calls), full);
 
     let before = world.sides[Responder].round();
     let notes = |count| (0..count).map(|_| Change::Meta(vec![7; MAX_META])).collect::<Vec<_>>();
@@ -225,7 +227,7 @@ fn more_than_one_round_can_take_goes_into_several_and_a_peer_may_not_say_more() 
     world.run();
     assert!(made.iter().all(|id| matches!(world.fate(Responder, *id), Fate::Paid(_))));
     assert!(world.sides[Responder].round() <= before + 4);
-    assert_eq!(violation(&mut world, notes(most + 1)), full);
+    assert_eq!(violation(&mut World::with(Responder, contracts()).0, notes(most + 1)), full);
 }
 
 #[test]
@@ -274,13 +276,13 @@ fn a_height_counts_within_a_window_around_ones_own_head() {
         assert_eq!(update.height, head, "a side names its own head");
         // The hash does not know the height, unless the app looks at it.
         update.height = BlockNumber::try_from(i64::from(head) + offset).unwrap();
-        let (round, got) = (update.round, update.height);
+        let got = update.height;
         world.hear(Initiator, Message::Update(update));
         if taken {
             assert!(matches!(world.steal(Responder), Message::UpdateAck { .. }), "{offset}");
             continue;
         }
-        assert_eq!(world.steal(Responder), Message::UpdateError { round, code: RefusalCode::HEIGHT });
+        assert_eq!(world.refusal(Initiator), RefusalCode::HEIGHT);
         let violated = Violation::HeightOutOfWindow { got, min: head - window, max: head + window };
         assert_eq!(world.sides[Initiator].notices().last(), Some(&Notice::PeerViolated(violated)));
     }

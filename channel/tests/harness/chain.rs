@@ -1,9 +1,9 @@
 //! The chain: the arbiter's own rules on a ledger, a pool, and blocks that both sides get told of in their own time.
 
-use super::{DOMAIN, LIMITS, account, apps};
+use super::{DOMAIN, LIMITS, account, apps, party_terms};
 use channel::ChannelRef;
 use protocol::{
-    AccountId, Amount, BlockNumber, Pair, Party, Rejection,
+    AccountId, Amount, BlockNumber, Pair, Party, PartyId, Rejection,
     arbiter::{Context, Ledger},
     call::Call,
     event::Event,
@@ -66,19 +66,23 @@ impl SimChain {
 
     pub(crate) fn deposit(&mut self, party: Party, amount: Amount) {
         let ctx = self.context(party);
-        let _applied = self.ledger.apply(&ctx, Call::VaultDeposit, amount, &|_, _| true).unwrap();
+        let _applied =
+            self.ledger.apply(&ctx, Call::VaultDeposit { key: party_terms(party).key }, amount, &|_, _| true).unwrap();
         self.deposited += amount;
     }
 
     pub(crate) fn empty_vault(&mut self, party: Party) {
         let ctx = self.context(party);
-        let amount = self.ledger.vaults[&account(party)];
-        let _applied = self.ledger.apply(&ctx, Call::VaultWithdraw { amount }, 0, &|_, _| true).unwrap();
+        let amount = self.ledger.vaults[&party_terms(party).id()];
+        let _applied = self
+            .ledger
+            .apply(&ctx, Call::VaultWithdraw { key: party_terms(party).key, amount }, 0, &|_, _| true)
+            .unwrap();
         self.deposited -= amount;
     }
 
-    pub(crate) fn nonce(&self, accounts: &Pair<AccountId>) -> u64 {
-        self.ledger.nonces.get(accounts).copied().unwrap_or(0)
+    pub(crate) fn nonce(&self, parties: &Pair<PartyId>) -> u64 {
+        self.ledger.nonces.get(parties).copied().unwrap_or(0)
     }
 
     /// Puts a call into the pool; the same call of the same party only once.
@@ -105,7 +109,7 @@ impl SimChain {
             let name = call.name();
             match self.ledger.apply(&self.context(party), call, 0, &|_, _| true) {
                 Ok(applied) => {
-                    if let Some((_, event, _)) = applied.event {
+                    for (_, event, _) in applied.events {
                         if let Event::ChannelClosedMutually { fee, .. } = &event {
                             self.fees_earned[party] += fee;
                         }
@@ -124,9 +128,8 @@ impl SimChain {
 
     /// What a party has outside of any channel.
     pub(crate) fn wealth(&self, party: Party) -> Amount {
-        let account = account(party);
-        let of = |map: &BTreeMap<AccountId, Amount>| map.get(&account).copied().unwrap_or(0);
-        of(&self.ledger.vaults) + of(&self.paid_out)
+        let vault = self.ledger.vaults.get(&party_terms(party).id()).copied().unwrap_or(0);
+        vault + self.paid_out.get(&account(party)).copied().unwrap_or(0)
     }
 
     /// The channel between the two, where there is one on chain.

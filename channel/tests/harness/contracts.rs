@@ -4,7 +4,7 @@ use super::{Fate, World, apps, apps::Tokens};
 use channel::{Change, ChangeId, Channel, Command, Creation, Misuse, State};
 use protocol::{
     Amount, BlockNumber, Hash, Pair, Party, Round,
-    arbiter::{Base, plan},
+    arbiter::{Start, plan},
     call::{Call, ForceProgress, ForcedCall, Payload},
     contracts::{AppOutcome, AppReply, Code, ContractId, Predictor},
 };
@@ -169,7 +169,7 @@ impl World {
     ) -> Option<ForceProgress> {
         let (&channel, record) = self.chain.ledger.channels.first_key_value()?;
         let State { balances, contracts, calls_root, .. } = state;
-        let base = Base { channel, record, payload, balances: *balances, contracts, calls_root: *calls_root };
+        let base = Start { channel, record, payload, balances: *balances, contracts, calls_root: *calls_root };
         let deployed = |code: &Hash| channel::AppBook::deployed(&self.sides[party].book, code);
         let mut executor = Predictor { apps: &self.chain.ledger.apps, shown_at: &|_| None };
         let height = self.chain.head() + 1;

@@ -2,10 +2,11 @@
 
 use super::{DOMAIN, World, key, party_terms};
 use channel::{
-    Change, ChannelOpen, FundingCreated, FundingSigned, Message, Payment, Reestablish, Shutdown, State, Update,
+    Change, ChannelOpen, FundingCreated, FundingSigned, Message, Payment, Reestablish, RefusalCode, Refused, Shutdown,
+    State, Update,
 };
 use protocol::{
-    Amount, BlockNumber, ChannelId, Pair, Party, Round, Signature,
+    Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, Round, Signature,
     call::{Call, CloseSolo, Create, Payload},
     crypto::Native,
     signing::{CloseMutualBody, CreateBody, Signed, StateBody, signed_bytes},
@@ -14,6 +15,11 @@ use protocol::{
 
 pub(crate) fn sign<T: Signed>(by: Party, channel: ChannelId, body: &T) -> Signature {
     key(by).sign(&signed_bytes(&DOMAIN, &channel, body))
+}
+
+/// What is signed of a round.
+pub(crate) const fn state_body(round: Round, base: Base, state_hash: Hash) -> StateBody {
+    StateBody { round, base, state_hash, valid_until: None }
 }
 
 pub(crate) fn payment(amount: Amount) -> Payment {
@@ -26,13 +32,39 @@ pub(crate) fn create_call(open: ChannelOpen, created: FundingCreated, signed: Fu
     let parties = Pair::new(initiator, party_terms(Party::Responder));
     let terms = Terms { parties, reserve, lock_period, penalty, max_forced };
     let body = CreateBody { terms, balances, shares, valid_until: created.valid_until };
-    Call::ChannelCreate(Create { body, signatures: Pair::new(created.signature, signed.signature) })
+    Call::ChannelCreate(Create {
+        body,
+        nonce: created.nonce,
+        signatures: Pair::new(created.signature, signed.signature),
+    })
 }
 
 impl World {
     pub(crate) fn channel_id(&self) -> ChannelId {
         let of = |party| self.sides[party].channel.as_ref().and_then(channel::Channel::channel_id);
         of(Party::Initiator).or_else(|| of(Party::Responder)).expect("the id is known")
+    }
+
+    /// What a round has to go on from, as `party` sees it.
+    pub(crate) fn base(&self, party: Party) -> Base {
+        self.sides[party].machine().base().unwrap_or(Base::of(1))
+    }
+
+    /// Why `refuser` refuses what it just heard. A counter-round is signed by its peer, as by an honest one (R6.1a).
+    pub(crate) fn refusal(&mut self, refuser: Party) -> RefusalCode {
+        match self.steal(refuser.peer()) {
+            Message::UpdateError { code, .. } => code,
+            Message::Update(counter) => {
+                let body = state_body(counter.round, counter.base, counter.state_hash);
+                let signature = sign(refuser.peer(), self.channel_id(), &body);
+                self.hear(refuser, Message::UpdateAck { round: counter.round, signature });
+                match counter.refuses.expect("it refuses").items {
+                    Refused::All(code) => code,
+                    Refused::Some(items) => items[0].1,
+                }
+            }
+            other => panic!("{other:?} is no refusal"),
+        }
     }
 
     /// The agreed balances as `party` sees them.
@@ -58,8 +90,9 @@ impl World {
         balances: Pair<Amount>,
     ) -> Update {
         let state_hash = State::of(balances).hash();
-        let signature = sign(by, self.channel_id(), &StateBody { round, state_hash });
-        Update { round, height: 0, changes, state_hash, signature }
+        let base = self.base(by.peer());
+        let signature = sign(by, self.channel_id(), &state_body(round, base, state_hash));
+        Update { round, base, height: 0, refuses: None, changes, state_hash, signature }
     }
 
     /// A fair close offered by `by`.
@@ -83,20 +116,21 @@ impl World {
 
     /// The proof of such a round alone.
     pub(crate) fn co_signed(&self, honest: Party, update: &Update) -> Payload {
-        let Update { round, state_hash, signature, .. } = *update;
-        let theirs = sign(honest.peer(), self.channel_id(), &StateBody { round, state_hash });
+        let Update { round, base, state_hash, signature, .. } = *update;
+        let theirs = sign(honest.peer(), self.channel_id(), &state_body(round, base, state_hash));
         let signatures = match honest {
             Party::Initiator => Pair::new(signature, theirs),
             Party::Responder => Pair::new(theirs, signature),
         };
-        Payload { round, state_hash, signatures }
+        Payload { round, base, state_hash, valid_until: None, signatures }
     }
 
     /// A state that the forger signs for both: the peer's signature cannot be forged, so it is the forger's own.
     pub(crate) fn forge_reestablish(&self, by: Party, round: Round, balances: Pair<Amount>) -> Reestablish {
         let state = State::of(balances).commitment();
-        let signature = sign(by, self.channel_id(), &StateBody { round, state_hash: State::of(balances).hash() });
-        Reestablish { round, state, signatures: Some(Pair::new(signature, signature)) }
+        let base = self.base(by.peer());
+        let signature = sign(by, self.channel_id(), &state_body(round, base, State::of(balances).hash()));
+        Reestablish { at: Base::of(round), base, state, signatures: Some(Pair::new(signature, signature)) }
     }
 
     /// The last message to `party`, taken off the wire.

@@ -343,7 +343,7 @@ impl World {
     }
 
     pub(crate) fn withdraw(&mut self, party: Party, amount: Amount) -> Result<(), Misuse> {
-        self.command(party, Command::Withdraw { amount })
+        self.command(party, Command::Withdraw { amount, to: None })
     }
 
     pub(crate) fn command(&mut self, party: Party, command: Command) -> Result<(), Misuse> {

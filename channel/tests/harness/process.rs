@@ -99,9 +99,9 @@ impl World {
             Effect::Send(message) if self.linked => self.wire[party.peer()].push_back(message),
             Effect::Send(_) => {}
             Effect::Submit(call) => self.chain.submit(party, *call),
-            Effect::AskNonce(accounts) if self.answer_nonce => {
-                let nonce = self.chain.nonce(&accounts);
-                self.later.push_back((party, Input::Chain(ChainInput::Nonce { accounts, nonce })));
+            Effect::AskNonce(parties) if self.answer_nonce => {
+                let nonce = self.chain.nonce(&parties);
+                self.later.push_back((party, Input::Chain(ChainInput::Nonce { parties, nonce })));
             }
             Effect::AskNonce(_) => {}
             Effect::FetchCode(code) => {

@@ -142,7 +142,12 @@ impl Story {
             }
             95 => {
                 let delegates = vec![AccountId([bytes.next(); 32])];
-                drop(world.command(party, Command::SetDelegates { delegates }));
+                drop(world.command(
+                    party,
+                    Command::SetDelegates {
+                        delegates: delegates.into_iter().map(protocol::terms::Delegate::defender).collect(),
+                    },
+                ));
             }
             96..=101 => self.mine(1),
             102..=103 => {

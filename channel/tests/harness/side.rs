@@ -258,7 +258,7 @@ impl Side {
                 Event::Deposited { amount, .. } => self.total += amount,
                 Event::Withdrawn { amount, .. } => self.total -= amount,
                 // By it the round may go down (R5.4).
-                Event::Replaced { round, .. } => self.agreed = self.agreed.min(*round),
+                Event::Replaced { round, .. } | Event::Undone { round, .. } => self.agreed = self.agreed.min(*round),
                 Event::Residual { .. } => self.left = Some(0),
                 Event::Executed { performed, .. } => {
                     for performed in performed {
@@ -358,6 +358,7 @@ impl Side {
                     }
                 }
             }
+            Event::Undone { changes, .. } => self.note_fate(changes, Fate::Undone),
             Event::Received { payments, round } => {
                 self.received.extend(payments.iter().map(|payment| (payment.clone(), *round)));
             }
@@ -456,7 +457,7 @@ impl Fate {
     /// Whether a user that was told this may be told that next.
     const fn may_become(self, new: Self) -> bool {
         match (self, new) {
-            (Self::Pending, _) => true,
+            (Self::Pending, _) | (Self::Paid(_), Self::Undone) => true,
             // What the peer holds a signature for it may still use (R6.1).
             (Self::Refused | Self::Failed | Self::ForceFailed | Self::Forcing | Self::Undone, Self::Paid(_)) => true,
             (Self::Forcing, Self::Forced(_) | Self::ForceFailed | Self::Failed | Self::Refused | Self::Dropped) => true,

@@ -3,7 +3,7 @@
 use crate::limits;
 use anyhow::{Context, Result};
 use devchain::{DevAccount, DevChain};
-use protocol::{AccountId, Amount};
+use protocol::{AccountId, Amount, PartyId};
 use sdk::{
     apps::Registry,
     chain::{Arbiter, Chain, Recorder, SharedChain},
@@ -64,8 +64,7 @@ impl World {
         store: StoreHandle,
         apps: Option<Arc<Registry>>,
     ) -> Result<(Node, EventStream)> {
-        let identity = Identity::from_seed(&account.id().0);
-        let mut config = NodeConfig::new(identity, Arc::new(account.signer()), Arc::clone(&self.arbiter));
+        let mut config = NodeConfig::new(identity(account), Arc::new(account.signer()), Arc::clone(&self.arbiter));
         config.store = Some(store);
         config.listen = Some("127.0.0.1:0".into());
         if let Some(apps) = apps {
@@ -78,10 +77,10 @@ impl World {
         self.recorder.quiet().await;
         let mut all = Vec::new();
         for account in [DevAccount::Alice, DevAccount::Bob, DevAccount::Charlie] {
-            let account = account.id();
-            let free = self.recorder.free_balance(&account).await?;
-            let vault = self.arbiter.vault_balance(account).await?;
-            all.push(Holdings { account, free, vault });
+            let owner = PartyId { account: account.id(), key: identity(account).public() };
+            let free = self.recorder.free_balance(&owner.account).await?;
+            let vault = self.arbiter.vault_balance(owner).await?;
+            all.push(Holdings { account: owner.account, free, vault });
         }
         Ok(all)
     }
@@ -92,4 +91,9 @@ impl World {
             .find(|known| known.id() == *account)
             .map_or_else(|| account.to_string(), |known| format!("{known:?}"))
     }
+}
+
+/// Who an account's node is to its peers.
+fn identity(account: DevAccount) -> Identity {
+    Identity::from_seed(&account.id().0)
 }

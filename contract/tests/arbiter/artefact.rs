@@ -2,10 +2,10 @@
 
 use crate::harness::*;
 use protocol::{
-    ChannelId, Hash, Pair, Party, Rejection, Round, StateCommitment,
-    call::{Call, ProveContractState},
+    Base, ChannelId, Hash, Pair, Party, Rejection, Round, StateCommitment,
+    call::ProveContractState,
     contracts::{Code, ContractId},
-    record::Artefact,
+    record::{Artefact, Permanence},
     tree::{Node, ProofError},
 };
 use sdk::chain::CallError;
@@ -43,32 +43,38 @@ async fn prove(world: &World, claim: &ProveContractState) -> Result<Artefact, Re
 #[tokio::test]
 async fn a_contract_is_shown_as_it_stands_through_the_whole_life_of_a_channel() {
     let (mut world, channel, base) = open().await;
-    let artefact = |round, is_forced, is_final| Ok(Artefact { round, is_forced, is_final });
-    assert_eq!(prove(&world, &base.claim(&channel, COUNTER)).await, artefact(6, false, false));
+    use Permanence::{OwnCallsOnly, Replaceable};
+    let artefact = |steps, permanence| Ok(Artefact { state: Base { agreed: 6, steps }, permanence });
+    assert_eq!(prove(&world, &base.claim(&channel, COUNTER)).await, artefact(0, Replaceable));
 
     let tip = world.force(&channel.step_on_chain(&base, Party::Initiator, vec![count(1)])).await;
-    assert_eq!(prove(&world, &tip.claim(&channel, COUNTER)).await, artefact(7, true, false));
+    assert_eq!(prove(&world, &tip.claim(&channel, COUNTER)).await, artefact(1, Replaceable));
     assert_eq!(prove(&world, &base.claim(&channel, COUNTER)).await, Err(Rejection::CommitmentMismatch), "it moved on");
 
     let _done = world.accept(Actor::Initiator, &channel.close_solo_on_chain(tip.commitment()), 0).await;
-    assert_eq!(prove(&world, &tip.claim(&channel, COUNTER)).await, artefact(7, true, false));
+    assert_eq!(prove(&world, &tip.claim(&channel, COUNTER)).await, artefact(1, Replaceable));
     world.travel_to(world.now() + LOCK_PERIOD).await;
-    assert_eq!(prove(&world, &tip.claim(&channel, COUNTER)).await, artefact(7, true, false), "until it is settled");
+    assert_eq!(prove(&world, &tip.claim(&channel, COUNTER)).await, artefact(1, Replaceable), "until it is settled");
 
-    let _done = world.accept(Actor::Stranger, &channel.settle(), 0).await;
-    assert_eq!(prove(&world, &tip.claim(&channel, COUNTER)).await, artefact(7, true, true));
+    let _done = world.accept(Actor::InitiatorsDelegate, &channel.settle(), 0).await;
+    assert_eq!(prove(&world, &tip.claim(&channel, COUNTER)).await, artefact(1, OwnCallsOnly));
     let _done = world.accept(Actor::Stranger, &channel.close_mutual(Pair::new(20 * UNIT, 0), 0, world.now()), 0).await;
     assert_eq!(prove(&world, &tip.claim(&channel, COUNTER)).await, Err(Rejection::ChannelUnknown));
 }
 
 #[tokio::test]
-async fn a_settled_state_that_both_signed_is_final_and_not_forced() {
+async fn what_a_settled_channel_shows_goes_on_changing_by_its_own_calls_and_by_nothing_else() {
     let (mut world, channel, base) = open().await;
     let _done = world.accept(Actor::Responder, &channel.close_solo(&base.state()), 0).await;
     world.travel_to(world.now() + LOCK_PERIOD).await;
-    let _done = world.accept(Actor::Stranger, &channel.settle(), 0).await;
-    let artefact = Artefact { round: 6, is_forced: false, is_final: true };
-    assert_eq!(prove(&world, &base.claim(&channel, COUNTER)).await, Ok(artefact));
+    let _done = world.accept(Actor::InitiatorsDelegate, &channel.settle(), 0).await;
+    let shown = |steps| Artefact { state: Base { agreed: 6, steps }, permanence: Permanence::OwnCallsOnly };
+    assert_eq!(prove(&world, &base.claim(&channel, COUNTER)).await, Ok(shown(0)));
+    let newer = channel.step(&base.at(7), Party::Initiator, vec![count(1)]);
+    world.refuse_step(&newer, Rejection::StateFinal).await;
+    let after = world.force(&channel.step_on_chain(&base, Party::Responder, vec![count(2), count(1)])).await;
+    assert_eq!(prove(&world, &after.claim(&channel, COUNTER)).await, Ok(shown(2)));
+    assert_eq!(prove(&world, &base.claim(&channel, COUNTER)).await, Err(Rejection::CommitmentMismatch));
 }
 
 #[tokio::test]
@@ -200,7 +206,7 @@ async fn asking_in_a_transaction_costs_its_fee_and_changes_nothing() {
     let transaction = sdk::chain::Transaction::Call { contract: world.address(), value: 0, data };
     let stranger = Actor::Stranger;
     let dry_run = sdk::chain::Chain::dry_run(&world.chain, &stranger.id(), &transaction).await.unwrap();
-    let artefact = Artefact { round: 6, is_forced: false, is_final: false };
+    let artefact = Artefact { state: Base::of(6), permanence: Permanence::Replaceable };
     assert_eq!(dry_run.returned, [&[0, 0][..], &scale::Encode::encode(&artefact)].concat());
     let submitted =
         sdk::chain::Chain::submit(&world.chain, &stranger.dev().signer(), transaction, &dry_run).await.unwrap();
@@ -209,5 +215,5 @@ async fn asking_in_a_transaction_costs_its_fee_and_changes_nothing() {
     *expected.free.get_mut(&stranger.id()).unwrap() -= submitted.fee;
     expected.issuance -= submitted.fee;
     assert_eq!(world.snapshot().await, expected);
-    let _done = world.accept(Actor::Responder, &Call::VaultDeposit, UNIT).await;
+    let _done = world.accept(Actor::Responder, &Actor::Responder.vault_deposit(), UNIT).await;
 }

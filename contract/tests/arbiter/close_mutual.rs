@@ -25,12 +25,12 @@ async fn closing_in_agreement_pays_both_and_the_submitter_and_leaves_only_the_pa
     let open = world.snapshot().await;
     let done = world.accept(Actor::Stranger, &channel.close_mutual(FINAL, FEE, world.now() + 5), 0).await;
 
-    let account = |who: Actor, amount| Payout { to: who.id(), amount, destination: Destination::Account };
+    let account = |party, who: Actor, amount| Payout { party, to: who.id(), amount, destination: Destination::Account };
     let event = Event::ChannelClosedMutually { balances: FINAL, fee: FEE };
     let payouts = vec![
-        account(Actor::Initiator, FINAL.initiator),
-        account(Actor::Responder, FINAL.responder),
-        account(Actor::Stranger, FEE),
+        account(Some(Party::Initiator), Actor::Initiator, FINAL.initiator),
+        account(Some(Party::Responder), Actor::Responder, FINAL.responder),
+        account(None, Actor::Stranger, FEE),
     ];
     assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts }]);
     assert_eq!(world.record(&channel).await, None);

@@ -2,11 +2,11 @@
 
 use crate::harness::*;
 use protocol::{
-    Amount, ChannelId, Hash, Pair, Party, Rejection, Signature, StateCommitment,
+    Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Signature, StateCommitment,
     call::{Call, CloseSolo, Payload},
     crypto::Native,
     event::Event,
-    record::{Closing, Penalty, Phase},
+    record::{Closing, OnChain, Penalty, Phase},
     signing::Kind,
 };
 use sdk::chain::arbiter::ArbiterEvent;
@@ -26,12 +26,12 @@ async fn closing_on_a_co_signed_state_adopts_it_and_locks_its_balances() {
     let unlock_at = world.now() + LOCK_PERIOD;
     let done = world.accept(Actor::Responder, &channel.close_solo(&NEWEST), 0).await;
 
-    let closing =
-        Closing { balances: NEWEST.commitment.balances, unlock_at, penalty: Penalty::AtRisk(Party::Responder) };
+    let penalty = Penalty::AtRisk { closer: Party::Responder, closed_on: 6 };
+    let closing = Closing { balances: NEWEST.commitment.balances, unlock_at, penalty };
     let state_hash = NEWEST.commitment.hash(&Native);
-    let event = Event::ChannelClosedSolo { round: 6, state_hash, forced_from: None, closing: closing.clone() };
+    let event = Event::ChannelClosedSolo { at: Base::of(6), state_hash, closing: closing.clone() };
     assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts: Vec::new() }]);
-    (expected.round, expected.state_hash, expected.phase) = (6, state_hash, Phase::Closing(closing));
+    (expected.on_chain, expected.phase) = (OnChain::agreed(6, state_hash), Phase::Closing(closing));
     assert_eq!(world.record(&channel).await, Some(expected));
 
     let after = world.snapshot().await;
@@ -50,8 +50,9 @@ async fn closing_without_a_payload_closes_on_the_state_on_chain() {
         let now = world.now();
         let _done = world.accept(party.into(), &channel.close_solo_on_chain(first()), 0).await;
         let record = world.record(&channel).await.unwrap();
-        let closing = Closing { balances: BALANCES, unlock_at: now + LOCK_PERIOD, penalty: Penalty::AtRisk(party) };
-        assert_eq!((record.round, record.phase), (1, Phase::Closing(closing)));
+        let penalty = Penalty::AtRisk { closer: party, closed_on: 1 };
+        let closing = Closing { balances: BALANCES, unlock_at: now + LOCK_PERIOD, penalty };
+        assert_eq!((record.on_chain.at, record.phase), (OPENING, Phase::Closing(closing)));
     }
 }
 
@@ -59,13 +60,13 @@ async fn closing_without_a_payload_closes_on_the_state_on_chain() {
 async fn the_state_on_chain_shown_again_as_a_payload_is_success() {
     // Nobody can be blocked by somebody who posts the same state first (R5.4).
     let (world, channel) = World::open().await;
-    let known = channel.close_solo_on(&State { round: 1, commitment: first() });
+    let known = channel.close_solo_on(&State::of(1, first()));
     let mut unsigned = known;
     unsigned.payload.as_mut().unwrap().signatures = Pair::new(Signature([0; 64]), Signature([0; 64]));
     for call in [known, unsigned] {
         let mut world = world.fork().await;
         let _done = world.accept(Actor::Initiator, &Call::ChannelCloseSolo(call), 0).await;
-        assert_eq!(world.record(&channel).await.unwrap().round, 1);
+        assert_eq!(world.record(&channel).await.unwrap().on_chain.at, OPENING);
     }
 }
 
@@ -117,7 +118,7 @@ async fn closes_on_the_edge_of_what_is_allowed_succeed() {
         let state = edge.of();
         let _done = world.accept(Actor::Initiator, &channel.close_solo(&state), 0).await;
         let record = world.record(&channel).await.unwrap();
-        assert_eq!((record.round, record.state_hash), (state.round, state.commitment.hash(&Native)));
+        assert_eq!(record.on_chain, OnChain::agreed(state.round, state.commitment.hash(&Native)));
         assert_eq!(record.closing().unwrap().balances, state.commitment.balances);
     }
 }
@@ -138,6 +139,10 @@ mutations! {
         OnAnotherFirstRound,
         /// R3.5: signatures over round 6, shown as round 7.
         SignedForAnotherRound,
+        /// R3.5a: signatures over a round that goes on from opening, shown as one that goes on from a forced step after it.
+        SignedForAnotherBase,
+        /// R3.5a: a block too late.
+        Expired,
         /// Signatures over one state, shown with another.
         SignedForAnotherState,
         /// Balances that nobody signed, beside a good payload.
@@ -158,7 +163,7 @@ mutations! {
 }
 
 impl Mutation {
-    fn make(self, channel: &Channel) -> (Actor, CloseSolo, Rejection) {
+    fn make(self, channel: &Channel, now: BlockNumber) -> (Actor, CloseSolo, Rejection) {
         let mut call = channel.close_solo_on(&NEWEST);
         let payload = |call: &mut CloseSolo, change: fn(&mut Payload)| change(call.payload.as_mut().unwrap());
         let on = |state| channel.close_solo_on(&state);
@@ -181,7 +186,7 @@ impl Mutation {
                 Rejection::ChannelUnknown
             }
             Self::OnRoundZero => {
-                call = on(State { round: 0, commitment: first() });
+                call = on(State::of(0, first()));
                 Rejection::RoundTooOld { got: 0, have: 1 }
             }
             Self::OnAnotherFirstRound => {
@@ -191,6 +196,14 @@ impl Mutation {
             Self::SignedForAnotherRound => {
                 payload(&mut call, |payload| payload.round = 7);
                 Rejection::SignatureInvalid { party: Party::Initiator }
+            }
+            Self::SignedForAnotherBase => {
+                payload(&mut call, |payload| payload.base.steps = 1);
+                Rejection::SignatureInvalid { party: Party::Initiator }
+            }
+            Self::Expired => {
+                call = on(State { valid_until: Some(now - 1), ..NEWEST });
+                Rejection::Expired { valid_until: now - 1, now }
             }
             Self::SignedForAnotherState => {
                 let other = State::new(6, 130 * UNIT, 30 * UNIT);
@@ -215,7 +228,7 @@ impl Mutation {
                 Rejection::CommitmentMismatch
             }
             Self::CommitmentNotOfTheKnownRound => {
-                call = on(State { round: 1, commitment: first() });
+                call = on(State::of(1, first()));
                 call.commitment = NEWEST.commitment;
                 Rejection::CommitmentMismatch
             }
@@ -237,7 +250,7 @@ async fn each_thing_wrong_with_a_close_is_refused_by_its_own_error_and_changes_n
     let (world, channel) = World::open().await;
     for &mutation in Mutation::ALL {
         let mut world = world.fork_for(&mutation).await;
-        let (who, call, rejection) = mutation.make(&channel);
+        let (who, call, rejection) = mutation.make(&channel, world.now());
         world.refuse(who, &Call::ChannelCloseSolo(call), 0, rejection).await;
     }
 }

@@ -145,7 +145,7 @@ async fn a_claim_whose_forced_chain_is_replaced_is_made_again_long_after_expiry(
     for message in [channel.snapshot(&instead.state()), channel.close_solo(&instead.state())] {
         let mut world = world.fork_for(&message.name()).await;
         let _done = world.accept(Actor::Initiator, &message, 0).await;
-        assert_eq!(world.recorded(&channel).state_hash, instead.state().hash());
+        assert_eq!(world.recorded(&channel).on_chain.state_hash, instead.state().hash());
         world.travel_to(expiry + 300).await;
         let refunds = channel.step_on_chain(&instead, Party::Initiator, refund());
         world.refuse_step(&refunds, Rejection::CallFailed { round: 8, fault: CallFault::ShownInTime }).await;
@@ -201,7 +201,7 @@ async fn while_closing_a_claim_moves_the_closing_balances_and_a_delegate_may_mak
         let closing = world.recorded(&channel).closing().unwrap().clone();
         assert_eq!((closing.balances, closing.unlock_at), (paid(Party::Responder), expiry - 1 + LOCK_PERIOD));
         world.travel_to(closing.unlock_at).await;
-        let _done = world.accept(Actor::Stranger, &channel.settle(), 0).await;
+        let _done = world.accept(Actor::InitiatorsDelegate, &channel.settle(), 0).await;
         assert_eq!(world.record(&channel).await, None, "nothing is left inside");
     }
 }

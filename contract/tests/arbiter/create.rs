@@ -6,9 +6,9 @@ use protocol::{
     call::{Call, Create},
     crypto::{Crypto, Native},
     event::Event,
-    record::{Phase, Record},
+    record::{OnChain, Phase, Record},
     signing::{CreateBody, Kind},
-    terms::MAX_DELEGATES,
+    terms::{Delegate, MAX_DELEGATES, Power},
 };
 use scale::Encode;
 use sdk::chain::{Chain, arbiter::ArbiterEvent};
@@ -19,7 +19,7 @@ async fn opening_stores_the_record_takes_both_shares_and_announces_the_channel()
     let before = world.snapshot().await;
     let body = create_body(world.now() + 5);
     let call = world.create_call(&body);
-    let channel = world.next_channel(&accounts());
+    let channel = world.next_channel(&parties());
 
     let dry_run = world.chain.dry_run(&Actor::Initiator.id(), &world.arbiter.transaction(&call, 0)).await.unwrap();
     assert_eq!(dry_run.returned, [&[0, 0], &channel.id.0[..]].concat(), "it answers the channel's id");
@@ -29,9 +29,7 @@ async fn opening_stores_the_record_takes_both_shares_and_announces_the_channel()
     let record = Record {
         terms: terms(),
         total: TOTAL,
-        round: 1,
-        forced_from: None,
-        state_hash: Native.hash(&state.encode()),
+        on_chain: OnChain::agreed(1, Native.hash(&state.encode())),
         forced_steps: Pair::new(0, 0),
         phase: Phase::Open,
     };
@@ -41,10 +39,10 @@ async fn opening_stores_the_record_takes_both_shares_and_announces_the_channel()
     assert_eq!(world.record(&channel).await, Some(record));
 
     let after = world.snapshot().await;
-    assert_eq!(after.vaults[&Actor::Initiator.id()], VAULT - SHARES.initiator);
-    assert_eq!(after.vaults[&Actor::Responder.id()], VAULT - SHARES.responder);
+    assert_eq!(after.vaults[&Actor::Initiator.vault()], VAULT - SHARES.initiator);
+    assert_eq!(after.vaults[&Actor::Responder.vault()], VAULT - SHARES.responder);
     assert_eq!(after.free[&world.address()], before.free[&world.address()], "the coins were in the arbiter already");
-    assert_eq!(after.nonces[&accounts()], 1);
+    assert_eq!(after.nonces[&parties()], 1);
     assert_eq!(after.info.items, before.info.items + 2, "a record, and the pair's nonce");
     let deposit = Amount::try_from(done.receipt.storage_deposit).unwrap();
     assert_eq!(deposit, after.info.deposit - before.info.deposit, "whoever submits pays the storage deposit");
@@ -68,23 +66,24 @@ async fn what_the_caller_attaches_counts_for_the_caller() {
     {
         println!("{vault} in the vault, {attached} attached");
         let mut world = World::deployed().await;
-        let _done = world.accept(Actor::Responder, &Call::VaultDeposit, VAULT).await;
+        let _done = world.accept(Actor::Responder, &Actor::Responder.vault_deposit(), VAULT).await;
         if vault > 0 {
-            let _done = world.accept(Actor::Initiator, &Call::VaultDeposit, vault).await;
+            let _done = world.accept(Actor::Initiator, &Actor::Initiator.vault_deposit(), vault).await;
         }
         let call = world.create_call(&create_body(world.now()));
         let _done = world.accept(Actor::Initiator, &call, attached).await;
-        assert_eq!(world.ledger.vaults.get(&Actor::Initiator.id()).copied().unwrap_or(0), left);
+        assert_eq!(world.vault(&Actor::Initiator.vault()), left);
     }
 }
 
 #[tokio::test]
-async fn what_a_stranger_attaches_goes_to_the_strangers_own_vault() {
-    let mut world = World::funded().await;
-    let call = world.create_call(&create_body(world.now()));
-    let _done = world.accept(Actor::Stranger, &call, 3 * UNIT).await;
-    assert_eq!(world.ledger.vaults[&Actor::Stranger.id()], 3 * UNIT);
-    assert_eq!(world.ledger.vaults[&Actor::Initiator.id()], VAULT - SHARES.initiator);
+async fn what_a_party_attaches_beyond_its_share_goes_to_its_vault() {
+    for (who, share) in [(Actor::Initiator, SHARES.initiator), (Actor::Responder, SHARES.responder)] {
+        let mut world = World::funded().await;
+        let call = world.create_call(&create_body(world.now()));
+        let _done = world.accept(who, &call, 3 * UNIT).await;
+        assert_eq!(world.vault(&who.vault()), VAULT - share + 3 * UNIT);
+    }
 }
 
 mutations! {
@@ -136,8 +135,8 @@ impl Edge {
                 *shares = Pair::new(2 * RESERVE, 0);
             }
             Self::MostDelegates => {
-                terms.parties.initiator.delegates = vec![AccountId([1; 32]); MAX_DELEGATES];
-                terms.parties.responder.delegates = vec![AccountId([2; 32]); MAX_DELEGATES];
+                terms.parties.initiator.delegates = crowd(1, MAX_DELEGATES);
+                terms.parties.responder.delegates = crowd(2, MAX_DELEGATES);
             }
             Self::NoDelegates => terms.parties.responder.delegates.clear(),
             Self::InitiatorsWholeVault => give(shares, balances, Party::Initiator, VAULT),
@@ -154,6 +153,10 @@ impl Edge {
         }
         body
     }
+}
+
+fn crowd(account: u8, size: usize) -> Vec<Delegate> {
+    vec![Delegate::caller(AccountId([account; 32])); size]
 }
 
 /// Makes `party` put in `share`, all of it for itself.
@@ -258,11 +261,11 @@ impl Mutation {
                 Rejection::PenaltyAboveReserve { penalty: RESERVE + 1, reserve }
             }
             Self::TooManyDelegatesOfInitiator => {
-                terms.parties.initiator.delegates = vec![AccountId([1; 32]); 9];
+                terms.parties.initiator.delegates = crowd(1, 9);
                 Rejection::TooManyDelegates
             }
             Self::TooManyDelegatesOfResponder => {
-                terms.parties.responder.delegates = vec![AccountId([1; 32]); 9];
+                terms.parties.responder.delegates = crowd(1, 9);
                 Rejection::TooManyDelegates
             }
             Self::SameAccount => {
@@ -324,14 +327,14 @@ async fn each_thing_wrong_with_an_opening_is_refused_by_its_own_error_and_change
 #[tokio::test]
 async fn an_opening_with_forged_signatures_is_refused_and_changes_nothing() {
     let world = World::funded().await;
-    let (body, binding) = (create_body(world.now() + 5), world.next_channel(&accounts()).binding(Kind::Create));
-    let call = |signatures| Call::ChannelCreate(Create { body: body.clone(), signatures });
+    let (body, binding) = (create_body(world.now() + 5), world.next_channel(&parties()).binding(Kind::Create));
+    let call = |signatures| Call::ChannelCreate(Create { body: body.clone(), nonce: 0, signatures });
     world.refuse_forgeries(Actor::Initiator, &binding, &body, call).await;
 }
 
 #[tokio::test]
 async fn an_opening_changed_after_it_was_signed_is_refused_and_changes_nothing() {
-    let changes: [fn(&mut CreateBody); 9] = [
+    let changes: [fn(&mut CreateBody); 10] = [
         |body| body.balances = SHARES,
         |body| body.shares = BALANCES,
         |body| body.valid_until += 1,
@@ -340,7 +343,8 @@ async fn an_opening_changed_after_it_was_signed_is_refused_and_changes_nothing()
         |body| body.terms.lock_period += 1,
         |body| body.terms.max_forced += 1,
         |body| body.terms.parties.initiator.payout = protocol::terms::Destination::Vault,
-        |body| body.terms.parties.responder.delegates.push(Actor::Stranger.id()),
+        |body| body.terms.parties.responder.delegates.push(Delegate::defender(Actor::Stranger.id())),
+        |body| body.terms.parties.responder.delegates[0].power = Power::Defend,
     ];
     let mut world = World::funded().await;
     for change in changes {
@@ -359,7 +363,8 @@ async fn coins_attached_by_somebody_else_do_not_fill_a_partys_vault() {
     for who in [Actor::Stranger, Actor::Responder, Actor::InitiatorsDelegate] {
         let mut world = world.fork_for(&who).await;
         let mut body = create_body(world.now());
-        let rejection = Mutation::InitiatorsVaultTooLow.make(&mut body, world.now());
+        let too_low = Mutation::InitiatorsVaultTooLow.make(&mut body, world.now());
+        let rejection = if who == Actor::Responder { too_low } else { Rejection::NotParty };
         let call = world.create_call(&body);
         world.refuse(who, &call, UNIT, rejection).await;
         let _done = world.accept(Actor::Initiator, &call_again(&world, &mut body), UNIT).await;

@@ -3,14 +3,14 @@
 use crate::harness::*;
 use devchain::DevChain;
 use protocol::{
-    AccountId, ChannelId, Hash, Pair, Rejection,
-    call::{Call, Read},
-    decode_exact,
+    AccountId, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
+    call::Read,
+    contracts::conditional::{HashFunction, HashLock},
     record::Record,
     signing::Domain,
     terms::{CallWeight, Limits},
 };
-use scale::{Decode, Encode};
+use scale::Encode;
 use sdk::chain::{Arbiter, CallError, Chain, Transaction, arbiter::selector};
 use std::sync::Arc;
 
@@ -78,41 +78,41 @@ async fn limits_whose_minimum_is_their_maximum_are_sound() {
     assert_eq!(arbiter.info().limits, limits);
 }
 
-/// What a read answers.
-async fn read<T: Decode>(world: &World, read: Read) -> T {
-    let data = [&selector(read.name())[..], &read.arguments()].concat();
-    let transaction = Transaction::Call { contract: world.address(), value: 0, data };
-    let dry_run = world.chain.dry_run(&Actor::Stranger.id(), &transaction).await.unwrap();
-    assert!(!dry_run.reverted);
-    decode_exact::<Result<T, ()>>(&dry_run.returned).unwrap().unwrap()
-}
-
 #[tokio::test]
 async fn the_reads_tell_what_the_arbiter_is() {
     let world = World::deployed().await;
-    assert_eq!(read::<Limits>(&world, Read::Limits).await, LIMITS);
+    assert_eq!(world.read::<Limits>(Read::Limits).await, LIMITS);
     let domain = Domain { genesis: world.chain.genesis().await.unwrap(), arbiter: world.address() };
-    assert_eq!(read::<Domain>(&world, Read::Domain).await, domain);
-    assert_eq!(read::<u16>(&world, Read::Version).await, 1);
+    assert_eq!(world.read::<Domain>(Read::Domain).await, domain);
+    assert_eq!(world.read::<u16>(Read::Version).await, 1);
 }
 
 #[tokio::test]
 async fn the_reads_tell_what_the_arbiter_holds() {
     let (world, channel) = World::open().await;
-    let record = read::<Option<Record>>(&world, Read::Channel(channel.id)).await;
+    let record = world.read::<Option<Record>>(Read::Channel(channel.id)).await;
     assert_eq!(record.as_ref(), world.ledger.channels.get(&channel.id));
-    assert_eq!(read::<u128>(&world, Read::VaultBalance(Actor::Initiator.id())).await, VAULT - SHARES.initiator);
-    assert_eq!(read::<u64>(&world, Read::PairNonce(accounts())).await, 1);
-    assert_eq!(world.arbiter.next_channel_id(accounts()).await, Ok(world.next_channel(&accounts()).id));
+    assert_eq!(world.read::<u128>(Read::VaultBalance(Actor::Initiator.vault())).await, VAULT - SHARES.initiator);
+    assert_eq!(world.read::<u64>(Read::PairNonce(parties())).await, 1);
 }
 
 #[tokio::test]
 async fn the_reads_of_what_is_not_there_answer_nothing() {
     let (world, _channel) = World::open().await;
-    assert_eq!(read::<Option<Record>>(&world, Read::Channel(ChannelId([7; 32]))).await, None);
-    assert_eq!(read::<u128>(&world, Read::VaultBalance(AccountId([7; 32]))).await, 0);
-    let reversed = Pair::new(accounts().responder, accounts().initiator);
-    assert_eq!(read::<u64>(&world, Read::PairNonce(reversed)).await, 0);
+    assert_eq!(world.read::<Option<Record>>(Read::Channel(ChannelId([7; 32]))).await, None);
+    let initiator = Actor::Initiator.vault();
+    for nobody in [
+        PartyId { account: AccountId([7; 32]), ..initiator },
+        PartyId { key: strangers_key().public(), ..initiator },
+        PartyId { account: Actor::Responder.id(), ..initiator },
+    ] {
+        assert_eq!(world.read::<u128>(Read::VaultBalance(nobody)).await, 0);
+        assert_eq!(world.read::<u64>(Read::PairNonce(Pair::new(nobody, Actor::Responder.vault()))).await, 0);
+    }
+    let reversed = Pair::new(parties().responder, parties().initiator);
+    assert_eq!(world.read::<u64>(Read::PairNonce(reversed)).await, 0);
+    let lock = HashLock { function: HashFunction::Sha2_256, digest: Hash([7; 32]) };
+    assert_eq!(world.read::<Option<BlockNumber>>(Read::PreimageShownAt(lock)).await, None);
 }
 
 #[tokio::test]
@@ -128,40 +128,6 @@ async fn a_read_sent_as_a_transaction_changes_nothing() {
     expected.issuance -= receipt.fee;
     *expected.free.get_mut(&Actor::Stranger.id()).unwrap() -= receipt.fee;
     assert_eq!(world.snapshot().await, expected);
-}
-
-#[tokio::test]
-async fn bytes_that_are_no_call_are_undone() {
-    let (world, channel) = World::open().await;
-    let before = world.snapshot().await;
-    let settle = world.arbiter.transaction(&channel.settle(), 0);
-    let Transaction::Call { data: settle, .. } = settle else { unreachable!() };
-    let cut = settle[..settle.len() - 1].to_vec();
-    for data in [Vec::new(), vec![0; 3], vec![0; 4], selector("channel_create").to_vec(), cut] {
-        let transaction = Transaction::Call { contract: world.address(), value: 0, data };
-        let dry_run = world.chain.dry_run(&Actor::Stranger.id(), &transaction).await;
-        assert!(!dry_run.is_ok_and(|dry_run| !dry_run.reverted));
-    }
-    assert_eq!(world.snapshot().await, before);
-}
-
-#[tokio::test]
-async fn only_messages_that_take_coins_take_them() {
-    let (world, channel) = World::open().await;
-    let before = world.snapshot().await;
-    let state = State::new(6, 30 * UNIT, 130 * UNIT);
-    for call in [
-        Call::VaultWithdraw { amount: UNIT },
-        channel.close_mutual(BALANCES, 0, world.now()),
-        channel.close_solo(&state),
-        channel.slash(&state),
-        channel.settle(),
-    ] {
-        let transaction = world.arbiter.transaction(&call, 1);
-        let dry_run = world.chain.dry_run(&Actor::Initiator.id(), &transaction).await;
-        assert!(!dry_run.is_ok_and(|dry_run| !dry_run.reverted), "{} took a coin", call.name());
-    }
-    assert_eq!(world.snapshot().await, before);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use protocol::{
     Amount, BlockNumber, ChannelId, Party, Rejection,
     call::{Call, Deposit},
     event::Event,
+    record::OnChain,
     signing::{DepositBody, Kind},
 };
 use sdk::chain::arbiter::ArbiterEvent;
@@ -14,8 +15,8 @@ const AMOUNT: Amount = 15 * UNIT;
 const AFTER: State = State::new(4, BALANCES.initiator, BALANCES.responder + AMOUNT);
 
 fn body(valid_until: BlockNumber) -> DepositBody {
-    let state_hash = AFTER.hash();
-    DepositBody { party: Party::Responder, amount: AMOUNT, round: AFTER.round, state_hash, valid_until }
+    let (round, base, state_hash) = (AFTER.round, AFTER.base, AFTER.hash());
+    DepositBody { party: Party::Responder, amount: AMOUNT, round, base, state_hash, valid_until }
 }
 
 #[tokio::test]
@@ -29,26 +30,31 @@ async fn a_deposit_moves_coins_from_the_depositors_vault_into_the_channel() {
     let (total, round, state_hash) = (TOTAL + AMOUNT, 4, AFTER.hash());
     let event = Event::ChannelDeposited { party: Party::Responder, amount: AMOUNT, total, round, state_hash };
     assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts: Vec::new() }]);
-    (expected.total, expected.round, expected.state_hash) = (total, round, state_hash);
+    (expected.total, expected.on_chain) = (total, OnChain::agreed(round, state_hash));
     assert_eq!(world.record(&channel).await, Some(expected));
 
     let after = world.snapshot().await;
-    assert_eq!(after.vaults[&Actor::Responder.id()], before.vaults[&Actor::Responder.id()] - AMOUNT);
-    assert_eq!(after.vaults[&Actor::Initiator.id()], before.vaults[&Actor::Initiator.id()]);
+    assert_eq!(after.vaults[&Actor::Responder.vault()], before.vaults[&Actor::Responder.vault()] - AMOUNT);
+    assert_eq!(after.vaults[&Actor::Initiator.vault()], before.vaults[&Actor::Initiator.vault()]);
     assert_eq!(after.free[&world.address()], before.free[&world.address()]);
     assert_eq!((after.info, done.receipt.storage_deposit), (before.info, 0));
 }
 
 #[tokio::test]
-async fn anybody_may_submit_a_deposit_and_what_they_attach_counts_for_themselves() {
+async fn anybody_may_submit_a_deposit_and_what_a_party_attaches_counts_for_itself() {
     let (world, channel) = World::open().await;
     for who in Actor::ALL {
         let mut world = world.fork_for(&who).await;
         let call = Call::ChannelDeposit(channel.deposit(body(world.now())));
-        let before = world.ledger.vaults.get(&who.id()).copied().unwrap_or(0);
+        let _done = world.accept(who, &call, 0).await;
+    }
+    for who in [Actor::Initiator, Actor::Responder] {
+        let mut world = world.fork_for(&who).await;
+        let call = Call::ChannelDeposit(channel.deposit(body(world.now())));
+        let before = world.vault(&who.vault());
         let _done = world.accept(who, &call, AMOUNT).await;
         let expected = if who == Actor::Responder { before } else { before + AMOUNT };
-        assert_eq!(world.ledger.vaults.get(&who.id()).copied().unwrap_or(0), expected);
+        assert_eq!(world.vault(&who.vault()), expected);
     }
 }
 
@@ -191,10 +197,11 @@ async fn a_deposit_with_forged_signatures_is_refused_and_changes_nothing() {
 async fn a_deposit_cannot_be_made_twice_nor_changed_after_it_was_signed() {
     let (mut world, channel) = World::open().await;
     let signed = channel.deposit(body(world.now() + 20));
-    let changes: [fn(&mut DepositBody); 5] = [
+    let changes: [fn(&mut DepositBody); 6] = [
         |body| body.party = Party::Initiator,
         |body| body.amount += 1,
         |body| body.round += 1,
+        |body| body.base.steps += 1,
         |body| body.state_hash.0[0] ^= 1,
         |body| body.valid_until += 1,
     ];

@@ -4,8 +4,8 @@ use crate::harness::*;
 use hostile::Input;
 use protocol::{
     AccountId, Hash, Pair, Party, Rejection,
-    call::{Call, ForcedCall},
-    contracts::{AppContext, CALL_SELECTOR, CallFault, Code, MAX_STATE},
+    call::{BatchedCall, Call, ForcedCall},
+    contracts::{AppContext, CALL_SELECTOR, CallFault, Code, MAX_OUTPUT, MAX_STATE},
 };
 use scale::Encode;
 use sdk::chain::{Chain, Transaction, arbiter::selector};
@@ -59,8 +59,9 @@ async fn what_it_may_not_do_fails_and_leaves_the_arbiter_as_it_was() {
         // The call-backs allow to be called back themselves; the arbiter's own call does not.
         call_back("version", &()),
         call_back("channel", &channel.id),
-        call_back("vault_withdraw", &UNIT),
-        call_back("vault_deposit", &()),
+        call_back("vault_withdraw", &(Actor::Initiator.key(), UNIT)),
+        call_back("vault_deposit", &Actor::Initiator.key()),
+        call_back("batch", &vec![BatchedCall::Settle(channel.id)]),
         call_back("channel_close_solo", &close),
         call_back("channel_settle", &channel.id),
         call_back("preimage_register", &([7u8; 32], 0u8)),
@@ -105,23 +106,24 @@ async fn an_outcome_counts_although_the_app_undoes_what_it_may_not_do_anyway() {
 }
 
 #[tokio::test]
-async fn a_state_is_as_long_as_allowed_and_an_output_as_long_as_fits() {
+async fn a_state_and_an_output_are_as_long_as_allowed() {
     let (world, channel, base) = open().await;
-    let max = u32::try_from(MAX_STATE).unwrap();
-    for (input, accepted) in [
-        (Input::State(0), true),
-        (Input::State(max), true),
-        (Input::State(max + 1), false),
-        (Input::State(60_000), false),
-        (Input::Output(0), true),
-        (Input::Output(60_000), true),
+    let (state, output) = (u32::try_from(MAX_STATE).unwrap(), u32::try_from(MAX_OUTPUT).unwrap());
+    for (input, fault) in [
+        (Input::State(0), None),
+        (Input::State(state), None),
+        (Input::State(state + 1), Some(CallFault::TooLarge)),
+        (Input::State(60_000), Some(CallFault::TooLarge)),
+        (Input::Output(0), None),
+        (Input::Output(output), None),
+        (Input::Output(output + 1), Some(CallFault::OutputTooLong)),
+        (Input::Output(60_000), Some(CallFault::OutputTooLong)),
     ] {
         let mut world = world.fork_for(&input).await;
         let step = channel.step_on_chain(&base, Party::Responder, told(&input));
-        if accepted {
-            let _after = world.force(&step).await;
-        } else {
-            world.refuse_step(&step, failed(CallFault::TooLarge)).await;
+        match fault {
+            None => drop(world.force(&step).await),
+            Some(fault) => world.refuse_step(&step, failed(fault)).await,
         }
     }
 }

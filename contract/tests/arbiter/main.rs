@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod artefact;
+mod batch;
 mod close_mutual;
 mod close_solo;
 mod conditional;
@@ -18,6 +19,8 @@ mod force_progress;
 mod harness;
 mod hostile_app;
 mod identity;
+mod maturity;
+mod no_calls;
 mod orders;
 mod payouts;
 mod preimages;

@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use protocol::{
-    Amount, Pair, Party, Rejection, Round,
+    Amount, Base, Pair, Party, Rejection, Round,
     call::Call,
     record::Penalty,
     signing::{DepositBody, SetDelegatesBody, WithdrawBody},
@@ -42,20 +42,21 @@ fn state(world: &World, round: Round, total: Amount) -> Inside {
 }
 
 fn deposit(world: &World, channel: &Channel, after: &Inside) -> Call {
-    let (round, state_hash, valid_until) = (after.round, after.state().hash(), world.now());
-    let body = DepositBody { party: Party::Responder, amount: UNIT, round, state_hash, valid_until };
+    let (round, base, state_hash, valid_until) = (after.round, after.base, after.state().hash(), world.now());
+    let body = DepositBody { party: Party::Responder, amount: UNIT, round, base, state_hash, valid_until };
     Call::ChannelDeposit(channel.deposit(body))
 }
 
 fn withdraw(world: &World, channel: &Channel, after: &Inside) -> Call {
-    let (round, state_hash, valid_until) = (after.round, after.state().hash(), world.now());
-    let body = WithdrawBody { party: Party::Initiator, amount: UNIT, round, state_hash, valid_until };
+    let (round, base, state_hash, valid_until) = (after.round, after.base, after.state().hash(), world.now());
+    let to = Actor::Initiator.id();
+    let body = WithdrawBody { party: Party::Initiator, amount: UNIT, to, round, base, state_hash, valid_until };
     Call::ChannelWithdraw(channel.withdraw(body))
 }
 
 fn set_delegates(world: &World, channel: &Channel, after: &Inside) -> Call {
-    let (round, state_hash, valid_until) = (after.round, after.state().hash(), world.now());
-    let body = SetDelegatesBody { delegates: Pair::default(), round, state_hash, valid_until };
+    let (round, base, state_hash, valid_until) = (after.round, after.base, after.state().hash(), world.now());
+    let body = SetDelegatesBody { delegates: Pair::default(), round, base, state_hash, valid_until };
     Call::ChannelSetDelegates(channel.set_delegates(body))
 }
 
@@ -135,13 +136,13 @@ async fn a_close_in_the_middle_of_a_forced_chain_is_slashed_from_the_chains_firs
     let tip = world.force(&channel.step(&base, Party::Responder, vec![count(1), count(1)])).await;
     let _done = world.accept(Actor::Responder, &channel.close_solo_on_chain(tip.commitment()), 0).await;
     let _tip = world.force(&channel.step_on_chain(&tip, Party::Responder, vec![count(1)])).await;
-    assert_eq!((world.recorded(&channel).round, world.recorded(&channel).forced_from), (9, Some(7)));
-    let too_old = Rejection::RoundTooOld { got: 6, have: 7 };
+    assert_eq!(world.recorded(&channel).on_chain.at, Base { agreed: 6, steps: 3 });
+    let too_old = Rejection::RoundTooOld { got: 6, have: 6 };
     world.refuse(Actor::Initiator, &channel.slash(&base.state()), 0, too_old).await;
     let agreed = State::new(7, 100 * UNIT, 60 * UNIT);
     let _done = world.accept(Actor::Initiator, &channel.slash(&agreed), 0).await;
     let record = world.recorded(&channel);
-    assert_eq!((record.round, record.forced_from), (7, None));
+    assert_eq!(record.on_chain.at, Base::of(7));
     let closing = record.closing().unwrap();
     assert_eq!((closing.balances, closing.penalty), (agreed.commitment.balances, Penalty::Due(Party::Responder)));
 }
@@ -167,7 +168,7 @@ async fn a_dispute_of_every_step_there_is_ends_and_pays_what_was_forced_last() {
         world.refuse_step(&channel.step_on_chain(&tip, party, vec![count(1)]), used_up).await;
     }
     world.travel_to(unlock_at).await;
-    let done = world.accept(Actor::Stranger, &channel.settle(), 0).await;
+    let done = world.accept(Actor::InitiatorsDelegate, &channel.settle(), 0).await;
     let paid: Vec<Amount> = done.events[0].payouts.iter().map(|payout| payout.amount).collect();
     assert_eq!(paid, [37 * UNIT, 107 * UNIT]);
     assert_eq!(world.recorded(&channel).total, 16 * UNIT);

@@ -15,7 +15,7 @@ const BALANCES_OUTSIDE: Pair<Amount> = Pair::new(100 * UNIT, 35 * UNIT);
 fn state(round: u64) -> State {
     let commitment =
         StateCommitment { balances: BALANCES_OUTSIDE, contracts_root: Hash([0xC0; 32]), calls_root: Hash([0xCA; 32]) };
-    State { round, commitment }
+    State::of(round, commitment)
 }
 
 async fn residual() -> (World, Channel, Record) {
@@ -23,7 +23,7 @@ async fn residual() -> (World, Channel, Record) {
     let _done = world.accept(Actor::Responder, &channel.close_solo(&state(6)), 0).await;
     let locked = world.record(&channel).await.unwrap();
     world.travel_to(world.now() + LOCK_PERIOD).await;
-    let _done = world.accept(Actor::Stranger, &channel.settle(), 0).await;
+    let _done = world.accept(Actor::InitiatorsDelegate, &channel.settle(), 0).await;
     (world, channel, locked)
 }
 
@@ -31,7 +31,9 @@ async fn residual() -> (World, Channel, Record) {
 async fn settling_pays_what_is_outside_contracts_and_keeps_the_rest_as_residual() {
     let (world, channel, locked) = residual().await;
     let record = world.record(&channel).await.unwrap();
-    assert_eq!(record, Record { total: REST, phase: Phase::Residual, ..locked });
+    let settled = world.now() - 1;
+    let phase = Phase::Residual { counted_from: Pair::new(settled, settled) };
+    assert_eq!(record, Record { total: REST, phase, ..locked });
     assert_eq!(world.ledger.held(), 2 * VAULT - TOTAL + REST);
 }
 

@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use protocol::{
-    AccountId, Amount, BlockNumber, Pair, Party, Rejection,
+    AccountId, Amount, Base, BlockNumber, Pair, Party, PartyId, Rejection,
     call::{Call, ForceProgress, ForcedCall},
     contracts::{
         CallFault, ContractId,
@@ -37,7 +37,7 @@ async fn settled() -> (World, Channel, Inside, BlockNumber) {
 async fn settle_on(world: &mut World, channel: &Channel, base: &Inside) {
     let _done = world.accept(Actor::Initiator, &channel.close_solo(&base.state()), 0).await;
     world.travel_to(world.now() + LOCK_PERIOD).await;
-    let _done = world.accept(Actor::Stranger, &channel.settle(), 0).await;
+    let _done = world.accept(Actor::InitiatorsDelegate, &channel.settle(), 0).await;
 }
 
 fn pay(initiator: Amount, responder: Amount) -> ForcedCall {
@@ -52,8 +52,8 @@ fn refund(contract: ContractId) -> ForcedCall {
     call(contract, 0, &ConditionalInput::Refund)
 }
 
-fn to(who: Actor, amount: Amount) -> Payout {
-    Payout { to: who.id(), amount, destination: Destination::Account }
+fn to(party: Party, amount: Amount) -> Payout {
+    Payout { party: Some(party), to: Actor::from(party).id(), amount, destination: Destination::Account }
 }
 
 #[tokio::test]
@@ -62,11 +62,12 @@ async fn what_a_contract_pays_leaves_at_once_and_the_balances_paid_before_do_not
     let before = world.snapshot().await;
     let step = channel.step_on_chain(&base, Party::Initiator, vec![pay(UNIT, 0), pay(2 * UNIT, 3 * UNIT)]);
     let (done, after) = world.force_as(Actor::Initiator, &step).await;
-    assert_eq!(done.events[0].payouts, [to(Actor::Initiator, 3 * UNIT), to(Actor::Responder, 3 * UNIT)]);
+    assert_eq!(done.events[0].payouts, [to(Party::Initiator, 3 * UNIT), to(Party::Responder, 3 * UNIT)]);
     assert_eq!(after.balances, OUTSIDE);
     let record = world.recorded(&channel);
-    assert_eq!((record.total, &record.phase), (REST - 6 * UNIT, &Phase::Residual));
-    assert_eq!((record.round, record.forced_from), (8, Some(7)));
+    assert_eq!(record.total, REST - 6 * UNIT);
+    assert!(matches!(record.phase, Phase::Residual { .. }));
+    assert_eq!((record.on_chain.at, record.forced_steps), (Base { agreed: 6, steps: 2 }, Pair::new(1, 0)));
     let Event::ChannelProgressed { total, closing: None, .. } = done.events[0].event else { panic!("it progressed") };
     assert_eq!(total, record.total);
     let now = world.snapshot().await;
@@ -103,7 +104,7 @@ async fn all_of_it_can_leave_in_one_transaction_and_only_the_nonce_stays() {
     settle_on(&mut world, &channel, &base).await;
     let (done, _after) =
         world.force_as(Actor::Responder, &channel.step_on_chain(&base, Party::Responder, vec![count(1)])).await;
-    assert_eq!(done.events[0].payouts, [to(Actor::Responder, REST)]);
+    assert_eq!(done.events[0].payouts, [to(Party::Responder, REST)]);
     assert_eq!((world.record(&channel).await, world.ledger.held()), (None, 2 * VAULT - TOTAL));
     let empty = World::funded().await.snapshot().await;
     assert_eq!(world.snapshot().await.info.items, empty.info.items + 1, "only the pair's nonce stays (R5.15)");
@@ -113,14 +114,55 @@ async fn all_of_it_can_leave_in_one_transaction_and_only_the_nonce_stays() {
 }
 
 #[tokio::test]
-async fn steps_that_pay_are_not_counted_since_there_is_no_dispute_to_end() {
-    let (mut world, channel, base, _expiry) = settled().await;
-    let mut tip = base;
-    for turn in 0..2 * u64::from(terms().max_forced) {
-        let party = Party::owner_of(turn);
-        tip = world.force(&channel.step_on_chain(&tip, party, vec![pay(1, 1)])).await;
+async fn each_party_makes_as_many_steps_in_a_lock_period_as_the_terms_allow_whatever_they_pay() {
+    // Dust: steps that pay one coin, each of which makes what its peer has ready too old.
+    for coins in [0, 1, UNIT] {
+        let (mut world, channel, base, _expiry) = settled().await;
+        let mut tip = base;
+        for step in 1..=terms().max_forced {
+            tip = world.force(&channel.step_on_chain(&tip, Party::Responder, vec![pay(0, coins)])).await;
+            assert_eq!(world.recorded(&channel).forced_steps, Pair::new(0, step));
+        }
+        let again = channel.step_on_chain(&tip, Party::Responder, vec![pay(0, coins)]);
+        world.refuse_step(&again, Rejection::ForcedStepsUsedUp { max: 3 }).await;
+        // Its peer has its own steps, which nothing makes too old any more.
+        let _tip = world.force(&channel.step_on_chain(&tip, Party::Initiator, vec![pay(2 * UNIT, 0)])).await;
     }
-    assert_eq!(world.recorded(&channel).forced_steps, Pair::default());
+}
+
+#[tokio::test]
+async fn steps_are_counted_anew_a_lock_period_after_a_partys_first_one_and_not_a_block_earlier() {
+    let (mut world, channel, base, _expiry) = settled().await;
+    let settled_at = world.now() - 1;
+    let mut tip = base;
+    // Waiting for the end of a lock period earns nobody twice its steps.
+    world.travel_to(settled_at + LOCK_PERIOD - 1).await;
+    let first = world.now();
+    for _ in 0..terms().max_forced {
+        tip = world.force(&channel.step_on_chain(&tip, Party::Responder, vec![pay(0, 1)])).await;
+    }
+    let step = channel.step_on_chain(&tip, Party::Responder, vec![pay(0, 1)]);
+    for block in [world.now(), first + LOCK_PERIOD - 1, first + LOCK_PERIOD, first + LOCK_PERIOD + 1] {
+        let mut world = world.fork_for(&block).await;
+        world.travel_to(block).await;
+        if block < first + LOCK_PERIOD {
+            world.refuse_step(&step, Rejection::ForcedStepsUsedUp { max: 3 }).await;
+            continue;
+        }
+        let tip = world.force(&step).await;
+        let Phase::Residual { counted_from } = world.recorded(&channel).phase else { panic!("it is residual") };
+        assert_eq!(counted_from, Pair::new(settled_at, block), "each party has a count of its own");
+        assert_eq!(world.recorded(&channel).forced_steps, Pair::new(0, 1));
+        // The next count begins with its first step, not with the lock period before it.
+        let mut tip = tip;
+        for _ in 1..terms().max_forced {
+            tip = world.force(&channel.step_on_chain(&tip, Party::Responder, vec![pay(0, 1)])).await;
+        }
+        world.travel_to(block + LOCK_PERIOD - 1).await;
+        let step = channel.step_on_chain(&tip, Party::Responder, vec![pay(0, 1)]);
+        world.refuse_step(&step, Rejection::ForcedStepsUsedUp { max: 3 }).await;
+        let _tip = world.force(&step).await;
+    }
 }
 
 #[tokio::test]
@@ -134,23 +176,9 @@ async fn a_quota_used_up_before_settling_does_not_bind_afterwards() {
     let step = channel.step_on_chain(&tip, Party::Responder, vec![pay(0, 1)]);
     world.refuse_step(&step, Rejection::ForcedStepsUsedUp { max: 3 }).await;
     world.travel_to(world.now() + LOCK_PERIOD).await;
-    let _done = world.accept(Actor::Stranger, &channel.settle(), 0).await;
+    let _done = world.accept(Actor::InitiatorsDelegate, &channel.settle(), 0).await;
     let after = world.force(&step).await;
-    assert_eq!((after.round, world.recorded(&channel).forced_steps), (10, Pair::default()));
-}
-
-#[tokio::test]
-async fn steps_that_pay_nothing_are_counted_so_that_nobody_is_kept_from_its_coins_for_ever() {
-    let (mut world, channel, base, _expiry) = settled().await;
-    let mut tip = base;
-    for _ in 0..terms().max_forced {
-        tip = world.force(&channel.step_on_chain(&tip, Party::Initiator, vec![pay(0, 0)])).await;
-    }
-    assert_eq!(world.recorded(&channel).forced_steps, Pair::new(terms().max_forced, 0));
-    let idle = channel.step_on_chain(&tip, Party::Initiator, vec![pay(0, 0)]);
-    world.refuse_step(&idle, Rejection::ForcedStepsUsedUp { max: 3 }).await;
-    let tip = world.force(&channel.step_on_chain(&tip, Party::Initiator, vec![pay(0, 0), pay(1, 0)])).await;
-    let _tip = world.force(&channel.step_on_chain(&tip, Party::Responder, vec![pay(0, 0)])).await;
+    assert_eq!((after.round, world.recorded(&channel).forced_steps), (10, Pair::new(0, 1)), "counted anew");
 }
 
 #[tokio::test]
@@ -165,7 +193,7 @@ async fn transfers_are_claimed_after_settling_before_expiry_and_after_it_where_t
     // Even the payer may make the claim; the payee is paid.
     let (done, _after) =
         world.force_as(Actor::Initiator, &channel.step_on_chain(&tip, Party::Initiator, vec![claim(LATER)])).await;
-    assert_eq!(done.events[0].payouts, [to(Actor::Responder, 12 * UNIT)]);
+    assert_eq!(done.events[0].payouts, [to(Party::Responder, 12 * UNIT)]);
 }
 
 #[tokio::test]
@@ -180,7 +208,7 @@ async fn transfers_go_back_after_settling_from_expiry_on() {
             world.refuse_step(&step, Rejection::CallFailed { round: 7, fault }).await;
         } else {
             let (done, _after) = world.force_as(Actor::Initiator, &step).await;
-            assert_eq!(done.events[0].payouts, [to(Actor::Initiator, 22 * UNIT)], "one payout for both");
+            assert_eq!(done.events[0].payouts, [to(Party::Initiator, 22 * UNIT)], "one payout for both");
         }
     }
 }
@@ -193,12 +221,12 @@ async fn what_is_released_goes_where_each_party_asked_for_its_payouts() {
     let channel = world.create(&body).await;
     let base = Inside::new(6, OUTSIDE, [(HOSTILE, world.apps.hostile(REST, Vec::new()))]);
     settle_on(&mut world, &channel, &base).await;
-    let vault = world.ledger.vaults[&Actor::Responder.id()];
+    let vault = world.vault(&Actor::Responder.vault());
     let step = channel.step_on_chain(&base, Party::Initiator, vec![pay(UNIT, 2 * UNIT)]);
     let (done, _after) = world.force_as(Actor::Initiator, &step).await;
-    let to_vault = Payout { destination: Destination::Vault, ..to(Actor::Responder, 2 * UNIT) };
-    assert_eq!(done.events[0].payouts, [to(Actor::Initiator, UNIT), to_vault]);
-    assert_eq!(world.ledger.vaults[&Actor::Responder.id()], vault + 2 * UNIT);
+    let to_vault = Payout { destination: Destination::Vault, ..to(Party::Responder, 2 * UNIT) };
+    assert_eq!(done.events[0].payouts, [to(Party::Initiator, UNIT), to_vault]);
+    assert_eq!(world.vault(&Actor::Responder.vault()), vault + 2 * UNIT);
 }
 
 #[tokio::test]
@@ -215,12 +243,15 @@ async fn what_the_chain_refuses_to_pay_an_account_is_released_to_its_vault() {
     settle_on(&mut world, &channel, &base).await;
     let step = channel.step_on_chain(&base, Party::Initiator, vec![pay(0, 1)]);
     let (done, tip) = world.force_as(Actor::Initiator, &step).await;
-    assert_eq!(done.events[0].payouts, [Payout { to: pauper, amount: 1, destination: Destination::Vault }]);
-    assert_eq!(world.ledger.vaults[&pauper], 1);
+    let party = Some(Party::Responder);
+    let refused = Payout { party, to: pauper, amount: 1, destination: Destination::Vault };
+    assert_eq!(done.events[0].payouts, [refused]);
+    assert_eq!(world.vault(&PartyId { account: pauper, ..Actor::Responder.vault() }), 1);
     // Enough of them do.
     let step = channel.step_on_chain(&tip, Party::Initiator, vec![pay(0, UNIT)]);
     let (done, _after) = world.force_as(Actor::Initiator, &step).await;
-    assert_eq!(done.events[0].payouts, [Payout { to: pauper, amount: UNIT, destination: Destination::Account }]);
+    let paid = Payout { party, to: pauper, amount: UNIT, destination: Destination::Account };
+    assert_eq!(done.events[0].payouts, [paid]);
 }
 
 #[tokio::test]
@@ -339,9 +370,9 @@ async fn a_settled_forced_chain_is_final_too() {
     let _done = world.accept(Actor::Initiator, &channel.close_solo(&base.state()), 0).await;
     let tip = world.force(&channel.step_on_chain(&base, Party::Initiator, vec![pay(1, 1), pay(2, 2)])).await;
     world.travel_to(world.now() + LOCK_PERIOD).await;
-    let _done = world.accept(Actor::Stranger, &channel.settle(), 0).await;
+    let _done = world.accept(Actor::InitiatorsDelegate, &channel.settle(), 0).await;
     for (round, rejection) in [
-        (6, Rejection::RoundTooOld { got: 6, have: 7 }),
+        (6, Rejection::RoundTooOld { got: 6, have: 6 }),
         (7, Rejection::StateFinal),
         (8, Rejection::StateFinal),
         (9, Rejection::StateFinal),
@@ -350,7 +381,7 @@ async fn a_settled_forced_chain_is_final_too() {
         world.refuse_step(&step, rejection).await;
     }
     let _after = world.force(&channel.step_on_chain(&tip, Party::Responder, vec![pay(0, 1)])).await;
-    assert_eq!(world.recorded(&channel).forced_from, Some(7));
+    assert!(world.recorded(&channel).on_chain.is_forced());
 }
 
 #[tokio::test]

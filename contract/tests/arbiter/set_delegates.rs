@@ -2,19 +2,25 @@
 
 use crate::harness::*;
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Pair, Party, Rejection,
+    AccountId, Amount, Base, BlockNumber, ChannelId, Pair, Party, Rejection,
     call::{Call, SetDelegates},
     event::Event,
+    record::OnChain,
     signing::{Kind, SetDelegatesBody},
-    terms::MAX_DELEGATES,
+    terms::{Delegate, MAX_DELEGATES, Power},
 };
 use sdk::chain::arbiter::ArbiterEvent;
 
 const AFTER: State = State::new(4, BALANCES.initiator, BALANCES.responder);
 
 fn body(valid_until: BlockNumber) -> SetDelegatesBody {
-    let delegates = Pair::new(vec![Actor::Stranger.id(), Actor::Deployer.id()], Vec::new());
-    SetDelegatesBody { delegates, round: AFTER.round, state_hash: AFTER.hash(), valid_until }
+    let delegates = vec![Delegate::defender(Actor::Stranger.id()), Delegate::caller(Actor::Deployer.id())];
+    let (round, base, state_hash) = (AFTER.round, AFTER.base, AFTER.hash());
+    SetDelegatesBody { delegates: Pair::new(delegates, Vec::new()), round, base, state_hash, valid_until }
+}
+
+fn crowd(account: u8, size: usize) -> Vec<Delegate> {
+    vec![Delegate::defender(AccountId([account; 32])); size]
 }
 
 #[tokio::test]
@@ -29,7 +35,7 @@ async fn new_delegates_replace_the_old_ones_and_take_a_round() {
     let (delegates, state_hash) = (body.delegates.clone(), AFTER.hash());
     let event = Event::ChannelDelegatesSet { delegates, round: 4, state_hash };
     assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts: Vec::new() }]);
-    (expected.round, expected.state_hash) = (4, state_hash);
+    expected.on_chain = OnChain::agreed(4, state_hash);
     expected.terms.parties.initiator.delegates = body.delegates.initiator;
     expected.terms.parties.responder.delegates = body.delegates.responder;
     assert_eq!(world.record(&channel).await, Some(expected));
@@ -50,7 +56,7 @@ async fn new_delegates_replace_the_old_ones_and_take_a_round() {
 async fn whoever_makes_the_record_larger_pays_and_whoever_makes_it_smaller_is_paid() {
     let (mut world, channel) = World::open().await;
     let mut body = body(world.now() + 20);
-    let many = vec![Actor::Stranger.id(); MAX_DELEGATES];
+    let many = vec![Delegate::caller(Actor::Stranger.id()); MAX_DELEGATES];
     body.delegates = Pair::new(many.clone(), many);
     let call = Call::ChannelSetDelegates(channel.set_delegates(body.clone()));
     let larger = world.accept(Actor::Stranger, &call, 0).await.receipt.storage_deposit;
@@ -83,7 +89,7 @@ async fn changes_on_the_edge_of_what_is_allowed_succeed() {
             Edge::ValidUntilNow => body.valid_until = world.now(),
             Edge::ValidAsLongAsAllowed => body.valid_until = world.now() + LIMITS.validity_max,
             Edge::AsManyAsAllowed => {
-                body.delegates = Pair::new(vec![AccountId([1; 32]); 8], vec![AccountId([2; 32]); 8]);
+                body.delegates = Pair::new(crowd(1, 8), crowd(2, 8));
             }
             Edge::None => body.delegates = Pair::new(Vec::new(), Vec::new()),
             Edge::WithTheNextRound => body.round = 2,
@@ -131,11 +137,11 @@ impl Mutation {
                 Rejection::ExpiryTooFar { valid_until: now + 51, max: now + 50 }
             }
             Self::TooManyOfInitiator => {
-                call.delegates.initiator = vec![AccountId([1; 32]); 9];
+                call.delegates.initiator = crowd(1, 9);
                 Rejection::TooManyDelegates
             }
             Self::TooManyOfResponder => {
-                call.delegates.responder = vec![AccountId([1; 32]); 9];
+                call.delegates.responder = crowd(1, 9);
                 Rejection::TooManyDelegates
             }
             Self::OfTheRoundOnChain => {
@@ -180,10 +186,12 @@ async fn a_change_with_forged_signatures_is_refused_and_changes_nothing() {
 async fn a_change_cannot_be_made_twice_nor_changed_after_it_was_signed() {
     let (mut world, channel) = World::open().await;
     let signed = channel.set_delegates(body(world.now() + 20));
-    let changes: [fn(&mut SetDelegatesBody); 5] = [
-        |body| body.delegates.responder.push(Actor::InitiatorsDelegate.id()),
+    let changes: [fn(&mut SetDelegatesBody); 7] = [
+        |body| body.delegates.responder.push(Delegate::defender(Actor::InitiatorsDelegate.id())),
+        |body| body.delegates.initiator[0].power = Power::Call,
         |body| body.delegates = Pair::new(Vec::new(), body.delegates.initiator.clone()),
         |body| body.round += 1,
+        |body| body.base = Base::of(2),
         |body| body.state_hash.0[0] ^= 1,
         |body| body.valid_until += 1,
     ];

@@ -2,11 +2,11 @@
 
 use crate::harness::*;
 use protocol::{
-    Amount, ChannelId, Hash, Pair, Party, Rejection, StateCommitment,
+    Amount, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, StateCommitment,
     call::{Call, Payload, Slash},
     crypto::Native,
     event::Event,
-    record::{Closing, Penalty, Phase},
+    record::{Closing, OnChain, Penalty, Phase},
     signing::Kind,
 };
 use sdk::chain::arbiter::ArbiterEvent;
@@ -34,19 +34,22 @@ async fn a_newer_state_replaces_the_one_closed_on_and_restarts_the_lock() {
     let state_hash = NEWEST.commitment.hash(&Native);
     let event = Event::ChannelSlashed { round: 7, state_hash, closing: closing.clone() };
     assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts: Vec::new() }]);
-    (expected.round, expected.state_hash, expected.phase) = (7, state_hash, Phase::Closing(closing));
+    (expected.on_chain, expected.phase) = (OnChain::agreed(7, state_hash), Phase::Closing(closing));
     assert_eq!(world.record(&channel).await, Some(expected));
 
     let after = world.snapshot().await;
     assert_eq!(after.free[&world.address()], before.free[&world.address()], "nothing is paid out yet");
-    assert_eq!((after.vaults, after.info), (before.vaults, before.info), "the record is as large as before");
-    assert_eq!(done.receipt.storage_deposit, 0);
+    assert_eq!((after.vaults, after.info.items), (before.vaults, before.info.items));
+    // A penalty that is due needs the round closed on no more.
+    assert_eq!(after.info.bytes, before.info.bytes - 8);
+    let given_back = Amount::try_from(-done.receipt.storage_deposit).unwrap();
+    assert_eq!(given_back, before.info.deposit - after.info.deposit);
 }
 
 #[tokio::test]
 async fn both_parties_and_the_delegates_of_both_sides_may_slash() {
     let (world, channel) = closed().await;
-    for who in [Actor::Initiator, Actor::Responder, Actor::InitiatorsDelegate, Actor::RespondersDelegate] {
+    for who in Actor::DEFENDERS {
         let mut world = world.fork_for(&who).await;
         let _done = world.accept(who, &channel.slash(&NEWEST), 0).await;
     }
@@ -60,7 +63,7 @@ async fn a_delegate_may_slash_one_state_after_another() {
         let unlock_at = world.now() + LOCK_PERIOD;
         let _done = world.accept(who, &channel.slash(&State { round, ..NEWEST }), 0).await;
         let record = world.record(&channel).await.unwrap();
-        assert_eq!((record.round, record.closing().unwrap().unlock_at), (round, unlock_at));
+        assert_eq!((record.on_chain.at.agreed, record.closing().unwrap().unlock_at), (round, unlock_at));
     }
 }
 
@@ -109,11 +112,17 @@ mutations! {
         WithContractsAndCalls,
         /// A newer round of the very same state.
         WithTheSameState,
+        /// In the last block in which it may be shown (R3.5a).
+        ValidUntilNow,
+        ValidUntilTheNextBlock,
+        /// What a round goes on from matters for maturity and the penalty alone.
+        OnABaseThatWasNeverOnChain,
+        OnTheLastBaseThereIs,
     }
 }
 
 impl Edge {
-    fn of(self) -> State {
+    fn of(self, now: BlockNumber) -> State {
         let mut state = NEWEST;
         match self {
             Self::WithTheNextRound => state.round = 5,
@@ -126,6 +135,10 @@ impl Edge {
                 state.commitment.calls_root = Hash([2; 32]);
             }
             Self::WithTheSameState => state.commitment = OLD.commitment,
+            Self::ValidUntilNow => state.valid_until = Some(now),
+            Self::ValidUntilTheNextBlock => state.valid_until = Some(now + 1),
+            Self::OnABaseThatWasNeverOnChain => state = state.from(3, 7),
+            Self::OnTheLastBaseThereIs => state = state.from(u64::MAX, u32::MAX),
         }
         state
     }
@@ -136,10 +149,10 @@ async fn answers_on_the_edge_of_what_is_allowed_succeed() {
     let (world, channel) = closed().await;
     for &edge in Edge::ALL {
         let mut world = world.fork_for(&edge).await;
-        let state = edge.of();
+        let state = edge.of(world.now());
         let _done = world.accept(Actor::Initiator, &channel.slash(&state), 0).await;
         let record = world.record(&channel).await.unwrap();
-        assert_eq!((record.round, record.state_hash), (state.round, state.commitment.hash(&Native)));
+        assert_eq!(record.on_chain, OnChain::agreed(state.round, state.commitment.hash(&Native)));
         assert_eq!(record.closing().unwrap().balances, state.commitment.balances);
     }
 }
@@ -162,6 +175,13 @@ mutations! {
         WithRoundZero,
         /// R3.5: signatures over round 7, shown as round 8.
         SignedForAnotherRound,
+        /// R3.5a: signatures over a round that goes on from opening, shown as one that goes on from the round closed on: that would make the
+        /// penalty due.
+        SignedForAnotherBase,
+        SignedWithoutAnExpiry,
+        SignedForAnotherExpiry,
+        /// R3.5a: a block too late.
+        Expired,
         /// Signatures over one state, shown with another.
         SignedForAnotherState,
         /// Balances that nobody signed, beside a good payload.
@@ -178,7 +198,7 @@ mutations! {
 }
 
 impl Mutation {
-    fn make(self, channel: &Channel) -> (Actor, Slash, Rejection) {
+    fn make(self, channel: &Channel, now: BlockNumber) -> (Actor, Slash, Rejection) {
         let mut call = channel.slash_with(&NEWEST);
         let with = |state| channel.slash_with(&state);
         let mut who = Actor::Initiator;
@@ -204,7 +224,7 @@ impl Mutation {
                 Rejection::RoundTooOld { got: 3, have: 4 }
             }
             Self::WithTheFirstRound => {
-                call = with(State { round: 1, commitment: StateCommitment::of_balances(BALANCES) });
+                call = with(State::of(1, StateCommitment::of_balances(BALANCES)));
                 Rejection::RoundTooOld { got: 1, have: 4 }
             }
             Self::WithRoundZero => {
@@ -214,6 +234,23 @@ impl Mutation {
             Self::SignedForAnotherRound => {
                 call.payload.round = 8;
                 Rejection::SignatureInvalid { party: Party::Initiator }
+            }
+            Self::SignedForAnotherBase => {
+                call.payload.base.agreed = 6;
+                Rejection::SignatureInvalid { party: Party::Initiator }
+            }
+            Self::SignedWithoutAnExpiry => {
+                call.payload.valid_until = Some(now);
+                Rejection::SignatureInvalid { party: Party::Initiator }
+            }
+            Self::SignedForAnotherExpiry => {
+                call = with(State { valid_until: Some(now), ..NEWEST });
+                call.payload.valid_until = Some(now + 1);
+                Rejection::SignatureInvalid { party: Party::Initiator }
+            }
+            Self::Expired => {
+                call = with(State { valid_until: Some(now - 1), ..NEWEST });
+                Rejection::Expired { valid_until: now - 1, now }
             }
             Self::SignedForAnotherState => {
                 call.payload.signatures = channel.payload(&State { round: 7, ..OLD }).signatures;
@@ -253,7 +290,7 @@ async fn each_thing_wrong_with_an_answer_is_refused_by_its_own_error_and_changes
     let (world, channel) = closed().await;
     for &mutation in Mutation::ALL {
         let mut world = world.fork_for(&mutation).await;
-        let (who, call, rejection) = mutation.make(&channel);
+        let (who, call, rejection) = mutation.make(&channel, world.now());
         world.refuse(who, &Call::ChannelSlash(call), 0, rejection).await;
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::harness::*;
 use protocol::{
-    Amount, ChannelId, Party, Rejection, StateCommitment,
+    Amount, BlockNumber, ChannelId, Party, Rejection, StateCommitment,
     call::{Call, Payload, SnapshotSolo},
     event::Event,
+    record::OnChain,
     signing::Kind,
 };
 use sdk::chain::arbiter::ArbiterEvent;
@@ -20,7 +21,7 @@ async fn a_snapshot_puts_a_newer_state_on_chain_and_changes_nothing_else() {
 
     let event = Event::ChannelSnapshotted { round: 6, state_hash: NEWEST.hash() };
     assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts: Vec::new() }]);
-    (expected.round, expected.state_hash) = (6, NEWEST.hash());
+    expected.on_chain = OnChain::agreed(6, NEWEST.hash());
     assert_eq!(world.record(&channel).await, Some(expected));
     let after = world.snapshot().await;
     assert_eq!((after.vaults, after.info), (before.vaults, before.info));
@@ -30,7 +31,7 @@ async fn a_snapshot_puts_a_newer_state_on_chain_and_changes_nothing_else() {
 #[tokio::test]
 async fn both_parties_and_the_delegates_of_both_sides_may_snapshot() {
     let (world, channel) = World::open().await;
-    for who in [Actor::Initiator, Actor::Responder, Actor::InitiatorsDelegate, Actor::RespondersDelegate] {
+    for who in Actor::DEFENDERS {
         let mut world = world.fork_for(&who).await;
         let _done = world.accept(who, &channel.snapshot(&State { round: 2, ..NEWEST }), 0).await;
         let _done = world.accept(who, &channel.snapshot(&State { round: u64::MAX, ..NEWEST }), 0).await;
@@ -73,15 +74,19 @@ mutations! {
         OfRoundZero,
         /// R3.5: signatures over round 6, shown as round 7.
         SignedForAnotherRound,
+        /// R3.5a: signatures over a round that goes on from opening, shown as one that goes on from round 5.
+        SignedForAnotherBase,
+        /// R3.5a: a block too late.
+        Expired,
         /// Signatures over one state, shown with another.
         SignedForAnotherState,
     }
 }
 
 impl Mutation {
-    fn make(self, channel: &Channel) -> (Actor, SnapshotSolo, Rejection) {
+    fn make(self, channel: &Channel, now: BlockNumber) -> (Actor, SnapshotSolo, Rejection) {
         let mut call = channel.snapshot_with(&NEWEST);
-        let first = State { round: 1, commitment: StateCommitment::of_balances(BALANCES) };
+        let first = State::of(1, StateCommitment::of_balances(BALANCES));
         let mut who = Actor::Initiator;
         let rejection = match self {
             Self::ByStranger => {
@@ -108,6 +113,14 @@ impl Mutation {
                 call.payload.round = 7;
                 Rejection::SignatureInvalid { party: Party::Initiator }
             }
+            Self::SignedForAnotherBase => {
+                call.payload.base.agreed = 5;
+                Rejection::SignatureInvalid { party: Party::Initiator }
+            }
+            Self::Expired => {
+                call = channel.snapshot_with(&State { valid_until: Some(now - 1), ..NEWEST });
+                Rejection::Expired { valid_until: now - 1, now }
+            }
             Self::SignedForAnotherState => {
                 call.payload.state_hash = first.hash();
                 Rejection::SignatureInvalid { party: Party::Initiator }
@@ -122,7 +135,7 @@ async fn each_thing_wrong_with_a_snapshot_is_refused_by_its_own_error_and_change
     let (world, channel) = World::open().await;
     for &mutation in Mutation::ALL {
         let mut world = world.fork_for(&mutation).await;
-        let (who, call, rejection) = mutation.make(&channel);
+        let (who, call, rejection) = mutation.make(&channel, world.now());
         world.refuse(who, &Call::ChannelSnapshotSolo(call), 0, rejection).await;
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::harness::*;
 use protocol::{
-    Amount, BlockNumber, ChannelId, Party, Rejection,
+    AccountId, Amount, BlockNumber, ChannelId, Party, Rejection,
     call::{Call, Withdraw},
     event::{Event, Payout},
+    record::OnChain,
     signing::{Kind, WithdrawBody},
     terms::Destination,
 };
@@ -15,8 +16,8 @@ const AMOUNT: Amount = 15 * UNIT;
 const AFTER: State = State::new(4, BALANCES.initiator - AMOUNT, BALANCES.responder);
 
 fn body(valid_until: BlockNumber) -> WithdrawBody {
-    let state_hash = AFTER.hash();
-    WithdrawBody { party: Party::Initiator, amount: AMOUNT, round: AFTER.round, state_hash, valid_until }
+    let (to, round, base, state_hash) = (Actor::Initiator.id(), AFTER.round, AFTER.base, AFTER.hash());
+    WithdrawBody { party: Party::Initiator, amount: AMOUNT, to, round, base, state_hash, valid_until }
 }
 
 #[tokio::test]
@@ -29,9 +30,14 @@ async fn a_withdrawal_pays_one_party_out_of_the_open_channel() {
 
     let (total, round, state_hash) = (TOTAL - AMOUNT, 4, AFTER.hash());
     let event = Event::ChannelWithdrawn { party: Party::Initiator, amount: AMOUNT, total, round, state_hash };
-    let payouts = vec![Payout { to: Actor::Initiator.id(), amount: AMOUNT, destination: Destination::Account }];
+    let payouts = vec![Payout {
+        party: Some(Party::Initiator),
+        to: Actor::Initiator.id(),
+        amount: AMOUNT,
+        destination: Destination::Account,
+    }];
     assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts }]);
-    (expected.total, expected.round, expected.state_hash) = (total, round, state_hash);
+    (expected.total, expected.on_chain) = (total, OnChain::agreed(round, state_hash));
     assert_eq!(world.record(&channel).await, Some(expected));
 
     let after = world.snapshot().await;
@@ -46,9 +52,9 @@ async fn a_withdrawal_to_a_vault_stays_in_the_arbiter() {
     let mut opening = create_body(world.now());
     opening.terms.parties.initiator.payout = Destination::Vault;
     let channel = world.create(&opening).await;
-    let before = world.ledger.vaults[&Actor::Initiator.id()];
+    let before = world.vault(&Actor::Initiator.vault());
     let _done = world.accept(Actor::Stranger, &Call::ChannelWithdraw(channel.withdraw(body(world.now()))), 0).await;
-    assert_eq!(world.ledger.vaults[&Actor::Initiator.id()], before + AMOUNT);
+    assert_eq!(world.vault(&Actor::Initiator.vault()), before + AMOUNT);
 }
 
 #[tokio::test]
@@ -58,6 +64,63 @@ async fn anybody_may_submit_a_withdrawal() {
         let mut world = world.fork_for(&who).await;
         let _done = world.accept(who, &Call::ChannelWithdraw(channel.withdraw(body(world.now()))), 0).await;
     }
+}
+
+/// An account that does not exist on the chain.
+const NOBODY: AccountId = AccountId([0x0A; 32]);
+
+#[tokio::test]
+async fn a_withdrawal_to_a_third_account_is_paid_there_also_where_it_did_not_exist_before() {
+    // Whichever way the party's own payouts go: an account of somebody else's has no vault of the party's.
+    for payout in [Destination::Account, Destination::Vault] {
+        let mut world = World::funded().await;
+        world.watch_account(NOBODY);
+        let mut opening = create_body(world.now());
+        opening.terms.parties.initiator.payout = payout;
+        let channel = world.create(&opening).await;
+        for to in [Actor::Stranger.id(), NOBODY] {
+            let mut world = world.fork_for(&(payout, to)).await;
+            let before = world.snapshot().await;
+            let call = Call::ChannelWithdraw(channel.withdraw(WithdrawBody { to, ..body(world.now()) }));
+            let done = world.accept(Actor::Responder, &call, 0).await;
+            let party = Some(Party::Initiator);
+            let paid = Payout { party, to, amount: AMOUNT, destination: Destination::Account };
+            assert_eq!(done.events[0].payouts, [paid]);
+            let after = world.snapshot().await;
+            assert_eq!(after.free[&to] - before.free[&to], AMOUNT);
+            assert_eq!(after.vaults, before.vaults);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_the_third_account_cannot_take_goes_to_the_vault_of_the_party_whose_coins_they_are() {
+    let (world, channel) = World::open().await;
+    for (amount, is_paid) in [(EXISTENTIAL_DEPOSIT - 1, false), (EXISTENTIAL_DEPOSIT, true)] {
+        let mut world = world.fork_for(&amount).await;
+        world.watch_account(NOBODY);
+        let before = world.vault(&Actor::Initiator.vault());
+        let body = WithdrawBody { to: NOBODY, amount, ..body(world.now()) };
+        let done = world.accept(Actor::Stranger, &Call::ChannelWithdraw(channel.withdraw(body)), 0).await;
+        let destination = if is_paid { Destination::Account } else { Destination::Vault };
+        let party = Some(Party::Initiator);
+        assert_eq!(done.events[0].payouts, [Payout { party, to: NOBODY, amount, destination }]);
+        let left = if is_paid { 0 } else { amount };
+        assert_eq!(world.vault(&Actor::Initiator.vault()), before + left);
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawal_to_the_peers_account_is_paid_whichever_way_the_peers_own_payouts_go() {
+    let mut world = World::funded().await;
+    let mut opening = create_body(world.now());
+    opening.terms.parties.responder.payout = Destination::Vault;
+    let channel = world.create(&opening).await;
+    let (to, before) = (Actor::Responder.id(), world.snapshot().await);
+    let call = Call::ChannelWithdraw(channel.withdraw(WithdrawBody { to, ..body(world.now()) }));
+    let _done = world.accept(Actor::Stranger, &call, 0).await;
+    let after = world.snapshot().await;
+    assert_eq!((after.free[&to] - before.free[&to], after.vaults), (AMOUNT, before.vaults));
 }
 
 mutations! {
@@ -70,6 +133,9 @@ mutations! {
         /// Exactly two reserves remain.
         DownToTheReserves,
         ByTheResponder,
+        ToThePeer,
+        /// Coins that nobody gets back: both signed it.
+        ToTheArbiter,
         WithTheNextRound,
     }
 }
@@ -85,7 +151,9 @@ async fn withdrawals_on_the_edge_of_what_is_allowed_succeed() {
             Edge::ValidAsLongAsAllowed => body.valid_until = world.now() + LIMITS.validity_max,
             Edge::OneCoin => body.amount = 1,
             Edge::DownToTheReserves => body.amount = TOTAL - 2 * RESERVE,
-            Edge::ByTheResponder => body.party = Party::Responder,
+            Edge::ByTheResponder => (body.party, body.to) = (Party::Responder, Actor::Responder.id()),
+            Edge::ToThePeer => body.to = Actor::Responder.id(),
+            Edge::ToTheArbiter => body.to = world.address(),
             Edge::WithTheNextRound => body.round = 2,
         }
         let _done = world.accept(Actor::Initiator, &Call::ChannelWithdraw(channel.withdraw(body)), 0).await;
@@ -190,10 +258,12 @@ async fn a_withdrawal_with_forged_signatures_is_refused_and_changes_nothing() {
 async fn a_withdrawal_cannot_be_made_twice_nor_changed_after_it_was_signed() {
     let (mut world, channel) = World::open().await;
     let signed = channel.withdraw(body(world.now() + 20));
-    let changes: [fn(&mut WithdrawBody); 5] = [
+    let changes: [fn(&mut WithdrawBody); 7] = [
         |body| body.party = Party::Responder,
         |body| body.amount += 1,
+        |body| body.to = Actor::Responder.id(),
         |body| body.round += 1,
+        |body| body.base.agreed += 1,
         |body| body.state_hash.0[0] ^= 1,
         |body| body.valid_until += 1,
     ];
@@ -210,7 +280,7 @@ async fn a_withdrawal_cannot_be_made_twice_nor_changed_after_it_was_signed() {
 
 #[tokio::test]
 async fn a_deposit_signed_as_such_is_no_withdrawal() {
-    // Both bodies have the same fields: the kind alone tells them apart.
+    // The same bytes, signed as a body of the other kind: the kind alone tells them apart.
     let (mut world, channel) = World::open().await;
     let body = body(world.now() + 5);
     let signatures = channel.binding(Kind::Deposit).sign(&keys(), &body);

@@ -11,10 +11,13 @@ use crate::{
 use devchain::TransactionLimits;
 use protocol::{
     AccountId, Pair,
-    call::{Call, ForcedCall},
-    contracts::{Contract, ContractId, Contracts, MAX_INPUT, MAX_STATE},
+    call::{Call, ForcedCall, MAX_BATCH},
+    contracts::{
+        Contract, ContractId, Contracts, MAX_INPUT, MAX_STATE,
+        conditional::{HashFunction, Preimage},
+    },
     crypto::{Crypto, Native},
-    terms::{MAX_DELEGATES, Terms},
+    terms::{Delegate, MAX_DELEGATES, Terms},
 };
 
 /// Sizes and what they cost.
@@ -49,6 +52,10 @@ pub(crate) async fn measure(crowds: &[Crowded]) -> Growth {
     ));
     for series in [calls().await, touched().await, claims().await, input().await, state().await] {
         series.write(&mut page);
+    }
+    for series in [slashes().await, preimages().await] {
+        series.write(&mut page);
+        page.text(series.each());
     }
     for series in delegates().await {
         series.write(&mut page);
@@ -205,11 +212,55 @@ async fn state() -> Series {
     }
 }
 
+/// How many calls or pre-images are put together.
+const TOGETHER: [usize; 4] = [1, 8, 16, 64];
+
+/// A batch that answers so many closes of channels of one pair, by a delegate as a watchtower would.
+async fn slashes() -> Series {
+    let mut world = World::funded().await;
+    let mut channels = Vec::new();
+    let state = |round| State::new(round, 2 * UNIT, 5 * UNIT);
+    for _ in 0..MAX_BATCH {
+        let mut body = create_body(world.now());
+        (body.terms.reserve, body.terms.penalty) = (UNIT, UNIT);
+        (body.shares, body.balances) = (Pair::new(4 * UNIT, 3 * UNIT), Pair::new(4 * UNIT, 3 * UNIT));
+        channels.push(world.create(&body).await);
+    }
+    let closes = channels.iter().map(|channel| channel.batched_close(&state(6)));
+    let _done = world.accept(Actor::Initiator, &Call::Batch(closes.collect()), 0).await;
+    let mut points = Vec::new();
+    for size in TOGETHER {
+        let slashes = channels.iter().take(size).map(|channel| channel.batched_slash(&state(7)));
+        let call = Call::Batch(slashes.collect());
+        let done = world.fork().await.accept(Actor::RespondersDelegate, &call, 0).await;
+        assert_eq!(done.events.len(), size);
+        points.push((size, Cost::from(&done.receipt)));
+    }
+    Series { heading: "Closes answered in one `batch`", size: "channels", is_logarithmic: false, points }
+}
+
+async fn preimages() -> Series {
+    let world = World::deployed().await;
+    let mut points = Vec::new();
+    for size in TOGETHER {
+        let preimages = (0..size).map(|number| Preimage([number as u8; 32])).collect();
+        let call = Call::PreimagesRegister { preimages, function: HashFunction::Blake2b256 };
+        let done = world.fork().await.accept(Actor::Stranger, &call, 0).await;
+        points.push((size, Cost::from(&done.receipt)));
+    }
+    Series {
+        heading: "Pre-images shown by one `preimages_register`",
+        size: "pre-images",
+        is_logarithmic: false,
+        points,
+    }
+}
+
 /// Terms with so many delegates on either side.
 pub(crate) fn delegated(size: usize) -> Terms {
     let crowd = |party: u8| {
-        let account = |index: usize| AccountId(Native.hash(&[party, index as u8]).0);
-        (0..size).map(account).collect::<Vec<_>>()
+        let delegate = |index: usize| Delegate::defender(AccountId(Native.hash(&[party, index as u8]).0));
+        (0..size).map(delegate).collect::<Vec<_>>()
     };
     let mut terms = terms();
     terms.parties.initiator.delegates = crowd(0);
@@ -223,7 +274,7 @@ async fn delegates() -> [Series; 2] {
         let mut world = World::funded().await;
         let mut body = create_body(world.now());
         body.terms = delegated(size);
-        let channel = world.next_channel(&accounts());
+        let channel = world.next_channel(&parties());
         let create: Call = world.create_call(&body);
         let done = world.accept(Actor::Initiator, &create, 0).await;
         opening.push((2 * size, Cost::from(&done.receipt)));
@@ -261,6 +312,14 @@ impl Series {
         }
         page.table(table);
         page.text(self.fits());
+    }
+
+    /// What the largest of them comes to for each.
+    fn each(&self) -> String {
+        let (size, cost) = self.points.last().expect("there are points");
+        let share = |cost: u64| thousands((cost / *size as u64).into());
+        let (time, proof) = (share(cost.ref_time), share(cost.proof_size));
+        format!("Of {size} together each takes {time} ps and {proof} bytes of proof.")
     }
 
     /// The lines through the points, as a list.

@@ -3,7 +3,7 @@
 use crate::harness::*;
 use protocol::{
     Amount, Hash, Pair, Party, Rejection, Round, StateCommitment,
-    arbiter::{Base, Plan, plan},
+    arbiter::{Plan, Start, plan},
     call::{Call, ForcedCall},
     contracts::{
         AppOutcome, CallFault, Code, Contract, ContractId, Contracts, Predictor,
@@ -51,7 +51,7 @@ impl Inside {
     }
 
     pub(crate) fn state(&self) -> State {
-        State { round: BASE, commitment: self.commitment() }
+        State::of(BASE, self.commitment())
     }
 
     /// The initiator's forced step in the next block.
@@ -63,7 +63,7 @@ impl Inside {
         calls: Vec<ForcedCall>,
     ) -> Result<Plan, Rejection> {
         let record = world.record(channel).await.unwrap();
-        let base = Base {
+        let start = Start {
             channel: channel.id,
             record: &record,
             payload: (from == From::Payload).then(|| channel.payload(&self.state())),
@@ -77,7 +77,7 @@ impl Inside {
             let stands = world.ledger.deployed.iter().find(|(_, stands)| *stands == code);
             stands.map(|(account, _)| *account)
         };
-        plan(&base, Party::Initiator, calls, world.now(), &deployed, &mut predictor)
+        plan(&start, Party::Initiator, calls, world.now(), &deployed, &mut predictor)
     }
 
     /// Makes that step.

@@ -19,8 +19,6 @@ use protocol::{
 use scale::Encode;
 use sdk::chain::{Chain, arbiter::Done};
 
-/// The buffer that what a message takes in has to fit: selector and arguments.
-const BUFFER: usize = 64 * 1024;
 /// The longest event that the pallet takes: its data, topics apart.
 const MAX_EVENT: usize = 16 * 1024;
 
@@ -158,19 +156,15 @@ async fn states(limits: &mut Limits) {
     let many = |size| vec![echo_call(id(0), 1); size];
     let largest = largest_of(1, MAX_FORCED_CALLS, async |size| attempt(&inside(&[MAX_STATE]), many(size)).await).await;
     let done = force(&inside(&[MAX_STATE]), many(largest.size)).await;
-    limits.row(
-        "calls in one step, on one state of 16 KiB",
-        largest.size,
-        largest.bound_by("`MAX_FORCED_CALLS`"),
-        &done,
-    );
+    let bound_by = largest.bound_by("`MAX_FORCED_ANSWERS`", "`MAX_FORCED_CALLS`");
+    limits.row("calls in one step, on one state of 16 KiB", largest.size, bound_by, &done);
 
     let four = |size| inside(&[MAX_STATE, MAX_STATE, MAX_STATE, size]);
     let one_each = || (0..4).map(|index| echo_call(id(index), 1)).collect::<Vec<_>>();
     let most = largest_of(0, MAX_STATE, async |size| attempt(&four(size), one_each()).await).await;
     let done = force(&four(most.size), one_each()).await;
     let bytes = attempt(&four(most.size), one_each()).await.unwrap();
-    let bound_by = if bytes == BUFFER { "the buffer of 64 KiB".to_owned() } else { most.bound_by("`MAX_STATE`") };
+    let bound_by = most.bound_by("`MAX_FORCED_STEP`", "`MAX_STATE`");
     limits.row("bytes of one call, with four large states", bytes, bound_by, &done);
 }
 
@@ -202,7 +196,8 @@ async fn spread(
     })
     .await;
     let (inside, calls) = touching(crowded, largest.size, contract, call);
-    limits.row(what, largest.size, largest.bound_by("`MAX_FORCED_CALLS`"), &force(&inside, calls).await);
+    let bound_by = largest.bound_by("`MAX_FORCED_STEP`", "`MAX_FORCED_CALLS`");
+    limits.row(what, largest.size, bound_by, &force(&inside, calls).await);
 }
 
 async fn delegates(limits: &mut Limits) {
@@ -225,10 +220,11 @@ struct Largest {
 }
 
 impl Largest {
-    fn bound_by(&self, otherwise: &str) -> String {
+    /// What binds: the bound of a step that is too large, the cause of another refusal, or `otherwise` where nothing was refused.
+    fn bound_by(&self, of_the_step: &str, otherwise: &str) -> String {
         match self.refused.as_deref() {
             None => otherwise.to_owned(),
-            Some(cause) if cause.ends_with("ContractTrapped") => "a contract's memory of 1 MiB: it traps".to_owned(),
+            Some(cause) if cause == Rejection::StepTooLarge.to_string() => of_the_step.to_owned(),
             Some(cause) => cause.to_owned(),
         }
     }

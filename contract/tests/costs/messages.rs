@@ -11,7 +11,10 @@ use devchain::DevChain;
 use protocol::{
     Pair, Party,
     call::{Call, ProveContractState, Read},
-    contracts::{Contract, Contracts, conditional::HashFunction},
+    contracts::{
+        Contract, Contracts,
+        conditional::{HashFunction, Preimage},
+    },
     signing::{CloseMutualBody, DepositBody, SetDelegatesBody, WithdrawBody},
     tree::Change,
 };
@@ -56,7 +59,7 @@ impl Messages {
     }
 
     async fn call(&mut self, world: &mut World, who: Actor, call: &Call, which: &str) {
-        let attached = if *call == Call::VaultDeposit { VAULT } else { 0 };
+        let attached = if matches!(call, Call::VaultDeposit { .. }) { VAULT } else { 0 };
         let done = world.accept(who, call, attached).await;
         let signed = matches!(
             call,
@@ -67,6 +70,7 @@ impl Messages {
                 | Call::ChannelSetDelegates(_)
                 | Call::ChannelCloseMutual(_)
                 | Call::ChannelSlash(_)
+                | Call::Batch(_)
         );
         let shows = match call {
             Call::ChannelCloseSolo(call) => call.payload.is_some(),
@@ -92,13 +96,13 @@ impl Messages {
     async fn life(&mut self) {
         let mut world = World::deployed().await;
         let world = &mut world;
-        self.call(world, Actor::Initiator, &Call::VaultDeposit, "a new vault").await;
-        self.call(world, Actor::Initiator, &Call::VaultDeposit, "an old vault").await;
-        let _done = world.accept(Actor::Responder, &Call::VaultDeposit, VAULT).await;
-        self.call(world, Actor::Initiator, &Call::VaultWithdraw { amount: UNIT }, "").await;
+        self.call(world, Actor::Initiator, &Actor::Initiator.vault_deposit(), "a new vault").await;
+        self.call(world, Actor::Initiator, &Actor::Initiator.vault_deposit(), "an old vault").await;
+        let _done = world.accept(Actor::Responder, &Actor::Responder.vault_deposit(), VAULT).await;
+        self.call(world, Actor::Initiator, &Actor::Initiator.vault_withdraw(UNIT), "").await;
 
         let body = create_body(world.now());
-        let channel = world.next_channel(&accounts());
+        let channel = world.next_channel(&parties());
         let create = world.create_call(&body);
         self.call(world, Actor::Initiator, &create, "a pair's first").await;
         let create = world.create_call(&create_body(world.now()));
@@ -107,13 +111,15 @@ impl Messages {
         let state = |round, total| State::new(round, 60 * UNIT, total - 60 * UNIT);
         let (amount, valid_until) = (10 * UNIT, world.now() + 10);
         let (party, after) = (Party::Initiator, state(2, TOTAL + amount));
-        let deposit = DepositBody { party, amount, round: 2, state_hash: after.hash(), valid_until };
+        let deposit = DepositBody { party, amount, round: 2, base: OPENING, state_hash: after.hash(), valid_until };
         self.call(world, Actor::Initiator, &Call::ChannelDeposit(channel.deposit(deposit)), "").await;
-        let withdraw = WithdrawBody { party, amount, round: 3, state_hash: state(3, TOTAL).hash(), valid_until };
+        let (to, base, state_hash) = (Actor::Initiator.id(), OPENING, state(3, TOTAL).hash());
+        let withdraw = WithdrawBody { party, amount, to, round: 3, base, state_hash, valid_until };
         self.call(world, Actor::Initiator, &Call::ChannelWithdraw(channel.withdraw(withdraw)), "").await;
         self.call(world, Actor::Initiator, &channel.snapshot(&state(4, TOTAL)), "").await;
         let delegates = terms().parties.map(|party| party.delegates);
-        let set = SetDelegatesBody { delegates, round: 5, state_hash: state(5, TOTAL).hash(), valid_until };
+        let state_hash = state(5, TOTAL).hash();
+        let set = SetDelegatesBody { delegates, round: 5, base, state_hash, valid_until };
         self.call(world, Actor::Initiator, &Call::ChannelSetDelegates(channel.set_delegates(set)), "").await;
 
         let body = CloseMutualBody { balances: Pair::new(60 * UNIT, 99 * UNIT), fee: UNIT, valid_until };
@@ -122,6 +128,8 @@ impl Messages {
         let close = channel.close_solo_on_chain(state(4, TOTAL).commitment);
         self.call(&mut world.fork().await, Actor::Initiator, &close, "on the state on chain").await;
         self.call(world, Actor::Initiator, &channel.close_solo(&state(6, TOTAL)), "on a payload").await;
+        let batch = Call::Batch(vec![channel.batched_slash(&state(7, TOTAL))]);
+        self.call(&mut world.fork().await, Actor::Responder, &batch, "of one `channel_slash`").await;
         self.call(world, Actor::Responder, &channel.slash(&state(7, TOTAL)), "").await;
         world.travel_to(world.now() + LOCK_PERIOD).await;
         self.call(world, Actor::Initiator, &channel.settle(), "").await;
@@ -189,6 +197,9 @@ impl Messages {
         self.call(&mut world, Actor::Stranger, &register, "known").await;
         let register = Call::PreimageRegister { preimage: PREIMAGE, function: HashFunction::Sha2_256 };
         self.call(&mut world, Actor::Stranger, &register, "new, by sha2-256").await;
+        let preimages = vec![Preimage([1; 32])];
+        let register = Call::PreimagesRegister { preimages, function: HashFunction::Blake2b256 };
+        self.call(&mut world, Actor::Stranger, &register, "a single new one").await;
     }
 
     /// The same message with different signatures.

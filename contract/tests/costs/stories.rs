@@ -16,6 +16,8 @@ use protocol::{
 
 /// What stays in the arbiter of a pair's first channel: how many channels it has opened (R5.15), an entry of eight bytes.
 const NONCE: Left = Left { items: 1, bytes: 8 };
+/// What stays of a vault that an opening emptied, until its owner fills it and empties it by a withdrawal (R5.1): a balance of sixteen bytes.
+const VAULT_ENTRY: Left = Left { items: 1, bytes: 16 };
 /// What stays of a pre-image (R8.2): the block in which it was shown.
 const PREIMAGE: Left = Left { items: 1, bytes: 4 };
 
@@ -24,6 +26,12 @@ const PREIMAGE: Left = Left { items: 1, bytes: 4 };
 struct Left {
     items: u32,
     bytes: u32,
+}
+
+impl Left {
+    const fn and(self, other: Self) -> Self {
+        Self { items: self.items + other.items, bytes: self.bytes + other.bytes }
+    }
 }
 
 /// A story under way.
@@ -43,16 +51,16 @@ pub(crate) struct Told {
 }
 
 impl Story {
-    /// A channel of a pair that never had one, opened out of nothing: nobody has a vault before, and nobody has one after.
+    /// A channel of a pair that never had one, opened out of nothing: nobody has a vault before, and after it the vaults are empty.
     async fn begin(name: &str) -> Self {
-        Self::begin_in(World::deployed().await, name, NONCE).await
+        Self::begin_in(World::deployed().await, name, NONCE.and(VAULT_ENTRY)).await
     }
 
     async fn begin_in(world: World, name: &str, may_leave: Left) -> Self {
-        let channel = world.next_channel(&accounts());
+        let channel = world.next_channel(&parties());
         let before = world.chain.contract_info(world.address()).await.unwrap().unwrap();
         let mut story = Self { name: name.to_owned(), world, channel, before, steps: Vec::new(), may_leave };
-        story.step_with(Actor::Responder, &Call::VaultDeposit, SHARES.responder).await;
+        story.step_with(Actor::Responder, &Actor::Responder.vault_deposit(), SHARES.responder).await;
         let create = story.world.create_call(&create_body(story.world.now()));
         story.step_with(Actor::Initiator, &create, SHARES.initiator).await;
         story
@@ -126,17 +134,19 @@ async fn deposit_and_withdraw() -> Told {
     let mut story = Story::begin("deposit and withdraw").await;
     let (party, amount, valid_until) = (Party::Initiator, 10 * UNIT, story.world.now() + 1);
     let after = State::new(2, BALANCES.initiator + amount, BALANCES.responder);
-    let deposit = DepositBody { party, amount, round: 2, state_hash: after.hash(), valid_until };
+    let (to, base) = (Actor::Initiator.id(), OPENING);
+    let deposit = DepositBody { party, amount, round: 2, base, state_hash: after.hash(), valid_until };
     let deposit = Call::ChannelDeposit(story.channel.deposit(deposit));
     story.step_with(Actor::Initiator, &deposit, amount).await;
-    let withdraw = WithdrawBody { party, amount, round: 3, state_hash: balances(3).hash(), valid_until };
+    let state_hash = balances(3).hash();
+    let withdraw = WithdrawBody { party, amount, to, round: 3, base, state_hash, valid_until };
     story.step(Actor::Initiator, &Call::ChannelWithdraw(story.channel.withdraw(withdraw))).await;
     happy(story).await.1
 }
 
 async fn claim_by_force() -> Told {
     let mut story = Story::begin("claim of a conditional transfer by force").await;
-    story.may_leave = Left { items: NONCE.items + PREIMAGE.items, bytes: NONCE.bytes + PREIMAGE.bytes };
+    story.may_leave = story.may_leave.and(PREIMAGE);
     let mut inside = Inside::new(Contracts::from_iter([(id(0), inside::transfer(5 * UNIT))]));
     story.force(&mut inside, claim(id(0))).await;
     story.close_on_chain(inside.commitment()).await;
@@ -218,9 +228,10 @@ pub(crate) async fn tell(crowds: &[Crowded]) -> Vec<Told> {
 pub(crate) fn write(told: &[Told], page: &mut Page) {
     page.heading(2, "Stories");
     page.text(format!(
-        "Sums over all transactions of a story, for each who sent some. Nobody has a vault before or after; the shares are {} and {} \
-         units. After each story the arbiter's storage is what it was, but for the pair's nonce (R5.15: 0.10004 units, once for a pair) \
-         and a pre-image that was shown (R8.2: 0.10002 units): asserted, item by item and byte by byte. The deposit for a channel is laid \
+        "Sums over all transactions of a story, for each who sent some. Nobody has a vault before; the shares are {} and {} \
+         units. After each story the arbiter's storage is what it was, but for the pair's nonce (R5.15: 0.10004 units, once for a pair), \
+         a pre-image that was shown (R8.2: 0.10002 units), and the entry of a vault that the opening emptied (R5.1: 0.10008 units, which its owner \
+         has back with the vault's last coin): asserted, item by item and byte by byte. The deposit for a channel is laid \
          down by whoever opens it and comes back to whoever's call ends it.",
         SHARES.initiator / UNIT,
         SHARES.responder / UNIT,

@@ -51,6 +51,6 @@ const HEAD: &str = "# From the decision to finality, on a real node\n\nWritten b
 durable stores, {TIMES} times each (the hub once). The node makes a block for each transaction. Times are from the decision until both peers know that it is final, \
 the dry run before each transaction and its own look at the best block included. \
 Against the limit: how many times a bare transfer of coins by the same client. Blocks: how many became final in the meantime, at most. \
-The hub's channels are ten with each of ten peers; those with the same peer open one after the other, because each opening counts for the pair's next nonce (R5.2).\n";
+The hub's channels are ten with each of ten peers; those with the same peer are signed in the order of the pair's nonces (R5.2), and do not wait for each other's blocks.\n";
 
 const TABLE: &str = "| operation | median | longest | against the limit | blocks |\n|---|---|---|---|---|\n";

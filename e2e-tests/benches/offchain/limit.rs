@@ -1,7 +1,7 @@
 //! The bare cost of a round: both parties sign, each verifies the other.
 
 use protocol::{
-    AccountId, ChannelId, Hash,
+    AccountId, Base, ChannelId, Hash,
     crypto::{Crypto, Native, SigningKey},
     signing::{Domain, StateBody, signed_bytes},
 };
@@ -18,7 +18,12 @@ pub(crate) fn round() -> Duration {
         .map(|_| {
             let began = Instant::now();
             for round in 0..u64::from(ROUNDS) {
-                let body = StateBody { round, state_hash: Hash([4; 32]) };
+                let body = StateBody {
+                    round,
+                    base: Base::of(round.saturating_sub(1)),
+                    state_hash: Hash([4; 32]),
+                    valid_until: None,
+                };
                 let message = signed_bytes(&domain, &ChannelId([3; 32]), &body);
                 for key in &keys {
                     let signature = key.sign(&message);

@@ -1,12 +1,13 @@
 //! Whose keys sign transactions.
 
-use crate::{Asked, TestChain, UNIT, Wallet, World, account, signer, terms, until, within};
+use crate::{Asked, TestChain, UNIT, Wallet, World, account, identity, signer, terms, until, within};
 use channel::{CloseReason, Event};
-use protocol::{Pair, call::Call};
+use protocol::{Pair, PartyId, call::Call};
 use sdk::{
     chain::{
         CallError, Chain, ChainError, NotSigned,
         account::{Scheme, from_uri},
+        arbiter::VaultUsed,
     },
     node::NodeError,
 };
@@ -17,11 +18,13 @@ pub async fn an_ecdsa_account_opens_and_closes_a_channel<C: TestChain>(world: &W
     let ecdsa = from_uri("//Ecdsa", Scheme::Ecdsa).unwrap();
     let owner = ecdsa.account();
     world.fund(owner, 1_000 * UNIT).await;
-    let before = world.coins_with(&[owner]).await;
+    let her = PartyId { account: owner, key: identity("alice").public() };
+    let before = world.coins_with(&[her]).await;
     let bob = world.start_rich("bob", 500 * UNIT).await;
     let alice = world.start_with("alice", |config| config.signer = Arc::clone(&ecdsa)).await;
     let deposited = within("a deposit", alice.node.vault_deposit(500 * UNIT)).await.unwrap();
     assert_eq!(deposited.events, [], "a vault is no channel");
+    assert_eq!(deposited.vaults, [VaultUsed { owner: her, balance: 500 * UNIT }]);
     alice.connect(&bob).await;
     let (alices, bobs) = alice.open_on(&bob, terms()).await;
     let _paid = within("a payment", alices.pay(UNIT, "from the other curve")).await.unwrap();
@@ -30,7 +33,7 @@ pub async fn an_ecdsa_account_opens_and_closes_a_channel<C: TestChain>(world: &W
     let free = world.recorder.free_balance(&owner).await.unwrap();
     assert!(free > 590 * UNIT && free < 600 * UNIT, "99 back, 500 - 100 in the vault, fees paid: {free}");
     let gain = UNIT.cast_signed();
-    world.coins_with(&[owner]).await.check(&before, &[(owner, -gain), (bob.account(), gain)]);
+    world.coins_with(&[her]).await.check(&before, &[(owner, -gain), (bob.account(), gain)]);
 }
 
 /// Alice's key is in another process, all her channel's life, a dispute included.

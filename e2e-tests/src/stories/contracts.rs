@@ -1,11 +1,14 @@
 //! Contracts inside a channel: begun, called, forced and followed, with the real Wasm off chain and on it.
 
-use crate::{Actor, App, Asked, TestChain, UNIT, World, signer, within};
+use crate::{Actor, App, Asked, TestChain, UNIT, World, account, signer, within};
 use channel::{Change, CloseReason, Event, Misuse, Outcome};
 use protocol::{
-    Amount, Pair, Rejection,
+    Amount, Pair, Party, Rejection,
+    arbiter::{Start, plan},
     call::{Call, ForcedCall},
-    contracts::ContractId,
+    contracts::{ContractId, Predictor},
+    event::Event as ArbiterEvent,
+    terms::Delegate,
 };
 use scale::Encode;
 use sdk::{
@@ -239,4 +242,56 @@ pub async fn a_step_forced_while_closing_restarts_the_lock_and_is_settled_with_t
     assert_eq!(stage.alice.events.wait_end(channel).await, settled);
     let gain = 100 * UNIT.cast_signed();
     world.coins().await.check(&before, &[(stage.alice.account(), gain), (stage.bob().account(), gain)]);
+}
+
+/// Bob closes alone while Alice is away. She trusts the hub to defend her, and Mallory to play for her as well.
+pub async fn a_delegate_calls_for_a_party_that_is_away_where_it_may_and_a_defender_may_not<C: TestChain>(
+    world: &World<C>,
+) {
+    let stage = Stage::new(world).await;
+    let contract = stage.begin(4, 10 * UNIT).await;
+    let delegates = vec![Delegate::defender(account("hub")), Delegate::caller(account("mallory"))];
+    let _round = within("delegates", stage.alices.set_delegates(delegates.clone())).await.unwrap();
+    let (before, channel) = (world.coins().await, stage.alices.reference());
+    let id = stage.alices.status().await.unwrap().channel.unwrap();
+    let record = world.arbiter.channel(id).await.unwrap().unwrap();
+    assert_eq!(record.terms.parties.initiator.delegates, delegates);
+    let solo = |event: &Event| matches!(event, Event::ClosingSolo { .. }).then_some(());
+    let closing = tokio::spawn({
+        let bobs = stage.bobs.clone();
+        async move { bobs.close_solo().await }
+    });
+    stage.alice.events.wait("the close", channel, solo).await;
+    let state = stage.alices.state().await.unwrap().unwrap();
+    let apps = stage.alice.node.apps().clone();
+    let Stage { alice, bob, alices, counter, .. } = stage;
+    drop(alices);
+    alice.stop_and_wait().await;
+
+    // The step that reaches the goal, as whoever acts for Alice makes it of what she has left.
+    let record = world.arbiter.channel(id).await.unwrap().unwrap();
+    let (contracts, balances, calls_root) = (&state.contracts, state.balances, state.calls_root);
+    let start = Start { channel: id, record: &record, payload: None, balances, contracts, calls_root };
+    let mut executor = Predictor { apps: &*apps, shown_at: &|_| None };
+    let deployed = |_code: &_| Some(counter.deployed);
+    let height = world.chain.block_number().await + 1;
+    let planned = plan(&start, Party::Initiator, vec![forced(contract, 4)], height, &deployed, &mut executor).unwrap();
+    let step = Call::ChannelForceProgress(planned.call);
+    let refused = within("a refusal", world.arbiter.call(&signer("hub"), &step, 0)).await.unwrap_err();
+    assert_eq!(refused, CallError::Rejected(Rejection::DelegateMayNotCall { party: Party::Initiator }));
+    let refused = within("a refusal", world.arbiter.call(&signer("peer0"), &step, 0)).await.unwrap_err();
+    assert_eq!(refused, CallError::Rejected(Rejection::MayNotForce { party: Party::Initiator }));
+    assert_eq!(world.arbiter.channel(id).await.unwrap().as_ref(), Some(&record), "neither has changed anything");
+    let done = within("a step", world.arbiter.call(&signer("mallory"), &step, 0)).await.unwrap();
+    let events: Vec<_> = done.events.iter().map(|announced| &announced.event).collect();
+    let [ArbiterEvent::ChannelProgressed { party: Party::Initiator, .. }] = events[..] else { panic!("{events:?}") };
+
+    let record = world.arbiter.channel(id).await.unwrap().unwrap();
+    world.pass_lock(record.closing().unwrap().unlock_at).await;
+    // Alice's side would settle first; she is away, and Bob's node follows two blocks later.
+    world.pass(3).await;
+    let settled = CloseReason::Settled { balances: Pair::new(100 * UNIT, 100 * UNIT) };
+    assert_eq!(within("Bob's end", closing).await.unwrap().unwrap(), settled);
+    let (alice, gain) = (account("alice"), 100 * UNIT.cast_signed());
+    world.coins().await.check(&before, &[(alice, gain), (bob.unwrap().account(), gain)]);
 }

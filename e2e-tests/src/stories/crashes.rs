@@ -1,7 +1,8 @@
 //! `kill -9`, for real: peers in processes of their own, which are killed in the middle of what they do and started again.
 
 use crate::{
-    Actor, Direction, PeerProcess, Proxy, TestChain, UNIT, World, account, address_at, signer, terms, until, within,
+    Actor, Direction, PeerProcess, Proxy, TestChain, UNIT, World, account, address_at, identity, party, signer, terms,
+    until, within,
 };
 use channel::{ChannelRef, CloseReason};
 use protocol::{Amount, Pair, call::Call, crypto::Native, record::Record, terms::channel_id};
@@ -14,15 +15,15 @@ const ALICES: Amount = 1_000_000;
 
 /// Fills a vault from outside of its owner's process.
 async fn fill_vault<C: TestChain>(world: &World<C>, name: &'static str) {
-    let owner = signer(name);
-    let _done = within("a deposit", world.arbiter.call(&owner, &Call::VaultDeposit, 500 * UNIT)).await.unwrap();
+    let (owner, key) = (signer(name), identity(name).public());
+    let _done = within("a deposit", world.arbiter.call(&owner, &Call::VaultDeposit { key }, 500 * UNIT)).await.unwrap();
 }
 
 /// The channel of Alice and Bob as the arbiter has it; there is one.
 async fn record<C: TestChain>(world: &World<C>) -> Record {
-    let accounts = Pair::new(account("alice"), account("bob"));
+    let parties = Pair::new(party("alice"), party("bob"));
     let domain = world.arbiter.info().domain;
-    let id = channel_id(&domain, &accounts, 0, &Native);
+    let id = channel_id(&domain, &parties, 0, &Native);
     world.arbiter.channel(id).await.unwrap().unwrap()
 }
 
@@ -106,7 +107,7 @@ pub async fn a_peer_that_is_killed_in_the_middle_of_a_deposit_has_made_it_once_w
     let dial = format!("connect {}", address_at("alice", proxy.address()));
     let mut bob = PeerProcess::start(world, "bob").await;
     let _connected = bob.does(&dial).await;
-    let opening = alice.node.open_channel(crate::identity("bob").public(), terms());
+    let opening = alice.node.open_channel(identity("bob").public(), terms());
     let alices = within("a channel to open", opening).await.unwrap();
     let mut bobs = 100 * UNIT;
     for moment in [Moment::Asked, Moment::Signed, Moment::OnChain] {
@@ -246,7 +247,7 @@ pub async fn a_process_that_closes_on_an_old_state_loses_the_penalty_to_one_that
     let _block = bob.does("cheat alice").await;
     let unlock_at = until("the slash", || async {
         let record = record(world).await;
-        record.closing().ok().filter(|_| record.round > 1).map(|closing| closing.unlock_at)
+        record.closing().ok().filter(|_| record.on_chain.round() > 1).map(|closing| closing.unlock_at)
     })
     .await;
     world.pass_until(unlock_at + 5).await;

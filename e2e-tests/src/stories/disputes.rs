@@ -5,6 +5,7 @@ use channel::{CloseReason, Event, Misuse};
 use protocol::{
     Pair, Rejection,
     call::{Call, CloseSolo, Slash},
+    terms::Delegate,
 };
 use sdk::{chain::CallError, node::NodeError};
 
@@ -112,7 +113,7 @@ pub async fn a_delegate_slashes_for_a_party_that_is_away_and_nobody_else_may<C: 
     let _round = within("a delegate", alices.set_delegates(vec![account("hub")])).await.unwrap();
     let id = alices.status().await.unwrap().channel.unwrap();
     let record = world.arbiter.channel(id).await.unwrap().unwrap();
-    assert_eq!(record.terms.parties.initiator.delegates, [account("hub")]);
+    assert_eq!(record.terms.parties.initiator.delegates, [Delegate::defender(account("hub"))]);
     let old = bobs.evidence().await.unwrap().unwrap();
     let _paid = bobs.pays(40 * UNIT, "what Bob regrets").await;
     let _paid = alices.pays(UNIT, "change").await;

@@ -1,8 +1,8 @@
 //! Channels as they should be: opened, paid through, filled and emptied, closed in agreement.
 
-use crate::{Asked, TestChain, UNIT, World, terms, within};
+use crate::{Asked, TestChain, UNIT, World, account, terms, within};
 use channel::{CloseReason, Event};
-use protocol::{ChannelId, Pair, Party, Rejection, terms::Destination};
+use protocol::{AccountId, ChannelId, Pair, Party, Rejection, terms::Destination};
 use sdk::{
     chain::{CallError, Chain},
     node::{ChannelHandle, NodeError, OpenChannel},
@@ -64,6 +64,33 @@ pub async fn both_deposit_and_withdraw_while_the_channel_is_open_and_no_coin_is_
     let _closed = within("the close", alices.close(0)).await.unwrap();
     // Alice put in 50 and is paid 130; Bob took 100 out and is paid 20.
     let gains = [(alice.account(), 80 * UNIT.cast_signed()), (bob.account(), 120 * UNIT.cast_signed())];
+    world.coins().await.check(&before, &gains);
+}
+
+/// Alice pays a shop out of the channel, and then one that cannot be paid.
+pub async fn a_withdrawal_pays_whatever_account_its_owner_names<C: TestChain>(world: &World<C>) {
+    let before = world.coins().await;
+    let (alice, bob) = world.couple().await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let shop = account("peer9");
+    let withdrawn = within("a withdrawal", alices.withdraw_to(shop, 30 * UNIT)).await.unwrap();
+    let told = |event: &Event| match event {
+        Event::Withdrawn { party, amount, round } => Some((*party, *amount, *round)),
+        _ => None,
+    };
+    let bobs_view = bob.events.wait("Alice's withdrawal", bobs.reference(), told).await;
+    assert_eq!(bobs_view, (Party::Initiator, 30 * UNIT, withdrawn));
+    assert_eq!((alices.has().await.ours, alice.node.vault_balance().await.unwrap()), (70 * UNIT, 900 * UNIT));
+    // One coin is too little for an account that is not there: it goes to her vault.
+    let nobody = AccountId([77; 32]);
+    let _round = within("a withdrawal", alices.withdraw_to(nobody, 1)).await.unwrap();
+    assert_eq!(world.recorder.free_balance(&nobody).await.unwrap(), 0);
+    assert_eq!(alice.node.vault_balance().await.unwrap(), 900 * UNIT + 1);
+    let _paid = bobs.pays(UNIT, "goes on").await;
+    let _ended = within("the close", alices.close(0)).await.unwrap();
+    let _ended = bob.events.wait_end(bobs.reference()).await;
+    let gain = |units: i128| units * UNIT.cast_signed();
+    let gains = [(alice.account(), gain(-29)), (shop, gain(30)), (bob.account(), gain(-1))];
     world.coins().await.check(&before, &gains);
 }
 

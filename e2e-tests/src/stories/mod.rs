@@ -17,6 +17,7 @@ macro_rules! tell_every_story {
         $crate::tell! { $world, life:
             a_channel_is_opened_paid_through_both_ways_and_closed_and_every_coin_is_accounted_for
             both_deposit_and_withdraw_while_the_channel_is_open_and_no_coin_is_lost
+            a_withdrawal_pays_whatever_account_its_owner_names
             payouts_go_to_the_vault_or_to_the_account_as_each_party_wants_it
             two_channels_between_the_same_peers_are_opened_at_once_and_live_side_by_side
         }
@@ -32,6 +33,7 @@ macro_rules! tell_every_story {
             calls_that_the_peer_leaves_unanswered_are_forced_by_themselves
             what_contracts_hold_at_the_end_is_to_be_had_by_force
             a_step_forced_while_closing_restarts_the_lock_and_is_settled_with_the_rest
+            a_delegate_calls_for_a_party_that_is_away_where_it_may_and_a_defender_may_not
         }
         $crate::tell! { $world, apps:
             a_stream_is_collected_by_force_from_its_first_block_on_and_stopped_when_the_payer_is_back

@@ -1,11 +1,20 @@
 //! Channels that cannot be opened, and why.
 
 use crate::Witness;
-use channel::{ChannelOpen, ChannelRef, CloseReason, Message, Misuse, RefusalCode};
-use e2e_tests::{Asked, Proxy, UNIT, World, account, hostile::Intruder, signer, terms, within};
+use channel::{
+    ChannelAccept, ChannelOpen, ChannelRef, CloseReason, Event, Message, Misuse, Notice, RefusalCode, Violation,
+};
+use e2e_tests::{
+    Asked, Proxy, UNIT, World, account,
+    hostile::{Intruder, funding_created, party_terms, signs_opening},
+    signer, terms, within,
+};
 use protocol::{
     Pair, Party, PublicKey, Rejection,
-    terms::{Destination, PartyTerms},
+    call::{Call, Create},
+    crypto::Native,
+    signing::CreateBody,
+    terms::Terms,
 };
 use sdk::{
     chain::{CallError, Chain, ChainError, Transaction},
@@ -200,24 +209,7 @@ async fn a_peer_that_does_not_answer_an_opening_is_given_up_in_time() {
 async fn openings_of_a_peer_that_leaves_are_forgotten() {
     let witness = Witness::new().await;
     let mut intruder = Intruder::connect("mallory", "bob", witness.bob.socket()).await;
-    let info = witness.world.arbiter.info();
-    let open = ChannelOpen {
-        domain: info.domain,
-        code_hash: info.code_hash,
-        initiator: PartyTerms {
-            account: account("mallory"),
-            key: e2e_tests::identity("mallory").public(),
-            payout: Destination::Account,
-            delegates: Vec::new(),
-        },
-        reserve: 10 * UNIT,
-        lock_period: 20,
-        penalty: 0,
-        max_forced: 1,
-        balances: Pair::new(100 * UNIT, 100 * UNIT),
-        shares: Pair::new(100 * UNIT, 100 * UNIT),
-        validity: 100,
-    };
+    let open = opening(&witness.world, Pair::new(100 * UNIT, 100 * UNIT));
     for number in 0..100 {
         let channel = ChannelRef([number; 16]);
         intruder.say(channel, Message::ChannelOpen(open.clone())).await;
@@ -240,5 +232,91 @@ async fn openings_of_a_peer_that_leaves_are_forgotten() {
         witness.bob.node.channels(peer).await.unwrap().is_empty().then_some(())
     })
     .await;
+    witness.lives_on().await;
+}
+
+/// What Mallory proposes.
+fn opening(world: &World, shares: Pair<u128>) -> ChannelOpen {
+    let info = world.arbiter.info();
+    ChannelOpen {
+        domain: info.domain,
+        code_hash: info.code_hash,
+        initiator: party_terms("mallory"),
+        reserve: 10 * UNIT,
+        lock_period: 20,
+        penalty: 0,
+        max_forced: 1,
+        balances: Pair::new(100 * UNIT, 100 * UNIT),
+        shares,
+        validity: 100,
+    }
+}
+
+/// Mallory proposes a channel to Bob and names this nonce for it: what she signed, and what Bob says to that. She attaches both shares.
+async fn offer(mallory: &mut Intruder, world: &World, reference: ChannelRef, nonce: u64) -> (CreateBody, Message) {
+    let open = opening(world, Pair::new(200 * UNIT, 0));
+    mallory.say(reference, Message::ChannelOpen(open.clone())).await;
+    let answer = mallory.hear().await;
+    let Some(Packet::Channel(to, Message::ChannelAccept(ChannelAccept { responder }))) = answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(to, reference);
+    let terms = Terms {
+        parties: Pair::new(open.initiator, responder),
+        reserve: open.reserve,
+        lock_period: open.lock_period,
+        penalty: open.penalty,
+        max_forced: open.max_forced,
+    };
+    let valid_until = world.chain.block_number() + 50;
+    let body = CreateBody { terms, balances: open.balances, shares: open.shares, valid_until };
+    let domain = world.arbiter.info().domain;
+    mallory.say(reference, funding_created("mallory", &domain, &body, nonce)).await;
+    let Some(Packet::Channel(to, answer)) = mallory.hear().await else { panic!("Bob hung up") };
+    assert_eq!(to, reference);
+    (body, answer)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_with_the_id_of_another_channel_is_refused_before_that_one_is_on_chain_and_after() {
+    let witness = Witness::new().await;
+    let (world, bob) = (&witness.world, &witness.bob);
+    let domain = world.arbiter.info().domain;
+    let mut mallory = Intruder::connect("mallory", "bob", bob.socket()).await;
+    let [first, second, third, fourth] = [1, 2, 3, 4].map(|name| ChannelRef([name; 16]));
+    let (body, answer) = offer(&mut mallory, world, first, 0).await;
+    let Message::FundingSigned(signed) = answer else { panic!("{answer:?}") };
+    let id = body.terms.channel_id(&domain, 0, &Native);
+    let refusal = Message::Error { code: RefusalCode::VALIDATION };
+    assert_eq!(offer(&mut mallory, world, second, 0).await.1, refusal, "before it is on chain");
+    let violated = |event: &Event| match event {
+        Event::Notice(Notice::PeerViolated(violation)) => Some(violation.clone()),
+        _ => None,
+    };
+    assert_eq!(bob.events.wait("the violation", second, violated).await, Violation::IdTaken(id));
+
+    let signatures = Pair::new(signs_opening("mallory", &domain, &body, 0), signed.signature);
+    let create = Call::ChannelCreate(Create { body, nonce: 0, signatures });
+    let _done = within("the opening", world.arbiter.call(&signer("mallory"), &create, 200 * UNIT)).await.unwrap();
+    assert_eq!(mallory.hear().await, Some(Packet::Channel(first, Message::FundingLocked)));
+    mallory.say(first, Message::FundingLocked).await;
+    let opened = |event: &Event| matches!(event, Event::Opened { .. }).then_some(());
+    bob.events.wait("the first to open", first, opened).await;
+    assert_eq!(offer(&mut mallory, world, third, 0).await.1, refusal, "and while it is open");
+    assert_eq!(bob.events.wait("the violation", third, violated).await, Violation::IdTaken(id));
+
+    // With a nonce of its own an opening is as welcome as ever, and neither of the refused has become a channel.
+    let answer = offer(&mut mallory, world, fourth, 1).await.1;
+    assert!(matches!(answer, Message::FundingSigned(_)), "{answer:?}");
+    let peer = e2e_tests::identity("mallory").public();
+    for channel in bob.node.channels(peer).await.unwrap() {
+        let status = channel.status().await.unwrap();
+        let expected = match channel.reference() {
+            known if known == first => ("open", Some(id)),
+            known if known == fourth => ("signed", status.channel),
+            _refused => ("accepted", None),
+        };
+        assert_eq!((status.state, status.channel), expected);
+    }
     witness.lives_on().await;
 }

@@ -3,7 +3,7 @@
 use crate::Witness;
 use channel::{Change, ChannelRef, FundingSigned, Message, Payment, Reestablish, RefusalCode, Shutdown, Update};
 use e2e_tests::{Logs, hostile::Intruder};
-use protocol::{Hash, Pair, Signature, StateCommitment, signing::CloseMutualBody};
+use protocol::{Base, Hash, Pair, Signature, StateCommitment, signing::CloseMutualBody};
 use scale::Encode;
 use sdk::node::Packet;
 
@@ -11,7 +11,15 @@ const NOWHERE: ChannelRef = ChannelRef([9; 16]);
 
 fn update() -> Message {
     let changes = vec![Change::Transfer(Payment { amount: 1, reference: Vec::new() })];
-    Message::Update(Update { height: 0, round: 3, changes, state_hash: Hash([1; 32]), signature: Signature([2; 64]) })
+    Message::Update(Update {
+        base: Base::of(1),
+        height: 0,
+        round: 3,
+        refuses: None,
+        changes,
+        state_hash: Hash([1; 32]),
+        signature: Signature([2; 64]),
+    })
 }
 
 /// One of each message that is about a channel which must exist, and asks for an answer.
@@ -26,7 +34,7 @@ fn messages() -> Vec<Message> {
         Message::UpdateAck { round: 3, signature },
         Message::Shutdown(Shutdown { body, signature }),
         Message::ShutdownAck { valid_until: 100, signature },
-        Message::Reestablish(Reestablish { round: u64::MAX, state, signatures: None }),
+        Message::Reestablish(Reestablish { at: Base::of(u64::MAX), base: Base::default(), state, signatures: None }),
     ]
 }
 
@@ -43,7 +51,7 @@ async fn packets_that_do_not_decode_end_the_connection() {
         &whole[..whole.len() / 2],
         &[&whole[..], &[0]].concat(),
         // A list of changes that claims to be endless.
-        &[&[0][..], &[9; 16], &[6], &[0; 8], &[0xff; 5]].concat(),
+        &[&[0][..], &[9; 16], &[6], &[0; 24], &[3], &[0xff; 4]].concat(),
         &vec![0x55; 1_000_000],
     ] {
         let mut intruder = Intruder::connect("mallory", "bob", witness.bob.socket()).await;

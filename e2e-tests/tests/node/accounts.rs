@@ -2,7 +2,7 @@
 
 use crate::world;
 use devchain::DevAccount;
-use e2e_tests::{NodeChain, TestChain, UNIT, account, signer, within};
+use e2e_tests::{NodeChain, TestChain, UNIT, account, identity, signer, within};
 use futures::future::join_all;
 use protocol::{AccountId, call::Call};
 use sdk::chain::{CallError, Chain, ChainError, Receipt, RemoteChain, Signer, Transaction, remote::Settings};
@@ -29,7 +29,8 @@ async fn too_little_for_value_deposit_or_fee_is_told_with_the_account_that_lacks
         other => panic!("{other}"),
     };
     // More than it has.
-    let refused = world.arbiter.call(&poor, &Call::VaultDeposit, 2 * UNIT).await.unwrap_err();
+    let deposit = Call::VaultDeposit { key: identity("poor").public() };
+    let refused = world.arbiter.call(&poor, &deposit, 2 * UNIT).await.unwrap_err();
     assert!(told(refused, poor.account()).starts_with("Contracts::"));
     let transfer = Transaction::Transfer { to: account("bob"), amount: 2 * UNIT };
     let refused = client.dry_run(&poor.account(), &transfer).await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use crate::world;
 use devchain::DevAccount;
-use e2e_tests::{Asked, NodeChain, Proxy, TestChain, UNIT, account, arbiter_code, terms, until, within};
+use e2e_tests::{Asked, NodeChain, Proxy, TestChain, UNIT, arbiter_code, party, terms, until, within};
 use futures::{StreamExt, future::join_all};
 use protocol::AccountId;
 use sdk::{
@@ -187,7 +187,7 @@ async fn a_second_endpoint_takes_over_when_the_first_is_gone() {
     let signer = DevAccount::Bob.signer();
     let deploying = Arbiter::deploy(shared, &signer, arbiter_code(), e2e_tests::LIMITS, Vec::new());
     let (arbiter, _receipt) = within("a deployment", deploying).await.unwrap();
-    assert_eq!(arbiter.vault_balance(account("alice")).await.unwrap(), 0);
+    assert_eq!(arbiter.vault_balance(party("alice")).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

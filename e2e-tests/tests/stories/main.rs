@@ -13,6 +13,7 @@ mod closing;
 mod connections;
 mod contracts;
 mod many;
+mod openings;
 mod operations;
 mod payments;
 mod redial;

@@ -31,7 +31,7 @@ pub fn close_mutual(
 
     let mut payouts = pay_parties(&record.terms, &body.balances);
     if body.fee > 0 {
-        payouts.push(Payout { to: ctx.caller, amount: body.fee, destination: Destination::Account });
+        payouts.push(Payout { party: None, to: ctx.caller, amount: body.fee, destination: Destination::Account });
     }
     let event = Event::ChannelClosedMutually { balances: body.balances, fee: body.fee };
     Ok(Outcome { record: None, payouts, event })

@@ -30,12 +30,11 @@ pub fn close_solo(
     let closing = Closing {
         balances: balances_of(&record, &call.commitment, crypto)?,
         unlock_at: ctx.unlock_at(&record),
-        penalty: Penalty::AtRisk(closer),
+        penalty: Penalty::AtRisk { closer, closed_on: record.on_chain.at.agreed },
     };
     let event = Event::ChannelClosedSolo {
-        round: record.round,
-        state_hash: record.state_hash,
-        forced_from: record.forced_from,
+        at: record.on_chain.at,
+        state_hash: record.on_chain.state_hash,
         closing: closing.clone(),
     };
     record.phase = Phase::Closing(closing);

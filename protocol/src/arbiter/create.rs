@@ -6,7 +6,7 @@ use crate::{
     call::Create,
     crypto::Crypto,
     event::Event,
-    record::{Phase, Record},
+    record::{OnChain, Phase, Record},
     signing::CoSigned,
 };
 use alloc::vec::Vec;
@@ -14,25 +14,23 @@ use alloc::vec::Vec;
 /// The round that `channel_create` makes (R5.4a).
 const FIRST_ROUND: crate::Round = 1;
 
-/// Opens `channel`, whose id the pair's nonce gave (R5.2). Anybody may submit what both parties signed;
+/// Opens `channel`, whose id the nonce gave (R5.2). Anybody may submit what both parties signed;
 /// the shares still have to be taken from the parties' vaults ([`super::vault::pay_shares`]).
 ///
 /// # Errors
 /// Terms out of bounds ([`crate::terms::Terms::check`]), expiry (R5.3), a first balance below the reserve (R4.4),
 /// shares that do not sum to the balances, a wrong signature.
 pub fn create(ctx: &Context, channel: &ChannelId, call: Create, crypto: &impl Crypto) -> Result<Outcome, Rejection> {
-    let Create { body, signatures } = call;
+    let Create { body, nonce: _, signatures } = call;
     ctx.limits.check_validity(body.valid_until, ctx.now)?;
     let total = body.check(&ctx.limits)?;
     let keys = body.terms.keys();
     let body = CoSigned::check(&ctx.domain, channel, &keys, body, signatures, crypto)?.into_body();
 
     let record = Record {
-        state_hash: StateCommitment::of_balances(body.balances).hash(crypto),
+        on_chain: OnChain::agreed(FIRST_ROUND, StateCommitment::of_balances(body.balances).hash(crypto)),
         terms: body.terms,
         total,
-        round: FIRST_ROUND,
-        forced_from: None,
         forced_steps: Pair::default(),
         phase: Phase::Open,
     };

@@ -1,6 +1,6 @@
 //! `channel_deposit` (R5.5).
 
-use super::{Context, Outcome, advance, check_newer};
+use super::{Candidate, Context, Outcome, advance, check_newer};
 use crate::{Rejection, call::Deposit, crypto::Crypto, event::Event, record::Record, signing::CoSigned};
 use alloc::vec::Vec;
 
@@ -15,7 +15,8 @@ pub fn deposit(ctx: &Context, mut record: Record, call: Deposit, crypto: &impl C
     if body.amount == 0 {
         return Err(Rejection::AmountZero);
     }
-    check_newer(&record, body.round, &body.state_hash)?;
+    let candidate = Candidate { round: body.round, base: body.base, state_hash: body.state_hash, valid_until: None };
+    check_newer(&record, &candidate, ctx.now)?;
     let body = CoSigned::check(&ctx.domain, &channel, &record.terms.keys(), body, signatures, crypto)?.into_body();
 
     record.total = record.total.checked_add(body.amount).ok_or(Rejection::AmountOverflow)?;
@@ -24,8 +25,8 @@ pub fn deposit(ctx: &Context, mut record: Record, call: Deposit, crypto: &impl C
         party: body.party,
         amount: body.amount,
         total: record.total,
-        round: record.round,
-        state_hash: record.state_hash,
+        round: body.round,
+        state_hash: body.state_hash,
     };
     Ok(Outcome { record: Some(record), payouts: Vec::new(), event })
 }

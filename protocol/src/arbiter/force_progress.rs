@@ -6,13 +6,14 @@ use super::{
     standing,
 };
 use crate::{
-    AccountId, Pair, Party, Rejection,
+    AccountId, Base, BlockNumber, Party, Rejection,
     arbiter::Standing,
     call::{ForceProgress, ProveContractState},
     contracts::Executor,
     crypto::Crypto,
     event::Event,
-    record::{Artefact, Closing, Phase, Record},
+    record::{Artefact, Closing, Permanence, Phase, Record},
+    terms::Power,
     tree::Change,
 };
 use alloc::vec::Vec;
@@ -21,7 +22,7 @@ use alloc::vec::Vec;
 /// closing balances follow and the lock restarts. On a residual channel (R5.11) what the contracts pay leaves at once.
 ///
 /// # Errors
-/// [`Rejection::MayNotForce`], [`Rejection::DelegateAttachesCoins`], [`Rejection::StateFinal`], an old payload (R5.4), a wrong
+/// [`Rejection::MayNotForce`], [`Rejection::DelegateMayNotCall`], [`Rejection::DelegateAttachesCoins`], [`Rejection::StateFinal`], an old payload (R5.4), a wrong
 /// signature, a wrong commitment, [`Rejection::ForcedStepsUsedUp`], whatever [`Progress`] refuses, a proof that shows nothing or of
 /// another state, [`Rejection::ForcedStateDiffers`].
 pub fn force_progress(
@@ -31,24 +32,20 @@ pub fn force_progress(
     executor: &mut impl Executor,
 ) -> Result<Outcome, Rejection> {
     check_may_force(&record, &ctx.caller, call)?;
-    let is_residual = record.phase == Phase::Residual;
+    let is_residual = matches!(record.phase, Phase::Residual { .. });
     if let Some(payload) = &call.payload {
-        if is_residual && standing(&record.on_chain(), payload.round, &payload.state_hash)? == Standing::Newer {
+        if is_residual && standing(&record.on_chain, &record.terms, &payload.into(), ctx.now)? == Standing::Newer {
             return Err(Rejection::StateFinal);
         }
-        let standing = adopt(ctx, &call.channel, &mut record, payload, executor)?;
-        if let (Standing::Newer, Phase::Closing(closing)) = (standing, &mut record.phase) {
-            closing.penalty = closing.penalty.shown_round(payload.round);
-        }
+        let _standing = adopt(ctx, &call.channel, &mut record, payload, executor)?;
     }
     if is_residual {
         check_commitment(&record, &call.commitment, executor)?;
     } else {
         let _at_most_the_total = balances_of(&record, &call.commitment, executor)?;
-        count_step(&mut record, call.party)?;
     }
+    count_step(&mut record, call.party, ctx.now)?;
     let mut progress = Progress::of(&record, call);
-    let base = record.round;
     for call in &call.calls {
         let _executed = progress.run(call, ctx.now, executor)?;
     }
@@ -57,12 +54,13 @@ pub fn force_progress(
         return Err(Rejection::ForcedStateDiffers { computed: after.state_hash });
     }
 
-    record.round = after.round;
-    record.state_hash = after.state_hash;
-    let _first = record.forced_from.get_or_insert(base.saturating_add(1));
-    if is_residual && after.payouts == Pair::default() {
-        // A step that pays nothing only makes others show their contracts anew: not for ever (R5.11).
-        count_step(&mut record, call.party)?;
+    let steps = u32::try_from(call.calls.len()).ok().and_then(|calls| record.on_chain.at.steps.checked_add(calls));
+    let at = Base { steps: steps.ok_or(Rejection::AmountOverflow)?, ..record.on_chain.at };
+    if is_residual {
+        // No co-signed state counts any more: nothing has to mature.
+        (record.on_chain.at, record.on_chain.state_hash) = (at, after.state_hash);
+    } else {
+        record.on_chain.force(at, after.state_hash, ctx.now, &record.terms);
     }
     let mut payouts = Vec::new();
     let unlock_at = ctx.unlock_at(&record);
@@ -71,7 +69,7 @@ pub fn force_progress(
         Phase::Closing(closing) => {
             *closing = Closing { balances: after.balances, unlock_at, penalty: closing.penalty };
         }
-        Phase::Residual => {
+        Phase::Residual { .. } => {
             let paid = after.payouts.sum().ok_or(Rejection::AmountOverflow)?;
             let left = record.total.checked_sub(paid);
             record.total = left.ok_or(Rejection::BalancesExceedTotal { total: record.total })?;
@@ -80,9 +78,8 @@ pub fn force_progress(
     }
     let event = Event::ChannelProgressed {
         party: call.party,
-        round: record.round,
-        forced_from: record.forced_from,
-        state_hash: record.state_hash,
+        at: record.on_chain.at,
+        state_hash: record.on_chain.state_hash,
         forced_steps: record.forced_steps,
         total: record.total,
         closing: record.closing().ok().cloned(),
@@ -92,25 +89,31 @@ pub fn force_progress(
     Ok(Outcome { record: (!ended).then_some(record), payouts, event })
 }
 
-/// A party may always; a delegate while closing, for its own principal, and without touching that party's coins.
+/// A party may always; while closing also a delegate whom the terms give that power, for its own principal, and without attaching coins.
 fn check_may_force(record: &Record, caller: &AccountId, call: &ForceProgress) -> Result<(), Rejection> {
-    let principal = &record.terms.parties[call.party];
+    let (party, principal) = (call.party, &record.terms.parties[call.party]);
     if principal.account == *caller {
         return Ok(());
     }
-    if !matches!(record.phase, Phase::Closing(_)) || !principal.delegates.contains(caller) {
-        return Err(Rejection::MayNotForce { party: call.party });
+    match principal.power_of(caller).filter(|_| matches!(record.phase, Phase::Closing(_))) {
+        None => Err(Rejection::MayNotForce { party }),
+        Some(Power::Defend) => Err(Rejection::DelegateMayNotCall { party }),
+        Some(Power::Call) if call.calls.iter().any(|call| call.value > 0) => Err(Rejection::DelegateAttachesCoins),
+        Some(Power::Call) => Ok(()),
     }
-    if call.calls.iter().any(|call| call.value > 0) {
-        return Err(Rejection::DelegateAttachesCoins);
-    }
-    Ok(())
 }
 
-/// Counts a forced step against the party's quota on this base: so a dispute ends.
-fn count_step(record: &mut Record, party: Party) -> Result<(), Rejection> {
-    let max = record.terms.max_forced;
+/// Counts a forced step against the party's quota: on this co-signed round, so that a dispute ends; on a residual channel within a lock
+/// period from the party's first one on, so that nobody keeps its peer from its own steps by steps that move next to nothing (R5.11).
+fn count_step(record: &mut Record, party: Party, now: BlockNumber) -> Result<(), Rejection> {
+    let (max, lock_period) = (record.terms.max_forced, record.terms.lock_period);
     let steps = &mut record.forced_steps[party];
+    if let Phase::Residual { counted_from } = &mut record.phase
+        && (*steps == 0 || now >= counted_from[party].saturating_add(lock_period))
+    {
+        counted_from[party] = now;
+        *steps = 0;
+    }
     *steps = steps.checked_add(1).filter(|&steps| steps <= max).ok_or(Rejection::ForcedStepsUsedUp { max })?;
     Ok(())
 }
@@ -128,9 +131,9 @@ pub fn prove_contract_state(
     let leaf = Some(claim.contract.leaf(crypto));
     let unchanged = [Change { key: claim.id.key(), before: leaf, after: leaf }];
     let _unchanged_too = roots_of(&claim.commitment, &claim.proof, &unchanged, crypto)?;
-    Ok(Artefact {
-        round: record.round,
-        is_forced: record.forced_from.is_some(),
-        is_final: record.phase == Phase::Residual,
-    })
+    let permanence = match record.phase {
+        Phase::Open | Phase::Closing(_) => Permanence::Replaceable,
+        Phase::Residual { .. } => Permanence::OwnCallsOnly,
+    };
+    Ok(Artefact { state: record.on_chain.at, permanence })
 }

@@ -4,7 +4,7 @@
 
 use super::{Context, Host, messages};
 use crate::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Rejection,
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
     call::Call,
     contracts::{
         AppContext, AppReply, Apps, CallFault, Executor, NativeApps,
@@ -19,10 +19,10 @@ use std::collections::BTreeMap;
 /// All that the arbiter stores. What it pays out leaves it: see [`Applied`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    /// Balances inside the arbiter; no entry is zero.
-    pub vaults: BTreeMap<AccountId, Amount>,
-    /// How many channels a pair has opened (R5.2).
-    pub nonces: BTreeMap<Pair<AccountId>, u64>,
+    /// Balances inside the arbiter.
+    pub vaults: BTreeMap<PartyId, Amount>,
+    /// The least nonce that a pair may name next (R5.2).
+    pub nonces: BTreeMap<Pair<PartyId>, u64>,
     /// The channels that have not ended.
     pub channels: BTreeMap<ChannelId, Record>,
     /// Pre-images, by lock, with the block in which each was first shown (R8.2).
@@ -36,8 +36,10 @@ pub struct Ledger {
 /// What an accepted call announced and paid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// The channel, what happened to it, and where coins went; none for vault calls.
-    pub event: Option<(ChannelId, Event, Vec<Payout>)>,
+    /// What happened to channels, and where coins went; nothing for vault calls, and more than one event only for a batch.
+    pub events: Vec<(ChannelId, Event, Vec<Payout>)>,
+    /// What became of each call of a batch.
+    pub batch: Vec<Result<(), Rejection>>,
     /// Coins that left the arbiter for accounts.
     pub paid_out: Vec<(AccountId, Amount)>,
     /// Pre-images that were shown, with the block that counts for each.
@@ -64,8 +66,8 @@ impl Ledger {
     ) -> Result<Applied, Rejection> {
         let mut draft = Draft { ledger: self.clone(), applied: Applied::default(), accepts };
         match call {
-            Call::VaultDeposit => messages::vault_deposit(&mut draft, ctx, attached)?,
-            Call::VaultWithdraw { amount } => messages::vault_withdraw(&mut draft, ctx, amount)?,
+            Call::VaultDeposit { key } => messages::vault_deposit(&mut draft, ctx, key, attached)?,
+            Call::VaultWithdraw { key, amount } => messages::vault_withdraw(&mut draft, ctx, key, amount)?,
             Call::ChannelCreate(call) => {
                 let _channel = messages::channel_create(&mut draft, ctx, call, attached)?;
             }
@@ -81,6 +83,10 @@ impl Ledger {
             Call::PreimageRegister { preimage, function } => {
                 let _shown_at = messages::preimage_register(&mut draft, ctx, &preimage, function);
             }
+            Call::PreimagesRegister { preimages, function } => {
+                let _shown_at = messages::preimages_register(&mut draft, ctx, &preimages, function)?;
+            }
+            Call::Batch(calls) => draft.applied.batch = messages::batch(&mut draft, ctx, calls)?,
         }
         *self = draft.ledger;
         Ok(draft.applied)
@@ -129,23 +135,24 @@ impl Executor for Draft<'_> {
 }
 
 impl Host for Draft<'_> {
-    fn vault(&self, account: &AccountId) -> Amount {
-        self.ledger.vaults.get(account).copied().unwrap_or(0)
+    fn vault(&self, owner: &PartyId) -> Amount {
+        self.ledger.vaults.get(owner).copied().unwrap_or(0)
     }
 
-    fn set_vault(&mut self, account: &AccountId, balance: Amount) {
-        let _previous = match balance {
-            0 => self.ledger.vaults.remove(account),
-            _ => self.ledger.vaults.insert(*account, balance),
-        };
+    fn set_vault(&mut self, owner: &PartyId, balance: Amount) {
+        let _previous = self.ledger.vaults.insert(*owner, balance);
     }
 
-    fn nonce(&self, accounts: &Pair<AccountId>) -> u64 {
-        self.ledger.nonces.get(accounts).copied().unwrap_or(0)
+    fn free_vault(&mut self, owner: &PartyId) {
+        let _previous = self.ledger.vaults.remove(owner);
     }
 
-    fn set_nonce(&mut self, accounts: &Pair<AccountId>, nonce: u64) {
-        let _previous = self.ledger.nonces.insert(*accounts, nonce);
+    fn nonce(&self, parties: &Pair<PartyId>) -> u64 {
+        self.ledger.nonces.get(parties).copied().unwrap_or(0)
+    }
+
+    fn set_nonce(&mut self, parties: &Pair<PartyId>, nonce: u64) {
+        let _previous = self.ledger.nonces.insert(*parties, nonce);
     }
 
     fn record(&self, channel: &ChannelId) -> Option<Record> {
@@ -168,10 +175,10 @@ impl Host for Draft<'_> {
     }
 
     fn announce(&mut self, channel: ChannelId, event: Event, payouts: Vec<Payout>) {
-        self.applied.event = Some((channel, event, payouts));
+        self.applied.events.push((channel, event, payouts));
     }
 
-    fn announce_vault(&mut self, _account: AccountId, _balance: Amount) {}
+    fn announce_vault(&mut self, _owner: PartyId, _balance: Amount) {}
 
     fn announce_preimage(&mut self, lock: HashLock, preimage: Preimage, shown_at: BlockNumber) {
         self.applied.preimages.push((lock, preimage, shown_at));

@@ -7,81 +7,87 @@ use super::{
     snapshot_solo, vault, withdraw,
 };
 use crate::{
-    AccountId, Amount, BlockNumber, ChannelId, Rejection,
-    call::{CloseMutual, CloseSolo, Create, Deposit, ForceProgress, SetDelegates, Slash, SnapshotSolo, Withdraw},
+    Amount, BlockNumber, ChannelId, Pair, PartyId, PublicKey, Rejection,
+    call::{
+        BatchedCall, CloseMutual, CloseSolo, Create, Deposit, ForceProgress, MAX_BATCH, MAX_PREIMAGES, SetDelegates,
+        Slash, SnapshotSolo, Withdraw,
+    },
     contracts::conditional::{HashFunction, Preimage},
     record::Record,
-    terms::{Destination, channel_id},
+    terms::{Destination, MAX_NONCE_AHEAD, channel_id},
 };
+use alloc::vec::Vec;
 
-/// `vault_deposit`: adds `attached` to the caller's vault (R5.1).
+/// `vault_deposit`: adds `attached` to the caller's vault under `key` (R5.1).
 ///
 /// # Errors
 /// [`Rejection::AmountZero`], [`Rejection::AmountOverflow`].
-pub fn vault_deposit(host: &mut impl Host, ctx: &Context, attached: Amount) -> Result<(), Rejection> {
-    let balance = vault::deposit(host.vault(&ctx.caller), attached)?;
-    host.set_vault(&ctx.caller, balance);
-    host.announce_vault(ctx.caller, balance);
+pub fn vault_deposit(host: &mut impl Host, ctx: &Context, key: PublicKey, attached: Amount) -> Result<(), Rejection> {
+    let owner = PartyId { account: ctx.caller, key };
+    let balance = vault::deposit(host.vault(&owner), attached)?;
+    host.set_vault(&owner, balance);
+    host.announce_vault(owner, balance);
     Ok(())
 }
 
-/// `vault_withdraw`: pays `amount` from the caller's vault to the caller's account (R5.1).
+/// `vault_withdraw`: pays `amount` from the caller's vault under `key` to the caller's account (R5.1).
 ///
 /// # Errors
 /// [`Rejection::AmountZero`], [`Rejection::VaultBalanceTooLow`], [`Rejection::TransferFailed`].
-pub fn vault_withdraw(host: &mut impl Host, ctx: &Context, amount: Amount) -> Result<(), Rejection> {
-    let balance = vault::withdraw(host.vault(&ctx.caller), amount)?;
-    host.set_vault(&ctx.caller, balance);
-    host.announce_vault(ctx.caller, balance);
+pub fn vault_withdraw(host: &mut impl Host, ctx: &Context, key: PublicKey, amount: Amount) -> Result<(), Rejection> {
+    let owner = PartyId { account: ctx.caller, key };
+    let balance = vault::withdraw(host.vault(&owner), amount)?;
+    if balance == 0 {
+        host.free_vault(&owner);
+    } else {
+        host.set_vault(&owner, balance);
+    }
+    host.announce_vault(owner, balance);
     if host.transfer(&ctx.caller, amount) { Ok(()) } else { Err(Rejection::TransferFailed) }
 }
 
-/// `channel_create` ([`create()`]). What the caller attaches counts for the caller: it passes through its vault (R5.1).
+/// `channel_create` ([`create()`]). Each share comes out of the party's vault, which its signature moves; what the caller attaches counts for
+/// the caller, which is a party then (R5.1).
 ///
 /// # Errors
-/// Those of [`create()`]; [`Rejection::VaultTooLow`].
+/// Those of [`create()`]; [`Rejection::NonceOutOfBounds`], [`Rejection::NotParty`] for coins attached by anybody else,
+/// [`Rejection::VaultTooLow`].
 pub fn channel_create(
     host: &mut impl Host,
     ctx: &Context,
     call: Create,
     attached: Amount,
 ) -> Result<ChannelId, Rejection> {
-    let accounts = call.body.terms.accounts();
-    let nonce = host.nonce(&accounts);
-    let channel = channel_id(&ctx.domain, &accounts, nonce, host);
+    let parties = call.body.terms.ids();
+    let (got, next) = (call.nonce, host.nonce(&parties));
+    let following = got.checked_add(1).filter(|_| got >= next && got.saturating_sub(next) < MAX_NONCE_AHEAD);
+    let following = following.ok_or(Rejection::NonceOutOfBounds { got, next })?;
+    let channel = channel_id(&ctx.domain, &parties, got, host);
     let shares = call.body.shares;
     let outcome = create(ctx, &channel, call, host)?;
 
-    if attached > 0 {
-        credit(host, &ctx.caller, attached)?;
-    }
-    let balances = accounts.map(|account| host.vault(&account));
-    let left = vault::pay_shares(&balances, &shares)?;
-    for (party, balance) in left.iter().filter(|&(party, &balance)| balance != balances[party]) {
-        host.set_vault(&accounts[party], *balance);
-    }
-    host.set_nonce(&accounts, nonce.checked_add(1).ok_or(Rejection::AmountOverflow)?);
-    conclude(host, channel, outcome)?;
+    take_shares(host, ctx, &parties, &shares, attached)?;
+    host.set_nonce(&parties, following);
+    conclude(host, channel, &parties, outcome)?;
     Ok(channel)
 }
 
-/// `channel_deposit` ([`deposit()`]): out of the depositor's vault; what the caller attaches passes through its own (R5.1).
+/// `channel_deposit` ([`deposit()`]): out of the depositor's vault; what the caller attaches counts for the caller, which is a party then
+/// (R5.1).
 ///
 /// # Errors
-/// Those of [`deposit()`]; [`Rejection::ChannelUnknown`], [`Rejection::VaultTooLow`].
+/// Those of [`deposit()`]; [`Rejection::ChannelUnknown`], [`Rejection::NotParty`] for coins attached by anybody else,
+/// [`Rejection::VaultTooLow`].
 pub fn channel_deposit(host: &mut impl Host, ctx: &Context, call: Deposit, attached: Amount) -> Result<(), Rejection> {
     let (channel, party, amount) = (call.channel, call.body.party, call.body.amount);
     let record = known(host, &channel)?;
-    let depositor = record.terms.parties[party].account;
+    let parties = record.terms.ids();
     let outcome = deposit(ctx, record, call, host)?;
 
-    if attached > 0 {
-        credit(host, &ctx.caller, attached)?;
-    }
-    let have = host.vault(&depositor);
-    let left = have.checked_sub(amount).ok_or(Rejection::VaultTooLow { party, have, need: amount })?;
-    host.set_vault(&depositor, left);
-    conclude(host, channel, outcome)
+    let mut shares = Pair::default();
+    shares[party] = amount;
+    take_shares(host, ctx, &parties, &shares, attached)?;
+    conclude(host, channel, &parties, outcome)
 }
 
 /// `channel_withdraw` ([`withdraw()`]).
@@ -90,8 +96,9 @@ pub fn channel_deposit(host: &mut impl Host, ctx: &Context, call: Deposit, attac
 /// Those of [`withdraw()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_withdraw(host: &mut impl Host, ctx: &Context, call: Withdraw) -> Result<(), Rejection> {
     let channel = call.channel;
-    let outcome = withdraw(ctx, known(host, &channel)?, call, host)?;
-    conclude(host, channel, outcome)
+    let (record, parties) = of_parties(host, &channel)?;
+    let outcome = withdraw(ctx, record, call, host)?;
+    conclude(host, channel, &parties, outcome)
 }
 
 /// `channel_snapshot_solo` ([`snapshot_solo()`]).
@@ -99,8 +106,9 @@ pub fn channel_withdraw(host: &mut impl Host, ctx: &Context, call: Withdraw) -> 
 /// # Errors
 /// Those of [`snapshot_solo()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_snapshot_solo(host: &mut impl Host, ctx: &Context, call: &SnapshotSolo) -> Result<(), Rejection> {
-    let outcome = snapshot_solo(ctx, known(host, &call.channel)?, call, host)?;
-    conclude(host, call.channel, outcome)
+    let (record, parties) = of_parties(host, &call.channel)?;
+    let outcome = snapshot_solo(ctx, record, call, host)?;
+    conclude(host, call.channel, &parties, outcome)
 }
 
 /// `channel_set_delegates` ([`set_delegates()`]).
@@ -109,8 +117,9 @@ pub fn channel_snapshot_solo(host: &mut impl Host, ctx: &Context, call: &Snapsho
 /// Those of [`set_delegates()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_set_delegates(host: &mut impl Host, ctx: &Context, call: SetDelegates) -> Result<(), Rejection> {
     let channel = call.channel;
-    let outcome = set_delegates(ctx, known(host, &channel)?, call, host)?;
-    conclude(host, channel, outcome)
+    let (record, parties) = of_parties(host, &channel)?;
+    let outcome = set_delegates(ctx, record, call, host)?;
+    conclude(host, channel, &parties, outcome)
 }
 
 /// `channel_close_mutual` ([`close_mutual()`]).
@@ -119,8 +128,9 @@ pub fn channel_set_delegates(host: &mut impl Host, ctx: &Context, call: SetDeleg
 /// Those of [`close_mutual()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_close_mutual(host: &mut impl Host, ctx: &Context, call: CloseMutual) -> Result<(), Rejection> {
     let channel = call.channel;
-    let outcome = close_mutual(ctx, &known(host, &channel)?, call, host)?;
-    conclude(host, channel, outcome)
+    let (record, parties) = of_parties(host, &channel)?;
+    let outcome = close_mutual(ctx, &record, call, host)?;
+    conclude(host, channel, &parties, outcome)
 }
 
 /// `channel_close_solo` ([`close_solo()`]).
@@ -128,8 +138,9 @@ pub fn channel_close_mutual(host: &mut impl Host, ctx: &Context, call: CloseMutu
 /// # Errors
 /// Those of [`close_solo()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_close_solo(host: &mut impl Host, ctx: &Context, call: &CloseSolo) -> Result<(), Rejection> {
-    let outcome = close_solo(ctx, known(host, &call.channel)?, call, host)?;
-    conclude(host, call.channel, outcome)
+    let (record, parties) = of_parties(host, &call.channel)?;
+    let outcome = close_solo(ctx, record, call, host)?;
+    conclude(host, call.channel, &parties, outcome)
 }
 
 /// `channel_slash` ([`slash()`]).
@@ -137,8 +148,9 @@ pub fn channel_close_solo(host: &mut impl Host, ctx: &Context, call: &CloseSolo)
 /// # Errors
 /// Those of [`slash()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_slash(host: &mut impl Host, ctx: &Context, call: &Slash) -> Result<(), Rejection> {
-    let outcome = slash(ctx, known(host, &call.channel)?, call, host)?;
-    conclude(host, call.channel, outcome)
+    let (record, parties) = of_parties(host, &call.channel)?;
+    let outcome = slash(ctx, record, call, host)?;
+    conclude(host, call.channel, &parties, outcome)
 }
 
 /// `channel_settle` ([`settle()`]).
@@ -146,8 +158,9 @@ pub fn channel_slash(host: &mut impl Host, ctx: &Context, call: &Slash) -> Resul
 /// # Errors
 /// Those of [`settle()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_settle(host: &mut impl Host, ctx: &Context, channel: ChannelId) -> Result<(), Rejection> {
-    let outcome = settle(ctx, known(host, &channel)?)?;
-    conclude(host, channel, outcome)
+    let (record, parties) = of_parties(host, &channel)?;
+    let outcome = settle(ctx, record)?;
+    conclude(host, channel, &parties, outcome)
 }
 
 /// `channel_force_progress` ([`force_progress()`]).
@@ -155,8 +168,9 @@ pub fn channel_settle(host: &mut impl Host, ctx: &Context, channel: ChannelId) -
 /// # Errors
 /// Those of [`force_progress()`]; [`Rejection::ChannelUnknown`].
 pub fn channel_force_progress(host: &mut impl Host, ctx: &Context, call: &ForceProgress) -> Result<(), Rejection> {
-    let outcome = force_progress(ctx, known(host, &call.channel)?, call, host)?;
-    conclude(host, call.channel, outcome)
+    let (record, parties) = of_parties(host, &call.channel)?;
+    let outcome = force_progress(ctx, record, call, host)?;
+    conclude(host, call.channel, &parties, outcome)
 }
 
 /// `preimage_register`: shows a pre-image to every channel of this arbiter, and gives the block that counts: the first in which it was
@@ -171,26 +185,112 @@ pub fn preimage_register(
     host.show(&lock, preimage, ctx.now)
 }
 
+/// `preimages_register`: as [`preimage_register`], for several; gives the block of each.
+///
+/// # Errors
+/// [`Rejection::ListLength`].
+pub fn preimages_register(
+    host: &mut impl Host,
+    ctx: &Context,
+    preimages: &[Preimage],
+    function: HashFunction,
+) -> Result<Vec<BlockNumber>, Rejection> {
+    check_length(preimages.len(), MAX_PREIMAGES)?;
+    Ok(preimages.iter().map(|preimage| preimage_register(host, ctx, preimage, function)).collect())
+}
+
+/// `batch`: makes several calls, in order, each by itself (R5.18). Each of them checks everything before it changes anything, so that a
+/// refused one leaves nothing behind.
+///
+/// # Errors
+/// [`Rejection::ListLength`]; what a single call refuses stands in its place of the answer.
+pub fn batch(
+    host: &mut impl Host,
+    ctx: &Context,
+    calls: Vec<BatchedCall>,
+) -> Result<Vec<Result<(), Rejection>>, Rejection> {
+    check_length(calls.len(), MAX_BATCH)?;
+    let make = |call| match call {
+        BatchedCall::Create(call) => channel_create(host, ctx, call, 0).map(|_channel| ()),
+        BatchedCall::CloseMutual(call) => channel_close_mutual(host, ctx, call),
+        BatchedCall::CloseSolo(call) => channel_close_solo(host, ctx, &call),
+        BatchedCall::Slash(call) => channel_slash(host, ctx, &call),
+        BatchedCall::Settle(channel) => channel_settle(host, ctx, channel),
+        BatchedCall::Deposit(call) => channel_deposit(host, ctx, call, 0),
+        BatchedCall::Withdraw(call) => channel_withdraw(host, ctx, call),
+        BatchedCall::SnapshotSolo(call) => channel_snapshot_solo(host, ctx, &call),
+        BatchedCall::SetDelegates(call) => channel_set_delegates(host, ctx, call),
+    };
+    Ok(calls.into_iter().map(make).collect())
+}
+
+fn check_length(got: usize, most: usize) -> Result<(), Rejection> {
+    let number = |length| u32::try_from(length).unwrap_or(u32::MAX);
+    if got == 0 || got > most { Err(Rejection::ListLength { got: number(got), max: number(most) }) } else { Ok(()) }
+}
+
 fn known(host: &impl Host, channel: &ChannelId) -> Result<Record, Rejection> {
     host.record(channel).ok_or(Rejection::ChannelUnknown)
 }
 
-/// Stores the record, pays out, announces. A payout that the chain refuses goes to the payee's vault (R5.1).
-fn conclude(host: &mut impl Host, channel: ChannelId, outcome: Outcome) -> Result<(), Rejection> {
-    let Outcome { record, mut payouts, event } = outcome;
-    host.set_record(&channel, record);
-    for payout in &mut payouts {
-        if payout.destination == Destination::Vault || !host.transfer(&payout.to, payout.amount) {
-            payout.destination = Destination::Vault;
-            credit(host, &payout.to, payout.amount)?;
-        }
+/// A channel's record, and whose vaults take what its accounts cannot.
+fn of_parties(host: &impl Host, channel: &ChannelId) -> Result<(Record, Pair<PartyId>), Rejection> {
+    let record = known(host, channel)?;
+    let parties = record.terms.ids();
+    Ok((record, parties))
+}
+
+/// Takes `shares` out of the parties' vaults, to which what the caller attaches to its own counts. Both are checked before either changes.
+/// An empty one stays: its storage was laid down by its owner, and the caller may be another.
+fn take_shares(
+    host: &mut impl Host,
+    ctx: &Context,
+    parties: &Pair<PartyId>,
+    shares: &Pair<Amount>,
+    attached: Amount,
+) -> Result<(), Rejection> {
+    let mut more = Pair::default();
+    if attached > 0 {
+        let caller = parties.iter().find(|(_, party)| party.account == ctx.caller);
+        let (caller, _) = caller.ok_or(Rejection::NotParty)?;
+        more[caller] = attached;
     }
-    host.announce(channel, event, payouts);
+    let mut held = Pair::default();
+    let mut balances = Pair::default();
+    for (party, owner) in parties.iter().filter(|&(party, _)| shares[party] > 0 || more[party] > 0) {
+        held[party] = host.vault(owner);
+        balances[party] = vault::credit(held[party], more[party])?;
+    }
+    let left = vault::pay_shares(&balances, shares)?;
+    for (party, owner) in parties.iter().filter(|&(party, _)| left[party] != held[party]) {
+        host.set_vault(owner, left[party]);
+    }
     Ok(())
 }
 
-fn credit(host: &mut impl Host, account: &AccountId, amount: Amount) -> Result<(), Rejection> {
-    let balance = vault::credit(host.vault(account), amount)?;
-    host.set_vault(account, balance);
+/// Pays the fee, stores the record, pays out, announces. A payout that the chain refuses goes to the party's vault (R5.1).
+fn conclude(
+    host: &mut impl Host,
+    channel: ChannelId,
+    parties: &Pair<PartyId>,
+    outcome: Outcome,
+) -> Result<(), Rejection> {
+    let Outcome { record, mut payouts, event } = outcome;
+    // The submitter's own fee is the one payout that may fail: before anything has changed (R5.14).
+    let mut fees = payouts.iter().filter(|payout| payout.party.is_none());
+    if !fees.all(|fee| host.transfer(&fee.to, fee.amount)) {
+        return Err(Rejection::TransferFailed);
+    }
+    host.set_record(&channel, record);
+    for payout in &mut payouts {
+        let Some(party) = payout.party else { continue };
+        if payout.destination == Destination::Vault || !host.transfer(&payout.to, payout.amount) {
+            payout.destination = Destination::Vault;
+            let owner = &parties[party];
+            let balance = vault::credit(host.vault(owner), payout.amount)?;
+            host.set_vault(owner, balance);
+        }
+    }
+    host.announce(channel, event, payouts);
     Ok(())
 }

@@ -31,10 +31,10 @@ pub use force_progress::{force_progress, prove_contract_state};
 pub use host::Host;
 #[cfg(feature = "std")]
 pub use ledger::{Applied, Ledger};
-pub use newer::{Standing, standing};
+pub use newer::{Candidate, Standing, standing};
 #[cfg(feature = "std")]
-pub use plan::{Base, Plan, plan};
-pub use progress::{MAX_FORCED_CALLS, MAX_FORCED_INPUTS, Progress, Progressed};
+pub use plan::{Followed, Plan, Start, follow, plan, plan_fitting};
+pub use progress::{MAX_FORCED_ANSWERS, MAX_FORCED_CALLS, MAX_FORCED_INPUTS, MAX_FORCED_STEP, Progress, Progressed};
 pub use set_delegates::set_delegates;
 pub use settle::settle;
 pub use slash::slash;
@@ -46,7 +46,7 @@ use crate::{
     call::Payload,
     crypto::Crypto,
     event::{Event, Payout},
-    record::Record,
+    record::{Phase, Record},
     signing::{CoSigned, Domain},
     terms::{Limits, Terms},
 };
@@ -84,7 +84,8 @@ pub struct Outcome {
     pub event: Event,
 }
 
-/// Makes `payload` the channel's state if it is newer (R5.4). After it, no forced chain is left.
+/// Makes `payload` the channel's state if it is newer (R5.4). After it, no forced chain is left; while closing, it may make the penalty due
+/// (R5.9).
 fn adopt(
     ctx: &Context,
     channel: &ChannelId,
@@ -92,34 +93,35 @@ fn adopt(
     payload: &Payload,
     crypto: &impl Crypto,
 ) -> Result<Standing, Rejection> {
-    let standing = standing(&record.on_chain(), payload.round, &payload.state_hash)?;
+    let standing = standing(&record.on_chain, &record.terms, &payload.into(), ctx.now)?;
     if standing == Standing::Newer {
         let _: CoSigned<_> =
             CoSigned::check(&ctx.domain, channel, &record.terms.keys(), payload.body(), payload.signatures, crypto)?;
         advance(record, payload.round, payload.state_hash);
+        if let Phase::Closing(closing) = &mut record.phase {
+            closing.penalty = closing.penalty.shown(payload.round, payload.base);
+        }
     }
     Ok(standing)
 }
 
 /// As [`standing`], where only something newer will do.
-fn check_newer(record: &Record, round: Round, state_hash: &Hash) -> Result<(), Rejection> {
-    match standing(&record.on_chain(), round, state_hash)? {
+fn check_newer(record: &Record, candidate: &Candidate, now: BlockNumber) -> Result<(), Rejection> {
+    match standing(&record.on_chain, &record.terms, candidate, now)? {
         Standing::Newer => Ok(()),
-        Standing::AlreadyKnown => Err(Rejection::RoundAlreadyKnown { round }),
+        Standing::AlreadyKnown => Err(Rejection::RoundAlreadyKnown { round: candidate.round }),
     }
 }
 
 /// Makes a co-signed state the channel's state. After it, no forced chain is left, and forced steps count anew (R5.10).
 fn advance(record: &mut Record, round: Round, state_hash: Hash) {
-    record.round = round;
-    record.state_hash = state_hash;
-    record.forced_from = None;
+    record.on_chain.adopt(round, state_hash);
     record.forced_steps = Pair::default();
 }
 
 /// Checks that `commitment` is that of the record's state (R4.1).
 fn check_commitment(record: &Record, commitment: &StateCommitment, crypto: &impl Crypto) -> Result<(), Rejection> {
-    if commitment.hash(crypto) == record.state_hash { Ok(()) } else { Err(Rejection::CommitmentMismatch) }
+    if commitment.hash(crypto) == record.on_chain.state_hash { Ok(()) } else { Err(Rejection::CommitmentMismatch) }
 }
 
 /// The balances that `commitment` gives the parties, once it is shown to be the record's state (R4.1, R4.4).
@@ -136,7 +138,12 @@ fn pay_parties(terms: &Terms, balances: &Pair<Amount>) -> Vec<Payout> {
     terms
         .parties
         .iter()
-        .map(|(party, to)| Payout { to: to.account, amount: balances[party], destination: to.payout })
+        .map(|(party, to)| Payout {
+            party: Some(party),
+            to: to.account,
+            amount: balances[party],
+            destination: to.payout,
+        })
         .filter(|payout| payout.amount > 0)
         .collect()
 }

@@ -6,7 +6,7 @@ use crate::{
     contracts::{CallReceipt, Contract, Executed, Executor, Invocation, MAX_INPUT, calls_root, execute},
     crypto::Crypto,
     record::{Phase, Record},
-    tree::{Change, Proof, Roots},
+    tree::{Change, Node, Proof, Roots},
 };
 use alloc::vec::Vec;
 
@@ -14,6 +14,11 @@ use alloc::vec::Vec;
 pub const MAX_FORCED_CALLS: usize = 64;
 /// The most bytes of their inputs together: they travel in one event.
 pub const MAX_FORCED_INPUTS: usize = MAX_INPUT + 2 * 1024;
+/// The most bytes of a forced step, as R3.2 counts them: with the message's selector it has to fit the contract's buffer of 64 KiB.
+pub const MAX_FORCED_STEP: usize = 60 * 1024;
+/// A further call of a step runs where those before it have answered so many bytes at most, states and outputs together: the contract has
+/// 1 MiB of memory, of which nothing is freed before the step's end.
+pub const MAX_FORCED_ANSWERS: usize = 256 * 1024;
 
 /// A forced step under way.
 pub struct Progress<'a> {
@@ -29,7 +34,12 @@ pub struct Progress<'a> {
     payouts: Pair<Amount>,
     contracts: Vec<Touched<'a>>,
     last: Option<CallReceipt>,
+    /// Bytes of the step as it is encoded.
+    size: usize,
+    /// Bytes that the calls so far were given.
     inputs: usize,
+    /// Bytes that they answered.
+    answers: usize,
     calls: usize,
 }
 
@@ -61,15 +71,17 @@ impl<'a> Progress<'a> {
         Self {
             channel: call.channel,
             party: call.party,
-            round: record.round,
+            round: record.on_chain.round(),
             total: record.total,
             reserve: record.terms.reserve,
             balances: call.commitment.balances,
-            is_residual: record.phase == Phase::Residual,
+            is_residual: matches!(record.phase, Phase::Residual { .. }),
             payouts: Pair::default(),
             contracts: call.contracts.iter().map(touched).collect(),
             last: None,
+            size: size(call),
             inputs: 0,
+            answers: 0,
             calls: 0,
         }
     }
@@ -77,8 +89,8 @@ impl<'a> Progress<'a> {
     /// Runs the next call, as the next round.
     ///
     /// # Errors
-    /// [`Rejection::CallsTooLarge`], [`Rejection::ContractNotShown`], [`Rejection::BalanceBelowReserve`] where the caller has not the
-    /// coins to attach, [`Rejection::CallFailed`], [`Rejection::BalancesExceedTotal`].
+    /// [`Rejection::CallsTooLarge`] and [`Rejection::StepTooLarge`] before anything else, [`Rejection::ContractNotShown`],
+    /// [`Rejection::CannotAttach`] where the caller has not the coins, [`Rejection::CallFailed`], [`Rejection::BalancesExceedTotal`].
     pub fn run(
         &mut self,
         call: &ForcedCall,
@@ -89,6 +101,9 @@ impl<'a> Progress<'a> {
         self.inputs = self.inputs.saturating_add(call.input.len());
         if self.calls > MAX_FORCED_CALLS || self.inputs > MAX_FORCED_INPUTS {
             return Err(Rejection::CallsTooLarge);
+        }
+        if self.size > MAX_FORCED_STEP || self.answers > MAX_FORCED_ANSWERS {
+            return Err(Rejection::StepTooLarge);
         }
         self.round = self.round.checked_add(1).ok_or(Rejection::AmountOverflow)?;
         self.attach(call.value)?;
@@ -108,6 +123,7 @@ impl<'a> Progress<'a> {
         };
         let failed = |fault| Rejection::CallFailed { round: invocation.round, fault };
         let executed = execute(executor, contract, &invocation).map_err(failed)?;
+        self.answers = self.answers.saturating_add(contract.state.len()).saturating_add(executed.output.len());
         if executed.ended {
             touched.now = None;
         }
@@ -128,18 +144,24 @@ impl<'a> Progress<'a> {
     ) -> Result<Progressed, Rejection> {
         let receipt = self.last.ok_or(Rejection::CallsMissing)?;
         let roots = roots_of(base, proof, &self.changes(crypto), crypto)?;
-        let after = StateCommitment {
-            balances: self.balances,
-            contracts_root: roots.after,
-            calls_root: calls_root(&[receipt], crypto),
-        };
-        Ok(Progressed {
-            round: self.round,
-            state_hash: after.hash(crypto),
-            calls_root: after.calls_root,
-            balances: self.balances,
-            payouts: self.payouts,
-        })
+        Ok(self.come_to(&receipt, roots.after, crypto))
+    }
+
+    /// The state after all calls, which leave the contracts with this root.
+    ///
+    /// # Errors
+    /// [`Rejection::CallsMissing`].
+    #[cfg(feature = "std")]
+    pub(super) fn conclude_on(&self, contracts_root: Hash, crypto: &impl Crypto) -> Result<Progressed, Rejection> {
+        let receipt = self.last.ok_or(Rejection::CallsMissing)?;
+        Ok(self.come_to(&receipt, contracts_root, crypto))
+    }
+
+    fn come_to(&self, last: &CallReceipt, contracts_root: Hash, crypto: &impl Crypto) -> Progressed {
+        let (balances, payouts) = (self.balances, self.payouts);
+        let calls_root = calls_root(&[*last], crypto);
+        let state_hash = StateCommitment { balances, contracts_root, calls_root }.hash(crypto);
+        Progressed { round: self.round, state_hash, calls_root, balances, payouts }
     }
 
     /// What happens to the leaves of the contracts that were shown, in their order.
@@ -154,8 +176,8 @@ impl<'a> Progress<'a> {
 
     /// The contracts that were shown, as they are after the calls; none where one has ended.
     #[cfg(feature = "std")]
-    pub(super) fn into_contracts(self) -> impl Iterator<Item = (crate::contracts::ContractId, Option<Contract>)> {
-        self.contracts.into_iter().map(|touched| (touched.shown.id, touched.now))
+    pub(super) fn contracts(&self) -> impl Iterator<Item = (crate::contracts::ContractId, Option<&Contract>)> {
+        self.contracts.iter().map(|touched| (touched.shown.id, touched.now.as_ref()))
     }
 
     /// Takes the coins that the caller attaches out of its balance, which stays at or above the reserve (R4.4).
@@ -182,6 +204,31 @@ impl<'a> Progress<'a> {
     }
 }
 
+/// The bytes of a forced step, at least as many as its encoding has: what does not vary much counts as the most that it can be.
+fn size(step: &ForceProgress) -> usize {
+    /// Everything but the three lists.
+    const STEP: usize = 384;
+    /// A contract but for its state, a call but for its input.
+    const CONTRACT: usize = 120;
+    const CALL: usize = 52;
+    let mut bytes = STEP;
+    let mut add = |more: usize| bytes = bytes.saturating_add(more);
+    for shown in &step.contracts {
+        add(shown.contract.state.len().saturating_add(CONTRACT));
+    }
+    for call in &step.calls {
+        add(call.input.len().saturating_add(CALL));
+    }
+    for node in &step.proof.nodes {
+        add(match node {
+            Node::Empty | Node::Branch => 1,
+            Node::Opaque(_) => 33,
+            Node::Leaf { .. } | Node::Pruned { .. } => 65,
+        });
+    }
+    bytes
+}
+
 /// The contracts' root before and after `changes`, once `proof` shows them to be changes of the state that `base` commits to.
 pub(super) fn roots_of(
     base: &StateCommitment,
@@ -191,4 +238,61 @@ pub(super) fn roots_of(
 ) -> Result<Roots, Rejection> {
     let roots = proof.apply(changes, crypto).map_err(Rejection::ProofInvalid)?;
     if roots.before == base.contracts_root { Ok(roots) } else { Err(Rejection::ProofOfAnotherState) }
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small numbers")]
+mod tests {
+    use super::*;
+    use crate::{
+        AccountId, Base, Signature,
+        call::Payload,
+        contracts::{Code, ContractId},
+    };
+    use scale::Encode;
+
+    /// A step with so many contracts, calls and nodes, everything in it as long as it can be, with this state and input.
+    fn step(count: usize, state: usize, input: usize) -> ForceProgress {
+        let key = Hash([1; 32]);
+        let kinds = [
+            Node::Empty,
+            Node::Leaf { key, value: key },
+            Node::Opaque(key),
+            Node::Branch,
+            Node::Pruned { left: key, right: key },
+        ];
+        let contract =
+            Contract { code: Code::Contract(key), balance: 1, owner: Party::Responder, state: vec![1; state] };
+        let id = ContractId([2; 32]);
+        let shown = ShownContract { id, contract, app: Some(AccountId([3; 32])) };
+        let balances = Pair::new(1, 2);
+        ForceProgress {
+            channel: ChannelId([4; 32]),
+            party: Party::Responder,
+            payload: Some(Payload {
+                round: 1,
+                base: Base { agreed: 1, steps: 1 },
+                state_hash: key,
+                valid_until: Some(1),
+                signatures: Pair::new(Signature([5; 64]), Signature([5; 64])),
+            }),
+            commitment: StateCommitment { balances, contracts_root: key, calls_root: key },
+            contracts: vec![shown; count],
+            proof: Proof { nodes: kinds.into_iter().cycle().take(5 * count).collect() },
+            calls: vec![ForcedCall { contract: id, value: 1, input: vec![1; input] }; count],
+            state_hash: Some(key),
+        }
+    }
+
+    #[test]
+    fn a_step_counts_as_many_bytes_as_it_has_or_a_few_more() {
+        for (count, state, input) in
+            [(0, 0, 0), (1, 0, 0), (1, 63, 64), (1, 16_384, 8_192), (64, 500, 160), (409, 20, 3)]
+        {
+            let step = step(count, state, input);
+            let (counted, encoded) = (size(&step), step.encoded_size());
+            assert!(encoded <= counted, "{encoded} bytes count as {counted}");
+            assert!(counted - encoded <= 64 + 8 * count, "{encoded} bytes count as {counted}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `channel_set_delegates` (R5.7).
 
-use super::{Context, Outcome, advance, check_newer};
+use super::{Candidate, Context, Outcome, advance, check_newer};
 use crate::{
     Party, Rejection, call::SetDelegates, crypto::Crypto, event::Event, record::Record, signing::CoSigned,
     terms::MAX_DELEGATES,
@@ -23,14 +23,15 @@ pub fn set_delegates(
     if body.delegates.iter().any(|(_, delegates)| delegates.len() > MAX_DELEGATES) {
         return Err(Rejection::TooManyDelegates);
     }
-    check_newer(&record, body.round, &body.state_hash)?;
+    let candidate = Candidate { round: body.round, base: body.base, state_hash: body.state_hash, valid_until: None };
+    check_newer(&record, &candidate, ctx.now)?;
     let body = CoSigned::check(&ctx.domain, &channel, &record.terms.keys(), body, signatures, crypto)?.into_body();
 
     advance(&mut record, body.round, body.state_hash);
     let event = Event::ChannelDelegatesSet {
         delegates: body.delegates.clone(),
-        round: record.round,
-        state_hash: record.state_hash,
+        round: body.round,
+        state_hash: body.state_hash,
     };
     let mut delegates = body.delegates;
     for party in Party::BOTH {

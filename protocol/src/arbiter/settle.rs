@@ -2,20 +2,26 @@
 
 use super::{Context, Outcome, pay_parties};
 use crate::{
-    Amount, Pair, Rejection,
+    Amount, Maturity, Pair, Rejection,
     event::Event,
     record::{Penalty, Phase, Record},
 };
 
-/// Pays out a close once its lock has run out. Anybody may ask for it. Coins that contracts inside the channel
+/// Pays out a close once its lock has run out. Parties and delegates may ask for it from then on, anybody a lock period later: what the
+/// channel's storage had laid down goes to whoever ends it, and belongs to those whose channel it was. Coins that contracts inside the channel
 /// hold stay there: the channel becomes residual.
 ///
 /// # Errors
-/// [`Rejection::NotClosing`]; [`Rejection::StillLocked`] before `unlock_at`.
+/// [`Rejection::NotClosing`]; [`Rejection::StillLocked`] before `unlock_at`; [`Rejection::PartiesSettleFirst`] for anybody else within a lock
+/// period after it.
 pub fn settle(ctx: &Context, mut record: Record) -> Result<Outcome, Rejection> {
     let closing = record.closing()?;
     if ctx.now < closing.unlock_at {
         return Err(Rejection::StillLocked { unlock_at: closing.unlock_at, now: ctx.now });
+    }
+    let from = closing.unlock_at.saturating_add(record.terms.lock_period);
+    if ctx.now < from && !record.terms.may_defend(&ctx.caller) {
+        return Err(Rejection::PartiesSettleFirst { from, now: ctx.now });
     }
     let balances = after_penalty(closing.balances, closing.penalty, record.terms.penalty);
     let paid = balances.sum().ok_or(Rejection::AmountOverflow)?;
@@ -24,9 +30,10 @@ pub fn settle(ctx: &Context, mut record: Record) -> Result<Outcome, Rejection> {
     let payouts = pay_parties(&record.terms, &balances);
     let event = Event::ChannelSettled { balances, remaining };
     record.total = remaining;
-    // Steps are counted anew: from here on only those that pay nothing count (R5.11).
+    // Steps are counted anew, and no co-signed state counts any more (R5.11).
     record.forced_steps = Pair::default();
-    record.phase = Phase::Residual;
+    record.on_chain.maturity = Maturity::default();
+    record.phase = Phase::Residual { counted_from: Pair::new(ctx.now, ctx.now) };
     Ok(Outcome { record: (remaining > 0).then_some(record), payouts, event })
 }
 

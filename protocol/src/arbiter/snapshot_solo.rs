@@ -18,8 +18,8 @@ pub fn snapshot_solo(
         return Err(Rejection::NotPartyOrDelegate);
     }
     record.check_open()?;
-    check_newer(&record, call.payload.round, &call.payload.state_hash)?;
+    check_newer(&record, &(&call.payload).into(), ctx.now)?;
     let _newer = adopt(ctx, &call.channel, &mut record, &call.payload, crypto)?;
-    let event = Event::ChannelSnapshotted { round: record.round, state_hash: record.state_hash };
+    let event = Event::ChannelSnapshotted { round: call.payload.round, state_hash: call.payload.state_hash };
     Ok(Outcome { record: Some(record), payouts: Vec::new(), event })
 }

@@ -1,4 +1,4 @@
-//! Each account's balance inside the arbiter (R5.1).
+//! What an account has inside the arbiter under one key (R5.1).
 
 use crate::{Amount, Pair, Rejection};
 

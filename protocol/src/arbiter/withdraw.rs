@@ -1,6 +1,6 @@
 //! `channel_withdraw` (R5.5).
 
-use super::{Context, Outcome, advance, check_newer};
+use super::{Candidate, Context, Outcome, advance, check_newer};
 use crate::{
     Rejection,
     call::Withdraw,
@@ -8,10 +8,11 @@ use crate::{
     event::{Event, Payout},
     record::Record,
     signing::CoSigned,
+    terms::Destination,
 };
 use alloc::vec;
 
-/// Pays coins out of an open channel to one party. Anybody may submit what both signed.
+/// Pays coins of one party out of an open channel, to the account that both named. Anybody may submit what both signed.
 ///
 /// # Errors
 /// Expiry (R5.3), [`Rejection::NotOpen`], [`Rejection::AmountZero`], [`Rejection::BelowReserves`] where less than twice the reserve
@@ -26,19 +27,26 @@ pub fn withdraw(ctx: &Context, mut record: Record, call: Withdraw, crypto: &impl
     let need = record.terms.reserve.saturating_mul(2);
     let left = record.total.checked_sub(body.amount).filter(|&left| left >= need);
     let total = left.ok_or(Rejection::BelowReserves { total: record.total, amount: body.amount, need })?;
-    check_newer(&record, body.round, &body.state_hash)?;
+    let candidate = Candidate { round: body.round, base: body.base, state_hash: body.state_hash, valid_until: None };
+    check_newer(&record, &candidate, ctx.now)?;
     let body = CoSigned::check(&ctx.domain, &channel, &record.terms.keys(), body, signatures, crypto)?.into_body();
 
     record.total = total;
     advance(&mut record, body.round, body.state_hash);
-    let to = &record.terms.parties[body.party];
-    let payout = Payout { to: to.account, amount: body.amount, destination: to.payout };
+    let own = &record.terms.parties[body.party];
+    // Paid to the arbiter itself they would be nobody's.
+    let destination = match body.to {
+        to if to == ctx.domain.arbiter => Destination::Vault,
+        to if to == own.account => own.payout,
+        _ => Destination::Account,
+    };
+    let payout = Payout { party: Some(body.party), to: body.to, amount: body.amount, destination };
     let event = Event::ChannelWithdrawn {
         party: body.party,
         amount: body.amount,
         total,
-        round: record.round,
-        state_hash: record.state_hash,
+        round: body.round,
+        state_hash: body.state_hash,
     };
     Ok(Outcome { record: Some(record), payouts: vec![payout], event })
 }

@@ -43,7 +43,7 @@ pub struct AppOutcome {
     pub state: Vec<u8>,
     /// Coins for the parties, out of the contract's balance.
     pub payouts: Pair<Amount>,
-    /// The answer to the caller.
+    /// The answer to the caller, at most [`MAX_OUTPUT`](super::MAX_OUTPUT) bytes.
     pub output: Vec<u8>,
 }
 

@@ -1,6 +1,8 @@
 //! One call of one contract: coins in, code, payouts out (R7.1). The arbiter and the peers run this very function.
 
-use super::{AppContext, AppReply, CallReceipt, Code, Contract, ContractId, MAX_INPUT, MAX_STATE, conditional};
+use super::{
+    AppContext, AppReply, CallReceipt, Code, Contract, ContractId, MAX_INPUT, MAX_OUTPUT, MAX_STATE, conditional,
+};
 use crate::{AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round, crypto::Crypto};
 use alloc::vec::Vec;
 use conditional::{HashLock, Preimage};
@@ -112,6 +114,9 @@ pub enum CallFault {
     #[codec(index = 13)]
     #[error("the pre-image was shown in time: the payee's")]
     ShownInTime,
+    #[codec(index = 14)]
+    #[error("the app's output is longer than allowed")]
+    OutputTooLong,
 }
 
 /// What the contract's code makes of a call.
@@ -150,6 +155,9 @@ pub fn execute(
             let outcome = reply.map_err(|_apps_own| CallFault::Refused)?;
             if outcome.state.len() > MAX_STATE {
                 return Err(CallFault::TooLarge);
+            }
+            if outcome.output.len() > MAX_OUTPUT {
+                return Err(CallFault::OutputTooLong);
             }
             Effect { state: Some(outcome.state), payouts: outcome.payouts, output: outcome.output }
         }

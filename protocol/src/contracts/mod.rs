@@ -32,6 +32,8 @@ use scale::{Decode, Encode, MaxEncodedLen};
 pub const MAX_STATE: usize = 16 * 1024;
 /// The longest input of one call, in bytes.
 pub const MAX_INPUT: usize = 8 * 1024;
+/// The longest output of one call, in bytes: it comes back through one buffer with the state, the call's own state and its input.
+pub const MAX_OUTPUT: usize = 16 * 1024;
 
 bytes_newtype!(
     /// Names a contract inside its channel: the key of its leaf (R4.2).

@@ -4,9 +4,15 @@
 //! A signature `(R, s)` of key `A` over `M` is valid iff `E = s*B - k*A - R` is zero, with `k = SHA-512(R, A, M)`. Instead of
 //! `E1 = 0` and `E2 = 0` this checks `E1 + z*E2 = 0`, with `z` a hash of everything that takes part: whoever can choose
 //! signatures but not `z` fails except with probability 2^-127. `z` is odd, so that a defect of small order in one signature's `R` is
-//! never multiplied away. What remains: a signer whose *key* has a component of small order can make signatures that pass together and
-//! fail one by one, or the other way round. The first binds nobody but that signer, who might as well have signed properly. For the
-//! second, whatever fails together is checked one by one before it is refused; and peers accept no such keys.
+//! never multiplied away.
+//!
+//! What is valid one by one is never refused: whatever fails together is checked one by one first. What fails one by one is refused,
+//! exactly, wherever the responder's key has no component of small order and one of the two signatures is valid. Elsewhere it may pass, if
+//! each `E` is zero but for a component of small order, which takes the secrets of both keys over this very message:
+//! - defects in both `R` cancel out for some `z`, and always where they are of order two;
+//! - `z*k` is reduced modulo the group's order, and a component of small order in the responder's key does not bear that.
+//!
+//! Who can make such a signature could have signed properly, so it binds nobody else; and peers accept no such keys.
 
 #![allow(clippy::arithmetic_side_effects, reason = "arithmetic in a field and a group: nothing overflows")]
 

@@ -3,8 +3,7 @@
 use super::{Key, Subtree, bit, branch_hash, leaf_hash};
 use crate::{Hash, crypto::Crypto};
 use alloc::vec::Vec;
-use scale::{Decode, Encode, MaxEncodedLen};
-use thiserror::Error;
+use scale::{Compact, Decode, Encode, Error, Input, MaxEncodedLen};
 
 /// The deepest place in a tree that a proof may speak of. Two keys that agree in so many bits cost about 2^48 hashes to find where somebody is
 /// free to choose both: a peer refuses a contract that would stand deeper than it likes, since what stands deeper than this can never be forced;
@@ -13,8 +12,12 @@ pub const MAX_DEPTH: usize = 96;
 /// The most nodes of a proof: bounds the work, and the memory, that one call can ask for. About as many as a call has bytes for.
 pub const MAX_NODES: usize = 2_048;
 
-/// The part of a tree that matters for some keys, in pre-order.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+/// The part of a tree that matters for some keys, in pre-order (R4.2).
+///
+/// A subtree may be shown in more than one way: a branch as a branch, pruned or opaque, a leaf as a leaf or opaque. Nothing else has two
+/// ways: an empty subtree is [`Node::Empty`], and a branch has two leaves at least. All proofs of the same changes that are accepted under
+/// the root of one tree give the same root after them.
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
 pub struct Proof {
     /// Every branch on the way to one of the keys, followed by its left and its right subtree.
@@ -36,7 +39,7 @@ pub enum Node {
         /// Its value.
         value: Hash,
     },
-    /// One leaf or more, none of them of interest.
+    /// One leaf or more, none of them of interest. Never the zero hash: that is an empty subtree's, beside which a lone leaf rises.
     #[codec(index = 2)]
     Opaque(Hash),
     /// At least two leaves, some of them of interest: its two subtrees follow.
@@ -51,6 +54,23 @@ pub enum Node {
         /// The right subtree.
         right: Hash,
     },
+}
+
+/// In one piece: the contract's memory takes back nothing of what a list leaves behind that grows. Of nodes beyond what is allowed one is
+/// kept, for which the proof is refused.
+impl Decode for Proof {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
+        let Compact(count) = Compact::<u32>::decode(input)?;
+        let kept = (count as usize).min(MAX_NODES + 1);
+        let mut nodes = Vec::with_capacity(kept);
+        for _ in 0..count {
+            let node = Node::decode(input)?;
+            if nodes.len() < kept {
+                nodes.push(node);
+            }
+        }
+        Ok(Self { nodes })
+    }
 }
 
 /// What happens to one leaf.
@@ -74,7 +94,7 @@ pub struct Roots {
 }
 
 /// Why a proof shows nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, thiserror::Error)]
 #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
 pub enum ProofError {
     /// It ends early, or goes on after its end.
@@ -97,7 +117,7 @@ pub enum ProofError {
     #[codec(index = 4)]
     #[error("keys must ascend, each once")]
     KeysUnsorted,
-    /// A leaf stands where its key does not belong, or a branch has fewer than two leaves.
+    /// A leaf stands where its key does not belong, a branch has fewer than two leaves, or an empty subtree passes for an opaque one.
     #[codec(index = 5)]
     #[error("no tree has such a shape")]
     Malformed,
@@ -106,6 +126,14 @@ pub enum ProofError {
 impl Proof {
     /// Checks the changes' `before` against the tree and computes the root before and after them. The caller compares `before` with the
     /// root it trusts: nothing is proved without that.
+    ///
+    /// Where `before` is the root of a tree, every change's `before` is true of that tree and `after` is its root once the changes are made,
+    /// whoever wrote the nodes. From the top down each hash belongs to one subtree only: leaves and branches are hashed under different tags,
+    /// and nothing hashes to zero but the empty subtree. So no node can say of its subtree what is not so; it can only leave open what it
+    /// is. [`Node::Opaque`] leaves open whether a lone leaf would rise, and is refused where that matters.
+    ///
+    /// No proof shows that `before` is the root of a tree: that is kept from state to state. A channel begins without contracts, whoever
+    /// signs a state computes its root from all leaves, and every step that is forced on a tree's root ends in a tree's root by the above.
     ///
     /// # Errors
     /// [`ProofError`].
@@ -165,6 +193,8 @@ impl<C: Crypto> Walk<'_, C> {
                 both.after = self.grown(depth, Some((*key, *value)), changes)?;
             }
             Node::Branch => self.branch(depth, changes, both)?,
+            // It would keep a lone leaf from rising, and end in a root that no tree has.
+            Node::Opaque(Hash::ZERO) => return Err(ProofError::Malformed),
             Node::Opaque(_) | Node::Pruned { .. } if !changes.is_empty() => return Err(ProofError::NotCovered),
             Node::Opaque(hash) => both.unchanged(Subtree::Opaque(*hash)),
             Node::Pruned { left, right } => both.unchanged(Subtree::Branch(branch_hash(left, right, self.crypto))),

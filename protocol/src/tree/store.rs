@@ -251,7 +251,7 @@ mod tests {
     use super::*;
     use crate::{
         crypto::Crypto,
-        tree::{ProofError, Roots, proof::build},
+        tree::{MAX_NODES, ProofError, Roots, proof::build},
     };
     use proptest::prelude::*;
 
@@ -340,10 +340,14 @@ mod tests {
         let end = proof.nodes.len() - 2;
         proof.nodes.truncate(end);
         assert_eq!(proof.apply(&one, &Native), Err(ProofError::WrongLength));
-        let endless = Proof { nodes: vec![Node::Branch; 4_000] };
-        assert_eq!(endless.apply(&[], &Native), Err(ProofError::TooLarge));
-        let huge = Proof { nodes: vec![Node::Branch; 5_000] };
-        assert_eq!(huge.apply(&[], &Native), Err(ProofError::TooLarge));
+        for (nodes, error) in [
+            (vec![Node::Branch; MAX_DEPTH], ProofError::WrongLength),
+            (vec![Node::Branch; MAX_DEPTH + 1], ProofError::TooLarge),
+            (vec![Node::Empty; MAX_NODES], ProofError::WrongLength),
+            (vec![Node::Empty; MAX_NODES + 1], ProofError::TooLarge),
+        ] {
+            assert_eq!(Proof { nodes }.apply(&[], &Native), Err(error));
+        }
     }
 
     #[test]

@@ -151,3 +151,37 @@ fn a_contract_that_has_ended_is_not_there_any_more() {
     let (_, after) = world.step(&state, Party::Initiator, vec![claim()]);
     assert_eq!(World::on(&after).plan(&after, None, Party::Initiator, vec![claim()]).map(drop), Err(gone));
 }
+
+/// Were the step accepted, the other transfer would not rise to the root: nothing in the channel could be proved any more, and its coins
+/// would be lost.
+#[test]
+fn a_claim_cannot_take_the_others_transfer_out_of_the_tree() {
+    let state = two_transfers();
+    let claim = |id, secret| call(id, 0, ConditionalInput::Claim(secret));
+    for now in [EXPIRY - 1, EXPIRY] {
+        let mut world = World { now: EXPIRY - 1, ..World::on(&state) };
+        let (honest, after) = world.step(&state, Party::Initiator, vec![claim(TO_INITIATOR, SECRET)]);
+        let mut forged = ForceProgress { state_hash: None, ..honest.clone() };
+        for node in forged.proof.nodes.iter_mut().filter(|node| **node == Node::Empty) {
+            *node = Node::Opaque(Hash::ZERO);
+        }
+        assert_ne!(forged.proof, honest.proof, "there is nothing beside the two");
+        let malformed = Rejection::ProofInvalid(ProofError::Malformed);
+        assert_eq!(world.force(INITIATOR, forged), Err(malformed));
+        assert!(world.ledger.preimages.is_empty(), "a refused claim shows nothing");
+
+        // The claim as it should be made leaves the other to be claimed, or given back.
+        let _applied = world.force(INITIATOR, honest).unwrap();
+        assert_eq!(world.record().on_chain.state_hash, after.hash());
+        world.now = now;
+        let (call, balances) = if now < EXPIRY {
+            (claim(TO_RESPONDER, OTHER_SECRET), Pair::new(500, 500))
+        } else {
+            (call(TO_RESPONDER, 0, ConditionalInput::Refund), Pair::new(600, 400))
+        };
+        let (call, end) = world.step(&after, Party::Responder, vec![call]);
+        let _applied = world.force(RESPONDER, call).unwrap();
+        assert_eq!(world.record().on_chain.state_hash, end.hash());
+        assert_eq!((end.balances, end.contracts.root()), (balances, Hash::ZERO));
+    }
+}

@@ -2,8 +2,8 @@
 
 use crate::apps;
 pub(crate) use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Round, StateCommitment,
-    arbiter::{Applied, Base, Context, Ledger, Plan, plan},
+    AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Mark, Pair, Party, Rejection, Round, StateCommitment,
+    arbiter::{Applied, Context, Ledger, Plan, Start, plan},
     call::{Call, ForceProgress, ForcedCall, Payload, ProveContractState, ShownContract, SnapshotSolo},
     contracts::{
         CallFault, Code, Contract, ContractId, Contracts, Predictor,
@@ -11,10 +11,10 @@ pub(crate) use protocol::{
     },
     crypto::{Native, SigningKey},
     event::Event,
-    record::{Closing, Penalty, Phase, Record},
+    record::{Closing, OnChain, Penalty, Phase, Record},
     signing::{Domain, StateBody, signed_bytes},
-    terms::{CallWeight, Destination, Limits, PartyTerms, Terms},
-    tree::{Change, Node, ProofError},
+    terms::{CallWeight, Delegate, Destination, Limits, PartyTerms, Terms},
+    tree::{Change, MAX_DEPTH, MAX_NODES, Node, ProofError},
 };
 pub(crate) use scale::Encode;
 
@@ -33,8 +33,10 @@ pub(crate) const ROUND: Round = 7;
 pub(crate) const NOW: BlockNumber = 100;
 pub(crate) const INITIATOR: AccountId = AccountId([11; 32]);
 pub(crate) const RESPONDER: AccountId = AccountId([22; 32]);
-/// The initiator's delegate.
+/// The initiator's delegate, which may also call.
 pub(crate) const DELEGATE: AccountId = AccountId([33; 32]);
+/// The initiator's delegate, which may slash and snapshot.
+pub(crate) const WATCHER: AccountId = AccountId([34; 32]);
 pub(crate) const STRANGER: AccountId = AccountId([44; 32]);
 
 pub(crate) const COUNTER: ContractId = ContractId([0xC0; 32]);
@@ -80,6 +82,22 @@ pub(crate) fn state() -> State {
     State { balances: Pair::new(300, 300), contracts: contracts.into_iter().collect(), calls_root: Hash::ZERO }
 }
 
+/// Two transfers of 100 whose ids agree in the first two bits, so that there is nothing beside them: one to each party.
+pub(crate) const TO_INITIATOR: ContractId = ContractId([0x10; 32]);
+pub(crate) const TO_RESPONDER: ContractId = ContractId([0x20; 32]);
+pub(crate) const OTHER_SECRET: Preimage = Preimage([78; 32]);
+
+/// A state of these two.
+pub(crate) fn two_transfers() -> State {
+    let transfer = |payee, secret: Preimage| {
+        let lock = secret.lock(HashFunction::Blake2b256, &Native);
+        contract(Code::Builtin(BUILTIN), 100, ConditionalTransfer { payee, lock, expiry: EXPIRY })
+    };
+    let contracts =
+        [(TO_INITIATOR, transfer(Party::Initiator, SECRET)), (TO_RESPONDER, transfer(Party::Responder, OTHER_SECRET))];
+    State { balances: Pair::new(400, 400), contracts: contracts.into_iter().collect(), calls_root: Hash::ZERO }
+}
+
 /// The arbiter with one channel in it.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -96,14 +114,13 @@ impl World {
             payout: Destination::Account,
             delegates,
         };
+        let delegates = vec![Delegate::caller(DELEGATE), Delegate::defender(WATCHER)];
         let parties =
-            Pair::new(party(INITIATOR, &keys.initiator, vec![DELEGATE]), party(RESPONDER, &keys.responder, Vec::new()));
+            Pair::new(party(INITIATOR, &keys.initiator, delegates), party(RESPONDER, &keys.responder, Vec::new()));
         let record = Record {
             terms: Terms { parties, reserve: RESERVE, lock_period: 20, penalty: 5, max_forced: 2 },
             total: TOTAL,
-            round: ROUND,
-            forced_from: None,
-            state_hash: state.hash(),
+            on_chain: OnChain::agreed(ROUND, state.hash()),
             forced_steps: Pair::default(),
             phase: Phase::Open,
         };
@@ -117,14 +134,15 @@ impl World {
     }
 
     pub(crate) fn closing(mut self, balances: Pair<Amount>) -> Self {
-        let penalty = Penalty::AtRisk(Party::Responder);
+        let penalty = at_risk(self.record().on_chain.at.agreed);
         self.record().phase = Phase::Closing(Closing { balances, unlock_at: 105, penalty });
         self
     }
 
-    /// Settled: only what the contracts hold is left.
+    /// Settled, a block ago: only what the contracts hold is left.
     pub(crate) fn residual(mut self, total: Amount) -> Self {
-        self.record().phase = Phase::Residual;
+        let counted_from = Pair::new(self.now - 1, self.now - 1);
+        self.record().phase = Phase::Residual { counted_from };
         self.record().total = total;
         self
     }
@@ -153,10 +171,10 @@ impl World {
     ) -> Result<Plan, Rejection> {
         let record = &self.ledger.channels[&CHANNEL];
         let State { balances, ref contracts, calls_root } = *state;
-        let base = Base { channel: CHANNEL, record, payload, balances, contracts, calls_root };
+        let start = Start { channel: CHANNEL, record, payload, balances, contracts, calls_root };
         let shown_at = |lock: &_| self.ledger.preimages.get(lock).copied();
         let mut executor = Predictor { apps: &self.ledger.apps, shown_at: &shown_at };
-        plan(&base, party, calls, self.now, &account_of, &mut executor)
+        plan(&start, party, calls, self.now, &account_of, &mut executor)
     }
 
     /// As [`World::plan`] on the state on chain, where nothing is wrong.
@@ -177,10 +195,25 @@ pub(crate) fn keys() -> Pair<SigningKey> {
     Pair::new(SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]))
 }
 
+/// The responder closed, on this round.
+pub(crate) const fn at_risk(closed_on: Round) -> Penalty {
+    Penalty::AtRisk { closer: Party::Responder, closed_on }
+}
+
+/// A co-signed round that goes on from the one on chain at first.
 pub(crate) fn payload(round: Round, state: &State) -> Payload {
-    let body = StateBody { round, state_hash: state.hash() };
-    let bytes = signed_bytes(&DOMAIN, &CHANNEL, &body);
-    Payload { round, state_hash: body.state_hash, signatures: keys().as_ref().map(|key| key.sign(&bytes)) }
+    payload_on(Base::of(ROUND), round, state)
+}
+
+pub(crate) fn payload_on(base: Base, round: Round, state: &State) -> Payload {
+    payload_of(&StateBody { round, base, state_hash: state.hash(), valid_until: None })
+}
+
+pub(crate) fn payload_of(body: &StateBody) -> Payload {
+    let StateBody { round, base, state_hash, valid_until } = *body;
+    let bytes = signed_bytes(&DOMAIN, &CHANNEL, body);
+    let signatures = keys().as_ref().map(|key| key.sign(&bytes));
+    Payload { round, base, state_hash, valid_until, signatures }
 }
 
 pub(crate) fn call(contract: ContractId, value: Amount, input: impl Encode) -> ForcedCall {

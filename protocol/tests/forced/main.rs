@@ -6,8 +6,11 @@
 
 #[path = "../support/apps.rs"]
 mod apps;
+mod bounds;
 mod builtin;
+mod closers;
 mod fixture;
+mod maturity;
 mod mutations;
 mod plans;
 mod steps;

@@ -4,7 +4,9 @@ use crate::{apps, fixture::*};
 use protocol::{
     arbiter::{MAX_FORCED_CALLS, MAX_FORCED_INPUTS, prove_contract_state},
     contracts::{AppOutcome, AppReply, MAX_INPUT, MAX_STATE},
-    record::Artefact,
+    crypto::Crypto,
+    record::{Artefact, Permanence},
+    tree::Proof,
 };
 
 /// On a co-signed state of a newer round: the initiator counts to the goal, and redeems tokens.
@@ -32,31 +34,28 @@ fn the_healthy_step_is_accepted_and_each_call_is_a_round() {
     let call = healthy(&world, &state);
     let before = world.record().clone();
     let applied = world.force(INITIATOR, call.clone()).unwrap();
-    let after = Record {
-        round: ROUND + 3,
-        forced_from: Some(ROUND + 2),
-        state_hash: call.state_hash.unwrap(),
-        forced_steps: Pair::new(1, 0),
-        ..before
-    };
-    assert_eq!(*world.record(), after);
+    let at = Base { agreed: ROUND + 1, steps: 2 };
+    let state_hash = call.state_hash.unwrap();
+    let on_chain = world.record().on_chain.clone();
+    assert_eq!((on_chain.at, on_chain.round(), on_chain.state_hash), (at, ROUND + 3, state_hash));
+    assert_eq!(on_chain.maturity.marks(), [Mark { reached: at, block: NOW }], "one mark for the whole step");
+    assert_eq!(*world.record(), Record { on_chain, forced_steps: Pair::new(1, 0), ..before });
     let event = Event::ChannelProgressed {
         party: Party::Initiator,
-        round: ROUND + 3,
-        forced_from: Some(ROUND + 2),
-        state_hash: after.state_hash,
+        at,
+        state_hash,
         forced_steps: Pair::new(1, 0),
         total: TOTAL,
         closing: None,
         calls: call.calls,
     };
-    assert_eq!(applied, Applied { event: Some((CHANNEL, event, Vec::new())), ..Applied::default() });
+    assert_eq!(applied, Applied { events: vec![(CHANNEL, event, Vec::new())], ..Applied::default() });
 }
 
 #[test]
 fn only_the_party_itself_forces_while_the_channel_is_open() {
     let party = Party::Initiator;
-    for caller in [RESPONDER, DELEGATE, STRANGER] {
+    for caller in [RESPONDER, DELEGATE, WATCHER, STRANGER] {
         assert_eq!(refused_by(caller, |_, _| {}), Rejection::MayNotForce { party });
     }
     let party = Party::Responder;
@@ -80,12 +79,20 @@ fn while_closing_a_delegate_forces_for_its_principal_alone_and_leaves_its_coins(
         call.calls[0].value = 1;
     });
     assert_eq!(attached, Rejection::DelegateAttachesCoins);
+    // The other class of delegates makes no calls at all, with coins or without.
+    for value in [0, 1] {
+        let watching = refused_by(WATCHER, |world, call| {
+            close(world);
+            call.calls[0].value = value;
+        });
+        assert_eq!(watching, Rejection::DelegateMayNotCall { party });
+    }
 
     let state = state();
     let mut world = World::on(&state).closing(state.balances);
     let (call, after) = world.step(&state, party, vec![count()]);
     let _applied = world.force(DELEGATE, call).unwrap();
-    let closing = Closing { balances: after.balances, unlock_at: NOW + 20, penalty: Penalty::AtRisk(Party::Responder) };
+    let closing = Closing { balances: after.balances, unlock_at: NOW + 20, penalty: at_risk(ROUND) };
     assert_eq!(world.record().phase, Phase::Closing(closing));
 }
 
@@ -131,10 +138,10 @@ fn steps_on_one_base_are_counted_for_each_party_and_start_again_with_a_newer_sta
     assert_eq!(force(&mut world, RESPONDER, Party::Responder, vec![redeem(1)]), Ok(()));
     assert_eq!(force(&mut world, RESPONDER, Party::Responder, vec![redeem(1)]), Ok(()));
     assert_eq!(force(&mut world, RESPONDER, Party::Responder, vec![redeem(1)]), used_up);
-    assert_eq!((world.record().round, world.record().forced_from), (ROUND + 12, Some(ROUND + 1)));
+    assert_eq!(world.record().on_chain.at, Base { agreed: ROUND, steps: 12 });
     let newer = SnapshotSolo { channel: CHANNEL, payload: payload(ROUND + 1, &base) };
     let _applied = world.apply(RESPONDER, Call::ChannelSnapshotSolo(newer)).unwrap();
-    assert_eq!((world.record().round, world.record().forced_from), (ROUND + 1, None));
+    assert_eq!(world.record().on_chain.at, Base::of(ROUND + 1));
     let (call, _) = world.step(&base, Party::Initiator, vec![redeem(1)]);
     let _applied = world.force(INITIATOR, call).unwrap();
     assert_eq!(world.record().forced_steps, Pair::new(1, 0));
@@ -191,10 +198,15 @@ fn a_proof_that_shows_nothing_or_another_state_is_refused() {
     assert_eq!(short, Rejection::ProofInvalid(ProofError::WrongLength));
     let long = refused(|_, call| call.proof.nodes.push(Node::Empty));
     assert_eq!(long, Rejection::ProofInvalid(ProofError::WrongLength));
-    let huge = refused(|_, call| call.proof.nodes = vec![Node::Empty; 4_097]);
-    assert_eq!(huge, Rejection::ProofInvalid(ProofError::TooLarge));
-    let deep = refused(|_, call| call.proof.nodes = vec![Node::Branch; 200]);
-    assert_eq!(deep, Rejection::ProofInvalid(ProofError::TooLarge));
+    // At most so large, and at most so deep: what is wrong with these is that they have no end, or nodes after it.
+    for (nodes, error) in [
+        (vec![Node::Empty; MAX_NODES + 1], ProofError::TooLarge),
+        (vec![Node::Opaque(Hash([1; 32])); MAX_NODES], ProofError::NotCovered),
+        (vec![Node::Branch; MAX_DEPTH + 1], ProofError::TooLarge),
+        (vec![Node::Branch; MAX_DEPTH], ProofError::WrongLength),
+    ] {
+        assert_eq!(refused(|_, call| call.proof.nodes = nodes), Rejection::ProofInvalid(error));
+    }
     let opaque = refused(|_, call| call.proof.nodes = vec![Node::Opaque(call.commitment.contracts_root)]);
     assert_eq!(opaque, Rejection::ProofInvalid(ProofError::NotCovered));
     let other = refused(|_, call| {
@@ -214,6 +226,101 @@ fn a_proof_that_shows_nothing_or_another_state_is_refused() {
     assert_eq!(fewer, Rejection::ProofOfAnotherState);
 }
 
+/// Of two transfers one is claimed, and the other rises to the root. Every way to say something else of the tree is refused: by its shape,
+/// or because it is another tree's.
+#[test]
+fn a_shape_that_the_tree_does_not_have_is_refused() {
+    let state = two_transfers();
+    let mut world = World::on(&state);
+    let claim = call(TO_INITIATOR, 0, ConditionalInput::Claim(SECRET));
+    let (healthy, after) = world.step(&state, Party::Initiator, vec![claim]);
+    let healthy = ForceProgress { state_hash: None, ..healthy };
+    let leaf = |id: ContractId| Node::Leaf { key: id.key(), value: state.contracts.get(&id).unwrap().leaf(&Native) };
+    let (mine, theirs, branch, empty) = (leaf(TO_INITIATOR), leaf(TO_RESPONDER), Node::Branch, Node::Empty);
+    assert_eq!(healthy.proof.nodes, [branch, branch, branch, mine, theirs, empty, empty]);
+
+    let hash_of = |node: Node| match node {
+        Node::Leaf { key, value } => Native.hash(&[&[0][..], &key.0, &value.0].concat()),
+        _ => panic!("a leaf"),
+    };
+    let hidden = Node::Opaque(hash_of(theirs));
+    let zero = Node::Opaque(Hash::ZERO);
+    let pruned = |left, right| Node::Pruned { left, right };
+    let Node::Leaf { key, value } = theirs else { unreachable!("a leaf") };
+    let malformed = Rejection::ProofInvalid(ProofError::Malformed);
+    let not_covered = Rejection::ProofInvalid(ProofError::NotCovered);
+    let other = Rejection::ProofOfAnotherState;
+    let mutations = [
+        ("the upper empty side is opaque", vec![branch, branch, branch, mine, theirs, empty, zero], malformed),
+        ("the lower empty side is opaque", vec![branch, branch, branch, mine, theirs, zero, empty], malformed),
+        ("both empty sides are opaque", vec![branch, branch, branch, mine, theirs, zero, zero], malformed),
+        (
+            "an empty side is a pruned branch",
+            vec![branch, branch, branch, mine, theirs, pruned(Hash::ZERO, Hash::ZERO), empty],
+            other,
+        ),
+        (
+            "an empty side is a branch over nothing",
+            vec![branch, branch, branch, mine, theirs, branch, empty, empty, empty],
+            malformed,
+        ),
+        ("an empty side is a leaf", vec![branch, branch, branch, mine, theirs, theirs, empty], malformed),
+        ("an empty side is left out", vec![branch, branch, mine, theirs, empty], malformed),
+        ("both empty sides are left out", vec![branch, mine, theirs], malformed),
+        ("the leaf that rises is opaque", vec![branch, branch, branch, mine, hidden, empty, empty], not_covered),
+        (
+            "that leaf is a pruned branch of the same parts",
+            vec![branch, branch, branch, mine, pruned(key, value), empty, empty],
+            other,
+        ),
+        (
+            "that leaf is a pruned branch over it",
+            vec![branch, branch, branch, mine, pruned(hash_of(theirs), Hash::ZERO), empty, empty],
+            other,
+        ),
+        (
+            "that leaf stands below a branch",
+            vec![branch, branch, branch, mine, branch, theirs, empty, empty, empty],
+            malformed,
+        ),
+        (
+            "that leaf stands below it on the wrong side",
+            vec![branch, branch, branch, mine, branch, empty, theirs, empty, empty],
+            malformed,
+        ),
+        (
+            "that leaf stands below it and is opaque",
+            vec![branch, branch, branch, mine, branch, hidden, empty, empty, empty],
+            other,
+        ),
+        (
+            "that leaf is opaque beside a zero",
+            vec![branch, branch, branch, mine, branch, hidden, zero, empty, empty],
+            malformed,
+        ),
+        ("that leaf is left out", vec![branch, branch, branch, mine, empty, empty, empty], malformed),
+        ("the leaves have changed their sides", vec![branch, branch, branch, theirs, mine, empty, empty], malformed),
+        (
+            "the claimed leaf is pruned",
+            vec![branch, branch, branch, pruned(TO_INITIATOR.key(), value), theirs, empty, empty],
+            not_covered,
+        ),
+        (
+            "the claimed leaf is nothing, and opaque",
+            vec![branch, branch, branch, zero, theirs, empty, empty],
+            malformed,
+        ),
+        ("everything is opaque", vec![Node::Opaque(state.contracts.root())], not_covered),
+    ];
+    for (what, nodes, rejection) in mutations {
+        let call = ForceProgress { proof: Proof { nodes }, ..healthy.clone() };
+        assert_eq!(world.force(INITIATOR, call), Err(rejection), "{what}");
+    }
+    let _applied = world.force(INITIATOR, healthy).unwrap();
+    assert_eq!(world.record().on_chain.state_hash, after.hash());
+    assert_eq!(after.contracts.root(), hash_of(theirs), "the other is alone, and the root");
+}
+
 #[test]
 fn a_state_that_was_not_expected_is_refused_and_the_expectation_may_be_left_out() {
     let state = state();
@@ -222,7 +329,7 @@ fn a_state_that_was_not_expected_is_refused_and_the_expectation_may_be_left_out(
     let mut world = World::on(&State { balances: Pair::new(500, 100), ..state.clone() });
     let call = ForceProgress { state_hash: None, ..healthy(&world, &state) };
     let _applied = world.force(INITIATOR, call).unwrap();
-    assert_eq!(world.record().state_hash, computed);
+    assert_eq!(world.record().on_chain.state_hash, computed);
 }
 
 #[test]
@@ -285,12 +392,16 @@ fn a_contract_stands_in_the_last_state_on_chain_or_it_does_not() {
         proof,
     };
     let proven = |world: &mut World, claim: &ProveContractState| prove_contract_state(world.record(), claim, &Native);
-    let stands = Artefact { round: ROUND, is_forced: false, is_final: false };
+    let stands = Artefact { state: Base::of(ROUND), permanence: Permanence::Replaceable };
     assert_eq!(proven(&mut world, &claim), Ok(stands));
-    world.record().forced_from = Some(ROUND);
-    assert_eq!(proven(&mut world, &claim), Ok(Artefact { is_forced: true, ..stands }));
-    world.record().phase = Phase::Residual;
-    assert_eq!(proven(&mut world, &claim), Ok(Artefact { is_forced: true, is_final: true, ..stands }));
+    let forced = Base { agreed: ROUND - 1, steps: 1 };
+    world.record().on_chain.at = forced;
+    let stands = Artefact { state: forced, ..stands };
+    assert_eq!(proven(&mut world, &claim), Ok(stands));
+    world = world.closing(state.balances);
+    assert_eq!(proven(&mut world, &claim), Ok(stands), "a close may be answered");
+    world = world.residual(400);
+    assert_eq!(proven(&mut world, &claim), Ok(Artefact { permanence: Permanence::OwnCallsOnly, ..stands }));
 
     let mut other = claim.clone();
     other.contract.balance += 1;
@@ -305,7 +416,7 @@ fn a_contract_stands_in_the_last_state_on_chain_or_it_does_not() {
     other.proof.nodes.truncate(1);
     assert_eq!(proven(&mut world, &other), Err(Rejection::ProofInvalid(ProofError::WrongLength)));
     let (_, after) = World::on(&state).step(&state, Party::Initiator, vec![count()]);
-    world.record().state_hash = after.hash();
+    world.record().on_chain.state_hash = after.hash();
     assert_eq!(proven(&mut world, &claim), Err(Rejection::CommitmentMismatch));
     let moved = ProveContractState { commitment: after.commitment(), ..claim };
     assert_eq!(proven(&mut world, &moved), Err(Rejection::ProofOfAnotherState));

@@ -48,9 +48,9 @@ fn a_plan_for_any_number_of_contracts_is_accepted_with_the_very_same_state_hash(
         let called: BTreeSet<u32> = [0, contracts / 2, contracts - 1].into();
         let (call, after) = world.step(&state, Party::Initiator, called.iter().copied().map(empty).collect());
         let applied = world.force(INITIATOR, call).unwrap();
-        assert_eq!(world.record().state_hash, after.hash(), "{contracts} contracts");
-        let Some((_, Event::ChannelProgressed { state_hash, round, .. }, _)) = applied.event else { panic!() };
-        assert_eq!((state_hash, round), (after.hash(), ROUND + called.len() as Round));
+        assert_eq!(world.record().on_chain.state_hash, after.hash(), "{contracts} contracts");
+        let [(_, Event::ChannelProgressed { state_hash, at, .. }, _)] = applied.events[..] else { panic!() };
+        assert_eq!((state_hash, at), (after.hash(), Base { agreed: ROUND, steps: called.len() as u32 }));
         // Transfers that ended are gone; everything else is as it was, but for what was called.
         let ended = called.iter().filter(|number| **number % 3 == 2).count();
         assert_eq!(after.contracts.len(), state.contracts.len() - ended);
@@ -70,11 +70,11 @@ fn contracts_are_emptied_step_by_step_until_none_is_left_that_can_end() {
         let (call, after) = world.step(&state, Party::Initiator, vec![empty(number)]);
         let _applied = world.force(INITIATOR, call).unwrap();
         state = after;
-        assert_eq!(world.record().state_hash, state.hash());
+        assert_eq!(world.record().on_chain.state_hash, state.hash());
     }
     assert_eq!((state.contracts.len(), state.contracts.held()), (27, 0));
     assert_eq!(state.balances, Pair::new(540, 460));
-    assert_eq!((world.record().round, world.record().forced_from), (ROUND + 40, Some(ROUND + 1)));
+    assert_eq!(world.record().on_chain.at, Base { agreed: ROUND, steps: 40 });
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn a_peer_follows_a_step_from_what_the_arbiter_announced() {
     let mut world = World::on(&state);
     let (call, after) = world.step(&state, Party::Responder, vec![empty(3), empty(5)]);
     let applied = world.force(RESPONDER, call).unwrap();
-    let Some((_, Event::ChannelProgressed { party, calls, state_hash, .. }, _)) = applied.event else { panic!() };
-    let followed = World::on(&state).plan(&state, None, party, calls).unwrap();
-    assert_eq!((followed.state_hash, followed.balances), (state_hash, after.balances));
+    let [(_, Event::ChannelProgressed { party, calls, state_hash, .. }, _)] = &applied.events[..] else { panic!() };
+    let followed = World::on(&state).plan(&state, None, *party, calls.clone()).unwrap();
+    assert_eq!((followed.state_hash, followed.balances), (*state_hash, after.balances));
     assert_eq!(by_id(&followed.contracts), by_id(&after.contracts));
 }
 

@@ -1,7 +1,11 @@
 //! What a step does in each phase.
 
 use crate::{apps, fixture::*};
-use protocol::contracts::{AppOutcome, AppReply};
+use protocol::{
+    Maturity,
+    contracts::{AppOutcome, AppReply},
+    event::Payout,
+};
 
 #[test]
 fn while_closing_the_balances_follow_and_the_lock_starts_again() {
@@ -11,7 +15,7 @@ fn while_closing_the_balances_follow_and_the_lock_starts_again() {
         let (call, after) = world.step(&state, Party::Responder, vec![redeem(40)]);
         assert_eq!(after.balances, Pair::new(300, 340));
         let _applied = world.force(RESPONDER, call).unwrap();
-        let penalty = Penalty::AtRisk(Party::Responder);
+        let penalty = at_risk(ROUND);
         let closing = Closing { balances: after.balances, unlock_at: now + 20, penalty };
         assert_eq!(world.record().phase, Phase::Closing(closing), "also when the lock has run out");
     }
@@ -21,9 +25,7 @@ fn while_closing_the_balances_follow_and_the_lock_starts_again() {
 #[test]
 fn a_payload_shown_with_a_step_is_held_against_the_closer_like_one_of_a_slash() {
     let state = state();
-    for (round, penalty) in
-        [(ROUND + 1, Penalty::AtRisk(Party::Responder)), (ROUND + 2, Penalty::Due(Party::Responder))]
-    {
+    for (round, penalty) in [(ROUND + 1, at_risk(ROUND)), (ROUND + 2, Penalty::Due(Party::Responder))] {
         let mut world = World::on(&State { balances: Pair::new(1, 2), ..state.clone() }).closing(Pair::new(1, 2));
         let plan = world.plan(&state, Some(payload(round, &state)), Party::Initiator, vec![count()]).unwrap();
         let _applied = world.force(INITIATOR, plan.call).unwrap();
@@ -32,10 +34,9 @@ fn a_payload_shown_with_a_step_is_held_against_the_closer_like_one_of_a_slash() 
     }
     // The state on chain once more proves nothing.
     let mut world = World::on(&state).closing(state.balances);
-    world.record().round = ROUND;
     let plan = world.plan(&state, Some(payload(ROUND, &state)), Party::Initiator, vec![count()]).unwrap();
     let _applied = world.force(INITIATOR, plan.call).unwrap();
-    assert_eq!(world.record().closing().unwrap().penalty, Penalty::AtRisk(Party::Responder));
+    assert_eq!(world.record().closing().unwrap().penalty, at_risk(ROUND));
 }
 
 #[test]
@@ -46,17 +47,20 @@ fn a_step_on_a_forced_state_goes_on_with_the_chain_and_one_on_a_payload_starts_a
     let _applied = world.force(INITIATOR, call).unwrap();
     let (call, _two) = world.step(&one, Party::Responder, vec![redeem(1), redeem(2)]);
     let _applied = world.force(RESPONDER, call).unwrap();
-    assert_eq!((world.record().round, world.record().forced_from), (ROUND + 3, Some(ROUND + 1)));
+    assert_eq!(world.record().on_chain.at, Base { agreed: ROUND, steps: 3 });
     assert_eq!(world.record().forced_steps, Pair::new(1, 1));
 
-    // The co-signed base is older than the chain's first round.
+    // The co-signed round that the chain went on from is no newer one.
     let plan = world.plan(&state, Some(payload(ROUND, &state)), Party::Initiator, vec![count()]).unwrap();
-    let old = Rejection::RoundTooOld { got: ROUND, have: ROUND + 1 };
+    let old = Rejection::RoundTooOld { got: ROUND, have: ROUND };
     assert_eq!(world.force(INITIATOR, plan.call), Err(old));
     // The chain's first round, co-signed: the whole chain goes, and the steps with it.
     let plan = world.plan(&state, Some(payload(ROUND + 1, &state)), Party::Initiator, vec![count()]).unwrap();
     let _applied = world.force(INITIATOR, plan.call).unwrap();
-    assert_eq!((world.record().round, world.record().forced_from), (ROUND + 2, Some(ROUND + 2)));
+    assert_eq!(world.record().on_chain.at, Base { agreed: ROUND + 1, steps: 1 });
+    let marks = world.record().on_chain.maturity.marks().iter().map(|mark| mark.reached);
+    let reached = [(ROUND, 1), (ROUND, 3), (ROUND + 1, 1)].map(|(agreed, steps)| Base { agreed, steps });
+    assert_eq!(marks.collect::<Vec<_>>(), reached, "each transaction left a mark");
     assert_eq!(world.record().forced_steps, Pair::new(1, 0));
 }
 
@@ -69,16 +73,62 @@ fn on_a_settled_channel_what_the_contracts_pay_leaves_at_once() {
     let applied = world.force(INITIATOR, step).unwrap();
     assert_eq!(applied.paid_out, vec![(INITIATOR, 100)]);
     let record = world.record().clone();
-    assert_eq!((record.total, record.forced_steps, record.phase), (300, Pair::new(0, 0), Phase::Residual));
-    // No quota: the coins are the contracts' and nothing waits for it.
-    let mut state = after;
-    for _ in 0..9 {
-        let (step, after) = world.step(&state, Party::Responder, vec![redeem(2)]);
-        let applied = world.force(RESPONDER, step).unwrap();
-        assert_eq!(applied.paid_out, vec![(RESPONDER, 2)]);
-        state = after;
+    let phase = Phase::Residual { counted_from: Pair::new(NOW, NOW - 1) };
+    assert_eq!((record.total, record.forced_steps, record.phase), (300, Pair::new(1, 0), phase));
+    assert_eq!(record.on_chain.maturity, Maturity::default(), "nothing has to mature any more");
+    assert_eq!(record.on_chain.at, Base { agreed: ROUND, steps: 1 });
+}
+
+/// Steps of a coin each were a way to keep the peer from its own: each of them changes the state that the peer's is made for (R5.11).
+#[test]
+fn steps_of_next_to_nothing_on_a_settled_channel_end_with_the_quota() {
+    let mut state = state();
+    let mut world = World::on(&state).residual(400);
+    let used_up = Rejection::ForcedStepsUsedUp { max: 2 };
+    for at in 0..30 {
+        let (theirs, _) = world.step(&state, Party::Initiator, vec![redeem(60)]);
+        let (dust, after) = world.step(&state, Party::Responder, vec![redeem(1)]);
+        if at < 2 {
+            let applied = world.force(RESPONDER, dust).unwrap();
+            assert_eq!(applied.paid_out, vec![(RESPONDER, 1)]);
+            assert_eq!(world.force(INITIATOR, theirs), Err(Rejection::CommitmentMismatch), "step {at} came first");
+            state = after;
+        } else {
+            assert_eq!(world.force(RESPONDER, dust), Err(used_up));
+            let applied = world.force(INITIATOR, theirs).unwrap();
+            assert_eq!(applied.paid_out, vec![(INITIATOR, 60)]);
+            return;
+        }
     }
-    assert_eq!(world.record().total, 282);
+    panic!("the initiator never had its turn");
+}
+
+#[test]
+fn a_partys_window_on_a_settled_channel_begins_with_its_first_step_and_lasts_a_lock_period() {
+    let mut state = state();
+    let mut world = World::on(&state).residual(400);
+    let force = |world: &mut World, state: &mut State, now, caller, party| {
+        world.now = now;
+        let (step, after) = world.step(state, party, vec![redeem(1)]);
+        let applied = world.force(caller, step).map(drop);
+        if applied.is_ok() {
+            *state = after;
+        }
+        applied
+    };
+    let used_up = Err(Rejection::ForcedStepsUsedUp { max: 2 });
+    let mut responder = |now| force(&mut world, &mut state, now, RESPONDER, Party::Responder);
+    // The settlement was in 99; the first step starts the window, however late it comes.
+    assert_eq!((responder(118), responder(119)), (Ok(()), Ok(())));
+    assert_eq!((responder(119), responder(137)), (used_up, used_up));
+    assert_eq!((responder(138), responder(150), responder(157)), (Ok(()), Ok(()), used_up));
+    assert_eq!((responder(400), responder(419), responder(419), responder(420)), (Ok(()), Ok(()), used_up, Ok(())));
+    // Its peer's steps are counted apart.
+    let mut initiator = |now| force(&mut world, &mut state, now, INITIATOR, Party::Initiator);
+    assert_eq!((initiator(421), initiator(422), initiator(423)), (Ok(()), Ok(()), used_up));
+    let record = world.record();
+    let counted_from = Pair::new(421, 420);
+    assert_eq!((record.forced_steps, &record.phase), (Pair::new(2, 1), &Phase::Residual { counted_from }));
 }
 
 #[test]
@@ -92,13 +142,31 @@ fn a_settled_channels_state_is_final_and_nobody_attaches_coins_or_is_helped_by_a
     assert_eq!(world.force(INITIATOR, plan.call), Err(old));
     let (healthy, _) = world.step(&state, Party::Initiator, vec![count()]);
     let party = Party::Initiator;
-    assert_eq!(world.force(DELEGATE, healthy.clone()), Err(Rejection::MayNotForce { party }));
+    for caller in [DELEGATE, WATCHER, RESPONDER, STRANGER] {
+        assert_eq!(world.force(caller, healthy.clone()), Err(Rejection::MayNotForce { party }));
+    }
     let issue = ForceProgress { calls: vec![call(COUNTER, 1, 1u64)], ..healthy };
     let refused = Rejection::CannotAttach { have: 0, value: 1, reserve: RESERVE };
     assert_eq!(world.force(INITIATOR, issue), Err(refused));
     // The state on chain is no newer one.
     let plan = world.plan(&state, Some(payload(ROUND, &state)), Party::Initiator, vec![count()]).unwrap();
     let _applied = world.force(INITIATOR, plan.call).unwrap();
+}
+
+/// The vault is that of the party's account under its key in this channel.
+#[test]
+fn on_a_settled_channel_what_is_paid_goes_where_the_party_wants_it() {
+    let state = state();
+    let mut world = World::on(&state).residual(400);
+    world.record().terms.parties.initiator.payout = Destination::Vault;
+    let owner = world.record().terms.ids().initiator;
+    let (step, _) = world.step(&state, Party::Initiator, vec![count()]);
+    let applied = world.force(INITIATOR, step).unwrap();
+    assert!(applied.paid_out.is_empty());
+    assert_eq!(world.ledger.vaults, [(owner, 100)].into_iter().collect());
+    let [(_, _, payouts)] = &applied.events[..] else { panic!() };
+    let (party, destination) = (Some(Party::Initiator), Destination::Vault);
+    assert_eq!(*payouts, [Payout { party, to: INITIATOR, amount: 100, destination }]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Forced steps (R5.10), on settled channels too (R5.11).
 
 use crate::{
-    channel::{Candidate, Channel, Stage},
+    channel::{Candidate, Channel, Shown, Stage},
     inside::{self, Place},
     model::{Arbiter, Ruled, covered, is_of},
     tree::{self, Claim},
@@ -14,6 +14,7 @@ use protocol::{
         conditional::{HashLock, Preimage},
     },
     event::Event,
+    terms::Power,
 };
 
 impl Arbiter {
@@ -28,35 +29,31 @@ impl Arbiter {
         preimages: &mut Vec<(HashLock, Preimage, BlockNumber)>,
     ) -> Ruled {
         let party = call.party;
-        let principal = &channel.terms.parties[party];
-        if caller != principal.account {
-            let helps = matches!(channel.stage, Stage::Closing(_)) && principal.delegates.contains(&caller);
-            if !helps {
+        if caller != channel.terms.parties[party].account {
+            let powers = channel.powers(party, &caller);
+            if powers.is_empty() || !matches!(channel.stage, Stage::Closing(_)) {
                 return Err(Rejection::MayNotForce { party });
+            }
+            if !powers.contains(&Power::Call) {
+                return Err(Rejection::DelegateMayNotCall { party });
             }
             if call.calls.iter().any(|call| call.value != 0) {
                 return Err(Rejection::DelegateAttachesCoins);
             }
         }
-        let settled = matches!(channel.stage, Stage::Residual);
+        let settled = matches!(channel.stage, Stage::Residual(_));
         if let Some(payload) = &call.payload {
-            if settled && channel.candidate(payload.round, payload.state_hash)? == Candidate::Newer {
+            if settled && channel.candidate(&Shown::from(payload), now)? == Candidate::Newer {
                 return Err(Rejection::StateFinal);
             }
-            if self.adopt(&mut channel, &call.channel, payload)? == Candidate::Newer {
-                channel.show_to_closer(payload.round);
-            }
+            let _known_or_newer = self.adopt(&mut channel, &call.channel, payload, now)?;
         }
         if settled {
             is_of(&channel, &call.commitment)?;
         } else {
             let _balances = covered(&channel, &call.commitment)?;
-            let max = channel.terms.max_forced;
-            if channel.steps[party] >= max {
-                return Err(Rejection::ForcedStepsUsedUp { max });
-            }
-            channel.steps[party] += 1;
         }
+        count(&mut channel, party, now)?;
 
         let base = channel.round();
         let mut run = Run::new(&channel, call, settled);
@@ -68,7 +65,7 @@ impl Arbiter {
         let claims: Vec<Claim> = (call.contracts.iter().zip(&shown))
             .map(|(before, (id, after))| Claim {
                 key: Hash(id.0),
-                before: inside::leaf(&before.contract),
+                before: Some(inside::leaf(&before.contract)),
                 after: after.as_ref().map(inside::leaf),
             })
             .collect();
@@ -92,30 +89,24 @@ impl Arbiter {
             return Err(Rejection::ForcedStateDiffers { computed });
         }
 
-        if settled && paid == Pair::default() {
-            let max = channel.terms.max_forced;
-            if channel.steps[party] >= max {
-                return Err(Rejection::ForcedStepsUsedUp { max });
-            }
-            channel.steps[party] += 1;
-        }
-
         let _known = self.states.borrow_mut().insert(computed, state);
-        (channel.state, channel.forced) = (computed, channel.forced + call.calls.len() as u64);
+        (channel.state, channel.forced) = (computed, channel.forced + call.calls.len() as u32);
+        if !settled {
+            channel.mark(now);
+        }
         let lock_period = channel.terms.lock_period;
         let mut payouts = Vec::new();
         match &mut channel.stage {
             Stage::Open => {}
             Stage::Closing(waiting) => (waiting.balances, waiting.until) = (balances, now.saturating_add(lock_period)),
-            Stage::Residual => {
+            Stage::Residual(_) => {
                 channel.total -= paid.initiator + paid.responder;
                 payouts = channel.pay(paid);
             }
         }
         let event = Event::ChannelProgressed {
             party,
-            round: channel.round(),
-            forced_from: channel.forced_from(),
+            at: channel.at(),
             state_hash: computed,
             forced_steps: channel.steps,
             total: channel.total,
@@ -124,6 +115,22 @@ impl Arbiter {
         };
         Ok((Some(channel).filter(|channel| !settled || channel.total > 0), payouts, event))
     }
+}
+
+/// R5.10: so many steps on one co-signed state. R5.11: of a settled channel so many within a lock period, from the first one on.
+fn count(channel: &mut Channel, party: Party, now: BlockNumber) -> Result<(), Rejection> {
+    let (max, lock_period) = (channel.terms.max_forced, channel.terms.lock_period);
+    if let Stage::Residual(counted_from) = &mut channel.stage {
+        let is_over = u64::from(now) >= u64::from(counted_from[party]) + u64::from(lock_period);
+        if is_over || channel.steps[party] == 0 {
+            (counted_from[party], channel.steps[party]) = (now, 0);
+        }
+    }
+    if channel.steps[party] >= max {
+        return Err(Rejection::ForcedStepsUsedUp { max });
+    }
+    channel.steps[party] += 1;
+    Ok(())
 }
 
 /// A forced step under way.

@@ -1,7 +1,7 @@
 //! Contracts in the states of scripts, and forced steps on them.
 
 use super::{Flaw, Script, Step, UNIT, Who};
-use protocol::arbiter::{Base, Ledger, Plan, plan};
+use protocol::arbiter::{Ledger, Plan, Start, plan};
 use protocol::call::{ForceProgress, ForcedCall, ShownContract};
 use protocol::contracts::conditional::{BUILTIN, ConditionalInput, ConditionalTransfer, HashFunction, Preimage};
 use protocol::contracts::{Code, Contract, ContractId, Contracts, MAX_INPUT, MAX_STATE, Predictor};
@@ -103,7 +103,7 @@ impl Script {
     pub(super) fn on_chain(&self, ledger: &Ledger, channel: &ChannelId) -> State {
         let record = ledger.channels.get(channel);
         record
-            .and_then(|record| self.states.get(&record.state_hash))
+            .and_then(|record| self.states.get(&record.on_chain.state_hash))
             .cloned()
             .unwrap_or_else(|| State::of_balances(Pair::default()))
     }
@@ -117,7 +117,7 @@ impl Script {
         } else {
             // Often a channel in which contracts are all that is left, where there is one.
             let is_residual = |channel: &&ChannelId| {
-                ledger.channels.get(channel).is_some_and(|record| record.phase == Phase::Residual)
+                ledger.channels.get(channel).is_some_and(|record| matches!(record.phase, Phase::Residual { .. }))
             };
             let settled = self.channels.iter().find(is_residual).filter(|_| step.channel % 2 == 1);
             let channel = settled.copied().unwrap_or_else(|| self.channel(step, ledger));
@@ -132,8 +132,8 @@ impl Script {
         let calls = self.calls(step, party, &state);
         let planned = ledger.channels.get(&channel).and_then(|record| {
             let State { balances, ref contracts, calls_root } = state;
-            let base = Base { channel, record, payload, balances, contracts, calls_root };
-            self.plan(ledger, &base, party, calls.clone(), now)
+            let start = Start { channel, record, payload, balances, contracts, calls_root };
+            self.plan(ledger, &start, party, calls.clone(), now)
         });
         let mut call = match planned {
             Some(Plan { call, contracts, balances, calls_root, state_hash, .. }) => {
@@ -154,14 +154,14 @@ impl Script {
     fn plan(
         &self,
         ledger: &Ledger,
-        base: &Base<'_>,
+        start: &Start<'_>,
         party: Party,
         calls: Vec<ForcedCall>,
         now: BlockNumber,
     ) -> Option<Plan> {
         let shown_at = |lock: &_| ledger.preimages.get(lock).copied();
         let mut executor = Predictor { apps: &ledger.apps, shown_at: &shown_at };
-        plan(base, party, calls, now, &|code| self.account_of(code), &mut executor).ok()
+        plan(start, party, calls, now, &|code| self.account_of(code), &mut executor).ok()
     }
 
     fn account_of(&self, code: &Hash) -> Option<AccountId> {

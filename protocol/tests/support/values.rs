@@ -2,18 +2,21 @@
 
 use proptest::prelude::*;
 use protocol::{
-    AccountId, Amount, ChannelId, Hash, Pair, Party, PublicKey, Rejection, Signature, StateCommitment,
+    AccountId, Amount, Base, ChannelId, Hash, Mark, Maturity, Pair, Party, PartyId, PublicKey, Rejection, Signature,
+    StateCommitment,
     call::{
-        CloseMutual, CloseSolo, Create, Deposit, ForceProgress, ForcedCall, Payload, ProveContractState, SetDelegates,
-        ShownContract, Slash, SnapshotSolo, Withdraw,
+        BatchedCall, CloseMutual, CloseSolo, Create, Deposit, ForceProgress, ForcedCall, Payload, ProveContractState,
+        SetDelegates, ShownContract, Slash, SnapshotSolo, Withdraw,
     },
     contracts::{CallFault, Code, Contract, ContractId},
+    decode_exact,
     event::{Event, Payout},
-    record::{Closing, Penalty, Phase, Record},
+    record::{Artefact, Closing, OnChain, Penalty, Permanence, Phase, Record},
     signing::{CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, WithdrawBody},
-    terms::{CallWeight, Destination, Limits, PartyTerms, Terms},
+    terms::{CallWeight, Delegate, Destination, Limits, PartyTerms, Power, Terms},
     tree::{Node, Proof, ProofError},
 };
+use scale::Encode;
 
 fn pair<T: Clone + std::fmt::Debug>(one: impl Strategy<Value = T> + Clone) -> impl Strategy<Value = Pair<T>> + Clone {
     (one.clone(), one).prop_map(|(initiator, responder)| Pair::new(initiator, responder))
@@ -46,8 +49,21 @@ fn amounts() -> impl Strategy<Value = Pair<Amount>> + Clone {
     pair(any::<Amount>())
 }
 
-fn delegates() -> impl Strategy<Value = Vec<AccountId>> + Clone {
-    prop::collection::vec(account(), 0..10)
+fn base() -> impl Strategy<Value = Base> + Clone {
+    any::<(u64, u32)>().prop_map(|(agreed, steps)| Base { agreed, steps })
+}
+
+pub fn party_id() -> impl Strategy<Value = PartyId> + Clone {
+    (account(), any::<[u8; 32]>()).prop_map(|(account, key)| PartyId { account, key: PublicKey(key) })
+}
+
+fn delegate() -> impl Strategy<Value = Delegate> + Clone {
+    let power = prop_oneof![Just(Power::Defend), Just(Power::Call)];
+    (account(), power).prop_map(|(account, power)| Delegate { account, power })
+}
+
+fn delegates() -> impl Strategy<Value = Vec<Delegate>> + Clone {
+    prop::collection::vec(delegate(), 0..10)
 }
 
 fn destination() -> impl Strategy<Value = Destination> + Clone {
@@ -80,17 +96,22 @@ fn commitment() -> impl Strategy<Value = StateCommitment> + Clone {
 }
 
 fn payload() -> impl Strategy<Value = Payload> + Clone {
-    (any::<u64>(), hash(), signatures()).prop_map(|(round, state_hash, signatures)| Payload {
-        round,
-        state_hash,
-        signatures,
-    })
+    (any::<u64>(), base(), hash(), any::<Option<u32>>(), signatures()).prop_map(
+        |(round, base, state_hash, valid_until, signatures)| Payload {
+            round,
+            base,
+            state_hash,
+            valid_until,
+            signatures,
+        },
+    )
 }
 
 pub fn create() -> impl Strategy<Value = Create> {
-    (terms(), amounts(), amounts(), any::<u32>(), signatures()).prop_map(
-        |(terms, balances, shares, valid_until, signatures)| Create {
+    (terms(), amounts(), amounts(), any::<u32>(), any::<u64>(), signatures()).prop_map(
+        |(terms, balances, shares, valid_until, nonce, signatures)| Create {
             body: CreateBody { terms, balances, shares, valid_until },
+            nonce,
             signatures,
         },
     )
@@ -127,27 +148,27 @@ pub fn close_mutual() -> impl Strategy<Value = CloseMutual> {
 }
 
 pub fn deposit() -> impl Strategy<Value = Deposit> {
-    (channel(), (party(), any::<Amount>(), any::<u64>(), hash(), any::<u32>()), signatures()).prop_map(
-        |(channel, (party, amount, round, state_hash, valid_until), signatures)| Deposit {
+    (channel(), (party(), any::<Amount>(), any::<u64>(), base(), hash(), any::<u32>()), signatures()).prop_map(
+        |(channel, (party, amount, round, base, state_hash, valid_until), signatures)| Deposit {
             channel,
-            body: DepositBody { party, amount, round, state_hash, valid_until },
+            body: DepositBody { party, amount, round, base, state_hash, valid_until },
             signatures,
         },
     )
 }
 
 pub fn withdraw() -> impl Strategy<Value = Withdraw> {
-    deposit().prop_map(|Deposit { channel, body, signatures }| {
-        let DepositBody { party, amount, round, state_hash, valid_until } = body;
-        Withdraw { channel, body: WithdrawBody { party, amount, round, state_hash, valid_until }, signatures }
+    (deposit(), account()).prop_map(|(Deposit { channel, body, signatures }, to)| {
+        let DepositBody { party, amount, round, base, state_hash, valid_until } = body;
+        Withdraw { channel, body: WithdrawBody { party, amount, to, round, base, state_hash, valid_until }, signatures }
     })
 }
 
 pub fn set_delegates() -> impl Strategy<Value = SetDelegates> {
-    (channel(), (pair(delegates()), any::<u64>(), hash(), any::<u32>()), signatures()).prop_map(
-        |(channel, (delegates, round, state_hash, valid_until), signatures)| SetDelegates {
+    (channel(), (pair(delegates()), any::<u64>(), base(), hash(), any::<u32>()), signatures()).prop_map(
+        |(channel, (delegates, round, base, state_hash, valid_until), signatures)| SetDelegates {
             channel,
-            body: SetDelegatesBody { delegates, round, state_hash, valid_until },
+            body: SetDelegatesBody { delegates, round, base, state_hash, valid_until },
             signatures,
         },
     )
@@ -209,8 +230,23 @@ pub fn prove_contract_state() -> impl Strategy<Value = ProveContractState> {
     )
 }
 
+pub fn batched_call() -> impl Strategy<Value = BatchedCall> {
+    prop_oneof![
+        create().prop_map(BatchedCall::Create),
+        close_mutual().prop_map(BatchedCall::CloseMutual),
+        close_solo().prop_map(BatchedCall::CloseSolo),
+        slash().prop_map(BatchedCall::Slash),
+        channel().prop_map(BatchedCall::Settle),
+        deposit().prop_map(BatchedCall::Deposit),
+        withdraw().prop_map(BatchedCall::Withdraw),
+        snapshot_solo().prop_map(BatchedCall::SnapshotSolo),
+        set_delegates().prop_map(BatchedCall::SetDelegates),
+    ]
+}
+
 fn closing() -> impl Strategy<Value = Closing> + Clone {
-    let penalty = prop_oneof![party().prop_map(Penalty::AtRisk), party().prop_map(Penalty::Due)];
+    let at_risk = (party(), any::<u64>()).prop_map(|(closer, closed_on)| Penalty::AtRisk { closer, closed_on });
+    let penalty = prop_oneof![at_risk, party().prop_map(Penalty::Due)];
     (amounts(), any::<u32>(), penalty).prop_map(|(balances, unlock_at, penalty)| Closing {
         balances,
         unlock_at,
@@ -218,18 +254,27 @@ fn closing() -> impl Strategy<Value = Closing> + Clone {
     })
 }
 
+/// Any marks, in any order: what is stored is made by the arbiter alone, and its bytes have to survive all the same.
+fn maturity() -> impl Strategy<Value = Maturity> + Clone {
+    let mark = (base(), any::<u32>()).prop_map(|(reached, block)| Mark { reached, block });
+    let parts = (base(), prop::collection::vec(mark, 0..6));
+    parts.prop_map(|parts| decode_exact(&parts.encode()).unwrap())
+}
+
+fn on_chain() -> impl Strategy<Value = OnChain> + Clone {
+    (base(), hash(), maturity()).prop_map(|(at, state_hash, maturity)| OnChain { at, state_hash, maturity })
+}
+
+pub fn artefact() -> impl Strategy<Value = Artefact> {
+    let permanence = prop_oneof![Just(Permanence::Replaceable), Just(Permanence::OwnCallsOnly)];
+    (base(), permanence).prop_map(|(state, permanence)| Artefact { state, permanence })
+}
+
 pub fn record() -> impl Strategy<Value = Record> + Clone {
-    let phase = prop_oneof![Just(Phase::Open), closing().prop_map(Phase::Closing), Just(Phase::Residual)];
-    (terms(), any::<Amount>(), any::<u64>(), any::<Option<u64>>(), hash(), pair(any::<u8>()), phase).prop_map(
-        |(terms, total, round, forced_from, state_hash, forced_steps, phase)| Record {
-            terms,
-            total,
-            round,
-            forced_from,
-            state_hash,
-            forced_steps,
-            phase,
-        },
+    let residual = pair(any::<u32>()).prop_map(|counted_from| Phase::Residual { counted_from });
+    let phase = prop_oneof![Just(Phase::Open), closing().prop_map(Phase::Closing), residual];
+    (terms(), any::<Amount>(), on_chain(), pair(any::<u8>()), phase).prop_map(
+        |(terms, total, on_chain, forced_steps, phase)| Record { terms, total, on_chain, forced_steps, phase },
     )
 }
 
@@ -238,14 +283,11 @@ pub fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         record().prop_map(|record| Event::ChannelCreated { record }),
         (amounts(), any::<Amount>()).prop_map(|(balances, fee)| Event::ChannelClosedMutually { balances, fee }),
-        (any::<u64>(), hash(), any::<Option<u64>>(), closing()).prop_map(
-            |(round, state_hash, forced_from, closing)| Event::ChannelClosedSolo {
-                round,
-                state_hash,
-                forced_from,
-                closing
-            }
-        ),
+        (base(), hash(), closing()).prop_map(|(at, state_hash, closing)| Event::ChannelClosedSolo {
+            at,
+            state_hash,
+            closing
+        }),
         (any::<u64>(), hash(), closing()).prop_map(|(round, state_hash, closing)| Event::ChannelSlashed {
             round,
             state_hash,
@@ -269,21 +311,16 @@ pub fn event() -> impl Strategy<Value = Event> {
         (any::<u64>(), hash()).prop_map(|(round, state_hash)| Event::ChannelSnapshotted { round, state_hash }),
         (pair(delegates()), any::<u64>(), hash())
             .prop_map(|(delegates, round, state_hash)| { Event::ChannelDelegatesSet { delegates, round, state_hash } }),
-        (
-            moved(),
-            any::<Option<u64>>(),
-            pair(any::<u8>()),
-            prop::option::of(closing()),
-            prop::collection::vec(forced_call(), 0..4)
-        )
-            .prop_map(|((party, _, total, round, state_hash), forced_from, forced_steps, closing, calls)| {
-                Event::ChannelProgressed { party, round, forced_from, state_hash, forced_steps, total, closing, calls }
+        (moved(), base(), pair(any::<u8>()), prop::option::of(closing()), prop::collection::vec(forced_call(), 0..4))
+            .prop_map(|((party, _, total, _, state_hash), at, forced_steps, closing, calls)| {
+                Event::ChannelProgressed { party, at, state_hash, forced_steps, total, closing, calls }
             }),
     ]
 }
 
 pub fn payout() -> impl Strategy<Value = Payout> {
-    (account(), any::<Amount>(), destination()).prop_map(|(to, amount, destination)| Payout { to, amount, destination })
+    (prop::option::of(party()), account(), any::<Amount>(), destination())
+        .prop_map(|(party, to, amount, destination)| Payout { party, to, amount, destination })
 }
 
 pub fn domain() -> impl Strategy<Value = Domain> {
@@ -337,6 +374,11 @@ pub fn rejection() -> impl Strategy<Value = Rejection> {
                 Rejection::BelowReserves { total: x, amount: y, need: z },
                 Rejection::MayNotForce { party },
                 Rejection::DelegateAttachesCoins,
+                Rejection::DelegateMayNotCall { party },
+                Rejection::PartiesSettleFirst { from: a, now: b },
+                Rejection::BaseTooOld { got: Base { agreed: got, steps: a }, floor: Base { agreed: have, steps: b } },
+                Rejection::NonceOutOfBounds { got, next: have },
+                Rejection::ListLength { got: a, max: b },
                 Rejection::StateFinal,
                 Rejection::ForcedStepsUsedUp { max: most },
                 Rejection::ForcedStateDiffers { computed: Hash([steps; 32]) },

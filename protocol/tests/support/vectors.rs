@@ -7,16 +7,20 @@ mod inside;
 
 use inside::Inside;
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round, Signature, StateCommitment,
+    AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, PartyId, Rejection, Round, Signature,
+    StateCommitment,
     arbiter::{Applied, Context, Ledger, prove_contract_state},
-    call::{Call, CloseMutual, CloseSolo, Create, Deposit, Payload, SetDelegates, Slash, SnapshotSolo, Withdraw},
+    call::{
+        BatchedCall, Call, CloseMutual, CloseSolo, Create, Deposit, Payload, SetDelegates, Slash, SnapshotSolo,
+        Withdraw,
+    },
     contracts::conditional::{HashFunction, HashLock},
     crypto::{Crypto, Native, SigningKey},
     signing::{
         CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, Signed, StateBody, WithdrawBody,
         signed_bytes,
     },
-    terms::{CallWeight, Destination, Limits, PartyTerms, Terms, channel_id},
+    terms::{CallWeight, Delegate, Destination, Limits, PartyTerms, Terms},
 };
 use scale::Encode;
 use serde_json::{Map, Value, json};
@@ -70,7 +74,7 @@ pub fn generate() -> Value {
     let seeds = Pair::new([0x11; 32], [0x22; 32]);
     let keys = seeds.as_ref().map(SigningKey::from_seed);
     let terms = terms(&keys);
-    let channel = channel_id(&DOMAIN, &terms.accounts(), 0, &Native);
+    let channel = terms.channel_id(&DOMAIN, 0, &Native);
     let mut generator = Generator {
         keys: keys.clone(),
         channel,
@@ -114,7 +118,7 @@ fn terms(keys: &Pair<SigningKey>) -> Terms {
     };
     Terms {
         parties: Pair::new(
-            party(ALICE, &keys.initiator, Destination::Account, vec![account(CHARLIE)]),
+            party(ALICE, &keys.initiator, Destination::Account, vec![Delegate::defender(account(CHARLIE))]),
             party(BOB, &keys.responder, Destination::Vault, Vec::new()),
         ),
         reserve: 5 * UNIT,
@@ -134,35 +138,37 @@ fn party(terms: &PartyTerms, seed: &[u8; 32]) -> Value {
 
 impl Generator {
     fn tell(&mut self, terms: &Terms) {
-        let Pair { initiator, responder } = terms.accounts();
+        let Pair { initiator, responder } = terms.parties.as_ref().map(|party| party.account);
+        let keys = terms.keys();
         let delegate = account(CHARLIE);
         let (party, valid_until) = (Party::Responder, VALID_UNTIL);
 
-        self.step(10, initiator, Call::VaultDeposit, 500 * UNIT);
-        self.step(11, responder, Call::VaultDeposit, 400 * UNIT);
+        self.step(10, initiator, Call::VaultDeposit { key: keys.initiator }, 500 * UNIT);
+        self.step(11, responder, Call::VaultDeposit { key: keys.responder }, 400 * UNIT);
         let balances = Pair::new(60 * UNIT, 40 * UNIT);
         let _first = self.state(1, StateCommitment::of_balances(balances));
         let body = CreateBody { terms: terms.clone(), balances, shares: Pair::new(70 * UNIT, 30 * UNIT), valid_until };
         let signatures = self.sign(&body);
-        self.step(20, initiator, Call::ChannelCreate(Create { body, signatures }), 0);
+        self.step(20, initiator, Call::ChannelCreate(Create { body, nonce: 0, signatures }), 0);
 
         let (round, state_hash) = self.balances(2, 60, 55);
-        let body = DepositBody { party, amount: 15 * UNIT, round, state_hash, valid_until };
+        let body = DepositBody { party, amount: 15 * UNIT, round, base: Base::of(1), state_hash, valid_until };
         let (channel, signatures) = (self.channel, self.sign(&body));
         self.step(21, responder, Call::ChannelDeposit(Deposit { channel, body, signatures }), 15 * UNIT);
 
         let (round, state_hash) = self.balances(3, 60, 45);
-        let body = WithdrawBody { party, amount: 10 * UNIT, round, state_hash, valid_until };
+        let body =
+            WithdrawBody { party, amount: 10 * UNIT, to: delegate, round, base: Base::of(2), state_hash, valid_until };
         let signatures = self.sign(&body);
         self.step(22, initiator, Call::ChannelWithdraw(Withdraw { channel, body, signatures }), 0);
 
         let (round, state_hash) = self.balances(4, 60, 45);
-        let delegates = Pair::new(Vec::new(), vec![delegate]);
-        let body = SetDelegatesBody { delegates, round, state_hash, valid_until };
+        let delegates = Pair::new(Vec::new(), vec![Delegate::caller(delegate)]);
+        let body = SetDelegatesBody { delegates, round, base: Base::of(3), state_hash, valid_until };
         let signatures = self.sign(&body);
         self.step(23, initiator, Call::ChannelSetDelegates(SetDelegates { channel, body, signatures }), 0);
 
-        let payload = self.payload(5, StateCommitment::of_balances(Pair::new(50 * UNIT, 55 * UNIT)));
+        let payload = self.payload(5, 4, StateCommitment::of_balances(Pair::new(50 * UNIT, 55 * UNIT)));
         self.step(24, delegate, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }), 0);
 
         let (preimage, function) = (inside::SHOWN_EARLY, HashFunction::Sha2_256);
@@ -171,14 +177,29 @@ impl Generator {
         let shown_at = self.ledger.preimages.get(&lock).copied();
         self.answer("preimage_shown_at", &lock.encode(), &shown_at.encode());
 
-        let old = StateCommitment::of_balances(Pair::new(105 * UNIT, 0));
-        let payload = Some(self.payload(7, old));
+        let preimages = vec![inside::SHOWN_TOO, inside::SHOWN_EARLY];
+        self.step(26, initiator, Call::PreimagesRegister { preimages, function }, 0);
+
+        // Of a batch of three the second is refused: its round is on chain by then.
+        let state = StateCommitment::of_balances(Pair::new(45 * UNIT, 60 * UNIT));
+        let payload = Payload { valid_until: Some(VALID_UNTIL), ..self.payload(6, 5, state) };
+        let payload = Payload { signatures: self.sign(&payload.body()), ..payload };
+        let snapshot = BatchedCall::SnapshotSolo(SnapshotSolo { channel, payload });
+        let (round, state_hash) = self.balances(7, 46, 60);
+        let body =
+            DepositBody { party: Party::Initiator, amount: UNIT, round, base: Base::of(6), state_hash, valid_until };
+        let signatures = self.sign(&body);
+        let deposit = BatchedCall::Deposit(Deposit { channel, body, signatures });
+        self.step(27, responder, Call::Batch(vec![snapshot.clone(), snapshot, deposit]), 0);
+
+        let old = StateCommitment::of_balances(Pair::new(106 * UNIT, 0));
+        let payload = Some(self.payload(9, 7, old));
         self.step(30, initiator, Call::ChannelCloseSolo(CloseSolo { channel, payload, commitment: old }), 0);
 
         // Three conditional transfers inside the channel hold 25 units.
         let mut inside = Inside::first();
         let commitment = inside.commitment();
-        let payload = self.payload(inside.round, commitment);
+        let payload = self.payload(inside.round, 9, commitment);
         self.step(31, delegate, Call::ChannelSlash(Slash { channel, payload, commitment }), 0);
         self.read("prove_contract_state", &inside.claim(&channel, inside::FIRST));
 
@@ -188,10 +209,10 @@ impl Generator {
         self.force(54, initiator, Party::Initiator, &mut inside, inside::SECOND);
         self.read("prove_contract_state", &inside.claim(&channel, inside::THIRD));
 
-        let body = CloseMutualBody { balances: Pair::new(3 * UNIT, UNIT), fee: UNIT, valid_until };
+        let body = CloseMutualBody { balances: Pair::new(3 * UNIT, 2 * UNIT), fee: UNIT, valid_until };
         let signatures = self.sign(&body);
         self.step(55, delegate, Call::ChannelCloseMutual(CloseMutual { channel, body, signatures }), 0);
-        self.step(56, initiator, Call::VaultWithdraw { amount: 430 * UNIT }, 0);
+        self.step(56, initiator, Call::VaultWithdraw { key: keys.initiator, amount: 429 * UNIT }, 0);
     }
 
     /// A forced step that claims one of the transfers.
@@ -201,7 +222,7 @@ impl Generator {
         let _hash = self.state(inside.round, inside.commitment());
         self.forced.push(noted);
         self.step(block, caller, Call::ChannelForceProgress(plan), 0);
-        assert_eq!(self.ledger.channels[&self.channel].state_hash, inside.commitment().hash(&Native));
+        assert_eq!(self.ledger.channels[&self.channel].on_chain.state_hash, inside.commitment().hash(&Native));
     }
 
     /// A read after the last step, and what it answers.
@@ -237,10 +258,11 @@ impl Generator {
         (round, self.state(round, StateCommitment::of_balances(balances)))
     }
 
-    fn payload(&mut self, round: Round, commitment: StateCommitment) -> Payload {
-        let state_hash = self.state(round, commitment);
-        let signatures = self.sign(&StateBody { round, state_hash });
-        Payload { round, state_hash, signatures }
+    /// A co-signed round that goes on from the co-signed round `base`.
+    fn payload(&mut self, round: Round, base: Round, commitment: StateCommitment) -> Payload {
+        let (base, state_hash, valid_until) = (Base::of(base), self.state(round, commitment), None);
+        let signatures = self.sign(&StateBody { round, base, state_hash, valid_until });
+        Payload { round, base, state_hash, valid_until, signatures }
     }
 
     /// Both parties' signatures, noted down with all that goes into them.
@@ -264,9 +286,15 @@ impl Generator {
     fn step(&mut self, block: BlockNumber, caller: AccountId, call: Call, attached: Amount) {
         let data = [&selector(call.name())[..], &call.arguments()].concat();
         let name = call.name();
+        let key = match call {
+            Call::VaultDeposit { key } | Call::VaultWithdraw { key, .. } => Some(key),
+            _ => None,
+        };
         let ctx = Context { domain: DOMAIN, limits: LIMITS, now: block, caller };
         let applied = self.ledger.apply(&ctx, call, attached, &|_, _| true).unwrap();
-        let events = self.events(&applied, caller);
+        let events = self.events(&applied, key.map(|key| PartyId { account: caller, key }));
+        let refused = |refused: &Rejection| hex::encode(refused.encode());
+        let batch: Vec<_> = applied.batch.iter().map(|outcome| outcome.as_ref().err().map(refused)).collect();
         let paid_out = applied
             .paid_out
             .iter()
@@ -275,7 +303,7 @@ impl Generator {
             .ledger
             .vaults
             .iter()
-            .map(|(owner, balance)| (hex::encode(owner.0), balance.to_string().into()))
+            .map(|(owner, balance)| (hex::encode(owner.encode()), balance.to_string().into()))
             .collect();
         self.story.push(json!({
             "block": block,
@@ -284,6 +312,7 @@ impl Generator {
             "attached": attached.to_string(),
             "data": hex::encode(data),
             "events": events,
+            "batch": batch,
             "paid_out": paid_out.collect::<Vec<_>>(),
             "record": self.ledger.channels.get(&self.channel).map(|record| hex::encode(record.encode())),
             "vaults": vaults,
@@ -292,17 +321,13 @@ impl Generator {
     }
 
     /// The data of all events, in their order: pre-images first.
-    fn events(&self, applied: &Applied, caller: AccountId) -> Vec<String> {
+    fn events(&self, applied: &Applied, vault: Option<PartyId>) -> Vec<String> {
         let preimages = applied.preimages.iter().map(|(lock, preimage, shown_at)| {
             let HashLock { function, digest } = lock;
             (digest, function, preimage, shown_at).encode()
         });
-        let vault = || (caller, self.ledger.vaults.get(&caller).copied().unwrap_or(0)).encode();
-        let last = match &applied.event {
-            Some(announced) => Some(announced.encode()),
-            None => applied.preimages.is_empty().then(vault),
-        };
-        preimages.chain(last).map(hex::encode).collect()
+        let vault = vault.map(|owner| (owner, self.ledger.vaults.get(&owner).copied().unwrap_or(0)).encode());
+        preimages.chain(applied.events.iter().map(Encode::encode)).chain(vault).map(hex::encode).collect()
     }
 }
 

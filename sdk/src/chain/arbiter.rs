@@ -3,7 +3,7 @@
 use super::{BlockRef, Chain, ChainError, ContractEvent, Receipt, SharedChain, Signer, Transaction};
 use futures::StreamExt;
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Rejection,
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
     call::{Call, ProveContractState, Read},
     contracts::conditional::{HashFunction, HashLock, Preimage},
     crypto::{Crypto, Native},
@@ -73,6 +73,15 @@ pub struct PreimageShown {
     pub shown_at: BlockNumber,
 }
 
+/// What a vault holds since its owner has used it (R5.1, R5.14). Channels that open and end do not announce it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct VaultUsed {
+    /// Whose vault.
+    pub owner: PartyId,
+    /// What it holds now.
+    pub balance: Amount,
+}
+
 /// How long the next block may take to be final, for a call that only waits for it.
 const NEXT_BLOCK: Duration = Duration::from_secs(60);
 
@@ -88,10 +97,12 @@ pub struct Arbiter {
 pub struct Done {
     /// Its cost and place.
     pub receipt: Receipt,
-    /// What the arbiter announced about a channel.
+    /// What the arbiter announced about channels: of a batch, one for each call that did something (R5.18).
     pub events: Vec<ArbiterEvent>,
     /// Pre-images that it showed.
     pub preimages: Vec<PreimageShown>,
+    /// The vault that its owner used.
+    pub vaults: Vec<VaultUsed>,
 }
 
 impl Arbiter {
@@ -167,28 +178,28 @@ impl Arbiter {
         self.read(Read::Channel(channel)).await
     }
 
-    /// An account's balance inside the arbiter (R5.1).
+    /// What an account has inside the arbiter under a key (R5.1).
     ///
     /// # Errors
     /// The chain's own.
-    pub async fn vault_balance(&self, account: AccountId) -> Result<Amount, CallError> {
-        self.read(Read::VaultBalance(account)).await
+    pub async fn vault_balance(&self, owner: PartyId) -> Result<Amount, CallError> {
+        self.read(Read::VaultBalance(owner)).await
     }
 
-    /// The id that the next channel between these accounts will have (R5.2).
+    /// The id of the channel between these parties with the least nonce that they may name next (R5.2).
     ///
     /// # Errors
     /// The chain's own.
-    pub async fn next_channel_id(&self, accounts: Pair<AccountId>) -> Result<ChannelId, CallError> {
-        Ok(channel_id(&self.info.domain, &accounts, self.pair_nonce(accounts).await?, &Native))
+    pub async fn next_channel_id(&self, parties: Pair<PartyId>) -> Result<ChannelId, CallError> {
+        Ok(channel_id(&self.info.domain, &parties, self.pair_nonce(parties).await?, &Native))
     }
 
-    /// How many channels these accounts have opened (R5.2).
+    /// The least nonce that these parties may name next (R5.2): one above the last that they used.
     ///
     /// # Errors
     /// The chain's own.
-    pub async fn pair_nonce(&self, accounts: Pair<AccountId>) -> Result<u64, CallError> {
-        self.read(Read::PairNonce(accounts)).await
+    pub async fn pair_nonce(&self, parties: Pair<PartyId>) -> Result<u64, CallError> {
+        self.read(Read::PairNonce(parties)).await
     }
 
     /// The block in which the pre-image of `lock` was first shown, if it was (R8.2).
@@ -235,7 +246,8 @@ impl Arbiter {
         };
         let events = receipt.events.iter().filter_map(|event| self.event(event)).collect();
         let preimages = receipt.events.iter().filter_map(|event| self.preimage(event)).collect();
-        Ok(Done { receipt, events, preimages })
+        let vaults = receipt.events.iter().filter_map(|event| self.vault(event)).collect();
+        Ok(Done { receipt, events, preimages, vaults })
     }
 
     /// Waits until block `number` is final, which is the next one; or until it takes too long.
@@ -267,6 +279,12 @@ impl Arbiter {
         self.own(event)
     }
 
+    /// What `event` says of a vault, if it is such an event of this arbiter. No other event of it has this length.
+    #[must_use]
+    pub fn vault(&self, event: &ContractEvent) -> Option<VaultUsed> {
+        self.own(event)
+    }
+
     fn own<T: Decode>(&self, event: &ContractEvent) -> Option<T> {
         (event.contract == self.info.domain.arbiter).then(|| decode_exact(&event.data).ok()).flatten()
     }
@@ -293,6 +311,11 @@ impl Arbiter {
                         if !self.chain.dry_runs_in_next_block() && now.checked_add(1) == Some(unlock_at) =>
                     {
                         Err(ChainError::NotYet { from: unlock_at }.into())
+                    }
+                    Err(Rejection::PartiesSettleFirst { from, now })
+                        if !self.chain.dry_runs_in_next_block() && now.checked_add(1) == Some(from) =>
+                    {
+                        Err(ChainError::NotYet { from }.into())
                     }
                     answer => Ok(answer?),
                 }

@@ -10,8 +10,8 @@ use crate::{
 };
 use channel::{Config as ChannelConfig, Context, Millis, Policy};
 use protocol::{
-    AccountId, Amount, BlockNumber,
-    terms::{Destination, PartyTerms},
+    Amount, BlockNumber, PartyId,
+    terms::{Delegate, Destination, MAX_NONCE_AHEAD, PartyTerms},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -30,8 +30,8 @@ pub struct NodeConfig {
     pub listen: Option<String>,
     /// Where payouts go (R5.1).
     pub payout: Destination,
-    /// Accounts that may defend this node's channels.
-    pub delegates: Vec<AccountId>,
+    /// Accounts that may act for this node in its channels; [`Delegate::defender`] for those that only defend them.
+    pub delegates: Vec<Delegate>,
     /// The openings it accepts.
     pub policy: Policy,
     /// Settings of its channels.
@@ -53,6 +53,9 @@ pub struct NodeConfig {
 pub const MAX_PEERS: usize = 10_000;
 /// The most channels with one peer.
 pub const MAX_CHANNELS_PER_PEER: usize = 20_000;
+/// The most openings with one peer that somebody waits for at once: beyond them the arbiter would refuse their nonces (R5.2).
+pub const MAX_OPENINGS_PER_PEER: usize = 1_024;
+const _: () = assert!(MAX_OPENINGS_PER_PEER as u64 <= MAX_NONCE_AHEAD, "each opening takes a nonce");
 /// The most handshakes under way at once: when more come, the oldest gives way. One that goes on takes a few round trips, so the oldest ones
 /// are those that do not.
 pub const MAX_HANDSHAKES: usize = 64;
@@ -93,6 +96,11 @@ impl NodeConfig {
     /// What a channel may know of this node at one moment.
     pub(super) fn context(&self, now: Millis, head: BlockNumber) -> Context<'_> {
         Context { key: self.identity.signing(), now, head, apps: &*self.apps }
+    }
+
+    /// This node as the arbiter knows it: owns its vault, and is one of a pair (R5.1, R5.2).
+    pub(super) fn id(&self) -> PartyId {
+        PartyId { account: self.signer.account(), key: self.identity.public() }
     }
 
     /// This node as a party of a channel.

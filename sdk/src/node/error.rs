@@ -79,7 +79,7 @@ pub enum NodeError {
         need: Amount,
     },
     /// More peers or channels than this node serves.
-    #[error("this node serves {max} {what} at most: close some first")]
+    #[error("this node serves {max} {what} at most: end some first, or wait until some have ended")]
     TooMany {
         /// Of what.
         what: &'static str,

@@ -12,6 +12,7 @@ use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, PublicKey, Round,
     call::{CloseSolo, ForcedCall},
     contracts::{AppReply, Code, Contract, ContractId},
+    terms::Delegate,
 };
 use std::sync::Weak;
 use tokio::sync::oneshot;
@@ -179,19 +180,30 @@ impl ChannelHandle {
         self.ask(|reply| Ask::Operate(Command::Deposit { amount }, reply)).await?
     }
 
-    /// Takes coins of this node out of the channel, and waits until that is final on chain (R5.5). Gives the round after it.
+    /// Takes coins of this node out of the channel, to where its payouts go, and waits until that is final on chain (R5.5). Gives the round
+    /// after it.
     ///
     /// # Errors
     /// As [`deposit`](Self::deposit).
     pub async fn withdraw(&self, amount: Amount) -> Result<Round, NodeError> {
-        self.ask(|reply| Ask::Operate(Command::Withdraw { amount }, reply)).await?
+        self.ask(|reply| Ask::Operate(Command::Withdraw { amount, to: None }, reply)).await?
     }
 
-    /// Has other accounts defend this node's side, and waits until that is final on chain (R5.7). Gives the round after it.
+    /// As [`withdraw`](Self::withdraw), and pays the coins to any account. Where the chain refuses that transfer they come to this node's vault.
     ///
     /// # Errors
     /// As [`deposit`](Self::deposit).
-    pub async fn set_delegates(&self, delegates: Vec<AccountId>) -> Result<Round, NodeError> {
+    pub async fn withdraw_to(&self, to: AccountId, amount: Amount) -> Result<Round, NodeError> {
+        self.ask(|reply| Ask::Operate(Command::Withdraw { amount, to: Some(to) }, reply)).await?
+    }
+
+    /// Has other accounts act for this node's side, and waits until that is final on chain (R5.7). Gives the round after it. An account of
+    /// which nothing else is said may slash and snapshot; [`Delegate::caller`] names one that may also call contracts in this node's name.
+    ///
+    /// # Errors
+    /// As [`deposit`](Self::deposit).
+    pub async fn set_delegates(&self, delegates: Vec<impl Into<Delegate>>) -> Result<Round, NodeError> {
+        let delegates = delegates.into_iter().map(Into::into).collect();
         self.ask(|reply| Ask::Operate(Command::SetDelegates { delegates }, reply)).await?
     }
 

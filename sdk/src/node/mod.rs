@@ -19,7 +19,7 @@ mod redial;
 mod slot;
 mod watcher;
 
-pub use config::{MAX_CHANNELS_PER_PEER, MAX_HANDSHAKES, MAX_PEERS, NodeConfig, OpenChannel};
+pub use config::{MAX_CHANNELS_PER_PEER, MAX_HANDSHAKES, MAX_OPENINGS_PER_PEER, MAX_PEERS, NodeConfig, OpenChannel};
 pub use error::{NodeError, Owner, StartError};
 pub use events::{EventStream, EventsError, NodeEvent, Taking};
 pub use handle::{Called, ChannelHandle, Created, Made, Paid, PaidAll};
@@ -187,11 +187,14 @@ impl Node {
         Ok(peer)
     }
 
-    /// Opens a channel with a connected peer, and waits until both have seen it on chain. Both shares come out of the vaults.
+    /// Opens a channel with a connected peer, and waits until both have seen it on chain. Both shares come out of the vaults. Many openings may
+    /// be under way at once, with one peer too.
     ///
     /// # Errors
-    /// [`NodeError::ChainUnwell`], [`NodeError::VaultTooLow`] for this node's vault, [`NodeError::Call`] where the arbiter refuses,
-    /// [`NodeError::Ended`] where the peer does, [`NodeError::NotConnected`], [`NodeError::Misuse`].
+    /// [`NodeError::ChainUnwell`], [`NodeError::VaultTooLow`] for this node's vault, [`NodeError::TooMany`] beyond
+    /// [`MAX_OPENINGS_PER_PEER`], [`NodeError::Call`] where the arbiter refuses, [`NodeError::Ended`] where the peer does,
+    /// [`NodeError::NotConnected`], [`NodeError::Misuse`]. [`Rejection::NonceOutOfBounds`](protocol::Rejection::NonceOutOfBounds) says that
+    /// another opening of the two was on chain first: ask again.
     pub async fn open_channel(&self, peer: PublicKey, open: OpenChannel) -> Result<ChannelHandle, NodeError> {
         let health = self.chain_health();
         if !health.is_good() {
@@ -271,22 +274,22 @@ impl Node {
         self.inner.peers.events.subscribe()
     }
 
-    /// What this node's account has in its vault, out of which its channels are paid (R5.1).
+    /// What this node has in its vault, which belongs to its account and its identity, and out of which its channels are paid (R5.1).
     ///
     /// # Errors
     /// The chain's own.
     pub async fn vault_balance(&self) -> Result<Amount, NodeError> {
         let config = &self.inner.config;
-        Ok(config.arbiter.vault_balance(config.signer.account()).await?)
+        Ok(config.arbiter.vault_balance(config.id()).await?)
     }
 
-    /// Moves coins from this node's account to its vault; final when it returns.
+    /// Moves coins from this node's account to its vault, where its identity alone signs for them; final when it returns.
     ///
     /// # Errors
     /// The arbiter's and the chain's own.
     pub async fn vault_deposit(&self, amount: Amount) -> Result<Done, NodeError> {
         let config = &self.inner.config;
-        Ok(config.arbiter.call(&*config.signer, &Call::VaultDeposit, amount).await?)
+        Ok(config.arbiter.call(&*config.signer, &Call::VaultDeposit { key: self.identity() }, amount).await?)
     }
 
     /// Moves coins from this node's vault to its account; final when it returns.
@@ -295,7 +298,8 @@ impl Node {
     /// The arbiter's and the chain's own.
     pub async fn vault_withdraw(&self, amount: Amount) -> Result<Done, NodeError> {
         let config = &self.inner.config;
-        Ok(config.arbiter.call(&*config.signer, &Call::VaultWithdraw { amount }, 0).await?)
+        let call = Call::VaultWithdraw { key: self.identity(), amount };
+        Ok(config.arbiter.call(&*config.signer, &call, 0).await?)
     }
 }
 

@@ -27,14 +27,14 @@ use crate::{
     store::{Batch, Table},
     transport::{Session, dial},
 };
-use calls::NonceTurn;
+use calls::CreateTurn;
 use channel::{
     Balances, ChainInput, Change, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect, Event, EventNumber,
     Input, Message, Millis, Outcome, Payment, Performed, RefusalCode, SavedError, State, Status, Step,
 };
 use code::Fetches;
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PublicKey, Round,
+    Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, PublicKey, Round,
     call::{CloseSolo, ForcedCall},
     contracts::{AppReply, Contract, ContractId},
     decode_exact,
@@ -79,7 +79,7 @@ pub(super) enum PeerInput {
     /// What the chain has of an app.
     Code(Hash, Option<Vec<u8>>),
     /// The answer to a question about a pair's nonce.
-    Nonce(ChannelRef, Pair<AccountId>, u64),
+    Nonce(ChannelRef, Pair<PartyId>, u64),
     /// The node is going away.
     Stop,
 }
@@ -135,9 +135,9 @@ pub(super) struct Peer {
     /// Where the peer is found has changed since the last commit.
     address_changed: bool,
     slots: BTreeMap<ChannelRef, Slot>,
-    /// Openings that were refused and tried again share an id, until one of them is on chain.
-    by_id: HashMap<ChannelId, Vec<ChannelRef>>,
-    nonce: NonceTurn,
+    /// No two channels have one id: this side names no nonce twice, and refuses an opening of the peer's that would.
+    by_id: HashMap<ChannelId, ChannelRef>,
+    create_turn: CreateTurn,
     head: BlockNumber,
     started: Instant,
     /// Apps on their way here.
@@ -177,7 +177,7 @@ impl Peer {
             events: peers.events.clone(),
             slots: BTreeMap::new(),
             by_id: HashMap::new(),
-            nonce: NonceTurn::default(),
+            create_turn: CreateTurn::default(),
             head: peers.head(),
             started: Instant::now(),
             fetches: Fetches::default(),
@@ -190,7 +190,7 @@ impl Peer {
         for channel in channels {
             let reference = channel.reference();
             if let Some(id) = channel.channel_id() {
-                peer.by_id.entry(id).or_default().push(reference);
+                let _first = peer.by_id.entry(id).or_insert(reference);
             }
             let _none = peer.slots.insert(reference, Slot::new(channel));
             let _changed = peer.input(reference, Input::Restarted);
@@ -279,7 +279,10 @@ impl Peer {
     async fn act(&mut self) -> Result<(), StoreFailed> {
         while !self.changed.is_empty() || !self.effects.is_empty() {
             self.commit().await?;
-            for (reference, effect) in std::mem::take(&mut self.effects) {
+            let mut effects = std::mem::take(&mut self.effects);
+            // Last of all, openings in the order of their nonces: one that is overtaken cannot be on chain any more (R5.2).
+            effects.sort_by_key(|(_, effect)| calls::nonce_of(effect));
+            for (reference, effect) in effects {
                 self.effect(reference, effect);
             }
         }
@@ -320,7 +323,7 @@ impl Peer {
         match effect {
             Effect::Send(message) => self.link.feed(&Packet::Channel(reference, message)),
             Effect::Submit(call) => self.submit(reference, *call),
-            Effect::AskNonce(accounts) => self.want_nonce(reference, accounts),
+            Effect::AskNonce(parties) => self.ask_nonce(reference, parties),
             Effect::FetchCode(code) => self.fetch_code(reference, code),
             Effect::Notify(event) => self.tell(reference, event, None),
             Effect::Deliver { number, event } => {
@@ -333,7 +336,6 @@ impl Peer {
     }
 
     fn tell(&mut self, reference: ChannelRef, event: Event, number: Option<EventNumber>) {
-        self.watch_nonce(reference, &event);
         if let Some(slot) = self.slots.get_mut(&reference) {
             slot.answer(&event);
             if matches!(event, Event::Closed(_)) {
@@ -368,8 +370,8 @@ impl Peer {
                 for id in slot.channel.contracts().into_iter().flat_map(|all| all.iter()).map(|(id, _)| id) {
                     batch = batch.delete(Table::Contracts, contract_key(&key, id));
                 }
-                if let Some(id) = slot.id {
-                    self.forget_id(id, reference);
+                if let Some(id) = slot.id.filter(|id| self.by_id.get(id) == Some(&reference)) {
+                    let _was_there = self.by_id.remove(&id);
                 }
             }
             batch = batch.delete(Table::Channels, key);
@@ -406,8 +408,16 @@ impl Peer {
     }
 
     fn on_message(&mut self, reference: ChannelRef, message: Message) {
-        if self.slots.contains_key(&reference) {
-            let _changed = self.input(reference, Input::Peer(message));
+        if let Some(slot) = self.slots.get(&reference) {
+            let offered = match &message {
+                Message::FundingCreated(funding) => slot.channel.offered_id(funding),
+                _ => None,
+            };
+            let input = match offered.filter(|id| self.by_id.contains_key(id)) {
+                Some(taken) => Input::IdTaken(taken),
+                None => Input::Peer(message),
+            };
+            let _changed = self.input(reference, input);
             return;
         }
         let refusal = match message {
@@ -454,9 +464,7 @@ impl Peer {
             PeerInput::Called(reference, call, result) => self.on_called(reference, call, result),
             PeerInput::Stop => self.stopping = true,
             PeerInput::Code(code, wasm) => self.on_code_of_chain(code, wasm),
-            PeerInput::Nonce(reference, accounts, nonce) => {
-                let _changed = self.input(reference, Input::Chain(ChainInput::Nonce { accounts, nonce }));
-            }
+            PeerInput::Nonce(reference, parties, next) => self.on_nonce(reference, parties, next),
         }
     }
 
@@ -522,24 +530,10 @@ impl Peer {
         self.blocks.push(block);
     }
 
-    /// Tells a channel what the arbiter announced about it. Of several openings with one id, the latest that it fits has become the channel.
+    /// Tells a channel what the arbiter announced about it.
     fn on_arbiter(&mut self, ArbiterEvent { channel, event, .. }: &ArbiterEvent) {
-        let created = matches!(event, protocol::event::Event::ChannelCreated { .. });
-        for reference in self.by_id.get(channel).cloned().unwrap_or_default().into_iter().rev() {
-            let taken = self.input(reference, Input::Chain(ChainInput::Event(event.clone())));
-            if created && taken {
-                let _others = self.by_id.insert(*channel, vec![reference]);
-                return;
-            }
-        }
-    }
-
-    fn forget_id(&mut self, id: ChannelId, reference: ChannelRef) {
-        if let Some(references) = self.by_id.get_mut(&id) {
-            references.retain(|known| *known != reference);
-            if references.is_empty() {
-                let _none = self.by_id.remove(&id);
-            }
+        if let Some(reference) = self.by_id.get(channel).copied() {
+            let _changed = self.input(reference, Input::Chain(ChainInput::Event(event.clone())));
         }
     }
 
@@ -575,8 +569,9 @@ impl Peer {
             self.changed.entry(reference).or_default().extend(step.contracts);
             if let Some(slot) = self.slots.get_mut(&reference).filter(|slot| slot.id.is_none()) {
                 slot.id = slot.channel.channel_id();
+                slot.nonce = slot.channel.named_nonce();
                 if let Some(id) = slot.id {
-                    self.by_id.entry(id).or_default().push(reference);
+                    let _first = self.by_id.entry(id).or_insert(reference);
                 }
             }
         }

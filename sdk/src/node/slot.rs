@@ -3,7 +3,7 @@
 use super::{Made, NodeError, Paid, PaidAll, handle::ChannelHandle};
 use crate::chain::CallError;
 use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Notice, Outcome, Performed};
-use protocol::{BlockNumber, ChannelId, Rejection, Round};
+use protocol::{BlockNumber, ChannelId, Pair, PartyId, Rejection, Round};
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
@@ -17,6 +17,9 @@ pub(super) struct Slot {
     pub(super) channel: Channel,
     /// Its id on chain, once known; kept beyond its end.
     pub(super) id: Option<ChannelId>,
+    /// The nonce that this side has named for it, and of which pair; kept as long as the slot, so that none is named twice. None where it was
+    /// on chain before this node started: what the chain says is above it.
+    pub(super) nonce: Option<(Pair<PartyId>, u64)>,
     /// Waits for the channel to open.
     pub(super) opening: Option<(Reply<ChannelHandle>, ChannelHandle)>,
     /// Wait for payments to be agreed.
@@ -84,6 +87,7 @@ impl Slot {
     pub(super) fn new(channel: Channel) -> Self {
         Self {
             id: channel.channel_id(),
+            nonce: channel.named_nonce(),
             channel,
             opening: None,
             payments: HashMap::new(),
@@ -156,6 +160,7 @@ impl Slot {
             | Event::Forcing { .. }
             | Event::Residual { .. }
             | Event::Replaced { .. }
+            | Event::Undone { .. }
             | Event::Notice(_) => {}
         }
     }

@@ -2,12 +2,14 @@
 
 use super::*;
 use protocol::{
-    Amount, Rejection,
-    arbiter::{MAX_FORCED_CALLS, MAX_FORCED_INPUTS},
+    AccountId, Amount, Rejection,
+    arbiter::{MAX_FORCED_ANSWERS, MAX_FORCED_CALLS, MAX_FORCED_INPUTS, MAX_FORCED_STEP},
     call::{Call, ForcedCall},
-    contracts::{CallFault, ContractId, MAX_INPUT, MAX_STATE},
+    contracts::{CallFault, ContractId, MAX_INPUT, MAX_OUTPUT, MAX_STATE},
     event::Event,
+    terms::{Delegate, MAX_DELEGATES},
 };
+use scale::Encode;
 
 /// A channel in which the hostile app stands, which takes any input that begins well.
 async fn with_hostile(state: usize) -> (World, Channel, Inside) {
@@ -78,7 +80,7 @@ async fn showing_the_base_again_does_not_count_the_steps_anew() {
     let (mut world, channel, base) = open().await;
     let tip = world.force(&channel.step(&base, Party::Initiator, vec![count(1)])).await;
     let again = channel.step(&base, Party::Initiator, vec![count(1)]);
-    world.refuse_step(&again, Rejection::RoundTooOld { got: 6, have: 7 }).await;
+    world.refuse_step(&again, Rejection::RoundTooOld { got: 6, have: 6 }).await;
     let _after = world.force(&channel.step_on_chain(&tip, Party::Initiator, vec![count(1)])).await;
     assert_eq!(world.recorded(&channel).forced_steps, Pair::new(2, 0));
 }
@@ -266,14 +268,110 @@ async fn tokens_move_until_the_block_before_the_deadline_and_are_redeemed_from_i
 }
 
 #[tokio::test]
-async fn a_step_that_no_longer_fits_the_arbiters_buffer_breaks_off_and_changes_nothing() {
-    // The call's arguments and an app's answer pass through 64 KiB of the contract's memory.
-    let (mut world, channel) = World::open().await;
+async fn an_output_is_as_long_as_allowed_and_not_a_byte_longer() {
+    let max = u32::try_from(MAX_OUTPUT).unwrap();
+    let answer = |bytes| vec![call(HOSTILE, 0, &hostile::Input::Output(bytes))];
+    for state in [0, MAX_STATE] {
+        let (mut world, channel, base) = with_hostile(state).await;
+        let step = channel.step(&base, Party::Responder, answer(max + 1));
+        world.refuse_step(&step, failed(CallFault::OutputTooLong)).await;
+        let _after = world.force(&channel.step(&base, Party::Responder, answer(max))).await;
+    }
+}
+
+/// The `number`-th of many contracts: their ids differ in their first six bits.
+fn nth(number: usize) -> ContractId {
+    let mut id = ContractId([0; 32]);
+    id.0[0] = u8::try_from(number << 2).unwrap();
+    id
+}
+
+/// A channel with contracts in these states, each among so many others that agree with it in ever more bits, and as many delegates as there
+/// may be: whatever else takes the arbiter's memory.
+async fn crowded(states: &[usize], others: usize) -> (World, Channel, Inside) {
+    let mut world = World::funded().await;
+    let mut body = create_body(world.now());
+    let delegates = |party: u8| {
+        (0..MAX_DELEGATES as u8).map(|number| Delegate::defender(AccountId([party + number; 32]))).collect()
+    };
+    body.terms.parties.initiator.delegates = delegates(100);
+    body.terms.parties.responder.delegates = delegates(200);
+    let channel = world.create(&body).await;
     let apps = world.apps;
-    let large = |n: u8| (ContractId([n; 32]), apps.hostile(UNIT, vec![n; MAX_STATE]));
-    let base = Inside::new(6, Pair::new(80 * UNIT, 70 * UNIT), (1..=4).map(large).collect::<Vec<_>>());
-    let calls = |n: u8| (1..=n).map(|n| ForcedCall { contract: large(n).0, ..behave(1) }).collect::<Vec<_>>();
-    let four = Call::ChannelForceProgress(world.blind(&channel.step(&base, Party::Initiator, calls(4))));
-    world.fails_on_chain(Actor::Initiator, &four, 0, "Contracts::OutputBufferTooSmall").await;
+    let contracts = states.iter().enumerate().flat_map(|(number, bytes)| {
+        let others = (6..6 + others).map(move |bit| {
+            let mut id = nth(number);
+            id.0[bit / 8] ^= 0x80 >> (bit % 8);
+            (id, apps.hostile(0, Vec::new()))
+        });
+        std::iter::once((nth(number), apps.hostile(0, vec![7; *bytes]))).chain(others)
+    });
+    let base = Inside::new(6, Pair::new(80 * UNIT, 70 * UNIT), contracts.collect::<Vec<_>>());
+    (world, channel, base)
+}
+
+#[tokio::test]
+async fn a_step_has_as_many_bytes_as_allowed_and_not_one_more() {
+    let states = |last| [MAX_STATE, MAX_STATE, MAX_STATE, last];
+    let calls: Vec<_> = (0..4).map(|number| ForcedCall { contract: nth(number), ..behave(1) }).collect();
+    let others = 3;
+    let (world, channel, base) = crowded(&states(0), others).await;
+    let shown = world.blind(&channel.step(&base, Party::Initiator, calls.clone()));
+    let nodes: usize = shown.proof.nodes.iter().map(Encode::encoded_size).sum();
+    // R3.2: what is counted for the step, each contract and each call besides their bytes.
+    let rest = MAX_FORCED_STEP - (384 + 4 * (120 + 52 + 1) + 3 * MAX_STATE + nodes);
+    let (mut world, channel, base) = crowded(&states(rest + 1), others).await;
+    let step = channel.step(&base, Party::Initiator, calls.clone());
+    world.refuse_step(&step, Rejection::StepTooLarge).await;
+    let (mut world, channel, base) = crowded(&states(rest), others).await;
+    let _after = world.force(&channel.step(&base, Party::Initiator, calls)).await;
+}
+
+#[tokio::test]
+async fn a_call_runs_after_answers_of_so_many_bytes_and_not_after_one_more_whatever_else_is_large() {
+    // As many contracts, calls and nodes of the proof as there may be; and states as long as a step takes them.
+    for (states, others, behaving, answering, input) in
+        [(vec![0; 64], 15, 47, 17, 160), (vec![MAX_STATE; 3], 3, 16, 1, 512)]
+    {
+        let (mut world, channel, base) = crowded(&states, others).await;
+        let behaving = (0..behaving).map(|number| ForcedCall { contract: nth(number % states.len()), ..behave(input) });
+        let answers = |contract, bytes: usize| {
+            let mut answer = call(contract, 0, &hostile::Input::Output(u32::try_from(bytes).unwrap()));
+            answer.input.resize(input, 0);
+            answer
+        };
+        let mut calls: Vec<_> = behaving.collect();
+        let before = calls.len() * states[0] + (answering - 1) * MAX_OUTPUT;
+        assert_eq!(before, MAX_FORCED_ANSWERS, "so much is answered before the last call");
+        calls.extend(vec![answers(nth(0), MAX_OUTPUT); answering]);
+        let mut one_more = calls.clone();
+        one_more[1] = answers(one_more[1].contract, 1);
+        let step = channel.step(&base, Party::Initiator, one_more);
+        assert_eq!(world.plan(&step).map(drop), Err(Rejection::StepTooLarge));
+        world.refuse_step(&step, Rejection::StepTooLarge).await;
+        // What the last call answers is not asked any more.
+        let after = world.force(&channel.step(&base, Party::Initiator, calls.clone())).await;
+        assert_eq!(after.round, 6 + calls.len() as Round);
+    }
+}
+
+#[tokio::test]
+async fn whatever_call_may_be_made_fits_a_step_of_its_own() {
+    let (mut world, channel, base) = crowded(&[MAX_STATE], 58).await;
+    assert_eq!(base.contracts.depth(&nth(0)), 64);
+    let mut largest = call(nth(0), 0, &hostile::Input::Output(u32::try_from(MAX_OUTPUT).unwrap()));
+    largest.input.resize(MAX_INPUT, 0);
+    let _after = world.force(&channel.step(&base, Party::Initiator, vec![largest])).await;
+}
+
+#[tokio::test]
+async fn a_step_beyond_the_arbiters_buffer_breaks_off_without_a_number_and_changes_nothing() {
+    // The call's arguments pass through 64 KiB of the contract's memory before anything can count them. No planner makes such a step.
+    let (mut world, channel, base) = crowded(&[MAX_STATE; 4], 0).await;
+    let calls = |count| (0..count).map(|number| ForcedCall { contract: nth(number), ..behave(1) }).collect::<Vec<_>>();
+    let four = channel.step(&base, Party::Initiator, calls(4));
+    assert_eq!(world.plan(&four).map(drop), Err(Rejection::StepTooLarge));
+    let blind = Call::ChannelForceProgress(world.blind(&four));
+    world.fails_on_chain(Actor::Initiator, &blind, 0, "Contracts::OutputBufferTooSmall").await;
     let _after = world.force(&channel.step(&base, Party::Initiator, calls(3))).await;
 }

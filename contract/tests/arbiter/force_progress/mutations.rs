@@ -57,7 +57,10 @@ mutations! {
         PayloadOfRoundZero,
         PayloadOfTheRoundOnChainWithAnotherState,
         PayloadSignedForAnotherRound,
+        PayloadSignedForAnotherBase,
         PayloadSignedForAnotherState,
+        /// R3.5a: a block too late.
+        PayloadExpired,
         /// The commitment is then not the one of the state on chain.
         PayloadLeftOut,
         PayloadOfAnotherState,
@@ -172,6 +175,15 @@ impl Mutation {
                 call.payload.as_mut().unwrap().round = 5;
                 signature
             }
+            Self::PayloadSignedForAnotherBase => {
+                call.payload.as_mut().unwrap().base.agreed = 4;
+                signature
+            }
+            Self::PayloadExpired => {
+                let expired = State { valid_until: Some(world.now() - 1), ..base.state() };
+                call.payload = Some(channel.payload(&expired));
+                Rejection::Expired { valid_until: world.now() - 1, now: world.now() }
+            }
             Self::PayloadSignedForAnotherState => {
                 call.payload.as_mut().unwrap().signatures = channel.payload(&State { round: 6, ..ON_CHAIN }).signatures;
                 signature
@@ -203,12 +215,12 @@ impl Mutation {
             Self::BalancesOneAboveTotal => {
                 let balances = Pair::new(100 * UNIT, 60 * UNIT + 1);
                 let commitment = StateCommitment { balances, ..base.commitment() };
-                (call.payload, call.commitment) = with(&State { round: 6, commitment });
+                (call.payload, call.commitment) = with(&State::of(6, commitment));
                 Rejection::BalancesExceedTotal { total: TOTAL }
             }
             Self::BalancesOverflow => {
                 let commitment = StateCommitment { balances: Pair::new(Amount::MAX, 2), ..base.commitment() };
-                (call.payload, call.commitment) = with(&State { round: 6, commitment });
+                (call.payload, call.commitment) = with(&State::of(6, commitment));
                 Rejection::BalancesExceedTotal { total: TOTAL }
             }
             Self::ShownWithOneCoinMore => {

@@ -217,6 +217,35 @@ async fn a_contract_that_ends_beside_a_subtree_that_is_not_shown_needs_a_proof_t
 }
 
 #[tokio::test]
+async fn a_claim_that_calls_an_empty_subtree_opaque_is_refused_and_the_others_transfer_is_still_claimed() {
+    // The two ids agree in their first bits: nothing stands beside them, and the one that is left rises to the root.
+    let (mine, theirs) = (ContractId([0x10; 32]), ContractId([0x20; 32]));
+    let secrets = [Preimage([5; 32]), Preimage([6; 32])];
+    let (mut world, channel) = World::open().await;
+    let expiry = world.now() + 30;
+    let locked = |payee, secret| transfer(UNIT, payee, secret, HashFunction::Blake2b256, expiry);
+    let transfers = [(mine, locked(Party::Initiator, &secrets[0])), (theirs, locked(Party::Responder, &secrets[1]))];
+    let base = Inside::new(6, Pair::new(80 * UNIT, 70 * UNIT), transfers);
+    let _done = world.accept(Actor::Initiator, &channel.snapshot(&base.state()), 0).await;
+    let claim = |id, secret| vec![call(id, 0, &ConditionalInput::Claim(secret))];
+    let step = channel.step_on_chain(&base, Party::Initiator, claim(mine, secrets[0]));
+
+    let honest = world.blind(&step);
+    let empty: Vec<usize> = (0..honest.proof.nodes.len()).filter(|&at| honest.proof.nodes[at] == Node::Empty).collect();
+    assert_eq!(empty.len(), 2);
+    for opaque in [&empty[..1], &empty[1..], &empty[..]] {
+        let mut forged = honest.clone();
+        opaque.iter().for_each(|&at| forged.proof.nodes[at] = Node::Opaque(Hash::ZERO));
+        let malformed = Rejection::ProofInvalid(ProofError::Malformed);
+        world.refuse(Actor::Initiator, &Call::ChannelForceProgress(forged), 0, malformed).await;
+    }
+
+    let after = world.force(&step).await;
+    let end = world.force(&channel.step_on_chain(&after, Party::Responder, claim(theirs, secrets[1]))).await;
+    assert_eq!((end.balances, end.contracts.root()), (Pair::new(81 * UNIT, 71 * UNIT), Hash::ZERO));
+}
+
+#[tokio::test]
 async fn a_contract_is_called_however_deep_it_stands_up_to_the_bound() {
     let (world, channel) = World::open().await;
     for depth in [1, 30, 60, MAX_DEPTH - 1] {

@@ -2,7 +2,7 @@
 
 use super::*;
 use protocol::{
-    AccountId, Rejection,
+    Base, Rejection,
     call::Call,
     signing::{DepositBody, SetDelegatesBody, WithdrawBody},
 };
@@ -38,24 +38,22 @@ fn forced_step(world: &World, channel: &Channel, state: &Inside) -> Call {
 
 impl WhileOpen {
     fn with(self, world: &World, channel: &Channel, state: &Inside) -> Call {
-        let (party, round, state_hash) = (Party::Responder, state.round, state.state().hash());
-        let (amount, valid_until) = (UNIT, world.now());
+        let (party, round, base, state_hash) = (Party::Responder, state.round, state.base, state.state().hash());
+        let (amount, to, valid_until) = (UNIT, Actor::Responder.id(), world.now());
         match self {
             Self::Deposit => {
-                Call::ChannelDeposit(channel.deposit(DepositBody { party, amount, round, state_hash, valid_until }))
+                let body = DepositBody { party, amount, round, base, state_hash, valid_until };
+                Call::ChannelDeposit(channel.deposit(body))
             }
             Self::Withdraw => {
-                Call::ChannelWithdraw(channel.withdraw(WithdrawBody { party, amount, round, state_hash, valid_until }))
+                let body = WithdrawBody { party, amount, to, round, base, state_hash, valid_until };
+                Call::ChannelWithdraw(channel.withdraw(body))
             }
             Self::Snapshot => channel.snapshot(&state.state()),
             Self::SetDelegates => {
-                let delegates: Pair<Vec<AccountId>> = Pair::default();
-                Call::ChannelSetDelegates(channel.set_delegates(SetDelegatesBody {
-                    delegates,
-                    round,
-                    state_hash,
-                    valid_until,
-                }))
+                let delegates = Pair::default();
+                let body = SetDelegatesBody { delegates, round, base, state_hash, valid_until };
+                Call::ChannelSetDelegates(channel.set_delegates(body))
             }
             Self::CloseSolo => channel.close_solo(&state.state()),
             Self::ForceProgress => forced_step(world, channel, state),
@@ -80,17 +78,17 @@ async fn around(world: &World, channel: &Channel, make: impl Fn(&World, &Inside)
         let call = make(&world, &state);
         if round < 7 {
             // Not even the state that the chain was forced on: nobody takes a forced step back by showing it again.
-            let too_old = Rejection::RoundTooOld { got: round, have: 7 };
+            let too_old = Rejection::RoundTooOld { got: round, have: 6 };
             world.refuse(Actor::Responder, &call, 0, too_old).await;
             continue;
         }
         let _done = world.accept(Actor::Responder, &call, 0).await;
         let record = world.recorded(channel);
         if forces {
-            assert_eq!((record.round, record.forced_from), (round + 1, Some(round + 1)));
+            assert_eq!(record.on_chain.at, Base { agreed: round, steps: 1 });
             assert_eq!(record.forced_steps, Pair::new(0, 1), "counted anew");
         } else {
-            assert_eq!((record.round, record.forced_from, record.state_hash), (round, None, state.state().hash()));
+            assert_eq!((record.on_chain.at, record.on_chain.state_hash), (Base::of(round), state.state().hash()));
             assert_eq!(record.forced_steps, Pair::default());
         }
     }
@@ -127,7 +125,7 @@ async fn a_chain_forced_while_closing_is_replaced_from_its_first_round_on_and_th
     let state = instead(&world, 7);
     let _done = world.accept(Actor::RespondersDelegate, &channel.slash(&state.state()), 0).await;
     let record = world.recorded(&channel);
-    assert_eq!((record.round, record.forced_from), (7, None), "the round goes down");
+    assert_eq!(record.on_chain.at, Base::of(7), "the round goes down");
     assert_eq!(record.closing().unwrap().balances, state.balances);
 }
 
@@ -153,7 +151,7 @@ async fn a_close_on_a_payload_ends_the_forced_chain_so_that_its_own_round_is_no_
     let (mut world, channel, _tip) = forced().await;
     let state = instead(&world, 8);
     let _done = world.accept(Actor::Initiator, &channel.close_solo(&state.state()), 0).await;
-    assert_eq!(world.recorded(&channel).forced_from, None);
+    assert_eq!(world.recorded(&channel).on_chain.at, Base::of(8));
     let known = Rejection::RoundAlreadyKnown { round: 8 };
     world.refuse(Actor::Responder, &channel.slash(&state.state()), 0, known).await;
 }
@@ -163,8 +161,8 @@ async fn a_forced_step_on_a_payload_begins_a_new_chain_so_that_the_payload_is_to
     let (mut world, channel, _tip) = forced().await;
     let state = instead(&world, 13);
     let _after = world.force(&channel.step(&state, Party::Responder, vec![count(1)])).await;
-    assert_eq!(world.recorded(&channel).forced_from, Some(14));
-    let too_old = Rejection::RoundTooOld { got: 13, have: 14 };
+    assert_eq!(world.recorded(&channel).on_chain.at, Base { agreed: 13, steps: 1 });
+    let too_old = Rejection::RoundTooOld { got: 13, have: 13 };
     world.refuse(Actor::Initiator, &channel.close_solo(&state.state()), 0, too_old).await;
 }
 
@@ -175,6 +173,6 @@ async fn a_state_forced_by_one_party_does_not_outlive_the_others_newer_one_even_
     let state = instead(&world, 7);
     let after = world.force(&channel.step(&state, Party::Responder, vec![count(9)])).await;
     let record = world.recorded(&channel);
-    assert_eq!((after.round, record.round, record.forced_from), (8, 8, Some(8)));
+    assert_eq!((after.round, record.on_chain.at), (8, Base { agreed: 7, steps: 1 }));
     assert_eq!(after.state_of::<counter::State>(COUNTER).count, 509);
 }

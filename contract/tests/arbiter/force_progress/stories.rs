@@ -2,14 +2,16 @@
 
 use super::*;
 use protocol::{
-    Amount, Hash, Rejection,
+    Amount, Base, Hash, Mark, Rejection,
     call::Call,
     contracts::conditional::{ConditionalInput, HashFunction, Preimage},
     contracts::{Contract, ContractId},
     crypto::{Crypto, Native},
+    decode_exact,
     event::Event,
-    record::{Closing, Penalty, Phase},
+    record::{Closing, OnChain, Penalty, Phase},
 };
+use scale::Encode;
 use sdk::chain::arbiter::ArbiterEvent;
 
 const SHOWN: [Shown; 2] = [Shown::AsPayload, Shown::OnChain];
@@ -25,15 +27,16 @@ async fn either_party_goes_on_alone_while_open_on_a_state_it_shows_or_that_is_on
             let step = Step { shown, ..channel.step(&base, party, vec![count(4)]) };
             let (done, after) = world.force_as(party.into(), &step).await;
 
-            expected.round = 7;
-            expected.forced_from = Some(7);
-            expected.state_hash = after.state().hash();
+            let at = Base { agreed: 6, steps: 1 };
+            let mark = Mark { reached: at, block: world.now() - 1 };
+            // A floor of nothing, and one mark (R5.4b).
+            let maturity = decode_exact(&(Base::default(), vec![mark]).encode()).unwrap();
+            expected.on_chain = OnChain { at, state_hash: after.state().hash(), maturity };
             expected.forced_steps[party] = 1;
             let event = Event::ChannelProgressed {
                 party,
-                round: 7,
-                forced_from: Some(7),
-                state_hash: expected.state_hash,
+                at,
+                state_hash: expected.on_chain.state_hash,
                 forced_steps: expected.forced_steps,
                 total: TOTAL,
                 closing: None,
@@ -67,7 +70,8 @@ async fn while_closing_the_closing_balances_follow_and_the_lock_restarts_for_a_f
             balances[party] += 10 * UNIT;
             assert_eq!(after.balances, balances, "who reaches the goal has all that the counter held");
             let shown_wrong = closer == Party::Initiator;
-            let penalty = if shown_wrong { Penalty::Due(closer) } else { Penalty::AtRisk(closer) };
+            let at_risk = Penalty::AtRisk { closer, closed_on: 6 };
+            let penalty = if shown_wrong { Penalty::Due(closer) } else { at_risk };
             let expected = Closing { balances, unlock_at, penalty };
             assert_eq!(world.recorded(&channel).phase, Phase::Closing(expected.clone()));
             let Event::ChannelProgressed { closing, .. } = &done.events[0].event else { panic!("it progressed") };
@@ -82,7 +86,7 @@ async fn each_call_is_a_round_and_the_state_keeps_the_last_one() {
     let step = channel.step_on_chain(&base, Party::Responder, vec![count(1), call(COUNTER, UNIT, &2u64), count(3)]);
     let after = world.force(&step).await;
     let record = world.recorded(&channel);
-    assert_eq!((record.round, record.forced_from), (9, Some(7)));
+    assert_eq!(record.on_chain.at, Base { agreed: 6, steps: 3 });
     assert_eq!(record.forced_steps, Pair::new(0, 1), "many calls in one transaction count once");
     assert_eq!(after.contract(COUNTER).balance, 6 * UNIT);
     assert_eq!(after.balances, Pair::new(85 * UNIT, 69 * UNIT));
@@ -100,14 +104,14 @@ async fn forced_steps_of_both_parties_stand_on_one_another() {
     for (turn, party) in [Party::Initiator, Party::Responder, Party::Responder, Party::Initiator].iter().enumerate() {
         let calls = vec![count(1 + turn as u64); 1 + turn];
         tip = world.force(&channel.step_on_chain(&tip, *party, calls)).await;
-        assert_eq!(world.recorded(&channel).forced_from, Some(7), "the first round of the chain");
+        assert_eq!(world.recorded(&channel).on_chain.at.agreed, 6, "what the chain began on");
     }
     assert_eq!((tip.round, world.recorded(&channel).forced_steps), (6 + 10, Pair::new(2, 2)));
     assert_eq!(tip.state_of::<counter::State>(COUNTER).count, 1 + 4 + 9 + 16);
     // It can be closed on, and goes on while closing.
     let _done = world.accept(Actor::Responder, &channel.close_solo_on_chain(tip.commitment()), 0).await;
     let after = world.force(&channel.step_on_chain(&tip, Party::Responder, vec![count(1)])).await;
-    assert_eq!((after.round, world.recorded(&channel).forced_from), (17, Some(7)));
+    assert_eq!((after.round, world.recorded(&channel).on_chain.at), (17, Base { agreed: 6, steps: 11 }));
 }
 
 #[tokio::test]
@@ -164,7 +168,7 @@ async fn an_expected_state_may_be_given_or_left_out() {
         let mut world = world.fork_for(&state_hash).await;
         let call = protocol::call::ForceProgress { state_hash, ..planned.clone() };
         let _done = world.accept(Actor::Initiator, &Call::ChannelForceProgress(call), 0).await;
-        assert_eq!(world.recorded(&channel).state_hash, after.state().hash());
+        assert_eq!(world.recorded(&channel).on_chain.state_hash, after.state().hash());
     }
 }
 
@@ -219,7 +223,7 @@ async fn the_forced_state_may_be_agreed_on_afterwards_and_is_forced_no_more() {
     let (mut world, channel, tip) = forced().await;
     let _done = world.accept(Actor::Responder, &channel.snapshot(&tip.state()), 0).await;
     let record = world.recorded(&channel);
-    assert_eq!((record.round, record.forced_from, record.forced_steps), (9, None, Pair::default()));
+    assert_eq!((record.on_chain.at, record.forced_steps), (Base::of(9), Pair::default()));
     let again = Rejection::RoundAlreadyKnown { round: 9 };
     world.refuse(Actor::Responder, &channel.snapshot(&tip.state()), 0, again).await;
 }

@@ -2,10 +2,11 @@
 
 use devchain::DevAccount;
 use protocol::{
-    AccountId, Amount, BlockNumber, Pair, Party,
+    AccountId, Amount, BlockNumber, Pair, Party, PartyId, PublicKey,
+    call::Call,
     crypto::SigningKey,
     signing::CreateBody,
-    terms::{CallWeight, Destination, Limits, PartyTerms, Terms},
+    terms::{CallWeight, Delegate, Destination, Limits, PartyTerms, Terms},
 };
 
 /// One unit of the chain's coin.
@@ -39,9 +40,9 @@ pub(crate) const LOCK_PERIOD: BlockNumber = 20;
 pub(crate) enum Actor {
     Initiator,
     Responder,
-    /// May defend the channel for the initiator.
+    /// May defend the channel for the initiator, and call in its name.
     InitiatorsDelegate,
-    /// May defend the channel for the responder.
+    /// May defend the channel for the responder, and call in its name.
     RespondersDelegate,
     /// Has nothing to do with the channel.
     Stranger,
@@ -58,6 +59,9 @@ impl Actor {
         Self::Stranger,
         Self::Deployer,
     ];
+    /// Whoever may answer a close of [`terms`] (R5.9).
+    pub(crate) const DEFENDERS: [Self; 4] =
+        [Self::Initiator, Self::Responder, Self::InitiatorsDelegate, Self::RespondersDelegate];
 
     pub(crate) fn dev(self) -> DevAccount {
         match self {
@@ -73,6 +77,28 @@ impl Actor {
     pub(crate) fn id(self) -> AccountId {
         self.dev().id()
     }
+
+    /// The key under which its coins lie in the arbiter: for a party the one that it signs states with.
+    pub(crate) fn key(self) -> PublicKey {
+        match self {
+            Self::Initiator => keys().initiator.public(),
+            Self::Responder => keys().responder.public(),
+            other => SigningKey::from_seed(&other.id().0).public(),
+        }
+    }
+
+    /// What its vault belongs to (R5.1).
+    pub(crate) fn vault(self) -> PartyId {
+        PartyId { account: self.id(), key: self.key() }
+    }
+
+    pub(crate) fn vault_deposit(self) -> Call {
+        Call::VaultDeposit { key: self.key() }
+    }
+
+    pub(crate) fn vault_withdraw(self, amount: Amount) -> Call {
+        Call::VaultWithdraw { key: self.key(), amount }
+    }
 }
 
 impl From<Party> for Actor {
@@ -84,9 +110,9 @@ impl From<Party> for Actor {
     }
 }
 
-/// The accounts of the two parties.
-pub(crate) fn accounts() -> Pair<AccountId> {
-    Pair::new(Actor::Initiator.id(), Actor::Responder.id())
+/// The two parties, as vaults and nonces belong to them.
+pub(crate) fn parties() -> Pair<PartyId> {
+    Pair::new(Actor::Initiator.vault(), Actor::Responder.vault())
 }
 
 /// The keys that the two parties sign states with: not those of their accounts.
@@ -105,7 +131,7 @@ pub(crate) fn terms() -> Terms {
         account: account.id(),
         key: key.public(),
         payout: Destination::Account,
-        delegates: vec![delegate.id()],
+        delegates: vec![Delegate::caller(delegate.id())],
     };
     let keys = keys();
     Terms {

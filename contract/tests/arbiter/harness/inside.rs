@@ -1,9 +1,9 @@
 //! States with contracts in them, and forced steps that go on from such states (R5.10).
 
-use super::{Actor, Apps, Channel, State, World, apps::value};
+use super::{Actor, Apps, Channel, State, World, apps::value, signing::OPENING};
 use protocol::{
-    AccountId, Amount, BlockNumber, Hash, Pair, Party, Rejection, Round, StateCommitment,
-    arbiter::{Base, Plan, plan},
+    AccountId, Amount, Base, BlockNumber, Hash, Pair, Party, Rejection, Round, StateCommitment,
+    arbiter::{Plan, Start, plan},
     call::{Call, ForceProgress, ForcedCall, ProveContractState, ShownContract},
     contracts::{
         Code, Contract, ContractId, Contracts, Predictor,
@@ -27,6 +27,8 @@ pub(crate) const TRANSFER: ContractId = ContractId([0x1C; 32]);
 #[derive(Clone, Debug)]
 pub(crate) struct Inside {
     pub(crate) round: Round,
+    /// What it goes on from.
+    pub(crate) base: Base,
     /// What the parties own outside contracts.
     pub(crate) balances: Pair<Amount>,
     pub(crate) contracts: Contracts,
@@ -39,12 +41,17 @@ impl Inside {
         balances: Pair<Amount>,
         contracts: impl IntoIterator<Item = (ContractId, Contract)>,
     ) -> Self {
-        Self { round, balances, contracts: contracts.into_iter().collect(), calls_root: Hash::ZERO }
+        Self { round, base: OPENING, balances, contracts: contracts.into_iter().collect(), calls_root: Hash::ZERO }
     }
 
     /// The same in another round.
     pub(crate) fn at(&self, round: Round) -> Self {
         Self { round, ..self.clone() }
+    }
+
+    /// The same, gone on from another state.
+    pub(crate) fn from(&self, agreed: Round, steps: u32) -> Self {
+        Self { base: Base { agreed, steps }, ..self.clone() }
     }
 
     pub(crate) fn commitment(&self) -> StateCommitment {
@@ -53,7 +60,7 @@ impl Inside {
     }
 
     pub(crate) fn state(&self) -> State {
-        State { round: self.round, commitment: self.commitment() }
+        State { base: self.base, ..State::of(self.round, self.commitment()) }
     }
 
     pub(crate) fn contract(&self, id: ContractId) -> Contract {
@@ -163,14 +170,14 @@ impl World {
         let Step { channel, base, shown, party, calls } = step;
         let record = self.recorded(channel);
         let payload = (*shown == Shown::AsPayload).then(|| channel.payload(&base.state()));
-        let Inside { balances, ref contracts, calls_root, round } = *base;
-        let on = Base { channel: channel.id, record: &record, payload, balances, contracts, calls_root };
+        let Inside { balances, ref contracts, calls_root, round, base } = *base;
+        let on = Start { channel: channel.id, record: &record, payload, balances, contracts, calls_root };
         let mut predictor =
             Predictor { apps: &self.ledger.apps, shown_at: &|lock| self.ledger.preimages.get(lock).copied() };
         let deployed = |code: &Hash| self.apps.account_of(code);
         let planned = plan(&on, *party, calls.clone(), self.now(), &deployed, &mut predictor)?;
         let Plan { call, contracts, balances, calls_root, state_hash, .. } = planned;
-        let after = Inside { round: round + calls.len() as Round, balances, contracts, calls_root };
+        let after = Inside { round: round + calls.len() as Round, base, balances, contracts, calls_root };
         assert_eq!(after.state().hash(), state_hash, "the plan's parts are those of its state");
         Ok((call, after))
     }
@@ -213,7 +220,7 @@ impl World {
         let (call, after) = self.plan(step).unwrap_or_else(|rejection| panic!("it cannot be planned: {rejection}"));
         let done = self.accept(who, &Call::ChannelForceProgress(call), 0).await;
         if let Some(record) = self.ledger.channels.get(&step.channel.id) {
-            assert_eq!((record.round, record.state_hash), (after.round, after.state().hash()));
+            assert_eq!((record.on_chain.round(), record.on_chain.state_hash), (after.round, after.state().hash()));
         }
         let left: Amount = done.events[0].payouts.iter().map(|payout| payout.amount).sum();
         assert_eq!(after.coins() + left, step.base.coins(), "coins were made or lost");

@@ -17,21 +17,22 @@ pub(crate) use apps::{Apps, TOO_MUCH_WORK};
 pub(crate) use forgery::Forgery;
 pub(crate) use inside::*;
 pub(crate) use mutations::mutations;
-pub(crate) use signing::{Channel, State};
-use snapshot::{Scope, Snapshot};
+pub(crate) use signing::{Channel, OPENING, State};
+pub(crate) use snapshot::Snapshot;
+use snapshot::{Scope, read};
 
 use devchain::DevChain;
 use futures::StreamExt;
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Pair, Rejection, Signature,
+    AccountId, Amount, BlockNumber, ChannelId, Pair, PartyId, PublicKey, Rejection, Signature,
     arbiter::{Context, Ledger},
-    call::{Call, Create},
+    call::{Call, Create, Read},
     contracts::conditional::HashLock,
     decode_exact,
     record::Record,
     signing::{CreateBody, Domain, Kind},
 };
-use scale::Encode;
+use scale::{Decode, Encode};
 use sdk::chain::{
     Arbiter, Chain, ChainError, DryRun, Transaction, Weight,
     arbiter::{Done, PreimageShown},
@@ -84,6 +85,8 @@ pub(crate) struct World {
     watched: BTreeMap<ChannelId, Record>,
     /// What is read before and after each call.
     scope: Scope,
+    /// How many storage items the arbiter has by itself.
+    own_items: u32,
 }
 
 impl World {
@@ -103,17 +106,19 @@ impl World {
         let chain = base.fork().await.unwrap();
         let arbiter = Arbiter::attach(Arc::new(chain.clone()), *address, None).await.unwrap();
         let accounts = Actor::ALL.map(Actor::id).to_vec();
-        let scope = Scope { accounts, pairs: vec![actors::accounts()], ..Scope::default() };
+        let vaults = Actor::ALL.map(Actor::vault).to_vec();
+        let scope = Scope { accounts, vaults, pairs: vec![parties()], ..Scope::default() };
+        let own_items = chain.contract_info(*address).await.unwrap().expect("the arbiter stands").items;
         let (deployed, native) = (apps.by_account(), apps.native());
         let ledger = Ledger { deployed, apps: native, ..Ledger::default() };
-        Self { chain, arbiter, apps: *apps, ledger, watched: BTreeMap::new(), scope }
+        Self { chain, arbiter, apps: *apps, ledger, watched: BTreeMap::new(), scope, own_items }
     }
 
     /// An arbiter in which both parties have filled their vaults.
     pub(crate) async fn funded() -> Self {
         let mut world = Self::deployed().await;
         for party in [Actor::Initiator, Actor::Responder] {
-            let _done = world.accept(party, &Call::VaultDeposit, VAULT).await;
+            let _done = world.accept(party, &party.vault_deposit(), VAULT).await;
         }
         world
     }
@@ -136,12 +141,22 @@ impl World {
         let chain = self.chain.fork().await.unwrap();
         let arbiter = Arbiter::attach(Arc::new(chain.clone()), self.address(), None).await.unwrap();
         let (ledger, watched, scope) = (self.ledger.clone(), self.watched.clone(), self.scope.clone());
-        Self { chain, arbiter, apps: self.apps, ledger, watched, scope }
+        Self { chain, arbiter, ledger, watched, scope, ..*self }
     }
 
-    /// Minds a further account's coins and vault.
+    /// Minds a further account's coins.
     pub(crate) fn watch_account(&mut self, account: AccountId) {
         self.scope.accounts.push(account);
+    }
+
+    /// What a vault holds by the rules in memory, which is what it holds on chain.
+    pub(crate) fn vault(&self, owner: &PartyId) -> Amount {
+        self.ledger.vaults.get(owner).copied().unwrap_or(0)
+    }
+
+    /// What the arbiter answers to a read.
+    pub(crate) async fn read<T: Decode>(&self, what: Read) -> T {
+        read(&self.chain, &self.address(), what).await
     }
 
     /// The arbiter's address.
@@ -165,22 +180,31 @@ impl World {
         assert_eq!(self.now(), block);
     }
 
-    /// The channel that these accounts would open next.
-    pub(crate) fn next_channel(&self, accounts: &Pair<AccountId>) -> Channel {
-        let nonce = self.ledger.nonces.get(accounts).copied().unwrap_or(0);
-        Channel::of(self.domain(), accounts, nonce)
+    /// The nonce that these two would name next.
+    pub(crate) fn next_nonce(&self, parties: &Pair<PartyId>) -> u64 {
+        self.ledger.nonces.get(parties).copied().unwrap_or(0)
     }
 
-    /// An opening that both parties' keys signed for the next channel of their accounts.
+    /// The channel that these two would open next.
+    pub(crate) fn next_channel(&self, parties: &Pair<PartyId>) -> Channel {
+        Channel::of(self.domain(), parties, self.next_nonce(parties))
+    }
+
+    /// An opening that both parties' keys signed for the next channel of the two.
     pub(crate) fn create_call(&self, body: &CreateBody) -> Call {
-        let channel = self.next_channel(&body.terms.accounts());
+        Call::ChannelCreate(self.create_with(body, self.next_nonce(&body.terms.ids())))
+    }
+
+    /// An opening with this nonce that both parties' keys signed.
+    pub(crate) fn create_with(&self, body: &CreateBody, nonce: u64) -> Create {
+        let channel = Channel::of(self.domain(), &body.terms.ids(), nonce);
         let signatures = channel.binding(Kind::Create).sign(&keys(), body);
-        Call::ChannelCreate(Create { body: body.clone(), signatures })
+        Create { body: body.clone(), nonce, signatures }
     }
 
     /// Opens a channel, submitted by the initiator.
     pub(crate) async fn create(&mut self, body: &CreateBody) -> Channel {
-        let channel = self.next_channel(&body.terms.accounts());
+        let channel = self.next_channel(&body.terms.ids());
         let _done = self.accept(Actor::Initiator, &self.create_call(body), 0).await;
         channel
     }
@@ -193,27 +217,37 @@ impl World {
     /// Makes a call that succeeds, and checks all that it did against the rules in memory: the answer, the event, every payout,
     /// every vault, every record, the record as a watcher rebuilds it, and each coin of everybody concerned.
     pub(crate) async fn accept(&mut self, who: Actor, call: &Call, attached: Amount) -> Done {
-        let before = self.snapshot().await;
+        let (before, block) = (self.snapshot().await, self.now());
         let applied = self.apply(who, call, attached, &before).unwrap_or_else(|rejection| {
             panic!("the rules refuse {} by {who:?}: {rejection} ({rejection:?})", call.name())
         });
+        let answered: Option<Vec<Result<(), Rejection>>> = match call {
+            Call::Batch(_) => Some(self.answer(who, call).await),
+            _ => None,
+        };
         let done = self.arbiter.call(&who.dev().signer(), call, attached).await;
         let done = done.unwrap_or_else(|error| panic!("the arbiter refuses {} by {who:?}: {error}", call.name()));
+        assert!(answered.is_none_or(|answered| answered == applied.batch), "each call of a batch is answered");
 
-        if let Some((channel, event, payouts)) = applied.event {
-            let [announced] = &done.events[..] else { panic!("{} announces once: {:?}", call.name(), done.events) };
-            assert_eq!((announced.channel, &announced.event, &announced.payouts), (channel, &event, &payouts));
-            if let Some(record) = watcher::rebuilt(self.watched.remove(&channel), &event) {
-                let _new = self.watched.insert(channel, record);
+        let announced = done.events.iter().map(|event| (event.channel, event.event.clone(), event.payouts.clone()));
+        assert_eq!(announced.collect::<Vec<_>>(), applied.events, "{} announces what happened", call.name());
+        for (channel, event, _payouts) in &applied.events {
+            if let Some(record) = watcher::rebuilt(self.watched.remove(channel), event, block) {
+                let _new = self.watched.insert(*channel, record);
             }
-            if !self.scope.channels.contains(&channel) {
-                self.scope.channels.push(channel);
+            if !self.scope.channels.contains(channel) {
+                self.scope.channels.push(*channel);
             }
-        } else if applied.preimages.is_empty() {
-            let [announced] = &done.receipt.events[..] else { panic!("{} announces once", call.name()) };
-            let vault = self.ledger.vaults.get(&who.id()).copied().unwrap_or(0);
-            assert_eq!(decode_exact::<(AccountId, Amount)>(&announced.data), Ok((who.id(), vault)));
         }
+        let mut others = done.receipt.events.len() - applied.events.len() - applied.preimages.len();
+        if let Call::VaultDeposit { key } | Call::VaultWithdraw { key, .. } = call {
+            let owner = PartyId { account: who.id(), key: *key };
+            let [announced] = &done.receipt.events[..] else { panic!("{} announces once", call.name()) };
+            let expected = (who.id(), *key, self.vault(&owner));
+            assert_eq!(decode_exact::<(AccountId, PublicKey, Amount)>(&announced.data), Ok(expected));
+            others -= 1;
+        }
+        assert_eq!(others, 0, "{} announces nothing else", call.name());
 
         let shown = done.preimages.iter().map(|PreimageShown { digest, function, preimage, shown_at }| {
             (HashLock { function: *function, digest: *digest }, *preimage, *shown_at)
@@ -221,6 +255,11 @@ impl World {
         assert_eq!(shown.collect::<Vec<_>>(), applied.preimages);
         self.scope.locks.extend(applied.preimages.iter().map(|(lock, ..)| *lock));
         self.scope.pairs.extend(self.ledger.nonces.keys().filter(|pair| !before.nonces.contains_key(*pair)));
+        for owner in self.ledger.vaults.keys() {
+            if !self.scope.vaults.contains(owner) {
+                self.scope.vaults.push(*owner);
+            }
+        }
         let after = self.snapshot().await;
         let mut free = before.free;
         let mut change = |account: AccountId, plus: Amount, minus: Amount| {
@@ -238,7 +277,9 @@ impl World {
         assert_eq!(after.free, free, "coins moved otherwise than the rules say by {}", call.name());
         assert_eq!(after.issuance, before.issuance - done.receipt.fee);
         assert!(after.free[&self.address()] >= self.ledger.held(), "the arbiter owes more than it has");
-        assert_eq!(after.vaults, self.ledger.vaults);
+        let filled = self.ledger.vaults.iter().filter(|(_, balance)| **balance > 0);
+        assert_eq!(after.vaults, filled.map(|(owner, balance)| (*owner, *balance)).collect());
+        assert_eq!(after.info.items, self.items(), "an emptied vault keeps its storage until its owner frees it");
         assert_eq!(after.nonces, self.ledger.nonces);
         assert_eq!(after.preimages, self.ledger.preimages);
         assert_eq!(after.channels, self.ledger.channels);
@@ -285,6 +326,20 @@ impl World {
         assert_eq!(self.snapshot().await, expected, "it costs its fee and nothing else");
     }
 
+    /// Sends bytes that the arbiter does not take for a message: it answers `answer`, and nothing changes but the fee that is paid.
+    pub(crate) async fn not_read(&self, who: Actor, data: Vec<u8>, answer: &[u8]) {
+        let before = self.snapshot().await;
+        let transaction = Transaction::Call { contract: self.address(), value: 0, data };
+        let dry_run = self.chain.dry_run(&who.id(), &transaction).await.unwrap();
+        assert_eq!((dry_run.reverted, &dry_run.returned[..], dry_run.storage_deposit), (true, answer, 0));
+        assert_eq!(self.snapshot().await, before, "a dry run changes nothing");
+        let fee = self.fail_in_block(who, transaction, &dry_run, ChainError::Reverted).await;
+        let mut expected = before;
+        *expected.free.get_mut(&who.id()).unwrap() -= fee;
+        expected.issuance -= fee;
+        assert_eq!(self.snapshot().await, expected, "it costs its fee and nothing else");
+    }
+
     /// Makes calls that are healthy but for their signatures over `body`: each [`Forgery`] is refused by its own error, each in a world with
     /// the same past.
     pub(crate) async fn refuse_forgeries(
@@ -316,6 +371,20 @@ impl World {
             Err(rejection) => self.refuse(who, call, attached, rejection).await,
         }
         outcome
+    }
+
+    /// What a call would answer, by a dry run.
+    async fn answer<T: Decode>(&self, who: Actor, call: &Call) -> T {
+        let transaction = self.arbiter.transaction(call, 0);
+        let dry_run = self.chain.dry_run(&who.id(), &transaction).await.unwrap();
+        decode_exact::<Result<Result<T, Rejection>, ()>>(&dry_run.returned).unwrap().unwrap().unwrap()
+    }
+
+    /// How many storage items the arbiter should have by the rules in memory.
+    fn items(&self) -> u32 {
+        let Ledger { vaults, nonces, channels, preimages, .. } = &self.ledger;
+        let items = vaults.len() + nonces.len() + channels.len() + preimages.len();
+        self.own_items + u32::try_from(items).unwrap()
     }
 
     /// Submits what the contract will undo, and answers the fee that was paid for it.
@@ -353,7 +422,7 @@ impl World {
     }
 
     pub(crate) async fn snapshot(&self) -> Snapshot {
-        Snapshot::take(&self.chain, &self.arbiter, &self.scope).await
+        Snapshot::take(&self.chain, &self.address(), &self.scope).await
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::actors::keys;
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Round, Signature, StateCommitment,
-    call::{Call, CloseMutual, CloseSolo, Deposit, Payload, SetDelegates, Slash, SnapshotSolo, Withdraw},
+    Amount, Base, BlockNumber, ChannelId, Hash, Pair, PartyId, Round, Signature, StateCommitment,
+    call::{BatchedCall, Call, CloseMutual, CloseSolo, Deposit, Payload, SetDelegates, Slash, SnapshotSolo, Withdraw},
     crypto::{Crypto, Native, SigningKey},
     signing::{CloseMutualBody, DepositBody, Domain, Kind, SetDelegatesBody, WithdrawBody},
 };
@@ -45,17 +45,33 @@ impl Binding {
     }
 }
 
-/// A state of the channel: a round, and what its hash commits to.
+/// The state that opening made: what everything in these tests goes on from, unless it says otherwise.
+pub(crate) const OPENING: Base = Base::of(1);
+
+/// A state of the channel: a round, what it goes on from, and what its hash commits to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct State {
     pub(crate) round: Round,
+    pub(crate) base: Base,
+    /// The last block in which it may be shown, if there is one.
+    pub(crate) valid_until: Option<BlockNumber>,
     pub(crate) commitment: StateCommitment,
 }
 
 impl State {
     /// A state of balances alone.
     pub(crate) const fn new(round: Round, initiator: Amount, responder: Amount) -> Self {
-        Self { round, commitment: StateCommitment::of_balances(Pair::new(initiator, responder)) }
+        Self::of(round, StateCommitment::of_balances(Pair::new(initiator, responder)))
+    }
+
+    /// A state that commits to this.
+    pub(crate) const fn of(round: Round, commitment: StateCommitment) -> Self {
+        Self { round, base: OPENING, valid_until: None, commitment }
+    }
+
+    /// The same state, gone on from another one.
+    pub(crate) const fn from(self, agreed: Round, steps: u32) -> Self {
+        Self { base: Base { agreed, steps }, ..self }
     }
 
     pub(crate) fn hash(&self) -> Hash {
@@ -71,16 +87,18 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// The `nonce`-th channel between these accounts, its id written down anew from R5.2.
-    pub(crate) fn of(domain: Domain, accounts: &Pair<AccountId>, nonce: u64) -> Self {
-        let Pair { initiator, responder } = accounts;
+    /// The channel between these two with this nonce, its id written down anew from R5.2.
+    pub(crate) fn of(domain: Domain, parties: &Pair<PartyId>, nonce: u64) -> Self {
+        let Pair { initiator, responder } = parties;
         let bytes = [
             &b"ink-statechannel"[..],
             &1u16.to_le_bytes(),
             &domain.genesis.0,
             &domain.arbiter.0,
-            &initiator.0,
-            &responder.0,
+            &initiator.account.0,
+            &initiator.key.0,
+            &responder.account.0,
+            &responder.key.0,
             &nonce.to_le_bytes(),
         ];
         Self { id: ChannelId(Native.hash(&bytes.concat()).0), domain }
@@ -92,9 +110,11 @@ impl Channel {
 
     /// A co-signed state.
     pub(crate) fn payload(&self, state: &State) -> Payload {
-        let (round, state_hash) = (state.round, state.hash());
-        let signatures = self.binding(Kind::State).sign(&keys(), &(round, state_hash));
-        Payload { round, state_hash, signatures }
+        let State { round, base, valid_until, .. } = *state;
+        let state_hash = state.hash();
+        let body = (round, base.agreed, base.steps, state_hash, valid_until);
+        let signatures = self.binding(Kind::State).sign(&keys(), &body);
+        Payload { round, base, state_hash, valid_until, signatures }
     }
 
     /// Closes alone, on this co-signed state.
@@ -157,5 +177,15 @@ impl Channel {
 
     pub(crate) const fn settle(&self) -> Call {
         Call::ChannelSettle { channel: self.id }
+    }
+
+    /// A close as one call of a batch (R5.18).
+    pub(crate) fn batched_close(&self, state: &State) -> BatchedCall {
+        BatchedCall::CloseSolo(self.close_solo_on(state))
+    }
+
+    /// An answer to a close as one call of a batch.
+    pub(crate) fn batched_slash(&self, state: &State) -> BatchedCall {
+        BatchedCall::Slash(self.slash_with(state))
     }
 }

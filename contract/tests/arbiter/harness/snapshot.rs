@@ -1,16 +1,21 @@
 //! All that a call of the arbiter could change, read before and after it.
 
 use devchain::{ContractInfo, DevChain};
-use protocol::{AccountId, Amount, BlockNumber, ChannelId, Pair, contracts::conditional::HashLock, record::Record};
-use sdk::chain::{Arbiter, Chain};
+use protocol::{
+    AccountId, Amount, BlockNumber, ChannelId, Pair, PartyId, call::Read, contracts::conditional::HashLock,
+    decode_exact, record::Record,
+};
+use scale::Decode;
+use sdk::chain::{Chain, Transaction, arbiter::selector};
 use std::collections::BTreeMap;
 
 /// What to read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
     pub(crate) accounts: Vec<AccountId>,
+    pub(crate) vaults: Vec<PartyId>,
     pub(crate) channels: Vec<ChannelId>,
-    pub(crate) pairs: Vec<Pair<AccountId>>,
+    pub(crate) pairs: Vec<Pair<PartyId>>,
     pub(crate) locks: Vec<HashLock>,
 }
 
@@ -23,10 +28,10 @@ pub(crate) struct Snapshot {
     pub(crate) issuance: Amount,
     /// What the arbiter occupies on the chain.
     pub(crate) info: ContractInfo,
-    /// As in a ledger: empty vaults are left out.
-    pub(crate) vaults: BTreeMap<AccountId, Amount>,
+    /// Empty ones are left out: a read does not tell whether such a one has storage.
+    pub(crate) vaults: BTreeMap<PartyId, Amount>,
     /// As in a ledger: unused ones are left out.
-    pub(crate) nonces: BTreeMap<Pair<AccountId>, u64>,
+    pub(crate) nonces: BTreeMap<Pair<PartyId>, u64>,
     /// As in a ledger: ended ones are left out.
     pub(crate) channels: BTreeMap<ChannelId, Record>,
     /// As in a ledger.
@@ -34,39 +39,48 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) async fn take(chain: &DevChain, arbiter: &Arbiter, scope: &Scope) -> Self {
-        let address = arbiter.info().domain.arbiter;
+    pub(crate) async fn take(chain: &DevChain, arbiter: &AccountId, scope: &Scope) -> Self {
         let mut free = BTreeMap::new();
-        let mut vaults = BTreeMap::new();
-        for &account in &scope.accounts {
+        for &account in scope.accounts.iter().chain([arbiter]) {
             let _new = free.insert(account, chain.free_balance(&account).await.unwrap());
-            match arbiter.vault_balance(account).await.unwrap() {
+        }
+        let mut vaults = BTreeMap::new();
+        for &owner in &scope.vaults {
+            match read(chain, arbiter, Read::VaultBalance(owner)).await {
                 0 => {}
-                balance => drop(vaults.insert(account, balance)),
+                balance => drop(vaults.insert(owner, balance)),
             }
         }
-        let _new = free.insert(address, chain.free_balance(&address).await.unwrap());
         let mut nonces = BTreeMap::new();
         for &pair in &scope.pairs {
-            match arbiter.pair_nonce(pair).await.unwrap() {
+            match read(chain, arbiter, Read::PairNonce(pair)).await {
                 0 => {}
                 nonce => drop(nonces.insert(pair, nonce)),
             }
         }
         let mut channels = BTreeMap::new();
         for &channel in &scope.channels {
-            if let Some(record) = arbiter.channel(channel).await.unwrap() {
+            if let Some(record) = read::<Option<Record>>(chain, arbiter, Read::Channel(channel)).await {
                 let _new = channels.insert(channel, record);
             }
         }
         let mut preimages = BTreeMap::new();
         for &lock in &scope.locks {
-            if let Some(shown_at) = arbiter.preimage_shown_at(lock).await.unwrap() {
+            if let Some(shown_at) = read::<Option<BlockNumber>>(chain, arbiter, Read::PreimageShownAt(lock)).await {
                 let _new = preimages.insert(lock, shown_at);
             }
         }
         let issuance = chain.total_issuance().await.unwrap();
-        let info = chain.contract_info(address).await.unwrap().expect("the arbiter stands");
+        let info = chain.contract_info(*arbiter).await.unwrap().expect("the arbiter stands");
         Self { free, issuance, info, vaults, nonces, channels, preimages }
     }
+}
+
+/// What a read of the arbiter answers to anybody.
+pub(crate) async fn read<T: Decode>(chain: &DevChain, arbiter: &AccountId, what: Read) -> T {
+    let data = [&selector(what.name())[..], &what.arguments()].concat();
+    let transaction = Transaction::Call { contract: *arbiter, value: 0, data };
+    let dry_run = chain.dry_run(&super::Actor::Stranger.id(), &transaction).await.unwrap();
+    assert!(!dry_run.reverted, "{} is answered", what.name());
+    decode_exact::<Result<T, ()>>(&dry_run.returned).unwrap().unwrap()
 }

@@ -1,13 +1,14 @@
 //! A record rebuilt from the arbiter's events alone (R5.14).
 
 use protocol::{
-    Hash, Pair, Round,
+    Base, BlockNumber, Hash, Mark, Pair, Round,
     event::Event,
-    record::{Phase, Record},
+    record::{OnChain, Phase, Record},
 };
+use scale::{Decode, Encode};
 
-/// What the record is after `event`, seen by somebody who reads nothing but events.
-pub(crate) fn rebuilt(before: Option<Record>, event: &Event) -> Option<Record> {
+/// What the record is after `event` in block `now`, seen by somebody who reads nothing but events.
+pub(crate) fn rebuilt(before: Option<Record>, event: &Event, now: BlockNumber) -> Option<Record> {
     if let Event::ChannelCreated { record } = event {
         assert_eq!(before, None, "a channel is created once");
         return Some(record.clone());
@@ -16,10 +17,11 @@ pub(crate) fn rebuilt(before: Option<Record>, event: &Event) -> Option<Record> {
     match event {
         Event::ChannelCreated { .. } => unreachable!("handled above"),
         Event::ChannelClosedMutually { .. } => return None,
-        Event::ChannelClosedSolo { round, state_hash, forced_from, closing } => {
-            record.round = *round;
-            record.state_hash = *state_hash;
-            record.forced_from = *forced_from;
+        Event::ChannelClosedSolo { at, state_hash, closing } => {
+            if at.agreed != record.on_chain.at.agreed {
+                record.forced_steps = Pair::default();
+            }
+            (record.on_chain.at, record.on_chain.state_hash) = (*at, *state_hash);
             record.phase = Phase::Closing(closing.clone());
         }
         Event::ChannelSlashed { round, state_hash, closing } => {
@@ -37,32 +39,55 @@ pub(crate) fn rebuilt(before: Option<Record>, event: &Event) -> Option<Record> {
             record.terms.parties.responder.delegates.clone_from(&delegates.responder);
             advance(&mut record, *round, *state_hash);
         }
-        Event::ChannelProgressed { round, forced_from, state_hash, forced_steps, total, closing, .. } => {
-            record.round = *round;
-            record.state_hash = *state_hash;
-            record.forced_from = *forced_from;
-            record.forced_steps = *forced_steps;
+        Event::ChannelProgressed { party, at, state_hash, forced_steps, total, closing, .. } => {
+            (record.on_chain.at, record.on_chain.state_hash) = (*at, *state_hash);
             record.total = *total;
-            match closing {
-                Some(closing) => record.phase = Phase::Closing(closing.clone()),
-                None if record.phase == Phase::Residual && *total == 0 => return None,
-                None => {}
+            let (lock_period, max_forced) = (record.terms.lock_period, record.terms.max_forced);
+            if let Phase::Residual { counted_from } = &mut record.phase {
+                if record.forced_steps[*party] == 0 || now >= counted_from[*party] + lock_period {
+                    counted_from[*party] = now;
+                }
+                if *total == 0 {
+                    return None;
+                }
+            } else {
+                mark(&mut record.on_chain, now, lock_period, max_forced);
+            }
+            record.forced_steps = *forced_steps;
+            if let Some(closing) = closing {
+                record.phase = Phase::Closing(closing.clone());
             }
         }
         Event::ChannelSettled { remaining: 0, .. } => return None,
         Event::ChannelSettled { remaining, .. } => {
             record.total = *remaining;
-            record.phase = Phase::Residual;
+            record.on_chain = OnChain { maturity: protocol::Maturity::default(), ..record.on_chain };
+            record.phase = Phase::Residual { counted_from: Pair::new(now, now) };
             record.forced_steps = Pair::default();
         }
-    }
-    if record.forced_from.is_none() {
-        record.forced_steps = Pair::default();
     }
     Some(record)
 }
 
-/// A co-signed state replaces whatever was forced.
+/// A co-signed state replaces whatever was forced, and steps are counted anew.
 fn advance(record: &mut Record, round: Round, state_hash: Hash) {
-    (record.round, record.state_hash, record.forced_from) = (round, state_hash, None);
+    (record.on_chain.at, record.on_chain.state_hash) = (Base { agreed: round, steps: 0 }, state_hash);
+    record.forced_steps = Pair::default();
+}
+
+/// Adds the mark of a forcing transaction, written down anew from R5.4b: what is mature by now is the floor, what is above it stays, and
+/// beyond `8 x max_forced` the lowest go.
+fn mark(on_chain: &mut OnChain, now: BlockNumber, lock_period: BlockNumber, max_forced: u8) {
+    let (mut floor, mut marks) = <(Base, Vec<Mark>)>::decode(&mut &on_chain.maturity.encode()[..]).unwrap();
+    for mark in &marks {
+        if mark.block + lock_period <= now && mark.reached > floor {
+            floor = mark.reached;
+        }
+    }
+    marks.retain(|mark| mark.reached > floor);
+    marks.push(Mark { reached: on_chain.at, block: now });
+    while marks.len() > 8 * usize::from(max_forced) {
+        let _lowest = marks.remove(0);
+    }
+    on_chain.maturity = Decode::decode(&mut &(floor, marks).encode()[..]).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use protocol::{
     Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round, StateCommitment,
-    arbiter::{Base, Plan, plan},
+    arbiter::{Plan, Start, plan},
     call::{ForceProgress, ForcedCall, ProveContractState},
     contracts::{
         AppContext, AppOutcome, AppReply, CALL_SELECTOR, CallReceipt, Code, Contract, ContractId, Contracts,
@@ -27,6 +27,8 @@ pub const SECOND: Id = ContractId([0x2F; 32]);
 /// Shared out in the end.
 pub const THIRD: Id = ContractId([0xE0; 32]);
 pub const SHOWN_EARLY: Preimage = Preimage([0x77; 32]);
+/// Shown in one call with the other; nothing in the story is locked by it.
+pub const SHOWN_TOO: Preimage = Preimage([0x79; 32]);
 const SHOWN_LATE: Preimage = Preimage([0x78; 32]);
 /// What the app of the vectors is said to be.
 const APP: Code = Code::Contract(Hash([0xA9; 32]));
@@ -65,7 +67,7 @@ impl Inside {
             output: Native.hash(b"output"),
         };
         Self {
-            round: 8,
+            round: 10,
             balances: Pair::new(30 * UNIT, 50 * UNIT),
             contracts: transfers().into_iter().collect(),
             calls_root: calls_root(&[receipt], &Native),
@@ -97,7 +99,7 @@ impl Inside {
         let preimage = if id == SECOND { SHOWN_EARLY } else { SHOWN_LATE };
         let input = ConditionalInput::Claim(preimage).encode();
         let calls = vec![ForcedCall { contract: id, value: 0, input }];
-        let base = Base {
+        let start = Start {
             channel: *channel,
             record,
             payload: None,
@@ -107,7 +109,7 @@ impl Inside {
         };
         let apps = NativeApps::new();
         let mut predictor = Predictor { apps: &apps, shown_at: &|lock| shown.get(lock).copied() };
-        let planned = plan(&base, party, calls, block, &|_code| None, &mut predictor).unwrap();
+        let planned = plan(&start, party, calls, block, &|_code| None, &mut predictor).unwrap();
         let Plan { call, contracts, balances, calls_root, state_hash, .. } = planned;
         let before = self.commitment();
         *self = Self { round: self.round + 1, balances, contracts, calls_root };

@@ -1,65 +1,99 @@
 //! What a peer's task asks of the chain, and what becomes of the answers.
 
 use super::{Peer, PeerInput, Submitted};
-use crate::chain::CallError;
-use channel::{ChainInput, ChannelRef, Event, Input, Notice};
-use protocol::{AccountId, BlockNumber, Pair, call::Call};
-use std::{collections::VecDeque, sync::Arc};
+use crate::chain::{CallError, ChainError, ChainSignature, NotSigned, Signer};
+use async_trait::async_trait;
+use channel::{ChainInput, ChannelRef, Effect, Input};
+use protocol::{AccountId, BlockNumber, Pair, PartyId, call::Call};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::oneshot;
 
 /// The message that opens a channel.
 const CREATE: &str = "channel_create";
+/// The call that forces.
+const FORCE: &str = "channel_force_progress";
 
-/// Whose turn it is to open a channel: the pair's nonce, of which the id is made, counts up only when a channel is on chain (R5.2). So
-/// openings take turns, or two of them would claim one id.
+/// The nonce of the opening that an effect submits, if it does.
+pub(super) fn nonce_of(effect: &Effect) -> Option<u64> {
+    match effect {
+        Effect::Submit(call) => match &**call {
+            Call::ChannelCreate(create) => Some(create.nonce),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Openings with one peer are signed one after the other, in the order in which they were submitted: an account's transactions are included
+/// in the order in which they are signed, and the pair's nonces have to ascend (R5.2). They need not wait for each other's blocks.
 #[derive(Debug, Default)]
-pub(super) struct NonceTurn {
-    holder: Option<ChannelRef>,
-    waiting: VecDeque<(ChannelRef, Pair<AccountId>)>,
+pub(super) struct CreateTurn(Option<oneshot::Receiver<Infallible>>);
+
+impl CreateTurn {
+    /// A place behind those that were submitted before.
+    fn queue(&mut self) -> Turn {
+        let (mine, after_me) = oneshot::channel();
+        Turn { before: self.0.replace(after_me), mine }
+    }
+}
+
+struct Turn {
+    /// Says nothing, and ends when the one before is signed or given up.
+    before: Option<oneshot::Receiver<Infallible>>,
+    mine: oneshot::Sender<Infallible>,
+}
+
+impl Turn {
+    /// Waits for the turn, and gives a signer that passes it on when it is asked to sign.
+    async fn come(self, signer: Arc<dyn Signer>) -> InTurn {
+        if let Some(before) = self.before {
+            let _ended = before.await;
+        }
+        InTurn { signer, turn: Mutex::new(Some(self.mine)) }
+    }
+}
+
+/// A signer that holds a turn until it is asked for the first signature: then the account's nonce is settled. Dropped, it holds it no more.
+struct InTurn {
+    signer: Arc<dyn Signer>,
+    turn: Mutex<Option<oneshot::Sender<Infallible>>>,
+}
+
+#[async_trait]
+impl Signer for InTurn {
+    fn account(&self) -> AccountId {
+        self.signer.account()
+    }
+
+    async fn sign(&self, payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+        drop(self.turn.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.signer.sign(payload).await
+    }
 }
 
 impl Peer {
-    pub(super) fn want_nonce(&mut self, reference: ChannelRef, accounts: Pair<AccountId>) {
-        if self.nonce.holder.is_some() {
-            self.nonce.waiting.push_back((reference, accounts));
-        } else {
-            self.ask_nonce(reference, accounts);
-        }
-    }
-
-    /// Passes the turn on once it is known what becomes of an opening.
-    pub(super) fn watch_nonce(&mut self, reference: ChannelRef, event: &Event) {
-        let decided = matches!(
-            event,
-            Event::Opened { .. } | Event::Closed(_) | Event::Notice(Notice::CallRejected { call: CREATE, .. })
-        );
-        if decided {
-            self.pass_turn(reference);
-        }
-    }
-
-    fn pass_turn(&mut self, reference: ChannelRef) {
-        self.nonce.waiting.retain(|(waiting, _)| *waiting != reference);
-        if self.nonce.holder == Some(reference) {
-            self.nonce.holder = None;
-            if let Some((next, accounts)) = self.nonce.waiting.pop_front() {
-                self.ask_nonce(next, accounts);
-            }
-        }
-    }
-
-    fn ask_nonce(&mut self, reference: ChannelRef, accounts: Pair<AccountId>) {
-        self.nonce.holder = Some(reference);
+    pub(super) fn ask_nonce(&self, reference: ChannelRef, parties: Pair<PartyId>) {
         let (config, answers) = (Arc::clone(&self.config), self.answers.clone());
         let _task = tokio::spawn(async move {
-            match config.arbiter.pair_nonce(accounts).await {
-                Ok(nonce) => {
+            match config.arbiter.pair_nonce(parties).await {
+                Ok(next) => {
                     if let Some(answers) = answers.upgrade() {
-                        let _stopped = answers.send(PeerInput::Nonce(reference, accounts, nonce)).await;
+                        let _stopped = answers.send(PeerInput::Nonce(reference, parties, next)).await;
                     }
                 }
                 Err(error) => tracing::warn!(%error, "could not read a pair's nonce: the opening will time out"),
             }
         });
+    }
+
+    /// Names an opening's nonce: above all that are on chain, and above all that this side has named for the pair and not forgotten.
+    pub(super) fn on_nonce(&mut self, reference: ChannelRef, parties: Pair<PartyId>, next: u64) {
+        let named = self.slots.values().filter_map(|slot| slot.nonce.filter(|(pair, _)| *pair == parties));
+        let nonce = named.map(|(_, nonce)| nonce.saturating_add(1)).fold(next, u64::max);
+        let _changed = self.input(reference, Input::Chain(ChainInput::Nonce { parties, nonce }));
     }
 
     pub(super) fn submit(&mut self, reference: ChannelRef, call: Call) {
@@ -74,9 +108,15 @@ impl Peer {
             None => {}
         }
         let _none = slot.calls.insert(name, Submitted::UnderWay { wanted_again: false });
+        let turn = (name == CREATE).then(|| self.create_turn.queue());
         let (config, answers) = (Arc::clone(&self.config), self.answers.clone());
         let _task = tokio::spawn(async move {
-            let result = config.arbiter.call(&*config.signer, &call, 0).await.map(|done| done.receipt.block.number);
+            let signer: Arc<dyn Signer> = match turn {
+                Some(turn) => Arc::new(turn.come(Arc::clone(&config.signer)).await),
+                None => Arc::clone(&config.signer),
+            };
+            let result = config.arbiter.call(&*signer, &call, 0).await.map(|done| done.receipt.block.number);
+            drop(signer);
             if let Some(answers) = answers.upgrade() {
                 let _stopped = answers.send(PeerInput::Called(reference, name, result)).await;
             }
@@ -107,9 +147,15 @@ impl Peer {
             Err(error) => {
                 tracing::warn!(peer = %self.identity, call, %error, "a call did not reach the arbiter");
                 // Another head, another try; but whoever waits for an opening hears what is wrong when trying again is no help.
-                if call == CREATE && slot.give_up_opening(error) {
+                let is_beyond_the_chain = call == FORCE
+                    && matches!(
+                        error,
+                        CallError::Chain(
+                            ChainError::Failed { .. } | ChainError::Reverted | ChainError::FailedInBlock { .. }
+                        )
+                    );
+                if is_beyond_the_chain || (call == CREATE && slot.give_up_opening(error)) {
                     let _changed = self.input(reference, Input::Chain(ChainInput::Undeliverable { call }));
-                    self.pass_turn(reference);
                 }
             }
         }

@@ -3,7 +3,7 @@
 use super::{Ask, Peer};
 use crate::node::{
     ChannelHandle, Made, NodeError, OpenChannel, Paid, PaidAll,
-    config::MAX_CHANNELS_PER_PEER,
+    config::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER},
     slot::{Reply, Slot, Told},
 };
 use channel::{
@@ -22,6 +22,8 @@ impl Peer {
             NodeError::NotConnected(self.identity)
         } else if self.slots.len() >= MAX_CHANNELS_PER_PEER {
             NodeError::TooMany { what: "channels with one peer", max: MAX_CHANNELS_PER_PEER }
+        } else if self.slots.values().filter(|slot| slot.opening.is_some()).count() >= MAX_OPENINGS_PER_PEER {
+            NodeError::TooMany { what: "openings under way with one peer", max: MAX_OPENINGS_PER_PEER }
         } else {
             match self.propose(open, reference) {
                 Ok(step) => {

@@ -1,0 +1,262 @@
+//! Several openings of one pair at once, and what others do meanwhile.
+
+use async_trait::async_trait;
+use channel::{ChannelAccept, ChannelRef, Message};
+use devchain::Sealing;
+use e2e_tests::{
+    Actor, Asked, UNIT, World,
+    hostile::{Intruder, funding_signed, party_terms, signs_opening},
+    identity, party, signer, terms, until, within,
+};
+use futures::future::join_all;
+use protocol::{
+    AccountId, Pair, PartyId, Rejection,
+    call::{Call, CloseMutual, Create},
+    crypto::Native,
+    signing::{CloseMutualBody, CreateBody, signed_bytes},
+    terms::{PartyTerms, Terms, channel_id},
+};
+use sdk::{
+    chain::{CallError, ChainSignature, NotSigned, Signer, signer::Sr25519Signer},
+    node::{ChannelHandle, NodeError, OpenChannel, Packet},
+};
+use std::{collections::BTreeSet, sync::Arc};
+use tokio::{sync::watch, task::JoinHandle};
+
+const SMALL: OpenChannel = OpenChannel { our_share: 20 * UNIT, peer_share: 20 * UNIT, ..terms() };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_openings_with_one_peer_are_under_way_at_once_and_all_come_to_be() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    world.chain.set_sealing(Sealing::Manual).await.unwrap();
+    let blocks = async {
+        // No block until all ten wait for one.
+        within("ten openings to wait for a block", world.chain.pool_filled(10)).await.unwrap();
+        world.chain.set_sealing(Sealing::OnSubmit).await.unwrap();
+    };
+    let opening = within("ten openings", join_all((0..10).map(|_| alice.open_on(&bob, SMALL))));
+    let (channels, ()) = tokio::join!(opening, blocks);
+    let parties = Pair::new(party("alice"), party("bob"));
+    let domain = world.arbiter.info().domain;
+    let mut expected: BTreeSet<_> = (0..10).map(|nonce| channel_id(&domain, &parties, nonce, &Native)).collect();
+    for (ours, theirs) in &channels {
+        let _paid = ours.pays(UNIT, "hello").await;
+        assert_eq!(theirs.has().await.ours, 21 * UNIT);
+        let id = ours.status().await.unwrap().channel.unwrap();
+        assert!(expected.remove(&id), "each has a nonce of its own");
+    }
+    assert_eq!(world.arbiter.pair_nonce(parties).await.unwrap(), 10);
+    assert_eq!(world.recorder.count("channel_create").await, 10);
+    assert!(world.recorder.entries().iter().all(|entry| entry.receipt.is_some()), "no fee was paid in vain");
+}
+
+/// Alice's wallet, which lets everybody wait for a signature that it will not give.
+struct Unwilling {
+    key: Sr25519Signer,
+    waits: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl Signer for Unwilling {
+    fn account(&self) -> AccountId {
+        self.key.account()
+    }
+
+    async fn sign(&self, _payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+        drop(self.waits.clone().wait_for(|waits| !waits).await);
+        Err(NotSigned("not by this wallet".into()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openings_that_both_signed_before_a_restart_are_submitted_after_it_in_the_order_of_their_nonces() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    alice.stop_and_wait().await;
+    let (wallet, waits) = watch::channel(true);
+    let unwilling = Arc::new(Unwilling { key: signer("alice"), waits });
+    let alice = world.start_with("alice", |config| config.signer = unwilling).await;
+    alice.connect(&bob).await;
+    let asked: Vec<_> = (0..5)
+        .map(|_| {
+            let (node, peer) = (alice.node.clone(), bob.identity());
+            tokio::spawn(async move { node.open_channel(peer, SMALL).await })
+        })
+        .collect();
+    let states = async |actor: &Actor, peer: &Actor| {
+        let channels = actor.node.channels(peer.identity()).await.unwrap();
+        join_all(channels.iter().map(|channel| async { channel.status().await.unwrap().state })).await
+    };
+    until("both to have signed all five", || async { (states(&alice, &bob).await == ["signed"; 5]).then_some(()) })
+        .await;
+    // The node stops before the wallet says no: nothing was sent, and nobody was told.
+    asked.iter().for_each(JoinHandle::abort);
+    let _cancelled = join_all(asked).await;
+    alice.stop_and_wait().await;
+    let _was = wallet.send_replace(false);
+    assert_eq!(world.recorder.count("channel_create").await, 0);
+
+    let alice = world.start("alice").await;
+    alice.connect(&bob).await;
+    until("all five to be open", || async { (states(&alice, &bob).await == ["open"; 5]).then_some(()) }).await;
+    let parties = Pair::new(party("alice"), party("bob"));
+    assert_eq!(world.arbiter.pair_nonce(parties).await.unwrap(), 5);
+    // And the next one is above them.
+    let (ours, _theirs) = alice.open_on(&bob, SMALL).await;
+    let _paid = ours.pays(UNIT, "hello").await;
+    assert_eq!(world.arbiter.pair_nonce(parties).await.unwrap(), 6);
+}
+
+/// Mallory as the responder of Bob's openings, who answers when she likes.
+struct Responder {
+    intruder: Intruder,
+    world: World,
+    bob: Actor,
+}
+
+/// An opening that waits for her signature.
+struct Awaited {
+    reference: ChannelRef,
+    nonce: u64,
+    body: CreateBody,
+}
+
+impl Responder {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let bob = world.start_rich("bob", 1_000 * UNIT).await;
+        let intruder = Intruder::connect("mallory", "bob", bob.socket()).await;
+        Self { intruder, world, bob }
+    }
+
+    fn bob_opens(&self) -> JoinHandle<Result<ChannelHandle, NodeError>> {
+        let node = self.bob.node.clone();
+        let terms = OpenChannel { peer_share: 0, push: 20 * UNIT, ..terms() };
+        tokio::spawn(async move { node.open_channel(identity("mallory").public(), terms).await })
+    }
+
+    async fn hears(&mut self) -> (ChannelRef, Message) {
+        let Some(Packet::Channel(reference, message)) = self.intruder.hear().await else { panic!("Bob hung up") };
+        (reference, message)
+    }
+
+    /// Accepts the next opening, up to the point where her signature is missing.
+    async fn accepts(&mut self) -> Awaited {
+        let (reference, Message::ChannelOpen(open)) = self.hears().await else { panic!("no opening") };
+        let responder = party_terms("mallory");
+        self.intruder.say(reference, Message::ChannelAccept(ChannelAccept { responder: responder.clone() })).await;
+        let (to, Message::FundingCreated(funding)) = self.hears().await else { panic!("no funding") };
+        assert_eq!(to, reference);
+        let terms = Terms {
+            parties: Pair::new(open.initiator, responder),
+            reserve: open.reserve,
+            lock_period: open.lock_period,
+            penalty: open.penalty,
+            max_forced: open.max_forced,
+        };
+        let (balances, shares, valid_until) = (open.balances, open.shares, funding.valid_until);
+        let body = CreateBody { terms, balances, shares, valid_until };
+        Awaited { reference, nonce: funding.nonce, body }
+    }
+
+    async fn signs(&mut self, asked: &Awaited) {
+        let domain = self.world.arbiter.info().domain;
+        self.intruder.say(asked.reference, funding_signed("mallory", &domain, &asked.body, asked.nonce)).await;
+    }
+
+    /// Signs, and says that she has seen it on chain once Bob has.
+    async fn opens(&mut self, asked: &Awaited) {
+        self.signs(asked).await;
+        assert_eq!(self.hears().await, (asked.reference, Message::FundingLocked));
+        self.intruder.say(asked.reference, Message::FundingLocked).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_that_a_later_one_has_overtaken_fails_by_name_and_may_be_asked_for_again() {
+    let mut mallory = Responder::new().await;
+    let first = mallory.bob_opens();
+    let asked_first = mallory.accepts().await;
+    let second = mallory.bob_opens();
+    let asked_second = mallory.accepts().await;
+    assert_eq!((asked_first.nonce, asked_second.nonce), (0, 1), "the one under way counts");
+    mallory.opens(&asked_second).await;
+    let opened = within("the second opening", second).await.unwrap().unwrap();
+    assert_eq!(opened.reference(), asked_second.reference);
+
+    mallory.signs(&asked_first).await;
+    let refused = within("the refusal", first).await.unwrap().unwrap_err();
+    let NodeError::Call(CallError::Rejected(rejection)) = refused else { panic!("{refused}") };
+    assert_eq!(rejection, Rejection::NonceOutOfBounds { got: 0, next: 2 });
+
+    let again = mallory.bob_opens();
+    let asked_again = mallory.accepts().await;
+    assert_eq!(asked_again.nonce, 2);
+    mallory.opens(&asked_again).await;
+    assert_eq!(within("the third opening", again).await.unwrap().unwrap().reference(), asked_again.reference);
+    let created = mallory.world.recorder.count("channel_create").await;
+    assert_eq!(created, 2, "what was refused cost nothing");
+}
+
+/// Two parties with the accounts of Alice and Bob, and with keys that are a stranger's own.
+fn impostors() -> Pair<PartyTerms> {
+    let impostor = |name, key: &str| PartyTerms { key: identity(key).public(), ..party_terms(name) };
+    Pair::new(impostor("alice", "mallory"), impostor("bob", "hub"))
+}
+
+/// The stranger opens an empty channel in their names.
+fn empty_channel(world: &World, nonce: u64) -> Create {
+    let domain = world.arbiter.info().domain;
+    let terms = Terms { parties: impostors(), reserve: 0, lock_period: 20, penalty: 0, max_forced: 1 };
+    let valid_until = world.chain.block_number() + 50;
+    let body = CreateBody { terms, balances: Pair::new(0, 0), shares: Pair::new(0, 0), valid_until };
+    let signatures = Pair::new("mallory", "hub").map(|name| signs_opening(name, &domain, &body, nonce));
+    Create { body, nonce, signatures }
+}
+
+/// And closes it.
+fn its_close(world: &World, create: &Create) -> Call {
+    let domain = world.arbiter.info().domain;
+    let channel = create.body.terms.channel_id(&domain, create.nonce, &Native);
+    let body = CloseMutualBody { balances: Pair::new(0, 0), fee: 0, valid_until: create.body.valid_until };
+    let message = signed_bytes(&domain, &channel, &body);
+    let signatures = Pair::new("mallory", "hub").map(|name| identity(name).signing().sign(&message));
+    Call::ChannelCloseMutual(CloseMutual { channel, body, signatures })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_who_opens_and_closes_empty_channels_in_two_others_names_does_not_disturb_their_openings() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    let (theirs, his) = (Pair::new(party("alice"), party("bob")), impostors().map(|party| PartyTerms::id(&party)));
+    let stranger = || signer("mallory");
+    // Once before they begin, and once in the same block, before theirs.
+    let create = empty_channel(&world, 0);
+    let call = Call::ChannelCreate(create.clone());
+    let _done = within("an empty channel", world.arbiter.call(&stranger(), &call, 0)).await.unwrap();
+    let _done = within("its close", world.arbiter.call(&stranger(), &its_close(&world, &create), 0)).await.unwrap();
+    world.chain.set_sealing(Sealing::Manual).await.unwrap();
+    let create = empty_channel(&world, 1);
+    let in_between = tokio::spawn({
+        let (arbiter, call) = (world.arbiter.clone(), Call::ChannelCreate(create.clone()));
+        async move { arbiter.call(&signer("mallory"), &call, 0).await }
+    });
+    within("the stranger's opening to wait", world.chain.pool_filled(1)).await.unwrap();
+    let blocks = async {
+        within("their opening to wait", world.chain.pool_filled(2)).await.unwrap();
+        world.chain.set_sealing(Sealing::OnSubmit).await.unwrap();
+    };
+    let (opened, ()) = tokio::join!(alice.open(&bob), blocks);
+    let (alices, bobs) = opened;
+    let _done = within("the stranger's opening", in_between).await.unwrap().unwrap();
+    let _done = within("its close", world.arbiter.call(&stranger(), &its_close(&world, &create), 0)).await.unwrap();
+    let _paid = alices.pays(UNIT, "undisturbed").await;
+    assert_eq!(bobs.has().await.ours, 101 * UNIT);
+    let nonces = (world.arbiter.pair_nonce(theirs).await.unwrap(), world.arbiter.pair_nonce(his).await.unwrap());
+    assert_eq!(nonces, (1, 2));
+    // What lies in their vaults is not his either.
+    let mine = PartyId { account: party("alice").account, key: identity("mallory").public() };
+    assert_eq!(world.arbiter.vault_balance(mine).await.unwrap(), 0);
+    let _ended = within("the close", alices.close(0)).await.unwrap();
+}
