@@ -158,7 +158,11 @@ impl Channel {
             // A round of ours that the peer has refused or let go; we went on without it, and so does it (R6.1).
             return Err(Violation::RoundTooOld { got: round, have: live.out.signed() });
         }
-        if live.is_below_a_mark(base) || live.out.highest_open().is_some_and(|highest| highest > round) {
+        let is_closing = matches!(self.phase, Phase::Closing(..));
+        if (ours && is_closing)
+            || live.is_below_a_mark(base)
+            || live.out.highest_open().is_some_and(|highest| highest > round)
+        {
             // It counts only once it is on chain (R7.6a).
             return Ok(None);
         }

@@ -240,7 +240,7 @@ impl Channel {
         ctx: &Context<'_>,
     ) -> Result<Step, Violation> {
         let out_of_place = self.out_of_place("update_ack");
-        let is_being_closed = matches!(self.phase, Phase::Closing(_, How::Offered(_) | How::Agreed(_)));
+        let is_being_closed = matches!(self.phase, Phase::Closing(..));
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
         let Some(ours) = live.out.find(round).map(|ours| head_of(&ours.update)) else {
             // The chain may have told of it before the peer's answer came, and of calls forced on top of it.
@@ -251,7 +251,8 @@ impl Channel {
             return Err(Violation::SignatureInvalid);
         }
         if is_being_closed {
-            // What is signed for the close pays the balances from before.
+            // What is signed for a close in agreement pays the balances from before; a close alone may be settled before this could be shown. So
+            // it counts only when it is on chain (R7.6a).
             return Ok(Step::default());
         }
         if live.out.highest_open().is_some_and(|highest| highest > round) {
