@@ -201,7 +201,7 @@ fn a_proof_that_shows_nothing_or_another_state_is_refused() {
     // At most so large, and at most so deep: what is wrong with these is that they have no end, or nodes after it.
     for (nodes, error) in [
         (vec![Node::Empty; MAX_NODES + 1], ProofError::TooLarge),
-        (vec![Node::Opaque(Hash([1; 32])); MAX_NODES], ProofError::NotCovered),
+        (vec![Node::Empty; MAX_NODES], ProofError::WrongLeaf),
         (vec![Node::Branch; MAX_DEPTH + 1], ProofError::TooLarge),
         (vec![Node::Branch; MAX_DEPTH], ProofError::WrongLength),
     ] {
