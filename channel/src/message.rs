@@ -16,8 +16,8 @@
 use crate::state::Change;
 use protocol::{
     Amount, Base, BlockNumber, Hash, Pair, Round, Signature, StateCommitment,
-    signing::{CloseMutualBody, DepositBody, Domain, SetDelegatesBody, WithdrawBody},
-    terms::PartyTerms,
+    signing::{CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, WithdrawBody},
+    terms::{PartyTerms, Terms},
 };
 use scale::{Compact, Decode, Encode, Input};
 use std::fmt;
@@ -61,6 +61,21 @@ pub struct ChannelOpen {
     pub shares: Pair<Amount>,
     /// Within how many blocks of being signed the opening must be on chain.
     pub validity: BlockNumber,
+}
+
+impl ChannelOpen {
+    /// What both sign of the opening where `responder` accepts it (R5.2): the arbiter takes it up to block `valid_until`.
+    #[must_use]
+    pub fn body(&self, responder: &PartyTerms, valid_until: BlockNumber) -> CreateBody {
+        let terms = Terms {
+            parties: Pair::new(self.initiator.clone(), responder.clone()),
+            reserve: self.reserve,
+            lock_period: self.lock_period,
+            penalty: self.penalty,
+            max_forced: self.max_forced,
+        };
+        CreateBody { terms, balances: self.balances, shares: self.shares, valid_until }
+    }
 }
 
 /// Accepts it.

@@ -216,7 +216,7 @@ fn an_opening_of_other_terms_under_the_same_id_is_not_taken_for_ones_own() {
     let Some(&Message::FundingCreated(created)) = world.wire[Responder].front() else { panic!("the signature") };
     assert!(world.deliver(Responder));
     let Message::FundingSigned(signed) = world.steal(Initiator) else { panic!("the answer") };
-    let call = create_call(other, created, signed);
+    let call = create_call(&other, created, signed);
 
     // A second machine of the responder, with the usual terms.
     for party in Party::BOTH {

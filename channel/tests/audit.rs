@@ -9,7 +9,7 @@ use crate::harness::{
     side::Fate,
 };
 use channel::{
-    Change, Channel, ChannelRef, Command, Config, Context, Event, FundingCreated, Input, MAX_UPDATES_PER_ROUND,
+    Change, ChangeId, Channel, ChannelRef, Command, Config, Context, Event, FundingCreated, Input, MAX_UPDATES_PER_ROUND,
     Message, Refusal, RefusalCode, Refused, State, Update,
 };
 use protocol::{
@@ -170,20 +170,28 @@ fn a_round_told_as_made_is_not_taken_back_by_ones_own_refusal() {
     }
 }
 
+/// The victim pays 40 and refuses a round of the cheat's above that payment; then the cheat signs the payment and falls silent. With the
+/// payment's id and the victim's refusal, which goes on from the state before the payment.
+fn paid_and_refused(cheat: Party) -> (World, ChangeId, Update) {
+    let victim = cheat.peer();
+    let mut world = World::opened();
+    let id = world.pay(victim, 40).unwrap();
+    let ours = update(world.steal(cheat));
+    let balances = world.agreed(victim);
+    let bad = world.forge_update_to(cheat, ours.round + 1, vec![Change::Transfer(payment(0))], balances);
+    world.hear(victim, Message::Update(bad));
+    let counter = update(world.steal(cheat));
+    let ack = sign(cheat, world.channel_id(), &state_body(ours.round, ours.base, ours.state_hash));
+    world.hear(victim, Message::UpdateAck { round: ours.round, signature: ack });
+    world.kill(cheat);
+    (world, id, counter)
+}
+
 #[test]
 fn what_ones_own_refusal_takes_back_on_chain_is_told_as_undone() {
     for cheat in Party::BOTH {
         let victim = cheat.peer();
-        let mut world = World::opened();
-        let id = world.pay(victim, 40).unwrap();
-        let ours = update(world.steal(cheat));
-        let balances = world.agreed(victim);
-        let bad = world.forge_update_to(cheat, ours.round + 1, vec![Change::Transfer(payment(0))], balances);
-        world.hear(victim, Message::Update(bad));
-        let counter = update(world.steal(cheat));
-        let ack = sign(cheat, world.channel_id(), &state_body(ours.round, ours.base, ours.state_hash));
-        world.hear(victim, Message::UpdateAck { round: ours.round, signature: ack });
-        world.kill(cheat);
+        let (mut world, id, counter) = paid_and_refused(cheat);
         let refusal = world.co_signed(victim, &counter);
         snapshot(&mut world, cheat, refusal);
         world.mine();
@@ -195,16 +203,7 @@ fn what_ones_own_refusal_takes_back_on_chain_is_told_as_undone() {
 fn what_is_taken_back_while_closing_is_told_as_undone() {
     for cheat in Party::BOTH {
         let victim = cheat.peer();
-        let mut world = World::opened();
-        let id = world.pay(victim, 40).unwrap();
-        let ours = update(world.steal(cheat));
-        let balances = world.agreed(victim);
-        let bad = world.forge_update_to(cheat, ours.round + 1, vec![Change::Transfer(payment(0))], balances);
-        world.hear(victim, Message::Update(bad));
-        let counter = update(world.steal(cheat));
-        let ack = sign(cheat, world.channel_id(), &state_body(ours.round, ours.base, ours.state_hash));
-        world.hear(victim, Message::UpdateAck { round: ours.round, signature: ack });
-        world.kill(cheat);
+        let (mut world, id, counter) = paid_and_refused(cheat);
         world.close_solo(victim).unwrap();
         world.mine();
         let slash = world.co_sign(victim, &counter, Pair::new(SHARE, SHARE));
@@ -270,15 +269,7 @@ fn two_openings_that_share_a_nonce_are_not_both_opened_by_one_channel_on_chain()
     let key_of_responder = key(Responder);
     let ctx = Context { key: &key_of_responder, now: 0, head: 100, apps: &channel::NoApps };
     let open = opening();
-    let parties = Pair::new(open.initiator.clone(), party_terms(Responder));
-    let terms = Terms {
-        parties,
-        reserve: open.reserve,
-        lock_period: open.lock_period,
-        penalty: open.penalty,
-        max_forced: open.max_forced,
-    };
-    let body = CreateBody { terms, balances: open.balances, shares: open.shares, valid_until: 120 };
+    let body = open.body(&party_terms(Responder), 120);
     let id = body.terms.channel_id(&DOMAIN, 0, &protocol::crypto::Native);
     let signature = key(Initiator).sign(&signed_bytes(&DOMAIN, &id, &body));
     let record = protocol::record::Record {

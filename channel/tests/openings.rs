@@ -240,7 +240,7 @@ fn an_answer_signed_wrongly_is_refused_by_the_initiator() {
     let Some(&Message::FundingCreated(created)) = world.wire[Responder].front() else { panic!("the signature") };
     assert!(world.deliver(Responder));
     let Message::FundingSigned(sound) = world.steal(Initiator) else { panic!("the answer") };
-    let Call::ChannelCreate(Create { mut body, .. }) = create_call(opening(), created, sound) else {
+    let Call::ChannelCreate(Create { mut body, .. }) = create_call(&opening(), created, sound) else {
         panic!("a create")
     };
     body.valid_until += 1;

@@ -393,7 +393,7 @@ fn the_initiator_opens_when_the_responder_puts_the_opening_on_chain_without_answ
     assert!(world.deliver(Responder));
     assert_eq!(world.states(), ("half_signed", "signed"));
     let Message::FundingSigned(signed) = world.steal(Initiator) else { panic!("the answer") };
-    let create = create_call(opening(), created, signed);
+    let create = create_call(&opening(), created, signed);
     world.chain.submit(Responder, create);
     world.mine();
     world.run();

@@ -188,16 +188,16 @@ impl Channel {
         if accept.responder.key != self.peer {
             return Err(Violation::SignatureInvalid);
         }
-        let terms = terms_of(open, &accept.responder);
         if accept.responder.account == open.initiator.account {
             return Err(Violation::BadTerms(Rejection::PartiesShareAccount));
         }
         if accept.responder.delegates.len() > MAX_DELEGATES {
             return Err(Violation::BadTerms(Rejection::TooManyDelegates));
         }
+        let parties = Pair::new(open.initiator.id(), accept.responder.id());
         *responder = Some(accept.responder);
         *until = deadline;
-        Ok(Step::act(vec![Effect::AskNonce(terms.ids())]))
+        Ok(Step::act(vec![Effect::AskNonce(parties)]))
     }
 
     /// Transition: initialized -> half_signed
@@ -205,12 +205,11 @@ impl Channel {
         let Phase::Initialized(Initialized { open, responder: Some(responder), .. }) = &self.phase else {
             return Step::default();
         };
-        let terms = terms_of(open, responder);
-        if terms.ids() != *parties {
+        let valid_until = ctx.head.saturating_add(open.validity);
+        let body = open.body(responder, valid_until);
+        if body.terms.ids() != *parties {
             return Step::default();
         }
-        let valid_until = ctx.head.saturating_add(open.validity);
-        let body = body_of(open, terms, valid_until);
         let channel = body.terms.channel_id(&self.domain, nonce, &Native);
         let signature = ctx.key.sign(&signed_bytes(&self.domain, &channel, &body));
         self.phase = Phase::HalfSigned(HalfSigned { channel, body, nonce, signature });
@@ -237,7 +236,7 @@ impl Channel {
         if funding.valid_until > max {
             return Err(Violation::ValidityOutOfBounds { got: funding.valid_until, min, max });
         }
-        let body = body_of(open, terms_of(open, responder), funding.valid_until);
+        let body = open.body(responder, funding.valid_until);
         let channel = body.terms.channel_id(&self.domain, funding.nonce, &Native);
         let message = signed_bytes(&self.domain, &channel, &body);
         if !Native.verify(&self.peer, &message, &funding.signature) {
@@ -256,7 +255,7 @@ impl Channel {
     #[must_use]
     pub fn offered_id(&self, funding: &FundingCreated) -> Option<ChannelId> {
         let Phase::Accepted(Accepted { open, responder, .. }) = &self.phase else { return None };
-        Some(terms_of(open, responder).channel_id(&self.domain, funding.nonce, &Native))
+        Some(open.body(responder, funding.valid_until).terms.channel_id(&self.domain, funding.nonce, &Native))
     }
 
     /// The nonce that this side has named for an opening that is not known to be on chain, and whose it is (R5.2).
@@ -467,24 +466,10 @@ impl Signed {
     }
 }
 
-fn terms_of(open: &ChannelOpen, responder: &PartyTerms) -> Terms {
-    Terms {
-        parties: Pair::new(open.initiator.clone(), responder.clone()),
-        reserve: open.reserve,
-        lock_period: open.lock_period,
-        penalty: open.penalty,
-        max_forced: open.max_forced,
-    }
-}
-
-fn body_of(open: &ChannelOpen, terms: Terms, valid_until: BlockNumber) -> CreateBody {
-    CreateBody { terms, balances: open.balances, shares: open.shares, valid_until }
-}
-
 /// Everything the arbiter checks of an opening before signatures.
 fn check_terms(open: &ChannelOpen, responder: &PartyTerms, limits: &Limits) -> Result<(), Rejection> {
     limits.check_validity(open.validity, 0)?;
-    body_of(open, terms_of(open, responder), open.validity).check(limits).map(|_total| ())
+    open.body(responder, open.validity).check(limits).map(|_total| ())
 }
 
 /// A responder that is not known yet: unlike any initiator.

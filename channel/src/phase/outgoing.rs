@@ -113,6 +113,11 @@ impl OpenRound {
         if executes { agreed.max(self.update.height) } else { agreed }
     }
 
+    /// Its changes with their ids, in the order in which they are made.
+    fn changes(self) -> impl DoubleEndedIterator<Item = (ChangeId, Change)> {
+        self.ids.iter().collect::<Vec<_>>().into_iter().zip(self.update.changes)
+    }
+
     fn is(&self, round: Round, hash: &Hash) -> bool {
         self.update.round == round && self.update.state_hash == *hash
     }
@@ -279,7 +284,7 @@ impl Outgoing {
         self.abandoned.retain(|ours| ours.round() > round);
         let _dead = self.counter.take_if(|ours| ours.round() <= round);
         if let Some(ours) = self.proposal.take_if(|ours| ours.round() <= round) {
-            self.requeue(me, ours.ids.iter().collect::<Vec<_>>().into_iter().zip(ours.update.changes));
+            self.requeue(me, ours.changes());
         }
         self.forget_made();
     }
@@ -311,7 +316,7 @@ impl Outgoing {
     fn abandon(&mut self, me: Party, which: impl Fn(&OpenRound) -> bool) -> Ids {
         let Some(ours) = self.proposal.take_if(|ours| which(ours)) else { return Ids::default() };
         let ids = ours.ids.clone();
-        self.requeue(me, ours.ids.iter().collect::<Vec<_>>().into_iter().zip(ours.update.changes.clone()));
+        self.requeue(me, ours.clone().changes());
         self.abandoned.push(ours);
         ids
     }
@@ -350,8 +355,7 @@ impl Outgoing {
         let mut given_up: Vec<(RefusalCode, Vec<ChangeId>)> = Vec::new();
         let mut again = Vec::new();
         let has_moved = height > ours.update.height;
-        let ids: Vec<_> = ours.ids.iter().collect();
-        for (place, (id, change)) in (0_u32..).zip(ids.into_iter().zip(ours.update.changes)) {
+        for (place, (id, change)) in (0_u32..).zip(ours.changes()) {
             match all.or(some.get(&place).copied()) {
                 Some(code) if code != RefusalCode::OVERTAKEN && !(code == RefusalCode::HEIGHT && has_moved) => {
                     match given_up.iter_mut().find(|(known, _)| *known == code) {

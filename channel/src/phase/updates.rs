@@ -86,7 +86,7 @@ impl Channel {
         }
         // Own rounds would run out above it.
         live.check_near(round)?;
-        // Nothing is done, kept or refused for what the peer has not signed.
+        // The one place where the signature is verified: nothing is done, kept or refused for what the peer has not signed.
         if !live.is_signed(&update, &self.peer, &self.domain) {
             return Err(Violation::SignatureInvalid);
         }
@@ -109,8 +109,7 @@ impl Channel {
         if self.config.acceptance == Acceptance::Automatic && !live.needs_consent(&update, self.me, ctx) {
             return self.agree_to(update, ctx);
         }
-        let rules = (&self.domain, &self.config);
-        let checked = live.check_round(&update, self.me.peer(), &self.peer, rules, ctx);
+        let checked = live.check_round(&update, self.me.peer(), (&self.domain, &self.config), ctx);
         if let Err(wrong) = checked.and_then(|_valid| live.check_shown(&update).map_err(Wrong::from)) {
             return self.refuse_update(&update, wrong, ctx);
         }
@@ -139,13 +138,12 @@ impl Channel {
         refused.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation))
     }
 
-    /// Checks the peer's round, signs and adopts it.
+    /// Checks the peer's round, whose signature was verified when it came, then signs and adopts it.
     fn agree_to(&mut self, update: Update, ctx: &Context<'_>) -> Result<Step, Violation> {
         let round = update.round;
         let out_of_place = self.out_of_place("update");
         let Phase::Open(live) = &mut self.phase else { return Err(out_of_place) };
-        let rules = (&self.domain, &self.config);
-        let checked = live.check_round(&update, self.me.peer(), &self.peer, rules, ctx);
+        let checked = live.check_round(&update, self.me.peer(), (&self.domain, &self.config), ctx);
         let Checked { state, results, message, height } = match checked {
             Ok(checked) => checked,
             Err(wrong) => return self.refuse_update(&update, wrong, ctx),
@@ -171,12 +169,12 @@ impl Channel {
         Ok(self.agree_to(update, ctx).unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation)))
     }
 
-    /// Refuses a round that breaks a rule, or one of this side's own: by a counter-round, if the peer has signed it (R6.1a).
+    /// Refuses a round, whose signature was verified, that breaks a rule or one of this side's own: by a counter-round (R6.1a).
     fn refuse_update(&mut self, update: &Update, wrong: Wrong, ctx: &Context<'_>) -> Result<Step, Violation> {
         let Wrong { place, violation } = wrong;
         let Phase::Open(live) = &self.phase else { return Err(violation) };
         let is_new = update.round > live.agreed.round.max(live.out.signed()) && update.base == live.agreed.base();
-        if !is_new || !live.is_signed(update, &self.peer, &self.domain) {
+        if !is_new {
             return Err(violation);
         }
         let code = violation.code();

@@ -9,8 +9,7 @@ use protocol::{
     Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, Round, Signature,
     call::{Call, CloseSolo, Create, Payload},
     crypto::Native,
-    signing::{CloseMutualBody, CreateBody, Signed, StateBody, signed_bytes},
-    terms::Terms,
+    signing::{CloseMutualBody, Signed, StateBody, signed_bytes},
 };
 
 pub(crate) fn sign<T: Signed>(by: Party, channel: ChannelId, body: &T) -> Signature {
@@ -27,13 +26,9 @@ pub(crate) fn payment(amount: Amount) -> Payment {
 }
 
 /// The opening as the arbiter takes it, from what the peers said to each other.
-pub(crate) fn create_call(open: ChannelOpen, created: FundingCreated, signed: FundingSigned) -> Call {
-    let ChannelOpen { initiator, reserve, lock_period, penalty, max_forced, balances, shares, .. } = open;
-    let parties = Pair::new(initiator, party_terms(Party::Responder));
-    let terms = Terms { parties, reserve, lock_period, penalty, max_forced };
-    let body = CreateBody { terms, balances, shares, valid_until: created.valid_until };
+pub(crate) fn create_call(open: &ChannelOpen, created: FundingCreated, signed: FundingSigned) -> Call {
     Call::ChannelCreate(Create {
-        body,
+        body: open.body(&party_terms(Party::Responder), created.valid_until),
         nonce: created.nonce,
         signatures: Pair::new(created.signature, signed.signature),
     })

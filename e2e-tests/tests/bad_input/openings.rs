@@ -14,7 +14,6 @@ use protocol::{
     call::{Call, Create},
     crypto::Native,
     signing::CreateBody,
-    terms::Terms,
 };
 use sdk::{
     chain::{CallError, Chain, ChainError, Transaction},
@@ -261,15 +260,7 @@ async fn offer(mallory: &mut Intruder, world: &World, reference: ChannelRef, non
         panic!("{answer:?}")
     };
     assert_eq!(to, reference);
-    let terms = Terms {
-        parties: Pair::new(open.initiator, responder),
-        reserve: open.reserve,
-        lock_period: open.lock_period,
-        penalty: open.penalty,
-        max_forced: open.max_forced,
-    };
-    let valid_until = world.chain.block_number() + 50;
-    let body = CreateBody { terms, balances: open.balances, shares: open.shares, valid_until };
+    let body = open.body(&responder, world.chain.block_number() + 50);
     let domain = world.arbiter.info().domain;
     mallory.say(reference, funding_created("mallory", &domain, &body, nonce)).await;
     let Some(Packet::Channel(to, answer)) = mallory.hear().await else { panic!("Bob hung up") };

@@ -148,15 +148,7 @@ impl Responder {
         self.intruder.say(reference, Message::ChannelAccept(ChannelAccept { responder: responder.clone() })).await;
         let (to, Message::FundingCreated(funding)) = self.hears().await else { panic!("no funding") };
         assert_eq!(to, reference);
-        let terms = Terms {
-            parties: Pair::new(open.initiator, responder),
-            reserve: open.reserve,
-            lock_period: open.lock_period,
-            penalty: open.penalty,
-            max_forced: open.max_forced,
-        };
-        let (balances, shares, valid_until) = (open.balances, open.shares, funding.valid_until);
-        let body = CreateBody { terms, balances, shares, valid_until };
+        let body = open.body(&responder, funding.valid_until);
         Awaited { reference, nonce: funding.nonce, body }
     }
 
