@@ -9,8 +9,8 @@ use crate::harness::{
     side::Fate,
 };
 use channel::{
-    Change, ChangeId, Channel, ChannelRef, Command, Config, Context, Event, FundingCreated, Input, MAX_UPDATES_PER_ROUND,
-    Message, Refusal, RefusalCode, Refused, State, Update,
+    Change, ChangeId, Channel, ChannelRef, Command, Config, Context, Event, FundingCreated, Input,
+    MAX_UPDATES_PER_ROUND, Message, Refusal, RefusalCode, Refused, State, Update,
 };
 use protocol::{
     BlockNumber, Hash, Pair, Party, Signature, StateCommitment,

@@ -9,7 +9,7 @@ use contracts_node_runtime::RuntimeCall;
 use futures::stream::BoxStream;
 use protocol::{AccountId, Amount, BlockNumber, Hash};
 use scale::Encode;
-use sdk::chain::{Block, BlockRef, Chain, ChainError, DryRun, Receipt, Signer, Transaction};
+use sdk::chain::{Block, BlockRef, Chain, ChainError, DryRun, Receipt, Signer, Transaction, Weight};
 use tokio::sync::oneshot;
 
 /// How often a transaction is signed anew because an earlier one of the same account was refused and left a gap in the nonces.
@@ -39,6 +39,10 @@ impl Chain for DevChain {
     async fn code(&self, hash: &Hash) -> Result<Option<Vec<u8>>, ChainError> {
         let hash = *hash;
         self.read(move || inspect::code(&hash)).await
+    }
+
+    async fn transaction_limit(&self) -> Result<Option<Weight>, ChainError> {
+        Ok(Some(inspect::TransactionLimits::of_the_runtime().weight))
     }
 
     /// Executes a transaction in the block after the head, that is with the number and time of the block that would include it

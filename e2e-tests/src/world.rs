@@ -202,7 +202,9 @@ impl<C: TestChain> World<C> {
     /// Has `config`'s node take part in contracts of this app, whose Wasm it does not have.
     pub async fn tell_of_app(&self, config: &NodeConfig, app: &App) {
         let terms = AppTerms { deployed: app.deployed, worthless_when_empty: false };
-        within("a look at the app", config.apps.accept(&self.arbiter, app.code, terms)).await.unwrap();
+        within("a look at the app", config.apps.accept(&self.arbiter, &config.signer.account(), app.code, terms))
+            .await
+            .unwrap();
     }
 
     /// A look at everybody's coins.

@@ -46,6 +46,12 @@ impl Interpreter {
         Self { allowance: Allowance { time: limit.ref_time, costs }, apps: RwLock::new(BTreeMap::new()) }
     }
 
+    /// What calls are counted with.
+    #[must_use]
+    pub const fn costs(&self) -> ChainCosts {
+        self.allowance.costs
+    }
+
     /// Checks code, compiles it, and runs it from now on. Code that is held already is no error.
     ///
     /// # Errors

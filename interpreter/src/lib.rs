@@ -23,7 +23,7 @@
 //! Equal: the interpreter, to its version, and its settings (what Wasm it takes, its stack and its depth of calls), so that any code does
 //! the same; the fuel it counts, what each host function costs, when the two are reconciled and how that is rounded; the price
 //! of compiling a function when a call first enters it. So a call runs out of its weight here exactly where it does on chain, as
-//! long as the chain charges what [`ChainCosts`] says.
+//! long as the chain charges what [`ChainCosts`] says, which [`probe`] asks of a chain.
 //!
 //! Stricter here, so that what is agreed on can always be forced:
 //!
@@ -46,6 +46,7 @@ mod interpreter;
 mod library;
 mod meter;
 mod module;
+pub mod probe;
 mod refusal;
 
 pub use cache::{NotUsed, Unusable};

@@ -1,7 +1,7 @@
 //! All apps that a peer can run: native ones, and those it holds as Wasm, on disk as well.
 
 use crate::{
-    AppRefused, NotUsed, Unusable,
+    AppRefused, ChainCosts, NotUsed, Unusable,
     cache::Cache,
     check::Imports,
     interpreter::{Interpreter, MAX_APPS, room_for_answer},
@@ -48,6 +48,12 @@ impl Library {
     #[must_use]
     pub fn new(interpreter: Interpreter) -> Self {
         Self::around(interpreter, None)
+    }
+
+    /// What calls of apps that are Wasm are counted with.
+    #[must_use]
+    pub const fn costs(&self) -> ChainCosts {
+        self.interpreter.costs()
     }
 
     /// Native apps beside those that are Wasm.

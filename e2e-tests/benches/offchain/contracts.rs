@@ -59,7 +59,7 @@ impl Running {
         let apps = Arc::new(Registry::new(library));
         let _code = apps.add(&counter.wasm).unwrap();
         let terms = AppTerms { deployed: counter.deployed, worthless_when_empty: false };
-        apps.accept(&world.arbiter, counter.code, terms).await.unwrap();
+        apps.accept(&world.arbiter, &e2e_tests::account("hub"), counter.code, terms).await.unwrap();
         let change = |config: &mut sdk::node::NodeConfig| {
             config.apps = Arc::clone(&apps);
             config.channels.max_contracts = u32::MAX;

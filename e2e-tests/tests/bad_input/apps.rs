@@ -1,15 +1,18 @@
 //! Apps that do what apps must not do: refused by name when they are given to a node, or at the call; the channel goes on.
 
 use crate::Witness;
-use channel::ChangeFault;
+use channel::{AppBook, ChangeFault};
 use e2e_tests::{UNIT, World, within};
 use protocol::{
-    Pair,
+    AccountId, Pair,
     contracts::{AppOutcome, AppReply, CallFault, MAX_STATE},
 };
 use scale::Encode;
 use sdk::{
-    apps::{AddError, AppRefused, AppTerms, deploy},
+    apps::{
+        AcceptError, AddError, AppRefused, AppTerms, ChainCosts, Interpreter, Library, PerByte, PricesError, Registry,
+        deploy,
+    },
     node::NodeError,
 };
 
@@ -105,7 +108,7 @@ async fn calls_that_misbehave_fail_by_name_and_the_channel_lives_on() {
             let apps = actor.node.apps();
             let code = apps.add(&wasm).unwrap();
             let terms = AppTerms { deployed, worthless_when_empty: true };
-            apps.accept(&witness.world.arbiter, code, terms).await.unwrap();
+            apps.accept(&witness.world.arbiter, &e2e_tests::account("hub"), code, terms).await.unwrap();
         }
         let code = witness.alice.node.apps().add(&wasm).unwrap();
         let creating = witness.alices.create_contract(code, Pair::new(UNIT, 0), Vec::new());
@@ -138,4 +141,41 @@ async fn calls_that_misbehave_fail_by_name_and_the_channel_lives_on() {
         let _round = within("the removal", removing).await.unwrap().unwrap();
     }
     witness.lives_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_with_other_prices_is_found_before_an_app_is_taken_part_in() {
+    let world = World::new().await;
+    let counter = world.deploy_app("counter").await;
+    let payer = e2e_tests::account("hub");
+    let right = ChainCosts::CONTRACTS_NODE;
+    let (input, answer) = (right.input, right.answer);
+    let wrong = [
+        ChainCosts { fuel: right.fuel - 1, ..right },
+        ChainCosts { host_call: right.host_call + 1, ..right },
+        ChainCosts { input: PerByte { base: input.base + 1, ..input }, ..right },
+        ChainCosts { input: PerByte { byte: input.byte - 1, ..input }, ..right },
+        ChainCosts { value_transferred: right.value_transferred - 1, ..right },
+        ChainCosts { answer: PerByte { base: answer.base - 1, ..answer }, ..right },
+        ChainCosts { answer: PerByte { byte: answer.byte + 1, ..answer }, ..right },
+    ];
+    for costs in wrong.into_iter().chain([right]) {
+        let apps = Registry::new(Library::new(Interpreter::with_costs(e2e_tests::LIMITS.call_weight, costs)));
+        let code = apps.add(&counter.wasm).unwrap();
+        let terms = AppTerms { deployed: counter.deployed, worthless_when_empty: false };
+        let accepted = within("the prices", apps.accept(&world.arbiter, &payer, code, terms)).await;
+        match accepted {
+            Ok(()) => assert_eq!(costs, right),
+            Err(AcceptError::Prices(PricesError::Differ { charged, counted, .. })) => {
+                assert!(charged != counted && costs != right);
+                assert!(!apps.accepts(&code), "nothing may begin with it");
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    let apps = Registry::in_memory(e2e_tests::LIMITS.call_weight);
+    let code = apps.add(&counter.wasm).unwrap();
+    let terms = AppTerms { deployed: counter.deployed, worthless_when_empty: false };
+    let poor = within("the prices", apps.accept(&world.arbiter, &AccountId([77; 32]), code, terms)).await;
+    assert!(matches!(poor, Err(AcceptError::Prices(PricesError::Chain(_)))), "{poor:?}");
 }

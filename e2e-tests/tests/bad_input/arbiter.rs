@@ -3,7 +3,10 @@
 use crate::Witness;
 use devchain::{DevAccount, DevChain};
 use e2e_tests::{LIMITS, World, arbiter_code, within};
-use protocol::{AccountId, Hash, terms::Limits};
+use protocol::{
+    AccountId, Hash,
+    terms::{CallWeight, Limits},
+};
 use scale::Encode;
 use sdk::chain::{Arbiter, CallError, Chain, ChainError, SharedChain, Signer, Transaction, arbiter::selector};
 use std::sync::Arc;
@@ -122,4 +125,28 @@ async fn nodes_of_different_arbiters_have_no_channels_and_the_others_go_on() {
     let sdk::node::NodeError::Ended(reason) = refused else { panic!("{refused}") };
     assert_eq!(reason, channel::CloseReason::NotOpened { code: Some(channel::RefusalCode::POLICY) });
     witness.lives_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_arbiter_whose_calls_would_not_fit_a_transaction_is_neither_deployed_nor_attached_to() {
+    let chain = DevChain::new().unwrap();
+    let shared: SharedChain = Arc::new(chain.clone());
+    let limit = shared.transaction_limit().await.unwrap().unwrap();
+    let half = CallWeight { ref_time: limit.ref_time / 2, proof_size: limit.proof_size / 2 };
+    let limits = |call_weight| Limits { call_weight, ..LIMITS };
+    let (code, signer) = (arbiter_code(), DevAccount::Dave.signer());
+    for asked in
+        [CallWeight { ref_time: half.ref_time + 1, ..half }, CallWeight { proof_size: half.proof_size + 1, ..half }]
+    {
+        let refused = Err(CallError::CallsTooHeavy { asked, limit });
+        let deployed = Arbiter::deploy(shared.clone(), &signer, code.clone(), limits(asked), Vec::new());
+        assert_eq!(within("the refusal", deployed).await.map(drop), refused);
+        // Somebody else's tool may put it there all the same.
+        let data = [&selector("new")[..], &(shared.genesis().await.unwrap(), limits(asked)).encode()].concat();
+        let address = deploy(&chain, code.clone(), data).await;
+        let attached = within("the refusal", Arbiter::attach(shared.clone(), address, None)).await;
+        assert_eq!(attached.map(drop), refused);
+    }
+    let deployed = within("a deployment", Arbiter::deploy(shared, &signer, code, limits(half), Vec::new())).await;
+    assert_eq!(deployed.unwrap().0.info().limits.call_weight, half);
 }

@@ -8,6 +8,7 @@ mod cache;
 mod faults;
 mod fuel;
 mod library;
+mod probe;
 mod refusals;
 
 use interpreter::Interpreter;

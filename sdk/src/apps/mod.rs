@@ -6,9 +6,11 @@
 //! ```
 
 mod deploy;
+mod prices;
 
 pub use deploy::deploy;
-pub use interpreter::{AddError, AppRefused, Interpreter, Library, NotUsed};
+pub use interpreter::{AddError, AppRefused, ChainCosts, Interpreter, Library, NotUsed, PerByte};
+pub use prices::PricesError;
 
 use crate::chain::{Arbiter, ChainError};
 use channel::AppBook;
@@ -21,7 +23,10 @@ use std::{
     collections::BTreeMap,
     io,
     path::Path,
-    sync::{PoisonError, RwLock},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use thiserror::Error;
 
@@ -50,6 +55,9 @@ pub enum AcceptError {
         /// What stands there.
         found: Option<Hash>,
     },
+    /// The chain charges otherwise than the interpreter counts.
+    #[error(transparent)]
+    Prices(#[from] PricesError),
 }
 
 /// The apps of a node. Shared: apps may be added while it runs.
@@ -57,6 +65,8 @@ pub enum AcceptError {
 pub struct Registry {
     library: Library,
     known: RwLock<BTreeMap<Hash, Known>>,
+    /// Whether the chain was seen to charge what the interpreter counts.
+    prices_seen: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +80,7 @@ impl Registry {
     /// The apps of this library; none of them is taken part in yet.
     #[must_use]
     pub const fn new(library: Library) -> Self {
-        Self { library, known: RwLock::new(BTreeMap::new()) }
+        Self { library, known: RwLock::new(BTreeMap::new()), prices_seen: AtomicBool::new(false) }
     }
 
     /// No apps, and room for them in memory. A call may cost what the arbiter allows.
@@ -106,9 +116,22 @@ impl Registry {
     /// Takes part in contracts with this code, once it is seen to stand where the terms say. Where its Wasm is not here, it is fetched from
     /// the chain or from the peer when it is needed.
     ///
+    /// The first time, the chain is asked for its prices by dry runs in the name of `payer`, any account that owns a few coins: nothing is sent
+    /// and nothing is paid. A call that costs more on chain than here could be agreed on and never be forced (R7.4).
+    ///
     /// # Errors
-    /// [`AcceptError::NotThere`]; the chain's own.
-    pub async fn accept(&self, arbiter: &Arbiter, code: Hash, terms: AppTerms) -> Result<(), AcceptError> {
+    /// [`AcceptError::NotThere`], [`AcceptError::Prices`]; the chain's own.
+    pub async fn accept(
+        &self,
+        arbiter: &Arbiter,
+        payer: &AccountId,
+        code: Hash,
+        terms: AppTerms,
+    ) -> Result<(), AcceptError> {
+        if !self.prices_seen.load(Ordering::Relaxed) {
+            prices::check(&**arbiter.chain(), payer, self.library.costs()).await?;
+            self.prices_seen.store(true, Ordering::Relaxed);
+        }
         let (at, found) = (terms.deployed, arbiter.chain().code_hash(&terms.deployed).await?);
         if found != Some(code) {
             return Err(AcceptError::NotThere { at, code, found });

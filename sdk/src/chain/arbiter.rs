@@ -1,6 +1,6 @@
 //! The arbiter contract as its callers see it: typed calls, typed reads, typed refusals, typed events.
 
-use super::{BlockRef, Chain, ChainError, ContractEvent, Receipt, SharedChain, Signer, Transaction};
+use super::{BlockRef, Chain, ChainError, ContractEvent, Receipt, SharedChain, Signer, Transaction, Weight};
 use futures::StreamExt;
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
@@ -11,7 +11,7 @@ use protocol::{
     event::{Event, Payout},
     record::{Artefact, Record},
     signing::{Domain, VERSION},
-    terms::{Limits, channel_id},
+    terms::{CallWeight, Limits, channel_id},
 };
 use scale::{Decode, Encode};
 use std::{fmt, sync::Arc, time::Duration};
@@ -35,6 +35,17 @@ pub enum CallError {
         address: AccountId,
         /// What is wrong with it.
         cause: String,
+    },
+    /// Calls of apps that the arbiter allows might not fit a transaction of this chain, so that they could not be forced (R5.13, R7.4).
+    #[error(
+        "the arbiter lets a call of an app use {asked:?}, and a transaction of this chain holds {limit:?}: at most half of that may be one \
+         call's; deploy an arbiter with a smaller `call_weight`"
+    )]
+    CallsTooHeavy {
+        /// The arbiter's `call_weight`.
+        asked: CallWeight,
+        /// What a transaction may weigh.
+        limit: Weight,
     },
 }
 
@@ -118,6 +129,7 @@ impl Arbiter {
         salt: Vec<u8>,
     ) -> Result<(Self, Receipt), CallError> {
         let genesis = chain.genesis().await?;
+        check_call_weight(&*chain, &limits).await?;
         let transaction = Transaction::Instantiate { code, value: 0, data: constructor_data(genesis, limits), salt };
         let dry_run = chain.dry_run(&signer.account(), &transaction).await?;
         let address = dry_run.instantiated.unwrap_or(AccountId([0; 32]));
@@ -155,6 +167,7 @@ impl Arbiter {
             return Err(not(format!("it was made for chain {}, this is {genesis}", domain.genesis)));
         }
         let limits = read(&*chain, &address, Read::Limits).await.map_err(unreadable)?;
+        check_call_weight(&*chain, &limits).await?;
         Ok(Self { chain, info: ArbiterInfo { domain, limits, code_hash: found } })
     }
 
@@ -335,6 +348,18 @@ impl fmt::Debug for Arbiter {
 enum LangError {
     #[codec(index = 1)]
     CouldNotReadInput,
+}
+
+/// A forced step shows a state and checks signatures and proofs beside the call: half of a transaction is left for these.
+async fn check_call_weight(chain: &dyn Chain, limits: &Limits) -> Result<(), CallError> {
+    let Some(limit) = chain.transaction_limit().await? else { return Ok(()) };
+    let asked = limits.call_weight;
+    let fits = |asked: u64, limit: u64| asked <= limit / 2;
+    if fits(asked.ref_time, limit.ref_time) && fits(asked.proof_size, limit.proof_size) {
+        Ok(())
+    } else {
+        Err(CallError::CallsTooHeavy { asked, limit })
+    }
 }
 
 async fn read<T: Decode>(chain: &dyn Chain, address: &AccountId, what: Read) -> Result<T, CallError> {

@@ -268,6 +268,11 @@ pub trait Chain: Send + Sync + 'static {
     /// The Wasm with this hash, where the chain has it. Whoever asks checks that it is the one.
     async fn code(&self, hash: &Hash) -> Result<Option<Vec<u8>>, ChainError>;
 
+    /// The most that one transaction may weigh, where the chain has such a limit.
+    async fn transaction_limit(&self) -> Result<Option<Weight>, ChainError> {
+        Ok(None)
+    }
+
     /// Executes a transaction without sending it. Balances below what it needs are an error.
     ///
     /// Whether it sees the number of the block that would include it is told by [`dry_runs_in_next_block`](Self::dry_runs_in_next_block).

@@ -1,6 +1,8 @@
 //! A chain that notes what every transaction through it cost: for whoever has to account for fees and deposits.
 
-use super::{Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction, arbiter};
+use super::{
+    Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction, Weight, arbiter,
+};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use protocol::{AccountId, Amount, BlockNumber, Hash, call::Call};
@@ -110,6 +112,10 @@ impl Chain for Recorder {
 
     async fn code(&self, hash: &Hash) -> Result<Option<Vec<u8>>, ChainError> {
         self.inner.code(hash).await
+    }
+
+    async fn transaction_limit(&self) -> Result<Option<Weight>, ChainError> {
+        self.inner.transaction_limit().await
     }
 
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError> {

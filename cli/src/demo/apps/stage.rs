@@ -95,7 +95,7 @@ impl<A: Told> Stage<A> {
             }
             let registry = Registry::new(library);
             let terms = AppTerms { deployed, worthless_when_empty };
-            registry.accept(&world.arbiter, code, terms).await?;
+            registry.accept(&world.arbiter, &DevAccount::Charlie.id(), code, terms).await?;
             anyhow::Ok((code, Arc::new(registry)))
         };
         let ((code, alices), (_same, bobs)) = (registry().await?, registry().await?);

@@ -35,7 +35,7 @@ mod wire;
 
 pub use settings::Settings;
 
-use super::{Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, Signer, Transaction};
+use super::{Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, Signer, Transaction, Weight};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use node::Node;
@@ -123,6 +123,10 @@ impl Chain for RemoteChain {
 
     async fn code(&self, hash: &Hash) -> Result<Option<Vec<u8>>, ChainError> {
         self.node.code(hash).await
+    }
+
+    async fn transaction_limit(&self) -> Result<Option<Weight>, ChainError> {
+        self.node.runtime(self.node.head()).await?.transaction_limit()
     }
 
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError> {

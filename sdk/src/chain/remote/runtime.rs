@@ -2,7 +2,7 @@
 //! errors look like is asked of the node, so a runtime that moves its pallets about is no reason to build anew.
 
 use super::wire::RuntimeVersion;
-use crate::chain::ChainError;
+use crate::chain::{ChainError, Weight};
 use protocol::{AccountId, Amount, Hash};
 use std::sync::Arc;
 use subxt::{
@@ -51,6 +51,32 @@ struct ContractInfo {
     code_hash: H256,
 }
 
+/// What a block may weigh, as far as it concerns transactions of users.
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct BlockWeights {
+    per_class: PerClass,
+}
+
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct PerClass {
+    normal: ClassWeights,
+}
+
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct ClassWeights {
+    max_extrinsic: Option<TwoWeights>,
+}
+
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct TwoWeights {
+    ref_time: u64,
+    proof_size: u64,
+}
+
 impl Runtime {
     /// Reads metadata.
     ///
@@ -79,6 +105,14 @@ impl Runtime {
             .entry(subxt::constants::dynamic::<Amount>("Balances", "ExistentialDeposit"))
             .map_err(|error| not(&error.to_string()))?;
         Ok(Self { existential_deposit, at })
+    }
+
+    /// The most that a transaction of a user may weigh.
+    pub(super) fn transaction_limit(&self) -> Result<Option<Weight>, ChainError> {
+        let constant = subxt::constants::dynamic::<BlockWeights>("System", "BlockWeights");
+        let weights = self.at.constants().entry(constant).map_err(|error| unusual(&error))?;
+        let limit = weights.per_class.normal.max_extrinsic;
+        Ok(limit.map(|TwoWeights { ref_time, proof_size }| Weight { ref_time, proof_size }))
     }
 
     /// Events as they are stored in a block's state.
