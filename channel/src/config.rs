@@ -103,6 +103,33 @@ impl Default for Config {
     }
 }
 
+/// How soon a node sees what happens on chain, and how soon what it sends is in a block (R6.9d).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// The longest time between two looks at the chain, finality lag included, in blocks.
+    pub look_within: BlockNumber,
+    /// The longest time from a look to the block that includes what is sent because of it, in blocks.
+    pub include_within: BlockNumber,
+}
+
+impl Pace {
+    /// The shortest lock period, in blocks, in which a node with this pace can answer everything that a peer with `max_forced` forced steps on
+    /// one base can do (R6.9d).
+    #[must_use]
+    pub fn least_lock(self, max_forced: u8) -> BlockNumber {
+        let Self { look_within, include_within } = self;
+        let inclusions = BlockNumber::from(max_forced.max(2));
+        look_within.max(include_within).saturating_add(include_within.saturating_mul(inclusions))
+    }
+}
+
+impl Default for Pace {
+    /// Four blocks to see something that is final, three to answer it: a chain with free blocks, and a node that is not stopped for longer.
+    fn default() -> Self {
+        Self { look_within: 4, include_within: 3 }
+    }
+}
+
 /// The openings that a node accepts (R6.7). Everything in `channel_open` is held against it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -112,7 +139,7 @@ pub struct Policy {
     pub code_hash: Hash,
     /// The arbiter's own bounds.
     pub limits: Limits,
-    /// The shortest lock period that leaves time to answer, in blocks.
+    /// The shortest lock period, in blocks, where [`Pace`] does not ask for a longer one.
     pub lock_period_min: BlockNumber,
     /// The longest, in blocks: own coins wait that long.
     pub lock_period_max: BlockNumber,
@@ -149,19 +176,20 @@ pub enum PolicyRefusal {
 }
 
 impl Policy {
-    /// Holds an opening against this policy. The arbiter's own bounds are checked with the full terms.
+    /// Holds an opening against this policy, for a node that sees and answers at this pace. The arbiter's own bounds are checked with the full
+    /// terms.
     ///
     /// # Errors
     /// The first term that does not suit.
-    pub fn check(&self, open: &ChannelOpen) -> Result<(), PolicyRefusal> {
+    pub fn check(&self, open: &ChannelOpen, pace: Pace) -> Result<(), PolicyRefusal> {
         if open.domain != self.domain {
             return Err(PolicyRefusal::Domain);
         }
         if open.code_hash != self.code_hash {
             return Err(PolicyRefusal::CodeHash { got: open.code_hash, want: self.code_hash });
         }
-        if open.lock_period < self.lock_period_min || open.lock_period > self.lock_period_max {
-            let (min, max) = (self.lock_period_min, self.lock_period_max);
+        let (min, max) = (self.lock_period_min.max(pace.least_lock(open.max_forced)), self.lock_period_max);
+        if open.lock_period < min || open.lock_period > max {
             return Err(PolicyRefusal::LockPeriod { got: open.lock_period, min, max });
         }
         if open.shares.responder > self.share_max {

@@ -127,6 +127,11 @@ pub enum Misuse {
         "this side's store is older than what it has signed: only the peer can close this channel, alone or by an offer"
     )]
     StoreOutdated,
+    #[error(
+        "a lock period of {got} blocks leaves no time to answer, {min} would: ask for a longer one, for fewer forced steps, or say that this \
+         node sees and answers sooner (`Pace`)"
+    )]
+    LockTooShort { got: BlockNumber, min: BlockNumber },
     #[error("a fee of {fee} is more than the {available} that can pay it")]
     FeeTooHigh { fee: Amount, available: Amount },
     #[error("the arbiter would refuse it: {0}")]

@@ -1,6 +1,7 @@
 //! Everything that can happen to a channel.
 
 use crate::{
+    config::Pace,
     message::{Message, RefusalCode},
     outbox::EventNumber,
     state::{Change, Payment},
@@ -28,6 +29,8 @@ pub struct Context<'a> {
     pub head: BlockNumber,
     /// The apps that can be run here, and what this side thinks of them.
     pub apps: &'a dyn AppBook,
+    /// How soon this side sees what happens on chain, and how soon what it sends is in a block.
+    pub pace: Pace,
 }
 
 /// The apps of a peer: how they are run, which of them it takes part in, and where they stand on chain (R7.2).

@@ -33,7 +33,7 @@ mod rounds;
 mod saved;
 mod state;
 
-pub use config::{Acceptance, Config, Policy, PolicyRefusal, Timeouts};
+pub use config::{Acceptance, Config, Pace, Policy, PolicyRefusal, Timeouts};
 pub use effect::{Effect, Effects, Event, Notice};
 pub use error::{Misuse, Violation};
 pub use input::{AppBook, ChainInput, Command, Context, Input, Millis, NoApps};

@@ -1,9 +1,10 @@
 //! Attacks that an audit of the peers' machine found, or tried in vain: each test asserts what ought to be.
 
 use crate::harness::{
-    DOMAIN, Initiator, LOCK, Responder, SHARE, World, apps,
+    DOMAIN, Initiator, LOCK, PACE, Responder, SHARE, World, apps,
+    apps::Tokens,
     chain::FUNDS,
-    contracts::{call, counter, forced, of, pays, puppet},
+    contracts::{call, counter, escrow, forced, of, pays, puppet},
     forge::{payment, sign, state_body},
     key, opening, party_terms, policy,
     side::Fate,
@@ -89,6 +90,32 @@ fn a_forced_step_on_an_old_round_is_replaced_also_while_a_close_is_offered() {
         let ours = world.chain.wealth(victim)
             + world.sides[victim].channel.as_ref().and_then(Channel::balances).map_or(0, |it| it.ours);
         assert_eq!((replaced, ours), (newest, FUNDS + 900), "{cheat:?}: the newest round was shown in time");
+    }
+}
+
+#[test]
+fn a_newer_state_does_not_wait_for_a_claim_that_may_come_too_late() {
+    for cheat in Party::BOTH {
+        let victim = cheat.peer();
+        let mut world = World::opened_with(cheat, |config| config.defend = false);
+        world.pace.include_within = 4;
+        let deadline = world.chain.head() + 20;
+        let ids = world.create(victim, vec![counter(Pair::default(), 9), escrow(deadline)]);
+        let old = world.sides[cheat].machine().state().unwrap().clone();
+        let payload = world.sides[cheat].machine().evidence().unwrap().payload.unwrap();
+        let _id = world.pay(cheat, 900).unwrap();
+        world.run();
+        let newest = world.sides[victim].round();
+        world.mine_blocks(deadline - world.chain.head() - 4);
+        // The cheat forces on the round before. The victim's claim, with which the newest round would go, is in no block.
+        let plan = step(&world, cheat, &old, Some(payload), vec![forced(ids[0], 0, &1_u64)]);
+        world.chain.submit(cheat, Call::ChannelForceProgress(plan.call));
+        world.kill(cheat);
+        let _new = world.chain.censored.insert("channel_force_progress");
+        world.force(victim, vec![forced(ids[1], 20, &Tokens::Issue)]).unwrap();
+        world.mine_blocks(2);
+        assert!(world.chain.head() + 1 < deadline, "the claim may still be made");
+        assert_eq!(agreed_on_chain(&world), newest, "{cheat:?}: the newest round went alone");
     }
 }
 
@@ -267,7 +294,7 @@ fn a_snapshot_that_was_lost_is_asked_for_again_whatever_stands_on_chain_beside_t
 #[test]
 fn two_openings_that_share_a_nonce_are_not_both_opened_by_one_channel_on_chain() {
     let key_of_responder = key(Responder);
-    let ctx = Context { key: &key_of_responder, now: 0, head: 100, apps: &channel::NoApps };
+    let ctx = Context { key: &key_of_responder, now: 0, head: 100, apps: &channel::NoApps, pace: PACE };
     let open = opening();
     let body = open.body(&party_terms(Responder), 120);
     let id = body.terms.channel_id(&DOMAIN, 0, &protocol::crypto::Native);
@@ -434,7 +461,7 @@ fn how_long_a_peer_can_keep_a_machine_busy_with_one_refusal() {
     world.sides[Responder].strict = false;
     let payments = (0..64).map(|_| channel::Payment { amount: 1, reference: Vec::new() }).collect::<Vec<_>>();
     for (id, payment) in (1..).zip(&payments) {
-        let _none = world.sides[Responder].sent.insert(channel::ChangeId(id), (payment.clone(), Fate::Pending));
+        let _none = world.sides[Responder].sent.insert(ChangeId(id), (payment.clone(), Fate::Pending));
     }
     world.command(Responder, Command::PayAll(payments)).unwrap();
     let theirs = update(world.steal(Initiator));
@@ -516,7 +543,7 @@ fn nothing_is_executed_for_a_round_that_its_proposer_has_not_signed() {
     update.height = world.chain.head();
     let book = Counting(apps::native(), std::sync::atomic::AtomicUsize::new(0));
     let side = &world.sides[Responder];
-    let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &book };
+    let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &book, pace: PACE };
     let mut machine = side.channel.clone().unwrap();
     let _step = machine.handle(Input::Peer(Message::Update(update)), &ctx).unwrap();
     assert_eq!(book.1.into_inner(), 0, "calls were made for one unsigned message");

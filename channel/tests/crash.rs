@@ -1,6 +1,6 @@
 //! Every story once more, with a crash after every commit and before every effect: what was agreed stays, each payment counts once.
 
-use crate::harness::{CrashPlan, Initiator, LOCK, Responder, SHARE, VALIDITY, World, side::Fate};
+use crate::harness::{CrashPlan, Initiator, LOCK, PACE, Responder, SHARE, VALIDITY, World, side::Fate};
 use channel::{Channel, CloseReason, Command, Context, Effect, Event, Input};
 use protocol::{Party, call::Call};
 
@@ -374,7 +374,7 @@ fn a_side_that_was_down_while_its_channel_closed_in_agreement_hears_of_nothing_e
 fn asks_when_started(world: &World, party: Party) -> Vec<&'static str> {
     let side = &world.sides[party];
     let mut channel = side.load().unwrap();
-    let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &side.book };
+    let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &side.book, pace: PACE };
     let step = channel.handle(Input::Restarted, &ctx).unwrap();
     assert!(
         !step.commit && channel.save() == *side.stored.as_ref().unwrap(),
@@ -430,8 +430,13 @@ fn what_the_chain_says_twice_is_told_once_and_an_end_is_told_again() {
         let bytes = world.sides[party].stored.clone().unwrap();
         let told_again = |bytes: &[u8]| {
             let mut channel = Channel::load(bytes, []).unwrap();
-            let ctx =
-                Context { key: &world.sides[party].key, now: 0, head: world.sides[party].seen, apps: &channel::NoApps };
+            let ctx = Context {
+                key: &world.sides[party].key,
+                now: 0,
+                head: world.sides[party].seen,
+                apps: &channel::NoApps,
+                pace: PACE,
+            };
             let step = channel.handle(Input::Restarted, &ctx).unwrap();
             let closed = step.effects.iter().filter(|effect| {
                 matches!(effect, Effect::Deliver { event: Event::Closed(_), .. } | Effect::Notify(Event::Closed(_)))

@@ -1,27 +1,32 @@
 //! What a responder accepts, and what an opening's messages must be (R6.7).
 
 use crate::harness::{
-    Initiator, LIMITS, Responder, SHARE, VALIDITY, World, account,
+    Initiator, LIMITS, PACE, Responder, SHARE, VALIDITY, World, account,
     chain::REFERENCE,
     forge::{create_call, sign},
     key, opening, party_terms, policy,
 };
 use channel::{
     Channel, ChannelAccept, ChannelOpen, CloseReason, Config, Context, Event, FundingCreated, FundingSigned, Message,
-    Misuse, Notice, PolicyRefusal, RefusalCode, Violation,
+    Misuse, Notice, OpenRequest, Pace, PolicyRefusal, RefusalCode, Violation,
 };
 use protocol::{
     AccountId, Hash, Pair, Party, Rejection, Signature,
     call::{Call, Create},
-    terms::{Delegate, MAX_DELEGATES},
+    terms::{Delegate, Limits, MAX_DELEGATES},
 };
 
 /// What a responder says to an opening.
 fn accept(change: impl Fn(&mut ChannelOpen)) -> Result<Channel, Violation> {
     let mut open = opening();
     change(&mut open);
+    accept_at(PACE, open)
+}
+
+/// What one says that sees and answers at this pace.
+fn accept_at(pace: Pace, open: ChannelOpen) -> Result<Channel, Violation> {
     let key = key(Responder);
-    let ctx = Context { key: &key, now: 0, head: 100, apps: &channel::NoApps };
+    let ctx = Context { key: &key, now: 0, head: 100, apps: &channel::NoApps, pace };
     let (peer, terms) = (open.initiator.key, party_terms(Responder));
     let peer = if open.initiator == party_terms(Initiator) { peer } else { crate::harness::key(Initiator).public() };
     Channel::accept(REFERENCE, peer, open, terms, &policy(), Config::default(), &ctx).map(|(channel, _)| channel)
@@ -304,4 +309,30 @@ fn a_nonce_of_other_accounts_or_an_unasked_one_changes_nothing() {
     world.input(Initiator, nonce(ids)).unwrap();
     world.run();
     assert_eq!(world.states(), ("signed", "signed"));
+}
+
+#[test]
+fn a_lock_period_that_leaves_no_time_to_answer_is_neither_proposed_nor_accepted() {
+    let slow = Pace { look_within: 7, include_within: 3 };
+    for (pace, max_forced, min) in [(slow, 1, 13), (slow, 2, 13), (slow, 4, 19), (PACE, 3, 5), (PACE, 9, 10)] {
+        for lock_period in [min - 1, min] {
+            let open = ChannelOpen { lock_period, max_forced, ..opening() };
+            let accepted = accept_at(pace, open.clone()).map(drop);
+            let limits = Limits { max_forced_max: 9, ..LIMITS };
+            let key = key(Initiator);
+            let ctx = Context { key: &key, now: 0, head: 100, apps: &channel::NoApps, pace };
+            let request =
+                OpenRequest { reference: REFERENCE, peer: crate::harness::key(Responder).public(), open, limits };
+            let proposed = Channel::propose(request, Config::default(), &ctx).map(drop);
+            if lock_period < min {
+                let (got, max) = (lock_period, policy().lock_period_max);
+                assert_eq!(accepted, Err(Violation::Policy(PolicyRefusal::LockPeriod { got, min, max })));
+                if min > policy().lock_period_min {
+                    assert_eq!(proposed, Err(Misuse::LockTooShort { got, min }));
+                }
+            } else {
+                assert_eq!((accepted, proposed), (Ok(()), Ok(())));
+            }
+        }
+    }
 }

@@ -13,6 +13,7 @@ pub struct Impaired {
     chain: SharedChain,
     tells_code: bool,
     holds: watch::Sender<bool>,
+    holds_blocks: watch::Sender<bool>,
     /// What the next call that is tried is answered with.
     refusal: Mutex<Option<Rejection>>,
 }
@@ -28,7 +29,8 @@ impl Impaired {
     /// sent it hears that it is.
     #[must_use]
     pub fn with_late_answers(chain: SharedChain) -> Self {
-        Self { chain, tells_code: true, holds: watch::Sender::new(false), refusal: Mutex::default() }
+        let (holds, holds_blocks) = (watch::Sender::new(false), watch::Sender::new(false));
+        Self { chain, tells_code: true, holds, holds_blocks, refusal: Mutex::default() }
     }
 
     /// Has the arbiter refuse the next call that is tried, for a reason that has passed when that is tried again. This answer can be
@@ -39,15 +41,23 @@ impl Impaired {
 
     /// Waits while answers are held back.
     async fn released(&self) {
-        let mut holds = self.holds.subscribe();
-        // The sender is here as long as we are.
-        drop(holds.wait_for(|holds| !holds).await);
+        let_go(&self.holds).await;
+    }
+
+    /// Begins to tell of no block from now on, or tells of all that there are.
+    pub fn hold_blocks(&self, holds: bool) {
+        let _was = self.holds_blocks.send_replace(holds);
     }
 
     /// Holds answers back from now on, or lets them go.
     pub fn hold(&self, holds: bool) {
         let _was = self.holds.send_replace(holds);
     }
+}
+
+async fn let_go(holds: &watch::Sender<bool>) {
+    // The sender is here as long as we are.
+    drop(holds.subscribe().wait_for(|holds| !holds).await);
 }
 
 #[async_trait]
@@ -98,6 +108,7 @@ impl Chain for Impaired {
         &self,
         from: BlockNumber,
     ) -> Result<BoxStream<'static, Result<Block, ChainError>>, ChainError> {
+        let_go(&self.holds_blocks).await;
         self.chain.finalised_blocks(from).await
     }
 

@@ -259,6 +259,14 @@ impl Channel {
         let start = start(live, &live.agreed.state, payload, &record);
         // As many as one step can make; the others are made by steps after it.
         let planned = plan_fitting(&start, self.me, forcing.next(), height, &deployed, &mut executor)?;
+        if let Some(payload) = start.payload.clone().filter(|_| self.is_open() && live.is_in_danger()) {
+            // In the last block that may include the step its calls may be too late, and a newer state that came with them would be lost with them:
+            // then it goes alone (R7.6a).
+            let last = ctx.head.saturating_add(ctx.pace.include_within);
+            if plan_fitting(&start, self.me, forcing.next(), last, &deployed, &mut executor).is_err() {
+                return Ok(live.snapshot(payload));
+            }
+        }
         let mut call = planned.call;
         if is_used_up {
             return Err(Rejection::ForcedStepsUsedUp { max: record.terms.max_forced });
@@ -282,13 +290,14 @@ impl Channel {
         let (Phase::Open(live) | Phase::Closing(live, How::Offered(_) | How::Agreed(_))) = &self.phase else {
             return None;
         };
-        let in_danger = live.seen.on_chain.is_forced() || live.is_below_a_mark(live.agreed.named);
         // Calls that are being forced carry the newer state with them: alone it would only undo an own claim (R7.6a).
-        let is_carried = matches!(self.phase, Phase::Open(_)) && live.forcing.as_ref().is_some_and(Forcing::is_wanted);
-        let wanted = self.config.defend && in_danger && !is_carried;
-        let payload = live.newer_than_chain(head).filter(|_| wanted)?;
-        let channel = live.funding.channel;
-        Some(Effect::Submit(Box::new(Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }))))
+        let is_carried = self.is_open() && live.forcing.as_ref().is_some_and(Forcing::is_wanted);
+        let wanted = self.config.defend && live.is_in_danger() && !is_carried;
+        Some(live.snapshot(live.newer_than_chain(head).filter(|_| wanted)?))
+    }
+
+    const fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
     }
 
     /// Transition: open | closing -> the same, on the forced state.
@@ -426,6 +435,16 @@ const fn start<'a>(live: &'a Live, state: &'a State, payload: Option<Payload>, r
 }
 
 impl Live {
+    /// Whether the peer may make a newer state that this side holds lose its force, by steps on an older one (R5.4b).
+    fn is_in_danger(&self) -> bool {
+        self.seen.on_chain.is_forced() || self.is_below_a_mark(self.agreed.named)
+    }
+
+    fn snapshot(&self, payload: Payload) -> Effect {
+        let channel = self.funding.channel;
+        Effect::Submit(Box::new(Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload })))
+    }
+
     /// Whether the arbiter was past this state, or at it, when it was last heard of. Co-signed states come in the order of their rounds, and
     /// forced ones in the order of theirs above the co-signed one below them (R5.4).
     fn has_seen(&self, posted: &Posted) -> bool {

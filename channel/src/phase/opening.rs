@@ -115,10 +115,14 @@ impl Channel {
     /// Proposes a channel.
     ///
     /// # Errors
-    /// [`Misuse::BadTerms`] for what the arbiter would refuse.
+    /// [`Misuse::BadTerms`] for what the arbiter would refuse, [`Misuse::LockTooShort`] for what this side could not defend.
     pub fn propose(request: OpenRequest, config: Config, ctx: &Context<'_>) -> Result<(Self, Step), Misuse> {
         let OpenRequest { reference, peer, open, limits } = request;
         check_terms(&open, &placeholder(peer), &limits).map_err(Misuse::BadTerms)?;
+        let (got, min) = (open.lock_period, ctx.pace.least_lock(open.max_forced));
+        if got < min {
+            return Err(Misuse::LockTooShort { got, min });
+        }
         let channel = Self::new(reference, Party::Initiator, peer, open.domain, config, {
             Phase::Initialized(Initialized { open: open.clone(), responder: None, deadline: deadline(&config, ctx) })
         });
@@ -138,7 +142,7 @@ impl Channel {
         config: Config,
         ctx: &Context<'_>,
     ) -> Result<(Self, Step), Violation> {
-        policy.check(&open)?;
+        policy.check(&open, ctx.pace)?;
         if open.initiator.key != peer {
             return Err(Violation::SignatureInvalid);
         }

@@ -1,7 +1,7 @@
 //! Apps that are not here (yet): fetched, waited for, or done without.
 
 use crate::harness::{
-    Initiator, LOCK, Responder, SHARE, World, apps,
+    Initiator, LOCK, PACE, Responder, SHARE, World, apps,
     contracts::{counter, forced, of, pays, puppet},
     side::Fate,
 };
@@ -65,7 +65,7 @@ fn waiting() -> (World, channel::ChangeId) {
     let id = world.make_one(Initiator, counter(Pair::default(), 3)).unwrap();
     let Message::Update(update) = world.steal(Responder) else { panic!("the round") };
     let side = &mut world.sides[Responder];
-    let ctx = channel::Context { key: &side.key, now: 0, head: side.seen, apps: &side.book };
+    let ctx = channel::Context { key: &side.key, now: 0, head: side.seen, apps: &side.book, pace: PACE };
     // Without the harness, which would bring it at once.
     let step = side.channel.as_mut().unwrap().handle(Input::Peer(Message::Update(update)), &ctx).unwrap();
     assert_eq!(step.effects, [channel::Effect::FetchCode(apps::COUNTER.code)]);

@@ -1,7 +1,7 @@
 //! Contracts begin, are called by both, pay, go on with other code, and end.
 
 use crate::harness::{
-    Initiator, RESERVE, Responder, SHARE, World, apps,
+    Initiator, PACE, RESERVE, Responder, SHARE, World, apps,
     apps::Tokens,
     contracts::{call, counter, creation, escrow, of, pays, puppet},
     side::Fate,
@@ -165,7 +165,7 @@ fn a_change_is_tried_without_changing_anything() {
     let (mut world, ids) = World::with(Initiator, vec![counter(Pair::default(), 5)]);
     let try_it = |world: &World, change: &Change| {
         let side = &world.sides[Responder];
-        let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &side.book };
+        let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &side.book, pace: PACE };
         let before = side.machine().save();
         let tried = side.machine().try_change(change, &ctx);
         assert!(before == side.machine().save());

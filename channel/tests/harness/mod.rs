@@ -19,7 +19,7 @@ pub(crate) mod side;
 use chain::{REFERENCE, SimChain};
 use channel::{
     ChainInput, ChangeId, Channel, ChannelOpen, Command, Context, Effect, Event, Input, Message, Millis, Misuse,
-    Notice, OpenRequest, OperationKind, Payment, Policy, RefusalCode, Violation,
+    Notice, OpenRequest, OperationKind, Pace, Payment, Policy, RefusalCode, Violation,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, Party, Round,
@@ -45,6 +45,8 @@ pub(crate) const TOTAL: Amount = 2 * SHARE;
 pub(crate) const RESERVE: Amount = 10;
 pub(crate) const PENALTY: Amount = 7;
 pub(crate) const LOCK: BlockNumber = 20;
+/// Sides that look at every block, and whose transactions are in the next one.
+pub(crate) const PACE: Pace = Pace { look_within: 1, include_within: 1 };
 pub(crate) const VALIDITY: BlockNumber = 30;
 
 pub(crate) fn key(party: Party) -> SigningKey {
@@ -123,6 +125,8 @@ pub(crate) struct World {
     pub(crate) answer_nonce: bool,
     /// Whether code that is asked for is found.
     pub(crate) fetch_code: bool,
+    /// How soon each side believes to see and to answer.
+    pub(crate) pace: Pace,
     later: VecDeque<(Party, Input)>,
     references: u64,
 }
@@ -138,6 +142,7 @@ impl World {
             wire: Pair::default(),
             linked: true,
             now: 0,
+            pace: PACE,
             crash_plan: None,
             crashed_with: None,
             lag: Pair::default(),
@@ -183,7 +188,7 @@ impl World {
         }
         let request = OpenRequest { reference: REFERENCE, peer: key(Responder).public(), open, limits: LIMITS };
         let side = &mut self.sides[Initiator];
-        let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book };
+        let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book, pace: self.pace };
         let (channel, step) = Channel::propose(request, side.config, &ctx)?;
         side.channel = Some(channel);
         self.act(Initiator, step, None);
@@ -241,7 +246,7 @@ impl World {
 
     fn accept(&mut self, party: Party, open: ChannelOpen) -> Result<(), Violation> {
         let side = &mut self.sides[party];
-        let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book };
+        let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book, pace: self.pace };
         let (peer, terms) = (key(party.peer()).public(), party_terms(party));
         let (channel, step) = Channel::accept(REFERENCE, peer, open, terms, &side.policy, side.config, &ctx)?;
         side.channel = Some(channel);

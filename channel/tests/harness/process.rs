@@ -19,7 +19,7 @@ impl World {
         };
         // What the user has taken is noted with the next commit.
         let before = before.filter(|_| !matches!(input, Input::EventsTaken { .. }));
-        let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book };
+        let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book, pace: self.pace };
         match channel.handle(input, &ctx) {
             Err(misuse) => {
                 side.check_unchanged(before.as_ref());

@@ -2,9 +2,13 @@
 
 use channel::Event;
 use devchain::Sealing;
-use e2e_tests::{Asked, Direction, Proxy, UNIT, World, signer, terms, within};
+use e2e_tests::{Asked, Direction, Impaired, Proxy, UNIT, World, signer, terms, within};
 use protocol::call::Call;
-use sdk::node::NodeError;
+use sdk::{chain::Arbiter, node::NodeError};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_were_restarted_go_on_with_their_channels() {
@@ -141,4 +145,36 @@ async fn an_opening_that_reached_the_chain_while_its_initiator_was_away_is_open_
     let alices = alice.channel(&bob, channel).await;
     let _paid = alices.pays(UNIT, "at last").await;
     assert_eq!(bobs.has().await.ours, 101 * UNIT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_comes_back_hears_no_peer_before_it_has_looked_at_what_it_missed() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let channel = alices.reference();
+    drop(alices);
+    alice.stop_and_wait().await;
+    world.pass(3).await;
+
+    let chain = Arc::new(Impaired::with_late_answers(world.recorder.clone()));
+    chain.hold_blocks(true);
+    let address = world.arbiter.info().domain.arbiter;
+    let arbiter = within("the arbiter", Arbiter::attach(chain.clone(), address, None)).await.unwrap();
+    let alice = world.start_with("alice", |config| config.arbiter = Arc::new(arbiter)).await;
+    let alices = alice.channel(&bob, channel).await;
+    let looked = Arc::new(AtomicBool::new(false));
+    let connecting = tokio::spawn({
+        let (node, bob, looked) = (alice.node.clone(), bob.address(), Arc::clone(&looked));
+        async move { node.connect(&bob).await.map(|_bob| looked.load(Ordering::SeqCst)) }
+    });
+    // Bob's side is up, and nothing comes of it.
+    for _ in 0..500 {
+        let _bobs = bobs.status().await.unwrap();
+        assert!(!alices.status().await.unwrap().connected);
+    }
+    looked.store(true, Ordering::SeqCst);
+    chain.hold_blocks(false);
+    assert!(within("the connection", connecting).await.unwrap().unwrap(), "Alice had looked when she heard Bob");
+    let _paid = alices.pays(UNIT, "after").await;
 }

@@ -8,7 +8,7 @@ use crate::{
     store::StoreHandle,
     transport,
 };
-use channel::{Config as ChannelConfig, Context, Millis, Policy};
+use channel::{Config as ChannelConfig, Context, Millis, Pace, Policy};
 use protocol::{
     Amount, BlockNumber, PartyId,
     terms::{Delegate, Destination, MAX_NONCE_AHEAD, PartyTerms},
@@ -34,6 +34,8 @@ pub struct NodeConfig {
     pub delegates: Vec<Delegate>,
     /// The openings it accepts.
     pub policy: Policy,
+    /// How soon it sees what happens on chain, and how soon what it sends is in a block: a channel's lock period must leave time for it (R6.9d).
+    pub pace: Pace,
     /// Settings of its channels.
     pub channels: ChannelConfig,
     /// How long connections may take.
@@ -84,6 +86,7 @@ impl NodeConfig {
                 penalty_max: Amount::MAX,
                 validity_max: info.limits.validity_max,
             },
+            pace: Pace::default(),
             channels: ChannelConfig::default(),
             timeouts: transport::Timeouts::default(),
             ping_interval: Duration::from_secs(15),
@@ -95,7 +98,7 @@ impl NodeConfig {
 
     /// What a channel may know of this node at one moment.
     pub(super) fn context(&self, now: Millis, head: BlockNumber) -> Context<'_> {
-        Context { key: self.identity.signing(), now, head, apps: &*self.apps }
+        Context { key: self.identity.signing(), now, head, apps: &*self.apps, pace: self.pace }
     }
 
     /// This node as the arbiter knows it: owns its vault, and is one of a pair (R5.1, R5.2).

@@ -5,8 +5,8 @@ use crate::{
     store::StoreError,
     transport::{BindError, DialError},
 };
-use channel::{ChangeFault, ChangeId, CloseReason, Misuse, OperationKind, RefusalCode, SavedError};
-use protocol::{Amount, PublicKey, signing::Domain};
+use channel::{ChangeFault, ChangeId, CloseReason, Misuse, OperationKind, Pace, RefusalCode, SavedError};
+use protocol::{Amount, BlockNumber, PublicKey, signing::Domain};
 use scale::{Decode, Encode};
 use std::fmt;
 use thiserror::Error;
@@ -26,6 +26,17 @@ pub enum StartError {
     /// A channel in the store.
     #[error(transparent)]
     Saved(#[from] SavedError),
+    /// No lock period that the arbiter allows leaves this node time to answer (R6.9d).
+    #[error(
+        "with {pace:?} no channel could be defended: the arbiter's longest lock period is {max} blocks; use another arbiter, or set \
+         `NodeConfig::pace` to what holds for this node"
+    )]
+    NoTimeToAnswer {
+        /// How soon this node sees and answers.
+        pace: Pace,
+        /// The arbiter's longest lock period.
+        max: BlockNumber,
+    },
     /// The store was made by another identity or for another arbiter: its channels would be lost to both.
     #[error("the store belongs to {store}, this node is {node}: give each its own store")]
     ForeignStore {

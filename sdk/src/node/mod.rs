@@ -88,6 +88,8 @@ pub(crate) struct Peers {
     inboxes: Mutex<HashMap<PublicKey, Inbox>>,
     events: Events,
     head: AtomicU32,
+    /// The newest final block when the node started.
+    look_first: BlockNumber,
     /// The node stops, or its store failed: nothing more is signed.
     over: AtomicBool,
 }
@@ -107,6 +109,10 @@ impl Node {
     /// [`StartError`].
     pub async fn start_with_events(config: NodeConfig) -> Result<(Self, EventStream), StartError> {
         let config = Arc::new(config);
+        let (pace, max) = (config.pace, config.arbiter.info().limits.lock_period_max);
+        if pace.least_lock(1) > max {
+            return Err(StartError::NoTimeToAnswer { pace, max });
+        }
         let head = config.arbiter.finalised_head().await?.number;
         let Loaded { channels, mut addresses, next } = load(&config, head).await?;
         let listener = match &config.listen {
@@ -119,6 +125,7 @@ impl Node {
             inboxes: Mutex::default(),
             events: Events::new(),
             head: AtomicU32::new(next.saturating_sub(1)),
+            look_first: head,
             over: AtomicBool::new(false),
         });
         let events = peers.events.subscribe();
@@ -444,6 +451,10 @@ async fn load(config: &NodeConfig, head: BlockNumber) -> Result<Loaded, StartErr
         let rows = std::iter::from_fn(|| contracts.next_if(|(row, _)| row.starts_with(&key)));
         let rows = rows.map(|(row, bytes)| peer::decode_row(&key, &row, &bytes)).collect::<Result<Vec<_>, _>>()?;
         let channel = Channel::load(&bytes, rows)?;
+        if let Some(terms) = channel.terms().filter(|it| it.lock_period < config.pace.least_lock(it.max_forced)) {
+            let (has, needs) = (terms.lock_period, config.pace.least_lock(terms.max_forced));
+            tracing::warn!(peer = %channel.peer(), has, needs, "this channel's lock period leaves no time to answer (R6.9d): close it");
+        }
         loaded.channels.entry(channel.peer()).or_default().push(channel);
     }
     for peer in loaded.channels.keys() {

@@ -139,6 +139,10 @@ pub(super) struct Peer {
     by_id: HashMap<ChannelId, ChannelRef>,
     create_turn: CreateTurn,
     head: BlockNumber,
+    /// The head when the node started: until every block up to it was looked at, a peer with channels here is not heard (R6.6a).
+    look_first: BlockNumber,
+    /// A connection that came before that.
+    held: Option<Box<Connected>>,
     started: Instant,
     /// Apps on their way here.
     fetches: Fetches,
@@ -179,6 +183,8 @@ impl Peer {
             by_id: HashMap::new(),
             create_turn: CreateTurn::default(),
             head: peers.head(),
+            look_first: peers.look_first,
+            held: None,
             started: Instant::now(),
             fetches: Fetches::default(),
             changed: BTreeMap::new(),
@@ -452,7 +458,7 @@ impl Peer {
 
     fn on_input(&mut self, input: PeerInput) {
         match input {
-            PeerInput::Connected(connected) => self.on_connected(*connected),
+            PeerInput::Connected(connected) => self.on_connected(connected),
             PeerInput::NotFound if !self.link.is_up() && !self.slots.is_empty() => self.redial.missed(),
             PeerInput::NotFound => {}
             PeerInput::Open(open, reference, reply) => self.on_open(&open, reference, reply),
@@ -468,12 +474,18 @@ impl Peer {
         }
     }
 
-    fn on_connected(&mut self, Connected { session, address, told }: Connected) {
+    fn on_connected(&mut self, connected: Box<Connected>) {
+        self.redial.found();
+        if self.head < self.look_first && !self.slots.is_empty() {
+            // An old store does not know that it is old before it has seen what the chain took meanwhile: it must take no answer (R6.6a).
+            self.held = Some(connected);
+            return;
+        }
+        let Connected { session, address, told } = *connected;
         let ours = self.config.identity.public();
         if self.link.adopt(session, &ours) {
             self.on_new_link();
         }
-        self.redial.found();
         if let Some(address) = address {
             self.address_changed |= self.redial.learn(address);
         }
@@ -528,6 +540,11 @@ impl Peer {
         }
         self.on_link(&Input::Chain(ChainInput::Head));
         self.blocks.push(block);
+        if self.head >= self.look_first
+            && let Some(connected) = self.held.take()
+        {
+            self.on_connected(connected);
+        }
     }
 
     /// Tells a channel what the arbiter announced about it.
