@@ -134,6 +134,21 @@ async fn a_batch_answers_for_each_call_what_became_of_it() {
 }
 
 #[tokio::test]
+async fn a_close_whose_fee_cannot_be_paid_leaves_the_channel_to_the_calls_after_it() {
+    let (world, channel) = World::open().await;
+    let fee = EXISTENTIAL_DEPOSIT - 1;
+    let valid_until = world.now();
+    let close = |fee| CloseMutualBody { balances: Pair::new(TOTAL - fee, 0), fee, valid_until };
+    let calls = [fee, fee, 0].map(|fee| BatchedCall::CloseMutual(channel.close_mutual_as(close(fee))));
+    // An account that does not exist cannot pay for a transaction, so a dry run is as near as one gets.
+    let transaction = world.arbiter.transaction(&Call::Batch(calls.to_vec()), 0);
+    let pauper = protocol::AccountId([0x0B; 32]);
+    let dry_run = sdk::chain::Chain::dry_run(&world.chain, &pauper, &transaction).await.unwrap();
+    // Three answers: refused by number 61 twice, and done.
+    assert_eq!(dry_run.returned, [0, 0, 12, 1, 61, 1, 61, 0]);
+}
+
+#[tokio::test]
 async fn every_message_but_the_forced_step_may_be_in_a_batch_and_does_there_what_it_does_alone() {
     let (world, channel) = World::open().await;
     let (base, valid_until, state_hash) = (OPENING, world.now() + 20, NEWEST.hash());

@@ -141,3 +141,13 @@ async fn an_arbiter_made_for_another_chain_says_so_and_takes_no_signature_of_thi
     let attached = Arbiter::attach(Arc::new(chain.clone()), address, None).await;
     assert!(matches!(attached, Err(CallError::NotAnArbiter { .. })));
 }
+
+#[test]
+fn the_arbiter_can_neither_change_its_code_nor_end_nor_run_others_code_as_its_own() {
+    let code = wasm();
+    let asks_for = |name: &str| code.windows(name.len()).any(|window| window == name.as_bytes());
+    assert!(asks_for("seal_return") && asks_for("transfer"), "what it does ask for is found");
+    for name in ["terminate", "set_code_hash", "delegate_call", "instantiate", "call_runtime", "chain_extension"] {
+        assert!(!asks_for(name), "{name}");
+    }
+}

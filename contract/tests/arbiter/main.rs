@@ -8,6 +8,7 @@
 
 mod artefact;
 mod batch;
+mod callers;
 mod close_mutual;
 mod close_solo;
 mod conditional;
@@ -15,6 +16,7 @@ mod create;
 mod delegates;
 mod deploy;
 mod deposit;
+mod exhausted;
 mod force_progress;
 mod harness;
 mod hostile_app;

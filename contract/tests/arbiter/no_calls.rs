@@ -10,7 +10,7 @@ use protocol::{
     signing::{CloseMutualBody, DepositBody, SetDelegatesBody, WithdrawBody},
 };
 use scale::Encode;
-use sdk::chain::{Chain, Transaction, arbiter::selector};
+use sdk::chain::{Chain, ChainError, Transaction, arbiter::selector};
 
 /// What ink! answers to bytes that are no message with its arguments: `Err(LangError::CouldNotReadInput)`.
 const NOT_READ: [u8; 2] = [1, 1];
@@ -124,6 +124,24 @@ async fn bytes_that_are_no_message_or_break_off_within_one_are_refused_and_chang
 }
 
 #[tokio::test]
+async fn lists_that_claim_to_be_longer_than_their_bytes_are_refused_and_take_no_memory() {
+    let (world, channel, _calls) = one_of_each().await;
+    // 2^30 - 1 entries, and 2^32 - 1.
+    for count in [vec![0xFE, 0xFF, 0xFF, 0xFF], vec![0x03, 0xFF, 0xFF, 0xFF, 0xFF]] {
+        for message in ["batch", "preimages_register"] {
+            world.not_read(Actor::Stranger, [&selector(message)[..], &count].concat(), &NOT_READ).await;
+        }
+        // The proof's nodes, the calls and the contracts of a forced step.
+        let step = world.blind(&channel.step(&Inside::new(6, BALANCES, []), Party::Initiator, Vec::new()));
+        let head = (step.channel, step.party, step.payload, step.commitment).encode();
+        for empty in 0..3 {
+            let data = [&selector("channel_force_progress")[..], &head, &vec![0; empty], &count].concat();
+            world.not_read(Actor::Stranger, data, &NOT_READ).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_arbiter_is_not_instantiated_with_bytes_after_its_arguments() {
     let chain = DevChain::new().unwrap();
     let arguments = (chain.genesis().await.unwrap(), LIMITS).encode();
@@ -149,6 +167,30 @@ async fn coins_with_a_message_that_takes_none_break_it_off() {
             let mut world = world.fork_for(&(call.name(), coins)).await;
             world.fails_on_chain(Actor::Initiator, call, coins, "Contracts::ContractTrapped").await;
         }
+    }
+}
+
+#[tokio::test]
+async fn coins_with_a_read_break_it_off_and_with_bytes_that_are_no_message_they_come_back() {
+    let (world, channel, _calls) = one_of_each().await;
+    let reads = [Read::Channel(channel.id), Read::VaultBalance(Actor::Initiator.vault()), Read::Limits, Read::Version];
+    for read in reads {
+        let data = [&selector(read.name())[..], &read.arguments()].concat();
+        let transaction = Transaction::Call { contract: world.address(), value: UNIT, data };
+        let dry_run = world.chain.dry_run(&Actor::Initiator.id(), &transaction).await;
+        assert_eq!(dry_run, Err(ChainError::Failed { cause: "Contracts::ContractTrapped".into() }), "{}", read.name());
+    }
+    for data in [Vec::new(), vec![0xFF; 4], [&selector("vault_deposit")[..], &[7; 31]].concat()] {
+        let before = world.snapshot().await;
+        let transaction = Transaction::Call { contract: world.address(), value: UNIT, data };
+        let dry_run = world.chain.dry_run(&Actor::Initiator.id(), &transaction).await.unwrap();
+        assert_eq!((dry_run.reverted, &dry_run.returned[..]), (true, &NOT_READ[..]));
+        let failed = world.chain.submit(&Actor::Initiator.dev().signer(), transaction, &dry_run).await.unwrap_err();
+        let ChainError::FailedInBlock { fee, .. } = failed else { panic!("{failed}") };
+        let mut expected = before;
+        *expected.free.get_mut(&Actor::Initiator.id()).unwrap() -= fee;
+        expected.issuance -= fee;
+        assert_eq!(world.snapshot().await, expected);
     }
 }
 

@@ -63,9 +63,14 @@ impl Apps {
 
 /// Puts an app on the chain.
 pub(crate) async fn deploy(chain: &DevChain, package: &str) -> Deployed {
+    deploy_code(chain, built(package), &[]).await
+}
+
+/// Puts code on the chain. `salt` tells apart several instances of it.
+pub(crate) async fn deploy_code(chain: &DevChain, code: Vec<u8>, salt: &[u8]) -> Deployed {
     let deployer = Actor::Deployer.dev().signer();
     let data = selector("new").to_vec();
-    let transaction = Transaction::Instantiate { code: built(package), value: 0, data, salt: Vec::new() };
+    let transaction = Transaction::Instantiate { code, value: 0, data, salt: salt.to_vec() };
     let dry_run = chain.dry_run(&Actor::Deployer.id(), &transaction).await.unwrap();
     let receipt = chain.submit(&deployer, transaction, &dry_run).await.unwrap();
     let account = receipt.instantiated.unwrap();

@@ -31,6 +31,7 @@ use protocol::{
     decode_exact,
     record::Record,
     signing::{CreateBody, Domain, Kind},
+    terms::Limits,
 };
 use scale::{Decode, Encode};
 use sdk::chain::{
@@ -48,6 +49,18 @@ pub(crate) fn wasm() -> Vec<u8> {
 /// The Wasm of a contract crate, as `cargo xtask contract` built it; from another folder where `CONTRACTS_DIR` names one.
 pub(crate) fn built(package: &str) -> Vec<u8> {
     built_as(package, "wasm")
+}
+
+/// The arbiter's Wasm where a contract has so many pages of memory instead of 16.
+pub(crate) fn wasm_with_pages(pages: u8) -> Vec<u8> {
+    /// `env.memory`, a memory with a maximum. What it starts with and the maximum follow, a byte each.
+    const IMPORT: &[u8] = b"\x03env\x06memory\x02\x01";
+    let mut code = wasm();
+    let import = code.windows(IMPORT.len()).position(|window| window == IMPORT).expect("it imports its memory");
+    let limits = &mut code[import + IMPORT.len()..][..2];
+    assert!(limits[0] <= pages && limits[1] == 16, "{limits:?}");
+    limits[1] = pages;
+    code
 }
 
 /// The same as another kind of file: `json` describes it.
@@ -87,6 +100,8 @@ pub(crate) struct World {
     scope: Scope,
     /// How many storage items the arbiter has by itself.
     own_items: u32,
+    /// The bounds that this arbiter was instantiated with.
+    limits: Limits,
 }
 
 impl World {
@@ -96,14 +111,23 @@ impl World {
         let (base, address, apps) = BASE
             .get_or_init(|| async {
                 let chain = DevChain::new().unwrap();
-                let deployer = Actor::Deployer.dev().signer();
-                let deployed = Arbiter::deploy(Arc::new(chain.clone()), &deployer, wasm(), LIMITS, Vec::new()).await;
-                let (arbiter, _receipt) = deployed.unwrap();
+                let address = deploy_arbiter(&chain, wasm(), LIMITS).await;
                 let apps = Apps::deploy(&chain).await;
-                (chain, arbiter.info().domain.arbiter, apps)
+                (chain, address, apps)
             })
             .await;
-        let chain = base.fork().await.unwrap();
+        Self::on(base.fork().await.unwrap(), address, *apps, LIMITS).await
+    }
+
+    /// A chain with an arbiter of this code and with these bounds.
+    pub(crate) async fn deployed_as(code: Vec<u8>, limits: Limits) -> Self {
+        let chain = DevChain::new().unwrap();
+        let address = deploy_arbiter(&chain, code, limits).await;
+        let apps = Apps::deploy(&chain).await;
+        Self::on(chain, &address, apps, limits).await
+    }
+
+    async fn on(chain: DevChain, address: &AccountId, apps: Apps, limits: Limits) -> Self {
         let arbiter = Arbiter::attach(Arc::new(chain.clone()), *address, None).await.unwrap();
         let accounts = Actor::ALL.map(Actor::id).to_vec();
         let vaults = Actor::ALL.map(Actor::vault).to_vec();
@@ -111,16 +135,21 @@ impl World {
         let own_items = chain.contract_info(*address).await.unwrap().expect("the arbiter stands").items;
         let (deployed, native) = (apps.by_account(), apps.native());
         let ledger = Ledger { deployed, apps: native, ..Ledger::default() };
-        Self { chain, arbiter, apps: *apps, ledger, watched: BTreeMap::new(), scope, own_items }
+        Self { chain, arbiter, apps, ledger, watched: BTreeMap::new(), scope, own_items, limits }
     }
 
     /// An arbiter in which both parties have filled their vaults.
     pub(crate) async fn funded() -> Self {
         let mut world = Self::deployed().await;
-        for party in [Actor::Initiator, Actor::Responder] {
-            let _done = world.accept(party, &party.vault_deposit(), VAULT).await;
-        }
+        world.fund().await;
         world
+    }
+
+    /// Fills both parties' vaults.
+    pub(crate) async fn fund(&mut self) {
+        for party in [Actor::Initiator, Actor::Responder] {
+            let _done = self.accept(party, &party.vault_deposit(), VAULT).await;
+        }
     }
 
     /// An arbiter with one healthy channel, open.
@@ -287,6 +316,20 @@ impl World {
         done
     }
 
+    /// Makes a call that succeeds and pays nobody. Of what it does only the record is compared, and only by the next call that is made with
+    /// more care.
+    pub(crate) async fn hurry(&mut self, who: Actor, call: &Call) {
+        let (ctx, block) = (self.context(who), self.now());
+        let applied = self.ledger.apply(&ctx, call.clone(), 0, &|_to, _amount| false).unwrap();
+        let done = self.arbiter.call(&who.dev().signer(), call, 0).await.unwrap();
+        assert_eq!(done.events.len(), applied.events.len());
+        for (channel, event, _payouts) in &applied.events {
+            if let Some(record) = watcher::rebuilt(self.watched.remove(channel), event, block) {
+                let _new = self.watched.insert(*channel, record);
+            }
+        }
+    }
+
     /// Makes a call that is refused with exactly `rejection`: by the rules in memory, by a dry run, and in a block, where it
     /// changes nothing, announces nothing and moves no coin but the fee (R5.14).
     pub(crate) async fn refuse(&mut self, who: Actor, call: &Call, attached: Amount, rejection: Rejection) {
@@ -415,15 +458,26 @@ impl World {
         attached: Amount,
         before: &Snapshot,
     ) -> Result<protocol::arbiter::Applied, Rejection> {
-        let ctx = Context { domain: self.domain(), limits: LIMITS, now: self.now(), caller: who.id() };
+        let ctx = self.context(who);
         let exists = |account: &AccountId| before.free.get(account).is_some_and(|balance| *balance > 0);
         let accepts = |to: &AccountId, amount: Amount| exists(to) || amount >= EXISTENTIAL_DEPOSIT;
         self.ledger.apply(&ctx, call.clone(), attached, &accepts)
     }
 
+    fn context(&self, who: Actor) -> Context {
+        Context { domain: self.domain(), limits: self.limits, now: self.now(), caller: who.id() }
+    }
+
     pub(crate) async fn snapshot(&self) -> Snapshot {
         Snapshot::take(&self.chain, &self.address(), &self.scope).await
     }
+}
+
+async fn deploy_arbiter(chain: &DevChain, code: Vec<u8>, limits: Limits) -> AccountId {
+    let deployer = Actor::Deployer.dev().signer();
+    let (arbiter, _receipt) =
+        Arbiter::deploy(Arc::new(chain.clone()), &deployer, code, limits, Vec::new()).await.unwrap();
+    arbiter.info().domain.arbiter
 }
 
 /// What a dry run's answer refuses with; nothing where it accepts.
