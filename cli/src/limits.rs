@@ -25,7 +25,7 @@ pub(crate) struct Options {
     /// How far ahead what both sign may be valid, in blocks.
     #[arg(long, value_name = "BLOCKS", default_value_t = DEFAULT.validity_max)]
     validity_max: u32,
-    /// The most forced steps of a party on one base.
+    /// The most forced steps of a party on one base; 32 at most.
     #[arg(long, value_name = "STEPS", default_value_t = DEFAULT.max_forced_max)]
     max_forced_max: u8,
 }

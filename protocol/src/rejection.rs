@@ -221,9 +221,9 @@ pub enum Rejection {
     StepTooLarge,
 
     // The arbiter itself.
-    /// Limits that are zero or crossed, at instantiation (R5.13).
+    /// Limits that are zero, crossed or too large, at instantiation (R5.13).
     #[codec(index = 60)]
-    #[error("the limits are unsound: zero, or a minimum above its maximum")]
+    #[error("the limits are unsound: zero, a minimum above its maximum, or more forced steps than a record can hold")]
     LimitsUnsound,
     /// The chain refused to move coins out of the arbiter to an account that asked for them.
     #[codec(index = 61)]

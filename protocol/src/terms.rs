@@ -9,6 +9,9 @@ use scale::{Decode, Encode, MaxEncodedLen};
 
 /// The most delegates one party may have: each is read with every dispute call.
 pub const MAX_DELEGATES: usize = 8;
+/// The most forced steps on one base that an arbiter may be made to allow a party (R5.13). Each leaves up to eight marks in the record (R5.4b),
+/// which has to fit one entry of the chain's storage, 16 KiB, and 64 times into a contract's memory, for a batch.
+pub const MAX_FORCED_PER_BASE: u8 = 32;
 
 /// Where a payout goes (R5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen)]
@@ -123,7 +126,7 @@ pub struct Limits {
     pub lock_period_max: BlockNumber,
     /// How many blocks ahead a `valid_until` may lie; at least 1.
     pub validity_max: BlockNumber,
-    /// The most forced steps a party may be allowed on one base; at least 1.
+    /// The most forced steps a party may be allowed on one base; at least 1, at most [`MAX_FORCED_PER_BASE`].
     pub max_forced_max: u8,
     /// The most that one call of an app may use (R7.1).
     pub call_weight: CallWeight,
@@ -145,7 +148,7 @@ impl CallWeight {
 }
 
 impl Limits {
-    /// Checks that the bounds are themselves sound: nothing zero, nothing crossed (R5.13).
+    /// Checks that the bounds are themselves sound: nothing zero, nothing crossed, no record too large to be kept (R5.13).
     ///
     /// # Errors
     /// [`Rejection::LimitsUnsound`].
@@ -154,6 +157,7 @@ impl Limits {
             && self.lock_period_min <= self.lock_period_max
             && self.validity_max > 0
             && self.max_forced_max > 0
+            && self.max_forced_max <= MAX_FORCED_PER_BASE
             && self.call_weight.ref_time > 0
             && self.call_weight.proof_size > 0;
         if sound { Ok(self) } else { Err(Rejection::LimitsUnsound) }

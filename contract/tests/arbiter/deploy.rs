@@ -8,7 +8,7 @@ use protocol::{
     contracts::conditional::{HashFunction, HashLock},
     record::Record,
     signing::Domain,
-    terms::{CallWeight, Limits},
+    terms::{CallWeight, Limits, MAX_FORCED_PER_BASE},
 };
 use scale::Encode;
 use sdk::chain::{Arbiter, CallError, Chain, Transaction, arbiter::selector};
@@ -25,6 +25,8 @@ mutations! {
         NoValidity,
         /// Nobody could ever force anything.
         NoForcedSteps,
+        /// Marks of forced steps could fill an entry of the chain's storage: nobody could close then.
+        TooManyForcedSteps,
         NothingAtAll,
     }
 }
@@ -39,6 +41,7 @@ async fn an_arbiter_with_unsound_limits_is_not_instantiated() {
             Unsound::MinimumAboveMaximum => limits.lock_period_min = limits.lock_period_max + 1,
             Unsound::NoValidity => limits.validity_max = 0,
             Unsound::NoForcedSteps => limits.max_forced_max = 0,
+            Unsound::TooManyForcedSteps => limits.max_forced_max = MAX_FORCED_PER_BASE + 1,
             Unsound::NothingAtAll => {
                 limits = Limits {
                     lock_period_min: 0,

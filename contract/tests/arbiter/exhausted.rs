@@ -5,18 +5,14 @@ use protocol::{
     AccountId, BlockNumber, Pair, Party,
     call::{BatchedCall, Call, MAX_BATCH},
     signing::{SetDelegatesBody, WithdrawBody},
-    terms::{Delegate, Limits, MAX_DELEGATES},
+    terms::{Delegate, Limits, MAX_DELEGATES, MAX_FORCED_PER_BASE},
 };
 
 /// Long enough that no mark matures before all are made.
 const LONG: BlockNumber = 1_200;
 
-/// As many forced steps on one base as leave a record of a size that a batch can take 64 times.
-const MOST: u8 = 32;
-
-/// A channel on whose record so many forced steps of these parties in turn are marked, each of which forces as often as it may on each
-/// co-signed round; and the state that it stands at.
-async fn marked(max_forced: u8, marks: usize, parties: &[Party]) -> (World, Channel, Inside) {
+/// A channel on whose record as many forced steps are marked as it keeps, where a party may force so often on one co-signed round.
+async fn marked(max_forced: u8) -> (World, Channel) {
     let limits = Limits { max_forced_max: max_forced, lock_period_max: LONG, validity_max: LONG, ..LIMITS };
     let mut world = World::deployed_as(wasm(), limits).await;
     world.fund().await;
@@ -24,39 +20,17 @@ async fn marked(max_forced: u8, marks: usize, parties: &[Party]) -> (World, Chan
     (body.terms.max_forced, body.terms.lock_period) = (max_forced, LONG);
     let channel = world.create(&body).await;
     let counter = (COUNTER, world.apps.counting(10 * UNIT, 0, u64::MAX));
-    let agreed = |round| Inside::new(round, Pair::new(80 * UNIT, 70 * UNIT), [counter.clone()]);
-    let on_one_round = usize::from(max_forced) * parties.len();
-    let mut tip = agreed(4);
-    for mark in 0..marks {
-        let party = parties[mark % parties.len()];
-        let step = if mark % on_one_round == 0 {
-            channel.step(&agreed(6 + 2 * (mark / on_one_round) as u64), party, vec![count(1)])
-        } else {
-            channel.step_on_chain(&tip, party, vec![count(1)])
-        };
-        let (call, after) = world.plan(&step).unwrap();
-        world.hurry(party.into(), &Call::ChannelForceProgress(call)).await;
-        tip = after;
+    for round in (6..).step_by(2).take(4) {
+        let mut tip = Inside::new(round, Pair::new(80 * UNIT, 70 * UNIT), [counter.clone()]);
+        let _done = world.accept(Actor::Initiator, &channel.snapshot(&tip.state()), 0).await;
+        for step in 0..2 * usize::from(max_forced) {
+            let party = Party::BOTH[step % 2];
+            let (call, after) = world.plan(&channel.step_on_chain(&tip, party, vec![count(1)])).unwrap();
+            world.hurry(party.into(), &Call::ChannelForceProgress(call)).await;
+            tip = after;
+        }
     }
-    assert_eq!(world.recorded(&channel).on_chain.maturity.marks().len(), marks);
-    (world, channel, tip)
-}
-
-#[tokio::test]
-async fn a_party_that_forces_often_enough_keeps_its_peer_from_closing() {
-    const TOO_LARGE: &str = "Contracts::ValueTooLarge";
-    let (mut world, channel, tip) = marked(u8::MAX, 1_004, &[Party::Initiator]).await;
-    let close = channel.close_solo_on_chain(tip.commitment());
-    world.fails_on_chain(Actor::Responder, &close, 0, TOO_LARGE).await;
-    let step = channel.step_on_chain(&tip, Party::Responder, vec![count(1)]);
-    let (step, _after) = world.plan(&step).unwrap();
-    world.fails_on_chain(Actor::Responder, &Call::ChannelForceProgress(step), 0, TOO_LARGE).await;
-    // On a state without contracts nothing can be forced, and marks go only when a step is: it stays so for ever.
-    let newest = State::new(101, 60 * UNIT, 100 * UNIT).from(50, 0);
-    let _done = world.accept(Actor::Responder, &channel.snapshot(&newest), 0).await;
-    world.travel_to(world.now() + LONG).await;
-    let close = channel.close_solo_on_chain(newest.commitment);
-    world.fails_on_chain(Actor::Responder, &close, 0, TOO_LARGE).await;
+    (world, channel)
 }
 
 /// As many delegates as a party may have.
@@ -90,7 +64,7 @@ fn withdrawals(channel: &Channel, first: u64, count: usize, now: BlockNumber) ->
 
 #[tokio::test]
 async fn a_batch_runs_out_of_memory_in_no_call_where_records_are_as_large_as_can_be() {
-    let (mut world, channel, _tip) = marked(MOST, 8 * usize::from(MOST), &Party::BOTH).await;
+    let (mut world, channel) = marked(MAX_FORCED_PER_BASE).await;
     for calls in [
         delegations(&channel, 100, MAX_BATCH, world.now()),
         withdrawals(&channel, 200, MAX_BATCH, world.now()),
@@ -100,7 +74,7 @@ async fn a_batch_runs_out_of_memory_in_no_call_where_records_are_as_large_as_can
         assert_eq!(done.events.len(), MAX_BATCH);
     }
     let record = world.recorded(&channel);
-    assert_eq!(record.on_chain.maturity.marks().len(), 8 * usize::from(MOST));
+    assert_eq!(record.on_chain.maturity.marks().len(), 8 * usize::from(MAX_FORCED_PER_BASE));
     assert!(record.terms.parties.iter().all(|(_, party)| party.delegates.len() == MAX_DELEGATES));
     // It still can be closed, and a close makes it larger.
     let close = channel.close_solo(&State::new(501, 60 * UNIT, 90 * UNIT).from(u64::MAX, 0));

@@ -1,6 +1,7 @@
 //! Windows, limits and terms at their bounds, delegates, and what a channel's id is made of (R5.2, R5.3, R5.13).
 
 use crate::*;
+use protocol::terms::MAX_FORCED_PER_BASE;
 
 #[test]
 fn validity_ends_exactly_at_its_block_and_starts_no_earlier_than_allowed() {
@@ -36,7 +37,8 @@ fn limits_are_sound_when_nothing_is_zero_or_crossed() {
         call_weight: CallWeight::STANDARD,
     };
     let sound = |min, max, validity, forced| limits(min, max, validity, forced).check().is_ok();
-    assert!(sound(1, 1, 1, 1) && sound(1, u32::MAX, u32::MAX, u8::MAX));
+    assert!(sound(1, 1, 1, 1) && sound(1, u32::MAX, u32::MAX, MAX_FORCED_PER_BASE));
+    assert!(!sound(1, 1, 1, MAX_FORCED_PER_BASE + 1) && !sound(1, 1, 1, u8::MAX));
     assert!(!sound(0, 1, 1, 1) && !sound(0, 0, 1, 1) && !sound(2, 1, 1, 1) && !sound(1, 1, 0, 1) && !sound(1, 1, 1, 0));
     for (ref_time, proof_size, expected) in [(0, 1, false), (1, 0, false), (1, 1, true)] {
         let weighed = Limits { call_weight: CallWeight { ref_time, proof_size }, ..limits(1, 1, 1, 1) }.check();
