@@ -158,3 +158,26 @@ async fn what_a_vault_cannot_be_paid_for_lies_under_the_partys_own_key_and_is_sp
     let _channel = world.create(&body).await;
     assert_eq!(world.vault(&pauper()), 0);
 }
+
+#[tokio::test]
+async fn whoever_pays_into_a_vault_that_its_owner_gave_back_lays_down_for_it_anew_each_time() {
+    let (mut world, channel) = open_with(|body| body.terms.parties.responder.payout = Destination::Vault).await;
+    let all = world.vault(&Actor::Responder.vault());
+    let _done = world.accept(Actor::Responder, &Actor::Responder.vault_withdraw(all), 0).await;
+    let hostile = world.apps.hostile(10 * UNIT, Vec::new());
+    let mut tip = Inside::new(6, Pair::new(TOTAL - 10 * UNIT, 0), [(HOSTILE, hostile)]);
+    let _done = world.accept(Actor::Initiator, &channel.close_solo(&tip.state()), 0).await;
+    world.travel_to(world.now() + LOCK_PERIOD).await;
+    let _done = world.accept(Actor::Initiator, &channel.settle(), 0).await;
+    let item = i128::try_from(UNIT / 10).unwrap();
+    for _ in 0..3 {
+        // One coin for the peer, and a tenth of a unit for the entry that keeps it: the peer's, as soon as it takes the coin.
+        let pay = call(HOSTILE, 0, &hostile::Input::Pay(UNIT, 1));
+        let (done, after) =
+            world.force_as(Actor::Initiator, &channel.step_on_chain(&tip, Party::Initiator, vec![pay])).await;
+        tip = after;
+        assert!(done.receipt.storage_deposit > item, "{}", done.receipt.storage_deposit);
+        let done = world.accept(Actor::Responder, &Actor::Responder.vault_withdraw(1), 0).await;
+        assert!(done.receipt.storage_deposit < -item, "{}", done.receipt.storage_deposit);
+    }
+}
