@@ -320,6 +320,16 @@ impl Channel {
         }
     }
 
+    /// Whether it is known to be on chain, and has not ended.
+    #[must_use]
+    pub const fn is_on_chain(&self) -> bool {
+        match &self.phase {
+            Phase::Signed(signed) => signed.locked,
+            Phase::Open(_) | Phase::Closing(..) => true,
+            Phase::Initialized(_) | Phase::Accepted(_) | Phase::HalfSigned(_) | Phase::Closed(_) => false,
+        }
+    }
+
     /// The agreed terms, once both signed.
     #[must_use]
     pub const fn terms(&self) -> Option<&Terms> {

@@ -1,11 +1,17 @@
-//! A chain that is seen worse than it is: it does not tell the code of contracts, its answers come late, or it refuses what it will allow.
+//! A chain that is seen worse than it is: it does not tell the code of contracts, its answers come late or never, its blocks come late, or it
+//! refuses what it will allow.
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{StreamExt, stream::BoxStream};
 use protocol::{AccountId, Amount, BlockNumber, Hash, Rejection};
 use scale::Encode;
-use sdk::chain::{Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction};
-use std::sync::Mutex;
+use sdk::chain::{
+    Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction, arbiter::selector,
+};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 use tokio::sync::watch;
 
 /// Another chain, impaired.
@@ -13,9 +19,17 @@ pub struct Impaired {
     chain: SharedChain,
     tells_code: bool,
     holds: watch::Sender<bool>,
-    holds_blocks: watch::Sender<bool>,
     /// What the next call that is tried is answered with.
     refusal: Mutex<Option<Rejection>>,
+    /// The last block that is told of.
+    shows: watch::Sender<BlockNumber>,
+    /// How many calls were tried and answered, reads apart.
+    tried: watch::Sender<u32>,
+    /// What becomes of transactions is not told.
+    loses_answers: AtomicBool,
+    /// Whether it answers questions about a pair's nonce, and how many were asked.
+    holds_nonces: watch::Sender<bool>,
+    nonces_asked: watch::Sender<usize>,
 }
 
 impl Impaired {
@@ -29,8 +43,62 @@ impl Impaired {
     /// sent it hears that it is.
     #[must_use]
     pub fn with_late_answers(chain: SharedChain) -> Self {
-        let (holds, holds_blocks) = (watch::Sender::new(false), watch::Sender::new(false));
-        Self { chain, tells_code: true, holds, holds_blocks, refusal: Mutex::default() }
+        Self {
+            chain,
+            tells_code: true,
+            holds: watch::Sender::new(false),
+            refusal: Mutex::default(),
+            shows: watch::Sender::new(BlockNumber::MAX),
+            tried: watch::Sender::new(0),
+            loses_answers: AtomicBool::new(false),
+            holds_nonces: watch::Sender::new(false),
+            nonces_asked: watch::Sender::new(0),
+        }
+    }
+
+    /// Answers no question about a pair's nonce from now on, or all of them.
+    pub fn hold_nonces(&self, holds: bool) {
+        let _was = self.holds_nonces.send_replace(holds);
+    }
+
+    /// Waits until a pair's nonce was asked for so many times.
+    pub async fn was_asked_for_nonces(&self, count: usize) {
+        let mut asked = self.nonces_asked.subscribe();
+        // The sender is here as long as we are.
+        drop(asked.wait_for(|asked| *asked >= count).await);
+    }
+
+    async fn on_read(&self, transaction: &Transaction) {
+        let Transaction::Call { data, .. } = transaction else { return };
+        if data.starts_with(&selector("pair_nonce")) {
+            self.nonces_asked.send_modify(|asked| *asked += 1);
+            let mut holds = self.holds_nonces.subscribe();
+            // The sender is here as long as we are.
+            drop(holds.wait_for(|holds| !holds).await);
+        }
+    }
+
+    /// Tells of no block beyond this one from now on. Reads and calls still meet the newest.
+    pub fn show_up_to(&self, number: BlockNumber) {
+        let _was = self.shows.send_replace(number);
+    }
+
+    /// How many calls were tried so far, reads apart.
+    #[must_use]
+    pub fn tried(&self) -> u32 {
+        *self.tried.borrow()
+    }
+
+    /// Waits until so many calls were tried and answered, reads apart.
+    pub async fn has_tried(&self, count: u32) {
+        let mut tried = self.tried.subscribe();
+        // The sender is here as long as we are.
+        drop(tried.wait_for(|tried| *tried >= count).await);
+    }
+
+    /// Breaks the connection once a transaction is in a block, or no more.
+    pub fn lose_answers(&self, loses: bool) {
+        self.loses_answers.store(loses, Ordering::Release);
     }
 
     /// Has the arbiter refuse the next call that is tried, for a reason that has passed when that is tried again. This answer can be
@@ -41,23 +109,15 @@ impl Impaired {
 
     /// Waits while answers are held back.
     async fn released(&self) {
-        let_go(&self.holds).await;
-    }
-
-    /// Begins to tell of no block from now on, or tells of all that there are.
-    pub fn hold_blocks(&self, holds: bool) {
-        let _was = self.holds_blocks.send_replace(holds);
+        let mut holds = self.holds.subscribe();
+        // The sender is here as long as we are.
+        drop(holds.wait_for(|holds| !holds).await);
     }
 
     /// Holds answers back from now on, or lets them go.
     pub fn hold(&self, holds: bool) {
         let _was = self.holds.send_replace(holds);
     }
-}
-
-async fn let_go(holds: &watch::Sender<bool>) {
-    // The sender is here as long as we are.
-    drop(holds.subscribe().wait_for(|holds| !holds).await);
 }
 
 #[async_trait]
@@ -86,7 +146,12 @@ impl Chain for Impaired {
         let tried = self.chain.dry_run(origin, transaction).await;
         // Reads are asked by the contract itself.
         let is_read = matches!(transaction, Transaction::Call { contract, .. } if contract == origin);
-        let refusal = if is_read { None } else { self.refusal.lock().unwrap().take() };
+        if is_read {
+            self.on_read(transaction).await;
+            return tried;
+        }
+        self.tried.send_modify(|tried| *tried += 1);
+        let refusal = self.refusal.lock().unwrap().take();
         let Some(rejection) = refusal else { return tried };
         self.released().await;
         let answer: Result<Result<(), Rejection>, ()> = Ok(Err(rejection));
@@ -101,6 +166,9 @@ impl Chain for Impaired {
     ) -> Result<Receipt, ChainError> {
         let done = self.chain.submit(signer, transaction, dry_run).await;
         self.released().await;
+        if self.loses_answers.load(Ordering::Acquire) {
+            return Err(ChainError::Unreachable("the transaction was sent and may still be included".into()));
+        }
         done
     }
 
@@ -108,8 +176,17 @@ impl Chain for Impaired {
         &self,
         from: BlockNumber,
     ) -> Result<BoxStream<'static, Result<Block, ChainError>>, ChainError> {
-        let_go(&self.holds_blocks).await;
-        self.chain.finalised_blocks(from).await
+        let (blocks, shows) = (self.chain.finalised_blocks(from).await?, self.shows.subscribe());
+        let shown = move |block: Result<Block, ChainError>| {
+            let mut shows = shows.clone();
+            async move {
+                let number = block.as_ref().map_or(0, |block| block.at.number);
+                // Whoever follows the chain keeps it.
+                drop(shows.wait_for(|shows| *shows >= number).await);
+                block
+            }
+        };
+        Ok(blocks.then(shown).boxed())
     }
 
     fn health(&self) -> Health {

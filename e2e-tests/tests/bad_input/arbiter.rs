@@ -8,7 +8,9 @@ use protocol::{
     terms::{CallWeight, Limits},
 };
 use scale::Encode;
-use sdk::chain::{Arbiter, CallError, Chain, ChainError, SharedChain, Signer, Transaction, arbiter::selector};
+use sdk::chain::{
+    Arbiter, CallError, Chain, ChainError, ContractEvent, SharedChain, Signer, Transaction, arbiter::selector,
+};
 use std::sync::Arc;
 
 async fn deploy(chain: &DevChain, code: Vec<u8>, data: Vec<u8>) -> AccountId {
@@ -149,4 +151,23 @@ async fn an_arbiter_whose_calls_would_not_fit_a_transaction_is_neither_deployed_
     }
     let deployed = within("a deployment", Arbiter::deploy(shared, &signer, code, limits(half), Vec::new())).await;
     assert_eq!(deployed.unwrap().0.info().limits.call_weight, half);
+
+/// An event is known by its length and by what its bytes mean; whoever pays into a vault chooses the key that is announced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_announced_of_vaults_and_pre_images_is_never_taken_for_news_of_a_channel() {
+    let world = World::new().await;
+    let contract = world.arbiter.info().domain.arbiter;
+    let mut seen = [0; 2];
+    for length in [80, 69] {
+        for (kind, fill) in (0..=u8::MAX).flat_map(|kind| [0, 1, 4, 32, 0xff].map(|fill| (kind, fill))) {
+            let mut data = vec![fill; length];
+            data[32] = kind;
+            let event = ContractEvent { contract, topics: Vec::new(), data };
+            assert_eq!(world.arbiter.event(&event), None, "{event:?}");
+            seen[0] += usize::from(world.arbiter.vault(&event).is_some());
+            seen[1] += usize::from(world.arbiter.preimage(&event).is_some());
+        }
+    }
+    // Every one of that length is a vault's; a pre-image's names one of two functions.
+    assert_eq!(seen, [256 * 5, 2 * 5]);
 }

@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod behind;
 mod closing;
 mod connections;
 mod contracts;

@@ -1,23 +1,23 @@
 //! Several openings of one pair at once, and what others do meanwhile.
 
 use async_trait::async_trait;
-use channel::{ChannelAccept, ChannelRef, Message};
+use channel::{ChannelAccept, ChannelRef, Event, Message};
 use devchain::Sealing;
 use e2e_tests::{
-    Actor, Asked, UNIT, World,
+    Actor, Asked, Direction, Impaired, Proxy, UNIT, World,
     hostile::{Intruder, funding_signed, party_terms, signs_opening},
     identity, party, signer, terms, until, within,
 };
 use futures::future::join_all;
 use protocol::{
-    AccountId, Pair, PartyId, Rejection,
+    AccountId, Pair, Party, PartyId, Rejection,
     call::{Call, CloseMutual, Create},
     crypto::Native,
     signing::{CloseMutualBody, CreateBody, signed_bytes},
     terms::{PartyTerms, Terms, channel_id},
 };
 use sdk::{
-    chain::{CallError, ChainSignature, NotSigned, Signer, signer::Sr25519Signer},
+    chain::{Arbiter, CallError, ChainSignature, NotSigned, Signer, signer::Sr25519Signer},
     node::{ChannelHandle, NodeError, OpenChannel, Packet},
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -131,8 +131,11 @@ impl Responder {
     }
 
     fn bob_opens(&self) -> JoinHandle<Result<ChannelHandle, NodeError>> {
+        self.bob_opens_on(OpenChannel { peer_share: 0, push: 20 * UNIT, ..terms() })
+    }
+
+    fn bob_opens_on(&self, terms: OpenChannel) -> JoinHandle<Result<ChannelHandle, NodeError>> {
         let node = self.bob.node.clone();
-        let terms = OpenChannel { peer_share: 0, push: 20 * UNIT, ..terms() };
         tokio::spawn(async move { node.open_channel(identity("mallory").public(), terms).await })
     }
 
@@ -251,4 +254,100 @@ async fn a_stranger_who_opens_and_closes_empty_channels_in_two_others_names_does
     let mine = PartyId { account: party("alice").account, key: identity("mallory").public() };
     assert_eq!(world.arbiter.vault_balance(mine).await.unwrap(), 0);
     let _ended = within("the close", alices.close(0)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_that_the_responder_puts_on_chain_first_is_not_told_as_refused() {
+    let mut mallory = Responder::new().await;
+    mallory.world.chain.set_sealing(Sealing::Manual).await.unwrap();
+    let opening = mallory.bob_opens();
+    let asked = mallory.accepts().await;
+    let domain = mallory.world.arbiter.info().domain;
+    let sign = |name| signs_opening(name, &domain, &asked.body, asked.nonce);
+    let signatures = Pair::new(sign("bob"), sign("mallory"));
+    let create = Call::ChannelCreate(Create { body: asked.body.clone(), nonce: asked.nonce, signatures });
+    let hers = tokio::spawn({
+        let arbiter = mallory.world.arbiter.clone();
+        async move { arbiter.call(&signer("mallory"), &create, 0).await }
+    });
+    within("hers to wait for a block", mallory.world.chain.pool_filled(1)).await.unwrap();
+    mallory.signs(&asked).await;
+    within("his to wait behind it", mallory.world.chain.pool_filled(2)).await.unwrap();
+    mallory.world.chain.set_sealing(Sealing::OnSubmit).await.unwrap();
+    let _done = within("her call", hers).await.unwrap().unwrap();
+    assert_eq!(mallory.hears().await, (asked.reference, Message::FundingLocked));
+    // His node hears how his own call ended before she says that she sees the channel.
+    until("his call to have ended", || async {
+        let entries = mallory.world.recorder.entries();
+        (entries.iter().filter(|entry| entry.what == "channel_create").count() == 2).then_some(())
+    })
+    .await;
+    mallory.world.pass(2).await;
+    assert!(!opening.is_finished(), "{:?}", opening.await.unwrap().map(drop));
+    mallory.intruder.say(asked.reference, Message::FundingLocked).await;
+    let opened = within("the opening", opening).await.unwrap();
+    assert_eq!(opened.unwrap().reference(), asked.reference);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openings_whose_answers_were_lost_with_the_connection_all_come_to_be_on_the_next_one() {
+    const COUNT: usize = 100;
+    const TINY: OpenChannel = OpenChannel { our_share: UNIT, peer_share: UNIT, reserve: 0, penalty: 0, ..terms() };
+    let world = World::new().await;
+    let late = Arc::new(Impaired::with_late_answers(world.recorder.clone()));
+    let address = world.arbiter.info().domain.arbiter;
+    let mut config = world.config("alice");
+    config.arbiter = Arc::new(Arbiter::attach(late.clone(), address, None).await.unwrap());
+    let alice = world.start_with("alice", |it| *it = config).await;
+    let _done = within("a deposit", alice.node.vault_deposit(1_000 * UNIT)).await.unwrap();
+    let bob = world.start_rich("bob", 1_000 * UNIT).await;
+    let proxy = Proxy::before(bob.socket()).await;
+    alice.connect_at(&bob, proxy.address()).await;
+    late.hold_nonces(true);
+    let openings: Vec<_> = (0..COUNT)
+        .map(|_| {
+            let (node, peer) = (alice.node.clone(), bob.identity());
+            tokio::spawn(async move { node.open_channel(peer, TINY).await })
+        })
+        .collect();
+    within("questions for nonces", late.was_asked_for_nonces(COUNT)).await;
+    proxy.swallow(Direction::Back);
+    late.hold_nonces(false);
+    until("Bob to have signed all", || async {
+        let channels = bob.node.channels(alice.identity()).await.unwrap();
+        let states = join_all(channels.iter().map(|channel| async { channel.status().await.unwrap().state })).await;
+        (states == ["signed"; COUNT]).then_some(())
+    })
+    .await;
+    proxy.cut();
+    proxy.mend();
+    alice.connect_at(&bob, proxy.address()).await;
+    let opened = within("all openings", join_all(openings)).await;
+    let failed: Vec<_> =
+        opened.into_iter().filter_map(|opened| opened.unwrap().err()).map(|error| error.to_string()).collect();
+    assert!(failed.is_empty(), "{} of {COUNT}: {:?}", failed.len(), failed.first());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_that_was_refused_and_that_the_responder_puts_on_chain_all_the_same_is_followed_and_told() {
+    let mut mallory = Responder::new().await;
+    let opening = mallory.bob_opens_on(SMALL);
+    let asked = mallory.accepts().await;
+    mallory.signs(&asked).await;
+    let refused = within("the refusal", opening).await.unwrap().unwrap_err();
+    let NodeError::Call(CallError::Rejected(rejection)) = refused else { panic!("{refused}") };
+    assert_eq!(rejection, Rejection::VaultTooLow { party: Party::Responder, have: 0, need: 20 * UNIT });
+    // Her vault was empty when he asked; it is not when she does.
+    let (arbiter, domain) = (mallory.world.arbiter.clone(), mallory.world.arbiter.info().domain);
+    let filling = Call::VaultDeposit { key: identity("mallory").public() };
+    let _done = within("a deposit", arbiter.call(&signer("mallory"), &filling, 20 * UNIT)).await.unwrap();
+    let signatures = Pair::new("bob", "mallory").map(|name| signs_opening(name, &domain, &asked.body, asked.nonce));
+    let create = Call::ChannelCreate(Create { body: asked.body.clone(), nonce: asked.nonce, signatures });
+    let _done = within("the opening", arbiter.call(&signer("mallory"), &create, 0)).await.unwrap();
+    assert_eq!(mallory.hears().await, (asked.reference, Message::FundingLocked));
+    mallory.intruder.say(asked.reference, Message::FundingLocked).await;
+    let opened = |event: &Event| matches!(event, Event::Opened { .. }).then_some(());
+    mallory.bob.events.wait("the opening", asked.reference, opened).await;
+    let channels = mallory.bob.node.channels(identity("mallory").public()).await.unwrap();
+    assert_eq!(channels[0].has().await.ours, 20 * UNIT, "his to close or to use");
 }

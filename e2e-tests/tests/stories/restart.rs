@@ -3,7 +3,7 @@
 use channel::Event;
 use devchain::Sealing;
 use e2e_tests::{Asked, Direction, Impaired, Proxy, UNIT, World, signer, terms, within};
-use protocol::call::Call;
+use protocol::{BlockNumber, call::Call};
 use sdk::{chain::Arbiter, node::NodeError};
 use std::sync::{
     Arc,
@@ -158,7 +158,7 @@ async fn a_node_that_comes_back_hears_no_peer_before_it_has_looked_at_what_it_mi
     world.pass(3).await;
 
     let chain = Arc::new(Impaired::with_late_answers(world.recorder.clone()));
-    chain.hold_blocks(true);
+    chain.show_up_to(0);
     let address = world.arbiter.info().domain.arbiter;
     let arbiter = within("the arbiter", Arbiter::attach(chain.clone(), address, None)).await.unwrap();
     let alice = world.start_with("alice", |config| config.arbiter = Arc::new(arbiter)).await;
@@ -174,7 +174,7 @@ async fn a_node_that_comes_back_hears_no_peer_before_it_has_looked_at_what_it_mi
         assert!(!alices.status().await.unwrap().connected);
     }
     looked.store(true, Ordering::SeqCst);
-    chain.hold_blocks(false);
+    chain.show_up_to(BlockNumber::MAX);
     assert!(within("the connection", connecting).await.unwrap().unwrap(), "Alice had looked when she heard Bob");
     let _paid = alices.pays(UNIT, "after").await;
 }

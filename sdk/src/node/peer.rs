@@ -74,8 +74,8 @@ pub(super) enum PeerInput {
     List(oneshot::Sender<Vec<ChannelRef>>),
     /// Finalised, with everything the arbiter announced in it.
     Block(Arc<Watched>),
-    /// How a call of the arbiter ended: in which block it is, or why it is in none.
-    Called(ChannelRef, &'static str, Result<BlockNumber, CallError>),
+    /// How a call of the arbiter ended: in which block it is, or why it is in none, by what the chain had up to that block.
+    Called(ChannelRef, &'static str, BlockNumber, Result<(), CallError>),
     /// What the chain has of an app.
     Code(Hash, Option<Vec<u8>>),
     /// The answer to a question about a pair's nonce.
@@ -467,7 +467,7 @@ impl Peer {
                 let _gone = reply.send(self.slots.keys().copied().collect());
             }
             PeerInput::Block(block) => self.on_block(block),
-            PeerInput::Called(reference, call, result) => self.on_called(reference, call, result),
+            PeerInput::Called(reference, call, block, result) => self.on_called(reference, call, block, result),
             PeerInput::Stop => self.stopping = true,
             PeerInput::Code(code, wasm) => self.on_code_of_chain(code, wasm),
             PeerInput::Nonce(reference, parties, next) => self.on_nonce(reference, parties, next),

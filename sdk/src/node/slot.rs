@@ -44,7 +44,7 @@ pub(super) struct Slot {
 pub(super) enum Submitted {
     /// Its answer is not here. It may have been wanted once more since, in a later block.
     UnderWay { wanted_again: bool },
-    /// It is final in a block that was not looked at yet.
+    /// It is final, or was refused, in a block that was not looked at yet.
     In(BlockNumber),
 }
 

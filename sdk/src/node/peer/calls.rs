@@ -115,10 +115,14 @@ impl Peer {
                 Some(turn) => Arc::new(turn.come(Arc::clone(&config.signer)).await),
                 None => Arc::clone(&config.signer),
             };
-            let result = config.arbiter.call(&*signer, &call, 0).await.map(|done| done.receipt.block.number);
+            let result = config.arbiter.call(&*signer, &call, 0).await;
             drop(signer);
+            let (block, result) = match result {
+                Ok(done) => (done.receipt.block.number, Ok(())),
+                Err(error) => (config.arbiter.finalised_head().await.map_or(0, |head| head.number), Err(error)),
+            };
             if let Some(answers) = answers.upgrade() {
-                let _stopped = answers.send(PeerInput::Called(reference, name, result)).await;
+                let _stopped = answers.send(PeerInput::Called(reference, name, block, result)).await;
             }
         });
     }
@@ -127,18 +131,22 @@ impl Peer {
         &mut self,
         reference: ChannelRef,
         call: &'static str,
-        result: Result<BlockNumber, CallError>,
+        block: BlockNumber,
+        result: Result<(), CallError>,
     ) {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
         let wanted_again = matches!(slot.calls.remove(call), Some(Submitted::UnderWay { wanted_again: true }));
         let failed = result.is_err();
         match result {
-            // Its event comes with its block: until then it is not asked for again.
-            Ok(block) if block > self.head => {
+            // Its event comes with its block: until then it is not asked for again. So may come what it was refused for, its own doing perhaps,
+            // where the answer to it was lost: a refusal counts by what was looked at.
+            Ok(()) | Err(CallError::Rejected(_)) if block > self.head => {
                 let _none = slot.calls.insert(call, Submitted::In(block));
             }
+            // Whoever has both signatures may put an opening on chain: it is there.
+            Err(_) if call == CREATE && slot.channel.is_on_chain() => {}
             // Its event was faster than this answer: what was wanted in between, and was held back because of it, is asked for now.
-            Ok(_told) => {
+            Ok(()) => {
                 let _changed = self.input(reference, Input::Chain(ChainInput::Head));
             }
             Err(CallError::Rejected(rejection)) => {

@@ -1,0 +1,201 @@
+//! A node that has not seen yet what the chain has: its blocks come late, or it has just been started again.
+
+use channel::Event;
+use e2e_tests::{Actor, Asked, Impaired, UNIT, World, signer, terms, until, within};
+use protocol::{
+    Pair,
+    call::{Call, ForcedCall, SnapshotSolo},
+    contracts::ContractId,
+};
+use scale::Encode;
+use sdk::{
+    chain::Arbiter,
+    node::{ChannelHandle, NodeConfig, OpenChannel},
+};
+use std::{sync::Arc, time::Duration};
+
+/// A chain of one's own that may come late, and a node's settings with it.
+async fn late(world: &World, name: &str) -> (Arc<Impaired>, NodeConfig) {
+    let late = Arc::new(Impaired::with_late_answers(world.recorder.clone()));
+    let mut config = world.config(name);
+    config.arbiter = within("the arbiter", attach(world, &late)).await;
+    (late, config)
+}
+
+async fn attach(world: &World, late: &Arc<Impaired>) -> Arc<Arbiter> {
+    let address = world.arbiter.info().domain.arbiter;
+    Arc::new(Arbiter::attach(late.clone(), address, None).await.unwrap())
+}
+
+/// How many blocks a node is behind.
+const BLOCKS: u32 = 12;
+/// How long a node may take to do what it should not do.
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// Lets blocks after `head` be seen one by one, as long as the node that sees them tries its call again with each. It has tried `tried` calls.
+async fn come_one_by_one(chain: &Impaired, head: u32, tried: u32) {
+    for block in 1..BLOCKS {
+        chain.show_up_to(head + block);
+        if tokio::time::timeout(MOMENT, chain.has_tried(tried + block)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Alice, who forces one step at most, with a contract that pays her ten units for five counts; each has a chain of its own.
+struct Claim {
+    alices_chain: Arc<Impaired>,
+    bobs_chain: Arc<Impaired>,
+    alice: Actor,
+    bob: Actor,
+    alices: ChannelHandle,
+    bobs: ChannelHandle,
+    contract: ContractId,
+    apps: Arc<sdk::apps::Registry>,
+}
+
+impl Claim {
+    async fn new(world: &World, max_forced: u8) -> Self {
+        let counter = world.deploy_app("counter").await;
+        let (alices_chain, alices) = late(world, "alice").await;
+        let (bobs_chain, bobs) = late(world, "bob").await;
+        for config in [&alices, &bobs] {
+            world.give_app(config, &counter).await;
+        }
+        let apps = alices.apps.clone();
+        let (alice, bob) = world.couple_on(alices, bobs).await;
+        let (alices, bobs) = alice.open_on(&bob, OpenChannel { max_forced, ..terms() }).await;
+        let creating = alices.create_contract(counter.code, Pair::new(10 * UNIT, 0), 5_u64.encode());
+        let contract = within("a contract", creating).await.unwrap().contract;
+        Self { alices_chain, bobs_chain, alice, bob, alices, bobs, contract, apps }
+    }
+
+    fn claims(&self) -> Vec<ForcedCall> {
+        vec![ForcedCall { contract: self.contract, value: 0, input: 5_u64.encode() }]
+    }
+}
+
+fn failed(event: &Event) -> bool {
+    matches!(event, Event::ForceFailed { .. })
+}
+
+fn forced(event: &Event) -> Option<()> {
+    matches!(event, Event::Executed { forced: true, .. }).then_some(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forced_step_whose_answer_was_lost_is_not_given_up_by_what_it_has_done_itself() {
+    let world = World::new().await;
+    let claim = Claim::new(&world, 1).await;
+    let head = world.chain.block_number();
+    claim.alices_chain.show_up_to(head);
+    world.pass(BLOCKS).await;
+    claim.alices_chain.lose_answers(true);
+    let before = claim.alices_chain.tried();
+    let forcing = tokio::spawn({
+        let (alices, calls) = (claim.alices.clone(), claim.claims());
+        async move { alices.force(calls).await }
+    });
+    until("the step to be on chain", || async {
+        (world.recorder.count("channel_force_progress").await == 1).then_some(())
+    })
+    .await;
+    claim.alices_chain.lose_answers(false);
+    come_one_by_one(&claim.alices_chain, head, before + 1).await;
+    claim.alices_chain.show_up_to(u32::MAX);
+    let channel = claim.alices.reference();
+    claim.alice.events.wait("the step", channel, forced).await;
+    assert!(!claim.alice.events.about(channel).iter().any(failed), "{:?}", claim.alice.events.about(channel));
+    let _done = within("the user's answer", forcing).await.unwrap().unwrap();
+    assert_eq!(claim.alices.has().await.ours, 100 * UNIT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_died_while_its_step_was_on_its_way_gives_up_nothing_when_it_is_back() {
+    let world = World::new().await;
+    let Claim { alices_chain, alice, bob, alices, contract, apps, .. } = Claim::new(&world, 1).await;
+    let head = world.chain.block_number();
+    alices_chain.show_up_to(head);
+    world.pass(BLOCKS).await;
+    alices_chain.lose_answers(true);
+    let channel = alices.reference();
+    let calls = vec![ForcedCall { contract, value: 0, input: 5_u64.encode() }];
+    let forcing = tokio::spawn({
+        let alices = alices.clone();
+        async move { alices.force(calls).await }
+    });
+    until("the step to be on chain", || async {
+        (world.recorder.count("channel_force_progress").await == 1).then_some(())
+    })
+    .await;
+    drop(alices);
+    alice.stop_and_wait().await;
+    let _stopped = within("the user's answer", forcing).await;
+
+    let (slow, mut config) = late(&world, "alice").await;
+    config.apps = apps;
+    slow.show_up_to(head);
+    let alice = world.start_with("alice", |it| *it = config).await;
+    come_one_by_one(&slow, head, 0).await;
+    slow.show_up_to(u32::MAX);
+    alice.events.wait("the step", channel, forced).await;
+    assert!(!alice.events.about(channel).iter().any(failed), "{:?}", alice.events.about(channel));
+    let alices = alice.channel(&bob, channel).await;
+    assert_eq!(alices.has().await.ours, 100 * UNIT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_forced_is_not_undone_by_a_round_that_was_signed_before_it_was_seen() {
+    let world = World::new().await;
+    let claim = Claim::new(&world, 1).await;
+    let id = claim.alices.status().await.unwrap().channel.unwrap();
+    let head = world.chain.block_number();
+    claim.alices_chain.show_up_to(head);
+    claim.bobs_chain.show_up_to(head);
+    world.pass(BLOCKS).await;
+    claim.alices_chain.lose_answers(true);
+    let before = claim.alices_chain.tried();
+    let _forcing = tokio::spawn({
+        let (alices, calls) = (claim.alices.clone(), claim.claims());
+        async move { alices.force(calls).await }
+    });
+    until("the step to be on chain", || async {
+        (world.recorder.count("channel_force_progress").await == 1).then_some(())
+    })
+    .await;
+    claim.alices_chain.lose_answers(false);
+    come_one_by_one(&claim.alices_chain, head, before + 1).await;
+    // Bob pays her, as it seems, and shows the round to the arbiter.
+    let paying = claim.bobs.pay(1, "for nothing");
+    let _paid = tokio::time::timeout(MOMENT, paying).await;
+    let evidence = claim.bobs.evidence().await.unwrap().unwrap();
+    if let Some(payload) = evidence.payload {
+        let snapshot = Call::ChannelSnapshotSolo(SnapshotSolo { channel: id, payload });
+        let _done = within("a snapshot", world.arbiter.call(&signer("bob"), &snapshot, 0)).await;
+    }
+    let record = world.arbiter.channel(id).await.unwrap().unwrap();
+    assert!(record.on_chain.at.steps > 0, "her claim is undone: {:?}", record.on_chain.at);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_whose_answer_was_lost_is_not_told_as_refused_by_itself() {
+    let world = World::new().await;
+    let (slow, alices) = late(&world, "alice").await;
+    let (alice, bob) = world.couple_on(alices, world.config("bob")).await;
+    let head = world.chain.block_number();
+    slow.show_up_to(head);
+    world.pass(BLOCKS).await;
+    slow.lose_answers(true);
+    let before = slow.tried();
+    let opening = tokio::spawn({
+        let (node, peer) = (alice.node.clone(), bob.identity());
+        async move { node.open_channel(peer, terms()).await }
+    });
+    until("the opening to be on chain", || async { (world.recorder.count("channel_create").await == 1).then_some(()) })
+        .await;
+    slow.lose_answers(false);
+    come_one_by_one(&slow, head, before + 1).await;
+    slow.show_up_to(u32::MAX);
+    let opened = within("the opening", opening).await.unwrap();
+    assert!(opened.is_ok(), "it is on chain, and its user is told: {}", opened.unwrap_err());
+}
