@@ -20,7 +20,7 @@ use sdk::{
     chain::{Arbiter, CallError, ChainSignature, NotSigned, Signer, signer::Sr25519Signer},
     node::{ChannelHandle, NodeError, OpenChannel, Packet},
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
 const SMALL: OpenChannel = OpenChannel { our_share: 20 * UNIT, peer_share: 20 * UNIT, ..terms() };
@@ -287,6 +287,39 @@ async fn an_opening_that_the_responder_puts_on_chain_first_is_not_told_as_refuse
     mallory.intruder.say(asked.reference, Message::FundingLocked).await;
     let opened = within("the opening", opening).await.unwrap();
     assert_eq!(opened.unwrap().reference(), asked.reference);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_responder_that_signs_the_last_opening_first_has_the_initiator_pay_no_fee_in_vain() {
+    let mut mallory = Responder::new().await;
+    mallory.world.chain.set_sealing(Sealing::Manual).await.unwrap();
+    let (mut openings, mut asked) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        openings.push(mallory.bob_opens());
+        asked.push(mallory.accepts().await);
+    }
+    mallory.signs(&asked[4]).await;
+    within("the last to wait for a block", mallory.world.chain.pool_filled(1)).await.unwrap();
+    for awaited in &asked[..4] {
+        mallory.signs(awaited).await;
+    }
+    until("the others to be signed", || async {
+        let channels = mallory.bob.node.channels(identity("mallory").public()).await.unwrap();
+        let states = join_all(channels.iter().map(|channel| async { channel.status().await.unwrap().state })).await;
+        (states == ["signed"; 5]).then_some(())
+    })
+    .await;
+    // Those that are asked for wait for a block within a moment.
+    let waiting = mallory.world.chain.pool_filled(2);
+    let _none = tokio::time::timeout(Duration::from_secs(1), waiting).await;
+    mallory.world.chain.set_sealing(Sealing::OnSubmit).await.unwrap();
+    mallory.world.pass(3).await;
+    for opening in openings.drain(..4) {
+        let _refused = within("a refusal", opening).await.unwrap().unwrap_err();
+    }
+    let entries = mallory.world.recorder.entries();
+    let vain = entries.iter().filter(|entry| entry.what == "channel_create" && entry.receipt.is_none()).count();
+    assert_eq!(vain, 0, "fees were paid in vain");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

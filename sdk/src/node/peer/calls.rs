@@ -98,6 +98,9 @@ impl Peer {
 
     pub(super) fn submit(&mut self, reference: ChannelRef, call: Call) {
         let name = call.name();
+        if name == CREATE && self.is_overtaken(reference) {
+            return;
+        }
         let Some(slot) = self.slots.get_mut(&reference) else { return };
         match slot.calls.get_mut(name) {
             Some(Submitted::UnderWay { wanted_again }) => {
@@ -125,6 +128,14 @@ impl Peer {
                 let _stopped = answers.send(PeerInput::Called(reference, name, block, result)).await;
             }
         });
+    }
+
+    /// Whether an opening of the same two with a higher nonce is under way: where that comes to be, this one can only fail in a block (R5.2). It
+    /// waits for what becomes of the other, and is asked for again with the next head.
+    fn is_overtaken(&self, reference: ChannelRef) -> bool {
+        let Some((pair, nonce)) = self.slots.get(&reference).and_then(|slot| slot.nonce) else { return false };
+        let mut under_way = self.slots.values().filter(|slot| slot.calls.contains_key(CREATE));
+        under_way.any(|slot| slot.nonce.is_some_and(|(of, later)| of == pair && later > nonce))
     }
 
     pub(super) fn on_called(
