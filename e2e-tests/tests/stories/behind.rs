@@ -1,18 +1,25 @@
 //! A node that has not seen yet what the chain has: its blocks come late, or it has just been started again.
 
+use async_trait::async_trait;
 use channel::Event;
 use e2e_tests::{Actor, Asked, Impaired, UNIT, World, signer, terms, until, within};
 use protocol::{
-    Pair,
+    AccountId, Pair,
     call::{Call, ForcedCall, SnapshotSolo},
     contracts::ContractId,
 };
 use scale::Encode;
 use sdk::{
-    chain::Arbiter,
+    chain::{Arbiter, ChainSignature, NotSigned, Signer, signer::Sr25519Signer},
     node::{ChannelHandle, NodeConfig, OpenChannel},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// A chain of one's own that may come late, and a node's settings with it.
 async fn late(world: &World, name: &str) -> (Arc<Impaired>, NodeConfig) {
@@ -198,4 +205,50 @@ async fn an_opening_whose_answer_was_lost_is_not_told_as_refused_by_itself() {
     slow.show_up_to(u32::MAX);
     let opened = within("the opening", opening).await.unwrap();
     assert!(opened.is_ok(), "it is on chain, and its user is told: {}", opened.unwrap_err());
+}
+
+/// A wallet that breaks down once it is told to, and is well again.
+struct Breaking {
+    key: Sr25519Signer,
+    breaks: AtomicBool,
+}
+
+#[async_trait]
+impl Signer for Breaking {
+    fn account(&self) -> AccountId {
+        self.key.account()
+    }
+
+    async fn sign(&self, payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+        assert!(!self.breaks.swap(false, Ordering::AcqRel), "the wallet has broken down");
+        self.key.sign(payload).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wallet_that_breaks_down_while_it_signs_a_defence_is_asked_again() {
+    let world = World::new().await;
+    let wallet = Arc::new(Breaking { key: signer("alice"), breaks: AtomicBool::new(false) });
+    let mut config = world.config("alice");
+    config.signer = wallet.clone();
+    let (alice, bob) = world.couple_on(config, world.config("bob")).await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let old = bobs.evidence().await.unwrap().unwrap();
+    let _paid = bobs.pays(50 * UNIT, "for something").await;
+    let _paid = alices.pays(1, "change").await;
+    wallet.breaks.store(true, Ordering::Release);
+    let close = Call::ChannelCloseSolo(old);
+    let _done = within("a close", world.arbiter.call(&signer("bob"), &close, 0)).await.unwrap();
+    until("the wallet to have broken down", || async { (!wallet.breaks.load(Ordering::Acquire)).then_some(()) }).await;
+    let slashed = |event: &Event| matches!(event, Event::Slashed { .. });
+    for _ in 0..5 {
+        world.pass(1).await;
+        let head = world.chain.block_number();
+        until("the block to be seen", || async { (alices.head().await.unwrap() >= head).then_some(()) }).await;
+        if alice.events.about(alices.reference()).iter().any(slashed) {
+            break;
+        }
+    }
+    let told = alice.events.wait("the defence", alices.reference(), |event| slashed(event).then_some(()));
+    assert!(tokio::time::timeout(MOMENT, told).await.is_ok(), "nothing defends the channel");
 }

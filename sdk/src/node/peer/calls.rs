@@ -114,13 +114,17 @@ impl Peer {
         let turn = (name == CREATE).then(|| self.create_turn.queue());
         let (config, answers) = (Arc::clone(&self.config), self.answers.clone());
         let _task = tokio::spawn(async move {
-            let signer: Arc<dyn Signer> = match turn {
-                Some(turn) => Arc::new(turn.come(Arc::clone(&config.signer)).await),
-                None => Arc::clone(&config.signer),
-            };
-            let result = config.arbiter.call(&*signer, &call, 0).await;
-            drop(signer);
-            let (block, result) = match result {
+            let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
+            // In a task of its own: where a wallet breaks down, the call is made again.
+            let calling = tokio::spawn(async move {
+                let signer: Arc<dyn Signer> = match turn {
+                    Some(turn) => Arc::new(turn.come(signer).await),
+                    None => signer,
+                };
+                arbiter.call(&*signer, &call, 0).await
+            });
+            let broken = |_error| Err(ChainError::Unreachable("the wallet has broken down".into()).into());
+            let (block, result) = match calling.await.unwrap_or_else(broken) {
                 Ok(done) => (done.receipt.block.number, Ok(())),
                 Err(error) => (config.arbiter.finalised_head().await.map_or(0, |head| head.number), Err(error)),
             };
