@@ -18,7 +18,7 @@ use protocol::{
 };
 use sdk::{
     chain::{Arbiter, CallError, ChainSignature, NotSigned, Signer, signer::Sr25519Signer},
-    node::{ChannelHandle, NodeError, OpenChannel, Packet},
+    node::{ChannelHandle, NodeError, OpenChannel, Packet, Taking},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
@@ -320,6 +320,31 @@ async fn a_responder_that_signs_the_last_opening_first_has_the_initiator_pay_no_
     let entries = mallory.world.recorder.entries();
     let vain = entries.iter().filter(|entry| entry.what == "channel_create" && entry.receipt.is_none()).count();
     assert_eq!(vain, 0, "fees were paid in vain");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_that_has_expired_is_not_in_the_way_of_the_next_where_the_responders_user_takes_events_late() {
+    let world = World::new().await;
+    let alice = world.start_rich("alice", 300 * UNIT).await;
+    let bob = world.start_with("bob", |config| config.taking = Taking::ByUser).await;
+    alice.connect(&bob).await;
+    let short = OpenChannel { validity: 10, ..terms() };
+    let refused = alice.try_open(&bob, short).await.unwrap_err();
+    assert!(matches!(refused, NodeError::Call(CallError::Rejected(Rejection::VaultTooLow { .. }))), "{refused}");
+    let _done = within("a deposit", bob.node.vault_deposit(100 * UNIT)).await.unwrap();
+    world.pass(12).await;
+    until("the refused opening to be over", || async {
+        let left = alice.node.channels(bob.identity()).await.unwrap();
+        let his = bob.node.channels(alice.identity()).await.unwrap();
+        let over = match his.first() {
+            Some(channel) => channel.status().await.unwrap().phase == "closed",
+            None => true,
+        };
+        (left.is_empty() && over).then_some(())
+    })
+    .await;
+    let (alices, _bobs) = alice.open_on(&bob, short).await;
+    let _paid = alices.pays(UNIT, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

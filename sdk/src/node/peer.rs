@@ -419,7 +419,7 @@ impl Peer {
                 Message::FundingCreated(funding) => slot.channel.offered_id(funding),
                 _ => None,
             };
-            let input = match offered.filter(|id| self.by_id.contains_key(id)) {
+            let input = match offered.filter(|id| self.is_taken(id)) {
                 Some(taken) => Input::IdTaken(taken),
                 None => Input::Peer(message),
             };
@@ -436,6 +436,12 @@ impl Peer {
             _ => RefusalCode::UNKNOWN_CHANNEL,
         };
         self.effects.push((reference, Effect::Send(Message::Error { code: refusal })));
+    }
+
+    /// Whether this is the id of a channel that has not ended. That of an opening that has expired may be used by the next (R5.2, R5.3).
+    fn is_taken(&self, id: &ChannelId) -> bool {
+        let owner = self.by_id.get(id).and_then(|owner| self.slots.get(owner));
+        owner.is_some_and(|slot| slot.channel.channel_id() == Some(*id))
     }
 
     fn accept(&mut self, reference: ChannelRef, open: ChannelOpen) -> Result<(), RefusalCode> {
@@ -588,7 +594,7 @@ impl Peer {
                 slot.id = slot.channel.channel_id();
                 slot.nonce = slot.channel.named_nonce();
                 if let Some(id) = slot.id {
-                    let _first = self.by_id.entry(id).or_insert(reference);
+                    let _ended = self.by_id.insert(id, reference);
                 }
             }
         }
