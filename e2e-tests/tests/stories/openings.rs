@@ -18,7 +18,7 @@ use protocol::{
 };
 use sdk::{
     chain::{Arbiter, CallError, ChainSignature, NotSigned, Signer, signer::Sr25519Signer},
-    node::{ChannelHandle, NodeError, OpenChannel, Packet, Taking},
+    node::{ChannelHandle, MAX_OPENINGS_PER_PEER, NodeError, OpenChannel, Packet, Taking},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
@@ -344,6 +344,31 @@ async fn an_opening_that_has_expired_is_not_in_the_way_of_the_next_where_the_res
     })
     .await;
     let (alices, _bobs) = alice.open_on(&bob, short).await;
+    let _paid = alices.pays(UNIT, "").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openings_that_were_refused_count_until_they_have_expired_and_the_user_is_told_so() {
+    let world = World::new().await;
+    let (alice, bob) = (world.start_rich("alice", 300 * UNIT).await, world.start("bob").await);
+    alice.connect(&bob).await;
+    for _ in 0..8 {
+        let refused = join_all((0..128).map(|_| alice.try_open(&bob, SMALL))).await;
+        assert!(refused.iter().all(Result::is_err));
+    }
+    let _done = within("a deposit", bob.node.vault_deposit(100 * UNIT)).await.unwrap();
+    let refused = alice.try_open(&bob, SMALL).await.unwrap_err();
+    assert!(matches!(refused, NodeError::TooMany { max: MAX_OPENINGS_PER_PEER, .. }), "{refused}");
+    world.pass(SMALL.validity + 1).await;
+    until("the refused openings to be forgotten", || async {
+        alice.node.channels(bob.identity()).await.unwrap().is_empty().then_some(())
+    })
+    .await;
+    until("the refused openings to be forgotten there", || async {
+        bob.node.channels(alice.identity()).await.unwrap().is_empty().then_some(())
+    })
+    .await;
+    let (alices, _bobs) = alice.open_on(&bob, SMALL).await;
     let _paid = alices.pays(UNIT, "").await;
 }
 

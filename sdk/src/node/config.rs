@@ -55,7 +55,8 @@ pub struct NodeConfig {
 pub const MAX_PEERS: usize = 10_000;
 /// The most channels with one peer.
 pub const MAX_CHANNELS_PER_PEER: usize = 20_000;
-/// The most openings with one peer that somebody waits for at once: beyond them the arbiter would refuse their nonces (R5.2).
+/// The most openings with one peer that are under way at once, those among them that were refused and have not expired: beyond them the
+/// arbiter would refuse their nonces (R5.2).
 pub const MAX_OPENINGS_PER_PEER: usize = 1_024;
 const _: () = assert!(MAX_OPENINGS_PER_PEER as u64 <= MAX_NONCE_AHEAD, "each opening takes a nonce");
 /// The most handshakes under way at once: when more come, the oldest gives way. One that goes on takes a few round trips, so the oldest ones

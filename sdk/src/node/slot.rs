@@ -101,6 +101,11 @@ impl Slot {
         }
     }
 
+    /// Whether it is on its way to the chain: somebody waits for it, or its nonce may still come to be there, although it was refused.
+    pub(super) fn is_opening(&self) -> bool {
+        self.opening.is_some() || (self.channel.named_nonce().is_some() && !self.channel.is_on_chain())
+    }
+
     /// Answers whoever waits for what `event` tells. Whoever has stopped waiting is not missed.
     pub(super) fn answer(&mut self, event: &Event) {
         match event {

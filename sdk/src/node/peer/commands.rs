@@ -22,7 +22,7 @@ impl Peer {
             NodeError::NotConnected(self.identity)
         } else if self.slots.len() >= MAX_CHANNELS_PER_PEER {
             NodeError::TooMany { what: "channels with one peer", max: MAX_CHANNELS_PER_PEER }
-        } else if self.slots.values().filter(|slot| slot.opening.is_some()).count() >= MAX_OPENINGS_PER_PEER {
+        } else if self.slots.values().filter(|slot| slot.is_opening()).count() >= MAX_OPENINGS_PER_PEER {
             NodeError::TooMany { what: "openings under way with one peer", max: MAX_OPENINGS_PER_PEER }
         } else {
             match self.propose(open, reference) {
