@@ -273,6 +273,15 @@ impl Channel {
         }
     }
 
+    /// The nonce of an opening that both have signed (R5.2), until it is open.
+    #[must_use]
+    pub const fn signed_nonce(&self) -> Option<u64> {
+        match &self.phase {
+            Phase::Signed(signed) => Some(signed.nonce),
+            _ => None,
+        }
+    }
+
     /// Transition: half_signed -> signed
     pub(crate) fn on_peer_funding_signed(&mut self, funding: FundingSigned) -> Result<Step, Violation> {
         let half = match &self.phase {

@@ -311,3 +311,27 @@ async fn an_opening_with_the_id_of_another_channel_is_refused_before_that_one_is
     }
     witness.lives_on().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_signed_is_said_again_in_the_order_of_the_nonces() {
+    let witness = Witness::new().await;
+    let (world, bob) = (&witness.world, &witness.bob);
+    let mut mallory = Intruder::connect("mallory", "bob", bob.socket()).await;
+    let references = [5, 1, 4, 2, 3].map(|name| ChannelRef([name; 16]));
+    for (nonce, reference) in (0..).zip(references) {
+        let (_body, answer) = offer(&mut mallory, world, reference, nonce).await;
+        assert!(matches!(answer, Message::FundingSigned(_)), "{answer:?}");
+    }
+    drop(mallory);
+    let mut mallory = Intruder::connect("mallory", "bob", bob.socket()).await;
+    let mut heard = Vec::new();
+    for _ in references {
+        let Some(Packet::Channel(reference, Message::FundingSigned(_))) = mallory.hear().await else {
+            panic!("Bob says something else")
+        };
+        heard.push(reference);
+    }
+    // Whoever submits them in another order loses those with the lower nonces (R5.2).
+    assert_eq!(heard, references);
+    witness.lives_on().await;
+}

@@ -531,7 +531,13 @@ impl Peer {
             // What was not said on this connection is never said: the next one begins by comparing what both know (R6.6).
             self.effects.retain(|(_, effect)| !matches!(effect, Effect::Send(_)));
         }
-        for reference in self.slots.keys().copied().collect::<Vec<_>>() {
+        let mut references: Vec<_> = self.slots.keys().copied().collect();
+        if matches!(input, Input::LinkUp) {
+            // The peer submits openings in the order in which it hears of them: the lower nonces have to come first (R5.2).
+            let nonce = |reference: &ChannelRef| self.slots.get(reference).and_then(|slot| slot.channel.signed_nonce());
+            references.sort_by_cached_key(nonce);
+        }
+        for reference in references {
             let _changed = self.input(reference, input.clone());
         }
     }
