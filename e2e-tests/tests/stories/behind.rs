@@ -207,6 +207,40 @@ async fn an_opening_whose_answer_was_lost_is_not_told_as_refused_by_itself() {
     assert!(opened.is_ok(), "it is on chain, and its user is told: {}", opened.unwrap_err());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_paid_with_the_coins_of_a_channel_that_ended_while_one_was_away() {
+    let world = World::new().await;
+    let (_alices_chain, alices) = late(&world, "alice").await;
+    let (bobs_chain, bobs) = late(&world, "bob").await;
+    let (alice, bob) = world.couple_on(alices, bobs).await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let _paid = bobs.pays(UNIT, "for the first thing").await;
+    let (channel, head) = (alices.reference(), world.chain.block_number());
+    let id = alices.status().await.unwrap().channel.unwrap();
+    drop(alices);
+    alice.stop_and_wait().await;
+    // Bob closes by hand, on the newest state, and is paid; his node does not look.
+    bobs_chain.show_up_to(head);
+    let evidence = bobs.evidence().await.unwrap().unwrap();
+    let close = Call::ChannelCloseSolo(evidence);
+    let _done = within("a close", world.arbiter.call(&signer("bob"), &close, 0)).await.unwrap();
+    world.pass(terms().lock_period).await;
+    let settle = Call::ChannelSettle { channel: id };
+    let _done = within("a settlement", world.arbiter.call(&signer("bob"), &settle, 0)).await.unwrap();
+    assert_eq!(world.arbiter.channel(id).await.unwrap(), None);
+
+    // Alice is back, and has not looked at all blocks yet.
+    let (slow, config) = late(&world, "alice").await;
+    slow.show_up_to(head);
+    let alice = world.start_with("alice", |it| *it = config).await;
+    bob.connect(&alice).await;
+    let paid = tokio::time::timeout(MOMENT, bobs.pay(50 * UNIT, "for the second thing")).await;
+    assert!(!matches!(paid, Ok(Ok(_))), "she agreed to a payment out of a channel that is not there any more");
+    slow.show_up_to(u32::MAX);
+    let _ended = alice.events.wait_end(channel).await;
+    assert!(!alice.events.received(channel).iter().any(|payment| payment.amount == 50 * UNIT));
+}
+
 /// A wallet that breaks down once it is told to, and is well again.
 struct Breaking {
     key: Sr25519Signer,

@@ -141,8 +141,7 @@ async fn an_opening_that_reached_the_chain_while_its_initiator_was_away_is_open_
     world.chain.set_sealing(Sealing::OnSubmit).await.unwrap();
     let alice = world.start("alice").await;
     alice.connect(&bob).await;
-    let bobs = bob.view_of(&alice, channel).await;
-    let alices = alice.channel(&bob, channel).await;
+    let (alices, bobs) = (alice.view_of(&bob, channel).await, bob.view_of(&alice, channel).await);
     let _paid = alices.pays(UNIT, "at last").await;
     assert_eq!(bobs.has().await.ours, 101 * UNIT);
 }
