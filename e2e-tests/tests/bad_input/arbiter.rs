@@ -151,6 +151,7 @@ async fn an_arbiter_whose_calls_would_not_fit_a_transaction_is_neither_deployed_
     }
     let deployed = within("a deployment", Arbiter::deploy(shared, &signer, code, limits(half), Vec::new())).await;
     assert_eq!(deployed.unwrap().0.info().limits.call_weight, half);
+}
 
 /// An event is known by its length and by what its bytes mean; whoever pays into a vault chooses the key that is announced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
