@@ -268,6 +268,16 @@ pub enum Notice {
         /// The arbiter's reason.
         rejection: Rejection,
     },
+    /// A call made for this channel did not reach the arbiter: the account cannot pay its fee, its owner did not sign, or the chain is not to be
+    /// reached. It is made again with each block; told once for each cause.
+    CallFailed {
+        /// The call's name.
+        call: &'static str,
+        /// What is wrong, and what to do about it.
+        cause: String,
+        /// The last block in which it counts for certain, where it defends the channel ([`Channel::defend_by`](crate::Channel::defend_by)).
+        until: Option<BlockNumber>,
+    },
     /// The peer has not answered in time.
     PeerSilent,
     /// The peer was asked for a round or an operation again, and again it says that it cannot answer now.

@@ -250,6 +250,22 @@ impl Channel {
         if unlocked { vec![Effect::Submit(Box::new(Call::ChannelSettle { channel }))] } else { Vec::new() }
     }
 
+    /// The last block in which a newer state of this side counts for certain, where an older one on chain threatens it: the close can be settled from
+    /// the block after it on, or a mark matures, and the newer state with it loses its force (R5.4b, R6.9).
+    #[must_use]
+    pub fn defend_by(&self, head: BlockNumber) -> Option<BlockNumber> {
+        let live = self.phase.live()?;
+        let payload = live.newer_than_chain(head)?;
+        match &self.phase {
+            Phase::Closing(_, How::Solo(solo)) => Some(solo.unlock_at.saturating_sub(1)),
+            _ => {
+                let marks = live.seen.on_chain.maturity.marks();
+                let mark = marks.iter().find(|mark| payload.base < mark.reached)?;
+                Some(mark.block.saturating_add(live.funding.terms.lock_period).saturating_sub(1))
+            }
+        }
+    }
+
     /// The arbiter refused a call. Where it is asked for again with each head, the user is told once.
     pub(crate) fn on_chain_rejected(&mut self, call: &'static str, rejection: Rejection, ctx: &Context<'_>) -> Step {
         if let Some(step) = self.on_force_rejected(call, rejection, ctx) {

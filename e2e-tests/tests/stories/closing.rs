@@ -1,10 +1,13 @@
 //! The ways in which channels end.
 
-use channel::{CloseReason, Misuse};
-use e2e_tests::{Asked, UNIT, World, numbered, within};
+use channel::{CloseReason, Event, Misuse, Notice};
+use e2e_tests::{Asked, UNIT, World, account, numbered, signer, within};
 use futures::future::join_all;
-use protocol::Pair;
-use sdk::node::NodeError;
+use protocol::{Pair, call::Call};
+use sdk::{
+    chain::{Chain, Transaction},
+    node::NodeError,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_close_at_once_and_the_channel_is_closed_once() {
@@ -69,4 +72,47 @@ async fn a_close_in_agreement_while_the_peer_pays_loses_no_payment() {
     assert_eq!(made, received, "what was told to be paid was received, and nothing else");
     let made = 1_000 * u128::try_from(made).unwrap();
     assert_eq!(closed.unwrap(), CloseReason::Mutual { balances: Pair::new(100 * UNIT + made, 100 * UNIT - made) });
+}
+
+/// Alice has spent what her account had. Without coins for a fee a node cannot answer: its user has to know, and until when.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_without_coins_for_the_fee_of_a_defence_is_told_by_when_it_must_have_some() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let old = bobs.evidence().await.unwrap().unwrap();
+    let _paid = bobs.pays(40 * UNIT, "what Bob regrets").await;
+    let _paid = alices.pays(UNIT, "change").await;
+    let (chain, owner) = (&world.chain, account("alice"));
+    let away = |amount| Transaction::Transfer { to: account("peer9"), amount };
+    let hers = signer("alice");
+    let mut fee = UNIT / 100;
+    // Once to learn what a transfer costs, and once for all but less than an answer costs.
+    for left in [UNIT, UNIT / 800] {
+        let has = chain.free_balance(&owner).await.unwrap();
+        let amount = has - left - fee;
+        let dry_run = chain.dry_run(&owner, &away(amount)).await.unwrap();
+        fee = within("the transfer", chain.submit(&hers, away(amount), &dry_run)).await.unwrap().fee;
+    }
+
+    let close = Call::ChannelCloseSolo(old);
+    let _done = within("Bob's close", world.arbiter.call(&signer("bob"), &close, 0)).await.unwrap();
+    let closing = |event: &Event| match event {
+        Event::ClosingSolo { unlock_at, .. } => Some(*unlock_at),
+        _ => None,
+    };
+    let unlock_at = alice.events.wait("the close", alices.reference(), closing).await;
+    let failed = |event: &Event| match event {
+        Event::Notice(Notice::CallFailed { call, cause, until }) => Some((*call, cause.clone(), *until)),
+        _ => None,
+    };
+    let (call, cause, until) = alice.events.wait("the word of it", alices.reference(), failed).await;
+    assert_eq!((call, until), ("channel_slash", Some(unlock_at - 1)));
+    assert!(cause.contains("send it coins first"), "{cause}");
+
+    world.fund(owner, UNIT).await;
+    let slashed = |event: &Event| matches!(event, Event::Slashed { .. }).then_some(());
+    alice.events.wait("the slash", alices.reference(), slashed).await;
+    let told = alice.events.about(alices.reference());
+    assert_eq!(told.iter().filter(|event| failed(event).is_some()).count(), 1, "once for each cause");
 }

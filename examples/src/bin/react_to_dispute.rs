@@ -59,6 +59,9 @@ fn about_force(event: &Event) -> Option<String> {
             "this store is OLD: restore the newest copy. The node signs nothing more but a close in agreement".into()
         }
         Event::Notice(Notice::CallRejected { call, rejection }) => format!("the arbiter refuses {call}: {rejection}"),
+        Event::Notice(Notice::CallFailed { call, cause, until: Some(until) }) => {
+            format!("{call} is not sent ({cause}): until block {until} it can be mended")
+        }
         Event::Notice(Notice::PeerSilent) => "the peer does not answer: wait, or close alone".into(),
         _ => return None,
     })

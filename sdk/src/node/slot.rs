@@ -24,6 +24,8 @@ pub(super) struct Slot {
     pub(super) opening: Option<(Reply<ChannelHandle>, ChannelHandle)>,
     /// Wait for payments to be agreed.
     pub(super) payments: HashMap<ChangeId, Reply<Paid>>,
+    /// What was told last of calls that do not reach the arbiter, and why; forgotten when one does.
+    pub(super) failing: HashMap<&'static str, String>,
     /// Wait for several changes to be agreed, in the order of those changes.
     waiting: VecDeque<Waiting>,
     /// Waits for calls to be forced.
@@ -91,6 +93,7 @@ impl Slot {
             channel,
             opening: None,
             payments: HashMap::new(),
+            failing: HashMap::new(),
             waiting: VecDeque::new(),
             forcing: None,
             operation: None,

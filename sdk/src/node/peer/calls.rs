@@ -3,7 +3,7 @@
 use super::{Peer, PeerInput, Submitted};
 use crate::chain::{CallError, ChainError, ChainSignature, NotSigned, Signer};
 use async_trait::async_trait;
-use channel::{ChainInput, ChannelRef, Effect, Input};
+use channel::{ChainInput, ChannelRef, Effect, Event, Input, Notice};
 use protocol::{AccountId, BlockNumber, Pair, PartyId, call::Call};
 use std::{
     convert::Infallible,
@@ -134,6 +134,19 @@ impl Peer {
         });
     }
 
+    /// Tells the user why a call does not reach the arbiter: at once where it defends the channel, otherwise where waiting is no help.
+    fn tell_failing(&mut self, reference: ChannelRef, call: &'static str, error: &CallError) {
+        let Some(slot) = self.slots.get_mut(&reference) else { return };
+        let until = slot.channel.defend_by(self.head);
+        let may_pass = matches!(error, CallError::Chain(error) if error.may_pass());
+        let cause = error.to_string();
+        if (may_pass && until.is_none()) || slot.failing.get(call) == Some(&cause) {
+            return;
+        }
+        let _before = slot.failing.insert(call, cause.clone());
+        self.tell(reference, Event::Notice(Notice::CallFailed { call, cause, until }), None);
+    }
+
     /// Whether an opening of the same two with a higher nonce is under way: where that comes to be, this one can only fail in a block (R5.2). It
     /// waits for what becomes of the other, and is asked for again with the next head.
     fn is_overtaken(&self, reference: ChannelRef) -> bool {
@@ -152,6 +165,9 @@ impl Peer {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
         let wanted_again = matches!(slot.calls.remove(call), Some(Submitted::UnderWay { wanted_again: true }));
         let failed = result.is_err();
+        if matches!(result, Ok(()) | Err(CallError::Rejected(_))) {
+            let _told = slot.failing.remove(call);
+        }
         match result {
             // Its event comes with its block: until then it is not asked for again. So may come what it was refused for, its own doing perhaps,
             // where the answer to it was lost: a refusal counts by what was looked at.
@@ -169,6 +185,8 @@ impl Peer {
             }
             Err(error) => {
                 tracing::warn!(peer = %self.identity, call, %error, "a call did not reach the arbiter");
+                self.tell_failing(reference, call, &error);
+                let Some(slot) = self.slots.get_mut(&reference) else { return };
                 // Another head, another try; but whoever waits for an opening hears what is wrong when trying again is no help.
                 let is_beyond_the_chain = call == FORCE
                     && matches!(
