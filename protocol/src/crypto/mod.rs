@@ -130,6 +130,62 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_coefficient_is_a_hash_of_everything_that_takes_part() {
+        let (keys, signatures) = case();
+        let hashed = |keys: &Pair<PublicKey>, message: &[u8], signatures: &Pair<Signature>| {
+            let seen = core::cell::RefCell::new(Vec::new());
+            let _valid = ed25519::verify_both(keys, message, signatures, |bytes| {
+                seen.borrow_mut().extend_from_slice(bytes);
+                Native.hash(bytes)
+            });
+            seen.into_inner()
+        };
+        let all = hashed(&keys, MESSAGE, &signatures);
+        assert_ne!(all, hashed(&keys, b"another", &signatures));
+        for party in Party::BOTH {
+            let (mut other_keys, mut other) = case();
+            other_keys[party] = signer(3).public();
+            assert_ne!(all, hashed(&other_keys, MESSAGE, &signatures));
+            // Either half: who could choose one after the coefficient could make two defects cancel out.
+            for byte in [0, 63] {
+                other[party].0[byte] ^= 1;
+                assert_ne!(all, hashed(&keys, MESSAGE, &other));
+                other[party].0[byte] ^= 1;
+            }
+        }
+    }
+
+    /// Two signatures whose defects cancel out for the coefficient that `seed` gives: `E1 = -z*d`, `E2 = d`.
+    fn cancelling(seed: [u8; 32]) -> (Pair<PublicKey>, Pair<Signature>) {
+        let (keys, mut signatures) = case();
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&seed[..16]);
+        bytes[0] |= 1;
+        let (z, d) = (Scalar::from_bytes_mod_order(bytes), Scalar::from(7_u8));
+        let mut add = |party: Party, defect: Scalar| {
+            let (_r, s) = signatures[party].0.split_at_mut(32);
+            let changed = Scalar::from_bytes_mod_order((&*s).try_into().unwrap()) + defect;
+            s.copy_from_slice(changed.as_bytes());
+        };
+        add(Party::Initiator, -(z * d));
+        add(Party::Responder, d);
+        (keys, signatures)
+    }
+
+    #[test]
+    fn each_of_the_coefficients_128_bits_counts() {
+        let seed = [0x55; 32];
+        let (keys, signatures) = cancelling(seed);
+        let passes = |seed| ed25519::verify_both(&keys, MESSAGE, &signatures, |_bytes| Hash(seed));
+        assert!(passes(seed), "whoever knew the coefficient before signing could forge");
+        for bit in 1..128 {
+            let mut other = seed;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(!passes(other), "bit {bit}");
+        }
+    }
+
     /// A signature that is valid but for a component of small order in R, which only the owner of the key can make.
     fn with_small_order_defect(seed: u8, torsion: usize) -> (PublicKey, Signature) {
         let secret = Scalar::from_bytes_mod_order([seed; 32]);
