@@ -220,7 +220,7 @@ pub enum RecvError {
     TooLong {
         /// The announced length.
         length: u32,
-        /// [`MAX_MESSAGE`](super::MAX_MESSAGE).
+        /// [`MAX_MESSAGE`](super::MAX_MESSAGE), or what [`Receiver::set_limit`](super::Receiver::set_limit) has made of it.
         limit: usize,
     },
     /// The connection broke.

@@ -19,9 +19,17 @@ pub(super) fn length_bytes(length: usize) -> Option<[u8; LENGTH]> {
 }
 
 /// Joins messages from the pieces in which they come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Assembler {
     state: State,
+    /// The most bytes in one message, at most [`MAX_MESSAGE`].
+    limit: usize,
+}
+
+impl Default for Assembler {
+    fn default() -> Self {
+        Self { state: State::default(), limit: MAX_MESSAGE }
+    }
 }
 
 #[derive(Debug)]
@@ -39,6 +47,15 @@ impl Default for State {
 }
 
 impl Assembler {
+    /// Changes the most bytes in one message, from the next message on.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.min(MAX_MESSAGE);
+    }
+
+    pub(super) const fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Whether the stream may end here.
     pub(super) const fn is_between_messages(&self) -> bool {
         matches!(self.state, State::Length { have: 0, .. })
@@ -55,7 +72,7 @@ impl Assembler {
                 return Ok(None);
             }
             let announced = u32::from_be_bytes(*bytes);
-            let length = usize::try_from(announced).ok().filter(|length| *length <= MAX_MESSAGE);
+            let length = usize::try_from(announced).ok().filter(|length| *length <= self.limit);
             let length = length.ok_or(TooLong(announced))?;
             self.state = State::Body { body: Vec::with_capacity(length.min(FIRST_ALLOCATION)), length };
         }
@@ -105,6 +122,18 @@ mod tests {
         assert_eq!(Assembler::default().next(&mut &limit.to_be_bytes()[..]), Ok(None));
         assert_eq!(Assembler::default().next(&mut &(limit + 1).to_be_bytes()[..]), Err(TooLong(limit + 1)));
         assert_eq!(Assembler::default().next(&mut &[0xff; 4][..]), Err(TooLong(u32::MAX)));
+    }
+
+    #[test]
+    fn a_lower_limit_counts_from_the_next_message_on() {
+        let mut assembler = Assembler::default();
+        let long = stream(&[vec![7; 100]]);
+        assert_eq!(assembler.next(&mut &long[..50]), Ok(None));
+        assembler.set_limit(99);
+        assert_eq!(assembler.next(&mut &long[50..]), Ok(Some(vec![7; 100])));
+        assert_eq!(assembler.next(&mut &long[..]), Err(TooLong(100)));
+        assembler.set_limit(usize::MAX);
+        assert_eq!(assembler.limit(), MAX_MESSAGE);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::{
-    Counters, MAX_FRAME, MAX_MESSAGE,
+    Counters, MAX_FRAME,
     error::RecvError,
     frame::{Front, LEAST_SEALED, LENGTH, front},
     message::{Assembler, TooLong},
@@ -67,6 +67,11 @@ impl Receiver {
         self.idle = idle;
     }
 
+    /// Changes how long a message may be, from the next one on: at most [`MAX_MESSAGE`](super::MAX_MESSAGE), which is the limit at first.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.assembler.set_limit(limit);
+    }
+
     /// What has been opened so far in this direction.
     #[must_use]
     pub const fn counters(&self) -> Counters {
@@ -88,10 +93,9 @@ impl Receiver {
     /// The next message, where the opened frame completes it.
     fn buffered_message(&mut self) -> Result<Option<Vec<u8>>, RecvError> {
         let mut unused = self.plain.get(self.plain_start..self.plain_end).unwrap_or_default();
-        let message = self
-            .assembler
-            .next(&mut unused)
-            .map_err(|TooLong(length)| RecvError::TooLong { length, limit: MAX_MESSAGE })?;
+        let limit = self.assembler.limit();
+        let message =
+            self.assembler.next(&mut unused).map_err(|TooLong(length)| RecvError::TooLong { length, limit })?;
         self.plain_start = self.plain_end.saturating_sub(unused.len());
         if message.is_some() {
             self.counters.count_message();

@@ -6,7 +6,11 @@ use super::{
 };
 use snow::StatelessTransportState;
 use std::{io, mem, sync::Arc, time::Duration};
-use tokio::{io::AsyncWriteExt, net::tcp::OwnedWriteHalf, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::tcp::OwnedWriteHalf,
+    time::{Instant, timeout_at},
+};
 
 /// The writing half of a session.
 ///
@@ -25,6 +29,8 @@ pub struct Sender {
     sealed: Vec<u8>,
     written: usize,
     stall: Duration,
+    /// Since when the peer has taken none of what waits for it. Kept between calls: a dropped one gives the peer no new time.
+    waiting_since: Option<Instant>,
     over: bool,
     counters: Counters,
 }
@@ -39,6 +45,7 @@ impl Sender {
             sealed: Vec::new(),
             written: 0,
             stall,
+            waiting_since: None,
             over: false,
             counters: Counters::default(),
         }
@@ -88,6 +95,13 @@ impl Sender {
     #[must_use]
     pub const fn unsent(&self) -> usize {
         self.plain.len().saturating_add(self.sealed.len()).saturating_sub(self.written)
+    }
+
+    /// How many bytes of memory this sender holds for what waits to be written, room for more included. A sender that has nothing to write keeps
+    /// less than 400 KiB.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.plain.capacity().saturating_add(self.sealed.capacity())
     }
 
     /// What has been sealed so far in this direction.
@@ -148,10 +162,15 @@ impl Sender {
 
     async fn write_sealed(&mut self) -> Result<(), SendError> {
         while let Some(rest) = self.sealed.get(self.written..).filter(|rest| !rest.is_empty()) {
-            let error = match timeout(self.stall, self.socket.write(rest)).await {
+            let since = *self.waiting_since.get_or_insert_with(Instant::now);
+            // A limit beyond what the clock can tell is none.
+            let deadline = since.checked_add(self.stall).unwrap_or_else(|| far_from(since));
+            let error = match timeout_at(deadline, self.socket.write(rest)).await {
                 Ok(Ok(0)) => SendError::Lost(io::ErrorKind::WriteZero.into()),
                 Ok(Ok(written)) => {
+                    self.waiting_since = None;
                     self.written = self.written.saturating_add(written);
+                    self.release();
                     continue;
                 }
                 Ok(Err(error)) => SendError::Lost(error),
@@ -160,6 +179,7 @@ impl Sender {
             self.over = true;
             return Err(error);
         }
+        self.waiting_since = None;
         self.written = 0;
         if self.sealed.capacity() > KEPT {
             drop(mem::take(&mut self.sealed));
@@ -168,6 +188,28 @@ impl Sender {
         }
         Ok(())
     }
+
+    /// Gives back what has been written, as soon as that is at least half of everything: so each byte is moved once at most on average, also where
+    /// the peer never reads quite all.
+    fn release(&mut self) {
+        let left = self.sealed.len().saturating_sub(self.written);
+        if left == 0 || self.written < HIGH_WATER || self.written < left {
+            return;
+        }
+        self.sealed.copy_within(self.written.., 0);
+        self.sealed.truncate(left);
+        self.written = 0;
+        let room = left.saturating_mul(2).max(KEPT);
+        if self.sealed.capacity() > room.saturating_mul(2) {
+            self.sealed.shrink_to(room);
+        }
+    }
+}
+
+/// A moment that does not come.
+fn far_from(now: Instant) -> Instant {
+    const YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    now.checked_add(YEARS).unwrap_or(now)
 }
 
 /// The sealed bytes at which [`Sender::feed`] begins to write.
@@ -179,6 +221,8 @@ const KEPT: usize = 4 * HIGH_WATER;
 mod tests {
     use super::*;
     use crate::transport::session::tests::pair;
+    use futures::FutureExt;
+    use tokio::time::timeout;
 
     #[tokio::test]
     async fn the_last_nonce_is_never_used() {
@@ -198,5 +242,49 @@ mod tests {
         sent.unwrap();
         assert_eq!(received.unwrap().len(), MAX_MESSAGE);
         assert!(sender.sealed.capacity() <= KEPT && sender.plain.capacity() <= 2 * MAX_PLAIN);
+    }
+
+    /// Feeds and reads so that something always waits, until so many bytes have passed.
+    async fn never_quite_empty(passed: usize, ahead: usize) -> Sender {
+        const PIECE: usize = 48 * 1024;
+        let (session, peer) = pair().await;
+        let ((mut sender, _a), (_b, mut receiver)) = (session.split(), peer.split());
+        let message = vec![7; PIECE];
+        for number in 0..passed / PIECE {
+            let _written_or_waiting = sender.feed(&message).now_or_never().transpose().unwrap();
+            if number >= ahead / PIECE {
+                assert_eq!(receiver.recv().await.unwrap().len(), PIECE);
+            }
+        }
+        assert!(sender.unsent() > 0, "the peer has read everything");
+        sender
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_given_back_though_something_always_waits() {
+        const AHEAD: usize = 16 * 1024 * 1024;
+        let sender = never_quite_empty(8 * AHEAD, AHEAD).await;
+        assert!(sender.held() >= sender.unsent(), "all that waits is counted");
+        assert!(sender.held() <= 4 * AHEAD, "{} bytes are held for {} unsent ones", sender.held(), sender.unsent());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_given_up_though_each_call_is_dropped_before_its_time() {
+        let (session, _peer) = pair().await;
+        let (mut sender, _receiver) = session.split();
+        sender.stall = Duration::from_millis(200);
+        let message = vec![7; MAX_MESSAGE];
+        // Until the buffers on the way are full.
+        while sender.feed(&message).now_or_never().is_some() {}
+        let began = Instant::now();
+        let error = loop {
+            // As a loop does that looks at its clock in between.
+            match timeout(Duration::from_millis(20), sender.flush()).await {
+                Ok(Err(error)) => break error,
+                Ok(Ok(())) => panic!("nobody reads"),
+                Err(_dropped) => assert!(began.elapsed() < Duration::from_secs(60), "each call begins anew"),
+            }
+        };
+        assert!(matches!(error, SendError::Stalled { .. }), "{error}");
     }
 }
