@@ -204,6 +204,8 @@ impl Channel {
             Command::SetDelegates { delegates } => self.on_user_operation(Request::SetDelegates { delegates }, ctx),
             Command::Leave => self.on_user_leave(),
             Command::Return => self.on_user_return(),
+            // Before it is open the peer may be anybody: it has put in nothing.
+            Command::SendMessage(_) if self.phase.live().is_none() => Err(Misuse::NotOpen { state: self.phase.name() }),
             Command::SendMessage(words) => self.on_user_message(words),
             Command::Accept { round } => self.on_user_accept(round, ctx),
             Command::Refuse { round, code } => self.on_user_refuse(round, code, ctx),
@@ -246,6 +248,7 @@ impl Channel {
             }
             Message::Leave => self.on_peer_leave(),
             Message::LeaveAck => self.on_peer_leave_ack(),
+            Message::Inband(_) if self.phase.live().is_none() => Err(self.out_of_place(name)),
             Message::Inband(words) => self.on_peer_inband(words),
             Message::Error { code } => Ok(self.on_peer_error(code)),
             Message::ChannelOpen(_) => Err(self.out_of_place(name)),

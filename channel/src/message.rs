@@ -126,15 +126,20 @@ pub struct Update {
 impl Decode for Update {
     fn decode<I: Input>(input: &mut I) -> Result<Self, scale::Error> {
         let (round, base, height, refuses) = Decode::decode(input)?;
-        let Compact(count) = Compact::<u32>::decode(input)?;
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        if count > MAX_UPDATES_PER_ROUND {
-            return Err("more changes than a round may carry".into());
-        }
-        let changes = (0..count).map(|_| Change::decode(input)).collect::<Result<_, _>>()?;
+        let changes = one_for_each_change(input)?;
         let (state_hash, signature) = Decode::decode(input)?;
         Ok(Self { round, base, height, refuses, changes, state_hash, signature })
     }
+}
+
+/// A list with at most one item for each change of a round, none of which is decoded where there are more.
+fn one_for_each_change<T: Decode, I: Input>(input: &mut I) -> Result<Vec<T>, scale::Error> {
+    let Compact(count) = Compact::<u32>::decode(input)?;
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    if count > MAX_UPDATES_PER_ROUND {
+        return Err("more than one for each change that a round may carry".into());
+    }
+    (0..count).map(|_| T::decode(input)).collect()
 }
 
 /// What a counter-round refuses (R6.1a). What it does not list its proposer makes again.
@@ -147,7 +152,7 @@ pub struct Refusal {
 }
 
 /// Which changes of a round are refused.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub enum Refused {
     /// All of them, for one reason.
     #[codec(index = 0)]
@@ -155,6 +160,16 @@ pub enum Refused {
     /// These, by their places from 0 on, each for its own reason; at most [`MAX_UPDATES_PER_ROUND`].
     #[codec(index = 1)]
     Some(Vec<(u32, RefusalCode)>),
+}
+
+impl Decode for Refused {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, scale::Error> {
+        match input.read_byte()? {
+            0 => Ok(Self::All(RefusalCode::decode(input)?)),
+            1 => Ok(Self::Some(one_for_each_change(input)?)),
+            _ => Err("not a refusal".into()),
+        }
+    }
 }
 
 /// Proposes to close in agreement (R5.12).

@@ -145,21 +145,32 @@ fn words_of_the_application_reach_its_peer_and_change_nothing() {
 }
 
 #[test]
-fn words_may_be_said_in_every_state_but_the_last() {
+fn words_may_be_said_from_the_opening_on_chain_to_the_end_and_not_before() {
     let mut world = World::new();
     world.open();
     assert!(world.deliver(Responder));
+    let words = b"before it opens".to_vec();
     for (by, to) in [(Initiator, Responder), (Responder, Initiator)] {
-        world.command(by, Command::SendMessage(b"before it opens".to_vec())).unwrap();
+        let state = world.sides[by].channel.as_ref().unwrap().status().phase;
+        assert_eq!(world.command(by, Command::SendMessage(words.clone())), Err(Misuse::NotOpen { state }));
+        // Nor does whoever says it all the same have it told: neither has put in anything yet.
+        let state = world.sides[to].channel.as_ref().unwrap().status().phase;
+        world.hear(to, Message::Inband(words.clone()));
+        let refused = Notice::PeerViolated(Violation::OutOfPlace { message: "inband_message", state });
+        assert_eq!(world.sides[to].notices().last(), Some(&refused));
+        assert_eq!(world.sides[to].was_told(|event| matches!(event, Event::Message(_))), 0);
+    }
+    let mut world = World::opened();
+    for (by, to) in [(Initiator, Responder), (Responder, Initiator)] {
+        world.command(by, Command::SendMessage(b"while it is open".to_vec())).unwrap();
         world.run();
         assert_eq!(world.sides[to].was_told(|event| matches!(event, Event::Message(_))), 1);
     }
-    world.mine();
-    world.run();
     world.close_solo(Initiator).unwrap();
     world.mine();
     world.command(Responder, Command::SendMessage(b"while it closes".to_vec())).unwrap();
     world.run();
+    assert_eq!(world.sides[Initiator].was_told(|event| matches!(event, Event::Message(_))), 2);
     world.mine_blocks(LOCK + 5);
     let late = world.command(Responder, Command::SendMessage(b"after all".to_vec()));
     assert_eq!(late, Err(Misuse::NotOpen { state: "closed" }));
