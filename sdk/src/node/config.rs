@@ -1,6 +1,6 @@
 //! What a node needs to start, and what it offers to peers.
 
-use super::{Backoff, Taking};
+use super::{Backoff, Limits, Taking};
 use crate::{
     apps::Registry,
     chain::{Arbiter, Signer},
@@ -11,7 +11,7 @@ use crate::{
 use channel::{Config as ChannelConfig, Context, Millis, Pace, Policy};
 use protocol::{
     Amount, BlockNumber, PartyId,
-    terms::{Delegate, Destination, MAX_NONCE_AHEAD, PartyTerms},
+    terms::{Delegate, Destination, PartyTerms},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -49,19 +49,9 @@ pub struct NodeConfig {
     /// How a lost peer that this node has channels with is dialled again, where it was last found; none to wait for it or for
     /// [`Node::connect`](super::Node::connect).
     pub redial: Option<Backoff>,
+    /// What each peer may ask of this node and make it hold.
+    pub limits: Limits,
 }
-
-/// The most peers that one node serves at once.
-pub const MAX_PEERS: usize = 10_000;
-/// The most channels with one peer.
-pub const MAX_CHANNELS_PER_PEER: usize = 20_000;
-/// The most openings with one peer that are under way at once, those among them that were refused and have not expired: beyond them the
-/// arbiter would refuse their nonces (R5.2).
-pub const MAX_OPENINGS_PER_PEER: usize = 1_024;
-const _: () = assert!(MAX_OPENINGS_PER_PEER as u64 <= MAX_NONCE_AHEAD, "each opening takes a nonce");
-/// The most handshakes under way at once: when more come, the oldest gives way. One that goes on takes a few round trips, so the oldest ones
-/// are those that do not.
-pub const MAX_HANDSHAKES: usize = 64;
 
 impl NodeConfig {
     /// A node that keeps everything in memory, accepts any sound opening, and listens nowhere: set what should differ.
@@ -94,6 +84,7 @@ impl NodeConfig {
             taking: Taking::default(),
             apps: Arc::new(Registry::in_memory(info.limits.call_weight)),
             redial: Some(Backoff::default()),
+            limits: Limits::default(),
         }
     }
 

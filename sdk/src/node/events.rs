@@ -1,12 +1,26 @@
 //! What a node tells its user, as it happens.
+//!
+//! ```text
+//!   peer --> Share (how many of its events wait) --> queue --> every EventStream
+//!              ^------- let go when the last subscriber has read the event -----'
+//! ```
 
+use super::limits::Limits;
 use channel::{ChannelRef, Event, EventNumber};
 use protocol::PublicKey;
+use scale::Encode;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 use thiserror::Error;
 use tokio::sync::broadcast;
 
-/// How many events wait for a subscriber before the oldest are dropped.
-const EVENTS: usize = 65_536;
+/// How many events wait for a subscriber before the oldest are dropped: more than a hundred peers may cause at once, each within its share.
+const EVENTS: usize = 1 << 18;
+/// Once the queue is filled by this much, each peer's share is [`NARROW`] times smaller.
+const CROWDED: usize = EVENTS / 2;
+const NARROW: usize = 16;
 
 /// Something happened to a channel of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +47,11 @@ pub enum Taking {
 }
 
 /// A subscription. It begins when it is made, and ends with the node.
+///
+/// Whoever holds one reads it: a peer whose events wait for it in great number is slowed and in the end cut off
+/// ([`Limits::events`](super::Limits::events)), so that its events push out nobody else's.
 #[derive(Debug)]
-pub struct EventStream(broadcast::Receiver<NodeEvent>);
+pub struct EventStream(broadcast::Receiver<Arc<Queued>>);
 
 /// Why there is no next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -55,27 +72,187 @@ impl EventStream {
     /// # Errors
     /// [`EventsError::Missed`] once for each gap, and the stream goes on; [`EventsError::Stopped`].
     pub async fn next(&mut self) -> Result<NodeEvent, EventsError> {
-        self.0.recv().await.map_err(|error| match error {
+        let queued = self.0.recv().await.map_err(|error| match error {
             broadcast::error::RecvError::Lagged(missed) => EventsError::Missed(missed),
             broadcast::error::RecvError::Closed => EventsError::Stopped,
-        })
+        })?;
+        // The last one to read it need not copy it.
+        Ok(Arc::try_unwrap(queued).map_or_else(|queued| queued.event.clone(), |queued| queued.event))
     }
+}
+
+/// An event that waits for subscribers.
+#[derive(Debug)]
+struct Queued {
+    event: NodeEvent,
+    _held: Held,
+}
+
+/// What one peer's events take of the queue.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+    /// Of all peers.
+    all: Arc<AtomicUsize>,
+}
+
+/// How much of its share a peer has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fill {
+    /// There is room.
+    Room,
+    /// It is used up: the peer is to be slowed.
+    Full,
+    /// It is used twice over: the peer is to be cut off.
+    Over,
+}
+
+impl Share {
+    /// How full it is where so many events, and as many bytes as `limits` say, may wait.
+    pub(super) fn fill(&self, events: usize, limits: &Limits) -> Fill {
+        let (have, bytes) = (self.events.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        let crowded = self.all.load(Ordering::Relaxed) > CROWDED;
+        let most = if crowded { events.div_ceil(NARROW) } else { events };
+        if have > most.saturating_mul(2) || bytes > limits.event_bytes.saturating_mul(2) {
+            Fill::Over
+        } else if have >= most || bytes >= limits.event_bytes {
+            Fill::Full
+        } else {
+            Fill::Room
+        }
+    }
+}
+
+/// A place in the queue, let go when it is dropped.
+#[derive(Debug)]
+struct Held {
+    share: Arc<Share>,
+    events: usize,
+    bytes: usize,
+}
+
+impl Held {
+    fn new(share: &Arc<Share>, event: &Event) -> Self {
+        let (events, bytes) = if is_answer(event) { (0, 0) } else { (1, event.encoded_size()) };
+        let _before = share.events.fetch_add(events, Ordering::Relaxed);
+        let _before = share.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let _before = share.all.fetch_add(1, Ordering::Relaxed);
+        Self { share: Arc::clone(share), events, bytes }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _before = self.share.events.fetch_sub(self.events, Ordering::Relaxed);
+        let _before = self.share.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        let _before = self.share.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether it answers what this node's own user asked for: the user makes as many of these as it likes.
+const fn is_answer(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Paid { .. }
+            | Event::Refused { .. }
+            | Event::Dropped { .. }
+            | Event::Failed { .. }
+            | Event::ShutdownRefused { .. }
+            | Event::OperationFailed { .. }
+            | Event::Forcing { .. }
+            | Event::ForceFailed { .. }
+    )
 }
 
 /// Where events go in.
 #[derive(Clone, Debug)]
-pub(super) struct Events(broadcast::Sender<NodeEvent>);
+pub(super) struct Events {
+    queue: broadcast::Sender<Arc<Queued>>,
+    waiting: Arc<AtomicUsize>,
+}
 
 impl Events {
     pub(super) fn new() -> Self {
-        Self(broadcast::Sender::new(EVENTS))
+        Self { queue: broadcast::Sender::new(EVENTS), waiting: Arc::default() }
     }
 
-    pub(super) fn send(&self, event: NodeEvent) {
-        let _nobody_listens = self.0.send(event);
+    /// What one peer's events may take of the queue.
+    pub(super) fn share(&self) -> Arc<Share> {
+        Arc::new(Share { all: Arc::clone(&self.waiting), ..Share::default() })
+    }
+
+    /// Tells every subscriber, at the cost of the share of the peer that caused it.
+    pub(super) fn send(&self, event: NodeEvent, share: &Arc<Share>) {
+        if self.queue.receiver_count() > 0 {
+            let _held = Held::new(share, &event.event);
+            let _nobody_listens = self.queue.send(Arc::new(Queued { event, _held }));
+        }
     }
 
     pub(super) fn subscribe(&self) -> EventStream {
-        EventStream(self.0.subscribe())
+        EventStream(self.queue.subscribe())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(event: Event) -> NodeEvent {
+        NodeEvent { peer: PublicKey([1; 32]), reference: ChannelRef([2; 16]), event, number: None }
+    }
+
+    #[tokio::test]
+    async fn what_the_slowest_subscriber_has_not_read_counts_against_the_peer_that_caused_it() {
+        let limits = Limits { events: 2, event_bytes: 1_000, ..Limits::default() };
+        let events = Events::new();
+        let (hasty, quiet) = (events.share(), events.share());
+        let words = || event(Event::Message(vec![7; 10]));
+        events.send(words(), &hasty);
+        assert_eq!(hasty.fill(limits.events, &limits), Fill::Room, "nobody listens");
+
+        let (mut fast, mut slow) = (events.subscribe(), events.subscribe());
+        for fill in [Fill::Room, Fill::Full, Fill::Full, Fill::Full, Fill::Over] {
+            events.send(words(), &hasty);
+            assert_eq!(hasty.fill(limits.events, &limits), fill);
+        }
+        assert_eq!(quiet.fill(limits.events, &limits), Fill::Room);
+        for _ in 0..5 {
+            assert_eq!(fast.next().await.unwrap(), words());
+        }
+        assert_eq!(hasty.fill(limits.events, &limits), Fill::Over, "the slow one has read nothing");
+        for _ in 0..4 {
+            assert_eq!(slow.next().await.unwrap(), words());
+        }
+        assert_eq!(hasty.fill(limits.events, &limits), Fill::Room);
+        events.send(event(Event::Message(vec![7; 1_000])), &hasty);
+        assert_eq!(hasty.fill(limits.events, &limits), Fill::Full, "by bytes");
+        drop(slow);
+        assert_eq!(fast.next().await.unwrap(), event(Event::Message(vec![7; 1_000])));
+        assert_eq!(events.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_answers_the_own_user_costs_the_peer_nothing() {
+        let limits = Limits { events: 1, ..Limits::default() };
+        let events = Events::new();
+        let (share, _reader) = (events.share(), events.subscribe());
+        events.send(event(Event::Paid { payments: Vec::new(), round: 3 }), &share);
+        assert_eq!(share.fill(limits.events, &limits), Fill::Room);
+    }
+
+    #[test]
+    fn in_a_crowded_queue_shares_are_smaller() {
+        let limits = Limits { events: 2 * NARROW, ..Limits::default() };
+        let events = Events::new();
+        let (share, others, _reader) = (events.share(), events.share(), events.subscribe());
+        events.send(event(Event::Message(Vec::new())), &share);
+        events.send(event(Event::Message(Vec::new())), &share);
+        assert_eq!(share.fill(limits.events, &limits), Fill::Room);
+        for _ in 0..CROWDED {
+            events.send(event(Event::Paid { payments: Vec::new(), round: 3 }), &others);
+        }
+        assert_eq!(share.fill(limits.events, &limits), Fill::Full);
     }
 }

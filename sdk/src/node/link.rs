@@ -1,15 +1,16 @@
 //! The connection to one peer, as far as there is one: never waits, never takes more than it can hold.
 
-use super::packet::Packet;
-use crate::transport::{Receiver, Role, Sender, Session, Timeouts};
+use super::{
+    causes::{Cause, Tally},
+    limits::Limits,
+    packet::Packet,
+};
+use crate::transport::{MAX_MESSAGE, Receiver, RecvError, Role, SendError, Sender, Session, Timeouts};
 use futures::FutureExt;
 use protocol::PublicKey;
 use scale::Encode;
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// The most bytes that wait for a peer to read them. A peer that is slower is dropped: when it comes back, both compare notes (R6.6).
-const MAX_UNSENT: usize = 64 * 1024 * 1024;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep_until};
 
 pub(super) struct Link {
     session: Option<Open>,
@@ -19,6 +20,27 @@ pub(super) struct Link {
     reserve: Option<(Open, Instant)>,
     ping_interval: Duration,
     idle: Duration,
+    bounds: Bounds,
+    tally: Arc<Tally>,
+}
+
+/// What a peer may make this node hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// The longest message, in bytes.
+    pub(super) message: usize,
+    /// How many bytes may wait to be read by it.
+    pub(super) unsent: usize,
+}
+
+impl Bounds {
+    pub(super) const fn of_strangers(limits: &Limits) -> Self {
+        Self { message: limits.stranger_message, unsent: limits.stranger_unsent }
+    }
+
+    pub(super) const fn of_known(limits: &Limits) -> Self {
+        Self { message: MAX_MESSAGE, unsent: limits.unsent }
+    }
 }
 
 struct Open {
@@ -28,23 +50,38 @@ struct Open {
     /// When something last came from the peer.
     heard: Instant,
     pinged: bool,
+    /// Nothing is read before.
+    paused_until: Option<Instant>,
     /// Something failed: the next [`Link::recv`] says that the connection is lost.
     broken: bool,
+    tally: Arc<Tally>,
 }
 
 /// What comes out of a connection.
 #[derive(Debug)]
 pub(super) enum Received {
-    Packet(Packet),
+    /// One message, as it came.
+    Message(Vec<u8>),
     /// The connection is gone, for whatever reason.
     Lost,
     /// The connection is gone, and another one has taken its place.
     Replaced,
 }
 
+impl Received {
+    /// How long it is.
+    pub(super) const fn bytes(&self) -> usize {
+        match self {
+            Self::Message(bytes) => bytes.len(),
+            Self::Lost | Self::Replaced => 0,
+        }
+    }
+}
+
 impl Link {
-    pub(super) const fn new(ping_interval: Duration, timeouts: Timeouts) -> Self {
-        Self { session: None, was_up: false, reserve: None, ping_interval, idle: timeouts.idle }
+    pub(super) const fn new(ping_interval: Duration, timeouts: Timeouts, bounds: Bounds, tally: Arc<Tally>) -> Self {
+        let idle = timeouts.idle;
+        Self { session: None, was_up: false, reserve: None, ping_interval, idle, bounds, tally }
     }
 
     pub(super) const fn is_up(&self) -> bool {
@@ -56,13 +93,34 @@ impl Link {
         self.was_up
     }
 
+    /// Whether this node dialled the peer.
+    pub(super) fn is_dialled(&self) -> bool {
+        self.session.as_ref().is_some_and(|open| open.role == Role::Dialler)
+    }
+
+    /// Changes what the peer may make this node hold, on this connection and the next ones.
+    pub(super) fn bound(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+        let reserve = self.reserve.iter_mut().map(|(open, _since)| open);
+        for open in self.session.iter_mut().chain(reserve) {
+            open.receiver.set_limit(bounds.message);
+        }
+    }
+
+    /// Reads nothing from the peer for a while; what it says meanwhile waits at its end.
+    pub(super) fn pause(&mut self, pause: Duration) {
+        if let Some(open) = &mut self.session {
+            open.paused_until = Instant::now().checked_add(pause);
+        }
+    }
+
     /// Takes a new connection, unless the one there is stays. There is one for each pair of nodes: a new one by the same dialler replaces
     /// its old one, which that dialler must have lost; of two that crossed, the one that the lower identity dialled stays, if it is alive.
     pub(super) fn adopt(&mut self, session: Session, ours: &PublicKey) -> bool {
         let peer = session.peer();
         let role = session.role();
         let lower_dialled = (role == Role::Dialler) == (*ours < peer);
-        let new = Open::new(session);
+        let new = Open::new(session, self.bounds, Arc::clone(&self.tally));
         self.was_up = true;
         if self.session.as_ref().is_some_and(|open| !open.broken && open.role != role && !lower_dialled) {
             self.reserve = Some((new, Instant::now()));
@@ -77,11 +135,8 @@ impl Link {
     /// What comes next; never, where there is no connection. Sends on what could not be sent at once. Cancel-safe.
     pub(super) async fn recv(&mut self) -> Received {
         let Some(open) = &mut self.session else { return std::future::pending().await };
-        if let Some(packet) = open.recv().await {
-            if packet == Packet::Pong {
-                self.reserve = None;
-            }
-            return Received::Packet(packet);
+        if let Some(bytes) = open.recv().await {
+            return Received::Message(bytes);
         }
         self.session = self.reserve.take().map(|(open, _since)| open);
         if self.session.is_some() { Received::Replaced } else { Received::Lost }
@@ -92,12 +147,19 @@ impl Link {
         if self.session.is_some() { self.recv().now_or_never() } else { None }
     }
 
+    /// The peer has answered: it is not lost, and needs no other connection.
+    pub(super) fn answered(&mut self) {
+        self.reserve = None;
+    }
+
     /// Puts a packet where [`Link::flush`] sends it from.
     pub(super) fn feed(&mut self, packet: &Packet) {
         let Some(open) = &mut self.session else { return };
         match open.sender.feed(&packet.encode()).now_or_never() {
-            Some(Err(error)) => open.fail(&error),
-            _ if open.sender.unsent() > MAX_UNSENT => open.fail(&"the peer reads too slowly"),
+            Some(Err(error)) => open.fail_to_send(&error),
+            _ if open.sender.unsent() > 0 && open.sender.held() > self.bounds.unsent => {
+                open.fail(Some(Cause::Unread), &"the peer reads too slowly");
+            }
             _ => {}
         }
     }
@@ -108,7 +170,7 @@ impl Link {
         if open.sender.unsent() > 0
             && let Some(Err(error)) = open.sender.flush().now_or_never()
         {
-            open.fail(&error);
+            open.fail_to_send(&error);
         }
     }
 
@@ -116,14 +178,21 @@ impl Link {
         self.feed(&Packet::Pong);
     }
 
+    /// Ends the connection: the next [`Link::recv`] says so.
+    pub(super) fn cut_off(&mut self, cause: Cause, why: &dyn fmt::Display) {
+        if let Some(open) = &mut self.session {
+            open.fail(Some(cause), why);
+        }
+    }
+
     /// Asks a silent peer for a sign of life, and gives up one that gives none.
     pub(super) fn keep_alive(&mut self) {
         let Some(open) = &mut self.session else { return };
         let silent = open.heard.elapsed();
         if silent >= self.idle {
-            open.fail(&"the peer was silent for too long");
+            open.fail(Some(Cause::Silent), &"the peer was silent for too long");
         } else if self.reserve.as_ref().is_some_and(|(_, since)| since.elapsed() >= self.ping_interval) {
-            open.fail(&"the peer has dialled again and does not answer here");
+            open.fail(None, &"the peer has dialled again and does not answer here");
         } else if !open.pinged && silent >= self.ping_interval {
             self.ping();
         }
@@ -138,38 +207,77 @@ impl Link {
 }
 
 impl Open {
-    fn new(session: Session) -> Self {
+    fn new(session: Session, bounds: Bounds, tally: Arc<Tally>) -> Self {
         let role = session.role();
-        let (sender, receiver) = session.split();
-        Self { sender, receiver, role, heard: Instant::now(), pinged: false, broken: false }
+        let (sender, mut receiver) = session.split();
+        receiver.set_limit(bounds.message);
+        let (heard, paused_until) = (Instant::now(), None);
+        Self { sender, receiver, role, heard, pinged: false, paused_until, broken: false, tally }
     }
 
-    /// The next packet; none when the connection is over.
-    async fn recv(&mut self) -> Option<Packet> {
+    /// The next message; none when the connection is over.
+    async fn recv(&mut self) -> Option<Vec<u8>> {
         loop {
             if self.broken {
                 return None;
             }
             let unsent = self.sender.unsent() > 0;
+            if let Some(until) = self.paused_until {
+                tokio::select! {
+                    biased;
+                    () = sleep_until(until) => self.paused_until = None,
+                    sent = self.sender.flush(), if unsent => self.sent(sent),
+                }
+                continue;
+            }
             tokio::select! {
                 biased;
                 received = self.receiver.recv() => {
-                    let bytes = received.map_err(|error| self.fail(&error)).ok()?;
+                    let bytes = received.map_err(|error| self.fail_to_receive(&error)).ok()?;
                     self.heard = Instant::now();
                     self.pinged = false;
-                    return Packet::from_bytes(&bytes).map_err(|error| self.fail(&error)).ok();
+                    return Some(bytes);
                 }
-                sent = self.sender.flush(), if unsent => {
-                    if let Err(error) = sent {
-                        self.fail(&error);
-                    }
-                }
+                sent = self.sender.flush(), if unsent => self.sent(sent),
             }
         }
     }
 
-    fn fail(&mut self, cause: &dyn std::fmt::Display) {
-        tracing::info!(%cause, "connection lost");
+    fn sent(&mut self, sent: Result<(), SendError>) {
+        if let Err(error) = sent {
+            self.fail_to_send(&error);
+        }
+    }
+
+    fn fail_to_send(&mut self, error: &SendError) {
+        let cause = match error {
+            SendError::Stalled { .. } => Some(Cause::Stalled),
+            SendError::TooLong { .. } | SendError::Lost(_) | SendError::Exhausted | SendError::Over => None,
+        };
+        self.fail(cause, error);
+    }
+
+    fn fail_to_receive(&mut self, error: &RecvError) {
+        let cause = match error {
+            RecvError::Idle { .. } => Some(Cause::Silent),
+            RecvError::Tampered | RecvError::FrameTooShort { .. } => Some(Cause::FrameDamaged),
+            RecvError::TooLong { .. } => Some(Cause::MessageTooLong),
+            RecvError::Closed | RecvError::Truncated | RecvError::Lost(_) | RecvError::Exhausted | RecvError::Over => {
+                None
+            }
+        };
+        self.fail(cause, error);
+    }
+
+    /// Ends the connection, and counts the cause where it is the peer's: once, however many things fail after it.
+    fn fail(&mut self, cause: Option<Cause>, why: &dyn fmt::Display) {
+        if self.broken {
+            return;
+        }
         self.broken = true;
+        if let Some(cause) = cause {
+            self.tally.count(cause);
+        }
+        tracing::info!(cause = %why, "connection lost");
     }
 }

@@ -1,28 +1,35 @@
 //! A node: one identity, one chain account, one arbiter, many peers, many channels.
 //!
 //! ```text
-//!             Node ---- Listener (task): handshakes, each in a task of its own
+//!             Node ---- Listener (task): handshakes, each in a task of its own; places for strangers
 //!              |
 //!              |------- watcher (task): finalised blocks to every peer
 //!              |
 //!              '------- Peer (a task each): connection, channels, commits, effects
 //! ```
 
+mod accept;
+mod budget;
+mod causes;
 mod config;
 mod error;
 mod events;
 mod handle;
+mod limits;
 mod link;
 mod packet;
 mod peer;
+mod places;
 mod redial;
 mod slot;
 mod watcher;
 
-pub use config::{MAX_CHANNELS_PER_PEER, MAX_HANDSHAKES, MAX_OPENINGS_PER_PEER, MAX_PEERS, NodeConfig, OpenChannel};
+pub use causes::{Cause, CauseCounts};
+pub use config::{NodeConfig, OpenChannel};
 pub use error::{NodeError, Owner, StartError};
 pub use events::{EventStream, EventsError, NodeEvent, Taking};
 pub use handle::{Called, ChannelHandle, Created, Made, Paid, PaidAll};
+pub use limits::{Limits, MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER, MAX_PEERS, MAX_UNKNOWN};
 pub use packet::{MAX_PIECE, Packet};
 pub use redial::Backoff;
 
@@ -31,25 +38,26 @@ use crate::{
     chain::{Arbiter, Health, arbiter::Done},
     keys::PeerAddress,
     store::{Batch, Table},
-    transport::{Listener, Pending, dial},
+    transport::{Listener, Role, dial},
 };
+use causes::Tally;
 use channel::{Channel, ChannelRef};
 use events::Events;
 use peer::{Connected, INBOX, Inbox, Peer, PeerInput};
+use places::{Origin, Strangers};
 use protocol::{Amount, BlockNumber, PublicKey, call::Call, decode_exact};
 use scale::Encode;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -79,13 +87,16 @@ impl Drop for Inner {
     }
 }
 
-/// How long to wait where the system has no connection to give: for another one to end.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
 /// The tasks of all peers.
 pub(crate) struct Peers {
     config: Arc<NodeConfig>,
+    /// As configured, and within what the system has.
+    limits: Limits,
+    tally: Arc<Tally>,
     inboxes: Mutex<HashMap<PublicKey, Inbox>>,
+    strangers: Mutex<Strangers>,
+    /// How many more openings that strangers asked for may be not on chain.
+    openings: Arc<Semaphore>,
     events: Events,
     head: AtomicU32,
     /// The newest final block when the node started.
@@ -120,9 +131,14 @@ impl Node {
             None => None,
         };
         let listening = listener.as_ref().map(Listener::local_addr);
+        let limits = limits::descriptors().map_or(config.limits, |descriptors| config.limits.within(descriptors));
         let peers = Arc::new(Peers {
             config: Arc::clone(&config),
+            limits,
+            tally: Arc::default(),
             inboxes: Mutex::default(),
+            strangers: Mutex::new(Strangers::new(&limits)),
+            openings: Arc::new(Semaphore::new(limits.strangers_openings.min(Semaphore::MAX_PERMITS))),
             events: Events::new(),
             head: AtomicU32::new(next.saturating_sub(1)),
             look_first: head,
@@ -139,7 +155,7 @@ impl Node {
             next,
         ))];
         if let Some(listener) = listener {
-            tasks.push(tokio::spawn(listen(listener, Arc::downgrade(&peers))));
+            tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))));
         }
         Ok((Self { inner: Arc::new(Inner { config, peers, listening, tasks }) }, events))
     }
@@ -179,6 +195,12 @@ impl Node {
     #[must_use]
     pub fn chain_health(&self) -> Health {
         self.inner.config.arbiter.chain().health()
+    }
+
+    /// Why peers were slowed, refused or cut off since the node started, and how often (R6.9c).
+    #[must_use]
+    pub fn counters(&self) -> CauseCounts {
+        self.inner.peers.tally.read()
     }
 
     /// Connects to a peer. Where both dial at once, one connection stays.
@@ -344,12 +366,16 @@ impl Peers {
     /// Gives a connection to its peer's task, and starts that task where there is none.
     async fn connected(self: &Arc<Self>, connected: Connected) -> Result<(), NodeError> {
         let peer = connected.session.peer();
+        if connected.session.role() == Role::Listener {
+            self.seat(peer, connected.session.remote_addr().ip());
+        }
         let mut input = PeerInput::Connected(Box::new(connected));
         loop {
             let inbox = match self.inbox(&peer) {
                 _ if self.is_over() => return Err(NodeError::Stopped),
                 Some(inbox) => inbox,
                 None if self.count() >= MAX_PEERS => {
+                    self.strangers().leave(&peer);
                     return Err(NodeError::TooMany { what: "peers", max: MAX_PEERS });
                 }
                 None => self.start(peer, Vec::new(), None),
@@ -360,6 +386,19 @@ impl Peers {
                 Err(mpsc::error::SendError(unsent)) => input = unsent,
             }
         }
+    }
+
+    /// Gives whoever has connected a place, and sends away the stranger that has to give way for it.
+    fn seat(&self, peer: PublicKey, from: IpAddr) {
+        let displaced = self.strangers().enter(peer, Origin::of(from));
+        if let Some(inbox) = displaced.and_then(|displaced| self.inbox(&displaced)) {
+            // A full inbox belongs to a task that is busy: its peer stays beyond its time.
+            let _full = inbox.try_send(PeerInput::Displaced);
+        }
+    }
+
+    fn strangers(&self) -> MutexGuard<'_, Strangers> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn start(self: &Arc<Self>, identity: PublicKey, channels: Vec<Channel>, address: Option<PeerAddress>) -> Inbox {
@@ -381,45 +420,8 @@ impl Peers {
         inboxes.len()
     }
 
-    fn inboxes(&self) -> std::sync::MutexGuard<'_, HashMap<PublicKey, Inbox>> {
+    fn inboxes(&self) -> MutexGuard<'_, HashMap<PublicKey, Inbox>> {
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Accepts connections until the node is gone. A bad one concerns nobody else.
-async fn listen(listener: Listener, peers: Weak<Peers>) {
-    let mut handshakes = VecDeque::<JoinHandle<()>>::new();
-    loop {
-        match listener.accept().await {
-            Ok(pending) => {
-                handshakes.retain(|handshake| !handshake.is_finished());
-                if handshakes.len() >= MAX_HANDSHAKES
-                    && let Some(oldest) = handshakes.pop_front()
-                {
-                    oldest.abort();
-                }
-                let peers = peers.clone();
-                handshakes.push_back(tokio::spawn(async move { greet(pending, &peers).await }));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "could not accept a connection");
-                tokio::time::sleep(ACCEPT_RETRY).await;
-            }
-        }
-    }
-}
-
-async fn greet(pending: Pending, peers: &Weak<Peers>) {
-    let from = pending.from();
-    let Some(identity) = peers.upgrade().map(|peers| Arc::clone(&peers.config.identity)) else { return };
-    match pending.handshake(&identity).await {
-        Ok(session) => {
-            let Some(peers) = peers.upgrade() else { return };
-            if let Err(error) = peers.connected(Connected { session, address: None, told: None }).await {
-                tracing::warn!(%from, %error, "refused a peer");
-            }
-        }
-        Err(error) => tracing::info!(%from, %error, "a handshake failed"),
     }
 }
 

@@ -42,11 +42,32 @@ pub enum Packet {
 pub const MAX_PIECE: usize = 48 * 1024;
 
 impl Packet {
+    /// Which channel these bytes are about, if one: told without looking at the rest.
+    pub(super) fn channel_of(bytes: &[u8]) -> Option<ChannelRef> {
+        let (&[0], rest) = bytes.split_first_chunk::<1>()? else { return None };
+        Some(ChannelRef(*rest.first_chunk()?))
+    }
+
     /// Decodes bytes of a peer whole (R3.2).
     ///
     /// # Errors
     /// The codec's own.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, scale::Error> {
         decode_exact(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_channel_of_a_packet_is_told_from_its_first_bytes() {
+        let about = Packet::Channel(ChannelRef([7; 16]), Message::Leave).encode();
+        assert_eq!(Packet::channel_of(&about), Some(ChannelRef([7; 16])));
+        assert_eq!(Packet::channel_of(&about[..17]), Some(ChannelRef([7; 16])));
+        assert_eq!(Packet::channel_of(&about[..16]), None);
+        assert_eq!(Packet::channel_of(&Packet::Ping.encode()), None);
+        assert_eq!(Packet::channel_of(&[]), None);
     }
 }

@@ -5,17 +5,20 @@
 //! ```
 //!
 //! No rule lives here: what to do is the channel's to say. Everything that one gathering changed is committed by one durable write, and
-//! nothing leaves before it (R6.4).
+//! nothing leaves before it (R6.4). A gathering takes as many turns as it needs, and lets other tasks have theirs in between (R6.9c).
 
 mod calls;
 mod code;
 mod commands;
+mod conduct;
 
 use super::{
     ChannelHandle, Made, NodeError, OpenChannel, Paid, PaidAll, Peers, Taking,
-    config::{MAX_CHANNELS_PER_PEER, NodeConfig},
+    causes::Cause,
+    config::NodeConfig,
     events::{Events, NodeEvent},
-    link::{Link, Received},
+    limits::{MAX_CHANNELS_PER_PEER, MAX_UNKNOWN},
+    link::{Bounds, Link, Received},
     packet::Packet,
     redial::Redial,
     slot::{Reply, Slot, Submitted},
@@ -30,9 +33,10 @@ use crate::{
 use calls::CreateTurn;
 use channel::{
     Balances, ChainInput, Change, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect, Event, EventNumber,
-    Input, Message, Millis, Outcome, Payment, Performed, RefusalCode, SavedError, State, Status, Step,
+    Input, Message, Millis, Notice, Outcome, Payment, Performed, RefusalCode, SavedError, State, Status, Step,
 };
 use code::Fetches;
+use conduct::Conduct;
 use protocol::{
     Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, PublicKey, Round,
     call::{CloseSolo, ForcedCall},
@@ -47,6 +51,7 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
+    task::yield_now,
     time::{Instant, MissedTickBehavior, interval},
 };
 
@@ -54,6 +59,10 @@ use tokio::{
 pub(super) const INBOX: usize = 4_096;
 /// How many inputs one commit may cover: bounds how long the first one waits for the others.
 const GATHER: usize = 1_024;
+/// How many bytes of the peer's one commit may cover: bounds what its events take before they are told and counted.
+const GATHERED_BYTES: usize = 1024 * 1024;
+/// How many effects may wait in one gathering, where a stranger has caused them.
+const GATHERED_OF_STRANGERS: usize = 64;
 /// How often channels look at the clock.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -66,6 +75,8 @@ pub(super) enum PeerInput {
     Connected(Box<Connected>),
     /// It was not there when it was dialled again.
     NotFound,
+    /// It has no channel here, and its place is needed for somebody else.
+    Displaced,
     /// The user wants a channel with it.
     Open(OpenChannel, ChannelRef, Reply<ChannelHandle>),
     /// The user wants something of a channel.
@@ -130,6 +141,7 @@ pub(super) struct Peer {
     answers: mpsc::WeakSender<PeerInput>,
     peers: Weak<Peers>,
     events: Events,
+    conduct: Conduct,
     link: Link,
     redial: Redial,
     /// Where the peer is found has changed since the last commit.
@@ -169,8 +181,11 @@ impl Peer {
         address: Option<PeerAddress>,
     ) -> Self {
         let config = Arc::clone(&peers.config);
+        let conduct = Conduct::new(peers);
+        let bounds = Bounds::of_strangers(&peers.limits);
         let mut peer = Self {
-            link: Link::new(config.ping_interval, config.timeouts),
+            conduct,
+            link: Link::new(config.ping_interval, config.timeouts, bounds, Arc::clone(&peers.tally)),
             redial: Redial::new(config.redial, address),
             address_changed: false,
             config,
@@ -198,7 +213,11 @@ impl Peer {
             if let Some(id) = channel.channel_id() {
                 let _first = peer.by_id.entry(id).or_insert(reference);
             }
-            let _none = peer.slots.insert(reference, Slot::new(channel));
+            let slot = Slot::new(channel);
+            if slot.is_known() {
+                peer.befriend();
+            }
+            let _none = peer.slots.insert(reference, slot);
             let _changed = peer.input(reference, Input::Restarted);
         }
         if !peer.slots.is_empty() {
@@ -221,7 +240,7 @@ impl Peer {
                 address = self.redial.due() => self.dial_again(address),
                 _ = ticks.tick() => self.on_tick(),
             }
-            self.gather();
+            self.gather().await;
             if self.stopping {
                 return;
             }
@@ -242,6 +261,7 @@ impl Peer {
 
     /// Ends the task, and hands on or answers what has reached it just now.
     async fn retire(mut self) {
+        self.leave_place();
         self.inbox.close();
         while let Some(input) = self.inbox.recv().await {
             match input {
@@ -264,19 +284,33 @@ impl Peer {
                 | PeerInput::Nonce(..)
                 | PeerInput::Code(..)
                 | PeerInput::NotFound
+                | PeerInput::Displaced
                 | PeerInput::Stop => {}
             }
         }
     }
 
-    /// Takes what else is there already, so that one commit serves all of it.
-    fn gather(&mut self) {
+    /// Takes what else is there already, so that one commit serves all of it. Other tasks have their turn as often as this one's is over.
+    async fn gather(&mut self) {
+        let mut bytes = 0_usize;
         for _ in 0..GATHER {
             // One of each in turn: neither a talkative peer nor a busy user can keep the other waiting.
-            let received = self.link.try_recv().map(|received| self.on_received(received));
+            let received = self.link.try_recv().map(|received| {
+                bytes = bytes.saturating_add(received.bytes());
+                self.on_received(received);
+            });
             let input = self.inbox.try_recv().map(|input| self.on_input(input));
             if received.is_none() && input.is_err() {
                 return;
+            }
+            if input.is_ok() {
+                self.conduct.spend_on_input();
+            }
+            if bytes >= GATHERED_BYTES || (self.is_stranger() && self.effects.len() >= GATHERED_OF_STRANGERS) {
+                return;
+            }
+            if self.conduct.turn_is_over() {
+                yield_now().await;
             }
         }
     }
@@ -351,7 +385,10 @@ impl Peer {
         if number.is_none() && matches!(event, Event::Closed(_)) {
             self.ended.push(reference);
         }
-        self.events.send(NodeEvent { peer: self.identity, reference, event, number });
+        if matches!(event, Event::Notice(Notice::PeerViolated(_))) {
+            self.conduct.count(Cause::Violation);
+        }
+        self.events.send(NodeEvent { peer: self.identity, reference, event, number }, self.conduct.share());
     }
 
     /// The user has these events. A channel that has ended is forgotten with its last one.
@@ -384,6 +421,7 @@ impl Peer {
         }
         if self.slots.is_empty() {
             // Nobody needs the peer any more; its address is noted again with the next channel.
+            self.estrange();
             self.redial.give_up();
             self.address_changed = self.redial.address().is_some();
             batch = batch.delete(Table::Meta, address_key(&self.identity));
@@ -396,20 +434,49 @@ impl Peer {
 
     fn on_received(&mut self, received: Received) {
         match received {
-            Received::Packet(Packet::Channel(reference, message)) => self.on_message(reference, message),
-            Received::Packet(Packet::Ping) => self.link.pong(),
-            Received::Packet(Packet::Pong) => {}
-            Received::Packet(Packet::CodeWanted { code, from }) => self.on_code_wanted(code, from),
-            Received::Packet(Packet::CodePiece { code, total, from, bytes }) => {
-                self.on_code_piece(code, (total, from), &bytes);
+            Received::Message(bytes) => {
+                self.on_bytes(&bytes);
+                self.restrain(bytes.len());
             }
             Received::Lost => {
+                self.leave_place();
                 self.on_link(&Input::LinkDown);
                 if !self.slots.is_empty() {
                     self.redial.missed();
                 }
             }
             Received::Replaced => self.on_new_link(),
+        }
+    }
+
+    fn on_bytes(&mut self, bytes: &[u8]) {
+        if let Some(reference) = Packet::channel_of(bytes).filter(|_| bytes.len() > MAX_UNKNOWN)
+            && !self.slots.contains_key(&reference)
+        {
+            // Too long for an opening, and about nothing that is here: not worth a look inside.
+            return self.refuse(reference, RefusalCode::UNKNOWN_CHANNEL);
+        }
+        match Packet::from_bytes(bytes) {
+            Ok(packet) => self.on_packet(packet),
+            Err(error) => self.link.cut_off(Cause::Undecodable, &error),
+        }
+    }
+
+    fn on_packet(&mut self, packet: Packet) {
+        match packet {
+            Packet::Channel(reference, message) => self.on_message(reference, message),
+            Packet::Ping => {
+                if self.takes_sign_of_life() {
+                    self.link.pong();
+                }
+            }
+            Packet::Pong => {
+                if self.takes_sign_of_life() {
+                    self.link.answered();
+                }
+            }
+            Packet::CodeWanted { code, from } => self.on_code_wanted(code, from),
+            Packet::CodePiece { code, total, from, bytes } => self.on_code_piece(code, (total, from), &bytes),
         }
     }
 
@@ -435,7 +502,14 @@ impl Peer {
             last if last.is_last_word() => return,
             _ => RefusalCode::UNKNOWN_CHANNEL,
         };
-        self.effects.push((reference, Effect::Send(Message::Error { code: refusal })));
+        self.refuse(reference, refusal);
+    }
+
+    fn refuse(&mut self, reference: ChannelRef, code: RefusalCode) {
+        if code == RefusalCode::UNKNOWN_CHANNEL {
+            self.conduct.count(Cause::UnknownChannel);
+        }
+        self.effects.push((reference, Effect::Send(Message::Error { code })));
     }
 
     /// Whether this is the id of a channel that has not ended. That of an opening that has expired may be used by the next (R5.2, R5.3).
@@ -449,6 +523,7 @@ impl Peer {
         if self.slots.len() >= MAX_CHANNELS_PER_PEER || !self.config.arbiter.chain().health().is_good() {
             return Err(RefusalCode::BUSY);
         }
+        let asked = self.conduct.ask_for_opening(self.is_stranger()).map_err(|()| RefusalCode::BUSY)?;
         let (config, identity) = (Arc::clone(&self.config), self.identity);
         let ctx = config.context(self.now(), self.head);
         let accepted =
@@ -457,7 +532,9 @@ impl Peer {
             tracing::info!(peer = %identity, %violation, "refused a channel");
             violation.code()
         })?;
-        let _none = self.slots.insert(reference, Slot::new(channel));
+        let mut slot = Slot::new(channel);
+        slot.asked = Some(asked);
+        let _none = self.slots.insert(reference, slot);
         self.done(reference, step);
         Ok(())
     }
@@ -467,6 +544,7 @@ impl Peer {
             PeerInput::Connected(connected) => self.on_connected(connected),
             PeerInput::NotFound if !self.link.is_up() && !self.slots.is_empty() => self.redial.missed(),
             PeerInput::NotFound => {}
+            PeerInput::Displaced => self.on_displaced(),
             PeerInput::Open(open, reference, reply) => self.on_open(&open, reference, reply),
             PeerInput::Ask(reference, ask) => self.on_ask(reference, ask),
             PeerInput::List(reply) => {
@@ -492,6 +570,7 @@ impl Peer {
         if self.link.adopt(session, &ours) {
             self.on_new_link();
         }
+        self.set_bounds();
         if let Some(address) = address {
             self.address_changed |= self.redial.learn(address);
         }
@@ -568,6 +647,7 @@ impl Peer {
 
     fn on_tick(&mut self) {
         self.link.keep_alive();
+        self.send_idle_stranger_away();
         self.on_link(&Input::Tick);
     }
 
@@ -595,6 +675,9 @@ impl Peer {
     /// Notes what a channel's step asks for.
     fn done(&mut self, reference: ChannelRef, step: Step) {
         if step.commit {
+            if self.slots.get(&reference).is_some_and(|slot| slot.asked.is_some() && slot.channel.state().is_some()) {
+                self.on_asked_is_open(reference);
+            }
             self.changed.entry(reference).or_default().extend(step.contracts);
             if let Some(slot) = self.slots.get_mut(&reference).filter(|slot| slot.id.is_none()) {
                 slot.id = slot.channel.channel_id();

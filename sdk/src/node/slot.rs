@@ -3,12 +3,12 @@
 use super::{Made, NodeError, Paid, PaidAll, handle::ChannelHandle};
 use crate::chain::CallError;
 use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Notice, Outcome, Performed};
-use protocol::{BlockNumber, ChannelId, Pair, PartyId, Rejection, Round};
+use protocol::{BlockNumber, ChannelId, Pair, Party, PartyId, Rejection, Round};
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, NodeError>>;
 
@@ -38,6 +38,8 @@ pub(super) struct Slot {
     pub(super) shutdowns: Vec<Reply<CloseReason>>,
     /// Wait for the channel's end.
     pub(super) ends: Vec<Reply<CloseReason>>,
+    /// Held by an opening that the peer asked for until it is on chain: of the peer's, and of all strangers' where it is one.
+    pub(super) asked: Option<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)>,
     /// Calls of the arbiter: the same one is not made twice at once.
     pub(super) calls: HashMap<&'static str, Submitted>,
 }
@@ -100,6 +102,7 @@ impl Slot {
             last_event: None,
             shutdowns: Vec::new(),
             ends: Vec::new(),
+            asked: None,
             calls: HashMap::new(),
         }
     }
@@ -107,6 +110,11 @@ impl Slot {
     /// Whether it is on its way to the chain: somebody waits for it, or its nonce may still come to be there, although it was refused.
     pub(super) fn is_opening(&self) -> bool {
         self.opening.is_some() || (self.channel.named_nonce().is_some() && !self.channel.is_on_chain())
+    }
+
+    /// Whether its peer is no stranger because of it: it has been on chain, or this node wants it there.
+    pub(super) fn is_known(&self) -> bool {
+        self.channel.state().is_some() || self.channel.party() == Party::Initiator
     }
 
     /// Answers whoever waits for what `event` tells. Whoever has stopped waiting is not missed.

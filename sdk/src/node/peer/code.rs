@@ -62,9 +62,9 @@ impl Peer {
         }
     }
 
-    /// The peer asks for an app: it gets the next piece of it, if it is here.
+    /// The peer asks for an app: it gets the next piece of it, if it is here. A stranger has no channel that could need one.
     pub(super) fn on_code_wanted(&mut self, code: Hash, from: u32) {
-        let wasm = self.config.apps.library().code(&code);
+        let wasm = if self.is_stranger() { None } else { self.config.apps.library().code(&code) };
         let wasm = wasm.as_deref().unwrap_or_default();
         let start = usize::try_from(from).unwrap_or(usize::MAX);
         let rest = wasm.get(start..).unwrap_or_default();

@@ -3,7 +3,7 @@
 use super::{Ask, Peer};
 use crate::node::{
     ChannelHandle, Made, NodeError, OpenChannel, Paid, PaidAll,
-    config::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER},
+    limits::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER},
     slot::{Reply, Slot, Told},
 };
 use channel::{
@@ -27,6 +27,7 @@ impl Peer {
         } else {
             match self.propose(open, reference) {
                 Ok(step) => {
+                    self.befriend();
                     let handle = self.handle(reference);
                     if let (Some(slot), Some(handle)) = (self.slots.get_mut(&reference), handle) {
                         slot.opening = Some((reply, handle));
