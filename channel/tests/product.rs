@@ -273,14 +273,14 @@ fn every_message_in_every_state_is_taken_or_refused_by_a_typed_violation() {
     // open accept created signed locked | update ack error | deposit: created signed locked error | withdraw | shutdown ack error
     // | set_delegates | reestablish ack | leave ack | inband | error | force_progress_locked
     let table = [
-        ("initialized", Initiator, "oiooo ooo oooo oooo ooo oooo oo oo s C o"),
-        ("initialized, accepted", Initiator, "ooooo ooo oooo oooo ooo oooo oo oo s C o"),
-        ("accepted", Responder, "ooioo ooo oooo oooo ooo oooo oo oo s C o"),
-        ("half_signed", Initiator, "oooio ooo oooo oooo ooo oooo oo oo s s o"),
-        ("signed", Initiator, "ooo.C ooo oooo oooo ooo oooo ii so s s o"),
-        ("signed", Responder, "ooooC ooo oooo oooo ooo oooo ii so s s o"),
-        ("signed, locked", Initiator, "ooo.C ooo oooo oooo ooo oooo ii so s s o"),
-        ("signed, locked", Responder, "ooooC ooo oooo oooo ooo oooo ii so s s o"),
+        ("initialized", Initiator, "oiooo ooo oooo oooo ooo oooo oo oo o C o"),
+        ("initialized, accepted", Initiator, "ooooo ooo oooo oooo ooo oooo oo oo o C o"),
+        ("accepted", Responder, "ooioo ooo oooo oooo ooo oooo oo oo o C o"),
+        ("half_signed", Initiator, "oooio ooo oooo oooo ooo oooo oo oo o s o"),
+        ("signed", Initiator, "ooo.C ooo oooo oooo ooo oooo ii so o s o"),
+        ("signed", Responder, "ooooC ooo oooo oooo ooo oooo ii so o s o"),
+        ("signed, locked", Initiator, "ooo.C ooo oooo oooo ooo oooo ii so o s o"),
+        ("signed, locked", Responder, "ooooC ooo oooo oooo ooo oooo ii so o s o"),
         ("open", Initiator, "ooo.. in. hn.. hn.. i.. hn.. ii s. s s ."),
         ("open", Responder, "oooo. in. hn.. hn.. i.. hn.. ii s. s s ."),
         ("open, proposed", Initiator, "ooo.. iis .n.. .n.. ... .n.. ii s. s s ."),
