@@ -42,6 +42,10 @@ costs:
 bench-offchain *only:
     cargo bench --profile dev --workspace --bench offchain -- {{only}}
 
+# One honest stream of payments beside thirty hostile peers in processes of their own; writes docs/benchmarks/hostile.md.
+hostile:
+    cargo bench --profile dev --workspace --bench hostile
+
 # From decision to finality for what happens on chain, on a real node; writes docs/benchmarks/node.md.
 bench-node:
     node="${CONTRACTS_NODE:-$(scripts/node.sh --slim --build-only)}" && CONTRACTS_NODE="$node" cargo bench --profile dev --workspace --bench node

@@ -10,6 +10,7 @@ use protocol::{
 };
 use scale::Encode;
 use sdk::{
+    keys::PeerAddress,
     node::Packet,
     transport::{PROTOCOL_VERSION, Receiver, Sender, Timeouts, dial},
 };
@@ -17,7 +18,7 @@ use snow::StatelessTransportState;
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 /// Somebody with a session of the real protocol, who says in it whatever it likes.
@@ -30,8 +31,13 @@ pub struct Intruder {
 impl Intruder {
     /// Connects as `name` to the node of `to`.
     pub async fn connect(name: &str, to: &'static str, at: SocketAddr) -> Self {
-        let (us, address) = (identity(name), address_at(to, at));
-        let session = within("an intruder's session", dial(&us, &address, Timeouts::default())).await.unwrap();
+        Self::connect_to(name, &address_at(to, at)).await
+    }
+
+    /// Connects as `name` to the node at `address`.
+    pub async fn connect_to(name: &str, address: &PeerAddress) -> Self {
+        let us = identity(name);
+        let session = within("an intruder's session", dial(&us, address, Timeouts::default())).await.unwrap();
         let (sender, receiver) = session.split();
         Self { sender, receiver }
     }
@@ -44,6 +50,25 @@ impl Intruder {
     /// Sends a message about a channel.
     pub async fn say(&mut self, channel: ChannelRef, message: Message) {
         self.say_bytes(&Packet::Channel(channel, message).encode()).await;
+    }
+
+    /// Sends the same packet many times over, as one who does not care what comes of it; whether all of them could be sent.
+    pub async fn floods(&mut self, packet: &Packet, times: usize) -> bool {
+        let bytes = packet.encode();
+        within("a flood", async {
+            for _ in 0..times {
+                if self.sender.feed(&bytes).await.is_err() {
+                    return false;
+                }
+            }
+            self.sender.flush().await.is_ok()
+        })
+        .await
+    }
+
+    /// Waits until the node hangs up, and reads what comes meanwhile.
+    pub async fn is_hung_up_on(&mut self) {
+        within("the node to hang up", async { while self.receiver.recv().await.is_ok() {} }).await;
     }
 
     /// The next packet that is no sign of life; none where the node has hung up.
@@ -121,6 +146,11 @@ pub struct RawSession {
 impl RawSession {
     /// Connects as `name` to the node of `to`, by the transport's description and without its code.
     pub async fn connect(name: &str, to: &str, at: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(at).await.unwrap(), name, to).await
+    }
+
+    /// Shakes hands as `name` with the node of `to`, over a connection to it.
+    pub async fn over(mut stream: TcpStream, name: &str, to: &str) -> Self {
         let listener = identity(to).public();
         let mut seed = [0; 32];
         seed.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
@@ -136,7 +166,6 @@ impl RawSession {
             .and_then(snow::Builder::build_initiator)
             .unwrap();
 
-        let mut stream = TcpStream::connect(at).await.unwrap();
         let mut buffer = [0; 512];
         let length = noise.write_message(&[], &mut buffer).unwrap();
         write_frame(&mut stream, &[&greeting[..], &buffer[..length]].concat()).await;
@@ -161,6 +190,13 @@ impl RawSession {
     pub async fn is_hung_up_on(&mut self) {
         hung_up(&mut self.stream).await;
     }
+}
+
+/// Connects to `to` from another address of this machine's own, `127.0.0.` and this number.
+pub async fn connect_from(last: u8, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+    within("a connection from another address", socket.connect(to)).await.unwrap()
 }
 
 /// Sends a frame as it is.

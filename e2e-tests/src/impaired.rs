@@ -10,7 +10,7 @@ use sdk::chain::{
 };
 use std::sync::{
     Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 use tokio::sync::watch;
 
@@ -30,6 +30,8 @@ pub struct Impaired {
     /// Whether it answers questions about a pair's nonce, and how many were asked.
     holds_nonces: watch::Sender<bool>,
     nonces_asked: watch::Sender<usize>,
+    /// How often somebody has looked at its health.
+    looked: AtomicUsize,
 }
 
 impl Impaired {
@@ -53,6 +55,7 @@ impl Impaired {
             loses_answers: AtomicBool::new(false),
             holds_nonces: watch::Sender::new(false),
             nonces_asked: watch::Sender::new(0),
+            looked: AtomicUsize::new(0),
         }
     }
 
@@ -105,6 +108,11 @@ impl Impaired {
     /// [held back](Self::hold) too.
     pub fn refuse_once(&self, rejection: Rejection) {
         let _was = self.refusal.lock().unwrap().replace(rejection);
+    }
+
+    /// How often somebody has looked at its health: a node does for each opening that it is asked for.
+    pub fn looked(&self) -> usize {
+        self.looked.load(Ordering::Relaxed)
     }
 
     /// Waits while answers are held back.
@@ -190,6 +198,7 @@ impl Chain for Impaired {
     }
 
     fn health(&self) -> Health {
+        let _before = self.looked.fetch_add(1, Ordering::Relaxed);
         self.chain.health()
     }
 

@@ -7,8 +7,8 @@ use e2e_tests::{
     within,
 };
 use sdk::{
-    node::{MAX_HANDSHAKES, NodeError, StartError},
-    transport::{DialError, HandshakeError, MAX_MESSAGE, PROTOCOL_VERSION, Step, Timeouts},
+    node::{Cause, Limits, NodeError, StartError},
+    transport::{DialError, HandshakeError, PROTOCOL_VERSION, Step, Timeouts},
 };
 use std::time::Instant;
 use tokio::{
@@ -59,7 +59,7 @@ async fn a_handshake_that_breaks_off_costs_nobody_anything() {
 async fn connections_that_say_nothing_keep_nobody_else_out() {
     let witness = Witness::new().await;
     let mut idle = Vec::new();
-    for _ in 0..4 * MAX_HANDSHAKES {
+    for _ in 0..4 * Limits::default().handshakes_per_address {
         idle.push(TcpStream::connect(witness.bob.socket()).await.unwrap());
     }
     // The oldest have given way long before their time is up.
@@ -134,10 +134,12 @@ async fn an_authenticated_peer_that_announces_too_long_a_message_is_hung_up_on_b
     let logs = Logs::start();
     let witness = Witness::new().await;
     let mut session = RawSession::connect("mallory", "bob", witness.bob.socket()).await;
-    let length = u32::try_from(MAX_MESSAGE + 1).unwrap();
+    let limit = Limits::default().stranger_message;
+    let length = u32::try_from(limit + 1).unwrap();
     session.send_plain(&length.to_be_bytes()).await;
     session.is_hung_up_on().await;
-    logs.wait(&format!("the peer announced a message of {length} bytes; the limit is {MAX_MESSAGE}")).await;
+    logs.wait(&format!("the peer announced a message of {length} bytes; the limit is {limit}")).await;
+    assert_eq!(witness.bob.node.counters().of(Cause::MessageTooLong), 1);
     witness.lives_on().await;
 }
 

@@ -10,6 +10,7 @@
 
 mod apps;
 mod arbiter;
+mod budgets;
 mod handshake;
 mod machine;
 mod openings;
@@ -17,7 +18,7 @@ mod packets;
 mod payments;
 
 use e2e_tests::{Actor, Asked, UNIT, World, within};
-use sdk::node::ChannelHandle;
+use sdk::node::{ChannelHandle, NodeConfig};
 
 /// Alice and Bob with a channel: it must live on, whatever else happens to Bob.
 struct Witness {
@@ -30,8 +31,15 @@ struct Witness {
 
 impl Witness {
     async fn new() -> Self {
+        Self::with(|_config| {}).await
+    }
+
+    /// With other settings of Bob's.
+    async fn with(change: impl FnOnce(&mut NodeConfig)) -> Self {
         let world = World::new().await;
-        let (alice, bob) = world.couple().await;
+        let (alices, mut bobs) = (world.config("alice"), world.config("bob"));
+        change(&mut bobs);
+        let (alice, bob) = world.couple_on(alices, bobs).await;
         let (alices, bobs) = alice.open(&bob).await;
         Self { world, alice, bob, alices, bobs }
     }
