@@ -209,7 +209,8 @@ async fn openings_of_a_peer_that_leaves_are_forgotten() {
     let witness = Witness::new().await;
     let mut intruder = Intruder::connect("mallory", "bob", witness.bob.socket()).await;
     let open = opening(&witness.world, Pair::new(100 * UNIT, 100 * UNIT));
-    for number in 0..100 {
+    // As many as a stranger may have, but for two.
+    for number in 0..30 {
         let channel = ChannelRef([number; 16]);
         intruder.say(channel, Message::ChannelOpen(open.clone())).await;
         let accepted = intruder.hear().await.unwrap();
@@ -225,7 +226,7 @@ async fn openings_of_a_peer_that_leaves_are_forgotten() {
         assert_eq!(intruder.hear().await, Some(Packet::Channel(channel, Message::Error { code })));
     }
     let peer = e2e_tests::identity("mallory").public();
-    assert_eq!(witness.bob.node.channels(peer).await.unwrap().len(), 100);
+    assert_eq!(witness.bob.node.channels(peer).await.unwrap().len(), 30);
     drop(intruder);
     e2e_tests::until("the openings to be forgotten", || async {
         witness.bob.node.channels(peer).await.unwrap().is_empty().then_some(())
