@@ -9,7 +9,7 @@ use sdk::node::{Cause, Packet};
 
 const NOWHERE: ChannelRef = ChannelRef([9; 16]);
 /// How many messages a stranger sends who does not stop.
-const FLOOD: usize = 1_500;
+const FLOOD: usize = 600;
 
 fn update() -> Message {
     let changes = vec![Change::Transfer(Payment { amount: 1, reference: Vec::new() })];

@@ -32,7 +32,8 @@ pub struct Limits {
     pub ping_burst: u32,
     /// How many more it may send with each second.
     pub pings_per_second: u32,
-    /// How many messages a stranger may send at once: what a peer says whose channels this node has lost, or a few openings.
+    /// How many messages a stranger may send at once: what a peer says at first, and a few openings. A new name, which costs a handshake, may send
+    /// as many again.
     pub stranger_burst: u32,
     /// How many more are read with each second; the others wait. Each costs at most one verification: 30 strangers take a fifth of a core.
     pub stranger_messages_per_second: u32,
@@ -82,7 +83,7 @@ impl Default for Limits {
             turn_bytes: 128 * 1024,
             ping_burst: 64,
             pings_per_second: 8,
-            stranger_burst: 1_024,
+            stranger_burst: 256,
             stranger_messages_per_second: 128,
             stranger_message: 64 * 1024,
             unsent: 16 * 1024 * 1024,
