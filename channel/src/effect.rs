@@ -230,6 +230,22 @@ pub enum Event {
         /// The round that counts instead.
         round: Round,
     },
+    /// Blocks were not read, because no endpoint keeps their states any more, or because what one of them was said to hold could not be confirmed:
+    /// what is told next is derived from what the chain has after them (R6.9b).
+    #[codec(index = 24)]
+    Skipped {
+        /// The first of them.
+        from: BlockNumber,
+        /// The last.
+        to: BlockNumber,
+    },
+    /// A close was paid out in blocks that were not read, while contracts still hold coins: what each party was paid is not known here, and the
+    /// rest is to be had by force (R5.11).
+    #[codec(index = 25)]
+    ResidualUnseen {
+        /// What the contracts hold.
+        held: Amount,
+    },
     /// Something this side or its peer should know about, while the channel goes on. Never stored.
     #[codec(skip)]
     Notice(Notice),
@@ -256,7 +272,7 @@ pub enum Notice {
     /// The peer says that it cannot go on.
     PeerError(RefusalCode),
     /// Calls were forced that cannot be followed here. Where an app is missing it is fetched, and until it is here this side agrees to nothing;
-    /// otherwise this side's store is old.
+    /// otherwise this side's store is old, or the blocks with the calls were not read (R6.9b).
     CannotFollow {
         /// The forced round.
         round: Round,

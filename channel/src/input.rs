@@ -12,6 +12,7 @@ use protocol::{
     contracts::{AppContext, AppReply, Apps, CallFault},
     crypto::SigningKey,
     event::Event as ArbiterEvent,
+    record::Record,
     terms::Delegate,
 };
 
@@ -169,6 +170,16 @@ pub enum ChainInput {
     Head,
     /// The arbiter announced something about this channel. [`Context::head`] is the event's own block then: forced calls are run again in it.
     Event(ArbiterEvent),
+    /// The blocks from `from` up to [`Context::head`] were not read, because nobody keeps their states any more; or what one of them was said to
+    /// hold could not be confirmed. This is what the chain has of the channel after them (R6.9b); events of those blocks may follow all the same.
+    Record {
+        /// The first block that was not read.
+        from: BlockNumber,
+        /// The record; none where there is no such channel, or not any more.
+        record: Option<Record>,
+        /// The least nonce that the channel's parties may name next (R5.2), not newer than the record.
+        nonce: u64,
+    },
     /// The answer to [`Effect::AskNonce`](crate::Effect::AskNonce).
     Nonce {
         /// Of whom.

@@ -259,6 +259,7 @@ impl Channel {
         match input {
             ChainInput::Head => self.on_chain_head(ctx),
             ChainInput::Event(event) => self.on_chain_event(event, ctx),
+            ChainInput::Record { from, record, nonce } => self.on_chain_record(from, record, nonce, ctx),
             ChainInput::Nonce { parties, nonce } => self.on_chain_nonce(&parties, nonce, ctx),
             ChainInput::Rejected { call, rejection } => self.on_chain_rejected(call, rejection, ctx),
             ChainInput::Undeliverable { call } => match self.on_force_undeliverable(call, ctx) {

@@ -26,5 +26,6 @@ mod product;
 mod property;
 mod reestablish;
 mod refusals;
+mod resync;
 mod stored;
 mod stories;

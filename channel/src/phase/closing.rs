@@ -42,8 +42,8 @@ pub(crate) enum How {
 /// A channel that was settled and is not over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Residual {
-    /// What each party was paid so far.
-    pub(crate) balances: Pair<Amount>,
+    /// What each party was paid so far; none where that happened in blocks that were not read (R6.9b).
+    pub(crate) balances: Option<Pair<Amount>>,
 }
 
 /// A close that both signed.

@@ -64,6 +64,11 @@ impl Forcing {
         self.calls.get(..most).unwrap_or(&self.calls)
     }
 
+    /// So many of the calls, if there are.
+    pub(super) fn first_calls(&self, count: usize) -> Option<Vec<ForcedCall>> {
+        self.calls.get(..count).map(<[_]>::to_vec)
+    }
+
     /// The changes that are made in this way.
     pub(super) fn changes(&self) -> &[ChangeId] {
         &self.ids
@@ -83,14 +88,14 @@ impl Forcing {
 /// A forced step that the arbiter has made and that is not followed yet: an app may have to be fetched first.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Unfollowed {
-    party: Party,
-    posted: Posted,
-    calls: Vec<ForcedCall>,
+    pub(super) party: Party,
+    pub(super) posted: Posted,
+    pub(super) calls: Vec<ForcedCall>,
     /// Its block (R7.3).
-    height: BlockNumber,
+    pub(super) height: BlockNumber,
     /// What the channel held before it.
-    total: Amount,
-    is_residual: bool,
+    pub(super) total: Amount,
+    pub(super) is_residual: bool,
 }
 
 /// Why a forced step cannot be followed.
@@ -371,13 +376,13 @@ impl Channel {
 
     /// What a residual channel's contracts pay leaves the channel at once (R5.11).
     fn pay_residual(&mut self, told: &[Event]) {
-        let Phase::Closing(_, How::Residual(residual)) = &mut self.phase else { return };
+        let Phase::Closing(_, How::Residual(Residual { balances: Some(balances) })) = &mut self.phase else { return };
         for event in told {
             let Event::Executed { performed, .. } = event else { continue };
             for Performed { outcome, .. } in performed {
                 if let Outcome::Called { payouts, .. } = outcome {
                     for (party, amount) in payouts.iter() {
-                        residual.balances[party] = residual.balances[party].saturating_add(*amount);
+                        balances[party] = balances[party].saturating_add(*amount);
                     }
                 }
             }
@@ -385,11 +390,13 @@ impl Channel {
     }
 
     /// With its last coin a residual channel ends (R5.11).
-    fn end_residual(&mut self) -> Step {
+    pub(super) fn end_residual(&mut self) -> Step {
         match &self.phase {
             Phase::Closing(live, How::Residual(Residual { balances })) if live.funding.total == 0 => {
-                let balances = *balances;
-                self.close(CloseReason::Settled { balances })
+                let agreed = live.agreed.state.balances;
+                self.close(
+                    balances.map_or(CloseReason::Unseen { agreed }, |balances| CloseReason::Settled { balances }),
+                )
             }
             _ => Step::default(),
         }
@@ -400,8 +407,8 @@ impl Channel {
         if remaining == 0 {
             return self.close_once(CloseReason::Settled { balances });
         }
-        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
-        if live.funding.total == remaining && matches!(self.phase, Phase::Closing(_, How::Residual(_))) {
+        if matches!(self.phase, Phase::Closing(_, How::Residual(_))) {
+            // A channel is settled once: told again, with steps after it.
             return Step::default();
         }
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
@@ -412,7 +419,7 @@ impl Channel {
         live.seen.on_chain.maturity = Maturity::default();
         let mut told = live.drop_pending(RefusalCode::CLOSING);
         told.push(Event::Residual { balances, held: remaining });
-        self.move_to_closing(How::Residual(Residual { balances }));
+        self.move_to_closing(How::Residual(Residual { balances: Some(balances) }));
         Step::commit(told.into_iter().map(Effect::Notify).collect())
     }
 

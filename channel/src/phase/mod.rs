@@ -9,6 +9,7 @@ pub(crate) mod opening;
 pub(crate) mod operating;
 pub(crate) mod outgoing;
 pub(crate) mod reestablish;
+pub(crate) mod resync;
 pub(crate) mod updates;
 
 use closing::How;
@@ -71,6 +72,13 @@ pub enum CloseReason {
         /// What each party was paid, penalty included.
         balances: Pair<Amount>,
     },
+    /// It ended on chain in blocks that were not read (R6.9b): how, and what each party was paid, is not known here. The payout accounts and the
+    /// vaults have what was paid.
+    #[codec(index = 4)]
+    Unseen {
+        /// What each party had in the latest state that this side knows.
+        agreed: Pair<Amount>,
+    },
 }
 
 impl fmt::Display for CloseReason {
@@ -88,6 +96,11 @@ impl fmt::Display for CloseReason {
             Self::Settled { balances: Pair { initiator, responder } } => {
                 write!(f, "settled: {initiator} to the initiator, {responder} to the responder")
             }
+            Self::Unseen { agreed: Pair { initiator, responder } } => write!(
+                f,
+                "it ended on chain in blocks that were not read, and what it paid is not known here: look at the vault and the payout account; \
+                 last agreed were {initiator} for the initiator, {responder} for the responder"
+            ),
         }
     }
 }

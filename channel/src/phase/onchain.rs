@@ -25,13 +25,13 @@ use protocol::{
 const SETTLE_GRACE: BlockNumber = 2;
 
 /// An operation as the arbiter announces it.
-struct Done {
-    kind: OperationKind,
-    round: Round,
-    state_hash: Hash,
+pub(super) struct Operated {
+    pub(super) kind: OperationKind,
+    pub(super) round: Round,
+    pub(super) state_hash: Hash,
     /// What the channel holds after it, where that has changed.
-    total: Option<Amount>,
-    event: Event,
+    pub(super) total: Option<Amount>,
+    pub(super) event: Event,
 }
 
 impl Solo {
@@ -107,17 +107,17 @@ impl Channel {
             }
             ArbiterEvent::ChannelDeposited { party, amount, total, round, state_hash } => {
                 let event = Event::Deposited { party, amount, round };
-                let done = Done { kind: OperationKind::Deposit, round, state_hash, total: Some(total), event };
+                let done = Operated { kind: OperationKind::Deposit, round, state_hash, total: Some(total), event };
                 self.on_chain_operated(done, ctx)
             }
             ArbiterEvent::ChannelWithdrawn { party, amount, total, round, state_hash } => {
                 let event = Event::Withdrawn { party, amount, round };
-                let done = Done { kind: OperationKind::Withdraw, round, state_hash, total: Some(total), event };
+                let done = Operated { kind: OperationKind::Withdraw, round, state_hash, total: Some(total), event };
                 self.on_chain_operated(done, ctx)
             }
             ArbiterEvent::ChannelDelegatesSet { delegates, round, state_hash } => {
                 let event = Event::DelegatesSet { delegates, round };
-                let done = Done { kind: OperationKind::SetDelegates, round, state_hash, total: None, event };
+                let done = Operated { kind: OperationKind::SetDelegates, round, state_hash, total: None, event };
                 self.on_chain_operated(done, ctx)
             }
             ArbiterEvent::ChannelSnapshotted { round, state_hash } => {
@@ -135,7 +135,7 @@ impl Channel {
     }
 
     /// Transition: signed | open | closing -> closing (solo). Posts a newer state where there is one.
-    fn on_chain_closing(&mut self, solo: Solo, ctx: &Context<'_>, event: impl Fn(bool) -> Event) -> Step {
+    pub(super) fn on_chain_closing(&mut self, solo: Solo, ctx: &Context<'_>, event: impl Fn(bool) -> Event) -> Step {
         if matches!(&self.phase, Phase::Closing(_, How::Solo(known)) if *known == solo) {
             return Step::default();
         }
@@ -160,8 +160,15 @@ impl Channel {
     }
 
     /// Transition: open (bound) -> open. A deposit, a withdrawal or other delegates are final: the state after it is the agreed one.
-    fn on_chain_operated(&mut self, done: Done, ctx: &Context<'_>) -> Step {
-        let Done { kind, round, state_hash, total, event } = done;
+    fn on_chain_operated(&mut self, done: Operated, ctx: &Context<'_>) -> Step {
+        let step = self.take_operated(done);
+        // Told again, it is nothing to go on from.
+        if step.commit { step.and(self.advance(ctx)) } else { step }
+    }
+
+    /// Adopts the state after an operation that is final.
+    pub(super) fn take_operated(&mut self, done: Operated) -> Step {
+        let Operated { kind, round, state_hash, total, event } = done;
         let me = self.me;
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         let on_chain = Posted { at: Base::of(round), state_hash };
@@ -195,7 +202,7 @@ impl Channel {
         }
         live.operating.lose();
         told.push(Effect::Send(kind.locked(round)));
-        Step::commit(told).and(self.advance(ctx))
+        Step::commit(told)
     }
 
     /// Somebody put a state on chain that both signed. What we hold is newer as a rule; but the peer may have used a round of ours that it

@@ -324,6 +324,11 @@ impl Channel {
             // Another opening that carried the same nonce took the id: ours can never be on chain, and expires.
             return Step::default();
         }
+        self.on_opening_final()
+    }
+
+    /// Transition: half_signed | signed -> signed | open. What both signed is known to be on chain.
+    pub(super) fn on_opening_final(&mut self) -> Step {
         // The responder may have put on chain what it never answered.
         if let Phase::HalfSigned(half) = &self.phase {
             self.phase = Phase::Signed(Signed::new(half.channel, &half.body, half.nonce, None));
@@ -386,6 +391,20 @@ impl Channel {
             }
             _ => Step::default(),
         }
+    }
+
+    /// Whether a channel has the terms that this side signed. Delegates may have changed since.
+    pub(super) fn has_terms_of(&self, record: &Record) -> bool {
+        let signed = match &self.phase {
+            Phase::HalfSigned(half) => &half.body.terms,
+            Phase::Signed(Signed { funding, .. }) => &funding.terms,
+            _ => return false,
+        };
+        let mut theirs = record.terms.clone();
+        for (party, ours) in signed.parties.iter() {
+            theirs.parties[party].delegates.clone_from(&ours.delegates);
+        }
+        theirs == *signed
     }
 
     /// Whether a channel that was created under our id is the one that this side signed.
@@ -457,7 +476,21 @@ impl Channel {
     }
 }
 
+impl HalfSigned {
+    pub(super) const fn nonce(&self) -> u64 {
+        self.nonce
+    }
+
+    pub(super) const fn balances(&self) -> Pair<Amount> {
+        self.body.balances
+    }
+}
+
 impl Signed {
+    pub(super) const fn nonce(&self) -> u64 {
+        self.nonce
+    }
+
     fn new(channel: ChannelId, body: &CreateBody, nonce: u64, signatures: Option<Pair<Signature>>) -> Self {
         let funding = Funding {
             channel,

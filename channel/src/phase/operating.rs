@@ -15,7 +15,7 @@
 
 use super::{
     Phase,
-    live::{Live, both},
+    live::{Live, Posted, both},
 };
 use crate::{
     effect::{Effect, Event, Notice},
@@ -144,6 +144,18 @@ impl Operating {
     pub(crate) fn executed(&mut self, round: Round, state_hash: &Hash) -> Option<(State, Base)> {
         let same = |bound: &mut Bound| bound.body.round() == round && bound.body.state_hash() == *state_hash;
         self.bound.take_if(same).map(|bound| (bound.state, bound.body.base()))
+    }
+
+    /// The state that this side has signed for in `round`.
+    pub(crate) fn hash_in(&self, round: Round) -> Option<Hash> {
+        self.bound.as_ref().map(|bound| &bound.body).filter(|body| body.round() == round).map(Body::state_hash)
+    }
+
+    /// What is told of the operation that led to this state on chain, where this side has signed it.
+    pub(crate) fn as_done(&self, posted: &Posted) -> Option<(OperationKind, Event)> {
+        let body = &self.bound.as_ref()?.body;
+        let is_it = body.round() == posted.at.agreed && body.state_hash() == posted.state_hash;
+        is_it.then(|| (body.kind(), body.as_event()))
     }
 
     /// The call that this side submits, as long as the next block can take it.

@@ -297,7 +297,7 @@ impl World {
         (0..count).for_each(|_| self.mine());
     }
 
-    fn tell_block(&mut self, party: Party, number: BlockNumber) {
+    pub(crate) fn tell_block(&mut self, party: Party, number: BlockNumber) {
         let block = self.chain.block(number).clone();
         for (submitter, call, rejection) in block.rejected {
             if submitter == party {

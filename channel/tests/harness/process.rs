@@ -1,11 +1,11 @@
 //! What happens to one side: inputs, commits, effects, crashes, and a store that takes its time.
 
 use super::{
-    World, chain,
+    Initiator, Responder, World, chain, party_terms,
     side::{Held, Write},
 };
-use channel::{ChainInput, Context, Effect, Input, Message, Misuse, Step};
-use protocol::{Party, contracts::ContractId};
+use channel::{ChainInput, Channel, Context, Effect, Input, Message, Misuse, Step};
+use protocol::{BlockNumber, Pair, Party, contracts::ContractId};
 
 impl World {
     /// Gives one input to one side, commits, and does what it wants done.
@@ -152,8 +152,33 @@ impl World {
         self.kill(party);
     }
 
+    /// As [`World::restart`], where the blocks that it missed cannot be read any more: it is told what the chain has of the channel now.
+    pub(crate) fn restart_from_record(&mut self, party: Party) {
+        let (from, to) = self.wake(party);
+        self.sides[party].seen = to;
+        self.tell_record(party, from);
+        self.input(party, Input::Chain(ChainInput::Head)).unwrap();
+    }
+
+    /// Tells a side the channel's record instead of the blocks from `from` on.
+    pub(crate) fn tell_record(&mut self, party: Party, from: BlockNumber) {
+        let Some(channel) = self.sides[party].channel.as_ref().and_then(Channel::channel_id) else { return };
+        let record = self.chain.ledger.channels.get(&channel).cloned();
+        let nonce = self.chain.nonce(&Pair::new(party_terms(Initiator).id(), party_terms(Responder).id()));
+        self.input(party, Input::Chain(ChainInput::Record { from, record, nonce })).unwrap();
+    }
+
     /// Starts the process from what was committed, then tells it the blocks that it missed, and the last one it knew once more.
     pub(crate) fn restart(&mut self, party: Party) {
+        let (known, last) = self.wake(party);
+        for number in known..=last {
+            self.sides[party].seen = number;
+            self.tell_block(party, number);
+        }
+    }
+
+    /// Starts the process from what was committed: the last block it knew, and the last there is.
+    fn wake(&mut self, party: Party) -> (BlockNumber, BlockNumber) {
         let side = &mut self.sides[party];
         side.asleep = false;
         side.channel = side.load();
@@ -163,9 +188,6 @@ impl World {
         side.catches_up_from = Some(known);
         self.input(party, Input::Restarted).unwrap();
         self.sides[party].catches_up_from = None;
-        for number in known.max(chain::GENESIS + 1)..=last {
-            self.sides[party].seen = number;
-            self.tell_block(party, number);
-        }
+        (known.max(chain::GENESIS + 1), last)
     }
 }

@@ -50,7 +50,7 @@ fn owed(world: &World, party: Party) -> Amount {
         // Settled, and what contracts still hold is nobody's.
         None if world.is_residual(party) => outside + balance,
         None | Some(CloseReason::NotOpened { .. } | CloseReason::OpeningExpired { .. }) => FUNDS,
-        Some(CloseReason::Settled { .. }) => outside + balance,
+        Some(CloseReason::Settled { .. } | CloseReason::Unseen { .. }) => outside + balance,
         Some(CloseReason::Mutual { balances }) => {
             let fee = side.total - balances.sum().unwrap();
             let given = balance - balances[party];

@@ -177,6 +177,8 @@ impl Slot {
             | Event::Residual { .. }
             | Event::Replaced { .. }
             | Event::Undone { .. }
+            | Event::Skipped { .. }
+            | Event::ResidualUnseen { .. }
             | Event::Notice(_) => {}
         }
     }
