@@ -25,6 +25,10 @@ impl Chain for DevChain {
         Ok(*self.shared.head.borrow())
     }
 
+    async fn block_hash(&self, number: BlockNumber) -> Result<Option<Hash>, ChainError> {
+        Ok(self.shared.history.block(number).map(|block| block.at.hash))
+    }
+
     /// Free and not frozen, the existential deposit included.
     async fn free_balance(&self, account: &AccountId) -> Result<Amount, ChainError> {
         let account = *account;

@@ -31,7 +31,7 @@ impl History {
         self.blocks.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(block));
     }
 
-    fn block(&self, number: BlockNumber) -> Option<Arc<Block>> {
+    pub(crate) fn block(&self, number: BlockNumber) -> Option<Arc<Block>> {
         let index = usize::try_from(number).ok()?;
         self.blocks.read().unwrap_or_else(PoisonError::into_inner).get(index).cloned()
     }

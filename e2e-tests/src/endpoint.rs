@@ -22,6 +22,7 @@ use tokio::{
 enum Question {
     Genesis,
     Head,
+    BlockHash(BlockNumber),
     FreeBalance(AccountId),
     CodeHash(AccountId),
     Code(Hash),
@@ -93,6 +94,7 @@ async fn answer(chain: &dyn Chain, mut stream: UnixStream) -> Option<()> {
     match question {
         Question::Genesis => write(&mut stream, &chain.genesis().await.map_err(told)).await,
         Question::Head => write(&mut stream, &chain.finalised_head().await.map(at).map_err(told)).await,
+        Question::BlockHash(number) => write(&mut stream, &chain.block_hash(number).await.map_err(told)).await,
         Question::FreeBalance(account) => write(&mut stream, &chain.free_balance(&account).await.map_err(told)).await,
         Question::CodeHash(contract) => write(&mut stream, &chain.code_hash(&contract).await.map_err(told)).await,
         Question::Code(hash) => write(&mut stream, &chain.code(&hash).await.map_err(told)).await,
@@ -170,6 +172,10 @@ impl Chain for RemoteChain {
 
     async fn finalised_head(&self) -> Result<BlockRef, ChainError> {
         self.ask(Question::Head).await.map(block_ref)
+    }
+
+    async fn block_hash(&self, number: BlockNumber) -> Result<Option<Hash>, ChainError> {
+        self.ask(Question::BlockHash(number)).await
     }
 
     async fn free_balance(&self, account: &AccountId) -> Result<Amount, ChainError> {

@@ -6,11 +6,12 @@ use futures::{StreamExt, stream::BoxStream};
 use protocol::{AccountId, Amount, BlockNumber, Hash, Rejection};
 use scale::Encode;
 use sdk::chain::{
-    Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction, arbiter::selector,
+    Block, BlockRef, Chain, ChainError, ContractEvent, DryRun, Health, Receipt, SharedChain, Signer, Transaction,
+    arbiter::selector,
 };
 use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
 };
 use tokio::sync::watch;
 
@@ -32,6 +33,23 @@ pub struct Impaired {
     nonces_asked: watch::Sender<usize>,
     /// How often somebody has looked at its health.
     looked: AtomicUsize,
+    /// States of blocks below it are discarded.
+    keeps_from: AtomicU32,
+    /// Nobody can begin to follow blocks.
+    hides_blocks: AtomicBool,
+    hashes: watch::Sender<Hashes>,
+    /// There is a second endpoint, which tells the truth.
+    has_witness: AtomicBool,
+    /// What the next block is told to have besides.
+    forged: Arc<Mutex<Vec<ContractEvent>>>,
+}
+
+/// What is told of the hashes of blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hashes {
+    Known,
+    Forgotten,
+    OfAnotherHistory,
 }
 
 impl Impaired {
@@ -56,6 +74,11 @@ impl Impaired {
             holds_nonces: watch::Sender::new(false),
             nonces_asked: watch::Sender::new(0),
             looked: AtomicUsize::new(0),
+            keeps_from: AtomicU32::new(0),
+            hides_blocks: AtomicBool::new(false),
+            hashes: watch::Sender::new(Hashes::Known),
+            has_witness: AtomicBool::new(true),
+            forged: Arc::default(),
         }
     }
 
@@ -104,6 +127,36 @@ impl Impaired {
         self.loses_answers.store(loses, Ordering::Release);
     }
 
+    /// Whoever follows blocks from now on finds the states of those below `number` discarded.
+    pub fn prune_below(&self, number: BlockNumber) {
+        self.keeps_from.store(number, Ordering::Release);
+    }
+
+    /// Lets nobody begin to follow blocks from now on, or does.
+    pub fn hide_blocks(&self, hides: bool) {
+        self.hides_blocks.store(hides, Ordering::Release);
+    }
+
+    /// Knows the hash of no block from now on.
+    pub fn forget_hashes(&self) {
+        let _was = self.hashes.send_replace(Hashes::Forgotten);
+    }
+
+    /// Ends whatever follows blocks, and has other hashes for them from now on.
+    pub fn start_anew(&self) {
+        let _was = self.hashes.send_replace(Hashes::OfAnotherHistory);
+    }
+
+    /// The second endpoint is there, or away.
+    pub fn have_witness(&self, is_there: bool) {
+        self.has_witness.store(is_there, Ordering::Release);
+    }
+
+    /// Tells of an event in the next block that is not there.
+    pub fn forge(&self, event: ContractEvent) {
+        self.forged.lock().unwrap().push(event);
+    }
+
     /// Has the arbiter refuse the next call that is tried, for a reason that has passed when that is tried again. This answer can be
     /// [held back](Self::hold) too.
     pub fn refuse_once(&self, rejection: Rejection) {
@@ -136,6 +189,15 @@ impl Chain for Impaired {
 
     async fn finalised_head(&self) -> Result<BlockRef, ChainError> {
         self.chain.finalised_head().await
+    }
+
+    async fn block_hash(&self, number: BlockNumber) -> Result<Option<Hash>, ChainError> {
+        match *self.hashes.borrow() {
+            Hashes::Known => {}
+            Hashes::Forgotten => return Ok(None),
+            Hashes::OfAnotherHistory => return Ok(Some(Hash([0xaa; 32]))),
+        }
+        self.chain.block_hash(number).await
     }
 
     async fn free_balance(&self, account: &AccountId) -> Result<Amount, ChainError> {
@@ -184,8 +246,11 @@ impl Chain for Impaired {
         &self,
         from: BlockNumber,
     ) -> Result<BoxStream<'static, Result<Block, ChainError>>, ChainError> {
+        if self.hides_blocks.load(Ordering::Acquire) {
+            return Err(ChainError::Unreachable("no blocks here".into()));
+        }
         let (blocks, shows) = (self.chain.finalised_blocks(from).await?, self.shows.subscribe());
-        let shown = move |block: Result<Block, ChainError>| {
+        let blocks = blocks.then(move |block: Result<Block, ChainError>| {
             let mut shows = shows.clone();
             async move {
                 let number = block.as_ref().map_or(0, |block| block.at.number);
@@ -193,8 +258,38 @@ impl Chain for Impaired {
                 drop(shows.wait_for(|shows| *shows >= number).await);
                 block
             }
-        };
-        Ok(blocks.then(shown).boxed())
+        });
+        let (keeps_from, forged) = (self.keeps_from.load(Ordering::Acquire), Arc::clone(&self.forged));
+        let told = blocks.map(move |told| {
+            let mut block = told?;
+            if block.at.number < keeps_from {
+                return Err(ChainError::Pruned { block: block.at.number });
+            }
+            block.events.append(&mut forged.lock().unwrap());
+            Ok(block)
+        });
+        let mut hashes = self.hashes.subscribe();
+        let anew = async move { drop(hashes.wait_for(|hashes| *hashes == Hashes::OfAnotherHistory).await) };
+        Ok(told.take_until(Box::pin(anew)).boxed())
+    }
+
+    async fn confirm(&self, block: &Block) -> Result<(), ChainError> {
+        let number = block.at.number;
+        if !self.has_witness.load(Ordering::Acquire) {
+            return Err(ChainError::Unconfirmed { block: number, cause: "it is away".into() });
+        }
+        let mut truth = self.chain.finalised_blocks(number).await?;
+        match truth.next().await {
+            Some(Ok(truth)) if truth == *block => Ok(()),
+            _ => Err(ChainError::Disputed { block: number, cause: "the other one has it otherwise".into() }),
+        }
+    }
+
+    async fn confirmed_read(&self, contract: &AccountId, data: Vec<u8>, at: BlockRef) -> Result<Vec<u8>, ChainError> {
+        if !self.has_witness.load(Ordering::Acquire) {
+            return Err(ChainError::Unconfirmed { block: at.number, cause: "it is away".into() });
+        }
+        self.chain.confirmed_read(contract, data, at).await
     }
 
     fn health(&self) -> Health {

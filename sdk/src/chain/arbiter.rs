@@ -232,6 +232,28 @@ impl Arbiter {
         Ok(answer?)
     }
 
+    /// As [`channel`](Self::channel), on the state after a final block, and confirmed by a second endpoint where there are several (R6.9a).
+    ///
+    /// # Errors
+    /// The chain's own.
+    pub async fn confirmed_channel(&self, channel: ChannelId, at: BlockRef) -> Result<Option<Record>, CallError> {
+        self.confirmed_read(Read::Channel(channel), at).await
+    }
+
+    /// As [`pair_nonce`](Self::pair_nonce), on the state after a final block, and confirmed by a second endpoint where there are several (R6.9a).
+    ///
+    /// # Errors
+    /// The chain's own.
+    pub async fn confirmed_nonce(&self, parties: Pair<PartyId>, at: BlockRef) -> Result<u64, CallError> {
+        self.confirmed_read(Read::PairNonce(parties), at).await
+    }
+
+    async fn confirmed_read<T: Decode>(&self, what: Read, at: BlockRef) -> Result<T, CallError> {
+        let address = &self.info.domain.arbiter;
+        let data = [&selector(what.name())[..], &what.arguments()].concat();
+        decode_answer(address, &self.chain.confirmed_read(address, data, at).await?)
+    }
+
     async fn read<T: Decode>(&self, what: Read) -> Result<T, CallError> {
         read(&*self.chain, &self.info.domain.arbiter, what).await
     }

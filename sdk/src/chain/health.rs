@@ -1,6 +1,7 @@
 //! How far what is known of a chain can be relied upon.
 
 use super::{BlockRef, ChainError};
+use protocol::BlockNumber;
 use std::{fmt, time::Duration};
 
 /// Whether a chain is seen as it is now. Whoever takes on risks that are defended on chain asks first (R6.8, R6.9).
@@ -18,6 +19,24 @@ pub enum Health {
     },
     /// No endpoint answers as one of this chain.
     Lost(ChainError),
+    /// The chain is there, and the node cannot follow it: what happens to its channels is not seen, and not answered.
+    Blind {
+        /// The first block that it could not look at.
+        next: BlockNumber,
+        /// For how long.
+        since: Duration,
+        /// What is in the way.
+        cause: ChainError,
+    },
+    /// The node follows the chain, and is far behind its head: it was away, or has too much to do.
+    Behind {
+        /// The last block that it has looked at.
+        told: BlockNumber,
+        /// The newest finalised block.
+        head: BlockNumber,
+        /// How long ago it looked at the last one.
+        since: Duration,
+    },
 }
 
 impl Health {
@@ -40,6 +59,17 @@ impl fmt::Display for Health {
                 since.as_secs()
             ),
             Self::Lost(error) => error.fmt(f),
+            Self::Blind { next, since, cause } => write!(
+                f,
+                "blind for {} s: block {next} and what comes after it is not seen, and no attack in it is answered ({cause})",
+                since.as_secs()
+            ),
+            Self::Behind { told, head, since } => write!(
+                f,
+                "{} blocks behind: block {told} was looked at {} s ago, and block {head} is final",
+                head.saturating_sub(*told),
+                since.as_secs()
+            ),
         }
     }
 }

@@ -204,6 +204,38 @@ pub enum ChainError {
         /// What it is there.
         found: Hash,
     },
+    /// The chain is not so far as it was when it was last seen.
+    #[error(
+        "block {block} ({expected}) was final, and the chain ends at block {head}: the endpoint lags behind, or the chain was started anew; wait \
+         until it has caught up, or check the URL"
+    )]
+    BehindSeen {
+        /// The last final block that was seen.
+        block: BlockNumber,
+        /// Its hash.
+        expected: Hash,
+        /// The newest final block that there is.
+        head: BlockNumber,
+    },
+    /// Two endpoints tell different things of a final block: one of them lies, or is on a fork of its own.
+    #[error(
+        "endpoints disagree about block {block} ({cause}): what it says of channels is not believed before two agree; find out which endpoint is \
+         wrong, and use another one"
+    )]
+    Disputed {
+        /// The block.
+        block: BlockNumber,
+        /// In what.
+        cause: String,
+    },
+    /// No second endpoint says what one has said of a final block.
+    #[error("no second endpoint confirms block {block} ({cause}): check the other endpoints")]
+    Unconfirmed {
+        /// The block.
+        block: BlockNumber,
+        /// Why not.
+        cause: String,
+    },
     /// The endpoint has forgotten the state of a block that is needed.
     #[error("no endpoint keeps the state of block {block} any more: add one that keeps old states (an archive node)")]
     Pruned {
@@ -259,6 +291,9 @@ pub trait Chain: Send + Sync + 'static {
     /// The newest finalised block.
     async fn finalised_head(&self) -> Result<BlockRef, ChainError>;
 
+    /// The hash of the finalised block with this number; none where it is not final yet, or where nobody knows any more.
+    async fn block_hash(&self, number: BlockNumber) -> Result<Option<Hash>, ChainError>;
+
     /// What an account can spend, at the finalised head.
     async fn free_balance(&self, account: &AccountId) -> Result<Amount, ChainError>;
 
@@ -293,6 +328,21 @@ pub trait Chain: Send + Sync + 'static {
         &self,
         from: BlockNumber,
     ) -> Result<BoxStream<'static, Result<Block, ChainError>>, ChainError>;
+
+    /// Whether a second endpoint has this block with these events. Where there is but one endpoint, it is believed (R6.9a).
+    ///
+    /// [`ChainError::Disputed`] where two tell different things, [`ChainError::Unconfirmed`] where no second one answers.
+    async fn confirm(&self, _block: &Block) -> Result<(), ChainError> {
+        Ok(())
+    }
+
+    /// What a contract answers to a question on the state after `at`, or after a later final block: what two endpoints say, where there are several.
+    ///
+    /// Errors as of [`confirm`](Self::confirm).
+    async fn confirmed_read(&self, contract: &AccountId, data: Vec<u8>, _at: BlockRef) -> Result<Vec<u8>, ChainError> {
+        let transaction = Transaction::Call { contract: *contract, value: 0, data };
+        Ok(self.dry_run(contract, &transaction).await?.returned)
+    }
 
     /// Whether this view of the chain is fresh enough for steps that can only be defended on it (R6.9).
     fn health(&self) -> Health {

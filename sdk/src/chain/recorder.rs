@@ -102,6 +102,10 @@ impl Chain for Recorder {
         self.inner.finalised_head().await
     }
 
+    async fn block_hash(&self, number: BlockNumber) -> Result<Option<Hash>, ChainError> {
+        self.inner.block_hash(number).await
+    }
+
     async fn free_balance(&self, account: &AccountId) -> Result<Amount, ChainError> {
         self.inner.free_balance(account).await
     }
@@ -148,6 +152,14 @@ impl Chain for Recorder {
         from: BlockNumber,
     ) -> Result<BoxStream<'static, Result<Block, ChainError>>, ChainError> {
         self.inner.finalised_blocks(from).await
+    }
+
+    async fn confirm(&self, block: &Block) -> Result<(), ChainError> {
+        self.inner.confirm(block).await
+    }
+
+    async fn confirmed_read(&self, contract: &AccountId, data: Vec<u8>, at: BlockRef) -> Result<Vec<u8>, ChainError> {
+        self.inner.confirmed_read(contract, data, at).await
     }
 
     fn health(&self) -> Health {

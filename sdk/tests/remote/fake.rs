@@ -68,6 +68,18 @@ pub struct Behaviour {
     pub keeps_from: BlockNumber,
     /// Answers nothing but a word.
     pub talks_nonsense: bool,
+    /// How many questions about blocks other than the first are answered with "too many requests", while its heads flow.
+    pub limits: usize,
+    /// The events of every block, as they are stored.
+    pub events: Option<Vec<u8>>,
+    /// What a call of the runtime is answered with.
+    pub answer: Option<Vec<u8>>,
+}
+
+impl Behaviour {
+    const fn new(blocks: Blocks, head: BlockNumber) -> Self {
+        Self { blocks, head, keeps_from: 0, talks_nonsense: false, limits: 0, events: None, answer: None }
+    }
 }
 
 /// A listening endpoint. Dropped, it is gone.
@@ -86,7 +98,7 @@ impl Drop for Fake {
 
 impl Fake {
     pub async fn start(blocks: Blocks, head: BlockNumber) -> Self {
-        let behaviour = Behaviour { blocks, head, keeps_from: 0, talks_nonsense: false };
+        let behaviour = Behaviour::new(blocks, head);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut fake =
@@ -103,7 +115,7 @@ impl Fake {
 
     /// Listens again where `gone` did, with another chain.
     pub async fn resurrect_with(gone: &Self, blocks: Blocks, head: BlockNumber) -> Self {
-        let behaviour = Behaviour { blocks, head, keeps_from: 0, talks_nonsense: false };
+        let behaviour = Behaviour::new(blocks, head);
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         // The listener before it may be on its way out.
@@ -124,7 +136,7 @@ impl Fake {
         let (behaviour, connections) = (self.behaviour.clone(), Arc::clone(&self.connections));
         self.accepting = Some(tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let serving = serve(stream, behaviour.subscribe());
+                let serving = serve(stream, behaviour.clone());
                 let _task = connections.lock().unwrap().spawn(serving);
             }
         }));
@@ -160,7 +172,7 @@ impl Fake {
 type Socket = Compat<TcpStream>;
 type Shared = Arc<tokio::sync::Mutex<Sender<Socket>>>;
 
-async fn serve(stream: TcpStream, behaviour: watch::Receiver<Behaviour>) {
+async fn serve(stream: TcpStream, behaviour: watch::Sender<Behaviour>) {
     let mut server = Server::new(stream.compat());
     let Ok(key) = server.receive_request().await.map(|request| request.key()) else { return };
     if server.send_response(&Response::Accept { key, protocol: None }).await.is_err() {
@@ -182,13 +194,19 @@ async fn serve(stream: TcpStream, behaviour: watch::Receiver<Behaviour>) {
         }
         let method = question["method"].as_str().unwrap_or_default();
         let mut answer = json!({ "jsonrpc": "2.0", "id": question["id"] });
+        if now.limits > 0 && method == "chain_getBlockHash" && question["params"][0] != json!(0) {
+            behaviour.send_modify(|now| now.limits -= 1);
+            answer["error"] = json!({ "code": -32005, "message": "Too Many Requests" });
+            send(&sender, &answer).await;
+            continue;
+        }
         match reply(&now, method, &question["params"]) {
             Ok(result) => answer["result"] = result,
             Err(error) => answer["error"] = error,
         }
         send(&sender, &answer).await;
         if method == "chain_subscribeFinalizedHeads" {
-            let _task = told.spawn(tell(Arc::clone(&sender), behaviour.clone()));
+            let _task = told.spawn(tell(Arc::clone(&sender), behaviour.subscribe()));
         }
     }
 }
@@ -204,8 +222,12 @@ fn reply(now: &Behaviour, method: &str, parameters: &Value) -> Result<Value, Val
         "chain_getFinalizedHead" => Ok(json!(now.blocks.hash(now.head).to_string())),
         "chain_getHeader" => Ok(now.blocks.header(&hash_at(0)).cloned().unwrap_or(Value::Null)),
         "chain_subscribeFinalizedHeads" => Ok(json!("heads")),
-        "state_getStorage" | "state_getRuntimeVersion" => {
-            let hash = hash_at(if method == "state_getStorage" { 1 } else { 0 });
+        "state_getStorage" | "state_getRuntimeVersion" | "state_call" => {
+            let hash = hash_at(match method {
+                "state_getStorage" => 1,
+                "state_call" => 2,
+                _ => 0,
+            });
             let number = now.blocks.header(&hash).and_then(|header| {
                 BlockNumber::from_str_radix(header["number"].as_str()?.trim_start_matches("0x"), 16).ok()
             });
@@ -216,12 +238,18 @@ fn reply(now: &Behaviour, method: &str, parameters: &Value) -> Result<Value, Val
                 Some(number) if number < now.keeps_from => Err(
                     json!({ "code": 4003, "message": format!("Client error: UnknownBlock: State already discarded for {hash}") }),
                 ),
-                Some(_) if method == "state_getStorage" => Ok(Value::Null),
+                Some(_) if method == "state_getStorage" => Ok(json!(now.events.as_deref().map(text))),
+                Some(_) if method == "state_call" && now.answer.is_some() => Ok(json!(now.answer.as_deref().map(text))),
                 Some(_) => Err(json!({ "code": -32000, "message": "this endpoint runs nothing" })),
             }
         }
         _ => Err(json!({ "code": -32601, "message": "Method not found" })),
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("0x{digits}")
 }
 
 async fn tell(sender: Shared, mut behaviour: watch::Receiver<Behaviour>) {

@@ -13,8 +13,12 @@ mod fake;
 
 use fake::{Blocks, Fake};
 use futures::StreamExt;
-use protocol::{BlockNumber, Hash};
-use sdk::chain::{Chain, ChainError, Health, RemoteChain, remote::Settings};
+use protocol::{AccountId, BlockNumber, Hash};
+use scale::{Compact, Encode};
+use sdk::chain::{
+    BlockRef, Chain, ChainError, Health, RemoteChain,
+    remote::{Settings, for_test_only::confirm},
+};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -124,7 +128,7 @@ async fn while_nobody_is_there_the_health_says_so_and_afterwards_all_is_well() {
     fake.vanish();
     let lost = wait_health(&mut health, "the loss", |health| matches!(health, Health::Lost(_))).await;
     assert!(lost.to_string().contains(&fake.url()), "{lost}");
-    assert!(matches!(chain.free_balance(&protocol::AccountId([1; 32])).await, Err(ChainError::Unreachable(_))));
+    assert!(matches!(chain.free_balance(&AccountId([1; 32])).await, Err(ChainError::Unreachable(_))));
 
     let again = Fake::resurrect(&fake).await;
     again.finalise(5);
@@ -201,4 +205,89 @@ async fn a_block_whose_state_nobody_keeps_is_told_by_its_number() {
     let error = within("the error", blocks.next()).await.unwrap().unwrap_err();
     assert!(matches!(error, ChainError::Pruned { block: 10..26 }), "{error}");
     assert!(within("the end", blocks.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_allows_no_more_questions_is_left_for_the_next_while_its_heads_flow() {
+    let (limited, other) = (Fake::start(blocks(), 9).await, Fake::start(blocks(), 9).await);
+    let chain = connect(to(&[&limited, &other])).await.unwrap();
+    wait_head(&chain, 9).await;
+    limited.change(|behaviour| behaviour.limits = usize::MAX);
+    assert_eq!(within("an answer", chain.block_hash(5)).await, Ok(Some(blocks().hash(5))));
+    // Heads come from where questions are answered.
+    other.finalise(10);
+    wait_head(&chain, 10).await;
+    assert!(chain.health().is_good());
+}
+
+#[tokio::test]
+async fn a_single_endpoint_that_allows_no_more_questions_is_asked_again_later_and_later() {
+    let fake = Fake::start(blocks(), 9).await;
+    let chain = connect(to(&[&fake])).await.unwrap();
+    fake.change(|behaviour| behaviour.limits = 2);
+    assert_eq!(within("an answer", chain.block_hash(5)).await, Ok(Some(blocks().hash(5))));
+    assert!(chain.health().is_good());
+}
+
+fn block(number: BlockNumber) -> BlockRef {
+    BlockRef { number, hash: blocks().hash(number) }
+}
+
+async fn confirms(chain: &RemoteChain, number: BlockNumber, events: &[u8]) -> Result<(), ChainError> {
+    within("the others' word", confirm(chain, block(number), events)).await
+}
+
+#[tokio::test]
+async fn what_a_block_has_counts_once_two_endpoints_say_it() {
+    let fakes = [Fake::start(blocks(), 9).await, Fake::start(blocks(), 9).await, Fake::start(blocks(), 9).await];
+    for fake in &fakes {
+        fake.change(|behaviour| behaviour.events = Some(vec![1, 2, 3]));
+    }
+    let [first, second, third] = &fakes;
+    let chain = connect(to(&[first, second])).await.unwrap();
+    assert_eq!(confirms(&chain, 7, &[1, 2, 3]).await, Ok(()));
+    // The endpoint that is used lies, and nobody bears it out.
+    first.change(|behaviour| behaviour.events = Some(vec![6, 6, 6]));
+    let error = confirms(&chain, 7, &[6, 6, 6]).await.unwrap_err();
+    assert!(matches!(&error, ChainError::Disputed { block: 7, cause } if cause.contains(&second.url())), "{error}");
+    // With a third one the truth has two voices, whoever is used.
+    let chain = connect(to(&[first, second, third])).await.unwrap();
+    assert_eq!(confirms(&chain, 7, &[1, 2, 3]).await, Ok(()));
+    assert!(matches!(confirms(&chain, 7, &[6, 6, 6]).await, Err(ChainError::Disputed { block: 7, .. })));
+    // One endpoint is believed: there is nobody to ask.
+    let chain = connect(to(&[first])).await.unwrap();
+    let any = sdk::chain::Block { at: block(7), events: Vec::new() };
+    assert_eq!(within("nobody", chain.confirm(&any)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_away_or_on_another_fork_confirms_nothing() {
+    let (first, mut second) = (Fake::start(blocks(), 9).await, Fake::start(blocks(), 9).await);
+    let chain = connect(to(&[&first, &second])).await.unwrap();
+    second.vanish();
+    let error = confirms(&chain, 7, &[]).await.unwrap_err();
+    assert!(matches!(error, ChainError::Unconfirmed { block: 7, .. }), "{error}");
+    let fork = Fake::resurrect_with(&second, Blocks::new(1, 100, 5, 9), 9).await;
+    let error = confirms(&chain, 7, &[]).await.unwrap_err();
+    assert!(matches!(&error, ChainError::Disputed { block: 7, cause } if cause.contains(&fork.url())), "{error}");
+}
+
+/// What the contracts pallet answers to a question about a contract that returns `data`.
+fn answer(data: &[u8]) -> Vec<u8> {
+    let weight = (Compact(7_u64), Compact(7_u64));
+    ((weight, weight), (1_u8, 0_u128), Vec::<u8>::new(), (0_u8, 0_u32, data.to_vec()), 0_u8).encode()
+}
+
+#[tokio::test]
+async fn what_a_contract_holds_counts_once_two_endpoints_say_it() {
+    let (first, second) = (Fake::start(blocks(), 9).await, Fake::start(blocks(), 9).await);
+    let chain = connect(to(&[&first, &second])).await.unwrap();
+    let read = async || within("an answer", chain.confirmed_read(&AccountId([1; 32]), vec![1], block(7))).await;
+    first.change(|behaviour| behaviour.answer = Some(answer(b"gone")));
+    second.change(|behaviour| behaviour.answer = Some(answer(b"there")));
+    assert!(matches!(read().await, Err(ChainError::Disputed { block: 7, .. })));
+    first.change(|behaviour| behaviour.answer = Some(answer(b"there")));
+    assert_eq!(read().await, Ok(b"there".to_vec()));
+    second.change(|behaviour| behaviour.answer = None);
+    assert!(matches!(read().await, Err(ChainError::Unconfirmed { block: 7, .. })));
 }

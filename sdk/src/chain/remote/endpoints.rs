@@ -9,6 +9,7 @@ use crate::chain::{BlockRef, ChainError};
 use protocol::{BlockNumber, Hash};
 use serde::de::DeserializeOwned;
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -17,6 +18,10 @@ use tokio::{sync::watch, time::Instant};
 
 /// For how long an answer "nobody is there" stands before the endpoints are dialled again.
 pub(super) const DIAL_AGAIN: Duration = Duration::from_secs(1);
+/// How long an endpoint is left alone that allows no more questions for now: so long at first, twice as long each time, and no longer than this.
+const REST: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// How often a question is asked again that no endpoint allows for now.
+const MAX_RESTS: u32 = 6;
 /// How long a question waits for a connection where there is none: long enough for a node to restart.
 const WAIT_FOR_LINK: Duration = Duration::from_secs(3);
 
@@ -27,8 +32,30 @@ pub(super) struct Endpoints {
     /// A finalised block that every endpoint must have.
     anchor: Mutex<Option<BlockRef>>,
     state: tokio::sync::Mutex<State>,
+    /// Which endpoints are left alone for now, in their order.
+    rests: Mutex<Vec<Rest>>,
+    /// Connections to endpoints that are asked whether another one tells the truth, by their places.
+    witnesses: tokio::sync::Mutex<HashMap<usize, Arc<Link>>>,
     /// Counts the connections that were made: whoever has sent something over an earlier one may have to send it again.
     made: watch::Sender<u64>,
+}
+
+/// An endpoint that allows no more questions for now is used last until this is over.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Instant,
+    /// How long the next one is.
+    next: Duration,
+}
+
+impl Rest {
+    /// Begins another one; says how long it is.
+    fn begin(&mut self, now: Instant) -> Duration {
+        // What was well for as long as it rested begins anew.
+        let length = if now.saturating_duration_since(self.until) > self.next { REST.0 } else { self.next };
+        *self = Self { until: now.checked_add(length).unwrap_or(now), next: length.saturating_mul(2).min(REST.1) };
+        length
+    }
 }
 
 #[derive(Default)]
@@ -51,7 +78,9 @@ impl Endpoints {
             let _first = genesis.set(expected);
         }
         let made = watch::Sender::new(0);
-        Ok(Self { urls, settings, genesis, anchor: Mutex::default(), state: tokio::sync::Mutex::default(), made })
+        let rests = Mutex::new(vec![Rest { until: Instant::now(), next: REST.0 }; urls.len()]);
+        let (anchor, state, witnesses) = (Mutex::default(), Default::default(), Default::default());
+        Ok(Self { urls, settings, genesis, anchor, state, rests, witnesses, made })
     }
 
     /// The genesis, once a connection was made or it was given.
@@ -61,6 +90,28 @@ impl Endpoints {
 
     pub(super) fn are_several(&self) -> bool {
         self.urls.len() > 1
+    }
+
+    /// The place of each endpoint.
+    pub(super) fn all(&self) -> impl Iterator<Item = usize> {
+        0..self.urls.len()
+    }
+
+    /// An endpoint's URL, as it may be shown.
+    pub(super) fn name(&self, index: usize) -> String {
+        self.urls.get(index).map(|url| url.shown.clone()).unwrap_or_default()
+    }
+
+    /// A connection to this very endpoint, which serves the right chain and may lag behind.
+    pub(super) async fn witness(&self, index: usize) -> Result<Arc<Link>, ChainError> {
+        let known = self.witnesses.lock().await.get(&index).filter(|link| link.is_up()).cloned();
+        if let Some(link) = known {
+            return Ok(link);
+        }
+        let url = self.urls.get(index).ok_or_else(|| ChainError::Unreachable("no endpoint".into()))?;
+        let link = Arc::new(self.open_any(index, url).await?);
+        let _lost = self.witnesses.lock().await.insert(index, Arc::clone(&link));
+        Ok(link)
     }
 
     /// Changes whenever a new connection was made.
@@ -86,7 +137,10 @@ impl Endpoints {
         }
         let mut causes = Vec::new();
         let count = self.urls.len();
-        for index in (0..count).map(|step| state.next.wrapping_add(step).checked_rem(count).unwrap_or_default()) {
+        let in_turn = (0..count).map(|step| state.next.wrapping_add(step).checked_rem(count).unwrap_or_default());
+        let mut indices: Vec<_> = in_turn.collect();
+        indices.sort_by_key(|index| self.is_resting(*index));
+        for index in indices {
             let Some(url) = self.urls.get(index) else { continue };
             match self.open(index, url).await {
                 Ok(link) => {
@@ -130,16 +184,35 @@ impl Endpoints {
         }
     }
 
-    async fn open(&self, index: usize, url: &Url) -> Result<Link, ChainError> {
-        let link = Link::open(index, url, &self.settings).await.map_err(ChainError::Unreachable)?;
-        let found = self
-            .block_hash(&link, 0)
-            .await?
-            .ok_or_else(|| ChainError::Unreachable("it has no genesis block".into()))?;
-        let expected = *self.genesis.get_or_init(|| found);
-        if found != expected {
-            return Err(ChainError::WrongChain { url: url.shown.clone(), block: 0, expected, found });
+    fn is_resting(&self, index: usize) -> bool {
+        let rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        rests.get(index).is_some_and(|rest| Instant::now() < rest.until)
+    }
+
+    /// An endpoint allows no more questions for now: it is left for another one. Where there is none that is not resting too, this waits.
+    pub(super) async fn rest(&self, link: &Arc<Link>, cause: &str) {
+        let length = self.note_limit(link, cause).await;
+        if (0..self.urls.len()).all(|index| self.is_resting(index)) {
+            tokio::time::sleep(length).await;
         }
+    }
+
+    /// The same, without waiting; says how long the endpoint rests.
+    pub(super) async fn note_limit(&self, link: &Arc<Link>, cause: &str) -> Duration {
+        let length = {
+            let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+            rests.get_mut(link.index).map_or(REST.0, |rest| rest.begin(Instant::now()))
+        };
+        tracing::warn!(endpoint = %link.url, cause, ?length, "an endpoint allows no more questions for now");
+        if self.are_several() {
+            self.give_up(link, cause).await;
+        }
+        length
+    }
+
+    /// A connection to an endpoint that has every block which was seen to be final.
+    async fn open(&self, index: usize, url: &Url) -> Result<Link, ChainError> {
+        let link = self.open_any(index, url).await?;
         let anchor = *self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(BlockRef { number, hash }) = anchor {
             match self.block_hash(&link, number).await? {
@@ -162,12 +235,22 @@ impl Endpoints {
         Ok(link)
     }
 
+    async fn open_any(&self, index: usize, url: &Url) -> Result<Link, ChainError> {
+        let link = Link::open(index, url, &self.settings).await.map_err(ChainError::Unreachable)?;
+        let found = self
+            .block_hash(&link, 0)
+            .await?
+            .ok_or_else(|| ChainError::Unreachable("it has no genesis block".into()))?;
+        let expected = *self.genesis.get_or_init(|| found);
+        if found != expected {
+            return Err(ChainError::WrongChain { url: url.shown.clone(), block: 0, expected, found });
+        }
+        Ok(link)
+    }
+
     async fn block_hash(&self, link: &Link, number: BlockNumber) -> Result<Option<Hash>, ChainError> {
         let answer = link.ask::<Option<Hex32>>("chain_getBlockHash", rpc_params![number]).await;
-        answer.map(|hash| hash.map(|Hex32(hash)| hash)).map_err(|failure| match failure {
-            Failure::Lost(cause) => ChainError::Unreachable(cause),
-            Failure::Answered(complaint) => ChainError::Unreachable(complaint.words()),
-        })
+        answer.map(|hash| hash.map(|Hex32(hash)| hash)).map_err(|failure| ChainError::Unreachable(failure.words()))
     }
 
     /// Asks whichever endpoint is up. The question must be one that may be asked twice.
@@ -176,11 +259,18 @@ impl Endpoints {
         method: &'static str,
         params: RpcParams,
     ) -> Result<(Arc<Link>, Result<R, Complaint>), ChainError> {
-        let mut tries = 0_usize;
+        let (mut tries, mut rests) = (0_usize, 0_u32);
         loop {
             let link = self.link_soon().await?;
             match link.ask(method, params.clone()).await {
                 Ok(answer) => return Ok((link, Ok(answer))),
+                Err(Failure::Limited(words)) => {
+                    rests = rests.saturating_add(1);
+                    if rests > MAX_RESTS {
+                        return Err(ChainError::Unreachable(format!("{} allows no more questions: {words}", link.url)));
+                    }
+                    self.rest(&link, &words).await;
+                }
                 Err(Failure::Answered(complaint)) => return Ok((link, Err(complaint))),
                 Err(Failure::Lost(cause)) => {
                     self.give_up(&link, &cause).await;

@@ -36,9 +36,14 @@ async fn follow(node: Arc<Node>, newest: &mut Instant) -> Result<(), ChainError>
             node.endpoints.give_up(&link, &cause).await;
             return Err(ChainError::Unreachable(format!("{}: {cause}", link.url)));
         }
-        Err(Failure::Answered(complaint)) => {
-            let words = complaint.words();
-            node.endpoints.give_up(&link, &words).await;
+        Err(failure) => {
+            let is_limit = matches!(failure, Failure::Limited(_));
+            let words = failure.words();
+            if is_limit {
+                node.endpoints.rest(&link, &words).await;
+            } else {
+                node.endpoints.give_up(&link, &words).await;
+            }
             let error =
                 ChainError::Unreachable(format!("{} lets nobody follow its finalised heads: {words}", link.url));
             lost(&node, &error);

@@ -1,6 +1,8 @@
 //! A door for tests that hold what is encoded and decoded here against the runtime's own types, which the SDK does not depend on.
 
 use super::{
+    RemoteChain,
+    confirm::digest,
     dispatch::DispatchError,
     dry_run::{Answer, Question},
     events::BlockEvents,
@@ -11,6 +13,14 @@ use super::{
 use crate::chain::{BlockRef, ChainError, ContractEvent, DryRun, Receipt, Signer, Transaction};
 use protocol::{AccountId, Amount, Hash};
 use scale::Decode;
+
+/// Whether two endpoints have a block with these events, as they are stored.
+///
+/// # Errors
+/// [`ChainError::Disputed`], [`ChainError::Unconfirmed`].
+pub async fn confirm(chain: &RemoteChain, at: BlockRef, events: &[u8]) -> Result<(), ChainError> {
+    chain.node.confirm_events(at, digest(events)).await
+}
 
 /// What is encoded and decoded with a runtime's metadata.
 pub struct Codec(Runtime);

@@ -24,6 +24,20 @@ const MAX_HELD_BACK: usize = 1024;
 /// A server's code for: something went wrong here. A node that is about to end answers so to whatever it can no longer look into.
 const INTERNAL_ERROR: i32 = -32_603;
 
+/// Codes of endpoints that have answered enough for now: HTTP's, and those that providers use for it.
+const LIMIT_CODES: [i32; 4] = [429, -32_005, -32_006, -32_029];
+/// Words of such endpoints, in small letters.
+const LIMIT_WORDS: [&str; 8] = [
+    "too many requests",
+    "too many subscriptions",
+    "rate limit",
+    "rate-limit",
+    "ratelimit",
+    "request limit",
+    "limit exceeded",
+    "quota",
+];
+
 /// A connection that has shown to serve the right chain.
 pub(super) struct Link {
     /// The endpoint's URL, as it may be shown.
@@ -39,8 +53,20 @@ pub(super) struct Link {
 pub(super) enum Failure {
     /// The connection is gone, or makes no sense, or the server behind it has failed: nobody knows whether it has done what it was asked.
     Lost(String),
+    /// The endpoint allows no more questions for now, in these words: it has decided nothing about this one.
+    Limited(String),
     /// The node answered that it cannot or will not.
     Answered(Complaint),
+}
+
+impl Failure {
+    /// What the endpoint said, or what happened to the connection.
+    pub(super) fn words(self) -> String {
+        match self {
+            Self::Lost(words) | Self::Limited(words) => words,
+            Self::Answered(complaint) => complaint.words(),
+        }
+    }
 }
 
 /// An error that a node answered with.
@@ -68,6 +94,13 @@ impl Complaint {
         self.code == -32_601
     }
 
+    /// The endpoint allows no more questions for now.
+    fn is_limit(&self) -> bool {
+        let is_of_the_pool = (1000..2000).contains(&self.code);
+        let words = self.words().to_lowercase();
+        !is_of_the_pool && (LIMIT_CODES.contains(&self.code) || LIMIT_WORDS.iter().any(|limit| words.contains(limit)))
+    }
+
     /// Its words.
     pub(super) fn words(&self) -> String {
         match &self.data {
@@ -89,7 +122,11 @@ impl From<RpcError> for Failure {
                     .data
                     .map(|raw| serde_json::from_str(raw.get()).unwrap_or_else(|_not_text| raw.get().to_owned()));
                 let complaint = Complaint { code: error.code, message: error.message, data };
-                if complaint.code == INTERNAL_ERROR { Self::Lost(complaint.words()) } else { Self::Answered(complaint) }
+                match complaint.code {
+                    _ if complaint.is_limit() => Self::Limited(complaint.words()),
+                    INTERNAL_ERROR => Self::Lost(complaint.words()),
+                    _ => Self::Answered(complaint),
+                }
             }
             RpcError::Client(error) => Self::Lost(innermost(&*error)),
             other => Self::Lost(other.to_string()),
@@ -148,7 +185,44 @@ mod tests {
     use subxt::rpcs::UserError;
 
     fn failure(code: i32) -> Failure {
-        RpcError::User(UserError { code, message: "words".into(), data: None }).into()
+        said(code, "words")
+    }
+
+    fn said(code: i32, message: &str) -> Failure {
+        RpcError::User(UserError { code, message: message.into(), data: None }).into()
+    }
+
+    #[test]
+    fn a_limit_is_no_answer_about_what_was_asked_whatever_its_code() {
+        for code in [429, -32_000, INTERNAL_ERROR] {
+            assert_eq!(said(code, "Too Many Requests"), Failure::Limited("Too Many Requests".into()));
+        }
+    }
+
+    fn complaint(code: i32, message: &str, data: Option<&str>) -> Complaint {
+        Complaint { code, message: message.into(), data: data.map(Into::into) }
+    }
+
+    #[test]
+    fn an_endpoint_that_has_answered_enough_for_now_is_known_by_its_code_or_its_words() {
+        for (code, message, data) in [
+            (429, "", None),
+            (-32_005, "daily request count exceeded, request rate limited", None),
+            (-32_000, "Too Many Requests", None),
+            (-32_000, "Server error", Some("Rate limit reached for your plan")),
+            (-32_029, "slow down", None),
+            (-32_006, "Too many subscriptions on the connection", Some("Exceeded max limit of 1024")),
+        ] {
+            assert!(complaint(code, message, data).is_limit(), "{code} {message} {data:?}");
+        }
+        for (code, message, data) in [
+            (1010, "Invalid Transaction", Some("Transaction would exhaust the block limits")),
+            (1016, "Immediately Dropped", Some("The transaction couldn't enter the pool because of the limit")),
+            (4003, "Client error: UnknownBlock: State already discarded for 0x429", None),
+            (-32_601, "Method not found", None),
+        ] {
+            assert!(!complaint(code, message, data).is_limit(), "{code} {message} {data:?}");
+        }
     }
 
     #[test]

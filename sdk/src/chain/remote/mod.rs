@@ -15,6 +15,7 @@
 //! What calls, events and errors look like comes from the node's metadata when it is needed; nothing is generated or kept.
 
 mod blocks;
+mod confirm;
 mod dispatch;
 mod dry_run;
 mod endpoints;
@@ -113,6 +114,10 @@ impl Chain for RemoteChain {
         Ok(self.node.head())
     }
 
+    async fn block_hash(&self, number: BlockNumber) -> Result<Option<Hash>, ChainError> {
+        self.node.final_hash(number).await
+    }
+
     async fn free_balance(&self, account: &AccountId) -> Result<Amount, ChainError> {
         self.node.free_balance(account).await
     }
@@ -147,6 +152,14 @@ impl Chain for RemoteChain {
         from: BlockNumber,
     ) -> Result<BoxStream<'static, Result<Block, ChainError>>, ChainError> {
         Ok(blocks::follow(self.clone(), from))
+    }
+
+    async fn confirm(&self, block: &Block) -> Result<(), ChainError> {
+        self.node.confirm(block).await
+    }
+
+    async fn confirmed_read(&self, contract: &AccountId, data: Vec<u8>, at: BlockRef) -> Result<Vec<u8>, ChainError> {
+        self.node.confirmed_read(contract, data, at).await
     }
 
     fn health(&self) -> Health {

@@ -1,6 +1,7 @@
 //! The chain as this client knows it: what every task of it shares, and its questions to a node.
 
 use super::{
+    confirm::digest,
     dispatch::dry_run_failure,
     dry_run::{Answer, Question},
     endpoints::Endpoints,
@@ -29,7 +30,7 @@ const MAX_IN_FLIGHT: usize = 512;
 /// How many blocks' events are kept, for the many transactions that share a block and the tasks that follow blocks.
 const BLOCKS_KEPT: usize = 32;
 /// Where a block's state has its events: the hashes of `System` and `Events`.
-const EVENTS: &str = "0x26aa394eea5630e07c48ae0c9558cef780d41e5e16056765bc8461851072c9d7";
+pub(super) const EVENTS: &str = "0x26aa394eea5630e07c48ae0c9558cef780d41e5e16056765bc8461851072c9d7";
 /// The metadata versions that are understood, the best first. The last one is always there.
 const METADATA: [u32; 2] = [15, 14];
 
@@ -56,6 +57,8 @@ pub(super) struct FinalBlock {
     pub(super) at: BlockRef,
     pub(super) parent: Hash,
     pub(super) events: BlockEvents,
+    /// The hash of the events as they were read.
+    pub(super) digest: Hash,
 }
 
 /// The block on which the next one will be built, as the node sees it now.
@@ -298,18 +301,31 @@ impl Node {
         );
         let runtime = executed_by.await?;
         let Bytes(bytes) = events.unwrap_or(Bytes(Vec::new()));
-        Ok(FinalBlock { at, parent, events: BlockEvents::decode(&runtime, bytes)? })
+        let digest = digest(&bytes);
+        Ok(FinalBlock { at, parent, events: BlockEvents::decode(&runtime, bytes)?, digest })
+    }
+
+    /// Whoever asks for this block from now on has it read again.
+    pub(super) fn forget_block(&self, number: BlockNumber) {
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.retain(|(known, _)| *known != number);
     }
 
     async fn final_block(&self, number: BlockNumber) -> Result<BlockRef, ChainError> {
-        let head = self.head();
-        if head.number == number {
-            return Ok(head);
-        }
-        let hash: Option<Hex32> = self.endpoints.ask_about(None, "chain_getBlockHash", rpc_params![number]).await?;
-        let Hex32(hash) =
+        let hash = self.final_hash(number).await?;
+        let hash =
             hash.ok_or_else(|| ChainError::Unreachable(format!("the endpoint does not know final block {number}")))?;
         Ok(BlockRef { number, hash })
+    }
+
+    /// The hash of a final block; none where it is not final, or the endpoint does not know it.
+    pub(super) async fn final_hash(&self, number: BlockNumber) -> Result<Option<Hash>, ChainError> {
+        let head = self.head();
+        if head.number <= number {
+            return Ok((head.number == number).then_some(head.hash));
+        }
+        let hash: Option<Hex32> = self.endpoints.ask_about(None, "chain_getBlockHash", rpc_params![number]).await?;
+        Ok(hash.map(|Hex32(hash)| hash))
     }
 
     async fn about<R: serde::de::DeserializeOwned>(

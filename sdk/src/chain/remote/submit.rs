@@ -284,6 +284,11 @@ impl<'a> Sent<'a> {
                 self.statuses = Some(statuses);
                 Handed::Over
             }
+            // It has not looked at it: sent again before its era is over, over another connection or over this one.
+            Err(Failure::Limited(words)) => {
+                let _rests = endpoints.note_limit(&link, &words).await;
+                Handed::Lost
+            }
             Err(Failure::Answered(complaint)) => Handed::Refused(complaint),
             Err(Failure::Lost(cause)) => {
                 endpoints.give_up(&link, &cause).await;

@@ -1,0 +1,162 @@
+//! What one endpoint says, held against what others say (R6.9a): it counts once two have said the same.
+//!
+//! Each endpoint of the settings is asked over a connection of its own, whichever is used for everything else, so that none confirms itself.
+
+use super::{
+    dry_run::{Answer, Question},
+    endpoints::Endpoints,
+    link::Link,
+    node::{EVENTS, Node},
+    runtime::unusual,
+    wire::{Bytes, Hex32},
+};
+use crate::chain::{Block, BlockRef, ChainError, Transaction};
+use futures::{StreamExt, stream::FuturesUnordered};
+use protocol::{
+    AccountId, BlockNumber, Hash,
+    crypto::{Crypto, Native},
+};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use subxt::rpcs::{client::RpcParams, rpc_params};
+use tokio::time::Instant;
+
+/// How far an endpoint may lag behind another, as a rule: so long it is waited for.
+const LAG: Duration = Duration::from_secs(12);
+/// How often it is asked meanwhile.
+const LOOK: Duration = Duration::from_millis(500);
+/// How many endpoints have to say the same.
+const VOICES: usize = 2;
+
+/// What a block's events are compared by.
+pub(super) fn digest(events: &[u8]) -> Hash {
+    Native.hash(events)
+}
+
+impl Node {
+    /// Two endpoints have this block with these events, or there is but one endpoint.
+    pub(super) async fn confirm(&self, block: &Block) -> Result<(), ChainError> {
+        let number = block.at.number;
+        if !self.endpoints.are_several() {
+            return Ok(());
+        }
+        let told = self.block(number).await?;
+        if told.at != block.at || told.events.of_contracts() != block.events {
+            return Err(self.disputed(number, "it was told otherwise before".into()).await);
+        }
+        self.confirm_events(block.at, told.digest).await
+    }
+
+    /// Two endpoints have this block with events of this digest.
+    pub(super) async fn confirm_events(&self, at: BlockRef, events: Hash) -> Result<(), ChainError> {
+        let number = at.number;
+        let ask = |index| async move { (index, self.has_same(index, at, events).await) };
+        let mut asked: FuturesUnordered<_> = self.endpoints.all().map(ask).collect();
+        let (mut voices, mut against, mut silent) = (0_usize, Vec::new(), Vec::new());
+        while let Some((index, same)) = asked.next().await {
+            match same {
+                Ok(true) => voices = voices.saturating_add(1),
+                Ok(false) => against.push(self.endpoints.name(index)),
+                Err(error) => silent.push(error.to_string()),
+            }
+            if voices >= VOICES {
+                return Ok(());
+            }
+        }
+        drop(asked);
+        if against.is_empty() {
+            return Err(ChainError::Unconfirmed { block: number, cause: silent.join("; ") });
+        }
+        Err(self.disputed(number, format!("{} has it otherwise", against.join(", "))).await)
+    }
+
+    /// What a contract answers to a question on the state after a final block, once two endpoints have given the same answer, or there is but one.
+    pub(super) async fn confirmed_read(
+        &self,
+        contract: &AccountId,
+        data: Vec<u8>,
+        at: BlockRef,
+    ) -> Result<Vec<u8>, ChainError> {
+        let transaction = Transaction::Call { contract: *contract, value: 0, data };
+        if !self.endpoints.are_several() {
+            return Ok(self.dry_run(contract, &transaction, at).await?.returned);
+        }
+        let transaction = &transaction;
+        let mut asked: FuturesUnordered<_> =
+            self.endpoints.all().map(|index| self.read_at(index, contract, transaction, at)).collect();
+        let (mut answers, mut silent) = (Vec::<Vec<u8>>::new(), Vec::new());
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Ok(answer) if answers.contains(&answer) => return Ok(answer),
+                Ok(answer) => answers.push(answer),
+                Err(error) => silent.push(error.to_string()),
+            }
+        }
+        if answers.len() > 1 {
+            let cause = "endpoints have different states after it".into();
+            return Err(ChainError::Disputed { block: at.number, cause });
+        }
+        Err(ChainError::Unconfirmed { block: at.number, cause: silent.join("; ") })
+    }
+
+    /// Two endpoints tell two histories: what was read is forgotten, and the next endpoint is read from.
+    async fn disputed(&self, block: BlockNumber, cause: String) -> ChainError {
+        self.forget_block(block);
+        let error = ChainError::Disputed { block, cause };
+        if let Ok(link) = self.endpoints.link().await {
+            self.endpoints.give_up(&link, &error.to_string()).await;
+        }
+        error
+    }
+
+    async fn has_same(&self, index: usize, at: BlockRef, events: Hash) -> Result<bool, ChainError> {
+        let link = self.endpoints.witness(index).await?;
+        if self.endpoints.hash_soon(&link, at.number).await? != at.hash {
+            return Ok(false);
+        }
+        let found: Option<Bytes> = ask(&link, "state_getStorage", rpc_params![EVENTS, at.hash.to_string()]).await?;
+        Ok(digest(&found.map(|Bytes(bytes)| bytes).unwrap_or_default()) == events)
+    }
+
+    async fn read_at(
+        &self,
+        index: usize,
+        contract: &AccountId,
+        transaction: &Transaction,
+        at: BlockRef,
+    ) -> Result<Vec<u8>, ChainError> {
+        let link = self.endpoints.witness(index).await?;
+        let found = self.endpoints.hash_soon(&link, at.number).await?;
+        if found != at.hash {
+            let (url, block, expected) = (link.url.clone(), at.number, at.hash);
+            return Err(ChainError::WrongChain { url, block, expected, found });
+        }
+        let question = Question::about(contract, transaction).ok_or(ChainError::NoContract(*contract))?;
+        let parameters = rpc_params![question.method, question.arguments(), at.hash.to_string()];
+        let Bytes(bytes) = ask(&link, "state_call", parameters).await?;
+        match Answer::decode(transaction, &bytes).map_err(|error| unusual(&error))? {
+            Answer::Ran(dry_run) => Ok(dry_run.returned),
+            Answer::Failed { .. } => Err(ChainError::Unreachable(format!("{} cannot read the contract", link.url))),
+        }
+    }
+}
+
+impl Endpoints {
+    /// The hash of a block that is final elsewhere, on an endpoint that may lag a little.
+    async fn hash_soon(&self, link: &Link, number: BlockNumber) -> Result<Hash, ChainError> {
+        let began = Instant::now();
+        loop {
+            let hash: Option<Hex32> = ask(link, "chain_getBlockHash", rpc_params![number]).await?;
+            match hash {
+                Some(Hex32(hash)) => return Ok(hash),
+                None if began.elapsed() < LAG => tokio::time::sleep(LOOK).await,
+                None => return Err(ChainError::Unreachable(format!("{} has no block {number} yet", link.url))),
+            }
+        }
+    }
+}
+
+async fn ask<R: DeserializeOwned>(link: &Link, method: &'static str, parameters: RpcParams) -> Result<R, ChainError> {
+    let answer = link.ask(method, parameters).await;
+    answer.map_err(|failure| ChainError::Unreachable(format!("{}: {}", link.url, failure.words())))
+}
