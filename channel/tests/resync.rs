@@ -5,8 +5,14 @@ use crate::harness::{
     chain::GENESIS,
     contracts::{forced, pays, puppet},
 };
-use channel::{CloseReason, Event, Input, Notice, OperationKind, Status};
-use protocol::{Amount, Pair, Party, call::Call, terms::Delegate};
+use channel::{ChainInput, CloseReason, Event, Input, Notice, OperationKind, Status};
+use protocol::{
+    Amount, Base, Pair, Party,
+    call::Call,
+    event::Event as ArbiterEvent,
+    record::{Closing, Penalty},
+    terms::Delegate,
+};
 
 /// What a side knows of its channel.
 #[derive(Debug, PartialEq)]
@@ -364,16 +370,34 @@ fn events_that_come_after_the_record_and_are_in_it_are_told_once() {
 }
 
 #[test]
-fn a_record_from_before_what_is_known_changes_nothing() {
+fn a_close_that_was_answered_unconfirmed_and_never_was_closes_nothing() {
     let mut world = World::opened();
-    let channel = world.sides[Initiator].machine().channel_id().unwrap();
-    let old = world.chain.ledger.channels[&channel].clone();
-    world.deposit(Initiator, 500).unwrap();
+    for payer in [Responder, Initiator] {
+        let _id = world.pay(payer, 40).unwrap();
+        world.run();
+    }
+    let closing = Closing {
+        balances: Pair::new(SHARE, SHARE),
+        unlock_at: world.chain.head() + LOCK,
+        penalty: Penalty::AtRisk { closer: Responder, closed_on: 1 },
+    };
+    let state_hash = channel::State::of(closing.balances).hash();
+    let forged = ArbiterEvent::ChannelClosedSolo { at: Base::of(1), state_hash, closing: closing.clone() };
+    let newer = ArbiterEvent::ChannelClosedSolo { at: Base::of(99), state_hash, closing: closing.clone() };
+    let own = Closing { penalty: Penalty::AtRisk { closer: Initiator, closed_on: 1 }, ..closing };
+    let own = ArbiterEvent::ChannelClosedSolo { at: Base::of(1), state_hash, closing: own };
+    let machine = world.sides[Initiator].machine();
+    assert!(machine.answers(&forged));
+    assert!(
+        !machine.answers(&newer) && !machine.answers(&own),
+        "what takes the place of what is known has to be confirmed"
+    );
+    world.input(Initiator, Input::Chain(ChainInput::Event(forged))).unwrap();
+    assert!(world.chain.times_asked(Initiator, "channel_slash") > 0);
+    world.chain.drop_pool();
+    world.tell_record(Initiator, GENESIS + 1);
+    let _id = world.pay(Initiator, 1).unwrap();
     world.run();
-    world.mine();
-    world.run();
-    let known = view(&world, Initiator);
-    let record = channel::ChainInput::Record { from: GENESIS + 1, record: Some(old), nonce: 1 };
-    world.input(Initiator, Input::Chain(record)).unwrap();
-    assert_eq!(view(&world, Initiator), known);
+    assert_eq!(world.states(), ("open", "open"));
+    world.assert_agreed();
 }

@@ -25,10 +25,25 @@ use crate::{
 };
 use protocol::{
     Amount, Base, BlockNumber, Party,
+    event::Event as ArbiterEvent,
     record::{Closing, Phase as RecordPhase, Record},
 };
 
 impl Channel {
+    /// Whether the arbiter's word is of a close of the peer's below what this side holds proof of: it is to be answered even before it is confirmed
+    /// (R6.9a), since no proof is lost by it here, and an answer to what is not there costs nothing.
+    #[must_use]
+    pub fn answers(&self, event: &ArbiterEvent) -> bool {
+        let (at, closing) = match event {
+            ArbiterEvent::ChannelClosedSolo { at, closing, .. } => (*at, closing),
+            ArbiterEvent::ChannelSlashed { round, closing, .. } => (Base::of(*round), closing),
+            _ => return false,
+        };
+        // A close of one's own is not always answered: one that was made up must not stand before the peer's.
+        let is_peers = closing.penalty.closer() == self.me.peer();
+        is_peers && self.phase.live().is_some_and(|live| at < live.agreed.base() && live.payload().is_some())
+    }
+
     /// The blocks from `from` up to the head were not read; this is what the chain has of the channel after them. `nonce` is the least one that its
     /// parties may name next.
     pub(crate) fn on_chain_record(
@@ -99,10 +114,6 @@ impl Channel {
         let Record { terms, total, on_chain, forced_steps, phase } = record;
         let posted = Posted { at: on_chain.at, state_hash: on_chain.state_hash };
         let (Phase::Open(live) | Phase::Closing(live, _)) = &self.phase else { return Step::default() };
-        if live.is_past(&posted) {
-            // Read where less is known than was told here.
-            return Step::default();
-        }
         let before = live.funding.total;
         let is_news = live.seen.on_chain.at != posted.at;
         let mut step = self.adopt_from_record(&posted, total);
@@ -123,7 +134,7 @@ impl Channel {
             live.unfollowed.extend(ours);
         }
         step = step.and(match phase {
-            RecordPhase::Open => Step::commit(Vec::new()),
+            RecordPhase::Open => self.on_record_open(),
             RecordPhase::Closing(closing) => self.on_record_closing(posted, &closing, ctx),
             RecordPhase::Residual { .. } => self.on_record_residual(is_news),
         });
@@ -164,6 +175,16 @@ impl Channel {
             None => Vec::new(),
         };
         Step::commit(told.into_iter().map(Effect::Notify).collect())
+    }
+
+    /// Transition: closing (solo) -> open, where the close that was announced, and answered although nobody confirmed it, never was.
+    fn on_record_open(&mut self) -> Step {
+        if matches!(self.phase, Phase::Closing(_, How::Solo(_)))
+            && let Some(live) = self.take_live()
+        {
+            self.phase = Phase::Open(live);
+        }
+        Step::commit(Vec::new())
     }
 
     /// Transition: open | closing -> closing (solo). Whether it was answered already is not in the record: where this side had not seen the close it

@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod away;
 mod behind;
 mod closing;
 mod connections;

@@ -46,12 +46,18 @@ pub struct NodeConfig {
     pub taking: Taking,
     /// The apps that contracts in its channels run.
     pub apps: Arc<Registry>,
+    /// For how many blocks the proof of a channel's last state is kept after the channel has ended ([`Node::ended_channels`](super::Node::ended_channels)):
+    /// an end that one endpoint made up can be mended for so long (R6.9a).
+    pub keep_ended: BlockNumber,
     /// How a lost peer that this node has channels with is dialled again, where it was last found; none to wait for it or for
     /// [`Node::connect`](super::Node::connect).
     pub redial: Option<Backoff>,
     /// What each peer may ask of this node and make it hold.
     pub limits: Limits,
 }
+
+/// For how many blocks the proof of an ended channel is kept, unless told otherwise: a week of blocks of six seconds.
+pub const KEEP_ENDED: BlockNumber = 7 * 24 * 600;
 
 impl NodeConfig {
     /// A node that keeps everything in memory, accepts any sound opening, and listens nowhere: set what should differ.
@@ -83,6 +89,7 @@ impl NodeConfig {
             ping_interval: Duration::from_secs(15),
             taking: Taking::default(),
             apps: Arc::new(Registry::in_memory(info.limits.call_weight)),
+            keep_ended: KEEP_ENDED,
             redial: Some(Backoff::default()),
             limits: Limits::default(),
         }

@@ -6,7 +6,7 @@ use crate::{
     transport::{BindError, DialError},
 };
 use channel::{ChangeFault, ChangeId, CloseReason, Misuse, OperationKind, Pace, RefusalCode, SavedError};
-use protocol::{Amount, BlockNumber, PublicKey, signing::Domain};
+use protocol::{Amount, BlockNumber, Hash, PublicKey, signing::Domain};
 use scale::{Decode, Encode};
 use std::fmt;
 use thiserror::Error;
@@ -36,6 +36,25 @@ pub enum StartError {
         pace: Pace,
         /// The arbiter's longest lock period.
         max: BlockNumber,
+    },
+    /// The chain has the right genesis and other blocks than the store has seen, or fewer: it was started anew, or lags behind. The store's channels
+    /// are not on it.
+    #[error(
+        "the store has seen another history of this chain: {0}. Its channels belong to that one: connect to it, or start with a new store"
+    )]
+    OtherHistory(#[source] ChainError),
+    /// Whether the chain is the one that the store has seen cannot be told.
+    #[error(
+        "the store has seen block {block} as {expected}; this chain has forgotten which block that was, and has none of the store's {channels} \
+         channels: connect to an endpoint that knows old blocks, or start with a new store"
+    )]
+    UnknownHistory {
+        /// The last final block that was seen.
+        block: BlockNumber,
+        /// Its hash.
+        expected: Hash,
+        /// How many channels are stored that should be on chain.
+        channels: usize,
     },
     /// The store was made by another identity or for another arbiter: its channels would be lost to both.
     #[error("the store belongs to {store}, this node is {node}: give each its own store")]

@@ -12,6 +12,7 @@ mod accept;
 mod budget;
 mod causes;
 mod config;
+mod ended;
 mod error;
 mod events;
 mod handle;
@@ -25,7 +26,8 @@ mod slot;
 mod watcher;
 
 pub use causes::{Cause, CauseCounts};
-pub use config::{NodeConfig, OpenChannel};
+pub use config::{KEEP_ENDED, NodeConfig, OpenChannel};
+pub use ended::EndedChannel;
 pub use error::{NodeError, Owner, StartError};
 pub use events::{EventStream, EventsError, NodeEvent, Taking};
 pub use handle::{Called, ChannelHandle, Created, Made, Paid, PaidAll};
@@ -35,9 +37,9 @@ pub use redial::Backoff;
 
 use crate::{
     apps::Registry,
-    chain::{Arbiter, Health, arbiter::Done},
+    chain::{Arbiter, BlockRef, ChainError, Health, arbiter::Done},
     keys::PeerAddress,
-    store::{Batch, Table},
+    store::Table,
     transport::{Listener, Role, dial},
 };
 use causes::Tally;
@@ -45,10 +47,10 @@ use channel::{Channel, ChannelRef};
 use events::Events;
 use peer::{Connected, INBOX, Inbox, Peer, PeerInput};
 use places::{Origin, Strangers};
-use protocol::{Amount, BlockNumber, PublicKey, call::Call, decode_exact};
+use protocol::{Amount, BlockNumber, ChannelId, Pair, PartyId, PublicKey, call::Call, decode_exact};
 use scale::Encode;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{
@@ -60,6 +62,7 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::JoinHandle,
 };
+use watcher::{Seen, Sight, Verdict, Watcher};
 
 /// A running node. Dropping the last clone stops it; what it has agreed stays in its store.
 #[derive(Clone)]
@@ -101,6 +104,10 @@ pub(crate) struct Peers {
     head: AtomicU32,
     /// The newest final block when the node started.
     look_first: BlockNumber,
+    /// How far the chain is followed.
+    sight: Sight,
+    /// Every channel that may be on chain, with its parties as the chain knows them.
+    channels: Mutex<HashMap<ChannelId, Pair<PartyId>>>,
     /// The node stops, or its store failed: nothing more is signed.
     over: AtomicBool,
 }
@@ -124,8 +131,8 @@ impl Node {
         if pace.least_lock(1) > max {
             return Err(StartError::NoTimeToAnswer { pace, max });
         }
-        let head = config.arbiter.finalised_head().await?.number;
-        let Loaded { channels, mut addresses, next } = load(&config, head).await?;
+        let head = config.arbiter.finalised_head().await?;
+        let Loaded { channels, mut addresses, next, seen } = load(&config, head).await?;
         let listener = match &config.listen {
             Some(address) => Some(Listener::bind(address, config.timeouts).await?),
             None => None,
@@ -141,19 +148,19 @@ impl Node {
             openings: Arc::new(Semaphore::new(limits.strangers_openings.min(Semaphore::MAX_PERMITS))),
             events: Events::new(),
             head: AtomicU32::new(next.saturating_sub(1)),
-            look_first: head,
+            look_first: head.number,
+            sight: Sight::new(next.saturating_sub(1), head.number),
+            channels: Mutex::default(),
             over: AtomicBool::new(false),
         });
         let events = peers.events.subscribe();
         for (identity, channels) in channels {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }
-        let mut tasks = vec![tokio::spawn(watcher::watch(
-            Arc::clone(&config.arbiter),
-            config.store.clone(),
-            Arc::downgrade(&peers),
-            next,
-        ))];
+        let (arbiter, store) = (Arc::clone(&config.arbiter), config.store.clone());
+        let (doubted, keep_ended) = (BTreeMap::new(), config.keep_ended);
+        let watcher = Watcher { arbiter, store, peers: Arc::downgrade(&peers), seen, next, doubted, keep_ended };
+        let mut tasks = vec![tokio::spawn(watcher.watch())];
         if let Some(listener) = listener {
             tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))));
         }
@@ -191,10 +198,19 @@ impl Node {
         &self.inner.config.arbiter
     }
 
-    /// Whether the chain is seen as it is now. While it is not, no channel is opened, by this node or by a peer (R6.9a).
+    /// Whether the chain is seen as it is now, and followed. While it is not, no channel is opened, by this node or by a peer (R6.9a).
     #[must_use]
     pub fn chain_health(&self) -> Health {
-        self.inner.config.arbiter.chain().health()
+        self.inner.peers.health()
+    }
+
+    /// What is kept of channels that have ended, for [`NodeConfig::keep_ended`] blocks: should an end turn out not to have been, what is here still
+    /// closes the channel.
+    ///
+    /// # Errors
+    /// [`StartError::Store`], [`StartError::Saved`].
+    pub fn ended_channels(&self) -> Result<Vec<EndedChannel>, StartError> {
+        self.inner.config.store.as_ref().map_or_else(|| Ok(Vec::new()), ended::load)
     }
 
     /// Why peers were slowed, refused or cut off since the node started, and how often (R6.9c).
@@ -355,6 +371,21 @@ impl Peers {
         self.head.load(Ordering::Acquire)
     }
 
+    /// Whether the chain is seen as it is now, and followed.
+    fn health(&self) -> Health {
+        let chain = self.config.arbiter.chain().health();
+        if chain.is_good() { self.sight.health() } else { chain }
+    }
+
+    fn channels(&self) -> MutexGuard<'_, HashMap<ChannelId, Pair<PartyId>>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every channel that may be on chain.
+    fn known_channels(&self) -> Vec<(ChannelId, Pair<PartyId>)> {
+        self.channels().iter().map(|(channel, parties)| (*channel, *parties)).collect()
+    }
+
     fn end(&self) {
         self.over.store(true, Ordering::Release);
     }
@@ -432,6 +463,8 @@ struct Loaded {
     addresses: HashMap<PublicKey, PeerAddress>,
     /// The next block to look at.
     next: BlockNumber,
+    /// The last block that was looked at, as far as it is known.
+    seen: Option<Seen>,
 }
 
 /// Where a store keeps whose it is.
@@ -439,8 +472,9 @@ const OWNER: &[u8] = b"owner";
 
 /// Reads the store. A new one notes at once whose it is and the next block: what happens from here on concerns its channels, whenever
 /// they are looked at.
-async fn load(config: &NodeConfig, head: BlockNumber) -> Result<Loaded, StartError> {
-    let mut loaded = Loaded { channels: HashMap::new(), addresses: HashMap::new(), next: head.saturating_add(1) };
+async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, StartError> {
+    let next = head.number.saturating_add(1);
+    let mut loaded = Loaded { channels: HashMap::new(), addresses: HashMap::new(), next, seen: Some(head.into()) };
     let Some(store) = &config.store else { return Ok(loaded) };
     let node = Owner { identity: config.identity.public(), domain: config.arbiter.info().domain };
     let owner = store.get(Table::Meta, OWNER)?.and_then(|bytes| decode_exact::<Owner>(&bytes).ok());
@@ -466,11 +500,39 @@ async fn load(config: &NodeConfig, head: BlockNumber) -> Result<Loaded, StartErr
     }
     let noted = store.get(Table::Meta, watcher::NEXT_BLOCK)?.and_then(|bytes| decode_exact(&bytes).ok());
     loaded.next = noted.unwrap_or(loaded.next);
-    if owner.is_none() || noted.is_none() {
-        let batch = Batch::default().put(Table::Meta, OWNER, node.encode());
-        store.commit(batch.put(Table::Meta, watcher::NEXT_BLOCK, loaded.next.encode())).await?;
+    let seen = store.get(Table::Meta, Seen::KEY)?.and_then(|bytes| decode_exact::<Seen>(&bytes).ok());
+    if let Some(seen) = seen {
+        check_history(config, seen, &loaded).await?;
+        loaded.seen = Some(seen);
+    }
+    if owner.is_none() || noted.is_none() || seen.is_none() {
+        let batch = watcher::noted(loaded.next, loaded.seen);
+        store.commit(batch.put(Table::Meta, OWNER, node.encode())).await?;
     }
     Ok(loaded)
+}
+
+/// Refuses a chain that is not the one which the store has seen: its channels would be ghosts there, and payments in them worth nothing.
+async fn check_history(config: &NodeConfig, seen: Seen, loaded: &Loaded) -> Result<(), StartError> {
+    let verdict = watcher::verify(&**config.arbiter.chain(), seen).await.map_err(|error| match error {
+        ChainError::WrongChain { .. } | ChainError::BehindSeen { .. } => StartError::OtherHistory(error),
+        other => other.into(),
+    })?;
+    if verdict == Verdict::Same {
+        return Ok(());
+    }
+    let on_chain = loaded.channels.values().flatten().filter(|channel| channel.balances().is_some());
+    let ids: Vec<_> = on_chain.filter_map(Channel::channel_id).collect();
+    for id in &ids {
+        // It takes both keys and an unused nonce to have one: no chain that was started anew does.
+        if config.arbiter.channel(*id).await.is_ok_and(|record| record.is_some()) {
+            return Ok(());
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    Err(StartError::UnknownHistory { block: seen.number, expected: seen.hash, channels: ids.len() })
 }
 
 /// Bytes from the operating system.

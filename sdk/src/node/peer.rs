@@ -16,13 +16,14 @@ use super::{
     ChannelHandle, Made, NodeError, OpenChannel, Paid, PaidAll, Peers, Taking,
     causes::Cause,
     config::NodeConfig,
+    ended,
     events::{Events, NodeEvent},
     limits::{MAX_CHANNELS_PER_PEER, MAX_UNKNOWN},
     link::{Bounds, Link, Received},
     packet::Packet,
     redial::Redial,
     slot::{Reply, Slot, Submitted},
-    watcher::Watched,
+    watcher::{Found, Records, Watched},
 };
 use crate::{
     chain::{CallError, arbiter::ArbiterEvent},
@@ -42,6 +43,7 @@ use protocol::{
     call::{CloseSolo, ForcedCall},
     contracts::{AppReply, Contract, ContractId},
     decode_exact,
+    terms::Terms,
 };
 use scale::Encode;
 use std::{
@@ -163,6 +165,8 @@ pub(super) struct Peer {
     effects: Vec<(ChannelRef, Effect)>,
     /// Channels to forget after them.
     ended: Vec<ChannelRef>,
+    /// Channels of which the last block says what nobody confirms.
+    doubted: BTreeSet<ChannelId>,
     /// Blocks whose events may not be committed yet: letting go of one tells the watcher that they are.
     blocks: Vec<Arc<Watched>>,
     /// The node is going away.
@@ -205,14 +209,13 @@ impl Peer {
             changed: BTreeMap::new(),
             effects: Vec::new(),
             ended: Vec::new(),
+            doubted: BTreeSet::new(),
             blocks: Vec::new(),
             stopping: false,
         };
         for channel in channels {
             let reference = channel.reference();
-            if let Some(id) = channel.channel_id() {
-                let _first = peer.by_id.entry(id).or_insert(reference);
-            }
+            note_id(&mut peer.by_id, &peer.peers, &channel);
             let slot = Slot::new(channel);
             if slot.is_known() {
                 peer.befriend();
@@ -342,8 +345,17 @@ impl Peer {
             batch = batch.put(Table::Meta, address_key(&self.identity), address.to_string());
         }
         for (reference, contracts) in changed {
-            let Some(slot) = self.slots.get(&reference) else { continue };
+            let Some(slot) = self.slots.get_mut(&reference) else { continue };
             let key = store_key(&self.identity, reference);
+            // It had an id on chain, and has none any more.
+            if !slot.is_kept && slot.id.is_some() && slot.channel.channel_id().is_none() {
+                let rows = contracts.iter().map(|id| (*id, contract_key(&key, id)));
+                batch = ended::keep(store, batch, self.head, &key, rows).map_err(|error| {
+                    tracing::error!(%error, "could not keep what proved a state of a channel that has ended");
+                    StoreFailed
+                })?;
+                slot.is_kept = true;
+            }
             for id in contracts {
                 let row = contract_key(&key, &id);
                 batch = match slot.channel.contract(&id) {
@@ -415,6 +427,9 @@ impl Peer {
                 }
                 if let Some(id) = slot.id.filter(|id| self.by_id.get(id) == Some(&reference)) {
                     let _was_there = self.by_id.remove(&id);
+                    if let Some(peers) = self.peers.upgrade() {
+                        let _was_known = peers.channels().remove(&id);
+                    }
                 }
             }
             batch = batch.delete(Table::Channels, key);
@@ -520,7 +535,8 @@ impl Peer {
 
     fn accept(&mut self, reference: ChannelRef, open: ChannelOpen) -> Result<(), RefusalCode> {
         // While the chain is not seen as it is, a new channel could not be defended (R6.9a).
-        if self.slots.len() >= MAX_CHANNELS_PER_PEER || !self.config.arbiter.chain().health().is_good() {
+        let is_seen = self.peers.upgrade().is_some_and(|peers| peers.health().is_good());
+        if self.slots.len() >= MAX_CHANNELS_PER_PEER || !is_seen {
             return Err(RefusalCode::BUSY);
         }
         let asked = self.conduct.ask_for_opening(self.is_stranger()).map_err(|()| RefusalCode::BUSY)?;
@@ -623,10 +639,13 @@ impl Peer {
 
     fn on_block(&mut self, block: Arc<Watched>) {
         self.head = block.at.number;
-        for event in &block.events {
+        self.on_records(&block);
+        let alarms: Vec<_> = block.told.doubtful.iter().filter(|event| self.is_alarm(event)).collect();
+        for event in alarms.into_iter().chain(&block.told.events) {
             self.on_arbiter(event);
         }
-        for slot in self.slots.values_mut() {
+        self.doubted.clone_from(&block.told.doubted);
+        for slot in self.slots.values_mut().filter(|slot| !slot.id.is_some_and(|id| self.doubted.contains(&id))) {
             slot.calls.retain(|_, call| !matches!(call, Submitted::In(block) if *block <= self.head));
         }
         self.on_link(&Input::Chain(ChainInput::Head));
@@ -635,6 +654,22 @@ impl Peer {
             && let Some(connected) = self.held.take()
         {
             self.on_connected(connected);
+        }
+    }
+
+    /// Whether an event that is not confirmed is to be answered all the same: what is known here does not change by it.
+    fn is_alarm(&self, ArbiterEvent { channel, event, .. }: &ArbiterEvent) -> bool {
+        let slot = self.by_id.get(channel).and_then(|reference| self.slots.get(reference));
+        slot.is_some_and(|slot| slot.channel.answers(event))
+    }
+
+    /// Tells channels what the chain has of them, where blocks were skipped.
+    fn on_records(&mut self, block: &Watched) {
+        let Some(Records { from, found }) = &block.told.records else { return };
+        for (channel, Found { record, nonce }) in found {
+            let Some(reference) = self.by_id.get(channel).copied() else { continue };
+            let record = ChainInput::Record { from: *from, record: record.clone(), nonce: *nonce };
+            let _changed = self.input(reference, Input::Chain(record));
         }
     }
 
@@ -682,9 +717,7 @@ impl Peer {
             if let Some(slot) = self.slots.get_mut(&reference).filter(|slot| slot.id.is_none()) {
                 slot.id = slot.channel.channel_id();
                 slot.nonce = slot.channel.named_nonce();
-                if let Some(id) = slot.id {
-                    let _ended = self.by_id.insert(id, reference);
-                }
+                note_id(&mut self.by_id, &self.peers, &slot.channel);
             }
         }
         self.effects.extend(step.effects.into_iter().map(|effect| (reference, effect)));
@@ -692,6 +725,16 @@ impl Peer {
 
     fn now(&self) -> Millis {
         Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
+    }
+}
+
+/// Notes under which id a channel may be on chain. Another one that had this id has ended (R5.2).
+fn note_id(by_id: &mut HashMap<ChannelId, ChannelRef>, peers: &Weak<Peers>, channel: &Channel) {
+    let Some(id) = channel.channel_id() else { return };
+    let _ended = by_id.insert(id, channel.reference());
+    let parties = channel.named_nonce().map(|(parties, _)| parties).or_else(|| channel.terms().map(Terms::ids));
+    if let Some((peers, parties)) = peers.upgrade().zip(parties) {
+        let _was = peers.channels().insert(id, parties);
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Slot {
     pub(super) last_event: Option<EventNumber>,
     /// Asked for a close in agreement.
     pub(super) shutdowns: Vec<Reply<CloseReason>>,
+    /// The channel has ended, and what the store had of it is kept elsewhere.
+    pub(super) is_kept: bool,
     /// Wait for the channel's end.
     pub(super) ends: Vec<Reply<CloseReason>>,
     /// Held by an opening that the peer asked for until it is on chain: of the peer's, and of all strangers' where it is one.
@@ -100,6 +102,7 @@ impl Slot {
             forcing: None,
             operation: None,
             last_event: None,
+            is_kept: false,
             shutdowns: Vec::new(),
             ends: Vec::new(),
             asked: None,

@@ -1,75 +1,245 @@
 //! Follows the finalised chain and tells every peer's task (R6.8, R6.9): blocks missed while down come first.
+//!
+//! ```text
+//!   blocks from `next` on --> every peer's task
+//!        |
+//!        |- no second endpoint confirms what one says of our channels: closes are answered, the rest waits until two agree (R6.9a)
+//!        '- the state of `next` is nowhere to be had: the record of each channel at the head instead, then on from there (R6.9b)
+//! ```
+//!
+//! What stands between the chain and its followers is in the node's health: see [`Sight`].
 
-use super::{Peers, peer::PeerInput};
+mod history;
+mod records;
+mod sight;
+
+pub(super) use history::{NEXT_BLOCK, Seen, Verdict, noted, verify};
+pub(super) use records::{Found, Records};
+pub(super) use sight::Sight;
+
+use super::{Peers, ended, peer::PeerInput};
 use crate::{
-    chain::{Arbiter, BlockRef, ChainError, arbiter::ArbiterEvent},
-    store::{Batch, StoreHandle, Table},
+    chain::{Arbiter, Block, BlockRef, ChainError, arbiter::ArbiterEvent},
+    store::StoreHandle,
 };
-use futures::StreamExt;
-use protocol::BlockNumber;
-use scale::Encode;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use futures::{StreamExt, stream::BoxStream};
+use protocol::{BlockNumber, ChannelId, Pair, PartyId};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
-/// Where the store keeps the number of the next block to look at.
-pub(super) const NEXT_BLOCK: &[u8] = b"next-block";
 /// How many blocks without anything for us may be looked at again after a crash: saves a durable write for each of them.
 const SAVE_EVERY: BlockNumber = 64;
 /// How long to wait before asking a chain again that could not be reached.
 const RETRY: Duration = Duration::from_secs(3);
+/// How often the head is compared with what was told.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A finalised block with what the arbiter announced in it.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) at: BlockRef,
-    pub(super) events: Vec<ArbiterEvent>,
+    pub(super) told: Told,
     /// Held until everything that came of the block is committed.
     _held: mpsc::Sender<Infallible>,
 }
 
-/// Follows the chain from block `next` on until the node is gone.
-pub(super) async fn watch(
-    arbiter: Arc<Arbiter>,
-    store: Option<StoreHandle>,
-    peers: std::sync::Weak<Peers>,
-    mut next: BlockNumber,
-) {
-    while peers.strong_count() > 0 {
-        if let Err(error) = follow(&arbiter, store.as_ref(), &peers, &mut next).await {
-            tracing::warn!(%error, next, "the chain was lost: asking again");
-            tokio::time::sleep(RETRY).await;
-        }
-    }
+/// What is told of a block.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) events: Vec<ArbiterEvent>,
+    /// Events of channels that are in doubt: nothing but an alarm is made of them.
+    pub(super) doubtful: Vec<ArbiterEvent>,
+    /// The channels that are in doubt after it: what was done in them on chain is done, and its event is still to come.
+    pub(super) doubted: BTreeSet<ChannelId>,
+    /// What the chain has of channels after it, where blocks were skipped or in doubt.
+    pub(super) records: Option<Records>,
 }
 
-async fn follow(
-    arbiter: &Arbiter,
-    store: Option<&StoreHandle>,
-    peers: &std::sync::Weak<Peers>,
-    next: &mut BlockNumber,
-) -> Result<(), ChainError> {
-    let mut blocks = arbiter.chain().finalised_blocks(*next).await?;
-    while let Some(block) = blocks.next().await {
-        let block = block?;
-        let events: Vec<_> = block.events.iter().filter_map(|event| arbiter.event(event)).collect();
-        let at = block.at;
-        let Some(peers) = peers.upgrade() else { return Ok(()) };
-        let save = !events.is_empty() || at.number % SAVE_EVERY == 0;
+/// What the watcher works with.
+pub(super) struct Watcher {
+    pub(super) arbiter: Arc<Arbiter>,
+    pub(super) store: Option<StoreHandle>,
+    pub(super) peers: Weak<Peers>,
+    /// The last block that was told, as far as it is known.
+    pub(super) seen: Option<Seen>,
+    /// The next block to look at.
+    pub(super) next: BlockNumber,
+    /// Channels of which a block said what was not confirmed: the first such block, and the channel's parties.
+    pub(super) doubted: BTreeMap<ChannelId, (BlockNumber, Pair<PartyId>)>,
+    /// For how many blocks the proof of an ended channel is kept.
+    pub(super) keep_ended: BlockNumber,
+}
+
+impl Watcher {
+    /// Follows the chain until the node is gone.
+    pub(super) async fn watch(mut self) {
+        while self.peers.strong_count() > 0 {
+            let Err(error) = self.follow().await else { return };
+            let done = match &error {
+                ChainError::Pruned { .. } => self.resynchronise().await,
+                _ => Err(error),
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, next = self.next, "the chain cannot be followed: asking again");
+                self.note_blind(error);
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    fn note_blind(&self, error: ChainError) {
+        if let Some(peers) = self.peers.upgrade() {
+            peers.sight.blind(error);
+        }
+    }
+
+    /// Tells block after block. Ends where the node is gone, or with what is in the way.
+    async fn follow(&mut self) -> Result<(), ChainError> {
+        let chain = Arc::clone(self.arbiter.chain());
+        if let Some(seen) = self.seen {
+            let _same_or_forgotten = verify(&*chain, seen).await?;
+        }
+        let mut blocks = chain.finalised_blocks(self.next).await?;
+        loop {
+            let Some(block) = self.next_block(&mut blocks).await? else { return Ok(()) };
+            let events: Vec<_> = block.events.iter().filter_map(|event| self.arbiter.event(event)).collect();
+            let save = !events.is_empty() || block.at.number.is_multiple_of(SAVE_EVERY);
+            self.confirm(&block, &events).await;
+            let (doubtful, events): (Vec<_>, Vec<_>) =
+                events.into_iter().partition(|event| self.doubted.contains_key(&event.channel));
+            let records = self.clear_doubts(block.at).await;
+            self.tell(block.at, Told { events, doubtful, records, ..Told::default() }, save).await;
+            if self.peers.strong_count() == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What a block says of channels of this node is believed once a second endpoint says so too (R6.9a).
+    async fn confirm(&mut self, block: &Block, events: &[ArbiterEvent]) {
+        let Some(peers) = self.peers.upgrade() else { return };
+        let ours: Vec<_> = {
+            let known = peers.channels();
+            let parties = |event: &ArbiterEvent| Some((event.channel, *known.get(&event.channel)?));
+            events.iter().filter_map(parties).collect()
+        };
+        drop(peers);
+        if ours.is_empty() {
+            return;
+        }
+        let Err(error) = self.arbiter.chain().confirm(block).await else { return };
+        tracing::warn!(%error, block = block.at.number, "what a block says of channels is not confirmed");
+        for (channel, parties) in ours {
+            let _earlier = self.doubted.entry(channel).or_insert((block.at.number, parties));
+        }
+        if let Some(peers) = self.peers.upgrade() {
+            peers.sight.doubt(block.at.number, error);
+        }
+    }
+
+    /// What the chain has of channels that are in doubt, once two endpoints agree about all of them.
+    async fn clear_doubts(&mut self, at: BlockRef) -> Option<Records> {
+        let from = self.doubted.values().map(|(block, _)| *block).min()?;
+        let channels = self.doubted.iter().map(|(channel, (_, parties))| (*channel, *parties)).collect();
+        match Records::read(&self.arbiter, channels, from, at).await {
+            Ok(records) => {
+                self.doubted.clear();
+                Some(records)
+            }
+            Err(error) => {
+                self.peers.upgrade()?.sight.doubt(from, error);
+                None
+            }
+        }
+    }
+
+    /// The next block, and a look at the head while there is none; none where the node is gone.
+    async fn next_block(
+        &self,
+        blocks: &mut BoxStream<'static, Result<Block, ChainError>>,
+    ) -> Result<Option<Block>, ChainError> {
+        loop {
+            match tokio::time::timeout(LOOK, blocks.next()).await {
+                Ok(Some(block)) => return block.map(Some),
+                Ok(None) => return Err(ChainError::Unreachable("the stream of blocks ended".into())),
+                Err(_elapsed) => {}
+            }
+            let head = self.arbiter.finalised_head().await?.number;
+            let Some(peers) = self.peers.upgrade() else { return Ok(None) };
+            peers.sight.saw_head(head);
+        }
+    }
+
+    /// Tells every peer's task of a block, and notes it where that is worth a durable write.
+    async fn tell(&mut self, at: BlockRef, mut told: Told, save: bool) {
+        let Some(peers) = self.peers.upgrade() else { return };
+        told.doubted = self.doubted.keys().copied().collect();
         let (held, mut let_go) = mpsc::channel(1);
-        let block = Arc::new(Watched { at, events, _held: held });
+        let block = Arc::new(Watched { at, told, _held: held });
         peers.set_head(at.number);
         for inbox in peers.all() {
             let _stopped = inbox.send(PeerInput::Block(Arc::clone(&block))).await;
         }
+        peers.sight.followed(at.number, self.doubted.is_empty());
         drop((peers, block));
-        *next = at.number.saturating_add(1);
-        if let (Some(store), true) = (store, save) {
+        self.next = at.number.saturating_add(1);
+        self.seen = Some(at.into());
+        // A block that is in doubt is looked at again after a restart.
+        if let (Some(store), true) = (&self.store, save && self.doubted.is_empty()) {
             let _none = let_go.recv().await;
-            let batch = Batch::default().put(Table::Meta, NEXT_BLOCK, next.encode());
-            if let Err(error) = store.commit(batch).await {
+            if let Err(error) = store.commit(noted(self.next, self.seen)).await {
                 tracing::error!(%error, "could not note the last block");
+            }
+            if at.number.is_multiple_of(SAVE_EVERY) {
+                self.expire_ended(store, at.number).await;
             }
         }
     }
-    Err(ChainError::Unreachable("the stream of blocks ended".into()))
+
+    /// Lets go of proofs that have been kept for long enough after their channels' ends.
+    async fn expire_ended(&self, store: &StoreHandle, now: BlockNumber) {
+        let done = match ended::expire(store, now.saturating_sub(self.keep_ended)) {
+            Ok(Some(batch)) => store.commit(batch).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            tracing::error!(%error, "could not let go of ended channels");
+        }
+    }
+
+    /// The state of the next block is forgotten everywhere. Each channel is brought up to date from its record at the head instead, and the blocks
+    /// after that are followed (R6.9b).
+    async fn resynchronise(&mut self) -> Result<(), ChainError> {
+        let Some(peers) = self.peers.upgrade() else { return Ok(()) };
+        let head = self.arbiter.finalised_head().await?;
+        let known = peers.known_channels();
+        drop(peers);
+        tracing::warn!(from = self.next, to = head.number, "skipping blocks whose states no endpoint keeps any more");
+        let told = match Records::read(&self.arbiter, known.clone(), self.next, head).await {
+            Ok(records) => {
+                self.doubted.clear();
+                Told { records: Some(records), ..Told::default() }
+            }
+            // Closes are answered, and the rest waits until two endpoints agree.
+            Err(error @ (ChainError::Disputed { .. } | ChainError::Unconfirmed { .. })) => {
+                let doubtful = records::closes(&self.arbiter, &known).await?;
+                for (channel, parties) in known {
+                    let _earlier = self.doubted.entry(channel).or_insert((self.next, parties));
+                }
+                if let Some(peers) = self.peers.upgrade() {
+                    peers.sight.doubt(self.next, error);
+                }
+                Told { doubtful, ..Told::default() }
+            }
+            Err(error) => return Err(error),
+        };
+        self.tell(head, told, true).await;
+        Ok(())
+    }
 }

@@ -9,12 +9,14 @@ pub enum Table {
     Channels,
     /// Contracts inside channels, one by one: a commit writes those that have changed.
     Contracts,
+    /// What is kept of channels that have ended, for a time.
+    Ended,
     /// Payments and swaps across channels: what was promised, pre-images, outcomes.
     Payments,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 4] = [Self::Meta, Self::Channels, Self::Contracts, Self::Payments];
+    pub(super) const ALL: [Self; 5] = [Self::Meta, Self::Channels, Self::Contracts, Self::Ended, Self::Payments];
 
     /// Its name on disk: never changed, never reused.
     pub(super) const fn name(self) -> &'static str {
@@ -22,6 +24,7 @@ impl Table {
             Self::Meta => "meta",
             Self::Channels => "channels",
             Self::Contracts => "contracts",
+            Self::Ended => "ended",
             Self::Payments => "payments",
         }
     }

@@ -168,10 +168,11 @@ impl Peer {
         if matches!(result, Ok(()) | Err(CallError::Rejected(_))) {
             let _told = slot.failing.remove(call);
         }
+        let is_doubted = slot.id.is_some_and(|id| self.doubted.contains(&id));
         match result {
-            // Its event comes with its block: until then it is not asked for again. So may come what it was refused for, its own doing perhaps,
-            // where the answer to it was lost: a refusal counts by what was looked at.
-            Ok(()) | Err(CallError::Rejected(_)) if block > self.head => {
+            // Its event comes with its block, or when it is confirmed: until then it is not asked for again. So may come what it was refused for, its
+            // own doing perhaps, where the answer to it was lost: a refusal counts by what was looked at.
+            Ok(()) | Err(CallError::Rejected(_)) if block > self.head || is_doubted => {
                 let _none = slot.calls.insert(call, Submitted::In(block));
             }
             // Whoever has both signatures may put an opening on chain: it is there.
