@@ -96,3 +96,58 @@ fn is_reduced(bytes: &[u8; 32]) -> bool {
     let [low, middle @ .., high] = bytes;
     !(*low >= 0xed && high & 0x7f == 0x7f && middle.iter().all(|byte| *byte == 0xff))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2^255 - 19 + `above`, with the sign bit or without.
+    fn encoded(above: i16, sign: bool) -> [u8; 32] {
+        let mut bytes = [0xff; 32];
+        bytes[0] = u8::try_from(0xed + above).unwrap();
+        bytes[31] = if sign { 0xff } else { 0x7f };
+        bytes
+    }
+
+    #[test]
+    fn a_coordinate_is_reduced_up_to_the_prime_and_whatever_its_sign() {
+        for sign in [false, true] {
+            for above in -3..=18 {
+                assert_eq!(is_reduced(&encoded(above, sign)), above < 0, "{above}");
+            }
+            for at in 1..31 {
+                let mut bytes = encoded(18, sign);
+                bytes[at] = 0xfe;
+                assert!(is_reduced(&bytes), "byte {at} is smaller");
+            }
+            let mut bytes = encoded(18, sign);
+            bytes[31] ^= 1;
+            assert!(is_reduced(&bytes));
+            assert!(is_reduced(&[0; 32]));
+        }
+    }
+
+    #[test]
+    fn a_nonce_has_its_one_encoding_and_a_key_any_that_the_library_takes() {
+        let mut seen = 0;
+        let valid = ED25519_BASEPOINT_POINT.compress().0;
+        for above in 0..=18 {
+            let odd = encoded(above, false);
+            let Some(point) = CompressedEdwardsY(odd).decompress().filter(|point| !point.is_small_order()) else {
+                continue;
+            };
+            seen += 1;
+            let parts = |key: [u8; 32], r: [u8; 32]| {
+                let mut signature = [0; 64];
+                signature[..32].copy_from_slice(&r);
+                Parts::of(&PublicKey(key), b"", &Signature(signature)).is_some()
+            };
+            assert!(parts(valid, valid));
+            assert!(parts(valid, point.compress().0));
+            assert!(!parts(valid, odd), "as a nonce");
+            assert!(parts(odd, valid), "as a key");
+            assert!(ed25519_dalek::VerifyingKey::from_bytes(&odd).is_ok());
+        }
+        assert!(seen > 3, "{seen}");
+    }
+}
