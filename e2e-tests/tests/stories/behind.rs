@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use channel::Event;
+use devchain::Sealing;
 use e2e_tests::{Actor, Asked, Impaired, UNIT, World, signer, terms, until, within};
 use protocol::{
     AccountId, Pair,
@@ -285,4 +286,25 @@ async fn a_wallet_that_breaks_down_while_it_signs_a_defence_is_asked_again() {
     }
     let told = alice.events.wait("the defence", alices.reference(), |event| slashed(event).then_some(()));
     assert!(tokio::time::timeout(MOMENT, told).await.is_ok(), "nothing defends the channel");
+}
+
+/// Whoever asks a node is told what it has committed: what a user relied on would otherwise be gone after a crash, or after a stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_user_was_told_is_still_so_when_the_node_was_stopped_right_after() {
+    let world = World::new().await;
+    let Claim { alice, bob, alices, contract, apps, .. } = Claim::new(&world, 1).await;
+    let channel = alices.reference();
+    world.chain.set_sealing(Sealing::Manual).await.unwrap();
+    let forcing = tokio::spawn({
+        let alices = alices.clone();
+        async move { alices.force(vec![ForcedCall { contract, value: 0, input: 5_u64.encode() }]).await }
+    });
+    until("the step to be asked for", || async { alices.status().await.unwrap().forcing.then_some(()) }).await;
+    drop(alices);
+    alice.stop_and_wait().await;
+    let _stopped = within("the user's answer", forcing).await;
+
+    let alice = world.start_with("alice", |config| config.apps = apps).await;
+    let alices = alice.channel(&bob, channel).await;
+    assert!(alices.status().await.unwrap().forcing, "Alice was told that it is being forced");
 }

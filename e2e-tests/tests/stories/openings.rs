@@ -18,7 +18,7 @@ use protocol::{
 };
 use sdk::{
     chain::{Arbiter, CallError, ChainSignature, NotSigned, Signer, signer::Sr25519Signer},
-    node::{ChannelHandle, MAX_OPENINGS_PER_PEER, NodeError, OpenChannel, Packet, Taking},
+    node::{ChannelHandle, MAX_OPENINGS_PER_PEER, NodeConfig, NodeError, OpenChannel, Packet, Taking},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
@@ -347,10 +347,18 @@ async fn an_opening_that_has_expired_is_not_in_the_way_of_the_next_where_the_res
     let _paid = alices.pays(UNIT, "").await;
 }
 
+/// Takes as many openings of strangers as the arbiter would.
+fn takes_many(config: &mut NodeConfig) {
+    let many = MAX_OPENINGS_PER_PEER * 2;
+    config.limits.stranger_openings = many;
+    config.limits.strangers_openings = many;
+    config.limits.stranger_burst = u32::MAX;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openings_that_were_refused_count_until_they_have_expired_and_the_user_is_told_so() {
     let world = World::new().await;
-    let (alice, bob) = (world.start_rich("alice", 300 * UNIT).await, world.start("bob").await);
+    let (alice, bob) = (world.start_rich("alice", 300 * UNIT).await, world.start_with("bob", takes_many).await);
     alice.connect(&bob).await;
     for _ in 0..8 {
         let refused = join_all((0..128).map(|_| alice.try_open(&bob, SMALL))).await;
@@ -383,7 +391,8 @@ async fn openings_whose_answers_were_lost_with_the_connection_all_come_to_be_on_
     config.arbiter = Arc::new(Arbiter::attach(late.clone(), address, None).await.unwrap());
     let alice = world.start_with("alice", |it| *it = config).await;
     let _done = within("a deposit", alice.node.vault_deposit(1_000 * UNIT)).await.unwrap();
-    let bob = world.start_rich("bob", 1_000 * UNIT).await;
+    let bob = world.start_with("bob", takes_many).await;
+    let _done = within("a deposit", bob.node.vault_deposit(1_000 * UNIT)).await.unwrap();
     let proxy = Proxy::before(bob.socket()).await;
     alice.connect_at(&bob, proxy.address()).await;
     late.hold_nonces(true);

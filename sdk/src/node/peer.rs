@@ -167,6 +167,8 @@ pub(super) struct Peer {
     ended: Vec<ChannelRef>,
     /// Channels of which the last block says what nobody confirms.
     doubted: BTreeSet<ChannelId>,
+    /// Answers to the user that tell of what may not be committed yet: given once it is.
+    answers_held: Vec<Box<dyn FnOnce() + Send>>,
     /// Blocks whose events may not be committed yet: letting go of one tells the watcher that they are.
     blocks: Vec<Arc<Watched>>,
     /// The node is going away.
@@ -210,6 +212,7 @@ impl Peer {
             effects: Vec::new(),
             ended: Vec::new(),
             doubted: BTreeSet::new(),
+            answers_held: Vec::new(),
             blocks: Vec::new(),
             stopping: false,
         };
@@ -245,6 +248,9 @@ impl Peer {
             }
             self.gather().await;
             if self.stopping {
+                if self.act().await.is_err() {
+                    tracing::error!(peer = %self.identity, "the store failed while the node was stopped");
+                }
                 return;
             }
             if self.is_idle() {
@@ -328,6 +334,9 @@ impl Peer {
             for (reference, effect) in effects {
                 self.effect(reference, effect);
             }
+        }
+        for answer in std::mem::take(&mut self.answers_held) {
+            answer();
         }
         self.link.flush();
         self.forget_closed().await?;
@@ -597,9 +606,10 @@ impl Peer {
 
     /// Dials a lost peer again, beside everything else.
     fn dial_again(&mut self, address: PeerAddress) {
-        let (config, peers, answers) = (Arc::clone(&self.config), self.peers.clone(), self.answers.clone());
+        let (ours, timeouts) = (Arc::clone(&self.config.identity), self.config.timeouts);
+        let (peers, answers) = (self.peers.clone(), self.answers.clone());
         let _task = tokio::spawn(async move {
-            match dial(&config.identity, &address, config.timeouts).await {
+            match dial(&ours, &address, timeouts).await {
                 Ok(session) => {
                     if let Some(peers) = peers.upgrade() {
                         let _stopped = peers.connected(Connected { session, address: None, told: None }).await;

@@ -76,9 +76,9 @@ impl Signer for InTurn {
 
 impl Peer {
     pub(super) fn ask_nonce(&self, reference: ChannelRef, parties: Pair<PartyId>) {
-        let (config, answers) = (Arc::clone(&self.config), self.answers.clone());
+        let (arbiter, answers) = (Arc::clone(&self.config.arbiter), self.answers.clone());
         let _task = tokio::spawn(async move {
-            match config.arbiter.pair_nonce(parties).await {
+            match arbiter.pair_nonce(parties).await {
                 Ok(next) => {
                     if let Some(answers) = answers.upgrade() {
                         let _stopped = answers.send(PeerInput::Nonce(reference, parties, next)).await;
@@ -112,9 +112,11 @@ impl Peer {
         }
         let _none = slot.calls.insert(name, Submitted::UnderWay { wanted_again: false });
         let turn = (name == CREATE).then(|| self.create_turn.queue());
-        let (config, answers) = (Arc::clone(&self.config), self.answers.clone());
+        // Nothing of the store: a node that was stopped lets go of it, whatever is still under way.
+        let (arbiter, signer) = (Arc::clone(&self.config.arbiter), Arc::clone(&self.config.signer));
+        let answers = self.answers.clone();
         let _task = tokio::spawn(async move {
-            let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
+            let chain = Arc::clone(&arbiter);
             // In a task of its own: where a wallet breaks down, the call is made again.
             let calling = tokio::spawn(async move {
                 let signer: Arc<dyn Signer> = match turn {
@@ -126,7 +128,7 @@ impl Peer {
             let broken = |_error| Err(ChainError::Unreachable("the wallet has broken down".into()).into());
             let (block, result) = match calling.await.unwrap_or_else(broken) {
                 Ok(done) => (done.receipt.block.number, Ok(())),
-                Err(error) => (config.arbiter.finalised_head().await.map_or(0, |head| head.number), Err(error)),
+                Err(error) => (chain.finalised_head().await.map_or(0, |head| head.number), Err(error)),
             };
             if let Some(answers) = answers.upgrade() {
                 let _stopped = answers.send(PeerInput::Called(reference, name, block, result)).await;

@@ -40,9 +40,9 @@ impl Peer {
             return;
         }
         let _none = self.fetches.0.insert(code, Fetch { channels: vec![reference], bytes: Vec::new() });
-        let (config, answers) = (Arc::clone(&self.config), self.answers.clone());
+        let (arbiter, answers) = (Arc::clone(&self.config.arbiter), self.answers.clone());
         let _task = tokio::spawn(async move {
-            let wasm = config.arbiter.chain().code(&code).await.unwrap_or_else(|error| {
+            let wasm = arbiter.chain().code(&code).await.unwrap_or_else(|error| {
                 tracing::warn!(%code, %error, "could not ask the chain for an app");
                 None
             });

@@ -15,6 +15,7 @@ use protocol::{
     contracts::{AppContext, AppReply, Apps, Code, ContractId},
 };
 use std::{ops::Range, sync::Arc};
+use tokio::sync::oneshot;
 
 impl Peer {
     pub(super) fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, reply: Reply<ChannelHandle>) {
@@ -75,23 +76,29 @@ impl Peer {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
         match ask {
             Ask::Balances(reply) => {
-                let _gone = reply.send(slot.channel.balances());
+                let balances = slot.channel.balances();
+                self.answer(reply, balances);
             }
             Ask::Status(reply) => {
-                let _gone = reply.send(slot.channel.status());
+                let status = slot.channel.status();
+                self.answer(reply, status);
             }
             Ask::Evidence(reply) => {
-                let _gone = reply.send(slot.channel.evidence());
+                let evidence = slot.channel.evidence();
+                self.answer(reply, evidence);
             }
             Ask::State(reply) => {
-                let _gone = reply.send(slot.channel.state().cloned());
+                let state = slot.channel.state().cloned();
+                self.answer(reply, state);
             }
             Ask::Make(changes, reply) => self.on_make(reference, changes, reply),
             Ask::Try(change, reply) => {
-                let _gone = reply.send(self.try_change(reference, &change));
+                let outcome = self.try_change(reference, &change);
+                self.answer(reply, outcome);
             }
             Ask::App { contract, value, input, reply } => {
-                let _gone = reply.send(self.ask_app(reference, contract, value, &input));
+                let said = self.ask_app(reference, contract, value, &input);
+                self.answer(reply, said);
             }
             Ask::Head(reply) => {
                 let _gone = reply.send(self.head);
@@ -107,12 +114,25 @@ impl Peer {
                 self.command_for(reference, command, reply, |slot, reply| slot.operation = Some(reply));
             }
             Ask::Tell(command, reply) => {
-                let _gone = reply.send(self.command(reference, command));
+                let done = self.command(reference, command);
+                self.answer(reply, done);
             }
             Ask::TakeEvents(up_to, reply) => {
                 self.take_events(reference, up_to);
-                let _gone = reply.send(());
+                self.answer(reply, ());
             }
+        }
+    }
+
+    /// Answers the user, once what the answer may tell of is committed (R6.4): nobody relies on what a crash takes back.
+    fn answer<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, answer: T) {
+        let give = move || {
+            let _gone = reply.send(answer);
+        };
+        if self.changed.is_empty() {
+            give();
+        } else {
+            self.answers_held.push(Box::new(give));
         }
     }
 
