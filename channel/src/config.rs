@@ -143,10 +143,14 @@ pub struct Policy {
     pub lock_period_min: BlockNumber,
     /// The longest, in blocks: own coins wait that long.
     pub lock_period_max: BlockNumber,
-    /// The most this node puts into one channel.
+    /// The most this node puts into one channel that a peer opens: none, where strangers shall lock no coins of its vault.
     pub share_max: Amount,
+    /// The least reserve: what a party has less than that cannot be charged as a penalty.
+    pub reserve_min: Amount,
     /// The highest reserve.
     pub reserve_max: Amount,
+    /// The least penalty: what a peer risks that closes on an old state.
+    pub penalty_min: Amount,
     /// The highest penalty.
     pub penalty_max: Amount,
     /// The longest validity of an opening, in blocks: own coins may be taken that long.
@@ -165,10 +169,10 @@ pub enum PolicyRefusal {
     LockPeriod { got: BlockNumber, min: BlockNumber, max: BlockNumber },
     #[error("a share of {got}, at most {max} would suit")]
     Share { got: Amount, max: Amount },
-    #[error("a reserve of {got}, at most {max} would suit")]
-    Reserve { got: Amount, max: Amount },
-    #[error("a penalty of {got}, at most {max} would suit")]
-    Penalty { got: Amount, max: Amount },
+    #[error("a reserve of {got}, {min} to {max} would suit")]
+    Reserve { got: Amount, min: Amount, max: Amount },
+    #[error("a penalty of {got}, {min} to {max} would suit")]
+    Penalty { got: Amount, min: Amount, max: Amount },
     #[error("a validity of {got} blocks, 1 to {max} would suit")]
     Validity { got: BlockNumber, max: BlockNumber },
     #[error("an initial balance smaller than what we put in")]
@@ -195,11 +199,13 @@ impl Policy {
         if open.shares.responder > self.share_max {
             return Err(PolicyRefusal::Share { got: open.shares.responder, max: self.share_max });
         }
-        if open.reserve > self.reserve_max {
-            return Err(PolicyRefusal::Reserve { got: open.reserve, max: self.reserve_max });
+        if !(self.reserve_min..=self.reserve_max).contains(&open.reserve) {
+            let (min, max) = (self.reserve_min, self.reserve_max);
+            return Err(PolicyRefusal::Reserve { got: open.reserve, min, max });
         }
-        if open.penalty > self.penalty_max {
-            return Err(PolicyRefusal::Penalty { got: open.penalty, max: self.penalty_max });
+        if !(self.penalty_min..=self.penalty_max).contains(&open.penalty) {
+            let (min, max) = (self.penalty_min, self.penalty_max);
+            return Err(PolicyRefusal::Penalty { got: open.penalty, min, max });
         }
         if open.validity == 0 || open.validity > self.validity_max {
             return Err(PolicyRefusal::Validity { got: open.validity, max: self.validity_max });

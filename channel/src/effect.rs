@@ -6,7 +6,7 @@ use crate::{
     operation::OperationKind,
     outbox::EventNumber,
     phase::CloseReason,
-    state::{Change, ChangeFault, ChangeId, Payment, Performed},
+    state::{Change, ChangeFault, ChangeId, OwnChanges, Payment, Performed},
 };
 use protocol::{
     Amount, BlockNumber, ChannelId, Hash, Pair, Party, PartyId, Rejection, Round, call::Call, terms::Delegate,
@@ -62,7 +62,7 @@ pub enum Event {
     #[codec(index = 2)]
     Paid {
         /// Which, in the order in which they were made.
-        payments: Vec<ChangeId>,
+        payments: OwnChanges,
         /// The round that holds them.
         round: Round,
     },
@@ -79,7 +79,7 @@ pub enum Event {
     #[codec(index = 4)]
     Refused {
         /// Which.
-        payments: Vec<ChangeId>,
+        payments: OwnChanges,
         /// Why.
         code: RefusalCode,
     },
@@ -88,7 +88,7 @@ pub enum Event {
     #[codec(index = 5)]
     Dropped {
         /// Which.
-        payments: Vec<ChangeId>,
+        payments: OwnChanges,
     },
     /// The peer refused to close in agreement.
     #[codec(index = 6)]
@@ -185,8 +185,8 @@ pub enum Event {
     /// may still appear (R6.1).
     #[codec(index = 18)]
     Failed {
-        /// Which.
-        change: ChangeId,
+        /// Which; one.
+        changes: OwnChanges,
         /// Why.
         fault: ChangeFault,
     },
@@ -222,11 +222,11 @@ pub enum Event {
         round: Round,
     },
     /// Own changes that were told of as made ([`Event::Paid`], [`Event::Executed`]) are not in the state that counts now: another own round,
-    /// which the peer had kept, took their place on chain.
+    /// which the peer had kept, took their place on chain. Payments with a key have their references here, others where they are still known.
     #[codec(index = 23)]
     Undone {
         /// Which.
-        changes: Vec<ChangeId>,
+        changes: OwnChanges,
         /// The round that counts instead.
         round: Round,
     },
@@ -294,6 +294,19 @@ pub enum Notice {
         /// The last block in which it counts for certain, where it defends the channel ([`Channel::defend_by`](crate::Channel::defend_by)).
         until: Option<BlockNumber>,
     },
+    /// The arbiter refused an operation that both have signed. It may be taken yet, should the reason pass: nothing else is agreed until it is on
+    /// chain, or this block is over (R6.5). Both sides are told.
+    OperationRefused {
+        /// Which of them.
+        operation: OperationKind,
+        /// The arbiter's reason, where it is one's own; the peer says none.
+        rejection: Option<Rejection>,
+        /// The last block that may take it.
+        until: BlockNumber,
+    },
+    /// A close in agreement was asked for, and the peer cannot be reached: it is offered as soon as it can
+    /// ([`Command::CancelShutdown`](crate::Command::CancelShutdown) takes it back).
+    ShutdownAwaitsPeer,
     /// The peer has not answered in time.
     PeerSilent,
     /// The peer was asked for a round or an operation again, and again it says that it cannot answer now.

@@ -1,6 +1,10 @@
 //! Who did what wrong.
 
-use crate::{config::PolicyRefusal, message::RefusalCode, state::ChangeFault};
+use crate::{
+    config::PolicyRefusal,
+    message::RefusalCode,
+    state::{ChangeFault, ChangeId, IdempotencyKey},
+};
 use protocol::{Amount, Base, BlockNumber, ChannelId, Hash, Party, Rejection, Round, contracts::ContractId};
 use thiserror::Error;
 
@@ -101,6 +105,12 @@ pub enum Misuse {
     AmountZero,
     #[error("a reference may have {max} bytes, this one has {got}")]
     ReferenceTooLong { got: usize, max: usize },
+    #[error("a payment's key has 1 to {max} bytes, this one {got}")]
+    KeyLength { got: usize, max: usize },
+    #[error(
+        "the key {key} names another payment of this channel already, {by:?}: nothing was paid; give each payment a key of its own"
+    )]
+    KeyTaken { key: IdempotencyKey, by: ChangeId },
     #[error("there is no contract {0} in the agreed state")]
     ContractUnknown(ContractId),
     #[error("that change is not possible: {0}")]
@@ -113,6 +123,10 @@ pub enum Misuse {
     QueueFull { max: usize },
     #[error("a close is under way already")]
     AlreadyClosing,
+    #[error("no close in agreement was asked for")]
+    NoShutdown,
+    #[error("the close is signed: the peer may put it on chain until block {until}, and nothing else is agreed before")]
+    ShutdownSigned { until: BlockNumber },
     #[error("a deposit, a withdrawal or other delegates are under way already")]
     OperationPending,
     #[error("the peer cannot be reached now")]

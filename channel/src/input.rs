@@ -4,7 +4,7 @@ use crate::{
     config::Pace,
     message::{Message, RefusalCode},
     outbox::EventNumber,
-    state::{Change, Payment},
+    state::{Change, IdempotencyKey, Payment},
 };
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection, Round,
@@ -114,6 +114,14 @@ pub enum Command {
     Pay(Payment),
     /// Pay the peer several times, in order: all of them or, where one is not possible, none.
     PayAll(Vec<Payment>),
+    /// Pay the peer once, however often this is asked for by this key (R6.3c). Asked again it changes nothing, in whatever state the channel is:
+    /// [`Channel::payment`](crate::Channel::payment) says what has become of it.
+    PayOnce {
+        /// The user's own name for the payment.
+        key: IdempotencyKey,
+        /// What is paid; by one key always the same.
+        payment: Payment,
+    },
     /// Make these changes, in order: all of them wait for the next round, or none. What fails when its turn comes is told by
     /// [`Event::Failed`](crate::Event::Failed), and the others go on.
     Make(Vec<Change>),
@@ -124,6 +132,8 @@ pub enum Command {
         /// In coins; zero where the submitter pays for itself.
         fee: Amount,
     },
+    /// Take the close in agreement back, as long as nothing of it is signed.
+    CancelShutdown,
     /// Close alone, on the latest agreed state.
     CloseSolo,
     /// Put coins of one's own vault into the channel, once what is under way is answered (R5.5).

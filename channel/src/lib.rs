@@ -13,7 +13,8 @@
 //! [`Channel::handle`] decides before it changes anything: when it returns a refusal, the channel is as it was.
 //!
 //! What a shell owes to a channel:
-//! 1. Where a [`Step`] says `commit`, [`Channel::save`] is durable before any of its effects, or of later ones, leaves the process.
+//! 1. Where a [`Step`] says `commit`, [`Channel::save`] is durable, together with the rows that the step names, before any of its effects, or of
+//!    later ones, leaves the process.
 //! 2. Effects are carried out in order. What is to be sent goes out on the connection of its time, or never.
 //! 3. [`Effect::Deliver`] is followed by [`Input::EventsTaken`] once the user has the event. An event that was not taken is delivered again
 //!    after a restart, by the same number: nothing that was committed is ever lost to the user.
@@ -28,6 +29,7 @@ mod machine;
 mod message;
 mod operation;
 mod outbox;
+mod payments;
 mod phase;
 mod rounds;
 mod saved;
@@ -44,9 +46,10 @@ pub use message::{
 };
 pub use operation::OperationKind;
 pub use outbox::EventNumber;
-pub use phase::CloseReason;
+pub use payments::{MAX_REMEMBERED, PaymentOutcome, PaymentRecord};
+pub use phase::{CloseReason, wishes::ShutdownStage};
 pub use saved::SavedError;
 pub use state::{
-    Change, ChangeFault, ChangeId, Creation, MAX_EXECUTIONS_PER_ROUND, MAX_META, MAX_REFERENCE, MAX_ROUND_BYTES,
-    Outcome, Payment, Performed, State,
+    Change, ChangeFault, ChangeId, Creation, IdempotencyKey, MAX_EXECUTIONS_PER_ROUND, MAX_KEY, MAX_META,
+    MAX_REFERENCE, MAX_ROUND_BYTES, Outcome, OwnChange, OwnChanges, Payment, Performed, State,
 };

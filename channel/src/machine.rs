@@ -8,16 +8,18 @@ use crate::{
     message::{ChannelRef, Message, RefusalCode},
     operation::{Body, OperationKind, Request},
     outbox::Outbox,
-    phase::{CloseReason, Phase, live::Live, opening::GivenUp},
-    state::{Change, ChangeId, State},
+    payments::{PaymentOutcome, PaymentRecord, Payments},
+    phase::{CloseReason, Phase, live::Live, opening::GivenUp, wishes::ShutdownStage},
+    state::{Change, ChangeId, IdempotencyKey, State},
 };
 use protocol::{
-    Amount, Base, ChannelId, Party, PublicKey, Rejection, Round,
+    Amount, Base, BlockNumber, ChannelId, Party, PublicKey, Rejection, Round,
     call::CloseSolo,
     contracts::{Contract, ContractId, Contracts},
     signing::Domain,
     terms::Terms,
 };
+use std::collections::BTreeMap;
 
 pub use crate::phase::opening::OpenRequest;
 
@@ -34,6 +36,8 @@ pub struct Channel {
     pub(crate) create_given_up: Option<GivenUp>,
     /// What the user has not taken yet.
     pub(crate) outbox: Outbox,
+    /// The own payments that have a key.
+    pub(crate) payments: Payments,
     pub(crate) link: Link,
     /// Since when an answer of the peer is awaited, and whether the user was told that it is late.
     pub(crate) waiting: Option<Waiting>,
@@ -95,6 +99,8 @@ pub struct Step {
     /// The contracts of the agreed state that have changed since the last commit: what [`Channel::contract`] has of each is to be committed
     /// with it, or its absence. In ascending order.
     pub contracts: Vec<ContractId>,
+    /// The payments with a key that have changed since the last commit, likewise: [`Channel::kept_payments`] has them, or has them no more.
+    pub payments: Vec<ChangeId>,
 }
 
 /// What a channel is doing.
@@ -116,6 +122,10 @@ pub struct Status {
     pub pending: usize,
     /// What is under way on chain while the channel is open.
     pub operation: Option<OperationKind>,
+    /// The last block that may take the operation this side has signed: nothing else is agreed before it is on chain or that block is over (R6.5).
+    pub operation_until: Option<BlockNumber>,
+    /// How far a close in agreement has come.
+    pub shutdown: Option<ShutdownStage>,
     /// Whether calls are being forced.
     pub forcing: bool,
     /// Whether this side's store is older than what it has signed (R6.6).
@@ -140,11 +150,11 @@ impl Status {
 
 impl Step {
     pub(crate) const fn act(effects: Effects) -> Self {
-        Self { effects, commit: false, contracts: Vec::new() }
+        Self { effects, commit: false, contracts: Vec::new(), payments: Vec::new() }
     }
 
     pub(crate) const fn commit(effects: Effects) -> Self {
-        Self { effects, commit: true, contracts: Vec::new() }
+        Self { effects, commit: true, contracts: Vec::new(), payments: Vec::new() }
     }
 
     pub(crate) fn and(mut self, later: Self) -> Self {
@@ -180,7 +190,10 @@ impl Channel {
             Input::Code(code) => self.on_code(code, ctx),
         };
         self.watch_answers(ctx);
+        let store_is_old = self.phase.live().is_some_and(|live| live.outdated.is_some());
+        step.commit |= self.payments.note(&mut step.effects, store_is_old);
         if step.commit {
+            step.payments = self.payments.take_changed();
             self.outbox.keep(&mut step.effects);
             let now = self.phase.live().map(|live| live.agreed.state.contracts.clone()).unwrap_or_default();
             step.contracts = self.stored.differences(&now);
@@ -195,9 +208,11 @@ impl Channel {
             Command::PayAll(payments) => {
                 self.on_user_changes(payments.into_iter().map(Change::Transfer).collect(), ctx)
             }
+            Command::PayOnce { key, payment } => self.on_user_pay_once(key, payment, ctx),
             Command::Make(changes) => self.on_user_changes(changes, ctx),
             Command::Force(calls) => self.on_user_force(calls, ctx),
-            Command::Shutdown { fee } => self.on_user_shutdown(fee, ctx),
+            Command::Shutdown { fee } => Ok(self.on_user_shutdown(fee, ctx)?.and(self.shutdown_waits())),
+            Command::CancelShutdown => self.on_user_cancel_shutdown(),
             Command::CloseSolo => self.on_user_close_solo(),
             Command::Deposit { amount } => self.on_user_operation(Request::Deposit { amount }, ctx),
             Command::Withdraw { amount, to } => self.on_user_operation(Request::Withdraw { amount, to }, ctx),
@@ -308,6 +323,8 @@ impl Channel {
             },
             pending: live.map_or(0, |live| live.pending()),
             operation: live.and_then(|live| live.operating.kind()),
+            operation_until: live.and_then(|live| live.operating.bound_until()),
+            shutdown: self.shutdown_stage(),
             forcing: live.is_some_and(|live| live.forcing.is_some()),
             outdated: live.is_some_and(|live| live.outdated.is_some()),
         }
@@ -380,6 +397,32 @@ impl Channel {
     #[must_use]
     pub fn next_change(&self) -> Option<ChangeId> {
         self.phase.live().map(Live::next_change)
+    }
+
+    /// The own payment that was asked for by this key, as long as it is remembered: while it is on its way, then among the newest
+    /// [`MAX_REMEMBERED`](crate::MAX_REMEMBERED).
+    #[must_use]
+    pub fn payment(&self, key: &IdempotencyKey) -> Option<&PaymentRecord> {
+        self.payments.find(key)
+    }
+
+    /// The own payments that lie in the store beside the channel: those with a key, as far as they are remembered.
+    #[must_use]
+    pub const fn kept_payments(&self) -> &BTreeMap<ChangeId, PaymentRecord> {
+        self.payments.all()
+    }
+
+    /// Every own payment that the channel knows of, in the order of their making: those with a key as far as they are remembered, others while
+    /// they are on their way.
+    #[must_use]
+    pub fn list_payments(&self) -> Vec<PaymentRecord> {
+        let mut all = self.payments.all().clone();
+        for (change, payment) in self.phase.live().into_iter().flat_map(|live| live.out.waiting_payments()) {
+            let record =
+                || PaymentRecord { change, key: None, payment: payment.clone(), outcome: PaymentOutcome::Pending };
+            let _known = all.entry(change).or_insert_with(record);
+        }
+        all.into_values().collect()
     }
 
     /// The latest agreed state as the arbiter takes it: all that is needed to close without this SDK.

@@ -228,6 +228,15 @@ impl Body {
 }
 
 impl OperationKind {
+    /// The name of the arbiter's call.
+    pub(crate) const fn call_name(self) -> &'static str {
+        match self {
+            Self::Deposit => "channel_deposit",
+            Self::Withdraw => "channel_withdraw",
+            Self::SetDelegates => "channel_set_delegates",
+        }
+    }
+
     /// The names of its four messages.
     pub(crate) const fn names(self) -> [&'static str; 4] {
         match self {

@@ -3,6 +3,7 @@
 //! ```text
 //!   channel:    its own bytes, written with each commit; of states only what they commit to, and how they differ from the agreed one
 //!   contracts:  a row for each contract of the agreed state, written when it changes: a commit costs what has changed
+//!   payments:   a row for each payment with a key that is remembered, likewise
 //! ```
 
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     machine::{Channel, Link},
     message::ChannelRef,
     outbox::Outbox,
+    payments::{PaymentRecord, Payments},
     phase::{Phase, live::Live, opening::GivenUp},
     state::{Delta, State},
 };
@@ -38,7 +40,7 @@ pub enum SavedError {
     Damaged(scale::Error),
 }
 
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 #[derive(Encode, Decode)]
 struct Saved<P, O> {
@@ -52,28 +54,36 @@ struct Saved<P, O> {
     outbox: O,
     /// How the contracts of the states other than the agreed one differ from it.
     deltas: Vec<Delta>,
+    /// How many payments with a key lie beside it: without one of them it might be made twice.
+    payments: u32,
 }
 
 impl Channel {
-    /// The bytes to store. The contracts of the agreed state are stored beside them, one by one: see [`Step`](crate::Step).
+    /// The bytes to store. The contracts of the agreed state and the payments with a key are stored beside them, one by one: see
+    /// [`Step`](crate::Step).
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         let Self { reference, me, peer, domain, config, phase, create_given_up, outbox, .. } = self;
         let (reference, me, peer, domain, config) = (*reference, *me, *peer, *domain, *config);
         let deltas = phase.live().map(Live::deltas).unwrap_or_default();
         let create_given_up = *create_given_up;
-        let saved = Saved { reference, me, peer, domain, config, phase, create_given_up, outbox, deltas };
+        let payments = u32::try_from(self.payments.len()).unwrap_or(u32::MAX);
+        let saved = Saved { reference, me, peer, domain, config, phase, create_given_up, outbox, deltas, payments };
         let mut bytes = vec![VERSION];
         saved.encode_to(&mut bytes);
         bytes
     }
 
-    /// The channel that was stored, with the contracts that were stored beside it. It is without a link; tell it
-    /// [`Input::Restarted`](crate::Input::Restarted) first.
+    /// The channel that was stored, with the contracts and the payments that were stored beside it. It is without a link; tell it
+    /// [`Input::Restarted`](crate::Input::Restarted) first. Payments with a key that were on their way wait for their round again.
     ///
     /// # Errors
     /// [`SavedError`].
-    pub fn load(bytes: &[u8], contracts: impl IntoIterator<Item = (ContractId, Contract)>) -> Result<Self, SavedError> {
+    pub fn load(
+        bytes: &[u8],
+        contracts: impl IntoIterator<Item = (ContractId, Contract)>,
+        payments: impl IntoIterator<Item = PaymentRecord>,
+    ) -> Result<Self, SavedError> {
         let (&version, rest) = bytes.split_first().ok_or_else(|| SavedError::Damaged("no bytes".into()))?;
         match version {
             0 => return Err(SavedError::Damaged("there never was a version 0".into())),
@@ -81,16 +91,22 @@ impl Channel {
             older @ ..VERSION => return Err(SavedError::Older(older)),
             newer => return Err(SavedError::Newer(newer)),
         }
-        let Saved { reference, me, peer, domain, config, mut phase, create_given_up, outbox, deltas } =
+        let Saved { reference, me, peer, domain, config, mut phase, create_given_up, outbox, deltas, payments: count } =
             decode_exact::<Saved<Phase, Outbox>>(rest).map_err(SavedError::Damaged)?;
+        let payments = Payments::stored(payments).filter(|payments| u32::try_from(payments.len()) == Ok(count));
+        let payments = payments.ok_or_else(|| SavedError::Damaged("payments are missing, or too many".into()))?;
         let stored: Contracts = contracts.into_iter().collect();
         match &mut phase {
-            Phase::Open(live) | Phase::Closing(live, _) => live.fill(&stored, deltas)?,
+            Phase::Open(live) | Phase::Closing(live, _) => {
+                live.fill(&stored, deltas)?;
+                live.out.restore(me, payments.pending());
+            }
             _ if stored.is_empty() => {}
             _ => return Err(SavedError::Damaged("contracts of a channel that is not open".into())),
         }
         let link = Link::Down;
-        Ok(Self { create_given_up, outbox, link, stored, ..Self::new(reference, me, peer, domain, config, phase) })
+        let new = Self::new(reference, me, peer, domain, config, phase);
+        Ok(Self { create_given_up, outbox, payments, link, stored, ..new })
     }
 }
 

@@ -429,7 +429,7 @@ fn what_the_chain_says_twice_is_told_once_and_an_end_is_told_again() {
         assert_eq!(world.sides[party].was_told(|event| matches!(event, Event::Closed(_))), 1);
         let bytes = world.sides[party].stored.clone().unwrap();
         let told_again = |bytes: &[u8]| {
-            let mut channel = Channel::load(bytes, []).unwrap();
+            let mut channel = Channel::load(bytes, [], []).unwrap();
             let ctx = Context {
                 key: &world.sides[party].key,
                 now: 0,

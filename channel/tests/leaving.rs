@@ -217,8 +217,11 @@ fn a_side_whose_store_is_old_signs_no_more_rounds_and_both_users_learn_why() {
         assert_eq!(world.close_solo(old), Err(Misuse::StoreOutdated));
         let id = world.pay(old.peer(), 1).unwrap();
         world.run();
-        let refused = Event::Refused { payments: vec![id], code: RefusalCode::OUTDATED };
-        assert_eq!(world.sides[old.peer()].was_told(|event| *event == refused), 1);
+        let refused = |event: &Event| match event {
+            Event::Refused { payments, code: RefusalCode::OUTDATED } => payments.ids() == [id],
+            _ => false,
+        };
+        assert_eq!(world.sides[old.peer()].was_told(refused), 1);
         world.withdraw(old.peer(), 5).unwrap();
         world.run();
         assert_eq!(world.sides[old.peer()].was_told(|event| matches!(event, Event::OperationFailed { .. })), 1);

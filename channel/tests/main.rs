@@ -19,6 +19,7 @@ mod fuzzed;
 mod hostile;
 mod leaving;
 mod messages;
+mod once;
 mod openings;
 mod operation_attacks;
 mod operations;

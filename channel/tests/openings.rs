@@ -1,14 +1,14 @@
 //! What a responder accepts, and what an opening's messages must be (R6.7).
 
 use crate::harness::{
-    Initiator, LIMITS, PACE, Responder, SHARE, VALIDITY, World, account,
+    Initiator, LIMITS, PACE, PENALTY, RESERVE, Responder, SHARE, VALIDITY, World, account,
     chain::REFERENCE,
     forge::{create_call, sign},
     key, opening, party_terms, policy,
 };
 use channel::{
     Channel, ChannelAccept, ChannelOpen, CloseReason, Config, Context, Event, FundingCreated, FundingSigned, Message,
-    Misuse, Notice, OpenRequest, Pace, PolicyRefusal, RefusalCode, Violation,
+    Misuse, Notice, OpenRequest, Pace, Policy, PolicyRefusal, RefusalCode, Violation,
 };
 use protocol::{
     AccountId, Hash, Pair, Party, Rejection, Signature,
@@ -92,7 +92,7 @@ fn a_share_of_ours_too_large_is_refused() {
 #[test]
 fn a_reserve_too_large_is_refused() {
     let max = policy().reserve_max;
-    refused(|open| open.reserve = max + 1, PolicyRefusal::Reserve { got: max + 1, max });
+    refused(|open| open.reserve = max + 1, PolicyRefusal::Reserve { got: max + 1, min: policy().reserve_min, max });
 }
 
 #[test]
@@ -100,8 +100,20 @@ fn a_penalty_too_large_is_refused() {
     let max = policy().penalty_max;
     refused(
         |open| (open.penalty, open.reserve) = (max + 1, policy().reserve_max),
-        PolicyRefusal::Penalty { got: max + 1, max },
+        PolicyRefusal::Penalty { got: max + 1, min: policy().penalty_min, max },
     );
+}
+
+#[test]
+fn a_reserve_or_a_penalty_below_what_the_operator_asks_for_is_refused() {
+    let policy = Policy { reserve_min: RESERVE, penalty_min: PENALTY, ..policy() };
+    assert_eq!(policy.check(&opening(), PACE), Ok(()));
+    let low = ChannelOpen { reserve: RESERVE - 1, ..opening() };
+    let refusal = PolicyRefusal::Reserve { got: RESERVE - 1, min: RESERVE, max: policy.reserve_max };
+    assert_eq!(policy.check(&low, PACE), Err(refusal));
+    let low = ChannelOpen { penalty: PENALTY - 1, ..opening() };
+    let refusal = PolicyRefusal::Penalty { got: PENALTY - 1, min: PENALTY, max: policy.penalty_max };
+    assert_eq!(policy.check(&low, PACE), Err(refusal));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::harness::{
     Fate, Initiator, LOCK, RESERVE, Responder, SHARE, TOTAL, World, account, chain::FUNDS, failed, party_terms,
 };
-use channel::{Command, Event, Misuse, Notice, OperationKind, RefusalCode};
+use channel::{Command, Event, Message, Misuse, Notice, OperationKind, RefusalCode, ShutdownStage};
 use protocol::{AccountId, Amount, Pair, Party, Rejection, terms::Delegate};
 
 /// Says, mines and hears until nothing is under way.
@@ -178,7 +178,7 @@ fn an_operation_that_never_gets_on_chain_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_deposit_from_an_empty_vault_is_told_once_and_tried_until_it_expires() {
+fn a_deposit_from_an_empty_vault_is_told_once_to_both_and_tried_until_it_expires() {
     let mut world = World::opened();
     world.chain.empty_vault(Responder);
     world.deposit(Responder, 50).unwrap();
@@ -186,12 +186,61 @@ fn a_deposit_from_an_empty_vault_is_told_once_and_tried_until_it_expires() {
     world.mine_blocks(5);
     let rejection = Rejection::VaultTooLow { party: Responder, have: 0, need: 50 };
     let notice = Notice::CallRejected { call: "channel_deposit", rejection };
-    assert_eq!(world.sides[Responder].notices().collect::<Vec<_>>(), [&notice]);
+    let until = world.sides[Initiator].machine().status().operation_until.unwrap();
+    assert_eq!(world.sides[Responder].machine().status().operation_until, Some(until));
+    let refused = |rejection| Notice::OperationRefused { operation: OperationKind::Deposit, rejection, until };
+    assert_eq!(world.sides[Responder].notices().collect::<Vec<_>>(), [&notice, &refused(Some(rejection))]);
+    world.run();
+    assert_eq!(world.sides[Initiator].notices().collect::<Vec<_>>(), [&refused(None)]);
+    // Said again it is told no more; of what this side has not signed it is nothing.
+    let round = world.sides[Initiator].round() + 3;
+    for round in [round, round + 2] {
+        world.hear(Initiator, Message::DepositError { round, code: RefusalCode::ON_CHAIN });
+    }
+    assert_eq!(world.sides[Initiator].notices().count(), 1);
     world.chain.deposit(Responder, 50);
     world.mine();
     world.run();
     world.assert_balances(SHARE, SHARE + 50);
     world.assert_agreed();
+}
+
+#[test]
+fn a_close_that_waits_for_the_peer_says_so_and_is_taken_back_as_long_as_nothing_is_signed() {
+    for party in Party::BOTH {
+        let mut world = World::opened();
+        assert_eq!(world.command(party, Command::CancelShutdown), Err(Misuse::NoShutdown));
+        world.disconnect();
+        world.shutdown(party, 0).unwrap();
+        assert_eq!(world.sides[party].notices().collect::<Vec<_>>(), [&Notice::ShutdownAwaitsPeer]);
+        assert_eq!(world.sides[party].machine().status().shutdown, Some(ShutdownStage::AwaitsPeer));
+        assert_eq!(world.pay(party, 1), Err(Misuse::AlreadyClosing));
+        // It is stored, and so is that it is taken back.
+        world.crash(party);
+        assert_eq!(world.sides[party].machine().status().shutdown, Some(ShutdownStage::AwaitsPeer));
+        world.command(party, Command::CancelShutdown).unwrap();
+        world.crash(party);
+        assert_eq!(world.sides[party].machine().status().shutdown, None);
+        let _id = world.pay(party, 1).unwrap();
+        world.run();
+        world.assert_agreed();
+
+        // Asked for beside a payment it waits for that.
+        let _id = world.pay(party, 1).unwrap();
+        world.shutdown(party, 0).unwrap();
+        assert_eq!(world.sides[party].machine().status().shutdown, Some(ShutdownStage::AwaitsChanges));
+        world.command(party, Command::CancelShutdown).unwrap();
+        world.run();
+        world.assert_agreed();
+
+        // Offered, it is the peer's to put on chain.
+        world.shutdown(party, 0).unwrap();
+        let Some(ShutdownStage::Offered { until }) = world.sides[party].machine().status().shutdown else { panic!() };
+        assert_eq!(world.command(party, Command::CancelShutdown), Err(Misuse::ShutdownSigned { until }));
+        world.run();
+        world.mine();
+        assert_eq!(world.command(party, Command::CancelShutdown), Err(Misuse::NotOpen { state: "closed" }));
+    }
 }
 
 /// What a side may begin.

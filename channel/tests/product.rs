@@ -185,7 +185,7 @@ fn in_state(name: &str, party: Party) -> World {
             world.run();
             world.disconnect();
             world.sides[party].agreed = 0;
-            world.sides[party].channel = Some(Channel::load(&old.unwrap(), []).unwrap());
+            world.sides[party].channel = Some(Channel::load(&old.unwrap(), [], []).unwrap());
             world.run();
         }
         "open, closing alone" => {

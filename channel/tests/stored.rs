@@ -1,7 +1,8 @@
 //! The stored form: it changes only on purpose.
 
 use crate::harness::{Initiator, Responder, SHARE, World, chain::FUNDS, side::Fate};
-use channel::{Channel, Command, Event, Input, SavedError};
+use channel::{ChangeId, Channel, Command, Event, Input, Payment, PaymentOutcome, PaymentRecord, SavedError};
+use scale::Encode;
 
 /// A channel with something of everything: agreed rounds, a deposit on chain, a round that is open, and events that nobody has taken.
 fn full_of_things() -> World {
@@ -29,15 +30,32 @@ fn the_stored_form_has_not_changed_by_accident() {
     if let Some(path) = std::env::var_os("WRITE_FIXTURE") {
         std::fs::write(path, &saved).unwrap();
     }
-    let fixture = include_bytes!("fixtures/saved-v4-open.bin");
-    assert!(saved == fixture, "version 4 is written in another way now: that needs a new version");
+    let fixture = include_bytes!("fixtures/saved-v5-open.bin");
+    assert!(saved == fixture, "version 5 is written in another way now: that needs a new version");
+}
+
+#[test]
+fn the_stored_form_of_a_payment_with_a_key_has_not_changed_by_accident() {
+    let payment = Payment { amount: 5, reference: b"for what".into() };
+    let record =
+        |outcome| PaymentRecord { change: ChangeId(7), key: Some("order-1".into()), payment: payment.clone(), outcome };
+    let head =
+        [&7_u64.to_le_bytes()[..], &[1, 7 << 2], b"order-1", &5_u128.to_le_bytes(), &[8 << 2], b"for what"].concat();
+    for (outcome, tail) in [
+        (PaymentOutcome::Pending, vec![0]),
+        (PaymentOutcome::Paid(3), vec![1, 3, 0, 0, 0, 0, 0, 0, 0]),
+        (PaymentOutcome::Dropped, vec![3]),
+        (PaymentOutcome::Unknown, vec![6]),
+    ] {
+        assert_eq!(record(outcome).encode(), [head.clone(), tail].concat());
+    }
 }
 
 #[test]
 fn a_stored_channel_goes_on() {
     let mut world = full_of_things();
-    let bytes = include_bytes!("fixtures/saved-v4-open.bin");
-    let channel = Channel::load(bytes, []).unwrap();
+    let bytes = include_bytes!("fixtures/saved-v5-open.bin");
+    let channel = Channel::load(bytes, [], []).unwrap();
     assert_eq!(channel.save(), bytes);
     assert_eq!(channel.status().pending, 1);
     world.kill(Initiator);
@@ -56,15 +74,15 @@ fn a_stored_channel_goes_on() {
 #[test]
 fn a_channel_of_a_later_version_or_of_none_is_refused() {
     let mut bytes = full_of_things().sides[Initiator].machine().save();
-    bytes[0] = 5;
-    assert_eq!(Channel::load(&bytes, []), Err(SavedError::Newer(5)));
-    for older in [1, 2, 3] {
+    bytes[0] = 6;
+    assert_eq!(Channel::load(&bytes, [], []), Err(SavedError::Newer(6)));
+    for older in [1, 2, 3, 4] {
         bytes[0] = older;
-        assert_eq!(Channel::load(&bytes, []), Err(SavedError::Older(older)));
+        assert_eq!(Channel::load(&bytes, [], []), Err(SavedError::Older(older)));
     }
     bytes[0] = 0;
-    assert!(matches!(Channel::load(&bytes, []), Err(SavedError::Damaged(_))));
-    assert!(matches!(Channel::load(&[], []), Err(SavedError::Damaged(_))));
+    assert!(matches!(Channel::load(&bytes, [], []), Err(SavedError::Damaged(_))));
+    assert!(matches!(Channel::load(&[], [], []), Err(SavedError::Damaged(_))));
 }
 
 #[test]

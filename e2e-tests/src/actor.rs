@@ -6,7 +6,7 @@ use futures::future::join_all;
 use protocol::{AccountId, Amount, PublicKey};
 use sdk::{
     keys::PeerAddress,
-    node::{ChannelHandle, Node, NodeConfig, NodeError, OpenChannel, Paid},
+    node::{ChannelHandle, Keeping, Node, NodeConfig, NodeError, OpenChannel, Paid},
     store::{Durability, OpenError, StoreHandle},
 };
 use std::{net::SocketAddr, path::PathBuf};
@@ -35,7 +35,7 @@ impl Actor {
                     opened_or_not => Some(opened_or_not.unwrap()),
                 }
             };
-            config.store = Some(until("the store to be free", open).await);
+            config.keeping = Keeping::Store(until("the store to be free", open).await);
         }
         let node = Node::start(config).await.unwrap();
         let events = EventLog::of(node.events());

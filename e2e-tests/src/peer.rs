@@ -8,11 +8,11 @@
 //! It ends when its standard input does, and that ends with whoever started it.
 
 use crate::{RemoteChain, identity, signer, terms, until};
-use channel::CloseReason;
+use channel::{CloseReason, PaymentOutcome, PaymentRecord};
 use protocol::{AccountId, Amount, call::Call};
 use sdk::{
     chain::{Arbiter, ChainSignature, SharedChain, Signer, remote::Settings},
-    node::{ChannelHandle, Node, NodeConfig},
+    node::{ChannelHandle, Keeping, Node, NodeConfig, Taking},
     store::{Durability, StoreHandle},
 };
 use std::{
@@ -90,10 +90,12 @@ async fn node(name: &str, chain: &str, arbiter: &str, store: &str) {
     };
     let arbiter: [u8; 32] = hex::decode(arbiter.trim_start_matches("0x")).unwrap().try_into().unwrap();
     let arbiter = Arc::new(Arbiter::attach(chain, AccountId(arbiter), None).await.unwrap());
-    let mut config = NodeConfig::new(identity(name), Arc::new(signer(name)), arbiter);
+    let store = StoreHandle::open(&PathBuf::from(store), Durability::Immediate).unwrap();
+    let mut config = NodeConfig::new(identity(name), Arc::new(signer(name)), arbiter, Keeping::Store(store));
+    config.policy.share_max = Amount::MAX;
+    config.taking = Taking::WhenTold;
     config.listen = Some("127.0.0.1:0".into());
     config.redial = None;
-    config.store = Some(StoreHandle::open(&PathBuf::from(store), Durability::Immediate).unwrap());
     let node = Node::start(config).await.unwrap();
     println!("{LISTENS}{}", node.address().unwrap());
     let peer = Peer { name: name.into(), node, kept: Mutex::default(), enough: AtomicBool::new(false) };
@@ -141,6 +143,18 @@ impl Peer {
                 let channel = self.channel(peer).await;
                 say(channel.pay(amount(coins)?, *reference).await, |paid| round(paid.round))
             }
+            ["pay-once", peer, coins, key] => {
+                let channel = self.channel(peer).await;
+                say(channel.pay_once(*key, amount(coins)?, *key).await, |paid| round(paid.round))
+            }
+            ["payments", peer] => say(self.channel(peer).await.payments().await, |payments| {
+                let words = |record: PaymentRecord| {
+                    let is_pending = record.outcome == PaymentOutcome::Pending;
+                    let reference = String::from_utf8_lossy(&record.payment.reference).into_owned();
+                    format!("{reference}:{}", if is_pending { "pending" } else { "ended" })
+                };
+                payments.into_iter().map(words).collect::<Vec<_>>().join(" ")
+            }),
             ["pay-on", peer, coins, first] => self.pay_on(peer, amount(coins)?, first).await,
             ["enough"] => {
                 self.enough.store(true, Ordering::Release);

@@ -10,7 +10,7 @@ use sdk::{
     apps::{AppTerms, deploy},
     chain::{Arbiter, Chain, Recorder, SharedChain, Signer, Transaction, arbiter::code_hash, signer::Sr25519Signer},
     keys::{Identity, PeerAddress},
-    node::{NodeConfig, OpenChannel},
+    node::{Keeping, NodeConfig, OpenChannel, Taking},
 };
 use std::{
     env,
@@ -161,7 +161,11 @@ impl<C: TestChain> World<C> {
     /// An actor's settings: in memory, listening on loopback.
     #[must_use]
     pub fn config(&self, name: &str) -> NodeConfig {
-        let mut config = NodeConfig::new(identity(name), Arc::new(signer(name)), Arc::clone(&self.arbiter));
+        let (identity, signer, arbiter) = (identity(name), Arc::new(signer(name)), Arc::clone(&self.arbiter));
+        let mut config = NodeConfig::new(identity, signer, arbiter, Keeping::DangerInMemory);
+        // Stories have both sides put coins in, and hear events without taking them.
+        config.policy.share_max = Amount::MAX;
+        config.taking = Taking::WhenTold;
         config.listen = Some("127.0.0.1:0".into());
         // Stories say themselves who dials when.
         config.redial = None;

@@ -162,7 +162,7 @@ impl Channel {
         };
         let (given_up, calls) = live.out.take_calls(me, fits);
         let (ids, calls) = calls.into_iter().unzip();
-        let told = live.given_up(given_up, RefusalCode::TIMEOUT);
+        let told = live.given_up(&given_up, RefusalCode::TIMEOUT);
         let told = Step::commit(told.into_iter().map(Effect::Notify).collect());
         let step = told.and(self.begin_forcing(Forcing::of(calls, ids)));
         step.and(self.force_again(ctx))
@@ -264,7 +264,7 @@ impl Channel {
         let start = start(live, &live.agreed.state, payload, &record);
         // As many as one step can make; the others are made by steps after it.
         let planned = plan_fitting(&start, self.me, forcing.next(), height, &deployed, &mut executor)?;
-        if let Some(payload) = start.payload.clone().filter(|_| self.is_open() && live.is_in_danger()) {
+        if let Some(payload) = start.payload.filter(|_| self.is_open() && live.is_in_danger()) {
             // In the last block that may include the step its calls may be too late, and a newer state that came with them would be lost with them:
             // then it goes alone (R7.6a).
             let last = ctx.head.saturating_add(ctx.pace.include_within);
@@ -516,7 +516,7 @@ impl Live {
         let is_below = self.agreed.below.as_ref().is_some_and(|below| below.at == before);
         if is_below && before < self.agreed.base() {
             // The agreed round has lost its force (R5.4b): it was not shown within a lock period.
-            let changes = self.agreed.made.iter().collect();
+            let changes = self.agreed.made.iter().map(|id| (id, &[][..])).collect();
             told.push(Event::Undone { changes, round: posted.at.round() });
         } else if shown.state_hash != self.agreed.hash {
             told.extend(self.adopt_from_chain(&shown, me).ok_or(Lost::Unknown)?);

@@ -11,6 +11,7 @@ pub(crate) mod outgoing;
 pub(crate) mod reestablish;
 pub(crate) mod resync;
 pub(crate) mod updates;
+pub(crate) mod wishes;
 
 use closing::How;
 use live::Live;

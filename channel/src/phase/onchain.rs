@@ -283,7 +283,8 @@ impl Channel {
         if known || matches!(self.phase, Phase::Closed(_)) {
             return given_up;
         }
-        given_up.and(Step::act(vec![Effect::Notify(Event::Notice(Notice::CallRejected { call, rejection }))]))
+        let told = Effect::Notify(Event::Notice(Notice::CallRejected { call, rejection }));
+        given_up.and(Step::act(vec![told])).and(Step::act(self.on_operation_rejected(call, rejection)))
     }
 
     pub(super) fn close_once(&mut self, reason: CloseReason) -> Step {

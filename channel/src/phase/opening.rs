@@ -20,6 +20,7 @@ use crate::{
     machine::{Channel, Link, Step},
     message::{ChannelAccept, ChannelOpen, ChannelRef, FundingCreated, FundingSigned, Message, RefusalCode},
     outbox::Outbox,
+    payments::Payments,
     state::State,
 };
 use protocol::{
@@ -164,7 +165,7 @@ impl Channel {
         phase: Phase,
     ) -> Self {
         let (create_given_up, outbox, stored) = (None, Outbox::default(), Contracts::new());
-        let (link, waiting, last_rejection) = (Link::Up, None, None);
+        let (link, waiting, last_rejection, payments) = (Link::Up, None, None, Payments::default());
         Self {
             reference,
             me,
@@ -174,6 +175,7 @@ impl Channel {
             phase,
             create_given_up,
             outbox,
+            payments,
             link,
             waiting,
             last_rejection,

@@ -53,6 +53,9 @@ pub(crate) struct Operating {
     /// How often in a row the peer has said so of what is wanted.
     #[codec(skip)]
     postponed: u8,
+    /// The round of the peer's operation of which the peer has said that the chain refused it: told once.
+    #[codec(skip)]
+    refused: Option<Round>,
 }
 
 /// What the user wants, and what the peer was asked for.
@@ -98,6 +101,11 @@ impl Operating {
     pub(crate) fn kind(&self) -> Option<OperationKind> {
         let bound = self.bound.as_ref().map(|bound| bound.body.kind());
         bound.or_else(|| self.wanted.as_ref().map(|wanted| wanted.request.kind()))
+    }
+
+    /// The last block that may take what this side has signed.
+    pub(crate) fn bound_until(&self) -> Option<BlockNumber> {
+        self.bound.as_ref().map(|bound| bound.body.valid_until())
     }
 
     /// What the peer was asked for and has not answered.
@@ -156,6 +164,15 @@ impl Operating {
         let body = &self.bound.as_ref()?.body;
         let is_it = body.round() == posted.at.agreed && body.state_hash() == posted.state_hash;
         is_it.then(|| (body.kind(), body.as_event()))
+    }
+
+    /// The peer says that the chain refused an operation of its own that this side has signed: told once.
+    fn peer_was_refused(&self, kind: OperationKind, round: Round) -> Option<Effect> {
+        let bound = self.bound.as_ref().filter(|bound| bound.peers.is_none())?;
+        let is_it = bound.body.kind() == kind && bound.body.round() == round && self.refused != Some(round);
+        let until = bound.body.valid_until();
+        let told = Notice::OperationRefused { operation: kind, rejection: None, until };
+        is_it.then_some(Effect::Notify(Event::Notice(told)))
     }
 
     /// The call that this side submits, as long as the next block can take it.
@@ -373,6 +390,10 @@ impl Channel {
         let [.., name] = kind.names();
         let out_of_place = self.out_of_place(name);
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
+        if let Some(told) = live.operating.peer_was_refused(kind, round).filter(|_| code == RefusalCode::ON_CHAIN) {
+            live.operating.refused = Some(round);
+            return Ok(Step::act(vec![told]));
+        }
         if live.operating.asked().is_none_or(|body| body.round() != round || body.kind() != kind) {
             // About something that has lost or was given up meanwhile.
             return Ok(Step::default());
@@ -387,6 +408,19 @@ impl Channel {
         }
         let failed = live.operating.give_up_unsigned(code);
         Ok(Step::commit(failed.map(Effect::Notify).into_iter().collect()).and(self.advance(ctx)))
+    }
+
+    /// The arbiter refused a call: where it is the operation that this side submits, the peer hears of it too, since both wait for it.
+    pub(crate) fn on_operation_rejected(&self, call: &str, rejection: Rejection) -> Vec<Effect> {
+        let Phase::Open(live) = &self.phase else { return Vec::new() };
+        let bound = live.operating.bound.as_ref().filter(|bound| bound.peers.is_some());
+        let Some(body) = bound.map(|bound| &bound.body).filter(|body| body.kind().call_name() == call) else {
+            return Vec::new();
+        };
+        let (operation, until) = (body.kind(), body.valid_until());
+        let refused = Notice::OperationRefused { operation, rejection: Some(rejection), until };
+        let say = operation.error(body.round(), RefusalCode::ON_CHAIN);
+        vec![Effect::Notify(Event::Notice(refused)), Effect::Send(say)]
     }
 
     /// The part of a new head that concerns operations: submit again, or go on from the state before where one has expired (R6.5).

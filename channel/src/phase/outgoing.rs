@@ -18,7 +18,7 @@ use crate::{
     machine::Step,
     message::{MAX_UPDATES_PER_ROUND, Message, Refusal, RefusalCode, Refused, Update},
     rounds::{first_above, next_round},
-    state::{Change, ChangeId, Draft, Results, State, performed},
+    state::{Change, ChangeId, Draft, OwnChanges, Payment, Results, State, performed},
 };
 use protocol::{
     Amount, Base, BlockNumber, Hash, Pair, Party, Round,
@@ -113,6 +113,11 @@ impl OpenRound {
         if executes { agreed.max(self.update.height) } else { agreed }
     }
 
+    /// Its changes as the user knows them.
+    fn own_changes(&self) -> OwnChanges {
+        self.ids.iter().zip(self.update.changes.iter().map(Change::reference)).collect()
+    }
+
     /// Its changes with their ids, in the order in which they are made.
     fn changes(self) -> impl DoubleEndedIterator<Item = (ChangeId, Change)> {
         self.ids.iter().collect::<Vec<_>>().into_iter().zip(self.update.changes)
@@ -139,8 +144,9 @@ pub(crate) struct Outgoing {
     /// Changes that were agreed in one open round while another one holds them as well: told of already.
     made: Vec<ChangeId>,
     /// The last own round that was agreed while others were abandoned, with its changes: another may yet take its place.
-    made_in: Option<(Round, Ids)>,
-    /// Changes for the next round. Those that were not proposed before are not saved: nobody was told that they are made.
+    made_in: Option<(Round, OwnChanges)>,
+    /// Changes for the next round. They are not saved, since nobody was told that they are made: payments with a key come back from where those
+    /// are kept (R6.3c), others are gone after a crash.
     #[codec(skip)]
     queue: VecDeque<(ChangeId, Change)>,
     #[codec(skip)]
@@ -249,6 +255,27 @@ impl Outgoing {
         self.queue.push_back((id, change));
     }
 
+    /// Payments with a key that were on their way before a crash, in the order of their ids: those that are not proposed wait again.
+    pub(crate) fn restore(&mut self, me: Party, pending: impl Iterator<Item = (ChangeId, Payment)>) {
+        for (id, payment) in pending {
+            if !self.proposal.as_ref().is_some_and(|ours| ours.ids.contains(id)) {
+                let change = Change::Transfer(payment);
+                self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
+                self.queue.push_back((id, change));
+            }
+        }
+    }
+
+    /// Payments that are neither agreed nor refused, with their ids.
+    pub(crate) fn waiting_payments(&self) -> impl Iterator<Item = (ChangeId, &Payment)> {
+        let proposed = self.proposal.iter().flat_map(|ours| ours.ids.iter().zip(&ours.update.changes));
+        let waiting = self.queue.iter().map(|(id, change)| (*id, change));
+        proposed.chain(waiting).filter_map(|(id, change)| match change {
+            Change::Transfer(payment) => Some((id, payment)),
+            _ => None,
+        })
+    }
+
     /// Takes so many changes off the front of the queue.
     fn unqueue(&mut self, me: Party, count: usize) -> Vec<(ChangeId, Change)> {
         let count = count.min(self.queue.len());
@@ -306,26 +333,26 @@ impl Outgoing {
 
     /// Goes on without the own open rounds that do not go on from `base`: what they would have changed waits again.
     pub(crate) fn abandon_below(&mut self, me: Party, base: Base) {
-        let _kept = self.abandon(me, |ours| ours.update.base < base);
+        let _abandoned = self.abandon(me, |ours| ours.update.base < base);
         if let Some(ours) = self.counter.take_if(|ours| ours.update.base < base) {
             self.abandoned.push(ours);
         }
     }
 
     /// Goes on without the proposal, though the peer holds its signature.
-    fn abandon(&mut self, me: Party, which: impl Fn(&OpenRound) -> bool) -> Ids {
-        let Some(ours) = self.proposal.take_if(|ours| which(ours)) else { return Ids::default() };
-        let ids = ours.ids.clone();
+    fn abandon(&mut self, me: Party, which: impl Fn(&OpenRound) -> bool) -> Option<&OpenRound> {
+        let ours = self.proposal.take_if(|ours| which(ours))?;
         self.requeue(me, ours.clone().changes());
         self.abandoned.push(ours);
-        ids
+        self.abandoned.last()
     }
 
     /// Goes on without a proposal that the peer will not answer: its changes are given up.
-    pub(crate) fn give_up_proposal(&mut self, me: Party) -> Vec<ChangeId> {
-        let ids = self.abandon(me, |_| true);
+    pub(crate) fn give_up_proposal(&mut self, me: Party) -> OwnChanges {
+        let Some(ours) = self.abandon(me, |_| true) else { return OwnChanges::default() };
+        let (ids, changes) = (ours.ids.clone(), ours.own_changes());
         self.remove_queued(me, &ids);
-        ids.iter().collect()
+        changes
     }
 
     /// What was abandoned for a forced step that came to nothing, or because the peer would not answer, is an open proposal again. Says whether
@@ -352,25 +379,24 @@ impl Outgoing {
             Refused::All(code) => (Some(*code), BTreeMap::new()),
             Refused::Some(items) => (None, items.iter().copied().collect::<BTreeMap<_, _>>()),
         };
-        let mut given_up: Vec<(RefusalCode, Vec<ChangeId>)> = Vec::new();
+        let mut given_up: Vec<(RefusalCode, OwnChanges)> = Vec::new();
         let mut again = Vec::new();
         let has_moved = height > ours.update.height;
         for (place, (id, change)) in (0_u32..).zip(ours.changes()) {
             match all.or(some.get(&place).copied()) {
                 Some(code) if code != RefusalCode::OVERTAKEN && !(code == RefusalCode::HEIGHT && has_moved) => {
+                    if self.made.contains(&id) {
+                        continue;
+                    }
                     match given_up.iter_mut().find(|(known, _)| *known == code) {
-                        Some((_, ids)) => ids.push(id),
-                        None => given_up.push((code, vec![id])),
+                        Some((_, changes)) => changes.push(id, change.reference()),
+                        None => given_up.push((code, [(id, change.reference())].into_iter().collect())),
                     }
                 }
                 _ => again.push((id, change)),
             }
         }
         self.requeue(me, again.into_iter());
-        given_up.retain_mut(|(_, ids)| {
-            ids.retain(|id| !self.made.contains(id));
-            !ids.is_empty()
-        });
         given_up.into_iter().map(|(code, payments)| Event::Refused { payments, code }).collect()
     }
 
@@ -400,11 +426,12 @@ impl Outgoing {
     }
 
     /// Everything that waits is given up, and the proposal with it.
-    pub(crate) fn drop_all(&mut self) -> Vec<ChangeId> {
+    pub(crate) fn drop_all(&mut self) -> OwnChanges {
         let next = self.next_change();
-        let proposed = self.proposal.take().map(|ours| ours.ids).unwrap_or_default();
-        let waiting = self.queue.drain(..).map(|(id, _)| id);
-        let dropped: Vec<_> = proposed.iter().chain(waiting).filter(|id| !self.made.contains(id)).collect();
+        let proposed: Vec<_> = self.proposal.take().into_iter().flat_map(OpenRound::changes).collect();
+        let waiting = std::mem::take(&mut self.queue);
+        let all = proposed.iter().chain(&waiting).map(|(id, change)| (*id, change.reference()));
+        let dropped = all.filter(|(id, _)| !self.made.contains(id)).collect();
         (self.first_unproposed, self.queued_amount) = (next, 0);
         dropped
     }
@@ -415,10 +442,10 @@ impl Outgoing {
         &mut self,
         me: Party,
         mut fits: impl FnMut(&Change) -> bool,
-    ) -> (Vec<ChangeId>, Vec<(ChangeId, ForcedCall)>) {
-        let _ids = self.abandon(me, |_| true);
+    ) -> (OwnChanges, Vec<(ChangeId, ForcedCall)>) {
+        let _abandoned = self.abandon(me, |_| true);
         let before = self.queue.iter().take_while(|(_, change)| !is_call(change)).count();
-        let given_up = self.unqueue(me, before).into_iter().map(|(id, _)| id).collect();
+        let given_up = self.unqueue(me, before).iter().collect();
         let count = self.queue.iter().take_while(|(_, change)| is_call(change) && fits(change)).count();
         let call = |(id, change)| match change {
             Change::CallContract { contract, value, input } => Some((id, ForcedCall { contract, value, input })),
@@ -453,16 +480,18 @@ impl Outgoing {
 
     /// The changes of an own round that is agreed and that were not told of before. Those that wait once more do not any more, and those of
     /// another round that it takes the place of without making them are undone.
-    fn account_for(&mut self, me: Party, ours: &OpenRound, agreed: Round) -> (Vec<ChangeId>, Vec<ChangeId>) {
-        let new: Vec<_> = ours.ids.iter().filter(|id| !self.made.contains(id)).collect();
+    fn account_for(&mut self, me: Party, ours: &OpenRound, agreed: Round) -> (OwnChanges, OwnChanges) {
         let replaced = self.made_in.take().filter(|(round, _)| *round == agreed && ours.update.base.agreed < *round);
-        let undone: Vec<_> =
-            replaced.iter().flat_map(|(_, ids)| ids.iter()).filter(|id| !ours.ids.contains(*id)).collect();
-        self.made.retain(|id| !undone.contains(id));
+        let undone = replaced.map(|(_, changes)| changes.only(|id| !ours.ids.contains(id))).unwrap_or_default();
+        let mut new = ours.own_changes();
+        if !self.made.is_empty() {
+            new = new.only(|id| !self.made.contains(&id));
+        }
+        self.made.retain(|id| !undone.ids().contains(id));
         self.remove_queued(me, &ours.ids);
         if self.proposal.is_some() || self.counter.is_some() || !self.abandoned.is_empty() {
-            self.made.extend(&new);
-            self.made_in = Some((ours.round(), ours.ids.clone()));
+            self.made.extend(new.ids());
+            self.made_in = Some((ours.round(), ours.own_changes()));
         }
         (new, undone)
     }
@@ -490,8 +519,9 @@ impl Live {
         let height = ctx.head.max(self.agreed.height);
         let mut step = Step::default();
         loop {
-            let Some((first, _)) = self.out.queue.front() else { return step };
-            let first = *first;
+            if self.out.queue.is_empty() {
+                return step;
+            }
             let mut draft = Draft::new(self.place(me, round, height, config, ctx), &self.agreed.state);
             let mut count: usize = 0;
             let mut fault = None;
@@ -507,8 +537,8 @@ impl Live {
                 // The first one cannot be made: the peer's rounds or the clock have overtaken it.
                 (_, fault, finished) => {
                     let Some(fault) = fault.or(finished.err()) else { return step };
-                    let _given_up = self.out.unqueue(me, 1);
-                    step = step.and(Step::commit(vec![Effect::Notify(Event::Failed { change: first, fault })]));
+                    let changes = self.out.unqueue(me, 1).iter().collect();
+                    step = step.and(Step::commit(vec![Effect::Notify(Event::Failed { changes, fault })]));
                     continue;
                 }
             };
@@ -593,8 +623,9 @@ impl Live {
     }
 
     /// What is told of own changes that this side gives up: where the peer holds a signature for them they may still appear (R6.1).
-    pub(crate) fn given_up(&self, given_up: Vec<ChangeId>, code: RefusalCode) -> Vec<Event> {
-        let (refused, dropped): (Vec<_>, Vec<_>) = given_up.into_iter().partition(|id| self.out.may_appear(*id));
+    pub(crate) fn given_up(&self, given_up: &OwnChanges, code: RefusalCode) -> Vec<Event> {
+        let refused = given_up.only(|id| self.out.may_appear(id));
+        let dropped = given_up.only(|id| !self.out.may_appear(id));
         let refused = (!refused.is_empty()).then_some(Event::Refused { payments: refused, code });
         let dropped = (!dropped.is_empty()).then_some(Event::Dropped { payments: dropped });
         refused.into_iter().chain(dropped).collect()

@@ -21,7 +21,7 @@ use crate::{
     input::Context,
     machine::{Answer, Awaited, Channel, Link, Step, Waiting},
     message::{Message, Refusal, RefusalCode, Refused, Update},
-    state::{Change, ChangeFault, Outcome, Performed, Results},
+    state::{Change, ChangeFault, IdempotencyKey, Outcome, Payment, Performed, Results},
 };
 use protocol::{Hash, Party, Round, Signature};
 
@@ -35,6 +35,29 @@ impl Channel {
             live.out.enqueue(me, change);
         }
         Ok(self.advance(ctx))
+    }
+
+    /// A payment that is made once, however often it is asked for (R6.3c).
+    /// Transition: open -> open
+    pub(crate) fn on_user_pay_once(
+        &mut self,
+        key: IdempotencyKey,
+        payment: Payment,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Misuse> {
+        key.check()?;
+        if self.payments.knows(&key, &payment)? {
+            return Ok(Step::default());
+        }
+        let (me, state) = (self.me, self.phase.name());
+        let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
+        let change = [Change::Transfer(payment.clone())];
+        live.check_changes(me, &change, &self.config, ctx)?;
+        let id = live.next_change();
+        change.into_iter().for_each(|change| live.out.enqueue(me, change));
+        self.payments.begin(id, key, payment);
+        // It is kept from here on, though its round may not be proposed yet.
+        Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
     }
 
     /// What a change of one's own would do on top of what is agreed and proposed; nothing changes. None for a payment.
@@ -280,7 +303,7 @@ impl Channel {
             // The peer's store is old: it signs nothing more but a close.
             let given_up = live.out.give_up_proposal(self.me);
             live.parked = None;
-            let told = live.given_up(given_up, code).into_iter().map(Effect::Notify).collect();
+            let told = live.given_up(&given_up, code).into_iter().map(Effect::Notify).collect();
             return Ok(Step::commit(told).and(self.advance(ctx)));
         }
         // Otherwise it is a crossing proposal that has lost meanwhile.

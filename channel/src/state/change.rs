@@ -158,6 +158,14 @@ impl Change {
         }
     }
 
+    /// A payment's reference; nothing of other changes.
+    pub(crate) fn reference(&self) -> &[u8] {
+        match self {
+            Self::Transfer(payment) => &payment.reference,
+            _ => &[],
+        }
+    }
+
     /// Whether an app or a builtin runs for it.
     pub(crate) const fn executes(&self) -> bool {
         matches!(self, Self::CreateContract(_) | Self::CallContract { .. })

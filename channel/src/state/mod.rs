@@ -7,6 +7,7 @@
 mod change;
 mod draft;
 mod outcome;
+mod own;
 
 pub(crate) use change::length;
 pub use change::{Change, ChangeFault, ChangeId, Creation, MAX_META, MAX_REFERENCE, Payment};
@@ -14,6 +15,7 @@ pub(crate) use draft::{Draft, Place, check_code};
 pub use draft::{MAX_EXECUTIONS_PER_ROUND, MAX_ROUND_BYTES};
 pub use outcome::{Outcome, Performed};
 pub(crate) use outcome::{Results, performed};
+pub use own::{IdempotencyKey, MAX_KEY, OwnChange, OwnChanges};
 
 use protocol::{
     Amount, Hash, Pair, StateCommitment,

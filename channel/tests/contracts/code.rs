@@ -47,7 +47,7 @@ fn an_app_that_cannot_be_had_is_a_refusal_with_its_own_code() {
     let id = world.make_one(Initiator, counter(Pair::default(), 3)).unwrap();
     world.run();
     assert_eq!(world.fate(Initiator, id), Fate::Refused);
-    let refused = Event::Refused { payments: vec![id], code: RefusalCode::CODE_UNKNOWN };
+    let refused = Event::Refused { payments: [id].into(), code: RefusalCode::CODE_UNKNOWN };
     assert_eq!(world.sides[Initiator].was_told(|event| *event == refused), 1);
     let fault = Violation::Change(ChangeFault::CodeUnknown(apps::COUNTER.code));
     assert_eq!(world.sides[Responder].notices().last(), Some(&Notice::PeerViolated(fault)));
@@ -85,7 +85,7 @@ fn an_app_that_takes_too_long_is_a_refusal_and_what_comes_later_is_no_matter() {
     );
     world.tick(patience);
     world.run();
-    let refused = Event::Refused { payments: vec![id], code: RefusalCode::CODE_UNKNOWN };
+    let refused = Event::Refused { payments: [id].into(), code: RefusalCode::CODE_UNKNOWN };
     assert_eq!(world.sides[Initiator].was_told(|event| *event == refused), 1);
     world.sides[Responder].book.missing.clear();
     world.input(Responder, Input::Code(apps::COUNTER.code)).unwrap();

@@ -130,7 +130,7 @@ fn what_cannot_be_made_any_more_when_its_turn_comes_is_told_and_the_others_are_m
         for id in lost {
             assert_eq!(world.fate(loser, id), Fate::Failed);
             let fault = ChangeFault::Call(CallFault::Refused);
-            assert_eq!(world.sides[loser].was_told(|event| *event == Event::Failed { change: id, fault }), 1);
+            assert_eq!(world.sides[loser].was_told(|event| *event == Event::Failed { changes: [id].into(), fault }), 1);
         }
     }
 }

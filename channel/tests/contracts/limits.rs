@@ -165,7 +165,7 @@ fn a_change_that_cannot_be_made_meets_its_one_reason() {
                 }
                 fault => fault,
             };
-            let failed = Event::Failed { change, fault };
+            let failed = Event::Failed { changes: [change].into(), fault };
             if fault
                 != (ChangeFault::BelowReserve { party: Initiator, have: SHARE + 1, amount: SHARE, reserve: RESERVE })
             {
@@ -239,7 +239,7 @@ fn there_may_be_only_so_many_contracts_at_once() {
         world.run();
         let fault = ChangeFault::TooManyContracts { max: 2 };
         if limited == Responder {
-            assert_eq!(world.sides[Responder].events.last(), Some(&Event::Failed { change: more, fault }));
+            assert_eq!(world.sides[Responder].events.last(), Some(&Event::Failed { changes: [more].into(), fault }));
         } else {
             let violated = Notice::PeerViolated(Violation::Change(fault));
             assert_eq!(world.sides[Initiator].notices().last(), Some(&violated));

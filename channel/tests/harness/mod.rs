@@ -18,8 +18,8 @@ pub(crate) mod side;
 
 use chain::{REFERENCE, SimChain};
 use channel::{
-    ChainInput, ChangeId, Channel, ChannelOpen, Command, Context, Effect, Event, Input, Message, Millis, Misuse,
-    Notice, OpenRequest, OperationKind, Pace, Payment, Policy, RefusalCode, Violation,
+    ChainInput, ChangeId, Channel, ChannelOpen, Command, Context, Effect, Event, IdempotencyKey, Input, Message,
+    Millis, Misuse, Notice, OpenRequest, OperationKind, Pace, Payment, Policy, RefusalCode, Violation,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, Party, Round,
@@ -90,7 +90,9 @@ pub(crate) fn policy() -> Policy {
         lock_period_min: 5,
         lock_period_max: 50,
         share_max: 2_000,
+        reserve_min: 0,
         reserve_max: 100,
+        penalty_min: 0,
         penalty_max: 50,
         validity_max: 100,
     }
@@ -333,6 +335,31 @@ impl World {
             return Err(misuse);
         }
         Ok(id)
+    }
+
+    /// Pays by a key, which is the payment's reference too. Asked for before it changes nothing.
+    pub(crate) fn pay_once(&mut self, party: Party, key: &str, amount: Amount) -> Result<(), Misuse> {
+        let payment = Payment { amount, reference: key.into() };
+        let key = IdempotencyKey::from(key);
+        let command = Input::User(Command::PayOnce { key: key.clone(), payment: payment.clone() });
+        let Some(channel) = &self.sides[party].channel else { return Ok(()) };
+        if channel.payment(&key).is_some() {
+            let (before, commits) = (channel.clone(), self.sides[party].commits);
+            let asked = self.input(party, command);
+            let unchanged = self.sides[party].channel.as_ref() == Some(&before);
+            assert!(unchanged && self.sides[party].commits == commits, "asked again it changes nothing");
+            return asked;
+        }
+        let id = channel.next_change().unwrap_or(ChangeId(0));
+        let earlier = self.sides[party].sent.insert(id, (payment, Fate::Pending));
+        assert!(earlier.is_none(), "{id:?} is given once");
+        let _none = self.sides[party].keys.insert(id, key);
+        let asked = self.input(party, command);
+        if asked.is_err() {
+            let _refused = self.sides[party].sent.remove(&id);
+            let _refused = self.sides[party].keys.remove(&id);
+        }
+        asked
     }
 
     pub(crate) fn shutdown(&mut self, party: Party, fee: Amount) -> Result<(), Misuse> {

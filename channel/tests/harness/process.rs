@@ -4,7 +4,7 @@ use super::{
     Initiator, Responder, World, chain, party_terms,
     side::{Held, Write},
 };
-use channel::{ChainInput, Channel, Context, Effect, Input, Message, Misuse, Step};
+use channel::{ChainInput, ChangeId, Channel, Context, Effect, Input, Message, Misuse, Step};
 use protocol::{BlockNumber, Pair, Party, contracts::ContractId};
 
 impl World {
@@ -40,7 +40,12 @@ impl World {
         let side = &mut self.sides[party];
         let stored = side.channel.as_ref().filter(|_| step.commit).map(|channel| {
             let row = |id: &ContractId| (*id, channel.contract(id).cloned());
-            Write { channel: channel.save(), rows: step.contracts.iter().map(row).collect() }
+            let kept = |id: &ChangeId| (*id, channel.kept_payments().get(id).cloned());
+            Write {
+                channel: channel.save(),
+                rows: step.contracts.iter().map(row).collect(),
+                kept: step.payments.iter().map(kept).collect(),
+            }
         });
         let seen = side.catches_up_from.unwrap_or(side.seen);
         let held = Held { stored, seen, effects: step.effects, heard };

@@ -63,7 +63,12 @@ fn owed(world: &World, party: Party) -> Amount {
 /// Between honest peers the chain may say no to what the other did first, an answer may be late, and a channel that is over is unknown.
 pub(crate) fn harmless(notice: &Notice) -> bool {
     match notice {
-        Notice::CallRejected { .. } | Notice::CallFailed { .. } | Notice::PeerSilent | Notice::Postponed { .. } => true,
+        Notice::CallRejected { .. }
+        | Notice::CallFailed { .. }
+        | Notice::OperationRefused { .. }
+        | Notice::ShutdownAwaitsPeer
+        | Notice::PeerSilent
+        | Notice::Postponed { .. } => true,
         Notice::PeerError(code) => *code == RefusalCode::UNKNOWN_CHANNEL || *code == RefusalCode::TIMEOUT,
         Notice::PeerViolated(_) | Notice::CaughtUp { .. } | Notice::CannotFollow { .. } => false,
     }

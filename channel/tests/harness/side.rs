@@ -2,8 +2,8 @@
 
 use super::{book::Book, key, policy};
 use channel::{
-    Balances, Change, ChangeId, Channel, CloseReason, Config, Effect, Event, EventNumber, Message, Notice, Outcome,
-    Payment, Performed, Policy, Step,
+    Balances, Change, ChangeId, Channel, CloseReason, Config, Effect, Event, EventNumber, IdempotencyKey, Message,
+    Notice, Outcome, OwnChanges, Payment, PaymentRecord, Performed, Policy, Step,
 };
 use protocol::{
     Amount, BlockNumber, Hash, Pair, Party, Round,
@@ -50,6 +50,8 @@ pub(crate) struct Side {
     pub(crate) stored: Option<Vec<u8>>,
     /// The contracts that were committed with it.
     pub(crate) rows: BTreeMap<ContractId, Contract>,
+    /// The payments with a key that were committed with it.
+    pub(crate) kept: BTreeMap<ChangeId, PaymentRecord>,
     /// The store is slow: what the machine does is held back until it has written.
     pub(crate) slow: bool,
     pub(crate) held: VecDeque<Held>,
@@ -65,6 +67,8 @@ pub(crate) struct Side {
     pub(crate) events: Vec<Event>,
     /// Every payment that the machine took, by id; a later one takes the place of one that vanished in a crash.
     pub(crate) sent: BTreeMap<ChangeId, (Payment, Fate)>,
+    /// The keys of those that have one.
+    pub(crate) keys: BTreeMap<ChangeId, IdempotencyKey>,
     /// The same of all other changes.
     pub(crate) made: BTreeMap<ChangeId, (Change, Fate)>,
     /// What was done to contracts, as the user was told: the round, whether by force, and what.
@@ -109,11 +113,14 @@ pub(crate) struct Write {
     pub(crate) channel: Vec<u8>,
     /// The contracts that have changed; none where one is gone.
     pub(crate) rows: Vec<(ContractId, Option<Contract>)>,
+    /// The payments with a key that have changed; none where one is forgotten.
+    pub(crate) kept: Vec<(ChangeId, Option<PaymentRecord>)>,
 }
 
 /// What is compared around a step.
 pub(crate) struct Before {
     saved: Vec<u8>,
+    kept: BTreeMap<ChangeId, PaymentRecord>,
 }
 
 impl Side {
@@ -137,6 +144,8 @@ impl Side {
             seen,
             events: Vec::new(),
             sent: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            kept: BTreeMap::new(),
             made: BTreeMap::new(),
             performed: Vec::new(),
             vanished: Vec::new(),
@@ -154,8 +163,14 @@ impl Side {
         }
     }
 
-    pub(crate) fn write(&mut self, Write { channel, rows }: Write) {
+    pub(crate) fn write(&mut self, Write { channel, rows, kept }: Write) {
         self.stored = Some(channel);
+        for (id, row) in kept {
+            match row {
+                Some(record) => drop(self.kept.insert(id, record)),
+                None => drop(self.kept.remove(&id)),
+            }
+        }
         for (id, row) in rows {
             match row {
                 Some(contract) => drop(self.rows.insert(id, contract)),
@@ -167,7 +182,8 @@ impl Side {
     /// The machine as it was committed.
     pub(crate) fn load(&self) -> Option<Channel> {
         let bytes = self.stored.as_ref()?;
-        Some(Channel::load(bytes, self.rows.clone()).expect("what was committed can be loaded"))
+        let kept = self.kept.values().cloned();
+        Some(Channel::load(bytes, self.rows.clone(), kept).expect("what was committed can be loaded"))
     }
 
     pub(crate) fn machine(&self) -> &Channel {
@@ -217,7 +233,7 @@ impl Side {
 
     pub(crate) fn before(&self) -> Option<Before> {
         let channel = self.channel.as_ref().filter(|_| self.strict)?;
-        Some(Before { saved: channel.save() })
+        Some(Before { saved: channel.save(), kept: channel.kept_payments().clone() })
     }
 
     /// Holds a step against everything that must be true of any step. Called before the commit.
@@ -226,9 +242,11 @@ impl Side {
         let saved = channel.save();
         let contracts = channel.contracts().into_iter().flat_map(|contracts| contracts.iter());
         let rows = contracts.map(|(id, contract)| (*id, contract.clone()));
-        assert!(Channel::load(&saved, rows).unwrap().save() == saved, "what is stored is what is loaded");
+        let kept = channel.kept_payments().values().cloned();
+        assert!(Channel::load(&saved, rows, kept).unwrap().save() == saved, "what is stored is what is loaded");
         if !step.commit && self.stored.is_some() {
             assert!(before.saved == saved, "what changed without a commit would be lost: {:?}", step.effects);
+            assert!(before.kept == *channel.kept_payments(), "a payment that changed without a commit would be lost");
         }
         if step.effects.iter().any(|effect| matches!(effect, Effect::Notify(Event::Notice(Notice::PeerViolated(_))))) {
             // That a round was refused is remembered: the next one lies above it.
@@ -334,10 +352,10 @@ impl Side {
     /// What the user is told, against what it was told before.
     pub(crate) fn tell(&mut self, event: Event) {
         match &event {
-            Event::Paid { payments, round } => self.note_fate(payments, Fate::Paid(*round)),
-            Event::Refused { payments, .. } => self.note_fate(payments, Fate::Refused),
-            Event::Dropped { payments } => self.note_fate(payments, Fate::Dropped),
-            Event::Failed { change, .. } => self.note_fate(&[*change], Fate::Failed),
+            Event::Paid { payments, round } => self.note_fates(payments, Fate::Paid(*round)),
+            Event::Refused { payments, .. } => self.note_fates(payments, Fate::Refused),
+            Event::Dropped { payments } => self.note_fates(payments, Fate::Dropped),
+            Event::Failed { changes, .. } => self.note_fates(changes, Fate::Failed),
             Event::Forcing { changes } => self.note_fate(changes, Fate::Forcing),
             Event::ForceFailed { changes, .. } => self.note_fate(changes, Fate::ForceFailed),
             Event::Executed { round, forced, performed } => {
@@ -358,7 +376,7 @@ impl Side {
                     }
                 }
             }
-            Event::Undone { changes, .. } => self.note_fate(changes, Fate::Undone),
+            Event::Undone { changes, .. } => self.note_fates(changes, Fate::Undone),
             Event::Received { payments, round } => {
                 self.received.extend(payments.iter().map(|payment| (payment.clone(), *round)));
             }
@@ -367,6 +385,18 @@ impl Side {
             _ => {}
         }
         self.events.push(event);
+    }
+
+    /// What is told of payments names them as their user does.
+    fn note_fates(&mut self, changes: &OwnChanges, new: Fate) {
+        for own in changes.iter() {
+            let key = self.keys.get(&own.id);
+            assert_eq!(own.key, key, "{:?} is told by its key", own.id);
+            let reference = self.sent.get(&own.id).map_or(&[][..], |(payment, _)| &payment.reference);
+            let lost = matches!(new, Fate::Undone) && key.is_none() && own.reference.is_empty();
+            assert!(own.reference == reference || lost, "{:?} is told by its reference", own.id);
+        }
+        self.note_fate(changes.ids(), new);
     }
 
     fn note_fate(&mut self, payments: &[ChangeId], new: Fate) {
@@ -419,9 +449,12 @@ impl Side {
             None if self.closed().is_none() => std::mem::take(&mut self.sent),
             None => BTreeMap::new(),
         };
-        for (payment, fate) in again.into_values() {
+        for (id, (payment, fate)) in again {
             assert_eq!(fate, Fate::Pending, "an id whose payment was reported is never given again");
-            self.vanished.push(payment);
+            // By its key it may be asked for again.
+            if self.keys.remove(&id).is_none() {
+                self.vanished.push(payment);
+            }
         }
         let again = match self.channel.as_ref().and_then(Channel::next_change) {
             Some(next) => self.made.split_off(&next),
@@ -436,7 +469,8 @@ impl Side {
     /// Whatever still waits at the very end, when the machine says that nothing does, vanished in a crash.
     pub(crate) fn bury_the_vanished(&mut self) {
         if self.channel.as_ref().is_none_or(|channel| channel.status().pending == 0) {
-            for (payment, fate) in self.sent.values_mut().filter(|(_, fate)| *fate == Fate::Pending) {
+            for (id, (payment, fate)) in self.sent.iter_mut().filter(|(_, (_, fate))| *fate == Fate::Pending) {
+                assert!(!self.keys.contains_key(id), "{id:?} has a key: it never vanishes");
                 *fate = Fate::Vanished;
                 self.vanished.push(payment.clone());
             }

@@ -8,7 +8,7 @@ use sdk::{
     apps::Registry,
     chain::{Arbiter, Chain, Recorder, SharedChain},
     keys::Identity,
-    node::{EventStream, Node, NodeConfig},
+    node::{EventStream, Keeping, Node, NodeConfig, Taking},
     store::{Durability, StoreHandle},
 };
 use std::{path::Path, sync::Arc};
@@ -64,8 +64,11 @@ impl World {
         store: StoreHandle,
         apps: Option<Arc<Registry>>,
     ) -> Result<(Node, EventStream)> {
-        let mut config = NodeConfig::new(identity(account), Arc::new(account.signer()), Arc::clone(&self.arbiter));
-        config.store = Some(store);
+        let (signer, arbiter) = (Arc::new(account.signer()), Arc::clone(&self.arbiter));
+        let mut config = NodeConfig::new(identity(account), signer, arbiter, Keeping::Store(store));
+        // Both sides put coins in, and what is told is shown at once and needed no more.
+        config.policy.share_max = Amount::MAX;
+        config.taking = Taking::WhenTold;
         config.listen = Some("127.0.0.1:0".into());
         if let Some(apps) = apps {
             config.apps = apps;

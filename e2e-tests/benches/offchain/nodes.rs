@@ -4,7 +4,7 @@ use crate::link;
 use e2e_tests::{UNIT, World};
 use sdk::{
     keys::PeerAddress,
-    node::{ChannelHandle, Node, NodeConfig, OpenChannel},
+    node::{self, ChannelHandle, Node, NodeConfig, OpenChannel},
     store::{Durability, StoreHandle},
 };
 use std::time::Duration;
@@ -55,10 +55,12 @@ impl Nodes {
         let start = async |name| {
             let mut config = world.config(name);
             change(&mut config);
-            config.store = match keeping {
-                Keeping::Memory => None,
-                Keeping::Durable => Some(StoreHandle::open(&world.store_of(name), Durability::Immediate).unwrap()),
-                Keeping::Quick => Some(StoreHandle::open(&world.store_of(name), Durability::DangerNone).unwrap()),
+            let store =
+                |durability| node::Keeping::Store(StoreHandle::open(&world.store_of(name), durability).unwrap());
+            config.keeping = match keeping {
+                Keeping::Memory => node::Keeping::DangerInMemory,
+                Keeping::Durable => store(Durability::Immediate),
+                Keeping::Quick => store(Durability::DangerNone),
             };
             let node = Node::start(config).await.unwrap();
             let _done = node.vault_deposit(5_000 * UNIT).await.unwrap();

@@ -143,6 +143,76 @@ pub async fn a_peer_that_is_killed_in_the_middle_of_a_deposit_has_made_it_once_w
     world.coins().await.check(&before, &[]);
 }
 
+/// Where a payment of Bob's is when he is killed.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// It waits for a connection: no round holds it.
+    Waits,
+    /// It was proposed, and Alice has not heard of it.
+    Proposed,
+    /// Alice has signed it, and he has not heard of that.
+    Signed,
+    /// It is made, and he was told so.
+    Made,
+}
+
+/// Bob is killed between asking for a payment and the answer, wherever that is, and asks again by the same key.
+pub async fn a_payment_with_a_key_is_made_once_wherever_its_payer_is_killed<C: TestChain>(world: &World<C>) {
+    let before = world.coins().await;
+    let alice = world.start_rich("alice", 200 * UNIT).await;
+    fill_vault(world, "bob").await;
+    let proxy = Proxy::before(alice.socket()).await;
+    let dial = format!("connect {}", address_at("alice", proxy.address()));
+    let mut bob = PeerProcess::start(world, "bob").await;
+    let _connected = bob.does(&dial).await;
+    let opening = alice.node.open_channel(identity("bob").public(), terms());
+    let alices = within("a channel to open", opening).await.unwrap();
+    let channel = alices.reference();
+    for (count, stage) in (1..).zip([Stage::Waits, Stage::Proposed, Stage::Signed, Stage::Made]) {
+        let key = format!("order-{count}");
+        let ask = format!("pay-once alice {BOBS} {key}");
+        match stage {
+            Stage::Waits => proxy.cut(),
+            Stage::Proposed => proxy.swallow(Direction::Forth),
+            Stage::Signed => proxy.swallow(Direction::Back),
+            Stage::Made => {}
+        }
+        let asked = bob.tell(&ask).await;
+        match stage {
+            Stage::Waits => {
+                let pending = format!("{key}:pending");
+                let is_there = || async { bob.does("payments alice").await.contains(&pending).then_some(()) };
+                until("the payment to wait", is_there).await;
+                // An answer to a later question comes after the commit.
+                assert!(bob.does("payments alice").await.contains(&pending));
+                assert_eq!(alice.events.received(channel).len(), 0);
+            }
+            Stage::Proposed => proxy.loses(Direction::Forth).await,
+            Stage::Signed => drop(alice.events.wait_received(channel, count).await),
+            Stage::Made => drop(bob.answer(asked).await.unwrap()),
+        }
+        let _told = bob.kill().await;
+        proxy.mend();
+        bob = PeerProcess::start(world, "bob").await;
+        let _connected = bob.does(&dial).await;
+        let first = bob.does(&ask).await;
+        assert_eq!(bob.does(&ask).await, first, "{stage:?}: the same payment answers");
+        let received = alice.events.wait_received(channel, count).await;
+        let this = received.iter().filter(|payment| payment.reference == key.as_bytes()).count();
+        assert_eq!((received.len(), this), (count, 1), "{stage:?}");
+        assert!(bob.does("payments alice").await.ends_with(&format!("{key}:ended")));
+    }
+    let other = bob.tell(&format!("pay-once alice {} order-1", 2 * BOBS)).await;
+    let refused = bob.answer(other).await.unwrap_err();
+    assert!(refused.contains("names another payment"), "{refused}");
+    let paid = 4 * BOBS;
+    assert_eq!(bob.has("alice").await, (100 * UNIT - paid, 100 * UNIT + paid));
+    let _ended = bob.does("close alice").await;
+    let _ended = alice.events.wait_end(channel).await;
+    let won = paid.cast_signed();
+    world.coins().await.check(&before, &[(account("alice"), won), (account("bob"), -won)]);
+}
+
 /// Waits until nothing is under way between the two, while blocks come as each of them can see them.
 async fn both_are_idle<C: TestChain>(world: &World<C>, bob: &PeerProcess, alices: &ChannelHandle) {
     until("both to be idle", || async {

@@ -48,6 +48,7 @@ macro_rules! tell_every_story {
         $crate::tell! { $world, crashes:
             a_peer_that_is_killed_again_and_again_loses_nothing_that_anybody_was_told_and_pays_nothing_twice
             a_peer_that_is_killed_in_the_middle_of_a_deposit_has_made_it_once_when_it_is_back
+            a_payment_with_a_key_is_made_once_wherever_its_payer_is_killed
             two_processes_open_and_pay_and_close_although_each_is_killed_once
             a_process_that_closes_on_an_old_state_loses_the_penalty_to_one_that_is_awake
         }

@@ -4,7 +4,7 @@ use crate::Witness;
 use e2e_tests::World;
 use sdk::{
     keys::{Identity, KeyFileError},
-    node::{Node, StartError},
+    node::{Keeping, Node, StartError},
     store::{Batch, Durability, OpenError, StoreHandle, Table},
 };
 use std::{fs, os::unix::fs::PermissionsExt};
@@ -44,16 +44,16 @@ async fn a_stored_channel_that_is_damaged_or_newer_keeps_the_node_from_starting(
         (&[99, 1, 2, 3][..], "stored channel has version 99, this software reads version 4: use the newer software"),
         (
             &[2, 1, 2, 3],
-            "stored channel has version 2, this software reads version 4: close it with the software that wrote it",
+            "stored channel has version 2, this software reads version 5: close it with the software that wrote it",
         ),
-        (&[4, 1, 2, 3], "stored channel does not decode"),
+        (&[5, 1, 2, 3], "stored channel does not decode"),
         (&[], "stored channel does not decode"),
     ] {
         let mut config = world.config("alice");
         let directory = tempfile::tempdir().unwrap();
         let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
         store.commit(Batch::new().put(Table::Channels, [1; 48], bytes)).await.unwrap();
-        config.store = Some(store);
+        config.keeping = Keeping::Store(store);
         let refused = Node::start(config).await.unwrap_err();
         assert!(matches!(&refused, StartError::Saved(_)), "{refused}");
         assert!(refused.to_string().starts_with(told), "{refused}");

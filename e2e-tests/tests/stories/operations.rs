@@ -1,9 +1,9 @@
 //! What goes on while a channel is open, besides payments: deposits, withdrawals, delegates, words, partings, decisions.
 
-use channel::{Acceptance, Change, Event, RefusalCode};
+use channel::{Acceptance, Change, Event, Misuse, PaymentOutcome, RefusalCode, ShutdownStage};
 use e2e_tests::{Actor, Asked, UNIT, World, until, within};
 use protocol::Party;
-use sdk::node::{ChannelHandle, Node, NodeError, Taking};
+use sdk::node::{ChannelHandle, Keeping, Node, NodeError, Taking};
 use sdk::store::{Durability, StoreHandle};
 
 async fn couple(world: &World) -> (Actor, Actor, ChannelHandle, ChannelHandle) {
@@ -25,33 +25,68 @@ async fn deposits_of_both_at_once_and_payments_between_them_all_come_to_be() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deposit_beyond_the_vault_fails_by_name_and_the_channel_goes_on() {
+async fn a_deposit_beyond_the_vault_is_refused_by_name_before_anything_is_signed() {
     let world = World::new().await;
-    let (_alice, _bob, alices, bobs) = couple(&world).await;
-    let depositing = tokio::spawn({
+    let (alice, _bob, alices, _bobs) = couple(&world).await;
+    let have = alice.node.vault_balance().await.unwrap();
+    let refused = within("the refusal", alices.deposit(have + 1)).await.unwrap_err();
+    assert!(
+        matches!(refused, NodeError::VaultTooLow { have: told, need } if (told, need) == (have, have + 1)),
+        "{refused}"
+    );
+    let status = alices.status().await.unwrap();
+    assert_eq!((status.operation, status.operation_until), (None, None));
+    let _paid = alices.pays(UNIT, "goes on at once").await;
+    let _round = within("a deposit of all there is", alices.deposit(have)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_that_waits_for_a_peer_that_is_away_says_so_and_is_taken_back() {
+    let world = World::new().await;
+    let (_alice, bob, alices, bobs) = couple(&world).await;
+    let reference = alices.reference();
+    drop(bobs);
+    bob.stop_and_wait().await;
+    let away = || async { (!alices.status().await.unwrap().connected).then_some(()) };
+    until("Bob to be missed", away).await;
+    let closing = tokio::spawn({
         let alices = alices.clone();
-        async move { alices.deposit(5_000 * UNIT).await }
+        async move { alices.close(0).await }
     });
-    // It waits until what both signed can be on chain no more.
-    let blocks = world.config("alice").channels.operation_validity + 2;
-    until("the deposit to be signed", || async { alices.status().await.unwrap().operation.map(drop) }).await;
-    until("it to expire", || async {
-        world.pass(blocks).await;
-        // Neither runs far ahead of the other, or the peer would rightly refuse a validity that far off.
-        for channel in [&alices, &bobs] {
-            until("the block to be seen", || async {
-                (channel.head().await.unwrap() >= world.chain.block_number()).then_some(())
-            })
-            .await;
-        }
-        depositing.is_finished().then_some(())
-    })
-    .await;
-    match depositing.await.unwrap() {
-        Err(NodeError::OperationFailed { code: RefusalCode::TIMEOUT, .. }) => {}
-        other => panic!("{other:?}"),
+    let stage = until("the close to wait", || async { alices.status().await.unwrap().shutdown }).await;
+    assert_eq!(stage, ShutdownStage::AwaitsPeer);
+    within("taking it back", alices.cancel_close()).await.unwrap();
+    let told = within("the close's end", closing).await.unwrap();
+    assert!(matches!(told, Err(NodeError::CloseCancelled)), "{told:?}");
+    let status = alices.status().await.unwrap();
+    assert_eq!((status.phase, status.shutdown), ("open", None), "{reference:?}");
+    let refused = within("nothing to take back", alices.cancel_close()).await.unwrap_err();
+    assert!(matches!(refused, NodeError::Misuse(Misuse::NoShutdown)), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_by_a_key_is_made_once_whoever_asks_and_is_listed() {
+    let world = World::new().await;
+    let (_alice, bob, alices, bobs) = couple(&world).await;
+    {
+        // Asked for, and dropped before there is an answer.
+        let _not_yet = futures::FutureExt::now_or_never(alices.pay_once("order-1", 5, "for one"));
     }
-    let _paid = alices.pays(UNIT, "goes on").await;
+    let asked = (0..20).map(|_| alices.pay_once("order-1", 5, "for one"));
+    let answers = within("all answers", futures::future::join_all(asked)).await;
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    assert!(answers.iter().all(|paid| *paid == answers[0]), "{answers:?}");
+    let other = within("the refusal", alices.pay_once("order-1", 6, "for one")).await.unwrap_err();
+    assert!(matches!(&other, NodeError::Misuse(Misuse::KeyTaken { .. })), "{other}");
+    let _paid = alices.pays(7, "without a key").await;
+    let _paid = within("another", alices.pay_once([2_u8; 32], 8, "for two")).await.unwrap();
+    let received = bob.events.wait_received(bobs.reference(), 3).await;
+    assert_eq!(received.iter().map(|payment| payment.amount).collect::<Vec<_>>(), [5, 7, 8]);
+    let listed = alices.payments().await.unwrap();
+    let amounts: Vec<_> = listed.iter().map(|record| (record.payment.amount, record.outcome)).collect();
+    assert_eq!(amounts[0], (5, PaymentOutcome::Paid(answers[0].round)));
+    assert_eq!((amounts.len(), amounts[1].0), (2, 8), "what has no key is known only while it is on its way");
+    assert_eq!(alices.payment("order-3").await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,7 +152,7 @@ async fn events_that_were_not_taken_are_told_again_after_a_restart_and_taken_one
         let mut config = world.config("bob");
         config.taking = Taking::ByUser;
         let open = || async { StoreHandle::open(&world.store_of("bob"), Durability::Immediate).ok() };
-        config.store = Some(until("the store to be free", open).await);
+        config.keeping = Keeping::Store(until("the store to be free", open).await);
         within("a node to start", Node::start_with_events(config)).await.unwrap()
     };
     let received = async |events: &mut sdk::node::EventStream| {
@@ -166,7 +201,7 @@ async fn many_payments_in_one_go_are_all_or_none_and_each_is_seen() {
     too_much.push(channel::Payment { amount: 90 * UNIT, reference: Vec::new() });
     let has = alices.has().await.ours;
     match alices.pay_all(too_much).await {
-        Err(NodeError::Misuse(channel::Misuse::InsufficientBalance { .. })) => {}
+        Err(NodeError::Misuse(Misuse::InsufficientBalance { .. })) => {}
         other => panic!("{other:?}"),
     }
     assert_eq!(alices.has().await.ours, has);

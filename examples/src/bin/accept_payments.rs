@@ -11,7 +11,7 @@ use clap::Parser;
 use examples::NodeOptions;
 use sdk::{
     channel::{Event, Payment},
-    node::{EventStream, Node, NodeConfig, Taking},
+    node::{EventStream, Node, NodeConfig},
     protocol::{Amount, BlockNumber},
 };
 use std::{
@@ -24,8 +24,7 @@ use std::{
 /// Which channels strangers may open with us: those that leave us time to answer a false close, and ask for few of our coins, or none.
 fn accept_channels(config: &mut NodeConfig, lock_period_min: BlockNumber, share_max: Amount) {
     config.policy.lock_period_min = config.policy.lock_period_min.max(lock_period_min);
-    config.policy.share_max = share_max;
-    config.taking = Taking::ByUser; // events are stored until we say that we have them
+    config.policy.share_max = share_max; // none by default: strangers lock no coins of ours
 }
 
 /// Has every payment delivered by an id of its own. `deliver` may see one again that it saw just before a crash.

@@ -1,7 +1,7 @@
 //! Opens a channel with a peer, or goes on with the one of an earlier run, and pays through it.
 //!
 //! The receipt is printed once the payment is agreed: then it cannot be undone. A run that ended before may have paid all the same, because what
-//! it began is stored and made when both are there again: see what the peer has received before paying the same again.
+//! it began is stored and made when both are there again. So run it again with the same reference until there is a receipt: nothing is paid twice.
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -9,11 +9,11 @@ use examples::NodeOptions;
 use sdk::{
     channel::{CloseReason, Payment, Status},
     keys::PeerAddress,
-    node::{ChannelHandle, EventStream, Node, NodeError, OpenChannel, Paid},
+    node::{ChannelHandle, EventStream, Node, NodeError, OpenChannel, Paid, Taking},
     protocol::{Amount, BlockNumber, PublicKey},
 };
 
-/// Pays through the channel with a peer. Whatever counts is on disk first: the program may be killed at any time.
+/// Pays once through the channel with a peer. Whatever counts is on disk first: the program may be killed at any time, and run again.
 async fn pay(
     node: &Node,
     events: &mut EventStream,
@@ -21,17 +21,30 @@ async fn pay(
     Payment { amount, reference }: Payment,
 ) -> Result<(ChannelHandle, Paid)> {
     let peer = node.connect(to).await?;
-    let channel = match earlier_channel(node, events, peer).await? {
+    let channel = match earlier_channel(node, events, peer, &reference).await? {
         Some(channel) => channel,
         None => new_channel(node, peer, terms).await?,
     };
-    let paid = channel.pay(amount, reference).await?; // agreed by both: cannot be undone
+    // Agreed by both. Our key for it is what it is for: asked again, the payment that was begun answers, and none is made twice.
+    let paid = channel.pay_once(reference.clone(), amount, reference).await?;
     Ok((channel, paid))
 }
 
-/// The channel of an earlier run. Where that one ended while it was being opened, it opens yet or is given up: events say when.
-async fn earlier_channel(node: &Node, events: &mut EventStream, peer: PublicKey) -> Result<Option<ChannelHandle>> {
-    for channel in node.channels(peer).await? {
+/// The channel of an earlier run: the one that knows this payment, or else one that is open. Where that run ended while a channel was being
+/// opened, it opens yet or is given up: events say when.
+async fn earlier_channel(
+    node: &Node,
+    events: &mut EventStream,
+    peer: PublicKey,
+    key: &[u8],
+) -> Result<Option<ChannelHandle>> {
+    let channels = node.channels(peer).await?;
+    for channel in &channels {
+        if let Ok(Some(_begun)) = channel.payment(key).await {
+            return Ok(Some(channel.clone()));
+        }
+    }
+    for channel in channels {
         loop {
             match channel.status().await {
                 Ok(Status { phase: "open", .. }) => return Ok(Some(channel)),
@@ -63,7 +76,7 @@ struct Options {
     /// How much, in the chain's smallest unit.
     #[arg(long)]
     amount: Amount,
-    /// What for, in at most 64 bytes: the peer gets it with the payment.
+    /// What for, in at most 64 bytes: the peer gets it with the payment. For the same reference nothing is paid twice.
     #[arg(long)]
     reference: String,
     /// What a new channel is opened with, in the chain's smallest unit: all that can be paid through it, so at least the amount.
@@ -95,7 +108,9 @@ impl Options {
 }
 
 async fn run(options: &Options) -> Result<()> {
-    let (node, mut events) = Node::start_with_events(options.node.config().await?).await?;
+    let mut config = options.node.config().await?;
+    config.taking = Taking::WhenTold; // what became of a payment is asked for by its key: events need not be kept for us
+    let (node, mut events) = Node::start_with_events(config).await?;
     let payment = Payment { amount: options.amount, reference: options.reference.clone().into() };
     let paying = pay(&node, &mut events, (&options.peer, options.terms()), payment);
     let (channel, paid) = paying.await.with_context(|| format!("no receipt of {}", options.peer))?;
@@ -116,6 +131,6 @@ async fn main() -> Result<()> {
     examples::log();
     tokio::select! {
         done = run(&options) => done,
-        () = options.node.stop()? => bail!("stopped: a payment that was begun is made when this program runs again"),
+        () = options.node.stop()? => bail!("stopped: a payment that was begun is made when this program runs again, once for each reference"),
     }
 }

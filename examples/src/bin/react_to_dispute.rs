@@ -7,7 +7,7 @@ use clap::Parser;
 use examples::NodeOptions;
 use sdk::{
     channel::{ChannelRef, CloseReason, Event, Notice},
-    node::{EventStream, Node, Taking},
+    node::{EventStream, Node},
     protocol::BlockNumber,
 };
 use std::{collections::BTreeMap, mem::discriminant, time::Duration};
@@ -62,6 +62,9 @@ fn about_force(event: &Event) -> Option<String> {
         Event::Notice(Notice::CallFailed { call, cause, until: Some(until) }) => {
             format!("{call} is not sent ({cause}): until block {until} it can be mended")
         }
+        Event::Notice(Notice::OperationRefused { operation, until, .. }) => format!(
+            "the arbiter refuses a {operation:?} that both have signed: nothing else is agreed until it takes it, or block {until} is over"
+        ),
         Event::Notice(Notice::PeerSilent) => "the peer does not answer: wait, or close alone".into(),
         _ => return None,
     })
@@ -117,8 +120,6 @@ async fn main() -> Result<()> {
     examples::log();
     let mut config = options.node.config().await?;
     config.listen = Some(options.listen);
-    config.policy.share_max = 0; // whoever opens a channel pays for it
-    config.taking = Taking::ByUser;
     let (node, mut events) = Node::start_with_events(config).await?;
     let stop = options.node.stop()?; // a signal before this just ends the program, which harms nothing
     println!("listening at {}", node.address().context("it listens nowhere")?);

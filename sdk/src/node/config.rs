@@ -24,8 +24,8 @@ pub struct NodeConfig {
     pub signer: Arc<dyn Signer>,
     /// The arbiter.
     pub arbiter: Arc<Arbiter>,
-    /// Where channels are kept (R6.4). Without a store nothing survives the process: a peer can then take advantage of a crash.
-    pub store: Option<StoreHandle>,
+    /// Where channels are kept (R6.4).
+    pub keeping: Keeping,
     /// Where to listen, `host:port` (port 0 for any); none to only dial.
     pub listen: Option<String>,
     /// Where payouts go (R5.1).
@@ -59,16 +59,26 @@ pub struct NodeConfig {
 /// For how many blocks the proof of an ended channel is kept, unless told otherwise: a week of blocks of six seconds.
 pub const KEEP_ENDED: BlockNumber = 7 * 24 * 600;
 
+/// Where a node keeps its channels.
+#[derive(Clone, Debug)]
+pub enum Keeping {
+    /// On disk: nothing leaves the node before it is there.
+    Store(StoreHandle),
+    /// Nowhere: every coin in a channel is at the peer's mercy once the process ends, however it does. For tests, and for measuring.
+    DangerInMemory,
+}
+
 impl NodeConfig {
-    /// A node that keeps everything in memory, accepts any sound opening, and listens nowhere: set what should differ.
+    /// A node that accepts any sound opening which asks for none of its coins, waits to be told that events are taken, and listens nowhere: set
+    /// what should differ. Coins of its own for channels that peers open are [`Policy::share_max`]'s to allow.
     #[must_use]
-    pub fn new(identity: Identity, signer: Arc<dyn Signer>, arbiter: Arc<Arbiter>) -> Self {
+    pub fn new(identity: Identity, signer: Arc<dyn Signer>, arbiter: Arc<Arbiter>, keeping: Keeping) -> Self {
         let info = *arbiter.info();
         Self {
             identity: Arc::new(identity),
             signer,
             arbiter,
-            store: None,
+            keeping,
             listen: None,
             payout: Destination::Account,
             delegates: Vec::new(),
@@ -78,8 +88,10 @@ impl NodeConfig {
                 limits: info.limits,
                 lock_period_min: info.limits.lock_period_min,
                 lock_period_max: info.limits.lock_period_max,
-                share_max: Amount::MAX,
+                share_max: 0,
+                reserve_min: 0,
                 reserve_max: Amount::MAX,
+                penalty_min: 0,
                 penalty_max: Amount::MAX,
                 validity_max: info.limits.validity_max,
             },
@@ -87,11 +99,19 @@ impl NodeConfig {
             channels: ChannelConfig::default(),
             timeouts: transport::Timeouts::default(),
             ping_interval: Duration::from_secs(15),
-            taking: Taking::default(),
+            taking: Taking::ByUser,
             apps: Arc::new(Registry::in_memory(info.limits.call_weight)),
             keep_ended: KEEP_ENDED,
             redial: Some(Backoff::default()),
             limits: Limits::default(),
+        }
+    }
+
+    /// The store, where there is one.
+    pub(super) const fn store(&self) -> Option<&StoreHandle> {
+        match &self.keeping {
+            Keeping::Store(store) => Some(store),
+            Keeping::DangerInMemory => None,
         }
     }
 

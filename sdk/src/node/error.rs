@@ -6,7 +6,7 @@ use crate::{
     transport::{BindError, DialError},
 };
 use channel::{ChangeFault, ChangeId, CloseReason, Misuse, OperationKind, Pace, RefusalCode, SavedError};
-use protocol::{Amount, BlockNumber, Hash, PublicKey, signing::Domain};
+use protocol::{Amount, BlockNumber, Hash, PublicKey, Round, signing::Domain};
 use scale::{Decode, Encode};
 use std::fmt;
 use thiserror::Error;
@@ -100,12 +100,12 @@ pub enum NodeError {
     /// No connection to that peer: connect first.
     #[error("not connected to {0}: connect to it first")]
     NotConnected(PublicKey),
-    /// This node's vault cannot pay its share.
-    #[error("the vault holds {have}, the share is {need}: deposit {} more first", need.saturating_sub(*have))]
+    /// This node's vault cannot pay its share, or what it is to put into a channel.
+    #[error("the vault holds {have}, and {need} are to come out of it: deposit {} more first", need.saturating_sub(*have))]
     VaultTooLow {
         /// What the vault holds.
         have: Amount,
-        /// What this node's share is.
+        /// What is to come out of it.
         need: Amount,
     },
     /// More peers or channels than this node serves.
@@ -127,6 +127,19 @@ pub enum NodeError {
     /// The channel closed before the payment was made.
     #[error("the channel closed before payment {0:?} was made")]
     PaymentDropped(ChangeId),
+    /// The payment was made, and then another own round, which the peer had kept, took its place on chain.
+    #[error("payment {payment:?} was made, and round {round}, which the peer had kept, has taken its place on chain")]
+    PaymentUndone {
+        /// Which.
+        payment: ChangeId,
+        /// The round that counts instead.
+        round: Round,
+    },
+    /// This node's store is old: whether the payment was made only the peer can say (R6.6a).
+    #[error(
+        "this node's store is old: whether payment {0:?} was made only the peer can say; ask it before paying the same again"
+    )]
+    PaymentUnknown(ChangeId),
     /// A change could not be made when its turn came.
     #[error("change {change:?} was not made: {fault}")]
     ChangeFailed {
@@ -146,6 +159,9 @@ pub enum NodeError {
     /// The peer refused to close in agreement.
     #[error("the peer refused to close: {0}; close alone, or try again later")]
     ShutdownRefused(RefusalCode),
+    /// The close in agreement was taken back before anything was signed ([`ChannelHandle::cancel_close`](super::ChannelHandle::cancel_close)).
+    #[error("the close was taken back: the channel goes on")]
+    CloseCancelled,
     /// The channel ended in another way than was asked for.
     #[error("the channel ended: {0}")]
     Ended(CloseReason),

@@ -39,10 +39,10 @@ pub struct NodeEvent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Taking {
     /// As soon as it is in the subscribers' queues: a crash loses what they have not read.
-    #[default]
     WhenTold,
     /// When the user says so ([`Node::take`](super::Node::take)): none is ever lost. A channel whose events
     /// are not taken agrees to no more in the end. To be used with [`Node::start_with_events`](super::Node::start_with_events).
+    #[default]
     ByUser,
 }
 

@@ -5,8 +5,8 @@ use super::{
     peer::{Ask, Inbox, PeerInput},
 };
 use channel::{
-    Balances, Change, ChangeId, ChannelRef, CloseReason, Command, Creation, EventNumber, Outcome, Payment, Performed,
-    RefusalCode, State, Status,
+    Balances, Change, ChangeId, ChannelRef, CloseReason, Command, Creation, EventNumber, IdempotencyKey, Outcome,
+    Payment, PaymentRecord, Performed, RefusalCode, State, Status,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, PublicKey, Round,
@@ -14,7 +14,7 @@ use protocol::{
     contracts::{AppReply, Code, Contract, ContractId},
     terms::Delegate,
 };
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use tokio::sync::oneshot;
 
 /// One channel of a node. Cheap to clone; outlives neither the node nor the channel.
@@ -46,6 +46,45 @@ impl ChannelHandle {
     pub async fn pay(&self, amount: Amount, reference: impl Into<Vec<u8>>) -> Result<Paid, NodeError> {
         let payment = Payment { amount, reference: reference.into() };
         self.ask(|reply| Ask::Pay(payment, reply)).await?
+    }
+
+    /// Pays the peer once, however often this is asked for by this key, and waits until the payment is agreed. It is on disk before anything
+    /// leaves: after a crash, a dropped future or a time-out ask again by the same key, and the payment that is on its way, or made, answers
+    /// (R6.3c). So does one that was refused: another attempt wants another key.
+    ///
+    /// A key is 1 to [`MAX_KEY`](channel::MAX_KEY) bytes, and names one payment of this channel: words, a number's bytes, an order's id. It is
+    /// remembered while the payment is on its way, and then among the newest [`MAX_REMEMBERED`](channel::MAX_REMEMBERED) of the channel, until the
+    /// channel's last event is taken. The peer never sees it.
+    ///
+    /// # Errors
+    /// As [`pay`](Self::pay); [`NodeError::Misuse`] where the key names another payment already: nothing is paid then.
+    pub async fn pay_once(
+        &self,
+        key: impl Into<IdempotencyKey>,
+        amount: Amount,
+        reference: impl Into<Vec<u8>>,
+    ) -> Result<Paid, NodeError> {
+        let payment = Payment { amount, reference: reference.into() };
+        let key = key.into();
+        self.ask(|reply| Ask::PayOnce(key, payment, reply)).await?
+    }
+
+    /// The own payment that was asked for by this key, with what has become of it, as long as it is remembered ([`pay_once`](Self::pay_once)).
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
+    pub async fn payment(&self, key: impl Into<IdempotencyKey>) -> Result<Option<PaymentRecord>, NodeError> {
+        let key = key.into();
+        self.ask(|reply| Ask::Payment(key, reply)).await
+    }
+
+    /// Every own payment that this channel knows of, in the order of their making: those with a key as long as they are remembered
+    /// ([`pay_once`](Self::pay_once)), others while they are on their way.
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
+    pub async fn payments(&self) -> Result<Vec<PaymentRecord>, NodeError> {
+        self.ask(Ask::Payments).await
     }
 
     /// Makes many payments, in order, and waits until all are agreed. Where one is not possible now, none is made. Cheaper than
@@ -175,8 +214,14 @@ impl ChannelHandle {
     /// Puts coins of this node's vault into the channel, and waits until that is final on chain (R5.5). Gives the round after it.
     ///
     /// # Errors
-    /// [`NodeError::Misuse`]; [`NodeError::OperationFailed`] where the peer refuses or the chain does not take it in time.
+    /// [`NodeError::Misuse`]; [`NodeError::VaultTooLow`] before anything is signed; [`NodeError::OperationFailed`] where the peer refuses or the
+    /// chain does not take it in time.
     pub async fn deposit(&self, amount: Amount) -> Result<Round, NodeError> {
+        let config = self.node.upgrade().map(|node| Arc::clone(&node.config)).ok_or(NodeError::Stopped)?;
+        let have = config.arbiter.vault_balance(config.id()).await?;
+        if have < amount {
+            return Err(NodeError::VaultTooLow { have, need: amount });
+        }
         self.ask(|reply| Ask::Operate(Command::Deposit { amount }, reply)).await?
     }
 
@@ -280,7 +325,8 @@ impl ChannelHandle {
     }
 
     /// Closes in agreement, once everything under way is answered, and waits until the coins are paid out. `fee` comes out of one's own
-    /// balance and goes to whoever submits the close.
+    /// balance and goes to whoever submits the close. [`Status::shutdown`] says what it waits for; as long as nothing is signed
+    /// [`cancel_close`](Self::cancel_close) takes it back.
     ///
     /// # Errors
     /// [`NodeError::Misuse`]; [`NodeError::ShutdownRefused`]; [`NodeError::Ended`] where the channel ended in another way.
@@ -289,6 +335,15 @@ impl ChannelHandle {
             reason @ CloseReason::Mutual { .. } => Ok(reason),
             other => Err(NodeError::Ended(other)),
         }
+    }
+
+    /// Takes a close in agreement back that was asked for, as long as nothing of it is signed: whoever waits for it is told
+    /// [`NodeError::CloseCancelled`], and the channel goes on.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`] where there is none, or where it is signed, with the block until which it may be put on chain.
+    pub async fn cancel_close(&self) -> Result<(), NodeError> {
+        self.ask(Ask::CancelClose).await?
     }
 
     /// Closes alone on the latest agreed state, and waits until it is settled: the lock period at least.

@@ -26,7 +26,7 @@ mod slot;
 mod watcher;
 
 pub use causes::{Cause, CauseCounts};
-pub use config::{KEEP_ENDED, NodeConfig, OpenChannel};
+pub use config::{KEEP_ENDED, Keeping, NodeConfig, OpenChannel};
 pub use ended::EndedChannel;
 pub use error::{NodeError, Owner, StartError};
 pub use events::{EventStream, EventsError, NodeEvent, Taking};
@@ -43,7 +43,7 @@ use crate::{
     transport::{Listener, Role, dial},
 };
 use causes::Tally;
-use channel::{Channel, ChannelRef};
+use channel::{Channel, ChannelRef, SavedError};
 use events::Events;
 use peer::{Connected, INBOX, Inbox, Peer, PeerInput};
 use places::{Origin, Strangers};
@@ -157,7 +157,7 @@ impl Node {
         for (identity, channels) in channels {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }
-        let (arbiter, store) = (Arc::clone(&config.arbiter), config.store.clone());
+        let (arbiter, store) = (Arc::clone(&config.arbiter), config.store().cloned());
         let (doubted, keep_ended) = (BTreeMap::new(), config.keep_ended);
         let watcher = Watcher { arbiter, store, peers: Arc::downgrade(&peers), seen, next, doubted, keep_ended };
         let mut tasks = vec![tokio::spawn(watcher.watch())];
@@ -210,7 +210,7 @@ impl Node {
     /// # Errors
     /// [`StartError::Store`], [`StartError::Saved`].
     pub fn ended_channels(&self) -> Result<Vec<EndedChannel>, StartError> {
-        self.inner.config.store.as_ref().map_or_else(|| Ok(Vec::new()), ended::load)
+        self.inner.config.store().map_or_else(|| Ok(Vec::new()), ended::load)
     }
 
     /// Why peers were slowed, refused or cut off since the node started, and how often (R6.9c).
@@ -475,18 +475,22 @@ const OWNER: &[u8] = b"owner";
 async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, StartError> {
     let next = head.number.saturating_add(1);
     let mut loaded = Loaded { channels: HashMap::new(), addresses: HashMap::new(), next, seen: Some(head.into()) };
-    let Some(store) = &config.store else { return Ok(loaded) };
+    let Some(store) = config.store() else { return Ok(loaded) };
     let node = Owner { identity: config.identity.public(), domain: config.arbiter.info().domain };
     let owner = store.get(Table::Meta, OWNER)?.and_then(|bytes| decode_exact::<Owner>(&bytes).ok());
     if let Some(owner) = owner.filter(|owner| *owner != node) {
         return Err(StartError::ForeignStore { store: owner, node });
     }
     let mut contracts = store.load_all(Table::Contracts)?.into_iter().peekable();
+    let mut payments = store.load_all(Table::Payments)?.into_iter().peekable();
     for (key, bytes) in store.load_all(Table::Channels)? {
-        // Both tables are ordered by the channel.
+        // All three tables are ordered by the channel.
         let rows = std::iter::from_fn(|| contracts.next_if(|(row, _)| row.starts_with(&key)));
         let rows = rows.map(|(row, bytes)| peer::decode_row(&key, &row, &bytes)).collect::<Result<Vec<_>, _>>()?;
-        let channel = Channel::load(&bytes, rows)?;
+        let kept = std::iter::from_fn(|| payments.next_if(|(row, _)| row.starts_with(&key)));
+        let kept =
+            kept.map(|(_, bytes)| decode_exact(&bytes).map_err(SavedError::Damaged)).collect::<Result<Vec<_>, _>>()?;
+        let channel = Channel::load(&bytes, rows, kept)?;
         if let Some(terms) = channel.terms().filter(|it| it.lock_period < config.pace.least_lock(it.max_forced)) {
             let (has, needs) = (terms.lock_period, config.pace.least_lock(terms.max_forced));
             tracing::warn!(peer = %channel.peer(), has, needs, "this channel's lock period leaves no time to answer (R6.9d): close it");

@@ -33,8 +33,9 @@ use crate::{
 };
 use calls::CreateTurn;
 use channel::{
-    Balances, ChainInput, Change, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect, Event, EventNumber,
-    Input, Message, Millis, Notice, Outcome, Payment, Performed, RefusalCode, SavedError, State, Status, Step,
+    Balances, ChainInput, Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect, Event,
+    EventNumber, IdempotencyKey, Input, Message, Millis, Notice, Outcome, Payment, PaymentRecord, Performed,
+    RefusalCode, SavedError, State, Status, Step,
 };
 use code::Fetches;
 use conduct::Conduct;
@@ -111,10 +112,14 @@ pub(super) struct Connected {
 #[derive(Debug)]
 pub(super) enum Ask {
     Pay(Payment, Reply<Paid>),
+    PayOnce(IdempotencyKey, Payment, Reply<Paid>),
+    Payment(IdempotencyKey, oneshot::Sender<Option<PaymentRecord>>),
+    Payments(oneshot::Sender<Vec<PaymentRecord>>),
     Balances(oneshot::Sender<Option<Balances>>),
     Status(oneshot::Sender<Status>),
     Evidence(oneshot::Sender<Option<CloseSolo>>),
     Close(Command, Reply<CloseReason>),
+    CancelClose(Reply<()>),
     Closed(Reply<CloseReason>),
     PayAll(Vec<Payment>, Reply<PaidAll>),
     Make(Vec<Change>, Reply<Made>),
@@ -160,8 +165,10 @@ pub(super) struct Peer {
     started: Instant,
     /// Apps on their way here.
     fetches: Fetches,
-    /// Channels to commit before the effects below, each with its contracts that have changed.
-    changed: BTreeMap<ChannelRef, BTreeSet<ContractId>>,
+    /// Channels to commit before the effects below, each with its rows that have changed.
+    changed: BTreeMap<ChannelRef, Rows>,
+    /// Answers that tell of what is not committed yet.
+    answered: Vec<(Reply<Paid>, Result<Paid, NodeError>)>,
     effects: Vec<(ChannelRef, Effect)>,
     /// Channels to forget after them.
     ended: Vec<ChannelRef>,
@@ -173,6 +180,13 @@ pub(super) struct Peer {
     blocks: Vec<Arc<Watched>>,
     /// The node is going away.
     stopping: bool,
+}
+
+/// What lies in the store beside a channel and has changed.
+#[derive(Debug, Default)]
+struct Rows {
+    contracts: BTreeSet<ContractId>,
+    payments: BTreeSet<ChangeId>,
 }
 
 /// The store failed: nothing that was signed can be kept, so nothing more is.
@@ -209,6 +223,7 @@ impl Peer {
             started: Instant::now(),
             fetches: Fetches::default(),
             changed: BTreeMap::new(),
+            answered: Vec::new(),
             effects: Vec::new(),
             ended: Vec::new(),
             doubted: BTreeSet::new(),
@@ -339,6 +354,9 @@ impl Peer {
             answer();
         }
         self.link.flush();
+        for (reply, answer) in self.answered.drain(..) {
+            let _gone = reply.send(answer);
+        }
         self.forget_closed().await?;
         self.blocks.clear();
         Ok(())
@@ -346,14 +364,14 @@ impl Peer {
 
     async fn commit(&mut self) -> Result<(), StoreFailed> {
         let changed = std::mem::take(&mut self.changed);
-        let Some(store) = self.config.store.as_ref().filter(|_| !changed.is_empty()) else { return Ok(()) };
+        let Some(store) = self.config.store().filter(|_| !changed.is_empty()) else { return Ok(()) };
         let mut batch = Batch::default();
         if std::mem::take(&mut self.address_changed)
             && let Some(address) = self.redial.address()
         {
             batch = batch.put(Table::Meta, address_key(&self.identity), address.to_string());
         }
-        for (reference, contracts) in changed {
+        for (reference, Rows { contracts, payments }) in changed {
             let Some(slot) = self.slots.get_mut(&reference) else { continue };
             let key = store_key(&self.identity, reference);
             // It had an id on chain, and has none any more.
@@ -370,6 +388,13 @@ impl Peer {
                 batch = match slot.channel.contract(&id) {
                     Some(contract) => batch.put(Table::Contracts, row, contract.encode()),
                     None => batch.delete(Table::Contracts, row),
+                };
+            }
+            for id in payments {
+                let row = payment_key(&key, id);
+                batch = match slot.channel.kept_payments().get(&id) {
+                    Some(record) => batch.put(Table::Payments, row, record.encode()),
+                    None => batch.delete(Table::Payments, row),
                 };
             }
             batch = batch.put(Table::Channels, key, slot.channel.save());
@@ -434,6 +459,9 @@ impl Peer {
                 for id in slot.channel.contracts().into_iter().flat_map(|all| all.iter()).map(|(id, _)| id) {
                     batch = batch.delete(Table::Contracts, contract_key(&key, id));
                 }
+                for id in slot.channel.kept_payments().keys() {
+                    batch = batch.delete(Table::Payments, payment_key(&key, *id));
+                }
                 if let Some(id) = slot.id.filter(|id| self.by_id.get(id) == Some(&reference)) {
                     let _was_there = self.by_id.remove(&id);
                     if let Some(peers) = self.peers.upgrade() {
@@ -450,7 +478,7 @@ impl Peer {
             self.address_changed = self.redial.address().is_some();
             batch = batch.delete(Table::Meta, address_key(&self.identity));
         }
-        match &self.config.store {
+        match self.config.store() {
             Some(store) => store.commit(batch).await.map_err(|_error| StoreFailed),
             None => Ok(()),
         }
@@ -723,7 +751,9 @@ impl Peer {
             if self.slots.get(&reference).is_some_and(|slot| slot.asked.is_some() && slot.channel.state().is_some()) {
                 self.on_asked_is_open(reference);
             }
-            self.changed.entry(reference).or_default().extend(step.contracts);
+            let rows = self.changed.entry(reference).or_default();
+            rows.contracts.extend(step.contracts);
+            rows.payments.extend(step.payments);
             if let Some(slot) = self.slots.get_mut(&reference).filter(|slot| slot.id.is_none()) {
                 slot.id = slot.channel.channel_id();
                 slot.nonce = slot.channel.named_nonce();
@@ -756,6 +786,11 @@ pub(super) fn address_key(peer: &PublicKey) -> Vec<u8> {
 /// Where a contract of a channel is kept: the channel's key, then the contract's id.
 fn contract_key(channel: &[u8], id: &ContractId) -> Vec<u8> {
     [channel, &id.0].concat()
+}
+
+/// Where a payment of a channel is kept: the channel's key, then the payment's id.
+fn payment_key(channel: &[u8], ChangeId(id): ChangeId) -> Vec<u8> {
+    [channel, &id.to_be_bytes()].concat()
 }
 
 /// A contract as it was kept, with its id.

@@ -26,6 +26,8 @@ pub(super) struct Slot {
     pub(super) payments: HashMap<ChangeId, Reply<Paid>>,
     /// What was told last of calls that do not reach the arbiter, and why; forgotten when one does.
     pub(super) failing: HashMap<&'static str, String>,
+    /// Wait for payments with a key to be agreed: whoever asked for the same one.
+    pub(super) keyed: HashMap<ChangeId, Vec<Reply<Paid>>>,
     /// Wait for several changes to be agreed, in the order of those changes.
     waiting: VecDeque<Waiting>,
     /// Waits for calls to be forced.
@@ -98,6 +100,7 @@ impl Slot {
             opening: None,
             payments: HashMap::new(),
             failing: HashMap::new(),
+            keyed: HashMap::new(),
             waiting: VecDeque::new(),
             forcing: None,
             operation: None,
@@ -129,16 +132,16 @@ impl Slot {
                 }
             }
             Event::Paid { payments, round } => {
-                self.answer_payments(payments, |payment| Ok(Paid { payment, round: *round }));
-                self.answer_waiting(payments, *round);
+                self.answer_payments(payments.ids(), |payment| Ok(Paid { payment, round: *round }));
+                self.answer_waiting(payments.ids(), *round);
             }
             Event::Executed { round, forced, performed } => self.note_performed(*round, *forced, performed),
             Event::Refused { payments, code } => {
-                self.fail_changes(payments, |change| NodeError::PaymentRefused { payment: change, code: *code });
+                self.fail_changes(payments.ids(), |change| NodeError::PaymentRefused { payment: change, code: *code });
             }
-            Event::Dropped { payments } => self.fail_changes(payments, NodeError::PaymentDropped),
-            Event::Failed { change, fault } => {
-                self.fail_changes(&[*change], |change| NodeError::ChangeFailed { change, fault: *fault });
+            Event::Dropped { payments } => self.fail_changes(payments.ids(), NodeError::PaymentDropped),
+            Event::Failed { changes, fault } => {
+                self.fail_changes(changes.ids(), |change| NodeError::ChangeFailed { change, fault: *fault });
             }
             Event::ForceFailed { changes, rejection } => {
                 self.fail_changes(changes, |_| CallError::Rejected(*rejection).into());
@@ -255,10 +258,13 @@ impl Slot {
     }
 
     fn answer_payments(&mut self, payments: &[ChangeId], answer: impl Fn(ChangeId) -> Result<Paid, NodeError>) {
-        if self.payments.is_empty() {
+        if self.payments.is_empty() && self.keyed.is_empty() {
             return;
         }
         for &payment in payments {
+            for reply in self.keyed.remove(&payment).unwrap_or_default() {
+                let _gone = reply.send(answer(payment));
+            }
             if let Some(reply) = self.payments.remove(&payment) {
                 let _gone = reply.send(answer(payment));
             }
@@ -277,6 +283,11 @@ impl Slot {
         }
         for (payment, reply) in self.payments.drain() {
             let _gone = reply.send(Err(NodeError::PaymentDropped(payment)));
+        }
+        for (payment, replies) in self.keyed.drain() {
+            for reply in replies {
+                let _gone = reply.send(Err(NodeError::PaymentDropped(payment)));
+            }
         }
         for waiting in self.waiting.drain(..) {
             let next = waiting.ids.start;

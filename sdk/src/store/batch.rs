@@ -11,7 +11,7 @@ pub enum Table {
     Contracts,
     /// What is kept of channels that have ended, for a time.
     Ended,
-    /// Payments and swaps across channels: what was promised, pre-images, outcomes.
+    /// Payments with a key of the user's own, one by one: what is on its way, and outcomes.
     Payments,
 }
 

@@ -7,8 +7,8 @@ use crate::node::{
     slot::{Reply, Slot, Told},
 };
 use channel::{
-    Change, ChangeFault, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Input, Misuse, OpenRequest,
-    Outcome, Payment, Status, Step,
+    Change, ChangeFault, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, IdempotencyKey, Input,
+    Misuse, OpenRequest, Outcome, Payment, PaymentOutcome, PaymentRecord, Status, Step,
 };
 use protocol::{
     Amount, Pair,
@@ -108,7 +108,15 @@ impl Peer {
             }
             Ask::Closed(reply) => slot.ends.push(reply),
             Ask::Pay(payment, reply) => self.on_pay(reference, payment, reply),
+            Ask::PayOnce(key, payment, reply) => self.on_pay_once(reference, &key, payment, reply),
+            Ask::Payment(key, reply) => {
+                let _gone = reply.send(slot.channel.payment(&key).cloned());
+            }
+            Ask::Payments(reply) => {
+                let _gone = reply.send(slot.channel.list_payments());
+            }
             Ask::Close(command, reply) => self.on_close(reference, command, reply),
+            Ask::CancelClose(reply) => self.on_cancel_close(reference, reply),
             Ask::PayAll(payments, reply) => self.on_pay_all(reference, payments, reply),
             Ask::Operate(command, reply) => {
                 self.command_for(reference, command, reply, |slot, reply| slot.operation = Some(reply));
@@ -141,6 +149,21 @@ impl Peer {
         self.command_for(reference, Command::Pay(payment), reply, |slot, reply| {
             let _none = slot.payments.insert(id, reply);
         });
+    }
+
+    /// Whoever asks by a key that is known already waits with whoever asked before, or is told what has become of the payment once that is
+    /// committed.
+    fn on_pay_once(&mut self, reference: ChannelRef, key: &IdempotencyKey, payment: Payment, reply: Reply<Paid>) {
+        if let Err(error) = self.command(reference, Command::PayOnce { key: key.clone(), payment }) {
+            let _gone = reply.send(Err(error));
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(&reference) else { return };
+        let Some(&PaymentRecord { change, outcome, .. }) = slot.channel.payment(key) else { return };
+        match outcome {
+            PaymentOutcome::Pending => slot.keyed.entry(change).or_default().push(reply),
+            outcome => self.answered.push((reply, answer(change, outcome))),
+        }
     }
 
     fn on_pay_all(&mut self, reference: ChannelRef, payments: Vec<Payment>, reply: Reply<PaidAll>) {
@@ -207,6 +230,17 @@ impl Peer {
         });
     }
 
+    /// Whoever waits for the close in agreement is told that it was taken back.
+    fn on_cancel_close(&mut self, reference: ChannelRef, reply: Reply<()>) {
+        let cancelled = self.command(reference, Command::CancelShutdown);
+        if let (Ok(()), Some(slot)) = (&cancelled, self.slots.get_mut(&reference)) {
+            for waiting in slot.shutdowns.drain(..) {
+                let _gone = waiting.send(Err(NodeError::CloseCancelled));
+            }
+        }
+        let _gone = reply.send(cancelled);
+    }
+
     /// Gives a channel a command. Who asked is told what is wrong with it, or waits in its slot for what comes of it.
     fn command_for<T>(
         &mut self,
@@ -234,4 +268,16 @@ impl Peer {
         let (node, inbox) = (self.peers.clone(), self.answers.upgrade()?);
         Some(ChannelHandle { peer: self.identity, reference, inbox, node })
     }
+}
+
+/// What whoever asked for a payment is told of it.
+fn answer(payment: ChangeId, outcome: PaymentOutcome) -> Result<Paid, NodeError> {
+    Err(match outcome {
+        PaymentOutcome::Paid(round) => return Ok(Paid { payment, round }),
+        PaymentOutcome::Refused(code) => NodeError::PaymentRefused { payment, code },
+        PaymentOutcome::Failed(fault) => NodeError::ChangeFailed { change: payment, fault },
+        PaymentOutcome::Undone(round) => NodeError::PaymentUndone { payment, round },
+        PaymentOutcome::Unknown => NodeError::PaymentUnknown(payment),
+        PaymentOutcome::Pending | PaymentOutcome::Dropped => NodeError::PaymentDropped(payment),
+    })
 }
