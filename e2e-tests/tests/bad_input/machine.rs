@@ -41,7 +41,7 @@ async fn a_store_of_a_newer_format_is_refused_and_left_as_it_is() {
 async fn a_stored_channel_that_is_damaged_or_newer_keeps_the_node_from_starting() {
     let world = World::new().await;
     for (bytes, told) in [
-        (&[99, 1, 2, 3][..], "stored channel has version 99, this software reads version 4: use the newer software"),
+        (&[99, 1, 2, 3][..], "stored channel has version 99, this software reads version 5: use the newer software"),
         (
             &[2, 1, 2, 3],
             "stored channel has version 2, this software reads version 5: close it with the software that wrote it",
