@@ -1,8 +1,8 @@
 //! Own changes as their user knows them: by id, by the payment's reference, and by the key it was asked for with.
 
 use super::{Change, ChangeId};
-use crate::{error::Misuse, state::length};
-use scale::{Decode, Encode};
+use crate::{error::Misuse, phase::outgoing::Ids, state::length};
+use scale::{Decode, Encode, Input, Output};
 
 /// The longest [`IdempotencyKey`], in bytes.
 pub const MAX_KEY: usize = 64;
@@ -62,7 +62,7 @@ pub struct OwnChange<'a> {
 
 /// Own changes that an event tells of, in the order in which they were made. Their references lie in one piece: an event of many payments is
 /// copied at the price of one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnChanges {
     ids: Vec<ChangeId>,
     /// One after the other.
@@ -71,6 +71,27 @@ pub struct OwnChanges {
     lengths: Vec<u8>,
     /// Of those that have one, with their places, which ascend.
     keys: Vec<(u32, IdempotencyKey)>,
+}
+
+/// As they are stored: the ids in runs, the rest in one piece each.
+impl Encode for OwnChanges {
+    fn encode_to<W: Output + ?Sized>(&self, out: &mut W) {
+        let Self { ids, references, lengths, keys } = self;
+        (ids.iter().copied().collect::<Ids>(), references, lengths, keys).encode_to(out);
+    }
+}
+
+impl Decode for OwnChanges {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, scale::Error> {
+        let (runs, references, lengths, keys) = <(Ids, Vec<u8>, Vec<u8>, _)>::decode(input)?;
+        // No more than there are lengths, whatever the runs say.
+        let ids: Vec<_> = runs.iter().take(lengths.len()).collect();
+        if ids.len() == lengths.len() && ids.iter().copied().collect::<Ids>() == runs {
+            Ok(Self { ids, references, lengths, keys })
+        } else {
+            Err("ids and references that do not fit".into())
+        }
+    }
 }
 
 impl OwnChanges {
@@ -162,6 +183,18 @@ impl std::fmt::Display for IdempotencyKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::decode_exact;
+
+    #[test]
+    fn ids_without_references_are_no_changes() {
+        let stored = |count: u32, lengths: Vec<u8>| {
+            (vec![(ChangeId(1), count)], vec![0_u8; 4], lengths, Vec::<(u32, IdempotencyKey)>::new()).encode()
+        };
+        assert!(decode_exact::<OwnChanges>(&stored(2, vec![2, 2])).is_ok());
+        for wrong in [stored(3, vec![2, 2]), stored(1, vec![2, 2]), stored(u32::MAX, vec![2, 2])] {
+            assert!(decode_exact::<OwnChanges>(&wrong).is_err());
+        }
+    }
 
     #[test]
     fn each_change_is_told_with_its_own_reference_and_key() {
@@ -170,6 +203,7 @@ mod tests {
         changes.name(1, "k".into());
         let all: Vec<_> = changes.iter().map(|own| (own.id.0, own.reference, own.key.is_some())).collect();
         assert_eq!(all, vec![(3, &b"first"[..], false), (4, b"", true), (9, b"third", false)]);
+        assert_eq!(decode_exact::<OwnChanges>(&changes.encode()), Ok(changes.clone()));
         assert_eq!(
             changes.only(|id| id.0 > 3).iter().map(|own| own.reference).collect::<Vec<_>>(),
             vec![&b""[..], b"third"]

@@ -9,7 +9,7 @@ use e2e_tests::{Endpoint, RemoteChain, identity, signer};
 use protocol::AccountId;
 use sdk::{
     chain::Arbiter,
-    node::{Keeping, Node, NodeConfig, Taking},
+    node::{self, Node, NodeConfig, Taking},
     store::{Durability, StoreHandle},
 };
 use std::{
@@ -47,7 +47,7 @@ pub(crate) async fn child() {
         hex::decode(env::var(ARBITER).unwrap().trim_start_matches("0x")).unwrap().try_into().unwrap();
     let arbiter = Arc::new(Arbiter::attach(chain, AccountId(address), None).await.unwrap());
     let store = StoreHandle::open(&PathBuf::from(env::var_os(STORE).unwrap()), Durability::DangerNone).unwrap();
-    let mut config = NodeConfig::new(identity("bob"), Arc::new(signer("bob")), arbiter, Keeping::Store(store));
+    let mut config = NodeConfig::new(identity("bob"), Arc::new(signer("bob")), arbiter, node::Keeping::Store(store));
     config.taking = Taking::WhenTold;
     config.listen = Some("127.0.0.1:0".into());
     let node = Node::start(config).await.unwrap();
