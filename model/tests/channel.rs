@@ -77,7 +77,7 @@ fn a_claim_with_the_margin_is_never_undone() {
 fn a_claim_one_block_later_than_the_margin_may_be_undone() {
     let seldom = Scenario { lock_period: 4, look_within: 2, ..offer() };
     let twice = Scenario { max_forced: 2, ..offer() };
-    let slow = Scenario { lock_period: 6, include_within: 2, deadline: Some(14), ..offer() };
+    let slow = Scenario { lock_period: 6, look_within: 2, include_within: 2, deadline: Some(15), ..offer() };
     for scenario in [offer(), seldom, twice, slow] {
         let margin = Some(scenario.margin() - 1);
         assert_eq!(failure(Scenario { margin, ..scenario }), Some(CLAIMED));

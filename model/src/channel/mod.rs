@@ -316,7 +316,8 @@ impl Channel {
             // An agreed round in which the claim was made already is as good, since it can be shown.
             let stands = moment.chain.content.offered == Offered::Taken
                 || matches!(moment.memory.agreed, Agreed::Round(round) if round.content.offered == Offered::Taken);
-            moment.faults.undone |= in_time && moment.now >= deadline && !stands;
+            // With an old store a party forces nothing (R6.6a), so that nobody makes its claim again.
+            moment.faults.undone |= in_time && moment.now >= deadline && !stands && !moment.memory.is_old;
         }
         if let Some(since) = moment.closed_at.filter(|_| scenario.measures) {
             let lasts = moment.now.saturating_sub(since);

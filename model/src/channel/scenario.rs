@@ -99,11 +99,12 @@ impl Scenario {
         crate::chain::terms(self.lock_period, self.max_forced, 1)
     }
 
-    /// The margin of R5.4b: `L + W + D(1 + max_forced) - 1`.
+    /// The margin of R5.4b: `L + max(W, D) + D(1 + max_forced) - 1`. What is on its way when the claim is undone, a repetition of the claim on
+    /// another round say, keeps the honest party from making it again for `D`.
     #[must_use]
     pub fn margin(&self) -> BlockNumber {
         let steps = BlockNumber::from(self.max_forced).saturating_add(1);
-        let needed = self.lock_period.saturating_add(self.look_within);
+        let needed = self.lock_period.saturating_add(self.look_within.max(self.include_within));
         let needed = needed.saturating_add(self.include_within.saturating_mul(steps)).saturating_sub(1);
         self.margin.unwrap_or(needed)
     }
