@@ -17,8 +17,9 @@ use protocol::{
 };
 use sdk::{
     chain::{CallError, Chain, ChainError, Transaction},
-    node::{NodeError, OpenChannel, Packet},
+    node::{NodeConfig, NodeError, OpenChannel, Packet, Taking},
 };
+use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_opening_outside_the_peers_policy_is_refused_with_its_code() {
@@ -27,7 +28,9 @@ async fn an_opening_outside_the_peers_policy_is_refused_with_its_code() {
         .world
         .start_with("mallory", |config| {
             config.policy.share_max = 50 * UNIT;
+            config.policy.reserve_min = 5 * UNIT;
             config.policy.reserve_max = 20 * UNIT;
+            config.policy.penalty_min = 1;
             config.policy.penalty_max = 5 * UNIT;
             config.policy.lock_period_min = 20;
             config.policy.lock_period_max = 200;
@@ -40,6 +43,8 @@ async fn an_opening_outside_the_peers_policy_is_refused_with_its_code() {
     for bad in [
         OpenChannel { peer_share: 50 * UNIT + 1, ..fine },
         OpenChannel { reserve: 20 * UNIT + 1, ..fine },
+        OpenChannel { reserve: 5 * UNIT - 1, penalty: UNIT, ..fine },
+        OpenChannel { penalty: 0, ..fine },
         OpenChannel { penalty: 5 * UNIT + 1, ..fine },
         OpenChannel { lock_period: 19, ..fine },
         OpenChannel { lock_period: 201, ..fine },
@@ -51,6 +56,27 @@ async fn an_opening_outside_the_peers_policy_is_refused_with_its_code() {
     }
     let (alices, _theirs) = witness.alice.open_on(&strict, fine).await;
     let _paid = alices.pays(1, "within the policy").await;
+    witness.lives_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unless_it_is_told_otherwise_a_node_has_no_stranger_lock_its_coins() {
+    let witness = Witness::new().await;
+    let careful = witness.world.start_with("mallory", |config| {
+        let (identity, keeping) = (e2e_tests::identity("mallory"), config.keeping.clone());
+        let defaults = NodeConfig::new(identity, Arc::clone(&config.signer), Arc::clone(&config.arbiter), keeping);
+        assert_eq!(defaults.taking, Taking::ByUser);
+        config.policy = defaults.policy;
+    });
+    let careful = careful.await;
+    let _done = within("a deposit", careful.node.vault_deposit(100 * UNIT)).await.unwrap();
+    witness.alice.connect(&careful).await;
+    let theirs_too = OpenChannel { peer_share: 1, push: 20 * UNIT, ..terms() };
+    let refused = witness.alice.try_open(&careful, theirs_too).await.unwrap_err();
+    let NodeError::Ended(reason) = &refused else { panic!("{refused}") };
+    assert_eq!(*reason, CloseReason::NotOpened { code: Some(RefusalCode::POLICY) });
+    let (alices, _theirs) = witness.alice.open_on(&careful, OpenChannel { peer_share: 0, ..theirs_too }).await;
+    let _paid = alices.pays(1, "with coins of the opener's alone").await;
     witness.lives_on().await;
 }
 
