@@ -84,6 +84,27 @@ impl Channel {
         contracts: impl IntoIterator<Item = (ContractId, Contract)>,
         payments: impl IntoIterator<Item = PaymentRecord>,
     ) -> Result<Self, SavedError> {
+        Self::load_with(bytes, contracts, |count| {
+            Payments::stored(payments).filter(|payments| u32::try_from(payments.len()) == Ok(count))
+        })
+    }
+
+    /// As [`load`](Self::load), without its payments: what proves its latest state on chain is all there.
+    ///
+    /// # Errors
+    /// [`SavedError`].
+    pub fn load_evidence(
+        bytes: &[u8],
+        contracts: impl IntoIterator<Item = (ContractId, Contract)>,
+    ) -> Result<Self, SavedError> {
+        Self::load_with(bytes, contracts, |_count| Some(Payments::default()))
+    }
+
+    fn load_with(
+        bytes: &[u8],
+        contracts: impl IntoIterator<Item = (ContractId, Contract)>,
+        payments: impl FnOnce(u32) -> Option<Payments>,
+    ) -> Result<Self, SavedError> {
         let (&version, rest) = bytes.split_first().ok_or_else(|| SavedError::Damaged("no bytes".into()))?;
         match version {
             0 => return Err(SavedError::Damaged("there never was a version 0".into())),
@@ -93,8 +114,7 @@ impl Channel {
         }
         let Saved { reference, me, peer, domain, config, mut phase, create_given_up, outbox, deltas, payments: count } =
             decode_exact::<Saved<Phase, Outbox>>(rest).map_err(SavedError::Damaged)?;
-        let payments = Payments::stored(payments).filter(|payments| u32::try_from(payments.len()) == Ok(count));
-        let payments = payments.ok_or_else(|| SavedError::Damaged("payments are missing, or too many".into()))?;
+        let payments = payments(count).ok_or_else(|| SavedError::Damaged("payments are missing, or too many".into()))?;
         let stored: Contracts = contracts.into_iter().collect();
         match &mut phase {
             Phase::Open(live) | Phase::Closing(live, _) => {

@@ -6,7 +6,7 @@ use protocol::{ChannelId, Pair, call::Call, event::Event as ArbiterAnnounced};
 use scale::Encode;
 use sdk::{
     chain::{Arbiter, Chain, ChainError, ContractEvent, Health, arbiter::ArbiterEvent},
-    node::{ChannelHandle, Node, NodeConfig, NodeError, StartError},
+    node::{ChannelHandle, Keeping, Node, NodeConfig, NodeError, StartError},
     store::{Durability, OpenError, StoreHandle},
 };
 use std::sync::Arc;
@@ -120,7 +120,7 @@ async fn start_on(world: &World, store: &World) -> Result<Node, StartError> {
         }
     };
     let store = until("the store to be free", open).await;
-    Node::start(NodeConfig { store: Some(store), ..world.config("alice") }).await
+    Node::start(NodeConfig { keeping: Keeping::Store(store), ..world.config("alice") }).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,8 +161,8 @@ async fn where_the_block_is_forgotten_a_channel_tells_whether_the_chain_is_the_s
         forgetful.forget_hashes();
         let arbiter = through(world, &forgetful).await.arbiter;
         let open = || async { StoreHandle::open(&before.store_of("alice"), Durability::Immediate).ok() };
-        let store = Some(until("the store to be free", open).await);
-        Node::start(NodeConfig { store, arbiter, ..world.config("alice") }).await
+        let keeping = Keeping::Store(until("the store to be free", open).await);
+        Node::start(NodeConfig { keeping, arbiter, ..world.config("alice") }).await
     };
     let anew = World::new().await;
     anew.pass(200).await;

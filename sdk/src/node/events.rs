@@ -198,6 +198,7 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use channel::OwnChanges;
 
     fn event(event: Event) -> NodeEvent {
         NodeEvent { peer: PublicKey([1; 32]), reference: ChannelRef([2; 16]), event, number: None }
@@ -238,7 +239,7 @@ mod tests {
         let limits = Limits { events: 1, ..Limits::default() };
         let events = Events::new();
         let (share, _reader) = (events.share(), events.subscribe());
-        events.send(event(Event::Paid { payments: Vec::new(), round: 3 }), &share);
+        events.send(event(Event::Paid { payments: OwnChanges::default(), round: 3 }), &share);
         assert_eq!(share.fill(limits.events, &limits), Fill::Room);
     }
 
@@ -251,7 +252,7 @@ mod tests {
         events.send(event(Event::Message(Vec::new())), &share);
         assert_eq!(share.fill(limits.events, &limits), Fill::Room);
         for _ in 0..CROWDED {
-            events.send(event(Event::Paid { payments: Vec::new(), round: 3 }), &others);
+            events.send(event(Event::Paid { payments: OwnChanges::default(), round: 3 }), &others);
         }
         assert_eq!(share.fill(limits.events, &limits), Fill::Full);
     }
