@@ -114,7 +114,8 @@ impl Channel {
         }
         let Saved { reference, me, peer, domain, config, mut phase, create_given_up, outbox, deltas, payments: count } =
             decode_exact::<Saved<Phase, Outbox>>(rest).map_err(SavedError::Damaged)?;
-        let payments = payments(count).ok_or_else(|| SavedError::Damaged("payments are missing, or too many".into()))?;
+        let payments =
+            payments(count).ok_or_else(|| SavedError::Damaged("payments are missing, or too many".into()))?;
         let stored: Contracts = contracts.into_iter().collect();
         match &mut phase {
             Phase::Open(live) | Phase::Closing(live, _) => {
