@@ -86,15 +86,10 @@ impl Channel {
     }
 
     pub(crate) fn on_chain_event(&mut self, event: ArbiterEvent, ctx: &Context<'_>) -> Step {
-        let is_open = match &self.phase {
-            Phase::Signed(signed) => signed.locked,
-            Phase::Open(_) | Phase::Closing(..) => true,
-            Phase::Initialized(_) | Phase::Accepted(_) | Phase::HalfSigned(_) | Phase::Closed(_) => false,
-        };
         match event {
             ArbiterEvent::ChannelCreated { record } => self.on_chain_created(&record),
             // Of a channel that is not this one, or not any more.
-            _ if !is_open => Step::default(),
+            _ if !self.is_on_chain() => Step::default(),
             ArbiterEvent::ChannelClosedMutually { balances, .. } => self.close_once(CloseReason::Mutual { balances }),
             ArbiterEvent::ChannelSettled { balances, remaining } => self.on_chain_settled(balances, remaining),
             ArbiterEvent::ChannelClosedSolo { at, state_hash, closing } => {

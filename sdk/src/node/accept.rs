@@ -74,7 +74,7 @@ async fn greet(pending: Pending, peers: &Weak<Peers>) {
     match pending.handshake(&identity).await {
         Ok(session) => {
             let Some(peers) = peers.upgrade() else { return };
-            if let Err(error) = peers.connected(Connected { session, address: None, told: None }).await {
+            if let Err(error) = peers.connected(Connected { session, address: None, told: Vec::new() }).await {
                 tracing::warn!(%from, %error, "refused a peer");
             }
         }

@@ -227,7 +227,7 @@ impl Node {
         let session = dial(&self.inner.config.identity, to, self.inner.config.timeouts).await?;
         let peer = session.peer();
         let (told, done) = oneshot::channel();
-        self.inner.peers.connected(Connected { session, address: Some(to.clone()), told: Some(told) }).await?;
+        self.inner.peers.connected(Connected { session, address: Some(to.clone()), told: vec![told] }).await?;
         done.await.map_err(|_stopped| NodeError::Stopped)?;
         Ok(peer)
     }

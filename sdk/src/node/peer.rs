@@ -104,8 +104,8 @@ pub(super) struct Connected {
     pub(super) session: Session,
     /// Where it was dialled, if the user said so.
     pub(super) address: Option<PeerAddress>,
-    /// Told once it is in use.
-    pub(super) told: Option<oneshot::Sender<()>>,
+    /// Who asked for it: told once it is in use.
+    pub(super) told: Vec<oneshot::Sender<()>>,
 }
 
 /// What a user wants of a channel.
@@ -167,8 +167,6 @@ pub(super) struct Peer {
     fetches: Fetches,
     /// Channels to commit before the effects below, each with its rows that have changed.
     changed: BTreeMap<ChannelRef, Rows>,
-    /// Answers that tell of what is not committed yet.
-    answered: Vec<(Reply<Paid>, Result<Paid, NodeError>)>,
     effects: Vec<(ChannelRef, Effect)>,
     /// Channels to forget after them.
     ended: Vec<ChannelRef>,
@@ -223,7 +221,6 @@ impl Peer {
             started: Instant::now(),
             fetches: Fetches::default(),
             changed: BTreeMap::new(),
-            answered: Vec::new(),
             effects: Vec::new(),
             ended: Vec::new(),
             doubted: BTreeSet::new(),
@@ -354,9 +351,6 @@ impl Peer {
             answer();
         }
         self.link.flush();
-        for (reply, answer) in self.answered.drain(..) {
-            let _gone = reply.send(answer);
-        }
         self.forget_closed().await?;
         self.blocks.clear();
         Ok(())
@@ -611,10 +605,14 @@ impl Peer {
         }
     }
 
-    fn on_connected(&mut self, connected: Box<Connected>) {
+    fn on_connected(&mut self, mut connected: Box<Connected>) {
         self.redial.found();
         if self.head < self.look_first && !self.slots.is_empty() {
             // An old store does not know that it is old before it has seen what the chain took meanwhile: it must take no answer (R6.6a).
+            if let Some(earlier) = self.held.take() {
+                connected.told.extend(earlier.told);
+                connected.address = connected.address.or(earlier.address);
+            }
             self.held = Some(connected);
             return;
         }
@@ -627,7 +625,7 @@ impl Peer {
         if let Some(address) = address {
             self.address_changed |= self.redial.learn(address);
         }
-        if let Some(told) = told {
+        for told in told {
             let _gone = told.send(());
         }
     }
@@ -640,7 +638,7 @@ impl Peer {
             match dial(&ours, &address, timeouts).await {
                 Ok(session) => {
                     if let Some(peers) = peers.upgrade() {
-                        let _stopped = peers.connected(Connected { session, address: None, told: None }).await;
+                        let _stopped = peers.connected(Connected { session, address: None, told: Vec::new() }).await;
                     }
                 }
                 Err(error) => {

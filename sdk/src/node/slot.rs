@@ -12,6 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, NodeError>>;
 
+/// The places that an opening takes until it is on chain: of the peer's, and of all strangers' where the peer is one.
+pub(super) type Asked = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
 /// One channel of a peer.
 pub(super) struct Slot {
     pub(super) channel: Channel,
@@ -42,8 +45,8 @@ pub(super) struct Slot {
     pub(super) is_kept: bool,
     /// Wait for the channel's end.
     pub(super) ends: Vec<Reply<CloseReason>>,
-    /// Held by an opening that the peer asked for until it is on chain: of the peer's, and of all strangers' where it is one.
-    pub(super) asked: Option<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)>,
+    /// Held by an opening that the peer asked for until it is on chain.
+    pub(super) asked: Option<Asked>,
     /// Calls of the arbiter: the same one is not made twice at once.
     pub(super) calls: HashMap<&'static str, Submitted>,
 }

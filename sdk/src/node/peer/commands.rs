@@ -110,10 +110,12 @@ impl Peer {
             Ask::Pay(payment, reply) => self.on_pay(reference, payment, reply),
             Ask::PayOnce(key, payment, reply) => self.on_pay_once(reference, &key, payment, reply),
             Ask::Payment(key, reply) => {
-                let _gone = reply.send(slot.channel.payment(&key).cloned());
+                let payment = slot.channel.payment(&key).cloned();
+                self.answer(reply, payment);
             }
             Ask::Payments(reply) => {
-                let _gone = reply.send(slot.channel.list_payments());
+                let payments = slot.channel.list_payments();
+                self.answer(reply, payments);
             }
             Ask::Close(command, reply) => self.on_close(reference, command, reply),
             Ask::CancelClose(reply) => self.on_cancel_close(reference, reply),
@@ -162,7 +164,7 @@ impl Peer {
         let Some(&PaymentRecord { change, outcome, .. }) = slot.channel.payment(key) else { return };
         match outcome {
             PaymentOutcome::Pending => slot.keyed.entry(change).or_default().push(reply),
-            outcome => self.answered.push((reply, answer(change, outcome))),
+            outcome => self.answer(reply, paid(change, outcome)),
         }
     }
 
@@ -233,12 +235,11 @@ impl Peer {
     /// Whoever waits for the close in agreement is told that it was taken back.
     fn on_cancel_close(&mut self, reference: ChannelRef, reply: Reply<()>) {
         let cancelled = self.command(reference, Command::CancelShutdown);
-        if let (Ok(()), Some(slot)) = (&cancelled, self.slots.get_mut(&reference)) {
-            for waiting in slot.shutdowns.drain(..) {
-                let _gone = waiting.send(Err(NodeError::CloseCancelled));
-            }
+        let waiting = self.slots.get_mut(&reference).filter(|_| cancelled.is_ok());
+        for waiting in waiting.map(|slot| std::mem::take(&mut slot.shutdowns)).unwrap_or_default() {
+            self.answer(waiting, Err(NodeError::CloseCancelled));
         }
-        let _gone = reply.send(cancelled);
+        self.answer(reply, cancelled);
     }
 
     /// Gives a channel a command. Who asked is told what is wrong with it, or waits in its slot for what comes of it.
@@ -271,7 +272,7 @@ impl Peer {
 }
 
 /// What whoever asked for a payment is told of it.
-fn answer(payment: ChangeId, outcome: PaymentOutcome) -> Result<Paid, NodeError> {
+fn paid(payment: ChangeId, outcome: PaymentOutcome) -> Result<Paid, NodeError> {
     Err(match outcome {
         PaymentOutcome::Paid(round) => return Ok(Paid { payment, round }),
         PaymentOutcome::Refused(code) => NodeError::PaymentRefused { payment, code },

@@ -7,13 +7,11 @@ use crate::node::{
     events::{Fill, Share},
     limits::{Limits, MAX_OPENINGS_PER_PEER},
     link::Bounds,
+    slot::Asked,
 };
 use channel::ChannelRef;
 use std::{sync::Arc, time::Duration};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::{sync::Semaphore, time::Instant};
 
 /// What one peer has used of its budgets.
 pub(super) struct Conduct {
@@ -35,9 +33,6 @@ pub(super) struct Conduct {
     /// For one pause after the other, the cause is counted once.
     slowed_for: Option<Cause>,
 }
-
-/// The places that an opening takes until it is on chain.
-pub(super) type Asked = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
 impl Conduct {
     pub(super) fn new(peers: &Peers) -> Self {
@@ -94,7 +89,7 @@ impl Conduct {
     }
 
     /// How long nothing is to be read from the peer after this message, and why.
-    fn restraint(&mut self, is_stranger: bool) -> Option<(Duration, Cause)> {
+    fn restraint(&mut self, is_stranger: bool, fill: Fill) -> Option<(Duration, Cause)> {
         let hasty = if is_stranger {
             let now = Instant::now();
             let _there_or_not = self.messages.take(now);
@@ -102,8 +97,8 @@ impl Conduct {
         } else {
             None
         };
-        let waiting = (self.fill(is_stranger) >= Fill::Full)
-            .then(|| (pace(self.limits.slowed_messages_per_second), Cause::EventsWaiting));
+        let waiting =
+            (fill >= Fill::Full).then(|| (pace(self.limits.slowed_messages_per_second), Cause::EventsWaiting));
         hasty.max(waiting)
     }
 
@@ -179,10 +174,11 @@ impl Peer {
     pub(super) fn restrain(&mut self, bytes: usize) {
         self.conduct.turn.spend(bytes);
         let is_stranger = self.is_stranger();
-        if self.conduct.fill(is_stranger) == Fill::Over {
+        let fill = self.conduct.fill(is_stranger);
+        if fill == Fill::Over {
             return self.link.cut_off(Cause::EventsOverflow, &"far too many of the peer's events wait to be read here");
         }
-        let restraint = self.conduct.restraint(is_stranger);
+        let restraint = self.conduct.restraint(is_stranger, fill);
         let cause = restraint.map(|(_, cause)| cause);
         if let Some((pause, cause)) = restraint {
             if self.conduct.slowed_for != Some(cause) {
