@@ -14,7 +14,7 @@ use channel::{
     MAX_UPDATES_PER_ROUND, Message, Refusal, RefusalCode, Refused, State, Update,
 };
 use protocol::{
-    BlockNumber, Hash, Pair, Party, Signature, StateCommitment,
+    Amount, BlockNumber, Hash, Pair, Party, Signature, StateCommitment,
     arbiter::{Plan, Start, plan},
     call::{Call, CloseSolo, ForcedCall, Payload, SnapshotSolo},
     contracts::Predictor,
@@ -163,14 +163,10 @@ fn a_round_told_as_made_is_not_taken_back_by_ones_own_refusal() {
         let mut mine = Pair::default();
         mine[victim] = 100;
         let id = world.make_one(victim, call(ids[0], 0, &pays(mine.initiator, mine.responder))).unwrap();
-        let ours = update(world.steal(cheat));
         // The cheat has it refuse something above that, and then agrees to the lower round all the same.
-        let bad = world.forge_update_to(cheat, ours.round + 1, vec![Change::Transfer(payment(0))], before.balances);
-        world.hear(victim, Message::Update(bad));
-        let counter = update(world.steal(cheat));
+        let (ours, counter) = refuse_above(&mut world, cheat);
         assert!(counter.refuses.is_some() && counter.round > ours.round && counter.base == ours.base);
-        let ack = sign(cheat, world.channel_id(), &state_body(ours.round, ours.base, ours.state_hash));
-        world.hear(victim, Message::UpdateAck { round: ours.round, signature: ack });
+        sign_late(&mut world, cheat, &ours);
         let told_made = matches!(world.fate(victim, id), Fate::Paid(_));
         // Weeks later, after whatever deadline the contract has.
         world.kill(cheat);
@@ -197,19 +193,33 @@ fn a_round_told_as_made_is_not_taken_back_by_ones_own_refusal() {
     }
 }
 
-/// The victim pays 40 and refuses a round of the cheat's above that payment; then the cheat signs the payment and falls silent. With the
-/// payment's id and the victim's refusal, which goes on from the state before the payment.
-fn paid_and_refused(cheat: Party) -> (World, ChangeId, Update) {
-    let victim = cheat.peer();
-    let mut world = World::opened();
-    let id = world.pay(victim, 40).unwrap();
+/// The victim's proposal, and its refusal of a round of the cheat's above that, which goes on from the state before it.
+fn refuse_above(world: &mut World, cheat: Party) -> (Update, Update) {
     let ours = update(world.steal(cheat));
-    let balances = world.agreed(victim);
+    let balances = world.agreed(cheat.peer());
     let bad = world.forge_update_to(cheat, ours.round + 1, vec![Change::Transfer(payment(0))], balances);
-    world.hear(victim, Message::Update(bad));
-    let counter = update(world.steal(cheat));
-    let ack = sign(cheat, world.channel_id(), &state_body(ours.round, ours.base, ours.state_hash));
-    world.hear(victim, Message::UpdateAck { round: ours.round, signature: ack });
+    world.hear(cheat.peer(), Message::Update(bad));
+    (ours, update(world.steal(cheat)))
+}
+
+/// The cheat signs a round of the victim's after all.
+fn sign_late(world: &mut World, cheat: Party, ours: &Update) {
+    let signature = sign(cheat, world.channel_id(), &state_body(ours.round, ours.base, ours.state_hash));
+    world.hear(cheat.peer(), Message::UpdateAck { round: ours.round, signature });
+}
+
+/// The victim pays, refuses a round of the cheat's above that payment, and then has the payment signed. With the payment's id.
+fn pay_and_refuse(world: &mut World, cheat: Party, amount: Amount) -> (ChangeId, Update, Update) {
+    let id = world.pay(cheat.peer(), amount).unwrap();
+    let (ours, counter) = refuse_above(world, cheat);
+    sign_late(world, cheat, &ours);
+    (id, ours, counter)
+}
+
+/// The same in a new channel, and then the cheat falls silent.
+fn paid_and_refused(cheat: Party) -> (World, ChangeId, Update) {
+    let mut world = World::opened();
+    let (id, _ours, counter) = pay_and_refuse(&mut world, cheat, 40);
     world.kill(cheat);
     (world, id, counter)
 }
@@ -248,14 +258,7 @@ fn a_snapshot_that_was_lost_is_asked_for_again_whatever_stands_on_chain_beside_t
         let victim = cheat.peer();
         let (mut world, ids) = World::with(victim, vec![counter(Pair::default(), 9)]);
         // An own round of the victim's, and its refusal above it; the lower one is agreed.
-        let _id = world.pay(victim, 1).unwrap();
-        let ours = update(world.steal(cheat));
-        let balances = world.agreed(victim);
-        let bad = world.forge_update_to(cheat, ours.round + 1, vec![Change::Transfer(payment(0))], balances);
-        world.hear(victim, Message::Update(bad));
-        let counter = update(world.steal(cheat));
-        let ack = sign(cheat, world.channel_id(), &state_body(ours.round, ours.base, ours.state_hash));
-        world.hear(victim, Message::UpdateAck { round: ours.round, signature: ack });
+        let (_id, ours, counter) = pay_and_refuse(&mut world, cheat, 1);
         let old = world.sides[victim].machine().state().unwrap().clone();
         if world.sides[victim].round() != ours.round {
             // The answer does not count: no attack.
@@ -609,10 +612,7 @@ fn held_the_longest_dispute_against_an_honest_closer_ends_and_costs_it_nothing()
         // A proposal and a refusal of the victim's are open; it closes.
         let newest = world.sides[victim].machine().state().unwrap().clone();
         let _id = world.pay(victim, 40).unwrap();
-        let ours = update(world.steal(cheat));
-        let bad = world.forge_update_to(cheat, ours.round + 1, vec![Change::Transfer(payment(0))], newest.balances);
-        world.hear(victim, Message::Update(bad));
-        let refusal = update(world.steal(cheat));
+        let (ours, refusal) = refuse_above(&mut world, cheat);
         let (lower, higher) = (world.co_signed(victim, &ours), world.co_signed(victim, &refusal));
         let plain = State { calls_root: Hash::ZERO, ..newest.clone() };
         let mut paid = plain.clone();

@@ -1,7 +1,7 @@
 //! A payment that is asked for by a key is made once, however often it is asked for and whatever breaks (R6.3c).
 
 use crate::{
-    harness::{CrashPlan, Initiator, Responder, SHARE, World, side::Fate},
+    harness::{Initiator, Responder, SHARE, World, side::Fate},
     property::config,
 };
 use channel::{
@@ -265,10 +265,7 @@ fn step(world: &mut World, op: Op) {
         Op::Connect if !world.linked => world.connect(),
         Op::Connect => {}
         Op::Crash(party) => world.crash(party),
-        Op::PlanCrash(party, commit, effects) => {
-            let commit = world.sides[party].commits + commit;
-            world.crash_plan = Some(CrashPlan { party, commit, effects, both: false });
-        }
+        Op::PlanCrash(party, commit, effects) => world.plan_crash(party, commit, effects, false),
         Op::Decide(accepts) => decide(world, accepts),
         Op::Slow(party, true) => world.sides[party].slow = true,
         Op::Slow(party, false) => world.hurry(party),

@@ -120,10 +120,7 @@ impl Run {
             Op::Connect if !world.linked => world.connect(),
             Op::Connect => {}
             Op::Crash(party) => world.crash(party),
-            Op::PlanCrash(party, commit, effects) => {
-                let commit = world.sides[party].commits + commit;
-                world.crash_plan = Some(crate::harness::CrashPlan { party, commit, effects, both: false });
-            }
+            Op::PlanCrash(party, commit, effects) => world.plan_crash(party, commit, effects, false),
             Op::Shutdown(party, fee) => drop(world.shutdown(party, fee)),
             Op::CloseSolo(party) => drop(world.close_solo(party)),
             Op::Remember(party) => {

@@ -3,12 +3,14 @@
 // Clippy knows tests, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
 
+mod searching;
+
 use model::{
     Rules,
     channel::{Channel, Habit, Scenario, disputes, scenarios},
 };
 use protocol::Party;
-use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
+use stateright::{Checker, HasDiscoveries, Model};
 use std::collections::BTreeSet;
 
 const PAID: &str = "the honest party is paid what it had agreed to at least";
@@ -20,12 +22,8 @@ const ENDS: &str = "no dispute is longer than the longest";
 
 /// The property that fails first.
 fn failure(scenario: Scenario) -> Option<&'static str> {
-    let checker = Channel::of(scenario).checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    println!("{} states, depth {}", checker.unique_state_count(), checker.max_depth());
-    let fails = |property: &Property<Channel>| {
-        property.expectation == Expectation::Always && checker.discovery(property.name).is_some()
-    };
-    checker.model().properties().into_iter().find(fails).map(|property| property.name)
+    let checker = Channel::of(scenario).checker().finish_when(HasDiscoveries::AnyFailures);
+    searching::failure(&checker.spawn_bfs().join())
 }
 
 /// Searches all of a scenario: what happens in some states, and the longest dispute.
@@ -33,15 +31,7 @@ fn search(scenario: Scenario) -> (BTreeSet<&'static str>, u32) {
     let title = format!("{} ({:?} honest)", scenario.name, scenario.honest);
     assert!(scenario.can_answer(), "{title}: R6.9d");
     let checker = Channel::of(scenario).checker().spawn_bfs().join();
-    println!("{title}: {} states, depth {}", checker.unique_state_count(), checker.max_depth());
-    let mut happens = BTreeSet::new();
-    for property in checker.model().properties() {
-        let found = checker.discovery(property.name).is_some();
-        assert!(!found || property.expectation == Expectation::Sometimes, "{title}: {}", property.name);
-        if found {
-            let _new = happens.insert(property.name);
-        }
-    }
+    let happens = searching::happens(&title, &checker);
     (happens, checker.model().longest_seen())
 }
 

@@ -3,19 +3,17 @@
 // Clippy knows tests, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
 
+mod searching;
+
 use model::{Dispute, Policy, Rules, Scenario, scenarios};
 use protocol::Party;
-use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
+use stateright::{Checker, HasDiscoveries, Model};
 use std::collections::BTreeSet;
 
 /// The property that fails first.
 fn failure(scenario: Scenario) -> Option<&'static str> {
-    let checker = Dispute::of(scenario).checker().finish_when(HasDiscoveries::AnyFailures).spawn_dfs().join();
-    println!("{} states, depth {}", checker.unique_state_count(), checker.max_depth());
-    let fails = |property: &Property<Dispute>| {
-        property.expectation == Expectation::Always && checker.discovery(property.name).is_some()
-    };
-    checker.model().properties().into_iter().find(fails).map(|property| property.name)
+    let checker = Dispute::of(scenario).checker().finish_when(HasDiscoveries::AnyFailures);
+    searching::failure(&checker.spawn_dfs().join())
 }
 
 fn quick(name: &str, honest: Party) -> Scenario {
@@ -28,15 +26,7 @@ const DUE: &str = "in the end the honest party has what it is due";
 fn search(scenario: Scenario) -> (usize, BTreeSet<&'static str>) {
     let title = format!("{} ({:?} honest)", scenario.name, scenario.honest);
     let checker = Dispute::of(scenario).checker().spawn_bfs().join();
-    println!("{title}: {} states, depth {}", checker.unique_state_count(), checker.max_depth());
-    let mut happens = BTreeSet::new();
-    for property in checker.model().properties() {
-        let found = checker.discovery(property.name).is_some();
-        assert!(!found || property.expectation == Expectation::Sometimes, "{title}: {}", property.name);
-        if found {
-            let _new = happens.insert(property.name);
-        }
-    }
+    let happens = searching::happens(&title, &checker);
     (checker.unique_state_count(), happens)
 }
 

@@ -1,7 +1,7 @@
 //! What happens to one side: inputs, commits, effects, crashes, and a store that takes its time.
 
 use super::{
-    Initiator, Responder, World, chain, party_terms,
+    CrashPlan, Initiator, Responder, World, chain, party_terms,
     side::{Held, Write},
 };
 use channel::{ChainInput, ChangeId, Channel, Context, Effect, Input, Message, Misuse, Step};
@@ -129,6 +129,12 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Has a side crash at a commit, so many from now on, after some of the effects that follow it; and the other side with it, if `both`.
+    pub(crate) fn plan_crash(&mut self, party: Party, commits: usize, effects: usize, both: bool) {
+        let commit = self.sides[party].commits + commits;
+        self.crash_plan = Some(CrashPlan { party, commit, effects, both });
     }
 
     /// Kills the process; another one starts at once from what was committed. The link breaks.

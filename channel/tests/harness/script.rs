@@ -7,7 +7,7 @@
 //! are idle and agree, or the channel is closed.
 
 use super::{
-    CrashPlan, Initiator, Responder, World, apps,
+    Initiator, Responder, World, apps,
     apps::Tokens,
     contracts::{counter, escrow, puppet},
     reckoning::harmless,
@@ -121,8 +121,7 @@ impl Story {
             76..=77 => world.crash(party),
             78..=80 => {
                 let (commit, effects, both) = (bytes.below(4), bytes.below(4), byte & 2 == 0);
-                let commit = world.sides[party].commits + commit;
-                world.crash_plan = Some(CrashPlan { party, commit, effects, both });
+                world.plan_crash(party, commit, effects, both);
             }
             81..=82 => world.sides[party].slow = true,
             83..=85 => drop(world.release(party)),

@@ -1,37 +1,11 @@
 //! A signature from before a forced step undoes it within one lock period, and never after (R5.4b).
 
-use crate::harness::*;
+use crate::{force_progress::agreed, harness::*};
 use protocol::{
-    Base, BlockNumber, Pair, Party, Rejection, Round,
+    Base, BlockNumber, Pair, Party, Rejection,
     call::Call,
     contracts::conditional::{ConditionalInput, HashFunction, Preimage},
-    signing::{DepositBody, SetDelegatesBody, WithdrawBody},
 };
-
-mutations! {
-    /// What brings a co-signed round to an open channel.
-    WhileOpen {
-        CloseSolo,
-        Snapshot,
-        ForceProgress,
-        Deposit,
-        Withdraw,
-        SetDelegates,
-    }
-}
-
-mutations! {
-    /// What brings one to a channel that closes.
-    WhileClosing {
-        Slash,
-        ForceProgress,
-    }
-}
-
-/// What both agreed on: a counter that holds 5 units.
-fn agreed(world: &World, round: Round) -> Inside {
-    Inside::new(round, Pair::new(85 * UNIT, 70 * UNIT), [(COUNTER, world.apps.counting(5 * UNIT, 0, 1_000))])
-}
 
 /// A channel in which the initiator forced two rounds on round 6, the state that this came to, and the block of it.
 async fn forced() -> (World, Channel, Inside, BlockNumber) {
@@ -45,34 +19,6 @@ async fn forced() -> (World, Channel, Inside, BlockNumber) {
 
 /// The mark of that step.
 const MARK: Base = Base { agreed: 6, steps: 2 };
-
-impl WhileOpen {
-    fn with(self, world: &World, channel: &Channel, state: &Inside) -> Call {
-        let (party, amount, to, valid_until) = (Party::Responder, UNIT, Actor::Responder.id(), world.now());
-        let (round, base, state_hash) = (state.round, state.base, state.state().hash());
-        match self {
-            Self::CloseSolo => channel.close_solo(&state.state()),
-            Self::Snapshot => channel.snapshot(&state.state()),
-            Self::ForceProgress => forced_step(world, channel, state),
-            Self::Deposit => {
-                let body = DepositBody { party, amount, round, base, state_hash, valid_until };
-                Call::ChannelDeposit(channel.deposit(body))
-            }
-            Self::Withdraw => {
-                let body = WithdrawBody { party, amount, to, round, base, state_hash, valid_until };
-                Call::ChannelWithdraw(channel.withdraw(body))
-            }
-            Self::SetDelegates => {
-                let body = SetDelegatesBody { delegates: Pair::default(), round, base, state_hash, valid_until };
-                Call::ChannelSetDelegates(channel.set_delegates(body))
-            }
-        }
-    }
-}
-
-fn forced_step(world: &World, channel: &Channel, state: &Inside) -> Call {
-    Call::ChannelForceProgress(world.blind(&channel.step(state, Party::Responder, vec![count(1)])))
-}
 
 /// Brings a round on each of these bases, around the block in which the mark becomes mature.
 async fn around(world: &World, block: BlockNumber, make: impl Fn(&World, &Inside) -> Call) {
@@ -107,11 +53,7 @@ async fn from_a_lock_period_after_a_forced_step_on_a_closing_channel_takes_only_
     let _done = world.accept(Actor::Initiator, &channel.close_solo_on_chain(tip.commitment()), 0).await;
     for &message in WhileClosing::ALL {
         println!("by {message:?}");
-        let make = |world: &World, state: &Inside| match message {
-            WhileClosing::Slash => channel.slash(&state.state()),
-            WhileClosing::ForceProgress => forced_step(world, &channel, state),
-        };
-        around(&world, block, make).await;
+        around(&world, block, |world, state| message.with(world, &channel, state)).await;
     }
 }
 

@@ -85,6 +85,30 @@ pub async fn a_peer_that_is_killed_again_and_again_loses_nothing_that_anybody_wa
     world.coins().await.check(&before, &[(account("alice"), won), (account("bob"), -won)]);
 }
 
+/// Alice, and Bob in a process of his own, who dials her through a proxy and has a channel with her.
+struct Behind {
+    alice: Actor,
+    alices: ChannelHandle,
+    bob: PeerProcess,
+    proxy: Proxy,
+    /// How Bob connects.
+    dial: String,
+}
+
+impl Behind {
+    async fn new<C: TestChain>(world: &World<C>) -> Self {
+        let alice = world.start_rich("alice", 200 * UNIT).await;
+        fill_vault(world, "bob").await;
+        let proxy = Proxy::before(alice.socket()).await;
+        let dial = format!("connect {}", address_at("alice", proxy.address()));
+        let bob = PeerProcess::start(world, "bob").await;
+        let _connected = bob.does(&dial).await;
+        let opening = alice.node.open_channel(identity("bob").public(), terms());
+        let alices = within("a channel to open", opening).await.unwrap();
+        Self { alice, alices, bob, proxy, dial }
+    }
+}
+
 /// Where a deposit of Bob's is when he is killed.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
@@ -101,14 +125,7 @@ pub async fn a_peer_that_is_killed_in_the_middle_of_a_deposit_has_made_it_once_w
     world: &World<C>,
 ) {
     let before = world.coins().await;
-    let alice = world.start_rich("alice", 200 * UNIT).await;
-    fill_vault(world, "bob").await;
-    let proxy = Proxy::before(alice.socket()).await;
-    let dial = format!("connect {}", address_at("alice", proxy.address()));
-    let mut bob = PeerProcess::start(world, "bob").await;
-    let _connected = bob.does(&dial).await;
-    let opening = alice.node.open_channel(identity("bob").public(), terms());
-    let alices = within("a channel to open", opening).await.unwrap();
+    let Behind { alice, alices, mut bob, proxy, dial } = Behind::new(world).await;
     let mut bobs = 100 * UNIT;
     for moment in [Moment::Asked, Moment::Signed, Moment::OnChain] {
         let total = record(world).await.total;
@@ -159,14 +176,7 @@ enum Stage {
 /// Bob is killed between asking for a payment and the answer, wherever that is, and asks again by the same key.
 pub async fn a_payment_with_a_key_is_made_once_wherever_its_payer_is_killed<C: TestChain>(world: &World<C>) {
     let before = world.coins().await;
-    let alice = world.start_rich("alice", 200 * UNIT).await;
-    fill_vault(world, "bob").await;
-    let proxy = Proxy::before(alice.socket()).await;
-    let dial = format!("connect {}", address_at("alice", proxy.address()));
-    let mut bob = PeerProcess::start(world, "bob").await;
-    let _connected = bob.does(&dial).await;
-    let opening = alice.node.open_channel(identity("bob").public(), terms());
-    let alices = within("a channel to open", opening).await.unwrap();
+    let Behind { alice, alices, mut bob, proxy, dial } = Behind::new(world).await;
     let channel = alices.reference();
     for (count, stage) in (1..).zip([Stage::Waits, Stage::Proposed, Stage::Signed, Stage::Made]) {
         let key = format!("order-{count}");

@@ -1,7 +1,7 @@
 //! A node that has not seen yet what the chain has: its blocks come late, or it has just been started again.
 
 use async_trait::async_trait;
-use channel::Event;
+use channel::{Event, Performed};
 use devchain::Sealing;
 use e2e_tests::{Actor, Asked, Impaired, UNIT, World, signer, terms, until, within};
 use protocol::{
@@ -12,7 +12,7 @@ use protocol::{
 use scale::Encode;
 use sdk::{
     chain::{Arbiter, ChainSignature, NotSigned, Signer, signer::Sr25519Signer},
-    node::{ChannelHandle, NodeConfig, OpenChannel},
+    node::{ChannelHandle, NodeConfig, NodeError, OpenChannel},
 };
 use std::{
     sync::{
@@ -21,6 +21,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::task::JoinHandle;
 
 /// A chain of one's own that may come late, and a node's settings with it.
 async fn late(world: &World, name: &str) -> (Arc<Impaired>, NodeConfig) {
@@ -78,9 +79,23 @@ impl Claim {
         Self { alices_chain, bobs_chain, alice, bob, alices, bobs, contract, apps }
     }
 
-    fn claims(&self) -> Vec<ForcedCall> {
-        vec![ForcedCall { contract: self.contract, value: 0, input: 5_u64.encode() }]
+    /// Alice makes her claim by force, beside everything else.
+    fn force(&self) -> JoinHandle<Result<Vec<Performed>, NodeError>> {
+        force(&self.alices, self.contract)
     }
+}
+
+fn force(alices: &ChannelHandle, contract: ContractId) -> JoinHandle<Result<Vec<Performed>, NodeError>> {
+    let (alices, calls) = (alices.clone(), vec![ForcedCall { contract, value: 0, input: 5_u64.encode() }]);
+    tokio::spawn(async move { alices.force(calls).await })
+}
+
+/// Waits until her step is on chain.
+async fn stepped(world: &World) {
+    until("the step to be on chain", || async {
+        (world.recorder.count("channel_force_progress").await == 1).then_some(())
+    })
+    .await;
 }
 
 fn failed(event: &Event) -> bool {
@@ -100,14 +115,8 @@ async fn a_forced_step_whose_answer_was_lost_is_not_given_up_by_what_it_has_done
     world.pass(BLOCKS).await;
     claim.alices_chain.lose_answers(true);
     let before = claim.alices_chain.tried();
-    let forcing = tokio::spawn({
-        let (alices, calls) = (claim.alices.clone(), claim.claims());
-        async move { alices.force(calls).await }
-    });
-    until("the step to be on chain", || async {
-        (world.recorder.count("channel_force_progress").await == 1).then_some(())
-    })
-    .await;
+    let forcing = claim.force();
+    stepped(&world).await;
     claim.alices_chain.lose_answers(false);
     come_one_by_one(&claim.alices_chain, head, before + 1).await;
     claim.alices_chain.show_up_to(u32::MAX);
@@ -127,15 +136,8 @@ async fn a_node_that_died_while_its_step_was_on_its_way_gives_up_nothing_when_it
     world.pass(BLOCKS).await;
     alices_chain.lose_answers(true);
     let channel = alices.reference();
-    let calls = vec![ForcedCall { contract, value: 0, input: 5_u64.encode() }];
-    let forcing = tokio::spawn({
-        let alices = alices.clone();
-        async move { alices.force(calls).await }
-    });
-    until("the step to be on chain", || async {
-        (world.recorder.count("channel_force_progress").await == 1).then_some(())
-    })
-    .await;
+    let forcing = force(&alices, contract);
+    stepped(&world).await;
     drop(alices);
     alice.stop_and_wait().await;
     let _stopped = within("the user's answer", forcing).await;
@@ -163,14 +165,8 @@ async fn what_is_forced_is_not_undone_by_a_round_that_was_signed_before_it_was_s
     world.pass(BLOCKS).await;
     claim.alices_chain.lose_answers(true);
     let before = claim.alices_chain.tried();
-    let _forcing = tokio::spawn({
-        let (alices, calls) = (claim.alices.clone(), claim.claims());
-        async move { alices.force(calls).await }
-    });
-    until("the step to be on chain", || async {
-        (world.recorder.count("channel_force_progress").await == 1).then_some(())
-    })
-    .await;
+    let _forcing = claim.force();
+    stepped(&world).await;
     claim.alices_chain.lose_answers(false);
     come_one_by_one(&claim.alices_chain, head, before + 1).await;
     // Bob pays her, as it seems, and shows the round to the arbiter.
@@ -295,10 +291,7 @@ async fn what_a_user_was_told_is_still_so_when_the_node_was_stopped_right_after(
     let Claim { alice, bob, alices, contract, apps, .. } = Claim::new(&world, 1).await;
     let channel = alices.reference();
     world.chain.set_sealing(Sealing::Manual).await.unwrap();
-    let forcing = tokio::spawn({
-        let alices = alices.clone();
-        async move { alices.force(vec![ForcedCall { contract, value: 0, input: 5_u64.encode() }]).await }
-    });
+    let forcing = force(&alices, contract);
     until("the step to be asked for", || async { alices.status().await.unwrap().forcing.then_some(()) }).await;
     drop(alices);
     alice.stop_and_wait().await;

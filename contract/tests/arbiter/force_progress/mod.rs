@@ -12,7 +12,7 @@ use crate::harness::*;
 use protocol::{Pair, Party, Round};
 
 /// What both agreed on last: a counter that holds 5 units and has a long way to go, the rest outside.
-fn agreed(world: &World, round: Round) -> Inside {
+pub(crate) fn agreed(world: &World, round: Round) -> Inside {
     Inside::new(round, Pair::new(85 * UNIT, 70 * UNIT), [(COUNTER, world.apps.counting(5 * UNIT, 0, 1_000))])
 }
 

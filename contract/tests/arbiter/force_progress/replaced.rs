@@ -1,73 +1,11 @@
 //! A co-signed state replaces a whole forced chain, from the chain's first round on, whichever message brings it (R5.4).
 
 use super::*;
-use protocol::{
-    Base, Rejection,
-    call::Call,
-    signing::{DepositBody, SetDelegatesBody, WithdrawBody},
-};
-
-mutations! {
-    /// What brings a co-signed state to an open channel.
-    WhileOpen {
-        Deposit,
-        Withdraw,
-        Snapshot,
-        SetDelegates,
-        CloseSolo,
-        ForceProgress,
-    }
-}
-
-mutations! {
-    /// What brings one to a channel that closes.
-    WhileClosing {
-        Slash,
-        ForceProgress,
-    }
-}
+use protocol::{Base, Rejection, call::Call};
 
 /// What both agreed on instead of what was forced.
 fn instead(world: &World, round: Round) -> Inside {
     Inside::new(round, Pair::new(30 * UNIT, 100 * UNIT), [(COUNTER, world.apps.counting(30 * UNIT, 500, 1_000))])
-}
-
-fn forced_step(world: &World, channel: &Channel, state: &Inside) -> Call {
-    Call::ChannelForceProgress(world.blind(&channel.step(state, Party::Responder, vec![count(1)])))
-}
-
-impl WhileOpen {
-    fn with(self, world: &World, channel: &Channel, state: &Inside) -> Call {
-        let (party, round, base, state_hash) = (Party::Responder, state.round, state.base, state.state().hash());
-        let (amount, to, valid_until) = (UNIT, Actor::Responder.id(), world.now());
-        match self {
-            Self::Deposit => {
-                let body = DepositBody { party, amount, round, base, state_hash, valid_until };
-                Call::ChannelDeposit(channel.deposit(body))
-            }
-            Self::Withdraw => {
-                let body = WithdrawBody { party, amount, to, round, base, state_hash, valid_until };
-                Call::ChannelWithdraw(channel.withdraw(body))
-            }
-            Self::Snapshot => channel.snapshot(&state.state()),
-            Self::SetDelegates => {
-                let delegates = Pair::default();
-                let body = SetDelegatesBody { delegates, round, base, state_hash, valid_until };
-                Call::ChannelSetDelegates(channel.set_delegates(body))
-            }
-            Self::CloseSolo => channel.close_solo(&state.state()),
-            Self::ForceProgress => forced_step(world, channel, state),
-        }
-    }
-}
-
-impl WhileClosing {
-    fn with(self, world: &World, channel: &Channel, state: &Inside) -> Call {
-        match self {
-            Self::Slash => channel.slash(&state.state()),
-            Self::ForceProgress => forced_step(world, channel, state),
-        }
-    }
 }
 
 /// Brings rounds around the forced chain 7 to 9 by one message.

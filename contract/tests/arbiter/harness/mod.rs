@@ -5,6 +5,7 @@
 
 pub(crate) mod actors;
 pub(crate) mod apps;
+mod co_signed;
 pub(crate) mod forgery;
 pub(crate) mod inside;
 pub(crate) mod mutations;
@@ -14,6 +15,7 @@ mod watcher;
 
 pub(crate) use actors::*;
 pub(crate) use apps::{Apps, TOO_MUCH_WORK};
+pub(crate) use co_signed::{WhileClosing, WhileOpen};
 pub(crate) use forgery::Forgery;
 pub(crate) use inside::*;
 pub(crate) use mutations::mutations;
