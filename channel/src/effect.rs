@@ -294,6 +294,12 @@ pub enum Notice {
         /// The last block in which it counts for certain, where it defends the channel ([`Channel::defend_by`](crate::Channel::defend_by)).
         until: Option<BlockNumber>,
     },
+    /// This side agrees to nothing more in the channel and goes on defending it, until the node is started again: its task has ended, or its store
+    /// takes nothing more (R6.9e).
+    DefendOnly {
+        /// What is wrong.
+        cause: String,
+    },
     /// The arbiter refused an operation that both have signed. It may be taken yet, should the reason pass: nothing else is agreed until it is on
     /// chain, or this block is over (R6.5). Both sides are told.
     OperationRefused {

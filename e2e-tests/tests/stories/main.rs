@@ -14,6 +14,7 @@ mod behind;
 mod closing;
 mod connections;
 mod contracts;
+mod defended;
 mod many;
 mod openings;
 mod operations;

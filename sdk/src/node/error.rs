@@ -8,12 +8,15 @@ use crate::{
 use channel::{ChangeFault, ChangeId, CloseReason, Misuse, OperationKind, Pace, RefusalCode, SavedError};
 use protocol::{Amount, BlockNumber, Hash, PublicKey, Round, signing::Domain};
 use scale::{Decode, Encode};
-use std::fmt;
+use std::{fmt, io};
 use thiserror::Error;
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// The operating system gives no thread for whatever follows the chain and defends.
+    #[error("the operating system gives no thread for the defence of channels: {0}")]
+    NoThread(#[source] io::Error),
     /// The address to listen on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -171,7 +174,10 @@ pub enum NodeError {
     /// The operating system gives no random bytes.
     #[error("the operating system gives no random bytes: nothing can be named safely")]
     NoRandomness,
-    /// The node is shutting down, or its store failed: nothing more is signed.
+    /// Nothing more can be kept, so nothing more is signed: the channels are only defended (R6.9e).
+    #[error("nothing more is agreed, and what is agreed is defended: {0}; start the node again once that is mended")]
+    DefendOnly(String),
+    /// The node is shutting down: nothing more is signed.
     #[error("the node has stopped")]
     Stopped,
 }

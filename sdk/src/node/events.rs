@@ -14,7 +14,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 use thiserror::Error;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// How many events wait for a subscriber before the oldest are dropped: more than a hundred peers may cause at once, each within its share.
 const EVENTS: usize = 1 << 18;
@@ -51,16 +51,22 @@ pub enum Taking {
 /// Whoever holds one reads it: a peer whose events wait for it in great number is slowed and in the end cut off
 /// ([`Limits::events`](super::Limits::events)), so that its events push out nobody else's.
 #[derive(Debug)]
-pub struct EventStream(broadcast::Receiver<Arc<Queued>>);
+pub struct EventStream {
+    queue: broadcast::Receiver<Arc<Queued>>,
+    end: watch::Receiver<Option<EventsError>>,
+}
 
 /// Why there is no next event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum EventsError {
     /// The subscriber was too slow.
     #[error(
         "{0} events were dropped because this subscriber is too slow: read the channels' balances anew, and take no event before a restart"
     )]
     Missed(u64),
+    /// The store takes nothing more: nothing more happens here but the defence of what is agreed ([`Node::wards`](super::Node::wards)).
+    #[error("nothing more is agreed, and what is agreed is defended: {0}; start the node again once that is mended")]
+    DefendOnly(String),
     /// The node has stopped.
     #[error("the node has stopped")]
     Stopped,
@@ -70,9 +76,17 @@ impl EventStream {
     /// The next event.
     ///
     /// # Errors
-    /// [`EventsError::Missed`] once for each gap, and the stream goes on; [`EventsError::Stopped`].
+    /// [`EventsError::Missed`] once for each gap, and the stream goes on; after all others, [`EventsError::DefendOnly`] or
+    /// [`EventsError::Stopped`].
     pub async fn next(&mut self) -> Result<NodeEvent, EventsError> {
-        let queued = self.0.recv().await.map_err(|error| match error {
+        let queued = tokio::select! {
+            biased;
+            queued = self.queue.recv() => queued,
+            end = self.end.wait_for(Option::is_some) => {
+                return Err(end.ok().and_then(|end| end.clone()).unwrap_or(EventsError::Stopped));
+            }
+        };
+        let queued = queued.map_err(|error| match error {
             broadcast::error::RecvError::Lagged(missed) => EventsError::Missed(missed),
             broadcast::error::RecvError::Closed => EventsError::Stopped,
         })?;
@@ -170,11 +184,12 @@ const fn is_answer(event: &Event) -> bool {
 pub(super) struct Events {
     queue: broadcast::Sender<Arc<Queued>>,
     waiting: Arc<AtomicUsize>,
+    end: watch::Sender<Option<EventsError>>,
 }
 
 impl Events {
     pub(super) fn new() -> Self {
-        Self { queue: broadcast::Sender::new(EVENTS), waiting: Arc::default() }
+        Self { queue: broadcast::Sender::new(EVENTS), waiting: Arc::default(), end: watch::Sender::new(None) }
     }
 
     /// What one peer's events may take of the queue.
@@ -191,7 +206,16 @@ impl Events {
     }
 
     pub(super) fn subscribe(&self) -> EventStream {
-        EventStream(self.queue.subscribe())
+        EventStream { queue: self.queue.subscribe(), end: self.end.subscribe() }
+    }
+
+    /// Every stream ends, once it has told what waits.
+    pub(super) fn end(&self, why: EventsError) {
+        let _set = self.end.send_if_modified(|end| {
+            let is_first = end.is_none();
+            *end = end.take().or(Some(why));
+            is_first
+        });
     }
 }
 

@@ -371,10 +371,7 @@ impl ChannelHandle {
 
     /// Why nobody answers.
     fn gone(&self) -> NodeError {
-        match self.node.upgrade() {
-            Some(node) if !node.is_over() => NodeError::UnknownChannel,
-            _ => NodeError::Stopped,
-        }
+        self.node.upgrade().map_or(NodeError::Stopped, |node| node.gone(&self.peer))
     }
 }
 

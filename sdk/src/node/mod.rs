@@ -4,6 +4,7 @@
 //!             Node ---- Listener (task): handshakes, each in a task of its own; places for strangers
 //!              |
 //!              |------- watcher (task): finalised blocks to every peer
+//!              |------- defence (task): what defends channels whose peer's task does not
 //!              |
 //!              '------- Peer (a task each): connection, channels, commits, effects
 //! ```
@@ -12,9 +13,11 @@ mod accept;
 mod budget;
 mod causes;
 mod config;
+mod defence;
 mod ended;
 mod error;
 mod events;
+mod following;
 mod handle;
 mod limits;
 mod link;
@@ -22,11 +25,14 @@ mod packet;
 mod peer;
 mod places;
 mod redial;
+mod restore;
 mod slot;
+mod submitted;
 mod watcher;
 
 pub use causes::{Cause, CauseCounts};
 pub use config::{KEEP_ENDED, Keeping, NodeConfig, OpenChannel};
+pub use defence::{Ward, WardCall, WardCause};
 pub use ended::EndedChannel;
 pub use error::{NodeError, Owner, StartError};
 pub use events::{EventStream, EventsError, NodeEvent, Taking};
@@ -39,12 +45,14 @@ use crate::{
     apps::Registry,
     chain::{Arbiter, BlockRef, ChainError, Health, arbiter::Done},
     keys::PeerAddress,
-    store::Table,
+    store::{StoreError, Table},
     transport::{Listener, Role, dial},
 };
 use causes::Tally;
-use channel::{Channel, ChannelRef, SavedError};
+use channel::{Channel, ChannelRef};
+use defence::Defence;
 use events::Events;
+use following::Following;
 use peer::{Connected, INBOX, Inbox, Peer, PeerInput};
 use places::{Origin, Strangers};
 use protocol::{Amount, BlockNumber, ChannelId, Pair, PartyId, PublicKey, call::Call, decode_exact};
@@ -54,15 +62,16 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 use tokio::{
+    runtime::{Builder, Runtime},
     sync::{Semaphore, mpsc, oneshot},
-    task::JoinHandle,
+    task::AbortHandle,
 };
-use watcher::{Seen, Sight, Verdict, Watcher};
+use watcher::{Notes, Seen, Sight, Verdict, Watcher};
 
 /// A running node. Dropping the last clone stops it; what it has agreed stays in its store.
 #[derive(Clone)]
@@ -74,18 +83,29 @@ struct Inner {
     config: Arc<NodeConfig>,
     peers: Arc<Peers>,
     listening: Option<SocketAddr>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Vec<AbortHandle>,
+    /// A thread of its own for whatever follows and defends: no peer takes its time.
+    guard: Option<Runtime>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.peers.end();
-        for task in &self.tasks {
-            task.abort();
+        self.end_tasks();
+        if let Some(guard) = self.guard.take() {
+            guard.shutdown_background();
         }
         for inbox in self.peers.all() {
             // A full inbox belongs to a task that is busy: it ends with the last handle.
             let _full = inbox.try_send(PeerInput::Stop);
+        }
+    }
+}
+
+impl Inner {
+    fn end_tasks(&self) {
+        for task in &self.tasks {
+            task.abort();
         }
     }
 }
@@ -106,10 +126,17 @@ pub(crate) struct Peers {
     look_first: BlockNumber,
     /// How far the chain is followed.
     sight: Sight,
+    /// How far by each peer's task.
+    following: Following,
+    /// Who acts where a peer's task does not.
+    defence: mpsc::UnboundedSender<defence::Signal>,
+    wards: defence::Report,
     /// Every channel that may be on chain, with its parties as the chain knows them.
     channels: Mutex<HashMap<ChannelId, Pair<PartyId>>>,
-    /// The node stops, or its store failed: nothing more is signed.
+    /// The node stops: nothing more is signed.
     over: AtomicBool,
+    /// The store takes nothing more, and why: nothing more is signed either.
+    failure: OnceLock<String>,
 }
 
 impl Node {
@@ -139,6 +166,7 @@ impl Node {
         };
         let listening = listener.as_ref().map(Listener::local_addr);
         let limits = limits::descriptors().map_or(config.limits, |descriptors| config.limits.within(descriptors));
+        let (signals, for_defence) = mpsc::unbounded_channel();
         let peers = Arc::new(Peers {
             config: Arc::clone(&config),
             limits,
@@ -150,8 +178,12 @@ impl Node {
             head: AtomicU32::new(next.saturating_sub(1)),
             look_first: head.number,
             sight: Sight::new(next.saturating_sub(1), head.number),
+            following: Following::default(),
+            defence: signals.clone(),
+            wards: defence::Report::default(),
             channels: Mutex::default(),
             over: AtomicBool::new(false),
+            failure: OnceLock::new(),
         });
         let events = peers.events.subscribe();
         for (identity, channels) in channels {
@@ -159,12 +191,25 @@ impl Node {
         }
         let (arbiter, store) = (Arc::clone(&config.arbiter), config.store().cloned());
         let (doubted, keep_ended) = (BTreeMap::new(), config.keep_ended);
-        let watcher = Watcher { arbiter, store, peers: Arc::downgrade(&peers), seen, next, doubted, keep_ended };
-        let mut tasks = vec![tokio::spawn(watcher.watch())];
+        let watcher = Watcher {
+            arbiter,
+            store,
+            peers: Arc::downgrade(&peers),
+            seen,
+            next,
+            doubted,
+            keep_ended,
+            defence: signals.clone(),
+            notes: Notes::default(),
+        };
+        let guard = Builder::new_multi_thread().worker_threads(1).thread_name("guard").enable_all().build();
+        let guard = guard.map_err(StartError::NoThread)?;
+        let defence = Defence::new(&peers, (signals, for_defence));
+        let mut tasks = vec![guard.spawn(watcher.watch()).abort_handle(), guard.spawn(defence.run()).abort_handle()];
         if let Some(listener) = listener {
-            tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))));
+            tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))).abort_handle());
         }
-        Ok((Self { inner: Arc::new(Inner { config, peers, listening, tasks }) }, events))
+        Ok((Self { inner: Arc::new(Inner { config, peers, listening, tasks, guard: Some(guard) }) }, events))
     }
 
     /// Who this node is to its peers.
@@ -204,6 +249,12 @@ impl Node {
         self.inner.peers.health()
     }
 
+    /// The peers whose channels are defended without their own tasks now, and why (R6.9e): in health, none.
+    #[must_use]
+    pub fn wards(&self) -> Vec<Ward> {
+        self.inner.peers.wards.wards()
+    }
+
     /// What is kept of channels that have ended, for [`NodeConfig::keep_ended`] blocks: should an end turn out not to have been, what is here still
     /// closes the channel.
     ///
@@ -241,6 +292,7 @@ impl Node {
     /// [`NodeError::NotConnected`], [`NodeError::Misuse`]. [`Rejection::NonceOutOfBounds`](protocol::Rejection::NonceOutOfBounds) says that
     /// another opening of the two was on chain first: ask again.
     pub async fn open_channel(&self, peer: PublicKey, open: OpenChannel) -> Result<ChannelHandle, NodeError> {
+        self.inner.peers.check()?;
         let health = self.chain_health();
         if !health.is_good() {
             return Err(NodeError::ChainUnwell(health));
@@ -253,7 +305,7 @@ impl Node {
         let (reply, answer) = oneshot::channel();
         let reference = ChannelRef(random()?);
         inbox.send(PeerInput::Open(open, reference, reply)).await.map_err(|_closed| NodeError::NotConnected(peer))?;
-        answer.await.map_err(|_dropped| NodeError::Stopped)?
+        answer.await.map_err(|_dropped| self.inner.peers.gone(&peer))?
     }
 
     /// All channels with `peer`.
@@ -266,7 +318,7 @@ impl Node {
         if inbox.send(PeerInput::List(reply)).await.is_err() {
             return Ok(Vec::new());
         }
-        let references = answer.await.map_err(|_dropped| NodeError::Stopped)?;
+        let references = answer.await.map_err(|_dropped| self.inner.peers.gone(&peer))?;
         Ok(references.into_iter().map(|reference| self.handle(peer, reference, inbox.clone())).collect())
     }
 
@@ -304,13 +356,17 @@ impl Node {
     /// go, the store with the last clone. Channels go on when a node is started on the same store again.
     pub async fn stop(self) {
         self.inner.peers.end();
-        for task in &self.inner.tasks {
-            task.abort();
-        }
+        self.inner.end_tasks();
         for inbox in self.inner.peers.all() {
             let _gone = inbox.send(PeerInput::Stop).await;
             inbox.closed().await;
         }
+        for task in &self.inner.tasks {
+            while !task.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.inner.peers.events.end(EventsError::Stopped);
     }
 
     /// Everything that happens to this node's channels from now on.
@@ -394,6 +450,32 @@ impl Peers {
         self.over.load(Ordering::Acquire)
     }
 
+    /// Whether and why nothing more is signed.
+    fn check(&self) -> Result<(), NodeError> {
+        match self.failure.get() {
+            _ if self.is_over() => Err(NodeError::Stopped),
+            Some(cause) => Err(NodeError::DefendOnly(cause.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Why a peer's task does not answer.
+    fn gone(&self, peer: &PublicKey) -> NodeError {
+        match self.following.failure(peer) {
+            Some(cause) if !self.is_over() => NodeError::DefendOnly(cause),
+            _ => self.check().err().unwrap_or(NodeError::UnknownChannel),
+        }
+    }
+
+    /// Gives channels to the defence of which nothing more can be kept.
+    fn take_over(&self, peer: PublicKey, channels: Vec<Channel>, head: BlockNumber, cause: String, error: &StoreError) {
+        // What is too long is one channel's trouble; whatever else a store says, it says to all.
+        if !matches!(error, StoreError::TooLong { .. }) && self.failure.set(cause.clone()).is_ok() {
+            self.events.end(EventsError::DefendOnly(cause.clone()));
+        }
+        let _over = self.defence.send(defence::Signal::TakeOver { peer, channels, head, cause });
+    }
+
     /// Gives a connection to its peer's task, and starts that task where there is none.
     async fn connected(self: &Arc<Self>, connected: Connected) -> Result<(), NodeError> {
         let peer = connected.session.peer();
@@ -402,8 +484,8 @@ impl Peers {
         }
         let mut input = PeerInput::Connected(Box::new(connected));
         loop {
+            self.check()?;
             let inbox = match self.inbox(&peer) {
-                _ if self.is_over() => return Err(NodeError::Stopped),
                 Some(inbox) => inbox,
                 None if self.count() >= MAX_PEERS => {
                     self.strangers().leave(&peer);
@@ -481,16 +563,7 @@ async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, StartError>
     if let Some(owner) = owner.filter(|owner| *owner != node) {
         return Err(StartError::ForeignStore { store: owner, node });
     }
-    let mut contracts = store.load_all(Table::Contracts)?.into_iter().peekable();
-    let mut payments = store.load_all(Table::Payments)?.into_iter().peekable();
-    for (key, bytes) in store.load_all(Table::Channels)? {
-        // All three tables are ordered by the channel.
-        let rows = std::iter::from_fn(|| contracts.next_if(|(row, _)| row.starts_with(&key)));
-        let rows = rows.map(|(row, bytes)| peer::decode_row(&key, &row, &bytes)).collect::<Result<Vec<_>, _>>()?;
-        let kept = std::iter::from_fn(|| payments.next_if(|(row, _)| row.starts_with(&key)));
-        let kept =
-            kept.map(|(_, bytes)| decode_exact(&bytes).map_err(SavedError::Damaged)).collect::<Result<Vec<_>, _>>()?;
-        let channel = Channel::load(&bytes, rows, kept)?;
+    for channel in restore::channels(store, &[])? {
         if let Some(terms) = channel.terms().filter(|it| it.lock_period < config.pace.least_lock(it.max_forced)) {
             let (has, needs) = (terms.lock_period, config.pace.least_lock(terms.max_forced));
             tracing::warn!(peer = %channel.peer(), has, needs, "this channel's lock period leaves no time to answer (R6.9d): close it");

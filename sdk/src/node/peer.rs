@@ -7,6 +7,7 @@
 //! No rule lives here: what to do is the channel's to say. Everything that one gathering changed is committed by one durable write, and
 //! nothing leaves before it (R6.4). A gathering takes as many turns as it needs, and lets other tasks have theirs in between (R6.9c).
 
+mod aside;
 mod calls;
 mod code;
 mod commands;
@@ -18,19 +19,21 @@ use super::{
     config::NodeConfig,
     ended,
     events::{Events, NodeEvent},
+    following::Follower,
     limits::{MAX_CHANNELS_PER_PEER, MAX_UNKNOWN},
     link::{Bounds, Link, Received},
     packet::Packet,
     redial::Redial,
-    slot::{Reply, Slot, Submitted},
+    slot::{Reply, Slot},
     watcher::{Found, Records, Watched},
 };
 use crate::{
     chain::{CallError, arbiter::ArbiterEvent},
     keys::PeerAddress,
-    store::{Batch, Table},
+    store::{Batch, StoreError, Table},
     transport::{Session, dial},
 };
+pub(super) use aside::Pulse;
 use calls::CreateTurn;
 use channel::{
     Balances, ChainInput, Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect, Event,
@@ -86,8 +89,6 @@ pub(super) enum PeerInput {
     Ask(ChannelRef, Ask),
     /// All channels with it.
     List(oneshot::Sender<Vec<ChannelRef>>),
-    /// Finalised, with everything the arbiter announced in it.
-    Block(Arc<Watched>),
     /// How a call of the arbiter ended: in which block it is, or why it is in none, by what the chain had up to that block.
     Called(ChannelRef, &'static str, BlockNumber, Result<(), CallError>),
     /// What the chain has of an app.
@@ -174,8 +175,8 @@ pub(super) struct Peer {
     doubted: BTreeSet<ChannelId>,
     /// Answers to the user that tell of what may not be committed yet: given once it is.
     answers_held: Vec<Box<dyn FnOnce() + Send>>,
-    /// Blocks whose events may not be committed yet: letting go of one tells the watcher that they are.
-    blocks: Vec<Arc<Watched>>,
+    /// Final blocks, with everything that the arbiter announced in them.
+    follower: Follower,
     /// The node is going away.
     stopping: bool,
 }
@@ -187,8 +188,8 @@ struct Rows {
     payments: BTreeSet<ChangeId>,
 }
 
-/// The store failed: nothing that was signed can be kept, so nothing more is.
-struct StoreFailed;
+/// Nothing that was signed can be kept, so nothing more is.
+struct NotKept(StoreError);
 
 impl Peer {
     pub(super) fn new(
@@ -225,7 +226,7 @@ impl Peer {
             ended: Vec::new(),
             doubted: BTreeSet::new(),
             answers_held: Vec::new(),
-            blocks: Vec::new(),
+            follower: peers.following.begin(identity, peers.head()),
             stopping: false,
         };
         for channel in channels {
@@ -248,11 +249,15 @@ impl Peer {
     pub(super) async fn run(mut self) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        while self.act().await.is_ok() {
+        let error = loop {
+            if let Err(NotKept(error)) = self.act().await {
+                break error;
+            }
             tokio::select! {
+                block = self.follower.next() => self.on_block(&block),
                 received = self.link.recv() => self.on_received(received),
                 input = self.inbox.recv() => match input {
-                    None => return,
+                    None => return self.follower.end(),
                     Some(input) => self.on_input(input),
                 },
                 address = self.redial.due() => self.dial_again(address),
@@ -260,19 +265,26 @@ impl Peer {
             }
             self.gather().await;
             if self.stopping {
-                if self.act().await.is_err() {
-                    tracing::error!(peer = %self.identity, "the store failed while the node was stopped");
+                if let Err(NotKept(error)) = self.act().await {
+                    tracing::error!(peer = %self.identity, %error, "the store failed while the node was stopped");
                 }
-                return;
+                return self.follower.end();
             }
             if self.is_idle() {
                 return self.retire().await;
             }
-        }
-        tracing::error!(peer = %self.identity, "the store failed: this peer's channels stop here");
-        if let Some(peers) = self.peers.upgrade() {
-            peers.end();
-        }
+        };
+        self.hand_over(&error);
+    }
+
+    /// Nothing can be kept any more: the channels go to the defence, which needs no store. Whoever waits for something of them is told.
+    fn hand_over(mut self, error: &StoreError) {
+        let cause = error.to_string();
+        tracing::error!(peer = %self.identity, cause, "nothing more is agreed with this peer: its channels are only defended");
+        self.follower.fail(cause.clone());
+        let Some(peers) = self.peers.upgrade() else { return };
+        let channels = self.slots.into_values().map(|slot| slot.channel).collect();
+        peers.take_over(self.identity, channels, self.head, cause, error);
     }
 
     /// Whether nothing is left to do for this peer: a stranger that came and went costs nothing.
@@ -282,6 +294,7 @@ impl Peer {
 
     /// Ends the task, and hands on or answers what has reached it just now.
     async fn retire(mut self) {
+        self.follower.end();
         self.leave_place();
         self.inbox.close();
         while let Some(input) = self.inbox.recv().await {
@@ -300,7 +313,6 @@ impl Peer {
                 }
                 // About channels that are not there (any more).
                 PeerInput::Ask(..)
-                | PeerInput::Block(_)
                 | PeerInput::Called(..)
                 | PeerInput::Nonce(..)
                 | PeerInput::Code(..)
@@ -321,10 +333,11 @@ impl Peer {
                 self.on_received(received);
             });
             let input = self.inbox.try_recv().map(|input| self.on_input(input));
-            if received.is_none() && input.is_err() {
+            let block = self.follower.try_next().map(|block| self.on_block(&block));
+            if received.is_none() && input.is_err() && block.is_none() {
                 return;
             }
-            if input.is_ok() {
+            if input.is_ok() || block.is_some() {
                 self.conduct.spend_on_input();
             }
             if bytes >= GATHERED_BYTES || (self.is_stranger() && self.effects.len() >= GATHERED_OF_STRANGERS) {
@@ -337,7 +350,7 @@ impl Peer {
     }
 
     /// Commits what has changed, then does what the channels want done, and what comes of that.
-    async fn act(&mut self) -> Result<(), StoreFailed> {
+    async fn act(&mut self) -> Result<(), NotKept> {
         while !self.changed.is_empty() || !self.effects.is_empty() {
             self.commit().await?;
             let mut effects = std::mem::take(&mut self.effects);
@@ -352,11 +365,11 @@ impl Peer {
         }
         self.link.flush();
         self.forget_closed().await?;
-        self.blocks.clear();
+        self.follower.done(self.head);
         Ok(())
     }
 
-    async fn commit(&mut self) -> Result<(), StoreFailed> {
+    async fn commit(&mut self) -> Result<(), NotKept> {
         let changed = std::mem::take(&mut self.changed);
         let Some(store) = self.config.store().filter(|_| !changed.is_empty()) else { return Ok(()) };
         let mut batch = Batch::default();
@@ -371,10 +384,7 @@ impl Peer {
             // It had an id on chain, and has none any more.
             if !slot.is_kept && slot.id.is_some() && slot.channel.channel_id().is_none() {
                 let rows = contracts.iter().map(|id| (*id, contract_key(&key, id)));
-                batch = ended::keep(store, batch, self.head, &key, rows).map_err(|error| {
-                    tracing::error!(%error, "could not keep what proved a state of a channel that has ended");
-                    StoreFailed
-                })?;
+                batch = ended::keep(store, batch, self.head, &key, rows).map_err(NotKept)?;
                 slot.is_kept = true;
             }
             for id in contracts {
@@ -393,10 +403,7 @@ impl Peer {
             }
             batch = batch.put(Table::Channels, key, slot.channel.save());
         }
-        store.commit(batch).await.map_err(|error| {
-            tracing::error!(%error, "could not commit");
-            StoreFailed
-        })
+        store.commit(batch).await.map_err(NotKept)
     }
 
     fn effect(&mut self, reference: ChannelRef, effect: Effect) {
@@ -441,7 +448,7 @@ impl Peer {
     }
 
     /// Channels that have ended leave the store and the task.
-    async fn forget_closed(&mut self) -> Result<(), StoreFailed> {
+    async fn forget_closed(&mut self) -> Result<(), NotKept> {
         let ended = std::mem::take(&mut self.ended);
         if ended.is_empty() {
             return Ok(());
@@ -473,7 +480,7 @@ impl Peer {
             batch = batch.delete(Table::Meta, address_key(&self.identity));
         }
         match self.config.store() {
-            Some(store) => store.commit(batch).await.map_err(|_error| StoreFailed),
+            Some(store) => store.commit(batch).await.map_err(NotKept),
             None => Ok(()),
         }
     }
@@ -597,7 +604,6 @@ impl Peer {
             PeerInput::List(reply) => {
                 let _gone = reply.send(self.slots.keys().copied().collect());
             }
-            PeerInput::Block(block) => self.on_block(block),
             PeerInput::Called(reference, call, block, result) => self.on_called(reference, call, block, result),
             PeerInput::Stop => self.stopping = true,
             PeerInput::Code(code, wasm) => self.on_code_of_chain(code, wasm),
@@ -673,19 +679,18 @@ impl Peer {
         }
     }
 
-    fn on_block(&mut self, block: Arc<Watched>) {
+    fn on_block(&mut self, block: &Watched) {
         self.head = block.at.number;
-        self.on_records(&block);
+        self.on_records(block);
         let alarms: Vec<_> = block.told.doubtful.iter().filter(|event| self.is_alarm(event)).collect();
         for event in alarms.into_iter().chain(&block.told.events) {
             self.on_arbiter(event);
         }
         self.doubted.clone_from(&block.told.doubted);
         for slot in self.slots.values_mut().filter(|slot| !slot.id.is_some_and(|id| self.doubted.contains(&id))) {
-            slot.calls.retain(|_, call| !matches!(call, Submitted::In(block) if *block <= self.head));
+            slot.calls.saw(self.head);
         }
         self.on_link(&Input::Chain(ChainInput::Head));
-        self.blocks.push(block);
         if self.head >= self.look_first
             && let Some(connected) = self.held.take()
         {
@@ -740,7 +745,9 @@ impl Peer {
     fn handle_input(&mut self, reference: ChannelRef, input: Input) -> Result<Step, NodeError> {
         let now = self.now();
         let slot = self.slots.get_mut(&reference).ok_or(NodeError::UnknownChannel)?;
-        Ok(slot.channel.handle(input, &self.config.context(now, self.head))?)
+        let ctx = self.config.context(now, self.head);
+        let Slot { channel, pulse, .. } = slot;
+        Ok(pulse.run(aside::may_be_long(&input), || channel.handle(input, &ctx))?)
     }
 
     /// Notes what a channel's step asks for.

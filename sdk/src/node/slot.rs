@@ -1,9 +1,9 @@
 //! A channel with everybody who waits for something of it.
 
-use super::{Made, NodeError, Paid, PaidAll, handle::ChannelHandle};
+use super::{Made, NodeError, Paid, PaidAll, handle::ChannelHandle, peer::Pulse, submitted::Calls};
 use crate::chain::CallError;
 use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Notice, Outcome, Performed};
-use protocol::{BlockNumber, ChannelId, Pair, Party, PartyId, Rejection, Round};
+use protocol::{ChannelId, Pair, Party, PartyId, Rejection, Round};
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
@@ -48,15 +48,8 @@ pub(super) struct Slot {
     /// Held by an opening that the peer asked for until it is on chain.
     pub(super) asked: Option<Asked>,
     /// Calls of the arbiter: the same one is not made twice at once.
-    pub(super) calls: HashMap<&'static str, Submitted>,
-}
-
-/// A call of the arbiter that was made.
-pub(super) enum Submitted {
-    /// Its answer is not here. It may have been wanted once more since, in a later block.
-    UnderWay { wanted_again: bool },
-    /// It is final, or was refused, in a block that was not looked at yet.
-    In(BlockNumber),
+    pub(super) calls: Calls,
+    pub(super) pulse: Pulse,
 }
 
 /// Somebody who waits for changes with ids in a row.
@@ -112,7 +105,8 @@ impl Slot {
             shutdowns: Vec::new(),
             ends: Vec::new(),
             asked: None,
-            calls: HashMap::new(),
+            calls: Calls::default(),
+            pulse: Pulse::default(),
         }
     }
 

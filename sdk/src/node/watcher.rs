@@ -17,7 +17,7 @@ pub(super) use history::{NEXT_BLOCK, Seen, Verdict, noted, verify};
 pub(super) use records::{Found, Records};
 pub(super) use sight::Sight;
 
-use super::{Peers, ended, peer::PeerInput};
+use super::{Peers, defence, ended};
 use crate::{
     chain::{Arbiter, Block, BlockRef, ChainError, arbiter::ArbiterEvent},
     store::StoreHandle,
@@ -25,17 +25,20 @@ use crate::{
 use futures::{StreamExt, stream::BoxStream};
 use protocol::{BlockNumber, ChannelId, Pair, PartyId};
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// How many blocks without anything for us may be looked at again after a crash: saves a durable write for each of them.
 const SAVE_EVERY: BlockNumber = 64;
 /// How long to wait before asking a chain again that could not be reached.
 const RETRY: Duration = Duration::from_secs(3);
+/// How many blocks the slowest task may be behind before blocks are told at leisure: bounds what waits for it after a long absence.
+const MAX_AHEAD: BlockNumber = 1_024;
+/// How long the next block waits then: far less than any chain takes for one.
+const BREATH: Duration = Duration::from_millis(10);
 /// How often the head is compared with what was told.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -44,8 +47,6 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Watched {
     pub(super) at: BlockRef,
     pub(super) told: Told,
-    /// Held until everything that came of the block is committed.
-    _held: mpsc::Sender<Infallible>,
 }
 
 /// What is told of a block.
@@ -73,6 +74,17 @@ pub(super) struct Watcher {
     pub(super) doubted: BTreeMap<ChannelId, (BlockNumber, Pair<PartyId>)>,
     /// For how many blocks the proof of an ended channel is kept.
     pub(super) keep_ended: BlockNumber,
+    /// Who acts where a peer's task does not.
+    pub(super) defence: mpsc::UnboundedSender<defence::Signal>,
+    pub(super) notes: Notes,
+}
+
+/// Blocks that are worth a durable write, and are not noted yet as looked at.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    owed: VecDeque<BlockRef>,
+    /// A write that is under way. Nobody waits for the disk.
+    writing: Option<JoinHandle<()>>,
 }
 
 impl Watcher {
@@ -160,14 +172,14 @@ impl Watcher {
 
     /// The next block, and a look at the head while there is none; none where the node is gone.
     async fn next_block(
-        &self,
+        &mut self,
         blocks: &mut BoxStream<'static, Result<Block, ChainError>>,
     ) -> Result<Option<Block>, ChainError> {
         loop {
             match tokio::time::timeout(LOOK, blocks.next()).await {
                 Ok(Some(block)) => return block.map(Some),
                 Ok(None) => return Err(ChainError::Unreachable("the stream of blocks ended".into())),
-                Err(_elapsed) => {}
+                Err(_elapsed) => self.note(),
             }
             let head = self.arbiter.finalised_head().await?.number;
             let Some(peers) = self.peers.upgrade() else { return Ok(None) };
@@ -175,42 +187,50 @@ impl Watcher {
         }
     }
 
-    /// Tells every peer's task of a block, and notes it where that is worth a durable write.
+    /// Tells every peer's task of a block, and then the defence. Neither is waited for.
     async fn tell(&mut self, at: BlockRef, mut told: Told, save: bool) {
         let Some(peers) = self.peers.upgrade() else { return };
         told.doubted = self.doubted.keys().copied().collect();
-        let (held, mut let_go) = mpsc::channel(1);
-        let block = Arc::new(Watched { at, told, _held: held });
+        let block = Arc::new(Watched { at, told });
         peers.set_head(at.number);
-        for inbox in peers.all() {
-            let _stopped = inbox.send(PeerInput::Block(Arc::clone(&block))).await;
-        }
+        peers.following.tell(&block);
+        let done = peers.following.done(at.number);
+        let _over = self.defence.send(defence::Signal::Block(block));
         peers.sight.followed(at.number, self.doubted.is_empty());
-        drop((peers, block));
+        drop(peers);
         self.next = at.number.saturating_add(1);
         self.seen = Some(at.into());
         // A block that is in doubt is looked at again after a restart.
-        if let (Some(store), true) = (&self.store, save && self.doubted.is_empty()) {
-            let _none = let_go.recv().await;
-            if let Err(error) = store.commit(noted(self.next, self.seen)).await {
-                tracing::error!(%error, "could not note the last block");
-            }
-            if at.number.is_multiple_of(SAVE_EVERY) {
-                self.expire_ended(store, at.number).await;
-            }
+        if save && self.doubted.is_empty() {
+            self.notes.owed.push_back(at);
+        }
+        self.note();
+        if at.number.saturating_sub(done) > MAX_AHEAD {
+            tokio::time::sleep(BREATH).await;
         }
     }
 
-    /// Lets go of proofs that have been kept for long enough after their channels' ends.
-    async fn expire_ended(&self, store: &StoreHandle, now: BlockNumber) {
-        let done = match ended::expire(store, now.saturating_sub(self.keep_ended)) {
-            Ok(Some(batch)) => store.commit(batch).await,
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = done {
-            tracing::error!(%error, "could not let go of ended channels");
+    /// Notes how far the chain was looked at, as far as every peer's task has committed what came of it.
+    fn note(&mut self) {
+        let Some((peers, store)) = self.peers.upgrade().zip(self.store.clone()) else { return };
+        if self.notes.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+            return;
         }
+        let done = peers.following.done(self.next.saturating_sub(1));
+        let mut last = None;
+        while let Some(at) = self.notes.owed.pop_front_if(|at| at.number <= done) {
+            last = Some(at);
+        }
+        let Some(at) = last else { return };
+        let before = at.number.is_multiple_of(SAVE_EVERY).then(|| at.number.saturating_sub(self.keep_ended));
+        self.notes.writing = Some(tokio::spawn(async move {
+            if let Err(error) = store.commit(noted(at.number.saturating_add(1), Some(at.into()))).await {
+                tracing::error!(%error, "could not note the last block");
+            }
+            if let Some(before) = before {
+                expire_ended(&store, before).await;
+            }
+        }));
     }
 
     /// The state of the next block is forgotten everywhere. Each channel is brought up to date from its record at the head instead, and the blocks
@@ -241,5 +261,17 @@ impl Watcher {
         };
         self.tell(head, told, true).await;
         Ok(())
+    }
+}
+
+/// Lets go of proofs that have been kept for long enough after their channels' ends.
+async fn expire_ended(store: &StoreHandle, before: BlockNumber) {
+    let done = match ended::expire(store, before) {
+        Ok(Some(batch)) => store.commit(batch).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = done {
+        tracing::error!(%error, "could not let go of ended channels");
     }
 }

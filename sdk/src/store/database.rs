@@ -1,6 +1,6 @@
 use super::{Batch, OpenError, StoreError, Table, batch::Change, files::Lock};
 use crate::private_files;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError};
+use redb::{AccessGuard, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableError};
 use std::{
     fs::{self, File},
     io,
@@ -111,24 +111,32 @@ impl Store {
         Ok(value.map(|value| value.value().to_vec()))
     }
 
-    /// Every key and value of a table, ordered by key.
+    /// Every key of a table that begins with `prefix`, with its value, ordered by key.
     ///
     /// # Errors
     /// [`StoreError::Failed`].
-    pub fn load_all(&self, table: Table) -> Result<Vec<Entry>, StoreError> {
+    pub fn load(&self, table: Table, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
         let read = self.database.begin_read().map_err(StoreError::failed)?;
         let table = match read.open_table(values(table)) {
             // A store from before there was such a table.
             Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
             table => table.map_err(StoreError::failed)?,
         };
-        let entries = table.iter().map_err(StoreError::failed)?;
-        entries
-            .map(|entry| {
-                let (key, value) = entry.map_err(StoreError::failed)?;
-                Ok((key.value().to_vec(), value.value().to_vec()))
-            })
-            .collect()
+        let read = |entry: Result<_, StorageError>| -> Result<Entry, StoreError> {
+            let (key, value): (AccessGuard<'_, &[u8]>, AccessGuard<'_, &[u8]>) = entry.map_err(StoreError::failed)?;
+            Ok((key.value().to_vec(), value.value().to_vec()))
+        };
+        let entries = table.range(prefix..).map_err(StoreError::failed)?.map(read);
+        let of_prefix = |entry: &Result<Entry, StoreError>| entry.as_ref().map_or(true, |(key, _)| key.starts_with(prefix));
+        entries.take_while(of_prefix).collect()
+    }
+
+    /// Every key and value of a table, ordered by key.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn load_all(&self, table: Table) -> Result<Vec<Entry>, StoreError> {
+        self.load(table, &[])
     }
 
     fn transact<'a>(&self, changes: impl Iterator<Item = &'a Change>) -> Result<(), StoreError> {

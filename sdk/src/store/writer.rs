@@ -92,12 +92,20 @@ impl StoreHandle {
         self.shared.store.get(table, key)
     }
 
+    /// Every key of a table that begins with `prefix`, with its value, ordered by key. It blocks its thread while it reads.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn load(&self, table: Table, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
+        self.shared.store.load(table, prefix)
+    }
+
     /// Every key and value of a table, ordered by key. For the start of a node: it blocks its thread while it reads.
     ///
     /// # Errors
     /// [`StoreError::Failed`].
     pub fn load_all(&self, table: Table) -> Result<Vec<Entry>, StoreError> {
-        self.shared.store.load_all(table)
+        self.load(table, &[])
     }
 
     /// What the writer has done so far.

@@ -1,7 +1,10 @@
 //! What a peer's task asks of the chain, and what becomes of the answers.
 
-use super::{Peer, PeerInput, Submitted};
-use crate::chain::{CallError, ChainError, ChainSignature, NotSigned, Signer};
+use super::{Peer, PeerInput};
+use crate::{
+    chain::{CallError, ChainError, ChainSignature, NotSigned, Signer},
+    node::submitted,
+};
 use async_trait::async_trait;
 use channel::{ChainInput, ChannelRef, Effect, Event, Input, Notice};
 use protocol::{AccountId, BlockNumber, Pair, PartyId, call::Call};
@@ -102,34 +105,21 @@ impl Peer {
             return;
         }
         let Some(slot) = self.slots.get_mut(&reference) else { return };
-        match slot.calls.get_mut(name) {
-            Some(Submitted::UnderWay { wanted_again }) => {
-                *wanted_again = true;
-                return;
-            }
-            Some(Submitted::In(_)) => return,
-            None => {}
+        if !slot.calls.begin(name) {
+            return;
         }
-        let _none = slot.calls.insert(name, Submitted::UnderWay { wanted_again: false });
         let turn = (name == CREATE).then(|| self.create_turn.queue());
         // Nothing of the store: a node that was stopped lets go of it, whatever is still under way.
         let (arbiter, signer) = (Arc::clone(&self.config.arbiter), Arc::clone(&self.config.signer));
         let answers = self.answers.clone();
         let _task = tokio::spawn(async move {
-            let chain = Arc::clone(&arbiter);
-            // In a task of its own: where a wallet breaks down, the call is made again.
-            let calling = tokio::spawn(async move {
-                let signer: Arc<dyn Signer> = match turn {
+            let signer = async move {
+                match turn {
                     Some(turn) => Arc::new(turn.come(signer).await),
                     None => signer,
-                };
-                arbiter.call(&*signer, &call, 0).await
-            });
-            let broken = |_error| Err(ChainError::Unreachable("the wallet has broken down".into()).into());
-            let (block, result) = match calling.await.unwrap_or_else(broken) {
-                Ok(done) => (done.receipt.block.number, Ok(())),
-                Err(error) => (chain.finalised_head().await.map_or(0, |head| head.number), Err(error)),
+                }
             };
+            let (block, result) = submitted::call(arbiter, signer, call).await;
             if let Some(answers) = answers.upgrade() {
                 let _stopped = answers.send(PeerInput::Called(reference, name, block, result)).await;
             }
@@ -153,7 +143,7 @@ impl Peer {
     /// waits for what becomes of the other, and is asked for again with the next head.
     fn is_overtaken(&self, reference: ChannelRef) -> bool {
         let Some((pair, nonce)) = self.slots.get(&reference).and_then(|slot| slot.nonce) else { return false };
-        let mut under_way = self.slots.values().filter(|slot| slot.calls.contains_key(CREATE));
+        let mut under_way = self.slots.values().filter(|slot| slot.calls.has(CREATE));
         under_way.any(|slot| slot.nonce.is_some_and(|(of, later)| of == pair && later > nonce))
     }
 
@@ -165,7 +155,7 @@ impl Peer {
         result: Result<(), CallError>,
     ) {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
-        let wanted_again = matches!(slot.calls.remove(call), Some(Submitted::UnderWay { wanted_again: true }));
+        let wanted_again = slot.calls.end(call);
         let failed = result.is_err();
         if matches!(result, Ok(()) | Err(CallError::Rejected(_))) {
             let _told = slot.failing.remove(call);
@@ -175,7 +165,7 @@ impl Peer {
             // Its event comes with its block, or when it is confirmed: until then it is not asked for again. So may come what it was refused for, its
             // own doing perhaps, where the answer to it was lost: a refusal counts by what was looked at.
             Ok(()) | Err(CallError::Rejected(_)) if block > self.head || is_doubted => {
-                let _none = slot.calls.insert(call, Submitted::In(block));
+                slot.calls.wait_for(call, block);
             }
             // Whoever has both signatures may put an opening on chain: it is there.
             Err(_) if call == CREATE && slot.channel.is_on_chain() => {}

@@ -1,0 +1,369 @@
+//! The defence: a room of its own (R6.9e). It acts for the channels of every peer whose own task does not: one that is late with a block, one that
+//! has broken down, one whose store takes nothing more.
+//!
+//! ```text
+//!   watcher -- every block --> Defence --> calls that defend (slash, snapshot, settlement)
+//!                                 ^
+//!   a peer's task: late (its channels as the store has them), broken (the same), its store failed (it hands its channels over)
+//! ```
+//!
+//! What the defence does is what a node would do that was started now: the channels' own machines hear the same blocks, and of what they want done
+//! only that is done which needs no new signature of a state, no peer, and no commit. It runs beside all other tasks, on a thread of its own.
+
+use super::{
+    Peers,
+    config::NodeConfig,
+    events::NodeEvent,
+    restore,
+    submitted::{self, Calls},
+    watcher::{Found, Records, Watched},
+};
+use crate::chain::CallError;
+use channel::{ChainInput, Channel, ChannelRef, Effect, Event, Input, Millis, Notice};
+use protocol::{BlockNumber, PublicKey, call::Call};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+/// How long a peer's task may take for a block before the defence looks after its channels too.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often the defence looks for tasks that are late.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What reaches the defence.
+#[derive(Debug)]
+pub(super) enum Signal {
+    /// The next block.
+    Block(Arc<Watched>),
+    /// A peer's task can keep nothing more: its channels after a block, and why.
+    TakeOver { peer: PublicKey, channels: Vec<Channel>, head: BlockNumber, cause: String },
+    /// How a call ended: in which block it is, or why it is in none.
+    Called { peer: PublicKey, reference: ChannelRef, call: &'static str, block: BlockNumber, result: Result<(), CallError> },
+}
+
+/// Why the defence acts for a peer's channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WardCause {
+    /// The peer's task is late with a block: it is busy. This ends by itself.
+    Late,
+    /// The peer's task has ended before its time, or can keep nothing more. Its channels agree to nothing until the node is started again.
+    Over(String),
+}
+
+/// A peer whose channels the defence acts for (R6.9e).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ward {
+    /// The peer.
+    pub peer: PublicKey,
+    /// Why.
+    pub cause: WardCause,
+    /// For how long.
+    pub since: Duration,
+    /// The channels that are looked after.
+    pub channels: Vec<ChannelRef>,
+    /// Calls for them that are under way, or did not reach the arbiter.
+    pub calls: Vec<WardCall>,
+}
+
+/// A call that the defence makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WardCall {
+    /// For which channel.
+    pub reference: ChannelRef,
+    /// The arbiter's message.
+    pub call: &'static str,
+    /// The last block in which it counts for certain; none where nothing presses.
+    pub until: Option<BlockNumber>,
+    /// Why it did not reach the arbiter when it was tried last.
+    pub cause: Option<String>,
+}
+
+/// What is told of the defence to whoever asks.
+#[derive(Debug, Default)]
+pub(super) struct Report(Mutex<Vec<(Instant, Ward)>>);
+
+impl Report {
+    pub(super) fn wards(&self) -> Vec<Ward> {
+        let wards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        wards.iter().map(|(began, ward)| Ward { since: began.elapsed(), ..ward.clone() }).collect()
+    }
+
+    fn set(&self, wards: Vec<(Instant, Ward)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = wards;
+    }
+}
+
+/// The task.
+pub(super) struct Defence {
+    config: Arc<NodeConfig>,
+    peers: Weak<Peers>,
+    signals: mpsc::UnboundedReceiver<Signal>,
+    answers: mpsc::UnboundedSender<Signal>,
+    guarded: BTreeMap<PublicKey, Guarded>,
+    /// Blocks that some peer's task has not done yet, and when they were told.
+    recent: VecDeque<(Instant, Arc<Watched>)>,
+    head: BlockNumber,
+    started: Instant,
+}
+
+/// A peer's channels.
+struct Guarded {
+    cause: WardCause,
+    since: Instant,
+    channels: BTreeMap<ChannelRef, Kept>,
+}
+
+struct Kept {
+    channel: Channel,
+    calls: Calls,
+    failing: BTreeMap<&'static str, String>,
+}
+
+impl Defence {
+    pub(super) fn new(
+        peers: &Arc<Peers>,
+        (answers, signals): (mpsc::UnboundedSender<Signal>, mpsc::UnboundedReceiver<Signal>),
+    ) -> Self {
+        Self {
+            config: Arc::clone(&peers.config),
+            peers: Arc::downgrade(peers),
+            signals,
+            answers,
+            guarded: BTreeMap::new(),
+            recent: VecDeque::new(),
+            head: peers.head(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Runs until the node is gone.
+    pub(super) async fn run(mut self) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        while self.peers.strong_count() > 0 {
+            tokio::select! {
+                signal = self.signals.recv() => match signal {
+                    None => return,
+                    Some(signal) => self.on_signal(signal),
+                },
+                _ = looks.tick() => {}
+            }
+            while let Ok(signal) = self.signals.try_recv() {
+                self.on_signal(signal);
+            }
+            self.look();
+            self.report();
+        }
+    }
+
+    fn on_signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Block(block) => self.on_block(block),
+            Signal::TakeOver { peer, channels, head, cause } => {
+                self.guard(peer, WardCause::Over(cause), channels, head);
+            }
+            Signal::Called { peer, reference, call, block, result } => self.on_called((peer, reference), call, block, result),
+        }
+    }
+
+    fn on_block(&mut self, block: Arc<Watched>) {
+        self.head = block.at.number;
+        for peer in self.guarded.keys().copied().collect::<Vec<_>>() {
+            self.feed(peer, &block);
+        }
+        self.recent.push_back((Instant::now(), block));
+    }
+
+    /// Looks after the channels of tasks that are late or over, and leaves those of tasks that have caught up.
+    fn look(&mut self) {
+        let Some(peers) = self.peers.upgrade() else { return };
+        let mut all_done = self.head;
+        for (peer, course) in peers.following.all() {
+            let done = course.done();
+            all_done = all_done.min(done);
+            let first = self.recent.iter().find(|(_, block)| block.at.number > done);
+            let late = first.filter(|(told, _)| told.elapsed() >= GRACE).map(|_late| WardCause::Late);
+            let cause = course.failure().map(|cause| WardCause::Over(cause.to_owned())).or(late);
+            let is_back = first.is_none() && cause.is_none();
+            match (self.guarded.get_mut(&peer), cause) {
+                (None, Some(cause)) => self.guard_stored(peer, cause, done),
+                (Some(guarded), Some(cause @ WardCause::Over(_))) => guarded.cause = cause,
+                (Some(Guarded { cause: WardCause::Late, .. }), None) if is_back => {
+                    let _late_no_more = self.guarded.remove(&peer);
+                }
+                (Some(_) | None, _) => {}
+            }
+        }
+        while self.recent.pop_front_if(|(_, block)| block.at.number <= all_done).is_some() {}
+    }
+
+    /// Begins to look after channels as the store has them.
+    fn guard_stored(&mut self, peer: PublicKey, cause: WardCause, done: BlockNumber) {
+        let Some(store) = self.config.store() else {
+            if let WardCause::Over(_) = cause {
+                tracing::error!(%peer, "the channels with a peer whose task is over are defended by nobody: there is no store");
+                self.guard(peer, cause, Vec::new(), done);
+            }
+            return;
+        };
+        match restore::channels(store, &peer.0) {
+            Ok(channels) if channels.is_empty() && cause == WardCause::Late => {}
+            Ok(channels) => self.guard(peer, cause, channels, done),
+            Err(error) => {
+                tracing::error!(%peer, %error, "the channels with a peer whose task does not follow the chain cannot be read");
+            }
+        }
+    }
+
+    /// Begins to look after channels that have heard of every block up to `done`.
+    fn guard(&mut self, peer: PublicKey, cause: WardCause, channels: Vec<Channel>, done: BlockNumber) {
+        tracing::warn!(%peer, ?cause, channels = channels.len(), "the defence looks after a peer's channels");
+        if let (WardCause::Over(cause), Some(peers)) = (&cause, self.peers.upgrade()) {
+            let share = peers.events.share();
+            for channel in &channels {
+                let event = Event::Notice(Notice::DefendOnly { cause: cause.clone() });
+                peers.events.send(NodeEvent { peer, reference: channel.reference(), event, number: None }, &share);
+            }
+        }
+        let keep = |channel: Channel| {
+            (channel.reference(), Kept { channel, calls: Calls::default(), failing: BTreeMap::new() })
+        };
+        let channels = channels.into_iter().map(keep).collect();
+        let _before = self.guarded.insert(peer, Guarded { cause, since: Instant::now(), channels });
+        self.tell_all(peer, &Input::Restarted);
+        let missed: Vec<_> = self.recent.iter().map(|(_, block)| Arc::clone(block)).collect();
+        for block in missed.into_iter().filter(|block| block.at.number > done) {
+            self.feed(peer, &block);
+        }
+        self.tell_all(peer, &Input::Chain(ChainInput::Head));
+    }
+
+    /// Tells a peer's channels of a block.
+    fn feed(&mut self, peer: PublicKey, block: &Watched) {
+        for reference in self.references(peer) {
+            let Some(kept) = self.kept(peer, reference) else { continue };
+            let inputs = inputs_of(block, &kept.channel);
+            let is_doubted = kept.channel.channel_id().is_some_and(|id| block.told.doubted.contains(&id));
+            for input in inputs {
+                self.tell((peer, reference), Input::Chain(input));
+            }
+            if let Some(kept) = self.kept(peer, reference).filter(|_| !is_doubted) {
+                kept.calls.saw(block.at.number);
+            }
+            self.tell((peer, reference), Input::Chain(ChainInput::Head));
+        }
+    }
+
+    fn references(&self, peer: PublicKey) -> Vec<ChannelRef> {
+        self.guarded.get(&peer).into_iter().flat_map(|guarded| guarded.channels.keys().copied()).collect()
+    }
+
+    fn kept(&mut self, peer: PublicKey, reference: ChannelRef) -> Option<&mut Kept> {
+        self.guarded.get_mut(&peer)?.channels.get_mut(&reference)
+    }
+
+    fn tell_all(&mut self, peer: PublicKey, input: &Input) {
+        for reference in self.references(peer) {
+            self.tell((peer, reference), input.clone());
+        }
+    }
+
+    /// Gives an input to a channel's machine, and makes the calls that defend the channel.
+    fn tell(&mut self, (peer, reference): (PublicKey, ChannelRef), input: Input) {
+        let config = Arc::clone(&self.config);
+        let now = Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX);
+        let ctx = config.context(now, self.head);
+        let answers = self.answers.clone();
+        let Some(kept) = self.kept(peer, reference) else { return };
+        let Ok(step) = kept.channel.handle(input, &ctx) else { return };
+        for effect in step.effects {
+            if let Effect::Submit(call) = effect
+                && defends(&call)
+                && kept.calls.begin(call.name())
+            {
+                let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
+                let (answers, name) = (answers.clone(), call.name());
+                let _task = tokio::spawn(async move {
+                    let (block, result) = submitted::call(arbiter, async { signer }, *call).await;
+                    let _over = answers.send(Signal::Called { peer, reference, call: name, block, result });
+                });
+            }
+        }
+    }
+
+    fn on_called(
+        &mut self,
+        at: (PublicKey, ChannelRef),
+        call: &'static str,
+        block: BlockNumber,
+        result: Result<(), CallError>,
+    ) {
+        let head = self.head;
+        let Some(kept) = self.kept(at.0, at.1) else { return };
+        let wanted_again = kept.calls.end(call);
+        match result {
+            Ok(()) | Err(CallError::Rejected(_)) => {
+                let _was_failing = kept.failing.remove(call);
+                if block > head {
+                    kept.calls.wait_for(call, block);
+                }
+            }
+            Err(error) => {
+                tracing::error!(peer = %at.0, call, %error, "a call that defends a channel did not reach the arbiter");
+                let _before = kept.failing.insert(call, error.to_string());
+                if wanted_again {
+                    self.tell(at, Input::Chain(ChainInput::Head));
+                }
+            }
+        }
+    }
+
+    fn report(&self) {
+        let Some(peers) = self.peers.upgrade() else { return };
+        let ward = |(peer, guarded): (&PublicKey, &Guarded)| {
+            let calls = guarded.channels.iter().flat_map(|(reference, kept)| kept.report(*reference, self.head));
+            let ward = Ward {
+                peer: *peer,
+                cause: guarded.cause.clone(),
+                since: Duration::ZERO,
+                channels: guarded.channels.keys().copied().collect(),
+                calls: calls.collect(),
+            };
+            (guarded.since, ward)
+        };
+        peers.wards.set(self.guarded.iter().map(ward).collect());
+    }
+}
+
+impl Kept {
+    fn report(&self, reference: ChannelRef, head: BlockNumber) -> impl Iterator<Item = WardCall> {
+        let until = self.channel.defend_by(head);
+        let under_way = self.calls.under_way().filter(|call| !self.failing.contains_key(call)).map(|call| (call, None));
+        let failing = self.failing.iter().map(|(call, cause)| (*call, Some(cause.clone())));
+        under_way.chain(failing).map(move |(call, cause)| WardCall { reference, call, until, cause })
+    }
+}
+
+/// Whether a call shows the chain what both have signed long ago, or takes what is due: it needs no new signature of a state.
+const fn defends(call: &Call) -> bool {
+    matches!(call, Call::ChannelSlash(_) | Call::ChannelSnapshotSolo(_) | Call::ChannelSettle { .. })
+}
+
+/// What a channel hears of a block.
+fn inputs_of(block: &Watched, channel: &Channel) -> Vec<ChainInput> {
+    let Some(id) = channel.channel_id() else { return Vec::new() };
+    let records = block.told.records.as_ref();
+    let record = records.and_then(|Records { from, found }| {
+        let Found { record, nonce } = found.get(&id)?;
+        Some(ChainInput::Record { from: *from, record: record.clone(), nonce: *nonce })
+    });
+    let alarms = block.told.doubtful.iter().filter(|event| channel.answers(&event.event));
+    let events = alarms.chain(&block.told.events).filter(|event| event.channel == id);
+    record.into_iter().chain(events.map(|event| ChainInput::Event(event.event.clone()))).collect()
+}
