@@ -9,7 +9,7 @@ use contracts_node_runtime::RuntimeCall;
 use futures::stream::BoxStream;
 use protocol::{AccountId, Amount, BlockNumber, Hash};
 use scale::Encode;
-use sdk::chain::{Block, BlockRef, Chain, ChainError, DryRun, Receipt, Signer, Transaction, Weight};
+use sdk::chain::{Block, BlockRef, Chain, ChainError, DryRun, Receipt, Signer, Transaction, Urgency, Weight};
 use tokio::sync::oneshot;
 
 /// How often a transaction is signed anew because an earlier one of the same account was refused and left a gap in the nonces.
@@ -56,11 +56,18 @@ impl Chain for DevChain {
         self.ask(move |engine| engine.dry_run(origin, transaction)).await?
     }
 
-    async fn submit(
+    async fn fee(&self, transaction: &Transaction, required: Weight) -> Result<Amount, ChainError> {
+        let transaction = transaction.clone();
+        self.read(move || Ok(inspect::fee(transaction, required))).await
+    }
+
+    /// Blocks have room for everything here, and transactions are taken as they come: nothing is gained by a tip.
+    async fn submit_urgently(
         &self,
         signer: &dyn Signer,
         transaction: Transaction,
         dry_run: &DryRun,
+        _urgency: Urgency,
     ) -> Result<Receipt, ChainError> {
         let contract = match &transaction {
             Transaction::Call { contract, .. } => Some(*contract),

@@ -78,14 +78,7 @@ fn transfer(from: AccountId32, to: AccountId, amount: Amount) -> Result<DryRun, 
     let _post_info = extrinsic::transfer(to, amount)
         .dispatch(RuntimeOrigin::signed(from))
         .map_err(|failure| errors::dispatch(failure.error, origin, None))?;
-    Ok(DryRun {
-        used: Default::default(),
-        required: Default::default(),
-        storage_deposit: 0,
-        returned: Vec::new(),
-        reverted: false,
-        instantiated: None,
-    })
+    Ok(DryRun::of(Default::default()))
 }
 
 fn outcome(

@@ -1,16 +1,16 @@
 //! What tests want to know about the state. Everything here runs inside the state's externalities.
 
-use crate::receipt;
-use contracts_node_runtime::{Contracts, Runtime};
+use crate::{extrinsic, receipt};
+use contracts_node_runtime::{Contracts, Runtime, TransactionPayment};
 use frame_support::{
     StorageHasher, Twox64Concat,
-    dispatch::DispatchClass,
+    dispatch::{DispatchClass, GetDispatchInfo},
     storage::storage_prefix,
     traits::fungible::{Inspect, InspectHold},
 };
 use protocol::{AccountId, Amount, Hash};
 use scale::{Decode, Encode};
-use sdk::chain::{ChainError, Weight};
+use sdk::chain::{ChainError, DryRun, Transaction, Weight};
 use sp_core::{H256, crypto::AccountId32};
 
 type Balances = contracts_node_runtime::Balances;
@@ -79,6 +79,14 @@ pub(crate) fn code(hash: &Hash) -> Result<Option<Vec<u8>>, ChainError> {
     let Some(bytes) = sp_io::storage::get(&key) else { return Ok(None) };
     let code = Vec::<u8>::decode(&mut &bytes[..]).map_err(|error| ChainError::Failed { cause: error.to_string() })?;
     Ok(Some(code))
+}
+
+/// What the inclusion of a transaction costs on this state. It is as long as one that is signed, or a few bytes longer.
+pub(crate) fn fee(transaction: Transaction, required: Weight) -> Amount {
+    const SIGNED: usize = 112;
+    let call = extrinsic::call(transaction, &DryRun::of(required));
+    let length = u32::try_from(call.encoded_size().saturating_add(SIGNED)).unwrap_or(u32::MAX);
+    TransactionPayment::compute_fee(length, &call.get_dispatch_info(), 0)
 }
 
 /// Free and not frozen. It includes the existential deposit, as wallets show it, though neither fees nor values can take that.

@@ -9,7 +9,8 @@ use futures::{StreamExt, stream::BoxStream};
 use protocol::{AccountId, Amount, BlockNumber, Hash};
 use scale::{Decode, Encode};
 use sdk::chain::{
-    Block, BlockRef, Chain, ChainError, ContractEvent, DryRun, Receipt, SharedChain, Signer, Transaction, Weight,
+    Block, BlockRef, Chain, ChainError, ContractEvent, DryRun, Receipt, SharedChain, Signer, Transaction, Urgency,
+    Weight,
 };
 use std::path::{Path, PathBuf};
 use tokio::{
@@ -31,6 +32,12 @@ enum Question {
         contract: AccountId,
         value: Amount,
         data: Vec<u8>,
+    },
+    Fee {
+        contract: AccountId,
+        value: Amount,
+        data: Vec<u8>,
+        required: (u64, u64),
     },
     Blocks(BlockNumber),
     Submit {
@@ -106,16 +113,13 @@ async fn answer(chain: &dyn Chain, mut stream: UnixStream) -> Option<()> {
             });
             write(&mut stream, &tried.map_err(told)).await
         }
+        Question::Fee { contract, value, data, required: (ref_time, proof_size) } => {
+            let call = Transaction::Call { contract, value, data };
+            let fee = chain.fee(&call, Weight { ref_time, proof_size }).await;
+            write(&mut stream, &fee.map_err(told)).await
+        }
         Question::Submit { account, contract, value, data, required: (ref_time, proof_size), deposit } => {
-            let weight = Weight { ref_time, proof_size };
-            let dry_run = DryRun {
-                used: weight,
-                required: weight,
-                storage_deposit: deposit,
-                returned: Vec::new(),
-                reverted: false,
-                instantiated: None,
-            };
+            let dry_run = DryRun { storage_deposit: deposit, ..DryRun::of(Weight { ref_time, proof_size }) };
             let key = CAST.into_iter().map(crate::signer).find(|key| key.account() == account)?;
             let sent = chain.submit(&key, Transaction::Call { contract, value, data }, &dry_run).await;
             let sent = sent.map_err(told).map(|receipt| -> Sent {
@@ -199,11 +203,18 @@ impl Chain for RemoteChain {
         Ok(DryRun { used, required, storage_deposit, returned, reverted, instantiated: None })
     }
 
-    async fn submit(
+    async fn fee(&self, transaction: &Transaction, required: Weight) -> Result<Amount, ChainError> {
+        let Transaction::Call { contract, value, data } = transaction.clone() else { return Err(calls_only()) };
+        let required = (required.ref_time, required.proof_size);
+        self.ask(Question::Fee { contract, value, data, required }).await
+    }
+
+    async fn submit_urgently(
         &self,
         signer: &dyn Signer,
         transaction: Transaction,
         dry_run: &DryRun,
+        _urgency: Urgency,
     ) -> Result<Receipt, ChainError> {
         let Transaction::Call { contract, value, data } = transaction else { return Err(calls_only()) };
         let (account, deposit) = (signer.account(), dry_run.storage_deposit);

@@ -7,7 +7,7 @@ use protocol::{AccountId, Amount, BlockNumber, Hash, Rejection};
 use scale::Encode;
 use sdk::chain::{
     Block, BlockRef, Chain, ChainError, ContractEvent, DryRun, Health, Receipt, SharedChain, Signer, Transaction,
-    arbiter::selector,
+    Urgency, Weight, arbiter::selector,
 };
 use std::sync::{
     Arc, Mutex,
@@ -228,13 +228,18 @@ impl Chain for Impaired {
         Ok(DryRun { returned: answer.encode(), reverted: true, ..tried? })
     }
 
-    async fn submit(
+    async fn fee(&self, transaction: &Transaction, required: Weight) -> Result<Amount, ChainError> {
+        self.chain.fee(transaction, required).await
+    }
+
+    async fn submit_urgently(
         &self,
         signer: &dyn Signer,
         transaction: Transaction,
         dry_run: &DryRun,
+        urgency: Urgency,
     ) -> Result<Receipt, ChainError> {
-        let done = self.chain.submit(signer, transaction, dry_run).await;
+        let done = self.chain.submit_urgently(signer, transaction, dry_run, urgency).await;
         self.released().await;
         if self.loses_answers.load(Ordering::Acquire) {
             return Err(ChainError::Unreachable("the transaction was sent and may still be included".into()));

@@ -18,11 +18,14 @@ use protocol::{
     signing::{CloseMutualBody, DepositBody, SetDelegatesBody, WithdrawBody},
     tree::Change,
 };
-use sdk::chain::{Arbiter, Chain, Transaction, arbiter::selector};
+use sdk::chain::{
+    Arbiter, Chain, Transaction,
+    arbiter::{HEAVIEST, selector},
+};
 use std::sync::Arc;
 
 /// The most computation that a message with one co-signed payload may be charged for, in picoseconds.
-pub(crate) const MAX_REF_TIME: u64 = 6_500_000_000;
+pub(crate) const MAX_REF_TIME: u64 = HEAVIEST.ref_time;
 /// How many pairs of signatures are compared.
 const PAIRS: u64 = 32;
 

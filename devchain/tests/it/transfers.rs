@@ -3,7 +3,7 @@ use async_trait::async_trait;
 use devchain::{DEV_ENDOWMENT, DevAccount, DevChain};
 use futures::future::join_all;
 use protocol::AccountId;
-use sdk::chain::{Chain, ChainError, ChainSignature, NotSigned, Signer, signer::Sr25519Signer};
+use sdk::chain::{Chain, ChainError, ChainSignature, NotSigned, Signer, Weight, signer::Sr25519Signer};
 use std::collections::BTreeSet;
 use subxt_signer::{ecdsa, sr25519};
 
@@ -23,6 +23,15 @@ async fn a_transfer_costs_its_amount_and_its_fee_and_nothing_else() {
     assert_eq!(balance(&chain, DevAccount::Alice.id()).await, DEV_ENDOWMENT - 3 * UNIT - receipt.fee);
     assert_eq!(balance(&chain, DevAccount::Bob.id()).await, DEV_ENDOWMENT + 3 * UNIT);
     assert_eq!(chain.total_issuance().await.unwrap(), issuance - receipt.fee);
+}
+
+#[tokio::test]
+async fn what_an_inclusion_will_cost_is_known_to_a_few_bytes_and_never_too_little() {
+    let chain = DevChain::new().unwrap();
+    let transaction = transfer(NOBODY, 3 * UNIT);
+    let told = chain.fee(&transaction, Weight::default()).await.unwrap();
+    let paid = send(&chain, &DevAccount::Alice.signer(), transaction).await.unwrap().fee;
+    assert!((paid..=paid + paid / 1_000).contains(&told), "told {told}, paid {paid}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

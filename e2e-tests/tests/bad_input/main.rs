@@ -16,6 +16,7 @@ mod machine;
 mod openings;
 mod packets;
 mod payments;
+mod slow;
 
 use e2e_tests::{Actor, Asked, UNIT, World, within};
 use sdk::node::{ChannelHandle, NodeConfig};

@@ -10,14 +10,14 @@ use e2e_tests::{
     signer, terms, within,
 };
 use protocol::{
-    Pair, Party, PublicKey, Rejection,
+    Amount, Pair, Party, PublicKey, Rejection,
     call::{Call, Create},
     crypto::Native,
     signing::CreateBody,
 };
 use sdk::{
-    chain::{CallError, Chain, ChainError, Transaction},
-    node::{NodeConfig, NodeError, OpenChannel, Packet, Taking},
+    chain::{CallError, Chain, ChainError, Transaction, Weight},
+    node::{FeeReserve, NodeConfig, NodeError, OpenChannel, Packet, Taking},
 };
 use std::sync::Arc;
 
@@ -158,29 +158,71 @@ async fn the_peers_empty_vault_is_told_and_what_was_refused_does_not_open_later_
     let _ended = within("the close", bobs.close(0)).await.unwrap();
 }
 
+/// Takes all but so much out of an account, or a little more. What is left.
+async fn drain(world: &World, name: &str, left: Amount) -> Amount {
+    let (chain, owner) = (&world.chain, account(name));
+    let away = |amount| Transaction::Transfer { to: account("peer9"), amount };
+    // The fee of this very transfer has to be left over.
+    let fee = chain.fee(&away(UNIT), Weight::default()).await.unwrap();
+    let amount = chain.free_balance(&owner).await.unwrap() - left - fee;
+    let dry_run = chain.dry_run(&owner, &away(amount)).await.unwrap();
+    let _receipt = within("the transfer", chain.submit(&signer(name), away(amount), &dry_run)).await.unwrap();
+    chain.free_balance(&owner).await.unwrap()
+}
+
+/// The least that an account keeps for one channel.
+async fn needed(world: &World) -> Amount {
+    // Four calls, and tips of ten fees.
+    14 * world.arbiter.fee().await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_that_cannot_pay_the_fee_of_an_opening_is_told_so() {
     let witness = Witness::new().await;
-    let poor = witness.world.start_rich("mallory", 100 * UNIT).await;
+    let poor = witness.world.start_with("mallory", |config| config.fee_reserve = FeeReserve::DangerNothing).await;
+    let _done = within("a deposit", poor.node.vault_deposit(100 * UNIT)).await.unwrap();
     poor.connect(&witness.bob).await;
-    // All but a little of the account goes away.
-    let chain = &witness.world.chain;
-    let (owner, left) = (account("mallory"), UNIT / 100);
-    let amount = chain.free_balance(&owner).await.unwrap() - left;
-    let away = Transaction::Transfer { to: account("peer9"), amount };
-    let dry_run = chain.dry_run(&owner, &away).await.unwrap();
-    // The fee of this very transfer has to be left over.
-    let fee = UNIT / 1_000;
-    let away = Transaction::Transfer { to: account("peer9"), amount: amount - fee };
-    let _receipt = chain.submit(&signer("mallory"), away, &dry_run).await.unwrap();
-
+    let _left = drain(&witness.world, "mallory", UNIT / 100).await;
     let refused = poor.try_open(&witness.bob, terms()).await.unwrap_err();
     let expected = matches!(
         &refused,
-        NodeError::Call(CallError::Chain(ChainError::InsufficientFunds { account, .. })) if *account == owner
+        NodeError::Call(CallError::Chain(ChainError::InsufficientFunds { account: whose, .. })) if *whose == account("mallory")
     );
     assert!(expected, "{refused}");
     witness.lives_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_could_not_pay_for_a_defence_neither_opens_nor_accepts_and_hears_how_much_is_wanted() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    let least = needed(&world).await;
+    let left = drain(&world, "alice", least / 2).await;
+    let refused = alice.try_open(&bob, terms()).await.unwrap_err();
+    // Fees rise and fall with how full blocks are, a little with each.
+    let is_least = |need: Amount| need.abs_diff(least) < least / 100;
+    let expected = |error: &NodeError| match error {
+        NodeError::FeesTooLow { account: whose, have, need } => {
+            *whose == account("alice") && *have == left && is_least(*need)
+        }
+        _ => false,
+    };
+    assert!(expected(&refused), "{refused}");
+    assert!(refused.to_string().ends_with("more first"), "{refused}");
+    // Nor does she accept.
+    let refused = bob.try_open(&alice, terms()).await.unwrap_err();
+    let busy = CloseReason::NotOpened { code: Some(RefusalCode::BUSY) };
+    assert!(matches!(&refused, NodeError::Ended(reason) if *reason == busy), "{refused}");
+
+    // With the deposit for what the opening stores.
+    world.fund(account("alice"), UNIT).await;
+    let _channel = alice.open(&bob).await;
+    // With a channel, the reserve stays where it is.
+    let have = world.chain.free_balance(&account("alice")).await.unwrap();
+    let refused = within("the refusal", alice.node.vault_deposit(have - left)).await.unwrap_err();
+    assert!(expected(&refused), "{refused}");
+    let fees = alice.node.fees().unwrap();
+    assert!(is_least(fees.need) && fees.suffice(), "{fees:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

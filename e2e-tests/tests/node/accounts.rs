@@ -5,11 +5,13 @@ use devchain::DevAccount;
 use e2e_tests::{NodeChain, TestChain, UNIT, account, identity, signer, within};
 use futures::future::join_all;
 use protocol::{AccountId, call::Call};
-use sdk::chain::{CallError, Chain, ChainError, Receipt, RemoteChain, Signer, Transaction, remote::Settings};
+use sdk::chain::{
+    CallError, Chain, ChainError, Receipt, RemoteChain, Signer, Transaction, Urgency, Weight, remote::Settings,
+};
 use std::collections::BTreeSet;
 
 /// Pays one unit from `signer`.
-async fn pay(chain: &RemoteChain, signer: &dyn Signer, to: AccountId) -> Result<Receipt, ChainError> {
+async fn pay(chain: &dyn Chain, signer: &dyn Signer, to: AccountId) -> Result<Receipt, ChainError> {
     let transfer = Transaction::Transfer { to, amount: UNIT };
     let dry_run = chain.dry_run(&signer.account(), &transfer).await?;
     chain.submit(signer, transfer, &dry_run).await
@@ -53,6 +55,26 @@ async fn too_little_for_value_deposit_or_fee_is_told_with_the_account_that_lacks
     let crumb = Transaction::Transfer { to: poorer.account(), amount: 1 };
     let refused = client.dry_run(&account("bob"), &crumb).await.unwrap_err();
     assert_eq!(refused, ChainError::Failed { cause: "Token::BelowMinimum".into() });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_inclusion_will_cost_is_known_and_a_transaction_that_presses_offers_more() {
+    let Some(world) = world().await else { return };
+    let client = world.chain.client();
+    let from = signer("alice");
+    let transfer = Transaction::Transfer { to: account("bob"), amount: UNIT };
+    let told = client.fee(&transfer, Weight::default()).await.unwrap();
+    let before = client.free_balance(&from.account()).await.unwrap();
+    let paid = within("a transfer", pay(&*client, &from, account("bob"))).await.unwrap().fee;
+    assert!((paid..=paid + paid / 1_000).contains(&told), "told {told}, paid {paid}");
+    let dry_run = client.dry_run(&from.account(), &transfer).await.unwrap();
+    // It counts in the next block for the last time.
+    let until = Some(client.finalised_head().await.unwrap().number + 1);
+    let urgency = Urgency { is_first: true, until, tip_max: UNIT / 2 };
+    let sending = client.submit_urgently(&from, transfer, &dry_run, urgency);
+    let receipt = within("an urgent transfer", sending).await.unwrap();
+    let after = client.free_balance(&from.account()).await.unwrap();
+    assert_eq!(before - after, 2 * UNIT + paid + receipt.fee + UNIT / 2, "the tip is paid on top of the fee");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

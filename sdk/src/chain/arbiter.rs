@@ -1,6 +1,6 @@
 //! The arbiter contract as its callers see it: typed calls, typed reads, typed refusals, typed events.
 
-use super::{BlockRef, Chain, ChainError, ContractEvent, Receipt, SharedChain, Signer, Transaction, Weight};
+use super::{BlockRef, Chain, ChainError, ContractEvent, Receipt, SharedChain, Signer, Transaction, Urgency, Weight};
 use futures::StreamExt;
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
@@ -92,6 +92,11 @@ pub struct VaultUsed {
     /// What it holds now.
     pub balance: Amount,
 }
+
+/// What a call that carries a payload may weigh at most, apps of a forced step apart: `contract/tests/costs` holds the arbiter to it.
+pub const HEAVIEST: Weight = Weight { ref_time: 6_500_000_000, proof_size: 256 * 1024 };
+/// How long such a call may be in bytes, without much of a proof.
+const HEAVIEST_BYTES: usize = 2_048;
 
 /// How long the next block may take to be final, for a call that only waits for it.
 const NEXT_BLOCK: Duration = Duration::from_secs(60);
@@ -263,6 +268,30 @@ impl Arbiter {
     /// # Errors
     /// [`CallError::Rejected`] with the arbiter's reason; the chain's own.
     pub async fn call(&self, signer: &dyn Signer, call: &Call, value: Amount) -> Result<Done, CallError> {
+        self.call_urgently(signer, call, value, Urgency::default()).await
+    }
+
+    /// What the inclusion of the heaviest call costs that defends a channel ([`HEAVIEST`]), at the finalised head.
+    ///
+    /// # Errors
+    /// The chain's own.
+    pub async fn fee(&self) -> Result<Amount, ChainError> {
+        let data = vec![0xff; HEAVIEST_BYTES];
+        let transaction = Transaction::Call { contract: self.info.domain.arbiter, value: 0, data };
+        self.chain.fee(&transaction, HEAVIEST).await
+    }
+
+    /// As [`call`](Self::call), where it matters that the transaction is in a block soon.
+    ///
+    /// # Errors
+    /// As of [`call`](Self::call).
+    pub async fn call_urgently(
+        &self,
+        signer: &dyn Signer,
+        call: &Call,
+        value: Amount,
+        urgency: Urgency,
+    ) -> Result<Done, CallError> {
         let transaction = self.transaction(call, value);
         let mut dry_run = self.chain.dry_run(&signer.account(), &transaction).await?;
         if let Err(CallError::Chain(ChainError::NotYet { from })) = self.check_answer(&dry_run.returned) {
@@ -270,7 +299,7 @@ impl Arbiter {
             dry_run = self.chain.dry_run(&signer.account(), &transaction).await?;
         }
         self.check_answer(&dry_run.returned)?;
-        let receipt = match self.chain.submit(signer, transaction.clone(), &dry_run).await {
+        let receipt = match self.chain.submit_urgently(signer, transaction.clone(), &dry_run, urgency).await {
             // Somebody else was faster: ask once more for the reason.
             Err(failed @ (ChainError::FailedInBlock { .. } | ChainError::Reverted)) => {
                 let again = self.chain.dry_run(&signer.account(), &transaction).await?;

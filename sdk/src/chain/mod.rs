@@ -75,6 +75,35 @@ pub enum Transaction {
     },
 }
 
+/// How much it matters that a transaction is in a block soon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Urgency {
+    /// It is signed and sent before whatever else waits for the same account, and waits for no place among many.
+    pub is_first: bool,
+    /// The last block in which it is of use; none where nothing presses.
+    pub until: Option<BlockNumber>,
+    /// The most that is offered on top of the fee to whoever makes the block, once `until` comes near.
+    pub tip_max: Amount,
+}
+
+impl Urgency {
+    /// What is offered on top of the fee where the transaction was sent first after block `began` and `head` is final: nothing in the first quarter
+    /// of the time that there is, then an eighth of the most, a quarter, a half, and all of it with the last two blocks.
+    #[must_use]
+    pub fn tip(&self, began: BlockNumber, head: BlockNumber) -> Amount {
+        let Some(until) = self.until else { return 0 };
+        let (left, all) = (until.saturating_sub(head), until.saturating_sub(began));
+        let gone = head.saturating_sub(began);
+        match gone.saturating_mul(4).checked_div(all) {
+            _ if left <= 2 => self.tip_max,
+            Some(0) | None => 0,
+            Some(1) => self.tip_max / 8,
+            Some(2) => self.tip_max / 4,
+            Some(_) => self.tip_max / 2,
+        }
+    }
+}
+
 /// What executing a transaction on top of the finalised head would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DryRun {
@@ -90,6 +119,21 @@ pub struct DryRun {
     pub reverted: bool,
     /// The address of the new instance, for [`Transaction::Instantiate`].
     pub instantiated: Option<AccountId>,
+}
+
+impl DryRun {
+    /// One that used and needs so much weight, and left nothing behind.
+    #[must_use]
+    pub const fn of(weight: Weight) -> Self {
+        Self {
+            used: weight,
+            required: weight,
+            storage_deposit: 0,
+            returned: Vec::new(),
+            reverted: false,
+            instantiated: None,
+        }
+    }
 }
 
 /// An event that a contract emitted.
@@ -313,15 +357,29 @@ pub trait Chain: Send + Sync + 'static {
     /// Whether it sees the number of the block that would include it is told by [`dry_runs_in_next_block`](Self::dry_runs_in_next_block).
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError>;
 
+    /// What the inclusion of a transaction that needs so much weight costs its signer at the finalised head, tips and deposits apart.
+    async fn fee(&self, transaction: &Transaction, required: Weight) -> Result<Amount, ChainError>;
+
     /// Signs and sends a transaction with the weight and deposit limits of `dry_run` (and a margin), and waits until it is final.
     ///
     /// Several may be under way for one signer at the same time; each gets its own nonce.
+    async fn submit_urgently(
+        &self,
+        signer: &dyn Signer,
+        transaction: Transaction,
+        dry_run: &DryRun,
+        urgency: Urgency,
+    ) -> Result<Receipt, ChainError>;
+
+    /// As [`submit_urgently`](Self::submit_urgently), where nothing presses.
     async fn submit(
         &self,
         signer: &dyn Signer,
         transaction: Transaction,
         dry_run: &DryRun,
-    ) -> Result<Receipt, ChainError>;
+    ) -> Result<Receipt, ChainError> {
+        self.submit_urgently(signer, transaction, dry_run, Urgency::default()).await
+    }
 
     /// Every finalised block from `from` on, each once and in order: first those that exist, then those that come.
     async fn finalised_blocks(
@@ -357,3 +415,17 @@ pub trait Chain: Send + Sync + 'static {
 
 /// A chain that many tasks share.
 pub type SharedChain = Arc<dyn Chain>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tips_rise_to_the_most_as_the_last_block_comes_near() {
+        let urgency = Urgency { is_first: true, until: Some(140), tip_max: 800 };
+        let tips = [100, 109, 110, 120, 130, 137, 138, 200].map(|head| urgency.tip(100, head));
+        assert_eq!(tips, [0, 0, 100, 200, 400, 400, 800, 800]);
+        assert_eq!(urgency.tip(139, 139), 800, "what is sent late offers all at once");
+        assert_eq!(Urgency { until: None, ..urgency }.tip(0, 1_000), 0);
+    }
+}

@@ -1,7 +1,8 @@
 //! A chain that notes what every transaction through it cost: for whoever has to account for fees and deposits.
 
 use super::{
-    Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction, Weight, arbiter,
+    Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction, Urgency, Weight,
+    arbiter,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -128,15 +129,20 @@ impl Chain for Recorder {
         self.inner.dry_run(origin, transaction).await
     }
 
-    async fn submit(
+    async fn fee(&self, transaction: &Transaction, required: Weight) -> Result<Amount, ChainError> {
+        self.inner.fee(transaction, required).await
+    }
+
+    async fn submit_urgently(
         &self,
         signer: &dyn Signer,
         transaction: Transaction,
         dry_run: &DryRun,
+        urgency: Urgency,
     ) -> Result<Receipt, ChainError> {
         let what = name(&transaction);
         let _under_way = UnderWay::new(&self.under_way);
-        let done = self.inner.submit(signer, transaction, dry_run).await;
+        let done = self.inner.submit_urgently(signer, transaction, dry_run, urgency).await;
         let (fee, receipt) = match &done {
             Ok(receipt) => (receipt.fee, Some(receipt.clone())),
             Err(ChainError::FailedInBlock { fee, .. }) => (*fee, None),

@@ -1,6 +1,6 @@
 //! What a node needs to start, and what it offers to peers.
 
-use super::{Backoff, Limits, Taking};
+use super::{Backoff, Limits, Taking, purse::FeeReserve};
 use crate::{
     apps::Registry,
     chain::{Arbiter, Signer},
@@ -46,6 +46,11 @@ pub struct NodeConfig {
     pub taking: Taking,
     /// The apps that contracts in its channels run.
     pub apps: Arc<Registry>,
+    /// What the account keeps for the defence of channels: with less, none is opened, accepted or filled from the account (R6.9e).
+    pub fee_reserve: FeeReserve,
+    /// The most that is offered on top of the fee for a call that defends a channel, once its last block comes near ([`Urgency`](crate::chain::Urgency));
+    /// none for ten times the fee of the heaviest such call.
+    pub tip_max: Option<Amount>,
     /// For how many blocks the proof of a channel's last state is kept after the channel has ended ([`Node::ended_channels`](super::Node::ended_channels)):
     /// an end that one endpoint made up can be mended for so long (R6.9a).
     pub keep_ended: BlockNumber,
@@ -101,6 +106,8 @@ impl NodeConfig {
             ping_interval: Duration::from_secs(15),
             taking: Taking::ByUser,
             apps: Arc::new(Registry::in_memory(info.limits.call_weight)),
+            fee_reserve: FeeReserve::default(),
+            tip_max: None,
             keep_ended: KEEP_ENDED,
             redial: Some(Backoff::default()),
             limits: Limits::default(),

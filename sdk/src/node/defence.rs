@@ -15,12 +15,12 @@ use super::{
     config::NodeConfig,
     events::NodeEvent,
     restore,
-    submitted::{self, Calls},
+    submitted::{self, Calls, defends},
     watcher::{Found, Records, Watched},
 };
 use crate::chain::CallError;
 use channel::{ChainInput, Channel, ChannelRef, Effect, Event, Input, Millis, Notice};
-use protocol::{BlockNumber, PublicKey, call::Call};
+use protocol::{BlockNumber, PublicKey};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -44,7 +44,13 @@ pub(super) enum Signal {
     /// A peer's task can keep nothing more: its channels after a block, and why.
     TakeOver { peer: PublicKey, channels: Vec<Channel>, head: BlockNumber, cause: String },
     /// How a call ended: in which block it is, or why it is in none.
-    Called { peer: PublicKey, reference: ChannelRef, call: &'static str, block: BlockNumber, result: Result<(), CallError> },
+    Called {
+        peer: PublicKey,
+        reference: ChannelRef,
+        call: &'static str,
+        block: BlockNumber,
+        result: Result<(), CallError>,
+    },
 }
 
 /// Why the defence acts for a peer's channels.
@@ -168,7 +174,9 @@ impl Defence {
             Signal::TakeOver { peer, channels, head, cause } => {
                 self.guard(peer, WardCause::Over(cause), channels, head);
             }
-            Signal::Called { peer, reference, call, block, result } => self.on_called((peer, reference), call, block, result),
+            Signal::Called { peer, reference, call, block, result } => {
+                self.on_called((peer, reference), call, block, result)
+            }
         }
     }
 
@@ -279,9 +287,10 @@ impl Defence {
         let config = Arc::clone(&self.config);
         let now = Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX);
         let ctx = config.context(now, self.head);
-        let answers = self.answers.clone();
+        let (answers, peers) = (self.answers.clone(), self.peers.clone());
         let Some(kept) = self.kept(peer, reference) else { return };
         let Ok(step) = kept.channel.handle(input, &ctx) else { return };
+        let until = kept.channel.defend_by(ctx.head);
         for effect in step.effects {
             if let Effect::Submit(call) = effect
                 && defends(&call)
@@ -289,8 +298,9 @@ impl Defence {
             {
                 let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
                 let (answers, name) = (answers.clone(), call.name());
+                let urgency = peers.upgrade().map(|peers| peers.purse.urgency(until)).unwrap_or_default();
                 let _task = tokio::spawn(async move {
-                    let (block, result) = submitted::call(arbiter, async { signer }, *call).await;
+                    let (block, result) = submitted::call(arbiter, async { signer }, *call, urgency).await;
                     let _over = answers.send(Signal::Called { peer, reference, call: name, block, result });
                 });
             }
@@ -348,11 +358,6 @@ impl Kept {
         let failing = self.failing.iter().map(|(call, cause)| (*call, Some(cause.clone())));
         under_way.chain(failing).map(move |(call, cause)| WardCall { reference, call, until, cause })
     }
-}
-
-/// Whether a call shows the chain what both have signed long ago, or takes what is due: it needs no new signature of a state.
-const fn defends(call: &Call) -> bool {
-    matches!(call, Call::ChannelSlash(_) | Call::ChannelSnapshotSolo(_) | Call::ChannelSettle { .. })
 }
 
 /// What a channel hears of a block.

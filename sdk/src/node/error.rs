@@ -6,7 +6,7 @@ use crate::{
     transport::{BindError, DialError},
 };
 use channel::{ChangeFault, ChangeId, CloseReason, Misuse, OperationKind, Pace, RefusalCode, SavedError};
-use protocol::{Amount, BlockNumber, Hash, PublicKey, Round, signing::Domain};
+use protocol::{AccountId, Amount, BlockNumber, Hash, PublicKey, Round, signing::Domain};
 use scale::{Decode, Encode};
 use std::{fmt, io};
 use thiserror::Error;
@@ -111,6 +111,22 @@ pub enum NodeError {
         /// What is to come out of it.
         need: Amount,
     },
+    /// The account cannot pay for the defence of its channels, or could not any more.
+    #[error(
+        "account {account} would hold {have}, and {need} are kept there for fees, so that every channel can be defended: send it {} more first",
+        need.saturating_sub(*have)
+    )]
+    FeesTooLow {
+        /// Whose coins pay for calls.
+        account: AccountId,
+        /// What it holds, or would hold.
+        have: Amount,
+        /// What is kept for fees ([`FeeReserve`](super::FeeReserve)).
+        need: Amount,
+    },
+    /// The chain did not answer.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
     /// More peers or channels than this node serves.
     #[error("this node serves {max} {what} at most: end some first, or wait until some have ended")]
     TooMany {

@@ -10,21 +10,25 @@ use protocol::{BlockNumber, PublicKey};
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// All peers' tasks.
 #[derive(Debug, Default)]
-pub(super) struct Following(Mutex<HashMap<PublicKey, Arc<Course>>>);
+pub(super) struct Following {
+    courses: Mutex<HashMap<PublicKey, Arc<Course>>>,
+    /// Some task has done more.
+    progress: Arc<Notify>,
+}
 
 /// One peer's task, as seen from outside.
 #[derive(Debug)]
 pub(super) struct Course {
     blocks: mpsc::UnboundedSender<Arc<Watched>>,
+    progress: Arc<Notify>,
     /// Whatever came of the blocks up to this one is committed.
     done: AtomicU32,
     /// Why the task has ended before its time.
@@ -48,16 +52,26 @@ impl Course {
 
 impl Following {
     fn courses(&self) -> MutexGuard<'_, HashMap<PublicKey, Arc<Course>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.courses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins to follow the chain for a peer's task, from the block after `done` on.
     pub(super) fn begin(&self, peer: PublicKey, done: BlockNumber) -> Follower {
         let (sender, blocks) = mpsc::unbounded_channel();
-        let course = Course { blocks: sender, done: done.into(), failure: OnceLock::new() };
+        let course = Course {
+            blocks: sender,
+            progress: Arc::clone(&self.progress),
+            done: done.into(),
+            failure: OnceLock::new(),
+        };
         let course = Arc::new(course);
         let _retired = self.courses().insert(peer, Arc::clone(&course));
         Follower { course, blocks, is_over: false }
+    }
+
+    /// Tells one who waits that some task has done more.
+    pub(super) fn progress(&self) -> Arc<Notify> {
+        Arc::clone(&self.progress)
     }
 
     /// Gives a block to every task; none is waited for.
@@ -82,7 +96,11 @@ impl Following {
 
     /// Every task, also those that have broken down.
     pub(super) fn all(&self) -> Vec<(PublicKey, Arc<Course>)> {
-        self.courses().iter().filter(|(_, course)| course.counts()).map(|(peer, course)| (*peer, Arc::clone(course))).collect()
+        self.courses()
+            .iter()
+            .filter(|(_, course)| course.counts())
+            .map(|(peer, course)| (*peer, Arc::clone(course)))
+            .collect()
     }
 }
 
@@ -110,7 +128,9 @@ impl Follower {
 
     /// Whatever came of the blocks up to this one is committed.
     pub(super) fn done(&self, number: BlockNumber) {
-        let _before = self.course.done.fetch_max(number, Ordering::AcqRel);
+        if self.course.done.fetch_max(number, Ordering::AcqRel) < number {
+            self.course.progress.notify_one();
+        }
     }
 
     /// The task ends as it should: nothing of it is left to do.

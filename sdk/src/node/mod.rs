@@ -24,6 +24,7 @@ mod link;
 mod packet;
 mod peer;
 mod places;
+mod purse;
 mod redial;
 mod restore;
 mod slot;
@@ -39,6 +40,7 @@ pub use events::{EventStream, EventsError, NodeEvent, Taking};
 pub use handle::{Called, ChannelHandle, Created, Made, Paid, PaidAll};
 pub use limits::{Limits, MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER, MAX_PEERS, MAX_UNKNOWN};
 pub use packet::{MAX_PIECE, Packet};
+pub use purse::{FeeReserve, Fees};
 pub use redial::Backoff;
 
 use crate::{
@@ -56,6 +58,7 @@ use following::Following;
 use peer::{Connected, INBOX, Inbox, Peer, PeerInput};
 use places::{Origin, Strangers};
 use protocol::{Amount, BlockNumber, ChannelId, Pair, PartyId, PublicKey, call::Call, decode_exact};
+use purse::Purse;
 use scale::Encode;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -128,9 +131,12 @@ pub(crate) struct Peers {
     sight: Sight,
     /// How far by each peer's task.
     following: Following,
+    notes: Notes,
     /// Who acts where a peer's task does not.
     defence: mpsc::UnboundedSender<defence::Signal>,
     wards: defence::Report,
+    /// What the account has for fees.
+    purse: Purse,
     /// Every channel that may be on chain, with its parties as the chain knows them.
     channels: Mutex<HashMap<ChannelId, Pair<PartyId>>>,
     /// The node stops: nothing more is signed.
@@ -179,12 +185,17 @@ impl Node {
             look_first: head.number,
             sight: Sight::new(next.saturating_sub(1), head.number),
             following: Following::default(),
+            notes: Notes::default(),
             defence: signals.clone(),
             wards: defence::Report::default(),
+            purse: Purse::new(&config),
             channels: Mutex::default(),
             over: AtomicBool::new(false),
             failure: OnceLock::new(),
         });
+        if let Err(error) = peers.purse.look().await {
+            tracing::warn!(%error, "the account could not be looked at: no channel is accepted before");
+        }
         let events = peers.events.subscribe();
         for (identity, channels) in channels {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
@@ -200,7 +211,7 @@ impl Node {
             doubted,
             keep_ended,
             defence: signals.clone(),
-            notes: Notes::default(),
+            writing: None,
         };
         let guard = Builder::new_multi_thread().worker_threads(1).thread_name("guard").enable_all().build();
         let guard = guard.map_err(StartError::NoThread)?;
@@ -297,6 +308,8 @@ impl Node {
         if !health.is_good() {
             return Err(NodeError::ChainUnwell(health));
         }
+        let channels = self.inner.peers.channels().len();
+        self.inner.peers.purse.check(channels.saturating_add(1), 0).await?;
         let have = self.vault_balance().await?;
         if have < open.our_share {
             return Err(NodeError::VaultTooLow { have, need: open.our_share });
@@ -366,6 +379,11 @@ impl Node {
                 tokio::task::yield_now().await;
             }
         }
+        if let (Some(store), Some(at)) = (self.inner.config.store(), self.inner.peers.due_note())
+            && let Err(error) = store.commit(watcher::noted_at(at)).await
+        {
+            tracing::error!(%error, "could not note the last block");
+        }
         self.inner.peers.events.end(EventsError::Stopped);
     }
 
@@ -384,11 +402,20 @@ impl Node {
         Ok(config.arbiter.vault_balance(config.id()).await?)
     }
 
+    /// What this node's account has for fees, and what is kept there for the defence of its channels (R6.9e), as of a block ago; none before it was
+    /// looked at.
+    #[must_use]
+    pub fn fees(&self) -> Option<Fees> {
+        self.inner.peers.fees(0)
+    }
+
     /// Moves coins from this node's account to its vault, where its identity alone signs for them; final when it returns.
     ///
     /// # Errors
-    /// The arbiter's and the chain's own.
+    /// [`NodeError::FeesTooLow`] where the account would not keep enough for fees; the arbiter's and the chain's own.
     pub async fn vault_deposit(&self, amount: Amount) -> Result<Done, NodeError> {
+        let channels = self.inner.peers.channels().len();
+        self.inner.peers.purse.check(channels, amount).await?;
         let config = &self.inner.config;
         Ok(config.arbiter.call(&*config.signer, &Call::VaultDeposit { key: self.identity() }, amount).await?)
     }
@@ -431,6 +458,33 @@ impl Peers {
     fn health(&self) -> Health {
         let chain = self.config.arbiter.chain().health();
         if chain.is_good() { self.sight.health() } else { chain }
+    }
+
+    /// What the account has for fees, and what so many more channels need.
+    fn fees(&self, more: usize) -> Option<Fees> {
+        self.purse.fees(self.channels().len().saturating_add(more))
+    }
+
+    /// The block to note as the last one that was looked at, where there is a new one.
+    fn due_note(&self) -> Option<BlockRef> {
+        self.notes.due(self.following.done(self.head()))
+    }
+
+    /// Whether one more channel could be defended.
+    fn has_fees_for_another(&self) -> bool {
+        match self.fees(1) {
+            Some(fees) if !fees.suffice() => {
+                let Fees { have, need } = fees;
+                tracing::warn!(
+                    have,
+                    need,
+                    "the account cannot pay for the defence of another channel: none is accepted"
+                );
+                false
+            }
+            // Before it was looked at, the reserve alone says whether it matters.
+            fees => fees.is_some() || self.config.fee_reserve == FeeReserve::DangerNothing,
+        }
     }
 
     fn channels(&self) -> MutexGuard<'_, HashMap<ChannelId, Pair<PartyId>>> {

@@ -572,9 +572,10 @@ impl Peer {
     }
 
     fn accept(&mut self, reference: ChannelRef, open: ChannelOpen) -> Result<(), RefusalCode> {
-        // While the chain is not seen as it is, a new channel could not be defended (R6.9a).
-        let is_seen = self.peers.upgrade().is_some_and(|peers| peers.health().is_good());
-        if self.slots.len() >= MAX_CHANNELS_PER_PEER || !is_seen {
+        // While the chain is not seen as it is, or fees cannot be paid, a new channel could not be defended (R6.9a, R6.9e).
+        let can_defend =
+            self.peers.upgrade().is_some_and(|peers| peers.health().is_good() && peers.has_fees_for_another());
+        if self.slots.len() >= MAX_CHANNELS_PER_PEER || !can_defend {
             return Err(RefusalCode::BUSY);
         }
         let asked = self.conduct.ask_for_opening(self.is_stranger()).map_err(|()| RefusalCode::BUSY)?;

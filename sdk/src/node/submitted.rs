@@ -1,6 +1,6 @@
 //! Calls of the arbiter for one channel: the same one is not made twice at once.
 
-use crate::chain::{Arbiter, CallError, ChainError, Signer};
+use crate::chain::{Arbiter, CallError, ChainError, Signer, Urgency};
 use protocol::{BlockNumber, call::Call};
 use std::{collections::HashMap, sync::Arc};
 
@@ -57,15 +57,21 @@ impl Calls {
     }
 }
 
+/// Whether a call shows the chain what both have signed long ago, or takes what is due: it needs no new signature of a state.
+pub(super) const fn defends(call: &Call) -> bool {
+    matches!(call, Call::ChannelSlash(_) | Call::ChannelSnapshotSolo(_) | Call::ChannelSettle { .. })
+}
+
 /// Makes a call: in which block it is, or why it is in none, by what the chain had up to that block.
 pub(super) async fn call(
     arbiter: Arc<Arbiter>,
     signer: impl Future<Output = Arc<dyn Signer>> + Send + 'static,
     call: Call,
+    urgency: Urgency,
 ) -> (BlockNumber, Result<(), CallError>) {
     let chain = Arc::clone(&arbiter);
     // In a task of its own: where a wallet breaks down, the call is made again.
-    let calling = tokio::spawn(async move { arbiter.call(&*signer.await, &call, 0).await });
+    let calling = tokio::spawn(async move { arbiter.call_urgently(&*signer.await, &call, 0, urgency).await });
     let broken = |_error| Err(ChainError::Unreachable("the wallet has broken down".into()).into());
     match calling.await.unwrap_or_else(broken) {
         Ok(done) => (done.receipt.block.number, Ok(())),

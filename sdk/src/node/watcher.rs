@@ -10,10 +10,12 @@
 //! What stands between the chain and its followers is in the node's health: see [`Sight`].
 
 mod history;
+mod notes;
 mod records;
 mod sight;
 
-pub(super) use history::{NEXT_BLOCK, Seen, Verdict, noted, verify};
+pub(super) use history::{NEXT_BLOCK, Seen, Verdict, noted, noted_at, verify};
+pub(super) use notes::Notes;
 pub(super) use records::{Found, Records};
 pub(super) use sight::Sight;
 
@@ -25,11 +27,11 @@ use crate::{
 use futures::{StreamExt, stream::BoxStream};
 use protocol::{BlockNumber, ChannelId, Pair, PartyId};
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 
 /// How many blocks without anything for us may be looked at again after a crash: saves a durable write for each of them.
 const SAVE_EVERY: BlockNumber = 64;
@@ -76,15 +78,8 @@ pub(super) struct Watcher {
     pub(super) keep_ended: BlockNumber,
     /// Who acts where a peer's task does not.
     pub(super) defence: mpsc::UnboundedSender<defence::Signal>,
-    pub(super) notes: Notes,
-}
-
-/// Blocks that are worth a durable write, and are not noted yet as looked at.
-#[derive(Debug, Default)]
-pub(super) struct Notes {
-    owed: VecDeque<BlockRef>,
-    /// A write that is under way. Nobody waits for the disk.
-    writing: Option<JoinHandle<()>>,
+    /// A note that is being written. Nobody waits for the disk.
+    pub(super) writing: Option<JoinHandle<()>>,
 }
 
 impl Watcher {
@@ -99,7 +94,7 @@ impl Watcher {
             if let Err(error) = done {
                 tracing::warn!(%error, next = self.next, "the chain cannot be followed: asking again");
                 self.note_blind(error);
-                tokio::time::sleep(RETRY).await;
+                sleep(RETRY).await;
             }
         }
     }
@@ -176,10 +171,17 @@ impl Watcher {
         blocks: &mut BoxStream<'static, Result<Block, ChainError>>,
     ) -> Result<Option<Block>, ChainError> {
         loop {
-            match tokio::time::timeout(LOOK, blocks.next()).await {
-                Ok(Some(block)) => return block.map(Some),
-                Ok(None) => return Err(ChainError::Unreachable("the stream of blocks ended".into())),
-                Err(_elapsed) => self.note(),
+            let Some(progress) = self.peers.upgrade().map(|peers| peers.following.progress()) else { return Ok(None) };
+            tokio::select! {
+                block = blocks.next() => {
+                    let ended = || ChainError::Unreachable("the stream of blocks ended".into());
+                    return block.ok_or_else(ended)?.map(Some);
+                }
+                () = progress.notified() => {
+                    self.note();
+                    continue;
+                }
+                () = sleep(LOOK) => {}
             }
             let head = self.arbiter.finalised_head().await?.number;
             let Some(peers) = self.peers.upgrade() else { return Ok(None) };
@@ -197,34 +199,40 @@ impl Watcher {
         let done = peers.following.done(at.number);
         let _over = self.defence.send(defence::Signal::Block(block));
         peers.sight.followed(at.number, self.doubted.is_empty());
+        // A block that is in doubt is looked at again after a restart.
+        if save && self.doubted.is_empty() {
+            peers.notes.owe(at);
+        }
         drop(peers);
         self.next = at.number.saturating_add(1);
         self.seen = Some(at.into());
-        // A block that is in doubt is looked at again after a restart.
-        if save && self.doubted.is_empty() {
-            self.notes.owed.push_back(at);
-        }
         self.note();
+        self.look_at_purse();
         if at.number.saturating_sub(done) > MAX_AHEAD {
-            tokio::time::sleep(BREATH).await;
+            sleep(BREATH).await;
         }
+    }
+
+    /// Has a look at what the account has for fees. Nobody waits for it.
+    fn look_at_purse(&self) {
+        let Some(peers) = self.peers.upgrade() else { return };
+        let _task = tokio::spawn(async move {
+            if let Err(error) = peers.purse.look().await {
+                tracing::debug!(%error, "the account could not be looked at");
+            }
+        });
     }
 
     /// Notes how far the chain was looked at, as far as every peer's task has committed what came of it.
     fn note(&mut self) {
         let Some((peers, store)) = self.peers.upgrade().zip(self.store.clone()) else { return };
-        if self.notes.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
             return;
         }
-        let done = peers.following.done(self.next.saturating_sub(1));
-        let mut last = None;
-        while let Some(at) = self.notes.owed.pop_front_if(|at| at.number <= done) {
-            last = Some(at);
-        }
-        let Some(at) = last else { return };
+        let Some(at) = peers.due_note() else { return };
         let before = at.number.is_multiple_of(SAVE_EVERY).then(|| at.number.saturating_sub(self.keep_ended));
-        self.notes.writing = Some(tokio::spawn(async move {
-            if let Err(error) = store.commit(noted(at.number.saturating_add(1), Some(at.into()))).await {
+        self.writing = Some(tokio::spawn(async move {
+            if let Err(error) = store.commit(noted_at(at)).await {
                 tracing::error!(%error, "could not note the last block");
             }
             if let Some(before) = before {

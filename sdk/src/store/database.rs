@@ -127,7 +127,8 @@ impl Store {
             Ok((key.value().to_vec(), value.value().to_vec()))
         };
         let entries = table.range(prefix..).map_err(StoreError::failed)?.map(read);
-        let of_prefix = |entry: &Result<Entry, StoreError>| entry.as_ref().map_or(true, |(key, _)| key.starts_with(prefix));
+        let of_prefix =
+            |entry: &Result<Entry, StoreError>| entry.as_ref().map_or(true, |(key, _)| key.starts_with(prefix));
         entries.take_while(of_prefix).collect()
     }
 

@@ -75,8 +75,17 @@ struct TransferAllowDeath {
     value: Amount,
 }
 
+/// What one signed form of a transaction has besides its call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    pub(super) nonce: u64,
+    pub(super) era: Era,
+    /// What is offered on top of the fee.
+    pub(super) tip: Amount,
+}
+
 /// Signs `transaction`, with the limits of its dry run and a margin of a tenth: the state may have moved in between. A deposit limit is set
-/// where the dry run was charged one; otherwise the runtime's default holds. Without tip.
+/// where the dry run was charged one; otherwise the runtime's default holds.
 ///
 /// # Errors
 /// [`ChainError::NotSigned`]; [`ChainError::Unreachable`] where the node's runtime has no such call.
@@ -85,8 +94,7 @@ pub(super) async fn sign(
     transaction: &Transaction,
     dry_run: &DryRun,
     signer: &dyn Signer,
-    nonce: u64,
-    era: Era,
+    form: Form,
 ) -> Result<Vec<u8>, ChainError> {
     let Weight { ref_time, proof_size } = dry_run.required;
     let gas_limit = GasLimit {
@@ -98,15 +106,15 @@ pub(super) async fn sign(
     match transaction.clone() {
         Transaction::Call { contract, value, data } => {
             let call = ContractCall { dest: address(contract), value, gas_limit, storage_deposit_limit, data };
-            sign_call(runtime, &dynamic("Contracts", "call", call), signer, nonce, era).await
+            sign_call(runtime, &dynamic("Contracts", "call", call), signer, form).await
         }
         Transaction::Instantiate { code, value, data, salt } => {
             let call = InstantiateWithCode { value, gas_limit, storage_deposit_limit, code, data, salt };
-            sign_call(runtime, &dynamic("Contracts", "instantiate_with_code", call), signer, nonce, era).await
+            sign_call(runtime, &dynamic("Contracts", "instantiate_with_code", call), signer, form).await
         }
         Transaction::Transfer { to, amount } => {
             let call = TransferAllowDeath { dest: address(to), value: amount };
-            sign_call(runtime, &dynamic("Balances", "transfer_allow_death", call), signer, nonce, era).await
+            sign_call(runtime, &dynamic("Balances", "transfer_allow_death", call), signer, form).await
         }
     }
 }
@@ -115,12 +123,11 @@ async fn sign_call(
     runtime: &Runtime,
     call: &(impl Payload + Sync),
     signer: &dyn Signer,
-    nonce: u64,
-    era: Era,
+    Form { nonce, era: Era { from, blocks }, tip }: Form,
 ) -> Result<Vec<u8>, ChainError> {
-    let Era { from, blocks } = era;
     let parameters = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new()
         .nonce(nonce)
+        .tip(tip)
         .mortal_from_unchecked(u64::from(blocks), u64::from(from.number), H256(from.hash.0))
         .build();
     let mut signable =

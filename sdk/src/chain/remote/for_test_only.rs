@@ -6,7 +6,7 @@ use super::{
     dispatch::DispatchError,
     dry_run::{Answer, Question},
     events::BlockEvents,
-    extrinsic::{self, Era},
+    extrinsic::{self, Era, Form},
     runtime::{AccountData, Runtime, unusual},
     wire::RuntimeVersion,
 };
@@ -51,7 +51,14 @@ impl Codec {
         nonce: u64,
         birth: BlockRef,
     ) -> Result<Vec<u8>, ChainError> {
-        extrinsic::sign(&self.0, transaction, dry_run, signer, nonce, Era { from: birth, blocks: 64 }).await
+        extrinsic::sign(
+            &self.0,
+            transaction,
+            dry_run,
+            signer,
+            Form { nonce, era: Era { from: birth, blocks: 64 }, tip: 0 },
+        )
+        .await
     }
 
     /// The contracts' events of a block's stored events.

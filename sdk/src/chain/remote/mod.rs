@@ -36,7 +36,7 @@ mod wire;
 
 pub use settings::Settings;
 
-use super::{Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, Signer, Transaction, Weight};
+use super::{Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, Signer, Transaction, Urgency, Weight};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use node::Node;
@@ -138,13 +138,18 @@ impl Chain for RemoteChain {
         self.node.dry_run(origin, transaction, self.node.head()).await
     }
 
-    async fn submit(
+    async fn fee(&self, transaction: &Transaction, required: Weight) -> Result<Amount, ChainError> {
+        self.node.fee(transaction, required).await
+    }
+
+    async fn submit_urgently(
         &self,
         signer: &dyn Signer,
         transaction: Transaction,
         dry_run: &DryRun,
+        urgency: Urgency,
     ) -> Result<Receipt, ChainError> {
-        submit::submit(&self.node, signer, transaction, dry_run).await
+        submit::submit(&self.node, signer, transaction, dry_run, urgency).await
     }
 
     async fn finalised_blocks(

@@ -6,15 +6,17 @@ use super::{
     dry_run::{Answer, Question},
     endpoints::Endpoints,
     events::BlockEvents,
+    extrinsic::{self, Era, Form},
     nonces::Nonces,
     runtime::{AccountData, Runtime, unusual},
     settings::Settings,
     tracker::Tracker,
     wire::{Bytes, Header, Hex32, RuntimeVersion, SignedBlock, to_hex},
 };
-use crate::chain::{BlockRef, ChainError, DryRun, Health, Transaction};
+use crate::chain::{BlockRef, ChainError, ChainSignature, DryRun, Health, NotSigned, Signer, Transaction, Weight};
+use async_trait::async_trait;
 use protocol::{AccountId, Amount, BlockNumber, Hash};
-use scale::{Decode, Encode};
+use scale::{Compact, Decode, Encode};
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
@@ -210,14 +212,22 @@ impl Node {
                 return Err(ChainError::Failed { cause: "Token::BelowMinimum".into() });
             }
         }
-        Ok(DryRun {
-            used: Default::default(),
-            required: Default::default(),
-            storage_deposit: 0,
-            returned: Vec::new(),
-            reverted: false,
-            instantiated: None,
-        })
+        Ok(DryRun::of(Weight::default()))
+    }
+
+    /// What the inclusion of a transaction costs, as the runtime itself says of one that nobody has signed.
+    pub(super) async fn fee(&self, transaction: &Transaction, required: Weight) -> Result<Amount, ChainError> {
+        let head = self.head();
+        let runtime = self.runtime(head).await?;
+        let era = Era::new(head, head.number, self.settings.valid_for);
+        let form = Form { nonce: 0, era, tip: 0 };
+        let mut bytes = extrinsic::sign(&runtime, transaction, &DryRun::of(required), &Unsigned, form).await?;
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        bytes.extend(length.to_le_bytes());
+        let answer = self.call("TransactionPaymentApi_query_info", to_hex(&bytes), head).await?;
+        // Weight, class, fee.
+        let told = <((Compact<u64>, Compact<u64>), u8, Amount)>::decode(&mut &*answer);
+        told.map(|(_weight, _class, fee)| fee).map_err(|error| unusual(&error))
     }
 
     // --- Before a submission
@@ -339,6 +349,20 @@ impl Node {
 
     pub(super) async fn free_balance(&self, account: &AccountId) -> Result<Amount, ChainError> {
         Ok(self.account(account).await?.unwrap_or_default().spendable())
+    }
+}
+
+/// Nobody's signature: as long as any other.
+struct Unsigned;
+
+#[async_trait]
+impl Signer for Unsigned {
+    fn account(&self) -> AccountId {
+        AccountId([0; 32])
+    }
+
+    async fn sign(&self, _payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+        Ok(ChainSignature::Sr25519([0; 64]))
     }
 }
 

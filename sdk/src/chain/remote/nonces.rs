@@ -4,11 +4,12 @@
 //! flight, and those that another program was met at. Nothing else is remembered, so nothing can drift: a nonce whose transaction was lost is
 //! simply the lowest free one again, and fills its own gap.
 
-use protocol::AccountId;
+use protocol::{AccountId, Amount};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::sync::watch;
 
 /// Every account that has sent something.
 #[derive(Default)]
@@ -20,8 +21,28 @@ pub(super) struct Nonces {
 #[derive(Default)]
 pub(super) struct Lane {
     /// Signing and sending take turns, so that transactions reach the pool in the order of their nonces.
-    pub(super) turn: tokio::sync::Mutex<()>,
+    turn: tokio::sync::Mutex<()>,
+    /// How many that come first wait for their turn.
+    pressing: watch::Sender<usize>,
+    /// What is offered at most for any that is under way: an earlier nonce is as urgent as the most urgent one behind it.
+    tips: Mutex<BTreeMap<u64, Amount>>,
     book: Mutex<Book>,
+}
+
+/// One waits that comes before all others.
+struct Pressing<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Pressing<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count = count.saturating_add(1));
+        Self(count)
+    }
+}
+
+impl Drop for Pressing<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +85,43 @@ impl Lane {
         Held { lane: Arc::clone(self), nonce }
     }
 
+    /// Waits for the turn to sign and send: whoever comes first before all others, however long those have waited.
+    pub(super) async fn turn(&self, is_first: bool) -> tokio::sync::MutexGuard<'_, ()> {
+        if is_first {
+            let _pressing = Pressing::new(&self.pressing);
+            return self.turn.lock().await;
+        }
+        let mut pressing = self.pressing.subscribe();
+        loop {
+            // The sender is here as long as we are.
+            drop(pressing.wait_for(|count| *count == 0).await);
+            let turn = self.turn.lock().await;
+            if *pressing.borrow() == 0 {
+                return turn;
+            }
+        }
+    }
+
+    /// Waits until somebody waits who comes first: whoever has the turn, and has nothing sent yet, gives way.
+    pub(super) async fn is_pressed(&self) {
+        let mut pressing = self.pressing.subscribe();
+        drop(pressing.wait_for(|count| *count > 0).await);
+    }
+
+    /// Notes what is offered for the transaction with this nonce.
+    pub(super) fn offer(&self, nonce: u64, tip: Amount) {
+        let _before = self.tips().insert(nonce, tip);
+    }
+
+    /// What is offered for this nonce or for any after it.
+    pub(super) fn offered(&self, nonce: u64) -> Amount {
+        self.tips().range(nonce..).map(|(_, tip)| *tip).max().unwrap_or_default()
+    }
+
+    fn tips(&self) -> MutexGuard<'_, BTreeMap<u64, Amount>> {
+        self.tips.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,12 +147,14 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let _was_there = self.lane.book().in_flight.remove(&self.nonce);
+        let _none_offered = self.lane.tips().remove(&self.nonce);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
     use proptest::prelude::*;
 
     fn lane() -> Arc<Lane> {
@@ -144,6 +204,33 @@ mod tests {
         assert_eq!(take(&lane, 10).nonce(), 10);
         drop(ours);
         assert_eq!(take(&lane, 10).nonce(), 10);
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_first_has_the_next_turn_and_whoever_has_it_hears_of_that() {
+        let lane = lane();
+        let turn = lane.turn(false).await;
+        let (mut usual, mut first) = (Box::pin(lane.turn(false)), Box::pin(lane.turn(true)));
+        assert!(lane.is_pressed().now_or_never().is_none());
+        assert!((&mut usual).now_or_never().is_none() && (&mut first).now_or_never().is_none());
+        lane.is_pressed().await;
+        drop(turn);
+        // The one that waits for longer is asked first.
+        assert!((&mut usual).now_or_never().is_none());
+        let turn = (&mut first).now_or_never().expect("it comes first");
+        assert!((&mut usual).now_or_never().is_none());
+        drop(turn);
+        let _turn = usual.await;
+    }
+
+    #[test]
+    fn an_earlier_nonce_is_as_urgent_as_any_behind_it() {
+        let lane = lane();
+        let (first, second) = (take(&lane, 3), take(&lane, 3));
+        lane.offer(second.nonce(), 70);
+        assert_eq!([3, 4, 5].map(|nonce| lane.offered(nonce)), [70, 70, 0]);
+        drop(second);
+        assert_eq!(lane.offered(first.nonce()), 0, "what is in a block presses no more");
     }
 
     #[test]

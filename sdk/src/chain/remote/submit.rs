@@ -17,7 +17,7 @@
 
 use super::{
     endpoints::DIAL_AGAIN,
-    extrinsic::{self, Era},
+    extrinsic::{self, Era, Form},
     link::{Complaint, Failure},
     node::{FinalBlock, Node, called},
     nonces::{Held, Lane},
@@ -26,8 +26,8 @@ use super::{
     tracker::{Ticket, Verdict},
     wire::{Status, to_hex},
 };
-use crate::chain::{ChainError, DryRun, Receipt, Signer, Transaction};
-use protocol::{AccountId, BlockNumber};
+use crate::chain::{ChainError, DryRun, Receipt, Signer, Transaction, Urgency};
+use protocol::{AccountId, Amount, BlockNumber};
 use std::{sync::Arc, time::Duration};
 use subxt::rpcs::{client::RpcSubscription, rpc_params};
 use tokio::{
@@ -44,7 +44,7 @@ const ROOM: Duration = Duration::from_secs(2);
 /// How often one is signed anew because the node did not like what it was signed for.
 const MAX_CORRECTIONS: u8 = 3;
 /// In how many signed forms one is sent at most.
-const MAX_FORMS: usize = 4;
+const MAX_FORMS: usize = 8;
 /// How long to wait before the same bytes are sent again.
 const SEND_AGAIN: Duration = Duration::from_secs(6);
 
@@ -56,6 +56,9 @@ struct Job<'a> {
     transaction: Transaction,
     dry_run: DryRun,
     lane: Arc<Lane>,
+    urgency: Urgency,
+    /// The final head when it was first thought of.
+    began: BlockNumber,
 }
 
 /// What came of signing and sending once.
@@ -63,6 +66,8 @@ enum Outcome {
     Done(Result<Receipt, ChainError>),
     /// In no block, now or later: sign it anew.
     Anew(Refusal),
+    /// Nothing was sent: another one comes first.
+    GaveWay,
 }
 
 pub(super) async fn submit(
@@ -70,18 +75,24 @@ pub(super) async fn submit(
     signer: &dyn Signer,
     transaction: Transaction,
     dry_run: &DryRun,
+    urgency: Urgency,
 ) -> Result<Receipt, ChainError> {
-    let _place =
-        node.in_flight.acquire().await.map_err(|_closed| ChainError::Unreachable("the client has stopped".into()))?;
+    let stopped = |_closed| ChainError::Unreachable("the client has stopped".into());
+    let _place = match urgency.is_first {
+        true => None,
+        false => Some(node.in_flight.acquire().await.map_err(stopped)?),
+    };
     let account = signer.account();
     let lane = node.nonces.lane(account);
-    let mut job = Job { node, signer, account, transaction, dry_run: dry_run.clone(), lane };
+    let (dry_run, began) = (dry_run.clone(), node.head().number);
+    let mut job = Job { node, signer, account, transaction, dry_run, lane, urgency, began };
     job.preflight().await?;
     let (mut signatures, mut offers, mut corrections) = (0_u8, 0_u8, 0_u8);
     loop {
         let refusal = match job.once().await? {
             Outcome::Done(done) => return done,
             Outcome::Anew(refusal) => refusal,
+            Outcome::GaveWay => continue,
         };
         match refusal {
             Refusal::NonceUsed | Refusal::NonceTaken | Refusal::AlreadyThere => {
@@ -153,11 +164,26 @@ impl Job<'_> {
         let best = node.best().await?;
         let (lowest, runtime) = tokio::try_join!(node.lowest_nonce(self.account, &best), node.runtime(best.at))?;
 
-        let turn = self.lane.turn.lock().await;
+        let is_first = self.urgency.is_first;
+        let turn = self.lane.turn(is_first).await;
         let held = self.lane.take(lowest);
         let mut sent = Sent::new(self);
-        let length = sent.sign(&runtime, held.nonce(), best.at.number).await?;
+        let length = tokio::select! {
+            biased;
+            length = sent.sign(&runtime, held.nonce(), best.at.number) => length?,
+            // A wallet may take its time.
+            () = self.lane.is_pressed(), if !is_first => return Ok(Outcome::GaveWay),
+        };
         sent.first(held, turn, length).await
+    }
+
+    /// What is to be offered for it now: for its own sake, or for that of one behind it.
+    fn tip(&self, nonce: u64) -> Amount {
+        let own = self.urgency.tip(self.began, self.node.head().number);
+        if own > 0 {
+            self.lane.offer(nonce, own);
+        }
+        own.max(self.lane.offered(nonce))
     }
 
     /// What is in a final block is a fact: it is asked for until somebody knows.
@@ -209,6 +235,8 @@ struct Sent<'a> {
     statuses: Option<RpcSubscription<Status>>,
     /// The node says that it waits for an earlier nonce.
     waits: bool,
+    /// What the last form offers on top of the fee.
+    tip: Amount,
 }
 
 /// What came of handing the bytes to a node.
@@ -224,14 +252,16 @@ impl<'a> Sent<'a> {
     fn new(job: &'a Job<'a>) -> Self {
         let (tell, told) = mpsc::unbounded_channel();
         let (text, tickets) = (String::new(), Vec::new());
-        Self { job, text, last: 0, tickets, expired: 0, tell, told, statuses: None, waits: false }
+        Self { job, text, last: 0, tickets, expired: 0, tell, told, statuses: None, waits: false, tip: 0 }
     }
 
     /// Signs a form of it that is valid from the final head on, and begins to look for it; answers its length.
     async fn sign(&mut self, runtime: &Runtime, nonce: u64, best: BlockNumber) -> Result<u32, ChainError> {
         let Job { node, signer, transaction, dry_run, .. } = self.job;
         let era = Era::new(node.head(), best, node.settings.valid_for);
-        let bytes = extrinsic::sign(runtime, transaction, dry_run, *signer, nonce, era).await?;
+        let tip = self.job.tip(nonce);
+        let bytes = extrinsic::sign(runtime, transaction, dry_run, *signer, Form { nonce, era, tip }).await?;
+        self.tip = tip;
         let length =
             u32::try_from(bytes.len()).map_err(|_| ChainError::Invalid { cause: "it is longer than 4 GiB".into() })?;
         self.text = to_hex(&bytes);
@@ -331,6 +361,7 @@ impl<'a> Sent<'a> {
                 moved_on = head.changed() => {
                     let _node_is_here = moved_on;
                     moved = Instant::now();
+                    self.raise(nonce).await;
                     if !doubtful {
                         continue;
                     }
@@ -341,6 +372,7 @@ impl<'a> Sent<'a> {
                     if self.statuses.is_none() {
                         let _refused = self.send_again().await;
                     } else if self.waits && self.tickets.len() < MAX_FORMS && self.job.is_next(nonce).await {
+                        tracing::info!(nonce, "a node keeps a transaction waiting that is next: signing it anew");
                         self.send_anew(nonce).await;
                     }
                     if moved.elapsed() >= node.settings.patience {
@@ -377,9 +409,17 @@ impl<'a> Sent<'a> {
         let node = self.job.node;
         let Ok(best) = node.best().await else { return };
         let Ok(runtime) = node.runtime(best.at).await else { return };
-        tracing::info!(nonce, "a node keeps a transaction waiting that is next: signing it anew");
         if self.sign(&runtime, nonce, best.at.number).await.is_ok() {
             let _handed = self.hand_over().await;
+        }
+    }
+
+    /// Offers more, where that is due: a pool takes a form that offers more in place of the one that it has.
+    async fn raise(&mut self, nonce: u64) {
+        let tip = self.job.tip(nonce);
+        if tip > self.tip && self.tickets.len() < MAX_FORMS {
+            tracing::info!(nonce, tip, "a transaction is offered more for, so that a block takes it in time");
+            self.send_anew(nonce).await;
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{Peer, PeerInput};
 use crate::{
     chain::{CallError, ChainError, ChainSignature, NotSigned, Signer},
-    node::submitted,
+    node::submitted::{self, defends},
 };
 use async_trait::async_trait;
 use channel::{ChainInput, ChannelRef, Effect, Event, Input, Notice};
@@ -108,6 +108,10 @@ impl Peer {
         if !slot.calls.begin(name) {
             return;
         }
+        let until = slot.channel.defend_by(self.head);
+        let first = defends(&call) || name == FORCE;
+        let urgency =
+            self.peers.upgrade().filter(|_| first).map(|peers| peers.purse.urgency(until)).unwrap_or_default();
         let turn = (name == CREATE).then(|| self.create_turn.queue());
         // Nothing of the store: a node that was stopped lets go of it, whatever is still under way.
         let (arbiter, signer) = (Arc::clone(&self.config.arbiter), Arc::clone(&self.config.signer));
@@ -119,7 +123,7 @@ impl Peer {
                     None => signer,
                 }
             };
-            let (block, result) = submitted::call(arbiter, signer, call).await;
+            let (block, result) = submitted::call(arbiter, signer, call, urgency).await;
             if let Some(answers) = answers.upgrade() {
                 let _stopped = answers.send(PeerInput::Called(reference, name, block, result)).await;
             }

@@ -39,6 +39,11 @@ pub(in crate::node) fn noted(next: BlockNumber, seen: Option<Seen>) -> Batch {
     }
 }
 
+/// The same, where this block was the last one.
+pub(in crate::node) fn noted_at(at: BlockRef) -> Batch {
+    noted(at.number.saturating_add(1), Some(at.into()))
+}
+
 /// Whether a chain has the block that was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::node) enum Verdict {

@@ -1,0 +1,134 @@
+//! The account's coins for fees: a channel can only be defended by whoever can pay for the calls (R6.9e).
+
+use super::{NodeError, config::NodeConfig};
+use crate::chain::{Arbiter, ChainError, Urgency};
+use protocol::{AccountId, Amount, BlockNumber};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio::sync::OnceCell;
+
+/// How many calls one channel may need in its defence: an answer, a snapshot, a forced step, the settlement.
+const CALLS: Amount = 4;
+/// How many fees are offered at most on top of one, unless told otherwise.
+const TIPS: Amount = 10;
+
+/// What is kept in the account for the defence of channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FeeReserve {
+    /// As much as the chain's own prices ask for: four calls of the heaviest kind for each channel, and the most that is offered on top of one
+    /// ([`NodeConfig::tip_max`]). The deposit that an opening lays down comes out of the account besides, until the channel ends.
+    #[default]
+    Estimated,
+    /// So much for each channel.
+    PerChannel(Amount),
+    /// Nothing: whoever cannot pay for an answer loses what an old state takes. For tests, and for accounts that others fill in time.
+    DangerNothing,
+}
+
+/// What an account has for fees, and what it should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fees {
+    /// What the account can spend, as it was seen last.
+    pub have: Amount,
+    /// What is kept for the defence of the channels that there are.
+    pub need: Amount,
+}
+
+impl Fees {
+    /// Whether every channel can be defended.
+    #[must_use]
+    pub const fn suffice(&self) -> bool {
+        self.have >= self.need
+    }
+}
+
+/// What is known of the account.
+pub(super) struct Purse {
+    arbiter: Arc<Arbiter>,
+    account: AccountId,
+    reserve: FeeReserve,
+    tip_max: Option<Amount>,
+    /// What one call costs.
+    fee: OnceCell<Amount>,
+    have: Mutex<Option<Amount>>,
+    /// Somebody looks just now.
+    is_looked_at: AtomicBool,
+}
+
+impl Purse {
+    pub(super) fn new(config: &NodeConfig) -> Self {
+        Self {
+            arbiter: Arc::clone(&config.arbiter),
+            account: config.signer.account(),
+            reserve: config.fee_reserve,
+            tip_max: config.tip_max,
+            fee: OnceCell::new(),
+            have: Mutex::default(),
+            is_looked_at: AtomicBool::new(false),
+        }
+    }
+
+    /// Looks what the account has now, unless somebody does so already.
+    pub(super) async fn look(&self) -> Result<(), ChainError> {
+        if self.is_looked_at.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let done = self.look_now().await;
+        self.is_looked_at.store(false, Ordering::Release);
+        done
+    }
+
+    async fn look_now(&self) -> Result<(), ChainError> {
+        if let Err(error) = self.fee.get_or_try_init(|| self.arbiter.fee()).await {
+            // It is needed for an estimate alone.
+            if self.reserve == FeeReserve::Estimated {
+                return Err(error);
+            }
+        }
+        let have = self.arbiter.chain().free_balance(&self.account).await?;
+        *self.have.lock().unwrap_or_else(PoisonError::into_inner) = Some(have);
+        Ok(())
+    }
+
+    /// What there is and what so many channels need, as far as that is known.
+    pub(super) fn fees(&self, channels: usize) -> Option<Fees> {
+        let channels = Amount::try_from(channels).unwrap_or(Amount::MAX);
+        let have = (*self.have.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let need = match self.reserve {
+            FeeReserve::DangerNothing => 0,
+            FeeReserve::PerChannel(each) => each.saturating_mul(channels),
+            FeeReserve::Estimated if channels == 0 => 0,
+            FeeReserve::Estimated => {
+                let calls = CALLS.saturating_mul(channels);
+                self.fee.get()?.saturating_mul(calls).saturating_add(self.tip_max())
+            }
+        };
+        Some(Fees { have, need })
+    }
+
+    /// Whether so many channels can be defended, `away` being taken out of the account.
+    pub(super) async fn check(&self, channels: usize, away: Amount) -> Result<(), NodeError> {
+        if self.reserve == FeeReserve::DangerNothing {
+            return Ok(());
+        }
+        self.look_now().await?;
+        match self.fees(channels) {
+            Some(Fees { have, need }) if have.saturating_sub(away) < need => {
+                Err(NodeError::FeesTooLow { account: self.account, have: have.saturating_sub(away), need })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The most that is offered on top of a fee.
+    fn tip_max(&self) -> Amount {
+        self.tip_max.unwrap_or_else(|| self.fee.get().map_or(0, |fee| fee.saturating_mul(TIPS)))
+    }
+
+    /// How urgent a call is that defends a channel and counts up to this block.
+    pub(super) fn urgency(&self, until: Option<BlockNumber>) -> Urgency {
+        Urgency { is_first: true, until, tip_max: self.tip_max() }
+    }
+}
