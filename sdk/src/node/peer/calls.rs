@@ -151,6 +151,14 @@ impl Peer {
         under_way.any(|slot| slot.nonce.is_some_and(|(of, later)| of == pair && later > nonce))
     }
 
+    /// What has become of an opening is known: those that it held back are asked for now, since the next head may be long in coming.
+    fn ask_for_others_again(&mut self, decided: ChannelRef) {
+        let openings = self.slots.iter().filter(|(reference, slot)| **reference != decided && slot.is_opening());
+        for reference in openings.map(|(reference, _)| *reference).collect::<Vec<_>>() {
+            let _changed = self.input(reference, Input::Chain(ChainInput::Head));
+        }
+    }
+
     pub(super) fn on_called(
         &mut self,
         reference: ChannelRef,
@@ -165,6 +173,7 @@ impl Peer {
             let _told = slot.failing.remove(call);
         }
         let is_doubted = slot.id.is_some_and(|id| self.doubted.contains(&id));
+        let is_decided = matches!(result, Ok(()) | Err(CallError::Rejected(_)));
         match result {
             // Its event comes with its block, or when it is confirmed: until then it is not asked for again. So may come what it was refused for, its
             // own doing perhaps, where the answer to it was lost: a refusal counts by what was looked at.
@@ -200,6 +209,9 @@ impl Peer {
         // A head came meanwhile, and the next one may be long in coming.
         if failed && wanted_again {
             let _changed = self.input(reference, Input::Chain(ChainInput::Head));
+        }
+        if call == CREATE && is_decided {
+            self.ask_for_others_again(reference);
         }
     }
 }
