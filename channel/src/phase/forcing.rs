@@ -32,7 +32,7 @@ use scale::{Decode, Encode};
 
 /// The call that forces.
 const FORCE: &str = "channel_force_progress";
-/// How often the arbiter may refuse one forced step for reasons that may pass.
+/// How often the arbiter may refuse one forced step for reasons that may pass, as long as nothing else happens on chain.
 const MAX_REFUSALS: u8 = 8;
 
 /// The calls that this side is forcing.
@@ -43,6 +43,9 @@ pub(crate) struct Forcing {
     ids: Vec<ChangeId>,
     #[codec(skip)]
     refusals: u8,
+    /// How often it was refused since something else came on chain before it: what its peer is fast enough for is bounded by the peer's quota.
+    #[codec(skip)]
+    in_vain: u8,
     /// How often the number of calls in one step was halved, because the chain could not make the step.
     #[codec(skip)]
     halved: u32,
@@ -50,12 +53,24 @@ pub(crate) struct Forcing {
 
 impl Forcing {
     const fn of(calls: Vec<ForcedCall>, ids: Vec<ChangeId>) -> Self {
-        Self { calls, ids, refusals: 0, halved: 0 }
+        Self { calls, ids, refusals: 0, in_vain: 0, halved: 0 }
     }
 
     /// Whether the arbiter has not refused them so far.
     const fn is_wanted(&self) -> bool {
         self.refusals == 0
+    }
+
+    /// The arbiter has refused them; whether they are to be tried again.
+    const fn is_tried_again(&mut self) -> bool {
+        self.refusals = self.refusals.saturating_add(1);
+        self.in_vain = self.in_vain.saturating_add(1);
+        self.in_vain < MAX_REFUSALS
+    }
+
+    /// Something else has come on chain: what was refused because of it is to be tried on what is there now.
+    pub(super) const fn begin_again(&mut self) {
+        self.in_vain = 0;
     }
 
     /// The calls to make in the next step, if they fit one.
@@ -212,7 +227,7 @@ impl Channel {
     pub(crate) fn on_force_rejected(&mut self, call: &str, rejection: Rejection, ctx: &Context<'_>) -> Option<Step> {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return None };
         let forcing = live.forcing.as_mut().filter(|_| call == FORCE)?;
-        forcing.refusals = forcing.refusals.saturating_add(1);
+        let is_tried_again = forcing.is_tried_again();
         let may_pass = match rejection {
             Rejection::CallFailed { fault, .. } => fault == CallFault::Refused,
             Rejection::ForcedStepsUsedUp { .. }
@@ -222,7 +237,7 @@ impl Channel {
             | Rejection::MayNotForce { .. } => false,
             _ => true,
         };
-        if may_pass && forcing.refusals < MAX_REFUSALS {
+        if may_pass && is_tried_again {
             return Some(Step::default());
         }
         Some(self.give_up_forcing(rejection, ctx))
@@ -237,8 +252,7 @@ impl Channel {
             forcing.halved = forcing.halved.saturating_add(1);
             return Some(Step::default());
         }
-        forcing.refusals = forcing.refusals.saturating_add(1);
-        if forcing.refusals < MAX_REFUSALS {
+        if forcing.is_tried_again() {
             return Some(Step::default());
         }
         Some(self.give_up_forcing(Rejection::StepTooLarge, ctx))
@@ -313,6 +327,9 @@ impl Channel {
         if live.has_seen(&posted) {
             // Told again, or followed by others in its block, which is told again.
             return Step::default();
+        }
+        if let Some(forcing) = &mut live.forcing {
+            forcing.begin_again();
         }
         live.seen.on_chain.force(posted.at, posted.state_hash, ctx.head, &live.funding.terms);
         live.seen.forced_steps = forced_steps;

@@ -210,6 +210,9 @@ impl Channel {
             return Step::default();
         }
         live.see(*on_chain);
+        if let Some(forcing) = &mut live.forcing {
+            forcing.begin_again();
+        }
         let (from, round) = (live.agreed.round, on_chain.at.agreed);
         if !live.is_behind(on_chain) {
             return Step::commit(Vec::new());

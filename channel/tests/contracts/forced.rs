@@ -236,6 +236,39 @@ fn reasons_that_pass_are_waited_for_a_few_times() {
     assert_eq!(told(&world, Initiator, |event| matches!(event, Event::ForceFailed { .. })), 2);
 }
 
+#[test]
+fn a_peer_that_is_always_faster_does_not_have_a_forced_step_given_up() {
+    let (mut world, contract) = rich();
+    world.force(Initiator, vec![forced(contract, 0, &pays(1, 0))]).unwrap();
+    let _new = world.chain.censored.insert("channel_force_progress");
+    world.chain.drop_pool();
+    let rejection = Rejection::CommitmentMismatch;
+    let reject = |world: &mut World| {
+        for _ in 0..7 {
+            let rejected = channel::ChainInput::Rejected { call: "channel_force_progress", rejection };
+            world.input(Initiator, channel::Input::Chain(rejected)).unwrap();
+        }
+    };
+    reject(&mut world);
+    // The peer's own step was there first.
+    let (state, payload) = {
+        let machine = world.sides[Responder].machine();
+        (machine.state().cloned().unwrap(), machine.evidence().unwrap().payload)
+    };
+    let step = world.forced_step(Responder, &state, payload, vec![forced(contract, 0, &pays(0, 1))]);
+    let _was = world.chain.censored.remove("channel_force_progress");
+    world.chain.submit(Responder, protocol::call::Call::ChannelForceProgress(step));
+    world.mine();
+    let _new = world.chain.censored.insert("channel_force_progress");
+    world.chain.drop_pool();
+    reject(&mut world);
+    assert!(world.sides[Initiator].machine().status().forcing, "it is tried on what is there now");
+    let _was = world.chain.censored.remove("channel_force_progress");
+    settle_down(&mut world);
+    assert_eq!(told(&world, Initiator, |event| matches!(event, Event::ForceFailed { .. })), 0);
+    world.assert_balances(SHARE - 50 + 1, SHARE - 50 + 1);
+}
+
 /// A world in which one side's own calls do not wait long for the peer.
 fn impatient(forcer: Party) -> (World, Vec<ContractId>) {
     let mut world = World::opened_with(forcer, |config| config.force_after = Some(1_000));
