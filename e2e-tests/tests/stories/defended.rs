@@ -58,6 +58,11 @@ async fn a_task_that_has_broken_down_leaves_its_channels_to_the_defence() {
     };
     assert_eq!(within("the notice", told).await, (peer, channel));
     assert!(matches!(alice.node.wards()[0].cause, WardCause::Over(_)));
+    // Nor is the peer heard any more: a new task would know of no channel with it.
+    let bob = world.start("bob").await;
+    let refused = within("the refusal", alice.node.connect(&bob.address())).await;
+    assert!(matches!(refused, Err(NodeError::DefendOnly(_))), "{refused:?}");
+    bob.stop_and_wait().await;
     answers(&world, &alice, &old).await;
 
     // A restart looks at everything again, and the channel goes on to its end.

@@ -23,6 +23,7 @@ use channel::{ChainInput, Channel, ChannelRef, Effect, Event, Input, Millis, Not
 use protocol::{BlockNumber, PublicKey};
 use std::{
     collections::{BTreeMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -71,7 +72,7 @@ pub struct Ward {
     pub cause: WardCause,
     /// For how long.
     pub since: Duration,
-    /// The channels that are looked after.
+    /// The channels that are looked after: one whose own machine breaks down here too is not among them any more.
     pub channels: Vec<ChannelRef>,
     /// Calls for them that are under way, or did not reach the arbiter.
     pub calls: Vec<WardCall>,
@@ -194,7 +195,6 @@ impl Defence {
         let mut all_done = self.head;
         for (peer, course) in peers.following.all() {
             let done = course.done();
-            all_done = all_done.min(done);
             let first = self.recent.iter().find(|(_, block)| block.at.number > done);
             let late = first.filter(|(told, _)| told.elapsed() >= GRACE).map(|_late| WardCause::Late);
             let cause = course.failure().map(|cause| WardCause::Over(cause.to_owned())).or(late);
@@ -206,6 +206,11 @@ impl Defence {
                     let _late_no_more = self.guarded.remove(&peer);
                 }
                 (Some(_) | None, _) => {}
+            }
+            // What is over hears each block as it comes.
+            let is_over = self.guarded.get(&peer).is_some_and(|guarded| matches!(guarded.cause, WardCause::Over(_)));
+            if !is_over {
+                all_done = all_done.min(done);
             }
         }
         while self.recent.pop_front_if(|(_, block)| block.at.number <= all_done).is_some() {}
@@ -225,6 +230,9 @@ impl Defence {
             Ok(channels) => self.guard(peer, cause, channels, done),
             Err(error) => {
                 tracing::error!(%peer, %error, "the channels with a peer whose task does not follow the chain cannot be read");
+                if let WardCause::Over(_) = cause {
+                    self.guard(peer, cause, Vec::new(), done);
+                }
             }
         }
     }
@@ -232,7 +240,8 @@ impl Defence {
     /// Begins to look after channels that have heard of every block up to `done`.
     fn guard(&mut self, peer: PublicKey, cause: WardCause, channels: Vec<Channel>, done: BlockNumber) {
         tracing::warn!(%peer, ?cause, channels = channels.len(), "the defence looks after a peer's channels");
-        if let (WardCause::Over(cause), Some(peers)) = (&cause, self.peers.upgrade()) {
+        let is_told = self.guarded.get(&peer).is_some_and(|guarded| guarded.cause == cause);
+        if let (false, WardCause::Over(cause), Some(peers)) = (is_told, &cause, self.peers.upgrade()) {
             let share = peers.events.share();
             for channel in &channels {
                 let event = Event::Notice(Notice::DefendOnly { cause: cause.clone() });
@@ -289,7 +298,15 @@ impl Defence {
         let ctx = config.context(now, self.head);
         let (answers, peers) = (self.answers.clone(), self.peers.clone());
         let Some(kept) = self.kept(peer, reference) else { return };
-        let Ok(step) = kept.channel.handle(input, &ctx) else { return };
+        // A fault of the program that ended the peer's task may be met here too: it ends the defence of this channel, and of no other.
+        let Ok(handled) = catch_unwind(AssertUnwindSafe(|| kept.channel.handle(input, &ctx))) else {
+            tracing::error!(%peer, ?reference, "a fault of the program leaves this channel without any defence");
+            if let Some(guarded) = self.guarded.get_mut(&peer) {
+                let _kept = guarded.channels.remove(&reference);
+            }
+            return;
+        };
+        let Ok(step) = handled else { return };
         let until = kept.channel.defend_by(ctx.head);
         for effect in step.effects {
             if let Effect::Submit(call) = effect

@@ -216,7 +216,7 @@ impl Node {
         let guard = Builder::new_multi_thread().worker_threads(1).thread_name("guard").enable_all().build();
         let guard = guard.map_err(StartError::NoThread)?;
         let defence = Defence::new(&peers, (signals, for_defence));
-        let mut tasks = vec![guard.spawn(watcher.watch()).abort_handle(), guard.spawn(defence.run()).abort_handle()];
+        let mut tasks = vec![guard.spawn(watcher.run()).abort_handle(), guard.spawn(defence.run()).abort_handle()];
         if let Some(listener) = listener {
             tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))).abort_handle());
         }
@@ -539,6 +539,10 @@ impl Peers {
         let mut input = PeerInput::Connected(Box::new(connected));
         loop {
             self.check()?;
+            if let Some(cause) = self.following.failure(&peer) {
+                // A new task would know nothing of the channels with it.
+                return Err(NodeError::DefendOnly(cause));
+            }
             let inbox = match self.inbox(&peer) {
                 Some(inbox) => inbox,
                 None if self.count() >= MAX_PEERS => {

@@ -24,10 +24,11 @@ use crate::{
     chain::{Arbiter, Block, BlockRef, ChainError, arbiter::ArbiterEvent},
     store::StoreHandle,
 };
-use futures::{StreamExt, stream::BoxStream};
+use futures::{FutureExt, StreamExt, stream::BoxStream};
 use protocol::{BlockNumber, ChannelId, Pair, PartyId};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -83,8 +84,19 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// Follows the chain until the node is gone.
-    pub(super) async fn watch(mut self) {
+    /// Follows the chain until the node is gone. A fault of the program that ends this is in the node's health.
+    pub(super) async fn run(self) {
+        let peers = Weak::clone(&self.peers);
+        if AssertUnwindSafe(self.watch()).catch_unwind().await.is_err()
+            && let Some(peers) = peers.upgrade()
+        {
+            let cause = "the task that follows the chain has broken down; see the log, and start the node again";
+            tracing::error!("{cause}");
+            peers.sight.blind(ChainError::Unreachable(cause.into()));
+        }
+    }
+
+    async fn watch(mut self) {
         while self.peers.strong_count() > 0 {
             let Err(error) = self.follow().await else { return };
             let done = match &error {
