@@ -35,7 +35,7 @@ use calls::CreateTurn;
 use channel::{
     Balances, ChainInput, Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect, Event,
     EventNumber, IdempotencyKey, Input, Message, Millis, Notice, Outcome, Payment, PaymentRecord, Performed,
-    RefusalCode, SavedError, State, Status, Step,
+    RefusalCode, Rumour, SavedError, State, Status, Step,
 };
 use code::Fetches;
 use conduct::Conduct;
@@ -676,10 +676,11 @@ impl Peer {
     fn on_block(&mut self, block: Arc<Watched>) {
         self.head = block.at.number;
         self.on_records(&block);
-        let alarms: Vec<_> = block.told.doubtful.iter().filter(|event| self.is_alarm(event)).collect();
-        for event in alarms.into_iter().chain(&block.told.events) {
+        for event in &block.told.events {
             self.on_arbiter(event);
         }
+        self.effects
+            .extend(block.told.doubtful.iter().filter_map(|event| self.answer_in_doubt(event)).collect::<Vec<_>>());
         self.doubted.clone_from(&block.told.doubted);
         for slot in self.slots.values_mut().filter(|slot| !slot.id.is_some_and(|id| self.doubted.contains(&id))) {
             slot.calls.retain(|_, call| !matches!(call, Submitted::In(block) if *block <= self.head));
@@ -693,10 +694,11 @@ impl Peer {
         }
     }
 
-    /// Whether an event that is not confirmed is to be answered all the same: what is known here does not change by it.
-    fn is_alarm(&self, ArbiterEvent { channel, event, .. }: &ArbiterEvent) -> bool {
-        let slot = self.by_id.get(channel).and_then(|reference| self.slots.get(reference));
-        slot.is_some_and(|slot| slot.channel.answers(event))
+    /// What answers an event that is not confirmed: nothing becomes known here by it (R6.9a).
+    fn answer_in_doubt(&self, ArbiterEvent { channel, event, .. }: &ArbiterEvent) -> Option<(ChannelRef, Effect)> {
+        let reference = self.by_id.get(channel)?;
+        let call = self.slots.get(reference)?.channel.answer_to(&Rumour::of_event(event)?)?;
+        Some((*reference, Effect::Submit(Box::new(call))))
     }
 
     /// Tells channels what the chain has of them, where blocks were skipped.
