@@ -116,11 +116,12 @@ async fn read(
 async fn note(node: &Node, link: &Arc<Link>, header: &Header) -> Result<bool, ChainError> {
     let head = BlockRef { number: header.number, hash: header.hash() };
     let known = node.head();
-    if head.number == known.number && head.hash != known.hash {
+    let anchor = node.endpoints.anchor();
+    if let Some(anchor) = anchor.filter(|anchor| head.number == anchor.number && head.hash != anchor.hash) {
         let error = ChainError::WrongChain {
             url: link.url.clone(),
             block: head.number,
-            expected: known.hash,
+            expected: anchor.hash,
             found: head.hash,
         };
         node.endpoints.give_up(link, &error.to_string()).await;
@@ -130,8 +131,10 @@ async fn note(node: &Node, link: &Arc<Link>, header: &Header) -> Result<bool, Ch
     // The first head of a new connection may be old news: the endpoint is well all the same, unless the chain was seen to stand still.
     let is_news = head.number > known.number;
     tracing::trace!(head = head.number, is_news, endpoint = %link.url, "a finalised head");
-    if is_news {
-        node.endpoints.hold_to(head);
+    // What one of several endpoints has told is not held against another one, beyond what two have said.
+    let is_other = head != known && node.endpoints.are_several() && anchor.is_none_or(|at| head.number >= at.number);
+    if is_news || is_other {
+        node.endpoints.saw_head(head);
         let _was = node.head.send_replace(head);
     }
     let well_again = is_news || matches!(*node.health.borrow(), Health::Lost(_));

@@ -158,6 +158,14 @@ impl Chain for RemoteChain {
         self.node.confirm(block).await
     }
 
+    async fn confirm_at(&self, at: BlockRef) -> Result<(), ChainError> {
+        self.node.confirm_at(at).await
+    }
+
+    async fn leave_endpoint(&self, why: &ChainError) {
+        self.node.endpoints.leave(&why.to_string()).await;
+    }
+
     async fn confirmed_read(&self, contract: &AccountId, data: Vec<u8>, at: BlockRef) -> Result<Vec<u8>, ChainError> {
         self.node.confirmed_read(contract, data, at).await
     }
