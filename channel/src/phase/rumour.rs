@@ -53,6 +53,18 @@ impl Rumour {
         }
     }
 
+    /// The state on chain.
+    #[must_use]
+    pub const fn at(&self) -> Base {
+        self.at
+    }
+
+    /// Who has closed; none where somebody has forced a step.
+    #[must_use]
+    pub fn closer(&self) -> Option<Party> {
+        self.closing.as_ref().map(|closing| closing.penalty.closer())
+    }
+
     /// The last block in which an answer counts for certain, where a forced step was seen in block `seen`, in a channel with this lock period.
     #[must_use]
     pub fn answer_by(&self, seen: BlockNumber, lock_period: BlockNumber) -> BlockNumber {

@@ -14,6 +14,7 @@ mod behind;
 mod closing;
 mod connections;
 mod contracts;
+mod lied_to;
 mod many;
 mod openings;
 mod operations;

@@ -22,8 +22,9 @@ use super::{
     link::{Bounds, Link, Received},
     packet::Packet,
     redial::Redial,
+    rumours::ANSWERS,
     slot::{Reply, Slot, Submitted},
-    watcher::{Found, Records, Watched},
+    watcher::{Found, Records, Sighted, Watched},
 };
 use crate::{
     chain::{CallError, arbiter::ArbiterEvent},
@@ -35,7 +36,7 @@ use calls::CreateTurn;
 use channel::{
     Balances, ChainInput, Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect, Event,
     EventNumber, IdempotencyKey, Input, Message, Millis, Notice, Outcome, Payment, PaymentRecord, Performed,
-    RefusalCode, Rumour, SavedError, State, Status, Step,
+    RefusalCode, SavedError, State, Status, Step,
 };
 use code::Fetches;
 use conduct::Conduct;
@@ -88,6 +89,10 @@ pub(super) enum PeerInput {
     List(oneshot::Sender<Vec<ChannelRef>>),
     /// Finalised, with everything the arbiter announced in it.
     Block(Arc<Watched>),
+    /// A block that one endpoint alone tells of.
+    Sighted(Arc<Sighted>),
+    /// Every block up to the head was looked at.
+    Looked,
     /// How a call of the arbiter ended: in which block it is, or why it is in none, by what the chain had up to that block.
     Called(ChannelRef, &'static str, BlockNumber, Result<(), CallError>),
     /// What the chain has of an app.
@@ -158,8 +163,8 @@ pub(super) struct Peer {
     by_id: HashMap<ChannelId, ChannelRef>,
     create_turn: CreateTurn,
     head: BlockNumber,
-    /// The head when the node started: until every block up to it was looked at, a peer with channels here is not heard (R6.6a).
-    look_first: BlockNumber,
+    /// Whether every block up to the head was looked at since the node started: before, a peer with channels here is not heard (R6.6a).
+    has_looked: bool,
     /// A connection that came before that.
     held: Option<Box<Connected>>,
     started: Instant,
@@ -170,8 +175,6 @@ pub(super) struct Peer {
     effects: Vec<(ChannelRef, Effect)>,
     /// Channels to forget after them.
     ended: Vec<ChannelRef>,
-    /// Channels of which the last block says what nobody confirms.
-    doubted: BTreeSet<ChannelId>,
     /// Answers to the user that tell of what may not be committed yet: given once it is.
     answers_held: Vec<Box<dyn FnOnce() + Send>>,
     /// Blocks whose events may not be committed yet: letting go of one tells the watcher that they are.
@@ -216,14 +219,13 @@ impl Peer {
             by_id: HashMap::new(),
             create_turn: CreateTurn::default(),
             head: peers.head(),
-            look_first: peers.look_first,
+            has_looked: peers.has_looked(),
             held: None,
             started: Instant::now(),
             fetches: Fetches::default(),
             changed: BTreeMap::new(),
             effects: Vec::new(),
             ended: Vec::new(),
-            doubted: BTreeSet::new(),
             answers_held: Vec::new(),
             blocks: Vec::new(),
             stopping: false,
@@ -301,6 +303,8 @@ impl Peer {
                 // About channels that are not there (any more).
                 PeerInput::Ask(..)
                 | PeerInput::Block(_)
+                | PeerInput::Sighted(_)
+                | PeerInput::Looked
                 | PeerInput::Called(..)
                 | PeerInput::Nonce(..)
                 | PeerInput::Code(..)
@@ -598,6 +602,8 @@ impl Peer {
                 let _gone = reply.send(self.slots.keys().copied().collect());
             }
             PeerInput::Block(block) => self.on_block(block),
+            PeerInput::Sighted(sighted) => self.on_sighted(&sighted),
+            PeerInput::Looked => self.on_looked(),
             PeerInput::Called(reference, call, block, result) => self.on_called(reference, call, block, result),
             PeerInput::Stop => self.stopping = true,
             PeerInput::Code(code, wasm) => self.on_code_of_chain(code, wasm),
@@ -607,7 +613,7 @@ impl Peer {
 
     fn on_connected(&mut self, mut connected: Box<Connected>) {
         self.redial.found();
-        if self.head < self.look_first && !self.slots.is_empty() {
+        if !self.has_looked && !self.slots.is_empty() {
             // An old store does not know that it is old before it has seen what the chain took meanwhile: it must take no answer (R6.6a).
             if let Some(earlier) = self.held.take() {
                 connected.told.extend(earlier.told);
@@ -679,26 +685,41 @@ impl Peer {
         for event in &block.told.events {
             self.on_arbiter(event);
         }
-        self.effects
-            .extend(block.told.doubtful.iter().filter_map(|event| self.answer_in_doubt(event)).collect::<Vec<_>>());
-        self.doubted.clone_from(&block.told.doubted);
-        for slot in self.slots.values_mut().filter(|slot| !slot.id.is_some_and(|id| self.doubted.contains(&id))) {
+        for slot in self.slots.values_mut() {
+            slot.rumours.know(self.head);
             slot.calls.retain(|_, call| !matches!(call, Submitted::In(block) if *block <= self.head));
         }
         self.on_link(&Input::Chain(ChainInput::Head));
         self.blocks.push(block);
-        if self.head >= self.look_first
-            && let Some(connected) = self.held.take()
-        {
+    }
+
+    /// Every block up to the head was looked at: who waited for that is heard.
+    fn on_looked(&mut self) {
+        self.has_looked = true;
+        if let Some(connected) = self.held.take() {
             self.on_connected(connected);
         }
     }
 
-    /// What answers an event that is not confirmed: nothing becomes known here by it (R6.9a).
-    fn answer_in_doubt(&self, ArbiterEvent { channel, event, .. }: &ArbiterEvent) -> Option<(ChannelRef, Effect)> {
-        let reference = self.by_id.get(channel)?;
-        let call = self.slots.get(reference)?.channel.answer_to(&Rumour::of_event(event)?)?;
-        Some((*reference, Effect::Submit(Box::new(call))))
+    /// One endpoint alone tells of a block: what needs an answer is answered, once more with each such block, and nothing becomes known by it (R6.9a).
+    fn on_sighted(&mut self, Sighted { number, rumours }: &Sighted) {
+        if *number <= self.head {
+            return;
+        }
+        for (channel, rumour) in rumours {
+            let slot = self.by_id.get(channel).and_then(|reference| self.slots.get_mut(reference));
+            if let Some(slot) = slot {
+                slot.rumours.hear(*number, rumour);
+            }
+        }
+        for slot in self.slots.values_mut() {
+            slot.calls.retain(|call, submitted| !(matches!(submitted, Submitted::In(_)) && ANSWERS.contains(call)));
+        }
+        self.on_link(&Input::Chain(ChainInput::Sighted(*number)));
+        for (reference, slot) in &self.slots {
+            let answers = slot.rumours.answers(&slot.channel).into_iter();
+            self.effects.extend(answers.map(|call| (*reference, Effect::Submit(Box::new(call)))));
+        }
     }
 
     /// Tells channels what the chain has of them, where blocks were skipped.

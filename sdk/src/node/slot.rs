@@ -1,6 +1,6 @@
 //! A channel with everybody who waits for something of it.
 
-use super::{Made, NodeError, Paid, PaidAll, handle::ChannelHandle};
+use super::{Made, NodeError, Paid, PaidAll, handle::ChannelHandle, rumours::Rumours};
 use crate::chain::CallError;
 use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Notice, Outcome, Performed};
 use protocol::{BlockNumber, ChannelId, Pair, Party, PartyId, Rejection, Round};
@@ -49,6 +49,8 @@ pub(super) struct Slot {
     pub(super) asked: Option<Asked>,
     /// Calls of the arbiter: the same one is not made twice at once.
     pub(super) calls: HashMap<&'static str, Submitted>,
+    /// What nobody has confirmed.
+    pub(super) rumours: Rumours,
 }
 
 /// A call of the arbiter that was made.
@@ -113,6 +115,7 @@ impl Slot {
             ends: Vec::new(),
             asked: None,
             calls: HashMap::new(),
+            rumours: Rumours::default(),
         }
     }
 

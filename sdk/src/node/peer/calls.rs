@@ -139,7 +139,7 @@ impl Peer {
     /// Tells the user why a call does not reach the arbiter: at once where it defends the channel, otherwise where waiting is no help.
     fn tell_failing(&mut self, reference: ChannelRef, call: &'static str, error: &CallError) {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
-        let until = slot.channel.defend_by(self.head);
+        let until = slot.channel.defend_by(self.head).or_else(|| slot.rumours.answer_by(&slot.channel));
         let may_pass = matches!(error, CallError::Chain(error) if error.may_pass());
         let cause = error.to_string();
         if (may_pass && until.is_none()) || slot.failing.get(call) == Some(&cause) {
@@ -170,11 +170,10 @@ impl Peer {
         if matches!(result, Ok(()) | Err(CallError::Rejected(_))) {
             let _told = slot.failing.remove(call);
         }
-        let is_doubted = slot.id.is_some_and(|id| self.doubted.contains(&id));
         match result {
-            // Its event comes with its block, or when it is confirmed: until then it is not asked for again. So may come what it was refused for, its
+            // Its event comes with its block, once that is confirmed: until then it is not asked for again. So may come what it was refused for, its
             // own doing perhaps, where the answer to it was lost: a refusal counts by what was looked at.
-            Ok(()) | Err(CallError::Rejected(_)) if block > self.head || is_doubted => {
+            Ok(()) | Err(CallError::Rejected(_)) if block > self.head => {
                 let _none = slot.calls.insert(call, Submitted::In(block));
             }
             // Whoever has both signatures may put an opening on chain: it is there.
