@@ -173,6 +173,27 @@ async fn an_endpoint_that_has_the_newest_block_is_preferred_to_one_that_lags() {
     wait_head(&chain, 10).await;
 }
 
+/// One that tells of a block now and then does not stand still, and is left all the same.
+#[tokio::test]
+async fn an_endpoint_that_is_slow_to_tell_of_blocks_is_left_for_one_that_is_not() {
+    let (slow, level) = (Fake::start(blocks(), 5).await, Fake::start(blocks(), 5).await);
+    let settings = Settings { stalled_after: Some(Duration::from_secs(2)), ..to(&[&slow, &level]) };
+    let chain = connect(settings).await.unwrap();
+    wait_head(&chain, 5).await;
+    level.finalise(40);
+    let slowly = async {
+        for number in 6..14 {
+            slow.finalise(number);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let left = tokio::select! {
+        () = slowly => false,
+        _ = chain.reached(40) => true,
+    };
+    assert!(left);
+}
+
 /// Blocks that an endpoint tells of and does not have are asked of another one.
 #[tokio::test]
 async fn an_endpoint_that_tells_of_a_head_and_has_no_blocks_is_left_for_the_next() {

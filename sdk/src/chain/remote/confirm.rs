@@ -8,7 +8,7 @@ use super::{
     link::{Failure, Link},
     node::{EVENTS, Node},
     runtime::unusual,
-    wire::{Bytes, Hex32},
+    wire::{Bytes, Header, Hex32},
 };
 use crate::chain::{Block, BlockRef, ChainError, Transaction};
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -118,6 +118,20 @@ impl Node {
             return Err(ChainError::Disputed { block: at.number, cause });
         }
         Err(unconfirmed(at.number, &silent))
+    }
+
+    /// The number of the highest finalised head that any endpoint tells of.
+    pub(super) async fn furthest(&self) -> Option<BlockNumber> {
+        let asked: FuturesUnordered<_> =
+            self.endpoints.all().map(|index| async move { soon(self.head_of(index)).await.ok() }).collect();
+        asked.filter_map(std::future::ready).fold(None, |most, number| async move { most.max(Some(number)) }).await
+    }
+
+    async fn head_of(&self, index: usize) -> Result<BlockNumber, ChainError> {
+        let link = self.endpoints.witness(index).await?;
+        let Hex32(hash) = ask(&link, 0, "chain_getFinalizedHead", rpc_params![]).await?;
+        let header: Header = ask(&link, 0, "chain_getHeader", rpc_params![hash.to_string()]).await?;
+        Ok(header.number)
     }
 
     /// Two endpoints tell two histories: what was read is forgotten, and the next endpoint is read from.

@@ -7,6 +7,7 @@ use super::{
     wire::Header,
 };
 use crate::chain::{BlockRef, ChainError, Health};
+use protocol::BlockNumber;
 use std::{
     sync::{Arc, Weak},
     time::Duration,
@@ -143,6 +144,28 @@ async fn note(node: &Node, link: &Arc<Link>, header: &Header) -> Result<bool, Ch
         let _was = node.health.send_replace(Health::Good);
     }
     Ok(is_news)
+}
+
+/// The furthest that the endpoint in use may lie behind another one: what is two blocks in coming to it is nothing, and a minute is much.
+const MAX_LAG: BlockNumber = 8;
+
+/// Leaves an endpoint that is slow to tell of blocks for one that is faster, until the node is gone. It would not be seen to stand still, and a close
+/// would be told of too late.
+pub(super) async fn laggards(weak: Weak<Node>) {
+    let Some(node) = weak.upgrade() else { return };
+    let Some(limit) = node.settings.stalled_after.filter(|_| node.endpoints.are_several()) else { return };
+    drop(node);
+    // Four times before it would count as standing still.
+    let pause = limit.checked_div(4).unwrap_or(limit);
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(node) = weak.upgrade() else { return };
+        if let Some(furthest) = node.furthest().await
+            && furthest > node.head().number.saturating_add(MAX_LAG)
+        {
+            node.endpoints.leave(&format!("another one tells of block {furthest}")).await;
+        }
+    }
 }
 
 /// Looks for sent transactions in every block that becomes final, until the node is gone.

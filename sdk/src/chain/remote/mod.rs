@@ -51,7 +51,7 @@ pub struct RemoteChain {
     _tasks: Arc<Tasks>,
 }
 
-struct Tasks([JoinHandle<()>; 2]);
+struct Tasks([JoinHandle<()>; 3]);
 
 impl Drop for Tasks {
     fn drop(&mut self) {
@@ -71,6 +71,7 @@ impl RemoteChain {
         let tasks = [
             tokio::spawn(follow::heads(Arc::downgrade(&node))),
             tokio::spawn(follow::transactions(Arc::downgrade(&node))),
+            tokio::spawn(follow::laggards(Arc::downgrade(&node))),
         ];
         Ok(Self { node, _tasks: Arc::new(Tasks(tasks)) })
     }
