@@ -33,6 +33,7 @@ use crate::{
     transport::{Session, dial},
 };
 use calls::CreateTurn;
+pub(super) use calls::Kind;
 use channel::{
     Balances, ChainInput, Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect, Event,
     EventNumber, IdempotencyKey, Input, Message, Millis, Notice, Outcome, Payment, PaymentRecord, Performed,

@@ -1,6 +1,6 @@
 //! A channel with everybody who waits for something of it.
 
-use super::{Made, NodeError, Paid, PaidAll, handle::ChannelHandle, rumours::Rumours};
+use super::{Made, NodeError, Paid, PaidAll, handle::ChannelHandle, peer::Kind, rumours::Rumours};
 use crate::chain::CallError;
 use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Notice, Outcome, Performed};
 use protocol::{BlockNumber, ChannelId, Pair, Party, PartyId, Rejection, Round};
@@ -27,8 +27,8 @@ pub(super) struct Slot {
     pub(super) opening: Option<(Reply<ChannelHandle>, ChannelHandle)>,
     /// Wait for payments to be agreed.
     pub(super) payments: HashMap<ChangeId, Reply<Paid>>,
-    /// What was told last of calls that do not reach the arbiter, and why; forgotten when one does.
-    pub(super) failing: HashMap<&'static str, String>,
+    /// What was told of calls that do not reach the arbiter: each kind of reason once; forgotten when one does.
+    pub(super) failing: HashMap<&'static str, Vec<Kind>>,
     /// Wait for payments with a key to be agreed: whoever asked for the same one.
     pub(super) keyed: HashMap<ChangeId, Vec<Reply<Paid>>>,
     /// Wait for several changes to be agreed, in the order of those changes.

@@ -7,9 +7,24 @@ use channel::{ChainInput, ChannelRef, Effect, Event, Input, Notice};
 use protocol::{AccountId, BlockNumber, Pair, PartyId, call::Call};
 use std::{
     convert::Infallible,
+    mem::{Discriminant, discriminant},
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::oneshot;
+
+/// What kind of failure a call has met. Its words name blocks and endpoints, and may be others each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::node) struct Kind(Discriminant<CallError>, Option<Discriminant<ChainError>>);
+
+impl Kind {
+    fn of(error: &CallError) -> Self {
+        let chain = match error {
+            CallError::Chain(error) => Some(discriminant(error)),
+            _ => None,
+        };
+        Self(discriminant(error), chain)
+    }
+}
 
 /// The message that opens a channel.
 const CREATE: &str = "channel_create";
@@ -141,11 +156,12 @@ impl Peer {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
         let until = slot.channel.defend_by(self.head).or_else(|| slot.rumours.answer_by(&slot.channel));
         let may_pass = matches!(error, CallError::Chain(error) if error.may_pass());
-        let cause = error.to_string();
-        if (may_pass && until.is_none()) || slot.failing.get(call) == Some(&cause) {
+        let kind = Kind::of(error);
+        if (may_pass && until.is_none()) || slot.failing.get(call).is_some_and(|told| told.contains(&kind)) {
             return;
         }
-        let _before = slot.failing.insert(call, cause.clone());
+        slot.failing.entry(call).or_default().push(kind);
+        let cause = error.to_string();
         self.tell(reference, Event::Notice(Notice::CallFailed { call, cause, until }), None);
     }
 
@@ -206,5 +222,19 @@ impl Peer {
         if failed && wanted_again {
             let _changed = self.input(reference, Input::Chain(ChainInput::Head));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_with_each_block_for_the_same_kind_of_reason_is_of_one_kind() {
+        let dropped = |last| Kind::of(&CallError::Chain(ChainError::Dropped { last }));
+        let unreachable = |words: &str| Kind::of(&CallError::Chain(ChainError::Unreachable(words.into())));
+        assert_eq!(dropped(1), dropped(2));
+        assert_eq!(unreachable("ws://a"), unreachable("ws://b"));
+        assert_ne!(dropped(1), unreachable("ws://a"));
     }
 }
