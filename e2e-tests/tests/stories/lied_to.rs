@@ -135,6 +135,40 @@ async fn a_second_endpoint_that_says_nothing_does_not_hold_up_a_defence() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_that_nobody_confirms_are_known_to_nobody_and_count_in_their_order_once_somebody_does() {
+    let world = World::new().await;
+    let Cheated { chain, alice, bob, alices, .. } = Cheated::new(&world, terms()).await;
+    let bobs = bob.channel(&alice, alices.reference()).await;
+    let head = world.chain.block_number();
+    until("all blocks to be seen", || async { (alices.head().await.unwrap() == head).then_some(()) }).await;
+    chain.have_witness(false);
+    world.pass(30).await;
+    until("the doubt", || async { (!alice.node.chain_health().is_good()).then_some(()) }).await;
+    // A contract's deadline may be over by now, or the channel settled: nothing is agreed any more.
+    let before = alices.has().await.ours;
+    let mut paid = 0;
+    within("a payment that is not agreed to", async {
+        while let Ok(payment) = tokio::time::timeout(MOMENT, bobs.pay(1, "in doubt")).await {
+            let _made = payment.unwrap();
+            paid += 1;
+        }
+    })
+    .await;
+    assert_eq!(alices.head().await.unwrap(), head, "nothing expires by what one endpoint says");
+
+    chain.have_witness(true);
+    world.pass(1).await;
+    let number = world.chain.block_number();
+    until("all blocks to count", || async { (alices.head().await.unwrap() == number).then_some(()) }).await;
+    // Whoever was put off asks again with the next block.
+    world.pass(1).await;
+    until("the payment", || async { (alices.has().await.ours == before + paid + 1).then_some(()) }).await;
+    assert!(alice.node.chain_health().is_good());
+    let skipped = |event: &Event| matches!(event, Event::Skipped { .. });
+    assert!(!alice.events.about(alices.reference()).iter().any(skipped), "nothing was missed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_are_heard_although_an_endpoint_has_boasted_at_the_start() {
     let world = World::new().await;
     let Cheated { chain, alice, bob, alices, .. } = Cheated::new(&world, terms()).await;

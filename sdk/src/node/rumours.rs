@@ -52,3 +52,42 @@ impl Rumours {
         wanted.map(|heard| heard.rumour.answer_by(heard.first, lock_period)).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{
+        Base, Hash, Pair,
+        event::Event,
+        record::{Closing, Penalty},
+    };
+
+    fn close(round: u64, closer: Party, unlock_at: BlockNumber) -> Rumour {
+        let penalty = Penalty::AtRisk { closer, closed_on: round };
+        let closing = Closing { balances: Pair::new(1, 1), unlock_at, penalty };
+        Rumour::of_event(&Event::ChannelClosedSolo { at: Base::of(round), state_hash: Hash::ZERO, closing }).unwrap()
+    }
+
+    #[test]
+    fn however_many_closes_are_told_one_of_each_side_is_kept_of_the_lowest_state() {
+        let mut rumours = Rumours::default();
+        for round in (1..1_000).rev() {
+            for closer in Party::BOTH {
+                rumours.hear(7, &close(round, closer, 100 + u32::try_from(round).unwrap()));
+            }
+        }
+        assert_eq!(rumours.0.len(), 2);
+        assert!(rumours.0.values().all(|heard| heard.rumour.at() == Base::of(1)));
+    }
+
+    #[test]
+    fn what_is_known_for_certain_is_no_rumour_any_more() {
+        let mut rumours = Rumours::default();
+        rumours.hear(7, &close(5, Party::Initiator, 100));
+        rumours.hear(9, &close(6, Party::Initiator, 100));
+        rumours.know(8);
+        assert_eq!(rumours.0.len(), 1, "one of a later block is in doubt");
+        rumours.know(9);
+        assert!(rumours.0.is_empty());
+    }
+}
