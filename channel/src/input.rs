@@ -190,6 +190,10 @@ pub enum ChainInput {
         /// The least nonce that the channel's parties may name next (R5.2), not newer than the record.
         nonce: u64,
     },
+    /// One endpoint tells of a block above [`Context::head`], and no second one confirms it (R6.9a). Nothing becomes known by it. What defends the
+    /// channel is asked for again, and once the block lies further above the head than heights may differ, no round of the peer's is agreed to
+    /// before the next [`Head`](Self::Head).
+    Sighted(BlockNumber),
     /// The answer to [`Effect::AskNonce`](crate::Effect::AskNonce).
     Nonce {
         /// Of whom.

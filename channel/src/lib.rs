@@ -47,7 +47,7 @@ pub use message::{
 pub use operation::OperationKind;
 pub use outbox::EventNumber;
 pub use payments::{MAX_REMEMBERED, PaymentOutcome, PaymentRecord};
-pub use phase::{CloseReason, wishes::ShutdownStage};
+pub use phase::{CloseReason, rumour::Rumour, wishes::ShutdownStage};
 pub use saved::SavedError;
 pub use state::{
     Change, ChangeFault, ChangeId, Creation, IdempotencyKey, MAX_EXECUTIONS_PER_ROUND, MAX_KEY, MAX_META,

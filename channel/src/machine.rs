@@ -42,6 +42,8 @@ pub struct Channel {
     /// Since when an answer of the peer is awaited, and whether the user was told that it is late.
     pub(crate) waiting: Option<Waiting>,
     pub(crate) last_rejection: Option<(&'static str, Rejection)>,
+    /// The last block that one endpoint told of and nobody confirmed; 0 where there is none. Not saved: it is told again.
+    pub(crate) sighted: BlockNumber,
     /// The contracts of the agreed state as they lie in the store.
     pub(crate) stored: Contracts,
 }
@@ -273,6 +275,7 @@ impl Channel {
     fn on_chain(&mut self, input: ChainInput, ctx: &Context<'_>) -> Step {
         match input {
             ChainInput::Head => self.on_chain_head(ctx),
+            ChainInput::Sighted(block) => self.on_sighted(block, ctx.head),
             ChainInput::Event(event) => self.on_chain_event(event, ctx),
             ChainInput::Record { from, record, nonce } => self.on_chain_record(from, record, nonce, ctx),
             ChainInput::Nonce { parties, nonce } => self.on_chain_nonce(&parties, nonce, ctx),

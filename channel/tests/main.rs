@@ -15,6 +15,7 @@ mod conflicts;
 mod contracts;
 mod crash;
 mod decisions;
+mod doubts;
 mod fuzzed;
 mod hostile;
 mod leaving;

@@ -40,6 +40,12 @@ pub struct Impaired {
     hashes: watch::Sender<Hashes>,
     /// There is a second endpoint, which tells the truth.
     has_witness: AtomicBool,
+    /// For how many blocks whoever asks the second endpoint waits, for no answer.
+    witness_takes: AtomicU32,
+    /// Nothing that contracts announce is told.
+    withholds: Arc<AtomicBool>,
+    /// How many blocks more than there are it tells to be final.
+    boasts: AtomicU32,
     /// What the next block is told to have besides.
     forged: Arc<Mutex<Vec<ContractEvent>>>,
 }
@@ -78,6 +84,9 @@ impl Impaired {
             hides_blocks: AtomicBool::new(false),
             hashes: watch::Sender::new(Hashes::Known),
             has_witness: AtomicBool::new(true),
+            witness_takes: AtomicU32::new(0),
+            withholds: Arc::default(),
+            boasts: AtomicU32::new(0),
             forged: Arc::default(),
         }
     }
@@ -152,6 +161,35 @@ impl Impaired {
         self.has_witness.store(is_there, Ordering::Release);
     }
 
+    /// The second endpoint takes connections and says nothing: whoever asks it gives up after so many blocks.
+    pub fn have_mute_witness(&self, blocks: BlockNumber) {
+        self.witness_takes.store(blocks, Ordering::Release);
+    }
+
+    /// Tells of no event of any contract from now on, or of all.
+    pub fn withhold(&self, withholds: bool) {
+        self.withholds.store(withholds, Ordering::Release);
+    }
+
+    /// Tells of a final head that lies so many blocks above the one that there is.
+    pub fn boast(&self, blocks: BlockNumber) {
+        self.boasts.store(blocks, Ordering::Release);
+    }
+
+    /// Waits for the second endpoint. Its silence, where it says nothing.
+    async fn on_witness(&self, block: BlockNumber) -> Result<(), ChainError> {
+        let takes = self.witness_takes.load(Ordering::Acquire);
+        if takes > 0 {
+            let from = self.chain.finalised_head().await?.number;
+            let _given_up = self.chain.finalised_blocks(from + takes).await?.next().await;
+            return Err(ChainError::Unconfirmed { block, cause: "it says nothing".into() });
+        }
+        if !self.has_witness.load(Ordering::Acquire) {
+            return Err(ChainError::Unconfirmed { block, cause: "it is away".into() });
+        }
+        Ok(())
+    }
+
     /// Tells of an event in the next block that is not there.
     pub fn forge(&self, event: ContractEvent) {
         self.forged.lock().unwrap().push(event);
@@ -188,7 +226,8 @@ impl Chain for Impaired {
     }
 
     async fn finalised_head(&self) -> Result<BlockRef, ChainError> {
-        self.chain.finalised_head().await
+        let head = self.chain.finalised_head().await?;
+        Ok(BlockRef { number: head.number + self.boasts.load(Ordering::Acquire), ..head })
     }
 
     async fn block_hash(&self, number: BlockNumber) -> Result<Option<Hash>, ChainError> {
@@ -264,11 +303,15 @@ impl Chain for Impaired {
                 block
             }
         });
+        let withholds = Arc::clone(&self.withholds);
         let (keeps_from, forged) = (self.keeps_from.load(Ordering::Acquire), Arc::clone(&self.forged));
         let told = blocks.map(move |told| {
             let mut block = told?;
             if block.at.number < keeps_from {
                 return Err(ChainError::Pruned { block: block.at.number });
+            }
+            if withholds.load(Ordering::Acquire) {
+                block.events.clear();
             }
             block.events.append(&mut forged.lock().unwrap());
             Ok(block)
@@ -280,9 +323,7 @@ impl Chain for Impaired {
 
     async fn confirm(&self, block: &Block) -> Result<(), ChainError> {
         let number = block.at.number;
-        if !self.has_witness.load(Ordering::Acquire) {
-            return Err(ChainError::Unconfirmed { block: number, cause: "it is away".into() });
-        }
+        self.on_witness(number).await?;
         let mut truth = self.chain.finalised_blocks(number).await?;
         match truth.next().await {
             Some(Ok(truth)) if truth == *block => Ok(()),
@@ -290,10 +331,12 @@ impl Chain for Impaired {
         }
     }
 
+    async fn confirm_at(&self, at: BlockRef) -> Result<(), ChainError> {
+        self.on_witness(at.number).await
+    }
+
     async fn confirmed_read(&self, contract: &AccountId, data: Vec<u8>, at: BlockRef) -> Result<Vec<u8>, ChainError> {
-        if !self.has_witness.load(Ordering::Acquire) {
-            return Err(ChainError::Unconfirmed { block: at.number, cause: "it is away".into() });
-        }
+        self.on_witness(at.number).await?;
         self.chain.confirmed_read(contract, data, at).await
     }
 

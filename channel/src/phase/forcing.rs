@@ -57,7 +57,7 @@ impl Forcing {
     }
 
     /// Whether the arbiter has not refused them so far.
-    const fn is_wanted(&self) -> bool {
+    pub(super) const fn is_wanted(&self) -> bool {
         self.refusals == 0
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod operating;
 pub(crate) mod outgoing;
 pub(crate) mod reestablish;
 pub(crate) mod resync;
+pub(crate) mod rumour;
 pub(crate) mod updates;
 pub(crate) mod wishes;
 

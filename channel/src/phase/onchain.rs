@@ -15,10 +15,8 @@ use crate::{
     state::State,
 };
 use protocol::{
-    Amount, Base, BlockNumber, Hash, Pair, Party, Rejection, Round,
-    call::{Call, Slash},
-    event::Event as ArbiterEvent,
-    record::{Closing, Penalty},
+    Amount, Base, BlockNumber, Hash, Pair, Party, Rejection, Round, call::Call, event::Event as ArbiterEvent,
+    record::Closing,
 };
 
 /// How many blocks the responder leaves to the initiator before it settles itself, so that not both pay for it.
@@ -43,12 +41,25 @@ impl Solo {
 impl Channel {
     /// A block is final, and all its events have been told.
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
+        self.sighted = 0;
         let step = self.forget_expired(ctx).and(self.on_head_while_opening(ctx));
         let step = step.and(self.follow_on(ctx)).and(self.on_head_while_closing(ctx));
         let step = step.and(self.on_head_while_operating(ctx));
         let again =
             [self.solo_again(), self.defence(ctx.head), self.snapshot_again(ctx.head).into_iter().collect()].concat();
         step.and(Step::act(again)).and(self.force_again(ctx)).and(self.resume(ctx))
+    }
+
+    /// One endpoint tells of a block, and nobody confirms it: what is known to need an answer is answered again, and nothing else is done (R6.9a).
+    pub(crate) fn on_sighted(&mut self, block: BlockNumber, head: BlockNumber) -> Step {
+        self.sighted = block;
+        let again = [self.solo_again(), self.defence(head), self.snapshot_again(head).into_iter().collect()];
+        Step::act(again.concat())
+    }
+
+    /// Whether so much of the chain is not confirmed that nothing may be agreed on what is known: a contract's deadline may be over, or the channel.
+    pub(crate) const fn is_behind_the_chain(&self, head: BlockNumber) -> bool {
+        self.sighted > head.saturating_add(self.config.height_window)
     }
 
     /// Own rounds that no block takes any more are forgotten (R5.4b).
@@ -236,16 +247,11 @@ impl Channel {
         if !self.config.defend {
             return Vec::new();
         }
-        let channel = live.funding.channel;
-        if let Some(payload) = live.newer_than_chain(head) {
-            // Where this side's own account closed on an old state, by another hand than ours, showing a newer one may cost the penalty: the rule
-            // itself says whether (R5.9), and then it is left to the peer.
-            let after = solo.penalty.shown(payload.round, payload.base);
-            if after == solo.penalty || after != Penalty::Due(self.me) {
-                let commitment = live.agreed.state.commitment();
-                return vec![Effect::Submit(Box::new(Call::ChannelSlash(Slash { channel, payload, commitment })))];
-            }
+        let answer = live.newer_than_chain(head).and_then(|_newest| live.slash(&solo.penalty, self.me));
+        if let Some(call) = answer {
+            return vec![Effect::Submit(Box::new(call))];
         }
+        let channel = live.funding.channel;
         let grace = match self.me {
             Party::Initiator => 0,
             Party::Responder => SETTLE_GRACE,

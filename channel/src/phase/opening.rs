@@ -179,6 +179,7 @@ impl Channel {
             link,
             waiting,
             last_rejection,
+            sighted: 0,
             stored,
         }
     }

@@ -25,25 +25,10 @@ use crate::{
 };
 use protocol::{
     Amount, Base, BlockNumber, Party,
-    event::Event as ArbiterEvent,
     record::{Closing, Phase as RecordPhase, Record},
 };
 
 impl Channel {
-    /// Whether the arbiter's word is of a close of the peer's below what this side holds proof of: it is to be answered even before it is confirmed
-    /// (R6.9a), since no proof is lost by it here, and an answer to what is not there costs nothing.
-    #[must_use]
-    pub fn answers(&self, event: &ArbiterEvent) -> bool {
-        let (at, closing) = match event {
-            ArbiterEvent::ChannelClosedSolo { at, closing, .. } => (*at, closing),
-            ArbiterEvent::ChannelSlashed { round, closing, .. } => (Base::of(*round), closing),
-            _ => return false,
-        };
-        // A close of one's own is not always answered: one that was made up must not stand before the peer's.
-        let is_peers = closing.penalty.closer() == self.me.peer();
-        is_peers && self.phase.live().is_some_and(|live| at < live.agreed.base() && live.payload().is_some())
-    }
-
     /// The blocks from `from` up to the head were not read; this is what the chain has of the channel after them. `nonce` is the least one that its
     /// parties may name next.
     pub(crate) fn on_chain_record(
@@ -177,7 +162,7 @@ impl Channel {
         Step::commit(told.into_iter().map(Effect::Notify).collect())
     }
 
-    /// Transition: closing (solo) -> open, where the close that was announced, and answered although nobody confirmed it, never was.
+    /// Transition: closing (solo) -> open, where the close that was announced never was.
     fn on_record_open(&mut self) -> Step {
         if matches!(self.phase, Phase::Closing(_, How::Solo(_)))
             && let Some(live) = self.take_live()

@@ -75,6 +75,7 @@ impl Channel {
         let round = update.round;
         let refuse = |code| Ok(Step::act(vec![Effect::Send(Message::UpdateError { round, code })]));
         let out_of_place = self.out_of_place("update");
+        let is_behind = self.is_behind_the_chain(ctx.head);
         let live = match &mut self.phase {
             // From before a parting: the peer says it again once both know the same.
             Phase::Open(_) | Phase::Closing(..) if !self.link.is_in_step() => return Ok(Step::default()),
@@ -86,7 +87,7 @@ impl Channel {
             Phase::Open(live) if live.operating.is_bound() || live.goes_on_by_force() => {
                 return refuse(RefusalCode::NOT_NOW);
             }
-            Phase::Open(_) if self.outbox.is_full() => return refuse(RefusalCode::NOT_NOW),
+            Phase::Open(_) if self.outbox.is_full() || is_behind => return refuse(RefusalCode::NOT_NOW),
             Phase::Open(live) => live,
             _ => return Err(out_of_place),
         };

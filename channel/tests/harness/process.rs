@@ -4,8 +4,8 @@ use super::{
     CrashPlan, Initiator, Responder, World, chain, party_terms,
     side::{Held, Write},
 };
-use channel::{ChainInput, ChangeId, Channel, Context, Effect, Input, Message, Misuse, Step};
-use protocol::{BlockNumber, Pair, Party, contracts::ContractId};
+use channel::{ChainInput, ChangeId, Channel, Context, Effect, Input, Message, Misuse, Rumour, Step};
+use protocol::{BlockNumber, Pair, Party, contracts::ContractId, event::Event as ArbiterEvent};
 
 impl World {
     /// Gives one input to one side, commits, and does what it wants done.
@@ -169,6 +169,15 @@ impl World {
         self.sides[party].seen = to;
         self.tell_record(party, from);
         self.input(party, Input::Chain(ChainInput::Head)).unwrap();
+    }
+
+    /// What a node does about an event that nobody confirms: it asks its machine for the answer, and tells it nothing. Whether there is one.
+    pub(crate) fn answers_in_doubt(&mut self, party: Party, event: &ArbiterEvent) -> bool {
+        let machine = self.sides[party].machine();
+        let saved = machine.save();
+        let answer = Rumour::of_event(event).and_then(|rumour| machine.answer_to(&rumour));
+        assert_eq!(machine.save(), saved);
+        answer.map(|call| self.chain.submit(party, call)).is_some()
     }
 
     /// Tells a side the channel's record instead of the blocks from `from` on.

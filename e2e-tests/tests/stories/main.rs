@@ -15,6 +15,7 @@ mod closing;
 mod connections;
 mod contracts;
 mod defended;
+mod lied_to;
 mod many;
 mod openings;
 mod operations;

@@ -389,10 +389,19 @@ pub trait Chain: Send + Sync + 'static {
 
     /// Whether a second endpoint has this block with these events. Where there is but one endpoint, it is believed (R6.9a).
     ///
-    /// [`ChainError::Disputed`] where two tell different things, [`ChainError::Unconfirmed`] where no second one answers.
+    /// [`ChainError::Disputed`] where two tell different things, [`ChainError::Unconfirmed`] where no second one answers within a moment,
+    /// [`ChainError::Pruned`] where it cannot, because it has forgotten the block's state.
     async fn confirm(&self, _block: &Block) -> Result<(), ChainError> {
         Ok(())
     }
+
+    /// Whether a second endpoint has this final block. Errors as of [`confirm`](Self::confirm).
+    async fn confirm_at(&self, _at: BlockRef) -> Result<(), ChainError> {
+        Ok(())
+    }
+
+    /// What the endpoint in use says cannot be: another one is used from now on, where there is one.
+    async fn leave_endpoint(&self, _why: &ChainError) {}
 
     /// What a contract answers to a question on the state after `at`, or after a later final block: what two endpoints say, where there are several.
     ///

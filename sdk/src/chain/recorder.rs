@@ -164,6 +164,14 @@ impl Chain for Recorder {
         self.inner.confirm(block).await
     }
 
+    async fn confirm_at(&self, at: BlockRef) -> Result<(), ChainError> {
+        self.inner.confirm_at(at).await
+    }
+
+    async fn leave_endpoint(&self, why: &ChainError) {
+        self.inner.leave_endpoint(why).await;
+    }
+
     async fn confirmed_read(&self, contract: &AccountId, data: Vec<u8>, at: BlockRef) -> Result<Vec<u8>, ChainError> {
         self.inner.confirmed_read(contract, data, at).await
     }

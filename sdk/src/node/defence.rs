@@ -15,12 +15,13 @@ use super::{
     config::NodeConfig,
     events::NodeEvent,
     restore,
+    rumours::{ANSWERS, Rumours},
     submitted::{self, Calls, defends},
-    watcher::{Found, Records, Watched},
+    watcher::{Found, Records, Sighted, Watched},
 };
 use crate::chain::CallError;
 use channel::{ChainInput, Channel, ChannelRef, Effect, Event, Input, Millis, Notice};
-use protocol::{BlockNumber, PublicKey};
+use protocol::{BlockNumber, PublicKey, call::Call};
 use std::{
     collections::{BTreeMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -42,6 +43,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) enum Signal {
     /// The next block.
     Block(Arc<Watched>),
+    /// A block that one endpoint alone tells of.
+    Sighted(Arc<Sighted>),
     /// A peer's task can keep nothing more: its channels after a block, and why.
     TakeOver { peer: PublicKey, channels: Vec<Channel>, head: BlockNumber, cause: String },
     /// How a call ended: in which block it is, or why it is in none.
@@ -129,6 +132,8 @@ struct Guarded {
 struct Kept {
     channel: Channel,
     calls: Calls,
+    /// What nobody has confirmed.
+    rumours: Rumours,
     failing: BTreeMap<&'static str, String>,
 }
 
@@ -172,6 +177,7 @@ impl Defence {
     fn on_signal(&mut self, signal: Signal) {
         match signal {
             Signal::Block(block) => self.on_block(block),
+            Signal::Sighted(sighted) => self.on_sighted(&sighted),
             Signal::TakeOver { peer, channels, head, cause } => {
                 self.guard(peer, WardCause::Over(cause), channels, head);
             }
@@ -187,6 +193,28 @@ impl Defence {
             self.feed(peer, &block);
         }
         self.recent.push_back((Instant::now(), block));
+    }
+
+    /// One endpoint alone tells of a block: what needs an answer is answered, once more with each such block (R6.9a).
+    fn on_sighted(&mut self, Sighted { number, rumours }: &Sighted) {
+        if *number <= self.head {
+            return;
+        }
+        for peer in self.guarded.keys().copied().collect::<Vec<_>>() {
+            for reference in self.references(peer) {
+                let Some(kept) = self.kept(peer, reference) else { continue };
+                let id = kept.channel.channel_id();
+                for (_, rumour) in rumours.iter().filter(|(channel, _)| Some(*channel) == id) {
+                    kept.rumours.hear(*number, rumour);
+                }
+                kept.calls.ask_again(&ANSWERS);
+                let answers = kept.rumours.answers(&kept.channel);
+                self.tell((peer, reference), Input::Chain(ChainInput::Sighted(*number)));
+                for call in answers {
+                    self.make((peer, reference), call);
+                }
+            }
+        }
     }
 
     /// Looks after the channels of tasks that are late or over, and leaves those of tasks that have caught up.
@@ -248,9 +276,7 @@ impl Defence {
                 peers.events.send(NodeEvent { peer, reference: channel.reference(), event, number: None }, &share);
             }
         }
-        let keep = |channel: Channel| {
-            (channel.reference(), Kept { channel, calls: Calls::default(), failing: BTreeMap::new() })
-        };
+        let keep = |channel: Channel| (channel.reference(), Kept::new(channel));
         let channels = channels.into_iter().map(keep).collect();
         let _before = self.guarded.insert(peer, Guarded { cause, since: Instant::now(), channels });
         self.tell_all(peer, &Input::Restarted);
@@ -266,11 +292,11 @@ impl Defence {
         for reference in self.references(peer) {
             let Some(kept) = self.kept(peer, reference) else { continue };
             let inputs = inputs_of(block, &kept.channel);
-            let is_doubted = kept.channel.channel_id().is_some_and(|id| block.told.doubted.contains(&id));
             for input in inputs {
                 self.tell((peer, reference), Input::Chain(input));
             }
-            if let Some(kept) = self.kept(peer, reference).filter(|_| !is_doubted) {
+            if let Some(kept) = self.kept(peer, reference) {
+                kept.rumours.know(block.at.number);
                 kept.calls.saw(block.at.number);
             }
             self.tell((peer, reference), Input::Chain(ChainInput::Head));
@@ -296,7 +322,6 @@ impl Defence {
         let config = Arc::clone(&self.config);
         let now = Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX);
         let ctx = config.context(now, self.head);
-        let (answers, peers) = (self.answers.clone(), self.peers.clone());
         let Some(kept) = self.kept(peer, reference) else { return };
         // A fault of the program that ended the peer's task may be met here too: it ends the defence of this channel, and of no other.
         let Ok(handled) = catch_unwind(AssertUnwindSafe(|| kept.channel.handle(input, &ctx))) else {
@@ -307,21 +332,28 @@ impl Defence {
             return;
         };
         let Ok(step) = handled else { return };
-        let until = kept.channel.defend_by(ctx.head);
         for effect in step.effects {
-            if let Effect::Submit(call) = effect
-                && defends(&call)
-                && kept.calls.begin(call.name())
-            {
-                let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
-                let (answers, name) = (answers.clone(), call.name());
-                let urgency = peers.upgrade().map(|peers| peers.purse.urgency(until)).unwrap_or_default();
-                let _task = tokio::spawn(async move {
-                    let (block, result) = submitted::call(arbiter, async { signer }, *call, urgency).await;
-                    let _over = answers.send(Signal::Called { peer, reference, call: name, block, result });
-                });
+            if let Effect::Submit(call) = effect {
+                self.make((peer, reference), *call);
             }
         }
+    }
+
+    /// Makes a call, where it defends the channel and is not under way.
+    fn make(&mut self, (peer, reference): (PublicKey, ChannelRef), call: Call) {
+        let (head, answers, config) = (self.head, self.answers.clone(), Arc::clone(&self.config));
+        let name = call.name();
+        let Some(kept) = self.kept(peer, reference).filter(|_| defends(&call)) else { return };
+        if !kept.calls.begin(name) {
+            return;
+        }
+        let until = kept.answer_by(head);
+        let urgency = self.peers.upgrade().map(|peers| peers.purse.urgency(until)).unwrap_or_default();
+        let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
+        let _task = tokio::spawn(async move {
+            let (block, result) = submitted::call(arbiter, async { signer }, call, urgency).await;
+            let _over = answers.send(Signal::Called { peer, reference, call: name, block, result });
+        });
     }
 
     fn on_called(
@@ -369,8 +401,17 @@ impl Defence {
 }
 
 impl Kept {
+    fn new(channel: Channel) -> Self {
+        Self { channel, calls: Calls::default(), rumours: Rumours::default(), failing: BTreeMap::new() }
+    }
+
+    /// The last block in which an answer counts for certain, where one is wanted.
+    fn answer_by(&self, head: BlockNumber) -> Option<BlockNumber> {
+        self.channel.defend_by(head).or_else(|| self.rumours.answer_by(&self.channel))
+    }
+
     fn report(&self, reference: ChannelRef, head: BlockNumber) -> impl Iterator<Item = WardCall> {
-        let until = self.channel.defend_by(head);
+        let until = self.answer_by(head);
         let under_way = self.calls.under_way().filter(|call| !self.failing.contains_key(call)).map(|call| (call, None));
         let failing = self.failing.iter().map(|(call, cause)| (*call, Some(cause.clone())));
         under_way.chain(failing).map(move |(call, cause)| WardCall { reference, call, until, cause })
@@ -385,7 +426,6 @@ fn inputs_of(block: &Watched, channel: &Channel) -> Vec<ChainInput> {
         let Found { record, nonce } = found.get(&id)?;
         Some(ChainInput::Record { from: *from, record: record.clone(), nonce: *nonce })
     });
-    let alarms = block.told.doubtful.iter().filter(|event| channel.answers(&event.event));
-    let events = alarms.chain(&block.told.events).filter(|event| event.channel == id);
+    let events = block.told.events.iter().filter(|event| event.channel == id);
     record.into_iter().chain(events.map(|event| ChainInput::Event(event.event.clone()))).collect()
 }

@@ -64,12 +64,19 @@ pub(super) fn expire(store: &StoreHandle, before: BlockNumber) -> Result<Option<
     Ok(rows.fold(None, |batch, key| Some(batch.unwrap_or_default().delete(Table::Ended, key))))
 }
 
-/// Everything that is kept.
+/// Everything that is kept and can be read: a row that is damaged hides no other.
 pub(super) fn load(store: &StoreHandle) -> Result<Vec<EndedChannel>, StartError> {
-    store.load_all(Table::Ended)?.into_iter().map(|(key, bytes)| read(&key, &bytes)).collect()
+    let readable = |(key, bytes): (Vec<u8>, Vec<u8>)| {
+        let read = read(&key, &bytes);
+        read.inspect_err(
+            |error| tracing::error!(%error, ?key, "what is kept of a channel that has ended cannot be read"),
+        )
+        .ok()
+    };
+    Ok(store.load_all(Table::Ended)?.into_iter().filter_map(readable).collect())
 }
 
-fn read(key: &[u8], bytes: &[u8]) -> Result<EndedChannel, StartError> {
+fn read(key: &[u8], bytes: &[u8]) -> Result<EndedChannel, channel::SavedError> {
     let damaged = |error: scale::Error| channel::SavedError::Damaged(error);
     let (at, _) = key.split_first_chunk().ok_or_else(|| damaged("a key without a block".into()))?;
     let Row { channel, contracts } = decode_exact::<Row>(bytes).map_err(damaged)?;

@@ -5,7 +5,7 @@
 //!   watcher --> blocks --> Follower (in the peer's task) --> committed up to --> what is noted, who is late
 //! ```
 
-use super::watcher::Watched;
+use super::watcher::{Sighted, Watched};
 use protocol::{BlockNumber, PublicKey};
 use std::{
     collections::HashMap,
@@ -15,6 +15,17 @@ use std::{
     },
 };
 use tokio::sync::{Notify, mpsc};
+
+/// What a task hears of the chain, in this order.
+#[derive(Clone, Debug)]
+pub(super) enum News {
+    /// Finalised, with everything the arbiter announced in it.
+    Block(Arc<Watched>),
+    /// A block that one endpoint alone tells of.
+    Sighted(Arc<Sighted>),
+    /// Every block up to the head was looked at.
+    Looked,
+}
 
 /// All peers' tasks.
 #[derive(Debug, Default)]
@@ -27,7 +38,7 @@ pub(super) struct Following {
 /// One peer's task, as seen from outside.
 #[derive(Debug)]
 pub(super) struct Course {
-    blocks: mpsc::UnboundedSender<Arc<Watched>>,
+    news: mpsc::UnboundedSender<News>,
     progress: Arc<Notify>,
     /// Whatever came of the blocks up to this one is committed.
     done: AtomicU32,
@@ -46,7 +57,7 @@ impl Course {
 
     /// Whether it counts: a task that has ended as it should does not.
     fn counts(&self) -> bool {
-        self.failure.get().is_some() || !self.blocks.is_closed()
+        self.failure.get().is_some() || !self.news.is_closed()
     }
 }
 
@@ -57,16 +68,12 @@ impl Following {
 
     /// Begins to follow the chain for a peer's task, from the block after `done` on.
     pub(super) fn begin(&self, peer: PublicKey, done: BlockNumber) -> Follower {
-        let (sender, blocks) = mpsc::unbounded_channel();
-        let course = Course {
-            blocks: sender,
-            progress: Arc::clone(&self.progress),
-            done: done.into(),
-            failure: OnceLock::new(),
-        };
+        let (sender, news) = mpsc::unbounded_channel();
+        let course =
+            Course { news: sender, progress: Arc::clone(&self.progress), done: done.into(), failure: OnceLock::new() };
         let course = Arc::new(course);
         let _retired = self.courses().insert(peer, Arc::clone(&course));
-        Follower { course, blocks, is_over: false }
+        Follower { course, news, is_over: false }
     }
 
     /// Tells one who waits that some task has done more.
@@ -74,12 +81,12 @@ impl Following {
         Arc::clone(&self.progress)
     }
 
-    /// Gives a block to every task; none is waited for.
-    pub(super) fn tell(&self, block: &Arc<Watched>) {
+    /// Tells every task; none is waited for.
+    pub(super) fn tell(&self, news: &News) {
         let mut courses = self.courses();
         courses.retain(|_, course| course.counts());
         for course in courses.values() {
-            let _broken = course.blocks.send(Arc::clone(block));
+            let _broken = course.news.send(news.clone());
         }
     }
 
@@ -108,22 +115,22 @@ impl Following {
 #[derive(Debug)]
 pub(super) struct Follower {
     course: Arc<Course>,
-    blocks: mpsc::UnboundedReceiver<Arc<Watched>>,
+    news: mpsc::UnboundedReceiver<News>,
     is_over: bool,
 }
 
 impl Follower {
-    /// The next block; never, where there will be none. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Arc<Watched> {
-        match self.blocks.recv().await {
-            Some(block) => block,
+    /// What is next; never, where there will be nothing. Cancel-safe.
+    pub(super) async fn next(&mut self) -> News {
+        match self.news.recv().await {
+            Some(news) => news,
             None => std::future::pending().await,
         }
     }
 
-    /// A block that is there already.
-    pub(super) fn try_next(&mut self) -> Option<Arc<Watched>> {
-        self.blocks.try_recv().ok()
+    /// What is there already.
+    pub(super) fn try_next(&mut self) -> Option<News> {
+        self.news.try_recv().ok()
     }
 
     /// Whatever came of the blocks up to this one is committed.
@@ -159,8 +166,15 @@ mod tests {
     use crate::{chain::BlockRef, node::watcher::Told};
     use protocol::Hash;
 
-    fn block(number: BlockNumber) -> Arc<Watched> {
-        Arc::new(Watched { at: BlockRef { number, hash: Hash::ZERO }, told: Told::default() })
+    fn block(number: BlockNumber) -> News {
+        News::Block(Arc::new(Watched { at: BlockRef { number, hash: Hash::ZERO }, told: Told::default() }))
+    }
+
+    fn number(news: &News) -> Option<BlockNumber> {
+        match news {
+            News::Block(block) => Some(block.at.number),
+            News::Sighted(_) | News::Looked => None,
+        }
     }
 
     #[tokio::test]
@@ -169,7 +183,7 @@ mod tests {
         assert_eq!(following.done(7), 7, "nobody follows");
         let [mut quick, mut slow] = [1, 2].map(|peer| following.begin(PublicKey([peer; 32]), 4));
         following.tell(&block(5));
-        assert_eq!((quick.next().await.at.number, following.done(5)), (5, 4));
+        assert_eq!((number(&quick.next().await), following.done(5)), (Some(5), 4));
         quick.done(5);
         assert_eq!(following.done(5), 4);
         slow.done(5);
@@ -179,7 +193,7 @@ mod tests {
         drop(quick);
         following.tell(&block(6));
         assert_eq!(following.done(6), 5);
-        assert_eq!((following.all().len(), slow.try_next().unwrap().at.number), (1, 5));
+        assert_eq!((following.all().len(), number(&slow.try_next().unwrap())), (1, Some(5)));
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod places;
 mod purse;
 mod redial;
 mod restore;
+mod rumours;
 mod slot;
 mod submitted;
 mod watcher;
@@ -61,7 +62,7 @@ use protocol::{Amount, BlockNumber, ChannelId, Pair, PartyId, PublicKey, call::C
 use purse::Purse;
 use scale::Encode;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{
@@ -125,8 +126,8 @@ pub(crate) struct Peers {
     openings: Arc<Semaphore>,
     events: Events,
     head: AtomicU32,
-    /// The newest final block when the node started.
-    look_first: BlockNumber,
+    /// Every block up to the head was looked at since the node started.
+    has_looked: AtomicBool,
     /// How far the chain is followed.
     sight: Sight,
     /// How far by each peer's task.
@@ -182,7 +183,7 @@ impl Node {
             openings: Arc::new(Semaphore::new(limits.strangers_openings.min(Semaphore::MAX_PERMITS))),
             events: Events::new(),
             head: AtomicU32::new(next.saturating_sub(1)),
-            look_first: head.number,
+            has_looked: AtomicBool::new(next > head.number),
             sight: Sight::new(next.saturating_sub(1), head.number),
             following: Following::default(),
             notes: Notes::default(),
@@ -201,18 +202,8 @@ impl Node {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }
         let (arbiter, store) = (Arc::clone(&config.arbiter), config.store().cloned());
-        let (doubted, keep_ended) = (BTreeMap::new(), config.keep_ended);
-        let watcher = Watcher {
-            arbiter,
-            store,
-            peers: Arc::downgrade(&peers),
-            seen,
-            next,
-            doubted,
-            keep_ended,
-            defence: signals.clone(),
-            writing: None,
-        };
+        let watched = (arbiter, store);
+        let watcher = Watcher::new(watched, Arc::downgrade(&peers), (next, seen), config.keep_ended, signals.clone());
         let guard = Builder::new_multi_thread().worker_threads(1).thread_name("guard").enable_all().build();
         let guard = guard.map_err(StartError::NoThread)?;
         let defence = Defence::new(&peers, (signals, for_defence));
@@ -267,10 +258,10 @@ impl Node {
     }
 
     /// What is kept of channels that have ended, for [`NodeConfig::keep_ended`] blocks: should an end turn out not to have been, what is here still
-    /// closes the channel.
+    /// closes the channel. What is damaged of it is left out, and logged.
     ///
     /// # Errors
-    /// [`StartError::Store`], [`StartError::Saved`].
+    /// [`StartError::Store`].
     pub fn ended_channels(&self) -> Result<Vec<EndedChannel>, StartError> {
         self.inner.config.store().map_or_else(|| Ok(Vec::new()), ended::load)
     }
@@ -496,6 +487,15 @@ impl Peers {
         self.channels().iter().map(|(channel, parties)| (*channel, *parties)).collect()
     }
 
+    fn has_looked(&self) -> bool {
+        self.has_looked.load(Ordering::Acquire)
+    }
+
+    /// Every block up to the head was looked at; says whether that is news. Peers' tasks that are started from now on know it.
+    fn set_looked(&self) -> bool {
+        !self.has_looked.swap(true, Ordering::AcqRel)
+    }
+
     fn end(&self) {
         self.over.store(true, Ordering::Release);
     }
@@ -615,7 +615,10 @@ const OWNER: &[u8] = b"owner";
 async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, StartError> {
     let next = head.number.saturating_add(1);
     let mut loaded = Loaded { channels: HashMap::new(), addresses: HashMap::new(), next, seen: Some(head.into()) };
-    let Some(store) = config.store() else { return Ok(loaded) };
+    let Some(store) = config.store() else {
+        config.arbiter.chain().confirm_at(head).await?;
+        return Ok(loaded);
+    };
     let node = Owner { identity: config.identity.public(), domain: config.arbiter.info().domain };
     let owner = store.get(Table::Meta, OWNER)?.and_then(|bytes| decode_exact::<Owner>(&bytes).ok());
     if let Some(owner) = owner.filter(|owner| *owner != node) {
@@ -634,6 +637,10 @@ async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, StartError>
         loaded.addresses.extend(address.map(|address| (*peer, address)));
     }
     let noted = store.get(Table::Meta, watcher::NEXT_BLOCK)?.and_then(|bytes| decode_exact(&bytes).ok());
+    if noted.is_none() {
+        // What happened before is passed over: a head that one endpoint made up would hide what comes.
+        config.arbiter.chain().confirm_at(head).await?;
+    }
     loaded.next = noted.unwrap_or(loaded.next);
     let seen = store.get(Table::Meta, Seen::KEY)?.and_then(|bytes| decode_exact::<Seen>(&bytes).ok());
     if let Some(seen) = seen {

@@ -19,13 +19,14 @@ use super::{
     config::NodeConfig,
     ended,
     events::{Events, NodeEvent},
-    following::Follower,
+    following::{Follower, News},
     limits::{MAX_CHANNELS_PER_PEER, MAX_UNKNOWN},
     link::{Bounds, Link, Received},
     packet::Packet,
     redial::Redial,
+    rumours::ANSWERS,
     slot::{Reply, Slot},
-    watcher::{Found, Records, Watched},
+    watcher::{Found, Records, Sighted, Watched},
 };
 use crate::{
     chain::{CallError, arbiter::ArbiterEvent},
@@ -35,6 +36,7 @@ use crate::{
 };
 pub(super) use aside::Pulse;
 use calls::CreateTurn;
+pub(super) use calls::Kind;
 use channel::{
     Balances, ChainInput, Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect, Event,
     EventNumber, IdempotencyKey, Input, Message, Millis, Notice, Outcome, Payment, PaymentRecord, Performed,
@@ -159,8 +161,8 @@ pub(super) struct Peer {
     by_id: HashMap<ChannelId, ChannelRef>,
     create_turn: CreateTurn,
     head: BlockNumber,
-    /// The head when the node started: until every block up to it was looked at, a peer with channels here is not heard (R6.6a).
-    look_first: BlockNumber,
+    /// Whether every block up to the head was looked at since the node started: before, a peer with channels here is not heard (R6.6a).
+    has_looked: bool,
     /// A connection that came before that.
     held: Option<Box<Connected>>,
     started: Instant,
@@ -171,11 +173,9 @@ pub(super) struct Peer {
     effects: Vec<(ChannelRef, Effect)>,
     /// Channels to forget after them.
     ended: Vec<ChannelRef>,
-    /// Channels of which the last block says what nobody confirms.
-    doubted: BTreeSet<ChannelId>,
     /// Answers to the user that tell of what may not be committed yet: given once it is.
     answers_held: Vec<Box<dyn FnOnce() + Send>>,
-    /// Final blocks, with everything that the arbiter announced in them.
+    /// What the chain has new.
     follower: Follower,
     /// The node is going away.
     stopping: bool,
@@ -201,6 +201,8 @@ impl Peer {
     ) -> Self {
         let config = Arc::clone(&peers.config);
         let conduct = Conduct::new(peers);
+        // Before anything is looked at that it will be told of.
+        let follower = peers.following.begin(identity, peers.head());
         let bounds = Bounds::of_strangers(&peers.limits);
         let mut peer = Self {
             conduct,
@@ -217,16 +219,15 @@ impl Peer {
             by_id: HashMap::new(),
             create_turn: CreateTurn::default(),
             head: peers.head(),
-            look_first: peers.look_first,
+            has_looked: peers.has_looked(),
             held: None,
             started: Instant::now(),
             fetches: Fetches::default(),
             changed: BTreeMap::new(),
             effects: Vec::new(),
             ended: Vec::new(),
-            doubted: BTreeSet::new(),
             answers_held: Vec::new(),
-            follower: peers.following.begin(identity, peers.head()),
+            follower,
             stopping: false,
         };
         for channel in channels {
@@ -254,7 +255,7 @@ impl Peer {
                 break error;
             }
             tokio::select! {
-                block = self.follower.next() => self.on_block(&block),
+                news = self.follower.next() => self.on_news(&news),
                 received = self.link.recv() => self.on_received(received),
                 input = self.inbox.recv() => match input {
                     None => return self.follower.end(),
@@ -333,11 +334,11 @@ impl Peer {
                 self.on_received(received);
             });
             let input = self.inbox.try_recv().map(|input| self.on_input(input));
-            let block = self.follower.try_next().map(|block| self.on_block(&block));
-            if received.is_none() && input.is_err() && block.is_none() {
+            let news = self.follower.try_next().map(|news| self.on_news(&news));
+            if received.is_none() && input.is_err() && news.is_none() {
                 return;
             }
-            if input.is_ok() || block.is_some() {
+            if input.is_ok() || news.is_some() {
                 self.conduct.spend_on_input();
             }
             if bytes >= GATHERED_BYTES || (self.is_stranger() && self.effects.len() >= GATHERED_OF_STRANGERS) {
@@ -614,7 +615,7 @@ impl Peer {
 
     fn on_connected(&mut self, mut connected: Box<Connected>) {
         self.redial.found();
-        if self.head < self.look_first && !self.slots.is_empty() {
+        if !self.has_looked && !self.slots.is_empty() {
             // An old store does not know that it is old before it has seen what the chain took meanwhile: it must take no answer (R6.6a).
             if let Some(earlier) = self.held.take() {
                 connected.told.extend(earlier.told);
@@ -680,29 +681,54 @@ impl Peer {
         }
     }
 
+    fn on_news(&mut self, news: &News) {
+        match news {
+            News::Block(block) => self.on_block(block),
+            News::Sighted(sighted) => self.on_sighted(sighted),
+            News::Looked => self.on_looked(),
+        }
+    }
+
     fn on_block(&mut self, block: &Watched) {
         self.head = block.at.number;
         self.on_records(block);
-        let alarms: Vec<_> = block.told.doubtful.iter().filter(|event| self.is_alarm(event)).collect();
-        for event in alarms.into_iter().chain(&block.told.events) {
+        for event in &block.told.events {
             self.on_arbiter(event);
         }
-        self.doubted.clone_from(&block.told.doubted);
-        for slot in self.slots.values_mut().filter(|slot| !slot.id.is_some_and(|id| self.doubted.contains(&id))) {
+        for slot in self.slots.values_mut() {
+            slot.rumours.know(self.head);
             slot.calls.saw(self.head);
         }
         self.on_link(&Input::Chain(ChainInput::Head));
-        if self.head >= self.look_first
-            && let Some(connected) = self.held.take()
-        {
+    }
+
+    /// Every block up to the head was looked at: who waited for that is heard.
+    fn on_looked(&mut self) {
+        self.has_looked = true;
+        if let Some(connected) = self.held.take() {
             self.on_connected(connected);
         }
     }
 
-    /// Whether an event that is not confirmed is to be answered all the same: what is known here does not change by it.
-    fn is_alarm(&self, ArbiterEvent { channel, event, .. }: &ArbiterEvent) -> bool {
-        let slot = self.by_id.get(channel).and_then(|reference| self.slots.get(reference));
-        slot.is_some_and(|slot| slot.channel.answers(event))
+    /// One endpoint alone tells of a block: what needs an answer is answered, once more with each such block, and nothing becomes known by it (R6.9a).
+    fn on_sighted(&mut self, Sighted { number, rumours }: &Sighted) {
+        if *number <= self.head {
+            return;
+        }
+        for (channel, rumour) in rumours {
+            let slot = self.by_id.get(channel).and_then(|reference| self.slots.get_mut(reference));
+            if let Some(slot) = slot {
+                slot.rumours.hear(*number, rumour);
+            }
+        }
+        for slot in self.slots.values_mut() {
+            slot.calls.ask_again(&ANSWERS);
+        }
+        self.on_link(&Input::Chain(ChainInput::Sighted(*number)));
+        for (reference, slot) in &self.slots {
+            let answers = slot.rumours.answers(&slot.channel).into_iter();
+            self.effects.extend(answers.map(|call| (*reference, Effect::Submit(Box::new(call)))));
+        }
     }
 
     /// Tells channels what the chain has of them, where blocks were skipped.

@@ -1,6 +1,12 @@
 //! A channel with everybody who waits for something of it.
 
-use super::{Made, NodeError, Paid, PaidAll, handle::ChannelHandle, peer::Pulse, submitted::Calls};
+use super::{
+    Made, NodeError, Paid, PaidAll,
+    handle::ChannelHandle,
+    peer::{Kind, Pulse},
+    rumours::Rumours,
+    submitted::Calls,
+};
 use crate::chain::CallError;
 use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Notice, Outcome, Performed};
 use protocol::{ChannelId, Pair, Party, PartyId, Rejection, Round};
@@ -27,8 +33,8 @@ pub(super) struct Slot {
     pub(super) opening: Option<(Reply<ChannelHandle>, ChannelHandle)>,
     /// Wait for payments to be agreed.
     pub(super) payments: HashMap<ChangeId, Reply<Paid>>,
-    /// What was told last of calls that do not reach the arbiter, and why; forgotten when one does.
-    pub(super) failing: HashMap<&'static str, String>,
+    /// What was told of calls that do not reach the arbiter: each kind of reason once; forgotten when one does.
+    pub(super) failing: HashMap<&'static str, Vec<Kind>>,
     /// Wait for payments with a key to be agreed: whoever asked for the same one.
     pub(super) keyed: HashMap<ChangeId, Vec<Reply<Paid>>>,
     /// Wait for several changes to be agreed, in the order of those changes.
@@ -50,6 +56,8 @@ pub(super) struct Slot {
     /// Calls of the arbiter: the same one is not made twice at once.
     pub(super) calls: Calls,
     pub(super) pulse: Pulse,
+    /// What nobody has confirmed.
+    pub(super) rumours: Rumours,
 }
 
 /// Somebody who waits for changes with ids in a row.
@@ -107,6 +115,7 @@ impl Slot {
             asked: None,
             calls: Calls::default(),
             pulse: Pulse::default(),
+            rumours: Rumours::default(),
         }
     }
 

@@ -47,6 +47,11 @@ impl Calls {
         self.0.retain(|_, call| !matches!(call, Submitted::In(block) if *block <= head));
     }
 
+    /// Has these calls made again, though they are in a block that was not looked at: what was said of it is in doubt.
+    pub(super) fn ask_again(&mut self, names: &[&str]) {
+        self.0.retain(|name, call| !(matches!(call, Submitted::In(_)) && names.contains(name)));
+    }
+
     pub(super) fn has(&self, name: &'static str) -> bool {
         self.0.contains_key(name)
     }

@@ -1,43 +1,55 @@
 //! Follows the finalised chain and tells every peer's task (R6.8, R6.9): blocks missed while down come first.
 //!
 //! ```text
-//!   blocks from `next` on --> every peer's task
-//!        |
-//!        |- no second endpoint confirms what one says of our channels: closes are answered, the rest waits until two agree (R6.9a)
-//!        '- the state of `next` is nowhere to be had: the record of each channel at the head instead, then on from there (R6.9b)
+//!   blocks from `next` on --> a second endpoint has the same --> every peer's task
+//!        |                         |
+//!        |                         '- not (yet): closes and forced steps are answered, and nothing else becomes known (R6.9a)
+//!        '- the state of `next` is nowhere to be had, or endpoints contradict each other: the record of each channel at the head instead,
+//!           then on from there (R6.9b)
 //! ```
 //!
-//! What stands between the chain and its followers is in the node's health: see [`Sight`].
+//! Whoever confirms is never waited for: blocks are looked at as fast as the endpoint in use tells them. What stands between the chain and its
+//! followers is in the node's health: see [`Sight`].
 
 mod history;
 mod notes;
 mod records;
 mod sight;
+mod unconfirmed;
 
 pub(super) use history::{NEXT_BLOCK, Seen, Verdict, noted, noted_at, verify};
 pub(super) use notes::Notes;
 pub(super) use records::{Found, Records};
 pub(super) use sight::Sight;
 
-use super::{Peers, defence, ended};
+use super::{Peers, defence, ended, following::News};
 use crate::{
     chain::{Arbiter, Block, BlockRef, ChainError, arbiter::ArbiterEvent},
     store::StoreHandle,
 };
+use channel::Rumour;
 use futures::{FutureExt, StreamExt, stream::BoxStream};
-use protocol::{BlockNumber, ChannelId, Pair, PartyId};
+use protocol::{BlockNumber, ChannelId};
 use std::{
-    collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+use unconfirmed::Unconfirmed;
 
 /// How many blocks without anything for us may be looked at again after a crash: saves a durable write for each of them.
 const SAVE_EVERY: BlockNumber = 64;
 /// How long to wait before asking a chain again that could not be reached.
 const RETRY: Duration = Duration::from_secs(3);
+/// How long to wait at most from one reading of all channels' records to the next.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// After so long without such a reading the next one does not wait.
+const CALM: Duration = Duration::from_secs(600);
 /// How many blocks the slowest task may be behind before blocks are told at leisure: bounds what waits for it after a long absence.
 const MAX_AHEAD: BlockNumber = 1_024;
 /// How long the next block waits then: far less than any chain takes for one.
@@ -56,34 +68,51 @@ pub(super) struct Watched {
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) events: Vec<ArbiterEvent>,
-    /// Events of channels that are in doubt: nothing but an alarm is made of them.
-    pub(super) doubtful: Vec<ArbiterEvent>,
-    /// The channels that are in doubt after it: what was done in them on chain is done, and its event is still to come.
-    pub(super) doubted: BTreeSet<ChannelId>,
-    /// What the chain has of channels after it, where blocks were skipped or in doubt.
+    /// What the chain has of channels after it, where blocks were skipped.
     pub(super) records: Option<Records>,
+}
+
+/// A block that one endpoint alone tells of.
+#[derive(Debug)]
+pub(super) struct Sighted {
+    pub(super) number: BlockNumber,
+    /// What it says of channels of this node that may have to be answered.
+    pub(super) rumours: Vec<(ChannelId, Rumour)>,
 }
 
 /// What the watcher works with.
 pub(super) struct Watcher {
-    pub(super) arbiter: Arc<Arbiter>,
-    pub(super) store: Option<StoreHandle>,
-    pub(super) peers: Weak<Peers>,
+    arbiter: Arc<Arbiter>,
+    store: Option<StoreHandle>,
+    peers: Weak<Peers>,
     /// The last block that was told, as far as it is known.
-    pub(super) seen: Option<Seen>,
-    /// The next block to look at.
-    pub(super) next: BlockNumber,
-    /// Channels of which a block said what was not confirmed: the first such block, and the channel's parties.
-    pub(super) doubted: BTreeMap<ChannelId, (BlockNumber, Pair<PartyId>)>,
+    seen: Option<Seen>,
+    /// The next block to tell.
+    next: BlockNumber,
+    /// The block about which endpoints contradicted each other last.
+    disputed: Option<BlockNumber>,
+    /// When all records were read last, and how long to wait for the next time.
+    resynchronised: Option<(Instant, Duration)>,
     /// For how many blocks the proof of an ended channel is kept.
-    pub(super) keep_ended: BlockNumber,
+    keep_ended: BlockNumber,
     /// Who acts where a peer's task does not.
-    pub(super) defence: mpsc::UnboundedSender<defence::Signal>,
+    defence: mpsc::UnboundedSender<defence::Signal>,
     /// A note that is being written. Nobody waits for the disk.
-    pub(super) writing: Option<JoinHandle<()>>,
+    writing: Option<JoinHandle<()>>,
 }
 
 impl Watcher {
+    pub(super) fn new(
+        (arbiter, store): (Arc<Arbiter>, Option<StoreHandle>),
+        peers: Weak<Peers>,
+        (next, seen): (BlockNumber, Option<Seen>),
+        keep_ended: BlockNumber,
+        defence: mpsc::UnboundedSender<defence::Signal>,
+    ) -> Self {
+        let (disputed, resynchronised, writing) = (None, None, None);
+        Self { arbiter, store, peers, seen, next, disputed, resynchronised, keep_ended, defence, writing }
+    }
+
     /// Follows the chain until the node is gone. A fault of the program that ends this is in the node's health.
     pub(super) async fn run(self) {
         let peers = Weak::clone(&self.peers);
@@ -98,83 +127,140 @@ impl Watcher {
 
     async fn watch(mut self) {
         while self.peers.strong_count() > 0 {
-            let Err(error) = self.follow().await else { return };
+            let Err(error) = self.follow().await else { continue };
             let done = match &error {
                 ChainError::Pruned { .. } => self.resynchronise().await,
+                ChainError::Disputed { block, .. } => {
+                    let block = *block;
+                    self.note_trouble(error);
+                    // Once the blocks are read from another endpoint. Where that is contradicted too, the records decide.
+                    if self.disputed.replace(block) == Some(block) { self.resynchronise().await } else { Ok(()) }
+                }
                 _ => Err(error),
             };
             if let Err(error) = done {
                 tracing::warn!(%error, next = self.next, "the chain cannot be followed: asking again");
-                self.note_blind(error);
-                sleep(RETRY).await;
+                self.note_trouble(error);
+                self.look_for(RETRY).await;
             }
         }
     }
 
-    fn note_blind(&self, error: ChainError) {
-        if let Some(peers) = self.peers.upgrade() {
-            peers.sight.blind(error);
+    /// Notes what is in the way of the next block.
+    fn note_trouble(&self, error: ChainError) {
+        let Some(peers) = self.peers.upgrade() else { return };
+        match error {
+            ChainError::Disputed { .. } | ChainError::Unconfirmed { .. } => peers.sight.doubt(self.next, error),
+            _ => peers.sight.blind(error),
         }
     }
 
-    /// Tells block after block. Ends where the node is gone, or with what is in the way.
+    /// Tells block after block. Ends where the node is gone or blocks have to be read once more, or with what is in the way.
     async fn follow(&mut self) -> Result<(), ChainError> {
         let chain = Arc::clone(self.arbiter.chain());
-        if let Some(seen) = self.seen {
-            let _same_or_forgotten = verify(&*chain, seen).await?;
+        if let Some(seen) = self.seen
+            && let Err(error) = verify(&*chain, seen).await
+        {
+            chain.leave_endpoint(&error).await;
+            return Err(error);
         }
         let mut blocks = chain.finalised_blocks(self.next).await?;
-        loop {
-            let Some(block) = self.next_block(&mut blocks).await? else { return Ok(()) };
-            let events: Vec<_> = block.events.iter().filter_map(|event| self.arbiter.event(event)).collect();
-            let save = !events.is_empty() || block.at.number.is_multiple_of(SAVE_EVERY);
-            self.confirm(&block, &events).await;
-            let (doubtful, events): (Vec<_>, Vec<_>) =
-                events.into_iter().partition(|event| self.doubted.contains_key(&event.channel));
-            let records = self.clear_doubts(block.at).await;
-            self.tell(block.at, Told { events, doubtful, records, ..Told::default() }, save).await;
-            if self.peers.strong_count() == 0 {
-                return Ok(());
+        let mut unconfirmed = Unconfirmed::new(chain);
+        while self.peers.strong_count() > 0 && !unconfirmed.is_over() {
+            tokio::select! {
+                biased;
+                judged = unconfirmed.next(), if !unconfirmed.is_empty() => {
+                    if let Some((block, verdict)) = judged {
+                        self.judge(&mut unconfirmed, block, verdict).await?;
+                    }
+                }
+                block = self.next_block(&mut blocks), if unconfirmed.takes_more() => {
+                    let Some(block) = block? else { return Ok(()) };
+                    self.on_block(&mut unconfirmed, block).await?;
+                }
             }
         }
+        Ok(())
     }
 
-    /// What a block says of channels of this node is believed once a second endpoint says so too (R6.9a).
-    async fn confirm(&mut self, block: &Block, events: &[ArbiterEvent]) {
-        let Some(peers) = self.peers.upgrade() else { return };
-        let ours: Vec<_> = {
-            let known = peers.channels();
-            let parties = |event: &ArbiterEvent| Some((event.channel, *known.get(&event.channel)?));
-            events.iter().filter_map(parties).collect()
-        };
-        drop(peers);
-        if ours.is_empty() {
-            return;
+    /// A block was read: a second endpoint is asked about it, and meanwhile it is looked at.
+    async fn on_block(&mut self, unconfirmed: &mut Unconfirmed, block: Block) -> Result<(), ChainError> {
+        let number = block.at.number;
+        let rumours = self.rumours(&block);
+        unconfirmed.ask(block);
+        let judged = self.judge_known(unconfirmed).await;
+        if self.next <= number && (unconfirmed.in_doubt() || !rumours.is_empty()) {
+            self.tell_sighted(Sighted { number, rumours });
         }
-        let Err(error) = self.arbiter.chain().confirm(block).await else { return };
-        tracing::warn!(%error, block = block.at.number, "what a block says of channels is not confirmed");
-        for (channel, parties) in ours {
-            let _earlier = self.doubted.entry(channel).or_insert((block.at.number, parties));
-        }
-        if let Some(peers) = self.peers.upgrade() {
-            peers.sight.doubt(block.at.number, error);
-        }
+        judged
     }
 
-    /// What the chain has of channels that are in doubt, once two endpoints agree about all of them.
-    async fn clear_doubts(&mut self, at: BlockRef) -> Option<Records> {
-        let from = self.doubted.values().map(|(block, _)| *block).min()?;
-        let channels = self.doubted.iter().map(|(channel, (_, parties))| (*channel, *parties)).collect();
-        match Records::read(&self.arbiter, channels, from, at).await {
-            Ok(records) => {
-                self.doubted.clear();
-                Some(records)
+    /// Judges what is known by now: with a single endpoint, everything.
+    async fn judge_known(&mut self, unconfirmed: &mut Unconfirmed) -> Result<(), ChainError> {
+        while let Some((block, verdict)) = unconfirmed.known() {
+            self.judge(unconfirmed, block, verdict).await?;
+        }
+        Ok(())
+    }
+
+    /// What came of asking about the first block that was not told yet.
+    async fn judge(
+        &mut self,
+        unconfirmed: &mut Unconfirmed,
+        block: Block,
+        verdict: Result<(), ChainError>,
+    ) -> Result<(), ChainError> {
+        match verdict {
+            Ok(()) => {
+                self.disputed = None;
+                let events: Vec<_> = block.events.iter().filter_map(|event| self.arbiter.event(event)).collect();
+                let save = !events.is_empty() || block.at.number.is_multiple_of(SAVE_EVERY);
+                self.tell(block.at, Told { events, records: None }, save).await;
+                Ok(())
             }
+            Err(error @ (ChainError::Disputed { .. } | ChainError::Pruned { .. })) => Err(error),
             Err(error) => {
-                self.peers.upgrade()?.sight.doubt(from, error);
-                None
+                tracing::debug!(%error, block = block.at.number, "a block is not confirmed");
+                if let Some(peers) = self.peers.upgrade() {
+                    peers.sight.doubt(block.at.number, error);
+                }
+                unconfirmed.ask_again(block);
+                Ok(())
             }
         }
+    }
+
+    /// What a block says of channels of this node that may have to be answered.
+    fn rumours(&self, block: &Block) -> Vec<(ChannelId, Rumour)> {
+        let Some(peers) = self.peers.upgrade() else { return Vec::new() };
+        let known = peers.channels();
+        let events = block.events.iter().filter_map(|event| self.arbiter.event(event));
+        let ours = events.filter(|event| known.contains_key(&event.channel));
+        ours.filter_map(|event| Some((event.channel, Rumour::of_event(&event.event)?))).collect()
+    }
+
+    /// Tells every peer's task and the defence of a block that nobody confirms.
+    fn tell_sighted(&self, sighted: Sighted) {
+        let Some(peers) = self.peers.upgrade() else { return };
+        let sighted = Arc::new(sighted);
+        peers.following.tell(&News::Sighted(Arc::clone(&sighted)));
+        let _over = self.defence.send(defence::Signal::Sighted(sighted));
+    }
+
+    /// Looks for a while at the blocks that cannot be told, so that what needs an answer is answered.
+    async fn look_for(&mut self, pause: Duration) {
+        let now = Instant::now();
+        let until = now.checked_add(pause).unwrap_or(now);
+        let looking = async {
+            let mut blocks = self.arbiter.chain().finalised_blocks(self.next).await?;
+            while let Some(block) = self.next_block(&mut blocks).await? {
+                let (number, rumours) = (block.at.number, self.rumours(&block));
+                self.tell_sighted(Sighted { number, rumours });
+            }
+            Ok::<(), ChainError>(())
+        };
+        let _in_the_way = timeout_at(until, looking).await;
+        sleep_until(until).await;
     }
 
     /// The next block, and a look at the head while there is none; none where the node is gone.
@@ -198,26 +284,39 @@ impl Watcher {
             let head = self.arbiter.finalised_head().await?.number;
             let Some(peers) = self.peers.upgrade() else { return Ok(None) };
             peers.sight.saw_head(head);
+            drop(peers);
+            self.note_looked(head);
+        }
+    }
+
+    /// Every block up to `head` was told: peers with channels are heard from now on (R6.6a). The head at the start would not do: an endpoint may have
+    /// made it up.
+    fn note_looked(&self, head: BlockNumber) {
+        let Some(peers) = self.peers.upgrade() else { return };
+        if self.next > head && peers.set_looked() {
+            peers.following.tell(&News::Looked);
         }
     }
 
     /// Tells every peer's task of a block, and then the defence. Neither is waited for.
-    async fn tell(&mut self, at: BlockRef, mut told: Told, save: bool) {
+    async fn tell(&mut self, at: BlockRef, told: Told, save: bool) {
         let Some(peers) = self.peers.upgrade() else { return };
-        told.doubted = self.doubted.keys().copied().collect();
         let block = Arc::new(Watched { at, told });
         peers.set_head(at.number);
-        peers.following.tell(&block);
+        peers.following.tell(&News::Block(Arc::clone(&block)));
         let done = peers.following.done(at.number);
         let _over = self.defence.send(defence::Signal::Block(block));
-        peers.sight.followed(at.number, self.doubted.is_empty());
-        // A block that is in doubt is looked at again after a restart.
-        if save && self.doubted.is_empty() {
+        peers.sight.followed(at.number);
+        if save {
             peers.notes.owe(at);
         }
+        let has_looked = peers.has_looked();
         drop(peers);
         self.next = at.number.saturating_add(1);
         self.seen = Some(at.into());
+        if !has_looked && let Ok(head) = self.arbiter.finalised_head().await {
+            self.note_looked(head.number);
+        }
         self.note();
         self.look_at_purse();
         if at.number.saturating_sub(done) > MAX_AHEAD {
@@ -253,34 +352,35 @@ impl Watcher {
         }));
     }
 
-    /// The state of the next block is forgotten everywhere. Each channel is brought up to date from its record at the head instead, and the blocks
-    /// after that are followed (R6.9b).
+    /// The next block cannot be told. Each channel is brought up to date from its record at the head instead, and the blocks after that are followed
+    /// (R6.9b). Again and again, it is done ever less often: each time every channel is read, and tells of it.
     async fn resynchronise(&mut self) -> Result<(), ChainError> {
+        let pause = match self.resynchronised {
+            Some((last, pause)) if last.elapsed() < CALM => {
+                self.look_for(pause).await;
+                pause.saturating_mul(2).min(MAX_PAUSE)
+            }
+            _ => RETRY,
+        };
+        self.resynchronised = Some((Instant::now(), pause));
         let Some(peers) = self.peers.upgrade() else { return Ok(()) };
         let head = self.arbiter.finalised_head().await?;
         let known = peers.known_channels();
         drop(peers);
-        tracing::warn!(from = self.next, to = head.number, "skipping blocks whose states no endpoint keeps any more");
-        let told = match Records::read(&self.arbiter, known.clone(), self.next, head).await {
+        tracing::warn!(from = self.next, to = head.number, "skipping blocks that cannot be read, or not be believed");
+        match Records::read(&self.arbiter, known.clone(), self.next, head).await {
             Ok(records) => {
-                self.doubted.clear();
-                Told { records: Some(records), ..Told::default() }
+                self.tell(head, Told { events: Vec::new(), records: Some(records) }, true).await;
+                Ok(())
             }
-            // Closes are answered, and the rest waits until two endpoints agree.
+            // Closes and forced steps are answered, and the rest waits until two endpoints agree.
             Err(error @ (ChainError::Disputed { .. } | ChainError::Unconfirmed { .. })) => {
-                let doubtful = records::closes(&self.arbiter, &known).await?;
-                for (channel, parties) in known {
-                    let _earlier = self.doubted.entry(channel).or_insert((self.next, parties));
-                }
-                if let Some(peers) = self.peers.upgrade() {
-                    peers.sight.doubt(self.next, error);
-                }
-                Told { doubtful, ..Told::default() }
+                let rumours = records::rumours(&self.arbiter, &known).await?;
+                self.tell_sighted(Sighted { number: self.next, rumours });
+                Err(error)
             }
-            Err(error) => return Err(error),
-        };
-        self.tell(head, told, true).await;
-        Ok(())
+            Err(error) => Err(error),
+        }
     }
 }
 

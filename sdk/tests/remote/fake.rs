@@ -68,6 +68,10 @@ pub struct Behaviour {
     pub keeps_from: BlockNumber,
     /// Answers nothing but a word.
     pub talks_nonsense: bool,
+    /// Takes questions and answers none, once the first block was asked for.
+    pub is_mute: bool,
+    /// Knows no block by its number but the first.
+    pub keeps_no_numbers: bool,
     /// How many questions about blocks other than the first are answered with "too many requests", while its heads flow.
     pub limits: usize,
     /// The events of every block, as they are stored.
@@ -78,7 +82,17 @@ pub struct Behaviour {
 
 impl Behaviour {
     const fn new(blocks: Blocks, head: BlockNumber) -> Self {
-        Self { blocks, head, keeps_from: 0, talks_nonsense: false, limits: 0, events: None, answer: None }
+        Self {
+            blocks,
+            head,
+            keeps_from: 0,
+            talks_nonsense: false,
+            is_mute: false,
+            keeps_no_numbers: false,
+            limits: 0,
+            events: None,
+            answer: None,
+        }
     }
 }
 
@@ -194,6 +208,9 @@ async fn serve(stream: TcpStream, behaviour: watch::Sender<Behaviour>) {
         }
         let method = question["method"].as_str().unwrap_or_default();
         let mut answer = json!({ "jsonrpc": "2.0", "id": question["id"] });
+        if now.is_mute && question["params"][0] != json!(0) {
+            continue;
+        }
         if now.limits > 0 && method == "chain_getBlockHash" && question["params"][0] != json!(0) {
             behaviour.send_modify(|now| now.limits -= 1);
             answer["error"] = json!({ "code": -32005, "message": "Too Many Requests" });
@@ -216,15 +233,16 @@ fn reply(now: &Behaviour, method: &str, parameters: &Value) -> Result<Value, Val
     match method {
         "chain_getBlockHash" => {
             let number = parameters[0].as_u64().unwrap();
-            let hash = (number <= u64::from(now.head)).then(|| now.blocks.hash(number.try_into().unwrap()).to_string());
+            let is_known = number <= u64::from(now.head) && (number == 0 || !now.keeps_no_numbers);
+            let hash = is_known.then(|| now.blocks.hash(number.try_into().unwrap()).to_string());
             Ok(json!(hash))
         }
         "chain_getFinalizedHead" => Ok(json!(now.blocks.hash(now.head).to_string())),
         "chain_getHeader" => Ok(now.blocks.header(&hash_at(0)).cloned().unwrap_or(Value::Null)),
         "chain_subscribeFinalizedHeads" => Ok(json!("heads")),
-        "state_getStorage" | "state_getRuntimeVersion" | "state_call" => {
+        "state_getStorage" | "state_getStorageHash" | "state_getRuntimeVersion" | "state_call" => {
             let hash = hash_at(match method {
-                "state_getStorage" => 1,
+                "state_getStorage" | "state_getStorageHash" => 1,
                 "state_call" => 2,
                 _ => 0,
             });
@@ -238,6 +256,9 @@ fn reply(now: &Behaviour, method: &str, parameters: &Value) -> Result<Value, Val
                 Some(number) if number < now.keeps_from => Err(
                     json!({ "code": 4003, "message": format!("Client error: UnknownBlock: State already discarded for {hash}") }),
                 ),
+                Some(_) if method == "state_getStorageHash" => {
+                    Ok(json!(now.events.as_deref().map(|events| Native.hash(events).to_string())))
+                }
                 Some(_) if method == "state_getStorage" => Ok(json!(now.events.as_deref().map(text))),
                 Some(_) if method == "state_call" && now.answer.is_some() => Ok(json!(now.answer.as_deref().map(text))),
                 Some(_) => Err(json!({ "code": -32000, "message": "this endpoint runs nothing" })),

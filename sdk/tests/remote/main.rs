@@ -147,16 +147,72 @@ async fn a_lost_endpoint_gives_way_to_the_next() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_lags_behind_what_is_final_is_not_used() {
-    let (mut first, late) = (Fake::start(blocks(), 9).await, Fake::start(blocks(), 5).await);
-    let chain = connect(to(&[&first, &late])).await.unwrap();
+async fn an_endpoint_that_lags_behind_what_two_have_is_not_used() {
+    let (mut first, mut second) = (Fake::start(blocks(), 9).await, Fake::start(blocks(), 9).await);
+    let late = Fake::start(blocks(), 5).await;
+    let chain = connect(to(&[&first, &late, &second])).await.unwrap();
+    assert_eq!(within("the others' word", chain.confirm_at(block(9))).await, Ok(()));
     let mut health = chain.watch_health();
     first.vanish();
+    second.vanish();
     let lost = wait_health(&mut health, "the loss", |health| matches!(health, Health::Lost(_))).await;
     assert!(lost.to_string().contains("it lags behind: block 9 is final"), "{lost}");
     late.finalise(10);
     wait_head(&chain, 10).await;
     let _well = wait_health(&mut health, "health", Health::is_good).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_has_the_newest_block_is_preferred_to_one_that_lags() {
+    let (mut first, late) = (Fake::start(blocks(), 9).await, Fake::start(blocks(), 5).await);
+    let level = Fake::start(blocks(), 9).await;
+    let chain = connect(to(&[&first, &late, &level])).await.unwrap();
+    wait_head(&chain, 9).await;
+    first.vanish();
+    level.finalise(10);
+    wait_head(&chain, 10).await;
+}
+
+/// One that tells of a block now and then does not stand still, and is left all the same.
+#[tokio::test]
+async fn an_endpoint_that_is_slow_to_tell_of_blocks_is_left_for_one_that_is_not() {
+    let (slow, level) = (Fake::start(blocks(), 5).await, Fake::start(blocks(), 5).await);
+    let settings = Settings { stalled_after: Some(Duration::from_secs(2)), ..to(&[&slow, &level]) };
+    let chain = connect(settings).await.unwrap();
+    wait_head(&chain, 5).await;
+    level.finalise(40);
+    let slowly = async {
+        for number in 6..14 {
+            slow.finalise(number);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let left = tokio::select! {
+        () = slowly => false,
+        _ = chain.reached(40) => true,
+    };
+    assert!(left);
+}
+
+/// Blocks that an endpoint tells of and does not have are asked of another one.
+#[tokio::test]
+async fn an_endpoint_that_tells_of_a_head_and_has_no_blocks_is_left_for_the_next() {
+    let (boaster, honest) = (Fake::start(blocks(), 5).await, Fake::start(blocks(), 5).await);
+    let chain = connect(to(&[&boaster, &honest])).await.unwrap();
+    wait_head(&chain, 5).await;
+    boaster.finalise(100);
+    boaster.change(|behaviour| behaviour.keeps_no_numbers = true);
+    wait_head(&chain, 100).await;
+    let mut blocks = chain.finalised_blocks(6).await.unwrap();
+    let _none = tokio::time::timeout(Duration::from_millis(1), blocks.next()).await;
+    let following = tokio::spawn(async move { blocks.next().await });
+    let well = async {
+        while chain.finalised_head().await.unwrap().number == 100 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within("another endpoint", well).await;
+    following.abort();
 }
 
 #[tokio::test]
@@ -290,4 +346,38 @@ async fn what_a_contract_holds_counts_once_two_endpoints_say_it() {
     assert_eq!(read().await, Ok(b"there".to_vec()));
     second.change(|behaviour| behaviour.answer = None);
     assert!(matches!(read().await, Err(ChainError::Unconfirmed { block: 7, .. })));
+}
+
+/// One endpoint of three tells of a head that is not there, and is gone. The others go on.
+#[tokio::test]
+async fn a_head_that_one_endpoint_has_made_up_is_not_held_against_the_others() {
+    let mut liar = Fake::start(Blocks::new(1, 1_000, 6, 9), 5).await;
+    let (second, third) = (Fake::start(blocks(), 5).await, Fake::start(blocks(), 5).await);
+    let chain = connect(to(&[&liar, &second, &third])).await.unwrap();
+    liar.finalise(1_000);
+    wait_head(&chain, 1_000).await;
+    liar.vanish();
+    second.finalise(7);
+    third.finalise(7);
+    let mut health = chain.watch_health();
+    let well = tokio::time::timeout(Duration::from_secs(10), async {
+        loop {
+            // Any question that an honest endpoint answers.
+            if chain.block_hash(6).await == Ok(Some(blocks().hash(6))) && health.borrow_and_update().is_good() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(well.await.is_ok(), "two of three endpoints are well, and none is used: {}", chain.health());
+}
+
+/// An endpoint that takes questions and answers none: how long a block of ours waits for it.
+#[tokio::test]
+async fn an_endpoint_that_says_nothing_is_waited_for_no_longer_than_one_that_lags() {
+    let (first, mute) = (Fake::start(blocks(), 9).await, Fake::start(blocks(), 9).await);
+    let chain = connect(to(&[&first, &mute])).await.unwrap();
+    mute.change(|behaviour| behaviour.is_mute = true);
+    let asked = tokio::time::timeout(Duration::from_secs(15), confirms(&chain, 9, b"events")).await;
+    assert!(asked.is_ok(), "more than two blocks later there is no word");
 }

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 
 /// How many blocks are asked for at once when catching up.
 const AT_ONCE: u32 = 16;
+/// How often in a row blocks are asked for in vain before another endpoint is asked: one may tell of a head, and have no blocks.
+const TRIES: u32 = 3;
 
 struct Position {
     chain: RemoteChain,
@@ -22,12 +24,14 @@ struct Position {
     parent: Option<Hash>,
     /// Read, and not told yet.
     ready: VecDeque<Arc<FinalBlock>>,
+    /// How often in a row blocks were asked for in vain.
+    tries: u32,
 }
 
 /// Every block from `from` on. Lost connections are nobody's business but the client's; what it cannot mend ends the stream with an error.
 pub(super) fn follow(chain: RemoteChain, from: BlockNumber) -> BoxStream<'static, Result<Block, ChainError>> {
     let head = chain.node.head.subscribe();
-    let position = Position { chain, head, next: from, parent: None, ready: VecDeque::new() };
+    let position = Position { chain, head, next: from, parent: None, ready: VecDeque::new(), tries: 0 };
     stream::unfold(Some(position), |position| async {
         let mut position = position?;
         match position.advance().await {
@@ -53,9 +57,16 @@ impl Position {
             let last = newest.min(self.next.saturating_add(AT_ONCE).saturating_sub(1));
             let blocks = (self.next..=last).map(|number| self.chain.node.block(number));
             match try_join_all(blocks).await {
-                Ok(blocks) => self.ready.extend(blocks),
+                Ok(blocks) => {
+                    self.tries = 0;
+                    self.ready.extend(blocks);
+                }
                 Err(ChainError::Unreachable(cause)) => {
                     tracing::warn!(cause, next = self.next, "blocks could not be read: asking again");
+                    self.tries = self.tries.wrapping_add(1);
+                    if self.tries.is_multiple_of(TRIES) {
+                        self.chain.node.endpoints.leave(&cause).await;
+                    }
                     tokio::time::sleep(DIAL_AGAIN).await;
                 }
                 Err(error) => return Err(error),

@@ -5,10 +5,10 @@
 use super::{
     dry_run::{Answer, Question},
     endpoints::Endpoints,
-    link::Link,
+    link::{Failure, Link},
     node::{EVENTS, Node},
     runtime::unusual,
-    wire::{Bytes, Hex32},
+    wire::{Bytes, Header, Hex32},
 };
 use crate::chain::{Block, BlockRef, ChainError, Transaction};
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -21,7 +21,7 @@ use std::time::Duration;
 use subxt::rpcs::{client::RpcParams, rpc_params};
 use tokio::time::Instant;
 
-/// How far an endpoint may lag behind another, as a rule: so long it is waited for.
+/// How far an endpoint may lag behind another, as a rule: so long it is waited for, and so long its answers may take.
 const LAG: Duration = Duration::from_secs(12);
 /// How often it is asked meanwhile.
 const LOOK: Duration = Duration::from_millis(500);
@@ -49,23 +49,41 @@ impl Node {
 
     /// Two endpoints have this block with events of this digest.
     pub(super) async fn confirm_events(&self, at: BlockRef, events: Hash) -> Result<(), ChainError> {
+        self.agree_about(at, Some(events)).await
+    }
+
+    /// Two endpoints have this block, or there is but one endpoint.
+    pub(super) async fn confirm_at(&self, at: BlockRef) -> Result<(), ChainError> {
+        if self.endpoints.are_several() { self.agree_about(at, None).await } else { Ok(()) }
+    }
+
+    /// Two endpoints have this block, and with events of this digest where there is one. Every endpoint has to have it from then on.
+    async fn agree_about(&self, at: BlockRef, events: Option<Hash>) -> Result<(), ChainError> {
         let number = at.number;
-        let ask = |index| async move { (index, self.has_same(index, at, events).await) };
+        let ask = |index| async move { (index, soon(self.has_same(index, at, events)).await) };
         let mut asked: FuturesUnordered<_> = self.endpoints.all().map(ask).collect();
         let (mut voices, mut against, mut silent) = (0_usize, Vec::new(), Vec::new());
         while let Some((index, same)) = asked.next().await {
             match same {
                 Ok(true) => voices = voices.saturating_add(1),
                 Ok(false) => against.push(self.endpoints.name(index)),
-                Err(error) => silent.push(error.to_string()),
+                Err(error) => silent.push((self.endpoints.name(index), error)),
             }
             if voices >= VOICES {
+                if !against.is_empty() {
+                    tracing::warn!(
+                        number,
+                        endpoints = against.join(", "),
+                        "endpoints tell of a block what two others do not"
+                    );
+                }
+                self.endpoints.hold_to(at);
                 return Ok(());
             }
         }
         drop(asked);
         if against.is_empty() {
-            return Err(ChainError::Unconfirmed { block: number, cause: silent.join("; ") });
+            return Err(unconfirmed(number, &silent));
         }
         Err(self.disputed(number, format!("{} has it otherwise", against.join(", "))).await)
     }
@@ -82,40 +100,58 @@ impl Node {
             return Ok(self.dry_run(contract, &transaction, at).await?.returned);
         }
         let transaction = &transaction;
-        let mut asked: FuturesUnordered<_> =
-            self.endpoints.all().map(|index| self.read_at(index, contract, transaction, at)).collect();
+        let mut asked: FuturesUnordered<_> = self
+            .endpoints
+            .all()
+            .map(|index| async move { (index, soon(self.read_at(index, contract, transaction, at)).await) })
+            .collect();
         let (mut answers, mut silent) = (Vec::<Vec<u8>>::new(), Vec::new());
-        while let Some(answer) = asked.next().await {
+        while let Some((index, answer)) = asked.next().await {
             match answer {
                 Ok(answer) if answers.contains(&answer) => return Ok(answer),
                 Ok(answer) => answers.push(answer),
-                Err(error) => silent.push(error.to_string()),
+                Err(error) => silent.push((self.endpoints.name(index), error)),
             }
         }
         if answers.len() > 1 {
             let cause = "endpoints have different states after it".into();
             return Err(ChainError::Disputed { block: at.number, cause });
         }
-        Err(ChainError::Unconfirmed { block: at.number, cause: silent.join("; ") })
+        Err(unconfirmed(at.number, &silent))
+    }
+
+    /// The number of the highest finalised head that any endpoint tells of.
+    pub(super) async fn furthest(&self) -> Option<BlockNumber> {
+        let asked: FuturesUnordered<_> =
+            self.endpoints.all().map(|index| async move { soon(self.head_of(index)).await.ok() }).collect();
+        asked.filter_map(std::future::ready).fold(None, |most, number| async move { most.max(Some(number)) }).await
+    }
+
+    async fn head_of(&self, index: usize) -> Result<BlockNumber, ChainError> {
+        let link = self.endpoints.witness(index).await?;
+        let Hex32(hash) = ask(&link, 0, "chain_getFinalizedHead", rpc_params![]).await?;
+        let header: Header = ask(&link, 0, "chain_getHeader", rpc_params![hash.to_string()]).await?;
+        Ok(header.number)
     }
 
     /// Two endpoints tell two histories: what was read is forgotten, and the next endpoint is read from.
     async fn disputed(&self, block: BlockNumber, cause: String) -> ChainError {
-        self.forget_block(block);
         let error = ChainError::Disputed { block, cause };
-        if let Ok(link) = self.endpoints.link().await {
-            self.endpoints.give_up(&link, &error.to_string()).await;
-        }
+        self.endpoints.leave(&error.to_string()).await;
+        self.forget_blocks();
         error
     }
 
-    async fn has_same(&self, index: usize, at: BlockRef, events: Hash) -> Result<bool, ChainError> {
+    /// Whether an endpoint has this block, and with events of this digest where there is one: a few bytes each way.
+    async fn has_same(&self, index: usize, at: BlockRef, events: Option<Hash>) -> Result<bool, ChainError> {
         let link = self.endpoints.witness(index).await?;
         if self.endpoints.hash_soon(&link, at.number).await? != at.hash {
             return Ok(false);
         }
-        let found: Option<Bytes> = ask(&link, "state_getStorage", rpc_params![EVENTS, at.hash.to_string()]).await?;
-        Ok(digest(&found.map(|Bytes(bytes)| bytes).unwrap_or_default()) == events)
+        match events {
+            Some(events) => Ok(digest_of(&link, at).await? == events),
+            None => Ok(true),
+        }
     }
 
     async fn read_at(
@@ -133,7 +169,7 @@ impl Node {
         }
         let question = Question::about(contract, transaction).ok_or(ChainError::NoContract(*contract))?;
         let parameters = rpc_params![question.method, question.arguments(), at.hash.to_string()];
-        let Bytes(bytes) = ask(&link, "state_call", parameters).await?;
+        let Bytes(bytes) = ask(&link, at.number, "state_call", parameters).await?;
         match Answer::decode(transaction, &bytes).map_err(|error| unusual(&error))? {
             Answer::Ran(dry_run) => Ok(dry_run.returned),
             Answer::Failed { .. } => Err(ChainError::Unreachable(format!("{} cannot read the contract", link.url))),
@@ -146,7 +182,7 @@ impl Endpoints {
     async fn hash_soon(&self, link: &Link, number: BlockNumber) -> Result<Hash, ChainError> {
         let began = Instant::now();
         loop {
-            let hash: Option<Hex32> = ask(link, "chain_getBlockHash", rpc_params![number]).await?;
+            let hash: Option<Hex32> = ask(link, number, "chain_getBlockHash", rpc_params![number]).await?;
             match hash {
                 Some(Hex32(hash)) => return Ok(hash),
                 None if began.elapsed() < LAG => tokio::time::sleep(LOOK).await,
@@ -156,7 +192,47 @@ impl Endpoints {
     }
 }
 
-async fn ask<R: DeserializeOwned>(link: &Link, method: &'static str, parameters: RpcParams) -> Result<R, ChainError> {
-    let answer = link.ask(method, parameters).await;
-    answer.map_err(|failure| ChainError::Unreachable(format!("{}: {}", link.url, failure.words())))
+/// An endpoint that takes a question and does not answer is waited for no longer than one that lags.
+async fn soon<T>(answer: impl Future<Output = Result<T, ChainError>>) -> Result<T, ChainError> {
+    let in_time = tokio::time::timeout(LAG, answer).await;
+    in_time.unwrap_or_else(|_elapsed| Err(ChainError::Unreachable(format!("no answer within {} s", LAG.as_secs()))))
+}
+
+/// Why nobody has confirmed a block: whoever was asked has forgotten its state, or has not answered.
+fn unconfirmed(block: BlockNumber, silent: &[(String, ChainError)]) -> ChainError {
+    if silent.iter().any(|(_, error)| matches!(error, ChainError::Pruned { .. })) {
+        return ChainError::Pruned { block };
+    }
+    let told: Vec<_> = silent.iter().map(|(name, error)| format!("{name}: {error}")).collect();
+    ChainError::Unconfirmed { block, cause: told.join("; ") }
+}
+
+/// What an endpoint's events of a block are compared by. Endpoints without a word for it give the events themselves.
+async fn digest_of(link: &Link, at: BlockRef) -> Result<Hash, ChainError> {
+    let parameters = || rpc_params![EVENTS, at.hash.to_string()];
+    match link.ask::<Option<Hex32>>("state_getStorageHash", parameters()).await {
+        Ok(found) => Ok(found.map_or_else(|| digest(&[]), |Hex32(hash)| hash)),
+        Err(Failure::Answered(complaint)) if complaint.is_unknown_method() => {
+            let found: Option<Bytes> = ask(link, at.number, "state_getStorage", parameters()).await?;
+            Ok(digest(&found.map(|Bytes(bytes)| bytes).unwrap_or_default()))
+        }
+        Err(failure) => Err(silence(link, at.number, failure)),
+    }
+}
+
+/// Asks an endpoint about `block`.
+async fn ask<R: DeserializeOwned>(
+    link: &Link,
+    block: BlockNumber,
+    method: &'static str,
+    parameters: RpcParams,
+) -> Result<R, ChainError> {
+    link.ask(method, parameters).await.map_err(|failure| silence(link, block, failure))
+}
+
+fn silence(link: &Link, block: BlockNumber, failure: Failure) -> ChainError {
+    match failure {
+        Failure::Answered(complaint) if complaint.is_pruned() => ChainError::Pruned { block },
+        failure => ChainError::Unreachable(format!("{}: {}", link.url, failure.words())),
+    }
 }

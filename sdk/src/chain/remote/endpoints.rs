@@ -22,6 +22,8 @@ pub(super) const DIAL_AGAIN: Duration = Duration::from_secs(1);
 const REST: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// How often a question is asked again that no endpoint allows for now.
 const MAX_RESTS: u32 = 6;
+/// How long an answer may take where another endpoint can be asked instead.
+const ANSWER_WITHIN: Duration = Duration::from_secs(12);
 /// How long a question waits for a connection where there is none: long enough for a node to restart.
 const WAIT_FOR_LINK: Duration = Duration::from_secs(3);
 
@@ -29,8 +31,10 @@ pub(super) struct Endpoints {
     urls: Vec<Url>,
     settings: Settings,
     genesis: OnceLock<Hash>,
-    /// A finalised block that every endpoint must have.
+    /// A finalised block that every endpoint must have: two have it, or there is but one endpoint.
     anchor: Mutex<Option<BlockRef>>,
+    /// The newest finalised block that an endpoint has told. One that has it is preferred, and none is held to it: it may be made up.
+    newest: Mutex<Option<BlockRef>>,
     state: tokio::sync::Mutex<State>,
     /// Which endpoints are left alone for now, in their order.
     rests: Mutex<Vec<Rest>>,
@@ -79,8 +83,9 @@ impl Endpoints {
         }
         let made = watch::Sender::new(0);
         let rests = Mutex::new(vec![Rest { until: Instant::now(), next: REST.0 }; urls.len()]);
-        let (anchor, state, witnesses) = (Mutex::default(), Default::default(), Default::default());
-        Ok(Self { urls, settings, genesis, anchor, state, rests, witnesses, made })
+        let (anchor, newest) = (Mutex::default(), Mutex::default());
+        let (state, witnesses) = (Default::default(), Default::default());
+        Ok(Self { urls, settings, genesis, anchor, newest, state, rests, witnesses, made })
     }
 
     /// The genesis, once a connection was made or it was given.
@@ -119,9 +124,23 @@ impl Endpoints {
         self.made.subscribe()
     }
 
-    /// Every endpoint must have this finalised block from now on.
+    /// Every endpoint must have this finalised block from now on, or the later one that it must have already.
     pub(super) fn hold_to(&self, block: BlockRef) {
-        *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = Some(block);
+        let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        *anchor = anchor.filter(|earlier| earlier.number > block.number).or(Some(block));
+    }
+
+    /// The finalised block that every endpoint must have.
+    pub(super) fn anchor(&self) -> Option<BlockRef> {
+        *self.anchor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The endpoint in use tells of this finalised head. A single endpoint is held to it.
+    pub(super) fn saw_head(&self, head: BlockRef) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
+        if !self.are_several() {
+            self.hold_to(head);
+        }
     }
 
     /// A connection that is up, made anew where necessary.
@@ -135,7 +154,7 @@ impl Endpoints {
         {
             return Err(error.clone());
         }
-        let mut causes = Vec::new();
+        let (mut causes, mut behind) = (Vec::new(), None);
         let count = self.urls.len();
         let in_turn = (0..count).map(|step| state.next.wrapping_add(step).checked_rem(count).unwrap_or_default());
         let mut indices: Vec<_> = in_turn.collect();
@@ -143,22 +162,41 @@ impl Endpoints {
         for index in indices {
             let Some(url) = self.urls.get(index) else { continue };
             match self.open(index, url).await {
-                Ok(link) => {
-                    let link = Arc::new(link);
-                    if index != state.next || *self.made.borrow() > 0 {
-                        tracing::info!(endpoint = %link.url, "connected to the chain");
-                    }
-                    *state = State { current: Some(Arc::clone(&link)), next: index, failed: None };
-                    self.made.send_modify(|made| *made = made.wrapping_add(1));
-                    return Ok(link);
-                }
+                Ok(link) if self.is_level(&link).await => return Ok(self.take(&mut state, link)),
+                Ok(link) => behind = behind.or(Some(link)),
                 Err(error) => causes.push((url.shown.clone(), error)),
             }
+        }
+        // Nobody has the newest head that was told: it may have been made up.
+        if let Some(link) = behind {
+            return Ok(self.take(&mut state, link));
         }
         let error = combined(causes);
         state.current = None;
         state.failed = Some((Instant::now(), error.clone()));
         Err(error)
+    }
+
+    /// Uses a connection from now on.
+    fn take(&self, state: &mut State, link: Link) -> Arc<Link> {
+        let link = Arc::new(link);
+        if link.index != state.next || *self.made.borrow() > 0 {
+            tracing::info!(endpoint = %link.url, "connected to the chain");
+        }
+        *state = State { current: Some(Arc::clone(&link)), next: link.index, failed: None };
+        self.made.send_modify(|made| *made = made.wrapping_add(1));
+        link
+    }
+
+    /// Whether an endpoint has the newest finalised head that was told.
+    async fn is_level(&self, link: &Link) -> bool {
+        let newest = *self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        match newest.filter(|_| self.are_several()) {
+            Some(BlockRef { number, hash }) => {
+                self.block_hash(link, number).await.is_ok_and(|found| found == Some(hash))
+            }
+            None => true,
+        }
     }
 
     /// As [`link`](Self::link); where there is none, one that comes up shortly.
@@ -181,6 +219,15 @@ impl Endpoints {
             tracing::warn!(endpoint = %link.url, cause, "leaving an endpoint of the chain");
             state.current = None;
             state.next = link.index.wrapping_add(1).checked_rem(self.urls.len()).unwrap_or_default();
+        }
+    }
+
+    /// Leaves the endpoint in use for the next one, where there are several.
+    pub(super) async fn leave(&self, cause: &str) {
+        if self.are_several()
+            && let Ok(link) = self.link().await
+        {
+            self.give_up(&link, cause).await;
         }
     }
 
@@ -210,11 +257,10 @@ impl Endpoints {
         length
     }
 
-    /// A connection to an endpoint that has every block which was seen to be final.
+    /// A connection to an endpoint that has the block which every endpoint must have.
     async fn open(&self, index: usize, url: &Url) -> Result<Link, ChainError> {
         let link = self.open_any(index, url).await?;
-        let anchor = *self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(BlockRef { number, hash }) = anchor {
+        if let Some(BlockRef { number, hash }) = self.anchor() {
             match self.block_hash(&link, number).await? {
                 Some(found) if found == hash => {}
                 Some(found) => {
@@ -249,8 +295,22 @@ impl Endpoints {
     }
 
     async fn block_hash(&self, link: &Link, number: BlockNumber) -> Result<Option<Hash>, ChainError> {
-        let answer = link.ask::<Option<Hex32>>("chain_getBlockHash", rpc_params![number]).await;
+        let answer = self.answer_of::<Option<Hex32>>(link, "chain_getBlockHash", rpc_params![number]).await;
         answer.map(|hash| hash.map(|Hex32(hash)| hash)).map_err(|failure| ChainError::Unreachable(failure.words()))
+    }
+
+    /// What an endpoint answers. Where there are several, one that takes a question and says nothing is not waited for until the connection gives up.
+    async fn answer_of<R: DeserializeOwned>(
+        &self,
+        link: &Link,
+        method: &'static str,
+        params: RpcParams,
+    ) -> Result<R, Failure> {
+        if !self.are_several() {
+            return link.ask(method, params).await;
+        }
+        let in_time = tokio::time::timeout(ANSWER_WITHIN, link.ask(method, params)).await;
+        in_time.unwrap_or_else(|_elapsed| Err(Failure::Lost(format!("no answer within {} s", ANSWER_WITHIN.as_secs()))))
     }
 
     /// Asks whichever endpoint is up. The question must be one that may be asked twice.
@@ -262,7 +322,7 @@ impl Endpoints {
         let (mut tries, mut rests) = (0_usize, 0_u32);
         loop {
             let link = self.link_soon().await?;
-            match link.ask(method, params.clone()).await {
+            match self.answer_of(&link, method, params.clone()).await {
                 Ok(answer) => return Ok((link, Ok(answer))),
                 Err(Failure::Limited(words)) => {
                     rests = rests.saturating_add(1);

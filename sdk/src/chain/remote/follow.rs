@@ -7,6 +7,7 @@ use super::{
     wire::Header,
 };
 use crate::chain::{BlockRef, ChainError, Health};
+use protocol::BlockNumber;
 use std::{
     sync::{Arc, Weak},
     time::Duration,
@@ -116,11 +117,12 @@ async fn read(
 async fn note(node: &Node, link: &Arc<Link>, header: &Header) -> Result<bool, ChainError> {
     let head = BlockRef { number: header.number, hash: header.hash() };
     let known = node.head();
-    if head.number == known.number && head.hash != known.hash {
+    let anchor = node.endpoints.anchor();
+    if let Some(anchor) = anchor.filter(|anchor| head.number == anchor.number && head.hash != anchor.hash) {
         let error = ChainError::WrongChain {
             url: link.url.clone(),
             block: head.number,
-            expected: known.hash,
+            expected: anchor.hash,
             found: head.hash,
         };
         node.endpoints.give_up(link, &error.to_string()).await;
@@ -130,8 +132,10 @@ async fn note(node: &Node, link: &Arc<Link>, header: &Header) -> Result<bool, Ch
     // The first head of a new connection may be old news: the endpoint is well all the same, unless the chain was seen to stand still.
     let is_news = head.number > known.number;
     tracing::trace!(head = head.number, is_news, endpoint = %link.url, "a finalised head");
-    if is_news {
-        node.endpoints.hold_to(head);
+    // What one of several endpoints has told is not held against another one, beyond what two have said.
+    let is_other = head != known && node.endpoints.are_several() && anchor.is_none_or(|at| head.number >= at.number);
+    if is_news || is_other {
+        node.endpoints.saw_head(head);
         let _was = node.head.send_replace(head);
     }
     let well_again = is_news || matches!(*node.health.borrow(), Health::Lost(_));
@@ -140,6 +144,28 @@ async fn note(node: &Node, link: &Arc<Link>, header: &Header) -> Result<bool, Ch
         let _was = node.health.send_replace(Health::Good);
     }
     Ok(is_news)
+}
+
+/// The furthest that the endpoint in use may lie behind another one: what is two blocks in coming to it is nothing, and a minute is much.
+const MAX_LAG: BlockNumber = 8;
+
+/// Leaves an endpoint that is slow to tell of blocks for one that is faster, until the node is gone. It would not be seen to stand still, and a close
+/// would be told of too late.
+pub(super) async fn laggards(weak: Weak<Node>) {
+    let Some(node) = weak.upgrade() else { return };
+    let Some(limit) = node.settings.stalled_after.filter(|_| node.endpoints.are_several()) else { return };
+    drop(node);
+    // Four times before it would count as standing still.
+    let pause = limit.checked_div(4).unwrap_or(limit);
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(node) = weak.upgrade() else { return };
+        if let Some(furthest) = node.furthest().await
+            && furthest > node.head().number.saturating_add(MAX_LAG)
+        {
+            node.endpoints.leave(&format!("another one tells of block {furthest}")).await;
+        }
+    }
 }
 
 /// Looks for sent transactions in every block that becomes final, until the node is gone.

@@ -51,7 +51,7 @@ pub struct RemoteChain {
     _tasks: Arc<Tasks>,
 }
 
-struct Tasks([JoinHandle<()>; 2]);
+struct Tasks([JoinHandle<()>; 3]);
 
 impl Drop for Tasks {
     fn drop(&mut self) {
@@ -71,6 +71,7 @@ impl RemoteChain {
         let tasks = [
             tokio::spawn(follow::heads(Arc::downgrade(&node))),
             tokio::spawn(follow::transactions(Arc::downgrade(&node))),
+            tokio::spawn(follow::laggards(Arc::downgrade(&node))),
         ];
         Ok(Self { node, _tasks: Arc::new(Tasks(tasks)) })
     }
@@ -161,6 +162,14 @@ impl Chain for RemoteChain {
 
     async fn confirm(&self, block: &Block) -> Result<(), ChainError> {
         self.node.confirm(block).await
+    }
+
+    async fn confirm_at(&self, at: BlockRef) -> Result<(), ChainError> {
+        self.node.confirm_at(at).await
+    }
+
+    async fn leave_endpoint(&self, why: &ChainError) {
+        self.node.endpoints.leave(&why.to_string()).await;
     }
 
     async fn confirmed_read(&self, contract: &AccountId, data: Vec<u8>, at: BlockRef) -> Result<Vec<u8>, ChainError> {

@@ -43,7 +43,7 @@ pub(super) struct Node {
     pub(super) settings: Settings,
     pub(super) endpoints: Endpoints,
     pub(super) genesis: Hash,
-    /// The newest finalised block. It only ever moves on.
+    /// The newest finalised block that the endpoint in use tells. It never moves back behind a block that two endpoints have.
     pub(super) head: watch::Sender<BlockRef>,
     pub(super) health: watch::Sender<Health>,
     pub(super) nonces: Nonces,
@@ -73,7 +73,7 @@ impl Node {
         let endpoints = Endpoints::new(settings.clone())?;
         let _link = endpoints.link().await?;
         let head = endpoints.finalised_head().await?;
-        endpoints.hold_to(head);
+        endpoints.saw_head(head);
         let genesis = endpoints.genesis().ok_or_else(|| ChainError::Unreachable("no genesis block".into()))?;
         Ok(Self {
             settings,
@@ -315,10 +315,9 @@ impl Node {
         Ok(FinalBlock { at, parent, events: BlockEvents::decode(&runtime, bytes)?, digest })
     }
 
-    /// Whoever asks for this block from now on has it read again.
-    pub(super) fn forget_block(&self, number: BlockNumber) {
-        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        blocks.retain(|(known, _)| *known != number);
+    /// Whoever asks for a block from now on has it read again.
+    pub(super) fn forget_blocks(&self) {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     async fn final_block(&self, number: BlockNumber) -> Result<BlockRef, ChainError> {

@@ -91,6 +91,10 @@ impl Tracker {
         // Whoever begins to wait while this is held has signed after `head` was final.
         let state = self.state();
         let seen = *self.seen.borrow();
+        if seen > head {
+            // An endpoint had made blocks up: those that are there are looked at.
+            let _was = self.seen.send_replace(head);
+        }
         if seen >= head {
             return None;
         }
@@ -169,6 +173,16 @@ mod tests {
         tracker.judge(block(2), &body(&["0xbb"]));
         assert_eq!(lost.try_recv(), Ok(Verdict::Expired));
         assert_eq!(late.try_recv(), Ok(Verdict::Included { block: block(2), index: 0 }));
+    }
+
+    #[test]
+    fn blocks_that_an_endpoint_made_up_are_looked_at_once_they_are_there() {
+        let tracker = Tracker::new(5);
+        assert_eq!((tracker.next(1_000), tracker.next(7)), (None, None));
+        let (_ticket, mut decided) = look_for(&tracker, "0xaa", 73);
+        assert_eq!(tracker.next(8), Some(8));
+        tracker.judge(block(8), &body(&["0xaa"]));
+        assert_eq!(decided.try_recv(), Ok(Verdict::Included { block: block(8), index: 0 }));
     }
 
     #[test]

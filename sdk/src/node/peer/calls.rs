@@ -10,9 +10,24 @@ use channel::{ChainInput, ChannelRef, Effect, Event, Input, Notice};
 use protocol::{AccountId, BlockNumber, Pair, PartyId, call::Call};
 use std::{
     convert::Infallible,
+    mem::{Discriminant, discriminant},
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::oneshot;
+
+/// What kind of failure a call has met. Its words name blocks and endpoints, and may be others each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::node) struct Kind(Discriminant<CallError>, Option<Discriminant<ChainError>>);
+
+impl Kind {
+    fn of(error: &CallError) -> Self {
+        let chain = match error {
+            CallError::Chain(error) => Some(discriminant(error)),
+            _ => None,
+        };
+        Self(discriminant(error), chain)
+    }
+}
 
 /// The message that opens a channel.
 const CREATE: &str = "channel_create";
@@ -108,7 +123,7 @@ impl Peer {
         if !slot.calls.begin(name) {
             return;
         }
-        let until = slot.channel.defend_by(self.head);
+        let until = slot.channel.defend_by(self.head).or_else(|| slot.rumours.answer_by(&slot.channel));
         let first = defends(&call) || name == FORCE;
         let urgency =
             self.peers.upgrade().filter(|_| first).map(|peers| peers.purse.urgency(until)).unwrap_or_default();
@@ -133,13 +148,14 @@ impl Peer {
     /// Tells the user why a call does not reach the arbiter: at once where it defends the channel, otherwise where waiting is no help.
     fn tell_failing(&mut self, reference: ChannelRef, call: &'static str, error: &CallError) {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
-        let until = slot.channel.defend_by(self.head);
+        let until = slot.channel.defend_by(self.head).or_else(|| slot.rumours.answer_by(&slot.channel));
         let may_pass = matches!(error, CallError::Chain(error) if error.may_pass());
-        let cause = error.to_string();
-        if (may_pass && until.is_none()) || slot.failing.get(call) == Some(&cause) {
+        let kind = Kind::of(error);
+        if (may_pass && until.is_none()) || slot.failing.get(call).is_some_and(|told| told.contains(&kind)) {
             return;
         }
-        let _before = slot.failing.insert(call, cause.clone());
+        slot.failing.entry(call).or_default().push(kind);
+        let cause = error.to_string();
         self.tell(reference, Event::Notice(Notice::CallFailed { call, cause, until }), None);
     }
 
@@ -172,12 +188,11 @@ impl Peer {
         if matches!(result, Ok(()) | Err(CallError::Rejected(_))) {
             let _told = slot.failing.remove(call);
         }
-        let is_doubted = slot.id.is_some_and(|id| self.doubted.contains(&id));
         let is_decided = matches!(result, Ok(()) | Err(CallError::Rejected(_)));
         match result {
-            // Its event comes with its block, or when it is confirmed: until then it is not asked for again. So may come what it was refused for, its
+            // Its event comes with its block, once that is confirmed: until then it is not asked for again. So may come what it was refused for, its
             // own doing perhaps, where the answer to it was lost: a refusal counts by what was looked at.
-            Ok(()) | Err(CallError::Rejected(_)) if block > self.head || is_doubted => {
+            Ok(()) | Err(CallError::Rejected(_)) if block > self.head => {
                 slot.calls.wait_for(call, block);
             }
             // Whoever has both signatures may put an opening on chain: it is there.
@@ -213,5 +228,19 @@ impl Peer {
         if call == CREATE && is_decided {
             self.ask_for_others_again(reference);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_with_each_block_for_the_same_kind_of_reason_is_of_one_kind() {
+        let dropped = |last| Kind::of(&CallError::Chain(ChainError::Dropped { last }));
+        let unreachable = |words: &str| Kind::of(&CallError::Chain(ChainError::Unreachable(words.into())));
+        assert_eq!(dropped(1), dropped(2));
+        assert_eq!(unreachable("ws://a"), unreachable("ws://b"));
+        assert_ne!(dropped(1), unreachable("ws://a"));
     }
 }

@@ -1,12 +1,9 @@
 //! What the chain has of channels, read in place of events.
 
-use crate::chain::{Arbiter, BlockRef, CallError, ChainError, arbiter::ArbiterEvent};
+use crate::chain::{Arbiter, BlockRef, CallError, ChainError};
+use channel::Rumour;
 use futures::{StreamExt, TryStreamExt, stream};
-use protocol::{
-    BlockNumber, ChannelId, Pair, PartyId,
-    event::Event,
-    record::{Phase, Record},
-};
+use protocol::{BlockNumber, ChannelId, Pair, PartyId, record::Record};
 use std::collections::HashMap;
 
 /// How many channels are read at once.
@@ -35,6 +32,7 @@ impl Records {
         from: BlockNumber,
         at: BlockRef,
     ) -> Result<Self, ChainError> {
+        arbiter.chain().confirm_at(at).await?;
         let mut reads = Vec::with_capacity(channels.len());
         for (channel, parties) in channels {
             reads.push(Found::read_if_readable(arbiter, channel, parties, at));
@@ -44,31 +42,25 @@ impl Records {
     }
 }
 
-/// Closes that wait for an answer, as the endpoint in use has them: nobody has confirmed them.
-pub(super) async fn closes(
+/// What may have to be answered, as the endpoint in use has it: nobody has confirmed it.
+pub(super) async fn rumours(
     arbiter: &Arbiter,
     channels: &[(ChannelId, Pair<PartyId>)],
-) -> Result<Vec<ArbiterEvent>, ChainError> {
+) -> Result<Vec<(ChannelId, Rumour)>, ChainError> {
     let mut reads = Vec::with_capacity(channels.len());
     for (channel, _) in channels {
-        reads.push(close_of(arbiter, *channel));
+        reads.push(rumour_of(arbiter, *channel));
     }
     let found: Vec<_> = stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await?;
     Ok(found.into_iter().flatten().collect())
 }
 
-async fn close_of(arbiter: &Arbiter, channel: ChannelId) -> Result<Option<ArbiterEvent>, ChainError> {
+async fn rumour_of(arbiter: &Arbiter, channel: ChannelId) -> Result<Option<(ChannelId, Rumour)>, ChainError> {
     match arbiter.channel(channel).await {
-        Ok(record) => Ok(record.and_then(|record| as_close(channel, record))),
+        Ok(record) => Ok(record.and_then(|record| Some((channel, Rumour::of_record(&record)?)))),
         Err(CallError::Chain(error)) => Err(error),
         Err(_its_own_trouble) => Ok(None),
     }
-}
-
-fn as_close(channel: ChannelId, Record { on_chain, phase, .. }: Record) -> Option<ArbiterEvent> {
-    let Phase::Closing(closing) = phase else { return None };
-    let event = Event::ChannelClosedSolo { at: on_chain.at, state_hash: on_chain.state_hash, closing };
-    Some(ArbiterEvent { channel, event, payouts: Vec::new() })
 }
 
 impl Found {

@@ -35,10 +35,10 @@ impl Sight {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block was told: what was in the way is not any more.
-    pub(super) fn followed(&self, number: BlockNumber, is_certain: bool) {
+    /// A block was told, for certain: what was in the way is not any more.
+    pub(super) fn followed(&self, number: BlockNumber) {
         let mut state = self.state();
-        if is_certain && state.doubt.take().is_some() {
+        if state.doubt.take().is_some() {
             tracing::info!(number, "what was in doubt is confirmed");
         }
         state.told = number;
@@ -52,7 +52,8 @@ impl Sight {
     /// So many blocks are final.
     pub(super) fn saw_head(&self, head: BlockNumber) {
         let mut state = self.state();
-        state.head = state.head.max(head);
+        // An endpoint may have boasted before.
+        state.head = head.max(state.told);
         if state.head <= state.told {
             state.blind = None;
         }
@@ -65,7 +66,7 @@ impl Sight {
         state.blind = Some((since, cause));
     }
 
-    /// What a block says of this node's channels is not confirmed.
+    /// No second endpoint says what one says of a block.
     pub(super) fn doubt(&self, block: BlockNumber, cause: ChainError) {
         let mut state = self.state();
         let (since, block) =
@@ -101,8 +102,11 @@ mod tests {
         assert_eq!(sight.health(), Health::Good);
         sight.saw_head(101 + MAX_BEHIND);
         assert!(matches!(sight.health(), Health::Behind { told: 100, head: 133, .. }));
-        sight.followed(101, true);
+        sight.followed(101);
         assert_eq!(sight.health(), Health::Good);
+        sight.saw_head(1_000_000);
+        sight.saw_head(101);
+        assert_eq!(sight.health(), Health::Good, "one endpoint had boasted");
     }
 
     #[test]
@@ -113,13 +117,12 @@ mod tests {
             (ChainError::Pruned { block: 101 }, ChainError::Unconfirmed { block: 102, cause: String::new() });
         sight.blind(pruned.clone());
         assert!(is(101, &pruned));
-        sight.followed(101, true);
+        sight.followed(101);
         assert_eq!(sight.health(), Health::Good);
         sight.doubt(102, open.clone());
-        sight.followed(102, false);
         sight.doubt(103, open.clone());
         assert!(is(102, &open), "the first one is told");
-        sight.followed(103, true);
+        sight.followed(102);
         assert_eq!(sight.health(), Health::Good);
     }
 }

@@ -1,0 +1,113 @@
+//! What one endpoint says of a channel and nobody confirms (R6.9a): a pure question, and nothing that a channel ever takes in.
+//!
+//! ```text
+//!   an event or a record in doubt --> Rumour --> Channel::answer_to --> a call that shows the chain a newer state of this side's, or none
+//! ```
+//!
+//! Such a call lets go of nothing that is signed or held here, and makes nothing known here. Where the rumour is false the arbiter refuses it, or it
+//! puts the state on chain that both agreed to last: either costs a fee at most. So nothing has to be taken back once the truth is known.
+
+use super::{Phase, closing::How, forcing::Forcing, live::Live};
+use crate::machine::Channel;
+use protocol::{
+    Base, BlockNumber, Party,
+    call::{Call, Slash, SnapshotSolo},
+    event::Event as ArbiterEvent,
+    record::{Closing, Penalty, Phase as RecordPhase, Record},
+};
+
+/// Where a channel stands on chain, as one endpoint has it: as far as that may have to be answered before a second one says so too (R6.9a).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rumour {
+    /// The state on chain.
+    at: Base,
+    /// The close that waits, if one does; otherwise somebody has forced a step.
+    closing: Option<Closing>,
+}
+
+impl Rumour {
+    /// What an event says, where it is of a close or of a forced step.
+    #[must_use]
+    pub fn of_event(event: &ArbiterEvent) -> Option<Self> {
+        match event {
+            ArbiterEvent::ChannelClosedSolo { at, closing, .. } => {
+                Some(Self { at: *at, closing: Some(closing.clone()) })
+            }
+            ArbiterEvent::ChannelSlashed { round, closing, .. } => {
+                Some(Self { at: Base::of(*round), closing: Some(closing.clone()) })
+            }
+            ArbiterEvent::ChannelProgressed { at, closing, .. } => Some(Self { at: *at, closing: closing.clone() }),
+            _ => None,
+        }
+    }
+
+    /// What a record says, where it is of a close or has marks of forced steps.
+    #[must_use]
+    pub fn of_record(record: &Record) -> Option<Self> {
+        let at = record.on_chain.at;
+        match &record.phase {
+            RecordPhase::Closing(closing) => Some(Self { at, closing: Some(closing.clone()) }),
+            RecordPhase::Open if record.on_chain.maturity.marks().is_empty() => None,
+            RecordPhase::Open => Some(Self { at, closing: None }),
+            RecordPhase::Residual { .. } => None,
+        }
+    }
+
+    /// The state on chain.
+    #[must_use]
+    pub const fn at(&self) -> Base {
+        self.at
+    }
+
+    /// Who has closed; none where somebody has forced a step.
+    #[must_use]
+    pub fn closer(&self) -> Option<Party> {
+        self.closing.as_ref().map(|closing| closing.penalty.closer())
+    }
+
+    /// The last block in which an answer counts for certain, where a forced step was seen in block `seen`, in a channel with this lock period.
+    #[must_use]
+    pub fn answer_by(&self, seen: BlockNumber, lock_period: BlockNumber) -> BlockNumber {
+        let from = self.closing.as_ref().map_or(seen.saturating_add(lock_period), |closing| closing.unlock_at);
+        from.saturating_sub(1)
+    }
+}
+
+impl Channel {
+    /// The call that shows the arbiter a newer state than a rumour says it has, where this side has one and would defend the channel with it: a
+    /// slash against a close, a snapshot against a forced step, by which the newest round would lose its force meanwhile (R5.4b).
+    ///
+    /// None where a close is confirmed: it is answered as it is known to be.
+    #[must_use]
+    pub fn answer_to(&self, rumour: &Rumour) -> Option<Call> {
+        let (Phase::Open(live) | Phase::Closing(live, How::Offered(_) | How::Agreed(_))) = &self.phase else {
+            return None;
+        };
+        if !self.config.defend || rumour.at >= live.agreed.base() {
+            return None;
+        }
+        match &rumour.closing {
+            Some(closing) => live.slash(&closing.penalty, self.me),
+            // Calls that are being forced carry the newer state with them (R7.6a).
+            None if live.forcing.as_ref().is_some_and(Forcing::is_wanted) => None,
+            None => {
+                let (channel, payload) = (live.funding.channel, live.payload()?);
+                Some(Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }))
+            }
+        }
+    }
+}
+
+impl Live {
+    /// Shows the newest state against a close with this penalty. None where there is no proof of it, or where showing it costs `me` the penalty: where
+    /// this side's own account closed on an old state, by another hand than ours, that is left to the peer (R5.9).
+    pub(super) fn slash(&self, penalty: &Penalty, me: Party) -> Option<Call> {
+        let payload = self.payload()?;
+        let after = penalty.shown(payload.round, payload.base);
+        if after != *penalty && after == Penalty::Due(me) {
+            return None;
+        }
+        let (channel, commitment) = (self.funding.channel, self.agreed.state.commitment());
+        Some(Call::ChannelSlash(Slash { channel, payload, commitment }))
+    }
+}

@@ -1,0 +1,93 @@
+//! What one endpoint has said of a channel and nobody has confirmed (R6.9a): remembered as long as it is in doubt, so that the answer to it is made
+//! again with each block. Nothing of it is stored.
+
+use channel::{Channel, Rumour};
+use protocol::{BlockNumber, Party, call::Call};
+use std::collections::BTreeMap;
+
+/// The calls that answer rumours: what was said of one of them before is as doubtful as the rumour.
+pub(super) const ANSWERS: [&str; 2] = ["channel_slash", "channel_snapshot_solo"];
+
+/// The rumours of one channel: one of a close by each side and one of a forced step, so that none that was made up stands before one that is true,
+/// and so that no number of them takes more than this.
+#[derive(Debug, Default)]
+pub(super) struct Rumours(BTreeMap<Option<Party>, Heard>);
+
+#[derive(Debug)]
+struct Heard {
+    rumour: Rumour,
+    /// The first block of which it was said, and the last.
+    first: BlockNumber,
+    last: BlockNumber,
+}
+
+impl Rumours {
+    /// Notes what is said of a block. Of two of one kind the one of the lower state is kept: whatever answers the other answers it.
+    pub(super) fn hear(&mut self, block: BlockNumber, rumour: &Rumour) {
+        let heard = self.0.entry(rumour.closer()).or_insert_with(|| Heard {
+            rumour: rumour.clone(),
+            first: block,
+            last: block,
+        });
+        heard.last = heard.last.max(block);
+        if rumour.at() < heard.rumour.at() {
+            heard.rumour = rumour.clone();
+        }
+    }
+
+    /// What happened up to this block is known for certain now.
+    pub(super) fn know(&mut self, block: BlockNumber) {
+        self.0.retain(|_, heard| heard.last > block);
+    }
+
+    /// What answers them, by what `channel` holds now.
+    pub(super) fn answers(&self, channel: &Channel) -> Vec<Call> {
+        self.0.values().filter_map(|heard| channel.answer_to(&heard.rumour)).collect()
+    }
+
+    /// The last block in which an answer counts for certain, where one is wanted.
+    pub(super) fn answer_by(&self, channel: &Channel) -> Option<BlockNumber> {
+        let lock_period = channel.terms()?.lock_period;
+        let wanted = self.0.values().filter(|heard| channel.answer_to(&heard.rumour).is_some());
+        wanted.map(|heard| heard.rumour.answer_by(heard.first, lock_period)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{
+        Base, Hash, Pair,
+        event::Event,
+        record::{Closing, Penalty},
+    };
+
+    fn close(round: u64, closer: Party, unlock_at: BlockNumber) -> Rumour {
+        let penalty = Penalty::AtRisk { closer, closed_on: round };
+        let closing = Closing { balances: Pair::new(1, 1), unlock_at, penalty };
+        Rumour::of_event(&Event::ChannelClosedSolo { at: Base::of(round), state_hash: Hash::ZERO, closing }).unwrap()
+    }
+
+    #[test]
+    fn however_many_closes_are_told_one_of_each_side_is_kept_of_the_lowest_state() {
+        let mut rumours = Rumours::default();
+        for round in (1..1_000).rev() {
+            for closer in Party::BOTH {
+                rumours.hear(7, &close(round, closer, 100 + u32::try_from(round).unwrap()));
+            }
+        }
+        assert_eq!(rumours.0.len(), 2);
+        assert!(rumours.0.values().all(|heard| heard.rumour.at() == Base::of(1)));
+    }
+
+    #[test]
+    fn what_is_known_for_certain_is_no_rumour_any_more() {
+        let mut rumours = Rumours::default();
+        rumours.hear(7, &close(5, Party::Initiator, 100));
+        rumours.hear(9, &close(6, Party::Initiator, 100));
+        rumours.know(8);
+        assert_eq!(rumours.0.len(), 1, "one of a later block is in doubt");
+        rumours.know(9);
+        assert!(rumours.0.is_empty());
+    }
+}
