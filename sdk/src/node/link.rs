@@ -47,6 +47,8 @@ struct Open {
     sender: Sender,
     receiver: Receiver,
     role: Role,
+    /// Of two that the same side dialled, the later one has the higher number.
+    number: u64,
     /// When something last came from the peer.
     heard: Instant,
     pinged: bool,
@@ -114,22 +116,31 @@ impl Link {
         }
     }
 
-    /// Takes a new connection, unless the one there is stays. There is one for each pair of nodes: a new one by the same dialler replaces
-    /// its old one, which that dialler must have lost; of two that crossed, the one that the lower identity dialled stays, if it is alive.
+    /// Takes a new connection, unless the one there is stays. There is one for each pair of nodes: of two that the same side dialled the later one
+    /// stays, as its dialler must have lost the other, whichever comes here first; of two that crossed, the one that the lower identity dialled
+    /// stays, if it is alive.
     pub(super) fn adopt(&mut self, session: Session, ours: &PublicKey) -> bool {
-        let peer = session.peer();
-        let role = session.role();
-        let lower_dialled = (role == Role::Dialler) == (*ours < peer);
+        let lower_dialled = (session.role() == Role::Dialler) == (*ours < session.peer());
         let new = Open::new(session, self.bounds, Arc::clone(&self.tally));
         self.was_up = true;
-        if self.session.as_ref().is_some_and(|open| !open.broken && open.role != role && !lower_dialled) {
-            self.reserve = Some((new, Instant::now()));
-            self.ping();
-            return false;
+        match self.session.as_ref().filter(|open| !open.broken) {
+            Some(open) if new.is_overtaken_by(open) => return false,
+            Some(open) if open.role != new.role && !lower_dialled => {
+                self.keep_in_reserve(new);
+                return false;
+            }
+            _ => {}
         }
         self.session = Some(new);
         self.reserve = None;
         true
+    }
+
+    fn keep_in_reserve(&mut self, new: Open) {
+        if !self.reserve.as_ref().is_some_and(|(earlier, _since)| new.is_overtaken_by(earlier)) {
+            self.reserve = Some((new, Instant::now()));
+            self.ping();
+        }
     }
 
     /// What comes next; never, where there is no connection. Sends on what could not be sent at once. Cancel-safe.
@@ -208,11 +219,16 @@ impl Link {
 
 impl Open {
     fn new(session: Session, bounds: Bounds, tally: Arc<Tally>) -> Self {
-        let role = session.role();
+        let (role, number) = (session.role(), session.number());
         let (sender, mut receiver) = session.split();
         receiver.set_limit(bounds.message);
         let (heard, paused_until) = (Instant::now(), None);
-        Self { sender, receiver, role, heard, pinged: false, paused_until, broken: false, tally }
+        Self { sender, receiver, role, number, heard, pinged: false, paused_until, broken: false, tally }
+    }
+
+    /// Whether the side that dialled this one has dialled `other` after it.
+    fn is_overtaken_by(&self, other: &Self) -> bool {
+        self.role == other.role && self.number < other.number
     }
 
     /// The next message; none when the connection is over.
@@ -279,5 +295,42 @@ impl Open {
             self.tally.count(cause);
         }
         tracing::info!(cause = %why, "connection lost");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::pair;
+
+    fn link() -> Link {
+        let bounds = Bounds { message: MAX_MESSAGE, unsent: MAX_MESSAGE };
+        Link::new(Duration::from_secs(1), Timeouts::default(), bounds, Arc::default())
+    }
+
+    fn kept(link: &Link) -> Option<u64> {
+        link.session.as_ref().map(|open| open.number)
+    }
+
+    #[tokio::test]
+    async fn both_ends_keep_the_later_one_of_two_connections_in_whatever_order_they_come_to_know_them() {
+        let ((first, firsts), (second, seconds)) = (pair().await, pair().await);
+        let (ours, theirs) = (firsts.peer(), first.peer());
+        let later = Some(second.number());
+        let (mut dialler, mut listener) = (link(), link());
+        assert!(dialler.adopt(first, &ours) && dialler.adopt(second, &ours));
+        assert!(listener.adopt(seconds, &theirs) && !listener.adopt(firsts, &theirs));
+        assert_eq!((kept(&dialler), kept(&listener)), (later, later));
+    }
+
+    #[tokio::test]
+    async fn an_earlier_connection_is_taken_where_the_later_one_is_lost() {
+        let ((first, at_peer), (second, _open)) = (pair().await, pair().await);
+        let (ours, earlier) = (at_peer.peer(), first.number());
+        let mut link = link();
+        assert!(link.adopt(second, &ours));
+        link.cut_off(Cause::Silent, &"it is lost");
+        assert!(link.adopt(first, &ours));
+        assert_eq!(kept(&link), Some(earlier));
     }
 }

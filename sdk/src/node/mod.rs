@@ -48,7 +48,7 @@ use crate::{
     chain::{Arbiter, BlockRef, ChainError, Health, arbiter::Done},
     keys::PeerAddress,
     store::{StoreError, Table},
-    transport::{Listener, Role, dial},
+    transport::{Dialler, Listener, Role},
 };
 use causes::Tally;
 use channel::{Channel, ChannelRef};
@@ -119,6 +119,7 @@ pub(crate) struct Peers {
     /// As configured, and within what the system has.
     limits: Limits,
     tally: Arc<Tally>,
+    dialler: Arc<Dialler>,
     inboxes: Mutex<HashMap<PublicKey, Inbox>>,
     strangers: Mutex<Strangers>,
     /// How many more openings that strangers asked for may be not on chain.
@@ -177,6 +178,7 @@ impl Node {
             config: Arc::clone(&config),
             limits,
             tally: Arc::default(),
+            dialler: Arc::default(),
             inboxes: Mutex::default(),
             strangers: Mutex::new(Strangers::new(&limits)),
             openings: Arc::new(Semaphore::new(limits.strangers_openings.min(Semaphore::MAX_PERMITS))),
@@ -286,7 +288,8 @@ impl Node {
     /// # Errors
     /// [`NodeError::Dial`] says whether nobody was there, or the wrong one.
     pub async fn connect(&self, to: &PeerAddress) -> Result<PublicKey, NodeError> {
-        let session = dial(&self.inner.config.identity, to, self.inner.config.timeouts).await?;
+        let (config, dialler) = (&self.inner.config, &self.inner.peers.dialler);
+        let session = dialler.dial(&config.identity, to, config.timeouts).await?;
         let peer = session.peer();
         let (told, done) = oneshot::channel();
         self.inner.peers.connected(Connected { session, address: Some(to.clone()), told: vec![told] }).await?;

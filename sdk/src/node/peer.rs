@@ -31,7 +31,7 @@ use crate::{
     chain::{CallError, arbiter::ArbiterEvent},
     keys::PeerAddress,
     store::{Batch, StoreError, Table},
-    transport::{Session, dial},
+    transport::Session,
 };
 pub(super) use aside::Pulse;
 use calls::CreateTurn;
@@ -161,8 +161,8 @@ pub(super) struct Peer {
     head: BlockNumber,
     /// The head when the node started: until every block up to it was looked at, a peer with channels here is not heard (R6.6a).
     look_first: BlockNumber,
-    /// A connection that came before that.
-    held: Option<Box<Connected>>,
+    /// Connections that came before that, the latest of each side's dialling.
+    held: Vec<Box<Connected>>,
     started: Instant,
     /// Apps on their way here.
     fetches: Fetches,
@@ -218,7 +218,7 @@ impl Peer {
             create_turn: CreateTurn::default(),
             head: peers.head(),
             look_first: peers.look_first,
-            held: None,
+            held: Vec::new(),
             started: Instant::now(),
             fetches: Fetches::default(),
             changed: BTreeMap::new(),
@@ -612,16 +612,11 @@ impl Peer {
         }
     }
 
-    fn on_connected(&mut self, mut connected: Box<Connected>) {
+    fn on_connected(&mut self, connected: Box<Connected>) {
         self.redial.found();
         if self.head < self.look_first && !self.slots.is_empty() {
             // An old store does not know that it is old before it has seen what the chain took meanwhile: it must take no answer (R6.6a).
-            if let Some(earlier) = self.held.take() {
-                connected.told.extend(earlier.told);
-                connected.address = connected.address.or(earlier.address);
-            }
-            self.held = Some(connected);
-            return;
+            return self.hold(connected);
         }
         let Connected { session, address, told } = *connected;
         let ours = self.config.identity.public();
@@ -637,12 +632,28 @@ impl Peer {
         }
     }
 
+    /// Keeps a connection for later. Of two that the same side dialled, the later one stays; of two that crossed both do: which one the peer keeps
+    /// is not known yet.
+    fn hold(&mut self, mut connected: Box<Connected>) {
+        let role = connected.session.role();
+        if let Some(at) = self.held.iter().position(|held| held.session.role() == role) {
+            let mut earlier = self.held.swap_remove(at);
+            if connected.session.number() < earlier.session.number() {
+                std::mem::swap(&mut connected, &mut earlier);
+            }
+            connected.told.extend(earlier.told);
+            connected.address = connected.address.or(earlier.address);
+        }
+        self.held.push(connected);
+    }
+
     /// Dials a lost peer again, beside everything else.
     fn dial_again(&mut self, address: PeerAddress) {
+        let Some(dialler) = self.peers.upgrade().map(|peers| Arc::clone(&peers.dialler)) else { return };
         let (ours, timeouts) = (Arc::clone(&self.config.identity), self.config.timeouts);
         let (peers, answers) = (self.peers.clone(), self.answers.clone());
         let _task = tokio::spawn(async move {
-            match dial(&ours, &address, timeouts).await {
+            match dialler.dial(&ours, &address, timeouts).await {
                 Ok(session) => {
                     if let Some(peers) = peers.upgrade() {
                         let _stopped = peers.connected(Connected { session, address: None, told: Vec::new() }).await;
@@ -692,10 +703,8 @@ impl Peer {
             slot.calls.saw(self.head);
         }
         self.on_link(&Input::Chain(ChainInput::Head));
-        if self.head >= self.look_first
-            && let Some(connected) = self.held.take()
-        {
-            self.on_connected(connected);
+        if self.head >= self.look_first {
+            std::mem::take(&mut self.held).into_iter().for_each(|connected| self.on_connected(connected));
         }
     }
 
