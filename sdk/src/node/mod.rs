@@ -48,7 +48,7 @@ use crate::{
     chain::{Arbiter, BlockRef, ChainError, Health, arbiter::Done},
     keys::PeerAddress,
     store::{StoreError, Table},
-    transport::{Dialler, Listener, Role},
+    transport::{Dialler, Listener},
 };
 use causes::Tally;
 use channel::{Channel, ChannelRef};
@@ -63,7 +63,7 @@ use scale::Encode;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -536,16 +536,12 @@ impl Peers {
     /// Gives a connection to its peer's task, and starts that task where there is none.
     async fn connected(self: &Arc<Self>, connected: Connected) -> Result<(), NodeError> {
         let peer = connected.session.peer();
-        if connected.session.role() == Role::Listener {
-            self.seat(peer, connected.session.remote_addr().ip());
-        }
         let mut input = PeerInput::Connected(Box::new(connected));
         loop {
             self.check()?;
             let inbox = match self.inbox(&peer) {
                 Some(inbox) => inbox,
                 None if self.count() >= MAX_PEERS => {
-                    self.strangers().leave(&peer);
                     return Err(NodeError::TooMany { what: "peers", max: MAX_PEERS });
                 }
                 None => self.start(peer, Vec::new(), None),
@@ -558,9 +554,10 @@ impl Peers {
         }
     }
 
-    /// Gives whoever has connected a place, and sends away the stranger that has to give way for it.
-    fn seat(&self, peer: PublicKey, from: IpAddr) {
-        let displaced = self.strangers().enter(peer, Origin::of(from));
+    /// Gives whoever has connected a place, and sends away the stranger that has to give way for it. Its own task asks, as it gives the place back:
+    /// so one that changes connections keeps it.
+    fn seat(&self, peer: PublicKey, origin: Origin) {
+        let displaced = self.strangers().enter(peer, origin);
         if let Some(inbox) = displaced.and_then(|displaced| self.inbox(&displaced)) {
             // A full inbox belongs to a task that is busy: its peer stays beyond its time.
             let _full = inbox.try_send(PeerInput::Displaced);

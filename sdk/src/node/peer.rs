@@ -23,6 +23,7 @@ use super::{
     limits::{MAX_CHANNELS_PER_PEER, MAX_UNKNOWN},
     link::{Bounds, Link, Received},
     packet::Packet,
+    places::Origin,
     redial::Redial,
     slot::{Reply, Slot},
     watcher::{Found, Records, Watched},
@@ -31,7 +32,7 @@ use crate::{
     chain::{CallError, arbiter::ArbiterEvent},
     keys::PeerAddress,
     store::{Batch, StoreError, Table},
-    transport::Session,
+    transport::{Role, Session},
 };
 pub(super) use aside::Pulse;
 use calls::CreateTurn;
@@ -620,7 +621,11 @@ impl Peer {
         }
         let Connected { session, address, told } = *connected;
         let ours = self.config.identity.public();
+        let (origin, role) = (Origin::of(session.remote_addr().ip()), session.role());
         if self.link.adopt(session, &ours) {
+            if role == Role::Listener {
+                self.take_place(origin);
+            }
             self.on_new_link();
         }
         self.set_bounds();

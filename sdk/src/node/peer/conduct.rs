@@ -7,6 +7,7 @@ use crate::node::{
     events::{Fill, Share},
     limits::{Limits, MAX_OPENINGS_PER_PEER},
     link::Bounds,
+    places::Origin,
     slot::Asked,
 };
 use channel::ChannelRef;
@@ -141,6 +142,13 @@ impl Peer {
         if let Some(peers) = self.peers.upgrade().filter(|_| !self.conduct.known) {
             peers.strangers().leave(&self.identity);
         }
+    /// The peer has connected.
+    pub(super) fn take_place(&self, origin: Origin) {
+        if let Some(peers) = self.peers.upgrade() {
+            peers.seat(self.identity, origin);
+        }
+    }
+
     }
 
     /// Has the connection hold as much as its peer may make it hold.
