@@ -768,7 +768,8 @@ impl Peer {
     /// Notes what a channel's step asks for.
     fn done(&mut self, reference: ChannelRef, step: Step) {
         if step.commit {
-            if self.slots.get(&reference).is_some_and(|slot| slot.asked.is_some() && slot.channel.state().is_some()) {
+            // Asked for before a restart or after it.
+            if self.slots.get(&reference).is_some_and(Slot::is_known) {
                 self.on_asked_is_open(reference);
             }
             let rows = self.changed.entry(reference).or_default();
