@@ -178,6 +178,8 @@ impl Channel {
                 self.on_peer(message, ctx).unwrap_or_else(|violation| answer.refusing(violation))
             }
             Input::IdTaken(channel) => Answer::Error.refusing(Violation::IdTaken(channel)),
+            Input::Congested => self.put_off_rounds(),
+            Input::Drained => self.resume(ctx),
             Input::Chain(input) => self.on_chain(input, ctx),
             Input::Tick => self.on_tick(ctx),
             Input::LinkUp => self.on_link_up(),

@@ -54,6 +54,8 @@ struct Open {
     pinged: bool,
     /// Nothing is read before.
     paused_until: Option<Instant>,
+    /// Somebody waits for all of it to be on its way.
+    tells_drained: bool,
     /// Something failed: the next [`Link::recv`] says that the connection is lost.
     broken: bool,
     tally: Arc<Tally>,
@@ -68,6 +70,8 @@ pub(super) enum Received {
     Lost,
     /// The connection is gone, and another one has taken its place.
     Replaced,
+    /// What waited to be read by the peer is on its way ([`Link::tell_when_drained`]).
+    Drained,
 }
 
 impl Received {
@@ -75,7 +79,7 @@ impl Received {
     pub(super) const fn bytes(&self) -> usize {
         match self {
             Self::Message(bytes) => bytes.len(),
-            Self::Lost | Self::Replaced => 0,
+            Self::Lost | Self::Replaced | Self::Drained => 0,
         }
     }
 }
@@ -146,8 +150,8 @@ impl Link {
     /// What comes next; never, where there is no connection. Sends on what could not be sent at once. Cancel-safe.
     pub(super) async fn recv(&mut self) -> Received {
         let Some(open) = &mut self.session else { return std::future::pending().await };
-        if let Some(bytes) = open.recv().await {
-            return Received::Message(bytes);
+        if let Some(received) = open.recv().await {
+            return received;
         }
         self.session = self.reserve.take().map(|(open, _since)| open);
         if self.session.is_some() { Received::Replaced } else { Received::Lost }
@@ -161,6 +165,20 @@ impl Link {
     /// The peer has answered: it is not lost, and needs no other connection.
     pub(super) fn answered(&mut self) {
         self.reserve = None;
+    }
+
+    /// Whether so much waits to be read by the peer that what can be said later is better said then. There is room beside it for a message of
+    /// full length and for much that is short.
+    pub(super) fn is_congested(&self) -> bool {
+        let most = self.bounds.unsent.checked_div(4).unwrap_or_default();
+        self.session.as_ref().is_some_and(|open| open.sender.unsent() > most)
+    }
+
+    /// Has [`Link::recv`] say [`Received::Drained`] once nothing waits to be read by the peer.
+    pub(super) fn tell_when_drained(&mut self) {
+        if let Some(open) = &mut self.session {
+            open.tells_drained = true;
+        }
     }
 
     /// Puts a packet where [`Link::flush`] sends it from.
@@ -223,7 +241,18 @@ impl Open {
         let (sender, mut receiver) = session.split();
         receiver.set_limit(bounds.message);
         let (heard, paused_until) = (Instant::now(), None);
-        Self { sender, receiver, role, number, heard, pinged: false, paused_until, broken: false, tally }
+        Self {
+            sender,
+            receiver,
+            role,
+            number,
+            heard,
+            pinged: false,
+            paused_until,
+            tells_drained: false,
+            broken: false,
+            tally,
+        }
     }
 
     /// Whether the side that dialled this one has dialled `other` after it.
@@ -231,13 +260,16 @@ impl Open {
         self.role == other.role && self.number < other.number
     }
 
-    /// The next message; none when the connection is over.
-    async fn recv(&mut self) -> Option<Vec<u8>> {
+    /// The next message, or that what waited is read; none when the connection is over.
+    async fn recv(&mut self) -> Option<Received> {
         loop {
             if self.broken {
                 return None;
             }
             let unsent = self.sender.unsent() > 0;
+            if !unsent && std::mem::take(&mut self.tells_drained) {
+                return Some(Received::Drained);
+            }
             if let Some(until) = self.paused_until {
                 tokio::select! {
                     biased;
@@ -252,7 +284,7 @@ impl Open {
                     let bytes = received.map_err(|error| self.fail_to_receive(&error)).ok()?;
                     self.heard = Instant::now();
                     self.pinged = false;
-                    return Some(bytes);
+                    return Some(Received::Message(bytes));
                 }
                 sent = self.sender.flush(), if unsent => self.sent(sent),
             }

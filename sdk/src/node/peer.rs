@@ -152,6 +152,8 @@ pub(super) struct Peer {
     events: Events,
     conduct: Conduct,
     link: Link,
+    /// Channels that have not said something on this connection, because too much waits to be read by the peer.
+    unsaid: BTreeSet<ChannelRef>,
     redial: Redial,
     /// Where the peer is found has changed since the last commit.
     address_changed: bool,
@@ -206,6 +208,7 @@ impl Peer {
         let mut peer = Self {
             conduct,
             link: Link::new(config.ping_interval, config.timeouts, bounds, Arc::clone(&peers.tally)),
+            unsaid: BTreeSet::new(),
             redial: Redial::new(config.redial, address),
             address_changed: false,
             config,
@@ -409,6 +412,11 @@ impl Peer {
 
     fn effect(&mut self, reference: ChannelRef, effect: Effect) {
         match effect {
+            Effect::Send(Message::Update(_)) if self.link.is_congested() => {
+                let _new = self.unsaid.insert(reference);
+                self.link.tell_when_drained();
+                let _changed = self.input(reference, Input::Congested);
+            }
             Effect::Send(message) => self.link.feed(&Packet::Channel(reference, message)),
             Effect::Submit(call) => self.submit(reference, *call),
             Effect::AskNonce(parties) => self.ask_nonce(reference, parties),
@@ -500,6 +508,17 @@ impl Peer {
                 }
             }
             Received::Replaced => self.on_new_link(),
+            Received::Drained => self.on_drained(),
+        }
+    }
+
+    /// Has one channel say what it could not: each may have a round of full length.
+    fn on_drained(&mut self) {
+        if let Some(reference) = self.unsaid.pop_first() {
+            let _changed = self.input(reference, Input::Drained);
+        }
+        if !self.unsaid.is_empty() {
+            self.link.tell_when_drained();
         }
     }
 
@@ -682,6 +701,7 @@ impl Peer {
     fn on_link(&mut self, input: &Input) {
         if matches!(input, Input::LinkDown) {
             self.fetches.forget();
+            self.unsaid.clear();
             // What was not said on this connection is never said: the next one begins by comparing what both know (R6.6).
             self.effects.retain(|(_, effect)| !matches!(effect, Effect::Send(_)));
         }
