@@ -178,6 +178,7 @@ impl Channel {
                 self.on_peer(message, ctx).unwrap_or_else(|violation| answer.refusing(violation))
             }
             Input::IdTaken(channel) => Answer::Error.refusing(Violation::IdTaken(channel)),
+            Input::OpeningRefused(code) => self.refuse_opening(code),
             Input::Congested => self.put_off_rounds(),
             Input::Drained => self.resume(ctx),
             Input::Chain(input) => self.on_chain(input, ctx),

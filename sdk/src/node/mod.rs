@@ -56,7 +56,7 @@ use defence::Defence;
 use events::Events;
 use following::Following;
 use peer::{Connected, INBOX, Inbox, Peer, PeerInput};
-use places::{Origin, Strangers};
+use places::{Origin, PerOrigin, Strangers};
 use protocol::{Amount, BlockNumber, ChannelId, Pair, PartyId, PublicKey, call::Call, decode_exact};
 use purse::Purse;
 use scale::Encode;
@@ -124,6 +124,7 @@ pub(crate) struct Peers {
     strangers: Mutex<Strangers>,
     /// How many more openings that strangers asked for may be not on chain.
     openings: Arc<Semaphore>,
+    openings_of: PerOrigin,
     events: Events,
     head: AtomicU32,
     /// The newest final block when the node started.
@@ -182,6 +183,7 @@ impl Node {
             inboxes: Mutex::default(),
             strangers: Mutex::new(Strangers::new(&limits)),
             openings: Arc::new(Semaphore::new(limits.strangers_openings.min(Semaphore::MAX_PERMITS))),
+            openings_of: PerOrigin::new(limits.openings_per_address),
             events: Events::new(),
             head: AtomicU32::new(next.saturating_sub(1)),
             look_first: head.number,

@@ -12,6 +12,7 @@ mod calls;
 mod code;
 mod commands;
 mod conduct;
+mod vaults;
 
 use super::{
     ChannelHandle, Made, NodeError, OpenChannel, Paid, PaidAll, Peers, Taking,
@@ -61,6 +62,7 @@ use tokio::{
     task::yield_now,
     time::{Instant, MissedTickBehavior, interval},
 };
+use vaults::Unfunded;
 
 /// How many inputs wait for a peer's task before whoever sends them has to wait.
 pub(super) const INBOX: usize = 4_096;
@@ -96,6 +98,8 @@ pub(super) enum PeerInput {
     Code(Hash, Option<Vec<u8>>),
     /// The answer to a question about a pair's nonce.
     Nonce(ChannelRef, Pair<PartyId>, u64),
+    /// What somebody has in its vault; none where the chain did not say.
+    Vault(PartyId, Option<Amount>),
     /// The node is going away.
     Stop,
 }
@@ -152,8 +156,12 @@ pub(super) struct Peer {
     events: Events,
     conduct: Conduct,
     link: Link,
+    /// Where the peer is on this connection.
+    origin: Option<Origin>,
     /// Channels that have not said something on this connection, because too much waits to be read by the peer.
     unsaid: BTreeSet<ChannelRef>,
+    /// Openings that the initiator has signed, and whose coins are being looked for.
+    unfunded: Unfunded,
     redial: Redial,
     /// Where the peer is found has changed since the last commit.
     address_changed: bool,
@@ -208,7 +216,9 @@ impl Peer {
         let mut peer = Self {
             conduct,
             link: Link::new(config.ping_interval, config.timeouts, bounds, Arc::clone(&peers.tally)),
+            origin: None,
             unsaid: BTreeSet::new(),
+            unfunded: Unfunded::default(),
             redial: Redial::new(config.redial, address),
             address_changed: false,
             config,
@@ -236,9 +246,12 @@ impl Peer {
         for channel in channels {
             let reference = channel.reference();
             note_id(&mut peer.by_id, &peer.peers, &channel);
-            let slot = Slot::new(channel);
+            let mut slot = Slot::new(channel);
             if slot.is_known() {
                 peer.befriend();
+            } else if slot.id.is_some() {
+                // What was signed for it before keeps its place; from where it came is not known any more.
+                slot.asked = peer.conduct.ask_for_opening(true, None).ok();
             }
             let _none = peer.slots.insert(reference, slot);
             let _changed = peer.input(reference, Input::Restarted);
@@ -319,6 +332,7 @@ impl Peer {
                 PeerInput::Ask(..)
                 | PeerInput::Called(..)
                 | PeerInput::Nonce(..)
+                | PeerInput::Vault(..)
                 | PeerInput::Code(..)
                 | PeerInput::NotFound
                 | PeerInput::Displaced
@@ -559,9 +573,12 @@ impl Peer {
                 Message::FundingCreated(funding) => slot.channel.offered_id(funding),
                 _ => None,
             };
-            let input = match offered.filter(|id| self.is_taken(id)) {
-                Some(taken) => Input::IdTaken(taken),
-                None => Input::Peer(message),
+            let input = match (offered.filter(|id| self.is_taken(id)), message) {
+                (Some(taken), _) => Input::IdTaken(taken),
+                (None, Message::FundingCreated(funding)) if offered.is_some() => {
+                    return self.look_for_coins(reference, funding);
+                }
+                (None, message) => Input::Peer(message),
             };
             let _changed = self.input(reference, input);
             return;
@@ -598,7 +615,9 @@ impl Peer {
         if self.slots.len() >= MAX_CHANNELS_PER_PEER || !can_defend {
             return Err(RefusalCode::BUSY);
         }
-        let asked = self.conduct.ask_for_opening(self.is_stranger()).map_err(|()| RefusalCode::BUSY)?;
+        let its_address = self.origin.and_then(|origin| Some(self.peers.upgrade()?.openings_of.of(origin)));
+        let asked = self.conduct.ask_for_opening(self.is_stranger(), its_address.as_ref());
+        let asked = asked.map_err(|()| RefusalCode::BUSY)?;
         let (config, identity) = (Arc::clone(&self.config), self.identity);
         let ctx = config.context(self.now(), self.head);
         let accepted =
@@ -629,6 +648,7 @@ impl Peer {
             PeerInput::Stop => self.stopping = true,
             PeerInput::Code(code, wasm) => self.on_code_of_chain(code, wasm),
             PeerInput::Nonce(reference, parties, next) => self.on_nonce(reference, parties, next),
+            PeerInput::Vault(owner, has) => self.on_vault(owner, has),
         }
     }
 
@@ -642,6 +662,7 @@ impl Peer {
         let ours = self.config.identity.public();
         let (origin, role) = (Origin::of(session.remote_addr().ip()), session.role());
         if self.link.adopt(session, &ours) {
+            self.origin = Some(origin);
             if role == Role::Listener {
                 self.take_place(origin);
             }
@@ -701,6 +722,7 @@ impl Peer {
     fn on_link(&mut self, input: &Input) {
         if matches!(input, Input::LinkDown) {
             self.fetches.forget();
+            self.unfunded.forget();
             self.unsaid.clear();
             // What was not said on this connection is never said: the next one begins by comparing what both know (R6.6).
             self.effects.retain(|(_, effect)| !matches!(effect, Effect::Send(_)));

@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, NodeError>>;
 
-/// The places that an opening takes until it is on chain: of the peer's, and of all strangers' where the peer is one.
-pub(super) type Asked = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+/// The places that an opening takes until it is on chain: of the peer's and, where the peer is a stranger, of all strangers' and of its address's.
+pub(super) type Asked = Vec<OwnedSemaphorePermit>;
 
 /// One channel of a peer.
 pub(super) struct Slot {
