@@ -193,8 +193,8 @@ impl Channel {
             Input::Code(code) => self.on_code(code, ctx),
         };
         self.watch_answers(ctx);
-        let store_is_old = self.phase.live().is_some_and(|live| live.outdated.is_some());
-        step.commit |= self.payments.note(&mut step.effects, store_is_old);
+        let (phase, all_unknown) = (&self.phase, self.phase.is_unsure());
+        step.commit |= self.payments.note(&mut step.effects, all_unknown, |change| phase.may_appear(change));
         if step.commit {
             step.payments = self.payments.take_changed();
             self.outbox.keep(&mut step.effects);
@@ -402,8 +402,8 @@ impl Channel {
         self.phase.live().map(Live::next_change)
     }
 
-    /// The own payment that was asked for by this key, as long as it is remembered: while it is on its way, then among the newest
-    /// [`MAX_REMEMBERED`](crate::MAX_REMEMBERED).
+    /// The own payment that was asked for by this key, as long as it is remembered: while it is on its way, then among the
+    /// [`MAX_REMEMBERED`](crate::MAX_REMEMBERED) that ended last.
     #[must_use]
     pub fn payment(&self, key: &IdempotencyKey) -> Option<&PaymentRecord> {
         self.payments.find(key)
@@ -426,6 +426,13 @@ impl Channel {
             let _known = all.entry(change).or_insert_with(record);
         }
         all.into_values().collect()
+    }
+
+    /// Whether an own change that was told of as not made may have been made all the same, or may be yet: the peer holds a signature for it (R6.1),
+    /// this side's store is old (R6.6a), or the channel's end was not seen (R6.9b).
+    #[must_use]
+    pub fn may_be_made(&self, change: ChangeId) -> bool {
+        self.phase.is_unsure() || self.phase.may_appear(change)
     }
 
     /// The latest agreed state as the arbiter takes it: all that is needed to close without this SDK.

@@ -17,6 +17,7 @@ mod crash;
 mod decisions;
 mod fuzzed;
 mod hostile;
+mod keys;
 mod leaving;
 mod messages;
 mod once;

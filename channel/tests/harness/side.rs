@@ -3,7 +3,7 @@
 use super::{book::Book, key, policy};
 use channel::{
     Balances, Change, ChangeId, Channel, CloseReason, Config, Effect, Event, EventNumber, IdempotencyKey, Message,
-    Notice, Outcome, OwnChanges, Payment, PaymentRecord, Performed, Policy, Step,
+    Notice, Outcome, OwnChanges, Payment, PaymentOutcome, PaymentRecord, Performed, Policy, Step,
 };
 use protocol::{
     Amount, BlockNumber, Hash, Pair, Party, Round,
@@ -301,6 +301,25 @@ impl Side {
         if let (Some(Balances { ours, peers, spendable }), Some(evidence)) = (channel.balances(), channel.evidence()) {
             assert_eq!(evidence.commitment.balances.sum(), ours.checked_add(peers));
             let held = channel.contracts().map_or(0, protocol::contracts::Contracts::held);
+    /// What is kept of payments is what was told of them.
+    fn check_keys(&self) {
+        let Some(channel) = &self.channel else { return };
+        for (id, record) in channel.kept_payments() {
+            let Some((_, fate)) = self.sent.get(id) else { continue };
+            let fits = matches!(
+                (fate, record.outcome),
+                (Fate::Pending, PaymentOutcome::Pending)
+                    | (Fate::Paid(_), PaymentOutcome::Paid(_))
+                    | (Fate::Refused, PaymentOutcome::Refused(_))
+                    | (Fate::Refused | Fate::Failed, PaymentOutcome::Unknown | PaymentOutcome::Dropped)
+                    | (Fate::Failed, PaymentOutcome::Failed(_))
+                    | (Fate::Dropped, PaymentOutcome::Dropped | PaymentOutcome::Unknown)
+                    | (Fate::Undone, PaymentOutcome::Undone(_))
+            );
+            assert!(fits, "{id:?}: told {fate:?}, kept {:?}", record.outcome);
+        }
+    }
+
             let outdated = channel.status().outdated;
             let whole = channel.state().unwrap().is_whole();
             assert!(whole || outdated, "the contracts are those of the state");
@@ -473,6 +492,7 @@ impl Side {
                 assert!(!self.keys.contains_key(id), "{id:?} has a key: it never vanishes");
                 *fate = Fate::Vanished;
                 self.vanished.push(payment.clone());
+        self.check_keys();
             }
             for (_, fate) in self.made.values_mut().filter(|(_, fate)| *fate == Fate::Pending) {
                 *fate = Fate::Vanished;

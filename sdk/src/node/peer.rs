@@ -809,6 +809,9 @@ impl Peer {
 
     /// Notes what a channel's step asks for.
     fn done(&mut self, reference: ChannelRef, step: Step) {
+        if let Some(slot) = self.slots.get_mut(&reference) {
+            slot.note_doubt(&step.effects);
+        }
         if step.commit {
             // Asked for before a restart or after it.
             if self.slots.get(&reference).is_some_and(Slot::is_known) {
