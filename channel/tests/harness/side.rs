@@ -179,6 +179,11 @@ impl Side {
         }
     }
 
+    /// What the store has, to be put back when it is old; contracts apart.
+    pub(crate) fn copy(&self) -> (Option<Vec<u8>>, BTreeMap<ChangeId, PaymentRecord>) {
+        (self.stored.clone(), self.kept.clone())
+    }
+
     /// The machine as it was committed.
     pub(crate) fn load(&self) -> Option<Channel> {
         let bytes = self.stored.as_ref()?;
@@ -296,11 +301,6 @@ impl Side {
         }
     }
 
-    fn check_balances_and_round(&mut self) {
-        let Some(channel) = &self.channel else { return };
-        if let (Some(Balances { ours, peers, spendable }), Some(evidence)) = (channel.balances(), channel.evidence()) {
-            assert_eq!(evidence.commitment.balances.sum(), ours.checked_add(peers));
-            let held = channel.contracts().map_or(0, protocol::contracts::Contracts::held);
     /// What is kept of payments is what was told of them.
     fn check_keys(&self) {
         let Some(channel) = &self.channel else { return };
@@ -320,6 +320,11 @@ impl Side {
         }
     }
 
+    fn check_balances_and_round(&mut self) {
+        let Some(channel) = &self.channel else { return };
+        if let (Some(Balances { ours, peers, spendable }), Some(evidence)) = (channel.balances(), channel.evidence()) {
+            assert_eq!(evidence.commitment.balances.sum(), ours.checked_add(peers));
+            let held = channel.contracts().map_or(0, protocol::contracts::Contracts::held);
             let outdated = channel.status().outdated;
             let whole = channel.state().unwrap().is_whole();
             assert!(whole || outdated, "the contracts are those of the state");
@@ -487,12 +492,12 @@ impl Side {
 
     /// Whatever still waits at the very end, when the machine says that nothing does, vanished in a crash.
     pub(crate) fn bury_the_vanished(&mut self) {
+        self.check_keys();
         if self.channel.as_ref().is_none_or(|channel| channel.status().pending == 0) {
             for (id, (payment, fate)) in self.sent.iter_mut().filter(|(_, (_, fate))| *fate == Fate::Pending) {
                 assert!(!self.keys.contains_key(id), "{id:?} has a key: it never vanishes");
                 *fate = Fate::Vanished;
                 self.vanished.push(payment.clone());
-        self.check_keys();
             }
             for (_, fate) in self.made.values_mut().filter(|(_, fate)| *fate == Fate::Pending) {
                 *fate = Fate::Vanished;
