@@ -38,9 +38,9 @@ impl Peer {
 
     fn is_known_to_be_funded(&self, reference: ChannelRef) -> bool {
         let wants = self.slots.get(&reference).and_then(|slot| slot.channel.awaited_share());
-        wants.zip(self.unfunded.last).is_some_and(|((owner, share), (of, has, by))| {
-            owner == of && share <= has && by == self.head
-        })
+        wants
+            .zip(self.unfunded.last)
+            .is_some_and(|((owner, share), (of, has, by))| owner == of && share <= has && by == self.head)
     }
 
     fn read_next_vault(&mut self) {
