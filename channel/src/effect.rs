@@ -75,7 +75,7 @@ pub enum Event {
         round: Round,
     },
     /// The peer refused own changes: they are not made. Where they were given up for a forced step, or because the peer's store is old, the peer
-    /// still holds a signature, and until a higher round is agreed they may appear (R6.1).
+    /// still holds a signature, and until a higher round is agreed they may appear (R6.1): of payments with a key this is kept as unknown.
     #[codec(index = 4)]
     Refused {
         /// Which.

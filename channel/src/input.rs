@@ -86,6 +86,12 @@ pub enum Input {
     /// The peer said a `funding_created` whose nonce gives the id of another channel of this side ([`Channel::offered_id`](crate::Channel::offered_id)):
     /// it stands here instead of [`Input::Peer`].
     IdTaken(ChannelId),
+    /// An opening that was accepted, and that this side has not signed, is refused after all, for this reason: nothing backs it, say (R6.7).
+    OpeningRefused(RefusalCode),
+    /// What was to be said of open rounds was not: too much waits already to be read by the peer. It is said again with [`Input::Drained`].
+    Congested,
+    /// The peer has read what waited for it.
+    Drained,
     /// The user wants something.
     User(Command),
     /// The chain has something new, and it is final (R6.8).

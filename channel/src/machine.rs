@@ -180,6 +180,9 @@ impl Channel {
                 self.on_peer(message, ctx).unwrap_or_else(|violation| answer.refusing(violation))
             }
             Input::IdTaken(channel) => Answer::Error.refusing(Violation::IdTaken(channel)),
+            Input::OpeningRefused(code) => self.refuse_opening(code),
+            Input::Congested => self.put_off_rounds(),
+            Input::Drained => self.resume(ctx),
             Input::Chain(input) => self.on_chain(input, ctx),
             Input::Tick => self.on_tick(ctx),
             Input::LinkUp => self.on_link_up(),
@@ -192,8 +195,8 @@ impl Channel {
             Input::Code(code) => self.on_code(code, ctx),
         };
         self.watch_answers(ctx);
-        let store_is_old = self.phase.live().is_some_and(|live| live.outdated.is_some());
-        step.commit |= self.payments.note(&mut step.effects, store_is_old);
+        let (phase, all_unknown) = (&self.phase, self.phase.is_unsure());
+        step.commit |= self.payments.note(&mut step.effects, all_unknown, |change| phase.may_appear(change));
         if step.commit {
             step.payments = self.payments.take_changed();
             self.outbox.keep(&mut step.effects);
@@ -402,8 +405,8 @@ impl Channel {
         self.phase.live().map(Live::next_change)
     }
 
-    /// The own payment that was asked for by this key, as long as it is remembered: while it is on its way, then among the newest
-    /// [`MAX_REMEMBERED`](crate::MAX_REMEMBERED).
+    /// The own payment that was asked for by this key, as long as it is remembered: while it is on its way, then among the
+    /// [`MAX_REMEMBERED`](crate::MAX_REMEMBERED) that ended last.
     #[must_use]
     pub fn payment(&self, key: &IdempotencyKey) -> Option<&PaymentRecord> {
         self.payments.find(key)
@@ -426,6 +429,13 @@ impl Channel {
             let _known = all.entry(change).or_insert_with(record);
         }
         all.into_values().collect()
+    }
+
+    /// Whether an own change that was told of as not made may have been made all the same, or may be yet: the peer holds a signature for it (R6.1),
+    /// this side's store is old (R6.6a), or the channel's end was not seen (R6.9b).
+    #[must_use]
+    pub fn may_be_made(&self, change: ChangeId) -> bool {
+        self.phase.is_unsure() || self.phase.may_appear(change)
     }
 
     /// The latest agreed state as the arbiter takes it: all that is needed to close without this SDK.

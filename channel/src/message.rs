@@ -223,6 +223,8 @@ impl RefusalCode {
     pub const CODE_UNKNOWN: Self = Self(11);
     /// The refuser has signed a higher round that may still be used: the same changes are made again above it (R6.1).
     pub const OVERTAKEN: Self = Self(12);
+    /// The vault of whoever proposes a channel does not hold its share: it deposits it first (R6.7).
+    pub const UNFUNDED: Self = Self(13);
     /// The first of the application's own codes.
     pub const APPLICATION: Self = Self(128);
 }
@@ -244,6 +246,7 @@ impl fmt::Display for RefusalCode {
             Self::HEIGHT => "the peer sees another head of the chain: try again after another block",
             Self::CODE_UNKNOWN => "the peer does not have the app, and could not get it",
             Self::OVERTAKEN => "the peer has signed a higher round: the same is proposed again above it",
+            Self::UNFUNDED => "the peer finds less in the vault than the channel takes out of it: deposit it first",
             _ if code >= Self::APPLICATION.0 => "the peer's application says no",
             _ => "the peer gives a reason unknown here",
         };

@@ -2,7 +2,7 @@
 //! beyond, so that none is ever made twice (R6.3c).
 //!
 //! ```text
-//!   pay once --> Pending, committed --> told: Paid, Refused, .. --> the MAX_REMEMBERED newest of these are kept
+//!   pay once --> Pending, committed --> told: Paid, Refused, .. --> the MAX_REMEMBERED that ended last are kept
 //!       ^                |
 //!       |                '-- a crash: it waits for its round again
 //!       '-- asked again: the same payment answers, whatever has become of it
@@ -20,8 +20,8 @@ use protocol::Round;
 use scale::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many payments with a key a channel remembers beyond those that are still on their way. Where more are known to be made or not, the oldest
-/// are forgotten: asked for again by its key, such a one would be made again.
+/// How many payments with a key a channel remembers beyond those that are still on their way. Where more are known to be made or not, those that
+/// ended first are forgotten: asked for again by its key, such a one would be made again.
 pub const MAX_REMEMBERED: usize = 16_384;
 
 /// What has become of a payment.
@@ -45,7 +45,8 @@ pub enum PaymentOutcome {
     /// It was made, and another own round has taken its place on chain ([`Event::Undone`]).
     #[codec(index = 5)]
     Undone(Round),
-    /// This side's store is old (R6.6a): only the peer can say whether it was made.
+    /// Only the peer can say whether it was made, or will be: it still holds a signature for it (R6.1), this side's store is old (R6.6a), or the
+    /// channel's end was not seen (R6.9b). Where the peer can make no use of its signature any more, it is dropped.
     #[codec(index = 6)]
     Unknown,
 }
@@ -69,26 +70,80 @@ pub(crate) struct Payments {
     records: BTreeMap<ChangeId, PaymentRecord>,
     by_key: BTreeMap<IdempotencyKey, ChangeId>,
     /// Those that are not pending.
-    ended: BTreeSet<ChangeId>,
+    ended: Ended,
+    /// Those that are unknown as long as the peer may use its signature.
+    may_appear: BTreeSet<ChangeId>,
     /// Those that differ from what is stored.
     changed: BTreeSet<ChangeId>,
+}
+
+/// In which order payments ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Ended {
+    /// By when they did, counted from the start of this process.
+    by_turn: BTreeMap<u64, ChangeId>,
+    turns: BTreeMap<ChangeId, u64>,
+    next: u64,
+}
+
+impl Ended {
+    /// This one has ended now, whatever was known of it before.
+    fn push(&mut self, change: ChangeId) {
+        if let Some(before) = self.turns.insert(change, self.next) {
+            let _was = self.by_turn.remove(&before);
+        }
+        let _none = self.by_turn.insert(self.next, change);
+        self.next = self.next.wrapping_add(1);
+    }
+
+    /// Forgets the one that ended first.
+    fn pop(&mut self) -> Option<ChangeId> {
+        let (_, first) = self.by_turn.pop_first()?;
+        let _turn = self.turns.remove(&first);
+        Some(first)
+    }
+
+    fn len(&self) -> usize {
+        self.by_turn.len()
+    }
+}
+
+impl PaymentOutcome {
+    /// Orders what is in the store by when it ended, as far as that can be told: what was made by its round. What was not made comes before that:
+    /// whoever asks for it again does not pay twice.
+    const fn turn(self) -> (bool, Round) {
+        match self {
+            Self::Paid(round) | Self::Undone(round) => (true, round),
+            Self::Unknown => (true, Round::MAX),
+            Self::Pending | Self::Refused(_) | Self::Dropped | Self::Failed(_) => (false, 0),
+        }
+    }
 }
 
 impl Payments {
     /// As they were stored; none where two of them have one id or one key.
     pub(crate) fn stored(records: impl IntoIterator<Item = PaymentRecord>) -> Option<Self> {
         let mut all = Self::default();
+        let mut ended = Vec::new();
         for record in records {
             let first_of_key = all.by_key.insert(record.key.clone()?, record.change).is_none();
             if record.outcome != PaymentOutcome::Pending {
-                let _new = all.ended.insert(record.change);
+                ended.push((record.outcome.turn(), record.change));
             }
             let first_of_id = all.records.insert(record.change, record).is_none();
             if !first_of_key || !first_of_id {
                 return None;
             }
         }
+        ended.sort_unstable();
+        ended.into_iter().for_each(|(_, change)| all.ended.push(change));
         Some(all)
+    }
+
+    /// Notes for which of those that are unknown the peer may use its signature, after they were read.
+    pub(crate) fn watch(&mut self, may_appear: impl Fn(ChangeId) -> bool) {
+        let unknown = self.records.values().filter(|record| record.outcome == PaymentOutcome::Unknown);
+        self.may_appear = unknown.map(|record| record.change).filter(|id| may_appear(*id)).collect();
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -125,28 +180,54 @@ impl Payments {
         let _new = self.changed.insert(change);
     }
 
-    /// Notes what becomes of payments, as the user is told, and adds their keys to that. Says whether there is something to commit.
-    pub(crate) fn note(&mut self, effects: &mut [Effect], store_is_old: bool) -> bool {
+    /// Notes what becomes of payments, as the user is told, and adds their keys to that. What was not made is unknown where nothing is known of the
+    /// peer's use of its signatures (`all_unknown`), or where it `may_appear` yet. Says whether there is something to commit.
+    pub(crate) fn note(
+        &mut self,
+        effects: &mut [Effect],
+        all_unknown: bool,
+        may_appear: impl Fn(ChangeId) -> bool,
+    ) -> bool {
         if self.records.is_empty() {
             return false;
         }
+        let unmade = |outcome| {
+            let may_appear = &may_appear;
+            move |id| if all_unknown || may_appear(id) { PaymentOutcome::Unknown } else { outcome }
+        };
         for effect in effects {
             let Effect::Notify(event) = effect else { continue };
             match event {
-                Event::Paid { payments, round } => self.end(payments, PaymentOutcome::Paid(*round)),
-                Event::Refused { payments, code } => self.end(payments, PaymentOutcome::Refused(*code)),
-                Event::Dropped { payments } if store_is_old => self.end(payments, PaymentOutcome::Unknown),
-                Event::Dropped { payments } => self.end(payments, PaymentOutcome::Dropped),
-                Event::Failed { changes, fault } => self.end(changes, PaymentOutcome::Failed(*fault)),
+                Event::Paid { payments, round } => self.end(payments, |_| PaymentOutcome::Paid(*round)),
+                Event::Refused { payments, code } => self.end(payments, unmade(PaymentOutcome::Refused(*code))),
+                Event::Dropped { payments } => self.end(payments, unmade(PaymentOutcome::Dropped)),
+                Event::Failed { changes, fault } => self.end(changes, unmade(PaymentOutcome::Failed(*fault))),
                 Event::Undone { changes, round } => {
                     self.refer(changes);
-                    self.end(changes, PaymentOutcome::Undone(*round));
+                    self.end(changes, |_| PaymentOutcome::Undone(*round));
                 }
                 _ => {}
             }
         }
+        if all_unknown {
+            self.may_appear.clear();
+        } else {
+            self.resolve(may_appear);
+        }
         self.forget();
         !self.changed.is_empty()
+    }
+
+    /// What cannot appear any more is not made.
+    fn resolve(&mut self, may_appear: impl Fn(ChangeId) -> bool) {
+        let gone: Vec<_> = self.may_appear.iter().copied().filter(|id| !may_appear(*id)).collect();
+        for id in gone {
+            let _was = self.may_appear.remove(&id);
+            if let Some(record) = self.records.get_mut(&id) {
+                record.outcome = PaymentOutcome::Dropped;
+                let _new = self.changed.insert(id);
+            }
+        }
     }
 
     /// Adds the references that are known here.
@@ -155,7 +236,7 @@ impl Payments {
         *changes = changes.iter().map(|own| (own.id, known(own.id).unwrap_or(own.reference))).collect();
     }
 
-    fn end(&mut self, changes: &mut OwnChanges, outcome: PaymentOutcome) {
+    fn end(&mut self, changes: &mut OwnChanges, outcome: impl Fn(ChangeId) -> PaymentOutcome) {
         let ids = changes.ids();
         let (Some(&lowest), Some(&highest)) = (ids.iter().min(), ids.iter().max()) else { return };
         let mut named = Vec::new();
@@ -163,10 +244,14 @@ impl Payments {
             let Some(place) = ids.binary_search(id).ok().or_else(|| ids.iter().position(|other| other == id)) else {
                 continue;
             };
-            record.outcome = outcome;
+            record.outcome = outcome(*id);
+            let _changed = match record.outcome {
+                PaymentOutcome::Unknown => self.may_appear.insert(*id),
+                _ => self.may_appear.remove(id),
+            };
             named.extend(record.key.clone().map(|key| (place, key)));
             let _new = self.changed.insert(*id);
-            let _new = self.ended.insert(*id);
+            self.ended.push(*id);
         }
         named.sort_unstable_by_key(|(place, _)| *place);
         named.into_iter().for_each(|(place, key)| changes.name(place, key));
@@ -174,8 +259,9 @@ impl Payments {
 
     fn forget(&mut self) {
         while self.ended.len() > MAX_REMEMBERED
-            && let Some(oldest) = self.ended.pop_first()
+            && let Some(oldest) = self.ended.pop()
         {
+            let _unknown = self.may_appear.remove(&oldest);
             if let Some(key) = self.records.remove(&oldest).and_then(|record| record.key) {
                 let _gone = self.by_key.remove(&key);
             }
@@ -211,16 +297,56 @@ mod tests {
             payments.begin(ChangeId(id), key(id), payment());
         }
         for id in 1..=count {
-            assert!(payments.note(&mut [paid(ChangeId(id))], false));
+            assert!(payments.note(&mut [paid(ChangeId(id))], false, |_| false));
         }
         assert_eq!(payments.len(), MAX_REMEMBERED + 1);
         payments.begin(ChangeId(count + 1), key(count + 1), payment());
         let _all = payments.take_changed();
-        assert!(payments.note(&mut [paid(ChangeId(count + 1))], false));
+        assert!(payments.note(&mut [paid(ChangeId(count + 1))], false, |_| false));
         assert_eq!(payments.find(&key(0)).unwrap().outcome, PaymentOutcome::Pending);
         assert_eq!(payments.find(&key(1)), None, "the oldest that is made");
         assert_eq!(payments.find(&key(2)).unwrap().outcome, PaymentOutcome::Paid(2));
         assert_eq!(payments.take_changed(), vec![ChangeId(1), ChangeId(count + 1)], "its row goes as well");
+    }
+
+    /// With the key of its id.
+    fn record(id: u64, outcome: PaymentOutcome) -> PaymentRecord {
+        let key = IdempotencyKey::from(id.to_be_bytes());
+        PaymentRecord { change: ChangeId(id), key: Some(key), payment: payment(), outcome }
+    }
+
+    #[test]
+    fn what_was_made_last_is_forgotten_last_also_after_a_restart() {
+        let count = u64::try_from(MAX_REMEMBERED).unwrap();
+        let refused = (2..count).map(|id| record(id, PaymentOutcome::Refused(RefusalCode::VALIDATION)));
+        // The one with the lower id was made after the other one.
+        let made = [record(0, PaymentOutcome::Paid(9)), record(1, PaymentOutcome::Paid(5))];
+        let mut payments = Payments::stored(refused.chain(made)).unwrap();
+        let forgotten: Vec<_> = std::iter::from_fn(|| payments.ended.pop()).collect();
+        assert_eq!(forgotten.first(), Some(&ChangeId(2)));
+        assert_eq!(forgotten[MAX_REMEMBERED - 2..], [ChangeId(1), ChangeId(0)]);
+    }
+
+    #[test]
+    fn what_the_peer_can_still_sign_is_unknown_until_it_cannot() {
+        let key = IdempotencyKey::from(7_u64.to_be_bytes());
+        let refused = || {
+            let payments = [(ChangeId(7), &b"r"[..])].into_iter().collect();
+            [Effect::Notify(Event::Refused { payments, code: RefusalCode::OUTDATED })]
+        };
+        let mut payments = Payments::default();
+        payments.begin(ChangeId(7), key.clone(), payment());
+        assert!(payments.note(&mut refused(), false, |_| true));
+        let outcome = |payments: &Payments| payments.find(&key).unwrap().outcome;
+        assert_eq!(outcome(&payments), PaymentOutcome::Unknown);
+        let _all = payments.take_changed();
+        assert!(!payments.note(&mut [], false, |_| true));
+        let mut again = Payments::stored([record(7, PaymentOutcome::Unknown)]).unwrap();
+        again.watch(|_| true);
+        for mut payments in [payments, again] {
+            assert!(payments.note(&mut [], false, |_| false), "that is committed");
+            assert_eq!(outcome(&payments), PaymentOutcome::Dropped);
+        }
     }
 
     #[test]
@@ -230,7 +356,7 @@ mod tests {
         let told: OwnChanges =
             [(ChangeId(6), &b"x"[..]), (ChangeId(7), b"r"), (ChangeId(8), b"y")].into_iter().collect();
         let mut effects = [Effect::Notify(Event::Paid { payments: told, round: 4 })];
-        assert!(payments.note(&mut effects, false));
+        assert!(payments.note(&mut effects, false, |_| false));
         let [Effect::Notify(Event::Paid { payments: told, .. })] = &effects else { panic!() };
         assert_eq!(told.iter().map(|own| own.key).collect::<Vec<_>>(), vec![None, Some(&"seven".into()), None]);
     }

@@ -114,13 +114,16 @@ impl Channel {
         }
         let Saved { reference, me, peer, domain, config, mut phase, create_given_up, outbox, deltas, payments: count } =
             decode_exact::<Saved<Phase, Outbox>>(rest).map_err(SavedError::Damaged)?;
-        let payments =
+        let mut payments =
             payments(count).ok_or_else(|| SavedError::Damaged("payments are missing, or too many".into()))?;
         let stored: Contracts = contracts.into_iter().collect();
         match &mut phase {
             Phase::Open(live) | Phase::Closing(live, _) => {
                 live.fill(&stored, deltas)?;
                 live.out.restore(me, payments.pending());
+                if live.outdated.is_none() {
+                    payments.watch(|change| live.out.may_appear(change));
+                }
             }
             _ if stored.is_empty() => {}
             _ => return Err(SavedError::Damaged("contracts of a channel that is not open".into())),

@@ -181,18 +181,19 @@ fn outdated(old: Party) -> World {
     let mut world = World::opened();
     let _id = world.pay(Initiator, 10).unwrap();
     world.run();
-    let copy = world.sides[old].stored.clone();
+    let copy = world.sides[old].copy();
     for payer in [old.peer(), old] {
         let _id = world.pay(payer, 20).unwrap();
         world.run();
     }
     world.disconnect();
     let side = &mut world.sides[old];
-    side.stored = copy;
+    (side.stored, side.kept) = copy;
     side.agreed = 0;
     side.channel = side.load();
     // What it paid later it has forgotten, and its user as well.
     side.sent.clear();
+    side.keys.clear();
     world.connect();
     world.run();
     assert!(world.sides[old].machine().status().outdated);

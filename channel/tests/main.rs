@@ -18,6 +18,7 @@ mod decisions;
 mod doubts;
 mod fuzzed;
 mod hostile;
+mod keys;
 mod leaving;
 mod messages;
 mod once;

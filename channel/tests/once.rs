@@ -90,7 +90,7 @@ fn it_waits_through_a_crash_although_it_was_never_proposed() {
         world.disconnect();
         world.linked = false;
         world.pay_once(payer, "order-1", 7).unwrap();
-        let _without_key = world.pay(payer, 1).unwrap();
+        let _without_key = world.pay_without_key(payer, 1).unwrap();
         world.pay_once(payer, "order-2", 8).unwrap();
         let listed = |world: &World| {
             let all = world.sides[payer].machine().list_payments();

@@ -290,7 +290,7 @@ fn a_store_that_is_older_than_what_was_agreed_is_brought_up_to_date() {
         let mut world = World::opened();
         let _id = world.pay(Initiator, 10).unwrap();
         world.run();
-        let copy = world.sides[old].stored.clone();
+        let copy = world.sides[old].copy();
         let _id = world.pay(old.peer(), 20).unwrap();
         world.run();
         let _id = world.pay(old, 5).unwrap();
@@ -298,7 +298,7 @@ fn a_store_that_is_older_than_what_was_agreed_is_brought_up_to_date() {
         let (from, to) = (3, world.rounds().0);
         let known = world.sides[old].agreed;
         world.disconnect();
-        world.sides[old].stored = copy;
+        (world.sides[old].stored, world.sides[old].kept) = copy;
         world.sides[old].agreed = from;
         world.sides[old].channel = world.sides[old].load();
         world.connect();

@@ -7,17 +7,17 @@ use scale::Encode;
 /// A channel with something of everything: agreed rounds, a deposit on chain, a round that is open, and events that nobody has taken.
 fn full_of_things() -> World {
     let mut world = World::opened();
-    let _id = world.pay(Initiator, 100).unwrap();
+    let _id = world.pay_without_key(Initiator, 100).unwrap();
     world.run();
     world.deposit(Initiator, 50).unwrap();
     world.run();
     world.mine();
     world.run();
     world.sides[Initiator].takes_events = false;
-    let _id = world.pay(Initiator, 5).unwrap();
+    let _id = world.pay_without_key(Initiator, 5).unwrap();
     world.run();
     // The responder asks for something while the initiator proposes: that waits.
-    let _id = world.pay(Initiator, 7).unwrap();
+    let _id = world.pay_without_key(Initiator, 7).unwrap();
     world.withdraw(Responder, 20).unwrap();
     assert!(world.deliver(Initiator));
     world
@@ -90,7 +90,7 @@ fn what_the_user_has_not_taken_is_delivered_again_and_what_it_has_is_not() {
     let mut world = World::opened();
     world.sides[Responder].takes_events = false;
     for amount in 1..4 {
-        let _id = world.pay(Initiator, amount).unwrap();
+        let _id = world.pay_without_key(Initiator, amount).unwrap();
         world.run();
     }
     let received = |event: &Event| matches!(event, Event::Received { .. });
@@ -127,7 +127,7 @@ fn a_user_that_takes_no_events_stops_its_channel_and_not_its_memory() {
     world.run();
     while paid < 70_000 {
         for _ in 0..500 {
-            let _id = world.pay(Initiator, 1).unwrap();
+            let _id = world.pay_without_key(Initiator, 1).unwrap();
         }
         paid += 500;
         world.run();

@@ -30,6 +30,8 @@ enum Mode {
     Pass,
     /// They stay where they are: the sender's buffers fill up.
     Stall,
+    /// So many pass, and what comes after them stays where it is.
+    StallAfter(usize),
     /// They are taken and never delivered.
     Swallow,
     /// One bit of the next bytes is turned.
@@ -100,6 +102,11 @@ impl Proxy {
     /// Delivers nothing more in either direction. Both sides keep their connections.
     pub fn stall(&self) {
         let _was = (self.shared.forth.send_replace(Mode::Stall), self.shared.back.send_replace(Mode::Stall));
+    }
+
+    /// Delivers nothing more in one direction once so many bytes in all have passed in it.
+    pub fn stall_after(&self, direction: Direction, bytes: usize) {
+        let _was = self.mode(direction).send_replace(Mode::StallAfter(bytes));
     }
 
     /// Takes and loses whatever comes in one direction.
@@ -199,13 +206,18 @@ async fn pass(
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let now = *mode.borrow_and_update();
+        let stalls = match now {
+            Mode::Stall => true,
+            Mode::StallAfter(bytes) => shared.passed.borrow()[direction.index()] >= bytes,
+            Mode::Pass | Mode::Swallow | Mode::Damage => false,
+        };
         let read = tokio::select! {
             biased;
             changed = mode.changed() => match changed {
                 Ok(()) => continue,
                 Err(_gone) => return,
             },
-            read = from.read(&mut buffer), if now != Mode::Stall => read,
+            read = from.read(&mut buffer), if !stalls => read,
         };
         let Ok(length @ 1..) = read else { return };
         match now {
@@ -214,7 +226,7 @@ async fn pass(
                 continue;
             }
             Mode::Damage => buffer[length - 1] ^= 1,
-            Mode::Pass | Mode::Stall => {}
+            Mode::Pass | Mode::Stall | Mode::StallAfter(_) => {}
         }
         if to.write_all(&buffer[..length]).await.is_err() {
             return;

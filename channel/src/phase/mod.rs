@@ -130,6 +130,22 @@ impl Phase {
         matches!(self, Self::HalfSigned(_) | Self::Signed(_) | Self::Open(_) | Self::Closing(..))
     }
 
+    /// Whether own rounds may have come to be that this side does not know of: what was paid out in the end is in blocks that were not read (R6.9b),
+    /// or this side's store is old (R6.6a).
+    pub(crate) fn is_unsure(&self) -> bool {
+        let unseen = matches!(
+            self,
+            Self::Closed(CloseReason::Unseen { .. })
+                | Self::Closing(_, How::Residual(closing::Residual { balances: None }))
+        );
+        unseen || self.live().is_some_and(|live| live.outdated.is_some())
+    }
+
+    /// Whether the peer holds a signature for an own change in a round that this side goes on without (R6.1).
+    pub(crate) fn may_appear(&self, change: crate::ChangeId) -> bool {
+        self.live().is_some_and(|live| live.out.may_appear(change))
+    }
+
     /// The running channel, where there is one.
     pub(crate) const fn live(&self) -> Option<&Live> {
         match self {

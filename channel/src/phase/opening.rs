@@ -430,6 +430,21 @@ impl Channel {
         }
     }
 
+    /// Transition: accepted -> closed
+    pub(crate) fn refuse_opening(&mut self, code: RefusalCode) -> Step {
+        if !matches!(self.phase, Phase::Accepted(_)) {
+            return Step::default();
+        }
+        Step::act(vec![Effect::Send(Message::Error { code })]).and(self.abandon_opening(Some(code)))
+    }
+
+    /// What an opening that waits for this side's signature takes out of the initiator's vault, and whose vault that is.
+    #[must_use]
+    pub fn awaited_share(&self) -> Option<(PartyId, Amount)> {
+        let Phase::Accepted(Accepted { open, .. }) = &self.phase else { return None };
+        Some((open.initiator.id(), open.shares.initiator))
+    }
+
     /// The deadline of an opening that nobody has signed.
     pub(crate) const fn opening_deadline(&self) -> Option<Millis> {
         match &self.phase {

@@ -380,6 +380,7 @@ impl Outgoing {
             Refused::Some(items) => (None, items.iter().copied().collect::<BTreeMap<_, _>>()),
         };
         let mut given_up: Vec<(RefusalCode, OwnChanges)> = Vec::new();
+        let mut places = BTreeMap::new();
         let mut again = Vec::new();
         let has_moved = height > ours.update.height;
         for (place, (id, change)) in (0_u32..).zip(ours.changes()) {
@@ -388,7 +389,8 @@ impl Outgoing {
                     if self.made.contains(&id) {
                         continue;
                     }
-                    match given_up.iter_mut().find(|(known, _)| *known == code) {
+                    let at = *places.entry(code.0).or_insert(given_up.len());
+                    match given_up.get_mut(at) {
                         Some((_, changes)) => changes.push(id, change.reference()),
                         None => given_up.push((code, [(id, change.reference())].into_iter().collect())),
                     }

@@ -349,6 +349,14 @@ impl Channel {
         Step::act(again).and(self.advance(ctx))
     }
 
+    /// What was to be said of open rounds was not: it is said again when there is room.
+    pub(crate) fn put_off_rounds(&mut self) -> Step {
+        if let Phase::Open(live) = &mut self.phase {
+            live.out.put_off();
+        }
+        Step::default()
+    }
+
     /// Starts or stops the clock for the peer's answer.
     pub(crate) fn watch_answers(&mut self, ctx: &Context<'_>) {
         let awaits = match (&self.phase, self.link) {

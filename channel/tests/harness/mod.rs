@@ -321,8 +321,25 @@ impl World {
 
     // What users do.
 
-    /// Pays `amount` with a reference of its own.
+    /// Pays `amount` with a reference of its own, which is its key too.
     pub(crate) fn pay(&mut self, party: Party, amount: Amount) -> Result<ChangeId, Misuse> {
+        self.pay_by(party, amount, |payment| {
+            let key = IdempotencyKey(payment.reference.clone());
+            (Some(key.clone()), Command::PayOnce { key, payment })
+        })
+    }
+
+    /// Pays `amount` with a reference of its own: nobody remembers it through a crash before it is proposed.
+    pub(crate) fn pay_without_key(&mut self, party: Party, amount: Amount) -> Result<ChangeId, Misuse> {
+        self.pay_by(party, amount, |payment| (None, Command::Pay(payment)))
+    }
+
+    fn pay_by(
+        &mut self,
+        party: Party,
+        amount: Amount,
+        command: impl FnOnce(Payment) -> (Option<IdempotencyKey>, Command),
+    ) -> Result<ChangeId, Misuse> {
         self.references += 1;
         let payment = Payment { amount, reference: self.references.to_be_bytes().to_vec() };
         let next = self.sides[party].channel.as_ref().and_then(Channel::next_change);
@@ -330,7 +347,11 @@ impl World {
         // Known before the machine may report it.
         let earlier = next.and_then(|id| self.sides[party].sent.insert(id, (payment.clone(), Fate::Pending)));
         assert!(earlier.is_none(), "{id:?} is given once");
-        if let Err(misuse) = self.input(party, Input::User(Command::Pay(payment))) {
+        let (key, command) = command(payment);
+        let key = key.filter(|_| next.is_some());
+        self.sides[party].keys.extend(key.map(|key| (id, key)));
+        if let Err(misuse) = self.input(party, Input::User(command)) {
+            let _refused = self.sides[party].keys.remove(&id);
             let _refused = self.sides[party].sent.remove(&id);
             return Err(misuse);
         }

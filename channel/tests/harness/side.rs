@@ -3,7 +3,7 @@
 use super::{book::Book, key, policy};
 use channel::{
     Balances, Change, ChangeId, Channel, CloseReason, Config, Effect, Event, EventNumber, IdempotencyKey, Message,
-    Notice, Outcome, OwnChanges, Payment, PaymentRecord, Performed, Policy, Step,
+    Notice, Outcome, OwnChanges, Payment, PaymentOutcome, PaymentRecord, Performed, Policy, Step,
 };
 use protocol::{
     Amount, BlockNumber, Hash, Pair, Party, Round,
@@ -179,6 +179,11 @@ impl Side {
         }
     }
 
+    /// What the store has, to be put back when it is old; contracts apart.
+    pub(crate) fn copy(&self) -> (Option<Vec<u8>>, BTreeMap<ChangeId, PaymentRecord>) {
+        (self.stored.clone(), self.kept.clone())
+    }
+
     /// The machine as it was committed.
     pub(crate) fn load(&self) -> Option<Channel> {
         let bytes = self.stored.as_ref()?;
@@ -293,6 +298,25 @@ impl Side {
     pub(crate) fn check_unchanged(&self, before: Option<&Before>) {
         if let (Some(before), Some(channel)) = (before, &self.channel) {
             assert!(before.saved == channel.save(), "a refused command changes nothing");
+        }
+    }
+
+    /// What is kept of payments is what was told of them.
+    fn check_keys(&self) {
+        let Some(channel) = &self.channel else { return };
+        for (id, record) in channel.kept_payments() {
+            let Some((_, fate)) = self.sent.get(id) else { continue };
+            let fits = matches!(
+                (fate, record.outcome),
+                (Fate::Pending, PaymentOutcome::Pending)
+                    | (Fate::Paid(_), PaymentOutcome::Paid(_))
+                    | (Fate::Refused, PaymentOutcome::Refused(_))
+                    | (Fate::Refused | Fate::Failed, PaymentOutcome::Unknown | PaymentOutcome::Dropped)
+                    | (Fate::Failed, PaymentOutcome::Failed(_))
+                    | (Fate::Dropped, PaymentOutcome::Dropped | PaymentOutcome::Unknown)
+                    | (Fate::Undone, PaymentOutcome::Undone(_))
+            );
+            assert!(fits, "{id:?}: told {fate:?}, kept {:?}", record.outcome);
         }
     }
 
@@ -468,6 +492,7 @@ impl Side {
 
     /// Whatever still waits at the very end, when the machine says that nothing does, vanished in a crash.
     pub(crate) fn bury_the_vanished(&mut self) {
+        self.check_keys();
         if self.channel.as_ref().is_none_or(|channel| channel.status().pending == 0) {
             for (id, (payment, fate)) in self.sent.iter_mut().filter(|(_, (_, fate))| *fate == Fate::Pending) {
                 assert!(!self.keys.contains_key(id), "{id:?} has a key: it never vanishes");

@@ -17,6 +17,7 @@ mod openings;
 mod packets;
 mod payments;
 mod slow;
+mod strangers;
 
 use e2e_tests::{Actor, Asked, UNIT, World, within};
 use sdk::node::{ChannelHandle, NodeConfig};

@@ -320,7 +320,13 @@ fn opening(world: &World, shares: Pair<u128>) -> ChannelOpen {
     }
 }
 
-/// Mallory proposes a channel to Bob and names this nonce for it: what she signed, and what Bob says to that. She attaches both shares.
+/// Puts coins into the vault of somebody without a node.
+async fn fill_vault(world: &World, name: &str, amount: u128) {
+    let deposit = Call::VaultDeposit { key: e2e_tests::identity(name).public() };
+    let _done = within("a deposit", world.arbiter.call(&signer(name), &deposit, amount)).await.unwrap();
+}
+
+/// Mallory proposes a channel to Bob and names this nonce for it: what she signed, and what Bob says to that. Both shares are her own.
 async fn offer(mallory: &mut Intruder, world: &World, reference: ChannelRef, nonce: u64) -> (CreateBody, Message) {
     let open = opening(world, Pair::new(200 * UNIT, 0));
     mallory.say(reference, Message::ChannelOpen(open.clone())).await;
@@ -341,6 +347,7 @@ async fn offer(mallory: &mut Intruder, world: &World, reference: ChannelRef, non
 async fn an_opening_with_the_id_of_another_channel_is_refused_before_that_one_is_on_chain_and_after() {
     let witness = Witness::new().await;
     let (world, bob) = (&witness.world, &witness.bob);
+    fill_vault(world, "mallory", 400 * UNIT).await;
     let domain = world.arbiter.info().domain;
     let mut mallory = Intruder::connect("mallory", "bob", bob.socket()).await;
     let [first, second, third, fourth] = [1, 2, 3, 4].map(|name| ChannelRef([name; 16]));
@@ -357,7 +364,7 @@ async fn an_opening_with_the_id_of_another_channel_is_refused_before_that_one_is
 
     let signatures = Pair::new(signs_opening("mallory", &domain, &body, 0), signed.signature);
     let create = Call::ChannelCreate(Create { body, nonce: 0, signatures });
-    let _done = within("the opening", world.arbiter.call(&signer("mallory"), &create, 200 * UNIT)).await.unwrap();
+    let _done = within("the opening", world.arbiter.call(&signer("mallory"), &create, 0)).await.unwrap();
     assert_eq!(mallory.hear().await, Some(Packet::Channel(first, Message::FundingLocked)));
     mallory.say(first, Message::FundingLocked).await;
     let opened = |event: &Event| matches!(event, Event::Opened { .. }).then_some(());
@@ -385,6 +392,7 @@ async fn an_opening_with_the_id_of_another_channel_is_refused_before_that_one_is
 async fn what_was_signed_is_said_again_in_the_order_of_the_nonces() {
     let witness = Witness::new().await;
     let (world, bob) = (&witness.world, &witness.bob);
+    fill_vault(world, "mallory", 200 * UNIT).await;
     let mut mallory = Intruder::connect("mallory", "bob", bob.socket()).await;
     let references = [5, 1, 4, 2, 3].map(|name| ChannelRef([name; 16]));
     for (nonce, reference) in (0..).zip(references) {

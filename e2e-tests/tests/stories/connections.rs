@@ -54,6 +54,25 @@ async fn crossing_dials_resolve_to_one_connection() {
     let _paid = bobs.pays(UNIT, "").await;
 }
 
+/// The listener hears last of what was dialled first, when its dialler has let go of that long ago.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_comes_late_takes_no_place_of_one_that_was_dialled_after_it() {
+    let world = World::new().await;
+    let (alice, bob) = (world.start_rich("alice", 200 * UNIT).await, world.start_rich("bob", 200 * UNIT).await);
+    let proxy = Proxy::before(bob.socket()).await;
+    // Her hello passes, and her proof waits.
+    proxy.stall_after(Direction::Forth, 1);
+    alice.connect_at(&bob, proxy.address()).await;
+    alice.connect(&bob).await;
+    let (alices, bobs) = alice.open(&bob).await;
+    proxy.mend();
+    proxy.ended(1).await;
+    for _ in 0..50 {
+        let _paid = (alices.pays(1, "").await, bobs.pays(1, "").await);
+    }
+    assert_eq!(proxy.passed(Direction::Back), 51, "the reply to the hello, and nothing that counts");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn payments_count_exactly_once_however_often_the_connection_breaks() {
     let world = World::new().await;

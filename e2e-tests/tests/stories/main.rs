@@ -23,6 +23,7 @@ mod payments;
 mod redial;
 mod restart;
 mod the_same;
+mod told;
 
 use e2e_tests::World;
 

@@ -352,6 +352,7 @@ fn takes_many(config: &mut NodeConfig) {
     let many = MAX_OPENINGS_PER_PEER * 2;
     config.limits.stranger_openings = many;
     config.limits.strangers_openings = many;
+    config.limits.openings_per_address = many;
     config.limits.stranger_burst = u32::MAX;
 }
 

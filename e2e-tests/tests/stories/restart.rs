@@ -181,3 +181,38 @@ async fn a_node_that_comes_back_hears_no_peer_before_it_has_looked_at_what_it_mi
     }
     let _paid = alices.pays(UNIT, "after").await;
 }
+
+/// While Alice looks at what she missed, Bob dials her as well: her own call is answered all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_dials_while_the_node_looks_at_what_it_missed_is_answered_although_the_peer_dials_too() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    let (alices, _bobs) = alice.open(&bob).await;
+    let channel = alices.reference();
+    drop(alices);
+    alice.stop_and_wait().await;
+    world.pass(3).await;
+
+    let chain = Arc::new(Impaired::with_late_answers(world.recorder.clone()));
+    chain.show_up_to(0);
+    let address = world.arbiter.info().domain.arbiter;
+    let arbiter = within("the arbiter", Arbiter::attach(chain.clone(), address, None)).await.unwrap();
+    let alice = world.start_with("alice", |config| config.arbiter = Arc::new(arbiter)).await;
+    let alices = alice.channel(&bob, channel).await;
+    let connecting = tokio::spawn({
+        let (node, bob) = (alice.node.clone(), bob.address());
+        async move { node.connect(&bob).await }
+    });
+    // Her call has come through, and waits.
+    for _ in 0..500 {
+        let _alices = alices.status().await.unwrap();
+    }
+    bob.connect(&alice).await;
+    for _ in 0..500 {
+        let _alices = alices.status().await.unwrap();
+    }
+    chain.show_up_to(BlockNumber::MAX);
+    let connected = within("the connection", connecting).await.unwrap();
+    assert!(connected.is_ok(), "the node runs: {:?}", connected.err());
+    let _paid = alices.pays(UNIT, "after").await;
+}

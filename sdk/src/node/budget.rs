@@ -59,9 +59,10 @@ impl Allowance {
     }
 }
 
-/// How long one of so many in a second takes.
+/// How long one of so many in a second takes; where there are none, longer than anybody waits, and not longer than a clock can tell.
 pub(super) fn pace(per_second: u32) -> Duration {
-    Duration::from_secs(1).checked_div(per_second).unwrap_or(Duration::MAX)
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    Duration::from_secs(1).checked_div(per_second).unwrap_or(YEAR)
 }
 
 #[cfg(test)]
@@ -95,5 +96,13 @@ mod tests {
         now += Duration::from_secs(60);
         let mut four = |now| [(); 4].map(|()| allowance.take(now));
         assert_eq!(four(now), [true, true, true, false]);
+    }
+
+    #[test]
+    fn none_in_a_second_is_none_beyond_the_burst() {
+        let mut allowance = Allowance::new(2, 0);
+        let now = Instant::now();
+        assert_eq!([(); 4].map(|()| allowance.take(now)), [true, true, false, false]);
+        assert!(now.checked_add(pace(0)).is_some(), "a pause of that length is one");
     }
 }

@@ -45,11 +45,15 @@ pub enum Cause {
     OpeningsOfPeer,
     /// More openings of all strangers than may be not on chain yet: refused.
     OpeningsOfStrangers,
+    /// The same of the strangers from one address.
+    OpeningsOfAddress,
+    /// An opening for which its initiator's vault has too little: refused.
+    OpeningUnfunded,
 }
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::HandshakeFailed,
         Self::HandshakeDisplaced,
         Self::StrangerDisplaced,
@@ -68,6 +72,8 @@ impl Cause {
         Self::EventsOverflow,
         Self::OpeningsOfPeer,
         Self::OpeningsOfStrangers,
+        Self::OpeningsOfAddress,
+        Self::OpeningUnfunded,
     ];
 
     /// The name under which it is counted, for metrics and logs.
@@ -92,6 +98,8 @@ impl Cause {
             Self::EventsOverflow => "events-overflow",
             Self::OpeningsOfPeer => "openings-of-peer",
             Self::OpeningsOfStrangers => "openings-of-strangers",
+            Self::OpeningsOfAddress => "openings-of-address",
+            Self::OpeningUnfunded => "opening-unfunded",
         }
     }
 }

@@ -136,7 +136,7 @@ pub enum NodeError {
         max: usize,
     },
     /// The peer refused a payment's round.
-    #[error("the peer refused payment {payment:?}: {code}; until a higher round is agreed it may still appear")]
+    #[error("the peer refused payment {payment:?}: {code}")]
     PaymentRefused {
         /// Which.
         payment: ChangeId,
@@ -154,9 +154,10 @@ pub enum NodeError {
         /// The round that counts instead.
         round: Round,
     },
-    /// This node's store is old: whether the payment was made only the peer can say (R6.6a).
+    /// Only the peer can say whether the payment was made, or will be: it did not agree to it and still holds a signature for it (R6.1), this node's
+    /// store is old (R6.6a), or the channel's end was not seen (R6.9b).
     #[error(
-        "this node's store is old: whether payment {0:?} was made only the peer can say; ask it before paying the same again"
+        "whether payment {0:?} was made, or may yet be, only the peer can say: ask it before paying the same again"
     )]
     PaymentUnknown(ChangeId),
     /// A change could not be made when its turn came.

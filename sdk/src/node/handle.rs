@@ -42,7 +42,8 @@ impl ChannelHandle {
     /// Pays the peer, and waits until the payment is agreed: then it cannot be undone. Payments made meanwhile share the next round (R6.3).
     ///
     /// # Errors
-    /// [`NodeError::Misuse`] where it is not possible now; [`NodeError::PaymentRefused`], [`NodeError::PaymentDropped`].
+    /// [`NodeError::Misuse`] where it is not possible now; [`NodeError::PaymentRefused`], [`NodeError::PaymentDropped`];
+    /// [`NodeError::PaymentUnknown`] where it may have been made all the same, or may be yet.
     pub async fn pay(&self, amount: Amount, reference: impl Into<Vec<u8>>) -> Result<Paid, NodeError> {
         let payment = Payment { amount, reference: reference.into() };
         self.ask(|reply| Ask::Pay(payment, reply)).await?
@@ -53,7 +54,7 @@ impl ChannelHandle {
     /// (R6.3c). So does one that was refused: another attempt wants another key.
     ///
     /// A key is 1 to [`MAX_KEY`](channel::MAX_KEY) bytes, and names one payment of this channel: words, a number's bytes, an order's id. It is
-    /// remembered while the payment is on its way, and then among the newest [`MAX_REMEMBERED`](channel::MAX_REMEMBERED) of the channel, until the
+    /// remembered while the payment is on its way, and then among the [`MAX_REMEMBERED`](channel::MAX_REMEMBERED) that ended last, until the
     /// channel's last event is taken. The peer never sees it.
     ///
     /// # Errors

@@ -57,6 +57,8 @@ pub struct Limits {
     pub stranger_openings: usize,
     /// The same for all strangers together: 8 MiB.
     pub strangers_openings: usize,
+    /// The same for all strangers from one address, which is an IPv6 network of 64 bits: nobody alone has all places.
+    pub openings_per_address: usize,
     /// How many strangers may be connected: each may hold half a MiB. When another one comes, the oldest of the address with the most of them
     /// gives way. Fewer where descriptors are few.
     pub strangers: usize,
@@ -94,6 +96,7 @@ impl Default for Limits {
             slowed_messages_per_second: 100,
             stranger_openings: 32,
             strangers_openings: 1_024,
+            openings_per_address: 256,
             strangers: 128,
             strangers_per_address: 32,
             stranger_stays: Duration::from_secs(120),

@@ -47,11 +47,15 @@ struct Open {
     sender: Sender,
     receiver: Receiver,
     role: Role,
+    /// Of two that the same side dialled, the later one has the higher number.
+    number: u64,
     /// When something last came from the peer.
     heard: Instant,
     pinged: bool,
     /// Nothing is read before.
     paused_until: Option<Instant>,
+    /// Somebody waits for all of it to be on its way.
+    tells_drained: bool,
     /// Something failed: the next [`Link::recv`] says that the connection is lost.
     broken: bool,
     tally: Arc<Tally>,
@@ -66,6 +70,8 @@ pub(super) enum Received {
     Lost,
     /// The connection is gone, and another one has taken its place.
     Replaced,
+    /// What waited to be read by the peer is on its way ([`Link::tell_when_drained`]).
+    Drained,
 }
 
 impl Received {
@@ -73,7 +79,7 @@ impl Received {
     pub(super) const fn bytes(&self) -> usize {
         match self {
             Self::Message(bytes) => bytes.len(),
-            Self::Lost | Self::Replaced => 0,
+            Self::Lost | Self::Replaced | Self::Drained => 0,
         }
     }
 }
@@ -114,29 +120,38 @@ impl Link {
         }
     }
 
-    /// Takes a new connection, unless the one there is stays. There is one for each pair of nodes: a new one by the same dialler replaces
-    /// its old one, which that dialler must have lost; of two that crossed, the one that the lower identity dialled stays, if it is alive.
+    /// Takes a new connection, unless the one there is stays. There is one for each pair of nodes: of two that the same side dialled the later one
+    /// stays, as its dialler must have lost the other, whichever comes here first; of two that crossed, the one that the lower identity dialled
+    /// stays, if it is alive.
     pub(super) fn adopt(&mut self, session: Session, ours: &PublicKey) -> bool {
-        let peer = session.peer();
-        let role = session.role();
-        let lower_dialled = (role == Role::Dialler) == (*ours < peer);
+        let lower_dialled = (session.role() == Role::Dialler) == (*ours < session.peer());
         let new = Open::new(session, self.bounds, Arc::clone(&self.tally));
         self.was_up = true;
-        if self.session.as_ref().is_some_and(|open| !open.broken && open.role != role && !lower_dialled) {
-            self.reserve = Some((new, Instant::now()));
-            self.ping();
-            return false;
+        match self.session.as_ref().filter(|open| !open.broken) {
+            Some(open) if new.is_overtaken_by(open) => return false,
+            Some(open) if open.role != new.role && !lower_dialled => {
+                self.keep_in_reserve(new);
+                return false;
+            }
+            _ => {}
         }
         self.session = Some(new);
         self.reserve = None;
         true
     }
 
+    fn keep_in_reserve(&mut self, new: Open) {
+        if !self.reserve.as_ref().is_some_and(|(earlier, _since)| new.is_overtaken_by(earlier)) {
+            self.reserve = Some((new, Instant::now()));
+            self.ping();
+        }
+    }
+
     /// What comes next; never, where there is no connection. Sends on what could not be sent at once. Cancel-safe.
     pub(super) async fn recv(&mut self) -> Received {
         let Some(open) = &mut self.session else { return std::future::pending().await };
-        if let Some(bytes) = open.recv().await {
-            return Received::Message(bytes);
+        if let Some(received) = open.recv().await {
+            return received;
         }
         self.session = self.reserve.take().map(|(open, _since)| open);
         if self.session.is_some() { Received::Replaced } else { Received::Lost }
@@ -150,6 +165,20 @@ impl Link {
     /// The peer has answered: it is not lost, and needs no other connection.
     pub(super) fn answered(&mut self) {
         self.reserve = None;
+    }
+
+    /// Whether so much waits to be read by the peer that what can be said later is better said then. There is room beside it for a message of
+    /// full length and for much that is short.
+    pub(super) fn is_congested(&self) -> bool {
+        let most = self.bounds.unsent.checked_div(4).unwrap_or_default();
+        self.session.as_ref().is_some_and(|open| open.sender.unsent() > most)
+    }
+
+    /// Has [`Link::recv`] say [`Received::Drained`] once nothing waits to be read by the peer.
+    pub(super) fn tell_when_drained(&mut self) {
+        if let Some(open) = &mut self.session {
+            open.tells_drained = true;
+        }
     }
 
     /// Puts a packet where [`Link::flush`] sends it from.
@@ -208,20 +237,39 @@ impl Link {
 
 impl Open {
     fn new(session: Session, bounds: Bounds, tally: Arc<Tally>) -> Self {
-        let role = session.role();
+        let (role, number) = (session.role(), session.number());
         let (sender, mut receiver) = session.split();
         receiver.set_limit(bounds.message);
         let (heard, paused_until) = (Instant::now(), None);
-        Self { sender, receiver, role, heard, pinged: false, paused_until, broken: false, tally }
+        Self {
+            sender,
+            receiver,
+            role,
+            number,
+            heard,
+            pinged: false,
+            paused_until,
+            tells_drained: false,
+            broken: false,
+            tally,
+        }
     }
 
-    /// The next message; none when the connection is over.
-    async fn recv(&mut self) -> Option<Vec<u8>> {
+    /// Whether the side that dialled this one has dialled `other` after it.
+    fn is_overtaken_by(&self, other: &Self) -> bool {
+        self.role == other.role && self.number < other.number
+    }
+
+    /// The next message, or that what waited is read; none when the connection is over.
+    async fn recv(&mut self) -> Option<Received> {
         loop {
             if self.broken {
                 return None;
             }
             let unsent = self.sender.unsent() > 0;
+            if !unsent && std::mem::take(&mut self.tells_drained) {
+                return Some(Received::Drained);
+            }
             if let Some(until) = self.paused_until {
                 tokio::select! {
                     biased;
@@ -236,7 +284,7 @@ impl Open {
                     let bytes = received.map_err(|error| self.fail_to_receive(&error)).ok()?;
                     self.heard = Instant::now();
                     self.pinged = false;
-                    return Some(bytes);
+                    return Some(Received::Message(bytes));
                 }
                 sent = self.sender.flush(), if unsent => self.sent(sent),
             }
@@ -279,5 +327,42 @@ impl Open {
             self.tally.count(cause);
         }
         tracing::info!(cause = %why, "connection lost");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::pair;
+
+    fn link() -> Link {
+        let bounds = Bounds { message: MAX_MESSAGE, unsent: MAX_MESSAGE };
+        Link::new(Duration::from_secs(1), Timeouts::default(), bounds, Arc::default())
+    }
+
+    fn kept(link: &Link) -> Option<u64> {
+        link.session.as_ref().map(|open| open.number)
+    }
+
+    #[tokio::test]
+    async fn both_ends_keep_the_later_one_of_two_connections_in_whatever_order_they_come_to_know_them() {
+        let ((first, firsts), (second, seconds)) = (pair().await, pair().await);
+        let (ours, theirs) = (firsts.peer(), first.peer());
+        let later = Some(second.number());
+        let (mut dialler, mut listener) = (link(), link());
+        assert!(dialler.adopt(first, &ours) && dialler.adopt(second, &ours));
+        assert!(listener.adopt(seconds, &theirs) && !listener.adopt(firsts, &theirs));
+        assert_eq!((kept(&dialler), kept(&listener)), (later, later));
+    }
+
+    #[tokio::test]
+    async fn an_earlier_connection_is_taken_where_the_later_one_is_lost() {
+        let ((first, at_peer), (second, _open)) = (pair().await, pair().await);
+        let (ours, earlier) = (at_peer.peer(), first.number());
+        let mut link = link();
+        assert!(link.adopt(second, &ours));
+        link.cut_off(Cause::Silent, &"it is lost");
+        assert!(link.adopt(first, &ours));
+        assert_eq!(kept(&link), Some(earlier));
     }
 }

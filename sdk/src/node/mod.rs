@@ -49,7 +49,7 @@ use crate::{
     chain::{Arbiter, BlockRef, ChainError, Health, arbiter::Done},
     keys::PeerAddress,
     store::{StoreError, Table},
-    transport::{Listener, Role, dial},
+    transport::{Dialler, Listener},
 };
 use causes::Tally;
 use channel::{Channel, ChannelRef};
@@ -57,14 +57,14 @@ use defence::Defence;
 use events::Events;
 use following::Following;
 use peer::{Connected, INBOX, Inbox, Peer, PeerInput};
-use places::{Origin, Strangers};
+use places::{Origin, PerOrigin, Strangers};
 use protocol::{Amount, BlockNumber, ChannelId, Pair, PartyId, PublicKey, call::Call, decode_exact};
 use purse::Purse;
 use scale::Encode;
 use std::{
     collections::HashMap,
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -120,10 +120,12 @@ pub(crate) struct Peers {
     /// As configured, and within what the system has.
     limits: Limits,
     tally: Arc<Tally>,
+    dialler: Arc<Dialler>,
     inboxes: Mutex<HashMap<PublicKey, Inbox>>,
     strangers: Mutex<Strangers>,
     /// How many more openings that strangers asked for may be not on chain.
     openings: Arc<Semaphore>,
+    openings_of: PerOrigin,
     events: Events,
     head: AtomicU32,
     /// Every block up to the head was looked at since the node started.
@@ -178,9 +180,11 @@ impl Node {
             config: Arc::clone(&config),
             limits,
             tally: Arc::default(),
+            dialler: Arc::default(),
             inboxes: Mutex::default(),
             strangers: Mutex::new(Strangers::new(&limits)),
             openings: Arc::new(Semaphore::new(limits.strangers_openings.min(Semaphore::MAX_PERMITS))),
+            openings_of: PerOrigin::new(limits.openings_per_address),
             events: Events::new(),
             head: AtomicU32::new(next.saturating_sub(1)),
             has_looked: AtomicBool::new(next > head.number),
@@ -277,7 +281,8 @@ impl Node {
     /// # Errors
     /// [`NodeError::Dial`] says whether nobody was there, or the wrong one.
     pub async fn connect(&self, to: &PeerAddress) -> Result<PublicKey, NodeError> {
-        let session = dial(&self.inner.config.identity, to, self.inner.config.timeouts).await?;
+        let (config, dialler) = (&self.inner.config, &self.inner.peers.dialler);
+        let session = dialler.dial(&config.identity, to, config.timeouts).await?;
         let peer = session.peer();
         let (told, done) = oneshot::channel();
         self.inner.peers.connected(Connected { session, address: Some(to.clone()), told: vec![told] }).await?;
@@ -533,9 +538,6 @@ impl Peers {
     /// Gives a connection to its peer's task, and starts that task where there is none.
     async fn connected(self: &Arc<Self>, connected: Connected) -> Result<(), NodeError> {
         let peer = connected.session.peer();
-        if connected.session.role() == Role::Listener {
-            self.seat(peer, connected.session.remote_addr().ip());
-        }
         let mut input = PeerInput::Connected(Box::new(connected));
         loop {
             self.check()?;
@@ -546,7 +548,6 @@ impl Peers {
             let inbox = match self.inbox(&peer) {
                 Some(inbox) => inbox,
                 None if self.count() >= MAX_PEERS => {
-                    self.strangers().leave(&peer);
                     return Err(NodeError::TooMany { what: "peers", max: MAX_PEERS });
                 }
                 None => self.start(peer, Vec::new(), None),
@@ -559,9 +560,10 @@ impl Peers {
         }
     }
 
-    /// Gives whoever has connected a place, and sends away the stranger that has to give way for it.
-    fn seat(&self, peer: PublicKey, from: IpAddr) {
-        let displaced = self.strangers().enter(peer, Origin::of(from));
+    /// Gives whoever has connected a place, and sends away the stranger that has to give way for it. Its own task asks, as it gives the place back:
+    /// so one that changes connections keeps it.
+    fn seat(&self, peer: PublicKey, origin: Origin) {
+        let displaced = self.strangers().enter(peer, origin);
         if let Some(inbox) = displaced.and_then(|displaced| self.inbox(&displaced)) {
             // A full inbox belongs to a task that is busy: its peer stays beyond its time.
             let _full = inbox.try_send(PeerInput::Displaced);

@@ -12,6 +12,7 @@ mod calls;
 mod code;
 mod commands;
 mod conduct;
+mod vaults;
 
 use super::{
     ChannelHandle, Made, NodeError, OpenChannel, Paid, PaidAll, Peers, Taking,
@@ -23,6 +24,7 @@ use super::{
     limits::{MAX_CHANNELS_PER_PEER, MAX_UNKNOWN},
     link::{Bounds, Link, Received},
     packet::Packet,
+    places::Origin,
     redial::Redial,
     rumours::ANSWERS,
     slot::{Reply, Slot},
@@ -32,7 +34,7 @@ use crate::{
     chain::{CallError, arbiter::ArbiterEvent},
     keys::PeerAddress,
     store::{Batch, StoreError, Table},
-    transport::{Session, dial},
+    transport::{Role, Session},
 };
 pub(super) use aside::Pulse;
 use calls::CreateTurn;
@@ -62,6 +64,7 @@ use tokio::{
     task::yield_now,
     time::{Instant, MissedTickBehavior, interval},
 };
+use vaults::Unfunded;
 
 /// How many inputs wait for a peer's task before whoever sends them has to wait.
 pub(super) const INBOX: usize = 4_096;
@@ -97,6 +100,8 @@ pub(super) enum PeerInput {
     Code(Hash, Option<Vec<u8>>),
     /// The answer to a question about a pair's nonce.
     Nonce(ChannelRef, Pair<PartyId>, u64),
+    /// What somebody has in its vault; none where the chain did not say.
+    Vault(PartyId, Option<Amount>),
     /// The node is going away.
     Stop,
 }
@@ -153,6 +158,12 @@ pub(super) struct Peer {
     events: Events,
     conduct: Conduct,
     link: Link,
+    /// Where the peer is on this connection.
+    origin: Option<Origin>,
+    /// Channels that have not said something on this connection, because too much waits to be read by the peer.
+    unsaid: BTreeSet<ChannelRef>,
+    /// Openings that the initiator has signed, and whose coins are being looked for.
+    unfunded: Unfunded,
     redial: Redial,
     /// Where the peer is found has changed since the last commit.
     address_changed: bool,
@@ -163,8 +174,8 @@ pub(super) struct Peer {
     head: BlockNumber,
     /// Whether every block up to the head was looked at since the node started: before, a peer with channels here is not heard (R6.6a).
     has_looked: bool,
-    /// A connection that came before that.
-    held: Option<Box<Connected>>,
+    /// Connections that came before that, the latest of each side's dialling.
+    held: Vec<Box<Connected>>,
     started: Instant,
     /// Apps on their way here.
     fetches: Fetches,
@@ -207,6 +218,9 @@ impl Peer {
         let mut peer = Self {
             conduct,
             link: Link::new(config.ping_interval, config.timeouts, bounds, Arc::clone(&peers.tally)),
+            origin: None,
+            unsaid: BTreeSet::new(),
+            unfunded: Unfunded::default(),
             redial: Redial::new(config.redial, address),
             address_changed: false,
             config,
@@ -220,7 +234,7 @@ impl Peer {
             create_turn: CreateTurn::default(),
             head: peers.head(),
             has_looked: peers.has_looked(),
-            held: None,
+            held: Vec::new(),
             started: Instant::now(),
             fetches: Fetches::default(),
             changed: BTreeMap::new(),
@@ -233,9 +247,12 @@ impl Peer {
         for channel in channels {
             let reference = channel.reference();
             note_id(&mut peer.by_id, &peer.peers, &channel);
-            let slot = Slot::new(channel);
+            let mut slot = Slot::new(channel);
             if slot.is_known() {
                 peer.befriend();
+            } else if slot.id.is_some() {
+                // What was signed for it before keeps its place; from where it came is not known any more.
+                slot.asked = peer.conduct.ask_for_opening(true, None).ok();
             }
             let _none = peer.slots.insert(reference, slot);
             let _changed = peer.input(reference, Input::Restarted);
@@ -316,6 +333,7 @@ impl Peer {
                 PeerInput::Ask(..)
                 | PeerInput::Called(..)
                 | PeerInput::Nonce(..)
+                | PeerInput::Vault(..)
                 | PeerInput::Code(..)
                 | PeerInput::NotFound
                 | PeerInput::Displaced
@@ -409,6 +427,11 @@ impl Peer {
 
     fn effect(&mut self, reference: ChannelRef, effect: Effect) {
         match effect {
+            Effect::Send(Message::Update(_)) if self.link.is_congested() => {
+                let _new = self.unsaid.insert(reference);
+                self.link.tell_when_drained();
+                let _changed = self.input(reference, Input::Congested);
+            }
             Effect::Send(message) => self.link.feed(&Packet::Channel(reference, message)),
             Effect::Submit(call) => self.submit(reference, *call),
             Effect::AskNonce(parties) => self.ask_nonce(reference, parties),
@@ -500,6 +523,17 @@ impl Peer {
                 }
             }
             Received::Replaced => self.on_new_link(),
+            Received::Drained => self.on_drained(),
+        }
+    }
+
+    /// Has one channel say what it could not: each may have a round of full length.
+    fn on_drained(&mut self) {
+        if let Some(reference) = self.unsaid.pop_first() {
+            let _changed = self.input(reference, Input::Drained);
+        }
+        if !self.unsaid.is_empty() {
+            self.link.tell_when_drained();
         }
     }
 
@@ -540,9 +574,12 @@ impl Peer {
                 Message::FundingCreated(funding) => slot.channel.offered_id(funding),
                 _ => None,
             };
-            let input = match offered.filter(|id| self.is_taken(id)) {
-                Some(taken) => Input::IdTaken(taken),
-                None => Input::Peer(message),
+            let input = match (offered.filter(|id| self.is_taken(id)), message) {
+                (Some(taken), _) => Input::IdTaken(taken),
+                (None, Message::FundingCreated(funding)) if offered.is_some() => {
+                    return self.look_for_coins(reference, funding);
+                }
+                (None, message) => Input::Peer(message),
             };
             let _changed = self.input(reference, input);
             return;
@@ -579,7 +616,9 @@ impl Peer {
         if self.slots.len() >= MAX_CHANNELS_PER_PEER || !can_defend {
             return Err(RefusalCode::BUSY);
         }
-        let asked = self.conduct.ask_for_opening(self.is_stranger()).map_err(|()| RefusalCode::BUSY)?;
+        let its_address = self.origin.and_then(|origin| Some(self.peers.upgrade()?.openings_of.of(origin)));
+        let asked = self.conduct.ask_for_opening(self.is_stranger(), its_address.as_ref());
+        let asked = asked.map_err(|()| RefusalCode::BUSY)?;
         let (config, identity) = (Arc::clone(&self.config), self.identity);
         let ctx = config.context(self.now(), self.head);
         let accepted =
@@ -610,23 +649,24 @@ impl Peer {
             PeerInput::Stop => self.stopping = true,
             PeerInput::Code(code, wasm) => self.on_code_of_chain(code, wasm),
             PeerInput::Nonce(reference, parties, next) => self.on_nonce(reference, parties, next),
+            PeerInput::Vault(owner, has) => self.on_vault(owner, has),
         }
     }
 
-    fn on_connected(&mut self, mut connected: Box<Connected>) {
+    fn on_connected(&mut self, connected: Box<Connected>) {
         self.redial.found();
         if !self.has_looked && !self.slots.is_empty() {
             // An old store does not know that it is old before it has seen what the chain took meanwhile: it must take no answer (R6.6a).
-            if let Some(earlier) = self.held.take() {
-                connected.told.extend(earlier.told);
-                connected.address = connected.address.or(earlier.address);
-            }
-            self.held = Some(connected);
-            return;
+            return self.hold(connected);
         }
         let Connected { session, address, told } = *connected;
         let ours = self.config.identity.public();
+        let (origin, role) = (Origin::of(session.remote_addr().ip()), session.role());
         if self.link.adopt(session, &ours) {
+            self.origin = Some(origin);
+            if role == Role::Listener {
+                self.take_place(origin);
+            }
             self.on_new_link();
         }
         self.set_bounds();
@@ -638,12 +678,28 @@ impl Peer {
         }
     }
 
+    /// Keeps a connection for later. Of two that the same side dialled, the later one stays; of two that crossed both do: which one the peer keeps
+    /// is not known yet.
+    fn hold(&mut self, mut connected: Box<Connected>) {
+        let role = connected.session.role();
+        if let Some(at) = self.held.iter().position(|held| held.session.role() == role) {
+            let mut earlier = self.held.swap_remove(at);
+            if connected.session.number() < earlier.session.number() {
+                std::mem::swap(&mut connected, &mut earlier);
+            }
+            connected.told.extend(earlier.told);
+            connected.address = connected.address.or(earlier.address);
+        }
+        self.held.push(connected);
+    }
+
     /// Dials a lost peer again, beside everything else.
     fn dial_again(&mut self, address: PeerAddress) {
+        let Some(dialler) = self.peers.upgrade().map(|peers| Arc::clone(&peers.dialler)) else { return };
         let (ours, timeouts) = (Arc::clone(&self.config.identity), self.config.timeouts);
         let (peers, answers) = (self.peers.clone(), self.answers.clone());
         let _task = tokio::spawn(async move {
-            match dial(&ours, &address, timeouts).await {
+            match dialler.dial(&ours, &address, timeouts).await {
                 Ok(session) => {
                     if let Some(peers) = peers.upgrade() {
                         let _stopped = peers.connected(Connected { session, address: None, told: Vec::new() }).await;
@@ -667,6 +723,8 @@ impl Peer {
     fn on_link(&mut self, input: &Input) {
         if matches!(input, Input::LinkDown) {
             self.fetches.forget();
+            self.unfunded.forget();
+            self.unsaid.clear();
             // What was not said on this connection is never said: the next one begins by comparing what both know (R6.6).
             self.effects.retain(|(_, effect)| !matches!(effect, Effect::Send(_)));
         }
@@ -705,7 +763,7 @@ impl Peer {
     /// Every block up to the head was looked at: who waited for that is heard.
     fn on_looked(&mut self) {
         self.has_looked = true;
-        if let Some(connected) = self.held.take() {
+        for connected in std::mem::take(&mut self.held) {
             self.on_connected(connected);
         }
     }
@@ -779,8 +837,12 @@ impl Peer {
 
     /// Notes what a channel's step asks for.
     fn done(&mut self, reference: ChannelRef, step: Step) {
+        if let Some(slot) = self.slots.get_mut(&reference) {
+            slot.note_doubt(&step.effects);
+        }
         if step.commit {
-            if self.slots.get(&reference).is_some_and(|slot| slot.asked.is_some() && slot.channel.state().is_some()) {
+            // Asked for before a restart or after it.
+            if self.slots.get(&reference).is_some_and(Slot::is_known) {
                 self.on_asked_is_open(reference);
             }
             let rows = self.changed.entry(reference).or_default();

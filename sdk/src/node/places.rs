@@ -6,7 +6,9 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
+use tokio::sync::Semaphore;
 
 /// Where somebody comes from, as far as one pays for being somewhere else: an IPv4 address, or an IPv6 network of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +76,31 @@ impl<K: Copy + Eq + Hash> Places<K> {
             return None;
         };
         self.taken.values().find(|(_, origin)| *origin == crowded).map(|(key, _)| *key)
+    }
+}
+
+/// So many places of one kind for each origin.
+#[derive(Debug)]
+pub(super) struct PerOrigin {
+    most: usize,
+    taken: Mutex<HashMap<Origin, Weak<Semaphore>>>,
+}
+
+impl PerOrigin {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most: most.min(Semaphore::MAX_PERMITS), taken: Mutex::default() }
+    }
+
+    /// The places of one origin. Origins that have none taken are forgotten.
+    pub(super) fn of(&self, origin: Origin) -> Arc<Semaphore> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(places) = taken.get(&origin).and_then(Weak::upgrade) {
+            return places;
+        }
+        taken.retain(|_, places| places.strong_count() > 0);
+        let places = Arc::new(Semaphore::new(self.most));
+        let _none = taken.insert(origin, Arc::downgrade(&places));
+        places
     }
 }
 
@@ -153,6 +180,16 @@ mod tests {
         assert_eq!(strangers.enter(friend, origin(1)), Some(other));
         strangers.befriend(friend);
         assert_eq!(strangers.enter(other, origin(1)), None);
+    }
+
+    #[test]
+    fn each_origin_has_places_of_its_own_and_gets_them_back() {
+        let places = PerOrigin::new(1);
+        let taken = places.of(origin(1)).try_acquire_owned();
+        assert!(taken.is_ok() && places.of(origin(1)).try_acquire_owned().is_err());
+        assert!(places.of(origin(2)).try_acquire_owned().is_ok());
+        drop(taken);
+        assert!(places.of(origin(1)).try_acquire_owned().is_ok());
     }
 
     #[test]

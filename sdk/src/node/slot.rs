@@ -8,18 +8,18 @@ use super::{
     submitted::Calls,
 };
 use crate::chain::CallError;
-use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Notice, Outcome, Performed};
+use channel::{ChangeId, Channel, CloseReason, Effect, Event, EventNumber, Notice, Outcome, Performed};
 use protocol::{ChannelId, Pair, Party, PartyId, Rejection, Round};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     ops::Range,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, NodeError>>;
 
-/// The places that an opening takes until it is on chain: of the peer's, and of all strangers' where the peer is one.
-pub(super) type Asked = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+/// The places that an opening takes until it is on chain: of the peer's and, where the peer is a stranger, of all strangers' and of its address's.
+pub(super) type Asked = Vec<OwnedSemaphorePermit>;
 
 /// One channel of a peer.
 pub(super) struct Slot {
@@ -39,6 +39,8 @@ pub(super) struct Slot {
     pub(super) keyed: HashMap<ChangeId, Vec<Reply<Paid>>>,
     /// Wait for several changes to be agreed, in the order of those changes.
     waiting: VecDeque<Waiting>,
+    /// Those that are about to be told of as not made, and may have been made all the same.
+    unknown: HashSet<ChangeId>,
     /// Waits for calls to be forced.
     pub(super) forcing: Option<Reply<Vec<Performed>>>,
     /// Waits for the own deposit, withdrawal or other delegates.
@@ -106,6 +108,7 @@ impl Slot {
             failing: HashMap::new(),
             keyed: HashMap::new(),
             waiting: VecDeque::new(),
+            unknown: HashSet::new(),
             forcing: None,
             operation: None,
             last_event: None,
@@ -127,6 +130,21 @@ impl Slot {
     /// Whether its peer is no stranger because of it: it has been on chain, or this node wants it there.
     pub(super) fn is_known(&self) -> bool {
         self.channel.state().is_some() || self.channel.party() == Party::Initiator
+    }
+
+    /// Notes for which changes that are not made the peer still holds a signature. To be asked with the step that says so: what comes after it may be
+    /// told together with it.
+    pub(super) fn note_doubt(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            let (Effect::Notify(event) | Effect::Deliver { event, .. }) = effect else { continue };
+            let (Event::Refused { payments: unmade, .. }
+            | Event::Dropped { payments: unmade }
+            | Event::Failed { changes: unmade, .. }) = event
+            else {
+                continue;
+            };
+            self.unknown.extend(unmade.ids().iter().filter(|change| self.channel.may_be_made(**change)));
+        }
     }
 
     /// Answers whoever waits for what `event` tells. Whoever has stopped waiting is not missed.
@@ -211,6 +229,8 @@ impl Slot {
 
     /// Changes that will not be made, whose ids follow each other: whoever waits for some of them is told.
     fn fail_changes(&mut self, changes: &[ChangeId], error: impl Fn(ChangeId) -> NodeError) {
+        let unknown: HashSet<_> = changes.iter().copied().filter(|change| self.unknown.remove(change)).collect();
+        let error = |change| if unknown.contains(&change) { NodeError::PaymentUnknown(change) } else { error(change) };
         self.answer_payments(changes, |change| Err(error(change)));
         let (Some(&lowest), Some(&highest)) = (changes.first(), changes.last()) else { return };
         for waiting in std::mem::take(&mut self.waiting) {
@@ -287,17 +307,22 @@ impl Slot {
         if let Some((reply, _)) = self.opening.take() {
             let _gone = reply.send(Err(NodeError::Ended(reason.clone())));
         }
+        let channel = &self.channel;
+        let unmade = |change| match channel.may_be_made(change) {
+            true => NodeError::PaymentUnknown(change),
+            false => NodeError::PaymentDropped(change),
+        };
         for (payment, reply) in self.payments.drain() {
-            let _gone = reply.send(Err(NodeError::PaymentDropped(payment)));
+            let _gone = reply.send(Err(unmade(payment)));
         }
         for (payment, replies) in self.keyed.drain() {
             for reply in replies {
-                let _gone = reply.send(Err(NodeError::PaymentDropped(payment)));
+                let _gone = reply.send(Err(unmade(payment)));
             }
         }
         for waiting in self.waiting.drain(..) {
             let next = waiting.ids.start;
-            waiting.failed(NodeError::PaymentDropped(next));
+            waiting.failed(unmade(next));
         }
         if let Some(reply) = self.forcing.take() {
             let _gone = reply.send(Err(NodeError::Ended(reason.clone())));

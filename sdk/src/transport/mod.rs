@@ -19,6 +19,9 @@
 //! Inside the sealed frames runs a stream of messages, each four bytes of length and so many bytes, cut wherever a frame is full; several
 //! small ones share a frame. Limits: [`MAX_FRAME`], [`MAX_MESSAGE`], and the [`Timeouts`].
 //!
+//! Both ends agree on which of two sessions is the later one ([`Session::number`]): a [`Dialler`] begins no handshake with a peer before its last
+//! one with it is over, and the listener counts the hellos that it answers.
+//!
 //! Bytes of a peer are hostile until decrypted, and its messages after that too: each fault is an error of its own, ends this
 //! session and nothing else. That a peer *said* goodbye is a matter of the messages above: anybody on the way can cut a TCP connection
 //! between two messages, which looks like [`RecvError::Closed`].
@@ -39,7 +42,10 @@ pub use message::MAX_MESSAGE;
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use session::{Counters, Role, Session};
-pub use tcp::{Listener, Pending, dial};
+pub use tcp::{Dialler, Listener, Pending, dial};
+
+#[cfg(test)]
+pub(crate) use session::tests::pair;
 
 use std::time::Duration;
 

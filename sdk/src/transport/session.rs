@@ -17,6 +17,7 @@ pub enum Role {
 pub struct Session {
     peer: PublicKey,
     role: Role,
+    number: u64,
     remote_addr: SocketAddr,
     sender: Sender,
     receiver: Receiver,
@@ -26,7 +27,7 @@ impl Session {
     pub(super) fn new(
         stream: TcpStream,
         Established { peer, cipher }: Established,
-        role: Role,
+        (role, number): (Role, u64),
         timeouts: Timeouts,
     ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
@@ -35,7 +36,7 @@ impl Session {
         let cipher = Arc::new(cipher);
         let sender = Sender::new(write, cipher.clone(), timeouts.stall);
         let receiver = Receiver::new(read, cipher, timeouts.idle);
-        Ok(Self { peer, role, remote_addr, sender, receiver })
+        Ok(Self { peer, role, number, remote_addr, sender, receiver })
     }
 
     /// Who is at the other end, proven.
@@ -48,6 +49,13 @@ impl Session {
     #[must_use]
     pub const fn role(&self) -> Role {
         self.role
+    }
+
+    /// Orders the sessions of this process with one peer that the same side dialled: of two the one with the higher number was dialled later, and
+    /// both ends order them alike, whenever they come to use them.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
     }
 
     /// The address at the other end of the connection.
@@ -90,7 +98,7 @@ impl Counters {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{
         keys::Identity,
@@ -99,7 +107,7 @@ pub(super) mod tests {
     use tokio::net::TcpListener;
 
     /// Two ends of one session.
-    pub(in crate::transport) async fn pair() -> (Session, Session) {
+    pub(crate) async fn pair() -> (Session, Session) {
         let (alice, bob) = (Identity::from_seed(&[1; 32]), Identity::from_seed(&[2; 32]));
         let (dialler, hello) = AwaitingReply::start(&alice, bob.public()).unwrap();
         let (listener, reply) = AwaitingProof::on_hello(&bob, &hello).unwrap();
@@ -110,6 +118,7 @@ pub(super) mod tests {
         let dialled = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = socket.accept().await.unwrap();
         let session = |stream, established, role| Session::new(stream, established, role, Timeouts::default()).unwrap();
-        (session(dialled, at_alice, Role::Dialler), session(accepted, at_bob, Role::Listener))
+        let number = super::super::tcp::next_number();
+        (session(dialled, at_alice, (Role::Dialler, number)), session(accepted, at_bob, (Role::Listener, number)))
     }
 }

@@ -7,10 +7,21 @@ use super::{
     handshake::{self, AwaitingProof, AwaitingReply},
 };
 use crate::keys::{Identity, PeerAddress};
-use std::{io, net::SocketAddr, time::Duration};
+use protocol::PublicKey;
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Mutex as Turn,
     time::{Instant, timeout, timeout_at},
 };
 
@@ -86,31 +97,71 @@ impl Pending {
                 return Err(error);
             }
         };
+        // Before the reply: the dialler begins no other handshake before it has that.
+        let number = next_number();
         wire.send(Step::Reply, &reply).await?;
         let established = listener.on_proof(&wire.recv(Step::Proof).await?)?;
-        wire.into_session(established, Role::Listener, self.timeouts, Step::Proof)
+        wire.into_session(established, (Role::Listener, number), self.timeouts, Step::Proof)
     }
 }
 
-/// Connects to a peer and makes sure that it is the one. Dropping the call closes the connection.
-///
-/// The session stands for the dialler as soon as its proof is sent; a listener that refuses the proof closes, and the first
-/// [`recv`](super::Receiver::recv) says so.
+/// Dials once, as [`Dialler::dial`] does. Whoever dials one peer more than once needs one [`Dialler`] for all of them, or the two ends may not
+/// agree on which session is the later one.
 ///
 /// # Errors
-/// [`DialError`] says whether nobody was there, or the wrong one.
+/// As [`Dialler::dial`].
 pub async fn dial(identity: &Identity, to: &PeerAddress, timeouts: Timeouts) -> Result<Session, DialError> {
-    if to.identity() == identity.public() {
-        return Err(DialError::Ourselves);
+    Dialler::default().dial(identity, to, timeouts).await
+}
+
+/// Dials peers: one handshake with each at a time.
+#[derive(Debug, Default)]
+pub struct Dialler {
+    turns: Mutex<HashMap<PublicKey, Weak<Turn<()>>>>,
+}
+
+impl Dialler {
+    /// Connects to a peer and makes sure that it is the one. Waits for the handshakes with it that are under way. Dropping the call closes the
+    /// connection.
+    ///
+    /// The session stands for the dialler as soon as its proof is sent; a listener that refuses the proof closes, and the first
+    /// [`recv`](super::Receiver::recv) says so.
+    ///
+    /// # Errors
+    /// [`DialError`] says whether nobody was there, or the wrong one.
+    pub async fn dial(&self, identity: &Identity, to: &PeerAddress, timeouts: Timeouts) -> Result<Session, DialError> {
+        if to.identity() == identity.public() {
+            return Err(DialError::Ourselves);
+        }
+        let address = || format!("{}:{}", to.host(), to.port());
+        let stream = timeout(timeouts.connect, TcpStream::connect((to.host(), to.port())))
+            .await
+            .map_err(|_| DialError::TimedOut { address: address(), after: timeouts.connect })?
+            .map_err(|source| DialError::Unreachable { address: address(), source })?;
+        let turn = self.turn(to.identity());
+        let _turn = turn.lock().await;
+        dialler_handshake(stream, identity, to, timeouts)
+            .await
+            .map_err(|source| DialError::Handshake { address: address(), source })
     }
-    let address = || format!("{}:{}", to.host(), to.port());
-    let stream = timeout(timeouts.connect, TcpStream::connect((to.host(), to.port())))
-        .await
-        .map_err(|_| DialError::TimedOut { address: address(), after: timeouts.connect })?
-        .map_err(|source| DialError::Unreachable { address: address(), source })?;
-    dialler_handshake(stream, identity, to, timeouts)
-        .await
-        .map_err(|source| DialError::Handshake { address: address(), source })
+
+    /// What is locked during a handshake with `peer`. Those that nobody waits for any more are forgotten.
+    fn turn(&self, peer: PublicKey) -> Arc<Turn<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(&peer).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        let _none = turns.insert(peer, Arc::downgrade(&turn));
+        turn
+    }
+}
+
+/// The number of the next session of this process.
+pub(super) fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 async fn dialler_handshake(
@@ -124,7 +175,7 @@ async fn dialler_handshake(
     wire.send(Step::Hello, &hello).await?;
     let (established, proof) = dialler.on_reply(&wire.recv(Step::Reply).await?)?;
     wire.send(Step::Proof, &proof).await?;
-    wire.into_session(established, Role::Dialler, timeouts, Step::Proof)
+    wire.into_session(established, (Role::Dialler, next_number()), timeouts, Step::Proof)
 }
 
 /// Handshake frames over a connection, all before one deadline.
@@ -160,11 +211,12 @@ impl Wire {
     fn into_session(
         self,
         established: handshake::Established,
-        role: Role,
+        numbered: (Role, u64),
         timeouts: Timeouts,
         step: Step,
     ) -> Result<Session, HandshakeError> {
-        Session::new(self.stream, established, role, timeouts).map_err(|source| HandshakeError::Lost { step, source })
+        Session::new(self.stream, established, numbered, timeouts)
+            .map_err(|source| HandshakeError::Lost { step, source })
     }
 }
 

@@ -7,6 +7,7 @@ use crate::node::{
     events::{Fill, Share},
     limits::{Limits, MAX_OPENINGS_PER_PEER},
     link::Bounds,
+    places::Origin,
     slot::Asked,
 };
 use channel::ChannelRef;
@@ -74,8 +75,8 @@ impl Conduct {
         over
     }
 
-    /// Places for one more opening that the peer asks for, if there are any.
-    pub(super) fn ask_for_opening(&self, is_stranger: bool) -> Result<Asked, ()> {
+    /// Places for one more opening that the peer asks for, if there are any; of a stranger, also among those of `its_address`.
+    pub(super) fn ask_for_opening(&self, is_stranger: bool, its_address: Option<&Arc<Semaphore>>) -> Result<Asked, ()> {
         let under_way = MAX_OPENINGS_PER_PEER.saturating_sub(self.openings.available_permits());
         if is_stranger && under_way >= self.limits.stranger_openings {
             self.count(Cause::OpeningsOfPeer);
@@ -83,9 +84,14 @@ impl Conduct {
         }
         let place =
             |of: &Arc<Semaphore>, cause| Arc::clone(of).try_acquire_owned().map_err(|_none_left| self.count(cause));
-        let own = place(&self.openings, Cause::OpeningsOfPeer)?;
-        let of_all = is_stranger.then(|| place(&self.strangers_openings, Cause::OpeningsOfStrangers)).transpose()?;
-        Ok((own, of_all))
+        let mut places = vec![place(&self.openings, Cause::OpeningsOfPeer)?];
+        if is_stranger {
+            if let Some(its_address) = its_address {
+                places.push(place(its_address, Cause::OpeningsOfAddress)?);
+            }
+            places.push(place(&self.strangers_openings, Cause::OpeningsOfStrangers)?);
+        }
+        Ok(places)
     }
 
     /// How long nothing is to be read from the peer after this message, and why.
@@ -133,6 +139,13 @@ impl Peer {
                 peers.strangers().estrange(&self.identity);
             }
             self.set_bounds();
+        }
+    }
+
+    /// The peer has connected.
+    pub(super) fn take_place(&self, origin: Origin) {
+        if let Some(peers) = self.peers.upgrade() {
+            peers.seat(self.identity, origin);
         }
     }
 
