@@ -4,10 +4,12 @@ use crate::{
     config::Pace,
     message::{Message, RefusalCode},
     outbox::EventNumber,
+    phase::certainty::Certainty,
+    proposal::ProposalId,
     state::{Change, IdempotencyKey, Payment},
 };
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection, Round,
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
     call::ForcedCall,
     contracts::{AppContext, AppReply, Apps, CallFault},
     crypto::SigningKey,
@@ -98,6 +100,8 @@ pub enum Input {
     LinkDown,
     /// The process started with this channel from its store: derive again what may have been lost.
     Restarted,
+    /// The same, and the store was put here from elsewhere: this side goes on as one whose store is old (R6.6a).
+    RestartedFromCopy,
     /// The user has taken every event that was delivered up to this number. Nothing needs to be committed for it.
     EventsTaken {
         /// The last one taken.
@@ -126,7 +130,12 @@ pub enum Command {
     /// [`Event::Failed`](crate::Event::Failed), and the others go on.
     Make(Vec<Change>),
     /// Have the arbiter make these calls, one after the other, without the peer (R5.10). Nothing is agreed until they are on chain or refused.
-    Force(Vec<ForcedCall>),
+    Force {
+        /// Which, in order.
+        calls: Vec<ForcedCall>,
+        /// Why the stored state is the newest (R6.6b).
+        certainty: Certainty,
+    },
     /// Close in agreement. The fee, out of one's own balance, goes to whoever submits the close.
     Shutdown {
         /// In coins; zero where the submitter pays for itself.
@@ -135,7 +144,10 @@ pub enum Command {
     /// Take the close in agreement back, as long as nothing of it is signed.
     CancelShutdown,
     /// Close alone, on the latest agreed state.
-    CloseSolo,
+    CloseSolo {
+        /// Why that is the newest which was signed (R6.6b).
+        certainty: Certainty,
+    },
     /// Put coins of one's own vault into the channel, once what is under way is answered (R5.5).
     Deposit {
         /// How many; more than none.
@@ -161,13 +173,13 @@ pub enum Command {
     SendMessage(Vec<u8>),
     /// Agree to a round of the peer's that waits for a decision.
     Accept {
-        /// Which.
-        round: Round,
+        /// Which, as [`Event::Proposed`](crate::Event::Proposed) names it.
+        proposal: ProposalId,
     },
     /// Refuse it.
     Refuse {
-        /// Which.
-        round: Round,
+        /// Which, as [`Event::Proposed`](crate::Event::Proposed) names it.
+        proposal: ProposalId,
         /// Why; the peer's user is told. From [`RefusalCode::APPLICATION`] on.
         code: RefusalCode,
     },

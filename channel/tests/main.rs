@@ -11,6 +11,7 @@ mod harness;
 
 mod attacks;
 mod audit;
+mod certainty;
 mod conflicts;
 mod contracts;
 mod crash;

@@ -116,20 +116,20 @@ fn it_answers_as_before_when_it_was_refused_and_after_the_channel_has_ended() {
     let mut world = World::opened_with(Responder, |config| config.acceptance = Acceptance::ByUser);
     world.pay_once(Initiator, "order-1", 7).unwrap();
     world.run();
-    world.command(Responder, Command::Refuse { round: 3, code: RefusalCode(200) }).unwrap();
+    world.refuse(Responder, 3, RefusalCode(200)).unwrap();
     world.run();
     let refused = PaymentOutcome::Refused(RefusalCode(200));
     assert_eq!(outcome(&world, Initiator, "order-1"), Some(refused));
     world.pay_once(Initiator, "order-1", 7).unwrap();
     world.pay_once(Initiator, "order-2", 8).unwrap();
     world.run();
-    let by_force = Command::Accept { round: world.rounds().0.max(world.rounds().1) + 2 };
-    if world.command(Responder, by_force).is_err() {
+    let next = world.rounds().0.max(world.rounds().1) + 2;
+    if world.accept(Responder, next).is_err() {
         let round = world.sides[Responder].events.iter().rev().find_map(|event| match event {
-            Event::Proposed { round, .. } => Some(*round),
+            Event::Proposed { proposal, .. } => Some(proposal.round),
             _ => None,
         });
-        world.command(Responder, Command::Accept { round: round.unwrap() }).unwrap();
+        world.accept(Responder, round.unwrap()).unwrap();
     }
     world.run();
     world.shutdown(Initiator, 0).unwrap();
@@ -246,13 +246,12 @@ fn op() -> impl Strategy<Value = Op> {
 /// The responder's user decides on the round that waits for it, if one does.
 fn decide(world: &mut World, accepts: bool) {
     let mut rounds = world.sides[Responder].events.iter().rev().filter_map(|event| match event {
-        Event::Proposed { round, .. } => Some(*round),
+        Event::Proposed { proposal, .. } => Some(proposal.round),
         _ => None,
     });
     let Some(round) = rounds.next() else { return };
     let code = RefusalCode(200);
-    let command = if accepts { Command::Accept { round } } else { Command::Refuse { round, code } };
-    let _nothing_waits = world.command(Responder, command);
+    let _nothing_waits = if accepts { world.accept(Responder, round) } else { world.refuse(Responder, round, code) };
 }
 
 fn step(world: &mut World, op: Op) {

@@ -1,5 +1,6 @@
 //! Where a channel stands in its life: one variant for each thing that is awaited or true, each with just its own data.
 
+pub(crate) mod certainty;
 pub(crate) mod closing;
 pub(crate) mod forcing;
 pub(crate) mod leaving;

@@ -18,8 +18,8 @@ pub(crate) mod side;
 
 use chain::{REFERENCE, SimChain};
 use channel::{
-    ChainInput, ChangeId, Channel, ChannelOpen, Command, Context, Effect, Event, IdempotencyKey, Input, Message,
-    Millis, Misuse, Notice, OpenRequest, OperationKind, Pace, Payment, Policy, RefusalCode, Violation,
+    Certainty, ChainInput, ChangeId, Channel, ChannelOpen, Command, Context, Effect, Event, IdempotencyKey, Input,
+    Message, Millis, Misuse, Notice, OpenRequest, OperationKind, Pace, Payment, Policy, RefusalCode, Violation,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, Party, Round,
@@ -236,7 +236,8 @@ impl World {
             return self.input(party, Input::Peer(message)).expect("no message is a misuse");
         }
         let code = match message {
-            Message::ChannelOpen(open) if self.sides[party].channel.is_none() => match self.accept(party, open) {
+            Message::ChannelOpen(open) if self.sides[party].channel.is_none() => match self.accept_opening(party, open)
+            {
                 Ok(()) => return,
                 Err(violation) => violation.code(),
             },
@@ -246,7 +247,7 @@ impl World {
         self.effect(party, Effect::Send(Message::Error { code }));
     }
 
-    fn accept(&mut self, party: Party, open: ChannelOpen) -> Result<(), Violation> {
+    fn accept_opening(&mut self, party: Party, open: ChannelOpen) -> Result<(), Violation> {
         let side = &mut self.sides[party];
         let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book, pace: self.pace };
         let (peer, terms) = (key(party.peer()).public(), party_terms(party));
@@ -367,7 +368,7 @@ impl World {
     }
 
     pub(crate) fn close_solo(&mut self, party: Party) -> Result<(), Misuse> {
-        self.command(party, Command::CloseSolo)
+        self.command(party, Command::CloseSolo { certainty: Certainty::OwnStoreIsNewest })
     }
 
     pub(crate) fn deposit(&mut self, party: Party, amount: Amount) -> Result<(), Misuse> {

@@ -70,6 +70,11 @@ pub(crate) fn harmless(notice: &Notice) -> bool {
         | Notice::PeerSilent
         | Notice::Postponed { .. } => true,
         Notice::PeerError(code) => *code == RefusalCode::UNKNOWN_CHANNEL || *code == RefusalCode::TIMEOUT,
-        Notice::PeerViolated(_) | Notice::CaughtUp { .. } | Notice::CannotFollow { .. } => false,
+        Notice::PeerViolated(_)
+        | Notice::CaughtUp { .. }
+        | Notice::StepGivenUp { .. }
+        | Notice::StoreCopied
+        | Notice::CannotFollow { .. } => false,
+        Notice::AwaitsPeersWord { .. } => true,
     }
 }

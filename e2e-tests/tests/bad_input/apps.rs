@@ -131,7 +131,7 @@ async fn calls_that_misbehave_fail_by_name_and_the_channel_lives_on() {
             let round = witness.bobs.status().await.unwrap().round.unwrap();
             proposed
                 .filter_map(|event| match event {
-                    channel::Event::Proposed { round, .. } => Some(round),
+                    channel::Event::Proposed { proposal, .. } => Some(proposal),
                     _ => None,
                 })
                 .find(|proposed| *proposed > round)

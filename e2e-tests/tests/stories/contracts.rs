@@ -110,7 +110,7 @@ async fn a_contract_is_removed_when_the_other_user_agrees_and_not_otherwise() {
             async move { alices.remove_contract(contract, shares).await }
         });
         let proposed = |event: &Event| match event {
-            Event::Proposed { round, .. } => Some(*round),
+            Event::Proposed { proposal, .. } => Some(*proposal),
             _ => None,
         };
         let asked = until("Bob to be asked", || async {

@@ -117,7 +117,7 @@ async fn an_application_that_looks_at_each_round_refuses_with_its_own_code_and_t
         for number in 0..2 {
             let all = || async {
                 let mut rounds = bob.events.about(alices.reference()).into_iter().filter_map(|event| match event {
-                    Event::Proposed { round, changes } => Some((round, changes)),
+                    Event::Proposed { proposal, changes } => Some((proposal, changes)),
                     _ => None,
                 });
                 rounds.nth(number)

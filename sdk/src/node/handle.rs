@@ -5,8 +5,8 @@ use super::{
     peer::{Ask, Inbox, PeerInput},
 };
 use channel::{
-    Balances, Change, ChangeId, ChannelRef, CloseReason, Command, Creation, EventNumber, IdempotencyKey, Outcome,
-    Payment, PaymentRecord, Performed, RefusalCode, State, Status,
+    Balances, Certainty, Change, ChangeId, ChannelRef, CloseReason, Command, Creation, EventNumber, IdempotencyKey,
+    Outcome, Payment, PaymentRecord, Performed, ProposalId, RefusalCode, State, Status,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, PublicKey, Round,
@@ -182,12 +182,13 @@ impl ChannelHandle {
         self.ask(Ask::Head).await
     }
 
-    /// Has the arbiter make these calls without the peer, one after the other, and waits until that is final (R5.10).
+    /// Has the arbiter make these calls without the peer, one after the other, and waits until that is final (R5.10). They go on from what is
+    /// stored; `certainty` as for [`close_solo`](Self::close_solo).
     ///
     /// # Errors
     /// [`NodeError::Misuse`] or [`NodeError::Call`] with the arbiter's reason.
-    pub async fn force(&self, calls: Vec<ForcedCall>) -> Result<Vec<Performed>, NodeError> {
-        self.ask(|reply| Ask::Force(calls, reply)).await?
+    pub async fn force(&self, calls: Vec<ForcedCall>, certainty: Certainty) -> Result<Vec<Performed>, NodeError> {
+        self.ask(|reply| Ask::Force(calls, certainty, reply)).await?
     }
 
     /// The latest agreed state, contracts included; none before the channel is open and after it has ended.
@@ -276,20 +277,22 @@ impl ChannelHandle {
         self.ask(|reply| Ask::Tell(Command::SendMessage(words), reply)).await?
     }
 
-    /// Agrees to a round of the peer's that waits for a decision ([`Acceptance::ByUser`](channel::Acceptance::ByUser)).
+    /// Agrees to a round of the peer's that waits for a decision ([`Acceptance::ByUser`](channel::Acceptance::ByUser)), named as
+    /// [`Event::Proposed`](channel::Event::Proposed) names it: to what was shown, and to nothing else.
     ///
     /// # Errors
-    /// [`NodeError::Misuse`].
-    pub async fn accept(&self, round: Round) -> Result<(), NodeError> {
-        self.ask(|reply| Ask::Tell(Command::Accept { round }, reply)).await?
+    /// [`NodeError::Misuse`]: [`NotProposed`](channel::Misuse::NotProposed) where it does not wait any more,
+    /// [`OtherProposal`](channel::Misuse::OtherProposal) where something else with its number does.
+    pub async fn accept(&self, proposal: ProposalId) -> Result<(), NodeError> {
+        self.ask(|reply| Ask::Tell(Command::Accept { proposal }, reply)).await?
     }
 
     /// Refuses it, with a code of the application's own: the peer's user is told.
     ///
     /// # Errors
-    /// [`NodeError::Misuse`].
-    pub async fn refuse(&self, round: Round, code: RefusalCode) -> Result<(), NodeError> {
-        self.ask(|reply| Ask::Tell(Command::Refuse { round, code }, reply)).await?
+    /// As [`accept`](Self::accept).
+    pub async fn refuse(&self, proposal: ProposalId, code: RefusalCode) -> Result<(), NodeError> {
+        self.ask(|reply| Ask::Tell(Command::Refuse { proposal, code }, reply)).await?
     }
 
     /// Says that every event up to this number is taken ([`Taking::ByUser`](super::Taking::ByUser)): it is not told again.
@@ -348,10 +351,15 @@ impl ChannelHandle {
 
     /// Closes alone on the latest agreed state, and waits until it is settled: the lock period at least.
     ///
+    /// A store that was put back from a copy does not know that it is old, and a close on an old state costs the penalty (R5.9). With
+    /// [`Certainty::PeerSaidSo`] the close waits until the peer has shown, since this node has started, that it knows of no newer state
+    /// ([`Status::awaits_word`] and [`Notice::AwaitsPeersWord`](channel::Notice::AwaitsPeersWord) say so); where it shows one, the close is given
+    /// up. A peer that stays away keeps it waiting: ask again with [`Certainty::OwnStoreIsNewest`], if that is so.
+    ///
     /// # Errors
     /// [`NodeError::Misuse`].
-    pub async fn close_solo(&self) -> Result<CloseReason, NodeError> {
-        self.ask(|reply| Ask::Close(Command::CloseSolo, reply)).await?
+    pub async fn close_solo(&self, certainty: Certainty) -> Result<CloseReason, NodeError> {
+        self.ask(|reply| Ask::Close(Command::CloseSolo { certainty }, reply)).await?
     }
 
     /// Waits until the channel has ended, however it does.

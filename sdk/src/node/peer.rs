@@ -28,13 +28,13 @@ use super::{
 use crate::{
     chain::{CallError, arbiter::ArbiterEvent},
     keys::PeerAddress,
-    store::{Batch, Table},
+    store::{Batch, StoreHandle, Table},
     transport::{Session, dial},
 };
 use calls::CreateTurn;
 use channel::{
-    Balances, ChainInput, Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect, Event,
-    EventNumber, IdempotencyKey, Input, Message, Millis, Notice, Outcome, Payment, PaymentRecord, Performed,
+    Balances, Certainty, ChainInput, Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect,
+    Event, EventNumber, IdempotencyKey, Input, Message, Millis, Notice, Outcome, Payment, PaymentRecord, Performed,
     RefusalCode, SavedError, State, Status, Step,
 };
 use code::Fetches;
@@ -131,7 +131,7 @@ pub(super) enum Ask {
         reply: Reply<AppReply>,
     },
     Head(oneshot::Sender<BlockNumber>),
-    Force(Vec<ForcedCall>, Reply<Vec<Performed>>),
+    Force(Vec<ForcedCall>, Certainty, Reply<Vec<Performed>>),
     State(oneshot::Sender<Option<State>>),
     Operate(Command, Reply<Round>),
     /// Whatever is done at once.
@@ -236,7 +236,8 @@ impl Peer {
                 peer.befriend();
             }
             let _none = peer.slots.insert(reference, slot);
-            let _changed = peer.input(reference, Input::Restarted);
+            let is_copy = peer.config.store().is_some_and(StoreHandle::is_copy);
+            let _changed = peer.input(reference, if is_copy { Input::RestartedFromCopy } else { Input::Restarted });
         }
         if !peer.slots.is_empty() {
             peer.redial.missed();

@@ -100,6 +100,12 @@ impl StoreHandle {
         self.shared.store.load_all(table)
     }
 
+    /// As [`Store::is_copy`].
+    #[must_use]
+    pub fn is_copy(&self) -> bool {
+        self.shared.store.is_copy()
+    }
+
     /// What the writer has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {

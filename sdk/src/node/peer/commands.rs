@@ -103,8 +103,10 @@ impl Peer {
             Ask::Head(reply) => {
                 let _gone = reply.send(self.head);
             }
-            Ask::Force(calls, reply) => {
-                self.command_for(reference, Command::Force(calls), reply, |slot, reply| slot.forcing = Some(reply));
+            Ask::Force(calls, certainty, reply) => {
+                self.command_for(reference, Command::Force { calls, certainty }, reply, |slot, reply| {
+                    slot.forcing = Some(reply)
+                });
             }
             Ask::Closed(reply) => slot.ends.push(reply),
             Ask::Pay(payment, reply) => self.on_pay(reference, payment, reply),
@@ -228,7 +230,7 @@ impl Peer {
     fn on_close(&mut self, reference: ChannelRef, command: Command, reply: Reply<CloseReason>) {
         let in_agreement = matches!(command, Command::Shutdown { .. });
         self.command_for(reference, command, reply, |slot, reply| {
-            if in_agreement { slot.shutdowns.push(reply) } else { slot.ends.push(reply) }
+            if in_agreement { slot.shutdowns.push(reply) } else { slot.solos.push(reply) }
         });
     }
 
