@@ -112,6 +112,8 @@ pub enum Misuse {
         "the key {key} names another payment of this channel already, {by:?}: nothing was paid; give each payment a key of its own"
     )]
     KeyTaken { key: IdempotencyKey, by: ChangeId },
+    #[error("the key {key} is named for two different payments: nothing was paid; give each payment a key of its own")]
+    KeyTwice { key: IdempotencyKey },
     #[error("there is no contract {0} in the agreed state")]
     ContractUnknown(ContractId),
     #[error("that change is not possible: {0}")]

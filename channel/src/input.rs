@@ -1,7 +1,7 @@
 //! Everything that can happen to a channel.
 
 use crate::{
-    config::Pace,
+    config::{Config, Pace},
     message::{Message, RefusalCode},
     outbox::EventNumber,
     phase::certainty::Certainty,
@@ -126,6 +126,9 @@ pub enum Command {
         /// What is paid; by one key always the same.
         payment: Payment,
     },
+    /// Pay the peer several times, each once by its key, in order: as [`PayOnce`](Self::PayOnce) for each, in one commit. Those that are not known by
+    /// their keys wait for the next round, all of them or, where one is not possible, none.
+    PayAllOnce(Vec<(IdempotencyKey, Payment)>),
     /// Make these changes, in order: all of them wait for the next round, or none. What fails when its turn comes is told by
     /// [`Event::Failed`](crate::Event::Failed), and the others go on.
     Make(Vec<Change>),
@@ -165,6 +168,8 @@ pub enum Command {
         /// All of them.
         delegates: Vec<Delegate>,
     },
+    /// Take other settings ([`Config`]) from now on.
+    Configure(Box<Config>),
     /// Part from the peer: the channel stays.
     Leave,
     /// Come back to a peer that one has parted from.

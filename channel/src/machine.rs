@@ -220,6 +220,7 @@ impl Channel {
                 self.on_user_changes(payments.into_iter().map(Change::Transfer).collect(), ctx)
             }
             Command::PayOnce { key, payment } => self.on_user_pay_once(key, payment, ctx),
+            Command::PayAllOnce(payments) => self.on_user_pay_all_once(payments, ctx),
             Command::Make(changes) => self.on_user_changes(changes, ctx),
             Command::Force { calls, certainty } => self.on_user_force(calls, certainty, ctx),
             Command::Shutdown { fee } => Ok(self.on_user_shutdown(fee, ctx)?.and(self.shutdown_waits())),
@@ -228,6 +229,7 @@ impl Channel {
             Command::Deposit { amount } => self.on_user_operation(Request::Deposit { amount }, ctx),
             Command::Withdraw { amount, to } => self.on_user_operation(Request::Withdraw { amount, to }, ctx),
             Command::SetDelegates { delegates } => self.on_user_operation(Request::SetDelegates { delegates }, ctx),
+            Command::Configure(config) => self.on_user_configure(*config, ctx),
             Command::Leave => self.on_user_leave(),
             Command::Return => self.on_user_return(),
             // Before it is open the peer may be anybody: it has put in nothing.

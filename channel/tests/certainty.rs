@@ -155,7 +155,11 @@ fn forced_calls_wait_as_closes_do() {
         assert!(world.chain.times_asked(Initiator, "channel_force_progress") > 0);
         world.mine();
         world.run();
+        world.mine_blocks(3);
+        world.run();
         assert_eq!(world.sides[Initiator].performed.len(), 2, "begun, and called once");
+        let given_up = |notice: &&Notice| matches!(notice, Notice::StepGivenUp { .. });
+        assert_eq!(world.sides[Initiator].notices().filter(given_up).count(), 0);
         assert_eq!(world.sides[Initiator].machine().status().awaits_word, None);
     }
 }

@@ -29,5 +29,6 @@ mod property;
 mod reestablish;
 mod refusals;
 mod resync;
+mod settings;
 mod stored;
 mod stories;

@@ -125,6 +125,14 @@ impl Channel {
         Ok(tell(Notice::AwaitsPeersWord { step: SoloStep::Force }))
     }
 
+    /// What the user wants now takes the place of what it wanted, and what has waited.
+    pub(crate) fn waits_no_more(&mut self, step: SoloStep) {
+        match step {
+            SoloStep::Close => self.heard.close_waits = false,
+            SoloStep::Force => self.heard.force_waits = None,
+        }
+    }
+
     /// Makes what has waited, where the peer or the chain has said enough, or gives it up.
     pub(crate) fn take_held(&mut self, ctx: &Context<'_>) -> Step {
         let Some(held) = self.waits_for_word() else { return Step::default() };

@@ -4,7 +4,7 @@
 
 use super::{
     Phase,
-    certainty::Certainty,
+    certainty::{Certainty, SoloStep},
     live::{Live, Posted, both},
 };
 use crate::{
@@ -239,6 +239,7 @@ impl Channel {
         if !self.is_certain(certainty) {
             return Ok(self.hold_close());
         }
+        self.waits_no_more(SoloStep::Close);
         if matches!(self.phase, Phase::Signed(_))
             && let Some(live) = self.take_live()
         {

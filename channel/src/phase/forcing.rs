@@ -9,7 +9,7 @@
 
 use super::{
     CloseReason, Phase,
-    certainty::Certainty,
+    certainty::{Certainty, SoloStep},
     closing::{How, Residual, Solo},
     live::{Agreed, Forced, Live, Posted},
     outgoing::Ids,
@@ -144,6 +144,7 @@ impl Channel {
         if !is_settled && !self.is_certain(certainty) {
             return self.hold_force(forcing.calls);
         }
+        self.waits_no_more(SoloStep::Force);
         Ok(self.begin_forcing(forcing).and(Step::act(vec![submit])))
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod certainty;
 pub(crate) mod closing;
 pub(crate) mod forcing;
+pub(crate) mod keyed;
 pub(crate) mod leaving;
 pub(crate) mod live;
 pub(crate) mod onchain;
@@ -11,6 +12,7 @@ pub(crate) mod operating;
 pub(crate) mod outgoing;
 pub(crate) mod reestablish;
 pub(crate) mod resync;
+pub(crate) mod settings;
 pub(crate) mod updates;
 pub(crate) mod wishes;
 

@@ -363,6 +363,34 @@ impl World {
         asked
     }
 
+    /// Pays by keys, which are the payments' references too, all at once.
+    pub(crate) fn pay_all_once(&mut self, party: Party, batch: &[(&str, Amount)]) -> Result<(), Misuse> {
+        let named = |key: &str, amount| (key.into(), Payment { amount, reference: key.into() });
+        let payments: Vec<(IdempotencyKey, Payment)> = batch.iter().map(|(key, amount)| named(key, *amount)).collect();
+        let channel = self.sides[party].machine();
+        let mut new: Vec<(IdempotencyKey, Payment)> = Vec::new();
+        for (key, payment) in &payments {
+            if channel.payment(key).is_none() && !new.iter().any(|(known, _)| known == key) {
+                new.push((key.clone(), payment.clone()));
+            }
+        }
+        let first = channel.next_change().unwrap_or(ChangeId(0)).0;
+        for (id, (key, payment)) in (first..).map(ChangeId).zip(new.clone()) {
+            // Known before the machine may report them.
+            let earlier = self.sides[party].sent.insert(id, (payment, Fate::Pending));
+            assert!(earlier.is_none(), "{id:?} is given once");
+            let _none = self.sides[party].keys.insert(id, key);
+        }
+        let asked = self.input(party, Input::User(Command::PayAllOnce(payments)));
+        if asked.is_err() {
+            for (id, _) in (first..).map(ChangeId).zip(new) {
+                let _refused = self.sides[party].sent.remove(&id);
+                let _refused = self.sides[party].keys.remove(&id);
+            }
+        }
+        asked
+    }
+
     pub(crate) fn shutdown(&mut self, party: Party, fee: Amount) -> Result<(), Misuse> {
         self.input(party, Input::User(Command::Shutdown { fee }))
     }

@@ -5,8 +5,8 @@ use super::{
     peer::{Ask, Inbox, PeerInput},
 };
 use channel::{
-    Balances, Certainty, Change, ChangeId, ChannelRef, CloseReason, Command, Creation, EventNumber, IdempotencyKey,
-    Outcome, Payment, PaymentRecord, Performed, ProposalId, RefusalCode, State, Status,
+    Balances, Certainty, Change, ChangeId, ChannelRef, CloseReason, Command, Config, Creation, EventNumber,
+    IdempotencyKey, Outcome, Payment, PaymentRecord, Performed, ProposalId, RefusalCode, State, Status,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, PublicKey, Round,
@@ -94,6 +94,43 @@ impl ChannelHandle {
     /// As [`pay`](Self::pay); [`NodeError::PaymentRefused`] and [`NodeError::PaymentDropped`] name the first that is not made, those before it are.
     pub async fn pay_all(&self, payments: Vec<Payment>) -> Result<PaidAll, NodeError> {
         self.ask(|reply| Ask::PayAll(payments, reply)).await?
+    }
+
+    /// Makes many payments, in order, each once by its key ([`pay_once`](Self::pay_once)), and waits until something has become of all. Those that
+    /// are not known by their keys are put on disk together, by one write, before anything leaves; where one of them is not possible now, none is
+    /// made. The others answer as they are: after a crash, a dropped future or a time-out ask for the same again. What is returned is in the order
+    /// of `payments`; a key that is named twice for the same payment is paid once.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`] where nothing was made by this call. Each payment's own as for [`pay_once`](Self::pay_once).
+    pub async fn pay_all_once(
+        &self,
+        payments: Vec<(IdempotencyKey, Payment)>,
+    ) -> Result<Vec<Result<Paid, NodeError>>, NodeError> {
+        let answers = self.ask(|reply| Ask::PayAllOnce(payments, reply)).await??;
+        let mut paid = Vec::with_capacity(answers.len());
+        for answer in answers {
+            paid.push(answer.await.unwrap_or_else(|_dropped| Err(self.gone())));
+        }
+        Ok(paid)
+    }
+
+    /// The settings of this channel that are this node's alone.
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
+    pub async fn settings(&self) -> Result<Config, NodeError> {
+        self.ask(Ask::Settings).await
+    }
+
+    /// Takes other settings for this channel from now on, also after a restart; they are on disk when this returns. The peer need not know, and what
+    /// both have signed at the opening ([`Terms`](protocol::terms::Terms)) is none of them. [`NodeConfig::channels`](super::NodeConfig::channels)
+    /// only counts for channels that begin. A round that was shown to the user still waits for its decision.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`] where the channel has ended.
+    pub async fn configure(&self, settings: Config) -> Result<(), NodeError> {
+        self.ask(|reply| Ask::Tell(Command::Configure(Box::new(settings)), reply)).await?
     }
 
     /// Begins a contract with the app of this code hash, and waits until it is agreed. `coins` come out of both balances as they say; where

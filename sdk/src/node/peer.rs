@@ -33,9 +33,9 @@ use crate::{
 };
 use calls::CreateTurn;
 use channel::{
-    Balances, Certainty, ChainInput, Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect,
-    Event, EventNumber, IdempotencyKey, Input, Message, Millis, Notice, Outcome, Payment, PaymentRecord, Performed,
-    RefusalCode, SavedError, State, Status, Step,
+    Balances, Certainty, ChainInput, Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Config,
+    Effect, Event, EventNumber, IdempotencyKey, Input, Message, Millis, Notice, Outcome, Payment, PaymentRecord,
+    Performed, RefusalCode, SavedError, State, Status, Step,
 };
 use code::Fetches;
 use conduct::Conduct;
@@ -113,6 +113,8 @@ pub(super) struct Connected {
 pub(super) enum Ask {
     Pay(Payment, Reply<Paid>),
     PayOnce(IdempotencyKey, Payment, Reply<Paid>),
+    PayAllOnce(Vec<(IdempotencyKey, Payment)>, Reply<Vec<oneshot::Receiver<Result<Paid, NodeError>>>>),
+    Settings(oneshot::Sender<Config>),
     Payment(IdempotencyKey, oneshot::Sender<Option<PaymentRecord>>),
     Payments(oneshot::Sender<Vec<PaymentRecord>>),
     Balances(oneshot::Sender<Option<Balances>>),

@@ -22,4 +22,5 @@ mod writer;
 pub use batch::{Batch, MAX_KEY, MAX_VALUE, Table};
 pub use database::{Durability, Entry, Store};
 pub use error::{OpenError, StoreError};
+pub(crate) use writer::WeakStore;
 pub use writer::{Counters, MAX_GROUP, StoreHandle};
