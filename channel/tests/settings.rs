@@ -84,6 +84,8 @@ fn a_side_that_begins_to_defend_answers_an_old_close_at_once() {
     let old = world.sides[Initiator].machine().evidence().unwrap();
     let _id = world.pay(Responder, 40).unwrap();
     world.run();
+    // Its own machine would answer what another hand has closed.
+    world.kill(Responder);
     world.chain.submit(Responder, protocol::call::Call::ChannelCloseSolo(old));
     world.mine_blocks(3);
     assert_eq!(world.chain.times_asked(Initiator, "channel_slash"), 0);
