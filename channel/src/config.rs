@@ -79,11 +79,33 @@ pub struct Config {
     pub defend: bool,
     /// The most contracts in the channel.
     pub max_contracts: u32,
-    /// How far the height of a round may lie from one's own finalised head, in blocks (R7.3).
-    pub height_window: BlockNumber,
+    /// How far the height of a round may lie from one's own finalised head (R7.3).
+    pub height_window: HeightWindow,
     /// How long own calls of contracts may wait for the peer, in milliseconds, before the arbiter makes them (R5.10); none to leave that to
     /// the user. Payments and other changes that wait with them cannot be forced, and are given up then.
     pub force_after: Option<Millis>,
+}
+
+/// How far the height of a round may lie from one's own finalised head, in blocks (R7.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct HeightWindow {
+    /// Below it. As far above it a round may be that waits until its block is seen here.
+    pub behind: u16,
+    /// Above it: so much nearer a peer may bring a deadline than this side sees it.
+    pub ahead: u16,
+}
+
+impl Default for HeightWindow {
+    fn default() -> Self {
+        Self { behind: 20, ahead: 0 }
+    }
+}
+
+impl Config {
+    /// The highest height that a round may name while this is one's own finalised head (R7.3).
+    pub(crate) fn height_limit(&self, head: BlockNumber) -> BlockNumber {
+        head.saturating_add(BlockNumber::from(self.height_window.ahead))
+    }
 }
 
 impl Default for Config {
@@ -97,7 +119,7 @@ impl Default for Config {
             max_close_fee: Amount::MAX,
             defend: true,
             max_contracts: 1_024,
-            height_window: 20,
+            height_window: HeightWindow::default(),
             force_after: None,
         }
     }

@@ -1,11 +1,12 @@
 //! Everything a channel wants done. Each may be done twice without harm.
 
 use crate::{
-    error::Violation,
+    error::{Misuse, Violation},
     message::{Message, RefusalCode},
     operation::OperationKind,
     outbox::EventNumber,
-    phase::CloseReason,
+    phase::{CloseReason, certainty::SoloStep},
+    proposal::ProposalId,
     state::{Change, ChangeFault, ChangeId, OwnChanges, Payment, Performed},
 };
 use protocol::{
@@ -121,8 +122,8 @@ pub enum Event {
     /// refuse. It is told again when the connection was lost meanwhile.
     #[codec(index = 10)]
     Proposed {
-        /// Which.
-        round: Round,
+        /// Which, by its content: so the decision names it.
+        proposal: ProposalId,
         /// What it changes; the peer makes all of it.
         changes: Vec<Change>,
     },
@@ -313,6 +314,23 @@ pub enum Notice {
     /// A close in agreement was asked for, and the peer cannot be reached: it is offered as soon as it can
     /// ([`Command::CancelShutdown`](crate::Command::CancelShutdown) takes it back).
     ShutdownAwaitsPeer,
+    /// A close alone, or calls to be forced, were asked for with the peer's word ([`Certainty::PeerSaidSo`](crate::Certainty::PeerSaidSo)), which has said nothing since this
+    /// process started: they are made as soon as it has shown that it knows of no newer state. Asked for with
+    /// [`Certainty::OwnStoreIsNewest`](crate::Certainty::OwnStoreIsNewest) they do not wait.
+    AwaitsPeersWord {
+        /// What waits.
+        step: SoloStep,
+    },
+    /// What has waited for the peer's word is not made.
+    StepGivenUp {
+        /// What has waited.
+        step: SoloStep,
+        /// Why not.
+        why: Misuse,
+    },
+    /// This side's store was copied from elsewhere, and may be old: it goes on as if it were (R6.6a). Where its owner knows that it is the newest
+    /// there is, the store's lock file is to be deleted before the next start. Told at each start.
+    StoreCopied,
     /// The peer has not answered in time.
     PeerSilent,
     /// The peer was asked for a round or an operation again, and again it says that it cannot answer now.

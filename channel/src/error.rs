@@ -3,6 +3,7 @@
 use crate::{
     config::PolicyRefusal,
     message::RefusalCode,
+    proposal::ProposalId,
     state::{ChangeFault, ChangeId, IdempotencyKey},
 };
 use protocol::{Amount, Base, BlockNumber, ChannelId, Hash, Party, Rejection, Round, contracts::ContractId};
@@ -111,6 +112,8 @@ pub enum Misuse {
         "the key {key} names another payment of this channel already, {by:?}: nothing was paid; give each payment a key of its own"
     )]
     KeyTaken { key: IdempotencyKey, by: ChangeId },
+    #[error("the key {key} is named for two different payments: nothing was paid; give each payment a key of its own")]
+    KeyTwice { key: IdempotencyKey },
     #[error("there is no contract {0} in the agreed state")]
     ContractUnknown(ContractId),
     #[error("that change is not possible: {0}")]
@@ -135,12 +138,19 @@ pub enum Misuse {
     InbandTooLong { got: usize, max: usize },
     #[error("round {round} does not wait for a decision")]
     NotProposed { round: Round },
+    #[error("decided was {decided:?}, and what waits for a decision now is {waits:?}: look at it first")]
+    OtherProposal { decided: ProposalId, waits: ProposalId },
     #[error("code {} is the protocol's own: an application's begin at {}", got.0, RefusalCode::APPLICATION.0)]
     CodeReserved { got: RefusalCode },
     #[error(
         "this side's store is older than what it has signed: only the peer can close this channel, alone or by an offer"
     )]
     StoreOutdated,
+    #[error(
+        "this side's store was copied from elsewhere, and may be older than what it has signed: where it is the newest there is, stop the \
+         node, delete the store's lock file and start again"
+    )]
+    StoreCopied,
     #[error(
         "a lock period of {got} blocks leaves no time to answer, {min} would: ask for a longer one, for fewer forced steps, or say that this \
          node sees and answers sooner (`Pace`)"

@@ -1,13 +1,15 @@
 //! Everything that can happen to a channel.
 
 use crate::{
-    config::Pace,
+    config::{Config, Pace},
     message::{Message, RefusalCode},
     outbox::EventNumber,
+    phase::certainty::Certainty,
+    proposal::ProposalId,
     state::{Change, IdempotencyKey, Payment},
 };
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection, Round,
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
     call::ForcedCall,
     contracts::{AppContext, AppReply, Apps, CallFault},
     crypto::SigningKey,
@@ -104,6 +106,8 @@ pub enum Input {
     LinkDown,
     /// The process started with this channel from its store: derive again what may have been lost.
     Restarted,
+    /// The same, and the store was put here from elsewhere: this side goes on as one whose store is old (R6.6a).
+    RestartedFromCopy,
     /// The user has taken every event that was delivered up to this number. Nothing needs to be committed for it.
     EventsTaken {
         /// The last one taken.
@@ -128,11 +132,19 @@ pub enum Command {
         /// What is paid; by one key always the same.
         payment: Payment,
     },
+    /// Pay the peer several times, each once by its key, in order: as [`PayOnce`](Self::PayOnce) for each, in one commit. Those that are not known by
+    /// their keys wait for the next round, all of them or, where one is not possible, none.
+    PayAllOnce(Vec<(IdempotencyKey, Payment)>),
     /// Make these changes, in order: all of them wait for the next round, or none. What fails when its turn comes is told by
     /// [`Event::Failed`](crate::Event::Failed), and the others go on.
     Make(Vec<Change>),
     /// Have the arbiter make these calls, one after the other, without the peer (R5.10). Nothing is agreed until they are on chain or refused.
-    Force(Vec<ForcedCall>),
+    Force {
+        /// Which, in order.
+        calls: Vec<ForcedCall>,
+        /// Why the stored state is the newest (R6.6b).
+        certainty: Certainty,
+    },
     /// Close in agreement. The fee, out of one's own balance, goes to whoever submits the close.
     Shutdown {
         /// In coins; zero where the submitter pays for itself.
@@ -141,7 +153,10 @@ pub enum Command {
     /// Take the close in agreement back, as long as nothing of it is signed.
     CancelShutdown,
     /// Close alone, on the latest agreed state.
-    CloseSolo,
+    CloseSolo {
+        /// Why that is the newest which was signed (R6.6b).
+        certainty: Certainty,
+    },
     /// Put coins of one's own vault into the channel, once what is under way is answered (R5.5).
     Deposit {
         /// How many; more than none.
@@ -159,6 +174,8 @@ pub enum Command {
         /// All of them.
         delegates: Vec<Delegate>,
     },
+    /// Take other settings ([`Config`]) from now on.
+    Configure(Box<Config>),
     /// Part from the peer: the channel stays.
     Leave,
     /// Come back to a peer that one has parted from.
@@ -167,13 +184,13 @@ pub enum Command {
     SendMessage(Vec<u8>),
     /// Agree to a round of the peer's that waits for a decision.
     Accept {
-        /// Which.
-        round: Round,
+        /// Which, as [`Event::Proposed`](crate::Event::Proposed) names it.
+        proposal: ProposalId,
     },
     /// Refuse it.
     Refuse {
-        /// Which.
-        round: Round,
+        /// Which, as [`Event::Proposed`](crate::Event::Proposed) names it.
+        proposal: ProposalId,
         /// Why; the peer's user is told. From [`RefusalCode::APPLICATION`] on.
         code: RefusalCode,
     },

@@ -31,11 +31,12 @@ mod operation;
 mod outbox;
 mod payments;
 mod phase;
+mod proposal;
 mod rounds;
 mod saved;
 mod state;
 
-pub use config::{Acceptance, Config, Pace, Policy, PolicyRefusal, Timeouts};
+pub use config::{Acceptance, Config, HeightWindow, Pace, Policy, PolicyRefusal, Timeouts};
 pub use effect::{Effect, Effects, Event, Notice};
 pub use error::{Misuse, Violation};
 pub use input::{AppBook, ChainInput, Command, Context, Input, Millis, NoApps};
@@ -47,7 +48,13 @@ pub use message::{
 pub use operation::OperationKind;
 pub use outbox::EventNumber;
 pub use payments::{MAX_REMEMBERED, PaymentOutcome, PaymentRecord};
-pub use phase::{CloseReason, rumour::Rumour, wishes::ShutdownStage};
+pub use phase::{
+    CloseReason,
+    certainty::{Certainty, SoloStep},
+    rumour::Rumour,
+    wishes::ShutdownStage,
+};
+pub use proposal::ProposalId;
 pub use saved::SavedError;
 pub use state::{
     Change, ChangeFault, ChangeId, Creation, IdempotencyKey, MAX_EXECUTIONS_PER_ROUND, MAX_KEY, MAX_META,

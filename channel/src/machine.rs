@@ -9,7 +9,13 @@ use crate::{
     operation::{Body, OperationKind, Request},
     outbox::Outbox,
     payments::{PaymentOutcome, PaymentRecord, Payments},
-    phase::{CloseReason, Phase, live::Live, opening::GivenUp, wishes::ShutdownStage},
+    phase::{
+        CloseReason, Phase,
+        certainty::{Heard, SoloStep},
+        live::Live,
+        opening::GivenUp,
+        wishes::ShutdownStage,
+    },
     state::{Change, ChangeId, IdempotencyKey, State},
 };
 use protocol::{
@@ -39,6 +45,8 @@ pub struct Channel {
     /// The own payments that have a key.
     pub(crate) payments: Payments,
     pub(crate) link: Link,
+    /// What was heard of the age of the store.
+    pub(crate) heard: Heard,
     /// Since when an answer of the peer is awaited, and whether the user was told that it is late.
     pub(crate) waiting: Option<Waiting>,
     pub(crate) last_rejection: Option<(&'static str, Rejection)>,
@@ -130,7 +138,9 @@ pub struct Status {
     pub shutdown: Option<ShutdownStage>,
     /// Whether calls are being forced.
     pub forcing: bool,
-    /// Whether this side's store is older than what it has signed (R6.6).
+    /// What waits until the peer has said where it stands, since the stored state may be old (R6.6b).
+    pub awaits_word: Option<SoloStep>,
+    /// Whether this side's store is older than what it has signed (R6.6a), or may be since it was copied.
     pub outdated: bool,
 }
 
@@ -188,6 +198,7 @@ impl Channel {
             Input::LinkUp => self.on_link_up(),
             Input::LinkDown => self.on_link_down(),
             Input::Restarted => self.on_restarted(ctx),
+            Input::RestartedFromCopy => self.on_restarted_from_copy(ctx),
             Input::EventsTaken { up_to } => {
                 self.outbox.take(up_to);
                 self.advance(ctx)
@@ -214,21 +225,23 @@ impl Channel {
                 self.on_user_changes(payments.into_iter().map(Change::Transfer).collect(), ctx)
             }
             Command::PayOnce { key, payment } => self.on_user_pay_once(key, payment, ctx),
+            Command::PayAllOnce(payments) => self.on_user_pay_all_once(payments, ctx),
             Command::Make(changes) => self.on_user_changes(changes, ctx),
-            Command::Force(calls) => self.on_user_force(calls, ctx),
+            Command::Force { calls, certainty } => self.on_user_force(calls, certainty, ctx),
             Command::Shutdown { fee } => Ok(self.on_user_shutdown(fee, ctx)?.and(self.shutdown_waits())),
             Command::CancelShutdown => self.on_user_cancel_shutdown(),
-            Command::CloseSolo => self.on_user_close_solo(),
+            Command::CloseSolo { certainty } => self.on_user_close_solo(certainty),
             Command::Deposit { amount } => self.on_user_operation(Request::Deposit { amount }, ctx),
             Command::Withdraw { amount, to } => self.on_user_operation(Request::Withdraw { amount, to }, ctx),
             Command::SetDelegates { delegates } => self.on_user_operation(Request::SetDelegates { delegates }, ctx),
+            Command::Configure(config) => self.on_user_configure(*config, ctx),
             Command::Leave => self.on_user_leave(),
             Command::Return => self.on_user_return(),
             // Before it is open the peer may be anybody: it has put in nothing.
             Command::SendMessage(_) if self.phase.live().is_none() => Err(Misuse::NotOpen { state: self.phase.name() }),
             Command::SendMessage(words) => self.on_user_message(words),
-            Command::Accept { round } => self.on_user_accept(round, ctx),
-            Command::Refuse { round, code } => self.on_user_refuse(round, code, ctx),
+            Command::Accept { proposal } => self.on_user_accept(proposal, ctx),
+            Command::Refuse { proposal, code } => self.on_user_refuse(proposal, code, ctx),
         }
     }
 
@@ -332,6 +345,7 @@ impl Channel {
             operation_until: live.and_then(|live| live.operating.bound_until()),
             shutdown: self.shutdown_stage(),
             forcing: live.is_some_and(|live| live.forcing.is_some()),
+            awaits_word: self.waits_for_word(),
             outdated: live.is_some_and(|live| live.outdated.is_some()),
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     message::ChannelRef,
     outbox::Outbox,
     payments::{PaymentRecord, Payments},
-    phase::{Phase, live::Live, opening::GivenUp},
+    phase::{Phase, certainty::Heard, live::Live, opening::GivenUp},
     state::{Delta, State},
 };
 use protocol::{
@@ -130,7 +130,8 @@ impl Channel {
         }
         let link = Link::Down;
         let new = Self::new(reference, me, peer, domain, config, phase);
-        Ok(Self { create_given_up, outbox, payments, link, stored, ..new })
+        let heard = Heard::loaded();
+        Ok(Self { create_given_up, outbox, payments, link, heard, stored, ..new })
     }
 }
 
@@ -157,7 +158,8 @@ impl Live {
     fn fill(&mut self, stored: &Contracts, deltas: Vec<Delta>) -> Result<(), SavedError> {
         self.agreed.state.fill(stored);
         // Whatever this side does not know of the peer's newer state, it says so itself (R6.6).
-        if !self.agreed.state.is_whole() && self.outdated.is_none() {
+        let is_outdated = self.is_outdated();
+        if !self.agreed.state.is_whole() && !is_outdated {
             return Err(SavedError::Damaged("contracts are missing, or others than the agreed ones".into()));
         }
         self.agreed.state.contracts = stored.clone();
@@ -167,7 +169,7 @@ impl Live {
         let own = self.out.all_mut().map(|ours| &mut ours.state);
         for state in own.chain(self.operating.state_mut()).chain(below) {
             known.iter().for_each(|contracts| state.fill(contracts));
-            if !state.is_whole() && self.outdated.is_none() {
+            if !state.is_whole() && !is_outdated {
                 return Err(SavedError::Damaged("the contracts of a proposed state are missing".into()));
             }
         }

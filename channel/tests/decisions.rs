@@ -1,7 +1,7 @@
 //! The user's own say: rounds shown to it, and accepted or refused with a code that the payer learns.
 
 use crate::harness::{Fate, Initiator, LOCK, Responder, SHARE, World};
-use channel::{Acceptance, Change, Command, Event, Message, Misuse, RefusalCode};
+use channel::{Acceptance, Change, Command, Event, Message, Misuse, Payment, ProposalId, RefusalCode};
 use protocol::{Party, Round};
 
 /// A channel in which `party` decides itself.
@@ -18,7 +18,7 @@ fn asked(party: Party) -> World {
 /// The rounds that `party` was shown, in order.
 fn shown(world: &World, party: Party) -> Vec<Round> {
     let proposed = |event: &Event| match event {
-        Event::Proposed { round, .. } => Some(*round),
+        Event::Proposed { proposal, .. } => Some(proposal.round),
         _ => None,
     };
     world.sides[party].events.iter().filter_map(proposed).collect()
@@ -40,16 +40,14 @@ fn a_round_that_the_user_accepts_is_agreed_and_not_before() {
         world.run();
         let round = shown(&world, payee)[0];
         let payment = world.sides[payer].sent[&id].0.clone();
-        let proposed = Event::Proposed { round, changes: vec![Change::Transfer(payment)] };
+        let proposed =
+            Event::Proposed { proposal: world.shown(payee, round), changes: vec![Change::Transfer(payment)] };
         assert_eq!(world.sides[payee].was_told(|event| *event == proposed), 1);
         assert_eq!(world.sides[payer].sent[&id].1, Fate::Pending);
         assert_eq!(world.sides[payee].round(), 1);
-        assert_eq!(
-            world.command(payee, Command::Accept { round: round + 2 }),
-            Err(Misuse::NotProposed { round: round + 2 })
-        );
-        world.command(payee, Command::Accept { round }).unwrap();
-        assert_eq!(world.command(payee, Command::Accept { round }), Err(Misuse::NotProposed { round }));
+        assert_eq!(world.accept(payee, round + 2), Err(Misuse::NotProposed { round: round + 2 }));
+        world.accept(payee, round).unwrap();
+        assert_eq!(world.accept(payee, round), Err(Misuse::NotProposed { round }));
         world.run();
         assert_eq!(world.sides[payer].sent[&id].1, Fate::Paid(round));
         world.assert_agreed();
@@ -64,11 +62,8 @@ fn a_round_that_the_user_refuses_is_not_and_the_payer_learns_the_code() {
         world.run();
         let (round, code) = (shown(&world, payee)[0], RefusalCode(200));
         let reserved = RefusalCode(127);
-        assert_eq!(
-            world.command(payee, Command::Refuse { round, code: reserved }),
-            Err(Misuse::CodeReserved { got: reserved })
-        );
-        world.command(payee, Command::Refuse { round, code }).unwrap();
+        assert_eq!(world.refuse(payee, round, reserved), Err(Misuse::CodeReserved { got: reserved }));
+        world.refuse(payee, round, code).unwrap();
         world.run();
         assert_eq!(world.sides[payer].sent[&id].1, Fate::Refused);
         assert_eq!(refusals(&world, payer), [code]);
@@ -81,11 +76,42 @@ fn a_round_that_the_user_refuses_is_not_and_the_payer_learns_the_code() {
         let second = world.pay(payer, 7).unwrap();
         world.run();
         let round = *shown(&world, payee).last().unwrap();
-        world.command(payee, Command::Accept { round }).unwrap();
+        world.accept(payee, round).unwrap();
         world.run();
         assert_eq!(world.sides[payer].sent[&second].1, Fate::Paid(round));
         world.assert_agreed();
     }
+}
+
+#[test]
+fn a_decision_on_something_else_with_the_same_number_is_refused_and_changes_nothing() {
+    let mut world = asked(Responder);
+    let first = world.pay(Initiator, 30).unwrap();
+    let Message::Update(shown) = world.steal(Responder) else { panic!("the round") };
+    let decided = ProposalId::of(&shown);
+    // What is in it counts, whatever else is the same.
+    let mut others = vec![shown.clone(); 4];
+    others[0].base.steps += 1;
+    others[1].height += 1;
+    others[2].changes = vec![Change::Transfer(Payment { amount: 300, reference: Vec::new() })];
+    others[3].state_hash = protocol::Hash::ZERO;
+    assert!(others.iter().all(|other| ProposalId::of(other) != decided && other.round == decided.round));
+    // The user looks at one round, and by the time of its decision the peer has another one there: here after a crash, which forgets what was shown.
+    world.crash(Responder);
+    world.run();
+    let waits = world.shown(Responder, decided.round);
+    let other = ProposalId::of(&others[2]);
+    let refused = Err(Misuse::OtherProposal { decided: other, waits });
+    assert_eq!(world.command(Responder, Command::Accept { proposal: other }), refused);
+    let code = RefusalCode::APPLICATION;
+    assert_eq!(world.command(Responder, Command::Refuse { proposal: other, code }), refused);
+    world.run();
+    assert_eq!(world.sides[Initiator].sent[&first].1, Fate::Pending);
+    assert_eq!(waits, decided, "the same is named the same");
+    world.command(Responder, Command::Accept { proposal: waits }).unwrap();
+    world.run();
+    assert_eq!(world.sides[Initiator].sent[&first].1, Fate::Paid(decided.round));
+    world.assert_agreed();
 }
 
 #[test]
@@ -101,7 +127,7 @@ fn a_round_that_nobody_decides_on_is_refused_in_the_end() {
     world.run();
     assert_eq!(refusals(&world, Initiator), [RefusalCode::TIMEOUT]);
     let round = shown(&world, Responder)[0];
-    assert_eq!(world.command(Responder, Command::Accept { round }), Err(Misuse::NotProposed { round }));
+    assert_eq!(world.accept(Responder, round), Err(Misuse::NotProposed { round }));
     let _id = world.pay(Responder, 5).unwrap();
     world.run();
     world.assert_balances(SHARE + 5, SHARE - 5);
@@ -118,15 +144,15 @@ fn an_own_payment_that_crosses_a_round_under_consideration_is_made_after_the_dec
             let waiting = world.pay(payee, 2).unwrap();
             if let Some(&round) = shown(&world, payee).last() {
                 let _late = match accepted {
-                    true => world.command(payee, Command::Accept { round }),
-                    false => world.command(payee, Command::Refuse { round, code: RefusalCode::APPLICATION }),
+                    true => world.accept(payee, round),
+                    false => world.refuse(payee, round, RefusalCode::APPLICATION),
                 };
             }
             world.run();
             // Where the payee's own round had won, the payer's was shown only after it.
             if world.sides[payer].sent[&theirs].1 == Fate::Pending {
                 let round = *shown(&world, payee).last().unwrap();
-                let _late = world.command(payee, Command::Accept { round });
+                let _late = world.accept(payee, round);
                 world.run();
             }
             for id in [ours, waiting] {
@@ -144,13 +170,13 @@ fn a_round_under_consideration_is_shown_again_after_a_broken_link_and_signed_by_
     world.run();
     let round = shown(&world, Responder)[0];
     world.disconnect();
-    assert_eq!(world.command(Responder, Command::Accept { round }), Err(Misuse::NotProposed { round }));
+    assert_eq!(world.accept(Responder, round), Err(Misuse::NotProposed { round }));
     world.run();
     assert_eq!(shown(&world, Responder), [round, round]);
     world.crash(Responder);
     world.run();
     assert_eq!(shown(&world, Responder), [round, round, round]);
-    world.command(Responder, Command::Accept { round }).unwrap();
+    world.accept(Responder, round).unwrap();
     world.run();
     assert_eq!(world.sides[Initiator].sent[&id].1, Fate::Paid(round));
     world.assert_agreed();
@@ -164,7 +190,7 @@ fn a_user_that_closes_alone_has_decided() {
     let round = shown(&world, Responder)[0];
     world.close_solo(Responder).unwrap();
     assert_eq!(world.steal(Initiator), Message::UpdateError { round, code: RefusalCode::CLOSING });
-    assert_eq!(world.command(Responder, Command::Accept { round }), Err(Misuse::NotProposed { round }));
+    assert_eq!(world.accept(Responder, round), Err(Misuse::NotProposed { round }));
     world.mine_blocks(LOCK + 5);
     assert_eq!(world.sides[Initiator].sent[&id].1, Fate::Dropped);
     world.assert_paid_out(SHARE, SHARE);
@@ -177,7 +203,7 @@ fn a_user_may_refuse_for_ever_and_nothing_of_it_is_left() {
         let id = world.pay(Initiator, 1).unwrap();
         world.run();
         let round = *shown(&world, Responder).last().unwrap();
-        world.command(Responder, Command::Refuse { round, code: RefusalCode::APPLICATION }).unwrap();
+        world.refuse(Responder, round, RefusalCode::APPLICATION).unwrap();
         world.run();
         assert_eq!(world.sides[Initiator].sent[&id].1, Fate::Refused, "the {at}th");
         // Both have signed the refusal: what was refused is dead.

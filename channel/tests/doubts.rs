@@ -124,7 +124,7 @@ fn a_close_by_ones_own_account_is_not_answered_because_a_forged_one_names_the_pe
 fn a_side_that_is_far_behind_what_an_endpoint_tells_agrees_to_no_payment_before_the_next_head() {
     for party in Party::BOTH {
         let (mut world, peer) = (paid_to_and_fro(), party.peer());
-        let window = world.sides[party].config.height_window;
+        let window = u32::from(world.sides[party].config.height_window.behind);
         let head = world.chain.head();
         for (sighted, agrees) in [(head + window, true), (head + window + 1, false)] {
             world.input(party, Input::Chain(ChainInput::Sighted(sighted))).unwrap();

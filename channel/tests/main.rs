@@ -11,6 +11,7 @@ mod harness;
 
 mod attacks;
 mod audit;
+mod certainty;
 mod conflicts;
 mod contracts;
 mod crash;
@@ -30,5 +31,6 @@ mod property;
 mod reestablish;
 mod refusals;
 mod resync;
+mod settings;
 mod stored;
 mod stories;

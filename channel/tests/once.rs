@@ -72,6 +72,60 @@ fn one_key_never_names_two_payments() {
 }
 
 #[test]
+fn of_a_batch_only_what_is_not_known_is_paid_and_one_commit_keeps_it() {
+    for payer in Party::BOTH {
+        let mut world = World::opened();
+        world.pay_once(payer, "order-1", 7).unwrap();
+        world.run();
+        world.disconnect();
+        world.linked = false;
+        let commits = world.sides[payer].commits;
+        world.pay_all_once(payer, &[("order-2", 8), ("order-1", 7), ("order-3", 9), ("order-2", 8)]).unwrap();
+        assert_eq!(world.sides[payer].commits, commits + 1);
+        // Neither a crash nor being asked again makes one twice.
+        world.crash(payer);
+        world.pay_all_once(payer, &[("order-3", 9), ("order-4", 1), ("order-2", 8)]).unwrap();
+        world.run();
+        for (key, amount) in [("order-1", 7), ("order-2", 8), ("order-3", 9), ("order-4", 1)] {
+            assert_eq!(received(&world, payer, key), 1, "{key} of {amount}");
+            assert!(matches!(outcome(&world, payer, key), Some(PaymentOutcome::Paid(_))));
+        }
+        let commits = world.sides[payer].commits;
+        world.pay_all_once(payer, &[("order-4", 1), ("order-1", 7)]).unwrap();
+        world.pay_all_once(payer, &[]).unwrap();
+        assert_eq!(world.sides[payer].commits, commits, "all are known");
+        assert_eq!(world.sides[payer].balances().ours, SHARE - 25);
+        world.assert_agreed();
+    }
+}
+
+#[test]
+fn a_batch_of_which_one_is_wrong_pays_nothing_and_leaves_its_keys_free() {
+    let mut world = World::opened();
+    world.pay_once(Initiator, "order-1", 7).unwrap();
+    world.run();
+    let key = IdempotencyKey::from("order-1");
+    let by = world.sides[Initiator].machine().payment(&key).unwrap().change;
+    let available = world.sides[Initiator].balances().spendable;
+    for (batch, misuse) in [
+        (vec![("order-2", 8), ("order-1", 8)], Misuse::KeyTaken { key, by }),
+        (vec![("order-2", 8), ("order-2", 9)], Misuse::KeyTwice { key: "order-2".into() }),
+        (vec![("order-2", 8), ("", 9)], Misuse::KeyLength { got: 0, max: MAX_KEY }),
+        (vec![("order-2", 8), ("order-3", 0)], Misuse::AmountZero),
+        (
+            vec![("order-2", 8), ("order-3", available)],
+            Misuse::InsufficientBalance { amount: available + 8, available },
+        ),
+    ] {
+        assert_eq!(world.pay_all_once(Initiator, &batch), Err(misuse));
+        assert_eq!(outcome(&world, Initiator, "order-2"), None);
+    }
+    world.run();
+    world.assert_balances(SHARE - 7, SHARE + 7);
+    world.assert_agreed();
+}
+
+#[test]
 fn what_cannot_be_paid_leaves_its_key_free() {
     let mut world = World::opened();
     let all = world.sides[Initiator].balances().spendable;
@@ -116,20 +170,20 @@ fn it_answers_as_before_when_it_was_refused_and_after_the_channel_has_ended() {
     let mut world = World::opened_with(Responder, |config| config.acceptance = Acceptance::ByUser);
     world.pay_once(Initiator, "order-1", 7).unwrap();
     world.run();
-    world.command(Responder, Command::Refuse { round: 3, code: RefusalCode(200) }).unwrap();
+    world.refuse(Responder, 3, RefusalCode(200)).unwrap();
     world.run();
     let refused = PaymentOutcome::Refused(RefusalCode(200));
     assert_eq!(outcome(&world, Initiator, "order-1"), Some(refused));
     world.pay_once(Initiator, "order-1", 7).unwrap();
     world.pay_once(Initiator, "order-2", 8).unwrap();
     world.run();
-    let by_force = Command::Accept { round: world.rounds().0.max(world.rounds().1) + 2 };
-    if world.command(Responder, by_force).is_err() {
+    let next = world.rounds().0.max(world.rounds().1) + 2;
+    if world.accept(Responder, next).is_err() {
         let round = world.sides[Responder].events.iter().rev().find_map(|event| match event {
-            Event::Proposed { round, .. } => Some(*round),
+            Event::Proposed { proposal, .. } => Some(proposal.round),
             _ => None,
         });
-        world.command(Responder, Command::Accept { round: round.unwrap() }).unwrap();
+        world.accept(Responder, round.unwrap()).unwrap();
     }
     world.run();
     world.shutdown(Initiator, 0).unwrap();
@@ -246,13 +300,12 @@ fn op() -> impl Strategy<Value = Op> {
 /// The responder's user decides on the round that waits for it, if one does.
 fn decide(world: &mut World, accepts: bool) {
     let mut rounds = world.sides[Responder].events.iter().rev().filter_map(|event| match event {
-        Event::Proposed { round, .. } => Some(*round),
+        Event::Proposed { proposal, .. } => Some(proposal.round),
         _ => None,
     });
     let Some(round) = rounds.next() else { return };
     let code = RefusalCode(200);
-    let command = if accepts { Command::Accept { round } } else { Command::Refuse { round, code } };
-    let _nothing_waits = world.command(Responder, command);
+    let _nothing_waits = if accepts { world.accept(Responder, round) } else { world.refuse(Responder, round, code) };
 }
 
 fn step(world: &mut World, op: Op) {

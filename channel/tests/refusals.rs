@@ -31,7 +31,7 @@ fn refused(payer: Party) -> (World, channel::ChangeId, Update) {
     let id = world.pay(payer, 40).unwrap();
     assert!(world.deliver(payer.peer()));
     let round = world.asked(payer.peer()).unwrap();
-    world.command(payer.peer(), channel::Command::Refuse { round, code: NO }).unwrap();
+    world.refuse(payer.peer(), round, NO).unwrap();
     let counter = stolen(&mut world, payer);
     assert_eq!(counter.refuses, Some(Refusal { round, items: Refused::All(NO) }));
     (world, id, counter)
@@ -65,7 +65,7 @@ fn what_was_refused_can_never_be_put_on_chain_once_both_have_signed_the_refusal(
         balances[payer.peer()] += 40;
         let evidence = world.co_sign(payer, &kept, balances);
         world.hear(payer.peer(), Message::Update(kept.clone()));
-        world.command(payer.peer(), channel::Command::Refuse { round: kept.round, code: NO }).unwrap();
+        world.refuse(payer.peer(), kept.round, NO).unwrap();
         world.run();
         // The refuser closes on it all the same, and loses the penalty: it proposed the newer round, and its peer signed it.
         world.chain.submit(payer.peer(), Call::ChannelCloseSolo(CloseSolo { ..evidence }));
@@ -121,7 +121,7 @@ fn rounds_that_cross_and_are_both_refused_leave_nothing_wherever_the_link_breaks
                     world.connect();
                 }
                 if let Some(round) = world.asked(party) {
-                    let _again = world.command(party, channel::Command::Refuse { round, code: NO });
+                    let _again = world.refuse(party, round, NO);
                 }
             }
             for party in Party::BOTH {

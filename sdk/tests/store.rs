@@ -377,3 +377,53 @@ fn a_store_in_use_by_another_process_is_refused_until_that_one_is_gone() {
     assert!(!child.wait().unwrap().success());
     drop(open(directory.path()));
 }
+
+/// Copies the files of a store into another directory, which is made anew.
+fn copy_all(from: &Path, to: &Path) {
+    let _not_there = fs::remove_dir_all(to);
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let _bytes = fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_directory_that_was_copied_with_its_lock_is_known_at_every_start_until_its_owner_vouches_for_it() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, copy) = (root.path().join("store"), root.path().join("copy"));
+    let open = |path: &Path| Store::open(path, Durability::Immediate).unwrap();
+    for _ in 0..2 {
+        let opened = open(&store);
+        assert!(!opened.is_copy(), "where it always was");
+        opened.commit(&Batch::new().put(Table::Meta, *b"key", *b"value")).unwrap();
+    }
+    copy_all(&store, &copy);
+    for _ in 0..2 {
+        let opened = open(&copy);
+        assert!(opened.is_copy(), "elsewhere");
+        assert_eq!(opened.get(Table::Meta, b"key").unwrap(), Some(b"value".to_vec()), "it can be read");
+        opened.commit(&Batch::new().put(Table::Meta, *b"key", *b"value")).unwrap();
+    }
+    // Put back to where the first one was.
+    copy_all(&copy, &store);
+    assert!(open(&store).is_copy());
+    // Renamed it is still the same.
+    let renamed = root.path().join("renamed");
+    fs::remove_file(store.join("lock")).unwrap();
+    assert!(!open(&store).is_copy(), "its owner says that it is the newest");
+    fs::rename(&store, &renamed).unwrap();
+    assert!(!open(&renamed).is_copy());
+}
+
+#[test]
+fn a_lock_from_before_it_noted_which_file_it_is_is_taken_as_it_stands() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, copy) = (root.path().join("store"), root.path().join("copy"));
+    drop(Store::open(&store, Durability::Immediate).unwrap());
+    let lock = fs::OpenOptions::new().write(true).open(store.join("lock")).unwrap();
+    lock.set_len(8).unwrap();
+    assert!(!Store::open(&store, Durability::Immediate).unwrap().is_copy());
+    copy_all(&store, &copy);
+    assert!(Store::open(&copy, Durability::Immediate).unwrap().is_copy());
+}

@@ -4,6 +4,7 @@
 
 use super::{
     Phase,
+    certainty::{Certainty, SoloStep},
     live::{Live, Posted, both},
 };
 use crate::{
@@ -80,9 +81,7 @@ impl Channel {
                 Misuse::NotOpen { state }
             });
         };
-        if live.outdated.is_some() {
-            return Err(Misuse::StoreOutdated);
-        }
+        live.check_store()?;
         if live.shutdown_wanted.is_some() || live.solo_wanted {
             return Err(Misuse::AlreadyClosing);
         }
@@ -227,22 +226,25 @@ impl Channel {
         }
     }
 
-    /// Transition: open | closing (offered) -> open | closing, with a solo close on its way
-    pub(crate) fn on_user_close_solo(&mut self) -> Result<Step, Misuse> {
+    /// Transition: open | closing (offered) -> open | closing, with a solo close on its way, or waiting for the peer's word
+    pub(crate) fn on_user_close_solo(&mut self, certainty: Certainty) -> Result<Step, Misuse> {
         let state = self.phase.name();
-        match &mut self.phase {
-            Phase::Signed(signed) if signed.locked => {
-                // The peer has not said that it sees the channel, but it is on chain: it can be closed.
-                if let Some(live) = self.take_live() {
-                    self.phase = Phase::Open(live);
-                }
-            }
-            Phase::Open(Live { outdated: Some(_), .. }) | Phase::Closing(Live { outdated: Some(_), .. }, _) => {
-                return Err(Misuse::StoreOutdated);
-            }
+        match &self.phase {
+            Phase::Signed(signed) if signed.locked => {}
+            Phase::Open(live) | Phase::Closing(live, _) if live.is_outdated() => return Err(Misuse::StoreOutdated),
             Phase::Open(_) | Phase::Closing(_, How::Offered(_) | How::Agreed(_)) => {}
             Phase::Closing(_, How::Solo(_) | How::Residual(_)) => return Err(Misuse::AlreadyClosing),
             _ => return Err(Misuse::NotOpen { state }),
+        }
+        if !self.is_certain(certainty) {
+            return Ok(self.hold_close());
+        }
+        self.waits_no_more(SoloStep::Close);
+        if matches!(self.phase, Phase::Signed(_))
+            && let Some(live) = self.take_live()
+        {
+            // The peer has not said that it sees the channel, but it is on chain: it can be closed.
+            self.phase = Phase::Open(live);
         }
         let mut effects = Vec::new();
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
@@ -259,7 +261,7 @@ impl Channel {
     pub(crate) fn solo_again(&self) -> Vec<Effect> {
         match &self.phase {
             Phase::Open(live) | Phase::Closing(live, How::Offered(_) | How::Agreed(_))
-                if live.solo_wanted && live.outdated.is_none() =>
+                if live.solo_wanted && !live.is_outdated() =>
             {
                 vec![Effect::Submit(Box::new(Call::ChannelCloseSolo(live.close_solo())))]
             }

@@ -9,6 +9,7 @@
 
 use super::{
     CloseReason, Phase,
+    certainty::{Certainty, SoloStep},
     closing::{How, Residual, Solo},
     live::{Agreed, Forced, Live, Posted},
     outgoing::Ids,
@@ -132,15 +133,18 @@ pub(crate) struct Progressed {
 }
 
 impl Channel {
-    /// Transition: open | closing (solo) -> the same, with a forced step on its way
-    pub(crate) fn on_user_force(&mut self, calls: Vec<ForcedCall>, ctx: &Context<'_>) -> Result<Step, Misuse> {
+    /// Transition: open | closing (solo) -> the same, with a forced step on its way, or waiting for the peer's word
+    pub(crate) fn on_user_force(
+        &mut self,
+        calls: Vec<ForcedCall>,
+        certainty: Certainty,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Misuse> {
         let state = self.phase.name();
         let (Phase::Open(live) | Phase::Closing(live, How::Solo(_) | How::Residual(_))) = &mut self.phase else {
             return Err(Misuse::NotOpen { state });
         };
-        if live.outdated.is_some() {
-            return Err(Misuse::StoreOutdated);
-        }
+        live.check_store()?;
         if live.forcing.is_some() {
             return Err(Misuse::AlreadyForcing);
         }
@@ -150,6 +154,12 @@ impl Channel {
         let forcing = Forcing::of(calls, Vec::new());
         // What is known to be refused is said at once.
         let submit = self.plan_of(&forcing, ctx).map_err(Misuse::BadTerms)?;
+        // What is settled is on chain, whatever is stored here.
+        let is_settled = matches!(self.phase, Phase::Closing(_, How::Residual(_)));
+        if !is_settled && !self.is_certain(certainty) {
+            return self.hold_force(forcing.calls);
+        }
+        self.waits_no_more(SoloStep::Force);
         Ok(self.begin_forcing(forcing).and(Step::act(vec![submit])))
     }
 
@@ -203,6 +213,8 @@ impl Channel {
             return Step::default();
         };
         let is_free = live.unfollowed.is_empty() || live.newer_than_chain(ctx.head).is_some();
+        // An old store makes no claim of its own (R6.6a).
+        let is_free = is_free && live.outdated.is_none();
         let Some(forcing) = live.forcing.as_ref().filter(|_| is_free) else {
             return Step::default();
         };

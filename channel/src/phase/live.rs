@@ -103,8 +103,18 @@ const MAX_ROUND_JUMP: Round = 1 << 16;
 pub(crate) struct Undecided {
     pub(crate) update: Update,
     pub(crate) since: Millis,
-    /// The code that has to be fetched first.
-    pub(crate) lacks: Option<Hash>,
+    pub(crate) awaits: Awaits,
+}
+
+/// What a round of the peer's that is not answered waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaits {
+    /// The user, who was shown it.
+    User,
+    /// This app, which has to be fetched first.
+    Code(Hash),
+    /// The block that it names, which this side has not seen (R7.3).
+    Head,
 }
 
 /// A round of ours that the peer has signed, as the arbiter or the peer shows it.
@@ -114,6 +124,15 @@ pub(crate) struct Own {
     pub(crate) state_hash: Hash,
     /// None where it is on chain.
     pub(crate) signatures: Option<Pair<Signature>>,
+}
+
+/// What a side knows of a store of its own that is older than what it has signed (R6.6a).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Outdated {
+    /// What was stored.
+    pub(crate) from: Round,
+    /// What was shown.
+    pub(crate) to: Round,
 }
 
 /// A channel that is open or closing.
@@ -131,7 +150,7 @@ pub(crate) struct Live {
     /// The calls that this side is forcing.
     pub(crate) forcing: Option<Forcing>,
     /// The peer showed a state that this side signed and does not remember: from which round to which (R6.6).
-    pub(crate) outdated: Option<(Round, Round)>,
+    pub(crate) outdated: Option<Outdated>,
     /// The user asked to close in agreement, at this fee, as soon as everything on its way is answered.
     pub(crate) shutdown_wanted: Option<Amount>,
     /// The user asked to close alone: nothing may be agreed any more, or the close would be on an old state.
@@ -145,7 +164,7 @@ pub(crate) struct Live {
     /// The highest round that the user was asked about, and the hash of what it was told of it. The user decides by the round's number, so no
     /// number may come to mean anything else.
     #[codec(skip)]
-    shown: Option<(Round, Hash)>,
+    pub(super) shown: Option<(Round, Hash)>,
     /// Since when own calls have waited for the peer.
     #[codec(skip)]
     pub(crate) calls_wait_since: Option<Millis>,
@@ -291,7 +310,7 @@ impl Live {
     /// Has a round shown to the user.
     pub(crate) fn show(&mut self, update: Update, now: Millis) {
         self.shown = Some((update.round, Native.hash(&update.encode())));
-        self.undecided = Some(Undecided { update, since: now, lacks: None });
+        self.undecided = Some(Undecided { update, since: now, awaits: Awaits::User });
     }
 
     /// Whether the user may be asked about this round: no number that it was told may come to mean anything else.
@@ -396,9 +415,9 @@ impl Live {
         }
         let executes = changes.iter().any(Change::executes);
         if executes {
-            let (window, head) = (config.height_window, ctx.head);
-            // One's own head may lie behind; but the height of what is agreed never goes down.
-            let (min, max) = (self.agreed.height.max(head.saturating_sub(window)), head.saturating_add(window));
+            // Not before its block is there: no deadline comes nearer than the user sees it. But the height of what is agreed never goes down.
+            let behind = ctx.head.saturating_sub(BlockNumber::from(config.height_window.behind));
+            let (min, max) = (self.agreed.height.max(behind), config.height_limit(ctx.head));
             if *height < min || *height > max.max(self.agreed.height) {
                 return Err(Violation::HeightOutOfWindow { got: *height, min, max }.into());
             }
@@ -415,6 +434,13 @@ impl Live {
         let message = signed_bytes(domain, &self.funding.channel, &self.body(*round, *base, want));
         let height = if executes { *height } else { self.agreed.height };
         Ok(Checked { state, results, message, height })
+    }
+
+    /// Whether a round names a block that this side is about to see, as far as it can tell, and has not seen (R7.3).
+    pub(crate) fn is_ahead(&self, update: &Update, config: &Config, head: BlockNumber) -> bool {
+        let first = config.height_limit(head).max(self.agreed.height);
+        let last = head.saturating_add(BlockNumber::from(config.height_window.behind));
+        update.changes.iter().any(Change::executes) && update.height > first && update.height <= last
     }
 
     /// What both sign of a round.
@@ -481,9 +507,7 @@ impl Live {
         let available = self.spendable(me);
         let max = usize::try_from(config.max_queued).unwrap_or(usize::MAX);
         let amount = changes.iter().map(|change| change.takes(me)).fold(0, Amount::saturating_add);
-        if self.outdated.is_some() {
-            return Err(Misuse::StoreOutdated);
-        }
+        self.check_store()?;
         if changes.is_empty() {
             return Err(Misuse::AmountZero);
         }

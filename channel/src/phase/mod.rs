@@ -1,7 +1,9 @@
 //! Where a channel stands in its life: one variant for each thing that is awaited or true, each with just its own data.
 
+pub(crate) mod certainty;
 pub(crate) mod closing;
 pub(crate) mod forcing;
+pub(crate) mod keyed;
 pub(crate) mod leaving;
 pub(crate) mod live;
 pub(crate) mod onchain;
@@ -11,6 +13,7 @@ pub(crate) mod outgoing;
 pub(crate) mod reestablish;
 pub(crate) mod resync;
 pub(crate) mod rumour;
+pub(crate) mod settings;
 pub(crate) mod updates;
 pub(crate) mod wishes;
 

@@ -42,12 +42,12 @@ impl Channel {
     /// A block is final, and all its events have been told.
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
         self.sighted = 0;
-        let step = self.forget_expired(ctx).and(self.on_head_while_opening(ctx));
+        let step = self.forget_expired(ctx).and(self.on_head_while_opening(ctx)).and(self.look_again(ctx));
         let step = step.and(self.follow_on(ctx)).and(self.on_head_while_closing(ctx));
         let step = step.and(self.on_head_while_operating(ctx));
         let again =
             [self.solo_again(), self.defence(ctx.head), self.snapshot_again(ctx.head).into_iter().collect()].concat();
-        step.and(Step::act(again)).and(self.force_again(ctx)).and(self.resume(ctx))
+        step.and(Step::act(again)).and(self.take_held(ctx)).and(self.force_again(ctx)).and(self.resume(ctx))
     }
 
     /// One endpoint tells of a block, and nobody confirms it: what is known to need an answer is answered again, and nothing else is done (R6.9a).
@@ -58,8 +58,8 @@ impl Channel {
     }
 
     /// Whether so much of the chain is not confirmed that nothing may be agreed on what is known: a contract's deadline may be over, or the channel.
-    pub(crate) const fn is_behind_the_chain(&self, head: BlockNumber) -> bool {
-        self.sighted > head.saturating_add(self.config.height_window)
+    pub(crate) fn is_behind_the_chain(&self, head: BlockNumber) -> bool {
+        self.sighted > head.saturating_add(BlockNumber::from(self.config.height_window.behind))
     }
 
     /// Own rounds that no block takes any more are forgotten (R5.4b).
@@ -71,17 +71,14 @@ impl Channel {
 
     /// The process started: what may have been lost is asked for and told again. Nothing expires here, because what happened
     /// on chain meanwhile is told only after this.
-    pub(crate) fn on_restarted(&self, ctx: &Context<'_>) -> Step {
+    pub(crate) fn restart_told(&self, ctx: &Context<'_>) -> Step {
         let untaken = self.outbox.again();
         let told = match &self.phase {
             // Even where it was taken: so that the shell can forget the channel.
             Phase::Closed(reason) if !self.outbox.holds(|event| matches!(event, Event::Closed(_))) => {
                 Some(Event::Closed(reason.clone()))
             }
-            phase => phase
-                .live()
-                .and_then(|live| live.outdated)
-                .map(|(from, to)| Event::Notice(Notice::CaughtUp { from, to })),
+            phase => phase.live().and_then(|live| live.outdated).map(|outdated| Event::Notice(outdated.notice())),
         };
         let again = [
             untaken,

@@ -11,7 +11,7 @@
 //!  funding_locked          <-----------------> funding_locked      each when it is final for itself
 //! ```
 
-use super::{CloseReason, Phase, live::Live};
+use super::{CloseReason, Phase, certainty::Heard, live::Live};
 use crate::{
     config::{Config, Policy},
     effect::{Effect, Event},
@@ -24,7 +24,7 @@ use crate::{
     state::State,
 };
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Pair, Party, PartyId, PublicKey, Rejection, Signature,
+    AccountId, Amount, Base, BlockNumber, ChannelId, Pair, Party, PartyId, PublicKey, Rejection, Signature,
     call::{Call, Create},
     contracts::Contracts,
     crypto::{Crypto, Native},
@@ -177,6 +177,7 @@ impl Channel {
             outbox,
             payments,
             link,
+            heard: Heard::begun(),
             waiting,
             last_rejection,
             sighted: 0,
@@ -313,6 +314,8 @@ impl Channel {
         match &mut self.phase {
             Phase::Signed(signed) => {
                 signed.peer_locked = true;
+                // It is no further either: so much is its word.
+                self.heard.peer_stands_at(Base::of(1));
                 Ok(Step::commit(Vec::new()).and(self.open_if_locked()))
             }
             // Said again after a lost connection.
@@ -349,7 +352,7 @@ impl Channel {
         let Phase::Signed(Signed { funding, locked: true, peer_locked: true, .. }) = &self.phase else {
             return Step::default();
         };
-        let live = Live::new(funding.clone());
+        let live = Live::new(funding.clone()).on_store(self.heard.outdated());
         let opened = Event::Opened { channel: live.funding.channel, balances: live.agreed.state.balances };
         self.phase = Phase::Open(live);
         Step::commit(vec![Effect::Notify(opened)])
@@ -485,7 +488,7 @@ impl Channel {
         let placeholder = Phase::Closed(CloseReason::NotOpened { code: None });
         match std::mem::replace(&mut self.phase, placeholder) {
             Phase::Open(live) | Phase::Closing(live, _) => Some(live),
-            Phase::Signed(signed) if signed.locked => Some(Live::new(signed.funding)),
+            Phase::Signed(signed) if signed.locked => Some(Live::new(signed.funding).on_store(self.heard.outdated())),
             other => {
                 self.phase = other;
                 None

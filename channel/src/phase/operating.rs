@@ -215,9 +215,7 @@ impl Channel {
             Phase::Closing(..) => return Err(Misuse::AlreadyClosing),
             _ => return Err(Misuse::NotOpen { state }),
         };
-        if live.outdated.is_some() {
-            return Err(Misuse::StoreOutdated);
-        }
+        live.check_store()?;
         if live.shutdown_wanted.is_some() || live.solo_wanted {
             return Err(Misuse::AlreadyClosing);
         }

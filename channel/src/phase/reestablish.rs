@@ -2,7 +2,7 @@
 
 use super::{
     Phase,
-    live::{Live, Own},
+    live::{Live, Outdated, Own},
 };
 use crate::{
     config::Timeouts,
@@ -85,6 +85,7 @@ impl Channel {
             Phase::Signed(signed) => self.check_newer(&Live::new(signed.funding.clone()), &theirs)?,
             _ => return Err(self.out_of_place(name)),
         };
+        self.heard.peer_stands_at(theirs.at);
         let mut step = Step::default();
         if matches!(self.phase, Phase::Signed(_)) {
             step = self.on_peer_funding_locked()?;
@@ -118,7 +119,7 @@ impl Channel {
         }
         again.extend(self.signed_again());
         again.extend(self.shutdown_again());
-        Ok(step.and(Step::act(again)).and(self.advance(ctx)))
+        Ok(step.and(Step::act(again)).and(self.take_held(ctx)).and(self.advance(ctx)))
     }
 
     /// What this side knows, for a peer that may know less or more.
@@ -217,8 +218,8 @@ impl Channel {
 impl Live {
     /// This side's store is older than what it has signed (R6.6): it proposes nothing more.
     pub(crate) fn outdate(&mut self, from: Round, to: Round) -> Vec<Event> {
-        let (from, _) = self.outdated.unwrap_or((from, to));
-        self.outdated = Some((from, to));
+        let from = self.outdated.filter(|known| *known != Outdated::SUSPECTED).map_or(from, |known| known.from);
+        self.outdated = Some(Outdated { from, to });
         self.undecided = None;
         self.solo_wanted = false;
         let mut events = self.drop_payments();

@@ -207,7 +207,7 @@ impl Channel {
     fn lose_track(&mut self, posted: &Posted, ctx: &Context<'_>) -> Step {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         let is_known = live.agreed.base() == posted.at || !live.unfollowed.is_empty();
-        if !posted.is_forced() || is_known || live.outdated.is_some() || live.newer_than_chain(ctx.head).is_some() {
+        if !posted.is_forced() || is_known || live.is_outdated() || live.newer_than_chain(ctx.head).is_some() {
             return Step::default();
         }
         let (from, to) = (live.agreed.round, posted.at.round());

@@ -12,7 +12,7 @@
 use super::{
     Phase,
     closing::How,
-    live::{Checked, Live, Own, Undecided, Wrong, both},
+    live::{Awaits, Checked, Live, Own, Undecided, Wrong, both},
 };
 use crate::{
     config::Acceptance,
@@ -21,6 +21,7 @@ use crate::{
     input::Context,
     machine::{Answer, Awaited, Channel, Link, Step, Waiting},
     message::{Message, Refusal, RefusalCode, Refused, Update},
+    proposal::ProposalId,
     state::{Change, ChangeFault, IdempotencyKey, Outcome, Payment, Performed, Results},
 };
 use protocol::{Hash, Party, Round, Signature};
@@ -126,8 +127,13 @@ impl Channel {
             let wrong = Wrong { place: Some(place), violation: Violation::CodeNotAccepted(code) };
             return self.refuse_update(&update, wrong, ctx);
         }
+        if live.is_ahead(&update, &self.config, ctx.head) {
+            // Its side sees the chain sooner: it is looked at again with the next head, and refused only where that does not come.
+            live.undecided = Some(Undecided { update, since: ctx.now, awaits: Awaits::Head });
+            return Ok(Step::default());
+        }
         if let Some(code) = live.lacks(&update, ctx) {
-            live.undecided = Some(Undecided { update, since: ctx.now, lacks: Some(code) });
+            live.undecided = Some(Undecided { update, since: ctx.now, awaits: Awaits::Code(code) });
             return Ok(Step::act(vec![Effect::FetchCode(code)]));
         }
         if self.config.acceptance == Acceptance::Automatic && !live.needs_consent(&update, self.me, ctx) {
@@ -137,7 +143,7 @@ impl Channel {
         if let Err(wrong) = checked.and_then(|_valid| live.check_shown(&update).map_err(Wrong::from)) {
             return self.refuse_update(&update, wrong, ctx);
         }
-        let proposed = Event::Proposed { round, changes: update.changes.clone() };
+        let proposed = Event::Proposed { proposal: ProposalId::of(&update), changes: update.changes.clone() };
         live.show(update, ctx.now);
         Ok(Step::act(vec![Effect::Notify(proposed)]))
     }
@@ -151,7 +157,9 @@ impl Channel {
             }
         }
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        let Some(shown) = live.undecided.take_if(|shown| shown.lacks == Some(code)) else { return Step::default() };
+        let Some(shown) = live.undecided.take_if(|shown| shown.awaits == Awaits::Code(code)) else {
+            return Step::default();
+        };
         let round = shown.update.round;
         if ctx.apps.knows(&code) {
             let answered = self.on_peer_update(shown.update, ctx);
@@ -160,6 +168,20 @@ impl Channel {
         let wrong = Violation::Change(ChangeFault::CodeUnknown(code)).into();
         let refused = self.refuse_update(&shown.update, wrong, ctx);
         refused.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation))
+    }
+
+    /// Looks again at a round of the peer's that named a block which this side had not seen (R7.3).
+    pub(crate) fn look_again(&mut self, ctx: &Context<'_>) -> Step {
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        let config = self.config;
+        let there =
+            |waits: &Undecided| waits.awaits == Awaits::Head && waits.update.height <= config.height_limit(ctx.head);
+        let Some(Undecided { update, .. }) = live.undecided.take_if(|waits| there(waits)) else {
+            return Step::default();
+        };
+        let round = update.round;
+        let answered = self.on_peer_update(update, ctx);
+        answered.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation))
     }
 
     /// Checks the peer's round, whose signature was verified when it came, then signs and adopts it.
@@ -188,8 +210,9 @@ impl Channel {
     }
 
     /// Transition: open -> open
-    pub(crate) fn on_user_accept(&mut self, round: Round, ctx: &Context<'_>) -> Result<Step, Misuse> {
-        let update = self.take_undecided(round)?;
+    pub(crate) fn on_user_accept(&mut self, proposal: ProposalId, ctx: &Context<'_>) -> Result<Step, Misuse> {
+        let update = self.take_undecided(proposal)?;
+        let round = update.round;
         Ok(self.agree_to(update, ctx).unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation)))
     }
 
@@ -223,14 +246,14 @@ impl Channel {
     /// Transition: open -> open
     pub(crate) fn on_user_refuse(
         &mut self,
-        round: Round,
+        proposal: ProposalId,
         code: RefusalCode,
         ctx: &Context<'_>,
     ) -> Result<Step, Misuse> {
         if code.0 < RefusalCode::APPLICATION.0 {
             return Err(Misuse::CodeReserved { got: code });
         }
-        let update = self.take_undecided(round)?;
+        let update = self.take_undecided(proposal)?;
         Ok(self.refuse(&update, Refused::All(code), ctx))
     }
 
@@ -239,19 +262,29 @@ impl Channel {
         let late = self.config.timeouts.decision;
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         match live.undecided.take_if(|shown| ctx.now.saturating_sub(shown.since) >= late) {
-            Some(Undecided { update, lacks, .. }) => {
-                let code = if lacks.is_some() { RefusalCode::CODE_UNKNOWN } else { RefusalCode::TIMEOUT };
+            Some(Undecided { update, awaits, .. }) => {
+                let code = match awaits {
+                    Awaits::User => RefusalCode::TIMEOUT,
+                    Awaits::Code(_) => RefusalCode::CODE_UNKNOWN,
+                    Awaits::Head => RefusalCode::HEIGHT,
+                };
                 self.refuse(&update, Refused::All(code), ctx)
             }
             None => Step::default(),
         }
     }
 
-    fn take_undecided(&mut self, round: Round) -> Result<Update, Misuse> {
+    /// The round that the user was shown, where it is what the user has decided on.
+    fn take_undecided(&mut self, decided: ProposalId) -> Result<Update, Misuse> {
         let state = self.phase.name();
         let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
-        let shown = live.undecided.take_if(|shown| shown.update.round == round && shown.lacks.is_none());
-        shown.map(|shown| shown.update).ok_or(Misuse::NotProposed { round })
+        let shown = live.undecided.as_ref().filter(|shown| shown.awaits == Awaits::User);
+        let waits = shown.map(|shown| ProposalId::of(&shown.update)).filter(|waits| waits.round == decided.round);
+        let waits = waits.ok_or(Misuse::NotProposed { round: decided.round })?;
+        if waits != decided {
+            return Err(Misuse::OtherProposal { decided, waits });
+        }
+        live.undecided.take().map(|shown| shown.update).ok_or(Misuse::NotProposed { round: decided.round })
     }
 
     /// Transition: open -> open

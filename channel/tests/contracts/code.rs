@@ -79,7 +79,7 @@ fn an_app_that_takes_too_long_is_a_refusal_and_what_comes_later_is_no_matter() {
     let patience = world.sides[Responder].config.timeouts.decision;
     let round = 3;
     assert_eq!(
-        world.command(Responder, channel::Command::Accept { round }),
+        world.accept(Responder, round),
         Err(channel::Misuse::NotProposed { round }),
         "there is nothing to decide yet"
     );

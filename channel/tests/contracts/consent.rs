@@ -6,7 +6,7 @@ use crate::harness::{
     forge::payment,
     side::Fate,
 };
-use channel::{Acceptance, Change, Command, Event, Message, Misuse, Notice, RefusalCode, Violation};
+use channel::{Acceptance, Change, Event, Message, Misuse, Notice, RefusalCode, Violation};
 use protocol::{Pair, Party, contracts::Code};
 
 /// What the payer's user was told of refusals.
@@ -28,9 +28,9 @@ fn a_contract_with_coins_of_both_begins_when_the_other_user_agrees() {
         world.run();
         assert_eq!(world.fate(owner, id), Fate::Pending);
         let round = world.asked(owner.peer()).unwrap();
-        let proposed = Event::Proposed { round, changes: vec![creation] };
+        let proposed = Event::Proposed { proposal: world.shown(owner.peer(), round), changes: vec![creation] };
         assert_eq!(world.sides[owner.peer()].events.last(), Some(&proposed));
-        world.command(owner.peer(), Command::Accept { round }).unwrap();
+        world.accept(owner.peer(), round).unwrap();
         world.run();
         assert_eq!(world.fate(owner, id), Fate::Paid(round));
         world.assert_balances(SHARE - 30, SHARE - 70);
@@ -56,7 +56,7 @@ fn what_the_other_user_refuses_or_leaves_undecided_is_not_made() {
             assert_eq!(asked(&world, Initiator), 1);
             let round = world.asked(Initiator).unwrap();
             if patience {
-                world.command(Initiator, Command::Refuse { round, code: RefusalCode(200) }).unwrap();
+                world.refuse(Initiator, round, RefusalCode(200)).unwrap();
             } else {
                 world.tick(world.sides[Initiator].config.timeouts.decision);
             }
@@ -111,7 +111,7 @@ fn a_contract_that_holds_coins_is_not_removed_without_asking_whatever_the_round_
     world.run();
     assert_eq!(asked(&world, Responder), 1);
     let round = world.asked(Responder).unwrap();
-    world.command(Responder, Command::Refuse { round, code: RefusalCode(200) }).unwrap();
+    world.refuse(Responder, round, RefusalCode(200)).unwrap();
     world.run();
     // So it is with one that begins and ends in the same round.
     let change = Change::UpgradeContract { contract: ids[1], code: Code::Contract(apps::COUNTER.code), state: None };
@@ -192,7 +192,7 @@ fn the_number_that_the_user_decides_on_means_one_round_for_ever() {
             assert_eq!(asked(&world, victim), shown);
         }
         // What the victim has refused under that number it does not agree to any more, whatever its user decides.
-        assert_eq!(world.command(victim, Command::Accept { round }), Err(Misuse::NotProposed { round }));
+        assert_eq!(world.accept(victim, round), Err(Misuse::NotProposed { round }));
         assert_eq!(world.agreed(victim)[victim], SHARE);
     }
 }
@@ -212,7 +212,7 @@ fn a_round_under_consideration_is_put_off_when_an_operation_of_ones_own_is_signe
         let signature = crate::harness::forge::sign(cheat, world.channel_id(), &body);
         world.hear(victim, Message::DepositSigned { round: body.round, signature });
         assert_eq!(world.steal(cheat), Message::UpdateError { round, code: RefusalCode::NOT_NOW });
-        assert_eq!(world.command(victim, Command::Accept { round }), Err(Misuse::NotProposed { round }));
+        assert_eq!(world.accept(victim, round), Err(Misuse::NotProposed { round }));
         world.kill(cheat);
         world.mine();
         assert_eq!(world.sides[victim].balances().ours, SHARE + 300);
@@ -229,7 +229,7 @@ fn a_round_under_consideration_is_put_off_when_the_user_forces_calls() {
     world.run();
     let round = world.asked(Initiator).unwrap();
     world.force(Initiator, vec![forced(ids[0], 0, &pays(50, 0))]).unwrap();
-    assert_eq!(world.command(Initiator, Command::Accept { round }), Err(Misuse::NotProposed { round }));
+    assert_eq!(world.accept(Initiator, round), Err(Misuse::NotProposed { round }));
     for _ in 0..2 {
         world.run();
         world.mine();

@@ -266,10 +266,11 @@ fn proposed(world: &mut World, change: Change) -> Update {
 }
 
 #[test]
-fn a_height_counts_within_a_window_around_ones_own_head() {
+fn a_height_counts_up_to_ones_own_head_or_to_what_the_user_has_set_above_it() {
     let window = 20;
-    for (offset, taken) in [(-21_i64, false), (-20, true), (0, true), (20, true), (21, false)] {
-        let mut world = World::opened();
+    let cases = [(0, -21_i64, false), (0, -20, true), (0, 0, true), (0, 21, false), (15, 15, true), (15, 21, false)];
+    for (ahead, offset, taken) in cases {
+        let mut world = World::opened_with(Initiator, |config| config.height_window.ahead = ahead);
         world.mine_blocks(40);
         let head = world.chain.head();
         let mut update = proposed(&mut world, escrow(1_000));
@@ -283,14 +284,15 @@ fn a_height_counts_within_a_window_around_ones_own_head() {
             continue;
         }
         assert_eq!(world.refusal(Initiator), RefusalCode::HEIGHT);
-        let violated = Violation::HeightOutOfWindow { got, min: head - window, max: head + window };
+        let violated = Violation::HeightOutOfWindow { got, min: head - window, max: head + BlockNumber::from(ahead) };
         assert_eq!(world.sides[Initiator].notices().last(), Some(&Notice::PeerViolated(violated)));
     }
 }
 
 #[test]
 fn heights_never_go_down_and_a_side_that_is_behind_follows_them() {
-    let mut world = World::opened();
+    let patient = || World::opened_with(Initiator, |config| config.height_window.ahead = 20);
+    let mut world = patient();
     world.mine_blocks(40);
     let high = world.chain.head() + 15;
     // The responder's head is ahead, and the initiator's own next round names no lower one.
@@ -302,7 +304,7 @@ fn heights_never_go_down_and_a_side_that_is_behind_follows_them() {
     let Message::Update(ours) = world.steal(Responder) else { panic!("the round") };
     assert_eq!(ours.height, high);
     // One block lower is too low, also within the window.
-    let (mut world, min) = (World::opened(), 100 + 41 + 10);
+    let (mut world, min) = (patient(), 100 + 41 + 10);
     world.mine_blocks(40);
     let mut first = proposed(&mut world, escrow(1_000));
     first.height = min;
@@ -318,6 +320,52 @@ fn heights_never_go_down_and_a_side_that_is_behind_follows_them() {
 }
 
 #[test]
+fn a_round_that_names_a_block_which_is_not_seen_yet_is_answered_when_it_is() {
+    for ahead in 1..=20 {
+        let mut world = World::opened();
+        world.mine_blocks(40);
+        // The responder has seen so many blocks more.
+        world.lag[Initiator] = ahead;
+        world.mine_blocks(ahead);
+        let id = world.make_one(Responder, escrow(1_000)).unwrap();
+        world.run();
+        assert_eq!(world.fate(Responder, id), Fate::Pending);
+        assert_eq!(world.rounds(), (1, 1), "no app is run for a block that is not there");
+        // It sees one block after the other.
+        for missing in (0..ahead).rev() {
+            assert_eq!(world.rounds(), (1, 1));
+            let next = world.sides[Initiator].seen + 1;
+            world.sides[Initiator].seen = next;
+            world.tell_block(Initiator, next);
+            world.run();
+            assert_eq!(world.rounds().0 > 1, missing == 0, "{missing} of {ahead} are missing");
+        }
+        assert_eq!(world.fate(Responder, id), Fate::Paid(world.rounds().0));
+        world.assert_no_complaints();
+        world.assert_agreed();
+    }
+}
+
+#[test]
+fn a_round_that_names_a_block_which_never_comes_is_refused_in_the_end() {
+    let mut world = World::opened();
+    world.lag[Initiator] = 2;
+    world.mine_blocks(2);
+    let id = world.make_one(Responder, escrow(1_000)).unwrap();
+    world.run();
+    assert_eq!(world.pay(Initiator, 1).map(drop), Ok(()), "own payments wait meanwhile");
+    let patience = world.sides[Initiator].config.timeouts.decision;
+    world.tick(patience - 1);
+    world.run();
+    assert_eq!(world.fate(Responder, id), Fate::Pending);
+    world.tick(1);
+    world.run();
+    assert_eq!(world.fate(Responder, id), Fate::Refused);
+    world.assert_balances(SHARE - 1, SHARE + 1);
+    world.assert_agreed();
+}
+
+#[test]
 fn a_height_means_nothing_where_nothing_is_executed() {
     let mut world = World::opened();
     let mut update = proposed(&mut world, Change::Meta(b"words".to_vec()));
@@ -330,7 +378,7 @@ fn a_height_means_nothing_where_nothing_is_executed() {
 }
 
 #[test]
-fn sides_that_lag_within_the_window_call_without_a_word() {
+fn sides_that_lag_within_the_window_agree_once_they_have_seen_the_block() {
     for lagging in Party::BOTH {
         let (mut world, ids) = World::with(Initiator, vec![counter(Pair::default(), 100)]);
         world.lag[lagging] = 19;
@@ -339,6 +387,11 @@ fn sides_that_lag_within_the_window_call_without_a_word() {
             let party = if n % 2 == 0 { Initiator } else { Responder };
             let id = world.make_one(party, call(ids[0], 1, &1_u64)).unwrap();
             world.run();
+            assert_eq!(matches!(world.fate(party, id), Fate::Paid(_)), party == lagging);
+            for _block in 0..19 {
+                world.mine();
+                world.run();
+            }
             assert!(matches!(world.fate(party, id), Fate::Paid(_)));
         }
         world.assert_agreed();

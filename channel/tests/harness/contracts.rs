@@ -1,7 +1,7 @@
 //! Contracts in a world: what users do with them, and what a hand other than a machine's forces.
 
 use super::{Fate, World, apps, apps::Tokens};
-use channel::{Change, ChangeId, Channel, Command, Creation, Misuse, State};
+use channel::{Certainty, Change, ChangeId, Channel, Command, Creation, Misuse, ProposalId, RefusalCode, State};
 use protocol::{
     Amount, BlockNumber, Hash, Pair, Party, Round,
     arbiter::{Start, plan},
@@ -107,20 +107,39 @@ impl World {
     }
 
     pub(crate) fn force(&mut self, party: Party, calls: Vec<ForcedCall>) -> Result<(), Misuse> {
-        self.command(party, Command::Force(calls))
+        self.command(party, Command::Force { calls, certainty: Certainty::OwnStoreIsNewest })
     }
 
     /// The user agrees to whatever it was asked last, if it was.
     pub(crate) fn consent(&mut self, party: Party) {
         if let Some(round) = self.asked(party) {
-            let _late = self.command(party, Command::Accept { round });
+            let _late = self.accept(party, round);
         }
+    }
+
+    /// The user agrees to a round as it was shown last.
+    pub(crate) fn accept(&mut self, party: Party, round: Round) -> Result<(), Misuse> {
+        self.command(party, Command::Accept { proposal: self.shown(party, round) })
+    }
+
+    /// The user refuses a round as it was shown last.
+    pub(crate) fn refuse(&mut self, party: Party, round: Round, code: RefusalCode) -> Result<(), Misuse> {
+        self.command(party, Command::Refuse { proposal: self.shown(party, round), code })
+    }
+
+    /// What names a round as it was shown last; something else where it never was.
+    pub(crate) fn shown(&self, party: Party, round: Round) -> ProposalId {
+        let shown = self.sides[party].events.iter().rev().find_map(|event| match event {
+            channel::Event::Proposed { proposal, .. } if proposal.round == round => Some(*proposal),
+            _ => None,
+        });
+        shown.unwrap_or(ProposalId { round, content: Hash::ZERO })
     }
 
     /// The last round that the user was asked about.
     pub(crate) fn asked(&self, party: Party) -> Option<Round> {
         self.sides[party].events.iter().rev().find_map(|event| match event {
-            channel::Event::Proposed { round, .. } => Some(*round),
+            channel::Event::Proposed { proposal, .. } => Some(proposal.round),
             _ => None,
         })
     }

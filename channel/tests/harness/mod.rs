@@ -18,8 +18,8 @@ pub(crate) mod side;
 
 use chain::{REFERENCE, SimChain};
 use channel::{
-    ChainInput, ChangeId, Channel, ChannelOpen, Command, Context, Effect, Event, IdempotencyKey, Input, Message,
-    Millis, Misuse, Notice, OpenRequest, OperationKind, Pace, Payment, Policy, RefusalCode, Violation,
+    Certainty, ChainInput, ChangeId, Channel, ChannelOpen, Command, Context, Effect, Event, IdempotencyKey, Input,
+    Message, Millis, Misuse, Notice, OpenRequest, OperationKind, Pace, Payment, Policy, RefusalCode, Violation,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, Party, Round,
@@ -236,7 +236,8 @@ impl World {
             return self.input(party, Input::Peer(message)).expect("no message is a misuse");
         }
         let code = match message {
-            Message::ChannelOpen(open) if self.sides[party].channel.is_none() => match self.accept(party, open) {
+            Message::ChannelOpen(open) if self.sides[party].channel.is_none() => match self.accept_opening(party, open)
+            {
                 Ok(()) => return,
                 Err(violation) => violation.code(),
             },
@@ -246,7 +247,7 @@ impl World {
         self.effect(party, Effect::Send(Message::Error { code }));
     }
 
-    fn accept(&mut self, party: Party, open: ChannelOpen) -> Result<(), Violation> {
+    fn accept_opening(&mut self, party: Party, open: ChannelOpen) -> Result<(), Violation> {
         let side = &mut self.sides[party];
         let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book, pace: self.pace };
         let (peer, terms) = (key(party.peer()).public(), party_terms(party));
@@ -383,12 +384,40 @@ impl World {
         asked
     }
 
+    /// Pays by keys, which are the payments' references too, all at once.
+    pub(crate) fn pay_all_once(&mut self, party: Party, batch: &[(&str, Amount)]) -> Result<(), Misuse> {
+        let named = |key: &str, amount| (key.into(), Payment { amount, reference: key.into() });
+        let payments: Vec<(IdempotencyKey, Payment)> = batch.iter().map(|(key, amount)| named(key, *amount)).collect();
+        let channel = self.sides[party].machine();
+        let mut new: Vec<(IdempotencyKey, Payment)> = Vec::new();
+        for (key, payment) in &payments {
+            if channel.payment(key).is_none() && !new.iter().any(|(known, _)| known == key) {
+                new.push((key.clone(), payment.clone()));
+            }
+        }
+        let first = channel.next_change().unwrap_or(ChangeId(0)).0;
+        for (id, (key, payment)) in (first..).map(ChangeId).zip(new.clone()) {
+            // Known before the machine may report them.
+            let earlier = self.sides[party].sent.insert(id, (payment, Fate::Pending));
+            assert!(earlier.is_none(), "{id:?} is given once");
+            let _none = self.sides[party].keys.insert(id, key);
+        }
+        let asked = self.input(party, Input::User(Command::PayAllOnce(payments)));
+        if asked.is_err() {
+            for (id, _) in (first..).map(ChangeId).zip(new) {
+                let _refused = self.sides[party].sent.remove(&id);
+                let _refused = self.sides[party].keys.remove(&id);
+            }
+        }
+        asked
+    }
+
     pub(crate) fn shutdown(&mut self, party: Party, fee: Amount) -> Result<(), Misuse> {
         self.input(party, Input::User(Command::Shutdown { fee }))
     }
 
     pub(crate) fn close_solo(&mut self, party: Party) -> Result<(), Misuse> {
-        self.command(party, Command::CloseSolo)
+        self.command(party, Command::CloseSolo { certainty: Certainty::OwnStoreIsNewest })
     }
 
     pub(crate) fn deposit(&mut self, party: Party, amount: Amount) -> Result<(), Misuse> {

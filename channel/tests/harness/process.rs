@@ -197,8 +197,21 @@ impl World {
         }
     }
 
+    /// As [`World::restart`], on a store that was copied there from elsewhere.
+    pub(crate) fn restart_from_copy(&mut self, party: Party) {
+        let (known, last) = self.wake_by(party, Input::RestartedFromCopy);
+        for number in known..=last {
+            self.sides[party].seen = number;
+            self.tell_block(party, number);
+        }
+    }
+
     /// Starts the process from what was committed: the last block it knew, and the last there is.
     fn wake(&mut self, party: Party) -> (BlockNumber, BlockNumber) {
+        self.wake_by(party, Input::Restarted)
+    }
+
+    fn wake_by(&mut self, party: Party, restarted: Input) -> (BlockNumber, BlockNumber) {
         let side = &mut self.sides[party];
         side.asleep = false;
         side.channel = side.load();
@@ -206,7 +219,7 @@ impl World {
         let (known, last) = (side.seen_stored, side.seen.max(self.chain.head() - self.lag[party]));
         side.seen = last;
         side.catches_up_from = Some(known);
-        self.input(party, Input::Restarted).unwrap();
+        self.input(party, restarted).unwrap();
         self.sides[party].catches_up_from = None;
         (known.max(chain::GENESIS + 1), last)
     }

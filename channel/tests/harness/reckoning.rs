@@ -70,8 +70,12 @@ pub(crate) fn harmless(notice: &Notice) -> bool {
         | Notice::PeerSilent
         | Notice::Postponed { .. } => true,
         Notice::PeerError(code) => *code == RefusalCode::UNKNOWN_CHANNEL || *code == RefusalCode::TIMEOUT,
-        Notice::PeerViolated(_) | Notice::CaughtUp { .. } | Notice::CannotFollow { .. } | Notice::DefendOnly { .. } => {
-            false
-        }
+        Notice::PeerViolated(_)
+        | Notice::CaughtUp { .. }
+        | Notice::StepGivenUp { .. }
+        | Notice::StoreCopied
+        | Notice::CannotFollow { .. }
+        | Notice::DefendOnly { .. } => false,
+        Notice::AwaitsPeersWord { .. } => true,
     }
 }

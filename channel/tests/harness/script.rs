@@ -311,16 +311,16 @@ impl Story {
     /// The user decides on the last round it was shown, or says nothing.
     fn decide(&mut self, party: Party, how: u8) {
         let shown = self.world.sides[party].events.iter().rev().find_map(|event| match event {
-            Event::Proposed { round, .. } => Some(*round),
+            Event::Proposed { proposal, .. } => Some(proposal.round),
             _ => None,
         });
         let Some(round) = shown else { return };
-        let command = match how {
-            0..=99 => Command::Accept { round },
-            100..=199 => Command::Refuse { round, code: RefusalCode(RefusalCode::APPLICATION.0 + u16::from(how)) },
+        let decided = match how {
+            0..=99 => self.world.accept(party, round),
+            100..=199 => self.world.refuse(party, round, RefusalCode(RefusalCode::APPLICATION.0 + u16::from(how))),
             _ => return,
         };
-        drop(self.world.command(party, command));
+        drop(decided);
     }
 
     /// The party's latest state is kept, to be put on chain when it is old.

@@ -1,6 +1,6 @@
 //! What is timed.
 
-use channel::Event;
+use channel::{Certainty, Event};
 use e2e_tests::{Actor, App, Asked, NodeChain, TestChain, UNIT, World, signer, terms, within};
 use futures::future::join_all;
 use protocol::{
@@ -105,8 +105,14 @@ impl<'a> Timed<'a> {
         bob.stop_and_wait().await;
         let mut watch = Watch { chain: &world.chain, rows: &mut rows };
         let call = || vec![ForcedCall { contract, value: 0, input: 1_u64.encode() }];
-        let _done = watch.time("forced call, with the last agreed state", alices.force(call())).await.unwrap();
-        let _done = watch.time("forced call, on the state on chain", alices.force(call())).await.unwrap();
+        let _done = watch
+            .time("forced call, with the last agreed state", alices.force(call(), Certainty::PeerSaidSo))
+            .await
+            .unwrap();
+        let _done = watch
+            .time("forced call, on the state on chain", alices.force(call(), Certainty::PeerSaidSo))
+            .await
+            .unwrap();
         let config = world.config("bob");
         world.give_app(&config, &counter).await;
         let bob = world.start_with("bob", |it| *it = config).await;

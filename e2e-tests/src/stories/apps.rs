@@ -2,7 +2,7 @@
 //! its return, and every coin counted.
 
 use crate::{Actor, App, Asked, Coins, TestChain, UNIT, World, account, until, within};
-use channel::{ChangeFault, Event, Misuse, Outcome, Performed};
+use channel::{Certainty, ChangeFault, Event, Misuse, Outcome, Performed};
 use protocol::{
     Amount, BlockNumber, Pair, Party, Rejection,
     call::ForcedCall,
@@ -75,7 +75,7 @@ impl<'a, A: Played, C: TestChain> Stage<'a, A, C> {
     /// Agrees to what `who` is asked about.
     async fn agree(&self, who: Party) {
         let proposed = |event: &Event| match event {
-            Event::Proposed { round, .. } => Some(*round),
+            Event::Proposed { proposal, .. } => Some(*proposal),
             _ => None,
         };
         let channel = &self.channels[who];
@@ -123,7 +123,8 @@ impl<'a, A: Played, C: TestChain> Stage<'a, A, C> {
     async fn force(&self, block: BlockNumber, input: A::Input) -> Pair<Amount> {
         self.next_is(block).await;
         let call = ForcedCall { contract: self.contract, value: 0, input: input.encode() };
-        let done = within("a forced call", self.channels[ALICE].force(vec![call])).await.unwrap();
+        let done =
+            within("a forced call", self.channels[ALICE].force(vec![call], Certainty::PeerSaidSo)).await.unwrap();
         assert_eq!(self.head().await, block);
         paid(&done)
     }
@@ -135,7 +136,7 @@ impl<'a, A: Played, C: TestChain> Stage<'a, A, C> {
         let call = ForcedCall { contract: self.contract, value: 0, input: input.encode() };
         let forcing = tokio::spawn({
             let alices = self.channels[ALICE].clone();
-            async move { alices.force(vec![call]).await }
+            async move { alices.force(vec![call], Certainty::PeerSaidSo).await }
         });
         let mut made_in = block;
         if !self.world.recorder.dry_runs_in_next_block() {
@@ -159,7 +160,7 @@ impl<'a, A: Played, C: TestChain> Stage<'a, A, C> {
     async fn is_not_forced(&self, block: BlockNumber, input: A::Input) {
         self.next_is(block).await;
         let call = ForcedCall { contract: self.contract, value: 0, input: input.encode() };
-        match within("a refusal", self.channels[ALICE].force(vec![call])).await {
+        match within("a refusal", self.channels[ALICE].force(vec![call], Certainty::PeerSaidSo)).await {
             Err(NodeError::Misuse(Misuse::BadTerms(Rejection::CallFailed { fault: CallFault::Refused, .. }))) => {}
             other => panic!("{other:?}"),
         }

@@ -1,7 +1,7 @@
 //! Contracts inside a channel: begun, called, forced and followed, with the real Wasm off chain and on it.
 
 use crate::{Actor, App, Asked, TestChain, UNIT, World, account, signer, within};
-use channel::{Change, CloseReason, Event, Misuse, Outcome};
+use channel::{Certainty, Change, CloseReason, Event, Misuse, Outcome};
 use protocol::{
     Amount, Pair, Party, Rejection,
     arbiter::{Start, plan},
@@ -134,10 +134,16 @@ pub async fn a_silent_peer_is_overtaken_on_chain_and_on_its_return_both_go_on_wi
     let before = world.coins().await;
     stage.bob_stops().await;
     // Alice goes on alone, twice in one transaction and once in another.
-    let done =
-        within("forced calls", stage.alices.force(vec![forced(contract, 1), forced(contract, 2)])).await.unwrap();
+    let done = within(
+        "forced calls",
+        stage.alices.force(vec![forced(contract, 1), forced(contract, 2)], Certainty::PeerSaidSo),
+    )
+    .await
+    .unwrap();
     assert_eq!(done.len(), 2);
-    let done = within("another forced call", stage.alices.force(vec![forced(contract, 1)])).await.unwrap();
+    let done = within("another forced call", stage.alices.force(vec![forced(contract, 1)], Certainty::PeerSaidSo))
+        .await
+        .unwrap();
     let Outcome::Called { output, .. } = &done[0].outcome else { panic!("{done:?}") };
     assert_eq!(*output, 7_u64.encode());
     // Bob comes back, sees it on chain, and counts on from there.
@@ -185,12 +191,13 @@ pub async fn what_contracts_hold_at_the_end_is_to_be_had_by_force<C: TestChain>(
     }
     let closing = tokio::spawn({
         let bobs = stage.bobs.clone();
-        async move { bobs.close_solo().await }
+        async move { bobs.close_solo(Certainty::PeerSaidSo).await }
     });
     let solo = |event: &Event| matches!(event, Event::ClosingSolo { .. }).then_some(());
     stage.alice.events.wait("the close", stage.alices.reference(), solo).await;
     // While closing: Alice counts on.
-    let _done = within("a forced call", stage.alices.force(vec![forced(contract, 1)])).await.unwrap();
+    let _done =
+        within("a forced call", stage.alices.force(vec![forced(contract, 1)], Certainty::PeerSaidSo)).await.unwrap();
     let residual = |event: &Event| match event {
         Event::Residual { held, .. } => Some(*held),
         _ => None,
@@ -200,7 +207,8 @@ pub async fn what_contracts_hold_at_the_end_is_to_be_had_by_force<C: TestChain>(
     assert_eq!(held, 10 * UNIT);
     let _held = stage.alice.events.wait("what is left", stage.alices.reference(), residual).await;
     // Bob reaches the goal, with nobody's help.
-    let done = within("the last call", stage.bobs.force(vec![forced(contract, 3)])).await.unwrap();
+    let done =
+        within("the last call", stage.bobs.force(vec![forced(contract, 3)], Certainty::PeerSaidSo)).await.unwrap();
     assert!(matches!(&done[0].outcome, Outcome::Called { payouts, .. } if payouts.responder == 10 * UNIT));
     let _closed = within("Bob's end", closing).await.unwrap().unwrap();
     let _closed = within("Alice's end", stage.alices.closed()).await;
@@ -218,7 +226,7 @@ pub async fn a_step_forced_while_closing_restarts_the_lock_and_is_settled_with_t
     let id = stage.alices.status().await.unwrap().channel.unwrap();
     let closing = tokio::spawn({
         let bobs = stage.bobs.clone();
-        async move { bobs.close_solo().await }
+        async move { bobs.close_solo(Certainty::PeerSaidSo).await }
     });
     let unlock_at = |event: &Event| match event {
         Event::ClosingSolo { unlock_at, .. } => Some(*unlock_at),
@@ -226,7 +234,8 @@ pub async fn a_step_forced_while_closing_restarts_the_lock_and_is_settled_with_t
     };
     let first = stage.alice.events.wait("the close", channel, unlock_at).await;
     world.pass(5).await;
-    let done = within("a forced call", stage.alices.force(vec![forced(contract, 4)])).await.unwrap();
+    let done =
+        within("a forced call", stage.alices.force(vec![forced(contract, 4)], Certainty::PeerSaidSo)).await.unwrap();
     assert!(matches!(&done[0].outcome, Outcome::Called { payouts, .. } if payouts.initiator == 10 * UNIT));
     let record = world.arbiter.channel(id).await.unwrap().unwrap();
     let second = record.closing().unwrap().unlock_at;
@@ -259,7 +268,7 @@ pub async fn a_delegate_calls_for_a_party_that_is_away_where_it_may_and_a_defend
     let solo = |event: &Event| matches!(event, Event::ClosingSolo { .. }).then_some(());
     let closing = tokio::spawn({
         let bobs = stage.bobs.clone();
-        async move { bobs.close_solo().await }
+        async move { bobs.close_solo(Certainty::PeerSaidSo).await }
     });
     stage.alice.events.wait("the close", channel, solo).await;
     let state = stage.alices.state().await.unwrap().unwrap();

@@ -1,7 +1,7 @@
 //! Channels that end otherwise: one party closes alone, or cheats, or is away while the other does.
 
 use crate::{Asked, TestChain, UNIT, World, account, signer, terms, until, within};
-use channel::{CloseReason, Event, Misuse};
+use channel::{Certainty, CloseReason, Event, Misuse};
 use protocol::{
     Pair, Rejection,
     call::{Call, CloseSolo, Slash},
@@ -18,7 +18,7 @@ pub async fn a_close_alone_on_the_latest_state_is_settled_after_the_lock_period<
 
     let closing = tokio::spawn({
         let bobs = bobs.clone();
-        async move { bobs.close_solo().await }
+        async move { bobs.close_solo(Certainty::PeerSaidSo).await }
     });
     let unlock_at = |event: &Event| match event {
         Event::ClosingSolo { unlock_at, outdated: false, .. } => Some(*unlock_at),

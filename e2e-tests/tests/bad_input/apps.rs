@@ -126,18 +126,18 @@ async fn calls_that_misbehave_fail_by_name_and_the_channel_lives_on() {
             let alices = witness.alices.clone();
             async move { alices.remove_contract(contract, Pair::new(UNIT, 0)).await }
         });
-        let round = e2e_tests::until("Bob to be asked", || async {
+        let asked = e2e_tests::until("Bob to be asked", || async {
             let proposed = witness.bob.events.about(witness.bobs.reference()).into_iter().rev();
             let round = witness.bobs.status().await.unwrap().round.unwrap();
             proposed
                 .filter_map(|event| match event {
-                    channel::Event::Proposed { round, .. } => Some(round),
+                    channel::Event::Proposed { proposal, .. } => Some(proposal),
                     _ => None,
                 })
-                .find(|proposed| *proposed > round)
+                .find(|proposed| proposed.round > round)
         })
         .await;
-        within("Bob's word", witness.bobs.accept(round)).await.unwrap();
+        within("Bob's word", witness.bobs.accept(asked)).await.unwrap();
         let _round = within("the removal", removing).await.unwrap().unwrap();
     }
     witness.lives_on().await;

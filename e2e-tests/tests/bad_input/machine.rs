@@ -61,6 +61,20 @@ async fn a_stored_channel_that_is_damaged_or_newer_keeps_the_node_from_starting(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stored_app_that_is_damaged_keeps_the_node_from_starting() {
+    let world = World::new().await;
+    for (key, row) in [(vec![1_u8; 32], vec![9_u8]), (vec![1; 31], vec![0; 34])] {
+        let mut config = world.config("alice");
+        let directory = tempfile::tempdir().unwrap();
+        let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
+        store.commit(Batch::new().put(Table::Apps, key, row)).await.unwrap();
+        config.keeping = Keeping::Store(store);
+        let refused = Node::start(config).await.unwrap_err();
+        assert!(matches!(&refused, StartError::Saved(_)), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_file_that_others_may_read_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("identity.key");

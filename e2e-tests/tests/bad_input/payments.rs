@@ -1,7 +1,7 @@
 //! What a user may ask of a channel and cannot have.
 
 use crate::Witness;
-use channel::{MAX_REFERENCE, Misuse};
+use channel::{Certainty, MAX_REFERENCE, Misuse};
 use e2e_tests::{Asked, Proxy, UNIT, World, within};
 use sdk::node::NodeError;
 
@@ -92,7 +92,10 @@ async fn a_channel_that_has_ended_is_told_as_such() {
     })
     .await;
     assert!(matches!(within("the refusal", alices.close(0)).await, Err(NodeError::UnknownChannel)));
-    assert!(matches!(within("the refusal", alices.close_solo()).await, Err(NodeError::UnknownChannel)));
+    assert!(matches!(
+        within("the refusal", alices.close_solo(Certainty::PeerSaidSo)).await,
+        Err(NodeError::UnknownChannel)
+    ));
     witness.lives_on().await;
 }
 

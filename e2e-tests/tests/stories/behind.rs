@@ -1,7 +1,7 @@
 //! A node that has not seen yet what the chain has: its blocks come late, or it has just been started again.
 
 use async_trait::async_trait;
-use channel::{Event, Performed};
+use channel::{Certainty, Event, Performed};
 use devchain::Sealing;
 use e2e_tests::{Actor, Asked, Impaired, UNIT, World, signer, terms, until, within};
 use protocol::{
@@ -87,7 +87,7 @@ impl Claim {
 
 fn force(alices: &ChannelHandle, contract: ContractId) -> JoinHandle<Result<Vec<Performed>, NodeError>> {
     let (alices, calls) = (alices.clone(), vec![ForcedCall { contract, value: 0, input: 5_u64.encode() }]);
-    tokio::spawn(async move { alices.force(calls).await })
+    tokio::spawn(async move { alices.force(calls, Certainty::PeerSaidSo).await })
 }
 
 /// Waits until her step is on chain.

@@ -110,7 +110,7 @@ async fn a_contract_is_removed_when_the_other_user_agrees_and_not_otherwise() {
             async move { alices.remove_contract(contract, shares).await }
         });
         let proposed = |event: &Event| match event {
-            Event::Proposed { round, .. } => Some(*round),
+            Event::Proposed { proposal, .. } => Some(*proposal),
             _ => None,
         };
         let asked = until("Bob to be asked", || async {
@@ -130,4 +130,40 @@ async fn a_contract_is_removed_when_the_other_user_agrees_and_not_otherwise() {
     }
     assert_eq!((stage.alices.has().await.ours, stage.bobs.has().await.ours), (96 * UNIT, 104 * UNIT));
     assert_eq!(stage.bobs.contract(contract).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_was_accepted_is_accepted_after_a_restart_until_it_is_refused() {
+    let world = World::new().await;
+    let counter = world.deploy_app("counter").await;
+    let (alices, bobs) = (world.config("alice"), world.config("bob"));
+    world.give_app(&alices, &counter).await;
+    // Before its node runs, and so before there is a store.
+    world.give_app(&bobs, &counter).await;
+    let (alice, bob) = world.couple_on(alices, bobs).await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let channel = bobs.reference();
+    let begin = || alices.create_contract(counter.code, Pair::new(UNIT, 0), 3_u64.encode());
+    drop(bobs);
+    bob.stop_and_wait().await;
+    // Nobody tells the new process of apps.
+    let bob = world.start("bob").await;
+    alice.connect(&bob).await;
+    let _contract = within("a contract", begin()).await.unwrap();
+    within("a refusal", bob.node.apps().refuse(&counter.code)).await.unwrap();
+    bob.stop_and_wait().await;
+    let bob = world.start("bob").await;
+    alice.connect(&bob).await;
+    let refused = within("a contract", begin()).await;
+    assert!(matches!(refused, Err(NodeError::PaymentRefused { code: RefusalCode::POLICY, .. })), "{refused:?}");
+    // While it runs.
+    let terms = sdk::apps::AppTerms { deployed: counter.deployed, worthless_when_empty: false };
+    let asker = e2e_tests::account("bob");
+    let accepting = bob.node.apps().accept(bob.node.arbiter(), &asker, counter.code, terms);
+    within("a look at the app", accepting).await.unwrap();
+    bob.stop_and_wait().await;
+    let bob = world.start("bob").await;
+    alice.connect(&bob).await;
+    let _contract = within("a contract", begin()).await.unwrap();
+    let _known = bob.channel(&alice, channel).await;
 }

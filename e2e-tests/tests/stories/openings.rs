@@ -51,6 +51,27 @@ async fn ten_openings_with_one_peer_are_under_way_at_once_and_all_come_to_be() {
     assert!(world.recorder.entries().iter().all(|entry| entry.receipt.is_some()), "no fee was paid in vain");
 }
 
+/// One account under two identities, and a hub with which both open at once, or which opens with both at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_identities_of_one_account_open_with_one_hub_at_once() {
+    let world = World::new().await;
+    let of_alice = |config: &mut NodeConfig| config.signer = Arc::new(signer("alice"));
+    let first = world.start_with("peer0", of_alice).await;
+    let second = world.start_with("peer1", of_alice).await;
+    let hub = world.start_rich("hub", 2_000 * UNIT).await;
+    for one in [&first, &second] {
+        let _done = within("a deposit", one.node.vault_deposit(1_000 * UNIT)).await.unwrap();
+        one.connect(&hub).await;
+    }
+    for _ in 0..4 {
+        let (one, other) = tokio::join!(first.try_open(&hub, SMALL), second.try_open(&hub, SMALL));
+        let (back, forth) = tokio::join!(hub.try_open(&first, SMALL), hub.try_open(&second, SMALL));
+        for opened in [one, other, back, forth] {
+            let _paid = opened.unwrap().pays(UNIT, "it is open").await;
+        }
+    }
+}
+
 /// Alice's wallet, which lets everybody wait for a signature that it will not give.
 struct Unwilling {
     key: Sr25519Signer,

@@ -117,7 +117,7 @@ async fn an_application_that_looks_at_each_round_refuses_with_its_own_code_and_t
         for number in 0..2 {
             let all = || async {
                 let mut rounds = bob.events.about(alices.reference()).into_iter().filter_map(|event| match event {
-                    Event::Proposed { round, changes } => Some((round, changes)),
+                    Event::Proposed { proposal, changes } => Some((proposal, changes)),
                     _ => None,
                 });
                 rounds.nth(number)
@@ -205,4 +205,26 @@ async fn many_payments_in_one_go_are_all_or_none_and_each_is_seen() {
         other => panic!("{other:?}"),
     }
     assert_eq!(alices.has().await.ours, has);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_of_a_channel_are_changed_while_it_lives_and_kept() {
+    let world = World::new().await;
+    let (alice, bob, alices, bobs) = couple(&world).await;
+    let channel = bobs.reference();
+    let settings = within("settings", bobs.settings()).await.unwrap();
+    assert_eq!(settings.max_close_fee, protocol::Amount::MAX);
+    let settings = channel::Config { max_close_fee: UNIT, force_after: Some(5_000), ..settings };
+    within("other settings", bobs.configure(settings)).await.unwrap();
+    let terms = bobs.status().await.unwrap();
+    drop(bobs);
+    bob.stop_and_wait().await;
+    let bob = world.start("bob").await;
+    alice.connect(&bob).await;
+    let bobs = bob.channel(&alice, channel).await;
+    assert_eq!(within("settings", bobs.settings()).await.unwrap(), settings);
+    assert_eq!(bobs.status().await.unwrap().channel, terms.channel, "what both have signed is what it was");
+    let _paid = alices.pays(UNIT, "first the two are in step").await;
+    let refused = within("a close", alices.close(2 * UNIT)).await;
+    assert!(matches!(refused, Err(NodeError::ShutdownRefused(_))), "{refused:?}");
 }

@@ -1,7 +1,8 @@
 //! Opening, paying, closing in agreement.
 
-use channel::{Event, Payment};
-use e2e_tests::{Asked, UNIT, World, numbered};
+use channel::{Event, IdempotencyKey, Payment};
+use e2e_tests::{Asked, UNIT, World, numbered, within};
+use sdk::node::NodeError;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_payments_at_once_share_rounds_and_each_arrives_once_in_order_with_its_own_words() {
@@ -45,4 +46,31 @@ async fn who_stops_waiting_for_a_payment_has_paid_all_the_same() {
     let amounts: Vec<_> =
         bob.events.wait_received(bobs.reference(), 2).await.into_iter().map(|payment| payment.amount).collect();
     assert_eq!(amounts, [5, 7]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_by_keys_that_is_asked_for_again_pays_only_what_is_new_and_answers_for_all() {
+    let world = World::new().await;
+    let (alice, bob) = world.couple().await;
+    let (alices, _bobs) = alice.open(&bob).await;
+    let channel = alices.reference();
+    let payment = |number: u8| (IdempotencyKey::from([number]), Payment { amount: UNIT, reference: vec![number] });
+    let first = within("a batch", alices.pay_all_once((0..3).map(payment).collect())).await.unwrap();
+    let paid: Vec<_> = first.into_iter().map(Result::unwrap).collect();
+    drop(alices);
+    alice.stop_and_wait().await;
+    let alice = world.start("alice").await;
+    alice.connect(&bob).await;
+    let alices = alice.channel(&bob, channel).await;
+    let again = within("a batch", alices.pay_all_once((1..6).map(payment).collect())).await.unwrap();
+    let again: Vec<_> = again.into_iter().map(Result::unwrap).collect();
+    assert_eq!(again[..2], paid[1..], "what is known answers");
+    assert_eq!(again.len(), 5);
+    let received = bob.events.wait_received(channel, 6).await;
+    let references: Vec<_> = received.into_iter().map(|payment| payment.reference).collect();
+    assert_eq!(references, (0..6).map(|number| vec![number]).collect::<Vec<_>>(), "each once");
+    let other = (IdempotencyKey::from([0_u8]), Payment { amount: 2, reference: Vec::new() });
+    let refused = within("a refusal", alices.pay_all_once(vec![payment(9), other])).await;
+    assert!(matches!(refused, Err(NodeError::Misuse(channel::Misuse::KeyTaken { .. }))), "{refused:?}");
+    assert_eq!(alices.payment([9_u8]).await.unwrap(), None);
 }

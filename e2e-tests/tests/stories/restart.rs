@@ -1,14 +1,18 @@
 //! Nodes that stop, whenever, and start again from their stores.
 
-use channel::Event;
+use channel::{Certainty, ChannelRef, CloseReason, Event, Misuse, Notice, RefusalCode, SoloStep};
 use devchain::Sealing;
-use e2e_tests::{Asked, Direction, Impaired, Proxy, UNIT, World, signer, terms, within};
+use e2e_tests::{Actor, Asked, Direction, Impaired, Proxy, UNIT, World, signer, terms, within};
 use futures::future::join_all;
-use protocol::{BlockNumber, call::Call};
+use protocol::{BlockNumber, Pair, call::Call};
 use sdk::{chain::Arbiter, node::NodeError};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -215,4 +219,113 @@ async fn whoever_dials_while_the_node_looks_at_what_it_missed_is_answered_althou
     let connected = within("the connection", connecting).await.unwrap();
     assert!(connected.is_ok(), "the node runs: {:?}", connected.err());
     let _paid = alices.pays(UNIT, "after").await;
+}
+
+/// Copies a store, whoever looks after it: with its rights, its lock and all.
+fn copy_store(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let _bytes = fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Alice, who has paid Bob 1 and then 10 more, and whose store is put back to what it was in between; `lock` says whether its lock is too.
+async fn put_back(world: &World, lock: bool) -> (Actor, Actor, ChannelRef) {
+    let (alice, bob) = (world.start_rich("alice", 200 * UNIT).await, world.start_rich("bob", 200 * UNIT).await);
+    alice.connect(&bob).await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let channel = alices.reference();
+    let _paid = alices.pays(UNIT, "before").await;
+    drop(alices);
+    alice.stop_and_wait().await;
+    let (store, copy) = (world.store_of("alice"), world.store_of("copy"));
+    copy_store(&store, &copy);
+
+    let alice = world.start("alice").await;
+    alice.connect(&bob).await;
+    let alices = alice.channel(&bob, channel).await;
+    let _paid = alices.pays(10 * UNIT, "after").await;
+    let _paid = bobs.pays(UNIT, "back").await;
+    drop(alices);
+    alice.stop_and_wait().await;
+    fs::remove_dir_all(&store).unwrap();
+    copy_store(&copy, &store);
+    if !lock {
+        fs::remove_file(store.join("lock")).unwrap();
+    }
+    (world.start("alice").await, bob, channel)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_alone_right_after_an_old_store_was_put_back_is_not_made() {
+    let world = World::new().await;
+    // Its owner has deleted the lock: the store is taken for the newest.
+    let (alice, bob, channel) = put_back(&world, false).await;
+    let alices = alice.channel(&bob, channel).await;
+    let closing = tokio::spawn({
+        let alices = alices.clone();
+        async move { alices.close_solo(Certainty::PeerSaidSo).await }
+    });
+    let waits = Event::Notice(Notice::AwaitsPeersWord { step: SoloStep::Close });
+    alice.events.wait("the close to wait", channel, |event| (*event == waits).then_some(())).await;
+    assert_eq!(alices.status().await.unwrap().awaits_word, Some(SoloStep::Close));
+    world.pass(3).await;
+    alice.connect(&bob).await;
+    let given_up = within("the close", closing).await.unwrap();
+    assert!(matches!(given_up, Err(NodeError::Misuse(Misuse::StoreOutdated))), "{given_up:?}");
+    assert_eq!(world.recorder.count("channel_close_solo").await, 0);
+    // Bob offers to close, which is fair.
+    let bobs = bob.channel(&alice, channel).await;
+    let closed = within("the close", bobs.close(0)).await.unwrap();
+    assert_eq!(closed, CloseReason::Mutual { balances: Pair::new(90 * UNIT, 110 * UNIT) });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_was_put_back_with_its_lock_is_known_and_its_node_still_defends() {
+    let world = World::new().await;
+    let (alice, bob, channel) = put_back(&world, true).await;
+    let copied = |event: &Event| matches!(event, Event::Notice(Notice::StoreCopied)).then_some(());
+    alice.events.wait("the news that the store was copied", channel, copied).await;
+    let alices = alice.channel(&bob, channel).await;
+    assert!(matches!(within("a payment", alices.pay(1, "")).await, Err(NodeError::Misuse(Misuse::StoreCopied))));
+    alice.connect(&bob).await;
+    let bobs = bob.channel(&alice, channel).await;
+    let refused = within("a payment", bobs.pay(1, "")).await;
+    assert!(matches!(refused, Err(NodeError::PaymentRefused { code: RefusalCode::OUTDATED, .. })), "{refused:?}");
+    drop(alices);
+    alice.stop_and_wait().await;
+    // The next start knows it as well, and answers an older close.
+    let alice = world.start("alice").await;
+    alice
+        .events
+        .wait("the news that the store was copied", channel, |event| {
+            matches!(event, Event::Notice(Notice::StoreCopied | Notice::CaughtUp { .. })).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_its_owner_has_moved_goes_on_once_its_lock_is_deleted() {
+    let world = World::new().await;
+    let (alice, bob) = (world.start_rich("alice", 200 * UNIT).await, world.start_rich("bob", 200 * UNIT).await);
+    alice.connect(&bob).await;
+    let (alices, _bobs) = alice.open(&bob).await;
+    let channel = alices.reference();
+    drop(alices);
+    alice.stop_and_wait().await;
+    let (store, moved) = (world.store_of("alice"), world.store_of("moved"));
+    copy_store(&store, &moved);
+    fs::remove_dir_all(&store).unwrap();
+    copy_store(&moved, &store);
+    let alice = world.start("alice").await;
+    alice.connect(&bob).await;
+    let alices = alice.channel(&bob, channel).await;
+    assert!(matches!(within("a payment", alices.pay(1, "")).await, Err(NodeError::Misuse(Misuse::StoreCopied))));
+    drop(alices);
+    alice.stop_and_wait().await;
+    fs::remove_file(store.join("lock")).unwrap();
+    let alice = world.start("alice").await;
+    alice.connect(&bob).await;
+    let _paid = alice.channel(&bob, channel).await.pays(UNIT, "it goes on").await;
 }

@@ -58,6 +58,16 @@ fn about_force(event: &Event) -> Option<String> {
         Event::Notice(Notice::CaughtUp { .. }) => {
             "this store is OLD: restore the newest copy. The node signs nothing more but a close in agreement".into()
         }
+        Event::Notice(Notice::StoreCopied) => {
+            "this store was copied here and may be OLD: nothing new is signed. Where it is the newest there is, stop, \
+             delete its lock file, and start again"
+                .into()
+        }
+        Event::Notice(Notice::AwaitsPeersWord { step }) => {
+            format!(
+                "{step:?} waits until the peer was heard: the store may be old. `Certainty::OwnStoreIsNewest` does not wait"
+            )
+        }
         Event::Notice(Notice::CallRejected { call, rejection }) => format!("the arbiter refuses {call}: {rejection}"),
         Event::Notice(Notice::CallFailed { call, cause, until: Some(until) }) => {
             format!("{call} is not sent ({cause}): until block {until} it can be mended")

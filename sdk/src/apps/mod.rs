@@ -6,13 +6,17 @@
 //! ```
 
 mod deploy;
+mod kept;
 mod prices;
 
 pub use deploy::deploy;
 pub use interpreter::{AddError, AppRefused, ChainCosts, Interpreter, Library, NotUsed, PerByte};
 pub use prices::PricesError;
 
-use crate::chain::{Arbiter, ChainError};
+use crate::{
+    chain::{Arbiter, ChainError},
+    store::{StoreError, WeakStore},
+};
 use channel::AppBook;
 use protocol::{
     AccountId, Hash,
@@ -58,6 +62,9 @@ pub enum AcceptError {
     /// The chain charges otherwise than the interpreter counts.
     #[error(transparent)]
     Prices(#[from] PricesError),
+    /// It could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The apps of a node. Shared: apps may be added while it runs.
@@ -65,6 +72,8 @@ pub enum AcceptError {
 pub struct Registry {
     library: Library,
     known: RwLock<BTreeMap<Hash, Known>>,
+    /// Where the nodes of this registry keep what they think of apps.
+    stores: RwLock<Vec<WeakStore>>,
     /// Whether the chain was seen to charge what the interpreter counts.
     prices_seen: AtomicBool,
 }
@@ -80,7 +89,12 @@ impl Registry {
     /// The apps of this library; none of them is taken part in yet.
     #[must_use]
     pub const fn new(library: Library) -> Self {
-        Self { library, known: RwLock::new(BTreeMap::new()), prices_seen: AtomicBool::new(false) }
+        Self {
+            library,
+            known: RwLock::new(BTreeMap::new()),
+            stores: RwLock::new(Vec::new()),
+            prices_seen: AtomicBool::new(false),
+        }
     }
 
     /// No apps, and room for them in memory. A call may cost what the arbiter allows.
@@ -119,8 +133,11 @@ impl Registry {
     /// The first time, the chain is asked for its prices by dry runs in the name of `payer`, any account that owns a few coins: nothing is sent
     /// and nothing is paid. A call that costs more on chain than here could be agreed on and never be forced (R7.4).
     ///
+    /// A node with a store keeps this there, and takes part again after a restart, without another look at the chain (R7.2b): the Wasm it fetches
+    /// again, unless the registry keeps that in a folder ([`open`](Self::open)).
+    ///
     /// # Errors
-    /// [`AcceptError::NotThere`], [`AcceptError::Prices`]; the chain's own.
+    /// [`AcceptError::NotThere`], [`AcceptError::Prices`], [`AcceptError::Store`]; the chain's own.
     pub async fn accept(
         &self,
         arbiter: &Arbiter,
@@ -136,15 +153,20 @@ impl Registry {
         if found != Some(code) {
             return Err(AcceptError::NotThere { at, code, found });
         }
-        let _before = self.write().insert(code, Known { terms, welcome: true });
+        let known = Known { terms, welcome: true };
+        self.keep(code, known).await?;
+        let _before = self.write().insert(code, known);
         Ok(())
     }
 
-    /// Takes part in no new contracts with this code. Those that there are go on.
-    pub fn refuse(&self, code: &Hash) {
-        if let Some(known) = self.write().get_mut(code) {
-            known.welcome = false;
-        }
+    /// Takes part in no new contracts with this code. Those that there are go on. Kept as [`accept`](Self::accept) is.
+    ///
+    /// # Errors
+    /// The store's own; nothing new is accepted all the same until the node is started again.
+    pub async fn refuse(&self, code: &Hash) -> Result<(), StoreError> {
+        let Some(known) = self.known(code).map(|known| Known { welcome: false, ..known }) else { return Ok(()) };
+        let _before = self.write().insert(*code, known);
+        self.keep(*code, known).await
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<Hash, Known>> {

@@ -19,7 +19,7 @@ use super::{
     submitted::{self, Calls, defends},
     watcher::{Found, Records, Sighted, Watched},
 };
-use crate::chain::CallError;
+use crate::{chain::CallError, store::StoreHandle};
 use channel::{ChainInput, Channel, ChannelRef, Effect, Event, Input, Millis, Notice};
 use protocol::{BlockNumber, PublicKey, call::Call};
 use std::{
@@ -279,7 +279,8 @@ impl Defence {
         let keep = |channel: Channel| (channel.reference(), Kept::new(channel));
         let channels = channels.into_iter().map(keep).collect();
         let _before = self.guarded.insert(peer, Guarded { cause, since: Instant::now(), channels });
-        self.tell_all(peer, &Input::Restarted);
+        let is_copy = self.config.store().is_some_and(StoreHandle::is_copy);
+        self.tell_all(peer, if is_copy { &Input::RestartedFromCopy } else { &Input::Restarted });
         let missed: Vec<_> = self.recent.iter().map(|(_, block)| Arc::clone(block)).collect();
         for block in missed.into_iter().filter(|block| block.at.number > done) {
             self.feed(peer, &block);

@@ -5,8 +5,8 @@ use super::{
     peer::{Ask, Inbox, PeerInput},
 };
 use channel::{
-    Balances, Change, ChangeId, ChannelRef, CloseReason, Command, Creation, EventNumber, IdempotencyKey, Outcome,
-    Payment, PaymentRecord, Performed, RefusalCode, State, Status,
+    Balances, Certainty, Change, ChangeId, ChannelRef, CloseReason, Command, Config, Creation, EventNumber,
+    IdempotencyKey, Outcome, Payment, PaymentRecord, Performed, ProposalId, RefusalCode, State, Status,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, PublicKey, Round,
@@ -97,6 +97,43 @@ impl ChannelHandle {
         self.ask(|reply| Ask::PayAll(payments, reply)).await?
     }
 
+    /// Makes many payments, in order, each once by its key ([`pay_once`](Self::pay_once)), and waits until something has become of all. Those that
+    /// are not known by their keys are put on disk together, by one write, before anything leaves; where one of them is not possible now, none is
+    /// made. The others answer as they are: after a crash, a dropped future or a time-out ask for the same again. What is returned is in the order
+    /// of `payments`; a key that is named twice for the same payment is paid once.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`] where nothing was made by this call. Each payment's own as for [`pay_once`](Self::pay_once).
+    pub async fn pay_all_once(
+        &self,
+        payments: Vec<(IdempotencyKey, Payment)>,
+    ) -> Result<Vec<Result<Paid, NodeError>>, NodeError> {
+        let answers = self.ask(|reply| Ask::PayAllOnce(payments, reply)).await??;
+        let mut paid = Vec::with_capacity(answers.len());
+        for answer in answers {
+            paid.push(answer.await.unwrap_or_else(|_dropped| Err(self.gone())));
+        }
+        Ok(paid)
+    }
+
+    /// The settings of this channel that are this node's alone.
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
+    pub async fn settings(&self) -> Result<Config, NodeError> {
+        self.ask(Ask::Settings).await
+    }
+
+    /// Takes other settings for this channel from now on, also after a restart; they are on disk when this returns. The peer need not know, and what
+    /// both have signed at the opening ([`Terms`](protocol::terms::Terms)) is none of them. [`NodeConfig::channels`](super::NodeConfig::channels)
+    /// only counts for channels that begin. A round that was shown to the user still waits for its decision.
+    ///
+    /// # Errors
+    /// [`NodeError::Misuse`] where the channel has ended.
+    pub async fn configure(&self, settings: Config) -> Result<(), NodeError> {
+        self.ask(|reply| Ask::Tell(Command::Configure(Box::new(settings)), reply)).await?
+    }
+
     /// Begins a contract with the app of this code hash, and waits until it is agreed. `coins` come out of both balances as they say; where
     /// the peer's do, its user is asked. `input` is what the app's `init` is told, SCALE-encoded.
     ///
@@ -183,12 +220,13 @@ impl ChannelHandle {
         self.ask(Ask::Head).await
     }
 
-    /// Has the arbiter make these calls without the peer, one after the other, and waits until that is final (R5.10).
+    /// Has the arbiter make these calls without the peer, one after the other, and waits until that is final (R5.10). They go on from what is
+    /// stored; `certainty` as for [`close_solo`](Self::close_solo).
     ///
     /// # Errors
     /// [`NodeError::Misuse`] or [`NodeError::Call`] with the arbiter's reason.
-    pub async fn force(&self, calls: Vec<ForcedCall>) -> Result<Vec<Performed>, NodeError> {
-        self.ask(|reply| Ask::Force(calls, reply)).await?
+    pub async fn force(&self, calls: Vec<ForcedCall>, certainty: Certainty) -> Result<Vec<Performed>, NodeError> {
+        self.ask(|reply| Ask::Force(calls, certainty, reply)).await?
     }
 
     /// The latest agreed state, contracts included; none before the channel is open and after it has ended.
@@ -277,20 +315,22 @@ impl ChannelHandle {
         self.ask(|reply| Ask::Tell(Command::SendMessage(words), reply)).await?
     }
 
-    /// Agrees to a round of the peer's that waits for a decision ([`Acceptance::ByUser`](channel::Acceptance::ByUser)).
+    /// Agrees to a round of the peer's that waits for a decision ([`Acceptance::ByUser`](channel::Acceptance::ByUser)), named as
+    /// [`Event::Proposed`](channel::Event::Proposed) names it: to what was shown, and to nothing else.
     ///
     /// # Errors
-    /// [`NodeError::Misuse`].
-    pub async fn accept(&self, round: Round) -> Result<(), NodeError> {
-        self.ask(|reply| Ask::Tell(Command::Accept { round }, reply)).await?
+    /// [`NodeError::Misuse`]: [`NotProposed`](channel::Misuse::NotProposed) where it does not wait any more,
+    /// [`OtherProposal`](channel::Misuse::OtherProposal) where something else with its number does.
+    pub async fn accept(&self, proposal: ProposalId) -> Result<(), NodeError> {
+        self.ask(|reply| Ask::Tell(Command::Accept { proposal }, reply)).await?
     }
 
     /// Refuses it, with a code of the application's own: the peer's user is told.
     ///
     /// # Errors
-    /// [`NodeError::Misuse`].
-    pub async fn refuse(&self, round: Round, code: RefusalCode) -> Result<(), NodeError> {
-        self.ask(|reply| Ask::Tell(Command::Refuse { round, code }, reply)).await?
+    /// As [`accept`](Self::accept).
+    pub async fn refuse(&self, proposal: ProposalId, code: RefusalCode) -> Result<(), NodeError> {
+        self.ask(|reply| Ask::Tell(Command::Refuse { proposal, code }, reply)).await?
     }
 
     /// Says that every event up to this number is taken ([`Taking::ByUser`](super::Taking::ByUser)): it is not told again.
@@ -349,10 +389,15 @@ impl ChannelHandle {
 
     /// Closes alone on the latest agreed state, and waits until it is settled: the lock period at least.
     ///
+    /// A store that was put back from a copy does not know that it is old, and a close on an old state costs the penalty (R5.9). With
+    /// [`Certainty::PeerSaidSo`] the close waits until the peer has shown, since this node has started, that it knows of no newer state
+    /// ([`Status::awaits_word`] and [`Notice::AwaitsPeersWord`](channel::Notice::AwaitsPeersWord) say so); where it shows one, the close is given
+    /// up. A peer that stays away keeps it waiting: ask again with [`Certainty::OwnStoreIsNewest`], if that is so.
+    ///
     /// # Errors
     /// [`NodeError::Misuse`].
-    pub async fn close_solo(&self) -> Result<CloseReason, NodeError> {
-        self.ask(|reply| Ask::Close(Command::CloseSolo, reply)).await?
+    pub async fn close_solo(&self, certainty: Certainty) -> Result<CloseReason, NodeError> {
+        self.ask(|reply| Ask::Close(Command::CloseSolo { certainty }, reply)).await?
     }
 
     /// Waits until the channel has ended, however it does.

@@ -169,6 +169,9 @@ impl Node {
         }
         let head = config.arbiter.finalised_head().await?;
         let Loaded { channels, mut addresses, next, seen } = load(&config, head).await?;
+        if let Some(store) = config.store() {
+            config.apps.keep_in(store).await?;
+        }
         let listener = match &config.listen {
             Some(address) => Some(Listener::bind(address, config.timeouts).await?),
             None => None,

@@ -33,16 +33,16 @@ use super::{
 use crate::{
     chain::{CallError, arbiter::ArbiterEvent},
     keys::PeerAddress,
-    store::{Batch, StoreError, Table},
+    store::{Batch, StoreError, StoreHandle, Table},
     transport::{Role, Session},
 };
 pub(super) use aside::Pulse;
 use calls::CreateTurn;
 pub(super) use calls::Kind;
 use channel::{
-    Balances, ChainInput, Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Effect, Event,
-    EventNumber, IdempotencyKey, Input, Message, Millis, Notice, Outcome, Payment, PaymentRecord, Performed,
-    RefusalCode, SavedError, State, Status, Step,
+    Balances, Certainty, ChainInput, Change, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, Config,
+    Effect, Event, EventNumber, IdempotencyKey, Input, Message, Millis, Notice, Outcome, Payment, PaymentRecord,
+    Performed, RefusalCode, SavedError, State, Status, Step,
 };
 use code::Fetches;
 use conduct::Conduct;
@@ -121,6 +121,8 @@ pub(super) struct Connected {
 pub(super) enum Ask {
     Pay(Payment, Reply<Paid>),
     PayOnce(IdempotencyKey, Payment, Reply<Paid>),
+    PayAllOnce(Vec<(IdempotencyKey, Payment)>, Reply<Vec<oneshot::Receiver<Result<Paid, NodeError>>>>),
+    Settings(oneshot::Sender<Config>),
     Payment(IdempotencyKey, oneshot::Sender<Option<PaymentRecord>>),
     Payments(oneshot::Sender<Vec<PaymentRecord>>),
     Balances(oneshot::Sender<Option<Balances>>),
@@ -139,7 +141,7 @@ pub(super) enum Ask {
         reply: Reply<AppReply>,
     },
     Head(oneshot::Sender<BlockNumber>),
-    Force(Vec<ForcedCall>, Reply<Vec<Performed>>),
+    Force(Vec<ForcedCall>, Certainty, Reply<Vec<Performed>>),
     State(oneshot::Sender<Option<State>>),
     Operate(Command, Reply<Round>),
     /// Whatever is done at once.
@@ -255,7 +257,8 @@ impl Peer {
                 slot.asked = peer.conduct.ask_for_opening(true, None).ok();
             }
             let _none = peer.slots.insert(reference, slot);
-            let _changed = peer.input(reference, Input::Restarted);
+            let is_copy = peer.config.store().is_some_and(StoreHandle::is_copy);
+            let _changed = peer.input(reference, if is_copy { Input::RestartedFromCopy } else { Input::Restarted });
         }
         if !peer.slots.is_empty() {
             peer.redial.missed();

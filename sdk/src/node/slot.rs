@@ -8,7 +8,9 @@ use super::{
     submitted::Calls,
 };
 use crate::chain::CallError;
-use channel::{ChangeId, Channel, CloseReason, Effect, Event, EventNumber, Notice, Outcome, Performed};
+use channel::{
+    ChangeId, Channel, CloseReason, Effect, Event, EventNumber, Misuse, Notice, Outcome, Performed, SoloStep,
+};
 use protocol::{ChannelId, Pair, Party, PartyId, Rejection, Round};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -51,6 +53,8 @@ pub(super) struct Slot {
     pub(super) shutdowns: Vec<Reply<CloseReason>>,
     /// The channel has ended, and what the store had of it is kept elsewhere.
     pub(super) is_kept: bool,
+    /// Asked for a close alone.
+    pub(super) solos: Vec<Reply<CloseReason>>,
     /// Wait for the channel's end.
     pub(super) ends: Vec<Reply<CloseReason>>,
     /// Held by an opening that the peer asked for until it is on chain.
@@ -114,6 +118,7 @@ impl Slot {
             last_event: None,
             is_kept: false,
             shutdowns: Vec::new(),
+            solos: Vec::new(),
             ends: Vec::new(),
             asked: None,
             calls: Calls::default(),
@@ -177,6 +182,7 @@ impl Slot {
                 }
             }
             Event::Closed(reason) => self.answer_end(reason),
+            Event::Notice(Notice::StepGivenUp { step, why }) => self.give_up_step(*step, why),
             Event::Notice(Notice::CallRejected { call: "channel_create", rejection }) => {
                 if let Some((reply, _)) = self.opening.take() {
                     let _gone = reply.send(Err(CallError::Rejected(*rejection).into()));
@@ -277,6 +283,22 @@ impl Slot {
         }
     }
 
+    /// What waited for the peer's word is not made (R6.6b).
+    fn give_up_step(&mut self, step: SoloStep, why: &Misuse) {
+        match step {
+            SoloStep::Close => {
+                for reply in self.solos.drain(..) {
+                    let _gone = reply.send(Err(why.clone().into()));
+                }
+            }
+            SoloStep::Force => {
+                if let Some(reply) = self.forcing.take() {
+                    let _gone = reply.send(Err(why.clone().into()));
+                }
+            }
+        }
+    }
+
     fn fail_forcing(&mut self, rejection: Rejection) {
         if let Some(reply) = self.forcing.take() {
             let _gone = reply.send(Err(CallError::Rejected(rejection).into()));
@@ -328,7 +350,7 @@ impl Slot {
             let _gone = reply.send(Err(NodeError::Ended(reason.clone())));
         }
         self.answer_operation(Err(NodeError::Ended(reason.clone())));
-        for reply in self.shutdowns.drain(..).chain(self.ends.drain(..)) {
+        for reply in self.shutdowns.drain(..).chain(self.solos.drain(..)).chain(self.ends.drain(..)) {
             let _gone = reply.send(Ok(reason.clone()));
         }
     }

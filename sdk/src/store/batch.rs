@@ -13,10 +13,13 @@ pub enum Table {
     Ended,
     /// Payments with a key of the user's own, one by one: what is on its way, and outcomes.
     Payments,
+    /// What the user thinks of apps, by code hash.
+    Apps,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 5] = [Self::Meta, Self::Channels, Self::Contracts, Self::Ended, Self::Payments];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Meta, Self::Channels, Self::Contracts, Self::Ended, Self::Payments, Self::Apps];
 
     /// Its name on disk: never changed, never reused.
     pub(super) const fn name(self) -> &'static str {
@@ -26,6 +29,7 @@ impl Table {
             Self::Contracts => "contracts",
             Self::Ended => "ended",
             Self::Payments => "payments",
+            Self::Apps => "apps",
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Store {
     commits: AtomicU64,
     /// A commit failed: nothing more is stored.
     over: AtomicBool,
+    /// The directory was copied from elsewhere.
+    is_copy: bool,
     /// Released last.
     lock: Lock,
 }
@@ -76,7 +78,22 @@ impl Store {
             let lock = lock.path().to_owned();
             return Err(OpenError::RolledBack { path, lock, stored: commits, acknowledged });
         }
-        Ok(Self { database, durability, commits: commits.into(), over: false.into(), lock })
+        let is_copy = lock.is_copy().map_err(|source| OpenError::Io { path: lock.path().to_owned(), source })?;
+        if is_copy {
+            tracing::warn!(
+                store = %path.display(), lock = %lock.path().display(),
+                "this store was copied here from elsewhere and may be old: its channels sign nothing new, and only old closes are answered; where it \
+                 is the newest there is, stop the node, delete the lock and start again"
+            );
+        }
+        Ok(Self { database, durability, commits: commits.into(), over: false.into(), is_copy, lock })
+    }
+
+    /// Whether its directory was copied here from elsewhere, lock and all: then it may be older than what its node has signed, and the node's
+    /// channels go on as with an old store (R6.6a). Where the owner knows that it is the newest there is, deleting the lock says so.
+    #[must_use]
+    pub const fn is_copy(&self) -> bool {
+        self.is_copy
     }
 
     /// Stores a batch whole; it is durable when this returns. Waits for the disk.

@@ -1,13 +1,27 @@
-//! The directory of a store: its lock, and the count of acknowledged commits beside the values.
+//! The directory of a store: its lock, and what the lock notes beside the values.
+//!
+//! ```text
+//!   lock: commits acknowledged u64 | number of this very file u64 | when it was made: seconds u64, nanoseconds u32     little-endian
+//! ```
+//!
+//! A file that was copied has another number, or was made at another time: so a directory that was put back from a copy, lock and all, is known.
+//! Not noticed is a copy that was written into the old file itself, and one of the whole file system.
 
 use super::OpenError;
 use crate::private_files;
 use std::{
     fs::{File, TryLockError},
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
+
+/// Where the lock says which file it is.
+const FILE_AT: u64 = 8;
+
+/// How long that is.
+const FILE_BYTES: usize = 20;
 
 /// The lock of a store, held until dropped; the system releases it when the process dies.
 #[derive(Debug)]
@@ -49,8 +63,32 @@ impl Lock {
         }
     }
 
+    /// Whether what the lock notes was noted in another file: the directory was copied. Notes which file it is where that is not noted yet.
+    pub(super) fn is_copy(&self) -> io::Result<bool> {
+        let this = this_file(&self.file)?;
+        let mut noted = [0; FILE_BYTES];
+        match self.file.read_exact_at(&mut noted, FILE_AT) {
+            Ok(()) => Ok(noted != this),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.file.write_all_at(&this, FILE_AT).map(|()| false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Notes the number of commits, without waiting for the disk: what a killed process noted is kept by the system.
     pub(super) fn acknowledge(&self, commits: u64) -> io::Result<()> {
         self.file.write_all_at(&commits.to_le_bytes(), 0)
     }
+}
+
+/// What tells a file from its copies: its number, and when it was made, where the file system knows that. Not its device, which may be numbered
+/// anew with each start of the machine.
+fn this_file(file: &File) -> io::Result<[u8; FILE_BYTES]> {
+    let metadata = file.metadata()?;
+    let made = metadata.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let mut bytes = [0; FILE_BYTES];
+    let parts = [&metadata.ino().to_le_bytes()[..], &made.as_secs().to_le_bytes(), &made.subsec_nanos().to_le_bytes()];
+    bytes.iter_mut().zip(parts.concat()).for_each(|(to, from)| *to = from);
+    Ok(bytes)
 }

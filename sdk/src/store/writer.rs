@@ -2,7 +2,7 @@ use super::{Batch, Durability, Entry, OpenError, Store, StoreError, Table};
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
@@ -108,11 +108,33 @@ impl StoreHandle {
         self.load(table, &[])
     }
 
+    /// The same store, which may be closed meanwhile.
+    pub(crate) fn downgrade(&self) -> WeakStore {
+        WeakStore(Arc::downgrade(&self.shared))
+    }
+
+    /// As [`Store::is_copy`].
+    #[must_use]
+    pub fn is_copy(&self) -> bool {
+        self.shared.store.is_copy()
+    }
+
     /// What the writer has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let Counts { batches, transactions } = &*self.shared.counts;
         Counters { batches: batches.load(Ordering::Relaxed), transactions: transactions.load(Ordering::Relaxed) }
+    }
+}
+
+/// A store, as long as somebody else has it open.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakStore(Weak<Shared>);
+
+impl WeakStore {
+    /// The store, where it is open.
+    pub(crate) fn upgrade(&self) -> Option<StoreHandle> {
+        self.0.upgrade().map(|shared| StoreHandle { shared })
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{stage::Stage, words::name};
 use crate::demo::{LOCK_PERIOD, SHARE, report::UNIT, say, wait_for};
 use anyhow::{Result, bail, ensure};
-use channel::{Event, Misuse};
+use channel::{Certainty, Event, Misuse};
 use futures::future::try_join;
 use milestones::{Error, Input, Milestone, Milestones};
 use protocol::{Amount, BlockNumber, Pair, Party};
@@ -61,7 +61,7 @@ pub(super) async fn play(mut stage: Stage<Milestones>) -> Result<()> {
     let [mut alices, mut bobs] = [stage.node(PAYER)?.events(), stage.node(PAYEE)?.events()];
     let closing = tokio::spawn({
         let channel = stage.of(PAYEE).clone();
-        async move { channel.close_solo().await }
+        async move { channel.close_solo(Certainty::PeerSaidSo).await }
     });
     let unlock_at = wait_for(&mut alices, |event| match event {
         Event::ClosingSolo { unlock_at, .. } => Some(*unlock_at),

@@ -8,7 +8,7 @@ use crate::demo::{
     world::World,
 };
 use anyhow::{Context, Result, bail, ensure};
-use channel::{Change, ChangeFault, CloseReason, Event, Misuse, Outcome};
+use channel::{Certainty, Change, ChangeFault, CloseReason, Event, Misuse, Outcome};
 use devchain::DevAccount;
 use futures::future::try_join;
 use protocol::{
@@ -167,7 +167,7 @@ impl<A: Told> Stage<A> {
         let mut events = self.node(user)?.events();
         let agreeing = async {
             let proposed = |event: &Event| match event {
-                Event::Proposed { round, .. } => Some(*round),
+                Event::Proposed { proposal, .. } => Some(*proposal),
                 _ => None,
             };
             let round = wait_for(&mut events, proposed).await?;
@@ -268,7 +268,7 @@ impl<A: Told> Stage<A> {
         let _head = self.head().await?;
         let words = inputs.iter().map(told).collect::<Vec<_>>().join(", then ");
         let calls = inputs.iter().map(|input| ForcedCall { contract, value: 0, input: input.encode() }).collect();
-        let performed = self.of(by).force(calls).await?;
+        let performed = self.of(by).force(calls, Certainty::PeerSaidSo).await?;
         self.world.recorder.quiet().await;
         let entries = self.world.recorder.entries();
         let entry = entries.iter().rfind(|entry| entry.what == "channel_force_progress");
@@ -299,7 +299,11 @@ impl<A: Told> Stage<A> {
     ) -> Result<()> {
         let height = self.head().await?.saturating_add(1);
         self.check_error(by, contract, 0, &input, &error).await?;
-        match self.of(by).force(vec![ForcedCall { contract, value: 0, input: input.encode() }]).await {
+        match self
+            .of(by)
+            .force(vec![ForcedCall { contract, value: 0, input: input.encode() }], Certainty::PeerSaidSo)
+            .await
+        {
             Err(NodeError::Misuse(Misuse::BadTerms(Rejection::CallFailed { fault: CallFault::Refused, .. }))) => {}
             other => bail!("{input:?} should not be forced: {other:?}"),
         }

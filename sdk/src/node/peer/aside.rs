@@ -32,7 +32,7 @@ pub(super) fn may_be_long(input: &Input) -> bool {
     let changes = match input {
         Input::Peer(Message::Update(update)) => &update.changes,
         Input::User(Command::Make(changes)) => changes,
-        Input::User(Command::Force(_)) => return true,
+        Input::User(Command::Force { .. }) => return true,
         _ => return false,
     };
     let begins = |change: &Change| matches!(change, Change::CreateContract(_) | Change::UpgradeContract { .. });

@@ -103,12 +103,22 @@ impl Peer {
             Ask::Head(reply) => {
                 let _gone = reply.send(self.head);
             }
-            Ask::Force(calls, reply) => {
-                self.command_for(reference, Command::Force(calls), reply, |slot, reply| slot.forcing = Some(reply));
+            Ask::Force(calls, certainty, reply) => {
+                self.command_for(reference, Command::Force { calls, certainty }, reply, |slot, reply| {
+                    // Those of before waited for the peer's word: these take their place (R6.6b).
+                    if let Some(before) = slot.forcing.replace(reply) {
+                        let _gone = before.send(Err(Misuse::AlreadyForcing.into()));
+                    }
+                });
             }
             Ask::Closed(reply) => slot.ends.push(reply),
             Ask::Pay(payment, reply) => self.on_pay(reference, payment, reply),
             Ask::PayOnce(key, payment, reply) => self.on_pay_once(reference, &key, payment, reply),
+            Ask::PayAllOnce(payments, reply) => self.on_pay_all_once(reference, payments, reply),
+            Ask::Settings(reply) => {
+                let settings = *slot.channel.config();
+                self.answer(reply, settings);
+            }
             Ask::Payment(key, reply) => {
                 let payment = slot.channel.payment(&key).cloned();
                 self.answer(reply, payment);
@@ -160,6 +170,32 @@ impl Peer {
             let _gone = reply.send(Err(error));
             return;
         }
+        self.wait_for_keyed(reference, key, reply);
+    }
+
+    /// As [`on_pay_once`](Self::on_pay_once) for each, with one commit: whoever asked gets an answer for each, in their order.
+    fn on_pay_all_once(
+        &mut self,
+        reference: ChannelRef,
+        payments: Vec<(IdempotencyKey, Payment)>,
+        reply: Reply<Vec<oneshot::Receiver<Result<Paid, NodeError>>>>,
+    ) {
+        let keys: Vec<_> = payments.iter().map(|(key, _)| key.clone()).collect();
+        if let Err(error) = self.command(reference, Command::PayAllOnce(payments)) {
+            let _gone = reply.send(Err(error));
+            return;
+        }
+        let answers = keys.iter().map(|key| {
+            let (reply, answer) = oneshot::channel();
+            self.wait_for_keyed(reference, key, reply);
+            answer
+        });
+        let answers = answers.collect();
+        let _gone = reply.send(Ok(answers));
+    }
+
+    /// Answers with what has become of a payment with a key, or once something has.
+    fn wait_for_keyed(&mut self, reference: ChannelRef, key: &IdempotencyKey, reply: Reply<Paid>) {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
         let Some(&PaymentRecord { change, outcome, .. }) = slot.channel.payment(key) else { return };
         match outcome {
@@ -228,7 +264,7 @@ impl Peer {
     fn on_close(&mut self, reference: ChannelRef, command: Command, reply: Reply<CloseReason>) {
         let in_agreement = matches!(command, Command::Shutdown { .. });
         self.command_for(reference, command, reply, |slot, reply| {
-            if in_agreement { slot.shutdowns.push(reply) } else { slot.ends.push(reply) }
+            if in_agreement { slot.shutdowns.push(reply) } else { slot.solos.push(reply) }
         });
     }
 
