@@ -16,7 +16,7 @@ fn put_back(old: Party) -> World {
     let mut world = World::opened();
     let _id = world.pay(old.peer(), 30).unwrap();
     world.run();
-    let copy = world.sides[old].stored.clone();
+    let copy = world.sides[old].copy();
     let _id = world.pay(old, 200).unwrap();
     world.run();
     // By agreeing to this one it has shown that it held a newer state than the copy's.
@@ -24,7 +24,8 @@ fn put_back(old: Party) -> World {
     world.run();
     world.kill(old);
     let side = &mut world.sides[old];
-    (side.stored, side.agreed) = (copy, 0);
+    (side.stored, side.kept) = copy;
+    side.agreed = 0;
     side.sent.clear();
     world.restart(old);
     world

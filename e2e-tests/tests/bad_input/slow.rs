@@ -111,7 +111,8 @@ impl Busy {
             let (base, state_hash) = (self.agreed, Hash([9; 32]));
             let body = StateBody { round, base, state_hash, valid_until: None };
             let signature = identity("mallory").signing().sign(&signed_bytes(&domain, &self.channel, &body));
-            let height = world.chain.block_number();
+            // One that Bob has seen for certain: for the others he would wait.
+            let height = world.chain.block_number() - 1;
             let update = Update { round, base, height, refuses: None, changes, state_hash, signature };
             self.mallory.say(self.reference, Message::Update(update)).await;
         }

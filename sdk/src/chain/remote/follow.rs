@@ -88,13 +88,12 @@ async fn read(
                 // At once: a connection that broke is made anew without a pause.
                 return Ok(());
             }
-            Err(_elapsed) => {
-                // Others may have left this endpoint: then so do we.
-                let current = node.endpoints.link().await.inspect_err(|error| lost(&node, error))?;
-                if !Arc::ptr_eq(&current, link) {
-                    return Ok(());
-                }
-            }
+            Err(_elapsed) => {}
+        }
+        // Others may have left this endpoint: then so do we.
+        let current = node.endpoints.link().await.inspect_err(|error| lost(&node, error))?;
+        if !Arc::ptr_eq(&current, link) {
+            return Ok(());
         }
         if let Some(limit) = node.settings.stalled_after
             && newest.elapsed() >= limit
