@@ -17,7 +17,7 @@ pub enum Violation {
     OutOfPlace { message: &'static str, state: &'static str },
     #[error("round {got} is not one that the {owner:?} proposes")]
     WrongParity { got: Round, owner: Party },
-    #[error("round {got} is not above the agreed round {have}")]
+    #[error("round {got} is not above round {have}, the highest that is agreed or signed here")]
     RoundTooOld { got: Round, have: Round },
     #[error("the round goes on from {got:?}, and what is agreed is {want:?}")]
     WrongBase { got: Base, want: Base },
@@ -104,6 +104,8 @@ pub enum Misuse {
     InsufficientBalance { amount: Amount, available: Amount },
     #[error("a payment needs an amount above zero")]
     AmountZero,
+    #[error("nothing is asked for: a batch has one change at least")]
+    NoChanges,
     #[error("a reference may have {max} bytes, this one has {got}")]
     ReferenceTooLong { got: usize, max: usize },
     #[error("a payment's key has 1 to {max} bytes, this one {got}")]
@@ -159,7 +161,7 @@ pub enum Misuse {
     #[error("a fee of {fee} is more than the {available} that can pay it")]
     FeeTooHigh { fee: Amount, available: Amount },
     #[error("the arbiter would refuse it: {0}")]
-    BadTerms(Rejection),
+    WouldBeRefused(Rejection),
     #[error("round numbers have run out: close the channel")]
     RoundsExhausted,
 }

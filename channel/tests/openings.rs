@@ -165,10 +165,10 @@ fn what_the_arbiter_would_refuse_is_refused_by_the_responder() {
 fn what_the_arbiter_would_refuse_is_refused_to_the_initiators_user() {
     let mut open = opening();
     open.lock_period = LIMITS.lock_period_max + 1;
-    assert!(matches!(World::new().propose(open), Err(Misuse::BadTerms(Rejection::LockPeriodOutOfBounds { .. }))));
+    assert!(matches!(World::new().propose(open), Err(Misuse::WouldBeRefused(Rejection::LockPeriodOutOfBounds { .. }))));
     let mut open = opening();
     open.validity = LIMITS.validity_max + 1;
-    assert!(matches!(World::new().propose(open), Err(Misuse::BadTerms(Rejection::ExpiryTooFar { .. }))));
+    assert!(matches!(World::new().propose(open), Err(Misuse::WouldBeRefused(Rejection::ExpiryTooFar { .. }))));
 }
 
 #[test]

@@ -390,10 +390,10 @@ fn what_is_impossible_is_refused_to_the_user() {
     let available = SHARE - RESERVE;
     let amount = available + 1;
     assert_eq!(world.withdraw(Initiator, amount), Err(Misuse::InsufficientBalance { amount, available }));
-    assert_eq!(world.deposit(Initiator, Amount::MAX), Err(Misuse::BadTerms(Rejection::AmountOverflow)));
+    assert_eq!(world.deposit(Initiator, Amount::MAX), Err(Misuse::WouldBeRefused(Rejection::AmountOverflow)));
     let delegates = vec![Delegate::defender(account(Initiator)); 9];
     let too_many = world.command(Initiator, Command::SetDelegates { delegates });
-    assert_eq!(too_many, Err(Misuse::BadTerms(Rejection::TooManyDelegates)));
+    assert_eq!(too_many, Err(Misuse::WouldBeRefused(Rejection::TooManyDelegates)));
     world.deposit(Initiator, 5).unwrap();
     assert_eq!(world.deposit(Initiator, 5), Err(Misuse::OperationPending));
     world.run();

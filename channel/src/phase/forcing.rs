@@ -153,7 +153,7 @@ impl Channel {
         }
         let forcing = Forcing::of(calls, Vec::new());
         // What is known to be refused is said at once.
-        let submit = self.plan_of(&forcing, ctx).map_err(Misuse::BadTerms)?;
+        let submit = self.plan_of(&forcing, ctx).map_err(Misuse::WouldBeRefused)?;
         // What is settled is on chain, whatever is stored here.
         let is_settled = matches!(self.phase, Phase::Closing(_, How::Residual(_)));
         if !is_settled && !self.is_certain(certainty) {

@@ -509,7 +509,7 @@ impl Live {
         let amount = changes.iter().map(|change| change.takes(me)).fold(0, Amount::saturating_add);
         self.check_store()?;
         if changes.is_empty() {
-            return Err(Misuse::AmountZero);
+            return Err(Misuse::NoChanges);
         }
         changes.iter().try_for_each(|change| self.check_change(change, ctx))?;
         if amount > available {

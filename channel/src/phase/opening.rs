@@ -116,10 +116,10 @@ impl Channel {
     /// Proposes a channel.
     ///
     /// # Errors
-    /// [`Misuse::BadTerms`] for what the arbiter would refuse, [`Misuse::LockTooShort`] for what this side could not defend.
+    /// [`Misuse::WouldBeRefused`] for what the arbiter would refuse, [`Misuse::LockTooShort`] for what this side could not defend.
     pub fn propose(request: OpenRequest, config: Config, ctx: &Context<'_>) -> Result<(Self, Step), Misuse> {
         let OpenRequest { reference, peer, open, limits } = request;
-        check_terms(&open, &placeholder(peer), &limits).map_err(Misuse::BadTerms)?;
+        check_terms(&open, &placeholder(peer), &limits).map_err(Misuse::WouldBeRefused)?;
         let (got, min) = (open.lock_period, ctx.pace.least_lock(open.max_forced));
         if got < min {
             return Err(Misuse::LockTooShort { got, min });

@@ -226,13 +226,13 @@ impl Channel {
         match &request {
             Request::Deposit { amount: 0 } | Request::Withdraw { amount: 0, .. } => return Err(Misuse::AmountZero),
             Request::Deposit { amount } if live.funding.total.checked_add(*amount).is_none() => {
-                return Err(Misuse::BadTerms(Rejection::AmountOverflow));
+                return Err(Misuse::WouldBeRefused(Rejection::AmountOverflow));
             }
             Request::Withdraw { amount, .. } if *amount > live.spendable(me) => {
                 return Err(Misuse::InsufficientBalance { amount: *amount, available: live.spendable(me) });
             }
             Request::SetDelegates { delegates } if delegates.len() > MAX_DELEGATES => {
-                return Err(Misuse::BadTerms(Rejection::TooManyDelegates));
+                return Err(Misuse::WouldBeRefused(Rejection::TooManyDelegates));
             }
             _ => {}
         }

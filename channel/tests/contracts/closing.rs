@@ -178,7 +178,7 @@ fn a_residual_channel_does_nothing_but_force() {
         // What is outside the contracts is paid out already.
         (
             Command::Force { calls: vec![forced(contract, 1, &pays(1, 1))], certainty: Certainty::PeerSaidSo },
-            Misuse::BadTerms(Rejection::CannotAttach { have: 0, value: 1, reserve: 10 }),
+            Misuse::WouldBeRefused(Rejection::CannotAttach { have: 0, value: 1, reserve: 10 }),
         ),
     ] {
         assert_eq!(world.command(Initiator, command), Err(misuse));

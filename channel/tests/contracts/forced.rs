@@ -93,7 +93,7 @@ fn one_forced_step_stands_on_another_of_either_party_until_the_quota_is_used() {
         }
     }
     world.run();
-    let used_up = Err(Misuse::BadTerms(Rejection::ForcedStepsUsedUp { max: 3 }));
+    let used_up = Err(Misuse::WouldBeRefused(Rejection::ForcedStepsUsedUp { max: 3 }));
     for party in Party::BOTH {
         assert_eq!(world.force(party, vec![forced(contract, 1, &pays(1, 1))]), used_up);
     }
@@ -150,18 +150,18 @@ fn a_step_that_the_chain_cannot_make_is_tried_with_fewer_calls_and_ends_with_a_w
 #[test]
 fn what_the_arbiter_would_refuse_is_refused_to_the_user_at_once() {
     let (mut world, contract) = rich();
-    let fault = |fault| Misuse::BadTerms(Rejection::CallFailed { round: 4, fault });
+    let fault = |fault| Misuse::WouldBeRefused(Rejection::CallFailed { round: 4, fault });
     let base = world.sides[Initiator].round();
     assert_eq!(base, 3);
     let unknown = ContractId([9; 32]);
     for (calls, misuse) in [
-        (Vec::new(), Misuse::BadTerms(Rejection::CallsMissing)),
+        (Vec::new(), Misuse::WouldBeRefused(Rejection::CallsMissing)),
         (vec![forced(contract, 0, &0_u8)], fault(CallFault::Undecodable)),
         (vec![forced(contract, 0, &pays(101, 0))], fault(CallFault::PaysTooMuch { balance: 100 })),
-        (vec![forced(unknown, 0, &0_u8)], Misuse::BadTerms(Rejection::ContractNotShown { contract: unknown })),
+        (vec![forced(unknown, 0, &0_u8)], Misuse::WouldBeRefused(Rejection::ContractNotShown { contract: unknown })),
         (
             vec![forced(contract, SHARE, &pays(0, 0))],
-            Misuse::BadTerms(Rejection::CannotAttach { have: SHARE - 50, value: SHARE, reserve: 10 }),
+            Misuse::WouldBeRefused(Rejection::CannotAttach { have: SHARE - 50, value: SHARE, reserve: 10 }),
         ),
     ] {
         assert_eq!(world.force(Initiator, calls), Err(misuse));
@@ -550,7 +550,7 @@ fn contracts_at_a_height_see_the_block_of_the_step() {
     world.assert_agreed();
     let refused = Rejection::CallFailed { round: 5, fault: CallFault::Refused };
     let late = vec![forced(ids[0], 20, &Tokens::Issue)];
-    assert_eq!(world.force(Responder, late), Err(Misuse::BadTerms(refused)));
+    assert_eq!(world.force(Responder, late), Err(Misuse::WouldBeRefused(refused)));
     world.force(Responder, vec![forced(ids[0], 0, &Tokens::Redeem(20))]).unwrap();
     settle_down(&mut world);
     world.assert_balances(SHARE, SHARE);

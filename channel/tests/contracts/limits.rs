@@ -180,7 +180,7 @@ fn a_change_that_cannot_be_made_meets_its_one_reason() {
 #[test]
 fn the_rest_of_what_a_user_cannot_ask_for() {
     let (mut world, ids) = World::with(Responder, vec![puppet(of(Responder, 60))]);
-    assert_eq!(world.make(Responder, Vec::new()), Err(Misuse::AmountZero));
+    assert_eq!(world.make(Responder, Vec::new()), Err(Misuse::NoChanges));
     let reference = vec![0; MAX_REFERENCE + 1];
     for (payment, misuse) in [
         (Payment { amount: 0, reference: Vec::new() }, Misuse::AmountZero),

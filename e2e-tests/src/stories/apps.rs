@@ -161,7 +161,9 @@ impl<'a, A: Played, C: TestChain> Stage<'a, A, C> {
         self.next_is(block).await;
         let call = ForcedCall { contract: self.contract, value: 0, input: input.encode() };
         match within("a refusal", self.channels[ALICE].force(vec![call], Certainty::PeerSaidSo)).await {
-            Err(NodeError::Misuse(Misuse::BadTerms(Rejection::CallFailed { fault: CallFault::Refused, .. }))) => {}
+            Err(NodeError::Misuse(Misuse::WouldBeRefused(Rejection::CallFailed {
+                fault: CallFault::Refused, ..
+            }))) => {}
             other => panic!("{other:?}"),
         }
     }

@@ -104,7 +104,7 @@ async fn terms_that_the_arbiter_would_refuse_are_refused_before_the_peer_hears_o
         ),
     ] {
         let refused = witness.alice.try_open(&witness.bob, bad).await.unwrap_err();
-        let NodeError::Misuse(Misuse::BadTerms(told)) = refused else { panic!("{refused}") };
+        let NodeError::Misuse(Misuse::WouldBeRefused(told)) = refused else { panic!("{refused}") };
         assert_eq!(told, rejection);
     }
     witness.lives_on().await;

@@ -304,7 +304,9 @@ impl<A: Told> Stage<A> {
             .force(vec![ForcedCall { contract, value: 0, input: input.encode() }], Certainty::PeerSaidSo)
             .await
         {
-            Err(NodeError::Misuse(Misuse::BadTerms(Rejection::CallFailed { fault: CallFault::Refused, .. }))) => {}
+            Err(NodeError::Misuse(Misuse::WouldBeRefused(Rejection::CallFailed {
+                fault: CallFault::Refused, ..
+            }))) => {}
             other => bail!("{input:?} should not be forced: {other:?}"),
         }
         say(&format!("{} would force in block {height}: {}; refused: {error:?}", name(by), told(&input)));
