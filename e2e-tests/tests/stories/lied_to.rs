@@ -114,6 +114,19 @@ async fn a_close_is_answered_although_the_answer_to_a_forged_one_was_refused_bef
     assert!(cheated.answers_until(&world, unlock_at).await, "nothing defends the channel");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_is_answered_although_the_second_endpoint_says_that_it_has_forgotten_all_states() {
+    let world = World::new().await;
+    let cheated = Cheated::new(&world, OpenChannel { lock_period: 100, ..terms() }).await;
+    cheated.chain.have_forgetful_witness();
+    // Meanwhile the first one has forgotten the next block too, as every node does after some time.
+    cheated.chain.prune_below(BlockNumber::MAX);
+    world.pass(1).await;
+    until("the doubt", || async { (!cheated.alice.node.chain_health().is_good()).then_some(()) }).await;
+    let unlock_at = cheated.close(&world).await;
+    assert!(cheated.answers_until(&world, unlock_at).await, "Alice is {}", cheated.alice.node.chain_health());
+}
+
 /// A question to an endpoint that takes connections and says nothing is given up after a minute, which is ten blocks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_endpoint_that_says_nothing_does_not_hold_up_a_defence() {
