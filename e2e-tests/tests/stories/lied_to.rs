@@ -3,7 +3,7 @@
 use channel::Event;
 use e2e_tests::{Actor, Asked, Impaired, UNIT, World, signer, terms, until, within};
 use protocol::{
-    Base, BlockNumber, ChannelId, Pair, Party,
+    Base, BlockNumber, ChannelId, Pair, Party, Rejection,
     call::{Call, SnapshotSolo},
     event::Event as ArbiterAnnounced,
     record::{Closing, Penalty},
@@ -112,6 +112,25 @@ async fn a_close_is_answered_although_the_answer_to_a_forged_one_was_refused_bef
     assert_eq!(world.recorder.count("channel_slash").await, 0);
     let unlock_at = cheated.close(&world).await;
     assert!(cheated.answers_until(&world, unlock_at).await, "nothing defends the channel");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_is_answered_although_an_endpoint_that_boasts_has_refused_the_answer() {
+    let world = World::new().await;
+    let cheated = Cheated::new(&world, terms()).await;
+    cheated.chain.boast(1_000_000);
+    cheated.chain.refuse_once(Rejection::ChannelUnknown);
+    let unlock_at = cheated.close(&world).await;
+    assert!(cheated.answers_until(&world, unlock_at).await, "the answer waits for a block that is not there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_is_answered_although_the_endpoint_in_use_refuses_each_answer() {
+    let world = World::new().await;
+    let cheated = Cheated::new(&world, terms()).await;
+    cheated.chain.refuse_until_left(Rejection::ChannelUnknown);
+    let unlock_at = cheated.close(&world).await;
+    assert!(cheated.answers_until(&world, unlock_at).await, "nobody else is asked");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

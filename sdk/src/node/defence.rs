@@ -436,7 +436,7 @@ impl Defence {
             Ok(()) | Err(CallError::Rejected(_)) => {
                 let _was_failing = kept.failing.remove(call);
                 if block > head {
-                    kept.calls.wait_for(call, block);
+                    kept.calls.wait_for(call, block, head);
                 }
             }
             Err(error) => {

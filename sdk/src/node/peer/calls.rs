@@ -195,7 +195,7 @@ impl Peer {
             // Its event comes with its block, once that is confirmed: until then it is not asked for again. So may come what it was refused for, its
             // own doing perhaps, where the answer to it was lost: a refusal counts by what was looked at.
             Ok(()) | Err(CallError::Rejected(_)) if block > self.head => {
-                slot.calls.wait_for(call, block);
+                slot.calls.wait_for(call, block, self.head);
             }
             // Whoever has both signatures may put an opening on chain: it is there.
             Err(_) if call == CREATE && slot.channel.is_on_chain() => {}
