@@ -22,6 +22,8 @@ pub struct Impaired {
     holds: watch::Sender<bool>,
     /// What the next call that is tried is answered with.
     refusal: Mutex<Option<Rejection>>,
+    /// What every call that is tried is answered with, until another endpoint is used.
+    refuses: Mutex<Option<Rejection>>,
     /// The last block that is told of.
     shows: watch::Sender<BlockNumber>,
     /// How many calls were tried and answered, reads apart.
@@ -42,6 +44,8 @@ pub struct Impaired {
     has_witness: AtomicBool,
     /// For how many blocks whoever asks the second endpoint waits, for no answer.
     witness_takes: AtomicU32,
+    /// The second endpoint says that it has forgotten the state of whatever it is asked about.
+    witness_forgets: AtomicBool,
     /// Nothing that contracts announce is told.
     withholds: Arc<AtomicBool>,
     /// How many blocks more than there are it tells to be final.
@@ -74,6 +78,7 @@ impl Impaired {
             tells_code: true,
             holds: watch::Sender::new(false),
             refusal: Mutex::default(),
+            refuses: Mutex::default(),
             shows: watch::Sender::new(BlockNumber::MAX),
             tried: watch::Sender::new(0),
             loses_answers: AtomicBool::new(false),
@@ -85,6 +90,7 @@ impl Impaired {
             hashes: watch::Sender::new(Hashes::Known),
             has_witness: AtomicBool::new(true),
             witness_takes: AtomicU32::new(0),
+            witness_forgets: AtomicBool::new(false),
             withholds: Arc::default(),
             boasts: AtomicU32::new(0),
             forged: Arc::default(),
@@ -166,6 +172,11 @@ impl Impaired {
         self.witness_takes.store(blocks, Ordering::Release);
     }
 
+    /// The second endpoint says that it has forgotten the state of every block that it is asked about.
+    pub fn have_forgetful_witness(&self) {
+        self.witness_forgets.store(true, Ordering::Release);
+    }
+
     /// Tells of no event of any contract from now on, or of all.
     pub fn withhold(&self, withholds: bool) {
         self.withholds.store(withholds, Ordering::Release);
@@ -178,6 +189,9 @@ impl Impaired {
 
     /// Waits for the second endpoint. Its silence, where it says nothing.
     async fn on_witness(&self, block: BlockNumber) -> Result<(), ChainError> {
+        if self.witness_forgets.load(Ordering::Acquire) {
+            return Err(ChainError::Pruned { block });
+        }
         let takes = self.witness_takes.load(Ordering::Acquire);
         if takes > 0 {
             let from = self.chain.finalised_head().await?.number;
@@ -199,6 +213,11 @@ impl Impaired {
     /// [held back](Self::hold) too.
     pub fn refuse_once(&self, rejection: Rejection) {
         let _was = self.refusal.lock().unwrap().replace(rejection);
+    }
+
+    /// Says of every call that is tried that the arbiter refuses it, until another endpoint is used.
+    pub fn refuse_until_left(&self, rejection: Rejection) {
+        let _was = self.refuses.lock().unwrap().replace(rejection);
     }
 
     /// How often somebody has looked at its health: a node does for each opening that it is asked for.
@@ -260,7 +279,8 @@ impl Chain for Impaired {
             return tried;
         }
         self.tried.send_modify(|tried| *tried += 1);
-        let refusal = self.refusal.lock().unwrap().take();
+        let once = self.refusal.lock().unwrap().take();
+        let refusal = once.or_else(|| *self.refuses.lock().unwrap());
         let Some(rejection) = refusal else { return tried };
         self.released().await;
         let answer: Result<Result<(), Rejection>, ()> = Ok(Err(rejection));
@@ -333,6 +353,10 @@ impl Chain for Impaired {
 
     async fn confirm_at(&self, at: BlockRef) -> Result<(), ChainError> {
         self.on_witness(at.number).await
+    }
+
+    async fn leave_endpoint(&self, _why: &ChainError) {
+        let _was = self.refuses.lock().unwrap().take();
     }
 
     async fn confirmed_read(&self, contract: &AccountId, data: Vec<u8>, at: BlockRef) -> Result<Vec<u8>, ChainError> {

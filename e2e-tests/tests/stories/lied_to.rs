@@ -3,7 +3,7 @@
 use channel::Event;
 use e2e_tests::{Actor, Asked, Impaired, UNIT, World, signer, terms, until, within};
 use protocol::{
-    Base, BlockNumber, ChannelId, Pair, Party,
+    Base, BlockNumber, ChannelId, Pair, Party, Rejection,
     call::{Call, SnapshotSolo},
     event::Event as ArbiterAnnounced,
     record::{Closing, Penalty},
@@ -112,6 +112,38 @@ async fn a_close_is_answered_although_the_answer_to_a_forged_one_was_refused_bef
     assert_eq!(world.recorder.count("channel_slash").await, 0);
     let unlock_at = cheated.close(&world).await;
     assert!(cheated.answers_until(&world, unlock_at).await, "nothing defends the channel");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_is_answered_although_an_endpoint_that_boasts_has_refused_the_answer() {
+    let world = World::new().await;
+    let cheated = Cheated::new(&world, terms()).await;
+    cheated.chain.boast(1_000_000);
+    cheated.chain.refuse_once(Rejection::ChannelUnknown);
+    let unlock_at = cheated.close(&world).await;
+    assert!(cheated.answers_until(&world, unlock_at).await, "the answer waits for a block that is not there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_is_answered_although_the_endpoint_in_use_refuses_each_answer() {
+    let world = World::new().await;
+    let cheated = Cheated::new(&world, terms()).await;
+    cheated.chain.refuse_until_left(Rejection::ChannelUnknown);
+    let unlock_at = cheated.close(&world).await;
+    assert!(cheated.answers_until(&world, unlock_at).await, "nobody else is asked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_is_answered_although_the_second_endpoint_says_that_it_has_forgotten_all_states() {
+    let world = World::new().await;
+    let cheated = Cheated::new(&world, OpenChannel { lock_period: 100, ..terms() }).await;
+    cheated.chain.have_forgetful_witness();
+    // Meanwhile the first one has forgotten the next block too, as every node does after some time.
+    cheated.chain.prune_below(BlockNumber::MAX);
+    world.pass(1).await;
+    until("the doubt", || async { (!cheated.alice.node.chain_health().is_good()).then_some(()) }).await;
+    let unlock_at = cheated.close(&world).await;
+    assert!(cheated.answers_until(&world, unlock_at).await, "Alice is {}", cheated.alice.node.chain_health());
 }
 
 /// A question to an endpoint that takes connections and says nothing is given up after a minute, which is ten blocks.

@@ -20,10 +20,10 @@ use super::{
     watcher::{Found, Records, Sighted, Watched},
 };
 use crate::{chain::CallError, store::StoreHandle};
-use channel::{ChainInput, Channel, ChannelRef, Effect, Event, Input, Millis, Notice};
-use protocol::{BlockNumber, PublicKey, call::Call};
+use channel::{ChainInput, Channel, ChannelRef, Effect, Event, Input, Millis, Notice, SavedError};
+use protocol::{BlockNumber, ChannelId, PublicKey, call::Call};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
@@ -118,22 +118,47 @@ pub(super) struct Defence {
     guarded: BTreeMap<PublicKey, Guarded>,
     /// Blocks that some peer's task has not done yet, and when they were told.
     recent: VecDeque<(Instant, Arc<Watched>)>,
+    /// What nobody has confirmed, of every channel: whoever is looked after from now on may have heard of it before.
+    rumours: HashMap<ChannelId, Rumours>,
     head: BlockNumber,
     started: Instant,
+}
+
+/// What is to be done about a peer's channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Care {
+    /// They are read from the store.
+    Read,
+    /// Their task may look after them again.
+    Leave,
+    Nothing,
+}
+
+impl Care {
+    /// Why channels are looked after, and up to which block their task had done what was read, where they are; why they are to be, and what their task
+    /// has done by now. What it has agreed to since is in the store.
+    fn of(guarded: Option<(&WardCause, BlockNumber)>, cause: Option<&WardCause>, done: BlockNumber) -> Self {
+        match (guarded, cause) {
+            (None, Some(_)) | (Some((WardCause::Late, _)), Some(WardCause::Over(_))) => Self::Read,
+            (Some((WardCause::Late, before)), Some(WardCause::Late)) if before < done => Self::Read,
+            (Some((WardCause::Late, _)), None) => Self::Leave,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 /// A peer's channels.
 struct Guarded {
     cause: WardCause,
     since: Instant,
+    /// Up to which block its task had done what is told here.
+    done: BlockNumber,
     channels: BTreeMap<ChannelRef, Kept>,
 }
 
 struct Kept {
     channel: Channel,
     calls: Calls,
-    /// What nobody has confirmed.
-    rumours: Rumours,
     failing: BTreeMap<&'static str, String>,
 }
 
@@ -149,6 +174,7 @@ impl Defence {
             answers,
             guarded: BTreeMap::new(),
             recent: VecDeque::new(),
+            rumours: HashMap::new(),
             head: peers.head(),
             started: Instant::now(),
         }
@@ -162,15 +188,22 @@ impl Defence {
             tokio::select! {
                 signal = self.signals.recv() => match signal {
                     None => return,
-                    Some(signal) => self.on_signal(signal),
+                    Some(signal) => self.hear(signal),
                 },
                 _ = looks.tick() => {}
             }
             while let Ok(signal) = self.signals.try_recv() {
-                self.on_signal(signal);
+                self.hear(signal);
             }
             self.look();
             self.report();
+        }
+    }
+
+    /// A fault of the program that is met with one signal is not the end of the defence of all channels.
+    fn hear(&mut self, signal: Signal) {
+        if catch_unwind(AssertUnwindSafe(|| self.on_signal(signal))).is_err() {
+            tracing::error!("a fault of the program was met in the defence of channels");
         }
     }
 
@@ -189,6 +222,10 @@ impl Defence {
 
     fn on_block(&mut self, block: Arc<Watched>) {
         self.head = block.at.number;
+        self.rumours.retain(|_, rumours| {
+            rumours.know(block.at.number);
+            !rumours.is_empty()
+        });
         for peer in self.guarded.keys().copied().collect::<Vec<_>>() {
             self.feed(peer, &block);
         }
@@ -200,20 +237,25 @@ impl Defence {
         if *number <= self.head {
             return;
         }
+        for (channel, rumour) in rumours {
+            self.rumours.entry(*channel).or_default().hear(*number, rumour);
+        }
         for peer in self.guarded.keys().copied().collect::<Vec<_>>() {
             for reference in self.references(peer) {
-                let Some(kept) = self.kept(peer, reference) else { continue };
-                let id = kept.channel.channel_id();
-                for (_, rumour) in rumours.iter().filter(|(channel, _)| Some(*channel) == id) {
-                    kept.rumours.hear(*number, rumour);
+                if let Some(kept) = self.kept(peer, reference) {
+                    kept.calls.ask_again(&ANSWERS);
                 }
-                kept.calls.ask_again(&ANSWERS);
-                let answers = kept.rumours.answers(&kept.channel);
                 self.tell((peer, reference), Input::Chain(ChainInput::Sighted(*number)));
-                for call in answers {
-                    self.make((peer, reference), call);
-                }
+                self.answer_rumours((peer, reference));
             }
+        }
+    }
+
+    /// Answers what nobody has confirmed of a channel.
+    fn answer_rumours(&mut self, at: (PublicKey, ChannelRef)) {
+        let Some(kept) = self.guarded.get(&at.0).and_then(|guarded| guarded.channels.get(&at.1)) else { return };
+        for call in kept.rumours(&self.rumours).map(|rumours| rumours.answers(&kept.channel)).unwrap_or_default() {
+            self.make(at, call);
         }
     }
 
@@ -221,19 +263,23 @@ impl Defence {
     fn look(&mut self) {
         let Some(peers) = self.peers.upgrade() else { return };
         let mut all_done = self.head;
-        for (peer, course) in peers.following.all() {
+        let courses = peers.following.all();
+        let here: BTreeSet<_> = courses.iter().map(|(peer, _)| *peer).collect();
+        // A task that has ended as it should has left nothing to look after.
+        self.guarded.retain(|peer, guarded| guarded.cause != WardCause::Late || here.contains(peer));
+        for (peer, course) in courses {
             let done = course.done();
-            let first = self.recent.iter().find(|(_, block)| block.at.number > done);
+            let first = self.recent.get(self.recent.partition_point(|(_, block)| block.at.number <= done));
             let late = first.filter(|(told, _)| told.elapsed() >= GRACE).map(|_late| WardCause::Late);
             let cause = course.failure().map(|cause| WardCause::Over(cause.to_owned())).or(late);
             let is_back = first.is_none() && cause.is_none();
-            match (self.guarded.get_mut(&peer), cause) {
-                (None, Some(cause)) => self.guard_stored(peer, cause, done),
-                (Some(guarded), Some(cause @ WardCause::Over(_))) => guarded.cause = cause,
-                (Some(Guarded { cause: WardCause::Late, .. }), None) if is_back => {
+            let guarded = self.guarded.get(&peer).map(|guarded| (&guarded.cause, guarded.done));
+            match (Care::of(guarded, cause.as_ref(), done), cause) {
+                (Care::Read, Some(cause)) => self.guard_stored(peer, cause, done),
+                (Care::Leave, _) if is_back => {
                     let _late_no_more = self.guarded.remove(&peer);
                 }
-                (Some(_) | None, _) => {}
+                _ => {}
             }
             // What is over hears each block as it comes.
             let is_over = self.guarded.get(&peer).is_some_and(|guarded| matches!(guarded.cause, WardCause::Over(_)));
@@ -253,13 +299,20 @@ impl Defence {
             }
             return;
         };
-        match restore::channels(store, &peer.0) {
-            Ok(channels) if channels.is_empty() && cause == WardCause::Late => {}
+        // The fault that has ended the task may be met with what it has stored.
+        let stored = catch_unwind(AssertUnwindSafe(|| restore::channels(store, &peer.0)));
+        let fault = |_| Err(SavedError::Damaged("a fault of the program was met".into()).into());
+        match stored.unwrap_or_else(fault) {
+            Ok(channels) if channels.is_empty() && cause == WardCause::Late => {
+                let _none_left = self.guarded.remove(&peer);
+            }
             Ok(channels) => self.guard(peer, cause, channels, done),
             Err(error) => {
                 tracing::error!(%peer, %error, "the channels with a peer whose task does not follow the chain cannot be read");
-                if let WardCause::Over(_) = cause {
-                    self.guard(peer, cause, Vec::new(), done);
+                match (self.guarded.get_mut(&peer), cause) {
+                    (Some(guarded), cause @ WardCause::Over(_)) => guarded.cause = cause,
+                    (None, cause @ WardCause::Over(_)) => self.guard(peer, cause, Vec::new(), done),
+                    (_, WardCause::Late) => {}
                 }
             }
         }
@@ -267,8 +320,11 @@ impl Defence {
 
     /// Begins to look after channels that have heard of every block up to `done`.
     fn guard(&mut self, peer: PublicKey, cause: WardCause, channels: Vec<Channel>, done: BlockNumber) {
-        tracing::warn!(%peer, ?cause, channels = channels.len(), "the defence looks after a peer's channels");
-        let is_told = self.guarded.get(&peer).is_some_and(|guarded| guarded.cause == cause);
+        let before = self.guarded.remove(&peer);
+        let is_told = before.as_ref().is_some_and(|guarded| guarded.cause == cause);
+        if !is_told {
+            tracing::warn!(%peer, ?cause, channels = channels.len(), "the defence looks after a peer's channels");
+        }
         if let (false, WardCause::Over(cause), Some(peers)) = (is_told, &cause, self.peers.upgrade()) {
             let share = peers.events.share();
             for channel in &channels {
@@ -276,9 +332,16 @@ impl Defence {
                 peers.events.send(NodeEvent { peer, reference: channel.reference(), event, number: None }, &share);
             }
         }
-        let keep = |channel: Channel| (channel.reference(), Kept::new(channel));
-        let channels = channels.into_iter().map(keep).collect();
-        let _before = self.guarded.insert(peer, Guarded { cause, since: Instant::now(), channels });
+        let since = before.as_ref().filter(|_| is_told).map_or_else(Instant::now, |guarded| guarded.since);
+        let mut earlier = before.map(|guarded| guarded.channels).unwrap_or_default();
+        // What is under way stays so: whoever held the channel before has asked for it too.
+        let mut keep = |channel: Channel| {
+            let Kept { calls, failing, .. } =
+                earlier.remove(&channel.reference()).unwrap_or_else(|| Kept::new(channel.clone()));
+            (channel.reference(), Kept { channel, calls, failing })
+        };
+        let channels = channels.into_iter().map(&mut keep).collect();
+        let _none = self.guarded.insert(peer, Guarded { cause, since, done, channels });
         let is_copy = self.config.store().is_some_and(StoreHandle::is_copy);
         self.tell_all(peer, if is_copy { &Input::RestartedFromCopy } else { &Input::Restarted });
         let missed: Vec<_> = self.recent.iter().map(|(_, block)| Arc::clone(block)).collect();
@@ -286,6 +349,9 @@ impl Defence {
             self.feed(peer, &block);
         }
         self.tell_all(peer, &Input::Chain(ChainInput::Head));
+        for reference in self.references(peer) {
+            self.answer_rumours((peer, reference));
+        }
     }
 
     /// Tells a peer's channels of a block.
@@ -297,7 +363,6 @@ impl Defence {
                 self.tell((peer, reference), Input::Chain(input));
             }
             if let Some(kept) = self.kept(peer, reference) {
-                kept.rumours.know(block.at.number);
                 kept.calls.saw(block.at.number);
             }
             self.tell((peer, reference), Input::Chain(ChainInput::Head));
@@ -342,13 +407,13 @@ impl Defence {
 
     /// Makes a call, where it defends the channel and is not under way.
     fn make(&mut self, (peer, reference): (PublicKey, ChannelRef), call: Call) {
-        let (head, answers, config) = (self.head, self.answers.clone(), Arc::clone(&self.config));
-        let name = call.name();
+        let (answers, config, name) = (self.answers.clone(), Arc::clone(&self.config), call.name());
+        let kept = self.guarded.get(&peer).and_then(|guarded| guarded.channels.get(&reference));
+        let until = kept.and_then(|kept| kept.answer_by(self.head, &self.rumours));
         let Some(kept) = self.kept(peer, reference).filter(|_| defends(&call)) else { return };
         if !kept.calls.begin(name) {
             return;
         }
-        let until = kept.answer_by(head);
         let urgency = self.peers.upgrade().map(|peers| peers.purse.urgency(until)).unwrap_or_default();
         let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
         let _task = tokio::spawn(async move {
@@ -371,7 +436,7 @@ impl Defence {
             Ok(()) | Err(CallError::Rejected(_)) => {
                 let _was_failing = kept.failing.remove(call);
                 if block > head {
-                    kept.calls.wait_for(call, block);
+                    kept.calls.wait_for(call, block, head);
                 }
             }
             Err(error) => {
@@ -387,7 +452,10 @@ impl Defence {
     fn report(&self) {
         let Some(peers) = self.peers.upgrade() else { return };
         let ward = |(peer, guarded): (&PublicKey, &Guarded)| {
-            let calls = guarded.channels.iter().flat_map(|(reference, kept)| kept.report(*reference, self.head));
+            let calls = guarded
+                .channels
+                .iter()
+                .flat_map(|(reference, kept)| kept.report(*reference, kept.answer_by(self.head, &self.rumours)));
             let ward = Ward {
                 peer: *peer,
                 cause: guarded.cause.clone(),
@@ -403,16 +471,21 @@ impl Defence {
 
 impl Kept {
     fn new(channel: Channel) -> Self {
-        Self { channel, calls: Calls::default(), rumours: Rumours::default(), failing: BTreeMap::new() }
+        Self { channel, calls: Calls::default(), failing: BTreeMap::new() }
     }
 
     /// The last block in which an answer counts for certain, where one is wanted.
-    fn answer_by(&self, head: BlockNumber) -> Option<BlockNumber> {
-        self.channel.defend_by(head).or_else(|| self.rumours.answer_by(&self.channel))
+    fn answer_by(&self, head: BlockNumber, rumours: &HashMap<ChannelId, Rumours>) -> Option<BlockNumber> {
+        let by_rumours = || self.rumours(rumours)?.answer_by(&self.channel);
+        self.channel.defend_by(head).or_else(by_rumours)
     }
 
-    fn report(&self, reference: ChannelRef, head: BlockNumber) -> impl Iterator<Item = WardCall> {
-        let until = self.answer_by(head);
+    /// What nobody has confirmed of it.
+    fn rumours<'a>(&self, all: &'a HashMap<ChannelId, Rumours>) -> Option<&'a Rumours> {
+        all.get(&self.channel.channel_id()?)
+    }
+
+    fn report(&self, reference: ChannelRef, until: Option<BlockNumber>) -> impl Iterator<Item = WardCall> {
         let under_way = self.calls.under_way().filter(|call| !self.failing.contains_key(call)).map(|call| (call, None));
         let failing = self.failing.iter().map(|(call, cause)| (*call, Some(cause.clone())));
         under_way.chain(failing).map(move |(call, cause)| WardCall { reference, call, until, cause })
@@ -429,4 +502,22 @@ fn inputs_of(block: &Watched, channel: &Channel) -> Vec<ChainInput> {
     });
     let events = block.told.events.iter().filter(|event| event.channel == id);
     record.into_iter().chain(events.map(|event| ChainInput::Event(event.event.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_are_defended_as_they_were_when_their_task_was_over_and_not_as_when_it_began_to_be_late() {
+        let (late, over) = (WardCause::Late, WardCause::Over("a full disk".into()));
+        assert_eq!(Care::of(None, Some(&late), 7), Care::Read);
+        assert_eq!(Care::of(Some((&late, 7)), Some(&over), 7), Care::Read);
+        assert_eq!(Care::of(Some((&late, 7)), Some(&late), 7), Care::Nothing);
+        assert_eq!(Care::of(Some((&late, 7)), Some(&late), 8), Care::Read, "it has agreed to more meanwhile");
+        assert_eq!(Care::of(Some((&late, 7)), None, 8), Care::Leave);
+        for cause in [Some(&over), Some(&late), None] {
+            assert_eq!(Care::of(Some((&over, 7)), cause, 9), Care::Nothing, "it agrees to nothing any more");
+        }
+    }
 }

@@ -302,10 +302,13 @@ impl Peer {
     fn hand_over(mut self, error: &StoreError) {
         let cause = error.to_string();
         tracing::error!(peer = %self.identity, cause, "nothing more is agreed with this peer: its channels are only defended");
-        self.follower.fail(cause.clone());
-        let Some(peers) = self.peers.upgrade() else { return };
-        let channels = self.slots.into_values().map(|slot| slot.channel).collect();
-        peers.take_over(self.identity, channels, self.head, cause, error);
+        // First of all: a defence that met a task that has ended before it had the channels would read them from the store, and pass over the blocks
+        // that they have not heard of. Whoever waits for something is told last.
+        if let Some(peers) = self.peers.upgrade() {
+            let channels = self.slots.values().map(|slot| slot.channel.clone()).collect();
+            peers.take_over(self.identity, channels, self.head, cause.clone(), error);
+        }
+        self.follower.fail(cause);
     }
 
     /// Whether nothing is left to do for this peer: a stranger that came and went costs nothing.

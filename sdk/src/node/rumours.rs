@@ -40,6 +40,10 @@ impl Rumours {
         self.0.retain(|_, heard| heard.last > block);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What answers them, by what `channel` holds now.
     pub(super) fn answers(&self, channel: &Channel) -> Vec<Call> {
         self.0.values().filter_map(|heard| channel.answer_to(&heard.rumour)).collect()

@@ -1,8 +1,13 @@
 //! Calls of the arbiter for one channel: the same one is not made twice at once.
 
+use super::rumours::ANSWERS;
 use crate::chain::{Arbiter, CallError, ChainError, Signer, Urgency};
 use protocol::{BlockNumber, call::Call};
 use std::{collections::HashMap, sync::Arc};
+
+/// How far above the last block that was looked at an answer is believed to lie: which head it was given for is what one endpoint says, and may be made
+/// up.
+const BELIEVED: BlockNumber = 4;
 
 /// The calls that were made, by their names.
 #[derive(Debug, Default)]
@@ -37,9 +42,10 @@ impl Calls {
         matches!(self.0.remove(name), Some(Submitted::UnderWay { wanted_again: true }))
     }
 
-    /// It is in a block that was not looked at yet: until then it is not asked for again.
-    pub(super) fn wait_for(&mut self, name: &'static str, block: BlockNumber) {
-        let _none = self.0.insert(name, Submitted::In(block));
+    /// It is in a block that was not looked at yet, `head` being the last one that was: until then it is not asked for again, but no longer than an
+    /// endpoint is believed.
+    pub(super) fn wait_for(&mut self, name: &'static str, block: BlockNumber, head: BlockNumber) {
+        let _none = self.0.insert(name, Submitted::In(block.min(head.saturating_add(BELIEVED))));
     }
 
     /// Every block up to this one was looked at.
@@ -74,12 +80,38 @@ pub(super) async fn call(
     call: Call,
     urgency: Urgency,
 ) -> (BlockNumber, Result<(), CallError>) {
-    let chain = Arc::clone(&arbiter);
+    let (chain, is_answer) = (Arc::clone(&arbiter), ANSWERS.contains(&call.name()));
     // In a task of its own: where a wallet breaks down, the call is made again.
     let calling = tokio::spawn(async move { arbiter.call_urgently(&*signer.await, &call, 0, urgency).await });
     let broken = |_error| Err(ChainError::Unreachable("the wallet has broken down".into()).into());
     match calling.await.unwrap_or_else(broken) {
         Ok(done) => (done.receipt.block.number, Ok(())),
-        Err(error) => (chain.finalised_head().await.map_or(0, |head| head.number), Err(error)),
+        Err(error) => {
+            let head = chain.finalised_head().await.map_or(0, |head| head.number);
+            // What one endpoint refuses may be what it wants to be kept off chain: the next try is another one's.
+            if is_answer && !matches!(error, CallError::Chain(ChainError::NotSigned { .. })) {
+                let why =
+                    ChainError::Unreachable(format!("an answer that defends a channel did not get on chain: {error}"));
+                chain.chain().leave_endpoint(&why).await;
+            }
+            (head, Err(error))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_not_waited_for_until_a_block_that_an_endpoint_has_made_up() {
+        let mut calls = Calls::default();
+        assert!(calls.begin("channel_slash"));
+        assert!(!calls.end("channel_slash"));
+        calls.wait_for("channel_slash", BlockNumber::MAX, 100);
+        calls.saw(101);
+        assert!(!calls.begin("channel_slash"), "it may be there");
+        calls.saw(100 + BELIEVED);
+        assert!(calls.begin("channel_slash"));
     }
 }

@@ -373,13 +373,13 @@ impl Watcher {
                 self.tell(head, Told { events: Vec::new(), records: Some(records) }, true).await;
                 Ok(())
             }
-            // Closes and forced steps are answered, and the rest waits until two endpoints agree.
-            Err(error @ (ChainError::Disputed { .. } | ChainError::Unconfirmed { .. })) => {
+            // Closes and forced steps are answered, and the rest waits until two endpoints agree: whatever the other one says, that it has forgotten
+            // the state too.
+            Err(error) => {
                 let rumours = records::rumours(&self.arbiter, &known).await?;
                 self.tell_sighted(Sighted { number: self.next, rumours });
                 Err(error)
             }
-            Err(error) => Err(error),
         }
     }
 }

@@ -27,7 +27,9 @@ use super::{
     wire::{Status, to_hex},
 };
 use crate::chain::{ChainError, DryRun, Receipt, Signer, Transaction, Urgency};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use protocol::{AccountId, Amount, BlockNumber};
+use serde::de::IgnoredAny;
 use std::{sync::Arc, time::Duration};
 use subxt::rpcs::{client::RpcSubscription, rpc_params};
 use tokio::{
@@ -57,6 +59,8 @@ struct Job<'a> {
     dry_run: DryRun,
     lane: Arc<Lane>,
     urgency: Urgency,
+    /// The account cannot pay for more than the fee.
+    is_poor: bool,
     /// The final head when it was first thought of.
     began: BlockNumber,
 }
@@ -85,7 +89,7 @@ pub(super) async fn submit(
     let account = signer.account();
     let lane = node.nonces.lane(account);
     let (dry_run, began) = (dry_run.clone(), node.head().number);
-    let mut job = Job { node, signer, account, transaction, dry_run, lane, urgency, began };
+    let mut job = Job { node, signer, account, transaction, dry_run, lane, urgency, is_poor: false, began };
     job.preflight().await?;
     let (mut signatures, mut offers, mut corrections) = (0_u8, 0_u8, 0_u8);
     loop {
@@ -119,6 +123,10 @@ pub(super) async fn submit(
                 // Another block, another signature.
                 let mut head = node.head.subscribe();
                 let _waited = tokio::time::timeout(ROOM, head.changed()).await;
+            }
+            // What was offered on top of the fee may be what is lacking: without it the transaction is still worth sending.
+            Refusal::Final(ChainError::InsufficientFunds { .. }) if urgency.is_first && !job.is_poor => {
+                job.is_poor = true;
             }
             Refusal::Final(error) => return Err(error),
         }
@@ -179,6 +187,9 @@ impl Job<'_> {
 
     /// What is to be offered for it now: for its own sake, or for that of one behind it.
     fn tip(&self, nonce: u64) -> Amount {
+        if self.is_poor {
+            return 0;
+        }
         let own = self.urgency.tip(self.began, self.node.head().number);
         if own > 0 {
             self.lane.offer(nonce, own);
@@ -233,6 +244,8 @@ struct Sent<'a> {
     tell: mpsc::UnboundedSender<Verdict>,
     told: mpsc::UnboundedReceiver<Verdict>,
     statuses: Option<RpcSubscription<Status>>,
+    /// What is handed to other endpoints besides. Nobody waits for their answers.
+    besides: FuturesUnordered<BoxFuture<'a, ()>>,
     /// The node says that it waits for an earlier nonce.
     waits: bool,
     /// What the last form offers on top of the fee.
@@ -252,7 +265,8 @@ impl<'a> Sent<'a> {
     fn new(job: &'a Job<'a>) -> Self {
         let (tell, told) = mpsc::unbounded_channel();
         let (text, tickets) = (String::new(), Vec::new());
-        Self { job, text, last: 0, tickets, expired: 0, tell, told, statuses: None, waits: false, tip: 0 }
+        let besides = FuturesUnordered::new();
+        Self { job, text, last: 0, tickets, expired: 0, tell, told, statuses: None, besides, waits: false, tip: 0 }
     }
 
     /// Signs a form of it that is valid from the final head on, and begins to look for it; answers its length.
@@ -307,7 +321,9 @@ impl<'a> Sent<'a> {
 
     async fn hand_over(&mut self) -> Handed {
         let endpoints = &self.job.node.endpoints;
-        let Ok(link) = endpoints.link().await else { return Handed::Lost };
+        let link = endpoints.link().await;
+        self.hand_besides(link.as_ref().ok().map(|link| link.index));
+        let Ok(link) = link else { return Handed::Lost };
         match link.subscribe("author_submitAndWatchExtrinsic", rpc_params![&self.text], "author_unwatchExtrinsic").await
         {
             Ok(statuses) => {
@@ -324,6 +340,22 @@ impl<'a> Sent<'a> {
                 endpoints.give_up(&link, &cause).await;
                 Handed::Lost
             }
+        }
+    }
+
+    /// Hands what comes first to every other endpoint too: the one in use may take it and keep it to itself.
+    fn hand_besides(&mut self, used: Option<usize>) {
+        let endpoints = &self.job.node.endpoints;
+        if !self.job.urgency.is_first {
+            return;
+        }
+        for index in endpoints.all().filter(|index| Some(*index) != used) {
+            let text = self.text.clone();
+            let handing = async move {
+                let Ok(link) = endpoints.witness(index).await else { return };
+                let _there_or_not = link.ask::<IgnoredAny>("author_submitExtrinsic", rpc_params![text]).await;
+            };
+            self.besides.push(async move { drop(tokio::time::timeout(SEND_AGAIN, handing).await) }.boxed());
         }
     }
 
@@ -344,6 +376,7 @@ impl<'a> Sent<'a> {
                     Some(verdict) => return Ok(Fate::Included(verdict)),
                     None => continue,
                 },
+                Some(()) = self.besides.next() => continue,
                 status = next(&mut self.statuses) => match status {
                     Some(status) if status.is_last() => {
                         tracing::debug!(?status, nonce, "a node is done with a transaction");

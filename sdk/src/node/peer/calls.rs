@@ -74,7 +74,8 @@ impl Turn {
     }
 }
 
-/// A signer that holds a turn until it is asked for the first signature: then the account's nonce is settled. Dropped, it holds it no more.
+/// A signer that holds a turn until it has given the first signature: then the account's nonce is settled. Whoever has asked for one and gives way to a
+/// call that comes first has not, and asks again. Dropped, it holds it no more.
 struct InTurn {
     signer: Arc<dyn Signer>,
     turn: Mutex<Option<oneshot::Sender<Infallible>>>,
@@ -87,8 +88,9 @@ impl Signer for InTurn {
     }
 
     async fn sign(&self, payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+        let signed = self.signer.sign(payload).await;
         drop(self.turn.lock().unwrap_or_else(PoisonError::into_inner).take());
-        self.signer.sign(payload).await
+        signed
     }
 }
 
@@ -193,7 +195,7 @@ impl Peer {
             // Its event comes with its block, once that is confirmed: until then it is not asked for again. So may come what it was refused for, its
             // own doing perhaps, where the answer to it was lost: a refusal counts by what was looked at.
             Ok(()) | Err(CallError::Rejected(_)) if block > self.head => {
-                slot.calls.wait_for(call, block);
+                slot.calls.wait_for(call, block, self.head);
             }
             // Whoever has both signatures may put an opening on chain: it is there.
             Err(_) if call == CREATE && slot.channel.is_on_chain() => {}
@@ -234,6 +236,36 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
+
+    /// A wallet that signs once its owner has looked.
+    struct Slow(tokio::sync::Semaphore);
+
+    #[async_trait]
+    impl Signer for Slow {
+        fn account(&self) -> AccountId {
+            AccountId([7; 32])
+        }
+
+        async fn sign(&self, _payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+            let _looked = self.0.acquire().await;
+            Err(NotSigned("for this test".into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_opening_that_gives_way_while_it_is_signed_is_not_overtaken_by_the_next() {
+        let wallet = Arc::new(Slow(tokio::sync::Semaphore::new(0)));
+        let mut turns = CreateTurn::default();
+        let (first, second) = (turns.queue(), turns.queue());
+        let first = first.come(wallet.clone()).await;
+        let mut second = Box::pin(second.come(wallet.clone()));
+        assert!(first.sign(b"gives way").now_or_never().is_none());
+        assert!((&mut second).now_or_never().is_none(), "nothing is signed of the first one yet");
+        wallet.0.add_permits(1);
+        assert!(first.sign(b"once more").await.is_err());
+        assert!(second.now_or_never().is_some());
+    }
 
     #[test]
     fn what_fails_with_each_block_for_the_same_kind_of_reason_is_of_one_kind() {
