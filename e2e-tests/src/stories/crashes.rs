@@ -6,7 +6,7 @@ use crate::{
 };
 use channel::{ChannelRef, CloseReason};
 use protocol::{Amount, Pair, call::Call, crypto::Native, record::Record, terms::channel_id};
-use sdk::node::ChannelHandle;
+use sdk::node::{ChannelHandle, NodeError};
 
 /// What Bob pays at a time.
 const BOBS: Amount = 1_000;
@@ -103,8 +103,14 @@ impl Behind {
         let dial = format!("connect {}", address_at("alice", proxy.address()));
         let bob = PeerProcess::start(world, "bob").await;
         let _connected = bob.does(&dial).await;
-        let opening = alice.node.open_channel(identity("bob").public(), terms());
-        let alices = within("a channel to open", opening).await.unwrap();
+        // Whoever dials is connected before the other one has taken note of it.
+        let open = || async {
+            match alice.node.open_channel(identity("bob").public(), terms()).await {
+                Err(NodeError::NotConnected(_)) => None,
+                opened => Some(opened),
+            }
+        };
+        let alices = until("a channel to open", open).await.unwrap();
         Self { alice, alices, bob, proxy, dial }
     }
 }

@@ -7,7 +7,6 @@ use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
-use tokio::sync::OnceCell;
 
 /// How many calls one channel may need in its defence: an answer, a snapshot, a forced step, the settlement.
 const CALLS: Amount = 4;
@@ -44,6 +43,22 @@ impl Fees {
     }
 }
 
+/// What one call costs, as it was told: one endpoint says so, and may say anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Price {
+    /// By whoever was asked last.
+    last: Amount,
+    /// The least that anybody has told since this process began: what is offered on top of a fee is paid, and goes by this.
+    least: Amount,
+}
+
+impl Price {
+    /// Another one was told.
+    fn and(before: Option<Self>, told: Amount) -> Self {
+        Self { last: told, least: before.map_or(told, |before| before.least.min(told)) }
+    }
+}
+
 /// What is known of the account.
 pub(super) struct Purse {
     arbiter: Arc<Arbiter>,
@@ -51,7 +66,7 @@ pub(super) struct Purse {
     reserve: FeeReserve,
     tip_max: Option<Amount>,
     /// What one call costs.
-    fee: OnceCell<Amount>,
+    price: Mutex<Option<Price>>,
     have: Mutex<Option<Amount>>,
     /// Somebody looks just now.
     is_looked_at: AtomicBool,
@@ -64,7 +79,7 @@ impl Purse {
             account: config.signer.account(),
             reserve: config.fee_reserve,
             tip_max: config.tip_max,
-            fee: OnceCell::new(),
+            price: Mutex::default(),
             have: Mutex::default(),
             is_looked_at: AtomicBool::new(false),
         }
@@ -81,11 +96,14 @@ impl Purse {
     }
 
     async fn look_now(&self) -> Result<(), ChainError> {
-        if let Err(error) = self.fee.get_or_try_init(|| self.arbiter.fee()).await {
-            // It is needed for an estimate alone.
-            if self.reserve == FeeReserve::Estimated {
-                return Err(error);
+        match self.arbiter.fee().await {
+            Ok(told) => {
+                let mut price = self.price.lock().unwrap_or_else(PoisonError::into_inner);
+                *price = Some(Price::and(*price, told));
             }
+            // It is needed for an estimate alone.
+            Err(error) if self.reserve == FeeReserve::Estimated && self.price().is_none() => return Err(error),
+            Err(_as_before) => {}
         }
         let have = self.arbiter.chain().free_balance(&self.account).await?;
         *self.have.lock().unwrap_or_else(PoisonError::into_inner) = Some(have);
@@ -102,7 +120,7 @@ impl Purse {
             FeeReserve::Estimated if channels == 0 => 0,
             FeeReserve::Estimated => {
                 let calls = CALLS.saturating_mul(channels);
-                self.fee.get()?.saturating_mul(calls).saturating_add(self.tip_max())
+                self.price()?.last.saturating_mul(calls).saturating_add(self.tip_max())
             }
         };
         Some(Fees { have, need })
@@ -122,13 +140,29 @@ impl Purse {
         }
     }
 
+    fn price(&self) -> Option<Price> {
+        *self.price.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The most that is offered on top of a fee.
     fn tip_max(&self) -> Amount {
-        self.tip_max.unwrap_or_else(|| self.fee.get().map_or(0, |fee| fee.saturating_mul(TIPS)))
+        self.tip_max.unwrap_or_else(|| self.price().map_or(0, |price| price.least.saturating_mul(TIPS)))
     }
 
     /// How urgent a call is that defends a channel and counts up to this block.
     pub(super) fn urgency(&self, until: Option<BlockNumber>) -> Urgency {
         Urgency { is_first: true, until, tip_max: self.tip_max() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_endpoint_that_tells_of_a_high_price_does_not_have_all_coins_offered_for_ever() {
+        let price = Price::and(Some(Price::and(None, 1_000_000)), 7);
+        assert_eq!(price, Price { last: 7, least: 7 });
+        assert_eq!(Price::and(Some(price), 1_000_000), Price { last: 1_000_000, least: 7 });
     }
 }
