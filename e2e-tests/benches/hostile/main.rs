@@ -26,7 +26,7 @@ use scale::Encode;
 use sdk::{
     chain::Arbiter,
     keys::PeerAddress,
-    node::{ChannelHandle, Keeping, Node, NodeConfig, OpenChannel},
+    node::{ChannelHandle, Keeping, Node, NodeConfig, OpenChannel, Taking},
 };
 use std::{
     env,
@@ -71,6 +71,8 @@ async fn node() {
         hex::decode(env::var(ARBITER).unwrap().trim_start_matches("0x")).unwrap().try_into().unwrap();
     let arbiter = Arc::new(Arbiter::attach(chain, AccountId(address), None).await.unwrap());
     let mut config = NodeConfig::new(identity("bob"), Arc::new(signer("bob")), arbiter, Keeping::DangerInMemory);
+    // Nobody here takes events: after 65,536 payments that are not taken nothing more would be agreed.
+    config.taking = Taking::WhenTold;
     config.listen = Some("127.0.0.1:0".into());
     // Something to ask for, as large as an app may be expected to be.
     let code = config.apps.add(&e2e_tests::app_code("exchange")).unwrap();
