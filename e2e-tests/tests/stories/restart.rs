@@ -5,7 +5,10 @@ use devchain::Sealing;
 use e2e_tests::{Actor, Asked, Direction, Impaired, Proxy, UNIT, World, signer, terms, within};
 use futures::future::join_all;
 use protocol::{BlockNumber, Pair, call::Call};
-use sdk::{chain::Arbiter, node::NodeError};
+use sdk::{
+    chain::Arbiter,
+    node::{ChannelHandle, NodeError},
+};
 use std::{
     fs,
     path::Path,
@@ -151,22 +154,37 @@ async fn an_opening_that_reached_the_chain_while_its_initiator_was_away_is_open_
     assert_eq!(bobs.has().await.ours, 101 * UNIT);
 }
 
+/// Alice, who was away for a few blocks and is not shown them yet, and Bob, who has a channel with her.
+struct Returning {
+    chain: Arc<Impaired>,
+    alice: Actor,
+    bob: Actor,
+    alices: ChannelHandle,
+    bobs: ChannelHandle,
+}
+
+impl Returning {
+    async fn new(world: &World) -> Self {
+        let (alice, bob) = world.couple().await;
+        let (alices, bobs) = alice.open(&bob).await;
+        let channel = alices.reference();
+        drop(alices);
+        alice.stop_and_wait().await;
+        world.pass(3).await;
+        let chain = Arc::new(Impaired::with_late_answers(world.recorder.clone()));
+        chain.show_up_to(0);
+        let address = world.arbiter.info().domain.arbiter;
+        let arbiter = within("the arbiter", Arbiter::attach(chain.clone(), address, None)).await.unwrap();
+        let alice = world.start_with("alice", |config| config.arbiter = Arc::new(arbiter)).await;
+        let alices = alice.channel(&bob, channel).await;
+        Self { chain, alice, bob, alices, bobs }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_comes_back_hears_no_peer_before_it_has_looked_at_what_it_missed() {
     let world = World::new().await;
-    let (alice, bob) = world.couple().await;
-    let (alices, bobs) = alice.open(&bob).await;
-    let channel = alices.reference();
-    drop(alices);
-    alice.stop_and_wait().await;
-    world.pass(3).await;
-
-    let chain = Arc::new(Impaired::with_late_answers(world.recorder.clone()));
-    chain.show_up_to(0);
-    let address = world.arbiter.info().domain.arbiter;
-    let arbiter = within("the arbiter", Arbiter::attach(chain.clone(), address, None)).await.unwrap();
-    let alice = world.start_with("alice", |config| config.arbiter = Arc::new(arbiter)).await;
-    let alices = alice.channel(&bob, channel).await;
+    let Returning { chain, alice, bob, alices, bobs } = Returning::new(&world).await;
     let looked = Arc::new(AtomicBool::new(false));
     // Twice: the later connection takes the place of the earlier one, and whoever asked for that has this one.
     let connecting = join_all((0..2).map(|_| {
@@ -190,19 +208,7 @@ async fn a_node_that_comes_back_hears_no_peer_before_it_has_looked_at_what_it_mi
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_dials_while_the_node_looks_at_what_it_missed_is_answered_although_the_peer_dials_too() {
     let world = World::new().await;
-    let (alice, bob) = world.couple().await;
-    let (alices, _bobs) = alice.open(&bob).await;
-    let channel = alices.reference();
-    drop(alices);
-    alice.stop_and_wait().await;
-    world.pass(3).await;
-
-    let chain = Arc::new(Impaired::with_late_answers(world.recorder.clone()));
-    chain.show_up_to(0);
-    let address = world.arbiter.info().domain.arbiter;
-    let arbiter = within("the arbiter", Arbiter::attach(chain.clone(), address, None)).await.unwrap();
-    let alice = world.start_with("alice", |config| config.arbiter = Arc::new(arbiter)).await;
-    let alices = alice.channel(&bob, channel).await;
+    let Returning { chain, alice, bob, alices, .. } = Returning::new(&world).await;
     let connecting = tokio::spawn({
         let (node, bob) = (alice.node.clone(), bob.address());
         async move { node.connect(&bob).await }

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod arbiter;
+mod counting;
 pub mod deploy;
 mod health;
 pub mod recorder;

@@ -2,7 +2,7 @@
 
 use super::{
     Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction, Urgency, Weight,
-    arbiter,
+    arbiter, counting::Counted,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -39,24 +39,8 @@ impl Entry {
 pub struct Recorder {
     inner: SharedChain,
     entries: Mutex<Vec<Entry>>,
-    /// How many submissions are under way.
+    /// How many submissions are under way, their dry runs included.
     under_way: watch::Sender<usize>,
-}
-
-/// One submission that is under way, its dry run included.
-struct UnderWay<'a>(&'a watch::Sender<usize>);
-
-impl<'a> UnderWay<'a> {
-    fn new(count: &'a watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count = count.saturating_add(1));
-        Self(count)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count = count.saturating_sub(1));
-    }
 }
 
 impl Recorder {
@@ -125,7 +109,7 @@ impl Chain for Recorder {
 
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError> {
         // Most dry runs come right before a submission.
-        let _under_way = UnderWay::new(&self.under_way);
+        let _under_way = Counted::new(&self.under_way);
         self.inner.dry_run(origin, transaction).await
     }
 
@@ -141,7 +125,7 @@ impl Chain for Recorder {
         urgency: Urgency,
     ) -> Result<Receipt, ChainError> {
         let what = name(&transaction);
-        let _under_way = UnderWay::new(&self.under_way);
+        let _under_way = Counted::new(&self.under_way);
         let done = self.inner.submit_urgently(signer, transaction, dry_run, urgency).await;
         let (fee, receipt) = match &done {
             Ok(receipt) => (receipt.fee, Some(receipt.clone())),

@@ -476,8 +476,10 @@ impl Kept {
 
     /// The last block in which an answer counts for certain, where one is wanted.
     fn answer_by(&self, head: BlockNumber, rumours: &HashMap<ChannelId, Rumours>) -> Option<BlockNumber> {
-        let by_rumours = || self.rumours(rumours)?.answer_by(&self.channel);
-        self.channel.defend_by(head).or_else(by_rumours)
+        match self.rumours(rumours) {
+            Some(rumours) => rumours.defend_by(&self.channel, head),
+            None => self.channel.defend_by(head),
+        }
     }
 
     /// What nobody has confirmed of it.

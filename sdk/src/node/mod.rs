@@ -73,7 +73,7 @@ use std::{
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Semaphore, mpsc, oneshot},
-    task::AbortHandle,
+    task::JoinHandle,
 };
 use watcher::{Notes, Seen, Sight, Verdict, Watcher};
 
@@ -87,7 +87,8 @@ struct Inner {
     config: Arc<NodeConfig>,
     peers: Arc<Peers>,
     listening: Option<SocketAddr>,
-    tasks: Vec<AbortHandle>,
+    /// Whoever stops the node waits for them, one caller after the other.
+    tasks: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
     /// A thread of its own for whatever follows and defends: no peer takes its time.
     guard: Option<Runtime>,
 }
@@ -95,21 +96,15 @@ struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.peers.end();
-        self.end_tasks();
+        for task in self.tasks.get_mut() {
+            task.abort();
+        }
         if let Some(guard) = self.guard.take() {
             guard.shutdown_background();
         }
         for inbox in self.peers.all() {
             // A full inbox belongs to a task that is busy: it ends with the last handle.
             let _full = inbox.try_send(PeerInput::Stop);
-        }
-    }
-}
-
-impl Inner {
-    fn end_tasks(&self) {
-        for task in &self.tasks {
-            task.abort();
         }
     }
 }
@@ -214,10 +209,11 @@ impl Node {
         let guard = Builder::new_multi_thread().worker_threads(1).thread_name("guard").enable_all().build();
         let guard = guard.map_err(StartError::NoThread)?;
         let defence = Defence::new(&peers, (signals, for_defence));
-        let mut tasks = vec![guard.spawn(watcher.run()).abort_handle(), guard.spawn(defence.run()).abort_handle()];
+        let mut tasks = vec![guard.spawn(watcher.run()), guard.spawn(defence.run())];
         if let Some(listener) = listener {
-            tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))).abort_handle());
+            tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))));
         }
+        let tasks = tokio::sync::Mutex::new(tasks);
         Ok((Self { inner: Arc::new(Inner { config, peers, listening, tasks, guard: Some(guard) }) }, events))
     }
 
@@ -368,15 +364,16 @@ impl Node {
     /// go, the store with the last clone. Channels go on when a node is started on the same store again.
     pub async fn stop(self) {
         self.inner.peers.end();
-        self.inner.end_tasks();
+        let mut tasks = self.inner.tasks.lock().await;
+        for task in &*tasks {
+            task.abort();
+        }
         for inbox in self.inner.peers.all() {
             let _gone = inbox.send(PeerInput::Stop).await;
             inbox.closed().await;
         }
-        for task in &self.inner.tasks {
-            while !task.is_finished() {
-                tokio::task::yield_now().await;
-            }
+        for task in tasks.drain(..) {
+            let _ended = task.await;
         }
         if let (Some(store), Some(at)) = (self.inner.config.store(), self.inner.peers.due_note())
             && let Err(error) = store.commit(watcher::noted_at(at)).await

@@ -72,8 +72,6 @@ pub(super) const INBOX: usize = 4_096;
 const GATHER: usize = 1_024;
 /// How many bytes of the peer's one commit may cover: bounds what its events take before they are told and counted.
 const GATHERED_BYTES: usize = 1024 * 1024;
-/// How many effects may wait in one gathering, where a stranger has caused them.
-const GATHERED_OF_STRANGERS: usize = 64;
 /// How often channels look at the clock.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -365,7 +363,7 @@ impl Peer {
             if input.is_ok() || news.is_some() {
                 self.conduct.spend_on_input();
             }
-            if bytes >= GATHERED_BYTES || (self.is_stranger() && self.effects.len() >= GATHERED_OF_STRANGERS) {
+            if bytes >= GATHERED_BYTES || (self.is_stranger() && self.effects.len() >= self.conduct.gathered_of_strangers()) {
                 return;
             }
             if self.conduct.turn_is_over() {
@@ -843,22 +841,24 @@ impl Peer {
 
     /// Notes what a channel's step asks for.
     fn done(&mut self, reference: ChannelRef, step: Step) {
+        let mut is_known = false;
         if let Some(slot) = self.slots.get_mut(&reference) {
             slot.note_doubt(&step.effects);
+            is_known = slot.is_known();
+            if step.commit && slot.id.is_none() {
+                slot.id = slot.channel.channel_id();
+                slot.nonce = slot.channel.named_nonce();
+                note_id(&mut self.by_id, &self.peers, &slot.channel);
+            }
         }
         if step.commit {
             // Asked for before a restart or after it.
-            if self.slots.get(&reference).is_some_and(Slot::is_known) {
+            if is_known {
                 self.on_asked_is_open(reference);
             }
             let rows = self.changed.entry(reference).or_default();
             rows.contracts.extend(step.contracts);
             rows.payments.extend(step.payments);
-            if let Some(slot) = self.slots.get_mut(&reference).filter(|slot| slot.id.is_none()) {
-                slot.id = slot.channel.channel_id();
-                slot.nonce = slot.channel.named_nonce();
-                note_id(&mut self.by_id, &self.peers, &slot.channel);
-            }
         }
         self.effects.extend(step.effects.into_iter().map(|effect| (reference, effect)));
     }

@@ -49,8 +49,12 @@ impl Rumours {
         self.0.values().filter_map(|heard| channel.answer_to(&heard.rumour)).collect()
     }
 
-    /// The last block in which an answer counts for certain, where one is wanted.
-    pub(super) fn answer_by(&self, channel: &Channel) -> Option<BlockNumber> {
+    /// The last block in which an answer counts for certain, where one is wanted: to what is known with `head`, or else to what is not confirmed.
+    pub(super) fn defend_by(&self, channel: &Channel, head: BlockNumber) -> Option<BlockNumber> {
+        channel.defend_by(head).or_else(|| self.answer_by(channel))
+    }
+
+    fn answer_by(&self, channel: &Channel) -> Option<BlockNumber> {
         let lock_period = channel.terms()?.lock_period;
         let wanted = self.0.values().filter(|heard| channel.answer_to(&heard.rumour).is_some());
         wanted.map(|heard| heard.rumour.answer_by(heard.first, lock_period)).min()

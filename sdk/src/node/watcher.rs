@@ -318,7 +318,10 @@ impl Watcher {
             self.note_looked(head.number);
         }
         self.note();
-        self.look_at_purse();
+        // While blocks are caught up with, one look after the other tells nothing new.
+        if has_looked {
+            self.look_at_purse();
+        }
         if at.number.saturating_sub(done) > MAX_AHEAD {
             sleep(BREATH).await;
         }

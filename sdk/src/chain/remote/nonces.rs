@@ -4,6 +4,7 @@
 //! flight, and those that another program was met at. Nothing else is remembered, so nothing can drift: a nonce whose transaction was lost is
 //! simply the lowest free one again, and fills its own gap.
 
+use crate::chain::counting::Counted;
 use protocol::{AccountId, Amount};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -27,22 +28,6 @@ pub(super) struct Lane {
     /// What is offered at most for any that is under way: an earlier nonce is as urgent as the most urgent one behind it.
     tips: Mutex<BTreeMap<u64, Amount>>,
     book: Mutex<Book>,
-}
-
-/// One waits that comes before all others.
-struct Pressing<'a>(&'a watch::Sender<usize>);
-
-impl<'a> Pressing<'a> {
-    fn new(count: &'a watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count = count.saturating_add(1));
-        Self(count)
-    }
-}
-
-impl Drop for Pressing<'_> {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count = count.saturating_sub(1));
-    }
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +73,7 @@ impl Lane {
     /// Waits for the turn to sign and send: whoever comes first before all others, however long those have waited.
     pub(super) async fn turn(&self, is_first: bool) -> tokio::sync::MutexGuard<'_, ()> {
         if is_first {
-            let _pressing = Pressing::new(&self.pressing);
+            let _pressing = Counted::new(&self.pressing);
             return self.turn.lock().await;
         }
         let mut pressing = self.pressing.subscribe();

@@ -125,7 +125,7 @@ impl Peer {
         if !slot.calls.begin(name) {
             return;
         }
-        let until = slot.channel.defend_by(self.head).or_else(|| slot.rumours.answer_by(&slot.channel));
+        let until = slot.rumours.defend_by(&slot.channel, self.head);
         let first = defends(&call) || name == FORCE;
         let urgency =
             self.peers.upgrade().filter(|_| first).map(|peers| peers.purse.urgency(until)).unwrap_or_default();
@@ -150,7 +150,7 @@ impl Peer {
     /// Tells the user why a call does not reach the arbiter: at once where it defends the channel, otherwise where waiting is no help.
     fn tell_failing(&mut self, reference: ChannelRef, call: &'static str, error: &CallError) {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
-        let until = slot.channel.defend_by(self.head).or_else(|| slot.rumours.answer_by(&slot.channel));
+        let until = slot.rumours.defend_by(&slot.channel, self.head);
         let may_pass = matches!(error, CallError::Chain(error) if error.may_pass());
         let kind = Kind::of(error);
         if (may_pass && until.is_none()) || slot.failing.get(call).is_some_and(|told| told.contains(&kind)) {

@@ -75,6 +75,12 @@ impl Conduct {
         over
     }
 
+    /// How many effects may wait in one gathering, where a stranger has caused them. The events among them count once they are told: they may fill a
+    /// share that had room, so that the stranger is slowed, and never so far that it is cut off at once.
+    pub(super) const fn gathered_of_strangers(&self) -> usize {
+        self.limits.stranger_events / 2
+    }
+
     /// Places for one more opening that the peer asks for, if there are any; of a stranger, also among those of `its_address`.
     pub(super) fn ask_for_opening(&self, is_stranger: bool, its_address: Option<&Arc<Semaphore>>) -> Result<Asked, ()> {
         let under_way = MAX_OPENINGS_PER_PEER.saturating_sub(self.openings.available_permits());
