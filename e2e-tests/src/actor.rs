@@ -37,8 +37,8 @@ impl Actor {
             };
             config.keeping = Keeping::Store(until("the store to be free", open).await);
         }
-        let node = Node::start(config).await.unwrap();
-        let events = EventLog::of(node.events());
+        let (node, events) = Node::start_with_events(config).await.unwrap();
+        let events = EventLog::of(events);
         Self { name, node, events }
     }
 

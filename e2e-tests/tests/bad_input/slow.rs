@@ -52,8 +52,8 @@ fn most_work() -> u64 {
 
 /// How many calls each of her rounds makes.
 const CALLS: u32 = 511;
-/// How many such rounds she says.
-const ROUNDS: u64 = 8;
+/// How many such rounds she says: all of them are gathered before what they have done is kept, and they take longer than any answer.
+const ROUNDS: u64 = 32;
 
 /// Mallory, who has a channel with Bob and an app that works, and keeps her task at Bob's node busy.
 struct Busy {

@@ -375,6 +375,8 @@ fn takes_many(config: &mut NodeConfig) {
     config.limits.strangers_openings = many;
     config.limits.openings_per_address = many;
     config.limits.stranger_burst = u32::MAX;
+    // Each opening that comes to nothing is told of.
+    config.limits.stranger_events = many;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
