@@ -6,8 +6,9 @@
 //!   thirty processes, niced: one kind of hostility each ----------'-'-'     or thirty that only compute
 //! ```
 //!
-//! Three rounds of: alone, beside the hostile peers, beside as many processes that only compute. Results are written to
-//! `docs/benchmarks/hostile.md`, with the node's peak memory and what it counted (R6.9c).
+//! Three rounds of: alone, beside the hostile peers, beside as many processes that only compute. Then old closes beside the hostile peers, each answered by
+//! a Bob whose store is slow: with `strace`, which delays his syncs. Results are written to `docs/benchmarks/hostile.md`, with the node's peak memory and what it
+//! counted (R6.9c). `just hostile answers` measures the answers alone, and writes nothing.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +17,7 @@
     reason = "a benchmark fails by panicking"
 )]
 
+mod answers;
 mod peers;
 mod report;
 
@@ -27,6 +29,7 @@ use sdk::{
     chain::Arbiter,
     keys::PeerAddress,
     node::{ChannelHandle, Keeping, Node, NodeConfig, OpenChannel, Taking},
+    store::{Durability, StoreHandle},
 };
 use std::{
     env,
@@ -54,6 +57,8 @@ const BEGINNING: Duration = Duration::from_secs(3);
 const PART: &str = "HOSTILE_PART";
 const CHAIN: &str = "HOSTILE_CHAIN";
 const ARBITER: &str = "HOSTILE_ARBITER";
+/// Where Bob keeps his channels; in memory where it is not set.
+const STORE: &str = "HOSTILE_STORE";
 
 fn main() {
     match env::var(PART).as_deref() {
@@ -70,7 +75,10 @@ async fn node() {
     let address: [u8; 32] =
         hex::decode(env::var(ARBITER).unwrap().trim_start_matches("0x")).unwrap().try_into().unwrap();
     let arbiter = Arc::new(Arbiter::attach(chain, AccountId(address), None).await.unwrap());
-    let mut config = NodeConfig::new(identity("bob"), Arc::new(signer("bob")), arbiter, Keeping::DangerInMemory);
+    let keeping = env::var_os(STORE).map_or(Keeping::DangerInMemory, |path| {
+        Keeping::Store(StoreHandle::open(&PathBuf::from(path), Durability::Immediate).unwrap())
+    });
+    let mut config = NodeConfig::new(identity("bob"), Arc::new(signer("bob")), arbiter, keeping);
     // Nobody here takes events: after 65,536 payments that are not taken nothing more would be agreed.
     config.taking = Taking::WhenTold;
     config.listen = Some("127.0.0.1:0".into());
@@ -106,8 +114,24 @@ struct Bob {
 }
 
 impl Bob {
+    /// His channels are in memory.
     async fn start(world: &World, endpoint: &Endpoint) -> Self {
-        let mut child = Command::new(env::current_exe().unwrap())
+        Self::spawn(Command::new(env::current_exe().unwrap()), world, endpoint).await
+    }
+
+    /// His channels are in a store whose syncs take longer.
+    async fn start_on_a_slow_disk(world: &World, endpoint: &Endpoint, store: &str) -> Self {
+        let delay = format!("inject=fdatasync,fsync:delay_exit={}", answers::SYNC_DELAY.as_micros());
+        let mut command = Command::new("strace");
+        let _command = command
+            .args(["-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", &delay])
+            .arg(env::current_exe().unwrap())
+            .env(STORE, world.store_of(store));
+        Self::spawn(command, world, endpoint).await
+    }
+
+    async fn spawn(mut command: Command, world: &World, endpoint: &Endpoint) -> Self {
+        let mut child = command
             .env(PART, "node")
             .env(CHAIN, endpoint.path())
             .env(ARBITER, world.arbiter.info().domain.arbiter.to_string())
@@ -176,6 +200,10 @@ impl Crowd {
 async fn measure() {
     let world = World::new().await;
     let endpoint = Endpoint::serve(Arc::new(world.chain.clone()), world.store_of("chain.socket"));
+    if env::args().skip(1).any(|argument| argument == "answers") {
+        let _printed = answers::measure(&world, &endpoint).await;
+        return;
+    }
     let bob = Bob::start(&world, &endpoint).await;
     let alice = Node::start(world.config("alice")).await.unwrap();
     let _done = alice.vault_deposit(1_000 * UNIT).await.unwrap();
@@ -208,6 +236,9 @@ async fn measure() {
     }
     report.peak = bob.peak();
     report.counted = bob.counted().await;
+    if answers::can_delay_syncs() {
+        report.answers = answers::measure(&world, &endpoint).await;
+    }
     report.write();
 }
 

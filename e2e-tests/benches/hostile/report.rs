@@ -1,6 +1,9 @@
 //! The figures, and the page they go to.
 
-use crate::{HOSTILE, PHASE, ROUNDS};
+use crate::{
+    HOSTILE, PHASE, ROUNDS,
+    answers::{Answer, Answers, SYNC_DELAY},
+};
 use std::{collections::BTreeMap, fmt::Write, path::Path, time::Duration};
 
 /// What runs beside the honest payments.
@@ -29,6 +32,8 @@ pub(crate) struct Report {
     quiet_peak: u64,
     pub(crate) peak: u64,
     pub(crate) counted: Vec<(String, u64)>,
+    /// To old closes, where they could be measured.
+    pub(crate) answers: Answers,
 }
 
 impl Report {
@@ -73,9 +78,30 @@ computing. p99 {:.2?}, {:.2?}, {:.2?}. The node's memory was {} MiB at its highe
         for (cause, count) in &self.counted {
             let _infallible = writeln!(text, "| `{cause}` | {count} |");
         }
+        self.write_answers(&mut text);
         println!("{text}");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks/hostile.md");
         std::fs::write(path, text).unwrap();
+    }
+}
+
+impl Report {
+    fn write_answers(&self, text: &mut String) {
+        let _infallible = writeln!(
+            text,
+            "\n## Old closes beside them\n\nCarol closes channels with Bob on old states while the thirty hostile peers are there. Every sync of Bob's store takes {} ms more \
+(`strace` delays it; a payment to him takes up to {:.0?}), and the chain makes a block with each transaction and one each second.\n",
+            SYNC_DELAY.as_millis(),
+            self.answers.payment
+        );
+        if self.answers.answers.is_empty() {
+            text.push_str("Not measured: this machine has no `strace`.\n");
+            return;
+        }
+        text.push_str("| answered after | blocks after the close |\n|---|---|\n");
+        for Answer { after, blocks } in &self.answers.answers {
+            let _infallible = writeln!(text, "| {after:.2?} | {blocks} |");
+        }
     }
 }
 

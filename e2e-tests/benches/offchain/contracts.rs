@@ -126,7 +126,7 @@ async fn one_by_one(channel: &ChannelHandle, contract: ContractId, scenario: Str
     });
     let (elapsed, latencies) = calling.await.unwrap();
     let (count, scenario) = (ONE_BY_ONE, format!("{scenario}, one in flight"));
-    Measured { scenario, keeping: keeping.name(), unit: "calls", count, rounds: count, elapsed, latencies }
+    Measured { scenario, keeping, unit: "calls", count, rounds: count, elapsed, latencies }
 }
 
 /// Many calls in a round. Every answer is looked at.
@@ -150,13 +150,5 @@ async fn batched(channel: &ChannelHandle, contract: ContractId, scenario: String
     rounds.dedup();
     let count = BATCHED / AT_ONCE * AT_ONCE;
     let latencies = done.iter().map(|(_, latency)| *latency).collect();
-    Measured {
-        scenario,
-        keeping: keeping.name(),
-        unit: "calls",
-        count,
-        rounds: rounds.len() as u64,
-        elapsed,
-        latencies,
-    }
+    Measured { scenario, keeping, unit: "calls", count, rounds: rounds.len() as u64, elapsed, latencies }
 }

@@ -1,14 +1,20 @@
-//! The bare cost of a round: both parties sign, each verifies the other.
+//! The bare cost of a round: both parties sign, each verifies the other; and of keeping it.
 
 use protocol::{
     AccountId, Base, ChannelId, Hash,
     crypto::{Crypto, Native, SigningKey},
     signing::{Domain, StateBody, signed_bytes},
 };
-use std::time::{Duration, Instant};
+use std::{
+    io::{Seek, SeekFrom, Write},
+    time::{Duration, Instant},
+};
 
 /// How many rounds one measurement makes.
 const ROUNDS: u32 = 1_000;
+/// How many pages are written and synced, and their size in bytes.
+const SYNCS: usize = 200;
+const PAGE: usize = 4_096;
 
 /// Two signatures and two verifications, one after the other, on one core: the median of a few measurements.
 pub(crate) fn round() -> Duration {
@@ -31,6 +37,24 @@ pub(crate) fn round() -> Duration {
                 }
             }
             began.elapsed() / ROUNDS
+        })
+        .collect();
+    measured.sort();
+    measured[measured.len() / 2]
+}
+
+/// One `fdatasync` of this disk, after one page was written in place: the median of many.
+pub(crate) fn sync() -> Duration {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&vec![0; PAGE * SYNCS]).unwrap();
+    file.sync_all().unwrap();
+    let mut measured: Vec<_> = (0..SYNCS)
+        .map(|number| {
+            let began = Instant::now();
+            let _at = file.seek(SeekFrom::Start((number * PAGE) as u64)).unwrap();
+            file.write_all(&[1; PAGE]).unwrap();
+            file.sync_data().unwrap();
+            began.elapsed()
         })
         .collect();
     measured.sort();

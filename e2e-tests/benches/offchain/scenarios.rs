@@ -66,7 +66,7 @@ pub(crate) async fn side_by_side(channels: &[(ChannelHandle, ChannelHandle)], ea
 /// Each payment was a round of its own.
 fn rounds(scenario: String, keeping: Keeping, elapsed: Duration, latencies: Vec<Duration>) -> Measured {
     let count = latencies.len() as u64;
-    Measured { scenario, keeping: keeping.name(), unit: "rounds", count, rounds: count, elapsed, latencies }
+    Measured { scenario, keeping, unit: "rounds", count, rounds: count, elapsed, latencies }
 }
 
 /// As an application would: in a task of the runtime.
@@ -99,15 +99,7 @@ async fn batched(scenario: String, keeping: Keeping, nodes: &Nodes, channel: &Ch
     });
     let latencies = stream::iter(chunks).buffered(UNANSWERED).collect().await;
     let rounds = receiving.await.unwrap();
-    Measured {
-        scenario,
-        keeping: keeping.name(),
-        unit: "payments",
-        count: BATCHED,
-        rounds,
-        elapsed: began.elapsed(),
-        latencies,
-    }
+    Measured { scenario, keeping, unit: "payments", count: BATCHED, rounds, elapsed: began.elapsed(), latencies }
 }
 
 /// Bob's application: sees every payment with its own amount and reference, in order. How many rounds they came in.
