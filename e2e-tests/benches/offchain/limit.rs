@@ -12,8 +12,10 @@ use std::{
 
 /// How many rounds one measurement makes.
 const ROUNDS: u32 = 1_000;
-/// How many pages are written and synced, and their size in bytes.
+/// How often pages are synced, how many the file has, how far from each other they are written, and their size in bytes.
 const SYNCS: usize = 200;
+const PAGES: usize = 2_000;
+const APART: usize = 37;
 const PAGE: usize = 4_096;
 
 /// Two signatures and two verifications, one after the other, on one core: the median of a few measurements.
@@ -43,16 +45,19 @@ pub(crate) fn round() -> Duration {
     measured[measured.len() / 2]
 }
 
-/// One `fdatasync` of this disk, after one page was written in place: the median of many.
-pub(crate) fn sync() -> Duration {
+/// One `fdatasync` of this disk after so many pages were written in place, far from each other: the median of many.
+pub(crate) fn sync(pages: usize) -> Duration {
     let mut file = tempfile::tempfile().unwrap();
-    file.write_all(&vec![0; PAGE * SYNCS]).unwrap();
+    file.write_all(&vec![0; PAGE * PAGES]).unwrap();
     file.sync_all().unwrap();
     let mut measured: Vec<_> = (0..SYNCS)
         .map(|number| {
             let began = Instant::now();
-            let _at = file.seek(SeekFrom::Start((number * PAGE) as u64)).unwrap();
-            file.write_all(&[1; PAGE]).unwrap();
+            for page in 0..pages {
+                let place = (number * pages + page) * APART % PAGES;
+                let _at = file.seek(SeekFrom::Start((place * PAGE) as u64)).unwrap();
+                file.write_all(&[1; PAGE]).unwrap();
+            }
             file.sync_data().unwrap();
             began.elapsed()
         })
