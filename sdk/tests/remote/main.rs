@@ -52,6 +52,10 @@ async fn wait_head(chain: &RemoteChain, number: BlockNumber) {
     assert_eq!(within("a head", chain.reached(number)).await.number, number);
 }
 
+async fn wait_at_least(chain: &RemoteChain, number: BlockNumber) {
+    let _head = within("a head", chain.reached(number)).await;
+}
+
 async fn wait_health(health: &mut watch::Receiver<Health>, what: &str, is: impl Fn(&Health) -> bool) -> Health {
     within(what, health.wait_for(|health| is(health))).await.unwrap().clone()
 }
@@ -195,6 +199,30 @@ async fn an_endpoint_that_is_slow_to_tell_of_blocks_is_left_for_one_that_is_not(
         _ = chain.reached(40) => true,
     };
     assert!(left);
+}
+
+#[tokio::test]
+async fn an_endpoint_is_not_left_for_one_that_boasts_of_blocks_which_nobody_else_has() {
+    let (honest, boaster) = (Fake::start(blocks(), 5).await, Fake::start(Blocks::new(1, 100, 6, 9), 5).await);
+    let third = Fake::start(blocks(), 5).await;
+    let settings = Settings { stalled_after: Some(Duration::from_secs(2)), ..to(&[&honest, &boaster, &third]) };
+    let chain = connect(settings).await.unwrap();
+    wait_head(&chain, 5).await;
+    boaster.finalise(100);
+    let goes_on = async {
+        for number in 6..14 {
+            honest.finalise(number);
+            third.finalise(number);
+            wait_at_least(&chain, number).await;
+            // Long enough for the boast to be looked at.
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    };
+    let left = tokio::select! {
+        () = goes_on => false,
+        _ = chain.reached(100) => true,
+    };
+    assert!(!left, "an honest endpoint was left");
 }
 
 /// A call that defends a channel with a nonce which is too high is held back by every honest node.

@@ -126,11 +126,11 @@ impl Node {
         Err(unconfirmed(at.number, &silent))
     }
 
-    /// The number of the highest finalised head that any endpoint tells of.
-    pub(super) async fn furthest(&self) -> Option<BlockNumber> {
-        let asked: FuturesUnordered<_> =
-            self.endpoints.all().map(|index| async move { soon(self.head_of(index)).await.ok() }).collect();
-        asked.filter_map(std::future::ready).fold(None, |most, number| async move { most.max(Some(number)) }).await
+    /// The numbers of the finalised heads that endpoints tell of, by their places.
+    pub(super) async fn heads(&self) -> Vec<(usize, BlockNumber)> {
+        let head = |index| async move { Some((index, soon(self.head_of(index)).await.ok()?)) };
+        let asked: FuturesUnordered<_> = self.endpoints.all().map(head).collect();
+        asked.filter_map(std::future::ready).collect().await
     }
 
     /// What endpoints tell of the lowest nonce of an account that neither the chain nor their pools have seen: until two tell the same, or a moment is over.
