@@ -328,7 +328,7 @@ pub enum Notice {
         /// Why not.
         why: Misuse,
     },
-    /// This side's store was copied from elsewhere, and may be old: it goes on as if it were (R6.6a). Where its owner knows that it is the newest
+    /// This side's store was copied from elsewhere, or has fewer commits than it has acknowledged, and may be old: it goes on as if it were (R6.6a). Where its owner knows that it is the newest
     /// there is, the store's lock file is to be deleted before the next start. Told at each start.
     StoreCopied,
     /// The peer has not answered in time.

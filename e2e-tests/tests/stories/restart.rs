@@ -2,7 +2,7 @@
 
 use channel::{Certainty, ChannelRef, CloseReason, Event, Misuse, Notice, SoloStep};
 use devchain::Sealing;
-use e2e_tests::{Actor, Asked, Direction, Impaired, Proxy, UNIT, World, signer, terms, within};
+use e2e_tests::{Actor, Asked, Direction, Impaired, Proxy, UNIT, World, signer, terms, until, within};
 use futures::future::join_all;
 use protocol::{BlockNumber, Pair, call::Call};
 use sdk::{
@@ -305,6 +305,42 @@ async fn a_store_that_was_put_back_with_its_lock_is_known_also_at_the_next_start
     // The next start knows it as well.
     let alice = world.start("alice").await;
     assert!(alice.channel(&bob, channel).await.status().await.unwrap().outdated);
+}
+
+/// A store that is older than its own lock says: the values were put back, and the lock was not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_store_is_older_than_its_lock_starts_and_defends_what_it_has() {
+    let world = World::new().await;
+    let (alice, bob) = (world.start_rich("alice", 200 * UNIT).await, world.start_rich("bob", 200 * UNIT).await);
+    alice.connect(&bob).await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let channel = alices.reference();
+    let old = Call::ChannelCloseSolo(bobs.evidence().await.unwrap().unwrap());
+    let _paid = bobs.pays(40 * UNIT, "what Bob regrets").await;
+    drop(alices);
+    alice.stop_and_wait().await;
+    let (store, copy) = (world.store_of("alice"), world.store_of("copy"));
+    copy_store(&store, &copy);
+    let alice = world.start("alice").await;
+    alice.connect(&bob).await;
+    let _paid = alice.channel(&bob, channel).await.pays(UNIT, "lost").await;
+    alice.stop_and_wait().await;
+    // Written into the old file itself: the lock stays.
+    fs::write(store.join("store.redb"), fs::read(copy.join("store.redb")).unwrap()).unwrap();
+
+    for _ in 0..2 {
+        let alice = world.start("alice").await;
+        let told = |event: &Event| matches!(event, Event::Notice(Notice::StoreCopied)).then_some(());
+        alice.events.wait("the news that the store may be old", channel, told).await;
+        let alices = alice.channel(&bob, channel).await;
+        assert!(matches!(within("a payment", alices.pay(1, "")).await, Err(NodeError::Misuse(Misuse::StoreCopied))));
+        drop(alices);
+        alice.stop_and_wait().await;
+    }
+    let _alice = world.start("alice").await;
+    let _done = within("Bob's close", world.arbiter.call(&signer("bob"), &old, 0)).await.unwrap();
+    until("the answer", || async { (world.recorder.count("channel_slash").await == 1).then_some(()) }).await;
+    assert_eq!(world.recorder.count("channel_close_solo").await, 1, "Alice closes nothing by herself");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -342,8 +342,8 @@ impl Defence {
         };
         let channels = channels.into_iter().map(&mut keep).collect();
         let _none = self.guarded.insert(peer, Guarded { cause, since, done, channels });
-        let is_copy = self.config.store().is_some_and(StoreHandle::is_copy);
-        self.tell_all(peer, if is_copy { &Input::RestartedFromCopy } else { &Input::Restarted });
+        let may_be_old = self.config.store().and_then(StoreHandle::doubt).is_some();
+        self.tell_all(peer, if may_be_old { &Input::RestartedFromCopy } else { &Input::Restarted });
         let missed: Vec<_> = self.recent.iter().map(|(_, block)| Arc::clone(block)).collect();
         for block in missed.into_iter().filter(|block| block.at.number > done) {
             self.feed(peer, &block);

@@ -255,8 +255,8 @@ impl Peer {
                 slot.asked = peer.conduct.ask_for_opening(true, None).ok();
             }
             let _none = peer.slots.insert(reference, slot);
-            let is_copy = peer.config.store().is_some_and(StoreHandle::is_copy);
-            let _changed = peer.input(reference, if is_copy { Input::RestartedFromCopy } else { Input::Restarted });
+            let may_be_old = peer.config.store().and_then(StoreHandle::doubt).is_some();
+            let _changed = peer.input(reference, if may_be_old { Input::RestartedFromCopy } else { Input::Restarted });
         }
         if !peer.slots.is_empty() {
             peer.redial.missed();
