@@ -301,6 +301,11 @@ pub enum Notice {
         /// What is wrong.
         cause: String,
     },
+    /// What the store has of the channel cannot be read: it stays there as it is, and the node goes on without the channel (R6.9e). Told at each start.
+    Damaged {
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The arbiter refused an operation that both have signed. It may be taken yet, should the reason pass: nothing else is agreed until it is on
     /// chain, or this block is over (R6.5). Both sides are told.
     OperationRefused {

@@ -303,10 +303,14 @@ impl Defence {
         let stored = catch_unwind(AssertUnwindSafe(|| restore::channels(store, &peer.0)));
         let fault = |_| Err(SavedError::Damaged("a fault of the program was met".into()).into());
         match stored.unwrap_or_else(fault) {
-            Ok(channels) if channels.is_empty() && cause == WardCause::Late => {
-                let _none_left = self.guarded.remove(&peer);
+            Ok(restored) => {
+                let channels: Vec<_> = restored.channels.into_iter().chain(restored.readable).collect();
+                if channels.is_empty() && cause == WardCause::Late {
+                    let _none_left = self.guarded.remove(&peer);
+                } else {
+                    self.guard(peer, cause, channels, done);
+                }
             }
-            Ok(channels) => self.guard(peer, cause, channels, done),
             Err(error) => {
                 tracing::error!(%peer, %error, "the channels with a peer whose task does not follow the chain cannot be read");
                 match (self.guarded.get_mut(&peer), cause) {
