@@ -332,7 +332,7 @@ impl Node {
             return Err(NodeError::ChainUnwell(health));
         }
         let channels = self.inner.peers.channels().len();
-        self.inner.peers.purse.check(channels.saturating_add(1), 0).await?;
+        let _paid_for = self.inner.peers.purse.check_opening(channels).await?;
         let have = self.vault_balance().await?;
         if have < open.our_share {
             return Err(NodeError::VaultTooLow { have, need: open.our_share });
