@@ -418,10 +418,13 @@ impl Defence {
         if !kept.calls.begin(name) {
             return;
         }
-        let urgency = self.peers.upgrade().map(|peers| peers.purse.urgency(until)).unwrap_or_default();
+        // The node is gone: so is whoever would hear of it.
+        let Some(peers) = self.peers.upgrade() else { return };
+        let (urgency, defending) = (peers.purse.urgency(until), Arc::clone(&peers.defending));
         let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
         let _task = tokio::spawn(async move {
-            let (block, result) = submitted::call(arbiter, async { signer }, call, urgency).await;
+            let calling = submitted::call(arbiter, async { signer }, call, urgency);
+            let (block, result) = defending.make((peer, reference, name), calling).await;
             let _over = answers.send(Signal::Called { peer, reference, call: name, block, result });
         });
     }

@@ -71,6 +71,7 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
+use submitted::Defending;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Semaphore, mpsc, oneshot},
@@ -144,6 +145,8 @@ pub(crate) struct Peers {
     failure: OnceLock<String>,
     /// Channels of the store that cannot be read.
     damaged: Vec<DamagedChannel>,
+    /// Calls that defend channels and are under way.
+    defending: Arc<Defending>,
 }
 
 impl Node {
@@ -199,6 +202,7 @@ impl Node {
             over: AtomicBool::new(false),
             failure: OnceLock::new(),
             damaged,
+            defending: Arc::default(),
         });
         if let Err(error) = peers.purse.look().await {
             tracing::warn!(%error, "the account could not be looked at: no channel is accepted before");
