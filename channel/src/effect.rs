@@ -301,6 +301,11 @@ pub enum Notice {
         /// What is wrong.
         cause: String,
     },
+    /// What the store has of the channel cannot be read: it stays there as it is, and the node goes on without the channel (R6.9e). Told at each start.
+    Damaged {
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The arbiter refused an operation that both have signed. It may be taken yet, should the reason pass: nothing else is agreed until it is on
     /// chain, or this block is over (R6.5). Both sides are told.
     OperationRefused {
@@ -328,7 +333,7 @@ pub enum Notice {
         /// Why not.
         why: Misuse,
     },
-    /// This side's store was copied from elsewhere, and may be old: it goes on as if it were (R6.6a). Where its owner knows that it is the newest
+    /// This side's store was copied from elsewhere, or has fewer commits than it has acknowledged, and may be old: it goes on as if it were (R6.6a). Where its owner knows that it is the newest
     /// there is, the store's lock file is to be deleted before the next start. Told at each start.
     StoreCopied,
     /// The peer has not answered in time.

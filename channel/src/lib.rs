@@ -58,5 +58,5 @@ pub use proposal::ProposalId;
 pub use saved::SavedError;
 pub use state::{
     Change, ChangeFault, ChangeId, Creation, IdempotencyKey, MAX_EXECUTIONS_PER_ROUND, MAX_KEY, MAX_META,
-    MAX_REFERENCE, MAX_ROUND_BYTES, Outcome, OwnChange, OwnChanges, Payment, Performed, State,
+    MAX_REFERENCE, MAX_ROUND_BYTES, MAX_ROUND_TIME, Outcome, OwnChange, OwnChanges, Payment, Performed, State,
 };

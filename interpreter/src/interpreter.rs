@@ -110,16 +110,16 @@ impl Interpreter {
         self.read().get(code).map(|app| app.code())
     }
 
-    fn ask(&self, code: &Hash, message: Vec<u8>) -> Result<AppReply, CallFault> {
+    fn ask(&self, code: &Hash, message: Vec<u8>) -> Result<(AppReply, u64), CallFault> {
         // Not while holding the lock: an app may take its time.
         let app = self.read().get(code).cloned().ok_or(CallFault::CodeNotThere)?;
         let room = room_for_answer(message.len());
-        let answer = app.run(message, &self.allowance)?;
+        let (answer, took) = app.run(message, &self.allowance)?;
         if answer.len() > room {
             return Err(CallFault::Failed);
         }
         match decode_exact::<Result<AppReply, LangError>>(&answer) {
-            Ok(Ok(reply)) => Ok(reply),
+            Ok(Ok(reply)) => Ok((reply, took)),
             Ok(Err(_)) | Err(_) => Err(CallFault::Undecodable),
         }
     }
@@ -140,10 +140,24 @@ impl Apps for Interpreter {
     }
 
     fn init(&self, code: &Hash, context: &AppContext, input: &[u8]) -> Result<AppReply, CallFault> {
-        self.ask(code, (INIT_SELECTOR, context, input).encode())
+        self.init_counted(code, context, input).map(|(reply, _took)| reply)
     }
 
     fn call(&self, code: &Hash, context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
+        self.call_counted(code, context, state, input).map(|(reply, _took)| reply)
+    }
+
+    fn init_counted(&self, code: &Hash, context: &AppContext, input: &[u8]) -> Result<(AppReply, u64), CallFault> {
+        self.ask(code, (INIT_SELECTOR, context, input).encode())
+    }
+
+    fn call_counted(
+        &self,
+        code: &Hash,
+        context: &AppContext,
+        state: &[u8],
+        input: &[u8],
+    ) -> Result<(AppReply, u64), CallFault> {
         self.ask(code, (CALL_SELECTOR, context, state, input).encode())
     }
 }

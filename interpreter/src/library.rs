@@ -175,6 +175,28 @@ impl Apps for Library {
         let question = SELECTOR.saturating_add((context, state, input).encoded_size());
         fits(question, self.native.call(code, context, state, input)?)
     }
+
+    /// Native code is counted as nothing.
+    fn init_counted(&self, code: &Hash, context: &AppContext, input: &[u8]) -> Result<(AppReply, u64), CallFault> {
+        if !self.native.knows(code) {
+            return self.interpreter.init_counted(code, context, input);
+        }
+        self.init(code, context, input).map(|reply| (reply, 0))
+    }
+
+    /// Native code is counted as nothing.
+    fn call_counted(
+        &self,
+        code: &Hash,
+        context: &AppContext,
+        state: &[u8],
+        input: &[u8],
+    ) -> Result<(AppReply, u64), CallFault> {
+        if !self.native.knows(code) {
+            return self.interpreter.call_counted(code, context, state, input);
+        }
+        self.call(code, context, state, input).map(|reply| (reply, 0))
+    }
 }
 
 /// The bytes of a selector.

@@ -75,15 +75,18 @@ impl LoadedApp {
     ///
     /// The chain compiles a function when a call first enters it, and charges for it. Here all are compiled long before, so that a call
     /// that comes so close to its limit that this could matter is run again, as slowly as on chain.
-    pub(crate) fn run(&self, message: Vec<u8>, allowance: &Allowance) -> Result<Vec<u8>, CallFault> {
+    ///
+    /// What it took is counted without the compiling, so that it is the same whichever way it was run.
+    pub(crate) fn run(&self, message: Vec<u8>, allowance: &Allowance) -> Result<(Vec<u8>, u64), CallFault> {
         let to_compile_all = u64::try_from(self.code.len()).unwrap_or(u64::MAX).saturating_mul(FUEL_TO_COMPILE_A_BYTE);
         let (answer, meter) = self.run_in(&self.compiled, message.clone(), allowance)?;
+        let took = allowance.time.saturating_sub(meter.time_left());
         if meter.could_spare(to_compile_all) {
-            return Ok(answer);
+            return Ok((answer, took));
         }
         let as_on_chain = Compiled::new(&self.code, CompilationMode::LazyTranslation);
         let as_on_chain = as_on_chain.map_err(|_was_good_before| CallFault::Failed)?;
-        self.run_in(&as_on_chain, message, allowance).map(|(answer, _meter)| answer)
+        self.run_in(&as_on_chain, message, allowance).map(|(answer, _meter)| (answer, took))
     }
 
     /// What telling a fresh instance `message` takes, in picoseconds; compiling its functions apart.

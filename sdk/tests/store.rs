@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
 use futures::FutureExt;
-use sdk::store::{Batch, Counters, Durability, MAX_KEY, MAX_VALUE, OpenError, Store, StoreError, StoreHandle, Table};
+use sdk::store::{
+    Batch, Counters, Durability, MAX_KEY, MAX_VALUE, OpenError, Store, StoreDoubt, StoreError, StoreHandle, Table,
+};
 use std::{
     env, fs,
     io::{BufRead, BufReader, Lines, Write},
@@ -197,8 +199,8 @@ fn damage_is_noticed_when_the_store_is_opened() {
             write(damaged.join("lock"), &lock);
             match Store::open(&damaged, Durability::Immediate) {
                 Err(OpenError::Corrupt { .. }) => corrupt += 1,
-                Err(OpenError::RolledBack { .. }) => rolled_back += 1,
                 Err(error) => panic!("{name}, byte {at}: {error}"),
+                Ok(store) if store.doubt() == Some(StoreDoubt::RolledBack) => rolled_back += 1,
                 Ok(store) => {
                     assert!(store.load_all(Table::Channels).unwrap() == expected, "{name}, byte {at}");
                     unharmed += 1;
@@ -211,7 +213,7 @@ fn damage_is_noticed_when_the_store_is_opened() {
 }
 
 #[test]
-fn a_store_older_than_what_was_acknowledged_is_refused_until_the_user_decides() {
+fn a_store_older_than_what_was_acknowledged_is_known_at_every_start_until_its_owner_vouches_for_it() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     store.commit(&Batch::new().put(Table::Meta, "round", "1")).unwrap();
@@ -222,12 +224,15 @@ fn a_store_older_than_what_was_acknowledged_is_refused_until_the_user_decides() 
     drop(store);
     fs::write(values(directory.path()), old).unwrap();
 
-    for _ in 0..2 {
-        let error = refused(directory.path());
-        assert!(matches!(error, OpenError::RolledBack { stored: 1, acknowledged: 2, .. }), "{error}");
+    // What is committed from then on does not make it a new one.
+    for _ in 0..4 {
+        let store = open(directory.path());
+        assert_eq!(store.doubt(), Some(StoreDoubt::RolledBack));
+        assert_eq!(store.get(Table::Meta, b"round").unwrap().unwrap(), b"1", "it can be read");
+        store.commit(&Batch::new().put(Table::Meta, "looked at", "block")).unwrap();
     }
     fs::remove_file(directory.path().join("lock")).unwrap();
-    assert_eq!(open(directory.path()).get(Table::Meta, b"round").unwrap().unwrap(), b"1");
+    assert_eq!(open(directory.path()).doubt(), None);
 }
 
 #[test]
@@ -395,25 +400,25 @@ fn a_directory_that_was_copied_with_its_lock_is_known_at_every_start_until_its_o
     let open = |path: &Path| Store::open(path, Durability::Immediate).unwrap();
     for _ in 0..2 {
         let opened = open(&store);
-        assert!(!opened.is_copy(), "where it always was");
+        assert_eq!(opened.doubt(), None, "where it always was");
         opened.commit(&Batch::new().put(Table::Meta, *b"key", *b"value")).unwrap();
     }
     copy_all(&store, &copy);
     for _ in 0..2 {
         let opened = open(&copy);
-        assert!(opened.is_copy(), "elsewhere");
+        assert_eq!(opened.doubt(), Some(StoreDoubt::Copied), "elsewhere");
         assert_eq!(opened.get(Table::Meta, b"key").unwrap(), Some(b"value".to_vec()), "it can be read");
         opened.commit(&Batch::new().put(Table::Meta, *b"key", *b"value")).unwrap();
     }
     // Put back to where the first one was.
     copy_all(&copy, &store);
-    assert!(open(&store).is_copy());
+    assert_eq!(open(&store).doubt(), Some(StoreDoubt::Copied));
     // Renamed it is still the same.
     let renamed = root.path().join("renamed");
     fs::remove_file(store.join("lock")).unwrap();
-    assert!(!open(&store).is_copy(), "its owner says that it is the newest");
+    assert_eq!(open(&store).doubt(), None, "its owner says that it is the newest");
     fs::rename(&store, &renamed).unwrap();
-    assert!(!open(&renamed).is_copy());
+    assert_eq!(open(&renamed).doubt(), None);
 }
 
 #[test]
@@ -423,7 +428,7 @@ fn a_lock_from_before_it_noted_which_file_it_is_is_taken_as_it_stands() {
     drop(Store::open(&store, Durability::Immediate).unwrap());
     let lock = fs::OpenOptions::new().write(true).open(store.join("lock")).unwrap();
     lock.set_len(8).unwrap();
-    assert!(!Store::open(&store, Durability::Immediate).unwrap().is_copy());
+    assert_eq!(Store::open(&store, Durability::Immediate).unwrap().doubt(), None);
     copy_all(&store, &copy);
-    assert!(Store::open(&copy, Durability::Immediate).unwrap().is_copy());
+    assert_eq!(Store::open(&copy, Durability::Immediate).unwrap().doubt(), Some(StoreDoubt::Copied));
 }

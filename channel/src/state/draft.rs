@@ -3,19 +3,26 @@
 use super::{Change, ChangeFault, Creation, MAX_META, Outcome, Results, State, change::length};
 use crate::input::AppBook;
 use protocol::{
-    Amount, BlockNumber, ChannelId, Pair, Party, Round,
+    Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round,
     contracts::{
-        AppContext, CallReceipt, Code, Contract, ContractId, Invocation, MAX_STATE, Predictor, calls_root, execute,
-        first_state,
+        AppContext, AppReply, Apps, CallFault, CallReceipt, Code, Contract, ContractId, Invocation, MAX_STATE,
+        Predictor, calls_root, execute, first_state,
     },
     crypto::Native,
+    terms::CallWeight,
 };
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// The most contracts that one round may create and call together: bounds the work that one message can ask for.
 pub const MAX_EXECUTIONS_PER_ROUND: usize = 512;
 /// The most bytes that one round's changes may carry: inputs, states, notes.
 pub const MAX_ROUND_BYTES: usize = 1 << 20;
+/// What the apps of one round may take together before the last of them is called, in picoseconds as the chain counts them: ten calls of the
+/// heaviest kind under the standard limits (R7.4a). One call may always be made, whatever its arbiter allows.
+pub const MAX_ROUND_TIME: u64 = 10 * CallWeight::STANDARD.ref_time;
 /// The deepest that a contract's leaf may stand. Ids are hashes, so among a million contracts none stands deeper than about 40 by chance; one
 /// that does was searched for, to be costly to prove on chain.
 const MAX_LEAF_DEPTH: usize = 64;
@@ -46,8 +53,42 @@ pub(crate) struct Draft<'a> {
     receipts: Vec<CallReceipt>,
     results: Results,
     executions: usize,
+    /// What its apps have taken by now.
+    time: u64,
     bytes: usize,
     changes: u32,
+}
+
+/// Apps, and what they have taken since this was made.
+#[derive(Debug)]
+struct Counted<'a> {
+    apps: &'a dyn AppBook,
+    took: AtomicU64,
+}
+
+impl<'a> Counted<'a> {
+    const fn new(apps: &'a dyn AppBook) -> Self {
+        Self { apps, took: AtomicU64::new(0) }
+    }
+
+    fn count(&self, (reply, took): (AppReply, u64)) -> AppReply {
+        let _before = self.took.fetch_add(took, Ordering::Relaxed);
+        reply
+    }
+}
+
+impl Apps for Counted<'_> {
+    fn knows(&self, code: &Hash) -> bool {
+        self.apps.knows(code)
+    }
+
+    fn init(&self, code: &Hash, context: &AppContext, input: &[u8]) -> Result<AppReply, CallFault> {
+        self.apps.init_counted(code, context, input).map(|counted| self.count(counted))
+    }
+
+    fn call(&self, code: &Hash, context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
+        self.apps.call_counted(code, context, state, input).map(|counted| self.count(counted))
+    }
 }
 
 impl<'a> Draft<'a> {
@@ -62,6 +103,7 @@ impl<'a> Draft<'a> {
             receipts: Vec::new(),
             results: Vec::new(),
             executions: 0,
+            time: 0,
             bytes: 0,
             changes: 0,
         }
@@ -74,7 +116,8 @@ impl<'a> Draft<'a> {
     pub(crate) fn make(&mut self, change: &Change) -> Result<(), ChangeFault> {
         let executions = self.executions.saturating_add(usize::from(change.executes()));
         let bytes = self.bytes.saturating_add(change.bytes());
-        if executions > MAX_EXECUTIONS_PER_ROUND || bytes > MAX_ROUND_BYTES {
+        let is_over = change.executes() && self.time >= MAX_ROUND_TIME;
+        if is_over || executions > MAX_EXECUTIONS_PER_ROUND || bytes > MAX_ROUND_BYTES {
             return Err(ChangeFault::RoundFull);
         }
         let outcome = match change {
@@ -134,7 +177,9 @@ impl<'a> Draft<'a> {
         let index = u32::try_from(self.created.len()).unwrap_or(u32::MAX);
         let contract = ContractId::derive(&channel, round, index, &Native);
         let context = AppContext { channel, contract, round, caller: proposer, value: balance, balance, height };
-        let state = first_state(apps, code, &context, input)?;
+        let counted = Counted::new(apps);
+        let state = first_state(&counted, code, &context, input)?;
+        self.time = self.time.saturating_add(counted.took.into_inner());
         let new = Contract { code: *code, balance, owner: proposer, state };
         self.balances = balances;
         self.contracts = self.contracts.saturating_add(1);
@@ -148,9 +193,11 @@ impl<'a> Draft<'a> {
         let mut contract = self.contract(id)?;
         check_code(&contract.code, apps)?;
         let call = Invocation { channel, contract: id, round, caller: proposer, value, height, input, app: None };
-        let mut executor = Predictor { apps, shown_at: &|_| None };
+        let counted = Counted::new(apps);
+        let mut executor = Predictor { apps: &counted, shown_at: &|_| None };
         let done = execute(&mut executor, &mut contract, &call)?;
         self.balances = self.moved(&self.taking(value), &done.payouts)?;
+        self.time = self.time.saturating_add(counted.took.into_inner());
         let payouts = done.payouts;
         let ended = done.ended;
         self.receipts.push(done.receipt);

@@ -12,7 +12,7 @@ mod own;
 pub(crate) use change::length;
 pub use change::{Change, ChangeFault, ChangeId, Creation, MAX_META, MAX_REFERENCE, Payment};
 pub(crate) use draft::{Draft, Place, check_code};
-pub use draft::{MAX_EXECUTIONS_PER_ROUND, MAX_ROUND_BYTES};
+pub use draft::{MAX_EXECUTIONS_PER_ROUND, MAX_ROUND_BYTES, MAX_ROUND_TIME};
 pub use outcome::{Outcome, Performed};
 pub(crate) use outcome::{Results, performed};
 pub use own::{IdempotencyKey, MAX_KEY, OwnChange, OwnChanges};

@@ -8,8 +8,8 @@ use crate::harness::{
     side::Fate,
 };
 use channel::{
-    Change, ChangeFault, Creation, Event, MAX_META, MAX_REFERENCE, MAX_ROUND_BYTES, Message, Misuse, Notice, Payment,
-    RefusalCode, Update, Violation,
+    Change, ChangeFault, Creation, Event, MAX_META, MAX_REFERENCE, MAX_ROUND_BYTES, MAX_ROUND_TIME, Message, Misuse,
+    Notice, Payment, RefusalCode, Update, Violation,
 };
 use protocol::{
     BlockNumber, Hash, Pair, Party, Round,
@@ -228,6 +228,30 @@ fn more_than_one_round_can_take_goes_into_several_and_a_peer_may_not_say_more() 
     assert!(made.iter().all(|id| matches!(world.fate(Responder, *id), Fate::Paid(_))));
     assert!(world.sides[Responder].round() <= before + 4);
     assert_eq!(violation(&mut World::with(Responder, contracts()).0, notes(most + 1)), full);
+}
+
+/// Each call is bounded by its weight, and so are all of a round together (R7.4a): whoever checks it is busy for so long and no longer.
+#[test]
+fn calls_that_take_long_go_into_several_rounds_and_a_peer_may_not_say_more() {
+    let slow = |takes| {
+        let (mut world, ids) = World::with(Responder, vec![counter(Pair::default(), u64::MAX)]);
+        Party::BOTH.into_iter().for_each(|party| world.sides[party].book.takes = takes);
+        (world, call(ids[0], 0, &1_u64))
+    };
+    let (mut world, call) = slow(MAX_ROUND_TIME / 4);
+    let before = world.sides[Responder].round();
+    let made = world.make(Responder, vec![call; 9]).unwrap();
+    world.run();
+    assert!(made.iter().all(|id| matches!(world.fate(Responder, *id), Fate::Paid(_))));
+    assert_eq!(world.sides[Responder].round(), before + 6, "three rounds: of four, of four, and of one");
+    let full = (Violation::Change(ChangeFault::RoundFull), RefusalCode::VALIDATION);
+    let (mut world, call) = slow(MAX_ROUND_TIME / 4);
+    assert_eq!(violation(&mut world, vec![call; 5]), full);
+    // One call may be as heavy as its arbiter allows.
+    let (mut world, call) = slow(2 * MAX_ROUND_TIME);
+    let made = world.make(Responder, vec![call; 2]).unwrap();
+    world.run();
+    assert!(made.iter().all(|id| matches!(world.fate(Responder, *id), Fate::Paid(_))));
 }
 
 #[test]

@@ -18,12 +18,14 @@ pub(crate) struct Book {
     pub(crate) refused: BTreeSet<Hash>,
     /// Codes whose contracts are worth nothing without coins.
     pub(crate) worthless: BTreeSet<Hash>,
+    /// What each call takes, in picoseconds (R7.4a).
+    pub(crate) takes: u64,
 }
 
 impl Book {
     pub(crate) fn new() -> Self {
         let (missing, refused, worthless) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { native: apps::native(), missing, refused, worthless }
+        Self { native: apps::native(), missing, refused, worthless, takes: 0 }
     }
 }
 
@@ -38,6 +40,16 @@ impl Apps for Book {
 
     fn call(&self, code: &Hash, context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
         if self.knows(code) { self.native.call(code, context, state, input) } else { Err(CallFault::CodeNotThere) }
+    }
+
+    fn call_counted(
+        &self,
+        code: &Hash,
+        context: &AppContext,
+        state: &[u8],
+        input: &[u8],
+    ) -> Result<(AppReply, u64), CallFault> {
+        self.call(code, context, state, input).map(|reply| (reply, self.takes))
     }
 }
 

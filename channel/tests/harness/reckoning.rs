@@ -75,6 +75,7 @@ pub(crate) fn harmless(notice: &Notice) -> bool {
         | Notice::StepGivenUp { .. }
         | Notice::StoreCopied
         | Notice::CannotFollow { .. }
+        | Notice::Damaged { .. }
         | Notice::DefendOnly { .. } => false,
         Notice::AwaitsPeersWord { .. } => true,
     }

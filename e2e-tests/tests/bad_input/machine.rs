@@ -1,7 +1,9 @@
 //! Disks and files that are not as they should be.
 
 use crate::Witness;
+use channel::{AppBook, ChannelRef, SavedError};
 use e2e_tests::World;
+use protocol::{Hash, PublicKey};
 use sdk::{
     keys::{Identity, KeyFileError},
     node::{Keeping, Node, StartError},
@@ -38,7 +40,7 @@ async fn a_store_of_a_newer_format_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stored_channel_that_is_damaged_or_newer_keeps_the_node_from_starting() {
+async fn a_channel_stored_by_other_software_keeps_the_node_from_starting_and_one_that_is_damaged_does_not() {
     let world = World::new().await;
     for (bytes, told) in [
         (&[99, 1, 2, 3][..], "stored channel has version 99, this software reads version 5: use the newer software"),
@@ -54,14 +56,27 @@ async fn a_stored_channel_that_is_damaged_or_newer_keeps_the_node_from_starting(
         let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
         store.commit(Batch::new().put(Table::Channels, [1; 48], bytes)).await.unwrap();
         config.keeping = Keeping::Store(store);
-        let refused = Node::start(config).await.unwrap_err();
-        assert!(matches!(&refused, StartError::Saved(_)), "{refused}");
-        assert!(refused.to_string().starts_with(told), "{refused}");
+        match Node::start(config).await {
+            Ok(node) => {
+                let [damaged] = node.damaged_channels() else { panic!("{:?}", node.damaged_channels()) };
+                assert!(matches!(damaged.cause, SavedError::Damaged(_)), "{}", damaged.cause);
+                assert_eq!((damaged.peer, damaged.reference), (PublicKey([1; 32]), ChannelRef([1; 16])));
+                assert!(damaged.cause.to_string().starts_with(told), "{}", damaged.cause);
+                assert!(damaged.evidence.is_none());
+            }
+            Err(refused) => {
+                assert!(
+                    matches!(&refused, StartError::Saved(SavedError::Newer(99) | SavedError::Older(2))),
+                    "{refused}"
+                );
+                assert!(refused.to_string().starts_with(told), "{refused}");
+            }
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stored_app_that_is_damaged_keeps_the_node_from_starting() {
+async fn a_stored_app_that_is_damaged_keeps_no_node_from_starting() {
     let world = World::new().await;
     for (key, row) in [(vec![1_u8; 32], vec![9_u8]), (vec![1; 31], vec![0; 34])] {
         let mut config = world.config("alice");
@@ -69,8 +84,8 @@ async fn a_stored_app_that_is_damaged_keeps_the_node_from_starting() {
         let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
         store.commit(Batch::new().put(Table::Apps, key, row)).await.unwrap();
         config.keeping = Keeping::Store(store);
-        let refused = Node::start(config).await.unwrap_err();
-        assert!(matches!(&refused, StartError::Saved(_)), "{refused}");
+        let node = Node::start(config).await.unwrap();
+        assert!(!node.apps().accepts(&Hash([1; 32])), "it has to be accepted anew");
     }
 }
 

@@ -214,9 +214,17 @@ async fn who_could_not_pay_for_a_defence_neither_opens_nor_accepts_and_hears_how
     let busy = CloseReason::NotOpened { code: Some(RefusalCode::BUSY) };
     assert!(matches!(&refused, NodeError::Ended(reason) if *reason == busy), "{refused}");
 
-    // With the deposit for what the opening stores.
+    // What the opening stores is laid down by whoever opens, and is not there for fees then.
+    world.fund(account("alice"), least).await;
+    let refused = alice.try_open(&bob, terms()).await.unwrap_err();
+    assert!(matches!(&refused, NodeError::FeesTooLow { have: 0, need, .. } if is_least(*need)), "{refused}");
     world.fund(account("alice"), UNIT).await;
+    let told = world.arbiter.opening_deposit(&account("alice")).await.unwrap();
     let _channel = alice.open(&bob).await;
+    world.recorder.quiet().await;
+    let opening = world.recorder.entries().into_iter().find(|entry| entry.what == "channel_create").unwrap();
+    let laid_down = Amount::try_from(opening.deposit()).unwrap();
+    assert!((laid_down..laid_down + laid_down / 10).contains(&told), "{laid_down} were laid down, and {told} told");
     // With a channel, the reserve stays where it is.
     let have = world.chain.free_balance(&account("alice")).await.unwrap();
     let refused = within("the refusal", alice.node.vault_deposit(have - left)).await.unwrap_err();

@@ -10,6 +10,7 @@
 mod accounts;
 mod connection;
 mod deploying;
+mod lies;
 mod the_same;
 
 use e2e_tests::{NodeChain, World};

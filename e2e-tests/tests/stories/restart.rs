@@ -1,13 +1,14 @@
 //! Nodes that stop, whenever, and start again from their stores.
 
-use channel::{Certainty, ChannelRef, CloseReason, Event, Misuse, Notice, SoloStep};
+use channel::{Certainty, ChannelRef, CloseReason, Event, Misuse, Notice, RefusalCode, SoloStep};
 use devchain::Sealing;
-use e2e_tests::{Actor, Asked, Direction, Impaired, Proxy, UNIT, World, signer, terms, within};
+use e2e_tests::{Actor, Asked, Direction, Impaired, Proxy, UNIT, World, signer, terms, until, within};
 use futures::future::join_all;
 use protocol::{BlockNumber, Pair, call::Call};
 use sdk::{
     chain::Arbiter,
     node::{ChannelHandle, NodeError},
+    store::{Batch, Durability, StoreHandle, Table},
 };
 use std::{
     fs,
@@ -305,6 +306,127 @@ async fn a_store_that_was_put_back_with_its_lock_is_known_also_at_the_next_start
     // The next start knows it as well.
     let alice = world.start("alice").await;
     assert!(alice.channel(&bob, channel).await.status().await.unwrap().outdated);
+}
+
+/// A store that is older than its own lock says: the values were put back, and the lock was not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_store_is_older_than_its_lock_starts_and_defends_what_it_has() {
+    let world = World::new().await;
+    let (alice, bob) = (world.start_rich("alice", 200 * UNIT).await, world.start_rich("bob", 200 * UNIT).await);
+    alice.connect(&bob).await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let channel = alices.reference();
+    let old = Call::ChannelCloseSolo(bobs.evidence().await.unwrap().unwrap());
+    let _paid = bobs.pays(40 * UNIT, "what Bob regrets").await;
+    drop(alices);
+    alice.stop_and_wait().await;
+    let (store, copy) = (world.store_of("alice"), world.store_of("copy"));
+    copy_store(&store, &copy);
+    let alice = world.start("alice").await;
+    alice.connect(&bob).await;
+    let _paid = alice.channel(&bob, channel).await.pays(UNIT, "lost").await;
+    alice.stop_and_wait().await;
+    // Written into the old file itself: the lock stays.
+    fs::write(store.join("store.redb"), fs::read(copy.join("store.redb")).unwrap()).unwrap();
+
+    for _ in 0..2 {
+        let alice = world.start("alice").await;
+        let told = |event: &Event| matches!(event, Event::Notice(Notice::StoreCopied)).then_some(());
+        alice.events.wait("the news that the store may be old", channel, told).await;
+        let alices = alice.channel(&bob, channel).await;
+        assert!(matches!(within("a payment", alices.pay(1, "")).await, Err(NodeError::Misuse(Misuse::StoreCopied))));
+        drop(alices);
+        alice.stop_and_wait().await;
+    }
+    let _alice = world.start("alice").await;
+    let _done = within("Bob's close", world.arbiter.call(&signer("bob"), &old, 0)).await.unwrap();
+    until("the answer", || async { (world.recorder.count("channel_slash").await == 1).then_some(()) }).await;
+    assert_eq!(world.recorder.count("channel_close_solo").await, 1, "Alice closes nothing by herself");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_channel_keeps_no_other_from_being_defended_and_stays_as_it_is() {
+    let world = World::new().await;
+    let (alice, bob) = (world.start_rich("alice", 500 * UNIT).await, world.start_rich("bob", 500 * UNIT).await);
+    alice.connect(&bob).await;
+    let (first, _firsts) = alice.open(&bob).await;
+    let (second, seconds) = alice.open(&bob).await;
+    let old = Call::ChannelCloseSolo(seconds.evidence().await.unwrap().unwrap());
+    let _paid = seconds.pays(40 * UNIT, "what Bob regrets").await;
+    let (peer, damaged, whole) = (bob.identity(), first.reference(), second.reference());
+    drop((first, second));
+    alice.stop_and_wait().await;
+    let open = || async { StoreHandle::open(&world.store_of("alice"), Durability::Immediate).ok() };
+    let store = until("the store to be free", open).await;
+    let key = store.load_all(Table::Channels).unwrap().into_iter().map(|(key, _)| key);
+    let key = key.into_iter().find(|key| key.ends_with(&damaged.0)).unwrap();
+    let damage =
+        Batch::new().put(Table::Channels, key.clone(), vec![5, 1, 2, 3]).put(Table::Apps, vec![9; 32], vec![7]);
+    store.commit(damage).await.unwrap();
+    drop(store);
+
+    let alice = world.start("alice").await;
+    let told = |event: &Event| matches!(event, Event::Notice(Notice::Damaged { .. })).then_some(());
+    alice.events.wait("the news of the damage", damaged, told).await;
+    let known: Vec<_> = alice.node.damaged_channels().iter().map(|it| (it.peer, it.reference)).collect();
+    assert_eq!(known, [(peer, damaged)]);
+    // What goes on goes on, and nothing new is begun with this peer, whose channel's nonce is not known.
+    alice.connect(&bob).await;
+    let _paid = alice.channel(&bob, whole).await.pays(UNIT, "it goes on").await;
+    let busy = Event::Notice(Notice::PeerError(RefusalCode::BUSY));
+    bob.events.wait("word of the damaged channel", damaged, |event| (*event == busy).then_some(())).await;
+    let refused = within("an opening", alice.node.open_channel(peer, terms())).await;
+    assert!(matches!(refused, Err(NodeError::Damaged(which)) if which == damaged), "{refused:?}");
+    let refused = within("an opening", bob.node.open_channel(alice.identity(), terms())).await;
+    assert!(matches!(refused, Err(NodeError::Ended(_))), "{refused:?}");
+    bob.stop_and_wait().await;
+    let _done = within("Bob's close", world.arbiter.call(&signer("bob"), &old, 0)).await.unwrap();
+    until("the answer", || async { (world.recorder.count("channel_slash").await == 1).then_some(()) }).await;
+
+    alice.stop_and_wait().await;
+    let store = until("the store to be free", open).await;
+    assert_eq!(store.get(Table::Channels, &key).unwrap(), Some(vec![5, 1, 2, 3]), "it stays as it is");
+    drop(store);
+    // Until its owner is done with it.
+    let alice = world.start("alice").await;
+    assert!(alice.node.forget_damaged_channel(peer, damaged).await.unwrap());
+    assert!(!alice.node.forget_damaged_channel(peer, whole).await.unwrap());
+    alice.stop_and_wait().await;
+    assert_eq!(world.start("alice").await.node.damaged_channels(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_channel_whose_latest_state_can_be_read_is_defended() {
+    let world = World::new().await;
+    let (alice, bob) = (world.start_rich("alice", 200 * UNIT).await, world.start_rich("bob", 200 * UNIT).await);
+    alice.connect(&bob).await;
+    let (alices, bobs) = alice.open(&bob).await;
+    let channel = alices.reference();
+    let old = Call::ChannelCloseSolo(bobs.evidence().await.unwrap().unwrap());
+    let _paid = bobs.pays(40 * UNIT, "what Bob regrets").await;
+    let _paid = within("a payment", alices.pay_once("order-1", UNIT, "once")).await.unwrap();
+    drop(alices);
+    alice.stop_and_wait().await;
+    let open = || async { StoreHandle::open(&world.store_of("alice"), Durability::Immediate).ok() };
+    let store = until("the store to be free", open).await;
+    let (key, _) = store.load_all(Table::Payments).unwrap().pop().unwrap();
+    store.commit(Batch::new().put(Table::Payments, key.clone(), vec![1])).await.unwrap();
+    let row = store.load_all(Table::Channels).unwrap();
+    drop(store);
+
+    let alice = world.start("alice").await;
+    let told = |event: &Event| matches!(event, Event::Notice(Notice::Damaged { .. })).then_some(());
+    alice.events.wait("the news of the damage", channel, told).await;
+    assert!(alice.node.damaged_channels()[0].evidence.is_some());
+    let alices = alice.channel(&bob, channel).await;
+    assert!(matches!(within("a payment", alices.pay(1, "")).await, Err(NodeError::Misuse(Misuse::StoreCopied))));
+    let _done = within("Bob's close", world.arbiter.call(&signer("bob"), &old, 0)).await.unwrap();
+    until("the answer", || async { (world.recorder.count("channel_slash").await == 1).then_some(()) }).await;
+    drop(alices);
+    alice.stop_and_wait().await;
+    let store = until("the store to be free", open).await;
+    assert_eq!(store.load_all(Table::Channels).unwrap(), row, "it stays as it is");
+    assert_eq!(store.get(Table::Payments, &key).unwrap(), Some(vec![1]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

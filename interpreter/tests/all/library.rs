@@ -42,6 +42,18 @@ fn native_code_is_preferred_and_the_interpreter_never_runs_it() {
 }
 
 #[test]
+fn what_a_call_takes_is_told_of_wasm_and_is_nothing_of_native_code() {
+    let code = answering(0, &outcome(b"wasm"));
+    let (hash, library) = (code_hash(&code), Library::new(interpreter()));
+    let _same = library.add(&code).unwrap();
+    let took = |library: &Library| library.call_counted(&hash, &CONTEXT, &[1, 2, 3], &[4]).unwrap().1;
+    let first = took(&library);
+    assert!(first > 0);
+    assert_eq!(took(&library), first, "however often");
+    assert_eq!(took(&Library::new(interpreter()).with_native(native(hash))), 0);
+}
+
+#[test]
 fn native_answers_are_bound_as_those_of_wasm_are() {
     let hash = Hash([3; 32]);
     let library = Library::new(interpreter()).with_native(native(hash));

@@ -28,6 +28,28 @@ pub trait Apps: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`CallFault::CodeNotThere`], [`CallFault::Failed`], [`CallFault::Undecodable`].
     fn call(&self, code: &Hash, context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault>;
+
+    /// As [`init`](Self::init), and what it took in picoseconds as the chain counts them (R7.4a): nothing where nobody counts.
+    ///
+    /// # Errors
+    /// As of [`init`](Self::init).
+    fn init_counted(&self, code: &Hash, context: &AppContext, input: &[u8]) -> Result<(AppReply, u64), CallFault> {
+        self.init(code, context, input).map(|reply| (reply, 0))
+    }
+
+    /// As [`call`](Self::call), and what it took in picoseconds as the chain counts them (R7.4a): nothing where nobody counts.
+    ///
+    /// # Errors
+    /// As of [`call`](Self::call).
+    fn call_counted(
+        &self,
+        code: &Hash,
+        context: &AppContext,
+        state: &[u8],
+        input: &[u8],
+    ) -> Result<(AppReply, u64), CallFault> {
+        self.call(code, context, state, input).map(|reply| (reply, 0))
+    }
 }
 
 /// The state in which a new contract begins (R4.5, R7.1): what its app makes of the input; of a builtin, the input itself.

@@ -22,13 +22,16 @@ impl Registry {
     /// Takes part again in what this store says was accepted, unless something else was said of it since, and keeps there what is said from now on.
     ///
     /// # Errors
-    /// [`StartError::Store`]; [`StartError::Saved`] where a row is damaged.
+    /// [`StartError::Store`]. A row that is damaged keeps no node from starting: its app has to be accepted anew.
     pub(crate) async fn keep_in(&self, store: &StoreHandle) -> Result<(), StartError> {
         for (key, bytes) in store.load_all(Table::Apps)? {
-            let code = key.try_into().map_err(|_key| SavedError::Damaged("an app without its code's hash".into()))?;
-            let code = Hash(code);
-            let Row { deployed, worthless_when_empty, welcome } = decode_exact(&bytes).map_err(SavedError::Damaged)?;
-            let known = Known { terms: AppTerms { deployed, worthless_when_empty }, welcome };
+            let (code, known) = match read(&key, &bytes) {
+                Ok(app) => app,
+                Err(error) => {
+                    tracing::error!(?key, %error, "what was thought of an app cannot be read: accept the app anew");
+                    continue;
+                }
+            };
             let _said_since = self.write().entry(code).or_insert(known);
         }
         self.stores.write().unwrap_or_else(PoisonError::into_inner).push(store.downgrade());
@@ -53,6 +56,12 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+fn read(key: &[u8], bytes: &[u8]) -> Result<(Hash, Known), SavedError> {
+    let code = key.try_into().map_err(|_key| SavedError::Damaged("an app without its code's hash".into()))?;
+    let Row { deployed, worthless_when_empty, welcome } = decode_exact(bytes).map_err(SavedError::Damaged)?;
+    Ok((Hash(code), Known { terms: AppTerms { deployed, worthless_when_empty }, welcome }))
 }
 
 fn put(batch: Batch, code: Hash, Known { terms, welcome }: Known) -> Batch {

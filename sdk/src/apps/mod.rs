@@ -190,6 +190,20 @@ impl Apps for Registry {
     fn call(&self, code: &Hash, context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
         self.library.call(code, context, state, input)
     }
+
+    fn init_counted(&self, code: &Hash, context: &AppContext, input: &[u8]) -> Result<(AppReply, u64), CallFault> {
+        self.library.init_counted(code, context, input)
+    }
+
+    fn call_counted(
+        &self,
+        code: &Hash,
+        context: &AppContext,
+        state: &[u8],
+        input: &[u8],
+    ) -> Result<(AppReply, u64), CallFault> {
+        self.library.call_counted(code, context, state, input)
+    }
 }
 
 impl AppBook for Registry {

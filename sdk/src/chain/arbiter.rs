@@ -3,7 +3,7 @@
 use super::{BlockRef, Chain, ChainError, ContractEvent, Receipt, SharedChain, Signer, Transaction, Urgency, Weight};
 use futures::StreamExt;
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, PublicKey, Rejection,
     call::{Call, ProveContractState, Read},
     contracts::conditional::{HashFunction, HashLock, Preimage},
     crypto::{Crypto, Native},
@@ -97,6 +97,9 @@ pub struct VaultUsed {
 pub const HEAVIEST: Weight = Weight { ref_time: 6_500_000_000, proof_size: 256 * 1024 };
 /// How long such a call may be in bytes, without much of a proof.
 const HEAVIEST_BYTES: usize = 2_048;
+
+/// What an opening lays down at most, in tenths of what a new vault does: `contract/tests/costs` has both, and a story of the node holds it to them.
+const OPENING_TENTHS: Amount = 21;
 
 /// How long the next block may take to be final, for a call that only waits for it.
 const NEXT_BLOCK: Duration = Duration::from_secs(60);
@@ -279,6 +282,20 @@ impl Arbiter {
         let data = vec![0xff; HEAVIEST_BYTES];
         let transaction = Transaction::Call { contract: self.info.domain.arbiter, value: 0, data };
         self.chain.fee(&transaction, HEAVIEST).await
+    }
+
+    /// What an opening lays down for its storage at most, by whoever submits it, at the chain's own prices: a record, and a pair's nonce where it is the
+    /// pair's first. A new vault of `payer`'s is tried, and nothing is sent.
+    ///
+    /// # Errors
+    /// The chain's own.
+    pub async fn opening_deposit(&self, payer: &AccountId) -> Result<Amount, CallError> {
+        // Nobody can use this key, so there is no such vault.
+        let new_vault = Call::VaultDeposit { key: PublicKey([0xff; 32]) };
+        let dry_run = self.chain.dry_run(payer, &self.transaction(&new_vault, 1)).await?;
+        self.check_answer(&dry_run.returned)?;
+        let entry = Amount::try_from(dry_run.storage_deposit).unwrap_or_default();
+        Ok(entry.saturating_mul(OPENING_TENTHS) / 10)
     }
 
     /// As [`call`](Self::call), where it matters that the transaction is in a block soon.

@@ -303,10 +303,14 @@ impl Defence {
         let stored = catch_unwind(AssertUnwindSafe(|| restore::channels(store, &peer.0)));
         let fault = |_| Err(SavedError::Damaged("a fault of the program was met".into()).into());
         match stored.unwrap_or_else(fault) {
-            Ok(channels) if channels.is_empty() && cause == WardCause::Late => {
-                let _none_left = self.guarded.remove(&peer);
+            Ok(restored) => {
+                let channels: Vec<_> = restored.channels.into_iter().chain(restored.readable).collect();
+                if channels.is_empty() && cause == WardCause::Late {
+                    let _none_left = self.guarded.remove(&peer);
+                } else {
+                    self.guard(peer, cause, channels, done);
+                }
             }
-            Ok(channels) => self.guard(peer, cause, channels, done),
             Err(error) => {
                 tracing::error!(%peer, %error, "the channels with a peer whose task does not follow the chain cannot be read");
                 match (self.guarded.get_mut(&peer), cause) {
@@ -342,8 +346,8 @@ impl Defence {
         };
         let channels = channels.into_iter().map(&mut keep).collect();
         let _none = self.guarded.insert(peer, Guarded { cause, since, done, channels });
-        let is_copy = self.config.store().is_some_and(StoreHandle::is_copy);
-        self.tell_all(peer, if is_copy { &Input::RestartedFromCopy } else { &Input::Restarted });
+        let may_be_old = self.config.store().and_then(StoreHandle::doubt).is_some();
+        self.tell_all(peer, if may_be_old { &Input::RestartedFromCopy } else { &Input::Restarted });
         let missed: Vec<_> = self.recent.iter().map(|(_, block)| Arc::clone(block)).collect();
         for block in missed.into_iter().filter(|block| block.at.number > done) {
             self.feed(peer, &block);
@@ -414,10 +418,13 @@ impl Defence {
         if !kept.calls.begin(name) {
             return;
         }
-        let urgency = self.peers.upgrade().map(|peers| peers.purse.urgency(until)).unwrap_or_default();
+        // The node is gone: so is whoever would hear of it.
+        let Some(peers) = self.peers.upgrade() else { return };
+        let (urgency, defending) = (peers.purse.urgency(until), Arc::clone(&peers.defending));
         let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
         let _task = tokio::spawn(async move {
-            let (block, result) = submitted::call(arbiter, async { signer }, call, urgency).await;
+            let calling = submitted::call(arbiter, async { signer }, call, urgency);
+            let (block, result) = defending.make((peer, reference, name), calling).await;
             let _over = answers.send(Signal::Called { peer, reference, call: name, block, result });
         });
     }

@@ -5,7 +5,7 @@ use crate::{
     store::StoreError,
     transport::{BindError, DialError},
 };
-use channel::{ChangeFault, ChangeId, CloseReason, Misuse, OperationKind, Pace, RefusalCode, SavedError};
+use channel::{ChangeFault, ChangeId, ChannelRef, CloseReason, Misuse, OperationKind, Pace, RefusalCode, SavedError};
 use protocol::{AccountId, Amount, BlockNumber, Hash, PublicKey, Round, signing::Domain};
 use scale::{Decode, Encode};
 use std::{fmt, io};
@@ -26,7 +26,8 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A channel in the store.
+    /// The channels in the store were written by other software. A channel that is damaged keeps no node from starting
+    /// ([`Node::damaged_channels`](super::Node::damaged_channels)).
     #[error(transparent)]
     Saved(#[from] SavedError),
     /// No lock period that the arbiter allows leaves this node time to answer (R6.9d).
@@ -185,6 +186,11 @@ pub enum NodeError {
     /// The channel ended in another way than was asked for.
     #[error("the channel ended: {0}")]
     Ended(CloseReason),
+    /// A channel with this peer is damaged in the store: with which nonce it was opened is not known, so no other is opened with the peer.
+    #[error(
+        "channel {0:?} with this peer is damaged in the store: put the newest copy of the store back, or see that the channel ends and forget it, first"
+    )]
+    Damaged(ChannelRef),
     /// No such channel on this node (any more).
     #[error("this node has no such channel (any more)")]
     UnknownChannel,

@@ -176,6 +176,7 @@ mod tests {
         ] {
             assert!(told(name, &value.to_string()), "{name} is {value}");
         }
+        assert!(told("MAX_ROUND_TIME", &channel::MAX_ROUND_TIME.to_string()));
         for cause in crate::node::Cause::ALL {
             assert!(rows.iter().any(|row| row[0] == cause.name()), "{cause} is not told of");
         }

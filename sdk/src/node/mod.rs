@@ -43,6 +43,7 @@ pub use limits::{Limits, MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER, MAX_PEERS
 pub use packet::{MAX_PIECE, Packet};
 pub use purse::{FeeReserve, Fees};
 pub use redial::Backoff;
+pub use restore::DamagedChannel;
 
 use crate::{
     apps::Registry,
@@ -52,7 +53,7 @@ use crate::{
     transport::{Dialler, Listener},
 };
 use causes::Tally;
-use channel::{Channel, ChannelRef};
+use channel::{Channel, ChannelRef, Event, Notice, SavedError};
 use defence::Defence;
 use events::Events;
 use following::Following;
@@ -70,6 +71,7 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
+use submitted::Defending;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Semaphore, mpsc, oneshot},
@@ -141,6 +143,10 @@ pub(crate) struct Peers {
     over: AtomicBool,
     /// The store takes nothing more, and why: nothing more is signed either.
     failure: OnceLock<String>,
+    /// Channels of the store that cannot be read.
+    damaged: Vec<DamagedChannel>,
+    /// Calls that defend channels and are under way.
+    defending: Arc<Defending>,
 }
 
 impl Node {
@@ -163,7 +169,7 @@ impl Node {
             return Err(StartError::NoTimeToAnswer { pace, max });
         }
         let head = config.arbiter.finalised_head().await?;
-        let Loaded { channels, mut addresses, next, seen } = load(&config, head).await?;
+        let Loaded { channels, mut addresses, next, seen, damaged } = load(&config, head).await?;
         if let Some(store) = config.store() {
             config.apps.keep_in(store).await?;
         }
@@ -195,11 +201,14 @@ impl Node {
             channels: Mutex::default(),
             over: AtomicBool::new(false),
             failure: OnceLock::new(),
+            damaged,
+            defending: Arc::default(),
         });
         if let Err(error) = peers.purse.look().await {
             tracing::warn!(%error, "the account could not be looked at: no channel is accepted before");
         }
         let events = peers.events.subscribe();
+        peers.tell_of_damage();
         for (identity, channels) in channels {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }
@@ -269,6 +278,29 @@ impl Node {
         self.inner.config.store().map_or_else(|| Ok(Vec::new()), ended::load)
     }
 
+    /// The channels that the store had at the start and that cannot be read. What is stored of them stays as it is; each is told at the start
+    /// ([`Notice::Damaged`]), messages about those that cannot be read at all are refused as busy, and no channel is opened with its peer, by either side.
+    /// All others go on.
+    #[must_use]
+    pub fn damaged_channels(&self) -> &[DamagedChannel] {
+        &self.inner.peers.damaged
+    }
+
+    /// Forgets a damaged channel from the next start on: once it has ended, or where nothing of it is worth anything. What is stored of it is kept where
+    /// ended channels are, for [`NodeConfig::keep_ended`] blocks. Whether there was such a channel.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub async fn forget_damaged_channel(&self, peer: PublicKey, reference: ChannelRef) -> Result<bool, StoreError> {
+        let is_damaged = self.damaged_channels().iter().any(|it| (it.peer, it.reference) == (peer, reference));
+        let Some(store) = self.inner.config.store().filter(|_| is_damaged) else { return Ok(false) };
+        let key = peer::store_key(&peer, reference);
+        match restore::forget(store, self.inner.peers.head(), &key)? {
+            Some(batch) => store.commit(batch).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
     /// Why peers were slowed, refused or cut off since the node started, and how often (R6.9c).
     #[must_use]
     pub fn counters(&self) -> CauseCounts {
@@ -304,7 +336,7 @@ impl Node {
             return Err(NodeError::ChainUnwell(health));
         }
         let channels = self.inner.peers.channels().len();
-        self.inner.peers.purse.check(channels.saturating_add(1), 0).await?;
+        let _paid_for = self.inner.peers.purse.check_opening(channels).await?;
         let have = self.vault_balance().await?;
         if have < open.our_share {
             return Err(NodeError::VaultTooLow { have, need: open.our_share });
@@ -509,6 +541,15 @@ impl Peers {
         self.over.load(Ordering::Acquire)
     }
 
+    /// Tells the user of the channels that cannot be read.
+    fn tell_of_damage(&self) {
+        let share = self.events.share();
+        for DamagedChannel { peer, reference, cause, .. } in &self.damaged {
+            let event = Event::Notice(Notice::Damaged { cause: cause.to_string() });
+            self.events.send(NodeEvent { peer: *peer, reference: *reference, event, number: None }, &share);
+        }
+    }
+
     /// Whether and why nothing more is signed.
     fn check(&self) -> Result<(), NodeError> {
         match self.failure.get() {
@@ -607,6 +648,8 @@ struct Loaded {
     next: BlockNumber,
     /// The last block that was looked at, as far as it is known.
     seen: Option<Seen>,
+    /// Channels that cannot be read.
+    damaged: Vec<DamagedChannel>,
 }
 
 /// Where a store keeps whose it is.
@@ -616,7 +659,8 @@ const OWNER: &[u8] = b"owner";
 /// they are looked at.
 async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, StartError> {
     let next = head.number.saturating_add(1);
-    let mut loaded = Loaded { channels: HashMap::new(), addresses: HashMap::new(), next, seen: Some(head.into()) };
+    let (channels, addresses) = (HashMap::new(), HashMap::new());
+    let mut loaded = Loaded { channels, addresses, next, seen: Some(head.into()), damaged: Vec::new() };
     let Some(store) = config.store() else {
         config.arbiter.chain().confirm_at(head).await?;
         return Ok(loaded);
@@ -626,7 +670,14 @@ async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, StartError>
     if let Some(owner) = owner.filter(|owner| *owner != node) {
         return Err(StartError::ForeignStore { store: owner, node });
     }
-    for channel in restore::channels(store, &[])? {
+    let restored = restore::channels(store, &[])?;
+    // Where there are others that can be read, a version may be damage too, and they are to be defended.
+    let is_others = |it: &DamagedChannel| matches!(it.cause, SavedError::Newer(_) | SavedError::Older(_));
+    if let Some(other) = restored.damaged.iter().find(|it| is_others(it)).filter(|_| restored.channels.is_empty()) {
+        return Err(other.cause.clone().into());
+    }
+    loaded.damaged = restored.damaged;
+    for channel in restored.channels.into_iter().chain(restored.readable) {
         if let Some(terms) = channel.terms().filter(|it| it.lock_period < config.pace.least_lock(it.max_forced)) {
             let (has, needs) = (terms.lock_period, config.pace.least_lock(terms.max_forced));
             tracing::warn!(peer = %channel.peer(), has, needs, "this channel's lock period leaves no time to answer (R6.9d): close it");

@@ -168,6 +168,8 @@ pub(super) struct Peer {
     /// Where the peer is found has changed since the last commit.
     address_changed: bool,
     slots: BTreeMap<ChannelRef, Slot>,
+    /// Channels with it that the store has and that cannot be read whole: nothing of them is written.
+    damaged: BTreeSet<ChannelRef>,
     /// No two channels have one id: this side names no nonce twice, and refuses an opening of the peer's that would.
     by_id: HashMap<ChannelId, ChannelRef>,
     create_turn: CreateTurn,
@@ -230,6 +232,7 @@ impl Peer {
             peers: Arc::downgrade(peers),
             events: peers.events.clone(),
             slots: BTreeMap::new(),
+            damaged: peers.damaged.iter().filter(|it| it.peer == identity).map(|it| it.reference).collect(),
             by_id: HashMap::new(),
             create_turn: CreateTurn::default(),
             head: peers.head(),
@@ -255,8 +258,9 @@ impl Peer {
                 slot.asked = peer.conduct.ask_for_opening(true, None).ok();
             }
             let _none = peer.slots.insert(reference, slot);
-            let is_copy = peer.config.store().is_some_and(StoreHandle::is_copy);
-            let _changed = peer.input(reference, if is_copy { Input::RestartedFromCopy } else { Input::Restarted });
+            let is_copy = peer.config.store().and_then(StoreHandle::doubt).is_some();
+            let may_be_old = is_copy || peer.damaged.contains(&reference);
+            let _changed = peer.input(reference, if may_be_old { Input::RestartedFromCopy } else { Input::Restarted });
         }
         if !peer.slots.is_empty() {
             peer.redial.missed();
@@ -404,6 +408,10 @@ impl Peer {
             batch = batch.put(Table::Meta, address_key(&self.identity), address.to_string());
         }
         for (reference, Rows { contracts, payments }) in changed {
+            // What is damaged stays as it is.
+            if self.damaged.contains(&reference) {
+                continue;
+            }
             let Some(slot) = self.slots.get_mut(&reference) else { continue };
             let key = store_key(&self.identity, reference);
             // It had an id on chain, and has none any more.
@@ -487,7 +495,8 @@ impl Peer {
         for reference in ended {
             let key = store_key(&self.identity, reference);
             if let Some(slot) = self.slots.remove(&reference) {
-                for id in slot.channel.contracts().into_iter().flat_map(|all| all.iter()).map(|(id, _)| id) {
+                let stored = slot.channel.contracts().filter(|_| !self.damaged.contains(&reference));
+                for id in stored.into_iter().flat_map(|all| all.iter()).map(|(id, _)| id) {
                     batch = batch.delete(Table::Contracts, contract_key(&key, id));
                 }
                 for id in slot.channel.kept_payments().keys() {
@@ -500,9 +509,12 @@ impl Peer {
                     }
                 }
             }
+            if self.damaged.contains(&reference) {
+                continue;
+            }
             batch = batch.delete(Table::Channels, key);
         }
-        if self.slots.is_empty() {
+        if self.slots.is_empty() && self.damaged.is_empty() {
             // Nobody needs the peer any more; its address is noted again with the next channel.
             self.estrange();
             self.redial.give_up();
@@ -548,7 +560,7 @@ impl Peer {
             && !self.slots.contains_key(&reference)
         {
             // Too long for an opening, and about nothing that is here: not worth a look inside.
-            return self.refuse(reference, RefusalCode::UNKNOWN_CHANNEL);
+            return self.refuse(reference, self.code_for_unknown(reference));
         }
         match Packet::from_bytes(bytes) {
             Ok(packet) => self.on_packet(packet),
@@ -597,9 +609,17 @@ impl Peer {
             },
             // An error about nothing is answered by nothing, or two nodes would go on for ever.
             last if last.is_last_word() => return,
-            _ => RefusalCode::UNKNOWN_CHANNEL,
+            _ => self.code_for_unknown(reference),
         };
         self.refuse(reference, refusal);
+    }
+
+    /// What is said of a channel that is not here. One that the store has and that cannot be read is not unknown: its peer is not to forget it.
+    fn code_for_unknown(&self, reference: ChannelRef) -> RefusalCode {
+        match self.damaged.contains(&reference) {
+            true => RefusalCode::BUSY,
+            false => RefusalCode::UNKNOWN_CHANNEL,
+        }
     }
 
     fn refuse(&mut self, reference: ChannelRef, code: RefusalCode) {
@@ -619,7 +639,8 @@ impl Peer {
         // While the chain is not seen as it is, or fees cannot be paid, a new channel could not be defended (R6.9a, R6.9e).
         let can_defend =
             self.peers.upgrade().is_some_and(|peers| peers.health().is_good() && peers.has_fees_for_another());
-        if self.slots.len() >= MAX_CHANNELS_PER_PEER || !can_defend {
+        // Which id a channel has that cannot be read is not known: no opening may get the same (R5.2).
+        if self.slots.len() >= MAX_CHANNELS_PER_PEER || !can_defend || !self.damaged.is_empty() {
             return Err(RefusalCode::BUSY);
         }
         let its_address = self.origin.and_then(|origin| Some(self.peers.upgrade()?.openings_of.of(origin)));
@@ -900,6 +921,12 @@ pub(super) fn decode_row(channel: &[u8], row: &[u8], bytes: &[u8]) -> Result<(Co
     let id = row.strip_prefix(channel).and_then(|id| id.try_into().ok()).map(ContractId);
     let id = id.ok_or_else(|| SavedError::Damaged("a contract without an id".into()))?;
     Ok((id, decode_exact(bytes).map_err(SavedError::Damaged)?))
+}
+
+/// Whose channel is kept under a key, and which; none where no channel is.
+pub(super) fn of_key(key: &[u8]) -> Option<(PublicKey, ChannelRef)> {
+    let (peer, reference) = key.split_first_chunk()?;
+    Some((PublicKey(*peer), ChannelRef(reference.try_into().ok()?)))
 }
 
 /// Where a channel is kept: peer, then reference.

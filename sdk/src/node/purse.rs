@@ -5,7 +5,7 @@ use crate::chain::{Arbiter, ChainError, Urgency};
 use protocol::{AccountId, Amount, BlockNumber};
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 /// How many calls one channel may need in its defence: an answer, a snapshot, a forced step, the settlement.
@@ -17,7 +17,8 @@ const TIPS: Amount = 10;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FeeReserve {
     /// As much as the chain's own prices ask for: four calls of the heaviest kind for each channel, and the most that is offered on top of one
-    /// ([`NodeConfig::tip_max`]). The deposit that an opening lays down comes out of the account besides, until the channel ends.
+    /// ([`NodeConfig::tip_max`]). The deposit that an opening lays down comes out of the account besides, until the channel ends: whoever opens has to have
+    /// it on top of the reserve.
     #[default]
     Estimated,
     /// So much for each channel.
@@ -70,6 +71,18 @@ pub(super) struct Purse {
     have: Mutex<Option<Amount>>,
     /// Somebody looks just now.
     is_looked_at: AtomicBool,
+    /// How many openings that this account pays for are under way.
+    openings: AtomicUsize,
+}
+
+/// An opening that the account pays for, until it is dropped.
+#[derive(Debug)]
+pub(super) struct PaidOpening<'a>(&'a AtomicUsize);
+
+impl Drop for PaidOpening<'_> {
+    fn drop(&mut self) {
+        let _before = self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Purse {
@@ -82,6 +95,7 @@ impl Purse {
             price: Mutex::default(),
             have: Mutex::default(),
             is_looked_at: AtomicBool::new(false),
+            openings: AtomicUsize::new(0),
         }
     }
 
@@ -138,6 +152,22 @@ impl Purse {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether so many channels and one more can be defended, once this account has laid down the deposits for it and for all others that it opens just
+    /// now.
+    pub(super) async fn check_opening(&self, channels: usize) -> Result<PaidOpening<'_>, NodeError> {
+        let others = self.openings.fetch_add(1, Ordering::AcqRel);
+        let opening = PaidOpening(&self.openings);
+        if self.reserve == FeeReserve::DangerNothing {
+            return Ok(opening);
+        }
+        let openings = Amount::try_from(others.saturating_add(1)).unwrap_or(Amount::MAX);
+        let channels = channels.saturating_add(1);
+        self.check(channels, 0).await?;
+        let each = self.arbiter.opening_deposit(&self.account).await?;
+        self.check(channels, each.saturating_mul(openings)).await?;
+        Ok(opening)
     }
 
     fn price(&self) -> Option<Price> {

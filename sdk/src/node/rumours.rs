@@ -16,6 +16,9 @@ pub(super) struct Rumours(BTreeMap<Option<Party>, Heard>);
 #[derive(Debug)]
 struct Heard {
     rumour: Rumour,
+    /// The one that has to be answered the soonest, whoever told it: a close that one endpoint makes up, of a low state and far from its end, must not
+    /// have the true one answered late.
+    soonest: Rumour,
     /// The first block of which it was said, and the last.
     first: BlockNumber,
     last: BlockNumber,
@@ -26,10 +29,14 @@ impl Rumours {
     pub(super) fn hear(&mut self, block: BlockNumber, rumour: &Rumour) {
         let heard = self.0.entry(rumour.closer()).or_insert_with(|| Heard {
             rumour: rumour.clone(),
+            soonest: rumour.clone(),
             first: block,
             last: block,
         });
         heard.last = heard.last.max(block);
+        if rumour.answer_by(block, 0) < heard.soonest.answer_by(heard.first, 0) {
+            heard.soonest = rumour.clone();
+        }
         if rumour.at() < heard.rumour.at() {
             heard.rumour = rumour.clone();
         }
@@ -57,7 +64,7 @@ impl Rumours {
     fn answer_by(&self, channel: &Channel) -> Option<BlockNumber> {
         let lock_period = channel.terms()?.lock_period;
         let wanted = self.0.values().filter(|heard| channel.answer_to(&heard.rumour).is_some());
-        wanted.map(|heard| heard.rumour.answer_by(heard.first, lock_period)).min()
+        wanted.map(|heard| heard.soonest.answer_by(heard.first, lock_period)).min()
     }
 }
 
@@ -86,6 +93,17 @@ mod tests {
         }
         assert_eq!(rumours.0.len(), 2);
         assert!(rumours.0.values().all(|heard| heard.rumour.at() == Base::of(1)));
+    }
+
+    #[test]
+    fn a_close_that_was_made_up_does_not_have_the_true_one_answered_late() {
+        let (made_up, there) = (close(0, Party::Initiator, 1_000_000), close(5, Party::Initiator, 100));
+        for told in [[&made_up, &there], [&there, &made_up]] {
+            let mut rumours = Rumours::default();
+            told.into_iter().for_each(|rumour| rumours.hear(7, rumour));
+            let heard = rumours.0.values().next().unwrap();
+            assert_eq!((heard.rumour.at(), heard.soonest.answer_by(heard.first, 20)), (Base::of(0), 99));
+        }
     }
 
     #[test]

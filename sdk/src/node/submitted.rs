@@ -2,8 +2,14 @@
 
 use super::rumours::ANSWERS;
 use crate::chain::{Arbiter, CallError, ChainError, Signer, Urgency};
-use protocol::{BlockNumber, call::Call};
-use std::{collections::HashMap, sync::Arc};
+use channel::ChannelRef;
+use protocol::{BlockNumber, PublicKey, call::Call};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::watch, time::timeout};
 
 /// How far above the last block that was looked at an answer is believed to lie: which head it was given for is what one endpoint says, and may be made
 /// up.
@@ -68,6 +74,91 @@ impl Calls {
     }
 }
 
+/// How long is waited for a call that somebody else makes: a few blocks.
+const WAITS: Duration = Duration::from_secs(30);
+
+/// For which channel, and which call.
+pub(super) type Answer = (PublicKey, ChannelRef, &'static str);
+
+/// Calls that defend channels and are under way, whoever makes them: a peer's task that is late, or the defence that acts in its place. No two pay for
+/// one answer.
+#[derive(Debug, Default)]
+pub(super) struct Defending(Mutex<HashMap<Answer, watch::Receiver<Option<BlockNumber>>>>);
+
+impl Defending {
+    /// Makes a call, unless somebody else makes the same one: then its outcome is this one's where it is in a block, and this one takes over where it is
+    /// in none, or where nothing is known of it for so long that whoever makes it may have come to a standstill.
+    pub(super) async fn make(
+        &self,
+        answer: Answer,
+        call: impl Future<Output = (BlockNumber, Result<(), CallError>)>,
+    ) -> (BlockNumber, Result<(), CallError>) {
+        self.make_within(WAITS, answer, call).await
+    }
+
+    async fn make_within(
+        &self,
+        waits: Duration,
+        answer: Answer,
+        call: impl Future<Output = (BlockNumber, Result<(), CallError>)>,
+    ) -> (BlockNumber, Result<(), CallError>) {
+        let (tell, told) = watch::channel(None);
+        while let Some(mut other) = self.begin(answer, &told) {
+            match timeout(waits, other.wait_for(Option::is_some)).await.map(|made| made.map(|block| *block)) {
+                Ok(Ok(Some(block))) => return (block, Ok(())),
+                Ok(Ok(None) | Err(_)) => {}
+                Err(_elapsed) => {
+                    let _standing_still = self.lock().insert(answer, told.clone());
+                    break;
+                }
+            }
+        }
+        let under_way = UnderWay { defending: self, answer, told };
+        let (block, result) = call.await;
+        if result.is_ok() {
+            let _none = tell.send_replace(Some(block));
+        }
+        // Whoever takes over finds nobody.
+        drop(under_way);
+        (block, result)
+    }
+
+    /// Notes that this one makes the call; none where nobody else does.
+    fn begin(
+        &self,
+        answer: Answer,
+        told: &watch::Receiver<Option<BlockNumber>>,
+    ) -> Option<watch::Receiver<Option<BlockNumber>>> {
+        match self.lock().entry(answer) {
+            Entry::Occupied(other) => Some(other.get().clone()),
+            Entry::Vacant(free) => {
+                let _mine = free.insert(told.clone());
+                None
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Answer, watch::Receiver<Option<BlockNumber>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct UnderWay<'a> {
+    defending: &'a Defending,
+    answer: Answer,
+    told: watch::Receiver<Option<BlockNumber>>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Entry::Occupied(noted) = self.defending.lock().entry(self.answer)
+            && noted.get().same_channel(&self.told)
+        {
+            let _mine = noted.remove();
+        }
+    }
+}
+
 /// Whether a call shows the chain what both have signed long ago, or takes what is due: it needs no new signature of a state.
 pub(super) const fn defends(call: &Call) -> bool {
     matches!(call, Call::ChannelSlash(_) | Call::ChannelSnapshotSolo(_) | Call::ChannelSettle { .. })
@@ -102,6 +193,53 @@ pub(super) async fn call(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::{FutureExt, future::pending};
+    use tokio::sync::oneshot;
+
+    const ANSWER: Answer = (PublicKey([1; 32]), ChannelRef([2; 16]), "channel_slash");
+
+    #[tokio::test]
+    async fn an_answer_that_a_late_task_makes_is_not_made_by_the_defence_as_well_and_taken_over_where_it_fails() {
+        let defending = Defending::default();
+        let failed = || Err(ChainError::Unreachable("for this test".into()).into());
+        let making = |done: oneshot::Receiver<Result<(), CallError>>| {
+            Box::pin(defending.make(ANSWER, async { (7, done.await.unwrap()) }))
+        };
+        for succeeds in [true, false] {
+            let (end, done) = oneshot::channel();
+            let mut first = making(done);
+            assert!((&mut first).now_or_never().is_none());
+            let mut takes_over = false;
+            let mut second = Box::pin(defending.make(ANSWER, async {
+                takes_over = true;
+                (9, Ok(()))
+            }));
+            assert!((&mut second).now_or_never().is_none(), "nobody pays twice");
+            end.send(if succeeds { Ok(()) } else { failed() }).unwrap();
+            assert_eq!(first.await.1.is_ok(), succeeds);
+            assert_eq!(second.await.0, if succeeds { 7 } else { 9 });
+            assert_eq!(takes_over, !succeeds);
+        }
+        // One that stands still is not waited for for ever, and leaves whoever made it meanwhile alone.
+        let mut still = Box::pin(defending.make(ANSWER, pending()));
+        assert!((&mut still).now_or_never().is_none());
+        let mut another = Box::pin(defending.make_within(Duration::ZERO, ANSWER, pending()));
+        let own = |defending: &Defending| defending.lock().get(&ANSWER).cloned().unwrap();
+        let of_the_first = own(&defending);
+        while own(&defending).same_channel(&of_the_first) {
+            assert!((&mut another).now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        drop(still);
+        assert_eq!(defending.lock().len(), 1);
+        drop(another);
+        // One whose task is gone is taken over as well, and nothing of it stays.
+        let mut gone = Box::pin(defending.make(ANSWER, pending()));
+        assert!((&mut gone).now_or_never().is_none());
+        drop(gone);
+        assert_eq!(defending.make(ANSWER, async { (3, Ok(())) }).await.0, 3);
+        assert!(defending.lock().is_empty());
+    }
 
     #[test]
     fn a_call_is_not_waited_for_until_a_block_that_an_endpoint_has_made_up() {

@@ -23,6 +23,15 @@ pub enum Durability {
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
+/// Why a store may be older than what its node has signed: the node's channels go on as with an old store (R6.6a), until its owner deletes the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreDoubt {
+    /// The directory was copied here from elsewhere, lock and all (R6.6c).
+    Copied,
+    /// The file has, or once had, fewer commits than its own lock says were acknowledged: an older one was put in its place, or the disk has lost some.
+    RolledBack,
+}
+
 /// An open store. Dropping it closes it.
 #[derive(Debug)]
 pub struct Store {
@@ -32,8 +41,8 @@ pub struct Store {
     commits: AtomicU64,
     /// A commit failed: nothing more is stored.
     over: AtomicBool,
-    /// The directory was copied from elsewhere.
-    is_copy: bool,
+    /// Why it may be old.
+    doubt: Option<StoreDoubt>,
     /// Released last.
     lock: Lock,
 }
@@ -74,26 +83,26 @@ impl Store {
         let commits = without_panic(&path, || read_facts(&database, &path))?;
         let acknowledged =
             lock.acknowledged().map_err(|source| OpenError::Io { path: lock.path().to_owned(), source })?;
+        let failed = |source| OpenError::Io { path: lock.path().to_owned(), source };
         if commits < acknowledged {
-            let lock = lock.path().to_owned();
-            return Err(OpenError::RolledBack { path, lock, stored: commits, acknowledged });
+            lock.note_rolled_back().map_err(failed)?;
         }
-        let is_copy = lock.is_copy().map_err(|source| OpenError::Io { path: lock.path().to_owned(), source })?;
-        if is_copy {
-            tracing::warn!(
-                store = %path.display(), lock = %lock.path().display(),
-                "this store was copied here from elsewhere and may be old: its channels sign nothing new, and only old closes are answered; where it \
-                 is the newest there is, stop the node, delete the lock and start again"
+        let doubt = lock.doubt().map_err(failed)?;
+        if let Some(doubt) = doubt {
+            tracing::error!(
+                store = %path.display(), lock = %lock.path().display(), ?doubt, commits, acknowledged,
+                "this store may be older than what its node has signed: its channels sign nothing new, and only old closes are answered; put the newest \
+                 copy back, or, where this is the newest there is, stop the node, delete the lock and start again"
             );
         }
-        Ok(Self { database, durability, commits: commits.into(), over: false.into(), is_copy, lock })
+        Ok(Self { database, durability, commits: commits.into(), over: false.into(), doubt, lock })
     }
 
-    /// Whether its directory was copied here from elsewhere, lock and all: then it may be older than what its node has signed, and the node's
-    /// channels go on as with an old store (R6.6a). Where the owner knows that it is the newest there is, deleting the lock says so.
+    /// Why it may be older than what its node has signed, where it may: then the node's channels go on as with an old store (R6.6a). Where the owner
+    /// knows that it is the newest there is, deleting the lock says so.
     #[must_use]
-    pub const fn is_copy(&self) -> bool {
-        self.is_copy
+    pub const fn doubt(&self) -> Option<StoreDoubt> {
+        self.doubt
     }
 
     /// Stores a batch whole; it is durable when this returns. Waits for the disk.

@@ -22,23 +22,6 @@ pub enum OpenError {
         /// What was found.
         cause: String,
     },
-    /// The file is sound but older than what this node has already acknowledged: with old states a node must not go on chain.
-    #[error(
-        "the store {path} is older than it was: it holds {stored} commits, {acknowledged} were acknowledged; restore the newest copy, or, \
-         to go on with what there is, delete {lock}",
-        path = path.display(),
-        lock = lock.display()
-    )]
-    RolledBack {
-        /// The file.
-        path: PathBuf,
-        /// The file that notes what was acknowledged.
-        lock: PathBuf,
-        /// The commits in the file.
-        stored: u64,
-        /// The commits that were acknowledged.
-        acknowledged: u64,
-    },
     /// A later version of this software wrote it.
     #[error(
         "the store {} has format {found} and this version knows formats up to {known}: use the newer version of this software",

@@ -5,9 +5,10 @@
 //! ```
 //!
 //! A file that was copied has another number, or was made at another time: so a directory that was put back from a copy, lock and all, is known.
-//! Not noticed is a copy that was written into the old file itself, and one of the whole file system.
+//! Not noticed is a copy that was written into the old file itself, and one of the whole file system. Where the values have fewer commits than were
+//! acknowledged, ones take the place of the number and the time from then on: commits that follow do not make an old store a new one.
 
-use super::OpenError;
+use super::{OpenError, StoreDoubt};
 use crate::private_files;
 use std::{
     fs::{File, TryLockError},
@@ -22,6 +23,8 @@ const FILE_AT: u64 = 8;
 
 /// How long that is.
 const FILE_BYTES: usize = 20;
+/// What stands there in place of a file, once the values were older than what was acknowledged: no file has this number and time.
+const ROLLED_BACK: [u8; FILE_BYTES] = [0xff; FILE_BYTES];
 
 /// The lock of a store, held until dropped; the system releases it when the process dies.
 #[derive(Debug)]
@@ -63,17 +66,25 @@ impl Lock {
         }
     }
 
-    /// Whether what the lock notes was noted in another file: the directory was copied. Notes which file it is where that is not noted yet.
-    pub(super) fn is_copy(&self) -> io::Result<bool> {
+    /// Whether the store may be old: what the lock notes was noted in another file, so the directory was copied; or its values were rolled back once.
+    /// Notes which file it is where that is not noted yet.
+    pub(super) fn doubt(&self) -> io::Result<Option<StoreDoubt>> {
         let this = this_file(&self.file)?;
         let mut noted = [0; FILE_BYTES];
         match self.file.read_exact_at(&mut noted, FILE_AT) {
-            Ok(()) => Ok(noted != this),
+            Ok(()) if noted == ROLLED_BACK => Ok(Some(StoreDoubt::RolledBack)),
+            Ok(()) => Ok((noted != this).then_some(StoreDoubt::Copied)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.file.write_all_at(&this, FILE_AT).map(|()| false)
+                self.file.write_all_at(&this, FILE_AT).map(|()| None)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Notes for good that the values are older than what was acknowledged.
+    pub(super) fn note_rolled_back(&self) -> io::Result<()> {
+        self.file.write_all_at(&ROLLED_BACK, FILE_AT)?;
+        self.file.sync_all()
     }
 
     /// Notes the number of commits, without waiting for the disk: what a killed process noted is kept by the system.

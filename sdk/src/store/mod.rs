@@ -11,7 +11,8 @@
 //! (the files), [`StoreHandle`] (the same for many tasks), [`Batch`], [`Table`].
 //!
 //! The directory holds `store.redb` (the values), and `lock` (held while the store is open; it also notes how many commits were acknowledged, so
-//! that a store which lost one is not taken for a good one, and which file it is itself, so that a copy of the directory is known: [`Store::is_copy`]). Everything is its owner's alone.
+//! that a store which lost one is not taken for a good one, and which file it is itself, so that a copy of the directory is known: [`StoreDoubt`]).
+//! Everything is its owner's alone.
 
 mod batch;
 mod database;
@@ -20,7 +21,7 @@ mod files;
 mod writer;
 
 pub use batch::{Batch, MAX_KEY, MAX_VALUE, Table};
-pub use database::{Durability, Entry, Store};
+pub use database::{Durability, Entry, Store, StoreDoubt};
 pub use error::{OpenError, StoreError};
 pub(crate) use writer::WeakStore;
 pub use writer::{Counters, MAX_GROUP, StoreHandle};

@@ -1,4 +1,4 @@
-use super::{Batch, Durability, Entry, OpenError, Store, StoreError, Table};
+use super::{Batch, Durability, Entry, OpenError, Store, StoreDoubt, StoreError, Table};
 use std::{
     path::Path,
     sync::{
@@ -113,10 +113,10 @@ impl StoreHandle {
         WeakStore(Arc::downgrade(&self.shared))
     }
 
-    /// As [`Store::is_copy`].
+    /// As [`Store::doubt`].
     #[must_use]
-    pub fn is_copy(&self) -> bool {
-        self.shared.store.is_copy()
+    pub fn doubt(&self) -> Option<StoreDoubt> {
+        self.shared.store.doubt()
     }
 
     /// What the writer has done so far.

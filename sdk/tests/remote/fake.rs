@@ -78,6 +78,8 @@ pub struct Behaviour {
     pub events: Option<Vec<u8>>,
     /// What a call of the runtime is answered with.
     pub answer: Option<Vec<u8>>,
+    /// The next nonce of every account.
+    pub nonce: u64,
 }
 
 impl Behaviour {
@@ -92,6 +94,7 @@ impl Behaviour {
             limits: 0,
             events: None,
             answer: None,
+            nonce: 0,
         }
     }
 }
@@ -240,6 +243,7 @@ fn reply(now: &Behaviour, method: &str, parameters: &Value) -> Result<Value, Val
         "chain_getFinalizedHead" => Ok(json!(now.blocks.hash(now.head).to_string())),
         "chain_getHeader" => Ok(now.blocks.header(&hash_at(0)).cloned().unwrap_or(Value::Null)),
         "chain_subscribeFinalizedHeads" => Ok(json!("heads")),
+        "system_accountNextIndex" => Ok(json!(now.nonce)),
         "state_getStorage" | "state_getStorageHash" | "state_getRuntimeVersion" | "state_call" => {
             let hash = hash_at(match method {
                 "state_getStorage" | "state_getStorageHash" => 1,

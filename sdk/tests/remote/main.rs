@@ -17,7 +17,10 @@ use protocol::{AccountId, BlockNumber, Hash};
 use scale::{Compact, Encode};
 use sdk::chain::{
     BlockRef, Chain, ChainError, Health, RemoteChain,
-    remote::{Settings, for_test_only::confirm},
+    remote::{
+        Settings,
+        for_test_only::{confirm, nonce_of_what_comes_first},
+    },
 };
 use std::time::Duration;
 use tokio::sync::watch;
@@ -47,6 +50,10 @@ fn to(endpoints: &[&Fake]) -> Settings {
 
 async fn wait_head(chain: &RemoteChain, number: BlockNumber) {
     assert_eq!(within("a head", chain.reached(number)).await.number, number);
+}
+
+async fn wait_at_least(chain: &RemoteChain, number: BlockNumber) {
+    let _head = within("a head", chain.reached(number)).await;
 }
 
 async fn wait_health(health: &mut watch::Receiver<Health>, what: &str, is: impl Fn(&Health) -> bool) -> Health {
@@ -192,6 +199,57 @@ async fn an_endpoint_that_is_slow_to_tell_of_blocks_is_left_for_one_that_is_not(
         _ = chain.reached(40) => true,
     };
     assert!(left);
+}
+
+#[tokio::test]
+async fn an_endpoint_is_not_left_for_one_that_boasts_of_blocks_which_nobody_else_has() {
+    let (honest, boaster) = (Fake::start(blocks(), 5).await, Fake::start(Blocks::new(1, 100, 6, 9), 5).await);
+    let third = Fake::start(blocks(), 5).await;
+    let settings = Settings { stalled_after: Some(Duration::from_secs(2)), ..to(&[&honest, &boaster, &third]) };
+    let chain = connect(settings).await.unwrap();
+    wait_head(&chain, 5).await;
+    boaster.finalise(100);
+    let goes_on = async {
+        for number in 6..14 {
+            honest.finalise(number);
+            third.finalise(number);
+            wait_at_least(&chain, number).await;
+            // Long enough for the boast to be looked at.
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    };
+    let left = tokio::select! {
+        () = goes_on => false,
+        _ = chain.reached(100) => true,
+    };
+    assert!(!left, "an honest endpoint was left");
+}
+
+/// A call that defends a channel with a nonce which is too high is held back by every honest node.
+#[tokio::test]
+async fn one_endpoint_that_makes_a_nonce_up_is_not_believed() {
+    let fakes = [Fake::start(blocks(), 9).await, Fake::start(blocks(), 9).await, Fake::start(blocks(), 9).await];
+    let [liar, second, third] = &fakes;
+    let tell = |nonces: [u64; 3]| {
+        for (fake, nonce) in fakes.iter().zip(nonces) {
+            fake.change(|behaviour| behaviour.nonce = nonce);
+        }
+    };
+    let nonce =
+        async |chain: &RemoteChain| within("a nonce", nonce_of_what_comes_first(chain, AccountId([1; 32]))).await;
+    let chain = connect(to(&[liar, second, third])).await.unwrap();
+    for lie in [1_000, 0] {
+        tell([lie, 7, 7]);
+        assert_eq!(nonce(&chain).await, Some(7));
+    }
+    tell([1_000, 7, 8]);
+    assert_eq!(nonce(&chain).await, Some(7), "pools may differ, and no one is believed for a high one");
+    // With two endpoints nobody knows which one lies: the lower one is refused at once where it was used.
+    let chain = connect(to(&[liar, second])).await.unwrap();
+    assert_eq!(nonce(&chain).await, Some(7));
+    // One that says nothing is not waited for.
+    second.change(|behaviour| behaviour.is_mute = true);
+    assert_eq!(nonce(&chain).await, Some(1_000));
 }
 
 /// Blocks that an endpoint tells of and does not have are asked of another one.

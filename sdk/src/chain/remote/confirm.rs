@@ -7,6 +7,7 @@ use super::{
     endpoints::Endpoints,
     link::{Failure, Link},
     node::{EVENTS, Node},
+    nonces::Told,
     runtime::unusual,
     wire::{Bytes, Header, Hex32},
 };
@@ -18,13 +19,18 @@ use protocol::{
 };
 use serde::de::DeserializeOwned;
 use std::time::Duration;
-use subxt::rpcs::{client::RpcParams, rpc_params};
+use subxt::{
+    rpcs::{client::RpcParams, rpc_params},
+    utils::AccountId32,
+};
 use tokio::time::Instant;
 
 /// How far an endpoint may lag behind another, as a rule: so long it is waited for, and so long its answers may take.
 const LAG: Duration = Duration::from_secs(12);
 /// How often it is asked meanwhile.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long is waited for what each endpoint says of a nonce, before a call that presses goes by those that have spoken.
+const NONCES_WITHIN: Duration = Duration::from_secs(3);
 /// How many endpoints have to say the same.
 const VOICES: usize = 2;
 
@@ -120,11 +126,31 @@ impl Node {
         Err(unconfirmed(at.number, &silent))
     }
 
-    /// The number of the highest finalised head that any endpoint tells of.
-    pub(super) async fn furthest(&self) -> Option<BlockNumber> {
-        let asked: FuturesUnordered<_> =
-            self.endpoints.all().map(|index| async move { soon(self.head_of(index)).await.ok() }).collect();
-        asked.filter_map(std::future::ready).fold(None, |most, number| async move { most.max(Some(number)) }).await
+    /// The numbers of the finalised heads that endpoints tell of, by their places.
+    pub(super) async fn heads(&self) -> Vec<(usize, BlockNumber)> {
+        let head = |index| async move { Some((index, soon(self.head_of(index)).await.ok()?)) };
+        let asked: FuturesUnordered<_> = self.endpoints.all().map(head).collect();
+        asked.filter_map(std::future::ready).collect().await
+    }
+
+    /// What endpoints tell of the lowest nonce of an account that neither the chain nor their pools have seen: until two tell the same, or a moment is over.
+    pub(super) async fn told_nonces(&self, account: AccountId) -> Told {
+        let mut told = Told::default();
+        let mut asked: FuturesUnordered<_> = self.endpoints.all().map(|index| self.nonce_of(index, account)).collect();
+        let hear = async {
+            while let Some(answer) = asked.next().await {
+                if answer.is_ok_and(|nonce| told.hear(nonce)) {
+                    return;
+                }
+            }
+        };
+        let _all_or_in_time = tokio::time::timeout(NONCES_WITHIN, hear).await;
+        told
+    }
+
+    async fn nonce_of(&self, index: usize, account: AccountId) -> Result<u64, ChainError> {
+        let link = self.endpoints.witness(index).await?;
+        ask(&link, 0, "system_accountNextIndex", rpc_params![AccountId32(account.0)]).await
     }
 
     async fn head_of(&self, index: usize) -> Result<BlockNumber, ChainError> {

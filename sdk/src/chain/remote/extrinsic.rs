@@ -34,6 +34,12 @@ impl Era {
         Self { from: head, blocks: blocks.checked_next_power_of_two().unwrap_or(LONGEST) }
     }
 
+    /// An era after `from` that lasts for `least` blocks beyond the best one, and for `most` altogether where that is less.
+    pub(super) fn short(from: BlockRef, best: BlockNumber, (least, most): (u32, u32)) -> Self {
+        let blocks = best.saturating_sub(from.number).saturating_add(least).clamp(4, most);
+        Self { from, blocks: blocks.checked_next_power_of_two().unwrap_or(most) }
+    }
+
     /// The last block that can take the transaction.
     pub(super) const fn last(&self) -> BlockNumber {
         self.from.number.saturating_add(self.blocks).saturating_sub(1)
@@ -191,6 +197,12 @@ mod tests {
         assert_eq!(era(100, 100, 65), (128, 227));
         assert_eq!(era(0, 0, 0), (4, 3));
         assert_eq!(era(0, 0, u32::MAX), (LONGEST, LONGEST - 1));
+    }
+
+    #[test]
+    fn a_short_era_lasts_for_a_retry_beyond_the_best_block_and_no_longer_whatever_that_is_said_to_be() {
+        let short = |best| Era::short(BlockRef { number: 100, hash: Hash::ZERO }, best, (8, 64)).blocks;
+        assert_eq!([100, 104, 110, 130, 1_000_000, 90].map(short), [8, 16, 32, 64, 64, 8]);
     }
 
     #[test]

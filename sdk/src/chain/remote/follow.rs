@@ -9,6 +9,8 @@ use super::{
 use crate::chain::{BlockRef, ChainError, Health};
 use protocol::BlockNumber;
 use std::{
+    cmp::Reverse,
+    collections::HashMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -148,20 +150,35 @@ async fn note(node: &Node, link: &Arc<Link>, header: &Header) -> Result<bool, Ch
 /// The furthest that the endpoint in use may lie behind another one: what is two blocks in coming to it is nothing, and a minute is much.
 const MAX_LAG: BlockNumber = 8;
 
+/// The head by which others are measured: the furthest that two endpoints have reached. Where no more than two say anything, nobody can confirm what one
+/// of them is ahead by: then it is that one's word, with its place.
+fn furthest(mut heads: Vec<(usize, BlockNumber)>) -> Option<(BlockNumber, Option<usize>)> {
+    heads.sort_by_key(|(_, head)| Reverse(*head));
+    match &heads[..] {
+        [] => None,
+        [_, (_, second), _, ..] => Some((*second, None)),
+        [(index, first), ..] => Some((*first, Some(*index))),
+    }
+}
+
 /// Leaves an endpoint that is slow to tell of blocks for one that is faster, until the node is gone. It would not be seen to stand still, and a close
-/// would be told of too late.
+/// would be told of too late. Whoever boasts of blocks that nobody else has makes a laggard of nobody; where nobody else is there to say, of one
+/// endpoint once, and again only when two have the head that it was left for.
 pub(super) async fn laggards(weak: Weak<Node>) {
     let Some(node) = weak.upgrade() else { return };
     let Some(limit) = node.settings.stalled_after.filter(|_| node.endpoints.are_several()) else { return };
     drop(node);
     // Four times before it would count as standing still.
     let pause = limit.checked_div(4).unwrap_or(limit);
+    let mut believed: HashMap<usize, BlockNumber> = HashMap::new();
     loop {
         tokio::time::sleep(pause).await;
         let Some(node) = weak.upgrade() else { return };
-        if let Some(furthest) = node.furthest().await
-            && furthest > node.head().number.saturating_add(MAX_LAG)
-        {
+        let Some((furthest, alone)) = furthest(node.heads().await) else { continue };
+        let two_have = node.endpoints.anchor().map_or(0, |anchor| anchor.number);
+        let has_boasted = alone.and_then(|index| believed.get(&index)).is_some_and(|told| *told > two_have);
+        if furthest > node.head().number.saturating_add(MAX_LAG) && !has_boasted {
+            believed.extend(alone.map(|index| (index, furthest)));
             node.endpoints.leave(&format!("another one tells of block {furthest}")).await;
         }
     }
@@ -196,5 +213,18 @@ pub(super) async fn transactions(weak: Weak<Node>) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_boasts_of_blocks_that_nobody_else_has_makes_a_laggard_of_nobody() {
+        assert_eq!(furthest(vec![(0, 10), (1, 1_000), (2, 11)]), Some((11, None)));
+        assert_eq!(furthest(vec![(0, 10), (1, 40), (2, 40)]), Some((40, None)));
+        assert_eq!(furthest(vec![(0, 10), (1, 1_000)]), Some((1_000, Some(1))), "nobody is there to say otherwise");
+        assert_eq!(furthest(Vec::new()), None);
     }
 }

@@ -22,6 +22,11 @@ pub async fn confirm(chain: &RemoteChain, at: BlockRef, events: &[u8]) -> Result
     chain.node.confirm_events(at, digest(events)).await
 }
 
+/// The nonce with which a call begins that defends a channel; none where no endpoint tells one.
+pub async fn nonce_of_what_comes_first(chain: &RemoteChain, account: AccountId) -> Option<u64> {
+    chain.node.told_nonces(account).await.lowest(0)
+}
+
 /// What is encoded and decoded with a runtime's metadata.
 pub struct Codec(Runtime);
 

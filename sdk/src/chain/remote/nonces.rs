@@ -3,6 +3,9 @@
 //! The chain (or its pool) says which is the lowest that it has not seen. From there on, those are passed over that this process has in
 //! flight, and those that another program was met at. Nothing else is remembered, so nothing can drift: a nonce whose transaction was lost is
 //! simply the lowest free one again, and fills its own gap.
+//!
+//! One endpoint that makes a nonce up could keep a call that defends a channel out of every block: too high a one is held back by honest nodes until the
+//! ones below it are used. So whatever comes first goes by what several endpoints tell ([`Told`]), and by nothing that one of them has said before.
 
 use crate::chain::counting::Counted;
 use protocol::{AccountId, Amount};
@@ -48,6 +51,48 @@ impl Book {
         let _new = self.in_flight.insert(nonce);
         nonce
     }
+
+    /// As [`take`](Self::take), by nothing that one endpoint alone may have said before.
+    fn take_first(&mut self, lowest: u64, taken: &BTreeSet<u64>) -> u64 {
+        let nonce = (lowest..=u64::MAX).find(|nonce| !self.in_flight.contains(nonce) && !taken.contains(nonce));
+        let nonce = nonce.unwrap_or(u64::MAX);
+        let _new = self.in_flight.insert(nonce);
+        nonce
+    }
+}
+
+/// What endpoints tell of the lowest nonce of an account that they have not seen, one number for each of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told(Vec<u64>);
+
+impl Told {
+    /// One more endpoint tells of it; says whether it has told what another one has told.
+    pub(super) fn hear(&mut self, nonce: u64) -> bool {
+        let is_agreed = self.0.contains(&nonce);
+        self.0.push(nonce);
+        is_agreed
+    }
+
+    /// The nonce to begin with, at least `least`: what two tell, or else the lowest. A nonce that is too low is refused at once by whoever is honest,
+    /// and the next one is tried; one that is too high is held back. Where all are below `least`, it is begun anew. None where nobody tells any.
+    pub(super) fn lowest(&self, least: u64) -> Option<u64> {
+        let is_agreed = |nonce: &u64| self.0.iter().filter(|told| *told == nonce).count() > 1;
+        let at_least = |least: u64| {
+            let told = || self.0.iter().copied().filter(move |nonce| *nonce >= least);
+            told().filter(is_agreed).min().or_else(|| told().min())
+        };
+        at_least(least).or_else(|| at_least(0))
+    }
+
+    /// Whether nobody tells any.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether any endpoint tells of a higher one.
+    pub(super) fn knows_above(&self, nonce: u64) -> bool {
+        self.0.iter().any(|told| *told > nonce)
+    }
 }
 
 /// A nonce that a transaction is under way with. Dropped, it is free again, unless it was [used](Self::used) or [taken](Self::taken).
@@ -67,6 +112,12 @@ impl Lane {
     /// The lowest free nonce, the chain's own answer being `lowest`.
     pub(super) fn take(self: &Arc<Self>, lowest: u64) -> Held {
         let nonce = self.book().take(lowest);
+        Held { lane: Arc::clone(self), nonce }
+    }
+
+    /// The lowest free nonce for what comes first: from `lowest` on, without those at which every endpoint has met another program.
+    pub(super) fn take_first(self: &Arc<Self>, lowest: u64, taken: &BTreeSet<u64>) -> Held {
+        let nonce = self.book().take_first(lowest, taken);
         Held { lane: Arc::clone(self), nonce }
     }
 
@@ -101,6 +152,11 @@ impl Lane {
     /// What is offered for this nonce or for any after it.
     pub(super) fn offered(&self, nonce: u64) -> Amount {
         self.tips().range(nonce..).map(|(_, tip)| *tip).max().unwrap_or_default()
+    }
+
+    /// Whether one that comes first is under way behind this nonce: then none of them is in a block before this one is.
+    pub(super) fn is_waited_for(&self, nonce: u64) -> bool {
+        self.tips().range(nonce.saturating_add(1)..).next().is_some()
     }
 
     fn tips(&self) -> MutexGuard<'_, BTreeMap<u64, Amount>> {
@@ -216,6 +272,34 @@ mod tests {
         assert_eq!([3, 4, 5].map(|nonce| lane.offered(nonce)), [70, 70, 0]);
         drop(second);
         assert_eq!(lane.offered(first.nonce()), 0, "what is in a block presses no more");
+    }
+
+    #[test]
+    fn a_nonce_that_one_endpoint_makes_up_is_not_begun_with() {
+        let told = |nonces: &[u64]| Told(nonces.to_vec());
+        assert_eq!(told(&[1_000, 7, 7]).lowest(0), Some(7), "two tell the same");
+        assert_eq!(told(&[0, 7, 7]).lowest(0), Some(7), "one that is too low is not taken where two say otherwise");
+        assert_eq!(told(&[1_000, 7]).lowest(0), Some(7), "one that is too high is held back by honest nodes");
+        assert_eq!(told(&[0, 7]).lowest(0), Some(0), "one that is too low is refused at once");
+        assert_eq!(told(&[0, 7]).lowest(1), Some(7), "and then the next one is tried");
+        assert_eq!(told(&[7, 7]).lowest(8), Some(7), "whoever says that it was too low may lie");
+        assert_eq!(told(&[]).lowest(0), None);
+        assert!(told(&[0, 7]).knows_above(0) && !told(&[0, 7]).knows_above(7));
+    }
+
+    #[test]
+    fn what_comes_first_goes_by_nothing_that_one_endpoint_has_said_before() {
+        let lane = lane();
+        let (used, clash) = (take(&lane, 7), take(&lane, 8));
+        used.used();
+        clash.taken();
+        let ours = take(&lane, 7);
+        assert_eq!(ours.nonce(), 9);
+        let first = lane.take_first(7, &BTreeSet::new());
+        assert_eq!(first.nonce(), 7, "whether it was used is what one endpoint says");
+        assert_eq!(lane.take_first(7, &BTreeSet::from([8])).nonce(), 10);
+        lane.offer(first.nonce(), 0);
+        assert!(lane.is_waited_for(6) && !lane.is_waited_for(7));
     }
 
     #[test]

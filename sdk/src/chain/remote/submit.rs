@@ -14,13 +14,18 @@
 //!
 //! The same bytes may be sent as often as one likes: a nonce counts once. With another nonce only that is signed anew which can be in no block any
 //! more; with the same one, all forms are looked for.
+//!
+//! What comes first, because it defends a channel, must reach a block though any one endpoint lies: it goes by the nonce that two endpoints tell, or else
+//! the lowest that one does; it is handed to all of them, as is whatever it waits for; what one refuses and another has taken is on its way; and its era
+//! is short, so that whatever went wrong is over soon, and it is signed anew with what another endpoint says. Where one endpoint says of it that its nonce
+//! is used and knows a higher one, that is tried as well: of two such forms one counts at most, and the other may cost a fee.
 
 use super::{
     endpoints::DIAL_AGAIN,
     extrinsic::{self, Era, Form},
     link::{Complaint, Failure},
-    node::{FinalBlock, Node, called},
-    nonces::{Held, Lane},
+    node::{Best, FinalBlock, Node, called},
+    nonces::{Held, Lane, Told},
     refusal::Refusal,
     runtime::Runtime,
     tracker::{Ticket, Verdict},
@@ -30,7 +35,7 @@ use crate::chain::{ChainError, DryRun, Receipt, Signer, Transaction, Urgency};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use protocol::{AccountId, Amount, BlockNumber};
 use serde::de::IgnoredAny;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use subxt::rpcs::{client::RpcSubscription, rpc_params};
 use tokio::{
     sync::mpsc,
@@ -45,8 +50,16 @@ const MAX_OFFERS: u8 = 30;
 const ROOM: Duration = Duration::from_secs(2);
 /// How often one is signed anew because the node did not like what it was signed for.
 const MAX_CORRECTIONS: u8 = 3;
-/// In how many signed forms one is sent at most.
-const MAX_FORMS: usize = 8;
+/// In how many signed forms one is sent at most because a pool keeps it waiting.
+const MAX_FORMS: u8 = 8;
+/// How often more is offered for one at most: four times for its own sake, and as often for the sake of one behind it.
+const MAX_RAISES: u8 = 8;
+/// For how many blocks beyond the best one that is valid which comes first; and for how many altogether at most, after a block that two endpoints have.
+const FIRST_VALID_FOR: (u32, u32) = (8, 64);
+/// How often that is signed anew which comes first and was in no block in its time, before whoever wants it looks again.
+const MAX_ERAS: u8 = 2;
+/// How long that waits which comes first for what a best block seems to have done already.
+const FIRST_WAITS: Duration = Duration::from_secs(24);
 /// How long to wait before the same bytes are sent again.
 const SEND_AGAIN: Duration = Duration::from_secs(6);
 
@@ -63,13 +76,19 @@ struct Job<'a> {
     is_poor: bool,
     /// The final head when it was first thought of.
     began: BlockNumber,
+    /// Somebody says that lower nonces are used.
+    least_nonce: u64,
+    /// Nonces at which every endpoint has met another program.
+    taken: BTreeSet<u64>,
+    /// How often it was signed for a block that an endpoint did not like.
+    corrections: u8,
 }
 
 /// What came of signing and sending once.
 enum Outcome {
     Done(Result<Receipt, ChainError>),
-    /// In no block, now or later: sign it anew.
-    Anew(Refusal),
+    /// In no block with this nonce, now or later: sign it anew.
+    Anew(Refusal, u64),
     /// Nothing was sent: another one comes first.
     GaveWay,
 }
@@ -89,18 +108,37 @@ pub(super) async fn submit(
     let account = signer.account();
     let lane = node.nonces.lane(account);
     let (dry_run, began) = (dry_run.clone(), node.head().number);
-    let mut job = Job { node, signer, account, transaction, dry_run, lane, urgency, is_poor: false, began };
+    let mut job = Job {
+        node,
+        signer,
+        account,
+        transaction,
+        dry_run,
+        lane,
+        urgency,
+        is_poor: false,
+        began,
+        least_nonce: 0,
+        taken: BTreeSet::new(),
+        corrections: 0,
+    };
     job.preflight().await?;
-    let (mut signatures, mut offers, mut corrections) = (0_u8, 0_u8, 0_u8);
+    let (mut signatures, mut offers, mut eras) = (0_u8, 0_u8, 0_u8);
     loop {
-        let refusal = match job.once().await? {
+        let (refusal, nonce) = match job.once().await? {
+            Outcome::Done(Err(ChainError::Dropped { last })) if urgency.is_first && eras < MAX_ERAS => {
+                eras = eras.saturating_add(1);
+                job.look_again(last).await?;
+                continue;
+            }
             Outcome::Done(done) => return done,
-            Outcome::Anew(refusal) => refusal,
+            Outcome::Anew(refusal, nonce) => (refusal, nonce),
             Outcome::GaveWay => continue,
         };
         match refusal {
             Refusal::NonceUsed | Refusal::NonceTaken | Refusal::AlreadyThere => {
                 signatures = signatures.saturating_add(1);
+                job.pass_over(&refusal, nonce);
                 tracing::info!(%account, signatures, "a nonce was taken by another program: signing anew");
                 if signatures >= MAX_SIGNATURES {
                     return Err(ChainError::NonceRace { account, tries: signatures });
@@ -114,8 +152,8 @@ pub(super) async fn submit(
                 tokio::time::sleep(ROOM).await;
             }
             Refusal::SignAnew => {
-                corrections = corrections.saturating_add(1);
-                if corrections >= MAX_CORRECTIONS {
+                job.corrections = job.corrections.saturating_add(1);
+                if job.corrections >= MAX_CORRECTIONS {
                     return Err(ChainError::Invalid {
                         cause: "the node accepts its signature for no block and no runtime that it has".into(),
                     });
@@ -157,7 +195,13 @@ impl Job<'_> {
             Ok(_) | Err(_) => {
                 let mut head = self.node.head.subscribe();
                 let there = head.wait_for(|head| head.number >= best.at.number);
-                if tokio::time::timeout(self.node.settings.patience, there).await.is_err() {
+                let (patience, is_first) = (self.node.settings.patience, self.urgency.is_first);
+                let waits = if is_first { patience.min(FIRST_WAITS) } else { patience };
+                if tokio::time::timeout(waits, there).await.is_err() {
+                    if is_first {
+                        // A best block is what one endpoint says: at worst a fee is paid for nothing.
+                        return Ok(());
+                    }
                     return Err(ChainError::Unreachable("the best block does not become final".into()));
                 }
                 let now = self.node.dry_run(&self.account, &self.transaction, self.node.head()).await?;
@@ -166,16 +210,62 @@ impl Job<'_> {
         }
     }
 
+    /// What comes first was in no block in its time: another endpoint is asked what there is to do, and for all that it is signed with.
+    async fn look_again(&mut self, last: BlockNumber) -> Result<(), ChainError> {
+        let node = self.node;
+        node.endpoints.leave(&format!("a call that defends a channel is in no block up to {last}")).await;
+        (self.least_nonce, self.corrections) = (0, 0);
+        self.taken.clear();
+        self.dry_run = node.dry_run(&self.account, &self.transaction, node.head()).await?;
+        if self.dry_run.reverted { Err(ChainError::Reverted) } else { Ok(()) }
+    }
+
+    /// Another nonce is to be tried, because of what was said of this one.
+    fn pass_over(&mut self, refusal: &Refusal, nonce: u64) {
+        match refusal {
+            Refusal::NonceTaken => {
+                let _new = self.taken.insert(nonce);
+            }
+            _ => self.least_nonce = nonce.saturating_add(1),
+        }
+    }
+
+    /// What endpoints tell of the nonce, and the lowest that it can be.
+    async fn nonces(&self, best: &Best) -> Result<(Told, u64), ChainError> {
+        let node = self.node;
+        let told = match self.urgency.is_first && node.endpoints.are_several() {
+            true => node.told_nonces(self.account).await,
+            false => Told::default(),
+        };
+        match told.lowest(self.least_nonce) {
+            Some(lowest) => Ok((told, lowest)),
+            None => Ok((told, node.lowest_nonce(self.account, best).await?)),
+        }
+    }
+
+    /// For which blocks it is signed. What comes first is signed for a short time, after a block that two endpoints have: the head may be made up. Where
+    /// such a block is refused as too old, the head is tried.
+    fn era(&self, best: BlockNumber) -> Era {
+        let Node { settings, endpoints, .. } = self.node;
+        let (least, most) = FIRST_VALID_FOR;
+        let of_two = endpoints.anchor().filter(|_| self.corrections.is_multiple_of(2));
+        match (self.urgency.is_first, of_two) {
+            (false, _) => Era::new(self.node.head(), best, settings.valid_for),
+            (true, Some(anchor)) => Era::short(anchor, best, (least, most)),
+            (true, None) => Era::new(self.node.head(), best, least),
+        }
+    }
+
     /// Signs with the lowest free nonce, sends, and waits for what becomes of it.
     async fn once(&self) -> Result<Outcome, ChainError> {
         let node = self.node;
         let best = node.best().await?;
-        let (lowest, runtime) = tokio::try_join!(node.lowest_nonce(self.account, &best), node.runtime(best.at))?;
+        let ((told, lowest), runtime) = tokio::try_join!(self.nonces(&best), node.runtime(best.at))?;
 
         let is_first = self.urgency.is_first;
         let turn = self.lane.turn(is_first).await;
-        let held = self.lane.take(lowest);
-        let mut sent = Sent::new(self);
+        let held = if told.is_empty() { self.lane.take(lowest) } else { self.lane.take_first(lowest, &self.taken) };
+        let mut sent = Sent::new(self, told);
         let length = tokio::select! {
             biased;
             length = sent.sign(&runtime, held.nonce(), best.at.number) => length?,
@@ -191,7 +281,7 @@ impl Job<'_> {
             return 0;
         }
         let own = self.urgency.tip(self.began, self.node.head().number);
-        if own > 0 {
+        if self.urgency.is_first {
             self.lane.offer(nonce, own);
         }
         own.max(self.lane.offered(nonce))
@@ -244,12 +334,25 @@ struct Sent<'a> {
     tell: mpsc::UnboundedSender<Verdict>,
     told: mpsc::UnboundedReceiver<Verdict>,
     statuses: Option<RpcSubscription<Status>>,
-    /// What is handed to other endpoints besides. Nobody waits for their answers.
-    besides: FuturesUnordered<BoxFuture<'a, ()>>,
+    /// What is handed to other endpoints besides: whether they have it, and what they say of it otherwise.
+    besides: FuturesUnordered<BoxFuture<'a, Option<Refusal>>>,
+    /// What endpoints told of the nonce.
+    nonces: Told,
+    /// Another endpoint than the one in use has it.
+    is_taken_besides: bool,
+    /// Another endpoint says that the nonce is used, and had not been handed it before: it may be in a block by now.
+    is_used_besides: bool,
+    /// All that it was handed to at first have answered.
+    are_heard: bool,
     /// The node says that it waits for an earlier nonce.
     waits: bool,
     /// What the last form offers on top of the fee.
     tip: Amount,
+    /// For which blocks the last form was signed.
+    era: Option<Era>,
+    /// How often more was offered, and how often it was signed anew for another reason.
+    raises: u8,
+    renewals: u8,
 }
 
 /// What came of handing the bytes to a node.
@@ -262,20 +365,41 @@ enum Handed {
 }
 
 impl<'a> Sent<'a> {
-    fn new(job: &'a Job<'a>) -> Self {
+    fn new(job: &'a Job<'a>, nonces: Told) -> Self {
         let (tell, told) = mpsc::unbounded_channel();
-        let (text, tickets) = (String::new(), Vec::new());
-        let besides = FuturesUnordered::new();
-        Self { job, text, last: 0, tickets, expired: 0, tell, told, statuses: None, besides, waits: false, tip: 0 }
+        Self {
+            job,
+            text: String::new(),
+            last: 0,
+            tickets: Vec::new(),
+            expired: 0,
+            tell,
+            told,
+            statuses: None,
+            besides: FuturesUnordered::new(),
+            nonces,
+            is_taken_besides: false,
+            is_used_besides: false,
+            are_heard: false,
+            waits: false,
+            tip: 0,
+            era: None,
+            raises: 0,
+            renewals: 0,
+        }
     }
 
-    /// Signs a form of it that is valid from the final head on, and begins to look for it; answers its length.
+    /// Signs a form of it for the blocks to come, and begins to look for it; answers its length.
     async fn sign(&mut self, runtime: &Runtime, nonce: u64, best: BlockNumber) -> Result<u32, ChainError> {
+        let era = self.job.era(best);
+        self.sign_for(runtime, nonce, era).await
+    }
+
+    async fn sign_for(&mut self, runtime: &Runtime, nonce: u64, era: Era) -> Result<u32, ChainError> {
         let Job { node, signer, transaction, dry_run, .. } = self.job;
-        let era = Era::new(node.head(), best, node.settings.valid_for);
         let tip = self.job.tip(nonce);
         let bytes = extrinsic::sign(runtime, transaction, dry_run, *signer, Form { nonce, era, tip }).await?;
-        self.tip = tip;
+        (self.tip, self.era) = (tip, Some(era));
         let length =
             u32::try_from(bytes.len()).map_err(|_| ChainError::Invalid { cause: "it is longer than 4 GiB".into() })?;
         self.text = to_hex(&bytes);
@@ -295,11 +419,23 @@ impl<'a> Sent<'a> {
             Handed::Refused(complaint) => match Refusal::of(&complaint, self.job.account) {
                 // The same bytes: ours, over a connection that broke.
                 Refusal::AlreadyThere => {}
-                Refusal::NonceTaken => {
-                    held.taken();
-                    return Ok(Outcome::Anew(Refusal::NonceTaken));
+                refusal => {
+                    // What one endpoint says must not keep the others from having it.
+                    self.hear_others().await;
+                    let nonce = held.nonce();
+                    match refusal {
+                        Refusal::NonceUsed if self.nonces.knows_above(nonce) => {
+                            return Ok(Outcome::Anew(Refusal::NonceUsed, nonce));
+                        }
+                        // Another one has it: the final state says who is right.
+                        Refusal::NonceUsed | Refusal::NonceTaken if self.is_taken_besides => {}
+                        Refusal::NonceTaken => {
+                            held.taken();
+                            return Ok(Outcome::Anew(Refusal::NonceTaken, nonce));
+                        }
+                        refusal => return Ok(Outcome::Anew(refusal, nonce)),
+                    }
                 }
-                refusal => return Ok(Outcome::Anew(refusal)),
             },
         }
         drop(turn);
@@ -313,16 +449,20 @@ impl<'a> Sent<'a> {
             }
             Fate::Included(Verdict::Expired) => Ok(Outcome::Done(Err(ChainError::Dropped { last: self.last }))),
             Fate::NonceGone => {
+                let nonce = held.nonce();
                 held.used();
-                Ok(Outcome::Anew(Refusal::NonceUsed))
+                Ok(Outcome::Anew(Refusal::NonceUsed, nonce))
             }
+            Fate::Doubted => Ok(Outcome::Anew(Refusal::NonceUsed, held.nonce())),
         }
     }
 
     async fn hand_over(&mut self) -> Handed {
         let endpoints = &self.job.node.endpoints;
         let link = endpoints.link().await;
-        self.hand_besides(link.as_ref().ok().map(|link| link.index));
+        if self.job.urgency.is_first {
+            self.hand_besides(link.as_ref().ok().map(|link| link.index));
+        }
         let Ok(link) = link else { return Handed::Lost };
         match link.subscribe("author_submitAndWatchExtrinsic", rpc_params![&self.text], "author_unwatchExtrinsic").await
         {
@@ -343,20 +483,40 @@ impl<'a> Sent<'a> {
         }
     }
 
-    /// Hands what comes first to every other endpoint too: the one in use may take it and keep it to itself.
+    /// Hands what comes first, or what that waits for, to every other endpoint too: the one in use may take it and keep it to itself.
     fn hand_besides(&mut self, used: Option<usize>) {
-        let endpoints = &self.job.node.endpoints;
-        if !self.job.urgency.is_first {
-            return;
-        }
+        let (endpoints, account) = (&self.job.node.endpoints, self.job.account);
         for index in endpoints.all().filter(|index| Some(*index) != used) {
             let text = self.text.clone();
             let handing = async move {
-                let Ok(link) = endpoints.witness(index).await else { return };
-                let _there_or_not = link.ask::<IgnoredAny>("author_submitExtrinsic", rpc_params![text]).await;
+                let link = endpoints.witness(index).await.ok()?;
+                match link.ask::<IgnoredAny>("author_submitExtrinsic", rpc_params![text]).await {
+                    Ok(IgnoredAny) => Some(Refusal::AlreadyThere),
+                    Err(Failure::Answered(complaint)) => Some(Refusal::of(&complaint, account)),
+                    Err(_unknown) => None,
+                }
             };
-            self.besides.push(async move { drop(tokio::time::timeout(SEND_AGAIN, handing).await) }.boxed());
+            self.besides.push(async move { tokio::time::timeout(SEND_AGAIN, handing).await.ok()? }.boxed());
         }
+    }
+
+    /// Waits for what the other endpoints say to what they were handed.
+    async fn hear_others(&mut self) {
+        while let Some(said) = self.besides.next().await {
+            self.note(said.as_ref());
+        }
+    }
+
+    /// Notes what another endpoint than the one in use says to what it was handed.
+    fn note(&mut self, said: Option<&Refusal>) {
+        self.is_taken_besides |= said == Some(&Refusal::AlreadyThere);
+        self.is_used_besides |= said == Some(&Refusal::NonceUsed) && !self.are_heard;
+        self.are_heard |= self.besides.is_empty();
+    }
+
+    /// Whether an endpoint says that the nonce is used, and one knows a higher one. All of them have had this form by then.
+    fn is_doubted(&self, nonce: u64) -> bool {
+        self.is_used_besides && self.are_heard && self.nonces.knows_above(nonce)
     }
 
     /// Waits until it is in a final block or can be in none.
@@ -376,7 +536,13 @@ impl<'a> Sent<'a> {
                     Some(verdict) => return Ok(Fate::Included(verdict)),
                     None => continue,
                 },
-                Some(()) = self.besides.next() => continue,
+                Some(said) = self.besides.next() => {
+                    self.note(said.as_ref());
+                    if self.is_doubted(nonce) {
+                        return Ok(Fate::Doubted);
+                    }
+                    continue;
+                }
                 status = next(&mut self.statuses) => match status {
                     Some(status) if status.is_last() => {
                         tracing::debug!(?status, nonce, "a node is done with a transaction");
@@ -404,10 +570,12 @@ impl<'a> Sent<'a> {
                     doubtful = true;
                     if self.statuses.is_none() {
                         let _refused = self.send_again().await;
-                    } else if self.waits && self.tickets.len() < MAX_FORMS && self.job.is_next(nonce).await {
+                    } else if self.waits && self.renewals < MAX_FORMS && self.job.is_next(nonce).await {
                         tracing::info!(nonce, "a node keeps a transaction waiting that is next: signing it anew");
-                        self.send_anew(nonce).await;
+                        self.renewals = self.renewals.saturating_add(1);
+                        self.send_anew(nonce, None).await;
                     }
+                    self.hand_to_all_where_waited_for(nonce);
                     if moved.elapsed() >= node.settings.patience {
                         return Err(ChainError::Unreachable(format!(
                             "no block has become final for {} s; the transaction was sent and may still be included",
@@ -438,21 +606,32 @@ impl<'a> Sent<'a> {
 
     /// Sends another form with the same nonce. A pool that has judged the last one by an old block, while blocks came fast, keeps it waiting for
     /// a nonce that is long in a block, and does not look again: another form it looks at anew.
-    async fn send_anew(&mut self, nonce: u64) {
+    async fn send_anew(&mut self, nonce: u64, era: Option<Era>) {
         let node = self.job.node;
         let Ok(best) = node.best().await else { return };
         let Ok(runtime) = node.runtime(best.at).await else { return };
-        if self.sign(&runtime, nonce, best.at.number).await.is_ok() {
+        let era = era.unwrap_or_else(|| self.job.era(best.at.number));
+        if self.sign_for(&runtime, nonce, era).await.is_ok() {
             let _handed = self.hand_over().await;
+        }
+    }
+
+    /// One that comes first cannot be in a block before this one is: the endpoint in use may have kept it to itself.
+    fn hand_to_all_where_waited_for(&mut self, nonce: u64) {
+        if !self.job.urgency.is_first && self.besides.is_empty() && self.job.lane.is_waited_for(nonce) {
+            self.hand_besides(None);
         }
     }
 
     /// Offers more, where that is due: a pool takes a form that offers more in place of the one that it has.
     async fn raise(&mut self, nonce: u64) {
         let tip = self.job.tip(nonce);
-        if tip > self.tip && self.tickets.len() < MAX_FORMS {
+        if tip > self.tip && self.raises < MAX_RAISES {
             tracing::info!(nonce, tip, "a transaction is offered more for, so that a block takes it in time");
-            self.send_anew(nonce).await;
+            self.raises = self.raises.saturating_add(1);
+            // For the same blocks: what went wrong is over as soon, whatever is offered.
+            let era = self.era.filter(|_| self.job.urgency.is_first);
+            self.send_anew(nonce, era).await;
         }
     }
 
@@ -468,6 +647,8 @@ impl<'a> Sent<'a> {
 enum Fate {
     Included(Verdict),
     NonceGone,
+    /// Its nonce is used already, as another endpoint says.
+    Doubted,
 }
 
 /// The next status, as long as there are any to come.

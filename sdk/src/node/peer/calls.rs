@@ -133,6 +133,8 @@ impl Peer {
         // Nothing of the store: a node that was stopped lets go of it, whatever is still under way.
         let (arbiter, signer) = (Arc::clone(&self.config.arbiter), Arc::clone(&self.config.signer));
         let answers = self.answers.clone();
+        let defending = self.peers.upgrade().filter(|_| defends(&call)).map(|peers| Arc::clone(&peers.defending));
+        let answer = (self.identity, reference, name);
         let _task = tokio::spawn(async move {
             let signer = async move {
                 match turn {
@@ -140,7 +142,11 @@ impl Peer {
                     None => signer,
                 }
             };
-            let (block, result) = submitted::call(arbiter, signer, call, urgency).await;
+            let calling = submitted::call(arbiter, signer, call, urgency);
+            let (block, result) = match defending {
+                Some(defending) => defending.make(answer, calling).await,
+                None => calling.await,
+            };
             if let Some(answers) = answers.upgrade() {
                 let _stopped = answers.send(PeerInput::Called(reference, name, block, result)).await;
             }

@@ -21,6 +21,8 @@ impl Peer {
     pub(super) fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, reply: Reply<ChannelHandle>) {
         let refusal = if !self.link.is_up() {
             NodeError::NotConnected(self.identity)
+        } else if let Some(damaged) = self.damaged.first() {
+            NodeError::Damaged(*damaged)
         } else if self.slots.len() >= MAX_CHANNELS_PER_PEER {
             NodeError::TooMany { what: "channels with one peer", max: MAX_CHANNELS_PER_PEER }
         } else if self.slots.values().filter(|slot| slot.is_opening()).count() >= MAX_OPENINGS_PER_PEER {
