@@ -8,7 +8,7 @@
 //! Not noticed is a copy that was written into the old file itself, and one of the whole file system.
 
 use super::OpenError;
-use crate::private_files;
+use chain::private_files;
 use std::{
     fs::{File, TryLockError},
     io,

@@ -4,7 +4,7 @@
 //! flight, and those that another program was met at. Nothing else is remembered, so nothing can drift: a nonce whose transaction was lost is
 //! simply the lowest free one again, and fills its own gap.
 
-use crate::chain::counting::Counted;
+use crate::counting::Counted;
 use protocol::{AccountId, Amount};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
