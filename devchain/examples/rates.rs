@@ -1,8 +1,8 @@
 //! How fast the embedded chain is on this machine: `cargo run -p devchain --example rates`.
 
+use chain::{Chain, ChainError, Transaction};
 use devchain::{DevAccount, DevChain};
 use futures::future::join_all;
-use sdk::chain::{Chain, ChainError, Transaction};
 use std::time::Instant;
 
 const CHAINS: u32 = 20;

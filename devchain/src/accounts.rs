@@ -1,7 +1,7 @@
 //! The well-known development accounts, and the faucet behind [`DevChain::endow`](crate::DevChain::endow).
 
+use chain::signer::Sr25519Signer;
 use protocol::{AccountId, Amount};
-use sdk::chain::signer::Sr25519Signer;
 use subxt_signer::{
     SecretUri,
     sr25519::{Keypair, dev},

@@ -1,9 +1,9 @@
 //! Block production as a node's block builder does it. Everything here runs inside the state's externalities.
 
 use crate::{errors, extrinsic, pool::Pending};
+use chain::{BlockRef, ChainError};
 use contracts_node_runtime::{Executive, Header, Runtime, RuntimeEvent, System};
 use protocol::AccountId;
-use sdk::chain::{BlockRef, ChainError};
 use sp_core::H256;
 use sp_runtime::{
     DispatchResult,

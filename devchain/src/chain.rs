@@ -5,11 +5,11 @@ use crate::{
     pool::{Pending, Verdict},
 };
 use async_trait::async_trait;
+use chain::{Block, BlockRef, Chain, ChainError, DryRun, Receipt, Signer, Transaction, Urgency, Weight};
 use contracts_node_runtime::RuntimeCall;
 use futures::stream::BoxStream;
 use protocol::{AccountId, Amount, BlockNumber, Hash};
 use scale::Encode;
-use sdk::chain::{Block, BlockRef, Chain, ChainError, DryRun, Receipt, Signer, Transaction, Urgency, Weight};
 use tokio::sync::oneshot;
 
 /// How often a transaction is signed anew because an earlier one of the same account was refused and left a gap in the nonces.

@@ -2,11 +2,11 @@
 //! in a block that [`block::open`](crate::block::open) has opened.
 
 use crate::{errors, extrinsic, receipt};
+use chain::{ChainError, DryRun, Transaction};
 use contracts_node_runtime::{Contracts, Runtime, RuntimeOrigin};
 use frame_support::weights::Weight;
 use pallet_contracts::{Code, CollectEvents, DebugInfo, Determinism, ExecReturnValue, StorageDeposit};
 use protocol::{AccountId, Amount};
-use sdk::chain::{ChainError, DryRun, Transaction};
 use sp_core::crypto::AccountId32;
 use sp_runtime::{DispatchError, traits::Dispatchable as _};
 

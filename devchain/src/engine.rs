@@ -10,9 +10,9 @@ use crate::{
     receipt,
     state::State,
 };
+use chain::{Block, BlockRef, ChainError, DryRun, Transaction};
 use contracts_node_runtime::System;
 use protocol::{AccountId, Hash};
-use sdk::chain::{Block, BlockRef, ChainError, DryRun, Transaction};
 use sp_core::crypto::AccountId32;
 use std::{
     cell::Cell,
@@ -236,8 +236,8 @@ pub(crate) async fn ask<R: Send + 'static>(
 mod tests {
     use super::*;
     use crate::{DevAccount, DevChain};
+    use chain::{Chain, Receipt};
     use contracts_node_runtime::Runtime;
-    use sdk::chain::{Chain, Receipt};
 
     async fn pay(chain: &DevChain, from: DevAccount) -> Result<Receipt, ChainError> {
         let transfer = Transaction::Transfer { to: DevAccount::Eve.id(), amount: 1 };

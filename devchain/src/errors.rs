@@ -1,9 +1,9 @@
 //! The runtime's errors in the words of [`ChainError`].
 
+use chain::ChainError;
 use contracts_node_runtime::{AllPalletsWithSystem, Runtime};
 use frame_support::traits::PalletsInfoAccess;
 use protocol::AccountId;
-use sdk::chain::ChainError;
 use sp_runtime::{
     DispatchError, ModuleError, TokenError,
     transaction_validity::{InvalidTransaction, TransactionValidityError},

@@ -1,12 +1,12 @@
 //! Transactions as the runtime's own extrinsics, signed as the chain prescribes.
 
+use chain::{ChainError, ChainSignature, DryRun, Signer, Transaction, Weight};
 use contracts_node_runtime::{
     Address, BalancesCall, RuntimeCall, SignedExtra, SignedPayload, TimestampCall, UncheckedExtrinsic, VERSION,
 };
 use pallet_transaction_payment::ChargeTransactionPayment;
 use protocol::{AccountId, Amount, Hash};
 use scale::{Compact, Encode};
-use sdk::chain::{ChainError, ChainSignature, DryRun, Signer, Transaction, Weight};
 use sp_core::{H256, crypto::AccountId32, ecdsa, sr25519};
 use sp_runtime::{MultiSignature, generic::Era};
 

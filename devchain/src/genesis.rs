@@ -4,11 +4,11 @@ use crate::{
     accounts::{self, DEV_ENDOWMENT, DevAccount, FAUCET_ENDOWMENT},
     state::State,
 };
+use chain::{BlockRef, ChainError};
 use contracts_node_runtime::{
     BalancesConfig, BuildStorage, EXISTENTIAL_DEPOSIT, Header, RuntimeGenesisConfig, SudoConfig, VERSION,
 };
 use protocol::{AccountId, Amount, Hash};
-use sdk::chain::{BlockRef, ChainError};
 use sp_core::{H256, crypto::AccountId32};
 use sp_runtime::traits::{BlakeTwo256, Hash as _, Header as _};
 use std::collections::BTreeMap;

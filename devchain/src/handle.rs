@@ -6,8 +6,8 @@ use crate::{
     errors, genesis,
     inspect::{self, ContractInfo},
 };
+use chain::{BlockRef, Chain, ChainError, Receipt, Transaction, signer::Sr25519Signer};
 use protocol::{AccountId, Amount, BlockNumber};
-use sdk::chain::{BlockRef, Chain, ChainError, Receipt, Transaction, signer::Sr25519Signer};
 use std::{collections::BTreeMap, fmt, sync::Arc};
 use tokio::sync::{Mutex, mpsc};
 
@@ -141,7 +141,7 @@ impl DevChain {
     pub async fn endow(&self, account: AccountId, amount: Amount) -> Result<Receipt, ChainError> {
         let faucet = Sr25519Signer::new(accounts::faucet());
         let transfer = Transaction::Transfer { to: account, amount };
-        let dry_run = self.dry_run(&sdk::chain::Signer::account(&faucet), &transfer).await?;
+        let dry_run = self.dry_run(&chain::Signer::account(&faucet), &transfer).await?;
         self.submit(&faucet, transfer, &dry_run).await
     }
 

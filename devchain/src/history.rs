@@ -1,12 +1,12 @@
 //! Every block so far, and the stream of those to come.
 
 use crate::errors;
+use chain::{Block, BlockRef, ChainError};
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
 };
 use protocol::BlockNumber;
-use sdk::chain::{Block, BlockRef, ChainError};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 

@@ -1,6 +1,7 @@
 //! What tests want to know about the state. Everything here runs inside the state's externalities.
 
 use crate::{extrinsic, receipt};
+use chain::{ChainError, DryRun, Transaction, Weight};
 use contracts_node_runtime::{Contracts, Runtime, TransactionPayment};
 use frame_support::{
     StorageHasher, Twox64Concat,
@@ -10,7 +11,6 @@ use frame_support::{
 };
 use protocol::{AccountId, Amount, Hash};
 use scale::{Decode, Encode};
-use sdk::chain::{ChainError, DryRun, Transaction, Weight};
 use sp_core::{H256, crypto::AccountId32};
 
 type Balances = contracts_node_runtime::Balances;

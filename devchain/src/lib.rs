@@ -24,10 +24,10 @@
 //!
 //! ```
 //! use devchain::{DevAccount, DevChain};
-//! use sdk::chain::{Chain, Transaction};
+//! use chain::{Chain, Transaction};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), sdk::chain::ChainError> {
+//! # async fn main() -> Result<(), chain::ChainError> {
 //! let chain = DevChain::new()?;
 //! let (alice, bob) = (DevAccount::Alice, DevAccount::Bob);
 //!

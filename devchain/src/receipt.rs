@@ -1,10 +1,10 @@
 //! What a block's events say about a transaction, and about contracts.
 
 use crate::block::EventRecord;
+use chain::{BlockRef, ContractEvent, Receipt, Weight};
 use contracts_node_runtime::{EXISTENTIAL_DEPOSIT, Runtime, RuntimeEvent};
 use frame_system::Phase;
 use protocol::{AccountId, Amount, Hash};
-use sdk::chain::{BlockRef, ContractEvent, Receipt, Weight};
 use sp_core::crypto::AccountId32;
 
 /// Every event that a contract emitted, in order.

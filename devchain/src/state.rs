@@ -1,8 +1,8 @@
 //! The chain's state: a trie in memory, and the only place where the runtime runs.
 
 use crate::errors;
+use chain::ChainError;
 use protocol::Hash;
-use sdk::chain::ChainError;
 use sp_io::TestExternalities;
 use sp_runtime::Storage;
 use std::{

@@ -1,7 +1,7 @@
 use crate::{NOBODY, UNIT, balance, contract, send, transfer};
+use chain::{Chain, ChainError};
 use devchain::{DevAccount, DevChain};
 use futures::{FutureExt, StreamExt};
-use sdk::chain::{Chain, ChainError};
 
 #[tokio::test]
 async fn producing_blocks_moves_the_number_by_exactly_so_many() {

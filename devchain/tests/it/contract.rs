@@ -1,9 +1,9 @@
 //! A contract written by hand. The first byte of a call's input says what it does with the rest.
 
 use crate::send;
+use chain::Transaction;
 use devchain::{DevAccount, DevChain};
 use protocol::AccountId;
-use sdk::chain::Transaction;
 
 const WAT: &str = r#"
 (module

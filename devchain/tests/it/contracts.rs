@@ -1,7 +1,7 @@
 use crate::{NOBODY, UNIT, balance, contract, failed_in_block, send};
+use chain::{Chain, ChainError, ContractEvent, DryRun, Transaction, Weight};
 use devchain::{ContractInfo, DEV_ENDOWMENT, DevAccount, DevChain, EPOCH_MILLIS, SLOT_MILLIS};
 use protocol::Hash;
-use sdk::chain::{Chain, ChainError, ContractEvent, DryRun, Transaction, Weight};
 
 async fn info(chain: &DevChain, address: protocol::AccountId) -> ContractInfo {
     chain.contract_info(address).await.unwrap().unwrap()

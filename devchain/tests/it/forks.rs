@@ -1,7 +1,7 @@
 use crate::{NOBODY, UNIT, balance, contract, send, transfer};
+use chain::Chain;
 use devchain::{DevAccount, DevChain};
 use futures::StreamExt;
-use sdk::chain::Chain;
 
 #[tokio::test]
 async fn a_fork_has_the_same_past_and_a_future_of_its_own() {

@@ -1,6 +1,6 @@
 use crate::{NOBODY, UNIT, balance};
+use chain::{Chain, ChainError};
 use devchain::{DEV_ENDOWMENT, DevAccount, DevChain};
-use sdk::chain::{Chain, ChainError};
 
 const ALICE: &str = "0xd43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d";
 const FERDIE: &str = "0x1cbd2d43530a44705ad088af313e18f80b53ef16b36177cd4b77b846f2a5f07c";

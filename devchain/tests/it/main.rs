@@ -12,9 +12,9 @@ mod manual;
 mod remote_codec;
 mod transfers;
 
+use chain::{Chain, ChainError, Receipt, Signer, Transaction};
 use devchain::DevChain;
 use protocol::AccountId;
-use sdk::chain::{Chain, ChainError, Receipt, Signer, Transaction};
 
 /// One unit of the chain's coin.
 pub(crate) const UNIT: u128 = 1_000_000_000_000;

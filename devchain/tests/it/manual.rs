@@ -1,6 +1,6 @@
 use crate::{NOBODY, UNIT, balance, contract, failed_in_block, send, transfer};
+use chain::{Chain, ChainError, Receipt, Signer, Transaction, signer::Sr25519Signer};
 use devchain::{DevAccount, DevChain, Sealing};
-use sdk::chain::{Chain, ChainError, Receipt, Signer, Transaction, signer::Sr25519Signer};
 use subxt_signer::sr25519::Keypair;
 use tokio::task::JoinHandle;
 

@@ -1,5 +1,10 @@
 //! What the client of a node encodes and decodes by metadata, held against the runtime's own types.
 
+use chain::{
+    BlockRef, ChainError, DryRun, Transaction, Weight,
+    account::{Scheme, from_uri},
+    remote::for_test_only::{Codec, answer, question},
+};
 use contracts_node_runtime::{
     EXISTENTIAL_DEPOSIT, Runtime, RuntimeCall, RuntimeEvent, System, UncheckedExtrinsic, VERSION,
 };
@@ -9,11 +14,6 @@ use frame_system::{EventRecord, Phase};
 use pallet_contracts::{ContractResult, ExecReturnValue, InstantiateReturnValue, StorageDeposit};
 use protocol::{AccountId, Hash};
 use scale::{Decode, Encode};
-use sdk::chain::{
-    BlockRef, ChainError, DryRun, Transaction, Weight,
-    account::{Scheme, from_uri},
-    remote::for_test_only::{Codec, answer, question},
-};
 use sp_core::{H256, crypto::AccountId32};
 use sp_io::TestExternalities;
 use sp_runtime::{

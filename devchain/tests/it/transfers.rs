@@ -1,9 +1,9 @@
 use crate::{NOBODY, UNIT, balance, failed_in_block, send, transfer};
 use async_trait::async_trait;
+use chain::{Chain, ChainError, ChainSignature, NotSigned, Signer, Weight, signer::Sr25519Signer};
 use devchain::{DEV_ENDOWMENT, DevAccount, DevChain};
 use futures::future::join_all;
 use protocol::AccountId;
-use sdk::chain::{Chain, ChainError, ChainSignature, NotSigned, Signer, Weight, signer::Sr25519Signer};
 use std::collections::BTreeSet;
 use subxt_signer::{ecdsa, sr25519};
 

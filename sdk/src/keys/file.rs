@@ -1,4 +1,4 @@
-use crate::private_files;
+use chain::private_files;
 use std::{
     fs::{self, File},
     io::{self, Read, Write},

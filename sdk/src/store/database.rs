@@ -1,5 +1,5 @@
 use super::{Batch, OpenError, StoreError, Table, batch::Change, files::Lock};
-use crate::private_files;
+use chain::private_files;
 use redb::{AccessGuard, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableError};
 use std::{
     fs::{self, File},

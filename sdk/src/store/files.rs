@@ -9,7 +9,7 @@
 //! acknowledged, ones take the place of the number and the time from then on: commits that follow do not make an old store a new one.
 
 use super::{OpenError, StoreDoubt};
-use crate::private_files;
+use chain::private_files;
 use std::{
     fs::{File, TryLockError},
     io,

@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::chain::BlockRef;
+use crate::BlockRef;
 
 /// What became of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

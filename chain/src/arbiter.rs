@@ -446,7 +446,7 @@ fn decode_answer<T: Decode>(address: &AccountId, returned: &[u8]) -> Result<T, C
 }
 
 /// What an arbiter for the chain with this genesis is constructed with.
-pub(super) fn constructor_data(genesis: Hash, limits: Limits) -> Vec<u8> {
+pub(crate) fn constructor_data(genesis: Hash, limits: Limits) -> Vec<u8> {
     [&selector("new")[..], &(genesis, limits).encode()].concat()
 }
 
@@ -457,7 +457,8 @@ pub fn code_hash(code: &[u8]) -> Hash {
 }
 
 /// Where `pallet-contracts` puts an instance: its own address generator has it so.
-pub(crate) fn instance_address(deployer: &AccountId, code: &Hash, data: &[u8], salt: &[u8]) -> AccountId {
+#[must_use]
+pub fn instance_address(deployer: &AccountId, code: &Hash, data: &[u8], salt: &[u8]) -> AccountId {
     let Hash(address) = Native.hash(&(b"contract_addr_v1", deployer, code, data, salt).encode());
     AccountId(address)
 }

@@ -7,7 +7,7 @@
 //! One endpoint that makes a nonce up could keep a call that defends a channel out of every block: too high a one is held back by honest nodes until the
 //! ones below it are used. So whatever comes first goes by what several endpoints tell ([`Told`]), and by nothing that one of them has said before.
 
-use crate::chain::counting::Counted;
+use crate::counting::Counted;
 use protocol::{AccountId, Amount};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

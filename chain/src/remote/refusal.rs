@@ -1,7 +1,7 @@
 //! Why a node's pool does not take a transaction, and what to do about it.
 
 use super::link::Complaint;
-use crate::chain::ChainError;
+use crate::ChainError;
 use protocol::AccountId;
 
 // Codes of the node's `author` methods.

@@ -2,7 +2,7 @@
 //! errors look like is asked of the node, so a runtime that moves its pallets about is no reason to build anew.
 
 use super::wire::RuntimeVersion;
-use crate::chain::{ChainError, Weight};
+use crate::{ChainError, Weight};
 use protocol::{AccountId, Amount, Hash};
 use std::sync::Arc;
 use subxt::{

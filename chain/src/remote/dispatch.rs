@@ -1,7 +1,7 @@
 //! The runtime's errors in the words of [`ChainError`].
 
 use super::runtime::Runtime;
-use crate::chain::ChainError;
+use crate::ChainError;
 use protocol::AccountId;
 use scale::Decode;
 

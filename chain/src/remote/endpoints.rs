@@ -5,7 +5,7 @@ use super::{
     settings::{Settings, Url},
     wire::{Header, Hex32},
 };
-use crate::chain::{BlockRef, ChainError};
+use crate::{BlockRef, ChainError};
 use protocol::{BlockNumber, Hash};
 use serde::de::DeserializeOwned;
 use std::{

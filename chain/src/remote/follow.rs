@@ -6,7 +6,7 @@ use super::{
     node::Node,
     wire::Header,
 };
-use crate::chain::{BlockRef, ChainError, Health};
+use crate::{BlockRef, ChainError, Health};
 use protocol::BlockNumber;
 use std::{
     cmp::Reverse,

@@ -1,7 +1,7 @@
 //! The contracts pallet's runtime API: its questions and answers as bytes. The pallet promises to only ever add to the end of an answer.
 
 use super::{dispatch::DispatchError, wire};
-use crate::chain::{DryRun, Transaction, Weight};
+use crate::{DryRun, Transaction, Weight};
 use protocol::{AccountId, Amount};
 use scale::{Compact, Decode, Encode};
 

@@ -13,7 +13,7 @@ use super::{
     tracker::Tracker,
     wire::{Bytes, Header, Hex32, RuntimeVersion, SignedBlock, to_hex},
 };
-use crate::chain::{BlockRef, ChainError, ChainSignature, DryRun, Health, NotSigned, Signer, Transaction, Weight};
+use crate::{BlockRef, ChainError, ChainSignature, DryRun, Health, NotSigned, Signer, Transaction, Weight};
 use async_trait::async_trait;
 use protocol::{AccountId, Amount, BlockNumber, Hash};
 use scale::{Compact, Decode, Encode};

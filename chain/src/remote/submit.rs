@@ -31,7 +31,7 @@ use super::{
     tracker::{Ticket, Verdict},
     wire::{Status, to_hex},
 };
-use crate::chain::{ChainError, DryRun, Receipt, Signer, Transaction, Urgency};
+use crate::{ChainError, DryRun, Receipt, Signer, Transaction, Urgency};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use protocol::{AccountId, Amount, BlockNumber};
 use serde::de::IgnoredAny;

@@ -11,7 +11,7 @@ use super::{
     runtime::unusual,
     wire::{Bytes, Header, Hex32},
 };
-use crate::chain::{Block, BlockRef, ChainError, Transaction};
+use crate::{Block, BlockRef, ChainError, Transaction};
 use futures::{StreamExt, stream::FuturesUnordered};
 use protocol::{
     AccountId, BlockNumber, Hash,

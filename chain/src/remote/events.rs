@@ -5,7 +5,7 @@ use super::{
     dry_run::signed,
     runtime::{Runtime, unusual},
 };
-use crate::chain::{BlockRef, ChainError, ContractEvent, Receipt, Weight};
+use crate::{BlockRef, ChainError, ContractEvent, Receipt, Weight};
 use protocol::{AccountId, Amount, Hash};
 use scale::Decode;
 use subxt::{

@@ -1,7 +1,7 @@
 //! Transactions as the chain takes them: calls in the shapes of its metadata, signed by whoever holds the account's key.
 
 use super::runtime::{Runtime, unusual};
-use crate::chain::{
+use crate::{
     BlockRef, ChainError, ChainSignature, DryRun, NotSigned, Signer, Transaction, Weight, signer::SIGNING_TIME,
 };
 use protocol::{AccountId, Amount, BlockNumber};

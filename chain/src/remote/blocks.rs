@@ -1,7 +1,7 @@
 //! Finalised blocks, each once and in order: first those that exist, then those that come.
 
 use super::{RemoteChain, endpoints::DIAL_AGAIN, node::FinalBlock};
-use crate::chain::{Block, ChainError};
+use crate::{Block, ChainError};
 use futures::{
     StreamExt,
     future::try_join_all,
@@ -18,7 +18,7 @@ const TRIES: u32 = 3;
 
 struct Position {
     chain: RemoteChain,
-    head: watch::Receiver<crate::chain::BlockRef>,
+    head: watch::Receiver<crate::BlockRef>,
     next: BlockNumber,
     /// The hash of the block before, once one was told.
     parent: Option<Hash>,

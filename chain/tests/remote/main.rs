@@ -11,17 +11,17 @@
 
 mod fake;
 
-use fake::{Blocks, Fake};
-use futures::StreamExt;
-use protocol::{AccountId, BlockNumber, Hash};
-use scale::{Compact, Encode};
-use sdk::chain::{
+use chain::{
     BlockRef, Chain, ChainError, Health, RemoteChain,
     remote::{
         Settings,
         for_test_only::{confirm, nonce_of_what_comes_first},
     },
 };
+use fake::{Blocks, Fake};
+use futures::StreamExt;
+use protocol::{AccountId, BlockNumber, Hash};
+use scale::{Compact, Encode};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -370,7 +370,7 @@ async fn what_a_block_has_counts_once_two_endpoints_say_it() {
     assert!(matches!(confirms(&chain, 7, &[6, 6, 6]).await, Err(ChainError::Disputed { block: 7, .. })));
     // One endpoint is believed: there is nobody to ask.
     let chain = connect(to(&[first])).await.unwrap();
-    let any = sdk::chain::Block { at: block(7), events: Vec::new() };
+    let any = chain::Block { at: block(7), events: Vec::new() };
     assert_eq!(within("nobody", chain.confirm(&any)).await, Ok(()));
 }
 

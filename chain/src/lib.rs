@@ -1,13 +1,17 @@
-//! What the SDK needs of a chain with `pallet-contracts`, and nothing more.
+//! What state channels need of a chain with `pallet-contracts`, and nothing more.
 //!
-//! `devchain` implements it in the process, `remote` over a socket to any node. On top stands [`Arbiter`],
-//! which speaks in the arbiter's own calls and rejections, and [`deploy`] puts one there or finds it again.
+//! The trait [`Chain`] is implemented by `devchain` in the process, and by `remote` over a socket to any node. On top stands [`Arbiter`],
+//! which speaks in the arbiter's own calls and rejections, and [`deploy`] puts one there or finds it again. This crate knows nothing of peers
+//! or channels' states: `sdk` builds nodes on it and re-exports it as `sdk::chain`.
 
 pub mod account;
 pub mod arbiter;
 mod counting;
 pub mod deploy;
 mod health;
+// Hidden: `sdk` keeps keys and states by it, and nobody else is promised anything.
+#[doc(hidden)]
+pub mod private_files;
 pub mod recorder;
 #[cfg(feature = "remote")]
 pub mod remote;

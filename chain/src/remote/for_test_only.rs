@@ -10,7 +10,7 @@ use super::{
     runtime::{AccountData, Runtime, unusual},
     wire::RuntimeVersion,
 };
-use crate::chain::{BlockRef, ChainError, ContractEvent, DryRun, Receipt, Signer, Transaction};
+use crate::{BlockRef, ChainError, ContractEvent, DryRun, Receipt, Signer, Transaction};
 use protocol::{AccountId, Amount, Hash};
 use scale::Decode;
 

@@ -150,7 +150,7 @@ pub fn is_for_development(uri: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::ChainSignature;
+    use crate::ChainSignature;
     use protocol::AccountId;
     use std::{fs, os::unix::fs::PermissionsExt};
 

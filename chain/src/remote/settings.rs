@@ -1,6 +1,6 @@
 //! What a client of a node may be told.
 
-use crate::chain::ChainError;
+use crate::ChainError;
 use protocol::Hash;
 use std::time::Duration;
 
