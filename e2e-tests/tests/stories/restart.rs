@@ -125,7 +125,7 @@ async fn a_node_that_was_away_while_its_channel_ended_learns_how() {
     let _ended = within("the end", bobs.closed()).await;
 
     let alice = world.start("alice").await;
-    e2e_tests::until("the channel to be forgotten", || async {
+    until("the channel to be forgotten", || async {
         alice.node.channels(bob.identity()).await.unwrap().is_empty().then_some(())
     })
     .await;

@@ -3,15 +3,22 @@
 use super::{NodeError, config::NodeConfig};
 use crate::chain::{Arbiter, ChainError, Urgency};
 use protocol::{AccountId, Amount, BlockNumber};
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// How many calls one channel may need in its defence: an answer, a snapshot, a forced step, the settlement.
 const CALLS: Amount = 4;
 /// How many fees are offered at most on top of one, unless told otherwise.
 const TIPS: Amount = 10;
+
+/// For how long an answer to what an opening lays down stands: it changes with the chain's runtime, and one endpoint says so.
+const DEPOSIT_STANDS: Duration = Duration::from_secs(60);
 
 /// What is kept in the account for the defence of channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +80,8 @@ pub(super) struct Purse {
     is_looked_at: AtomicBool,
     /// How many openings that this account pays for are under way.
     openings: AtomicUsize,
+    /// What one lays down, and when that was asked.
+    deposit: tokio::sync::Mutex<Option<(Instant, Amount)>>,
 }
 
 /// An opening that the account pays for, until it is dropped.
@@ -96,6 +105,7 @@ impl Purse {
             have: Mutex::default(),
             is_looked_at: AtomicBool::new(false),
             openings: AtomicUsize::new(0),
+            deposit: tokio::sync::Mutex::default(),
         }
     }
 
@@ -146,6 +156,11 @@ impl Purse {
             return Ok(());
         }
         self.look_now().await?;
+        self.have_for(channels, away)
+    }
+
+    /// The same, by what was seen last.
+    fn have_for(&self, channels: usize, away: Amount) -> Result<(), NodeError> {
         match self.fees(channels) {
             Some(Fees { have, need }) if have.saturating_sub(away) < need => {
                 Err(NodeError::FeesTooLow { account: self.account, have: have.saturating_sub(away), need })
@@ -165,9 +180,22 @@ impl Purse {
         let openings = Amount::try_from(others.saturating_add(1)).unwrap_or(Amount::MAX);
         let channels = channels.saturating_add(1);
         self.check(channels, 0).await?;
-        let each = self.arbiter.opening_deposit(&self.account).await?;
-        self.check(channels, each.saturating_mul(openings)).await?;
+        let each = self.deposit().await?;
+        self.have_for(channels, each.saturating_mul(openings))?;
         Ok(opening)
+    }
+
+    /// What one opening lays down, asked once for all that are begun at about the same time.
+    async fn deposit(&self) -> Result<Amount, NodeError> {
+        let mut known = self.deposit.lock().await;
+        if let Some((asked, deposit)) = *known
+            && asked.elapsed() < DEPOSIT_STANDS
+        {
+            return Ok(deposit);
+        }
+        let deposit = self.arbiter.opening_deposit(&self.account).await?;
+        *known = Some((Instant::now(), deposit));
+        Ok(deposit)
     }
 
     fn price(&self) -> Option<Price> {
