@@ -1,6 +1,6 @@
 //! What a node is willing to do: timeouts, and the terms it accepts (R6.7).
 
-use crate::{input::Millis, message::ChannelOpen};
+use crate::{message::ChannelOpen, units::Millis};
 use protocol::{Amount, BlockNumber, Hash, signing::Domain, terms::Limits};
 use scale::{Decode, Encode};
 use thiserror::Error;

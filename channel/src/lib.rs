@@ -21,12 +21,17 @@
 //! 4. After a restart [`Input::Restarted`] comes first, then every block since the last one whose effects were committed, then the link.
 //! 5. A connection that is replaced is a [`Input::LinkDown`] and a [`Input::LinkUp`].
 
+mod apps;
+mod certainty;
+mod channel;
 mod config;
 mod effect;
 mod error;
+mod event;
 mod input;
 mod machine;
 mod message;
+mod on;
 mod operation;
 mod outbox;
 mod payments;
@@ -35,28 +40,31 @@ mod proposal;
 mod rounds;
 mod saved;
 mod state;
+mod status;
+mod step;
+mod units;
 
+pub use apps::{AppBook, NoApps};
+pub use certainty::{Certainty, SoloStep};
+pub use channel::Channel;
 pub use config::{Acceptance, Config, HeightWindow, Pace, Policy, PolicyRefusal, Timeouts};
-pub use effect::{Effect, Effects, Event, Notice};
+pub use effect::{Effect, Effects};
 pub use error::{Misuse, Violation};
-pub use input::{AppBook, ChainInput, Command, Context, Input, Millis, NoApps};
-pub use machine::{Balances, Channel, OpenRequest, Status, Step};
+pub use event::{CloseReason, Event, EventNumber, Notice};
+pub use input::{ChainInput, Command, Context, Input};
 pub use message::{
     ChannelAccept, ChannelOpen, ChannelRef, FundingCreated, FundingSigned, MAX_INBAND, MAX_UPDATES_PER_ROUND, Message,
     Reestablish, Refusal, RefusalCode, Refused, Shutdown, Update,
 };
+pub use on::{opening::OpenRequest, rumour::Rumour};
 pub use operation::OperationKind;
-pub use outbox::EventNumber;
 pub use payments::{MAX_REMEMBERED, PaymentOutcome, PaymentRecord};
-pub use phase::{
-    CloseReason,
-    certainty::{Certainty, SoloStep},
-    rumour::Rumour,
-    wishes::ShutdownStage,
-};
 pub use proposal::ProposalId;
 pub use saved::SavedError;
 pub use state::{
     Change, ChangeFault, ChangeId, Creation, IdempotencyKey, MAX_EXECUTIONS_PER_ROUND, MAX_KEY, MAX_META,
     MAX_REFERENCE, MAX_ROUND_BYTES, Outcome, OwnChange, OwnChanges, Payment, Performed, State,
 };
+pub use status::{Balances, ShutdownStage, Status};
+pub use step::Step;
+pub use units::Millis;

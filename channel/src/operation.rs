@@ -1,7 +1,6 @@
 //! What both parties agree to do on chain while the channel goes on (R5.5, R5.7): its words, and the state after it.
 
 use crate::{
-    effect::Event,
     error::Violation,
     message::{Message, RefusalCode},
     state::State,
@@ -138,21 +137,6 @@ impl Body {
             Self::Deposit(DepositBody { state_hash, .. })
             | Self::Withdraw(WithdrawBody { state_hash, .. })
             | Self::SetDelegates(SetDelegatesBody { state_hash, .. }) => *state_hash,
-        }
-    }
-
-    /// What is told of it once it is final.
-    pub(crate) fn as_event(&self) -> Event {
-        match self {
-            Self::Deposit(DepositBody { party, amount, round, .. }) => {
-                Event::Deposited { party: *party, amount: *amount, round: *round }
-            }
-            Self::Withdraw(WithdrawBody { party, amount, round, .. }) => {
-                Event::Withdrawn { party: *party, amount: *amount, round: *round }
-            }
-            Self::SetDelegates(SetDelegatesBody { delegates, round, .. }) => {
-                Event::DelegatesSet { delegates: delegates.clone(), round: *round }
-            }
         }
     }
 

@@ -8,16 +8,15 @@
 //! Numbers only grow and are never used again. A user that keeps the last number it has taken gets each event exactly once; any other at
 //! least once. Taking events needs no commit of its own: the next one will do.
 
-use crate::effect::{Effect, Event};
+use crate::{
+    effect::Effect,
+    event::{Event, EventNumber},
+};
 use scale::{Decode, Encode};
 use std::collections::VecDeque;
 
 /// How much may wait to be taken, counted in payments told of: past it nothing more is agreed, so that memory stays bounded.
 pub(crate) const MAX_UNTAKEN: usize = 1 << 16;
-
-/// Numbers the events of one channel, from 1 on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub struct EventNumber(pub u64);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Outbox {

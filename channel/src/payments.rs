@@ -11,10 +11,11 @@
 //! Each lies in the store beside the channel, as contracts do: a commit costs what has changed.
 
 use crate::{
-    effect::{Effect, Event},
+    effect::Effect,
     error::Misuse,
+    event::Event,
     message::RefusalCode,
-    state::{ChangeFault, ChangeId, IdempotencyKey, OwnChanges, Payment},
+    state::{ChangeFault, ChangeId, IdempotencyKey, MAX_KEY, OwnChanges, Payment},
 };
 use protocol::Round;
 use scale::{Decode, Encode};
@@ -166,6 +167,10 @@ impl Payments {
 
     /// Whether this payment was asked for by this key before.
     pub(crate) fn knows(&self, key: &IdempotencyKey, payment: &Payment) -> Result<bool, Misuse> {
+        let got = key.0.len();
+        if !(1..=MAX_KEY).contains(&got) {
+            return Err(Misuse::KeyLength { got, max: MAX_KEY });
+        }
         match self.find(key) {
             None => Ok(false),
             Some(known) if known.payment == *payment => Ok(true),

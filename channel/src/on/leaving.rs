@@ -6,12 +6,14 @@
 //!  parts; later either says reestablish, and the other answers
 //! ```
 
-use super::Phase;
 use crate::{
-    effect::{Effect, Event},
+    channel::{Channel, Link},
+    effect::Effect,
     error::{Misuse, Violation},
-    machine::{Channel, Link, Step},
+    event::Event,
     message::{MAX_INBAND, Message},
+    phase::Phase,
+    step::Step,
 };
 use protocol::Party;
 
