@@ -47,10 +47,19 @@ pub struct Channel {
     /// Since when an answer of the peer is awaited, and whether the user was told that it is late.
     pub(crate) waiting: Option<Waiting>,
     pub(crate) last_rejection: Option<(&'static str, Rejection)>,
-    /// The last block that one endpoint told of and nobody confirmed; 0 where there is none. Not saved: it is told again.
-    pub(crate) sighted: BlockNumber,
+    /// What one endpoint told of and nobody confirmed. Not saved: it is told again.
+    pub(crate) sighted: Sighted,
     /// The contracts of the agreed state as they lie in the store.
     pub(crate) stored: Contracts,
+}
+
+/// A block that one endpoint alone tells of (R6.9a).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sighted {
+    /// 0 where there is none.
+    pub(crate) block: BlockNumber,
+    /// The newest finalised block when it was told of.
+    pub(crate) head: BlockNumber,
 }
 
 /// Whether the peer can be talked to. Never saved: a channel wakes up without a link.
@@ -66,13 +75,6 @@ pub(crate) enum Link {
     Up,
     /// As [`Link::Up`], but nothing new begins: leave_ack is awaited.
     Leaving,
-}
-
-impl Link {
-    /// Whether both know the same, so that what the peer proposes is proposed on top of it.
-    pub(crate) const fn is_in_step(self) -> bool {
-        matches!(self, Self::Up | Self::Leaving)
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +138,7 @@ impl Channel {
             heard: Heard::begun(),
             waiting,
             last_rejection,
-            sighted: 0,
+            sighted: Sighted::default(),
             stored,
         }
     }
@@ -289,6 +291,6 @@ impl Channel {
 
     /// Whether so much of the chain is not confirmed that nothing may be agreed on what is known: a contract's deadline may be over, or the channel.
     pub(crate) fn is_behind_the_chain(&self, head: BlockNumber) -> bool {
-        self.sighted > head.saturating_add(BlockNumber::from(self.config.height_window.behind))
+        self.sighted.block > head.saturating_add(BlockNumber::from(self.config.height_window.behind))
     }
 }

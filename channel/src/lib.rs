@@ -43,6 +43,7 @@ mod state;
 mod status;
 mod step;
 mod units;
+mod wait;
 
 pub use apps::{AppBook, NoApps};
 pub use certainty::{Certainty, SoloStep};
@@ -68,3 +69,4 @@ pub use state::{
 pub use status::{Balances, ShutdownStage, Status};
 pub use step::Step;
 pub use units::Millis;
+pub use wait::WaitReason;

@@ -6,6 +6,7 @@ use crate::{
     event::CloseReason,
     operation::OperationKind,
     phase::{Phase, closing::ClosePath},
+    wait::{Act, WaitReason},
 };
 use protocol::{Amount, BlockNumber, ChannelId, Round};
 
@@ -16,6 +17,8 @@ pub struct Status {
     pub state: &'static str,
     /// The same, but what it goes on with instead of `disconnected`.
     pub phase: &'static str,
+    /// Why nothing is proposed or agreed to now; none where the channel is free to go on, or has ended.
+    pub waits_for: Option<WaitReason>,
     /// Whether the peer can be reached and both know the same.
     pub connected: bool,
     /// The id on chain, once known.
@@ -88,6 +91,7 @@ impl Channel {
         Status {
             state: if parted { "disconnected" } else { self.phase.name() },
             phase: self.phase.name(),
+            waits_for: self.waits_for(Act::Any, self.sighted.head),
             connected: self.link == Link::Up,
             channel: self.channel_id(),
             round: live.map(|live| live.agreed.round()),

@@ -67,7 +67,7 @@ impl Answer {
         Step::act(vec![Effect::Send(say), Effect::Notify(Event::Notice(Notice::PeerViolated(violation)))])
     }
 
-    const fn with(self, code: RefusalCode) -> Message {
+    pub(crate) const fn with(self, code: RefusalCode) -> Message {
         match self {
             Self::UpdateError(round) => Message::UpdateError { round, code },
             Self::OperationError(kind, round) => kind.error(round, code),

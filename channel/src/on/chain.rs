@@ -2,7 +2,7 @@
 
 use super::progress::Progressed;
 use crate::{
-    channel::Channel,
+    channel::{Channel, Sighted},
     effect::Effect,
     event::{CloseReason, Event, Notice},
     input::Context,
@@ -34,7 +34,7 @@ pub(crate) struct Operated {
 impl Channel {
     /// A block is final, and all its events have been told.
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
-        self.sighted = 0;
+        self.sighted = Sighted::default();
         let step = self.forget_expired(ctx).and(self.on_head_while_opening(ctx)).and(self.look_again(ctx));
         let step = step.and(self.replay_on(ctx)).and(self.on_head_while_closing(ctx));
         let step = step.and(self.on_head_while_operating(ctx));
@@ -45,7 +45,7 @@ impl Channel {
 
     /// One endpoint tells of a block, and nobody confirms it: what is known to need an answer is answered again, and nothing else is done (R6.9a).
     pub(crate) fn on_sighted(&mut self, block: BlockNumber, head: BlockNumber) -> Step {
-        self.sighted = block;
+        self.sighted = Sighted { block, head };
         let again = [self.solo_again(), self.defence(head), self.snapshot_again(head).into_iter().collect()];
         Step::act(again.concat())
     }

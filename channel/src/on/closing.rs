@@ -2,6 +2,7 @@
 //!
 //! Whoever has signed a close agrees to nothing else until that close is on chain or has expired: the peer may hold it.
 
+use super::admission::PeerProposal;
 use crate::{
     certainty::{Certainty, SoloStep},
     channel::Channel,
@@ -24,6 +25,7 @@ use protocol::{
     crypto::{Crypto, Native},
     signing::{CloseMutualBody, signed_bytes},
 };
+use std::ops::ControlFlow;
 
 /// How many blocks the peer leaves to whoever offered the close before it submits the close itself.
 const SUBMIT_GRACE: BlockNumber = 10;
@@ -116,24 +118,10 @@ impl Channel {
     pub(crate) fn on_peer_shutdown(&mut self, shutdown: Shutdown, ctx: &Context<'_>) -> Result<Step, Violation> {
         let (me, peer) = (self.me, self.me.peer());
         let out_of_place = self.out_of_place("shutdown");
+        if let ControlFlow::Break(step) = self.admit(PeerProposal::Shutdown(&shutdown), ctx.head)? {
+            return Ok(step);
+        }
         let live = match &mut self.phase {
-            // From before a parting: the peer says it again once both know the same.
-            Phase::Open(_) | Phase::Closing(..) if !self.link.is_in_step() => return Ok(Step::default()),
-            Phase::Closing(_, ClosePath::Solo(_) | ClosePath::Residual(_)) => {
-                return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::CLOSING })]));
-            }
-            Phase::Open(live) if live.wish.is_solo() => {
-                return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::CLOSING })]));
-            }
-            // Its balances are those from before.
-            Phase::Open(live) | Phase::Closing(live, _) if live.goes_on_by_force() => {
-                return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::NOT_NOW })]));
-            }
-            Phase::Open(live) if live.outgoing.unanswered().is_some() || live.operation.is_signed() => {
-                // The peer refuses our proposal, or has signed it: its answer decides. Or it has seen before us that an operation expired.
-                live.incoming.defer_shutdown(shutdown);
-                return Ok(Step::default());
-            }
             Phase::Open(live) => live,
             // Crossing offers: the initiator's counts.
             Phase::Closing(_, ClosePath::Offered(_)) if me == Party::Initiator => return Ok(Step::default()),

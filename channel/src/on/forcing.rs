@@ -26,6 +26,7 @@ use crate::{
     },
     state::Change,
     step::Step,
+    wait::Act,
 };
 use protocol::{
     BlockNumber, Hash, Rejection, Round,
@@ -74,10 +75,9 @@ impl Channel {
     pub(crate) fn on_tick_while_calling(&mut self, ctx: &Context<'_>) -> Step {
         let Some(patience) = self.config.force_after else { return Step::default() };
         let me = self.me;
+        let is_free = self.waits_for(Act::Force, ctx.head).is_none();
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        let free = !live.wish.is_solo() && !live.store.is_doubtful();
-        let free = free && live.dispute.forcing().is_none() && live.dispute.pending_replay().is_none();
-        if !free || !live.outgoing.calls_wait() {
+        if !is_free || !live.outgoing.calls_wait() {
             live.dispute.note_calls_answered();
             return Step::default();
         }

@@ -1,5 +1,6 @@
 //! What a channel makes of its inputs: one file for each source of them.
 
+pub(crate) mod admission;
 pub(crate) mod chain;
 pub(crate) mod closing;
 pub(crate) mod forcing;

@@ -13,8 +13,9 @@
 //! agreed meanwhile would lack the coins that came, or promise those that left. An operation that expires leaves nothing behind: its body is
 //! no state, its round is never used again, and the channel goes on from the state before it.
 
+use super::admission::PeerProposal;
 use crate::{
-    channel::{Channel, Link},
+    channel::Channel,
     effect::Effect,
     error::{Misuse, Violation},
     event::{Event, Notice},
@@ -23,12 +24,14 @@ use crate::{
     operation::{Body, OperationKind, Request},
     phase::Phase,
     step::Step,
+    wait::Act,
 };
 use protocol::{
     BlockNumber, Party, Rejection, Round, Signature,
     crypto::{Crypto, Native},
     terms::MAX_DELEGATES,
 };
+use std::ops::ControlFlow;
 
 impl Channel {
     /// Transition: open -> open
@@ -70,27 +73,12 @@ impl Channel {
     pub(crate) fn on_peer_created(&mut self, body: Body, ctx: &Context<'_>) -> Result<Step, Violation> {
         let (peer, kind, round) = (self.me.peer(), body.kind(), body.round());
         let refuse = |code| Ok(Step::act(vec![Effect::Send(kind.error(round, code))]));
+        if let ControlFlow::Break(step) = self.admit(PeerProposal::Operation(&body), ctx.head)? {
+            return Ok(step);
+        }
         let [name, ..] = kind.names();
         let out_of_place = self.out_of_place(name);
-        let live = match &mut self.phase {
-            // From before a parting: the peer says it again once both know the same.
-            Phase::Open(_) | Phase::Closing(..) if !self.link.is_in_step() => return Ok(Step::default()),
-            Phase::Closing(..) => return refuse(RefusalCode::CLOSING),
-            Phase::Open(live) if live.wish.is_solo() => return refuse(RefusalCode::CLOSING),
-            Phase::Open(live) if live.store.is_doubtful() => return refuse(RefusalCode::OUTDATED),
-            // Signed now, it would replace what is forced (R5.4).
-            Phase::Open(live) if live.goes_on_by_force() => return refuse(RefusalCode::NOT_NOW),
-            Phase::Open(live) => live,
-            _ => return Err(out_of_place),
-        };
-        if live.operation.is_signed() {
-            // Said again after a lost connection; or the peer has seen another one end before us.
-            let again = live.operation.is_signed_for_peer(&body);
-            return if again { Ok(Step::act(self.signed_again())) } else { refuse(RefusalCode::NOT_NOW) };
-        }
-        if self.outbox.is_full() {
-            return refuse(RefusalCode::NOT_NOW);
-        }
+        let Phase::Open(live) = &mut self.phase else { return Err(out_of_place) };
         if Party::owner_of(round) != peer {
             return Err(Violation::WrongParity { got: round, owner: self.me });
         }
@@ -257,8 +245,9 @@ impl Channel {
     /// Asks in another round for what no block can take any more. Until that can be done the old question stays: the peer may have signed
     /// it and given up a lower round of its own for it, which must not be agreed to now.
     fn ask_anew(&mut self, ctx: &Context<'_>) -> Step {
+        let is_free = self.waits_for(Act::AskAnew, ctx.head).is_none();
         match &mut self.phase {
-            Phase::Open(live) if self.link == Link::Up && !live.is_blocked() && !self.outbox.is_full() => {
+            Phase::Open(live) if is_free => {
                 live.operation.retry_above();
                 Step::commit(Vec::new()).and(self.advance(ctx))
             }

@@ -5,18 +5,16 @@ use crate::{
     input::Context,
     phase::{Phase, closing::ClosePath, live::Live},
     step::Step,
+    wait::Act,
 };
 
 impl Channel {
     /// What comes next once nothing is unanswered: the operation that is wanted, the payments that wait, then the shutdown.
     pub(crate) fn advance(&mut self, ctx: &Context<'_>) -> Step {
-        if self.link != Link::Up || self.outbox.is_full() {
+        if self.waits_for(Act::Propose, ctx.head).is_some() {
             return Step::default();
         }
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        if live.is_blocked() {
-            return Step::default();
-        }
         let step = live.ask(self.me, self.config.operation_validity, ctx.head);
         if live.operation.asked().is_some() {
             return step;

@@ -9,6 +9,7 @@
 //!  update_ack(n + 3, signature)      -->           adopts; what n would have changed is given up, or proposed again
 //! ```
 
+use super::admission::PeerProposal;
 use crate::{
     channel::Channel,
     config::Acceptance,
@@ -31,6 +32,7 @@ use crate::{
     step::{Answer, Step},
 };
 use protocol::{Hash, Party, Round, Signature};
+use std::ops::ControlFlow;
 
 impl Channel {
     /// Transition: open -> open
@@ -58,23 +60,11 @@ impl Channel {
     pub(crate) fn on_peer_update(&mut self, update: Update, ctx: &Context<'_>) -> Result<Step, Violation> {
         let round = update.round;
         let refuse = |code| Ok(Step::act(vec![Effect::Send(Message::UpdateError { round, code })]));
+        if let ControlFlow::Break(step) = self.admit(PeerProposal::Round(round), ctx.head)? {
+            return Ok(step);
+        }
         let out_of_place = self.out_of_place("update");
-        let is_behind = self.is_behind_the_chain(ctx.head);
-        let live = match &mut self.phase {
-            // From before a parting: the peer says it again once both know the same.
-            Phase::Open(_) | Phase::Closing(..) if !self.link.is_in_step() => return Ok(Step::default()),
-            // A signed close may be on its way: after it nothing else is agreed (R6.5).
-            Phase::Closing(..) => return refuse(RefusalCode::CLOSING),
-            Phase::Open(live) if live.wish.is_solo() => return refuse(RefusalCode::CLOSING),
-            Phase::Open(live) if live.store.is_doubtful() => return refuse(RefusalCode::OUTDATED),
-            // So may be a signed operation, or a forced step, which the peer has not seen yet.
-            Phase::Open(live) if live.operation.is_signed() || live.goes_on_by_force() => {
-                return refuse(RefusalCode::NOT_NOW);
-            }
-            Phase::Open(_) if self.outbox.is_full() || is_behind => return refuse(RefusalCode::NOT_NOW),
-            Phase::Open(live) => live,
-            _ => return Err(out_of_place),
-        };
+        let Phase::Open(live) = &mut self.phase else { return Err(out_of_place) };
         if Party::owner_of(round) == self.me {
             return Err(Violation::WrongParity { got: round, owner: self.me });
         }

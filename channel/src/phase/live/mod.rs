@@ -186,25 +186,6 @@ impl Live {
         self.outgoing.return_calls(me, rest.into_iter());
     }
 
-    /// Whether nothing may be proposed now: something on chain, the user, or the peer goes first.
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.wish.is_solo()
-            || self.store.is_doubtful()
-            || self.incoming.pending_review().is_some()
-            || self.dispute.forcing().is_some()
-            || self.dispute.pending_replay().is_some()
-            || self.operation.is_signed()
-            || self.awaits_lock()
-    }
-
-    /// Whether calls are being forced, or were and this side has not followed, or the peer has not said that it has: what it asks for now does not
-    /// go on from there.
-    pub(crate) fn goes_on_by_force(&self) -> bool {
-        self.dispute.forcing().is_some()
-            || self.dispute.pending_replay().is_some()
-            || (self.agreed.forced().is_some() && self.awaits_lock())
-    }
-
     /// Whether the agreed state is on chain and the peer has not said that it sees it there.
     pub(crate) fn awaits_lock(&self) -> bool {
         let round = self.agreed.round();
