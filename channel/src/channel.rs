@@ -19,7 +19,7 @@ use crate::{
 };
 use protocol::{
     Base, BlockNumber, ChannelId, Party, PublicKey, Rejection, Round,
-    call::CloseSolo,
+    call::{CallKind, CloseSolo},
     contracts::{Contract, ContractId, Contracts},
     signing::Domain,
     terms::Terms,
@@ -46,7 +46,7 @@ pub struct Channel {
     pub(crate) heard: Heard,
     /// Since when an answer of the peer is awaited, and whether the user was told that it is late.
     pub(crate) waiting: Option<Waiting>,
-    pub(crate) last_rejection: Option<(&'static str, Rejection)>,
+    pub(crate) last_rejection: Option<(CallKind, Rejection)>,
     /// What one endpoint told of and nobody confirmed. Not saved: it is told again.
     pub(crate) sighted: Sighted,
     /// The contracts of the agreed state as they lie in the store.

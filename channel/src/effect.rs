@@ -1,7 +1,7 @@
 //! Everything a channel wants done. Each may be done twice without harm.
 
 use crate::{
-    event::{Event, EventNumber},
+    event::{Event, EventNumber, Notice},
     message::Message,
 };
 use protocol::{Hash, Pair, PartyId, call::Call};
@@ -22,7 +22,7 @@ pub enum Effect {
     /// Get the app with this code hash, from the chain or from the peer, and say [`Input::Code`](crate::Input::Code).
     FetchCode(Hash),
     /// Tell the user in passing: a crash may lose it.
-    Notify(Event),
+    Notify(Notice),
     /// Tell the user, and say [`EventsTaken`](crate::Input::EventsTaken) once the user has it. Until then it is stored with the channel, and
     /// delivered again after a restart.
     Deliver {
@@ -31,4 +31,7 @@ pub enum Effect {
         /// What happened.
         event: Event,
     },
+    /// Forget the channel: it has ended, and the user has acknowledged everything that it was told. Asked for at each start, where the process was
+    /// stopped before the channel was forgotten.
+    Forget,
 }

@@ -11,8 +11,12 @@ use crate::{
     units::Millis,
 };
 use protocol::{
-    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection, call::ForcedCall, crypto::SigningKey,
-    event::Event as ArbiterEvent, record::Record, terms::Delegate,
+    AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
+    call::{CallKind, ForcedCall},
+    crypto::SigningKey,
+    event::Event as ArbiterEvent,
+    record::Record,
+    terms::Delegate,
 };
 
 /// What the machine may know of its surroundings at one moment.
@@ -134,12 +138,12 @@ pub enum Command {
     SendMessage(Vec<u8>),
     /// Agree to a round of the peer's that waits for a decision.
     Accept {
-        /// Which, as [`Event::Proposed`](crate::Event::Proposed) names it.
+        /// Which, as [`Notice::Proposed`](crate::Notice::Proposed) names it.
         proposal: ProposalId,
     },
     /// Refuse it.
     Refuse {
-        /// Which, as [`Event::Proposed`](crate::Event::Proposed) names it.
+        /// Which, as [`Notice::Proposed`](crate::Notice::Proposed) names it.
         proposal: ProposalId,
         /// Why; the peer's user is told. From [`RefusalCode::APPLICATION`] on.
         code: RefusalCode,
@@ -176,15 +180,15 @@ pub enum ChainInput {
     },
     /// The arbiter refused a call that this channel asked for.
     Rejected {
-        /// The call's name.
-        call: &'static str,
+        /// Which call.
+        call: CallKind,
         /// The arbiter's reason.
         rejection: Rejection,
     },
     /// A call that this channel asked for cannot be made: its submitter cannot pay for an opening, say, or the chain cannot execute a forced step
     /// that the rules allow.
     Undeliverable {
-        /// The call's name.
-        call: &'static str,
+        /// Which call.
+        call: CallKind,
     },
 }

@@ -13,8 +13,8 @@
 //! [`Channel::handle`] decides before it changes anything: when it returns a refusal, the channel is as it was.
 //!
 //! What a shell owes to a channel:
-//! 1. Where a [`Step`] says `commit`, [`Channel::save`] is durable, together with the rows that the step names, before any of its effects, or of
-//!    later ones, leaves the process.
+//! 1. A [`Step::Commit`] gives its effects away by [`Commit::committed`], which is asked for once [`Channel::save`] is durable, together with the
+//!    rows that it names. Effects of later steps wait for those before them.
 //! 2. Effects are carried out in order. What is to be sent goes out on the connection of its time, or never.
 //! 3. [`Effect::Deliver`] is followed by [`Input::EventsTaken`] once the user has the event. An event that was not taken is delivered again
 //!    after a restart, by the same number: nothing that was committed is ever lost to the user.
@@ -39,6 +39,7 @@ mod phase;
 mod proposal;
 mod rounds;
 mod saved;
+mod stage;
 mod state;
 mod status;
 mod step;
@@ -62,11 +63,12 @@ pub use operation::OperationKind;
 pub use payments::{MAX_REMEMBERED, PaymentOutcome, PaymentRecord};
 pub use proposal::ProposalId;
 pub use saved::SavedError;
+pub use stage::Stage;
 pub use state::{
     Change, ChangeFault, ChangeId, Creation, IdempotencyKey, MAX_EXECUTIONS_PER_ROUND, MAX_KEY, MAX_META,
     MAX_REFERENCE, MAX_ROUND_BYTES, Outcome, OwnChange, OwnChanges, Payment, Performed, State,
 };
 pub use status::{Balances, ShutdownStage, Status};
-pub use step::Step;
+pub use step::{Commit, Step};
 pub use units::Millis;
 pub use wait::WaitReason;

@@ -41,13 +41,14 @@ impl Channel {
         };
         self.watch_answers(ctx);
         let (phase, all_unknown) = (&self.phase, self.phase.is_unsure());
-        step.commit |= self.payments.note(&mut step.effects, all_unknown, |change| phase.may_appear(change));
-        if step.commit {
-            step.payments = self.payments.take_changed();
-            self.outbox.keep(&mut step.effects);
+        if self.payments.note(step.effects_mut(), all_unknown, |change| phase.may_appear(change)) {
+            step = step.and(Step::commit(Vec::new()));
+        }
+        if let Step::Commit(commit) = &mut step {
             let now = self.phase.live().map(|live| live.agreed.state().contracts.clone()).unwrap_or_default();
-            step.contracts = self.stored.differences(&now);
+            let contracts = self.stored.differences(&now);
             self.stored = now;
+            self.outbox.keep(commit.complete(contracts, self.payments.take_changed()));
         }
         Ok(step)
     }

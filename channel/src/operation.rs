@@ -7,7 +7,7 @@ use crate::{
 };
 use protocol::{
     AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Round, Signature,
-    call::{Call, Deposit, SetDelegates, Withdraw},
+    call::{Call, CallKind, Deposit, SetDelegates, Withdraw},
     signing::{DepositBody, Domain, SetDelegatesBody, WithdrawBody, signed_bytes},
     terms::{Delegate, MAX_DELEGATES, Terms},
 };
@@ -212,12 +212,12 @@ impl Body {
 }
 
 impl OperationKind {
-    /// The name of the arbiter's call.
-    pub(crate) const fn call_name(self) -> &'static str {
+    /// The arbiter's call.
+    pub(crate) const fn call(self) -> CallKind {
         match self {
-            Self::Deposit => "channel_deposit",
-            Self::Withdraw => "channel_withdraw",
-            Self::SetDelegates => "channel_set_delegates",
+            Self::Deposit => CallKind::ChannelDeposit,
+            Self::Withdraw => CallKind::ChannelWithdraw,
+            Self::SetDelegates => CallKind::ChannelSetDelegates,
         }
     }
 

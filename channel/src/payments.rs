@@ -13,7 +13,7 @@
 use crate::{
     effect::Effect,
     error::Misuse,
-    event::Event,
+    event::{Event, EventNumber},
     message::RefusalCode,
     state::{ChangeFault, ChangeId, IdempotencyKey, MAX_KEY, OwnChanges, Payment},
 };
@@ -201,7 +201,7 @@ impl Payments {
             move |id| if all_unknown || may_appear(id) { PaymentOutcome::Unknown } else { outcome }
         };
         for effect in effects {
-            let Effect::Notify(event) = effect else { continue };
+            let Effect::Deliver { number: EventNumber::UNNUMBERED, event } = effect else { continue };
             match event {
                 Event::Paid { payments, round } => self.end(payments, |_| PaymentOutcome::Paid(*round)),
                 Event::Refused { payments, code } => self.end(payments, unmade(PaymentOutcome::Refused(*code))),
@@ -288,9 +288,14 @@ mod tests {
         Payment { amount: 1, reference: b"r".to_vec() }
     }
 
+    /// As a step tells of it, not numbered yet.
+    const fn deliver(event: Event) -> Effect {
+        Effect::Deliver { number: EventNumber::UNNUMBERED, event }
+    }
+
     fn paid(id: ChangeId) -> Effect {
         let payments = [(id, &b"r"[..])].into_iter().collect();
-        Effect::Notify(Event::Paid { payments, round: 2 })
+        deliver(Event::Paid { payments, round: 2 })
     }
 
     #[test]
@@ -337,7 +342,7 @@ mod tests {
         let key = IdempotencyKey::from(7_u64.to_be_bytes());
         let refused = || {
             let payments = [(ChangeId(7), &b"r"[..])].into_iter().collect();
-            [Effect::Notify(Event::Refused { payments, code: RefusalCode::OUTDATED })]
+            [deliver(Event::Refused { payments, code: RefusalCode::OUTDATED })]
         };
         let mut payments = Payments::default();
         payments.begin(ChangeId(7), key.clone(), payment());
@@ -360,9 +365,9 @@ mod tests {
         payments.begin(ChangeId(7), "seven".into(), payment());
         let told: OwnChanges =
             [(ChangeId(6), &b"x"[..]), (ChangeId(7), b"r"), (ChangeId(8), b"y")].into_iter().collect();
-        let mut effects = [Effect::Notify(Event::Paid { payments: told, round: 4 })];
+        let mut effects = [deliver(Event::Paid { payments: told, round: 4 })];
         assert!(payments.note(&mut effects, false, |_| false));
-        let [Effect::Notify(Event::Paid { payments: told, .. })] = &effects else { panic!() };
+        let [Effect::Deliver { event: Event::Paid { payments: told, .. }, .. }] = &effects else { panic!() };
         assert_eq!(told.iter().map(|own| own.key).collect::<Vec<_>>(), vec![None, Some(&"seven".into()), None]);
     }
 

@@ -31,6 +31,7 @@ use thiserror::Error;
 
 /// Why stored bytes are no channel.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SavedError {
     /// Written by a later version of this software.
     #[error("stored channel has version {0}, this software reads version {VERSION}: use the newer software")]

@@ -6,6 +6,7 @@ use crate::{
     event::CloseReason,
     operation::OperationKind,
     phase::{Phase, closing::ClosePath},
+    stage::Stage,
     wait::{Act, WaitReason},
 };
 use protocol::{Amount, BlockNumber, ChannelId, Round};
@@ -13,10 +14,10 @@ use protocol::{Amount, BlockNumber, ChannelId, Round};
 /// What a channel is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The state's name (DESIGN section 6).
-    pub state: &'static str,
-    /// The same, but what it goes on with instead of `disconnected`.
-    pub phase: &'static str,
+    /// How far it has come; [`Stage::Disconnected`] where it cannot go on without its peer.
+    pub state: Stage,
+    /// The same, but what it goes on with instead of [`Stage::Disconnected`].
+    pub phase: Stage,
     /// Why nothing is proposed or agreed to now; none where the channel is free to go on, or has ended.
     pub waits_for: Option<WaitReason>,
     /// Whether the peer can be reached and both know the same.
@@ -77,11 +78,6 @@ pub enum ShutdownStage {
     },
 }
 
-impl Status {
-    /// Every name that [`Status::phase`] may be.
-    pub const PHASES: [&'static str; 7] = Phase::NAMES;
-}
-
 impl Channel {
     /// What the channel is doing.
     #[must_use]
@@ -89,8 +85,8 @@ impl Channel {
         let live = self.phase.live();
         let parted = matches!(self.link, Link::Down | Link::Left) && self.phase.outlives_the_link();
         Status {
-            state: if parted { "disconnected" } else { self.phase.name() },
-            phase: self.phase.name(),
+            state: if parted { Stage::Disconnected } else { self.phase.stage() },
+            phase: self.phase.stage(),
             waits_for: self.waits_for(Act::Any, self.sighted.head),
             connected: self.link == Link::Up,
             channel: self.channel_id(),

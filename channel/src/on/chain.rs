@@ -16,7 +16,11 @@ use crate::{
     state::State,
     step::Step,
 };
-use protocol::{Amount, Base, BlockNumber, Hash, Party, Rejection, Round, call::Call, event::Event as ArbiterEvent};
+use protocol::{
+    Amount, Base, BlockNumber, Hash, Party, Rejection, Round,
+    call::{Call, CallKind},
+    event::Event as ArbiterEvent,
+};
 
 /// How many blocks the responder leaves to the initiator before it settles itself, so that not both pay for it.
 const SETTLE_GRACE: BlockNumber = 2;
@@ -122,15 +126,14 @@ impl Channel {
         // Nothing but a state counts any more.
         told.extend(live.operation.give_up(RefusalCode::CLOSING));
         live.incoming.drop_review();
-        let told = told.into_iter().map(Effect::Notify).collect();
-        Step::commit(told).and(Step::act(self.defence(ctx.head)))
+        Step::tell(told).and(Step::act(self.defence(ctx.head)))
     }
 
     /// Transition: open (bound) -> open. A deposit, a withdrawal or other delegates are final: the state after it is the agreed one.
     fn on_chain_operated(&mut self, done: Operated, ctx: &Context<'_>) -> Step {
         let step = self.take_operated(done);
         // Told again, it is nothing to go on from.
-        if step.commit { step.and(self.advance(ctx)) } else { step }
+        if step.is_commit() { step.and(self.advance(ctx)) } else { step }
     }
 
     /// Adopts the state after an operation that is final.
@@ -151,24 +154,20 @@ impl Channel {
         if let Event::DelegatesSet { delegates, .. } = &event {
             live.funding.set_delegates(delegates.as_ref().map(Vec::as_slice));
         }
-        let mut told = Vec::new();
-        if let Some((state, base)) = live.operation.executed(round, &state_hash) {
-            let replaced = live.replaced(round, base);
-            told.extend(replaced.map(Effect::Notify));
-            told.push(Effect::Notify(event));
+        let step = if let Some((state, base)) = live.operation.executed(round, &state_hash) {
+            let told = live.replaced(round, base).into_iter().chain([event]);
             live.adopt(me, (round, base), state, state_hash, None);
+            Step::tell(told)
         } else {
-            told.push(Effect::Notify(event.clone()));
             // It carries our signature, and we know of none: our store is old (R6.6).
             let state = reconstruct(live.agreed.state(), &event, live.funding.terms().reserve);
             if let Some(state) = state.filter(|state| state.hash() == state_hash) {
                 live.adopt(me, (round, Base::default()), state, state_hash, None);
             }
-            told.extend(live.note_stale(from, round).into_iter().map(Effect::Notify));
-        }
+            Step::tell([event]).and(live.note_stale(from, round))
+        };
         live.operation.retry_above();
-        told.push(Effect::Send(kind.locked(round)));
-        Step::commit(told)
+        step.and(Step::act(vec![Effect::Send(kind.locked(round))]))
     }
 
     /// Somebody put a state on chain that both signed. What we hold is newer as a rule; but the peer may have used a round of ours that it
@@ -186,17 +185,16 @@ impl Channel {
         if !live.is_behind(on_chain) {
             return Step::commit(Vec::new());
         }
-        let mut told = Vec::new();
-        match live.adopt_from_chain(on_chain, me) {
+        let told = match live.adopt_from_chain(on_chain, me) {
             Some(events) => {
                 live.operation.note_peer_saw(round);
                 live.operation.retry_above();
-                told.extend(events);
+                Step::tell(events)
             }
-            None if round > live.outgoing.signed() => told.extend(live.note_stale(from, round)),
+            None if round > live.outgoing.signed() => live.note_stale(from, round),
             None => return Step::commit(Vec::new()),
-        }
-        Step::commit(told.into_iter().map(Effect::Notify).collect()).and(self.advance(ctx))
+        };
+        told.and(self.advance(ctx))
     }
 
     /// What defends the channel now: a newer state against the one on chain, or settling once the lock has run out.
@@ -236,7 +234,7 @@ impl Channel {
     }
 
     /// The arbiter refused a call. Where it is asked for again with each head, the user is told once.
-    pub(crate) fn on_chain_rejected(&mut self, call: &'static str, rejection: Rejection, ctx: &Context<'_>) -> Step {
+    pub(crate) fn on_chain_rejected(&mut self, call: CallKind, rejection: Rejection, ctx: &Context<'_>) -> Step {
         if let Some(step) = self.on_force_rejected(call, rejection, ctx) {
             return step;
         }
@@ -245,7 +243,7 @@ impl Channel {
         if known || matches!(self.phase, Phase::Closed(_)) {
             return given_up;
         }
-        let told = Effect::Notify(Event::Notice(Notice::CallRejected { call, rejection }));
+        let told = Effect::Notify(Notice::CallRejected { call, rejection });
         given_up.and(Step::act(vec![told])).and(Step::act(self.on_operation_rejected(call, rejection)))
     }
 }

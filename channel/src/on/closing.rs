@@ -60,9 +60,7 @@ impl Channel {
     /// What is told of a close that was asked for while the peer cannot be reached: it waits, and can be taken back.
     pub(crate) fn shutdown_waits(&self) -> Step {
         match self.shutdown_stage() {
-            Some(ShutdownStage::AwaitsPeer) => {
-                Step::act(vec![Effect::Notify(Event::Notice(Notice::ShutdownAwaitsPeer))])
-            }
+            Some(ShutdownStage::AwaitsPeer) => Step::act(vec![Effect::Notify(Notice::ShutdownAwaitsPeer)]),
             _ => Step::default(),
         }
     }
@@ -99,7 +97,7 @@ impl Channel {
             // A contract has begun since.
             let _offered = live.wish.drop_mutual();
             let refused = Event::ShutdownRefused { code: RefusalCode::VALIDATION };
-            return Step::commit(vec![Effect::Notify(refused)]);
+            return Step::tell([refused]);
         }
         let mut balances = live.agreed.state().balances;
         // The peer's rounds only add to the balance that the fee was checked against.
@@ -202,7 +200,11 @@ impl Channel {
     /// The peer refuses to close. Our signature is with it all the same: nothing else until the offer has expired.
     pub(crate) fn on_peer_shutdown_error(&mut self, code: RefusalCode) -> Result<Step, Violation> {
         match self.phase {
-            Phase::Closing(..) => Ok(Step::act(vec![Effect::Notify(Event::ShutdownRefused { code })])),
+            // It waits to be acknowledged: the peer may say it as often as it likes.
+            Phase::Closing(..) if self.outbox.holds(|event| matches!(event, Event::ShutdownRefused { .. })) => {
+                Ok(Step::default())
+            }
+            Phase::Closing(..) => Ok(Step::tell([Event::ShutdownRefused { code }])),
             // The answer to an offer that has expired.
             Phase::Open(_) => Ok(Step::default()),
             _ => Err(self.out_of_place("shutdown_error")),
@@ -229,15 +231,14 @@ impl Channel {
             // The peer has not said that it sees the channel, but it is on chain: it can be closed.
             self.phase = Phase::Open(live);
         }
-        let mut effects = Vec::new();
+        let mut step = Step::commit(Vec::new());
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
             live.wish = CloseWish::Solo;
-            effects.extend(live.incoming.postpone_review(RefusalCode::CLOSING));
+            let postponed = live.incoming.postpone_review(RefusalCode::CLOSING);
             let failed = live.operation.give_up_unsigned(RefusalCode::CLOSING);
-            effects.extend(failed.map(Effect::Notify));
+            step = step.and(Step::act(postponed.into_iter().collect())).and(Step::tell(failed));
         }
-        effects.extend(self.solo_again());
-        Ok(Step::commit(effects))
+        Ok(step.and(Step::act(self.solo_again())))
     }
 
     /// Asks for the solo close that the user wants, as long as it is not on chain.
@@ -277,7 +278,7 @@ impl Channel {
             self.phase = Phase::Open(live);
         }
         let expired = Event::ShutdownRefused { code: RefusalCode::TIMEOUT };
-        Step::commit(vec![Effect::Notify(expired)]).and(self.advance(ctx))
+        Step::tell([expired]).and(self.advance(ctx))
     }
 
     /// Asks for the close that both signed, as long as the next block can take it.
@@ -303,14 +304,14 @@ impl Channel {
 
     /// Ends the channel's life here.
     pub(crate) fn close(&mut self, reason: CloseReason) -> Step {
-        let mut effects = Vec::new();
+        let mut told = Vec::new();
         if let Some(mut live) = self.take_live() {
-            effects.extend(live.dispute.take_forcing().map(|forcing| Effect::Notify(forcing.too_late())));
-            effects.extend(live.drop_pending(RefusalCode::CLOSING).into_iter().map(Effect::Notify));
+            told.extend(live.dispute.take_forcing().map(|forcing| forcing.too_late()));
+            told.extend(live.drop_pending(RefusalCode::CLOSING));
         }
         self.phase = Phase::Closed(reason.clone());
-        effects.push(Effect::Notify(Event::Closed(reason)));
-        Step::commit(effects)
+        told.push(Event::Closed(reason));
+        Step::tell(told)
     }
 
     pub(crate) fn close_once(&mut self, reason: CloseReason) -> Step {

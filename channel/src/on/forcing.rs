@@ -31,13 +31,10 @@ use crate::{
 use protocol::{
     BlockNumber, Hash, Rejection, Round,
     arbiter::{MAX_FORCED_CALLS, MAX_FORCED_INPUTS, plan_fitting},
-    call::{Call, ForcedCall},
+    call::{Call, CallKind, ForcedCall},
     contracts::{CallFault, Predictor},
     record::{Phase as RecordPhase, Record},
 };
-
-/// The call that forces.
-const FORCE: &str = "channel_force_progress";
 
 impl Channel {
     /// Transition: open | closing (solo) -> the same, with a forced step on its way, or waiting for the peer's word
@@ -93,8 +90,7 @@ impl Channel {
         let (given_up, calls) = live.outgoing.take_calls(me, fits);
         let (ids, calls) = calls.into_iter().unzip();
         let told = live.given_up(&given_up, RefusalCode::TIMEOUT);
-        let told = Step::commit(told.into_iter().map(Effect::Notify).collect());
-        let step = told.and(self.begin_forcing(Forcing::of(calls, ids)));
+        let step = Step::tell(told).and(self.begin_forcing(Forcing::of(calls, ids)));
         step.and(self.force_again(ctx))
     }
 
@@ -108,8 +104,8 @@ impl Channel {
         // It was offered on the balances from before.
         let code = RefusalCode::NOT_NOW;
         let deferred = live.incoming.take_shutdown().map(|_shutdown| Effect::Send(Message::ShutdownError { code }));
-        let told = Effect::Notify(Event::Forcing { changes });
-        Step::commit(postponed.into_iter().chain(deferred).chain([told]).collect())
+        let say = postponed.into_iter().chain(deferred).collect();
+        Step::commit(say).and(Step::tell([Event::Forcing { changes }]))
     }
 
     /// Asks for the forced step that is wanted, on what is on chain now, as long as it is not made.
@@ -137,14 +133,19 @@ impl Channel {
         let base = live.agreed.base();
         let _open_again = live.outgoing.reclaim(self.me, base);
         let failed = Event::ForceFailed { changes: forcing.changes().to_vec(), rejection };
-        Step::commit(vec![Effect::Notify(failed)]).and(self.advance(ctx))
+        Step::tell([failed]).and(self.advance(ctx))
     }
 
     /// What the arbiter's refusal of a forced step means: some reasons pass, and it is planned anew with the next head. So may that of an app,
     /// which was found willing here, in the next block: a node tries a call in the block that is there.
-    pub(crate) fn on_force_rejected(&mut self, call: &str, rejection: Rejection, ctx: &Context<'_>) -> Option<Step> {
+    pub(crate) fn on_force_rejected(
+        &mut self,
+        call: CallKind,
+        rejection: Rejection,
+        ctx: &Context<'_>,
+    ) -> Option<Step> {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return None };
-        let forcing = live.dispute.forcing_mut().filter(|_| call == FORCE)?;
+        let forcing = live.dispute.forcing_mut().filter(|_| call == CallKind::ChannelForceProgress)?;
         let is_tried_again = forcing.is_tried_again();
         let may_pass = match rejection {
             Rejection::CallFailed { fault, .. } => fault == CallFault::Refused,
@@ -163,9 +164,9 @@ impl Channel {
 
     /// The chain could not make a forced step, though the rules allow it: it takes more than a block holds, say. Fewer calls are tried; where one
     /// alone is too much, the user is told.
-    pub(crate) fn on_force_undeliverable(&mut self, call: &str, ctx: &Context<'_>) -> Option<Step> {
+    pub(crate) fn on_force_undeliverable(&mut self, call: CallKind, ctx: &Context<'_>) -> Option<Step> {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return None };
-        let forcing = live.dispute.forcing_mut().filter(|_| call == FORCE)?;
+        let forcing = live.dispute.forcing_mut().filter(|_| call == CallKind::ChannelForceProgress)?;
         if forcing.halve() || forcing.is_tried_again() {
             return Some(Step::default());
         }

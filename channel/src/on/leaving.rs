@@ -10,7 +10,7 @@ use crate::{
     channel::{Channel, Link},
     effect::Effect,
     error::{Misuse, Violation},
-    event::Event,
+    event::Notice,
     message::{MAX_INBAND, Message},
     phase::Phase,
     step::Step,
@@ -75,7 +75,7 @@ impl Channel {
         }
         self.link = Link::Left;
         self.forget_unsaved();
-        Step::act(vec![Effect::Notify(Event::Left { by })])
+        Step::notify(Notice::Left { by })
     }
 
     /// Transition: none
@@ -101,6 +101,6 @@ impl Channel {
         if words.len() > MAX_INBAND {
             return Err(Violation::InbandTooLong { got: words.len() });
         }
-        Ok(Step::act(vec![Effect::Notify(Event::Message(words))]))
+        Ok(Step::notify(Notice::Message(words)))
     }
 }

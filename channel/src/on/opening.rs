@@ -30,6 +30,7 @@ use crate::{
 };
 use protocol::{
     AccountId, Amount, Base, BlockNumber, ChannelId, Pair, Party, PartyId, PublicKey, Rejection,
+    call::CallKind,
     crypto::{Crypto, Native},
     record::Record,
     signing::signed_bytes,
@@ -38,9 +39,6 @@ use protocol::{
 
 /// How far the two peers' finalised heads may lie apart, in blocks.
 const HEAD_SLACK: BlockNumber = 20;
-
-/// The call that opens a channel.
-const CREATE: &str = "channel_create";
 
 /// A channel to propose.
 #[derive(Clone, Debug)]
@@ -166,10 +164,8 @@ impl Channel {
         let signature = ctx.key.sign(&message);
         let signatures = Pair::new(funding.signature, signature);
         self.phase = Phase::Signed(Signed::new(channel, &body, funding.nonce, Some(signatures)));
-        Ok(Step::commit(vec![
-            Effect::Send(Message::FundingSigned(FundingSigned { signature })),
-            Effect::Notify(Event::Signed { channel }),
-        ]))
+        let say = Effect::Send(Message::FundingSigned(FundingSigned { signature }));
+        Ok(Step::commit(vec![say]).and(Step::tell([Event::Signed { channel }])))
     }
 
     /// The id that this opening will have, where a responder accepts `funding` (R5.2); none where none is awaited. No two channels may share one.
@@ -216,10 +212,9 @@ impl Channel {
         let channel = half.channel;
         let signatures = Pair::new(half.signature, funding.signature);
         let signed = Signed::new(channel, &half.body, half.nonce, Some(signatures));
-        let mut effects = vec![Effect::Notify(Event::Signed { channel })];
-        effects.extend(signed.submission());
+        let submit = Step::act(signed.submission().into_iter().collect());
         self.phase = Phase::Signed(signed);
-        Ok(Step::commit(effects))
+        Ok(Step::tell([Event::Signed { channel }]).and(submit))
     }
 
     /// Transition: signed -> signed | open
@@ -268,7 +263,7 @@ impl Channel {
         let live = Live::new(funding.clone(), self.store_age());
         let opened = Event::Opened { channel: live.funding.channel(), balances: live.agreed.state().balances };
         self.phase = Phase::Open(live);
-        Step::commit(vec![Effect::Notify(opened)])
+        Step::tell([opened])
     }
 
     /// The opening's part of a new head: submit again, or give up once it has expired.
@@ -302,9 +297,11 @@ impl Channel {
 
     /// The opening that both signed was refused, or cannot get on chain. The user is told that it does not open, so it shall not open behind
     /// the user's back: it is not asked for again, and expires.
-    pub(crate) fn give_up_creating(&mut self, call: &'static str, rejection: Option<Rejection>) -> Step {
+    pub(crate) fn give_up_creating(&mut self, call: CallKind, rejection: Option<Rejection>) -> Step {
         match &self.phase {
-            Phase::Signed(signed) if call == CREATE && !signed.locked && self.create_given_up.is_none() => {
+            Phase::Signed(signed)
+                if call == CallKind::ChannelCreate && !signed.locked && self.create_given_up.is_none() =>
+            {
                 self.create_given_up = Some(GivenUp { rejection });
                 Step::commit(Vec::new())
             }

@@ -28,6 +28,7 @@ use crate::{
 };
 use protocol::{
     BlockNumber, Party, Rejection, Round, Signature,
+    call::CallKind,
     crypto::{Crypto, Native},
     terms::MAX_DELEGATES,
 };
@@ -201,7 +202,7 @@ impl Channel {
         if code == RefusalCode::ON_CHAIN
             && let Some(told) = live.operation.peer_was_refused(kind, round)
         {
-            return Ok(Step::act(vec![Effect::Notify(Event::Notice(told))]));
+            return Ok(Step::act(vec![Effect::Notify(told)]));
         }
         if live.operation.asked().is_none_or(|body| body.round() != round || body.kind() != kind) {
             // About something that has lost or was given up meanwhile.
@@ -210,23 +211,23 @@ impl Channel {
         if [RefusalCode::CLOSING, RefusalCode::NOT_NOW, RefusalCode::OVERTAKEN].contains(&code) {
             live.operation.retry_at_next_block();
             let is_late = live.operation.note_postponed() == 2;
-            let told = is_late.then_some(Effect::Notify(Event::Notice(Notice::Postponed { round, code })));
+            let told = is_late.then_some(Effect::Notify(Notice::Postponed { round, code }));
             return Ok(Step::commit(told.into_iter().collect()).and(self.advance(ctx)));
         }
         let failed = live.operation.give_up_unsigned(code);
-        Ok(Step::commit(failed.map(Effect::Notify).into_iter().collect()).and(self.advance(ctx)))
+        Ok(Step::tell(failed).and(self.advance(ctx)))
     }
 
     /// The arbiter refused a call: where it is the operation that this side submits, the peer hears of it too, since both wait for it.
-    pub(crate) fn on_operation_rejected(&self, call: &str, rejection: Rejection) -> Vec<Effect> {
+    pub(crate) fn on_operation_rejected(&self, call: CallKind, rejection: Rejection) -> Vec<Effect> {
         let Phase::Open(live) = &self.phase else { return Vec::new() };
-        let Some(body) = live.operation.own_signed().filter(|body| body.kind().call_name() == call) else {
+        let Some(body) = live.operation.own_signed().filter(|body| body.kind().call() == call) else {
             return Vec::new();
         };
         let (operation, until) = (body.kind(), body.valid_until());
         let refused = Notice::OperationRefused { operation, rejection: Some(rejection), until };
         let say = operation.error(body.round(), RefusalCode::ON_CHAIN);
-        vec![Effect::Notify(Event::Notice(refused)), Effect::Send(say)]
+        vec![Effect::Notify(refused), Effect::Send(say)]
     }
 
     /// The part of a new head that concerns operations: submit again, or go on from the state before where one has expired (R6.5).
@@ -238,8 +239,7 @@ impl Channel {
         }
         let Some((operation, is_ours)) = live.operation.expire(ctx.head) else { return again };
         let failed = Event::OperationFailed { operation, code: RefusalCode::TIMEOUT };
-        let told = is_ours.then_some(Effect::Notify(failed)).into_iter().collect();
-        Step::commit(told).and(self.take_deferred_shutdown(ctx)).and(self.advance(ctx))
+        Step::tell(is_ours.then_some(failed)).and(self.take_deferred_shutdown(ctx)).and(self.advance(ctx))
     }
 
     /// Asks in another round for what no block can take any more. Until that can be done the old question stays: the peer may have signed

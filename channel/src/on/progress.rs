@@ -49,8 +49,7 @@ impl Channel {
             .live()
             .is_some_and(|live| live.dispute.pending_replay().is_some() && !live.replaces_forced(ctx.head))
         {
-            step = step
-                .and(Step::act(vec![Effect::Notify(Event::Notice(Notice::CannotFollow { round: posted.at.round() }))]));
+            step = step.and(Step::act(vec![Effect::Notify(Notice::CannotFollow { round: posted.at.round() })]));
         }
         step = step
             .and(Step::act(self.snapshot_again(ctx.head).into_iter().collect()))
@@ -80,9 +79,8 @@ impl Channel {
                 Err(ReplayError::Unknown) => {
                     live.dispute.drop_replay();
                     let (from, to) = (live.agreed.round(), next.posted.at.round());
-                    let cannot = Event::Notice(Notice::CannotFollow { round: to });
-                    let told = std::iter::once(cannot).chain(live.note_stale(from, to)).map(Effect::Notify);
-                    return step.and(Step::commit(told.collect()));
+                    let cannot = Step::notify(Notice::CannotFollow { round: to });
+                    return step.and(cannot).and(live.note_stale(from, to));
                 }
             }
         }
@@ -92,12 +90,12 @@ impl Channel {
         if made.is_residual {
             self.pay_residual(&told);
         }
-        let mut effects: Vec<_> = told.into_iter().map(Effect::Notify).collect();
+        let mut say = Vec::new();
         // Also while a close is offered: it may come to nothing.
         if !matches!(self.phase, Phase::Closing(_, ClosePath::Solo(_) | ClosePath::Residual(_))) {
-            effects.push(Effect::Send(Message::ForceProgressLocked { round: made.posted.at.round() }));
+            say.push(Effect::Send(Message::ForceProgressLocked { round: made.posted.at.round() }));
         }
-        Step::commit(effects)
+        Step::tell(told).and(Step::act(say))
     }
 
     /// What a residual channel's contracts pay leaves the channel at once (R5.11).
@@ -146,6 +144,6 @@ impl Channel {
         let mut told = live.drop_pending(RefusalCode::CLOSING);
         told.push(Event::Residual { balances, held: remaining });
         self.move_to_closing(ClosePath::Residual(Residual { balances: Some(balances) }));
-        Step::commit(told.into_iter().map(Effect::Notify).collect())
+        Step::tell(told)
     }
 }

@@ -13,7 +13,6 @@
 use super::chain::Operated;
 use crate::{
     channel::Channel,
-    effect::Effect,
     event::{CloseReason, Event, Notice},
     input::Context,
     message::RefusalCode,
@@ -48,7 +47,7 @@ impl Channel {
             None => self.on_no_record(nonce),
             Some(record) => self.on_record(record, ctx),
         };
-        Step::commit(vec![Effect::Notify(told)]).and(step)
+        Step::tell([told]).and(step)
     }
 
     /// Transition: half_signed | signed | open | closing -> closed. An opening whose nonce is not used up goes on being awaited.
@@ -151,17 +150,16 @@ impl Channel {
             return self.take_operated(Operated { kind, round, state_hash: shown.state_hash, total, event });
         }
         let from = live.agreed.round();
-        let told = match live.adopt_from_chain(&shown, me) {
+        match live.adopt_from_chain(&shown, me) {
             Some(events) => {
                 live.operation.note_peer_saw(round);
                 live.operation.retry_above();
-                events
+                Step::tell(events)
             }
             // It carries our signature, and we know of none: our store is old (R6.6).
             None if round > live.outgoing.signed() => live.note_stale(from, round),
-            None => Vec::new(),
-        };
-        Step::commit(told.into_iter().map(Effect::Notify).collect())
+            None => Step::commit(Vec::new()),
+        }
     }
 
     /// Transition: closing (solo) -> open, where the close that was announced never was.
@@ -201,7 +199,7 @@ impl Channel {
             told.push(Event::ResidualUnseen { held });
         }
         self.move_to_closing(ClosePath::Residual(Residual { balances: None }));
-        Step::commit(told.into_iter().map(Effect::Notify).collect())
+        Step::tell(told)
     }
 
     /// The state on chain was forced by calls that cannot be read any more, and nothing that is held here replaces it: what the channel's contracts
@@ -213,9 +211,7 @@ impl Channel {
             return Step::default();
         }
         let (from, to) = (live.agreed.round(), posted.at.round());
-        let cannot = Event::Notice(Notice::CannotFollow { round: to });
-        let told = std::iter::once(cannot).chain(live.note_stale(from, to)).map(Effect::Notify);
-        Step::commit(told.collect())
+        Step::notify(Notice::CannotFollow { round: to }).and(live.note_stale(from, to))
     }
 }
 

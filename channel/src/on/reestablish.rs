@@ -4,7 +4,7 @@ use crate::{
     channel::{Channel, Link},
     effect::Effect,
     error::Violation,
-    event::{Event, Notice},
+    event::Notice,
     input::Context,
     message::{Message, Reestablish, RefusalCode},
     phase::{
@@ -68,7 +68,7 @@ impl Channel {
     }
 
     pub(crate) fn on_peer_error(&mut self, code: RefusalCode) -> Step {
-        let told = Step::act(vec![Effect::Notify(Event::Notice(Notice::PeerError(code)))]);
+        let told = Step::act(vec![Effect::Notify(Notice::PeerError(code))]);
         told.and(self.abandon_opening(Some(code)))
     }
 
@@ -180,18 +180,18 @@ impl Channel {
         if ours
             && let Some(events) = live.adopt_own(OwnCosigned { round, state_hash, signatures: Some(signatures) }, me)
         {
-            return Step::commit(events.into_iter().map(Effect::Notify).collect());
+            return Step::tell(events);
         }
-        let mut events: Vec<_> = live.replaced(round, base).into_iter().collect();
+        let events = live.replaced(round, base);
         let mut state = State::committed(state);
         state.fill(&live.agreed.state().contracts);
-        events.extend(live.note_stale(from, round));
+        let told = Step::tell(events).and(live.note_stale(from, round));
         if live.store.is_doubtful() && state.contracts_root == Hash::ZERO {
             // What we signed and forgot may have changed it.
             let total = state.balances.sum().unwrap_or(live.funding.total());
             let _before = live.funding.set_total(total);
         }
         live.adopt(me, (round, base), state, state_hash, Some(signatures));
-        Step::commit(events.into_iter().map(Effect::Notify).collect())
+        told
     }
 }

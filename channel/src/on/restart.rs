@@ -22,7 +22,7 @@ impl Channel {
     /// Defers a close alone until the peer has said where it stands.
     pub(crate) fn defer_close(&mut self) -> Step {
         self.heard.defer_close();
-        tell(Notice::AwaitsPeersWord { step: SoloStep::Close })
+        Step::notify(Notice::AwaitsPeersWord { step: SoloStep::Close })
     }
 
     /// Defers calls that are to be forced until the peer has said where it stands.
@@ -30,7 +30,7 @@ impl Channel {
         if !self.heard.defer_force(calls) {
             return Err(Misuse::AlreadyForcing);
         }
-        Ok(tell(Notice::AwaitsPeersWord { step: SoloStep::Force }))
+        Ok(Step::notify(Notice::AwaitsPeersWord { step: SoloStep::Force }))
     }
 
     /// Makes what has waited, where the peer or the chain has said enough, or gives it up.
@@ -50,7 +50,7 @@ impl Channel {
                 self.on_user_force(calls, Certainty::PeerSaidSo, ctx)
             }
         };
-        made.unwrap_or_else(|why| tell(Notice::StepGivenUp { step: held, why })).and(self.take_held(ctx))
+        made.unwrap_or_else(|why| Step::notify(Notice::StepGivenUp { step: held, why })).and(self.take_held(ctx))
     }
 
     /// The process started on a store that was copied from elsewhere: nobody knows what was signed after the copy was made. As
@@ -81,15 +81,12 @@ impl Channel {
     pub(crate) fn restart_told(&self, ctx: &Context<'_>) -> Step {
         let untaken = self.outbox.again();
         let told = match &self.phase {
-            // Even where it was taken: so that the shell can forget the channel.
-            Phase::Closed(reason) if !self.outbox.holds(|event| matches!(event, Event::Closed(_))) => {
-                Some(Event::Closed(reason.clone()))
-            }
-            phase => phase.live().and_then(|live| live.store.notice()).map(Event::Notice),
+            Phase::Closed(_) if !self.outbox.holds(|event| matches!(event, Event::Closed(_))) => Some(Effect::Forget),
+            phase => phase.live().and_then(|live| live.store.notice()).map(Effect::Notify),
         };
         let again = [
             untaken,
-            told.map(Effect::Notify).into_iter().collect(),
+            told.into_iter().collect(),
             self.create_again(ctx.head),
             self.operation_again(ctx.head),
             self.mutual_again(ctx.head),
@@ -99,8 +96,4 @@ impl Channel {
         ];
         Step::act(again.concat())
     }
-}
-
-fn tell(notice: Notice) -> Step {
-    Step::act(vec![Effect::Notify(Event::Notice(notice))])
 }

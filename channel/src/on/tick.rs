@@ -3,7 +3,7 @@
 use crate::{
     channel::{Awaited, Channel},
     effect::Effect,
-    event::{Event, Notice},
+    event::Notice,
     input::Context,
     message::{Message, RefusalCode},
     step::Step,
@@ -29,7 +29,7 @@ impl Channel {
         };
         decided.and(match late {
             Awaited::LeaveAck => self.leave_unanswered(),
-            _ => Step::act(vec![Effect::Notify(Event::Notice(Notice::PeerSilent))]),
+            _ => Step::act(vec![Effect::Notify(Notice::PeerSilent)]),
         })
     }
 }

@@ -116,16 +116,16 @@ impl Channel {
         if let Err(wrong) = checked.and_then(|_valid| live.incoming.check_shown(&update).map_err(Wrong::from)) {
             return self.refuse_update(&update, wrong, ctx);
         }
-        let proposed = Event::Proposed { proposal: ProposalId::of(&update), changes: update.changes.clone() };
+        let proposed = Notice::Proposed { proposal: ProposalId::of(&update), changes: update.changes.clone() };
         live.incoming.show(update, ctx.now);
-        Ok(Step::act(vec![Effect::Notify(proposed)]))
+        Ok(Step::notify(proposed))
     }
 
     /// An app was fetched, or could not be.
     pub(crate) fn on_code(&mut self, code: Hash, ctx: &Context<'_>) -> Step {
         if ctx.apps.knows(&code) {
             let followed = self.replay_on(ctx);
-            if followed.commit {
+            if followed.is_commit() {
                 return followed.and(self.advance(ctx));
             }
         }
@@ -178,10 +178,9 @@ impl Channel {
         let signatures = Some(both(self.me, signature, update.signature));
         live.adopt(self.me, (round, update.base), state, update.state_hash, signatures);
         live.agreed.set_height(height);
-        let mut effects = vec![Effect::Send(Message::UpdateAck { round, signature })];
-        effects.extend(refused.into_iter().map(Effect::Notify));
-        effects.extend(received(self.me.peer(), round, update.changes, results).map(Effect::Notify));
-        Ok(Step::commit(effects).and(self.advance(ctx)))
+        let say = Step::commit(vec![Effect::Send(Message::UpdateAck { round, signature })]);
+        let received = received(self.me.peer(), round, update.changes, results);
+        Ok(say.and(Step::tell(refused.into_iter().chain(received))).and(self.advance(ctx)))
     }
 
     /// Transition: open -> open
@@ -202,7 +201,7 @@ impl Channel {
         }
         let code = violation.code();
         let items = place.map_or(Refused::All(code), |place| Refused::Some(vec![(place, code)]));
-        let told = Step::act(vec![Effect::Notify(Event::Notice(Notice::PeerViolated(violation)))]);
+        let told = Step::act(vec![Effect::Notify(Notice::PeerViolated(violation))]);
         Ok(self.refuse(update, items, ctx).and(told))
     }
 
@@ -299,7 +298,7 @@ impl Channel {
         let told =
             live.adopt_own(OwnCosigned { round, state_hash: ours.state_hash, signatures }, self.me).unwrap_or_default();
         live.dispute.note_calls_answered();
-        Ok(Step::commit(told.into_iter().map(Effect::Notify).collect()).and(self.advance(ctx)))
+        Ok(Step::tell(told).and(self.advance(ctx)))
     }
 
     /// Transition: open -> open
@@ -315,15 +314,15 @@ impl Channel {
             // The peer's store is old: it signs nothing more but a close.
             let given_up = live.outgoing.give_up_proposal(self.me);
             let _old = live.incoming.take_shutdown();
-            let told = live.given_up(&given_up, code).into_iter().map(Effect::Notify).collect();
-            return Ok(Step::commit(told).and(self.advance(ctx)));
+            let told = live.given_up(&given_up, code);
+            return Ok(Step::tell(told).and(self.advance(ctx)));
         }
         // Otherwise it is a crossing proposal that has lost meanwhile.
         let Some(times) = live.outgoing.postpone(round) else { return Ok(Step::default()) };
         // The peer's shutdown is here or on its way, or it has not seen yet what we have seen on chain: later the very same round is said again.
         let passes = [RefusalCode::CLOSING, RefusalCode::NOT_NOW, RefusalCode::BUSY].contains(&code);
         let is_late = times == if passes { 2 } else { 1 };
-        let told = is_late.then_some(Effect::Notify(Event::Notice(Notice::Postponed { round, code })));
+        let told = is_late.then_some(Effect::Notify(Notice::Postponed { round, code }));
         Ok(Step::act(told.into_iter().collect()).and(self.take_deferred_shutdown(ctx)))
     }
 }

@@ -5,7 +5,7 @@ pub(crate) mod funding;
 pub(crate) mod live;
 pub(crate) mod opening;
 
-use crate::{event::CloseReason, state::ChangeId};
+use crate::{event::CloseReason, stage::Stage, state::ChangeId};
 use closing::{ClosePath, Residual};
 use live::Live;
 use opening::{Accepted, HalfSigned, Initialized, Signed};
@@ -38,21 +38,22 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// The name of every state, in the order of their numbers.
-    pub(crate) const NAMES: [&'static str; 7] =
-        ["initialized", "accepted", "half_signed", "signed", "open", "closing", "closed"];
-
-    /// The state's name.
-    pub(crate) const fn name(&self) -> &'static str {
+    /// Which one it is.
+    pub(crate) const fn stage(&self) -> Stage {
         match self {
-            Self::Initialized(_) => "initialized",
-            Self::Accepted(_) => "accepted",
-            Self::HalfSigned(_) => "half_signed",
-            Self::Signed(_) => "signed",
-            Self::Open(_) => "open",
-            Self::Closing(..) => "closing",
-            Self::Closed(_) => "closed",
+            Self::Initialized(_) => Stage::Initialized,
+            Self::Accepted(_) => Stage::Accepted,
+            Self::HalfSigned(_) => Stage::HalfSigned,
+            Self::Signed(_) => Stage::Signed,
+            Self::Open(_) => Stage::Open,
+            Self::Closing(..) => Stage::Closing,
+            Self::Closed(_) => Stage::Closed,
         }
+    }
+
+    /// Its name.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.stage().name()
     }
 
     /// Whether it goes on when the connection is lost and comes back: somebody has signed.
@@ -97,7 +98,7 @@ mod tests {
             !error.contains("variant doesn't exist")
         };
         let states = (0..=u8::MAX).filter(exists).count();
-        assert_eq!(states, Phase::NAMES.len());
-        assert_eq!(Phase::Closed(CloseReason::NotOpened { code: None }).name(), Phase::NAMES[states - 1]);
+        assert_eq!(states, Stage::PHASES.len());
+        assert_eq!(Phase::Closed(CloseReason::NotOpened { code: None }).stage(), Stage::PHASES[states - 1]);
     }
 }

@@ -1,6 +1,6 @@
 //! Nodes that stop, whenever, and start again from their stores.
 
-use channel::{Certainty, ChannelRef, CloseReason, Event, Misuse, Notice, SoloStep};
+use channel::{Certainty, ChannelRef, CloseReason, Event, Misuse, Notice, SoloStep, Stage};
 use devchain::Sealing;
 use e2e_tests::{Actor, Asked, Direction, Impaired, Proxy, UNIT, World, signer, terms, within};
 use futures::future::join_all;
@@ -31,7 +31,7 @@ async fn nodes_that_were_restarted_go_on_with_their_channels() {
     let alice = world.start("alice").await;
     let alices = alice.channel(&bob, channel).await;
     assert_eq!(alices.has().await.ours, 90 * UNIT, "known before anybody is connected");
-    assert_eq!(alices.status().await.unwrap().state, "disconnected");
+    assert_eq!(alices.status().await.unwrap().state, Stage::Disconnected);
     alice.connect(&bob).await;
     let _paid = alices.pays(10 * UNIT, "after").await;
     drop(bobs);
@@ -273,8 +273,8 @@ async fn a_close_alone_right_after_an_old_store_was_put_back_is_not_made() {
         let alices = alices.clone();
         async move { alices.close_solo(Certainty::PeerSaidSo).await }
     });
-    let waits = Event::Notice(Notice::AwaitsPeersWord { step: SoloStep::Close });
-    alice.events.wait("the close to wait", channel, |event| (*event == waits).then_some(())).await;
+    let waits = Notice::AwaitsPeersWord { step: SoloStep::Close };
+    alice.events.wait_notice("the close to wait", channel, |notice| (*notice == waits).then_some(())).await;
     assert_eq!(alices.status().await.unwrap().awaits_word, Some(SoloStep::Close));
     world.pass(3).await;
     alice.connect(&bob).await;
@@ -291,8 +291,8 @@ async fn a_close_alone_right_after_an_old_store_was_put_back_is_not_made() {
 async fn a_store_that_was_put_back_with_its_lock_is_known_also_at_the_next_start() {
     let world = World::new().await;
     let (alice, bob, channel) = put_back(&world, true).await;
-    let copied = |event: &Event| matches!(event, Event::Notice(Notice::StoreCopied)).then_some(());
-    alice.events.wait("the news that the store was copied", channel, copied).await;
+    let copied = |notice: &Notice| matches!(notice, Notice::StoreCopied).then_some(());
+    alice.events.wait_notice("the news that the store was copied", channel, copied).await;
     let alices = alice.channel(&bob, channel).await;
     assert!(matches!(within("a payment", alices.pay(1, "")).await, Err(NodeError::Misuse(Misuse::StoreCopied))));
     alice.connect(&bob).await;

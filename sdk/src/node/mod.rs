@@ -37,7 +37,7 @@ pub use config::{KEEP_ENDED, Keeping, NodeConfig, OpenChannel};
 pub use defence::{Ward, WardCall, WardCause};
 pub use ended::EndedChannel;
 pub use error::{NodeError, Owner, StartError};
-pub use events::{EventStream, EventsError, NodeEvent, Taking};
+pub use events::{EventStream, EventsError, Happening, NodeEvent, Taking};
 pub use handle::{Called, ChannelHandle, Created, Made, Paid, PaidAll};
 pub use limits::{Limits, MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER, MAX_PEERS, MAX_UNKNOWN};
 pub use packet::{MAX_PIECE, Packet};

@@ -2,16 +2,19 @@
 
 use super::rumours::ANSWERS;
 use crate::chain::{Arbiter, CallError, ChainError, Signer, Urgency};
-use protocol::{BlockNumber, call::Call};
+use protocol::{
+    BlockNumber,
+    call::{Call, CallKind},
+};
 use std::{collections::HashMap, sync::Arc};
 
 /// How far above the last block that was looked at an answer is believed to lie: which head it was given for is what one endpoint says, and may be made
 /// up.
 const BELIEVED: BlockNumber = 4;
 
-/// The calls that were made, by their names.
+/// The calls that were made, by their kinds.
 #[derive(Debug, Default)]
-pub(super) struct Calls(HashMap<&'static str, Submitted>);
+pub(super) struct Calls(HashMap<CallKind, Submitted>);
 
 #[derive(Debug)]
 enum Submitted {
@@ -22,30 +25,30 @@ enum Submitted {
 }
 
 impl Calls {
-    /// Whether a call is to be made now; where one of that name is under way, it is noted that it was wanted again.
-    pub(super) fn begin(&mut self, name: &'static str) -> bool {
-        match self.0.get_mut(name) {
+    /// Whether a call is to be made now; where one of that kind is under way, it is noted that it was wanted again.
+    pub(super) fn begin(&mut self, kind: CallKind) -> bool {
+        match self.0.get_mut(&kind) {
             Some(Submitted::UnderWay { wanted_again }) => {
                 *wanted_again = true;
                 false
             }
             Some(Submitted::In(_)) => false,
             None => {
-                let _none = self.0.insert(name, Submitted::UnderWay { wanted_again: false });
+                let _none = self.0.insert(kind, Submitted::UnderWay { wanted_again: false });
                 true
             }
         }
     }
 
     /// Its answer is here; whether it was wanted again meanwhile.
-    pub(super) fn end(&mut self, name: &'static str) -> bool {
-        matches!(self.0.remove(name), Some(Submitted::UnderWay { wanted_again: true }))
+    pub(super) fn end(&mut self, kind: CallKind) -> bool {
+        matches!(self.0.remove(&kind), Some(Submitted::UnderWay { wanted_again: true }))
     }
 
     /// It is in a block that was not looked at yet, `head` being the last one that was: until then it is not asked for again, but no longer than an
     /// endpoint is believed.
-    pub(super) fn wait_for(&mut self, name: &'static str, block: BlockNumber, head: BlockNumber) {
-        let _none = self.0.insert(name, Submitted::In(block.min(head.saturating_add(BELIEVED))));
+    pub(super) fn wait_for(&mut self, kind: CallKind, block: BlockNumber, head: BlockNumber) {
+        let _none = self.0.insert(kind, Submitted::In(block.min(head.saturating_add(BELIEVED))));
     }
 
     /// Every block up to this one was looked at.
@@ -54,17 +57,17 @@ impl Calls {
     }
 
     /// Has these calls made again, though they are in a block that was not looked at: what was said of it is in doubt.
-    pub(super) fn ask_again(&mut self, names: &[&str]) {
-        self.0.retain(|name, call| !(matches!(call, Submitted::In(_)) && names.contains(name)));
+    pub(super) fn ask_again(&mut self, kinds: &[CallKind]) {
+        self.0.retain(|kind, call| !(matches!(call, Submitted::In(_)) && kinds.contains(kind)));
     }
 
-    pub(super) fn has(&self, name: &'static str) -> bool {
-        self.0.contains_key(name)
+    pub(super) fn has(&self, kind: CallKind) -> bool {
+        self.0.contains_key(&kind)
     }
 
-    /// The names of those whose answers are not here.
-    pub(super) fn under_way(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().filter(|(_, call)| matches!(call, Submitted::UnderWay { .. })).map(|(name, _)| *name)
+    /// The kinds of those whose answers are not here.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = CallKind> {
+        self.0.iter().filter(|(_, call)| matches!(call, Submitted::UnderWay { .. })).map(|(kind, _)| *kind)
     }
 }
 
@@ -80,7 +83,7 @@ pub(super) async fn call(
     call: Call,
     urgency: Urgency,
 ) -> (BlockNumber, Result<(), CallError>) {
-    let (chain, is_answer) = (Arc::clone(&arbiter), ANSWERS.contains(&call.name()));
+    let (chain, is_answer) = (Arc::clone(&arbiter), ANSWERS.contains(&call.kind()));
     // In a task of its own: where a wallet breaks down, the call is made again.
     let calling = tokio::spawn(async move { arbiter.call_urgently(&*signer.await, &call, 0, urgency).await });
     let broken = |_error| Err(ChainError::Unreachable("the wallet has broken down".into()).into());
@@ -106,12 +109,12 @@ mod tests {
     #[test]
     fn a_call_is_not_waited_for_until_a_block_that_an_endpoint_has_made_up() {
         let mut calls = Calls::default();
-        assert!(calls.begin("channel_slash"));
-        assert!(!calls.end("channel_slash"));
-        calls.wait_for("channel_slash", BlockNumber::MAX, 100);
+        assert!(calls.begin(CallKind::ChannelSlash));
+        assert!(!calls.end(CallKind::ChannelSlash));
+        calls.wait_for(CallKind::ChannelSlash, BlockNumber::MAX, 100);
         calls.saw(101);
-        assert!(!calls.begin("channel_slash"), "it may be there");
+        assert!(!calls.begin(CallKind::ChannelSlash), "it may be there");
         calls.saw(100 + BELIEVED);
-        assert!(calls.begin("channel_slash"));
+        assert!(calls.begin(CallKind::ChannelSlash));
     }
 }

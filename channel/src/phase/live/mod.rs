@@ -38,6 +38,7 @@ use crate::{
     event::Event,
     message::RefusalCode,
     state::{ChangeId, Ids, OwnChanges, State, performed},
+    step::Step,
 };
 use protocol::{
     Amount, Base, BlockNumber, Hash, Pair, Party, Round, Signature,
@@ -265,8 +266,8 @@ impl Live {
         refused.into_iter().chain(dropped).collect()
     }
 
-    /// This side's store is older than what it has signed (R6.6): it proposes nothing more.
-    pub(crate) fn note_stale(&mut self, from: Round, to: Round) -> Vec<Event> {
+    /// This side's store is older than what it has signed (R6.6): it proposes nothing more. Returns what the user is told, durably and in passing.
+    pub(crate) fn note_stale(&mut self, from: Round, to: Round) -> Step {
         let notice = self.store.note_stale(from, to);
         self.incoming.drop_review();
         self.wish.drop_solo();
@@ -274,7 +275,6 @@ impl Live {
         let refused = Event::ShutdownRefused { code: RefusalCode::OUTDATED };
         events.extend(self.wish.drop_mutual().then_some(refused));
         events.extend(self.operation.give_up_unsigned(RefusalCode::OUTDATED));
-        events.push(Event::Notice(notice));
-        events
+        Step::tell(events).and(Step::notify(notice))
     }
 }

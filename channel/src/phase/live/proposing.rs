@@ -58,7 +58,7 @@ impl Live {
                 (_, fault, finished) => {
                     let Some(fault) = fault.or(finished.err()) else { return step };
                     let changes = self.outgoing.unqueue(me, 1).iter().collect();
-                    step = step.and(Step::commit(vec![Effect::Notify(Event::Failed { changes, fault })]));
+                    step = step.and(Step::tell([Event::Failed { changes, fault }]));
                     continue;
                 }
             };
@@ -124,7 +124,7 @@ impl Live {
         let Some(body) = body else {
             // It was checked when it came, and what has come since only adds to the own balance; but the peer's may have grown too far.
             let failed = self.operation.give_up_unsigned(RefusalCode::VALIDATION);
-            return Step::commit(failed.map(Effect::Notify).into_iter().collect());
+            return Step::tell(failed);
         };
         let created = Effect::Send(body.created());
         self.operation.ask(body);
