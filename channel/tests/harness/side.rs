@@ -219,8 +219,11 @@ impl Side {
         self.channel.is_none() || self.closed().is_some()
     }
 
+    /// What the user was told of troubles.
     pub(crate) fn notices(&self) -> impl Iterator<Item = &Notice> {
-        self.noticed.iter()
+        let is_trouble =
+            |it: &&Notice| !matches!(it, Notice::Proposed { .. } | Notice::Left { .. } | Notice::Message(_));
+        self.noticed.iter().filter(is_trouble)
     }
 
     pub(crate) fn was_noticed(&self, test: impl Fn(&Notice) -> bool) -> usize {
