@@ -1,6 +1,6 @@
 //! What a node is willing to do: timeouts, and the terms it accepts (R6.7).
 
-use crate::{input::Millis, message::ChannelOpen};
+use crate::{message::ChannelOpen, units::Millis};
 use protocol::{Amount, BlockNumber, Hash, signing::Domain, terms::Limits};
 use scale::{Decode, Encode};
 use thiserror::Error;
@@ -55,7 +55,7 @@ pub enum Acceptance {
     #[default]
     #[codec(index = 0)]
     Automatic,
-    /// Whatever is valid is shown to the user ([`Event::Proposed`](crate::Event::Proposed)), who accepts or refuses.
+    /// Whatever is valid is shown to the user ([`Notice::Proposed`](crate::Notice::Proposed)), who accepts or refuses.
     #[codec(index = 1)]
     ByUser,
 }
@@ -181,6 +181,7 @@ pub struct Policy {
 
 /// Which term does not suit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 #[allow(missing_docs, reason = "the message of each variant is its documentation")]
 pub enum PolicyRefusal {
     #[error("another arbiter or another chain")]

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 /// A rule that the peer broke.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 #[allow(missing_docs, reason = "the message of each variant is its documentation")]
 pub enum Violation {
     #[error("a {message} does not belong into the state {state}")]
@@ -96,6 +97,7 @@ impl From<ChangeFault> for Violation {
 
 /// What the user asked for and cannot have now.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 #[allow(missing_docs, reason = "the message of each variant is its documentation")]
 pub enum Misuse {
     #[error("the channel is {state}, not open")]

@@ -1,25 +1,23 @@
 //! Everything that can happen to a channel.
 
 use crate::{
+    apps::AppBook,
+    certainty::Certainty,
     config::{Config, Pace},
+    event::EventNumber,
     message::{Message, RefusalCode},
-    outbox::EventNumber,
-    phase::certainty::Certainty,
     proposal::ProposalId,
     state::{Change, IdempotencyKey, Payment},
+    units::Millis,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
-    call::ForcedCall,
-    contracts::{AppContext, AppReply, Apps, CallFault},
+    call::{CallKind, ForcedCall},
     crypto::SigningKey,
     event::Event as ArbiterEvent,
     record::Record,
     terms::Delegate,
 };
-
-/// Milliseconds since an origin that the caller chooses and keeps.
-pub type Millis = u64;
 
 /// What the machine may know of its surroundings at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -34,50 +32,6 @@ pub struct Context<'a> {
     pub apps: &'a dyn AppBook,
     /// How soon this side sees what happens on chain, and how soon what it sends is in a block.
     pub pace: Pace,
-}
-
-/// The apps of a peer: how they are run, which of them it takes part in, and where they stand on chain (R7.2).
-pub trait AppBook: Apps {
-    /// Whether this side takes part in contracts with this code that its peer begins.
-    fn accepts(&self, code: &Hash) -> bool;
-
-    /// Whether a contract with this code is worth nothing once it holds no coins, so that its peer may remove it without asking.
-    fn worthless_when_empty(&self, code: &Hash) -> bool;
-
-    /// Where the code is deployed: needed to force a call (R5.10).
-    fn deployed(&self, code: &Hash) -> Option<AccountId>;
-}
-
-/// For a side without contracts: it knows no app.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoApps;
-
-impl Apps for NoApps {
-    fn knows(&self, _code: &Hash) -> bool {
-        false
-    }
-
-    fn init(&self, _code: &Hash, _context: &AppContext, _input: &[u8]) -> Result<AppReply, CallFault> {
-        Err(CallFault::CodeNotThere)
-    }
-
-    fn call(&self, _code: &Hash, _context: &AppContext, _state: &[u8], _input: &[u8]) -> Result<AppReply, CallFault> {
-        Err(CallFault::CodeNotThere)
-    }
-}
-
-impl AppBook for NoApps {
-    fn accepts(&self, _code: &Hash) -> bool {
-        false
-    }
-
-    fn worthless_when_empty(&self, _code: &Hash) -> bool {
-        false
-    }
-
-    fn deployed(&self, _code: &Hash) -> Option<AccountId> {
-        None
-    }
 }
 
 /// What happened.
@@ -184,12 +138,12 @@ pub enum Command {
     SendMessage(Vec<u8>),
     /// Agree to a round of the peer's that waits for a decision.
     Accept {
-        /// Which, as [`Event::Proposed`](crate::Event::Proposed) names it.
+        /// Which, as [`Notice::Proposed`](crate::Notice::Proposed) names it.
         proposal: ProposalId,
     },
     /// Refuse it.
     Refuse {
-        /// Which, as [`Event::Proposed`](crate::Event::Proposed) names it.
+        /// Which, as [`Notice::Proposed`](crate::Notice::Proposed) names it.
         proposal: ProposalId,
         /// Why; the peer's user is told. From [`RefusalCode::APPLICATION`] on.
         code: RefusalCode,
@@ -226,15 +180,15 @@ pub enum ChainInput {
     },
     /// The arbiter refused a call that this channel asked for.
     Rejected {
-        /// The call's name.
-        call: &'static str,
+        /// Which call.
+        call: CallKind,
         /// The arbiter's reason.
         rejection: Rejection,
     },
     /// A call that this channel asked for cannot be made: its submitter cannot pay for an opening, say, or the chain cannot execute a forced step
     /// that the rules allow.
     Undeliverable {
-        /// The call's name.
-        call: &'static str,
+        /// Which call.
+        call: CallKind,
     },
 }

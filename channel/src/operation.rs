@@ -1,14 +1,13 @@
 //! What both parties agree to do on chain while the channel goes on (R5.5, R5.7): its words, and the state after it.
 
 use crate::{
-    effect::Event,
     error::Violation,
     message::{Message, RefusalCode},
     state::State,
 };
 use protocol::{
     AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Round, Signature,
-    call::{Call, Deposit, SetDelegates, Withdraw},
+    call::{Call, CallKind, Deposit, SetDelegates, Withdraw},
     signing::{DepositBody, Domain, SetDelegatesBody, WithdrawBody, signed_bytes},
     terms::{Delegate, MAX_DELEGATES, Terms},
 };
@@ -141,21 +140,6 @@ impl Body {
         }
     }
 
-    /// What is told of it once it is final.
-    pub(crate) fn as_event(&self) -> Event {
-        match self {
-            Self::Deposit(DepositBody { party, amount, round, .. }) => {
-                Event::Deposited { party: *party, amount: *amount, round: *round }
-            }
-            Self::Withdraw(WithdrawBody { party, amount, round, .. }) => {
-                Event::Withdrawn { party: *party, amount: *amount, round: *round }
-            }
-            Self::SetDelegates(SetDelegatesBody { delegates, round, .. }) => {
-                Event::DelegatesSet { delegates: delegates.clone(), round: *round }
-            }
-        }
-    }
-
     /// The bytes that both sign.
     pub(crate) fn signed_bytes(&self, domain: &Domain, channel: &ChannelId) -> Vec<u8> {
         match self {
@@ -228,12 +212,12 @@ impl Body {
 }
 
 impl OperationKind {
-    /// The name of the arbiter's call.
-    pub(crate) const fn call_name(self) -> &'static str {
+    /// The arbiter's call.
+    pub(crate) const fn call(self) -> CallKind {
         match self {
-            Self::Deposit => "channel_deposit",
-            Self::Withdraw => "channel_withdraw",
-            Self::SetDelegates => "channel_set_delegates",
+            Self::Deposit => CallKind::ChannelDeposit,
+            Self::Withdraw => CallKind::ChannelWithdraw,
+            Self::SetDelegates => CallKind::ChannelSetDelegates,
         }
     }
 

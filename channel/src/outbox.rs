@@ -8,18 +8,20 @@
 //! Numbers only grow and are never used again. A user that keeps the last number it has taken gets each event exactly once; any other at
 //! least once. Taking events needs no commit of its own: the next one will do.
 
-use crate::effect::{Effect, Event};
-use scale::{Decode, Encode};
+use crate::{
+    effect::Effect,
+    event::{Event, EventNumber},
+    proposal::ProposalId,
+    state::Change,
+};
+use protocol::Party;
+use scale::{Decode, Encode, Input};
 use std::collections::VecDeque;
 
 /// How much may wait to be taken, counted in payments told of: past it nothing more is agreed, so that memory stays bounded.
 pub(crate) const MAX_UNTAKEN: usize = 1 << 16;
 
-/// Numbers the events of one channel, from 1 on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub struct EventNumber(pub u64);
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
 pub(crate) struct Outbox {
     /// The number of the last event ever told.
     last: EventNumber,
@@ -31,14 +33,10 @@ impl Outbox {
     /// Keeps what a committed step tells of, and numbers it.
     pub(crate) fn keep(&mut self, effects: &mut [Effect]) {
         for effect in effects {
-            if let Effect::Notify(event) = effect
-                && !matches!(event, Event::Notice(_))
-            {
-                let number = EventNumber(self.last.0.saturating_add(1));
-                self.last = number;
-                self.untaken.push_back((number, event.clone()));
-                let event = std::mem::replace(event, Event::Message(Vec::new()));
-                *effect = Effect::Deliver { number, event };
+            if let Effect::Deliver { number: number @ EventNumber::UNNUMBERED, event } = effect {
+                self.last = EventNumber(self.last.0.saturating_add(1));
+                *number = self.last;
+                self.untaken.push_back((self.last, event.clone()));
             }
         }
     }
@@ -61,5 +59,81 @@ impl Outbox {
 
     pub(crate) fn holds(&self, test: impl Fn(&Event) -> bool) -> bool {
         self.untaken.iter().any(|(_, event)| test(event))
+    }
+}
+
+impl Decode for Outbox {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, scale::Error> {
+        let (last, stored) = <(EventNumber, Vec<(EventNumber, Stored)>)>::decode(input)?;
+        let untaken = stored.into_iter().filter_map(|(number, stored)| Some((number, stored.0?))).collect();
+        Ok(Self { last, untaken })
+    }
+}
+
+/// An event as it may lie in a store: none where it is one of those that earlier versions kept by accident, and that are told in passing now
+/// ([`Notice::Proposed`](crate::Notice::Proposed), [`Notice::Left`](crate::Notice::Left), [`Notice::Message`](crate::Notice::Message)).
+struct Stored(Option<Event>);
+
+impl Decode for Stored {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, scale::Error> {
+        match input.read_byte()? {
+            10 => <(ProposalId, Vec<Change>)>::decode(input).map(|_proposed| Self(None)),
+            15 => Party::decode(input).map(|_left| Self(None)),
+            16 => Vec::<u8>::decode(input).map(|_message| Self(None)),
+            index => Event::decode(&mut Indexed { index: Some(index), rest: input }).map(|event| Self(Some(event))),
+        }
+    }
+}
+
+/// An input whose first byte was looked at.
+struct Indexed<'a, I> {
+    index: Option<u8>,
+    rest: &'a mut I,
+}
+
+impl<I: Input> Input for Indexed<'_, I> {
+    fn remaining_len(&mut self) -> Result<Option<usize>, scale::Error> {
+        let looked_at = usize::from(self.index.is_some());
+        Ok(self.rest.remaining_len()?.map(|rest| rest.saturating_add(looked_at)))
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> Result<(), scale::Error> {
+        match (into.split_first_mut(), self.index) {
+            (Some((first, others)), Some(index)) => {
+                (*first, self.index) = (index, None);
+                self.rest.read(others)
+            }
+            _ => self.rest.read(into),
+        }
+    }
+
+    fn descend_ref(&mut self) -> Result<(), scale::Error> {
+        self.rest.descend_ref()
+    }
+
+    fn ascend_ref(&mut self) {
+        self.rest.ascend_ref();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::decode_exact;
+
+    #[test]
+    fn what_earlier_versions_kept_by_accident_is_not_told_again_and_everything_else_is() {
+        let message = (16_u8, b"words".to_vec()).encode();
+        let left = (15_u8, Party::Responder).encode();
+        let proposed = (10_u8, (3_u64, [7_u8; 32], Vec::<Change>::new())).encode();
+        let kept = Event::ShutdownRefused { code: crate::RefusalCode::CLOSING };
+        let stored: Vec<_> = [message, left, kept.encode(), proposed].into_iter().zip(1_u64..).collect();
+        let mut bytes = (EventNumber(4), scale::Compact(4_u32)).encode();
+        stored.into_iter().for_each(|(event, number)| bytes.extend([number.encode(), event].concat()));
+        let outbox = decode_exact::<Outbox>(&bytes).unwrap();
+        assert_eq!(outbox.again(), [Effect::Deliver { number: EventNumber(3), event: kept }]);
+        assert_eq!(decode_exact::<Outbox>(&outbox.encode()), Ok(outbox), "as it is stored now");
+        bytes.truncate(bytes.len() - 1);
+        assert!(decode_exact::<Outbox>(&bytes).is_err());
     }
 }

@@ -11,10 +11,11 @@
 //! Each lies in the store beside the channel, as contracts do: a commit costs what has changed.
 
 use crate::{
-    effect::{Effect, Event},
+    effect::Effect,
     error::Misuse,
+    event::{Event, EventNumber},
     message::RefusalCode,
-    state::{ChangeFault, ChangeId, IdempotencyKey, OwnChanges, Payment},
+    state::{ChangeFault, ChangeId, IdempotencyKey, MAX_KEY, OwnChanges, Payment},
 };
 use protocol::Round;
 use scale::{Decode, Encode};
@@ -166,6 +167,10 @@ impl Payments {
 
     /// Whether this payment was asked for by this key before.
     pub(crate) fn knows(&self, key: &IdempotencyKey, payment: &Payment) -> Result<bool, Misuse> {
+        let got = key.0.len();
+        if !(1..=MAX_KEY).contains(&got) {
+            return Err(Misuse::KeyLength { got, max: MAX_KEY });
+        }
         match self.find(key) {
             None => Ok(false),
             Some(known) if known.payment == *payment => Ok(true),
@@ -196,7 +201,7 @@ impl Payments {
             move |id| if all_unknown || may_appear(id) { PaymentOutcome::Unknown } else { outcome }
         };
         for effect in effects {
-            let Effect::Notify(event) = effect else { continue };
+            let Effect::Deliver { number: EventNumber::UNNUMBERED, event } = effect else { continue };
             match event {
                 Event::Paid { payments, round } => self.end(payments, |_| PaymentOutcome::Paid(*round)),
                 Event::Refused { payments, code } => self.end(payments, unmade(PaymentOutcome::Refused(*code))),
@@ -283,9 +288,14 @@ mod tests {
         Payment { amount: 1, reference: b"r".to_vec() }
     }
 
+    /// As a step tells of it, not numbered yet.
+    const fn deliver(event: Event) -> Effect {
+        Effect::Deliver { number: EventNumber::UNNUMBERED, event }
+    }
+
     fn paid(id: ChangeId) -> Effect {
         let payments = [(id, &b"r"[..])].into_iter().collect();
-        Effect::Notify(Event::Paid { payments, round: 2 })
+        deliver(Event::Paid { payments, round: 2 })
     }
 
     #[test]
@@ -332,7 +342,7 @@ mod tests {
         let key = IdempotencyKey::from(7_u64.to_be_bytes());
         let refused = || {
             let payments = [(ChangeId(7), &b"r"[..])].into_iter().collect();
-            [Effect::Notify(Event::Refused { payments, code: RefusalCode::OUTDATED })]
+            [deliver(Event::Refused { payments, code: RefusalCode::OUTDATED })]
         };
         let mut payments = Payments::default();
         payments.begin(ChangeId(7), key.clone(), payment());
@@ -355,9 +365,9 @@ mod tests {
         payments.begin(ChangeId(7), "seven".into(), payment());
         let told: OwnChanges =
             [(ChangeId(6), &b"x"[..]), (ChangeId(7), b"r"), (ChangeId(8), b"y")].into_iter().collect();
-        let mut effects = [Effect::Notify(Event::Paid { payments: told, round: 4 })];
+        let mut effects = [deliver(Event::Paid { payments: told, round: 4 })];
         assert!(payments.note(&mut effects, false, |_| false));
-        let [Effect::Notify(Event::Paid { payments: told, .. })] = &effects else { panic!() };
+        let [Effect::Deliver { event: Event::Paid { payments: told, .. }, .. }] = &effects else { panic!() };
         assert_eq!(told.iter().map(|own| own.key).collect::<Vec<_>>(), vec![None, Some(&"seven".into()), None]);
     }
 

@@ -7,12 +7,17 @@
 //! ```
 
 use crate::{
+    certainty::Heard,
+    channel::{Channel, Link},
     config::Config,
-    machine::{Channel, Link},
     message::ChannelRef,
     outbox::Outbox,
     payments::{PaymentRecord, Payments},
-    phase::{Phase, certainty::Heard, live::Live, opening::GivenUp},
+    phase::{
+        Phase,
+        live::{Live, outgoing::OpenRound},
+        opening::GivenUp,
+    },
     state::{Delta, State},
 };
 use protocol::{
@@ -26,6 +31,7 @@ use thiserror::Error;
 
 /// Why stored bytes are no channel.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SavedError {
     /// Written by a later version of this software.
     #[error("stored channel has version {0}, this software reads version {VERSION}: use the newer software")]
@@ -120,9 +126,9 @@ impl Channel {
         match &mut phase {
             Phase::Open(live) | Phase::Closing(live, _) => {
                 live.fill(&stored, deltas)?;
-                live.out.restore(me, payments.pending());
-                if live.outdated.is_none() {
-                    payments.watch(|change| live.out.may_appear(change));
+                live.outgoing.restore(me, payments.pending());
+                if !live.store.is_doubtful() {
+                    payments.watch(|change| live.outgoing.may_appear(change));
                 }
             }
             _ if stored.is_empty() => {}
@@ -138,12 +144,12 @@ impl Channel {
 impl Live {
     /// Every state but the agreed one.
     fn others(&self) -> impl Iterator<Item = &State> {
-        let below = self.agreed.below.iter().map(|below| &below.state);
-        self.out.all().map(|ours| &ours.state).chain(self.operating.state()).chain(below)
+        let below = self.agreed.below().map(|(_, state)| state);
+        self.outgoing.all().map(OpenRound::state).chain(self.operation.state()).chain(below)
     }
 
     fn deltas(&self) -> Vec<Delta> {
-        let agreed = &self.agreed.state.contracts;
+        let agreed = &self.agreed.state().contracts;
         let mut deltas: Vec<Delta> = Vec::new();
         for state in self.others() {
             let known = state.contracts == *agreed || deltas.iter().any(|delta| delta.root == state.contracts_root);
@@ -156,18 +162,17 @@ impl Live {
 
     /// Gives the states their contracts again.
     fn fill(&mut self, stored: &Contracts, deltas: Vec<Delta>) -> Result<(), SavedError> {
-        self.agreed.state.fill(stored);
+        let is_whole = self.agreed.fill(stored);
         // Whatever this side does not know of the peer's newer state, it says so itself (R6.6).
-        let is_outdated = self.is_outdated();
-        if !self.agreed.state.is_whole() && !is_outdated {
+        let is_outdated = self.store.is_stale();
+        if !is_whole && !is_outdated {
             return Err(SavedError::Damaged("contracts are missing, or others than the agreed ones".into()));
         }
-        self.agreed.state.contracts = stored.clone();
         let known: Vec<_> =
             std::iter::once(stored.clone()).chain(deltas.into_iter().map(|delta| delta.on(stored))).collect();
-        let below = self.agreed.below.iter_mut().map(|below| &mut below.state);
-        let own = self.out.all_mut().map(|ours| &mut ours.state);
-        for state in own.chain(self.operating.state_mut()).chain(below) {
+        let below = self.agreed.below_mut();
+        let own = self.outgoing.all_mut().map(OpenRound::state_mut);
+        for state in own.chain(self.operation.state_mut()).chain(below) {
             known.iter().for_each(|contracts| state.fill(contracts));
             if !state.is_whole() && !is_outdated {
                 return Err(SavedError::Damaged("the contracts of a proposed state are missing".into()));

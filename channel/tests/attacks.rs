@@ -9,7 +9,7 @@ use crate::harness::{
 use channel::{CloseReason, Event, Message, Notice, RefusalCode, Shutdown, Update, Violation};
 use protocol::{
     Pair, Party, Rejection,
-    call::{Call, CloseMutual},
+    call::{Call, CallKind, CloseMutual},
     signing::CloseMutualBody,
 };
 
@@ -135,7 +135,7 @@ fn a_close_that_has_expired_is_worth_nothing() {
     world.mine();
     let now = world.chain.head();
     let rejection = Rejection::Expired { valid_until, now };
-    assert_eq!(world.chain.block(now).rejected, [(Initiator, "channel_close_mutual", rejection)]);
+    assert_eq!(world.chain.block(now).rejected, [(Initiator, CallKind::ChannelCloseMutual, rejection)]);
 }
 
 #[test]
@@ -250,8 +250,8 @@ fn a_peer_cannot_use_an_unfair_close() {
         let close = world.forge_shutdown_to(Initiator, CloseMutualBody { balances, fee, valid_until });
         world.hear(Responder, Message::Shutdown(close));
         assert_eq!(world.steal(Initiator), Message::ShutdownError { code: RefusalCode::VALIDATION });
-        let violated = Event::Notice(Notice::PeerViolated(Violation::CloseUnfair));
-        assert_eq!(world.sides[Responder].events.last(), Some(&violated));
+        let violated = Notice::PeerViolated(Violation::CloseUnfair);
+        assert_eq!(world.sides[Responder].noticed.last(), Some(&violated));
         assert_eq!(world.sides[Responder].state(), "open");
     }
 }

@@ -1,6 +1,6 @@
 //! Every story once more, with a crash after every commit and before every effect: what was agreed stays, each payment counts once.
 
-use crate::harness::{CrashPlan, Initiator, LOCK, PACE, Responder, SHARE, VALIDITY, World, side::Fate};
+use crate::harness::{CrashPlan, Initiator, LOCK, PACE, Responder, SHARE, VALIDITY, World, effects_of, side::Fate};
 use channel::{Channel, CloseReason, Command, Context, Effect, Event, Input};
 use protocol::{Party, call::Call};
 
@@ -377,10 +377,10 @@ fn asks_when_started(world: &World, party: Party) -> Vec<&'static str> {
     let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &side.book, pace: PACE };
     let step = channel.handle(Input::Restarted, &ctx).unwrap();
     assert!(
-        !step.commit && channel.save() == *side.stored.as_ref().unwrap(),
+        !step.is_commit() && channel.save() == *side.stored.as_ref().unwrap(),
         "nothing is decided before the chain has spoken"
     );
-    let calls = step.effects.into_iter().filter_map(|effect| match effect {
+    let calls = effects_of(step).into_iter().filter_map(|effect| match effect {
         Effect::Submit(call) => Some(call.name()),
         _ => None,
     });
@@ -438,9 +438,10 @@ fn what_the_chain_says_twice_is_told_once_and_an_end_is_told_again() {
                 pace: PACE,
             };
             let step = channel.handle(Input::Restarted, &ctx).unwrap();
-            let closed = step.effects.iter().filter(|effect| {
-                matches!(effect, Effect::Deliver { event: Event::Closed(_), .. } | Effect::Notify(Event::Closed(_)))
-            });
+            let effects = effects_of(step);
+            let closed = effects
+                .iter()
+                .filter(|it| matches!(it, Effect::Deliver { event: Event::Closed(_), .. } | Effect::Forget));
             let up_to = world.sides[party].taken;
             let _none = channel.handle(Input::EventsTaken { up_to }, &ctx).unwrap();
             (closed.count(), channel.save())

@@ -1,7 +1,7 @@
 //! The user's own say: rounds shown to it, and accepted or refused with a code that the payer learns.
 
 use crate::harness::{Fate, Initiator, LOCK, Responder, SHARE, World};
-use channel::{Acceptance, Change, Command, Event, Message, Misuse, Payment, ProposalId, RefusalCode};
+use channel::{Acceptance, Change, Command, Event, Message, Misuse, Notice, Payment, ProposalId, RefusalCode};
 use protocol::{Party, Round};
 
 /// A channel in which `party` decides itself.
@@ -17,11 +17,11 @@ fn asked(party: Party) -> World {
 
 /// The rounds that `party` was shown, in order.
 fn shown(world: &World, party: Party) -> Vec<Round> {
-    let proposed = |event: &Event| match event {
-        Event::Proposed { proposal, .. } => Some(proposal.round),
+    let proposed = |notice: &Notice| match notice {
+        Notice::Proposed { proposal, .. } => Some(proposal.round),
         _ => None,
     };
-    world.sides[party].events.iter().filter_map(proposed).collect()
+    world.sides[party].noticed.iter().filter_map(proposed).collect()
 }
 
 fn refusals(world: &World, party: Party) -> Vec<RefusalCode> {
@@ -41,8 +41,8 @@ fn a_round_that_the_user_accepts_is_agreed_and_not_before() {
         let round = shown(&world, payee)[0];
         let payment = world.sides[payer].sent[&id].0.clone();
         let proposed =
-            Event::Proposed { proposal: world.shown(payee, round), changes: vec![Change::Transfer(payment)] };
-        assert_eq!(world.sides[payee].was_told(|event| *event == proposed), 1);
+            Notice::Proposed { proposal: world.shown(payee, round), changes: vec![Change::Transfer(payment)] };
+        assert_eq!(world.sides[payee].was_noticed(|notice| *notice == proposed), 1);
         assert_eq!(world.sides[payer].sent[&id].1, Fate::Pending);
         assert_eq!(world.sides[payee].round(), 1);
         assert_eq!(world.accept(payee, round + 2), Err(Misuse::NotProposed { round: round + 2 }));

@@ -6,7 +6,7 @@ use crate::harness::{
     chain::GENESIS,
     contracts::{forced, pays, puppet},
 };
-use channel::{ChainInput, Event, Input, Message, OperationKind};
+use channel::{ChainInput, Event, Input, Message, OperationKind, Stage};
 use protocol::{
     Base, Pair, Party,
     call::Call,
@@ -83,7 +83,7 @@ fn a_close_in_agreement_that_was_signed_binds_beyond_a_close_that_never_was() {
         let _new = world.chain.censored.insert("channel_close_mutual");
         world.shutdown(peer, 0).unwrap();
         world.run();
-        assert_eq!(world.sides[party].machine().status().phase, "closing");
+        assert_eq!(world.sides[party].machine().status().phase, Stage::Closing);
 
         is_alarmed_for_nothing(&mut world, party);
         let agreed = agrees_to_a_payment(&mut world, party);

@@ -1,7 +1,7 @@
 //! Payments with a key against a peer that refuses, keeps back and ends the channel as it likes (R6.3c).
 
 use crate::harness::{
-    Initiator, LOCK, PACE, Responder, SHARE, World,
+    Initiator, LOCK, PACE, Responder, SHARE, World, effects_of,
     forge::{sign, state_body},
 };
 use channel::{
@@ -27,7 +27,7 @@ impl Payer {
     fn input(&mut self, input: Input) -> Vec<Effect> {
         let side = &self.world.sides[Initiator];
         let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &side.book, pace: PACE };
-        self.machine.handle(input, &ctx).unwrap().effects
+        effects_of(self.machine.handle(input, &ctx).unwrap())
     }
 
     fn pays(&mut self, number: u64) -> Vec<Effect> {

@@ -1,15 +1,15 @@
 //! Parting and coming back, words of the application, a link that is told of twice, and stores that are too old.
 
 use crate::harness::{Fate, Initiator, LOCK, RESERVE, Responder, SHARE, World};
-use channel::{CloseReason, Command, Event, Input, MAX_INBAND, Message, Misuse, Notice, RefusalCode, Violation};
+use channel::{CloseReason, Command, Event, Input, MAX_INBAND, Message, Misuse, Notice, RefusalCode, Stage, Violation};
 use protocol::{Pair, Party, call::Call};
 
 fn left(world: &World, party: Party) -> Vec<Party> {
-    let by = |event: &Event| match event {
-        Event::Left { by } => Some(*by),
+    let by = |notice: &Notice| match notice {
+        Notice::Left { by } => Some(*by),
         _ => None,
     };
-    world.sides[party].events.iter().filter_map(by).collect()
+    world.sides[party].noticed.iter().filter_map(by).collect()
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn two_that_part_keep_the_channel_and_either_may_come_back() {
             assert_eq!(world.states(), ("disconnected", "disconnected"));
             for party in Party::BOTH {
                 assert_eq!(left(&world, party), [leaver]);
-                assert_eq!(world.sides[party].machine().status().phase, "open");
+                assert_eq!(world.sides[party].machine().status().phase, Stage::Open);
             }
             let id = world.pay(leaver, 5).unwrap();
             world.run();
@@ -127,10 +127,10 @@ fn a_connection_told_of_twice_changes_nothing_and_starts_no_endless_talk() {
 #[test]
 fn words_of_the_application_reach_its_peer_and_change_nothing() {
     let mut world = World::opened();
-    let heard = |world: &World| world.sides[Responder].was_told(|event| matches!(event, Event::Message(_)));
+    let heard = |world: &World| world.sides[Responder].was_noticed(|notice| matches!(notice, Notice::Message(_)));
     world.command(Initiator, Command::SendMessage(b"hello".to_vec())).unwrap();
     world.run();
-    assert_eq!(world.sides[Responder].was_told(|event| *event == Event::Message(b"hello".to_vec())), 1);
+    assert_eq!(world.sides[Responder].was_noticed(|notice| *notice == Notice::Message(b"hello".to_vec())), 1);
     world.command(Initiator, Command::SendMessage(vec![7; MAX_INBAND])).unwrap();
     world.run();
     assert_eq!(heard(&world), 2);
@@ -151,26 +151,26 @@ fn words_may_be_said_from_the_opening_on_chain_to_the_end_and_not_before() {
     assert!(world.deliver(Responder));
     let words = b"before it opens".to_vec();
     for (by, to) in [(Initiator, Responder), (Responder, Initiator)] {
-        let state = world.sides[by].channel.as_ref().unwrap().status().phase;
+        let state = world.sides[by].channel.as_ref().unwrap().status().phase.name();
         assert_eq!(world.command(by, Command::SendMessage(words.clone())), Err(Misuse::NotOpen { state }));
         // Nor does whoever says it all the same have it told: neither has put in anything yet.
-        let state = world.sides[to].channel.as_ref().unwrap().status().phase;
+        let state = world.sides[to].channel.as_ref().unwrap().status().phase.name();
         world.hear(to, Message::Inband(words.clone()));
         let refused = Notice::PeerViolated(Violation::OutOfPlace { message: "inband_message", state });
         assert_eq!(world.sides[to].notices().last(), Some(&refused));
-        assert_eq!(world.sides[to].was_told(|event| matches!(event, Event::Message(_))), 0);
+        assert_eq!(world.sides[to].was_noticed(|notice| matches!(notice, Notice::Message(_))), 0);
     }
     let mut world = World::opened();
     for (by, to) in [(Initiator, Responder), (Responder, Initiator)] {
         world.command(by, Command::SendMessage(b"while it is open".to_vec())).unwrap();
         world.run();
-        assert_eq!(world.sides[to].was_told(|event| matches!(event, Event::Message(_))), 1);
+        assert_eq!(world.sides[to].was_noticed(|notice| matches!(notice, Notice::Message(_))), 1);
     }
     world.close_solo(Initiator).unwrap();
     world.mine();
     world.command(Responder, Command::SendMessage(b"while it closes".to_vec())).unwrap();
     world.run();
-    assert_eq!(world.sides[Initiator].was_told(|event| matches!(event, Event::Message(_))), 2);
+    assert_eq!(world.sides[Initiator].was_noticed(|notice| matches!(notice, Notice::Message(_))), 2);
     world.mine_blocks(LOCK + 5);
     let late = world.command(Responder, Command::SendMessage(b"after all".to_vec()));
     assert_eq!(late, Err(Misuse::NotOpen { state: "closed" }));
@@ -293,7 +293,7 @@ fn every_state_that_outlives_its_connection_is_disconnected_without_one() {
     assert!(world.deliver(Responder) && world.deliver(Initiator));
     assert_eq!(world.sides[Initiator].state(), "half_signed");
     world.disconnect();
-    let phase = |world: &World, party: Party| world.sides[party].machine().status().phase;
+    let phase = |world: &World, party: Party| world.sides[party].machine().status().phase.name();
     assert_eq!((world.sides[Initiator].state(), phase(&world, Initiator)), ("disconnected", "half_signed"));
     assert_eq!(world.sides[Responder].state(), "closed", "nothing was signed there");
 

@@ -34,3 +34,4 @@ mod resync;
 mod settings;
 mod stored;
 mod stories;
+mod waits;

@@ -5,8 +5,8 @@ use crate::harness::{
     forge::{payment, sign, state_body},
 };
 use channel::{
-    Change, Event, MAX_REFERENCE, MAX_UPDATES_PER_ROUND, Message, Notice, Payment, Refusal, RefusalCode, Refused,
-    Shutdown, Update, Violation,
+    Change, MAX_REFERENCE, MAX_UPDATES_PER_ROUND, Message, Notice, Payment, Refusal, RefusalCode, Refused, Shutdown,
+    Update, Violation,
 };
 use protocol::{Hash, Party, Signature, signing::CloseMutualBody};
 
@@ -17,8 +17,8 @@ fn refusal(world: &mut World, party: Party, message: Message) -> (Message, Viola
     world.wire[party.peer()].clear();
     world.hear(party, message);
     let said = world.steal(party.peer());
-    match world.sides[party].events.last() {
-        Some(Event::Notice(Notice::PeerViolated(violation))) => (said, violation.clone()),
+    match world.sides[party].noticed.last() {
+        Some(Notice::PeerViolated(violation)) => (said, violation.clone()),
         other => panic!("{said:?} was said and {other:?} told"),
     }
 }

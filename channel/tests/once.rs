@@ -5,7 +5,7 @@ use crate::{
     property::config,
 };
 use channel::{
-    Acceptance, Change, Channel, Command, Event, IdempotencyKey, MAX_KEY, Message, Misuse, Payment, PaymentOutcome,
+    Acceptance, Change, Channel, Command, IdempotencyKey, MAX_KEY, Message, Misuse, Notice, Payment, PaymentOutcome,
     RefusalCode, SavedError,
 };
 use proptest::{
@@ -179,8 +179,8 @@ fn it_answers_as_before_when_it_was_refused_and_after_the_channel_has_ended() {
     world.run();
     let next = world.rounds().0.max(world.rounds().1) + 2;
     if world.accept(Responder, next).is_err() {
-        let round = world.sides[Responder].events.iter().rev().find_map(|event| match event {
-            Event::Proposed { proposal, .. } => Some(proposal.round),
+        let round = world.sides[Responder].noticed.iter().rev().find_map(|notice| match notice {
+            Notice::Proposed { proposal, .. } => Some(proposal.round),
             _ => None,
         });
         world.accept(Responder, round.unwrap()).unwrap();
@@ -299,8 +299,8 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// The responder's user decides on the round that waits for it, if one does.
 fn decide(world: &mut World, accepts: bool) {
-    let mut rounds = world.sides[Responder].events.iter().rev().filter_map(|event| match event {
-        Event::Proposed { proposal, .. } => Some(proposal.round),
+    let mut rounds = world.sides[Responder].noticed.iter().rev().filter_map(|notice| match notice {
+        Notice::Proposed { proposal, .. } => Some(proposal.round),
         _ => None,
     });
     let Some(round) = rounds.next() else { return };

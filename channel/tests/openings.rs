@@ -7,8 +7,8 @@ use crate::harness::{
     key, opening, party_terms, policy,
 };
 use channel::{
-    Channel, ChannelAccept, ChannelOpen, CloseReason, Config, Context, Event, FundingCreated, FundingSigned, Message,
-    Misuse, Notice, OpenRequest, Pace, Policy, PolicyRefusal, RefusalCode, Violation,
+    Channel, ChannelAccept, ChannelOpen, CloseReason, Config, Context, FundingCreated, FundingSigned, Message, Misuse,
+    Notice, OpenRequest, Pace, Policy, PolicyRefusal, RefusalCode, Stage, Violation,
 };
 use protocol::{
     AccountId, Hash, Pair, Party, Rejection, Signature,
@@ -48,7 +48,7 @@ fn an_opening_at_the_edges_of_the_policy_is_accepted() {
         open.balances.responder = policy().share_max;
         open.validity = policy().validity_max;
     });
-    assert_eq!(accepted.unwrap().status().state, "accepted");
+    assert_eq!(accepted.unwrap().status().state, Stage::Accepted);
     assert!(accept(|open| open.lock_period = policy().lock_period_min).is_ok());
     assert!(accept(|open| open.penalty = 0).is_ok());
     assert!(accept(|open| (open.shares, open.balances) = (Pair::new(SHARE, 0), Pair::new(SHARE - 10, 10))).is_ok());
@@ -182,8 +182,8 @@ fn a_refused_opening_ends_on_both_sides_with_the_code() {
 }
 
 fn violation(world: &World, party: Party) -> Violation {
-    match world.sides[party].events.last() {
-        Some(Event::Notice(Notice::PeerViolated(violation))) => violation.clone(),
+    match world.sides[party].noticed.last() {
+        Some(Notice::PeerViolated(violation)) => violation.clone(),
         other => panic!("{other:?}"),
     }
 }

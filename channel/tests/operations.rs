@@ -4,7 +4,7 @@ use crate::harness::{
     Fate, Initiator, LOCK, RESERVE, Responder, SHARE, TOTAL, World, account, chain::FUNDS, failed, party_terms,
 };
 use channel::{Command, Event, Message, Misuse, Notice, OperationKind, RefusalCode, ShutdownStage};
-use protocol::{AccountId, Amount, Pair, Party, Rejection, terms::Delegate};
+use protocol::{AccountId, Amount, Pair, Party, Rejection, call::CallKind, terms::Delegate};
 
 /// Says, mines and hears until nothing is under way.
 fn finish(world: &mut World) {
@@ -185,7 +185,7 @@ fn a_deposit_from_an_empty_vault_is_told_once_to_both_and_tried_until_it_expires
     world.run();
     world.mine_blocks(5);
     let rejection = Rejection::VaultTooLow { party: Responder, have: 0, need: 50 };
-    let notice = Notice::CallRejected { call: "channel_deposit", rejection };
+    let notice = Notice::CallRejected { call: CallKind::ChannelDeposit, rejection };
     let until = world.sides[Initiator].machine().status().operation_until.unwrap();
     assert_eq!(world.sides[Responder].machine().status().operation_until, Some(until));
     let refused = |rejection| Notice::OperationRefused { operation: OperationKind::Deposit, rejection, until };

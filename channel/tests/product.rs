@@ -7,8 +7,8 @@ use crate::harness::{
     opening, party_terms,
 };
 use channel::{
-    Acceptance, Change, Channel, ChannelAccept, Command, Event, FundingCreated, FundingSigned, Input, Message, Notice,
-    Reestablish, RefusalCode, Shutdown, State, Status, Update, Violation,
+    Acceptance, Change, Channel, ChannelAccept, Command, FundingCreated, FundingSigned, Input, Message, Notice,
+    Reestablish, RefusalCode, Shutdown, Stage, State, Update, Violation,
 };
 use protocol::{
     Base, Hash, Pair, Party, Signature,
@@ -232,14 +232,15 @@ fn in_state(name: &str, party: Party) -> World {
 /// What became of a message: a violation's letter, `.` nothing at all, `s` something was said or told, `C` committed.
 fn outcome(name: &str, party: Party, message: Message) -> char {
     let mut world = in_state(name, party);
-    let (told, commits) = (world.sides[party].events.len(), world.sides[party].commits);
+    let side = &world.sides[party];
+    let (events, notices, commits) = (side.events.len(), side.noticed.len(), side.commits);
     world.wire = Pair::default();
     // The harness checks that what is refused changes nothing.
     world.input(party, Input::Peer(message.clone())).unwrap();
-    let events = &world.sides[party].events[told..];
+    let (events, notices) = (&world.sides[party].events[events..], &world.sides[party].noticed[notices..]);
     let said = &world.wire[party.peer()];
-    let violation = events.iter().find_map(|event| match event {
-        Event::Notice(Notice::PeerViolated(violation)) => Some(violation),
+    let violation = notices.iter().find_map(|notice| match notice {
+        Notice::PeerViolated(violation) => Some(violation),
         _ => None,
     });
     if let Some(violation) = violation {
@@ -252,16 +253,16 @@ fn outcome(name: &str, party: Party, message: Message) -> char {
             Message::Shutdown(_) => Message::ShutdownError { code },
             ref other => {
                 if let Violation::OutOfPlace { message, state } = violation {
-                    assert_eq!((*message, *state), (other.name(), world.sides[party].machine().status().phase));
+                    assert_eq!((*message, *state), (other.name(), world.sides[party].machine().status().phase.name()));
                 }
                 Message::Error { code }
             }
         };
         assert_eq!(*said, [answer], "the peer is told, once");
-        assert_eq!(events.len(), 1);
+        assert_eq!((events.len(), notices.len()), (0, 1));
         return letter(violation);
     }
-    match (world.sides[party].commits > commits, events.is_empty() && said.is_empty()) {
+    match (world.sides[party].commits > commits, events.is_empty() && notices.is_empty() && said.is_empty()) {
         (true, _) => 'C',
         (false, true) => '.',
         (false, false) => 's',
@@ -305,18 +306,18 @@ fn every_message_in_every_state_is_taken_or_refused_by_a_typed_violation() {
         ("open, outdated", Responder, "oooo. sn. sn.. sn.. u.. sn.. ii s. s s ."),
         ("open, closing alone", Initiator, "ooo.. sn. sn.. sn.. s.. sn.. ii s. s s ."),
         ("open, closing alone", Responder, "oooo. sn. sn.. sn.. s.. sn.. ii s. s s ."),
-        ("closing, offered", Initiator, "ooo.. sn. sn.. sn.. .is sn.. ii s. s s ."),
-        ("closing, offered", Responder, "oooo. sn. sn.. sn.. iis sn.. ii s. s s ."),
-        ("closing, agreed", Initiator, "ooo.. sn. sn.. sn.. i.s sn.. ii s. s s ."),
-        ("closing, agreed", Responder, "oooo. sn. sn.. sn.. i.s sn.. ii s. s s ."),
-        ("closing, solo", Initiator, "ooo.. sn. sn.. sn.. s.s sn.. ii s. s s ."),
-        ("closing, solo", Responder, "oooo. sn. sn.. sn.. s.s sn.. ii s. s s ."),
+        ("closing, offered", Initiator, "ooo.. sn. sn.. sn.. .iC sn.. ii s. s s ."),
+        ("closing, offered", Responder, "oooo. sn. sn.. sn.. iiC sn.. ii s. s s ."),
+        ("closing, agreed", Initiator, "ooo.. sn. sn.. sn.. i.C sn.. ii s. s s ."),
+        ("closing, agreed", Responder, "oooo. sn. sn.. sn.. i.C sn.. ii s. s s ."),
+        ("closing, solo", Initiator, "ooo.. sn. sn.. sn.. s.C sn.. ii s. s s ."),
+        ("closing, solo", Responder, "oooo. sn. sn.. sn.. s.C sn.. ii s. s s ."),
         ("open, forcing", Initiator, "ooo.. sn. sn.. sn.. s.. sn.. ii s. s s ."),
         ("open, forcing", Responder, "oooo. sn. sn.. sn.. s.. sn.. ii s. s s ."),
         ("open, forced (awaiting lock)", Initiator, "ooo.. s.. sn.. sn.. s.. sn.. ii s. s s ."),
         ("open, forced (awaiting lock)", Responder, "oooo. s.. sn.. sn.. s.. sn.. ii s. s s ."),
-        ("closing, residual", Initiator, "ooo.. sn. sn.. sn.. s.s sn.. ww s. s s ."),
-        ("closing, residual", Responder, "oooo. sn. sn.. sn.. s.s sn.. ww s. s s ."),
+        ("closing, residual", Initiator, "ooo.. sn. sn.. sn.. s.C sn.. ww s. s s ."),
+        ("closing, residual", Responder, "oooo. sn. sn.. sn.. s.C sn.. ww s. s s ."),
         ("closed", Initiator, "ooooo ooo oooo oooo ooo oooo oo o. o s o"),
         ("closed", Responder, "ooooo ooo oooo oooo ooo oooo oo o. o s o"),
     ];
@@ -333,7 +334,7 @@ fn every_message_in_every_state_is_taken_or_refused_by_a_typed_violation() {
     assert!(wrong.is_empty(), "the table should say:\n{wrong}");
     let states: BTreeSet<_> =
         table.iter().map(|(name, party, _)| in_state(name, *party).sides[*party].machine().status().phase).collect();
-    assert_eq!(states, Status::PHASES.into_iter().collect(), "every state is in the table");
+    assert_eq!(states, Stage::PHASES.into_iter().collect(), "every state is in the table");
 }
 
 fn grouped(outcomes: &str) -> String {

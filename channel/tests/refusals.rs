@@ -9,7 +9,7 @@ use crate::harness::{
 use channel::{Acceptance, Change, Event, Message, Notice, Refusal, RefusalCode, Refused, Update};
 use protocol::{
     Base, Pair, Party, Rejection,
-    call::{Call, CloseSolo, SnapshotSolo},
+    call::{Call, CallKind, CloseSolo, SnapshotSolo},
 };
 
 const NO: RefusalCode = RefusalCode(200);
@@ -287,7 +287,7 @@ fn a_claim_forced_in_time_is_not_undone_after_a_lock_period_by_a_round_from_befo
                 let block = world.chain.block(world.chain.head());
                 let floor = Base { agreed: kept.base.agreed, steps: 1 };
                 let refused = Rejection::BaseTooOld { got: kept.base, floor };
-                assert_eq!(block.rejected, [(cheat, "channel_snapshot_solo", refused)]);
+                assert_eq!(block.rejected, [(cheat, CallKind::ChannelSnapshotSolo, refused)]);
             }
         }
         assert_eq!(world.agreed(victim)[victim], claimed);

@@ -5,7 +5,7 @@ use crate::harness::{
     chain::GENESIS,
     contracts::{forced, pays, puppet},
 };
-use channel::{CloseReason, Event, Notice, OperationKind, Status};
+use channel::{CloseReason, Event, Notice, OperationKind, Stage, Status};
 use protocol::{
     Amount, Base, Pair, Party,
     call::Call,
@@ -195,7 +195,7 @@ fn an_opening_that_the_peer_closed_at_once_is_answered_and_settled() {
         world.close_solo(Initiator).unwrap();
         world.mine_blocks(2);
     });
-    assert_eq!(world.sides[Responder].machine().status().phase, "closing");
+    assert_eq!(world.sides[Responder].machine().status().phase, Stage::Closing);
     world.mine_blocks(2 * LOCK);
     world.assert_paid_out(SHARE, SHARE);
 }
@@ -210,7 +210,7 @@ fn an_opening_that_nobody_put_on_chain_is_awaited_until_it_expires() {
         world
     };
     let mut world = comes_back(Responder, begin, |world| world.mine_blocks(3));
-    assert_eq!(world.sides[Responder].machine().status().phase, "signed");
+    assert_eq!(world.sides[Responder].machine().status().phase, Stage::Signed);
     world.mine_blocks(VALIDITY);
     assert_eq!(world.sides[Responder].closed(), Some(CloseReason::OpeningExpired { rejection: None }));
 }

@@ -54,6 +54,16 @@ fn a_fee_above_a_ceiling_that_was_lowered_is_refused() {
     world.run();
     let refused = |event: &Event| *event == Event::ShutdownRefused { code: RefusalCode::VALIDATION };
     assert_eq!(world.sides[Initiator].was_told(refused), 1);
+    // It is kept until the user has it, as what becomes of the other wishes is.
+    let known = std::mem::take(&mut world.sides[Initiator].taken);
+    world.sides[Initiator].takes_events = false;
+    world.crash(Initiator);
+    assert_eq!((world.sides[Initiator].was_told(refused), world.sides[Initiator].taken), (2, known));
+    // However often the peer says so, one waits.
+    for _ in 0..10 {
+        world.hear(Initiator, channel::Message::ShutdownError { code: RefusalCode::BUSY });
+    }
+    assert_eq!(world.sides[Initiator].was_told(|event| matches!(event, Event::ShutdownRefused { .. })), 2);
     let mut world = World::opened();
     set(&mut world, Responder, |config| config.max_close_fee = 3).unwrap();
     world.shutdown(Initiator, 3).unwrap();

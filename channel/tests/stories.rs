@@ -7,7 +7,7 @@ use crate::harness::{
 use channel::{ChangeId, CloseReason, Event, MAX_UPDATES_PER_ROUND, Message, Misuse, Notice, RefusalCode};
 use protocol::{
     Amount, Pair, Party, Rejection,
-    call::{Call, CloseSolo, Slash},
+    call::{Call, CallKind, CloseSolo, Slash},
 };
 
 fn told_closed(world: &World, reason: &CloseReason) {
@@ -413,7 +413,7 @@ fn an_opening_that_the_chain_refused_is_told_once_and_does_not_open_behind_the_u
     world.run();
     world.mine_blocks(5);
     let rejection = Rejection::VaultTooLow { party: Responder, have: 0, need: SHARE };
-    let notice = Notice::CallRejected { call: "channel_create", rejection };
+    let notice = Notice::CallRejected { call: CallKind::ChannelCreate, rejection };
     assert_eq!(world.sides[Initiator].notices().collect::<Vec<_>>(), [&notice]);
     assert_eq!(world.sides[Responder].notices().count(), 0);
     world.chain.deposit(Responder, FUNDS);
@@ -494,7 +494,7 @@ fn rounds_are_refused_to_the_user_and_to_the_peer_while_closing() {
 fn a_silent_peer_is_told_of_once_for_each_answer_that_is_late() {
     let mut world = World::opened();
     let patience = world.sides[Initiator].config.timeouts.answer;
-    let silent = |world: &World| world.sides[Initiator].was_told(|event| *event == Event::Notice(Notice::PeerSilent));
+    let silent = |world: &World| world.sides[Initiator].was_noticed(|notice| *notice == Notice::PeerSilent);
     let _id = world.pay(Initiator, 1).unwrap();
     // Paying on does not make the peer's silence any shorter.
     for _ in 0..10 {

@@ -1,7 +1,7 @@
 //! Everything that a node has told its user, kept.
 
 use crate::within;
-use channel::{ChannelRef, CloseReason, Event, Payment};
+use channel::{ChannelRef, CloseReason, Event, Notice, Payment};
 use sdk::node::{EventStream, NodeEvent};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
@@ -38,7 +38,15 @@ impl EventLog {
     /// What has happened to one channel so far.
     #[must_use]
     pub fn about(&self, channel: ChannelRef) -> Vec<Event> {
-        self.all().into_iter().filter(|event| event.reference == channel).map(|event| event.event).collect()
+        let about = self.all().into_iter().filter(|told| told.reference == channel);
+        about.filter_map(|told| told.event.event().cloned()).collect()
+    }
+
+    /// What was told of one channel in passing so far.
+    #[must_use]
+    pub fn notices(&self, channel: ChannelRef) -> Vec<Notice> {
+        let about = self.all().into_iter().filter(|told| told.reference == channel);
+        about.filter_map(|told| told.event.notice().cloned()).collect()
     }
 
     /// Every payment that the channel's owner received in it so far, in order.
@@ -53,7 +61,12 @@ impl EventLog {
 
     /// The first thing that has happened or will happen to `channel` and that `pick` takes.
     pub async fn wait<T>(&self, what: &str, channel: ChannelRef, pick: impl Fn(&Event) -> Option<T>) -> T {
-        self.wait_any(what, |event| (event.reference == channel).then(|| pick(&event.event)).flatten()).await
+        self.wait_any(what, |event| (event.reference == channel).then(|| pick(event.event.event()?)).flatten()).await
+    }
+
+    /// The first thing that was told or will be told of `channel` in passing and that `pick` takes.
+    pub async fn wait_notice<T>(&self, what: &str, channel: ChannelRef, pick: impl Fn(&Notice) -> Option<T>) -> T {
+        self.wait_any(what, |event| (event.reference == channel).then(|| pick(event.event.notice()?)).flatten()).await
     }
 
     /// The first thing that has happened or will happen, to any channel, and that `pick` takes.

@@ -195,7 +195,7 @@ impl Peer {
     /// Pays numbers one after the other, each once the one before is agreed, and tells each, until it is enough or the channel closes.
     async fn pay_on(&self, peer: &str, coins: Amount, first: &str) -> Result<String, String> {
         let channel = self.channel(peer).await;
-        let open = || async { (channel.status().await.ok()?.state == "open").then_some(()) };
+        let open = || async { (channel.status().await.ok()?.state == channel::Stage::Open).then_some(()) };
         until("the channel to be open", open).await;
         let mut number: u32 = first.parse().map_err(|error| format!("{error}"))?;
         while !self.enough.swap(false, Ordering::AcqRel) {

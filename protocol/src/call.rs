@@ -172,6 +172,57 @@ pub struct ProveContractState {
     pub proof: Proof,
 }
 
+/// Which of the arbiter's messages a [`Call`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the variant of `Call` with the same name is its documentation")]
+pub enum CallKind {
+    VaultDeposit,
+    VaultWithdraw,
+    ChannelCreate,
+    ChannelCloseMutual,
+    ChannelCloseSolo,
+    ChannelSlash,
+    ChannelSettle,
+    ChannelDeposit,
+    ChannelWithdraw,
+    ChannelSnapshotSolo,
+    ChannelSetDelegates,
+    ChannelForceProgress,
+    PreimageRegister,
+    PreimagesRegister,
+    Batch,
+}
+
+impl CallKind {
+    /// The message's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::VaultDeposit => "vault_deposit",
+            Self::VaultWithdraw => "vault_withdraw",
+            Self::ChannelCreate => "channel_create",
+            Self::ChannelCloseMutual => "channel_close_mutual",
+            Self::ChannelCloseSolo => "channel_close_solo",
+            Self::ChannelSlash => "channel_slash",
+            Self::ChannelSettle => "channel_settle",
+            Self::ChannelDeposit => "channel_deposit",
+            Self::ChannelWithdraw => "channel_withdraw",
+            Self::ChannelSnapshotSolo => "channel_snapshot_solo",
+            Self::ChannelSetDelegates => "channel_set_delegates",
+            Self::ChannelForceProgress => "channel_force_progress",
+            Self::PreimageRegister => "preimage_register",
+            Self::PreimagesRegister => "preimages_register",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+impl core::fmt::Display for CallKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// A call of the arbiter. The names of its messages are fixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -289,22 +340,28 @@ impl Call {
     /// The message's name.
     #[must_use]
     pub const fn name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    /// Which message it is.
+    #[must_use]
+    pub const fn kind(&self) -> CallKind {
         match self {
-            Self::VaultDeposit { .. } => "vault_deposit",
-            Self::VaultWithdraw { .. } => "vault_withdraw",
-            Self::ChannelCreate(_) => "channel_create",
-            Self::ChannelCloseMutual(_) => "channel_close_mutual",
-            Self::ChannelCloseSolo(_) => "channel_close_solo",
-            Self::ChannelSlash(_) => "channel_slash",
-            Self::ChannelSettle { .. } => "channel_settle",
-            Self::ChannelDeposit(_) => "channel_deposit",
-            Self::ChannelWithdraw(_) => "channel_withdraw",
-            Self::ChannelSnapshotSolo(_) => "channel_snapshot_solo",
-            Self::ChannelSetDelegates(_) => "channel_set_delegates",
-            Self::ChannelForceProgress(_) => "channel_force_progress",
-            Self::PreimageRegister { .. } => "preimage_register",
-            Self::PreimagesRegister { .. } => "preimages_register",
-            Self::Batch(_) => "batch",
+            Self::VaultDeposit { .. } => CallKind::VaultDeposit,
+            Self::VaultWithdraw { .. } => CallKind::VaultWithdraw,
+            Self::ChannelCreate(_) => CallKind::ChannelCreate,
+            Self::ChannelCloseMutual(_) => CallKind::ChannelCloseMutual,
+            Self::ChannelCloseSolo(_) => CallKind::ChannelCloseSolo,
+            Self::ChannelSlash(_) => CallKind::ChannelSlash,
+            Self::ChannelSettle { .. } => CallKind::ChannelSettle,
+            Self::ChannelDeposit(_) => CallKind::ChannelDeposit,
+            Self::ChannelWithdraw(_) => CallKind::ChannelWithdraw,
+            Self::ChannelSnapshotSolo(_) => CallKind::ChannelSnapshotSolo,
+            Self::ChannelSetDelegates(_) => CallKind::ChannelSetDelegates,
+            Self::ChannelForceProgress(_) => CallKind::ChannelForceProgress,
+            Self::PreimageRegister { .. } => CallKind::PreimageRegister,
+            Self::PreimagesRegister { .. } => CallKind::PreimagesRegister,
+            Self::Batch(_) => CallKind::Batch,
         }
     }
 

@@ -1,28 +1,15 @@
 //! Where a channel stands in its life: one variant for each thing that is awaited or true, each with just its own data.
 
-pub(crate) mod certainty;
 pub(crate) mod closing;
-pub(crate) mod forcing;
-pub(crate) mod keyed;
-pub(crate) mod leaving;
+pub(crate) mod funding;
 pub(crate) mod live;
-pub(crate) mod onchain;
 pub(crate) mod opening;
-pub(crate) mod operating;
-pub(crate) mod outgoing;
-pub(crate) mod reestablish;
-pub(crate) mod resync;
-pub(crate) mod rumour;
-pub(crate) mod settings;
-pub(crate) mod updates;
-pub(crate) mod wishes;
 
-use closing::How;
+use crate::{event::CloseReason, stage::Stage, state::ChangeId};
+use closing::{ClosePath, Residual};
 use live::Live;
 use opening::{Accepted, HalfSigned, Initialized, Signed};
-use protocol::{Amount, Pair, Rejection};
 use scale::{Decode, Encode};
-use std::fmt;
 
 /// The state of a channel (DESIGN section 6). `disconnected` is the link's state beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -44,88 +31,29 @@ pub(crate) enum Phase {
     Open(Live),
     /// A close is under way.
     #[codec(index = 5)]
-    Closing(Live, How),
+    Closing(Live, ClosePath),
     /// It is over.
     #[codec(index = 6)]
     Closed(CloseReason),
 }
 
-/// How a channel ended.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum CloseReason {
-    /// It was never signed by both: the peer refused, left, or took too long. No coin has moved.
-    #[codec(index = 0)]
-    NotOpened {
-        /// What the refuser said, where it said something.
-        code: Option<crate::RefusalCode>,
-    },
-    /// Both signed, but the opening did not reach the chain while it was valid. No coin has moved.
-    #[codec(index = 1)]
-    OpeningExpired {
-        /// The arbiter's reason, where it gave one.
-        rejection: Option<Rejection>,
-    },
-    /// It was closed in agreement.
-    #[codec(index = 2)]
-    Mutual {
-        /// What each party was paid.
-        balances: Pair<Amount>,
-    },
-    /// It was closed by one side and settled.
-    #[codec(index = 3)]
-    Settled {
-        /// What each party was paid, penalty included.
-        balances: Pair<Amount>,
-    },
-    /// It ended on chain in blocks that were not read (R6.9b): how, and what each party was paid, is not known here. The payout accounts and the
-    /// vaults have what was paid.
-    #[codec(index = 4)]
-    Unseen {
-        /// What each party had in the latest state that this side knows.
-        agreed: Pair<Amount>,
-    },
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Phase {
+    /// Which one it is.
+    pub(crate) const fn stage(&self) -> Stage {
         match self {
-            Self::NotOpened { code: Some(code) } => write!(f, "the peer did not open it: {code}"),
-            Self::NotOpened { code: None } => f.write_str("the peer did not open it: it left, or took too long"),
-            Self::OpeningExpired { rejection: Some(rejection) } => write!(f, "the chain did not open it: {rejection}"),
-            Self::OpeningExpired { rejection: None } => {
-                f.write_str("its opening did not reach the chain in time: open another, with a longer validity")
-            }
-            Self::Mutual { balances: Pair { initiator, responder } } => {
-                write!(f, "closed in agreement: {initiator} to the initiator, {responder} to the responder")
-            }
-            Self::Settled { balances: Pair { initiator, responder } } => {
-                write!(f, "settled: {initiator} to the initiator, {responder} to the responder")
-            }
-            Self::Unseen { agreed: Pair { initiator, responder } } => write!(
-                f,
-                "it ended on chain in blocks that were not read, and what it paid is not known here: look at the vault and the payout account; \
-                 last agreed were {initiator} for the initiator, {responder} for the responder"
-            ),
+            Self::Initialized(_) => Stage::Initialized,
+            Self::Accepted(_) => Stage::Accepted,
+            Self::HalfSigned(_) => Stage::HalfSigned,
+            Self::Signed(_) => Stage::Signed,
+            Self::Open(_) => Stage::Open,
+            Self::Closing(..) => Stage::Closing,
+            Self::Closed(_) => Stage::Closed,
         }
     }
-}
 
-impl Phase {
-    /// The name of every state, in the order of their numbers.
-    pub(crate) const NAMES: [&'static str; 7] =
-        ["initialized", "accepted", "half_signed", "signed", "open", "closing", "closed"];
-
-    /// The state's name.
+    /// Its name.
     pub(crate) const fn name(&self) -> &'static str {
-        match self {
-            Self::Initialized(_) => "initialized",
-            Self::Accepted(_) => "accepted",
-            Self::HalfSigned(_) => "half_signed",
-            Self::Signed(_) => "signed",
-            Self::Open(_) => "open",
-            Self::Closing(..) => "closing",
-            Self::Closed(_) => "closed",
-        }
+        self.stage().name()
     }
 
     /// Whether it goes on when the connection is lost and comes back: somebody has signed.
@@ -139,14 +67,14 @@ impl Phase {
         let unseen = matches!(
             self,
             Self::Closed(CloseReason::Unseen { .. })
-                | Self::Closing(_, How::Residual(closing::Residual { balances: None }))
+                | Self::Closing(_, ClosePath::Residual(Residual { balances: None }))
         );
-        unseen || self.live().is_some_and(|live| live.outdated.is_some())
+        unseen || self.live().is_some_and(|live| live.store.is_doubtful())
     }
 
     /// Whether the peer holds a signature for an own change in a round that this side goes on without (R6.1).
-    pub(crate) fn may_appear(&self, change: crate::ChangeId) -> bool {
-        self.live().is_some_and(|live| live.out.may_appear(change))
+    pub(crate) fn may_appear(&self, change: ChangeId) -> bool {
+        self.live().is_some_and(|live| live.outgoing.may_appear(change))
     }
 
     /// The running channel, where there is one.
@@ -170,7 +98,7 @@ mod tests {
             !error.contains("variant doesn't exist")
         };
         let states = (0..=u8::MAX).filter(exists).count();
-        assert_eq!(states, Phase::NAMES.len());
-        assert_eq!(Phase::Closed(CloseReason::NotOpened { code: None }).name(), Phase::NAMES[states - 1]);
+        assert_eq!(states, Stage::PHASES.len());
+        assert_eq!(Phase::Closed(CloseReason::NotOpened { code: None }).stage(), Stage::PHASES[states - 1]);
     }
 }

@@ -1,554 +1,73 @@
-//! From `channel_open` to both having seen the channel on chain.
-//!
-//! ```text
-//!  initiator                                   responder
-//!  channel_open            ------------------>
-//!                          <------------------ channel_accept
-//!  [asks the chain for the pair's nonce]
-//!  funding_created (signed) ----------------->
-//!                          <------------------ funding_signed
-//!  [submits channel_create]
-//!  funding_locked          <-----------------> funding_locked      each when it is final for itself
-//! ```
+//! The data of an opening, from `channel_open` to both having seen the channel on chain: one type for each thing that is awaited.
 
-use super::{CloseReason, Phase, certainty::Heard, live::Live};
-use crate::{
-    config::{Config, Policy},
-    effect::{Effect, Event},
-    error::{Misuse, Violation},
-    input::{Context, Millis},
-    machine::{Channel, Link, Step},
-    message::{ChannelAccept, ChannelOpen, ChannelRef, FundingCreated, FundingSigned, Message, RefusalCode},
-    outbox::Outbox,
-    payments::Payments,
-    state::State,
-};
+use super::funding::Funding;
+use crate::{effect::Effect, message::ChannelOpen, units::Millis};
 use protocol::{
-    AccountId, Amount, Base, BlockNumber, ChannelId, Pair, Party, PartyId, PublicKey, Rejection, Signature,
+    Amount, BlockNumber, ChannelId, Pair, Rejection, Signature,
     call::{Call, Create},
-    contracts::Contracts,
-    crypto::{Crypto, Native},
-    record::Record,
-    signing::{CreateBody, signed_bytes},
-    terms::{Limits, MAX_DELEGATES, PartyTerms, Terms},
+    signing::CreateBody,
+    terms::PartyTerms,
 };
 use scale::{Decode, Encode};
-
-/// How far the two peers' finalised heads may lie apart, in blocks.
-const HEAD_SLACK: BlockNumber = 20;
-
-/// The call that opens a channel.
-const CREATE: &str = "channel_create";
 
 /// Why an opening is not submitted any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct GivenUp {
     /// The arbiter's reason, where it was asked.
-    rejection: Option<Rejection>,
-}
-
-/// A channel to propose.
-#[derive(Clone, Debug)]
-pub struct OpenRequest {
-    /// Names it between the peers: drawn at random.
-    pub reference: ChannelRef,
-    /// The responder's identity and signing key.
-    pub peer: PublicKey,
-    /// What is proposed.
-    pub open: ChannelOpen,
-    /// The arbiter's bounds, to refuse at once what it would refuse.
-    pub limits: Limits,
+    pub(crate) rejection: Option<Rejection>,
 }
 
 /// Waits for channel_accept, then for the pair's nonce.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Initialized {
-    open: ChannelOpen,
+    pub(crate) open: ChannelOpen,
     /// Once accepted.
-    responder: Option<PartyTerms>,
-    deadline: Millis,
+    pub(crate) responder: Option<PartyTerms>,
+    pub(crate) deadline: Millis,
 }
 
 /// Waits for funding_created.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Accepted {
-    open: ChannelOpen,
-    responder: PartyTerms,
-    deadline: Millis,
+    pub(crate) open: ChannelOpen,
+    pub(crate) responder: PartyTerms,
+    pub(crate) deadline: Millis,
 }
 
 /// Waits for funding_signed. The peer may hold our signature: this cannot be forgotten before it has expired.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct HalfSigned {
     pub(crate) channel: ChannelId,
-    body: CreateBody,
-    nonce: u64,
-    signature: Signature,
+    pub(crate) body: CreateBody,
+    pub(crate) nonce: u64,
+    pub(crate) signature: Signature,
 }
 
 /// Waits for the opening to be final, here and there.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Signed {
     pub(crate) funding: Funding,
-    valid_until: BlockNumber,
+    pub(crate) valid_until: BlockNumber,
     /// Both signatures; none where the responder put the opening on chain without answering first.
-    signatures: Option<Pair<Signature>>,
-    nonce: u64,
-    shares: Pair<Amount>,
+    pub(crate) signatures: Option<Pair<Signature>>,
+    pub(crate) nonce: u64,
+    pub(crate) shares: Pair<Amount>,
     pub(crate) locked: bool,
-    peer_locked: bool,
-}
-
-/// A channel that both signed for.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Funding {
-    /// Its id on chain.
-    pub(crate) channel: ChannelId,
-    /// What never changes.
-    pub(crate) terms: Terms,
-    /// What is locked in it.
-    pub(crate) total: Amount,
-    /// The state of round 1.
-    pub(crate) first: State,
-}
-
-impl Channel {
-    /// Proposes a channel.
-    ///
-    /// # Errors
-    /// [`Misuse::WouldBeRefused`] for what the arbiter would refuse, [`Misuse::LockTooShort`] for what this side could not defend.
-    pub fn propose(request: OpenRequest, config: Config, ctx: &Context<'_>) -> Result<(Self, Step), Misuse> {
-        let OpenRequest { reference, peer, open, limits } = request;
-        check_terms(&open, &placeholder(peer), &limits).map_err(Misuse::WouldBeRefused)?;
-        let (got, min) = (open.lock_period, ctx.pace.least_lock(open.max_forced));
-        if got < min {
-            return Err(Misuse::LockTooShort { got, min });
-        }
-        let channel = Self::new(reference, Party::Initiator, peer, open.domain, config, {
-            Phase::Initialized(Initialized { open: open.clone(), responder: None, deadline: deadline(&config, ctx) })
-        });
-        Ok((channel, Step::act(vec![Effect::Send(Message::ChannelOpen(open))])))
-    }
-
-    /// Accepts a channel that `peer` proposed, as `responder`, if it suits `policy` (R6.7).
-    ///
-    /// # Errors
-    /// The term that does not suit; the peer is to be told the violation's code.
-    pub fn accept(
-        reference: ChannelRef,
-        peer: PublicKey,
-        open: ChannelOpen,
-        responder: PartyTerms,
-        policy: &Policy,
-        config: Config,
-        ctx: &Context<'_>,
-    ) -> Result<(Self, Step), Violation> {
-        policy.check(&open, ctx.pace)?;
-        if open.initiator.key != peer {
-            return Err(Violation::SignatureInvalid);
-        }
-        check_terms(&open, &responder, &policy.limits).map_err(Violation::BadTerms)?;
-        let domain = open.domain;
-        let accept = Message::ChannelAccept(ChannelAccept { responder: responder.clone() });
-        let phase = Phase::Accepted(Accepted { open, responder, deadline: deadline(&config, ctx) });
-        let channel = Self::new(reference, Party::Responder, peer, domain, config, phase);
-        Ok((channel, Step::act(vec![Effect::Send(accept)])))
-    }
-
-    /// A channel in this phase that knows of nothing else yet, and whose peer can be reached.
-    pub(crate) fn new(
-        reference: ChannelRef,
-        me: Party,
-        peer: PublicKey,
-        domain: protocol::signing::Domain,
-        config: Config,
-        phase: Phase,
-    ) -> Self {
-        let (create_given_up, outbox, stored) = (None, Outbox::default(), Contracts::new());
-        let (link, waiting, last_rejection, payments) = (Link::Up, None, None, Payments::default());
-        Self {
-            reference,
-            me,
-            peer,
-            domain,
-            config,
-            phase,
-            create_given_up,
-            outbox,
-            payments,
-            link,
-            heard: Heard::begun(),
-            waiting,
-            last_rejection,
-            sighted: 0,
-            stored,
-        }
-    }
-
-    /// Transition: initialized -> initialized (nonce asked for)
-    pub(crate) fn on_peer_accept(&mut self, accept: ChannelAccept, ctx: &Context<'_>) -> Result<Step, Violation> {
-        let deadline = deadline(&self.config, ctx);
-        let out_of_place = self.out_of_place("channel_accept");
-        let Phase::Initialized(Initialized { open, responder: responder @ None, deadline: until }) = &mut self.phase
-        else {
-            return Err(out_of_place);
-        };
-        if accept.responder.key != self.peer {
-            return Err(Violation::SignatureInvalid);
-        }
-        if accept.responder.account == open.initiator.account {
-            return Err(Violation::BadTerms(Rejection::PartiesShareAccount));
-        }
-        if accept.responder.delegates.len() > MAX_DELEGATES {
-            return Err(Violation::BadTerms(Rejection::TooManyDelegates));
-        }
-        let parties = Pair::new(open.initiator.id(), accept.responder.id());
-        *responder = Some(accept.responder);
-        *until = deadline;
-        Ok(Step::act(vec![Effect::AskNonce(parties)]))
-    }
-
-    /// Transition: initialized -> half_signed
-    pub(crate) fn on_chain_nonce(&mut self, parties: &Pair<PartyId>, nonce: u64, ctx: &Context<'_>) -> Step {
-        let Phase::Initialized(Initialized { open, responder: Some(responder), .. }) = &self.phase else {
-            return Step::default();
-        };
-        let valid_until = ctx.head.saturating_add(open.validity);
-        let body = open.body(responder, valid_until);
-        if body.terms.ids() != *parties {
-            return Step::default();
-        }
-        let channel = body.terms.channel_id(&self.domain, nonce, &Native);
-        let signature = ctx.key.sign(&signed_bytes(&self.domain, &channel, &body));
-        self.phase = Phase::HalfSigned(HalfSigned { channel, body, nonce, signature });
-        let funding = FundingCreated { nonce, valid_until, signature };
-        Step::commit(vec![Effect::Send(Message::FundingCreated(funding))])
-    }
-
-    /// Transition: accepted -> signed
-    pub(crate) fn on_peer_funding_created(
-        &mut self,
-        funding: FundingCreated,
-        ctx: &Context<'_>,
-    ) -> Result<Step, Violation> {
-        let Phase::Accepted(Accepted { open, responder, .. }) = &self.phase else {
-            return Err(self.out_of_place("funding_created"));
-        };
-        let (min, max) = (ctx.head, ctx.head.saturating_add(open.validity).saturating_add(HEAD_SLACK));
-        if funding.valid_until < min {
-            // It was too long on its way: no wrong, and no use any more.
-            let code = RefusalCode::TIMEOUT;
-            let told = Step::act(vec![Effect::Send(Message::Error { code })]);
-            return Ok(told.and(self.abandon_opening(Some(code))));
-        }
-        if funding.valid_until > max {
-            return Err(Violation::ValidityOutOfBounds { got: funding.valid_until, min, max });
-        }
-        let body = open.body(responder, funding.valid_until);
-        let channel = body.terms.channel_id(&self.domain, funding.nonce, &Native);
-        let message = signed_bytes(&self.domain, &channel, &body);
-        if !Native.verify(&self.peer, &message, &funding.signature) {
-            return Err(Violation::SignatureInvalid);
-        }
-        let signature = ctx.key.sign(&message);
-        let signatures = Pair::new(funding.signature, signature);
-        self.phase = Phase::Signed(Signed::new(channel, &body, funding.nonce, Some(signatures)));
-        Ok(Step::commit(vec![
-            Effect::Send(Message::FundingSigned(FundingSigned { signature })),
-            Effect::Notify(Event::Signed { channel }),
-        ]))
-    }
-
-    /// The id that this opening will have, where a responder accepts `funding` (R5.2); none where none is awaited. No two channels may share one.
-    #[must_use]
-    pub fn offered_id(&self, funding: &FundingCreated) -> Option<ChannelId> {
-        let Phase::Accepted(Accepted { open, responder, .. }) = &self.phase else { return None };
-        Some(open.body(responder, funding.valid_until).terms.channel_id(&self.domain, funding.nonce, &Native))
-    }
-
-    /// The nonce that this side has named for an opening that is not known to be on chain, and whose it is (R5.2).
-    #[must_use]
-    pub fn named_nonce(&self) -> Option<(Pair<PartyId>, u64)> {
-        match &self.phase {
-            _ if self.me == Party::Responder => None,
-            Phase::HalfSigned(half) => Some((half.body.terms.ids(), half.nonce)),
-            Phase::Signed(signed) => Some((signed.funding.terms.ids(), signed.nonce)),
-            _ => None,
-        }
-    }
-
-    /// The nonce of an opening that both have signed (R5.2), until it is open.
-    #[must_use]
-    pub const fn signed_nonce(&self) -> Option<u64> {
-        match &self.phase {
-            Phase::Signed(signed) => Some(signed.nonce),
-            _ => None,
-        }
-    }
-
-    /// Transition: half_signed -> signed
-    pub(crate) fn on_peer_funding_signed(&mut self, funding: FundingSigned) -> Result<Step, Violation> {
-        let half = match &self.phase {
-            Phase::HalfSigned(half) => half,
-            // Said again after a lost connection.
-            Phase::Signed(_) | Phase::Open(_) | Phase::Closing(..) if self.me == Party::Initiator => {
-                return Ok(Step::default());
-            }
-            _ => return Err(self.out_of_place("funding_signed")),
-        };
-        let message = signed_bytes(&self.domain, &half.channel, &half.body);
-        if !Native.verify(&self.peer, &message, &funding.signature) {
-            return Err(Violation::SignatureInvalid);
-        }
-        let channel = half.channel;
-        let signatures = Pair::new(half.signature, funding.signature);
-        let signed = Signed::new(channel, &half.body, half.nonce, Some(signatures));
-        let mut effects = vec![Effect::Notify(Event::Signed { channel })];
-        effects.extend(signed.submission());
-        self.phase = Phase::Signed(signed);
-        Ok(Step::commit(effects))
-    }
-
-    /// Transition: signed -> signed | open
-    pub(crate) fn on_peer_funding_locked(&mut self) -> Result<Step, Violation> {
-        match &mut self.phase {
-            Phase::Signed(signed) => {
-                signed.peer_locked = true;
-                // It is no further either: so much is its word.
-                self.heard.peer_stands_at(Base::of(1));
-                Ok(Step::commit(Vec::new()).and(self.open_if_locked()))
-            }
-            // Said again after a lost connection.
-            Phase::Open(_) | Phase::Closing(..) => Ok(Step::default()),
-            _ => Err(self.out_of_place("funding_locked")),
-        }
-    }
-
-    /// Transition: signed -> signed | open. The opening is final on chain.
-    pub(crate) fn on_chain_created(&mut self, record: &Record) -> Step {
-        if !self.is_ours(record) {
-            // Another opening that carried the same nonce took the id: ours can never be on chain, and expires.
-            return Step::default();
-        }
-        self.on_opening_final()
-    }
-
-    /// Transition: half_signed | signed -> signed | open. What both signed is known to be on chain.
-    pub(super) fn on_opening_final(&mut self) -> Step {
-        // The responder may have put on chain what it never answered.
-        if let Phase::HalfSigned(half) = &self.phase {
-            self.phase = Phase::Signed(Signed::new(half.channel, &half.body, half.nonce, None));
-        }
-        let Phase::Signed(signed) = &mut self.phase else { return Step::default() };
-        if signed.locked {
-            return Step::default();
-        }
-        signed.locked = true;
-        Step::commit(vec![Effect::Send(Message::FundingLocked)]).and(self.open_if_locked())
-    }
-
-    /// Transition: signed -> open, once both have seen the opening on chain.
-    fn open_if_locked(&mut self) -> Step {
-        let Phase::Signed(Signed { funding, locked: true, peer_locked: true, .. }) = &self.phase else {
-            return Step::default();
-        };
-        let live = Live::new(funding.clone()).on_store(self.heard.outdated());
-        let opened = Event::Opened { channel: live.funding.channel, balances: live.agreed.state.balances };
-        self.phase = Phase::Open(live);
-        Step::commit(vec![Effect::Notify(opened)])
-    }
-
-    /// The opening's part of a new head: submit again, or give up once it has expired.
-    pub(crate) fn on_head_while_opening(&mut self, ctx: &Context<'_>) -> Step {
-        let rejection = self.create_given_up.and_then(|given_up| given_up.rejection);
-        match &self.phase {
-            Phase::HalfSigned(half) if ctx.head > half.body.valid_until => {
-                self.close(CloseReason::OpeningExpired { rejection })
-            }
-            Phase::Signed(signed) if !signed.locked && ctx.head > signed.valid_until => {
-                self.close(CloseReason::OpeningExpired { rejection })
-            }
-            _ => Step::act(self.create_again(ctx.head)),
-        }
-    }
-
-    /// Asks for the opening that both signed, as long as the next block can take it.
-    pub(crate) fn create_again(&self, head: BlockNumber) -> Vec<Effect> {
-        match &self.phase {
-            Phase::Signed(signed)
-                if self.me == Party::Initiator
-                    && !signed.locked
-                    && head < signed.valid_until
-                    && self.create_given_up.is_none() =>
-            {
-                signed.submission().into_iter().collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// The opening that both signed was refused, or cannot get on chain. The user is told that it does not open, so it shall not open behind
-    /// the user's back: it is not asked for again, and expires.
-    pub(crate) fn give_up_creating(&mut self, call: &'static str, rejection: Option<Rejection>) -> Step {
-        match &self.phase {
-            Phase::Signed(signed) if call == CREATE && !signed.locked && self.create_given_up.is_none() => {
-                self.create_given_up = Some(GivenUp { rejection });
-                Step::commit(Vec::new())
-            }
-            _ => Step::default(),
-        }
-    }
-
-    /// Whether a channel has the terms that this side signed. Delegates may have changed since.
-    pub(super) fn has_terms_of(&self, record: &Record) -> bool {
-        let signed = match &self.phase {
-            Phase::HalfSigned(half) => &half.body.terms,
-            Phase::Signed(Signed { funding, .. }) => &funding.terms,
-            _ => return false,
-        };
-        let mut theirs = record.terms.clone();
-        for (party, ours) in signed.parties.iter() {
-            theirs.parties[party].delegates.clone_from(&ours.delegates);
-        }
-        theirs == *signed
-    }
-
-    /// Whether a channel that was created under our id is the one that this side signed.
-    fn is_ours(&self, record: &Record) -> bool {
-        let (terms, balances) = match &self.phase {
-            Phase::HalfSigned(half) => (&half.body.terms, half.body.balances),
-            Phase::Signed(Signed { funding, .. }) => (&funding.terms, funding.first.balances),
-            _ => return false,
-        };
-        record.terms == *terms
-            && Some(record.total) == balances.sum()
-            && record.on_chain.state_hash == State::of(balances).hash()
-    }
-
-    /// The opening's part of a lost connection, of an error, or of a deadline: nothing is lost before both have signed.
-    pub(crate) fn abandon_opening(&mut self, code: Option<RefusalCode>) -> Step {
-        match self.phase {
-            Phase::Initialized(_) | Phase::Accepted(_) => self.close(CloseReason::NotOpened { code }),
-            _ => Step::default(),
-        }
-    }
-
-    /// Transition: accepted -> closed
-    pub(crate) fn refuse_opening(&mut self, code: RefusalCode) -> Step {
-        if !matches!(self.phase, Phase::Accepted(_)) {
-            return Step::default();
-        }
-        Step::act(vec![Effect::Send(Message::Error { code })]).and(self.abandon_opening(Some(code)))
-    }
-
-    /// What an opening that waits for this side's signature takes out of the initiator's vault, and whose vault that is.
-    #[must_use]
-    pub fn awaited_share(&self) -> Option<(PartyId, Amount)> {
-        let Phase::Accepted(Accepted { open, .. }) = &self.phase else { return None };
-        Some((open.initiator.id(), open.shares.initiator))
-    }
-
-    /// The deadline of an opening that nobody has signed.
-    pub(crate) const fn opening_deadline(&self) -> Option<Millis> {
-        match &self.phase {
-            Phase::Initialized(Initialized { deadline, .. }) | Phase::Accepted(Accepted { deadline, .. }) => {
-                Some(*deadline)
-            }
-            _ => None,
-        }
-    }
-
-    /// What an opening says again when the connection is back.
-    pub(crate) fn opening_again(&self) -> Vec<Effect> {
-        let Phase::Signed(signed) = &self.phase else { return Vec::new() };
-        let mut effects = Vec::new();
-        if let (Party::Responder, Some(Pair { responder: signature, .. })) = (self.me, signed.signatures) {
-            effects.push(Effect::Send(Message::FundingSigned(FundingSigned { signature })));
-        }
-        if signed.locked {
-            effects.push(Effect::Send(Message::FundingLocked));
-        }
-        effects
-    }
-
-    /// Ends the channel's life here.
-    pub(crate) fn close(&mut self, reason: CloseReason) -> Step {
-        let mut effects = Vec::new();
-        if let Some(mut live) = self.take_live() {
-            effects.extend(live.forcing.take().map(|forcing| Effect::Notify(forcing.too_late())));
-            effects.extend(live.drop_pending(RefusalCode::CLOSING).into_iter().map(Effect::Notify));
-        }
-        self.phase = Phase::Closed(reason.clone());
-        effects.push(Effect::Notify(Event::Closed(reason)));
-        Step::commit(effects)
-    }
-
-    /// Takes the running channel out of its phase, leaving a placeholder that the caller replaces at once.
-    pub(crate) fn take_live(&mut self) -> Option<Live> {
-        let placeholder = Phase::Closed(CloseReason::NotOpened { code: None });
-        match std::mem::replace(&mut self.phase, placeholder) {
-            Phase::Open(live) | Phase::Closing(live, _) => Some(live),
-            Phase::Signed(signed) if signed.locked => Some(Live::new(signed.funding).on_store(self.heard.outdated())),
-            other => {
-                self.phase = other;
-                None
-            }
-        }
-    }
-}
-
-impl HalfSigned {
-    pub(super) const fn nonce(&self) -> u64 {
-        self.nonce
-    }
-
-    pub(super) const fn balances(&self) -> Pair<Amount> {
-        self.body.balances
-    }
+    pub(crate) peer_locked: bool,
 }
 
 impl Signed {
-    pub(super) const fn nonce(&self) -> u64 {
-        self.nonce
-    }
-
-    fn new(channel: ChannelId, body: &CreateBody, nonce: u64, signatures: Option<Pair<Signature>>) -> Self {
-        let funding = Funding {
-            channel,
-            terms: body.terms.clone(),
-            // The body was checked: the sum exists.
-            total: body.balances.sum().unwrap_or(Amount::MAX),
-            first: State::of(body.balances),
-        };
+    pub(crate) fn new(channel: ChannelId, body: &CreateBody, nonce: u64, signatures: Option<Pair<Signature>>) -> Self {
+        let funding = Funding::new(channel, body);
         let (valid_until, shares) = (body.valid_until, body.shares);
         Self { funding, valid_until, signatures, nonce, shares, locked: false, peer_locked: false }
     }
 
-    fn submission(&self) -> Option<Effect> {
-        let Funding { terms, first, .. } = &self.funding;
-        let (shares, valid_until) = (self.shares, self.valid_until);
-        let body = CreateBody { terms: terms.clone(), balances: first.balances, shares, valid_until };
+    /// The call that opens the channel, where both signatures are here.
+    pub(crate) fn submission(&self) -> Option<Effect> {
+        let (terms, balances) = (self.funding.terms().clone(), self.funding.first().balances);
+        let body = CreateBody { terms, balances, shares: self.shares, valid_until: self.valid_until };
         let create = Create { body, nonce: self.nonce, signatures: self.signatures? };
         Some(Effect::Submit(Box::new(Call::ChannelCreate(create))))
     }
-}
-
-/// Everything the arbiter checks of an opening before signatures.
-fn check_terms(open: &ChannelOpen, responder: &PartyTerms, limits: &Limits) -> Result<(), Rejection> {
-    limits.check_validity(open.validity, 0)?;
-    open.body(responder, open.validity).check(limits).map(|_total| ())
-}
-
-/// A responder that is not known yet: unlike any initiator.
-const fn placeholder(peer: PublicKey) -> PartyTerms {
-    PartyTerms {
-        account: AccountId([0; 32]),
-        key: peer,
-        payout: protocol::terms::Destination::Account,
-        delegates: Vec::new(),
-    }
-}
-
-const fn deadline(config: &Config, ctx: &Context<'_>) -> Millis {
-    ctx.now.saturating_add(config.timeouts.opening)
 }

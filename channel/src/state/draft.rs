@@ -1,7 +1,7 @@
 //! A round in the making: its changes are tried on the state before it, one by one. Both sides run this very code (R4.5).
 
 use super::{Change, ChangeFault, Creation, MAX_META, Outcome, Results, State, change::length};
-use crate::input::AppBook;
+use crate::apps::AppBook;
 use protocol::{
     Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round,
     contracts::{

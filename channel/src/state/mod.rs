@@ -6,6 +6,7 @@
 
 mod change;
 mod draft;
+mod ids;
 mod outcome;
 mod own;
 
@@ -13,6 +14,7 @@ pub(crate) use change::length;
 pub use change::{Change, ChangeFault, ChangeId, Creation, MAX_META, MAX_REFERENCE, Payment};
 pub(crate) use draft::{Draft, Place, check_code};
 pub use draft::{MAX_EXECUTIONS_PER_ROUND, MAX_ROUND_BYTES, MAX_ROUND_TIME};
+pub(crate) use ids::{Ids, after};
 pub use outcome::{Outcome, Performed};
 pub(crate) use outcome::{Results, performed};
 pub use own::{IdempotencyKey, MAX_KEY, OwnChange, OwnChanges};

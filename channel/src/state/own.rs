@@ -1,7 +1,6 @@
 //! Own changes as their user knows them: by id, by the payment's reference, and by the key it was asked for with.
 
-use super::{Change, ChangeId};
-use crate::{error::Misuse, phase::outgoing::Ids, state::length};
+use super::{Change, ChangeId, Ids, length};
 use scale::{Decode, Encode, Input, Output};
 
 /// The longest [`IdempotencyKey`], in bytes.
@@ -11,13 +10,6 @@ pub const MAX_KEY: usize = 64;
 /// peer never sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct IdempotencyKey(pub Vec<u8>);
-
-impl IdempotencyKey {
-    pub(crate) fn check(&self) -> Result<(), Misuse> {
-        let got = self.0.len();
-        if (1..=MAX_KEY).contains(&got) { Ok(()) } else { Err(Misuse::KeyLength { got, max: MAX_KEY }) }
-    }
-}
 
 impl From<Vec<u8>> for IdempotencyKey {
     fn from(bytes: Vec<u8>) -> Self {

@@ -68,8 +68,7 @@ fn waiting() -> (World, channel::ChangeId) {
     let ctx = channel::Context { key: &side.key, now: 0, head: side.seen, apps: &side.book, pace: PACE };
     // Without the harness, which would bring it at once.
     let step = side.channel.as_mut().unwrap().handle(Input::Peer(Message::Update(update)), &ctx).unwrap();
-    assert_eq!(step.effects, [channel::Effect::FetchCode(apps::COUNTER.code)]);
-    assert!(!step.commit);
+    assert_eq!(step, channel::Step::Act(vec![channel::Effect::FetchCode(apps::COUNTER.code)]));
     (world, id)
 }
 

@@ -16,7 +16,7 @@ fn refusals(world: &World, party: Party) -> Vec<RefusalCode> {
 }
 
 fn asked(world: &World, party: Party) -> usize {
-    world.sides[party].was_told(|event| matches!(event, Event::Proposed { .. }))
+    world.sides[party].was_noticed(|notice| matches!(notice, Notice::Proposed { .. }))
 }
 
 #[test]
@@ -28,8 +28,8 @@ fn a_contract_with_coins_of_both_begins_when_the_other_user_agrees() {
         world.run();
         assert_eq!(world.fate(owner, id), Fate::Pending);
         let round = world.asked(owner.peer()).unwrap();
-        let proposed = Event::Proposed { proposal: world.shown(owner.peer(), round), changes: vec![creation] };
-        assert_eq!(world.sides[owner.peer()].events.last(), Some(&proposed));
+        let proposed = Notice::Proposed { proposal: world.shown(owner.peer(), round), changes: vec![creation] };
+        assert_eq!(world.sides[owner.peer()].noticed.last(), Some(&proposed));
         world.accept(owner.peer(), round).unwrap();
         world.run();
         assert_eq!(world.fate(owner, id), Fate::Paid(round));

@@ -132,7 +132,11 @@ fn a_step_that_the_chain_cannot_make_is_tried_with_fewer_calls_and_ends_with_a_w
     let (mut world, contract) = rich();
     let _new = world.chain.censored.insert("channel_force_progress");
     world.force(Initiator, (0..5).map(|_| forced(contract, 0, &pays(0, 0))).collect()).unwrap();
-    let cannot = || channel::Input::Chain(channel::ChainInput::Undeliverable { call: "channel_force_progress" });
+    let cannot = || {
+        channel::Input::Chain(channel::ChainInput::Undeliverable {
+            call: protocol::call::CallKind::ChannelForceProgress,
+        })
+    };
     // Five calls, two, one; and one alone eight times.
     for tried in 0..10 {
         assert!(world.sides[Initiator].machine().status().forcing, "{tried}");
@@ -217,7 +221,8 @@ fn reasons_that_pass_are_waited_for_a_few_times() {
     world.chain.drop_pool();
     let reject = |world: &mut World| {
         let rejection = Rejection::CommitmentMismatch;
-        let rejected = channel::ChainInput::Rejected { call: "channel_force_progress", rejection };
+        let rejected =
+            channel::ChainInput::Rejected { call: protocol::call::CallKind::ChannelForceProgress, rejection };
         world.input(Initiator, channel::Input::Chain(rejected)).unwrap();
     };
     for _ in 0..7 {
@@ -231,7 +236,7 @@ fn reasons_that_pass_are_waited_for_a_few_times() {
     // Some reasons never pass.
     world.force(Initiator, vec![forced(contract, 0, &pays(1, 0))]).unwrap();
     let rejection = Rejection::ForcedStepsUsedUp { max: 3 };
-    let rejected = channel::ChainInput::Rejected { call: "channel_force_progress", rejection };
+    let rejected = channel::ChainInput::Rejected { call: protocol::call::CallKind::ChannelForceProgress, rejection };
     world.input(Initiator, channel::Input::Chain(rejected)).unwrap();
     assert_eq!(told(&world, Initiator, |event| matches!(event, Event::ForceFailed { .. })), 2);
 }
@@ -245,7 +250,8 @@ fn a_peer_that_is_always_faster_does_not_have_a_forced_step_given_up() {
     let rejection = Rejection::CommitmentMismatch;
     let reject = |world: &mut World| {
         for _ in 0..7 {
-            let rejected = channel::ChainInput::Rejected { call: "channel_force_progress", rejection };
+            let rejected =
+                channel::ChainInput::Rejected { call: protocol::call::CallKind::ChannelForceProgress, rejection };
             world.input(Initiator, channel::Input::Chain(rejected)).unwrap();
         }
     };
@@ -563,7 +569,7 @@ fn what_an_app_allows_from_the_next_block_on_is_asked_for_again_where_the_arbite
     let _new = world.chain.censored.insert("channel_force_progress");
     world.force(Initiator, vec![forced(contract, 0, &pays(1, 0))]).unwrap();
     let rejection = Rejection::CallFailed { round: 4, fault: CallFault::Refused };
-    let rejected = channel::ChainInput::Rejected { call: "channel_force_progress", rejection };
+    let rejected = channel::ChainInput::Rejected { call: protocol::call::CallKind::ChannelForceProgress, rejection };
     world.input(Initiator, channel::Input::Chain(rejected)).unwrap();
     assert!(world.sides[Initiator].machine().status().forcing);
     let _was = world.chain.censored.remove("channel_force_progress");

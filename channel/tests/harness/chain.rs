@@ -5,7 +5,7 @@ use channel::ChannelRef;
 use protocol::{
     AccountId, Amount, BlockNumber, Pair, Party, PartyId, Rejection,
     arbiter::{Context, Ledger},
-    call::Call,
+    call::{Call, CallKind},
     event::Event,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ pub(crate) const GENESIS: BlockNumber = 100;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Block {
     pub(crate) events: Vec<Event>,
-    pub(crate) rejected: Vec<(Party, &'static str, Rejection)>,
+    pub(crate) rejected: Vec<(Party, CallKind, Rejection)>,
 }
 
 pub(crate) struct SimChain {
@@ -106,7 +106,7 @@ impl SimChain {
     pub(crate) fn mine(&mut self) {
         let mut block = Block::default();
         for (party, call) in std::mem::take(&mut self.pool) {
-            let name = call.name();
+            let kind = call.kind();
             match self.ledger.apply(&self.context(party), call, 0, &|_, _| true) {
                 Ok(applied) => {
                     for (_, event, _) in applied.events {
@@ -119,7 +119,7 @@ impl SimChain {
                         *self.paid_out.entry(to).or_default() += amount;
                     }
                 }
-                Err(rejection) => block.rejected.push((party, name, rejection)),
+                Err(rejection) => block.rejected.push((party, kind, rejection)),
             }
         }
         self.blocks.push(block);

@@ -129,8 +129,8 @@ impl World {
 
     /// What names a round as it was shown last; something else where it never was.
     pub(crate) fn shown(&self, party: Party, round: Round) -> ProposalId {
-        let shown = self.sides[party].events.iter().rev().find_map(|event| match event {
-            channel::Event::Proposed { proposal, .. } if proposal.round == round => Some(*proposal),
+        let shown = self.sides[party].noticed.iter().rev().find_map(|notice| match notice {
+            channel::Notice::Proposed { proposal, .. } if proposal.round == round => Some(*proposal),
             _ => None,
         });
         shown.unwrap_or(ProposalId { round, content: Hash::ZERO })
@@ -138,8 +138,8 @@ impl World {
 
     /// The last round that the user was asked about.
     pub(crate) fn asked(&self, party: Party) -> Option<Round> {
-        self.sides[party].events.iter().rev().find_map(|event| match event {
-            channel::Event::Proposed { proposal, .. } => Some(proposal.round),
+        self.sides[party].noticed.iter().rev().find_map(|notice| match notice {
+            channel::Notice::Proposed { proposal, .. } => Some(proposal.round),
             _ => None,
         })
     }

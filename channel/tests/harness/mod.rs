@@ -16,6 +16,8 @@ pub(crate) mod reckoning;
 pub(crate) mod script;
 pub(crate) mod side;
 
+pub(crate) use process::effects_of;
+
 use chain::{REFERENCE, SimChain};
 use channel::{
     Certainty, ChainInput, ChangeId, Channel, ChannelOpen, Command, Context, Effect, Event, IdempotencyKey, Input,

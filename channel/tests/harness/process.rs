@@ -38,17 +38,25 @@ impl World {
 
     pub(super) fn act(&mut self, party: Party, step: Step, heard: Option<Message>) {
         let side = &mut self.sides[party];
-        let stored = side.channel.as_ref().filter(|_| step.commit).map(|channel| {
+        let (changed, effects) = match step {
+            Step::Act(effects) => (None, effects),
+            // They are held back until it is stored.
+            Step::Commit(commit) => {
+                let changed = (commit.contracts().to_vec(), commit.payments().to_vec());
+                (Some(changed), commit.committed())
+            }
+        };
+        let stored = side.channel.as_ref().zip(changed).map(|(channel, (contracts, payments))| {
             let row = |id: &ContractId| (*id, channel.contract(id).cloned());
             let kept = |id: &ChangeId| (*id, channel.kept_payments().get(id).cloned());
             Write {
                 channel: channel.save(),
-                rows: step.contracts.iter().map(row).collect(),
-                kept: step.payments.iter().map(kept).collect(),
+                rows: contracts.iter().map(row).collect(),
+                kept: payments.iter().map(kept).collect(),
             }
         });
         let seen = side.catches_up_from.unwrap_or(side.seen);
-        let held = Held { stored, seen, effects: step.effects, heard };
+        let held = Held { stored, seen, effects, heard };
         if side.slow || !side.held.is_empty() {
             side.held.push_back(held);
         } else {
@@ -116,7 +124,9 @@ impl World {
                 }
                 self.later.push_back((party, Input::Code(code)));
             }
-            Effect::Notify(event) => self.sides[party].tell(event),
+            Effect::Notify(notice) => self.sides[party].noticed.push(notice),
+            // It stays, to be looked at.
+            Effect::Forget => {}
             Effect::Deliver { number, event } => {
                 let side = &mut self.sides[party];
                 // The user keeps the number of the last one: it believes nothing twice.
@@ -222,5 +232,13 @@ impl World {
         self.input(party, restarted).unwrap();
         self.sides[party].catches_up_from = None;
         (known.max(chain::GENESIS + 1), last)
+    }
+}
+
+/// What a step wants done, for whoever keeps no store.
+pub(crate) fn effects_of(step: Step) -> Vec<Effect> {
+    match step {
+        Step::Act(effects) => effects,
+        Step::Commit(commit) => commit.committed(),
     }
 }

@@ -57,6 +57,7 @@ fn owed(world: &World, party: Party) -> Amount {
             assert!(given == 0 || given == fee, "{party:?} gives the fee or nothing");
             outside + balances[party] + world.chain.fees_earned[party]
         }
+        Some(other) => panic!("an end that this harness knows nothing of: {other}"),
     }
 }
 
@@ -77,6 +78,8 @@ pub(crate) fn harmless(notice: &Notice) -> bool {
         | Notice::CannotFollow { .. }
         | Notice::Damaged { .. }
         | Notice::DefendOnly { .. } => false,
-        Notice::AwaitsPeersWord { .. } => true,
+        Notice::AwaitsPeersWord { .. } | Notice::Proposed { .. } | Notice::Left { .. } | Notice::Message(_) => true,
+        // None that this harness knows of.
+        _ => false,
     }
 }

@@ -310,8 +310,8 @@ impl Story {
 
     /// The user decides on the last round it was shown, or says nothing.
     fn decide(&mut self, party: Party, how: u8) {
-        let shown = self.world.sides[party].events.iter().rev().find_map(|event| match event {
-            Event::Proposed { proposal, .. } => Some(proposal.round),
+        let shown = self.world.sides[party].noticed.iter().rev().find_map(|notice| match notice {
+            Notice::Proposed { proposal, .. } => Some(proposal.round),
             _ => None,
         });
         let Some(round) = shown else { return };

@@ -63,8 +63,10 @@ pub(crate) struct Side {
     pub(crate) commits: usize,
     /// The last block that it was told of.
     pub(crate) seen: BlockNumber,
-    /// Everything the user was told.
+    /// Everything the user was told durably.
     pub(crate) events: Vec<Event>,
+    /// Everything the user was told in passing.
+    pub(crate) noticed: Vec<Notice>,
     /// Every payment that the machine took, by id; a later one takes the place of one that vanished in a crash.
     pub(crate) sent: BTreeMap<ChangeId, (Payment, Fate)>,
     /// The keys of those that have one.
@@ -143,6 +145,7 @@ impl Side {
             commits: 0,
             seen,
             events: Vec::new(),
+            noticed: Vec::new(),
             sent: BTreeMap::new(),
             keys: BTreeMap::new(),
             kept: BTreeMap::new(),
@@ -196,7 +199,7 @@ impl Side {
     }
 
     pub(crate) fn state(&self) -> &'static str {
-        self.channel.as_ref().map_or("none", |channel| channel.status().state)
+        self.channel.as_ref().map_or("none", |channel| channel.status().state.name())
     }
 
     pub(crate) fn balances(&self) -> Balances {
@@ -216,11 +219,15 @@ impl Side {
         self.channel.is_none() || self.closed().is_some()
     }
 
+    /// What the user was told of troubles.
     pub(crate) fn notices(&self) -> impl Iterator<Item = &Notice> {
-        self.events.iter().filter_map(|event| match event {
-            Event::Notice(notice) => Some(notice),
-            _ => None,
-        })
+        let is_trouble =
+            |it: &&Notice| !matches!(it, Notice::Proposed { .. } | Notice::Left { .. } | Notice::Message(_));
+        self.noticed.iter().filter(is_trouble)
+    }
+
+    pub(crate) fn was_noticed(&self, test: impl Fn(&Notice) -> bool) -> usize {
+        self.noticed.iter().filter(|notice| test(notice)).count()
     }
 
     pub(crate) fn was_told(&self, test: impl Fn(&Event) -> bool) -> usize {
@@ -249,14 +256,14 @@ impl Side {
         let rows = contracts.map(|(id, contract)| (*id, contract.clone()));
         let kept = channel.kept_payments().values().cloned();
         assert!(Channel::load(&saved, rows, kept).unwrap().save() == saved, "what is stored is what is loaded");
-        if !step.commit && self.stored.is_some() {
-            assert!(before.saved == saved, "what changed without a commit would be lost: {:?}", step.effects);
+        if !step.is_commit() && self.stored.is_some() {
+            assert!(before.saved == saved, "what changed without a commit would be lost: {step:?}");
             assert!(before.kept == *channel.kept_payments(), "a payment that changed without a commit would be lost");
         }
-        if step.effects.iter().any(|effect| matches!(effect, Effect::Notify(Event::Notice(Notice::PeerViolated(_))))) {
+        if step.notices().any(|notice| matches!(notice, Notice::PeerViolated(_))) {
             // That a round was refused is remembered: the next one lies above it.
-            let floor = step.commit && matches!(heard, Some(Message::Update(_)) | None);
-            assert!(floor || before.saved == saved, "a refused message changes nothing: {:?}", step.effects);
+            let floor = step.is_commit() && matches!(heard, Some(Message::Update(_)) | None);
+            assert!(floor || before.saved == saved, "a refused message changes nothing: {step:?}");
         }
     }
 

@@ -6,13 +6,13 @@ mod report;
 mod world;
 
 use anyhow::{Context, Result, bail, ensure};
-use channel::{CloseReason, Event};
+use channel::{CloseReason, Event, Notice};
 use clap::Args;
 use devchain::DevAccount;
 use protocol::{Amount, Party, call::Call};
 use report::{Books, Speed, UNIT, signed, units};
 use sdk::{
-    node::{ChannelHandle, EventStream, Node, OpenChannel},
+    node::{ChannelHandle, EventStream, Happening, Node, OpenChannel},
     store::Durability,
 };
 use std::{path::PathBuf, time::Instant};
@@ -220,6 +220,15 @@ async fn slashed(events: &mut EventStream) -> Result<u64> {
 }
 
 async fn wait_for<T>(events: &mut EventStream, what: impl Fn(&Event) -> Option<T>) -> Result<T> {
+    wait_for_any(events, |told| what(told.event()?)).await
+}
+
+/// The same for what is told in passing.
+async fn wait_for_notice<T>(events: &mut EventStream, what: impl Fn(&Notice) -> Option<T>) -> Result<T> {
+    wait_for_any(events, |told| what(told.notice()?)).await
+}
+
+async fn wait_for_any<T>(events: &mut EventStream, what: impl Fn(&Happening) -> Option<T>) -> Result<T> {
     loop {
         if let Some(found) = what(&events.next().await?.event) {
             return Ok(found);

@@ -56,7 +56,7 @@ pub(crate) async fn child() {
     let channels = node.channels(identity("alice").public()).await.unwrap();
     assert_eq!(channels.len(), count);
     for channel in &channels {
-        while channel.status().await.unwrap().state != "open" {
+        while channel.status().await.unwrap().state != channel::Stage::Open {
             tokio::task::yield_now().await;
         }
     }

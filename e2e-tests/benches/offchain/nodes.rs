@@ -98,7 +98,7 @@ impl Nodes {
         let mut theirs: Vec<_> = self.bob.channels(self.alice.identity()).await.unwrap();
         for channel in &theirs {
             // Bob has seen it on chain a moment later.
-            while channel.status().await.unwrap().state != "open" {
+            while channel.status().await.unwrap().state != channel::Stage::Open {
                 tokio::task::yield_now().await;
             }
         }

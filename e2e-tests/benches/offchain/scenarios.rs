@@ -6,7 +6,7 @@ use crate::{
 };
 use channel::{Event, Payment};
 use futures::{StreamExt, future::join_all, stream};
-use sdk::node::{ChannelHandle, EventStream};
+use sdk::node::{ChannelHandle, EventStream, Happening};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -106,7 +106,9 @@ async fn batched(scenario: String, keeping: Keeping, nodes: &Nodes, channel: &Ch
 async fn receive(mut events: EventStream) -> u64 {
     let (mut next, mut rounds) = (0, BTreeSet::new());
     while next < BATCHED {
-        let Event::Received { payments, round } = events.next().await.unwrap().event else { continue };
+        let Happening::Event(Event::Received { payments, round }) = events.next().await.unwrap().event else {
+            continue;
+        };
         let _new = rounds.insert(round);
         for payment in payments {
             assert_eq!((payment.amount, payment.reference), (1, next.to_be_bytes().to_vec()));

@@ -2,7 +2,7 @@
 //! its return, and every coin counted.
 
 use crate::{Actor, App, Asked, Coins, TestChain, UNIT, World, account, until, within};
-use channel::{Certainty, ChangeFault, Event, Misuse, Outcome, Performed};
+use channel::{Certainty, ChangeFault, Misuse, Notice, Outcome, Performed};
 use protocol::{
     Amount, BlockNumber, Pair, Party, Rejection,
     call::ForcedCall,
@@ -74,13 +74,13 @@ impl<'a, A: Played, C: TestChain> Stage<'a, A, C> {
 
     /// Agrees to what `who` is asked about.
     async fn agree(&self, who: Party) {
-        let proposed = |event: &Event| match event {
-            Event::Proposed { proposal, .. } => Some(*proposal),
+        let proposed = |notice: &Notice| match notice {
+            Notice::Proposed { proposal, .. } => Some(*proposal),
             _ => None,
         };
         let channel = &self.channels[who];
         let actor = if who == ALICE { &self.alice } else { self.bob.as_ref().unwrap() };
-        let round = actor.events.wait("to be asked", channel.reference(), proposed).await;
+        let round = actor.events.wait_notice("to be asked", channel.reference(), proposed).await;
         within("consent", channel.accept(round)).await.unwrap();
     }
 

@@ -233,7 +233,10 @@ pub async fn a_payment_with_a_key_is_made_once_wherever_its_payer_is_killed<C: T
 async fn both_are_idle<C: TestChain>(world: &World<C>, bob: &PeerProcess, alices: &ChannelHandle) {
     until("both to be idle", || async {
         let hers = alices.status().await.unwrap();
-        if bob.does("status alice").await == "open idle" && hers.state == "open" && hers.operation.is_none() {
+        if bob.does("status alice").await == "open idle"
+            && hers.state == channel::Stage::Open
+            && hers.operation.is_none()
+        {
             return Some(());
         }
         pass_one(world, &[bob]).await;

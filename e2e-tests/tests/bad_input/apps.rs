@@ -127,11 +127,11 @@ async fn calls_that_misbehave_fail_by_name_and_the_channel_lives_on() {
             async move { alices.remove_contract(contract, Pair::new(UNIT, 0)).await }
         });
         let asked = e2e_tests::until("Bob to be asked", || async {
-            let proposed = witness.bob.events.about(witness.bobs.reference()).into_iter().rev();
+            let proposed = witness.bob.events.notices(witness.bobs.reference()).into_iter().rev();
             let round = witness.bobs.status().await.unwrap().round.unwrap();
             proposed
-                .filter_map(|event| match event {
-                    channel::Event::Proposed { proposal, .. } => Some(proposal),
+                .filter_map(|notice| match notice {
+                    channel::Notice::Proposed { proposal, .. } => Some(proposal),
                     _ => None,
                 })
                 .find(|proposed| proposed.round > round)

@@ -61,7 +61,7 @@ async fn read_up_to(events: &mut EventStream, last: impl Fn(&NodeEvent) -> bool)
 
 /// Whether a payment with this reference was received.
 fn received(event: &NodeEvent, reference: &str) -> bool {
-    matches!(&event.event, Event::Received { payments, .. } if payments[0].reference == reference.as_bytes())
+    matches!(event.event.event(), Some(Event::Received { payments, .. }) if payments[0].reference == reference.as_bytes())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,8 +191,8 @@ async fn words_before_a_channel_is_open_are_refused_and_whoever_goes_on_is_cut_o
     let of_intruder = |event: &&NodeEvent| event.peer == identity("mallory").public();
     let told = read.iter().filter(of_intruder).count();
     assert!((1..=100).contains(&told), "{told} events of a stranger");
-    assert!(!read.iter().any(|event| matches!(event.event, Event::Message(_))));
-    assert!(read.iter().any(|event| matches!(event.event, Event::Notice(Notice::PeerViolated(_)))));
+    assert!(!read.iter().any(|event| matches!(event.event.notice(), Some(Notice::Message(_)))));
+    assert!(read.iter().any(|event| matches!(event.event.notice(), Some(Notice::PeerViolated(_)))));
     drop(slow);
     witness.lives_on().await;
 }
@@ -217,10 +217,10 @@ async fn a_peer_whose_events_nobody_reads_is_slowed_and_no_event_is_lost_through
     counted(&witness.bob, Cause::EventsWaiting).await;
     let _paid = carols.pays(1, "in between").await;
     // Once the service reads, everything is there, in order.
-    let last = |event: &NodeEvent| event.event == Event::Message((WORDS - 1).to_be_bytes().to_vec());
+    let last = |event: &NodeEvent| event.event == Notice::Message((WORDS - 1).to_be_bytes().to_vec()).into();
     let read = read_up_to(&mut slow, last).await;
-    let words = read.iter().filter_map(|event| match &event.event {
-        Event::Message(words) => Some(u32::from_be_bytes(words[..].try_into().unwrap())),
+    let words = read.iter().filter_map(|event| match event.event.notice() {
+        Some(Notice::Message(words)) => Some(u32::from_be_bytes(words[..].try_into().unwrap())),
         _ => None,
     });
     assert!(words.eq(0..WORDS));

@@ -2,7 +2,7 @@
 
 use crate::Witness;
 use channel::{
-    ChannelAccept, ChannelOpen, ChannelRef, CloseReason, Event, Message, Misuse, Notice, RefusalCode, Violation,
+    ChannelAccept, ChannelOpen, ChannelRef, CloseReason, Event, Message, Misuse, Notice, RefusalCode, Stage, Violation,
 };
 use e2e_tests::{
     Asked, Proxy, UNIT, World, account,
@@ -364,11 +364,11 @@ async fn an_opening_with_the_id_of_another_channel_is_refused_before_that_one_is
     let id = body.terms.channel_id(&domain, 0, &Native);
     let refusal = Message::Error { code: RefusalCode::VALIDATION };
     assert_eq!(offer(&mut mallory, world, second, 0).await.1, refusal, "before it is on chain");
-    let violated = |event: &Event| match event {
-        Event::Notice(Notice::PeerViolated(violation)) => Some(violation.clone()),
+    let violated = |notice: &Notice| match notice {
+        Notice::PeerViolated(violation) => Some(violation.clone()),
         _ => None,
     };
-    assert_eq!(bob.events.wait("the violation", second, violated).await, Violation::IdTaken(id));
+    assert_eq!(bob.events.wait_notice("the violation", second, violated).await, Violation::IdTaken(id));
 
     let signatures = Pair::new(signs_opening("mallory", &domain, &body, 0), signed.signature);
     let create = Call::ChannelCreate(Create { body, nonce: 0, signatures });
@@ -378,7 +378,7 @@ async fn an_opening_with_the_id_of_another_channel_is_refused_before_that_one_is
     let opened = |event: &Event| matches!(event, Event::Opened { .. }).then_some(());
     bob.events.wait("the first to open", first, opened).await;
     assert_eq!(offer(&mut mallory, world, third, 0).await.1, refusal, "and while it is open");
-    assert_eq!(bob.events.wait("the violation", third, violated).await, Violation::IdTaken(id));
+    assert_eq!(bob.events.wait_notice("the violation", third, violated).await, Violation::IdTaken(id));
 
     // With a nonce of its own an opening is as welcome as ever, and neither of the refused has become a channel.
     let answer = offer(&mut mallory, world, fourth, 1).await.1;
@@ -387,9 +387,9 @@ async fn an_opening_with_the_id_of_another_channel_is_refused_before_that_one_is
     for channel in bob.node.channels(peer).await.unwrap() {
         let status = channel.status().await.unwrap();
         let expected = match channel.reference() {
-            known if known == first => ("open", Some(id)),
-            known if known == fourth => ("signed", status.channel),
-            _refused => ("accepted", None),
+            known if known == first => (Stage::Open, Some(id)),
+            known if known == fourth => (Stage::Signed, status.channel),
+            _refused => (Stage::Accepted, None),
         };
         assert_eq!((status.state, status.channel), expected);
     }

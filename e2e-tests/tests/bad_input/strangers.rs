@@ -100,7 +100,9 @@ async fn a_peer_whose_channel_opened_after_a_restart_is_no_stranger() {
         let (node, peer) = (alice.node.clone(), bob.identity());
         async move { node.open_channel(peer, OpenChannel { peer_share: 0, push: 20 * UNIT, ..terms() }).await }
     });
-    let signed = |event: &sdk::node::NodeEvent| matches!(event.event, Event::Signed { .. }).then_some(event.reference);
+    let signed = |event: &sdk::node::NodeEvent| {
+        matches!(event.event.event(), Some(Event::Signed { .. })).then_some(event.reference)
+    };
     let channel = bob.events.wait_any("both signatures", signed).await;
     bob.stop_and_wait().await;
     chain.show_up_to(BlockNumber::MAX);

@@ -3,7 +3,10 @@
 use channel::{CloseReason, Event, Misuse, Notice};
 use e2e_tests::{Asked, UNIT, World, account, numbered, signer, within};
 use futures::future::join_all;
-use protocol::{Pair, call::Call};
+use protocol::{
+    Pair,
+    call::{Call, CallKind},
+};
 use sdk::{
     chain::{Chain, Transaction},
     node::NodeError,
@@ -102,17 +105,17 @@ async fn an_account_without_coins_for_the_fee_of_a_defence_is_told_by_when_it_mu
         _ => None,
     };
     let unlock_at = alice.events.wait("the close", alices.reference(), closing).await;
-    let failed = |event: &Event| match event {
-        Event::Notice(Notice::CallFailed { call, cause, until }) => Some((*call, cause.clone(), *until)),
+    let failed = |notice: &Notice| match notice {
+        Notice::CallFailed { call, cause, until } => Some((*call, cause.clone(), *until)),
         _ => None,
     };
-    let (call, cause, until) = alice.events.wait("the word of it", alices.reference(), failed).await;
-    assert_eq!((call, until), ("channel_slash", Some(unlock_at - 1)));
+    let (call, cause, until) = alice.events.wait_notice("the word of it", alices.reference(), failed).await;
+    assert_eq!((call, until), (CallKind::ChannelSlash, Some(unlock_at - 1)));
     assert!(cause.contains("send it coins first"), "{cause}");
 
     world.fund(owner, UNIT).await;
     let slashed = |event: &Event| matches!(event, Event::Slashed { .. }).then_some(());
     alice.events.wait("the slash", alices.reference(), slashed).await;
-    let told = alice.events.about(alices.reference());
-    assert_eq!(told.iter().filter(|event| failed(event).is_some()).count(), 1, "once for each cause");
+    let told = alice.events.notices(alices.reference());
+    assert_eq!(told.iter().filter_map(failed).count(), 1, "once for each cause");
 }

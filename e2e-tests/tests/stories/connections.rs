@@ -1,6 +1,6 @@
 //! Connections that cross, break, stall and lie.
 
-use channel::Event;
+use channel::{Event, Stage};
 use e2e_tests::{Actor, Asked, Direction, Proxy, UNIT, World, numbered, within};
 use sdk::node::{ChannelHandle, NodeConfig, NodeError, Paid};
 use std::time::Duration;
@@ -132,7 +132,7 @@ async fn a_connection_that_is_silent_for_too_long_is_given_up_by_both() {
     let payment = pay_later(&alices, UNIT);
     for channel in [&alices, &bobs] {
         e2e_tests::until("the silence to be noticed", || async {
-            (channel.status().await.unwrap().state == "disconnected").then_some(())
+            (channel.status().await.unwrap().state == Stage::Disconnected).then_some(())
         })
         .await;
     }

@@ -1,6 +1,6 @@
 //! Contracts inside a channel: where an app comes from, and what is refused. What both chains are told is in [`e2e_tests::stories::contracts`].
 
-use channel::{Change, ChangeFault, Event, Misuse, RefusalCode};
+use channel::{Change, ChangeFault, Misuse, Notice, RefusalCode};
 use e2e_tests::{
     Asked, Impaired, UNIT, World,
     stories::contracts::{Stage, count},
@@ -109,12 +109,12 @@ async fn a_contract_is_removed_when_the_other_user_agrees_and_not_otherwise() {
             let alices = stage.alices.clone();
             async move { alices.remove_contract(contract, shares).await }
         });
-        let proposed = |event: &Event| match event {
-            Event::Proposed { proposal, .. } => Some(*proposal),
+        let proposed = |notice: &Notice| match notice {
+            Notice::Proposed { proposal, .. } => Some(*proposal),
             _ => None,
         };
         let asked = until("Bob to be asked", || async {
-            let about = stage.bob().events.about(stage.bobs.reference());
+            let about = stage.bob().events.notices(stage.bobs.reference());
             let rounds: Vec<_> = about.iter().filter_map(proposed).collect();
             (rounds.len() == usize::from(agrees) + 1).then(|| rounds[usize::from(agrees)])
         })

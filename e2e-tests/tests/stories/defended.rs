@@ -51,7 +51,7 @@ async fn a_task_that_has_broken_down_leaves_its_channels_to_the_defence() {
     let told = async {
         loop {
             let told = events.next().await.unwrap();
-            if let channel::Event::Notice(channel::Notice::DefendOnly { .. }) = told.event {
+            if let Some(channel::Notice::DefendOnly { .. }) = told.event.notice() {
                 return (told.peer, told.reference);
             }
         }

@@ -235,5 +235,5 @@ async fn a_damaged_row_hides_no_proof_of_another_channel() {
     let alice = world.start("alice").await;
     let kept = alice.node.ended_channels();
     assert!(kept.as_ref().is_ok_and(|kept| kept.len() == 1), "{kept:?}");
-    let _none = alice.events.all().iter().filter(|told| matches!(told.event, Event::Closed(_))).count();
+    let _none = alice.events.all().iter().filter(|told| matches!(told.event.event(), Some(Event::Closed(_)))).count();
 }

@@ -1,7 +1,7 @@
 //! Several openings of one pair at once, and what others do meanwhile.
 
 use async_trait::async_trait;
-use channel::{ChannelAccept, ChannelRef, Event, Message};
+use channel::{ChannelAccept, ChannelRef, Event, Message, Stage};
 use devchain::Sealing;
 use e2e_tests::{
     Actor, Asked, Direction, Impaired, Proxy, UNIT, World,
@@ -109,8 +109,10 @@ async fn openings_that_both_signed_before_a_restart_are_submitted_after_it_in_th
         let channels = actor.node.channels(peer.identity()).await.unwrap();
         join_all(channels.iter().map(|channel| async { channel.status().await.unwrap().state })).await
     };
-    until("both to have signed all five", || async { (states(&alice, &bob).await == ["signed"; 5]).then_some(()) })
-        .await;
+    until("both to have signed all five", || async {
+        (states(&alice, &bob).await == [Stage::Signed; 5]).then_some(())
+    })
+    .await;
     // The node stops before the wallet says no: nothing was sent, and nobody was told.
     asked.iter().for_each(JoinHandle::abort);
     let _cancelled = join_all(asked).await;
@@ -120,7 +122,7 @@ async fn openings_that_both_signed_before_a_restart_are_submitted_after_it_in_th
 
     let alice = world.start("alice").await;
     alice.connect(&bob).await;
-    until("all five to be open", || async { (states(&alice, &bob).await == ["open"; 5]).then_some(()) }).await;
+    until("all five to be open", || async { (states(&alice, &bob).await == [Stage::Open; 5]).then_some(()) }).await;
     let parties = Pair::new(party("alice"), party("bob"));
     assert_eq!(world.arbiter.pair_nonce(parties).await.unwrap(), 5);
     // And the next one is above them.
@@ -327,7 +329,7 @@ async fn a_responder_that_signs_the_last_opening_first_has_the_initiator_pay_no_
     until("the others to be signed", || async {
         let channels = mallory.bob.node.channels(identity("mallory").public()).await.unwrap();
         let states = join_all(channels.iter().map(|channel| async { channel.status().await.unwrap().state })).await;
-        (states == ["signed"; 5]).then_some(())
+        (states == [Stage::Signed; 5]).then_some(())
     })
     .await;
     // Those that are asked for wait for a block within a moment.
@@ -358,7 +360,7 @@ async fn an_opening_that_has_expired_is_not_in_the_way_of_the_next_where_the_res
         let left = alice.node.channels(bob.identity()).await.unwrap();
         let his = bob.node.channels(alice.identity()).await.unwrap();
         let over = match his.first() {
-            Some(channel) => channel.status().await.unwrap().phase == "closed",
+            Some(channel) => channel.status().await.unwrap().phase == Stage::Closed,
             None => true,
         };
         (left.is_empty() && over).then_some(())
@@ -432,7 +434,7 @@ async fn openings_whose_answers_were_lost_with_the_connection_all_come_to_be_on_
     until("Bob to have signed all", || async {
         let channels = bob.node.channels(alice.identity()).await.unwrap();
         let states = join_all(channels.iter().map(|channel| async { channel.status().await.unwrap().state })).await;
-        (states == ["signed"; COUNT]).then_some(())
+        (states == [Stage::Signed; COUNT]).then_some(())
     })
     .await;
     proxy.cut();

@@ -1,6 +1,6 @@
 //! What goes on while a channel is open, besides payments: deposits, withdrawals, delegates, words, partings, decisions.
 
-use channel::{Acceptance, Change, Event, Misuse, PaymentOutcome, RefusalCode, ShutdownStage};
+use channel::{Acceptance, Change, Event, Misuse, Notice, PaymentOutcome, RefusalCode, ShutdownStage, Stage};
 use e2e_tests::{Actor, Asked, UNIT, World, until, within};
 use protocol::Party;
 use sdk::node::{ChannelHandle, Keeping, Node, NodeError, Taking};
@@ -59,7 +59,7 @@ async fn a_close_that_waits_for_a_peer_that_is_away_says_so_and_is_taken_back() 
     let told = within("the close's end", closing).await.unwrap();
     assert!(matches!(told, Err(NodeError::CloseCancelled)), "{told:?}");
     let status = alices.status().await.unwrap();
-    assert_eq!((status.phase, status.shutdown), ("open", None), "{reference:?}");
+    assert_eq!((status.phase, status.shutdown), (Stage::Open, None), "{reference:?}");
     let refused = within("nothing to take back", alices.cancel_close()).await.unwrap_err();
     assert!(matches!(refused, NodeError::Misuse(Misuse::NoShutdown)), "{refused}");
 }
@@ -95,11 +95,11 @@ async fn applications_talk_part_and_come_back() {
     let (_alice, bob, alices, bobs) = couple(&world).await;
     let reference = alices.reference();
     within("words", alices.send_message(b"hello".to_vec())).await.unwrap();
-    let heard = |event: &Event| if let Event::Message(words) = event { Some(words.clone()) } else { None };
-    assert_eq!(bob.events.wait("words", reference, heard).await, b"hello");
+    let heard = |notice: &Notice| if let Notice::Message(words) = notice { Some(words.clone()) } else { None };
+    assert_eq!(bob.events.wait_notice("words", reference, heard).await, b"hello");
     within("leaving", alices.leave()).await.unwrap();
-    let left = |event: &Event| matches!(event, Event::Left { by: Party::Initiator }).then_some(());
-    bob.events.wait("Alice to leave", reference, left).await;
+    let left = |notice: &Notice| matches!(notice, Notice::Left { by: Party::Initiator }).then_some(());
+    bob.events.wait_notice("Alice to leave", reference, left).await;
     within("coming back", bobs.come_back()).await.unwrap();
     let _paid = alices.pays(UNIT, "back again").await;
 }
@@ -116,8 +116,8 @@ async fn an_application_that_looks_at_each_round_refuses_with_its_own_code_and_t
     let deciding = async {
         for number in 0..2 {
             let all = || async {
-                let mut rounds = bob.events.about(alices.reference()).into_iter().filter_map(|event| match event {
-                    Event::Proposed { proposal, changes } => Some((proposal, changes)),
+                let mut rounds = bob.events.notices(alices.reference()).into_iter().filter_map(|notice| match notice {
+                    Notice::Proposed { proposal, changes } => Some((proposal, changes)),
                     _ => None,
                 });
                 rounds.nth(number)
@@ -159,7 +159,7 @@ async fn events_that_were_not_taken_are_told_again_after_a_restart_and_taken_one
         within("a payment", async {
             loop {
                 let event = events.next().await.unwrap();
-                if let Event::Received { payments, .. } = event.event {
+                if let Some(Event::Received { payments, .. }) = event.event.event() {
                     return (event.number.unwrap(), payments[0].amount);
                 }
             }

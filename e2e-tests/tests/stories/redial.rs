@@ -55,7 +55,10 @@ async fn a_node_that_starts_again_finds_the_peers_of_its_channels() {
     alice.stop_and_wait().await;
     let alice = world.start_with("alice", soon).await;
     let alices = alice.channel(&bob, channel).await;
-    until("the channel to be back", || async { (alices.status().await.unwrap().state == "open").then_some(()) }).await;
+    until("the channel to be back", || async {
+        (alices.status().await.unwrap().state == channel::Stage::Open).then_some(())
+    })
+    .await;
     let _paid = alices.pays(UNIT, "after the restart").await;
 }
 

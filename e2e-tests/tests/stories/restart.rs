@@ -1,6 +1,6 @@
 //! Nodes that stop, whenever, and start again from their stores.
 
-use channel::{Certainty, ChannelRef, CloseReason, Event, Misuse, Notice, RefusalCode, SoloStep};
+use channel::{Certainty, ChannelRef, CloseReason, Event, Misuse, Notice, RefusalCode, SoloStep, Stage};
 use devchain::Sealing;
 use e2e_tests::{Actor, Asked, Direction, Impaired, Proxy, UNIT, World, signer, terms, until, within};
 use futures::future::join_all;
@@ -32,7 +32,7 @@ async fn nodes_that_were_restarted_go_on_with_their_channels() {
     let alice = world.start("alice").await;
     let alices = alice.channel(&bob, channel).await;
     assert_eq!(alices.has().await.ours, 90 * UNIT, "known before anybody is connected");
-    assert_eq!(alices.status().await.unwrap().state, "disconnected");
+    assert_eq!(alices.status().await.unwrap().state, Stage::Disconnected);
     alice.connect(&bob).await;
     let _paid = alices.pays(10 * UNIT, "after").await;
     drop(bobs);
@@ -274,8 +274,8 @@ async fn a_close_alone_right_after_an_old_store_was_put_back_is_not_made() {
         let alices = alices.clone();
         async move { alices.close_solo(Certainty::PeerSaidSo).await }
     });
-    let waits = Event::Notice(Notice::AwaitsPeersWord { step: SoloStep::Close });
-    alice.events.wait("the close to wait", channel, |event| (*event == waits).then_some(())).await;
+    let waits = Notice::AwaitsPeersWord { step: SoloStep::Close };
+    alice.events.wait_notice("the close to wait", channel, |notice| (*notice == waits).then_some(())).await;
     assert_eq!(alices.status().await.unwrap().awaits_word, Some(SoloStep::Close));
     world.pass(3).await;
     alice.connect(&bob).await;
@@ -292,8 +292,8 @@ async fn a_close_alone_right_after_an_old_store_was_put_back_is_not_made() {
 async fn a_store_that_was_put_back_with_its_lock_is_known_also_at_the_next_start() {
     let world = World::new().await;
     let (alice, bob, channel) = put_back(&world, true).await;
-    let copied = |event: &Event| matches!(event, Event::Notice(Notice::StoreCopied)).then_some(());
-    alice.events.wait("the news that the store was copied", channel, copied).await;
+    let copied = |notice: &Notice| matches!(notice, Notice::StoreCopied).then_some(());
+    alice.events.wait_notice("the news that the store was copied", channel, copied).await;
     let alices = alice.channel(&bob, channel).await;
     assert!(matches!(within("a payment", alices.pay(1, "")).await, Err(NodeError::Misuse(Misuse::StoreCopied))));
     alice.connect(&bob).await;
@@ -331,8 +331,8 @@ async fn a_node_whose_store_is_older_than_its_lock_starts_and_defends_what_it_ha
 
     for _ in 0..2 {
         let alice = world.start("alice").await;
-        let told = |event: &Event| matches!(event, Event::Notice(Notice::StoreCopied)).then_some(());
-        alice.events.wait("the news that the store may be old", channel, told).await;
+        let told = |notice: &Notice| matches!(notice, Notice::StoreCopied).then_some(());
+        alice.events.wait_notice("the news that the store may be old", channel, told).await;
         let alices = alice.channel(&bob, channel).await;
         assert!(matches!(within("a payment", alices.pay(1, "")).await, Err(NodeError::Misuse(Misuse::StoreCopied))));
         drop(alices);
@@ -366,15 +366,15 @@ async fn a_damaged_channel_keeps_no_other_from_being_defended_and_stays_as_it_is
     drop(store);
 
     let alice = world.start("alice").await;
-    let told = |event: &Event| matches!(event, Event::Notice(Notice::Damaged { .. })).then_some(());
-    alice.events.wait("the news of the damage", damaged, told).await;
+    let told = |notice: &Notice| matches!(notice, Notice::Damaged { .. }).then_some(());
+    alice.events.wait_notice("the news of the damage", damaged, told).await;
     let known: Vec<_> = alice.node.damaged_channels().iter().map(|it| (it.peer, it.reference)).collect();
     assert_eq!(known, [(peer, damaged)]);
     // What goes on goes on, and nothing new is begun with this peer, whose channel's nonce is not known.
     alice.connect(&bob).await;
     let _paid = alice.channel(&bob, whole).await.pays(UNIT, "it goes on").await;
-    let busy = Event::Notice(Notice::PeerError(RefusalCode::BUSY));
-    bob.events.wait("word of the damaged channel", damaged, |event| (*event == busy).then_some(())).await;
+    let busy = Notice::PeerError(RefusalCode::BUSY);
+    bob.events.wait_notice("word of the damaged channel", damaged, |notice| (*notice == busy).then_some(())).await;
     let refused = within("an opening", alice.node.open_channel(peer, terms())).await;
     assert!(matches!(refused, Err(NodeError::Damaged(which)) if which == damaged), "{refused:?}");
     let refused = within("an opening", bob.node.open_channel(alice.identity(), terms())).await;
@@ -415,8 +415,8 @@ async fn a_damaged_channel_whose_latest_state_can_be_read_is_defended() {
     drop(store);
 
     let alice = world.start("alice").await;
-    let told = |event: &Event| matches!(event, Event::Notice(Notice::Damaged { .. })).then_some(());
-    alice.events.wait("the news of the damage", channel, told).await;
+    let told = |notice: &Notice| matches!(notice, Notice::Damaged { .. }).then_some(());
+    alice.events.wait_notice("the news of the damage", channel, told).await;
     assert!(alice.node.damaged_channels()[0].evidence.is_some());
     let alices = alice.channel(&bob, channel).await;
     assert!(matches!(within("a payment", alices.pay(1, "")).await, Err(NodeError::Misuse(Misuse::StoreCopied))));

@@ -36,7 +36,7 @@ async fn serve(
     loop {
         // An error ends the service. What it has not taken is told again at the next start, so nothing may be taken past a gap.
         let told = events.next().await?;
-        if let (Some(number), Event::Received { payments, .. }) = (told.number, &told.event) {
+        if let (Some(number), Some(Event::Received { payments, .. })) = (told.number, told.event.event()) {
             for (index, payment) in payments.iter().enumerate() {
                 deliver(format!("{:?}/{}/{index}", told.reference, number.0), payment)?;
             }

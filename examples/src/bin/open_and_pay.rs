@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use examples::NodeOptions;
 use sdk::{
-    channel::{CloseReason, Payment, Status},
+    channel::{CloseReason, Payment, Stage, Status},
     keys::PeerAddress,
     node::{ChannelHandle, EventStream, Node, NodeError, OpenChannel, Paid, Taking},
     protocol::{Amount, BlockNumber, PublicKey},
@@ -47,8 +47,8 @@ async fn earlier_channel(
     for channel in channels {
         loop {
             match channel.status().await {
-                Ok(Status { phase: "open", .. }) => return Ok(Some(channel)),
-                Ok(Status { phase: "closing" | "closed", .. }) | Err(NodeError::UnknownChannel) => break,
+                Ok(Status { phase: Stage::Open, .. }) => return Ok(Some(channel)),
+                Ok(Status { phase: Stage::Closing | Stage::Closed, .. }) | Err(NodeError::UnknownChannel) => break,
                 _ => drop(events.next().await?),
             }
         }

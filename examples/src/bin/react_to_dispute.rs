@@ -7,7 +7,7 @@ use clap::Parser;
 use examples::NodeOptions;
 use sdk::{
     channel::{ChannelRef, CloseReason, Event, Notice},
-    node::{EventStream, Node},
+    node::{EventStream, Happening, Node},
     protocol::BlockNumber,
 };
 use std::{collections::BTreeMap, mem::discriminant, time::Duration};
@@ -34,7 +34,7 @@ fn about_closing(event: &Event) -> Option<String> {
     })
 }
 
-/// What calls mean that the arbiter makes because one side does not answer, and other troubles.
+/// What calls mean that the arbiter makes because one side does not answer, and what comes of them.
 fn about_force(event: &Event) -> Option<String> {
     Some(match event {
         Event::Forcing { .. } => "the peer does not answer: the arbiter is asked to make our calls".into(),
@@ -52,30 +52,37 @@ fn about_force(event: &Event) -> Option<String> {
         Event::Residual { held, .. } => {
             format!("paid out, but contracts hold {held}: force the calls that pay it to you")
         }
-        Event::Notice(Notice::CannotFollow { round }) => {
+        _ => return None,
+    })
+}
+
+/// What other troubles mean, which are told in passing.
+fn about_trouble(notice: &Notice) -> Option<String> {
+    Some(match notice {
+        Notice::CannotFollow { round } => {
             format!("calls were forced up to round {round} with an app that is not here: add it to NodeConfig::apps")
         }
-        Event::Notice(Notice::CaughtUp { .. }) => {
+        Notice::CaughtUp { .. } => {
             "this store is OLD: restore the newest copy. The node signs nothing more but a close in agreement".into()
         }
-        Event::Notice(Notice::StoreCopied) => {
+        Notice::StoreCopied => {
             "this store was copied here and may be OLD: nothing new is signed. Where it is the newest there is, stop, \
              delete its lock file, and start again"
                 .into()
         }
-        Event::Notice(Notice::AwaitsPeersWord { step }) => {
+        Notice::AwaitsPeersWord { step } => {
             format!(
                 "{step:?} waits until the peer was heard: the store may be old. `Certainty::OwnStoreIsNewest` does not wait"
             )
         }
-        Event::Notice(Notice::CallRejected { call, rejection }) => format!("the arbiter refuses {call}: {rejection}"),
-        Event::Notice(Notice::CallFailed { call, cause, until: Some(until) }) => {
+        Notice::CallRejected { call, rejection } => format!("the arbiter refuses {call}: {rejection}"),
+        Notice::CallFailed { call, cause, until: Some(until) } => {
             format!("{call} is not sent ({cause}): until block {until} it can be mended")
         }
-        Event::Notice(Notice::OperationRefused { operation, until, .. }) => format!(
+        Notice::OperationRefused { operation, until, .. } => format!(
             "the arbiter refuses a {operation:?} that both have signed: nothing else is agreed until it takes it, or block {until} is over"
         ),
-        Event::Notice(Notice::PeerSilent) => "the peer does not answer: wait, or close alone".into(),
+        Notice::PeerSilent => "the peer does not answer: wait, or close alone".into(),
         _ => return None,
     })
 }
@@ -97,14 +104,18 @@ async fn watch(node: &Node, events: &mut EventStream, disputes: &mut BTreeMap<Ch
             }
         };
         let channel = told.reference;
-        if let Some(words) = about_closing(&told.event).or_else(|| about_force(&told.event)) {
+        let words = match &told.event {
+            Happening::Event(event) => about_closing(event).or_else(|| about_force(event)),
+            Happening::Notice(notice) => about_trouble(notice),
+        };
+        if let Some(words) = words {
             println!("channel {channel:?}: {words}");
         }
-        let _other = match told.event {
-            Event::ClosingSolo { unlock_at, .. } | Event::Slashed { unlock_at, .. } => {
-                disputes.insert(channel, unlock_at)
+        let _other = match told.event.event() {
+            Some(Event::ClosingSolo { unlock_at, .. } | Event::Slashed { unlock_at, .. }) => {
+                disputes.insert(channel, *unlock_at)
             }
-            Event::Closed(_) => disputes.remove(&channel),
+            Some(Event::Closed(_)) => disputes.remove(&channel),
             _ => None,
         };
         // While a dispute is open nothing is taken: whoever starts this again is told all of it again.

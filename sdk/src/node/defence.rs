@@ -20,8 +20,11 @@ use super::{
     watcher::{Found, Records, Sighted, Watched},
 };
 use crate::{chain::CallError, store::StoreHandle};
-use channel::{ChainInput, Channel, ChannelRef, Effect, Event, Input, Millis, Notice, SavedError};
-use protocol::{BlockNumber, ChannelId, PublicKey, call::Call};
+use channel::{ChainInput, Channel, ChannelRef, Effect, Input, Millis, Notice, SavedError, Step};
+use protocol::{
+    BlockNumber, ChannelId, PublicKey,
+    call::{Call, CallKind},
+};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -48,13 +51,7 @@ pub(super) enum Signal {
     /// A peer's task can keep nothing more: its channels after a block, and why.
     TakeOver { peer: PublicKey, channels: Vec<Channel>, head: BlockNumber, cause: String },
     /// How a call ended: in which block it is, or why it is in none.
-    Called {
-        peer: PublicKey,
-        reference: ChannelRef,
-        call: &'static str,
-        block: BlockNumber,
-        result: Result<(), CallError>,
-    },
+    Called { peer: PublicKey, reference: ChannelRef, call: CallKind, block: BlockNumber, result: Result<(), CallError> },
 }
 
 /// Why the defence acts for a peer's channels.
@@ -87,7 +84,7 @@ pub struct WardCall {
     /// For which channel.
     pub reference: ChannelRef,
     /// The arbiter's message.
-    pub call: &'static str,
+    pub call: CallKind,
     /// The last block in which it counts for certain; none where nothing presses.
     pub until: Option<BlockNumber>,
     /// Why it did not reach the arbiter when it was tried last.
@@ -159,7 +156,7 @@ struct Guarded {
 struct Kept {
     channel: Channel,
     calls: Calls,
-    failing: BTreeMap<&'static str, String>,
+    failing: BTreeMap<CallKind, String>,
 }
 
 impl Defence {
@@ -332,7 +329,7 @@ impl Defence {
         if let (false, WardCause::Over(cause), Some(peers)) = (is_told, &cause, self.peers.upgrade()) {
             let share = peers.events.share();
             for channel in &channels {
-                let event = Event::Notice(Notice::DefendOnly { cause: cause.clone() });
+                let event = Notice::DefendOnly { cause: cause.clone() }.into();
                 peers.events.send(NodeEvent { peer, reference: channel.reference(), event, number: None }, &share);
             }
         }
@@ -402,7 +399,12 @@ impl Defence {
             return;
         };
         let Ok(step) = handled else { return };
-        for effect in step.effects {
+        // The defence keeps nothing: what it knows is all in the chain, and in what the peer's own task has stored.
+        let effects = match step {
+            Step::Act(effects) => effects,
+            Step::Commit(commit) => commit.committed(),
+        };
+        for effect in effects {
             if let Effect::Submit(call) = effect {
                 self.make((peer, reference), *call);
             }
@@ -411,11 +413,11 @@ impl Defence {
 
     /// Makes a call, where it defends the channel and is not under way.
     fn make(&mut self, (peer, reference): (PublicKey, ChannelRef), call: Call) {
-        let (answers, config, name) = (self.answers.clone(), Arc::clone(&self.config), call.name());
+        let (answers, config, kind) = (self.answers.clone(), Arc::clone(&self.config), call.kind());
         let kept = self.guarded.get(&peer).and_then(|guarded| guarded.channels.get(&reference));
         let until = kept.and_then(|kept| kept.answer_by(self.head, &self.rumours));
         let Some(kept) = self.kept(peer, reference).filter(|_| defends(&call)) else { return };
-        if !kept.calls.begin(name) {
+        if !kept.calls.begin(kind) {
             return;
         }
         // The node is gone: so is whoever would hear of it.
@@ -424,15 +426,15 @@ impl Defence {
         let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
         let _task = tokio::spawn(async move {
             let calling = submitted::call(arbiter, async { signer }, call, urgency);
-            let (block, result) = defending.make((peer, reference, name), calling).await;
-            let _over = answers.send(Signal::Called { peer, reference, call: name, block, result });
+            let (block, result) = defending.make((peer, reference, kind), calling).await;
+            let _over = answers.send(Signal::Called { peer, reference, call: kind, block, result });
         });
     }
 
     fn on_called(
         &mut self,
         at: (PublicKey, ChannelRef),
-        call: &'static str,
+        call: CallKind,
         block: BlockNumber,
         result: Result<(), CallError>,
     ) {
@@ -441,13 +443,13 @@ impl Defence {
         let wanted_again = kept.calls.end(call);
         match result {
             Ok(()) | Err(CallError::Rejected(_)) => {
-                let _was_failing = kept.failing.remove(call);
+                let _was_failing = kept.failing.remove(&call);
                 if block > head {
                     kept.calls.wait_for(call, block, head);
                 }
             }
             Err(error) => {
-                tracing::error!(peer = %at.0, call, %error, "a call that defends a channel did not reach the arbiter");
+                tracing::error!(peer = %at.0, %call, %error, "a call that defends a channel did not reach the arbiter");
                 let _before = kept.failing.insert(call, error.to_string());
                 if wanted_again {
                     self.tell(at, Input::Chain(ChainInput::Head));

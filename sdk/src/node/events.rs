@@ -6,7 +6,7 @@
 //! ```
 
 use super::limits::Limits;
-use channel::{ChannelRef, Event, EventNumber};
+use channel::{ChannelRef, Event, EventNumber, Notice};
 use protocol::PublicKey;
 use scale::Encode;
 use std::sync::{
@@ -30,9 +30,58 @@ pub struct NodeEvent {
     /// How the two peers name it.
     pub reference: ChannelRef,
     /// What happened.
-    pub event: Event,
+    pub event: Happening,
     /// Its number in its channel, where it is stored until it is taken ([`Taking`]); none for a notice in passing.
     pub number: Option<EventNumber>,
+}
+
+/// What a user is told of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// Durably: told again after a restart until it is taken ([`Taking`]).
+    Event(Event),
+    /// In passing: a crash may lose it.
+    Notice(Notice),
+}
+
+impl Happening {
+    /// The event, where it is one.
+    #[must_use]
+    pub const fn event(&self) -> Option<&Event> {
+        match self {
+            Self::Event(event) => Some(event),
+            Self::Notice(_) => None,
+        }
+    }
+
+    /// The notice, where it is one.
+    #[must_use]
+    pub const fn notice(&self) -> Option<&Notice> {
+        match self {
+            Self::Event(_) => None,
+            Self::Notice(notice) => Some(notice),
+        }
+    }
+
+    /// What it weighs where it waits, in bytes.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Event(event) => event.encoded_size(),
+            Self::Notice(notice) => notice.weight(),
+        }
+    }
+}
+
+impl From<Event> for Happening {
+    fn from(event: Event) -> Self {
+        Self::Event(event)
+    }
+}
+
+impl From<Notice> for Happening {
+    fn from(notice: Notice) -> Self {
+        Self::Notice(notice)
+    }
 }
 
 /// When an event counts as taken: until then it is stored with its channel, and told again after a restart.
@@ -147,8 +196,8 @@ struct Held {
 }
 
 impl Held {
-    fn new(share: &Arc<Share>, event: &Event) -> Self {
-        let (events, bytes) = if is_answer(event) { (0, 0) } else { (1, event.encoded_size()) };
+    fn new(share: &Arc<Share>, event: &Happening) -> Self {
+        let (events, bytes) = if is_answer(event) { (0, 0) } else { (1, event.weight()) };
         let _before = share.events.fetch_add(events, Ordering::Relaxed);
         let _before = share.bytes.fetch_add(bytes, Ordering::Relaxed);
         let _before = share.all.fetch_add(1, Ordering::Relaxed);
@@ -165,17 +214,19 @@ impl Drop for Held {
 }
 
 /// Whether it answers what this node's own user asked for: the user makes as many of these as it likes.
-const fn is_answer(event: &Event) -> bool {
+const fn is_answer(event: &Happening) -> bool {
     matches!(
-        event,
-        Event::Paid { .. }
-            | Event::Refused { .. }
-            | Event::Dropped { .. }
-            | Event::Failed { .. }
-            | Event::ShutdownRefused { .. }
-            | Event::OperationFailed { .. }
-            | Event::Forcing { .. }
-            | Event::ForceFailed { .. }
+        event.event(),
+        Some(
+            Event::Paid { .. }
+                | Event::Refused { .. }
+                | Event::Dropped { .. }
+                | Event::Failed { .. }
+                | Event::ShutdownRefused { .. }
+                | Event::OperationFailed { .. }
+                | Event::Forcing { .. }
+                | Event::ForceFailed { .. }
+        )
     )
 }
 
@@ -224,8 +275,8 @@ mod tests {
     use super::*;
     use channel::OwnChanges;
 
-    fn event(event: Event) -> NodeEvent {
-        NodeEvent { peer: PublicKey([1; 32]), reference: ChannelRef([2; 16]), event, number: None }
+    fn event(event: impl Into<Happening>) -> NodeEvent {
+        NodeEvent { peer: PublicKey([1; 32]), reference: ChannelRef([2; 16]), event: event.into(), number: None }
     }
 
     #[tokio::test]
@@ -233,7 +284,7 @@ mod tests {
         let limits = Limits { events: 2, event_bytes: 1_000, ..Limits::default() };
         let events = Events::new();
         let (hasty, quiet) = (events.share(), events.share());
-        let words = || event(Event::Message(vec![7; 10]));
+        let words = || event(Notice::Message(vec![7; 10]));
         events.send(words(), &hasty);
         assert_eq!(hasty.fill(limits.events, &limits), Fill::Room, "nobody listens");
 
@@ -251,10 +302,10 @@ mod tests {
             assert_eq!(slow.next().await.unwrap(), words());
         }
         assert_eq!(hasty.fill(limits.events, &limits), Fill::Room);
-        events.send(event(Event::Message(vec![7; 1_000])), &hasty);
+        events.send(event(Notice::Message(vec![7; 1_000])), &hasty);
         assert_eq!(hasty.fill(limits.events, &limits), Fill::Full, "by bytes");
         drop(slow);
-        assert_eq!(fast.next().await.unwrap(), event(Event::Message(vec![7; 1_000])));
+        assert_eq!(fast.next().await.unwrap(), event(Notice::Message(vec![7; 1_000])));
         assert_eq!(events.waiting.load(Ordering::Relaxed), 0);
     }
 
@@ -272,8 +323,8 @@ mod tests {
         let limits = Limits { events: 2 * NARROW, ..Limits::default() };
         let events = Events::new();
         let (share, others, _reader) = (events.share(), events.share(), events.subscribe());
-        events.send(event(Event::Message(Vec::new())), &share);
-        events.send(event(Event::Message(Vec::new())), &share);
+        events.send(event(Notice::Message(Vec::new())), &share);
+        events.send(event(Notice::Message(Vec::new())), &share);
         assert_eq!(share.fill(limits.events, &limits), Fill::Room);
         for _ in 0..CROWDED {
             events.send(event(Event::Paid { payments: OwnChanges::default(), round: 3 }), &others);

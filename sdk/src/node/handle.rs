@@ -316,7 +316,7 @@ impl ChannelHandle {
     }
 
     /// Agrees to a round of the peer's that waits for a decision ([`Acceptance::ByUser`](channel::Acceptance::ByUser)), named as
-    /// [`Event::Proposed`](channel::Event::Proposed) names it: to what was shown, and to nothing else.
+    /// [`Notice::Proposed`](channel::Notice::Proposed) names it: to what was shown, and to nothing else.
     ///
     /// # Errors
     /// [`NodeError::Misuse`]: [`NotProposed`](channel::Misuse::NotProposed) where it does not wait any more,

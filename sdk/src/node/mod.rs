@@ -37,7 +37,7 @@ pub use config::{KEEP_ENDED, Keeping, NodeConfig, OpenChannel};
 pub use defence::{Ward, WardCall, WardCause};
 pub use ended::EndedChannel;
 pub use error::{NodeError, Owner, StartError};
-pub use events::{EventStream, EventsError, NodeEvent, Taking};
+pub use events::{EventStream, EventsError, Happening, NodeEvent, Taking};
 pub use handle::{Called, ChannelHandle, Created, Made, Paid, PaidAll};
 pub use limits::{Limits, MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER, MAX_PEERS, MAX_UNKNOWN};
 pub use packet::{MAX_PIECE, Packet};
@@ -53,7 +53,7 @@ use crate::{
     transport::{Dialler, Listener},
 };
 use causes::Tally;
-use channel::{Channel, ChannelRef, Event, Notice, SavedError};
+use channel::{Channel, ChannelRef, Notice, SavedError};
 use defence::Defence;
 use events::Events;
 use following::Following;
@@ -545,7 +545,7 @@ impl Peers {
     fn tell_of_damage(&self) {
         let share = self.events.share();
         for DamagedChannel { peer, reference, cause, .. } in &self.damaged {
-            let event = Event::Notice(Notice::Damaged { cause: cause.to_string() });
+            let event = Notice::Damaged { cause: cause.to_string() }.into();
             self.events.send(NodeEvent { peer: *peer, reference: *reference, event, number: None }, &share);
         }
     }

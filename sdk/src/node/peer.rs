@@ -12,6 +12,7 @@ mod calls;
 mod code;
 mod commands;
 mod conduct;
+mod steps;
 mod vaults;
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     causes::Cause,
     config::NodeConfig,
     ended,
-    events::{Events, NodeEvent},
+    events::{Events, Happening, NodeEvent},
     following::{Follower, News},
     limits::{MAX_CHANNELS_PER_PEER, MAX_UNKNOWN},
     link::{Bounds, Link, Received},
@@ -48,7 +49,7 @@ use code::Fetches;
 use conduct::Conduct;
 use protocol::{
     Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, PublicKey, Round,
-    call::{CloseSolo, ForcedCall},
+    call::{CallKind, CloseSolo, ForcedCall},
     contracts::{AppReply, Contract, ContractId},
     decode_exact,
     terms::Terms,
@@ -59,6 +60,7 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
+use steps::Steps;
 use tokio::{
     sync::{mpsc, oneshot},
     task::yield_now,
@@ -93,7 +95,7 @@ pub(super) enum PeerInput {
     /// All channels with it.
     List(oneshot::Sender<Vec<ChannelRef>>),
     /// How a call of the arbiter ended: in which block it is, or why it is in none, by what the chain had up to that block.
-    Called(ChannelRef, &'static str, BlockNumber, Result<(), CallError>),
+    Called(ChannelRef, CallKind, BlockNumber, Result<(), CallError>),
     /// What the chain has of an app.
     Code(Hash, Option<Vec<u8>>),
     /// The answer to a question about a pair's nonce.
@@ -181,9 +183,9 @@ pub(super) struct Peer {
     started: Instant,
     /// Apps on their way here.
     fetches: Fetches,
-    /// Channels to commit before the effects below, each with its rows that have changed.
+    /// Channels to commit before the effects of the steps below, each with its rows that have changed.
     changed: BTreeMap<ChannelRef, Rows>,
-    effects: Vec<(ChannelRef, Effect)>,
+    steps: Steps,
     /// Channels to forget after them.
     ended: Vec<ChannelRef>,
     /// Answers to the user that tell of what may not be committed yet: given once it is.
@@ -241,7 +243,7 @@ impl Peer {
             started: Instant::now(),
             fetches: Fetches::default(),
             changed: BTreeMap::new(),
-            effects: Vec::new(),
+            steps: Steps::default(),
             ended: Vec::new(),
             answers_held: Vec::new(),
             follower,
@@ -315,7 +317,7 @@ impl Peer {
 
     /// Whether nothing is left to do for this peer: a stranger that came and went costs nothing.
     fn is_idle(&self) -> bool {
-        self.link.was_up() && !self.link.is_up() && self.slots.is_empty() && self.effects.is_empty()
+        self.link.was_up() && !self.link.is_up() && self.slots.is_empty() && self.steps.is_empty()
     }
 
     /// Ends the task, and hands on or answers what has reached it just now.
@@ -368,7 +370,7 @@ impl Peer {
                 self.conduct.spend_on_input();
             }
             if bytes >= GATHERED_BYTES
-                || (self.is_stranger() && self.effects.len() >= self.conduct.gathered_of_strangers())
+                || (self.is_stranger() && self.steps.effects() >= self.conduct.gathered_of_strangers())
             {
                 return;
             }
@@ -380,9 +382,9 @@ impl Peer {
 
     /// Commits what has changed, then does what the channels want done, and what comes of that.
     async fn act(&mut self) -> Result<(), NotKept> {
-        while !self.changed.is_empty() || !self.effects.is_empty() {
+        while !self.changed.is_empty() || !self.steps.is_empty() {
             self.commit().await?;
-            let mut effects = std::mem::take(&mut self.effects);
+            let mut effects = std::mem::take(&mut self.steps).committed();
             // Last of all, openings in the order of their nonces: one that is overtaken cannot be on chain any more (R5.2).
             effects.sort_by_key(|(_, effect)| calls::nonce_of(effect));
             for (reference, effect) in effects {
@@ -450,9 +452,11 @@ impl Peer {
             Effect::Submit(call) => self.submit(reference, *call),
             Effect::AskNonce(parties) => self.ask_nonce(reference, parties),
             Effect::FetchCode(code) => self.fetch_code(reference, code),
-            Effect::Notify(event) => self.tell(reference, event, None),
+            Effect::Notify(notice) => self.tell(reference, notice.into(), None),
+            // It has ended, and its user knows.
+            Effect::Forget => self.ended.push(reference),
             Effect::Deliver { number, event } => {
-                self.tell(reference, event, Some(number));
+                self.tell(reference, event.into(), Some(number));
                 if self.config.taking == Taking::WhenTold {
                     self.take_events(reference, number);
                 }
@@ -460,17 +464,14 @@ impl Peer {
         }
     }
 
-    fn tell(&mut self, reference: ChannelRef, event: Event, number: Option<EventNumber>) {
+    fn tell(&mut self, reference: ChannelRef, event: Happening, number: Option<EventNumber>) {
         if let Some(slot) = self.slots.get_mut(&reference) {
             slot.answer(&event);
-            if matches!(event, Event::Closed(_)) {
+            if matches!(event, Happening::Event(Event::Closed(_))) {
                 slot.last_event = number;
             }
         }
-        if number.is_none() && matches!(event, Event::Closed(_)) {
-            self.ended.push(reference);
-        }
-        if matches!(event, Event::Notice(Notice::PeerViolated(_))) {
+        if matches!(event, Happening::Notice(Notice::PeerViolated(_))) {
             self.conduct.count(Cause::Violation);
         }
         self.events.send(NodeEvent { peer: self.identity, reference, event, number }, self.conduct.share());
@@ -626,7 +627,7 @@ impl Peer {
         if code == RefusalCode::UNKNOWN_CHANNEL {
             self.conduct.count(Cause::UnknownChannel);
         }
-        self.effects.push((reference, Effect::Send(Message::Error { code })));
+        self.steps.push(reference, Step::Act(vec![Effect::Send(Message::Error { code })]));
     }
 
     /// Whether this is the id of a channel that has not ended. That of an opening that has expired may be used by the next (R5.2, R5.3).
@@ -753,7 +754,7 @@ impl Peer {
             self.unfunded.forget();
             self.unsaid.clear();
             // What was not said on this connection is never said: the next one begins by comparing what both know (R6.6).
-            self.effects.retain(|(_, effect)| !matches!(effect, Effect::Send(_)));
+            self.steps.drop_messages();
         }
         let mut references: Vec<_> = self.slots.keys().copied().collect();
         if matches!(input, Input::LinkUp) {
@@ -812,7 +813,8 @@ impl Peer {
         self.on_link(&Input::Chain(ChainInput::Sighted(*number)));
         for (reference, slot) in &self.slots {
             let answers = slot.rumours.answers(&slot.channel).into_iter();
-            self.effects.extend(answers.map(|call| (*reference, Effect::Submit(Box::new(call)))));
+            let submit = answers.map(|call| Effect::Submit(Box::new(call))).collect();
+            self.steps.push(*reference, Step::Act(submit));
         }
     }
 
@@ -843,7 +845,7 @@ impl Peer {
     fn input(&mut self, reference: ChannelRef, input: Input) -> bool {
         match self.handle_input(reference, input) {
             Ok(step) => {
-                let changed = step.commit;
+                let changed = step.is_commit();
                 self.done(reference, step);
                 changed
             }
@@ -866,24 +868,24 @@ impl Peer {
     fn done(&mut self, reference: ChannelRef, step: Step) {
         let mut is_known = false;
         if let Some(slot) = self.slots.get_mut(&reference) {
-            slot.note_doubt(&step.effects);
+            slot.note_doubt(&step);
             is_known = slot.is_known();
-            if step.commit && slot.id.is_none() {
+            if step.is_commit() && slot.id.is_none() {
                 slot.id = slot.channel.channel_id();
                 slot.nonce = slot.channel.named_nonce();
                 note_id(&mut self.by_id, &self.peers, &slot.channel);
             }
         }
-        if step.commit {
+        if let Step::Commit(commit) = &step {
             // Asked for before a restart or after it.
             if is_known {
                 self.on_asked_is_open(reference);
             }
             let rows = self.changed.entry(reference).or_default();
-            rows.contracts.extend(step.contracts);
-            rows.payments.extend(step.payments);
+            rows.contracts.extend(commit.contracts());
+            rows.payments.extend(commit.payments());
         }
-        self.effects.extend(step.effects.into_iter().map(|effect| (reference, effect)));
+        self.steps.push(reference, step);
     }
 
     fn now(&self) -> Millis {

@@ -2,11 +2,14 @@
 //! again with each block. Nothing of it is stored.
 
 use channel::{Channel, Rumour};
-use protocol::{BlockNumber, Party, call::Call};
+use protocol::{
+    BlockNumber, Party,
+    call::{Call, CallKind},
+};
 use std::collections::BTreeMap;
 
 /// The calls that answer rumours: what was said of one of them before is as doubtful as the rumour.
-pub(super) const ANSWERS: [&str; 2] = ["channel_slash", "channel_snapshot_solo"];
+pub(super) const ANSWERS: [CallKind; 2] = [CallKind::ChannelSlash, CallKind::ChannelSnapshotSolo];
 
 /// The rumours of one channel: one of a close by each side and one of a forced step, so that none that was made up stands before one that is true,
 /// and so that no number of them takes more than this.

@@ -2,16 +2,15 @@
 
 use super::{
     Made, NodeError, Paid, PaidAll,
+    events::Happening,
     handle::ChannelHandle,
     peer::{Kind, Pulse},
     rumours::Rumours,
     submitted::Calls,
 };
 use crate::chain::CallError;
-use channel::{
-    ChangeId, Channel, CloseReason, Effect, Event, EventNumber, Misuse, Notice, Outcome, Performed, SoloStep,
-};
-use protocol::{ChannelId, Pair, Party, PartyId, Rejection, Round};
+use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Misuse, Notice, Outcome, Performed, SoloStep, Step};
+use protocol::{ChannelId, Pair, Party, PartyId, Rejection, Round, call::CallKind};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     ops::Range,
@@ -36,7 +35,7 @@ pub(super) struct Slot {
     /// Wait for payments to be agreed.
     pub(super) payments: HashMap<ChangeId, Reply<Paid>>,
     /// What was told of calls that do not reach the arbiter: each kind of reason once; forgotten when one does.
-    pub(super) failing: HashMap<&'static str, Vec<Kind>>,
+    pub(super) failing: HashMap<CallKind, Vec<Kind>>,
     /// Wait for payments with a key to be agreed: whoever asked for the same one.
     pub(super) keyed: HashMap<ChangeId, Vec<Reply<Paid>>>,
     /// Wait for several changes to be agreed, in the order of those changes.
@@ -139,9 +138,8 @@ impl Slot {
 
     /// Notes for which changes that are not made the peer still holds a signature. To be asked with the step that says so: what comes after it may be
     /// told together with it.
-    pub(super) fn note_doubt(&mut self, effects: &[Effect]) {
-        for effect in effects {
-            let (Effect::Notify(event) | Effect::Deliver { event, .. }) = effect else { continue };
+    pub(super) fn note_doubt(&mut self, step: &Step) {
+        for event in step.events() {
             let (Event::Refused { payments: unmade, .. }
             | Event::Dropped { payments: unmade }
             | Event::Failed { changes: unmade, .. }) = event
@@ -153,7 +151,20 @@ impl Slot {
     }
 
     /// Answers whoever waits for what `event` tells. Whoever has stopped waiting is not missed.
-    pub(super) fn answer(&mut self, event: &Event) {
+    pub(super) fn answer(&mut self, event: &Happening) {
+        match event {
+            Happening::Event(event) => self.answer_event(event),
+            Happening::Notice(Notice::StepGivenUp { step, why }) => self.give_up_step(*step, why),
+            Happening::Notice(Notice::CallRejected { call: CallKind::ChannelCreate, rejection }) => {
+                if let Some((reply, _)) = self.opening.take() {
+                    let _gone = reply.send(Err(CallError::Rejected(*rejection).into()));
+                }
+            }
+            Happening::Notice(_) => {}
+        }
+    }
+
+    fn answer_event(&mut self, event: &Event) {
         match event {
             Event::Opened { .. } => {
                 if let Some((reply, handle)) = self.opening.take() {
@@ -182,12 +193,6 @@ impl Slot {
                 }
             }
             Event::Closed(reason) => self.answer_end(reason),
-            Event::Notice(Notice::StepGivenUp { step, why }) => self.give_up_step(*step, why),
-            Event::Notice(Notice::CallRejected { call: "channel_create", rejection }) => {
-                if let Some((reply, _)) = self.opening.take() {
-                    let _gone = reply.send(Err(CallError::Rejected(*rejection).into()));
-                }
-            }
             Event::Deposited { party, round, .. } | Event::Withdrawn { party, round, .. } => {
                 if *party == self.channel.party() {
                     self.answer_operation(Ok(*round));
@@ -202,20 +207,8 @@ impl Slot {
             Event::OperationFailed { operation, code } => {
                 self.answer_operation(Err(NodeError::OperationFailed { operation: *operation, code: *code }));
             }
-            Event::Signed { .. }
-            | Event::Received { .. }
-            | Event::ClosingSolo { .. }
-            | Event::Slashed { .. }
-            | Event::Proposed { .. }
-            | Event::Left { .. }
-            | Event::Message(_)
-            | Event::Forcing { .. }
-            | Event::Residual { .. }
-            | Event::Replaced { .. }
-            | Event::Undone { .. }
-            | Event::Skipped { .. }
-            | Event::ResidualUnseen { .. }
-            | Event::Notice(_) => {}
+            // Nobody waits for these, nor for what later versions may add.
+            _ => {}
         }
     }
 

@@ -3,7 +3,10 @@
 use super::rumours::ANSWERS;
 use crate::chain::{Arbiter, CallError, ChainError, Signer, Urgency};
 use channel::ChannelRef;
-use protocol::{BlockNumber, PublicKey, call::Call};
+use protocol::{
+    BlockNumber, PublicKey,
+    call::{Call, CallKind},
+};
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -15,9 +18,9 @@ use tokio::{sync::watch, time::timeout};
 /// up.
 const BELIEVED: BlockNumber = 4;
 
-/// The calls that were made, by their names.
+/// The calls that were made, by their kinds.
 #[derive(Debug, Default)]
-pub(super) struct Calls(HashMap<&'static str, Submitted>);
+pub(super) struct Calls(HashMap<CallKind, Submitted>);
 
 #[derive(Debug)]
 enum Submitted {
@@ -28,30 +31,30 @@ enum Submitted {
 }
 
 impl Calls {
-    /// Whether a call is to be made now; where one of that name is under way, it is noted that it was wanted again.
-    pub(super) fn begin(&mut self, name: &'static str) -> bool {
-        match self.0.get_mut(name) {
+    /// Whether a call is to be made now; where one of that kind is under way, it is noted that it was wanted again.
+    pub(super) fn begin(&mut self, kind: CallKind) -> bool {
+        match self.0.get_mut(&kind) {
             Some(Submitted::UnderWay { wanted_again }) => {
                 *wanted_again = true;
                 false
             }
             Some(Submitted::In(_)) => false,
             None => {
-                let _none = self.0.insert(name, Submitted::UnderWay { wanted_again: false });
+                let _none = self.0.insert(kind, Submitted::UnderWay { wanted_again: false });
                 true
             }
         }
     }
 
     /// Its answer is here; whether it was wanted again meanwhile.
-    pub(super) fn end(&mut self, name: &'static str) -> bool {
-        matches!(self.0.remove(name), Some(Submitted::UnderWay { wanted_again: true }))
+    pub(super) fn end(&mut self, kind: CallKind) -> bool {
+        matches!(self.0.remove(&kind), Some(Submitted::UnderWay { wanted_again: true }))
     }
 
     /// It is in a block that was not looked at yet, `head` being the last one that was: until then it is not asked for again, but no longer than an
     /// endpoint is believed.
-    pub(super) fn wait_for(&mut self, name: &'static str, block: BlockNumber, head: BlockNumber) {
-        let _none = self.0.insert(name, Submitted::In(block.min(head.saturating_add(BELIEVED))));
+    pub(super) fn wait_for(&mut self, kind: CallKind, block: BlockNumber, head: BlockNumber) {
+        let _none = self.0.insert(kind, Submitted::In(block.min(head.saturating_add(BELIEVED))));
     }
 
     /// Every block up to this one was looked at.
@@ -60,17 +63,17 @@ impl Calls {
     }
 
     /// Has these calls made again, though they are in a block that was not looked at: what was said of it is in doubt.
-    pub(super) fn ask_again(&mut self, names: &[&str]) {
-        self.0.retain(|name, call| !(matches!(call, Submitted::In(_)) && names.contains(name)));
+    pub(super) fn ask_again(&mut self, kinds: &[CallKind]) {
+        self.0.retain(|kind, call| !(matches!(call, Submitted::In(_)) && kinds.contains(kind)));
     }
 
-    pub(super) fn has(&self, name: &'static str) -> bool {
-        self.0.contains_key(name)
+    pub(super) fn has(&self, kind: CallKind) -> bool {
+        self.0.contains_key(&kind)
     }
 
-    /// The names of those whose answers are not here.
-    pub(super) fn under_way(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().filter(|(_, call)| matches!(call, Submitted::UnderWay { .. })).map(|(name, _)| *name)
+    /// The kinds of those whose answers are not here.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = CallKind> {
+        self.0.iter().filter(|(_, call)| matches!(call, Submitted::UnderWay { .. })).map(|(kind, _)| *kind)
     }
 }
 
@@ -78,7 +81,7 @@ impl Calls {
 const WAITS: Duration = Duration::from_secs(30);
 
 /// For which channel, and which call.
-pub(super) type Answer = (PublicKey, ChannelRef, &'static str);
+pub(super) type Answer = (PublicKey, ChannelRef, CallKind);
 
 /// Calls that defend channels and are under way, whoever makes them: a peer's task that is late, or the defence that acts in its place. No two pay for
 /// one answer.
@@ -171,7 +174,7 @@ pub(super) async fn call(
     call: Call,
     urgency: Urgency,
 ) -> (BlockNumber, Result<(), CallError>) {
-    let (chain, is_answer) = (Arc::clone(&arbiter), ANSWERS.contains(&call.name()));
+    let (chain, is_answer) = (Arc::clone(&arbiter), ANSWERS.contains(&call.kind()));
     // In a task of its own: where a wallet breaks down, the call is made again.
     let calling = tokio::spawn(async move { arbiter.call_urgently(&*signer.await, &call, 0, urgency).await });
     let broken = |_error| Err(ChainError::Unreachable("the wallet has broken down".into()).into());
@@ -196,7 +199,7 @@ mod tests {
     use futures::{FutureExt, future::pending};
     use tokio::sync::oneshot;
 
-    const ANSWER: Answer = (PublicKey([1; 32]), ChannelRef([2; 16]), "channel_slash");
+    const ANSWER: Answer = (PublicKey([1; 32]), ChannelRef([2; 16]), CallKind::ChannelSlash);
 
     #[tokio::test]
     async fn an_answer_that_a_late_task_makes_is_not_made_by_the_defence_as_well_and_taken_over_where_it_fails() {
@@ -244,12 +247,12 @@ mod tests {
     #[test]
     fn a_call_is_not_waited_for_until_a_block_that_an_endpoint_has_made_up() {
         let mut calls = Calls::default();
-        assert!(calls.begin("channel_slash"));
-        assert!(!calls.end("channel_slash"));
-        calls.wait_for("channel_slash", BlockNumber::MAX, 100);
+        assert!(calls.begin(CallKind::ChannelSlash));
+        assert!(!calls.end(CallKind::ChannelSlash));
+        calls.wait_for(CallKind::ChannelSlash, BlockNumber::MAX, 100);
         calls.saw(101);
-        assert!(!calls.begin("channel_slash"), "it may be there");
+        assert!(!calls.begin(CallKind::ChannelSlash), "it may be there");
         calls.saw(100 + BELIEVED);
-        assert!(calls.begin("channel_slash"));
+        assert!(calls.begin(CallKind::ChannelSlash));
     }
 }

@@ -4,11 +4,11 @@ use super::words::{both, coins, name, told};
 use crate::demo::{
     Couple, Options, SHARE, build, meet, of, open,
     report::{self, Books, Speed, UNIT, signed},
-    say, wait_for,
+    say, wait_for, wait_for_notice,
     world::World,
 };
 use anyhow::{Context, Result, bail, ensure};
-use channel::{Certainty, Change, ChangeFault, CloseReason, Event, Misuse, Outcome};
+use channel::{Certainty, Change, ChangeFault, CloseReason, Event, Misuse, Notice, Outcome};
 use devchain::DevAccount;
 use futures::future::try_join;
 use protocol::{
@@ -166,11 +166,11 @@ impl<A: Told> Stage<A> {
     async fn agreeing<T>(&self, user: Party, asked: impl Future<Output = Result<T, NodeError>>) -> Result<T> {
         let mut events = self.node(user)?.events();
         let agreeing = async {
-            let proposed = |event: &Event| match event {
-                Event::Proposed { proposal, .. } => Some(*proposal),
+            let proposed = |notice: &Notice| match notice {
+                Notice::Proposed { proposal, .. } => Some(*proposal),
                 _ => None,
             };
-            let round = wait_for(&mut events, proposed).await?;
+            let round = wait_for_notice(&mut events, proposed).await?;
             say(&format!("  {} is asked, because it is about coins of {}, and agrees", name(user), name(user)));
             anyhow::Ok(self.of(user).accept(round).await?)
         };

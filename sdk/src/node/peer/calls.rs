@@ -6,8 +6,11 @@ use crate::{
     node::submitted::{self, defends},
 };
 use async_trait::async_trait;
-use channel::{ChainInput, ChannelRef, Effect, Event, Input, Notice};
-use protocol::{AccountId, BlockNumber, Pair, PartyId, call::Call};
+use channel::{ChainInput, ChannelRef, Effect, Input, Notice};
+use protocol::{
+    AccountId, BlockNumber, Pair, PartyId,
+    call::{Call, CallKind},
+};
 use std::{
     convert::Infallible,
     mem::{Discriminant, discriminant},
@@ -29,10 +32,10 @@ impl Kind {
     }
 }
 
-/// The message that opens a channel.
-const CREATE: &str = "channel_create";
-/// The call that forces.
-const FORCE: &str = "channel_force_progress";
+/// Opens a channel.
+const CREATE: CallKind = CallKind::ChannelCreate;
+/// Forces calls.
+const FORCE: CallKind = CallKind::ChannelForceProgress;
 
 /// The nonce of the opening that an effect submits, if it does.
 pub(super) fn nonce_of(effect: &Effect) -> Option<u64> {
@@ -117,24 +120,24 @@ impl Peer {
     }
 
     pub(super) fn submit(&mut self, reference: ChannelRef, call: Call) {
-        let name = call.name();
-        if name == CREATE && self.is_overtaken(reference) {
+        let kind = call.kind();
+        if kind == CREATE && self.is_overtaken(reference) {
             return;
         }
         let Some(slot) = self.slots.get_mut(&reference) else { return };
-        if !slot.calls.begin(name) {
+        if !slot.calls.begin(kind) {
             return;
         }
         let until = slot.rumours.defend_by(&slot.channel, self.head);
-        let first = defends(&call) || name == FORCE;
+        let first = defends(&call) || kind == FORCE;
         let urgency =
             self.peers.upgrade().filter(|_| first).map(|peers| peers.purse.urgency(until)).unwrap_or_default();
-        let turn = (name == CREATE).then(|| self.create_turn.queue());
+        let turn = (kind == CREATE).then(|| self.create_turn.queue());
         // Nothing of the store: a node that was stopped lets go of it, whatever is still under way.
         let (arbiter, signer) = (Arc::clone(&self.config.arbiter), Arc::clone(&self.config.signer));
         let answers = self.answers.clone();
         let defending = self.peers.upgrade().filter(|_| defends(&call)).map(|peers| Arc::clone(&peers.defending));
-        let answer = (self.identity, reference, name);
+        let answer = (self.identity, reference, kind);
         let _task = tokio::spawn(async move {
             let signer = async move {
                 match turn {
@@ -148,23 +151,23 @@ impl Peer {
                 None => calling.await,
             };
             if let Some(answers) = answers.upgrade() {
-                let _stopped = answers.send(PeerInput::Called(reference, name, block, result)).await;
+                let _stopped = answers.send(PeerInput::Called(reference, kind, block, result)).await;
             }
         });
     }
 
     /// Tells the user why a call does not reach the arbiter: at once where it defends the channel, otherwise where waiting is no help.
-    fn tell_failing(&mut self, reference: ChannelRef, call: &'static str, error: &CallError) {
+    fn tell_failing(&mut self, reference: ChannelRef, call: CallKind, error: &CallError) {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
         let until = slot.rumours.defend_by(&slot.channel, self.head);
         let may_pass = matches!(error, CallError::Chain(error) if error.may_pass());
         let kind = Kind::of(error);
-        if (may_pass && until.is_none()) || slot.failing.get(call).is_some_and(|told| told.contains(&kind)) {
+        if (may_pass && until.is_none()) || slot.failing.get(&call).is_some_and(|told| told.contains(&kind)) {
             return;
         }
         slot.failing.entry(call).or_default().push(kind);
         let cause = error.to_string();
-        self.tell(reference, Event::Notice(Notice::CallFailed { call, cause, until }), None);
+        self.tell(reference, Notice::CallFailed { call, cause, until }.into(), None);
     }
 
     /// Whether an opening of the same two with a higher nonce is under way: where that comes to be, this one can only fail in a block (R5.2). It
@@ -186,7 +189,7 @@ impl Peer {
     pub(super) fn on_called(
         &mut self,
         reference: ChannelRef,
-        call: &'static str,
+        call: CallKind,
         block: BlockNumber,
         result: Result<(), CallError>,
     ) {
@@ -194,7 +197,7 @@ impl Peer {
         let wanted_again = slot.calls.end(call);
         let failed = result.is_err();
         if matches!(result, Ok(()) | Err(CallError::Rejected(_))) {
-            let _told = slot.failing.remove(call);
+            let _told = slot.failing.remove(&call);
         }
         let is_decided = matches!(result, Ok(()) | Err(CallError::Rejected(_)));
         match result {
@@ -213,7 +216,7 @@ impl Peer {
                 let _changed = self.input(reference, Input::Chain(ChainInput::Rejected { call, rejection }));
             }
             Err(error) => {
-                tracing::warn!(peer = %self.identity, call, %error, "a call did not reach the arbiter");
+                tracing::warn!(peer = %self.identity, %call, %error, "a call did not reach the arbiter");
                 self.tell_failing(reference, call, &error);
                 let Some(slot) = self.slots.get_mut(&reference) else { return };
                 // Another head, another try; but whoever waits for an opening hears what is wrong when trying again is no help.

@@ -1,17 +1,18 @@
 //! A lost connection, and finding each other again: the newest state wins (R6.6).
 
-use super::{
-    Phase,
-    live::{Live, Outdated, Own},
-};
 use crate::{
-    config::Timeouts,
-    effect::{Effect, Event, Notice},
+    channel::{Channel, Link},
+    effect::Effect,
     error::Violation,
-    input::{Context, Millis},
-    machine::{Awaited, Channel, Link, Step},
+    event::Notice,
+    input::Context,
     message::{Message, Reestablish, RefusalCode},
+    phase::{
+        Phase,
+        live::{Live, agreed::OwnCosigned, stale::StoreAge},
+    },
     state::State,
+    step::Step,
 };
 use protocol::{
     Base, Hash, Pair, Round, Signature, StateCommitment,
@@ -61,14 +62,13 @@ impl Channel {
     /// Forgets what the peer says again, if it still wants it.
     pub(crate) fn forget_unsaved(&mut self) {
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
-            live.parked = None;
-            live.undecided = None;
-            live.operating.later = false;
+            live.incoming.forget();
+            live.operation.retry_now();
         }
     }
 
     pub(crate) fn on_peer_error(&mut self, code: RefusalCode) -> Step {
-        let told = Step::act(vec![Effect::Notify(Event::Notice(Notice::PeerError(code)))]);
+        let told = Step::act(vec![Effect::Notify(Notice::PeerError(code))]);
         told.and(self.abandon_opening(Some(code)))
     }
 
@@ -82,7 +82,9 @@ impl Channel {
         let newer = match &self.phase {
             Phase::Open(live) | Phase::Closing(live, _) => self.check_newer(live, &theirs)?,
             // The peer is open already, so it has seen the opening on chain.
-            Phase::Signed(signed) => self.check_newer(&Live::new(signed.funding.clone()), &theirs)?,
+            Phase::Signed(signed) => {
+                self.check_newer(&Live::new(signed.funding.clone(), StoreAge::default()), &theirs)?
+            }
             _ => return Err(self.out_of_place(name)),
         };
         self.heard.peer_stands_at(theirs.at);
@@ -102,20 +104,19 @@ impl Channel {
         self.link = Link::Up;
         let mut again = Vec::new();
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
-            let operating = &mut live.operating;
-            operating.peer_saw = operating.peer_saw.max(theirs.at.round());
+            live.operation.note_peer_saw(theirs.at.round());
             // One that is on chain and not co-signed: this side may not have seen it yet.
             if theirs.signatures.is_none() {
-                operating.peer_follows = operating.peer_follows.max(theirs.at.round());
+                live.operation.note_peer_replayed(theirs.at.round());
             }
         }
         if let Phase::Open(live) = &mut self.phase {
             let base = live.agreed.base();
             // What was put aside because the peer would not answer is as good as ever.
-            if live.forcing.is_none() && live.out.reclaim(self.me, base) {
+            if live.dispute.forcing().is_none() && live.outgoing.reclaim(self.me, base) {
                 step = step.and(Step::commit(Vec::new()));
             }
-            again.extend(live.out.say_again(false));
+            again.extend(live.outgoing.say_again(false));
         }
         again.extend(self.signed_again());
         again.extend(self.shutdown_again());
@@ -125,8 +126,8 @@ impl Channel {
     /// What this side knows, for a peer that may know less or more.
     fn reestablish(&self) -> Option<Reestablish> {
         let agreed = &self.phase.live()?.agreed;
-        let (at, base) = (agreed.base(), agreed.named);
-        Some(Reestablish { at, base, state: agreed.state.commitment(), signatures: agreed.signatures })
+        let (at, base) = (agreed.base(), agreed.named());
+        Some(Reestablish { at, base, state: agreed.state().commitment(), signatures: agreed.signatures() })
     }
 
     /// The peer's state, where it is newer than `live`'s and co-signed.
@@ -135,34 +136,34 @@ impl Channel {
         let (round, have) = (at.agreed, live.agreed.base());
         let state_hash = state.hash(&Native);
         let theirs_on_chain = signatures.is_none() && at.round() > 1;
-        if at == have && state_hash != live.agreed.hash && at.steps == 0 && !theirs_on_chain {
-            return Err(Violation::StateHashMismatch { got: state_hash, want: live.agreed.hash });
+        if at == have && state_hash != live.agreed.hash() && at.steps == 0 && !theirs_on_chain {
+            return Err(Violation::StateHashMismatch { got: state_hash, want: live.agreed.hash() });
         }
-        if at <= have || at.steps > 0 || theirs_on_chain || live.operating.is_next(round, &state_hash) {
+        if at <= have || at.steps > 0 || theirs_on_chain || live.operation.is_next(round, &state_hash) {
             // Ours is newer or the same; or the peer has seen on chain what we have not seen yet, and the chain will tell.
             return Ok(None);
         }
-        let ours = live.out.find(round).is_some_and(|ours| ours.update.state_hash == state_hash);
-        let (channel, keys) = (live.funding.channel, live.funding.terms.keys());
+        let ours = live.outgoing.find(round).is_some_and(|ours| ours.update().state_hash == state_hash);
+        let (channel, keys) = (live.funding.channel(), live.funding.terms().keys());
         let body = StateBody { round, base, state_hash, valid_until: None };
         let co_signed = signatures
             .filter(|&signatures| CoSigned::check(&self.domain, &channel, &keys, body, signatures, &Native).is_ok());
         let Some(signatures) = co_signed else {
-            let (got, want) = (state.balances.sum(), live.funding.total);
+            let (got, want) = (state.balances.sum(), live.funding.total());
             return Err(if got.is_some_and(|got| got <= want) {
                 Violation::SignatureInvalid
             } else {
                 Violation::WrongTotal { got, want }
             });
         };
-        if !ours && round <= live.out.signed() {
+        if !ours && round <= live.outgoing.signed() {
             // A round of ours that the peer has refused or let go; we went on without it, and so does it (R6.1).
-            return Err(Violation::RoundTooOld { got: round, have: live.out.signed() });
+            return Err(Violation::RoundTooOld { got: round, have: live.outgoing.signed() });
         }
         let is_closing = matches!(self.phase, Phase::Closing(..));
         if (ours && is_closing)
-            || live.is_below_a_mark(base)
-            || live.out.highest_open().is_some_and(|highest| highest > round)
+            || live.dispute.is_below_a_mark(base)
+            || live.outgoing.highest_open().is_some_and(|highest| highest > round)
         {
             // It counts only once it is on chain (R7.6a).
             return Ok(None);
@@ -175,72 +176,22 @@ impl Channel {
         let me = self.me;
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         let CoSignedState { round, base, state, state_hash, signatures, ours } = newer;
-        let from = live.agreed.round;
-        if ours && let Some(events) = live.adopt_own(Own { round, state_hash, signatures: Some(signatures) }, me) {
-            return Step::commit(events.into_iter().map(Effect::Notify).collect());
+        let from = live.agreed.round();
+        if ours
+            && let Some(events) = live.adopt_own(OwnCosigned { round, state_hash, signatures: Some(signatures) }, me)
+        {
+            return Step::tell(events);
         }
-        let mut events: Vec<_> = live.replaced(round, base).into_iter().collect();
+        let events = live.replaced(round, base);
         let mut state = State::committed(state);
-        state.fill(&live.agreed.state.contracts);
-        events.extend(live.outdate(from, round));
-        if live.outdated.is_some() && state.contracts_root == Hash::ZERO {
+        state.fill(&live.agreed.state().contracts);
+        let told = Step::tell(events).and(live.note_stale(from, round));
+        if live.store.is_doubtful() && state.contracts_root == Hash::ZERO {
             // What we signed and forgot may have changed it.
-            live.funding.total = state.balances.sum().unwrap_or(live.funding.total);
+            let total = state.balances.sum().unwrap_or(live.funding.total());
+            let _before = live.funding.set_total(total);
         }
         live.adopt(me, (round, base), state, state_hash, Some(signatures));
-        Step::commit(events.into_iter().map(Effect::Notify).collect())
-    }
-
-    /// Deadlines.
-    pub(crate) fn on_tick(&mut self, ctx: &Context<'_>) -> Step {
-        if self.opening_deadline().is_some_and(|deadline| ctx.now >= deadline) {
-            let code = RefusalCode::TIMEOUT;
-            return Step::act(vec![Effect::Send(Message::Error { code })]).and(self.abandon_opening(Some(code)));
-        }
-        let decided = self.on_tick_while_undecided(ctx).and(self.on_tick_while_calling(ctx));
-        let timeouts = self.config.timeouts;
-        let late = match &mut self.waiting {
-            Some(waiting)
-                if !waiting.told && ctx.now.saturating_sub(waiting.since) >= waiting.of.timeout(&timeouts) =>
-            {
-                waiting.told = true;
-                waiting.of
-            }
-            _ => return decided,
-        };
-        decided.and(match late {
-            Awaited::LeaveAck => self.leave_unanswered(),
-            _ => Step::act(vec![Effect::Notify(Event::Notice(Notice::PeerSilent))]),
-        })
-    }
-}
-
-impl Live {
-    /// This side's store is older than what it has signed (R6.6): it proposes nothing more.
-    pub(crate) fn outdate(&mut self, from: Round, to: Round) -> Vec<Event> {
-        let from = self.outdated.filter(|known| *known != Outdated::SUSPECTED).map_or(from, |known| known.from);
-        self.outdated = Some(Outdated { from, to });
-        self.undecided = None;
-        self.solo_wanted = false;
-        let mut events = self.drop_payments();
-        events.extend(self.shutdown_wanted.take().map(|_fee| Event::ShutdownRefused { code: RefusalCode::OUTDATED }));
-        events.extend(self.operating.give_up_unsigned(RefusalCode::OUTDATED));
-        events.push(Event::Notice(Notice::CaughtUp { from, to }));
-        events
-    }
-}
-
-impl Awaited {
-    const fn timeout(self, timeouts: &Timeouts) -> Millis {
-        match self {
-            Self::FundingSigned => timeouts.funding_signed,
-            Self::FundingLocked => timeouts.funding_locked,
-            Self::Reestablish => timeouts.reestablish,
-            Self::Round(_) => timeouts.answer,
-            Self::Operation(_) => timeouts.operation,
-            Self::Locked(_) => timeouts.locked,
-            Self::Shutdown => timeouts.shutdown,
-            Self::LeaveAck => timeouts.leave,
-        }
+        told
     }
 }

@@ -7,13 +7,15 @@
 //! Such a call lets go of nothing that is signed or held here, and makes nothing known here. Where the rumour is false the arbiter refuses it, or it
 //! puts the state on chain that both agreed to last: either costs a fee at most. So nothing has to be taken back once the truth is known.
 
-use super::{Phase, closing::How, forcing::Forcing, live::Live};
-use crate::machine::Channel;
+use crate::{
+    channel::Channel,
+    phase::{Phase, closing::ClosePath},
+};
 use protocol::{
     Base, BlockNumber, Party,
-    call::{Call, Slash, SnapshotSolo},
+    call::{Call, SnapshotSolo},
     event::Event as ArbiterEvent,
-    record::{Closing, Penalty, Phase as RecordPhase, Record},
+    record::{Closing, Phase as RecordPhase, Record},
 };
 
 /// Where a channel stands on chain, as one endpoint has it: as far as that may have to be answered before a second one says so too (R6.9a).
@@ -80,7 +82,8 @@ impl Channel {
     /// None where a close is confirmed: it is answered as it is known to be.
     #[must_use]
     pub fn answer_to(&self, rumour: &Rumour) -> Option<Call> {
-        let (Phase::Open(live) | Phase::Closing(live, How::Offered(_) | How::Agreed(_))) = &self.phase else {
+        let (Phase::Open(live) | Phase::Closing(live, ClosePath::Offered(_) | ClosePath::Agreed(_))) = &self.phase
+        else {
             return None;
         };
         if !self.config.defend || rumour.at >= live.agreed.base() {
@@ -89,25 +92,11 @@ impl Channel {
         match &rumour.closing {
             Some(closing) => live.slash(&closing.penalty, self.me),
             // Calls that are being forced carry the newer state with them (R7.6a).
-            None if live.forcing.as_ref().is_some_and(Forcing::is_wanted) => None,
+            None if live.dispute.is_forcing_wanted() => None,
             None => {
-                let (channel, payload) = (live.funding.channel, live.payload()?);
+                let (channel, payload) = (live.funding.channel(), live.payload()?);
                 Some(Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }))
             }
         }
-    }
-}
-
-impl Live {
-    /// Shows the newest state against a close with this penalty. None where there is no proof of it, or where showing it costs `me` the penalty: where
-    /// this side's own account closed on an old state, by another hand than ours, that is left to the peer (R5.9).
-    pub(super) fn slash(&self, penalty: &Penalty, me: Party) -> Option<Call> {
-        let payload = self.payload()?;
-        let after = penalty.shown(payload.round, payload.base);
-        if after != *penalty && after == Penalty::Due(me) {
-            return None;
-        }
-        let (channel, commitment) = (self.funding.channel, self.agreed.state.commitment());
-        Some(Call::ChannelSlash(Slash { channel, payload, commitment }))
     }
 }

@@ -7,110 +7,69 @@
 //!                                     '-- a forced step goes on from another state: abandoned, until it is dead or expired
 //! ```
 //!
-//! At most one proposal and one counter-round (R6.1a) are open on the agreed state. Beside them stand abandoned rounds, few and only after forced
+//! Invariants: at most one proposal and one counter-round (R6.1a) are open on the agreed state. Beside them stand abandoned rounds, few and only after forced
 //! steps: the peer holds this side's signature on them, and the chain takes them until the step has stood for a lock period (R5.4b).
 
-use super::live::{Live, Own, Posted};
 use crate::{
-    config::Config,
-    effect::{Effect, Event},
-    input::Context,
-    machine::Step,
+    effect::Effect,
+    event::Event,
     message::{MAX_UPDATES_PER_ROUND, Message, Refusal, RefusalCode, Refused, Update},
-    rounds::{first_above, next_round},
-    state::{Change, ChangeId, Draft, OwnChanges, Payment, Results, State, performed},
+    state::{Change, ChangeId, Ids, OwnChanges, Payment, Results, State, after},
 };
-use protocol::{
-    Amount, Base, BlockNumber, Hash, Pair, Party, Round,
-    call::ForcedCall,
-    signing::{Domain, signed_bytes},
-};
+use protocol::{Amount, Base, BlockNumber, Hash, Party, Round, call::ForcedCall};
 use scale::{Decode, Encode};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The most abandoned rounds: a proposal and a counter-round on each of two states. Beyond it nothing is signed until one of them is dead.
 const MAX_ABANDONED: usize = 4;
 
-/// Ids of a round's changes in the order of the changes, as runs of consecutive ones.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Ids(Vec<(ChangeId, u32)>);
-
-impl Ids {
-    fn push(&mut self, id: ChangeId) {
-        match self.0.last_mut() {
-            Some((first, count)) if after(*first, *count) == id && *count < u32::MAX => {
-                *count = count.saturating_add(1)
-            }
-            _ => self.0.push((id, 1)),
-        }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = ChangeId> {
-        self.0.iter().flat_map(|(ChangeId(first), count)| (*first..).take(to_usize(*count)).map(ChangeId))
-    }
-
-    pub(crate) fn contains(&self, id: ChangeId) -> bool {
-        self.0.iter().any(|(first, count)| (*first..after(*first, *count)).contains(&id))
-    }
-
-    /// The highest one: they ascend.
-    fn last(&self) -> Option<ChangeId> {
-        self.0.last().map(|(first, count)| after(*first, count.saturating_sub(1)))
-    }
-
-    /// The id of the change at this place.
-    fn at(&self, place: u32) -> Option<ChangeId> {
-        let mut left = place;
-        for (first, count) in &self.0 {
-            match left.checked_sub(*count) {
-                Some(beyond) => left = beyond,
-                None => return Some(after(*first, left)),
-            }
-        }
-        None
-    }
-}
-
-impl FromIterator<ChangeId> for Ids {
-    fn from_iter<I: IntoIterator<Item = ChangeId>>(iter: I) -> Self {
-        let mut ids = Self::default();
-        iter.into_iter().for_each(|id| ids.push(id));
-        ids
-    }
-}
-
-fn after(ChangeId(first): ChangeId, count: u32) -> ChangeId {
-    ChangeId(first.saturating_add(u64::from(count)))
-}
-
-fn to_usize(count: u32) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
-}
-
 /// An own round that is signed and not dead: the peer may make it co-signed.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct OpenRound {
-    pub(crate) update: Update,
-    pub(crate) state: State,
+    update: Update,
+    state: State,
     results: Results,
     ids: Ids,
     /// The peer does not answer it now: it is said again when that may have changed.
     #[codec(skip)]
-    put_off: bool,
+    deferred: bool,
     /// How often the peer said so.
     #[codec(skip)]
     postponed: u8,
 }
 
 impl OpenRound {
+    /// A round that was just signed: an answer is owed to it.
+    pub(crate) const fn new(update: Update, state: State, results: Results, ids: Ids) -> Self {
+        Self { update, state, results, ids, deferred: false, postponed: 0 }
+    }
+
+    pub(crate) const fn update(&self) -> &Update {
+        &self.update
+    }
+
+    /// The state after it.
+    pub(crate) const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The state after it, to be filled with its contracts.
+    pub(crate) const fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// The state after it, what its changes do, and their ids.
+    pub(crate) fn into_outcome(self) -> (State, Results, Ids) {
+        (self.state, self.results, self.ids)
+    }
+
     pub(crate) const fn round(&self) -> Round {
         self.update.round
     }
 
-    /// The height that counts once it is agreed, on top of `agreed` (R7.3).
-    fn height_after(&self, agreed: BlockNumber) -> BlockNumber {
-        let executes = self.update.changes.iter().any(Change::executes);
-        if executes { agreed.max(self.update.height) } else { agreed }
+    /// The height that counts for what it executes, where it executes something (R7.3).
+    pub(crate) fn executes_at(&self) -> Option<BlockNumber> {
+        self.update.changes.iter().any(Change::executes).then_some(self.update.height)
     }
 
     /// Its changes as the user knows them.
@@ -225,7 +184,7 @@ impl Outgoing {
 
     /// The own round that an answer is owed to.
     pub(crate) fn unanswered(&self) -> Option<Round> {
-        self.open().find(|ours| !ours.put_off).map(OpenRound::round)
+        self.open().find(|ours| !ours.deferred).map(OpenRound::round)
     }
 
     /// Whether an own counter-round is open: until it is answered no other is signed (R6.1a).
@@ -276,8 +235,30 @@ impl Outgoing {
         })
     }
 
+    /// The first changes that wait, as many as a round may carry.
+    pub(crate) fn next_changes(&self) -> impl Iterator<Item = &Change> {
+        self.queue.iter().take(MAX_UPDATES_PER_ROUND).map(|(_, change)| change)
+    }
+
+    /// The proposal was signed: it is open from now on.
+    pub(crate) fn set_proposal(&mut self, ours: OpenRound) {
+        self.signed = self.signed.max(ours.round());
+        self.proposal = Some(ours);
+    }
+
+    /// The counter-round was signed: it is open from now on.
+    pub(crate) fn set_counter(&mut self, ours: OpenRound) {
+        self.signed = self.signed.max(ours.round());
+        self.counter = Some(ours);
+    }
+
+    /// Own changes that were told of as made while another open round holds them as well.
+    pub(crate) fn made(&self) -> Vec<ChangeId> {
+        self.made.clone()
+    }
+
     /// Takes so many changes off the front of the queue.
-    fn unqueue(&mut self, me: Party, count: usize) -> Vec<(ChangeId, Change)> {
+    pub(crate) fn unqueue(&mut self, me: Party, count: usize) -> Vec<(ChangeId, Change)> {
         let count = count.min(self.queue.len());
         let changes: Vec<_> = self.queue.drain(..count).collect();
         let amount = changes.iter().map(|(_, change)| change.takes(me)).fold(0, Amount::saturating_add);
@@ -365,7 +346,7 @@ impl Outgoing {
         if let Some(at) = self.abandoned.iter().position(is_proposal) {
             let ours = self.abandoned.swap_remove(at);
             self.remove_queued(me, &ours.ids);
-            self.proposal = Some(OpenRound { put_off: true, postponed: 0, ..ours });
+            self.proposal = Some(OpenRound { deferred: true, postponed: 0, ..ours });
             return true;
         }
         false
@@ -405,23 +386,23 @@ impl Outgoing {
     /// The peer does not answer this round now. Says how often it has said so, where the round is open.
     pub(crate) fn postpone(&mut self, round: Round) -> Option<u8> {
         let ours = self.proposal.iter_mut().chain(&mut self.counter).find(|ours| ours.round() == round)?;
-        ours.put_off = true;
+        ours.deferred = true;
         ours.postponed = ours.postponed.saturating_add(1);
         Some(ours.postponed)
     }
 
     /// While a close is under way no answer is owed.
-    pub(crate) fn put_off(&mut self) {
+    pub(crate) fn defer_answers(&mut self) {
         for ours in self.proposal.iter_mut().chain(&mut self.counter) {
-            ours.put_off = true;
+            ours.deferred = true;
         }
     }
 
     /// Says again what the peer did not answer: everything, or only what was put off.
-    pub(crate) fn say_again(&mut self, only_put_off: bool) -> Vec<Effect> {
-        let open = self.proposal.iter_mut().chain(&mut self.counter).filter(|ours| ours.put_off || !only_put_off);
+    pub(crate) fn say_again(&mut self, only_deferred: bool) -> Vec<Effect> {
+        let open = self.proposal.iter_mut().chain(&mut self.counter).filter(|ours| ours.deferred || !only_deferred);
         let say = |ours: &mut OpenRound| {
-            ours.put_off = false;
+            ours.deferred = false;
             Effect::Send(Message::Update(ours.update.clone()))
         };
         open.map(say).collect()
@@ -469,7 +450,7 @@ impl Outgoing {
     }
 
     /// Takes an own round out that both have signed.
-    fn take(&mut self, round: Round, hash: &Hash) -> Option<OpenRound> {
+    pub(crate) fn take(&mut self, round: Round, hash: &Hash) -> Option<OpenRound> {
         if let Some(ours) = self.proposal.take_if(|ours| ours.is(round, hash)) {
             return Some(ours);
         }
@@ -482,7 +463,7 @@ impl Outgoing {
 
     /// The changes of an own round that is agreed and that were not told of before. Those that wait once more do not any more, and those of
     /// another round that it takes the place of without making them are undone.
-    fn account_for(&mut self, me: Party, ours: &OpenRound, agreed: Round) -> (OwnChanges, OwnChanges) {
+    pub(crate) fn account_for(&mut self, me: Party, ours: &OpenRound, agreed: Round) -> (OwnChanges, OwnChanges) {
         let replaced = self.made_in.take().filter(|(round, _)| *round == agreed && ours.update.base.agreed < *round);
         let undone = replaced.map(|(_, changes)| changes.only(|id| !ours.ids.contains(id))).unwrap_or_default();
         let mut new = ours.own_changes();
@@ -501,151 +482,4 @@ impl Outgoing {
 
 const fn is_call(change: &Change) -> bool {
     matches!(change, Change::CallContract { .. })
-}
-
-impl Live {
-    /// The next round of one's own, where rounds have not run out.
-    pub(crate) fn next_round(&self, me: Party) -> Option<Round> {
-        let forced_by = self.agreed.forced.map(|forced| forced.by);
-        next_round(me, self.agreed.round, forced_by, self.out.signed().max(self.operating.asked_up_to))
-    }
-
-    /// Proposes the next round with what waits (R6.3), if something does and nothing is unanswered. What cannot be made on the agreed state is
-    /// given up.
-    pub(crate) fn propose(&mut self, me: Party, config: &Config, domain: &Domain, ctx: &Context<'_>) -> Step {
-        let base = self.agreed.base();
-        if self.out.highest_open().is_some() || self.out.queue.is_empty() || !self.out.may_sign_on(base) {
-            return Step::default();
-        }
-        let Some(round) = self.next_round(me) else { return Step::default() };
-        let height = ctx.head.max(self.agreed.height);
-        let mut step = Step::default();
-        loop {
-            if self.out.queue.is_empty() {
-                return step;
-            }
-            let mut draft = Draft::new(self.place(me, round, height, config, ctx), &self.agreed.state);
-            let mut count: usize = 0;
-            let mut fault = None;
-            for (_, change) in self.out.queue.iter().take(MAX_UPDATES_PER_ROUND) {
-                if let Err(why) = draft.make(change) {
-                    fault = Some(why);
-                    break;
-                }
-                count = count.saturating_add(1);
-            }
-            let (changes, state, results) = match (count, fault, draft.finish()) {
-                (1.., _, Ok((state, results))) => (self.out.unqueue(me, count), state, results),
-                // The first one cannot be made: the peer's rounds or the clock have overtaken it.
-                (_, fault, finished) => {
-                    let Some(fault) = fault.or(finished.err()) else { return step };
-                    let changes = self.out.unqueue(me, 1).iter().collect();
-                    step = step.and(Step::commit(vec![Effect::Notify(Event::Failed { changes, fault })]));
-                    continue;
-                }
-            };
-            let (ids, changes): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
-            let place = (round, base, height);
-            let ours = self.sign_round(place, None, changes, (state, results, ids), (domain, ctx));
-            let say = Effect::Send(Message::Update(ours.update.clone()));
-            self.out.proposal = Some(ours);
-            return step.and(Step::commit(vec![say]));
-        }
-    }
-
-    /// Refuses a round of the peer's by a counter-round above it (R6.1a). None where nothing may be signed now.
-    pub(crate) fn counter(
-        &mut self,
-        me: Party,
-        refusal: Refusal,
-        config: &Config,
-        domain: &Domain,
-        ctx: &Context<'_>,
-    ) -> Option<Effect> {
-        let base = self.agreed.base();
-        if self.out.has_counter() || self.operating.is_bound() || !self.out.may_sign_on(base) {
-            return None;
-        }
-        let highest = refusal.round.max(self.agreed.round).max(self.out.signed()).max(self.operating.asked_up_to);
-        let round = first_above(me, highest)?;
-        let draft = Draft::new(self.place(me, round, self.agreed.height, config, ctx), &self.agreed.state);
-        let (state, results) = draft.finish().ok()?;
-        let place = (round, base, self.agreed.height);
-        let ours = self.sign_round(place, Some(refusal), Vec::new(), (state, results, Vec::new()), (domain, ctx));
-        let say = Effect::Send(Message::Update(ours.update.clone()));
-        self.out.counter = Some(ours);
-        Some(say)
-    }
-
-    fn sign_round(
-        &mut self,
-        (round, base, height): (Round, Base, BlockNumber),
-        refuses: Option<Refusal>,
-        changes: Vec<Change>,
-        (state, results, ids): (State, Results, Vec<ChangeId>),
-        (domain, ctx): (&Domain, &Context<'_>),
-    ) -> OpenRound {
-        let state_hash = state.hash();
-        let body = self.body(round, base, state_hash);
-        let signature = ctx.key.sign(&signed_bytes(domain, &self.funding.channel, &body));
-        self.out.note_signed(round);
-        let update = Update { round, base, height, refuses, changes, state_hash, signature };
-        OpenRound { update, state, results, ids: ids.into_iter().collect(), put_off: false, postponed: 0 }
-    }
-
-    /// A round of ours that the chain has: the peer made it co-signed, and answered nobody but the arbiter. None where the chain tells of
-    /// nothing new; otherwise the state is the agreed one from now on, and what is told of its changes.
-    pub(crate) fn adopt_from_chain(&mut self, posted: &Posted, me: Party) -> Option<Vec<Event>> {
-        let Posted { at: Base { agreed: round, steps: 0 }, state_hash } = *posted else { return None };
-        self.adopt_own(Own { round, state_hash, signatures: None }, me)
-    }
-
-    /// Adopts a round of ours that both have signed, answered or not. None where this side does not know it.
-    pub(crate) fn adopt_own(&mut self, own: Own, me: Party) -> Option<Vec<Event>> {
-        let Own { round, state_hash, signatures } = own;
-        let mut ours = self.out.take(round, &state_hash)?;
-        let base = ours.update.base;
-        let mut told: Vec<_> = self.replaced(round, base).into_iter().collect();
-        let told_of = self.out.made.clone();
-        let (new, undone) = self.out.account_for(me, &ours, self.agreed.round);
-        if !undone.is_empty() {
-            told.push(Event::Undone { changes: undone, round });
-        }
-        let results = std::mem::take(&mut ours.results);
-        let state = std::mem::replace(&mut ours.state, State::of(Pair::default()));
-        self.adopt(me, (round, base), state, state_hash, signatures);
-        self.agreed.height = ours.height_after(self.agreed.height);
-        self.agreed.made = ours.ids.clone();
-        self.stop_forcing(&ours.ids, me);
-        let id = |place| ours.ids.at(place).filter(|id| !told_of.contains(id));
-        let performed = performed(me, results, id);
-        told.extend((!performed.is_empty()).then_some(Event::Executed { round, forced: false, performed }));
-        told.extend((!new.is_empty()).then_some(Event::Paid { payments: new, round }));
-        Some(told)
-    }
-
-    /// What is told of own changes that this side gives up: where the peer holds a signature for them they may still appear (R6.1).
-    pub(crate) fn given_up(&self, given_up: &OwnChanges, code: RefusalCode) -> Vec<Event> {
-        let refused = given_up.only(|id| self.out.may_appear(id));
-        let dropped = given_up.only(|id| !self.out.may_appear(id));
-        let refused = (!refused.is_empty()).then_some(Event::Refused { payments: refused, code });
-        let dropped = (!dropped.is_empty()).then_some(Event::Dropped { payments: dropped });
-        refused.into_iter().chain(dropped).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_kept_in_runs_and_found_by_place() {
-        let ids: Ids = [3, 4, 5, 9, 10].map(ChangeId).into_iter().collect();
-        assert_eq!(ids.0, vec![(ChangeId(3), 3), (ChangeId(9), 2)]);
-        assert_eq!(ids.at(0), Some(ChangeId(3)));
-        assert_eq!(ids.at(3), Some(ChangeId(9)));
-        assert_eq!(ids.at(5), None);
-        assert!(ids.contains(ChangeId(10)) && !ids.contains(ChangeId(6)));
-        assert_eq!(ids.iter().map(|ChangeId(id)| id).collect::<Vec<_>>(), vec![3, 4, 5, 9, 10]);
-    }
 }

@@ -1,12 +1,6 @@
 //! Settings of a channel that are this side's alone, changed while it lives. What both have signed is in its terms, and no setting.
 
-use super::Phase;
-use crate::{
-    config::Config,
-    error::Misuse,
-    input::Context,
-    machine::{Channel, Step},
-};
+use crate::{channel::Channel, config::Config, error::Misuse, input::Context, phase::Phase, step::Step};
 
 impl Channel {
     /// Takes other settings from now on. A round that was shown to the user still waits for the user; what begins to count by them is looked at again.

@@ -6,12 +6,14 @@
 //!  parts; later either says reestablish, and the other answers
 //! ```
 
-use super::Phase;
 use crate::{
-    effect::{Effect, Event},
+    channel::{Channel, Link},
+    effect::Effect,
     error::{Misuse, Violation},
-    machine::{Channel, Link, Step},
+    event::Notice,
     message::{MAX_INBAND, Message},
+    phase::Phase,
+    step::Step,
 };
 use protocol::Party;
 
@@ -73,7 +75,7 @@ impl Channel {
         }
         self.link = Link::Left;
         self.forget_unsaved();
-        Step::act(vec![Effect::Notify(Event::Left { by })])
+        Step::notify(Notice::Left { by })
     }
 
     /// Transition: none
@@ -99,6 +101,6 @@ impl Channel {
         if words.len() > MAX_INBAND {
             return Err(Violation::InbandTooLong { got: words.len() });
         }
-        Ok(Step::act(vec![Effect::Notify(Event::Message(words))]))
+        Ok(Step::notify(Notice::Message(words)))
     }
 }

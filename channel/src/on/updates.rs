@@ -9,22 +9,30 @@
 //!  update_ack(n + 3, signature)      -->           adopts; what n would have changed is given up, or proposed again
 //! ```
 
-use super::{
-    Phase,
-    closing::How,
-    live::{Awaits, Checked, Live, Own, Undecided, Wrong, both},
-};
+use super::admission::PeerProposal;
 use crate::{
+    channel::Channel,
     config::Acceptance,
-    effect::{Effect, Event, Notice},
+    effect::Effect,
     error::{Misuse, Violation},
+    event::{Event, Notice},
     input::Context,
-    machine::{Answer, Awaited, Channel, Link, Step, Waiting},
     message::{Message, Refusal, RefusalCode, Refused, Update},
+    phase::{
+        Phase,
+        live::{
+            Live,
+            agreed::{OwnCosigned, both},
+            incoming::{Awaits, PendingReview},
+            review::{Checked, Wrong},
+        },
+    },
     proposal::ProposalId,
-    state::{Change, ChangeFault, IdempotencyKey, Outcome, Payment, Performed, Results},
+    state::{Change, ChangeFault, Outcome, Performed, Results},
+    step::{Answer, Step},
 };
 use protocol::{Hash, Party, Round, Signature};
+use std::ops::ControlFlow;
 
 impl Channel {
     /// Transition: open -> open
@@ -33,32 +41,9 @@ impl Channel {
         let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
         live.check_changes(me, &changes, &self.config, ctx)?;
         for change in changes {
-            live.out.enqueue(me, change);
+            live.outgoing.enqueue(me, change);
         }
         Ok(self.advance(ctx))
-    }
-
-    /// A payment that is made once, however often it is asked for (R6.3c).
-    /// Transition: open -> open
-    pub(crate) fn on_user_pay_once(
-        &mut self,
-        key: IdempotencyKey,
-        payment: Payment,
-        ctx: &Context<'_>,
-    ) -> Result<Step, Misuse> {
-        key.check()?;
-        if self.payments.knows(&key, &payment)? {
-            return Ok(Step::default());
-        }
-        let (me, state) = (self.me, self.phase.name());
-        let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
-        let change = [Change::Transfer(payment.clone())];
-        live.check_changes(me, &change, &self.config, ctx)?;
-        let id = live.next_change();
-        change.into_iter().for_each(|change| live.out.enqueue(me, change));
-        self.payments.begin(id, key, payment);
-        // It is kept from here on, though its round may not be proposed yet.
-        Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
     }
 
     /// What a change of one's own would do on top of what is agreed and proposed; nothing changes. None for a payment.
@@ -75,38 +60,26 @@ impl Channel {
     pub(crate) fn on_peer_update(&mut self, update: Update, ctx: &Context<'_>) -> Result<Step, Violation> {
         let round = update.round;
         let refuse = |code| Ok(Step::act(vec![Effect::Send(Message::UpdateError { round, code })]));
+        if let ControlFlow::Break(step) = self.admit(PeerProposal::Round(round), ctx.head)? {
+            return Ok(step);
+        }
         let out_of_place = self.out_of_place("update");
-        let is_behind = self.is_behind_the_chain(ctx.head);
-        let live = match &mut self.phase {
-            // From before a parting: the peer says it again once both know the same.
-            Phase::Open(_) | Phase::Closing(..) if !self.link.is_in_step() => return Ok(Step::default()),
-            // A signed close may be on its way: after it nothing else is agreed (R6.5).
-            Phase::Closing(..) => return refuse(RefusalCode::CLOSING),
-            Phase::Open(live) if live.solo_wanted => return refuse(RefusalCode::CLOSING),
-            Phase::Open(live) if live.outdated.is_some() => return refuse(RefusalCode::OUTDATED),
-            // So may be a signed operation, or a forced step, which the peer has not seen yet.
-            Phase::Open(live) if live.operating.is_bound() || live.goes_on_by_force() => {
-                return refuse(RefusalCode::NOT_NOW);
-            }
-            Phase::Open(_) if self.outbox.is_full() || is_behind => return refuse(RefusalCode::NOT_NOW),
-            Phase::Open(live) => live,
-            _ => return Err(out_of_place),
-        };
+        let Phase::Open(live) = &mut self.phase else { return Err(out_of_place) };
         if Party::owner_of(round) == self.me {
             return Err(Violation::WrongParity { got: round, owner: self.me });
         }
         if live.is_overtaken_by_chain(round) {
             return Ok(Step::default());
         }
-        if live.out.highest_open().is_some_and(|ours| ours > round) {
+        if live.outgoing.highest_open().is_some_and(|ours| ours > round) {
             // Crossing proposals: ours is higher and wins; the peer will sign it and propose again (R6.1).
-            return Ok(Step::act(live.out.say_again(true)));
+            return Ok(Step::act(live.outgoing.say_again(true)));
         }
         if update.base != live.agreed.base() {
             // One of the two has not seen yet what the other has seen on chain.
             return refuse(RefusalCode::NOT_NOW);
         }
-        if live.undecided.as_ref().is_some_and(|shown| shown.update == update) {
+        if live.incoming.pending_review().is_some_and(|pending| *pending.update() == update) {
             return Ok(Step::default());
         }
         // Own rounds would run out above it.
@@ -119,54 +92,54 @@ impl Channel {
             // It is always signed: what it refuses is dead then (R6.1a).
             return self.agree_to(update, ctx);
         }
-        if round > live.agreed.round && round <= live.out.signed() {
+        if round > live.agreed.round() && round <= live.outgoing.signed() {
             // The chain may still take a higher one of ours, which was given up for a forced step: agreed above it.
             return Ok(self.refuse(&update, Refused::All(RefusalCode::OVERTAKEN), ctx));
         }
-        if let Some((place, code)) = Live::unwelcome(&update, ctx) {
+        if let Some((place, code)) = Live::unaccepted_code(&update, ctx) {
             let wrong = Wrong { place: Some(place), violation: Violation::CodeNotAccepted(code) };
             return self.refuse_update(&update, wrong, ctx);
         }
         if live.is_ahead(&update, &self.config, ctx.head) {
             // Its side sees the chain sooner: it is looked at again with the next head, and refused only where that does not come.
-            live.undecided = Some(Undecided { update, since: ctx.now, awaits: Awaits::Head });
+            live.incoming.await_review(update, ctx.now, Awaits::Head);
             return Ok(Step::default());
         }
-        if let Some(code) = live.lacks(&update, ctx) {
-            live.undecided = Some(Undecided { update, since: ctx.now, awaits: Awaits::Code(code) });
+        if let Some(code) = live.missing_code(&update, ctx) {
+            live.incoming.await_review(update, ctx.now, Awaits::Code(code));
             return Ok(Step::act(vec![Effect::FetchCode(code)]));
         }
         if self.config.acceptance == Acceptance::Automatic && !live.needs_consent(&update, self.me, ctx) {
             return self.agree_to(update, ctx);
         }
         let checked = live.check_round(&update, self.me.peer(), (&self.domain, &self.config), ctx);
-        if let Err(wrong) = checked.and_then(|_valid| live.check_shown(&update).map_err(Wrong::from)) {
+        if let Err(wrong) = checked.and_then(|_valid| live.incoming.check_shown(&update).map_err(Wrong::from)) {
             return self.refuse_update(&update, wrong, ctx);
         }
-        let proposed = Event::Proposed { proposal: ProposalId::of(&update), changes: update.changes.clone() };
-        live.show(update, ctx.now);
-        Ok(Step::act(vec![Effect::Notify(proposed)]))
+        let proposed = Notice::Proposed { proposal: ProposalId::of(&update), changes: update.changes.clone() };
+        live.incoming.show(update, ctx.now);
+        Ok(Step::notify(proposed))
     }
 
     /// An app was fetched, or could not be.
     pub(crate) fn on_code(&mut self, code: Hash, ctx: &Context<'_>) -> Step {
         if ctx.apps.knows(&code) {
-            let followed = self.follow_on(ctx);
-            if followed.commit {
+            let followed = self.replay_on(ctx);
+            if followed.is_commit() {
                 return followed.and(self.advance(ctx));
             }
         }
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        let Some(shown) = live.undecided.take_if(|shown| shown.awaits == Awaits::Code(code)) else {
+        let Some(shown) = live.incoming.take_review_if(|pending| pending.awaits() == Awaits::Code(code)) else {
             return Step::default();
         };
-        let round = shown.update.round;
+        let round = shown.update().round;
         if ctx.apps.knows(&code) {
-            let answered = self.on_peer_update(shown.update, ctx);
+            let answered = self.on_peer_update(shown.into_update(), ctx);
             return answered.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation));
         }
         let wrong = Violation::Change(ChangeFault::CodeUnknown(code)).into();
-        let refused = self.refuse_update(&shown.update, wrong, ctx);
+        let refused = self.refuse_update(shown.update(), wrong, ctx);
         refused.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation))
     }
 
@@ -174,9 +147,10 @@ impl Channel {
     pub(crate) fn look_again(&mut self, ctx: &Context<'_>) -> Step {
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         let config = self.config;
-        let there =
-            |waits: &Undecided| waits.awaits == Awaits::Head && waits.update.height <= config.height_limit(ctx.head);
-        let Some(Undecided { update, .. }) = live.undecided.take_if(|waits| there(waits)) else {
+        let is_there = |pending: &PendingReview| {
+            pending.awaits() == Awaits::Head && pending.update().height <= config.height_limit(ctx.head)
+        };
+        let Some(update) = live.incoming.take_review_if(is_there).map(PendingReview::into_update) else {
             return Step::default();
         };
         let round = update.round;
@@ -196,22 +170,22 @@ impl Channel {
         };
 
         let signature = ctx.key.sign(&message);
-        let height_now = ctx.head.max(live.agreed.height);
+        let height_now = ctx.head.max(live.agreed.height());
         let refusal = update.refuses.as_ref();
-        let refused = refusal.map(|refusal| live.out.take_refusal(self.me, refusal, height_now)).unwrap_or_default();
-        live.operating.lose();
+        let refused =
+            refusal.map(|refusal| live.outgoing.take_refusal(self.me, refusal, height_now)).unwrap_or_default();
+        live.operation.retry_above();
         let signatures = Some(both(self.me, signature, update.signature));
         live.adopt(self.me, (round, update.base), state, update.state_hash, signatures);
-        live.agreed.height = height;
-        let mut effects = vec![Effect::Send(Message::UpdateAck { round, signature })];
-        effects.extend(refused.into_iter().map(Effect::Notify));
-        effects.extend(received(self.me.peer(), round, update.changes, results).map(Effect::Notify));
-        Ok(Step::commit(effects).and(self.advance(ctx)))
+        live.agreed.set_height(height);
+        let say = Step::commit(vec![Effect::Send(Message::UpdateAck { round, signature })]);
+        let received = received(self.me.peer(), round, update.changes, results);
+        Ok(say.and(Step::tell(refused.into_iter().chain(received))).and(self.advance(ctx)))
     }
 
     /// Transition: open -> open
     pub(crate) fn on_user_accept(&mut self, proposal: ProposalId, ctx: &Context<'_>) -> Result<Step, Misuse> {
-        let update = self.take_undecided(proposal)?;
+        let update = self.take_reviewed(proposal)?;
         let round = update.round;
         Ok(self.agree_to(update, ctx).unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation)))
     }
@@ -220,13 +194,14 @@ impl Channel {
     fn refuse_update(&mut self, update: &Update, wrong: Wrong, ctx: &Context<'_>) -> Result<Step, Violation> {
         let Wrong { place, violation } = wrong;
         let Phase::Open(live) = &self.phase else { return Err(violation) };
-        let is_new = update.round > live.agreed.round.max(live.out.signed()) && update.base == live.agreed.base();
+        let is_new =
+            update.round > live.agreed.round().max(live.outgoing.signed()) && update.base == live.agreed.base();
         if !is_new {
             return Err(violation);
         }
         let code = violation.code();
         let items = place.map_or(Refused::All(code), |place| Refused::Some(vec![(place, code)]));
-        let told = Step::act(vec![Effect::Notify(Event::Notice(Notice::PeerViolated(violation)))]);
+        let told = Step::act(vec![Effect::Notify(Notice::PeerViolated(violation))]);
         Ok(self.refuse(update, items, ctx).and(told))
     }
 
@@ -239,7 +214,7 @@ impl Channel {
             let code = RefusalCode::NOT_NOW;
             return Step::act(vec![Effect::Send(Message::UpdateError { round, code })]);
         };
-        live.operating.lose();
+        live.operation.retry_above();
         Step::commit(vec![say])
     }
 
@@ -253,38 +228,39 @@ impl Channel {
         if code.0 < RefusalCode::APPLICATION.0 {
             return Err(Misuse::CodeReserved { got: code });
         }
-        let update = self.take_undecided(proposal)?;
+        let update = self.take_reviewed(proposal)?;
         Ok(self.refuse(&update, Refused::All(code), ctx))
     }
 
     /// The part of a tick that concerns a round which waits for the user.
-    pub(crate) fn on_tick_while_undecided(&mut self, ctx: &Context<'_>) -> Step {
+    pub(crate) fn on_tick_while_reviewing(&mut self, ctx: &Context<'_>) -> Step {
         let late = self.config.timeouts.decision;
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        match live.undecided.take_if(|shown| ctx.now.saturating_sub(shown.since) >= late) {
-            Some(Undecided { update, awaits, .. }) => {
-                let code = match awaits {
+        match live.incoming.take_review_if(|pending| ctx.now.saturating_sub(pending.since()) >= late) {
+            Some(pending) => {
+                let code = match pending.awaits() {
                     Awaits::User => RefusalCode::TIMEOUT,
                     Awaits::Code(_) => RefusalCode::CODE_UNKNOWN,
                     Awaits::Head => RefusalCode::HEIGHT,
                 };
-                self.refuse(&update, Refused::All(code), ctx)
+                self.refuse(pending.update(), Refused::All(code), ctx)
             }
             None => Step::default(),
         }
     }
 
     /// The round that the user was shown, where it is what the user has decided on.
-    fn take_undecided(&mut self, decided: ProposalId) -> Result<Update, Misuse> {
+    fn take_reviewed(&mut self, decided: ProposalId) -> Result<Update, Misuse> {
         let state = self.phase.name();
         let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
-        let shown = live.undecided.as_ref().filter(|shown| shown.awaits == Awaits::User);
-        let waits = shown.map(|shown| ProposalId::of(&shown.update)).filter(|waits| waits.round == decided.round);
+        let shown = live.incoming.pending_review().filter(|pending| pending.awaits() == Awaits::User);
+        let waits = shown.map(|shown| ProposalId::of(shown.update())).filter(|waits| waits.round == decided.round);
         let waits = waits.ok_or(Misuse::NotProposed { round: decided.round })?;
         if waits != decided {
             return Err(Misuse::OtherProposal { decided, waits });
         }
-        live.undecided.take().map(|shown| shown.update).ok_or(Misuse::NotProposed { round: decided.round })
+        let reviewed = live.incoming.take_review_if(|_| true).map(PendingReview::into_update);
+        reviewed.ok_or(Misuse::NotProposed { round: decided.round })
     }
 
     /// Transition: open -> open
@@ -297,9 +273,9 @@ impl Channel {
         let out_of_place = self.out_of_place("update_ack");
         let is_being_closed = matches!(self.phase, Phase::Closing(..));
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
-        let Some(ours) = live.out.find(round).map(|ours| head_of(&ours.update)) else {
+        let Some(ours) = live.outgoing.find(round).map(|ours| head_of(ours.update())) else {
             // The chain may have told of it before the peer's answer came, and of calls forced on top of it.
-            let on_chain = round > 1 && live.agreed.round >= round && live.agreed.signatures.is_none();
+            let on_chain = round > 1 && live.agreed.round() >= round && live.agreed.is_on_chain();
             return if on_chain { Ok(Step::default()) } else { Err(Violation::RoundNotProposed { got: round }) };
         };
         if !live.is_signed(&Update { signature, ..ours.clone() }, &self.peer, &self.domain) {
@@ -310,18 +286,19 @@ impl Channel {
             // it counts only when it is on chain (R7.6a).
             return Ok(Step::default());
         }
-        if live.out.highest_open().is_some_and(|highest| highest > round) {
+        if live.outgoing.highest_open().is_some_and(|highest| highest > round) {
             // An honest peer answers the higher one: this one it has refused, or lost to.
             return Ok(Step::default());
         }
-        if live.is_below_a_mark(ours.base) {
+        if live.dispute.is_below_a_mark(ours.base) {
             // The chain may take it, or not any more: it counts only when it is there (R7.6a).
             return Ok(Step::default());
         }
         let signatures = Some(both(self.me, ours.signature, signature));
-        let told = live.adopt_own(Own { round, state_hash: ours.state_hash, signatures }, self.me).unwrap_or_default();
-        live.calls_wait_since = None;
-        Ok(Step::commit(told.into_iter().map(Effect::Notify).collect()).and(self.advance(ctx)))
+        let told =
+            live.adopt_own(OwnCosigned { round, state_hash: ours.state_hash, signatures }, self.me).unwrap_or_default();
+        live.dispute.note_calls_answered();
+        Ok(Step::tell(told).and(self.advance(ctx)))
     }
 
     /// Transition: open -> open
@@ -333,85 +310,20 @@ impl Channel {
     ) -> Result<Step, Violation> {
         let out_of_place = self.out_of_place("update_error");
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
-        if code == RefusalCode::OUTDATED && live.out.proposal().is_some_and(|ours| ours.round() == round) {
+        if code == RefusalCode::OUTDATED && live.outgoing.proposal().is_some_and(|ours| ours.round() == round) {
             // The peer's store is old: it signs nothing more but a close.
-            let given_up = live.out.give_up_proposal(self.me);
-            live.parked = None;
-            let told = live.given_up(&given_up, code).into_iter().map(Effect::Notify).collect();
-            return Ok(Step::commit(told).and(self.advance(ctx)));
+            let given_up = live.outgoing.give_up_proposal(self.me);
+            let _old = live.incoming.take_shutdown();
+            let told = live.given_up(&given_up, code);
+            return Ok(Step::tell(told).and(self.advance(ctx)));
         }
         // Otherwise it is a crossing proposal that has lost meanwhile.
-        let Some(times) = live.out.postpone(round) else { return Ok(Step::default()) };
+        let Some(times) = live.outgoing.postpone(round) else { return Ok(Step::default()) };
         // The peer's shutdown is here or on its way, or it has not seen yet what we have seen on chain: later the very same round is said again.
         let passes = [RefusalCode::CLOSING, RefusalCode::NOT_NOW, RefusalCode::BUSY].contains(&code);
         let is_late = times == if passes { 2 } else { 1 };
-        let told = is_late.then_some(Effect::Notify(Event::Notice(Notice::Postponed { round, code })));
-        Ok(Step::act(told.into_iter().collect()).and(self.take_parked(ctx)))
-    }
-
-    /// What comes next once nothing is unanswered: the operation that is wanted, the payments that wait, then the shutdown.
-    pub(crate) fn advance(&mut self, ctx: &Context<'_>) -> Step {
-        if self.link != Link::Up || self.outbox.is_full() {
-            return Step::default();
-        }
-        let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        if live.is_blocked() {
-            return Step::default();
-        }
-        let step = live.ask(self.me, self.config.operation_validity, ctx.head);
-        if live.operating.asked().is_some() {
-            return step;
-        }
-        let step = step.and(live.propose(self.me, &self.config, &self.domain, ctx));
-        let is_idle = live.pending() == 0 && live.out.highest_open().is_none() && live.operating.is_idle();
-        let wanted = live.shutdown_wanted.filter(|_| is_idle);
-        match wanted {
-            Some(fee) => step.and(self.offer_shutdown(fee, ctx)),
-            None => step,
-        }
-    }
-
-    /// Says again what the peer did not answer because something else was under way, in case that it is not any more.
-    pub(crate) fn resume(&mut self, ctx: &Context<'_>) -> Step {
-        let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        if self.link != Link::Up {
-            return Step::default();
-        }
-        live.operating.later = false;
-        let again = live.out.say_again(true);
-        Step::act(again).and(self.advance(ctx))
-    }
-
-    /// What was to be said of open rounds was not: it is said again when there is room.
-    pub(crate) fn put_off_rounds(&mut self) -> Step {
-        if let Phase::Open(live) = &mut self.phase {
-            live.out.put_off();
-        }
-        Step::default()
-    }
-
-    /// Starts or stops the clock for the peer's answer.
-    pub(crate) fn watch_answers(&mut self, ctx: &Context<'_>) {
-        let awaits = match (&self.phase, self.link) {
-            (_, Link::Down | Link::Left) => None,
-            (_, Link::Leaving) => Some(Awaited::LeaveAck),
-            (Phase::Open(_) | Phase::Closing(..), Link::Syncing) => Some(Awaited::Reestablish),
-            (Phase::HalfSigned(_), _) => Some(Awaited::FundingSigned),
-            (Phase::Signed(signed), _) if signed.locked => Some(Awaited::FundingLocked),
-            (Phase::Open(live), _) => live.awaited(),
-            (Phase::Closing(_, How::Offered(_)), _) => Some(Awaited::Shutdown),
-            _ => None,
-        };
-        if self.waiting.map(|waiting| waiting.of) != awaits {
-            self.waiting = awaits.map(|of| Waiting { of, since: ctx.now, told: false });
-        }
-    }
-
-    /// Answers a shutdown that was put by, once it is clear that nothing else happens first.
-    pub(crate) fn take_parked(&mut self, ctx: &Context<'_>) -> Step {
-        let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        let Some(parked) = live.parked.take() else { return Step::default() };
-        self.on_peer_shutdown(parked, ctx).unwrap_or_else(Self::refuse_shutdown)
+        let told = is_late.then_some(Effect::Notify(Notice::Postponed { round, code }));
+        Ok(Step::act(told.into_iter().collect()).and(self.take_deferred_shutdown(ctx)))
     }
 }
 
@@ -435,13 +347,4 @@ fn received(peer: Party, round: Round, changes: Vec<Change>, results: Results) -
     let received = (!payments.is_empty()).then_some(Event::Received { payments, round });
     let executed = (!performed.is_empty()).then_some(Event::Executed { round, forced: false, performed });
     received.into_iter().chain(executed)
-}
-
-impl Live {
-    /// What the peer owes an answer to, where there is something.
-    fn awaited(&self) -> Option<Awaited> {
-        let asked = self.operating.asked().map(|body| Awaited::Operation(body.round()));
-        let locked = self.awaits_lock().then_some(Awaited::Locked(self.agreed.round));
-        self.out.unanswered().map(Awaited::Round).or(asked).or(locked)
-    }
 }

@@ -1,0 +1,19 @@
+//! What a channel makes of its inputs: one file for each source of them.
+
+pub(crate) mod admission;
+pub(crate) mod chain;
+pub(crate) mod closing;
+pub(crate) mod forcing;
+pub(crate) mod leaving;
+pub(crate) mod opening;
+pub(crate) mod operations;
+pub(crate) mod payments;
+pub(crate) mod progress;
+pub(crate) mod record;
+pub(crate) mod reestablish;
+pub(crate) mod restart;
+pub(crate) mod rumour;
+pub(crate) mod settings;
+pub(crate) mod tick;
+pub(crate) mod turns;
+pub(crate) mod updates;

@@ -1,0 +1,75 @@
+//! Whose turn it is: what this side does next once nothing is unanswered, and what it waits for meanwhile.
+
+use crate::{
+    channel::{Awaited, Channel, Link, Waiting},
+    input::Context,
+    phase::{Phase, closing::ClosePath, live::Live},
+    step::Step,
+    wait::Act,
+};
+
+impl Channel {
+    /// What comes next once nothing is unanswered: the operation that is wanted, the payments that wait, then the shutdown.
+    pub(crate) fn advance(&mut self, ctx: &Context<'_>) -> Step {
+        if self.waits_for(Act::Propose, ctx.head).is_some() {
+            return Step::default();
+        }
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        let step = live.ask(self.me, self.config.operation_validity, ctx.head);
+        if live.operation.asked().is_some() {
+            return step;
+        }
+        let step = step.and(live.propose(self.me, &self.config, &self.domain, ctx));
+        let is_idle = live.pending() == 0 && live.outgoing.highest_open().is_none() && live.operation.is_idle();
+        let wanted = live.wish.fee().filter(|_| is_idle);
+        match wanted {
+            Some(fee) => step.and(self.offer_shutdown(fee, ctx)),
+            None => step,
+        }
+    }
+
+    /// Says again what the peer did not answer because something else was under way, in case that it is not any more.
+    pub(crate) fn resume(&mut self, ctx: &Context<'_>) -> Step {
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        if self.link != Link::Up {
+            return Step::default();
+        }
+        live.operation.retry_now();
+        let again = live.outgoing.say_again(true);
+        Step::act(again).and(self.advance(ctx))
+    }
+
+    /// What was to be said of open rounds was not: it is said again when there is room.
+    pub(crate) fn put_off_rounds(&mut self) -> Step {
+        if let Phase::Open(live) = &mut self.phase {
+            live.outgoing.defer_answers();
+        }
+        Step::default()
+    }
+
+    /// Starts or stops the clock for the peer's answer.
+    pub(crate) fn watch_answers(&mut self, ctx: &Context<'_>) {
+        let awaits = match (&self.phase, self.link) {
+            (_, Link::Down | Link::Left) => None,
+            (_, Link::Leaving) => Some(Awaited::LeaveAck),
+            (Phase::Open(_) | Phase::Closing(..), Link::Syncing) => Some(Awaited::Reestablish),
+            (Phase::HalfSigned(_), _) => Some(Awaited::FundingSigned),
+            (Phase::Signed(signed), _) if signed.locked => Some(Awaited::FundingLocked),
+            (Phase::Open(live), _) => live.awaited(),
+            (Phase::Closing(_, ClosePath::Offered(_)), _) => Some(Awaited::Shutdown),
+            _ => None,
+        };
+        if self.waiting.map(|waiting| waiting.of) != awaits {
+            self.waiting = awaits.map(|of| Waiting { of, since: ctx.now, told: false });
+        }
+    }
+}
+
+impl Live {
+    /// What the peer owes an answer to, where there is something.
+    fn awaited(&self) -> Option<Awaited> {
+        let asked = self.operation.asked().map(|body| Awaited::Operation(body.round()));
+        let locked = self.awaits_lock().then_some(Awaited::Locked(self.agreed.round()));
+        self.outgoing.unanswered().map(Awaited::Round).or(asked).or(locked)
+    }
+}

@@ -1,0 +1,284 @@
+//! What both parties do on chain while the channel is open (R5.5, R5.7, R6.5), as far as this side has it under way.
+//!
+//! Invariants: at most one operation is requested and at most one is signed; no round is asked in twice; what is signed stays until it is on chain or
+//! its last block is over, but where a close takes its place.
+
+use super::agreed::{Posted, both};
+use crate::{
+    effect::Effect,
+    event::{Event, Notice},
+    message::{Message, RefusalCode},
+    operation::{Body, OperationKind, Request},
+    state::State,
+};
+use protocol::{
+    Amount, Base, BlockNumber, ChannelId, Hash, Party, Round, Signature,
+    signing::{DepositBody, SetDelegatesBody, WithdrawBody},
+};
+use scale::{Decode, Encode};
+
+/// The operations of a channel: at most one that the user wants, and at most one that this side has signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Operation {
+    requested: Option<Requested>,
+    signed: Option<SignedOperation>,
+    /// The highest round this side ever asked in: asked in once only, so that an answer is about one thing only.
+    asked_up_to: Round,
+    /// The highest round that the peer says it has seen on chain. Not saved: it says so again.
+    #[codec(skip)]
+    peer_saw: Round,
+    /// The highest forced round that the peer says it goes on from. Not saved either. Apart from the above, because a co-signed round may lie
+    /// above a forced one that its signer has not seen.
+    #[codec(skip)]
+    peer_replayed: Round,
+    /// The peer has something under way that goes first: not to be asked again before the next block.
+    #[codec(skip)]
+    deferred: bool,
+    /// How often in a row the peer has said so of what is requested.
+    #[codec(skip)]
+    postponed: u8,
+    /// The round of the peer's operation of which the peer has said that the chain refused it: told once.
+    #[codec(skip)]
+    refused: Option<Round>,
+}
+
+/// What the user wants, and what the peer was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+struct Requested {
+    request: Request,
+    asked: Option<Body>,
+}
+
+/// What this side has signed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+struct SignedOperation {
+    body: Body,
+    /// What is agreed once it is on chain.
+    state: State,
+    ours: Signature,
+    /// Where this side asked: it holds both signatures, and submits.
+    peers: Option<Signature>,
+}
+
+impl Operation {
+    /// The user requests an operation. Nothing is asked of the peer yet.
+    pub(crate) fn request(&mut self, request: Request) {
+        (self.requested, self.postponed) = (Some(Requested { request, asked: None }), 0);
+    }
+
+    /// Whether the user's request is under way: not even signed, or signed and not on chain.
+    pub(crate) fn is_own_pending(&self) -> bool {
+        self.requested.is_some() || self.signed.as_ref().is_some_and(|signed| signed.peers.is_some())
+    }
+
+    /// What the user requested and the peer was not asked for, where it may be asked now.
+    pub(crate) fn to_be_asked(&self) -> Option<&Request> {
+        let requested = self.requested.as_ref().filter(|requested| requested.asked.is_none() && !self.deferred)?;
+        Some(&requested.request)
+    }
+
+    /// The peer is asked for what the user requested, by this body.
+    pub(crate) fn ask(&mut self, body: Body) {
+        if let Some(requested) = &mut self.requested {
+            self.asked_up_to = body.round();
+            requested.asked = Some(body);
+        }
+    }
+
+    /// The highest round this side ever asked in.
+    pub(crate) const fn asked_up_to(&self) -> Round {
+        self.asked_up_to
+    }
+
+    /// This side has signed what the peer asked for: the peer submits it.
+    pub(crate) fn sign_peers(&mut self, body: Body, state: State, ours: Signature) {
+        self.signed = Some(SignedOperation { body, state, ours, peers: None });
+    }
+
+    /// This side has signed what it asked for, as the peer has: it submits it.
+    pub(crate) fn sign_own(&mut self, body: Body, state: State, ours: Signature, peers: Signature) {
+        self.requested = None;
+        self.signed = Some(SignedOperation { body, state, ours, peers: Some(peers) });
+    }
+
+    /// Whether this is what this side has signed for the peer: it is said again.
+    pub(crate) fn is_signed_for_peer(&self, body: &Body) -> bool {
+        self.signed.as_ref().is_some_and(|signed| signed.peers.is_none() && signed.body == *body)
+    }
+
+    /// What both have signed and this side submits.
+    pub(crate) fn own_signed(&self) -> Option<&Body> {
+        self.signed.as_ref().filter(|signed| signed.peers.is_some()).map(|signed| &signed.body)
+    }
+
+    /// The answer to what the peer asked for, where this side has signed it.
+    pub(crate) fn signed_message(&self) -> Option<Message> {
+        let signed = self.signed.as_ref().filter(|signed| signed.peers.is_none())?;
+        Some(signed.body.signed(signed.ours))
+    }
+
+    /// Drops what this side has signed, where no block takes it any more. Returns which it was, and whether this side was to submit it.
+    pub(crate) fn expire(&mut self, head: BlockNumber) -> Option<(OperationKind, bool)> {
+        let signed = self.signed.take_if(|signed| head > signed.body.valid_until())?;
+        Some((signed.body.kind(), signed.peers.is_some()))
+    }
+
+    /// The peer has something under way that goes first: it is asked again with the next block.
+    pub(crate) fn retry_at_next_block(&mut self) {
+        self.retry_above();
+        self.deferred = true;
+    }
+
+    /// The peer may be asked again.
+    pub(crate) const fn retry_now(&mut self) {
+        self.deferred = false;
+    }
+
+    /// The peer has said that it does not answer now. Returns how often in a row it has said so.
+    pub(crate) const fn note_postponed(&mut self) -> u8 {
+        self.postponed = self.postponed.saturating_add(1);
+        self.postponed
+    }
+
+    /// The peer has seen this round on chain.
+    pub(crate) fn note_peer_saw(&mut self, round: Round) {
+        self.peer_saw = self.peer_saw.max(round);
+    }
+
+    /// The peer goes on from this forced round.
+    pub(crate) fn note_peer_replayed(&mut self, round: Round) {
+        self.peer_replayed = self.peer_replayed.max(round);
+    }
+
+    /// The highest round that the peer says it has seen on chain, and the highest forced one that it says it goes on from.
+    pub(crate) const fn peer_stands_at(&self) -> (Round, Round) {
+        (self.peer_saw, self.peer_replayed)
+    }
+
+    /// Whether this side has signed something that may still get on chain.
+    pub(crate) const fn is_signed(&self) -> bool {
+        self.signed.is_some()
+    }
+
+    /// Whether nothing is requested and nothing signed.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.requested.is_none() && self.signed.is_none()
+    }
+
+    /// The state that is agreed once what this side has signed is on chain.
+    pub(crate) fn state(&self) -> Option<&State> {
+        self.signed.as_ref().map(|signed| &signed.state)
+    }
+
+    /// The same, to be filled with its contracts.
+    pub(crate) fn state_mut(&mut self) -> Option<&mut State> {
+        self.signed.as_mut().map(|signed| &mut signed.state)
+    }
+
+    /// What is under way.
+    pub(crate) fn kind(&self) -> Option<OperationKind> {
+        let signed = self.signed.as_ref().map(|signed| signed.body.kind());
+        signed.or_else(|| self.requested.as_ref().map(|requested| requested.request.kind()))
+    }
+
+    /// The last block that may take what this side has signed.
+    pub(crate) fn signed_until(&self) -> Option<BlockNumber> {
+        self.signed.as_ref().map(|signed| signed.body.valid_until())
+    }
+
+    /// What the peer was asked for and has not answered.
+    pub(crate) fn asked(&self) -> Option<&Body> {
+        self.requested.as_ref()?.asked.as_ref()
+    }
+
+    /// How much of the own agreed balance is on its way out.
+    pub(crate) fn takes(&self) -> Amount {
+        let requested = self.requested.as_ref().map_or(0, |requested| requested.request.takes());
+        match &self.signed {
+            Some(SignedOperation { body: Body::Withdraw(body), peers: Some(_), .. }) => {
+                requested.saturating_add(body.amount)
+            }
+            _ => requested,
+        }
+    }
+
+    /// A crossing proposal of the peer's won: it is asked for again, above that.
+    pub(crate) fn retry_above(&mut self) {
+        if let Some(requested) = &mut self.requested {
+            requested.asked = None;
+        }
+    }
+
+    /// What is told of the user's operation when it will not be any more.
+    pub(crate) fn give_up(&mut self, code: RefusalCode) -> Option<Event> {
+        let signed = self.signed.take().filter(|signed| signed.peers.is_some()).map(|signed| signed.body.kind());
+        let operation = self.requested.take().map(|requested| requested.request.kind()).or(signed)?;
+        Some(Event::OperationFailed { operation, code })
+    }
+
+    /// Takes the user's operation back where nothing of it is signed here.
+    pub(crate) fn give_up_unsigned(&mut self, code: RefusalCode) -> Option<Event> {
+        let operation = self.requested.take()?.request.kind();
+        Some(Event::OperationFailed { operation, code })
+    }
+
+    /// Whether this round is the one that comes after what this side has signed.
+    pub(crate) fn is_next(&self, round: Round, state_hash: &Hash) -> bool {
+        let body = self.signed.as_ref().map(|signed| &signed.body);
+        body.is_some_and(|body| body.round() == round && body.state_hash() == *state_hash)
+    }
+
+    /// The state that was signed for, where it is the one that got on chain, and what it goes on from.
+    pub(crate) fn executed(&mut self, round: Round, state_hash: &Hash) -> Option<(State, Base)> {
+        let same =
+            |signed: &mut SignedOperation| signed.body.round() == round && signed.body.state_hash() == *state_hash;
+        self.signed.take_if(same).map(|signed| (signed.state, signed.body.base()))
+    }
+
+    /// The state that this side has signed for in `round`.
+    pub(crate) fn hash_in(&self, round: Round) -> Option<Hash> {
+        self.signed.as_ref().map(|signed| &signed.body).filter(|body| body.round() == round).map(Body::state_hash)
+    }
+
+    /// What is told of the operation that led to this state on chain, where this side has signed it.
+    pub(crate) fn as_done(&self, posted: &Posted) -> Option<(OperationKind, Event)> {
+        let body = &self.signed.as_ref()?.body;
+        let is_it = body.round() == posted.at.agreed && body.state_hash() == posted.state_hash;
+        is_it.then(|| (body.kind(), as_event(body)))
+    }
+
+    /// The peer says that the chain refused an operation of its own that this side has signed: told once.
+    pub(crate) fn peer_was_refused(&mut self, kind: OperationKind, round: Round) -> Option<Notice> {
+        let signed = self.signed.as_ref().filter(|signed| signed.peers.is_none())?;
+        let is_it = signed.body.kind() == kind && signed.body.round() == round && self.refused != Some(round);
+        let until = signed.body.valid_until();
+        let told = Notice::OperationRefused { operation: kind, rejection: None, until };
+        if is_it {
+            self.refused = Some(round);
+        }
+        is_it.then_some(told)
+    }
+
+    /// The call that this side submits, as long as the next block can take it.
+    pub(crate) fn submission(&self, me: Party, channel: ChannelId, head: BlockNumber) -> Option<Effect> {
+        let SignedOperation { body, ours, peers, .. } =
+            self.signed.as_ref().filter(|signed| head < signed.body.valid_until())?;
+        let signatures = both(me, *ours, (*peers)?);
+        Some(Effect::Submit(Box::new(body.call(channel, signatures))))
+    }
+}
+
+/// What is told of it once it is final.
+fn as_event(body: &Body) -> Event {
+    match body {
+        Body::Deposit(DepositBody { party, amount, round, .. }) => {
+            Event::Deposited { party: *party, amount: *amount, round: *round }
+        }
+        Body::Withdraw(WithdrawBody { party, amount, round, .. }) => {
+            Event::Withdrawn { party: *party, amount: *amount, round: *round }
+        }
+        Body::SetDelegates(SetDelegatesBody { delegates, round, .. }) => {
+            Event::DelegatesSet { delegates: delegates.clone(), round: *round }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What goes out on top of what is agreed: own changes as a round (R6.3), the refusal of the peer's (R6.1a), and the question for an operation.
+
+use super::{Live, outgoing::OpenRound};
+use crate::{
+    config::Config,
+    effect::Effect,
+    error::Misuse,
+    event::Event,
+    input::Context,
+    message::{Message, Refusal, RefusalCode, Update},
+    rounds::{first_above, next_round},
+    state::{
+        Change, ChangeFault, ChangeId, Draft, MAX_META, MAX_REFERENCE, Outcome, Payment, Results, State, check_code,
+        length,
+    },
+    step::Step,
+};
+use protocol::{
+    Amount, Base, BlockNumber, Party, Round,
+    contracts::{Code, ContractId, MAX_INPUT},
+    signing::{Domain, signed_bytes},
+};
+
+impl Live {
+    /// The next round of one's own, where rounds have not run out.
+    pub(crate) fn next_round(&self, me: Party) -> Option<Round> {
+        let forced_by = self.agreed.forced().map(|forced| forced.by);
+        next_round(me, self.agreed.round(), forced_by, self.outgoing.signed().max(self.operation.asked_up_to()))
+    }
+
+    /// Proposes the next round with what waits (R6.3), if something does and nothing is unanswered. What cannot be made on the agreed state is
+    /// given up.
+    pub(crate) fn propose(&mut self, me: Party, config: &Config, domain: &Domain, ctx: &Context<'_>) -> Step {
+        let base = self.agreed.base();
+        if self.outgoing.highest_open().is_some() || self.outgoing.queued() == 0 || !self.outgoing.may_sign_on(base) {
+            return Step::default();
+        }
+        let Some(round) = self.next_round(me) else { return Step::default() };
+        let height = ctx.head.max(self.agreed.height());
+        let mut step = Step::default();
+        loop {
+            if self.outgoing.queued() == 0 {
+                return step;
+            }
+            let mut draft = Draft::new(self.place(me, round, height, config, ctx), self.agreed.state());
+            let mut count: usize = 0;
+            let mut fault = None;
+            for change in self.outgoing.next_changes() {
+                if let Err(why) = draft.make(change) {
+                    fault = Some(why);
+                    break;
+                }
+                count = count.saturating_add(1);
+            }
+            let (changes, state, results) = match (count, fault, draft.finish()) {
+                (1.., _, Ok((state, results))) => (self.outgoing.unqueue(me, count), state, results),
+                // The first one cannot be made: the peer's rounds or the clock have overtaken it.
+                (_, fault, finished) => {
+                    let Some(fault) = fault.or(finished.err()) else { return step };
+                    let changes = self.outgoing.unqueue(me, 1).iter().collect();
+                    step = step.and(Step::tell([Event::Failed { changes, fault }]));
+                    continue;
+                }
+            };
+            let (ids, changes): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
+            let place = (round, base, height);
+            let ours = self.sign_round(place, None, changes, (state, results, ids), (domain, ctx));
+            let say = Effect::Send(Message::Update(ours.update().clone()));
+            self.outgoing.set_proposal(ours);
+            return step.and(Step::commit(vec![say]));
+        }
+    }
+
+    /// Refuses a round of the peer's by a counter-round above it (R6.1a). None where nothing may be signed now.
+    pub(crate) fn counter(
+        &mut self,
+        me: Party,
+        refusal: Refusal,
+        config: &Config,
+        domain: &Domain,
+        ctx: &Context<'_>,
+    ) -> Option<Effect> {
+        let base = self.agreed.base();
+        if self.outgoing.has_counter() || self.operation.is_signed() || !self.outgoing.may_sign_on(base) {
+            return None;
+        }
+        let highest =
+            refusal.round.max(self.agreed.round()).max(self.outgoing.signed()).max(self.operation.asked_up_to());
+        let round = first_above(me, highest)?;
+        let draft = Draft::new(self.place(me, round, self.agreed.height(), config, ctx), self.agreed.state());
+        let (state, results) = draft.finish().ok()?;
+        let place = (round, base, self.agreed.height());
+        let ours = self.sign_round(place, Some(refusal), Vec::new(), (state, results, Vec::new()), (domain, ctx));
+        let say = Effect::Send(Message::Update(ours.update().clone()));
+        self.outgoing.set_counter(ours);
+        Some(say)
+    }
+
+    fn sign_round(
+        &self,
+        (round, base, height): (Round, Base, BlockNumber),
+        refuses: Option<Refusal>,
+        changes: Vec<Change>,
+        (state, results, ids): (State, Results, Vec<ChangeId>),
+        (domain, ctx): (&Domain, &Context<'_>),
+    ) -> OpenRound {
+        let state_hash = state.hash();
+        let body = Self::body(round, base, state_hash);
+        let signature = ctx.key.sign(&signed_bytes(domain, &self.funding.channel(), &body));
+        let update = Update { round, base, height, refuses, changes, state_hash, signature };
+        OpenRound::new(update, state, results, ids.into_iter().collect())
+    }
+
+    /// Asks the peer for what the user wants, if nothing is unanswered.
+    pub(crate) fn ask(&mut self, me: Party, validity: BlockNumber, head: BlockNumber) -> Step {
+        if self.outgoing.highest_open().is_some() {
+            return Step::default();
+        }
+        let (round, base) = (self.next_round(me), self.agreed.base());
+        let Some(request) = self.operation.to_be_asked() else { return Step::default() };
+        let valid_until = head.saturating_add(validity);
+        let body = round
+            .and_then(|round| request.body(me, self.agreed.state(), self.funding.terms(), (round, base, valid_until)));
+        let Some(body) = body else {
+            // It was checked when it came, and what has come since only adds to the own balance; but the peer's may have grown too far.
+            let failed = self.operation.give_up_unsigned(RefusalCode::VALIDATION);
+            return Step::tell(failed);
+        };
+        let created = Effect::Send(body.created());
+        self.operation.ask(body);
+        Step::commit(vec![created])
+    }
+
+    /// Whether the user may have these changes wait for the next round.
+    pub(crate) fn check_changes(
+        &self,
+        me: Party,
+        changes: &[Change],
+        config: &Config,
+        ctx: &Context<'_>,
+    ) -> Result<(), Misuse> {
+        let available = self.spendable(me);
+        let max = usize::try_from(config.max_queued).unwrap_or(usize::MAX);
+        let amount = changes.iter().map(|change| change.takes(me)).fold(0, Amount::saturating_add);
+        self.store.check()?;
+        if changes.is_empty() {
+            return Err(Misuse::NoChanges);
+        }
+        changes.iter().try_for_each(|change| self.check_change(change, ctx))?;
+        if amount > available {
+            Err(Misuse::InsufficientBalance { amount, available })
+        } else if !self.wish.is_none() {
+            Err(Misuse::AlreadyClosing)
+        } else if changes.len() > max.saturating_sub(self.outgoing.queued()) {
+            Err(Misuse::QueueFull { max })
+        } else if self.next_round(me).is_none() {
+            Err(Misuse::RoundsExhausted)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What can be told of one change before its turn comes.
+    fn check_change(&self, change: &Change, ctx: &Context<'_>) -> Result<(), Misuse> {
+        let input = |input: &[u8]| match input.len() <= MAX_INPUT {
+            true => Ok(()),
+            false => Err(Misuse::Change(ChangeFault::Call(protocol::contracts::CallFault::TooLarge))),
+        };
+        let code = |code: &Code| check_code(code, ctx.apps).map_err(Misuse::Change);
+        let known = |id: &ContractId| {
+            let proposed = self.outgoing.proposal().is_some_and(|ours| ours.state().contracts.get(id).is_some());
+            let known = proposed || self.agreed.state().contracts.get(id).is_some();
+            if known { Ok(()) } else { Err(Misuse::ContractUnknown(*id)) }
+        };
+        match change {
+            Change::Transfer(payment) if payment.amount == 0 => Err(Misuse::AmountZero),
+            Change::Transfer(Payment { reference, .. }) if reference.len() > MAX_REFERENCE => {
+                Err(Misuse::ReferenceTooLong { got: reference.len(), max: MAX_REFERENCE })
+            }
+            Change::Transfer(_) => Ok(()),
+            Change::CreateContract(creation) => code(&creation.code).and_then(|()| input(&creation.input)),
+            Change::CallContract { contract, input: words, .. } => known(contract).and_then(|()| input(words)),
+            Change::RemoveContract { contract, .. } => known(contract),
+            Change::UpgradeContract { contract, code: new, .. } => known(contract).and_then(|()| code(new)),
+            Change::Meta(words) if words.len() > MAX_META => {
+                Err(Misuse::Change(ChangeFault::MetaTooLong { got: length(words) }))
+            }
+            Change::Meta(_) => Ok(()),
+        }
+    }
+
+    /// What a change would do, were its turn next.
+    pub(crate) fn try_change(
+        &self,
+        me: Party,
+        change: &Change,
+        config: &Config,
+        ctx: &Context<'_>,
+    ) -> Result<Option<Outcome>, ChangeFault> {
+        let before = self.outgoing.proposal().map_or_else(|| self.agreed.state(), OpenRound::state);
+        let round = self.next_round(me).unwrap_or(Round::MAX);
+        let mut draft = Draft::new(self.place(me, round, ctx.head.max(self.agreed.height()), config, ctx), before);
+        draft.make(change)?;
+        let (_state, results) = draft.finish()?;
+        Ok(results.into_iter().next().map(|(_, outcome)| outcome))
+    }
+}
