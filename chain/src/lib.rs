@@ -1,6 +1,6 @@
 //! What state channels need of a chain with `pallet-contracts`, and nothing more.
 //!
-//! The trait [`Chain`] is implemented by `devchain` in the process, and by `remote` over a socket to any node. On top stands [`Arbiter`],
+//! The trait [`Chain`] is implemented by `devchain` in the process, by `remote` over a socket to any node, and by `testing` in memory, for tests alone. On top stands [`Arbiter`],
 //! which speaks in the arbiter's own calls and rejections, and [`deploy`] puts one there or finds it again. This crate knows nothing of peers
 //! or channels' states: `sdk` builds nodes on it and re-exports it as `sdk::chain`.
 
@@ -16,6 +16,8 @@ pub mod recorder;
 #[cfg(feature = "remote")]
 pub mod remote;
 pub mod signer;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use arbiter::{Arbiter, CallError};
 pub use health::Health;

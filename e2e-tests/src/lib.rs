@@ -10,7 +10,7 @@
 //!     '--- hostile::Intruder: a peer that holds keys and obeys no rule
 //! ```
 //!
-//! Nothing is simulated. Nothing sleeps either: chain time passes by [`World::pass`], and everything that is awaited is awaited with
+//! Nothing is simulated, but for a world in memory ([`World::in_memory`]), whose stories are told on the others too. Nothing sleeps either: chain time passes by [`World::pass`], and everything that is awaited is awaited with
 //! [`within`], which says what did not come.
 
 #![allow(

@@ -1,9 +1,9 @@
-//! What stories ask of a chain beyond what its users do: so that one story can be told on the embedded chain and on a real node.
+//! What stories ask of a chain beyond what its users do: so that one story can be told on the embedded chain, on a real node and in memory.
 
 use async_trait::async_trait;
 use devchain::DevChain;
 use protocol::{Amount, BlockNumber};
-use sdk::chain::SharedChain;
+use sdk::chain::{SharedChain, testing::MemoryChain};
 use std::{fmt, sync::Arc};
 
 /// A chain for stories: its time passes when told to.
@@ -41,6 +41,29 @@ impl TestChain for DevChain {
 
     async fn total_issuance(&self) -> Amount {
         Self::total_issuance(self).await.unwrap()
+    }
+
+    fn url(&self) -> Option<String> {
+        None
+    }
+}
+
+#[async_trait]
+impl TestChain for MemoryChain {
+    fn client(&self) -> SharedChain {
+        Arc::new(self.clone())
+    }
+
+    async fn produce_blocks(&self, count: u32) {
+        let _head = self.pass(count);
+    }
+
+    async fn block_number(&self) -> BlockNumber {
+        Self::block_number(self)
+    }
+
+    async fn total_issuance(&self) -> Amount {
+        Self::total_issuance(self)
     }
 
     fn url(&self) -> Option<String> {

@@ -1,14 +1,19 @@
 //! The stage: a chain, the arbiter on it, and whoever is called upon it.
 
 use crate::{Actor, Coins, Endpoint, TestChain, actor::START, ledger::Ledger, within};
-use devchain::{DevAccount, DevChain};
+use devchain::{DEV_ENDOWMENT, DevAccount, DevChain};
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, PartyId,
     terms::{CallWeight, Limits},
 };
 use sdk::{
     apps::{AppTerms, deploy},
-    chain::{Arbiter, Chain, Recorder, SharedChain, Signer, Transaction, arbiter::code_hash, signer::Sr25519Signer},
+    chain::{
+        Arbiter, Chain, Recorder, SharedChain, Signer, Transaction,
+        arbiter::code_hash,
+        signer::Sr25519Signer,
+        testing::{self, MemoryChain},
+    },
     keys::{Identity, PeerAddress},
     node::{Keeping, NodeConfig, OpenChannel, Taking},
 };
@@ -65,6 +70,22 @@ impl World {
         let builder =
             CAST.into_iter().fold(DevChain::builder(), |builder, name| builder.endow(account(name), ENDOWMENT));
         Self::on(builder.build().unwrap()).await
+    }
+}
+
+impl World<MemoryChain> {
+    /// A new chain in memory, where the arbiter is its rules.
+    pub async fn in_memory() -> Self {
+        Self::in_memory_with(|builder| builder).await
+    }
+
+    /// As [`in_memory`](Self::in_memory), with other settings.
+    pub async fn in_memory_with(change: impl FnOnce(testing::Builder) -> testing::Builder) -> Self {
+        let cast = CAST.into_iter().map(|name| (account(name), ENDOWMENT));
+        let others = DevAccount::ALL.into_iter().map(|dev| (dev.id(), DEV_ENDOWMENT));
+        let builder = MemoryChain::builder();
+        let builder = cast.chain(others).fold(builder, |builder, (account, coins)| builder.endow(account, coins));
+        Self::on(change(builder).build()).await
     }
 }
 

@@ -1,10 +1,11 @@
 //! What the example programs share: a node's settings out of files, and when to stop. Each program is one file in `src/bin`:
 //!
+//! - `hello` is the shortest way through a channel: two nodes in one process, on a chain in memory;
 //! - `open_and_pay` opens a channel with a peer, or goes on with the one that is there, and pays through it;
 //! - `accept_payments` is a service that turns each payment into one delivery, whatever crashes when;
 //! - `react_to_dispute` says what happens to channels that are closed against the peer's will, and what is left to do.
 //!
-//! They run on any chain with the arbiter on it. On a development chain:
+//! The first runs by itself, the others on any chain with the arbiter on it. On a development chain:
 //!
 //! ```sh
 //! scripts/node.sh --slim --rpc-port 9944 &
@@ -34,10 +35,15 @@ use tokio::{
     sync::oneshot,
 };
 
-/// The README's code, compiled. That it is these programs' own is what `tests/readme.rs` checks.
+/// The README's code, compiled and run. That it is these programs' own is what `tests/readme.rs` checks.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The code in the guide for developers, compiled. It is these programs' own too.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/dapps.md")]
+struct Guide;
 
 /// The settings of a node on a real chain, with a folder of its own for who it is and for its channels.
 ///

@@ -1,4 +1,4 @@
-//! Stories that hold on every chain: told on the embedded one in seconds, and on a real node.
+//! Stories that hold on every chain: told on the embedded one and in memory in seconds, and on a real node.
 //!
 //! Each is a function of a [`World`](crate::World), and each stands in the list below: what is in it is told wherever all of them are.
 

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod alike;
 mod answers;
 mod away;
 mod behind;
@@ -15,6 +16,7 @@ mod closing;
 mod connections;
 mod contracts;
 mod defended;
+mod in_memory;
 mod lied_to;
 mod many;
 mod openings;

@@ -94,16 +94,7 @@ impl Options {
     /// Of a channel whose coins are all ours at first. Going back to an old state would help us only, so the peer's node answers it; a penalty on
     /// top would need a reserve of the peer's too.
     fn terms(&self) -> OpenChannel {
-        OpenChannel {
-            our_share: self.share.max(self.amount),
-            peer_share: 0,
-            push: 0,
-            reserve: 0,
-            lock_period: self.lock_period,
-            penalty: 0,
-            max_forced: 3,
-            validity: 100,
-        }
+        OpenChannel { lock_period: self.lock_period, ..OpenChannel::new(self.share.max(self.amount), 0) }
     }
 }
 

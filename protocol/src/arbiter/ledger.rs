@@ -44,6 +44,8 @@ pub struct Applied {
     pub paid_out: Vec<(AccountId, Amount)>,
     /// Pre-images that were shown, with the block that counts for each.
     pub preimages: Vec<(HashLock, Preimage, BlockNumber)>,
+    /// What a vault holds since its owner has used it by this call.
+    pub vaults: Vec<(PartyId, Amount)>,
 }
 
 impl Ledger {
@@ -64,7 +66,23 @@ impl Ledger {
         attached: Amount,
         accepts: &dyn Fn(&AccountId, Amount) -> bool,
     ) -> Result<Applied, Rejection> {
-        let mut draft = Draft { ledger: self.clone(), applied: Applied::default(), accepts };
+        let apps = self.apps.clone();
+        self.apply_with(ctx, call, attached, accepts, &apps)
+    }
+
+    /// As [`apply`](Self::apply), with apps that are run elsewhere: as the Wasm that is deployed, say. Where they stand is the ledger's to say all the same.
+    ///
+    /// # Errors
+    /// As of [`apply`](Self::apply).
+    pub fn apply_with(
+        &mut self,
+        ctx: &Context,
+        call: Call,
+        attached: Amount,
+        accepts: &dyn Fn(&AccountId, Amount) -> bool,
+        apps: &dyn Apps,
+    ) -> Result<Applied, Rejection> {
+        let mut draft = Draft { ledger: self.clone(), applied: Applied::default(), accepts, apps };
         match call {
             Call::VaultDeposit { key } => messages::vault_deposit(&mut draft, ctx, key, attached)?,
             Call::VaultWithdraw { key, amount } => messages::vault_withdraw(&mut draft, ctx, key, amount)?,
@@ -98,6 +116,7 @@ struct Draft<'a> {
     ledger: Ledger,
     applied: Applied,
     accepts: &'a dyn Fn(&AccountId, Amount) -> bool,
+    apps: &'a dyn Apps,
 }
 
 impl Crypto for Draft<'_> {
@@ -120,7 +139,7 @@ impl Executor for Draft<'_> {
         input: &[u8],
     ) -> Result<AppReply, CallFault> {
         let stands = at.is_some_and(|at| self.ledger.deployed.get(at) == Some(code));
-        if stands { self.ledger.apps.call(code, context, state, input) } else { Err(CallFault::CodeNotThere) }
+        if stands { self.apps.call(code, context, state, input) } else { Err(CallFault::CodeNotThere) }
     }
 
     fn shown_at(&self, lock: &HashLock) -> Option<BlockNumber> {
@@ -178,7 +197,9 @@ impl Host for Draft<'_> {
         self.applied.events.push((channel, event, payouts));
     }
 
-    fn announce_vault(&mut self, _owner: PartyId, _balance: Amount) {}
+    fn announce_vault(&mut self, owner: PartyId, balance: Amount) {
+        self.applied.vaults.push((owner, balance));
+    }
 
     fn announce_preimage(&mut self, lock: HashLock, preimage: Preimage, shown_at: BlockNumber) {
         self.applied.preimages.push((lock, preimage, shown_at));

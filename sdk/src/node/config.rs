@@ -9,13 +9,15 @@ use crate::{
     transport,
 };
 use channel::{Config as ChannelConfig, Context, Millis, Pace, Policy};
+#[cfg(feature = "testing")]
+use protocol::crypto::{Crypto, Native};
 use protocol::{
     Amount, BlockNumber, PartyId,
     terms::{Delegate, Destination, PartyTerms},
 };
 use std::{sync::Arc, time::Duration};
 
-/// Everything a node needs.
+/// Everything a node needs: four things that only its owner knows, which [`new`](Self::new) asks for, and settings with a safe default each.
 #[derive(Clone)]
 pub struct NodeConfig {
     /// Who this node is to its peers; signs channel states (R3.4).
@@ -26,13 +28,14 @@ pub struct NodeConfig {
     pub arbiter: Arc<Arbiter>,
     /// Where channels are kept (R6.4).
     pub keeping: Keeping,
-    /// Where to listen, `host:port` (port 0 for any); none to only dial.
+    /// Where to listen, `host:port` (port 0 for any); none to only dial, which is the default.
     pub listen: Option<String>,
-    /// Where payouts go (R5.1).
+    /// Where payouts go (R5.1); by default to the chain account.
     pub payout: Destination,
-    /// Accounts that may act for this node in its channels; [`Delegate::defender`] for those that only defend them.
+    /// Accounts that may act for this node in its channels; [`Delegate::defender`] for those that only defend them. Nobody by default.
     pub delegates: Vec<Delegate>,
-    /// The openings it accepts.
+    /// The openings of peers that it accepts; by default any within the arbiter's limits that asks for none of this node's coins
+    /// ([`Policy::share_max`] is 0).
     pub policy: Policy,
     /// How soon it sees what happens on chain, and how soon what it sends is in a block: a channel's lock period must leave time for it (R6.9d).
     pub pace: Pace,
@@ -40,22 +43,23 @@ pub struct NodeConfig {
     pub channels: ChannelConfig,
     /// How long connections may take.
     pub timeouts: transport::Timeouts,
-    /// How often a silent connection is asked for a sign of life.
+    /// How often a silent connection is asked for a sign of life; every 15 seconds by default.
     pub ping_interval: Duration,
-    /// When events count as taken.
+    /// When events count as taken; by default once their user says so ([`Taking::ByUser`]), so that none is lost in a crash.
     pub taking: Taking,
-    /// The apps that contracts in its channels run.
+    /// The apps that contracts in its channels run; none by default.
     pub apps: Arc<Registry>,
-    /// What the account keeps for the defence of channels: with less, none is opened, accepted or filled from the account (R6.9e).
+    /// What the account keeps for the defence of channels: with less, none is opened, accepted or filled from the account (R6.9e). Estimated by the
+    /// chain's own prices by default.
     pub fee_reserve: FeeReserve,
     /// The most that is offered on top of the fee for a call that defends a channel, once its last block comes near ([`Urgency`](crate::chain::Urgency));
     /// none for ten times the fee of the heaviest such call.
     pub tip_max: Option<Amount>,
     /// For how many blocks the proof of a channel's last state is kept after the channel has ended ([`Node::ended_channels`](super::Node::ended_channels)):
-    /// an end that one endpoint made up can be mended for so long (R6.9a).
+    /// an end that one endpoint made up can be mended for so long (R6.9a). [`KEEP_ENDED`] by default.
     pub keep_ended: BlockNumber,
     /// How a lost peer that this node has channels with is dialled again, where it was last found; none to wait for it or for
-    /// [`Node::connect`](super::Node::connect).
+    /// [`Node::connect`](super::Node::connect). By default it is dialled, at growing intervals.
     pub redial: Option<Backoff>,
     /// What each peer may ask of this node and make it hold.
     pub limits: Limits,
@@ -114,6 +118,19 @@ impl NodeConfig {
         }
     }
 
+    /// For tests alone, on a chain in memory: a node named `name`, whose keys anybody can make from its name, with a rich account, that listens on the
+    /// loopback interface, keeps nothing on disk, and lets events go once they are told. Two nodes of one chain need two names.
+    ///
+    /// # Errors
+    /// None that a test must expect: those of [`MemoryChain::arbiter`](crate::chain::testing::MemoryChain::arbiter).
+    #[cfg(feature = "testing")]
+    pub async fn for_tests(chain: &chain::testing::MemoryChain, name: &str) -> Result<Self, chain::CallError> {
+        let identity = Identity::from_seed(&Native.hash(name.as_bytes()).0);
+        let signer = Arc::new(chain.rich(name));
+        let config = Self::new(identity, signer, chain.arbiter().await?, Keeping::DangerInMemory);
+        Ok(Self { listen: Some("127.0.0.1:0".into()), taking: Taking::WhenTold, ..config })
+    }
+
     /// The store, where there is one.
     pub(super) const fn store(&self) -> Option<&StoreHandle> {
         match &self.keeping {
@@ -143,7 +160,15 @@ impl NodeConfig {
     }
 }
 
-/// A channel to open with a peer.
+/// A channel to open with a peer: two amounts, and terms that have a default each ([`new`](Self::new)).
+///
+/// ```
+/// use sdk::node::OpenChannel;
+///
+/// let ours_alone = OpenChannel::new(1_000_000, 0);
+/// let with_a_long_lock = OpenChannel { lock_period: 14_400, ..OpenChannel::new(500_000, 500_000) };
+/// # assert_eq!((ours_alone.reserve, with_a_long_lock.reserve, with_a_long_lock.penalty), (0, 50_000, 50_000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenChannel {
     /// What this node puts in, out of its vault.
@@ -162,4 +187,39 @@ pub struct OpenChannel {
     pub max_forced: u8,
     /// Within how many blocks the opening must be on chain.
     pub validity: BlockNumber,
+}
+
+/// How long a close by one side waits for an answer, unless said otherwise, in blocks: an hour of blocks of six seconds. A node that is away for longer
+/// may come too late to answer a close on an old state.
+pub const LOCK_PERIOD: BlockNumber = 600;
+
+impl OpenChannel {
+    /// A channel in which this node puts `our_share` and the peer `peer_share`, each out of its vault, with the terms that suit most:
+    ///
+    /// | term | default |
+    /// |---|---|
+    /// | `push` | 0: each starts with what it puts in |
+    /// | `reserve` | a tenth of the smaller share, so that both have something to lose; 0 where one side puts nothing in |
+    /// | `penalty` | the whole reserve |
+    /// | `lock_period` | [`LOCK_PERIOD`]: 600 blocks |
+    /// | `max_forced` | 3 |
+    /// | `validity` | 100 blocks |
+    ///
+    /// Each of them can be set to something else: `OpenChannel { lock_period: 14_400, ..OpenChannel::new(500, 500) }`. The arbiter's limits and the
+    /// peer's policy have the last word.
+    #[must_use]
+    pub const fn new(our_share: Amount, peer_share: Amount) -> Self {
+        let smaller = if our_share < peer_share { our_share } else { peer_share };
+        let reserve = smaller / 10;
+        Self {
+            our_share,
+            peer_share,
+            push: 0,
+            reserve,
+            lock_period: LOCK_PERIOD,
+            penalty: reserve,
+            max_forced: 3,
+            validity: 100,
+        }
+    }
 }

@@ -33,7 +33,7 @@ mod submitted;
 mod watcher;
 
 pub use causes::{Cause, CauseCounts};
-pub use config::{KEEP_ENDED, Keeping, NodeConfig, OpenChannel};
+pub use config::{KEEP_ENDED, Keeping, LOCK_PERIOD, NodeConfig, OpenChannel};
 pub use defence::{Ward, WardCall, WardCause};
 pub use ended::EndedChannel;
 pub use error::{NodeError, Owner, StartError};
