@@ -116,7 +116,7 @@ pub struct Step {
 /// What a channel is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The state's name (DESIGN section 6).
+    /// The state's name (SPEC.md, section 6).
     pub state: &'static str,
     /// The same, but what it goes on with instead of `disconnected`.
     pub phase: &'static str,

@@ -24,7 +24,7 @@ use protocol::{Amount, Pair, Rejection};
 use scale::{Decode, Encode};
 use std::fmt;
 
-/// The state of a channel (DESIGN section 6). `disconnected` is the link's state beside it.
+/// The state of a channel (SPEC.md, section 6). `disconnected` is the link's state beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) enum Phase {
     /// The initiator proposed a channel.

@@ -364,7 +364,7 @@ impl Channel {
         Ok(Step::commit(put_off).and(Step::act(self.operation_again(ctx.head))))
     }
 
-    /// Transition: open -> open
+    /// Transition: open -> open, once both have it on chain (R6.5b)
     pub(crate) fn on_peer_locked(
         &mut self,
         kind: OperationKind,
@@ -408,7 +408,7 @@ impl Channel {
         Ok(Step::commit(failed.map(Effect::Notify).into_iter().collect()).and(self.advance(ctx)))
     }
 
-    /// The arbiter refused a call: where it is the operation that this side submits, the peer hears of it too, since both wait for it.
+    /// The arbiter refused a call: where it is the operation that this side submits, the peer hears of it too, since both wait for it (R6.5c).
     pub(crate) fn on_operation_rejected(&self, call: &str, rejection: Rejection) -> Vec<Effect> {
         let Phase::Open(live) = &self.phase else { return Vec::new() };
         let bound = live.operating.bound.as_ref().filter(|bound| bound.peers.is_some());

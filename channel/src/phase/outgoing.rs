@@ -28,7 +28,7 @@ use protocol::{
 use scale::{Decode, Encode};
 use std::collections::{BTreeMap, VecDeque};
 
-/// The most abandoned rounds: a proposal and a counter-round on each of two states. Beyond it nothing is signed until one of them is dead.
+/// The most abandoned rounds: a proposal and a counter-round on each of two states. Beyond it nothing is signed until one of them is dead (R6.2a).
 const MAX_ABANDONED: usize = 4;
 
 /// Ids of a round's changes in the order of the changes, as runs of consecutive ones.

@@ -363,7 +363,9 @@ impl Peer {
             if input.is_ok() || news.is_some() {
                 self.conduct.spend_on_input();
             }
-            if bytes >= GATHERED_BYTES || (self.is_stranger() && self.effects.len() >= self.conduct.gathered_of_strangers()) {
+            if bytes >= GATHERED_BYTES
+                || (self.is_stranger() && self.effects.len() >= self.conduct.gathered_of_strangers())
+            {
                 return;
             }
             if self.conduct.turn_is_over() {

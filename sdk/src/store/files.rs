@@ -63,7 +63,7 @@ impl Lock {
         }
     }
 
-    /// Whether what the lock notes was noted in another file: the directory was copied. Notes which file it is where that is not noted yet.
+    /// Whether what the lock notes was noted in another file: the directory was copied (R6.6c). Notes which file it is where that is not noted yet.
     pub(super) fn is_copy(&self) -> io::Result<bool> {
         let this = this_file(&self.file)?;
         let mut noted = [0; FILE_BYTES];
