@@ -32,8 +32,16 @@ format() {
 }
 lints() { cargo clippy --workspace --all-targets -- --deny warnings; }
 documentation() { RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items; }
+# What would be published of the libraries can be listed: manifests and files are whole.
+packages() {
+    local package
+    for package in protocol channel interpreter sdk; do
+        cargo package --quiet --package "$package" --list --allow-dirty | sed -n '$=' | xargs printf '%-12s %s files\n' "$package"
+    done
+}
 
 if has fmt rustfmt; then timed "format" format; fi
 timed "tidy" cargo xtask tidy
+timed "packages" packages
 if has clippy clippy; then timed "lints" lints; fi
 timed "documentation" documentation
