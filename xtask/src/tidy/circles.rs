@@ -26,6 +26,10 @@ type Crate = BTreeMap<Vec<String>, File>;
 pub(crate) fn check(table: &Table, sources: &Sources) -> Result<Findings> {
     let mut findings = Findings::new();
     for (folder, allowed) in bounds(table)? {
+        // A crate that is still to come.
+        if sources.below(&folder).next().is_none() {
+            continue;
+        }
         let circles = circles(&read(&folder, sources));
         let count: usize = circles.iter().map(Vec::len).sum();
         if count > allowed {
@@ -43,6 +47,9 @@ pub(crate) fn check(table: &Table, sources: &Sources) -> Result<Findings> {
 /// Lowers what may lie in circles to what does.
 pub(crate) fn accept(table: &Table, sources: &Sources) -> Result<()> {
     let lower = |(folder, allowed): (String, usize)| {
+        if sources.below(&folder).next().is_none() {
+            return format!("{folder} {allowed}");
+        }
         let count: usize = circles(&read(&folder, sources)).iter().map(Vec::len).sum();
         format!("{folder} {}", allowed.min(count))
     };

@@ -61,6 +61,10 @@ impl Sources {
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    // What Cargo builds, wherever it was told to put it.
+    if folder.join("CACHEDIR.TAG").is_file() {
+        return Ok(());
+    }
     for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let entry = entry?;
         let name = entry.file_name();
