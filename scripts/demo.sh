@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/common.sh
 
 prepare
-step "building the nodes and the embedded chain (the first time: about a quarter of an hour on two cores)"
+step "building the nodes and the embedded chain (the first time: about ten minutes on two cores)"
 cargo build --package cli
 step "the demo"
 cargo run --quiet --package cli -- demo "$@"

@@ -3,7 +3,7 @@
 #
 # Needed:  a Rust compiler with the standard library's sources, a Wasm linker, a C and C++ compiler.
 #          They come from rustup where it can fetch them, else from Debian's packages.
-# Wanted:  wasm-opt (smaller contracts) and cargo-nextest (faster tests). Without them everything still works.
+# Wanted:  wasm-opt (smaller contracts), cargo-nextest (faster tests), rustfmt and clippy (scripts/check.sh). Without them everything still works.
 #
 # Safe to run twice: what is there is left alone. The default toolchain of rustup is never changed.
 # Usage: scripts/setup.sh
@@ -111,5 +111,15 @@ elif cargo_install cargo-nextest; then
 else
     say cargo-nextest "not to be had: use cargo test"
 fi
+
+for component in rustfmt clippy; do
+    if cargo "${component/rust/}" --version >/dev/null 2>&1; then
+        say "$component" "there"
+    elif have rustup && have timeout && timeout "$rustup_seconds" rustup component add "$component" >/dev/null 2>&1; then
+        say "$component" "installed"
+    else
+        say "$component" "not to be had: scripts/check.sh leaves its part out"
+    fi
+done
 
 say "done" "build the contract with: cargo xtask contract"

@@ -1,4 +1,4 @@
-//! Events that the user has not taken yet: stored with the commit that they tell of, so that no crash loses one.
+//! Events that the user has not taken yet: stored with the commit that they tell of, so that no crash loses one (R6.4a).
 //!
 //! ```text
 //!   handle --> commit (channel and outbox) --> Deliver { number, event } --> the user has it --> EventsTaken { up_to }

@@ -123,7 +123,7 @@ const fn letter(violation: &Violation) -> char {
 }
 
 /// A world in which `party` is in the state of that name.
-fn in_state(name: &str, party: Party) -> World {
+pub(crate) fn in_state(name: &str, party: Party) -> World {
     let mut world = World::new();
     world.answer_nonce = name != "initialized, accepted";
     if name == "open, undecided" {

@@ -9,6 +9,7 @@ mod metadata;
 mod node_runtime;
 mod optimise;
 mod stable_api;
+mod tidy;
 mod toolchain;
 mod wasm;
 mod workspace;
@@ -27,6 +28,8 @@ enum Chore {
     Contract(contract::Options),
     /// Build the runtime of the chain in `node/` as Wasm; scripts/node.sh asks for it.
     NodeRuntime(node_runtime::Options),
+    /// Hold the house to its tables: rules and citations, bytes, crates, licences, sizes, circles.
+    Tidy(tidy::Options),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Chore::App(chore) => app::run(&chore),
         Chore::Contract(options) => contract::run(&options),
         Chore::NodeRuntime(options) => node_runtime::run(&options),
+        Chore::Tidy(options) => tidy::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -55,6 +55,11 @@ impl Workspace {
         })
     }
 
+    /// What `cargo metadata` says about each member.
+    pub(crate) fn packages(&self) -> &[Value] {
+        &self.packages
+    }
+
     /// The name of the package whose manifest was asked for.
     pub(crate) fn asked_for(&self) -> Option<&str> {
         let manifest = self.manifest.as_ref()?.to_str()?;

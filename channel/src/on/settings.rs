@@ -1,4 +1,4 @@
-//! Settings of a channel that are this side's alone, changed while it lives. What both have signed is in its terms, and no setting.
+//! Settings of a channel that are this side's alone, changed while it lives. What both have signed is in its terms, and no setting (R6.3d).
 
 use crate::{channel::Channel, config::Config, error::Misuse, input::Context, phase::Phase, step::Step};
 

@@ -11,7 +11,7 @@ use live::Live;
 use opening::{Accepted, HalfSigned, Initialized, Signed};
 use scale::{Decode, Encode};
 
-/// The state of a channel (DESIGN section 6). `disconnected` is the link's state beside it.
+/// The state of a channel (SPEC.md, section 6). `disconnected` is the link's state beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) enum Phase {
     /// The initiator proposed a channel.

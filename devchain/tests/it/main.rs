@@ -6,6 +6,7 @@
 mod blocks;
 mod contract;
 mod contracts;
+mod fee_multiplier;
 mod forks;
 mod genesis;
 mod manual;

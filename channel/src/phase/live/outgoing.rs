@@ -20,7 +20,7 @@ use protocol::{Amount, Base, BlockNumber, Hash, Party, Round, call::ForcedCall};
 use scale::{Decode, Encode};
 use std::collections::{BTreeMap, VecDeque};
 
-/// The most abandoned rounds: a proposal and a counter-round on each of two states. Beyond it nothing is signed until one of them is dead.
+/// The most abandoned rounds: a proposal and a counter-round on each of two states. Beyond it nothing is signed until one of them is dead (R6.2a).
 const MAX_ABANDONED: usize = 4;
 
 /// An own round that is signed and not dead: the peer may make it co-signed.

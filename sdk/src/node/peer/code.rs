@@ -1,4 +1,4 @@
-//! Apps that a channel needs and that are not here: fetched by their hash, from the chain first, then from the peer in pieces.
+//! Apps that a channel needs and that are not here: fetched by their hash, from the chain first, then from the peer in pieces (R7.2a).
 
 use super::{Peer, PeerInput};
 use crate::node::packet::{MAX_PIECE, Packet};
