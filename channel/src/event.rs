@@ -178,7 +178,7 @@ pub enum Event {
         performed: Vec<Performed>,
     },
     /// An own change cannot be made on the state of its turn: it is given up, the others go on. Where the peer was shown it in an earlier turn it
-    /// may still appear (R6.1).
+    /// may still appear (R6.1, R6.3b).
     ///
     /// In a crash: told again, until it is acknowledged.
     #[codec(index = 18)]

@@ -203,7 +203,7 @@ async fn an_endpoint_that_is_slow_to_tell_of_blocks_is_left_for_one_that_is_not(
 
 #[tokio::test]
 async fn an_endpoint_is_not_left_for_one_that_boasts_of_blocks_which_nobody_else_has() {
-    let (honest, boaster) = (Fake::start(blocks(), 5).await, Fake::start(Blocks::new(1, 100, 6, 9), 5).await);
+    let (honest, boaster) = (Fake::start(blocks(), 5).await, Fake::start(blocks(), 5).await);
     let third = Fake::start(blocks(), 5).await;
     let settings = Settings { stalled_after: Some(Duration::from_secs(2)), ..to(&[&honest, &boaster, &third]) };
     let chain = connect(settings).await.unwrap();

@@ -1,4 +1,4 @@
-//! Calls that the arbiter makes because the peer does not answer (R5.10), and following those of the peer.
+//! Calls that the arbiter makes because the peer does not answer (R5.10), and following those of the peer (R7.6).
 //!
 //! ```text
 //!  Force(calls) | calls that waited too long --> with each head: plan, submit channel_force_progress, until it is final or refused

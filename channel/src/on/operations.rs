@@ -175,7 +175,7 @@ impl Channel {
         Ok(Step::commit(put_off).and(Step::act(self.operation_again(ctx.head))))
     }
 
-    /// Transition: open -> open
+    /// Transition: open -> open, once both have it on chain (R6.5b)
     pub(crate) fn on_peer_locked(
         &mut self,
         kind: OperationKind,
@@ -218,7 +218,7 @@ impl Channel {
         Ok(Step::tell(failed).and(self.advance(ctx)))
     }
 
-    /// The arbiter refused a call: where it is the operation that this side submits, the peer hears of it too, since both wait for it.
+    /// The arbiter refused a call: where it is the operation that this side submits, the peer hears of it too, since both wait for it (R6.5c).
     pub(crate) fn on_operation_rejected(&self, call: CallKind, rejection: Rejection) -> Vec<Effect> {
         let Phase::Open(live) = &self.phase else { return Vec::new() };
         let Some(body) = live.operation.own_signed().filter(|body| body.kind().call() == call) else {
