@@ -5,6 +5,7 @@
 use super::{
     dry_run::{Answer, Question},
     endpoints::Endpoints,
+    events::digest,
     link::{Failure, Link},
     node::{EVENTS, Node},
     nonces::Told,
@@ -13,10 +14,7 @@ use super::{
 };
 use crate::{Block, BlockRef, ChainError, Transaction};
 use futures::{StreamExt, stream::FuturesUnordered};
-use protocol::{
-    AccountId, BlockNumber, Hash,
-    crypto::{Crypto, Native},
-};
+use protocol::{AccountId, BlockNumber, Hash};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use subxt::{
@@ -33,11 +31,6 @@ const LOOK: Duration = Duration::from_millis(500);
 const NONCES_WITHIN: Duration = Duration::from_secs(3);
 /// How many endpoints have to say the same.
 const VOICES: usize = 2;
-
-/// What a block's events are compared by.
-pub(super) fn digest(events: &[u8]) -> Hash {
-    Native.hash(events)
-}
 
 impl Node {
     /// Two endpoints have this block with these events, or there is but one endpoint.

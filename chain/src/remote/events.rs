@@ -6,7 +6,10 @@ use super::{
     runtime::{Runtime, unusual},
 };
 use crate::{BlockRef, ChainError, ContractEvent, Receipt, Weight};
-use protocol::{AccountId, Amount, Hash};
+use protocol::{
+    AccountId, Amount, Hash,
+    crypto::{Crypto, Native},
+};
 use scale::Decode;
 use subxt::{
     config::substrate::SubstrateConfig,
@@ -14,6 +17,11 @@ use subxt::{
     ext::scale_decode::{DecodeAsFields, DecodeAsType},
     utils::AccountId32,
 };
+
+/// What a block's events are compared by.
+pub(super) fn digest(events: &[u8]) -> Hash {
+    Native.hash(events)
+}
 
 /// One event that matters here.
 #[derive(Debug)]

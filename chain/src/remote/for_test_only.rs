@@ -2,10 +2,9 @@
 
 use super::{
     RemoteChain,
-    confirm::digest,
     dispatch::DispatchError,
     dry_run::{Answer, Question},
-    events::BlockEvents,
+    events::{BlockEvents, digest},
     extrinsic::{self, Era, Form},
     runtime::{AccountData, Runtime, unusual},
     wire::RuntimeVersion,

@@ -1,11 +1,10 @@
 //! The chain as this client knows it: what every task of it shares, and its questions to a node.
 
 use super::{
-    confirm::digest,
     dispatch::dry_run_failure,
     dry_run::{Answer, Question},
     endpoints::Endpoints,
-    events::BlockEvents,
+    events::{BlockEvents, digest},
     extrinsic::{self, Era, Form},
     nonces::Nonces,
     runtime::{AccountData, Runtime, unusual},

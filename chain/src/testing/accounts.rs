@@ -1,6 +1,6 @@
 //! Who owns how much, and what moves coins.
 
-use super::EXISTENTIAL_DEPOSIT;
+use super::amounts::EXISTENTIAL_DEPOSIT;
 use crate::ChainError;
 use protocol::{AccountId, Amount};
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,8 +2,8 @@
 
 use super::{
     accounts::Accounts,
+    made::Made,
     message::{Message, NOT_UNDERSTOOD, understood},
-    state::Made,
 };
 use crate::{ChainError, ContractEvent};
 use interpreter::{Interpreter, Library};

@@ -33,9 +33,13 @@
 //! There is no clock: time passes by [`MemoryChain::pass`]. Two chains that are told the same do the same, down to the hash of a block.
 
 mod accounts;
+mod amounts;
 mod instance;
+mod made;
 mod message;
 mod state;
+
+pub use amounts::{EXISTENTIAL_DEPOSIT, LIMITS, RICH};
 
 use crate::{
     Arbiter, Block, BlockRef, CallError, Chain, ChainError, DryRun, Receipt, Signer, Transaction, Urgency, Weight,
@@ -46,35 +50,21 @@ use futures::{
     StreamExt,
     stream::{self, BoxStream},
 };
+use made::Made;
 use protocol::{
     AccountId, Amount, BlockNumber, Hash,
     crypto::{Crypto, Native},
     signing::Domain,
-    terms::{CallWeight, Limits},
+    terms::Limits,
 };
 use scale::Encode;
-use state::{Made, State};
+use state::State;
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use subxt_signer::{SecretUri, sr25519::Keypair};
 use tokio::sync::{oneshot, watch};
-
-/// What [`MemoryChain::rich`] gives an account: a million of the chain's coins, in its smallest unit.
-pub const RICH: Amount = 1_000_000_000_000_000_000;
-
-/// The least that an account of a real chain holds, in its smallest unit; less than that cannot be paid to a new account.
-pub const EXISTENTIAL_DEPOSIT: Amount = 1_000_000_000;
-
-/// What the arbiter of [`MemoryChain::arbiter`] allows. Lock periods are short, so that tests of disputes need few blocks.
-pub const LIMITS: Limits = Limits {
-    lock_period_min: 10,
-    lock_period_max: 100_800,
-    validity_max: 1_000,
-    max_forced_max: 8,
-    call_weight: CallWeight::STANDARD,
-};
 
 /// What stands for the arbiter's Wasm, which this chain does not run.
 const ARBITER: &[u8] = b"the arbiter, by its rules";

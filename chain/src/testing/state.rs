@@ -2,11 +2,13 @@
 
 use super::{
     accounts::Accounts,
+    amounts::LIMITS,
     instance::Instance,
+    made::Made,
     message::{NOT_UNDERSTOOD, understood},
 };
 use crate::{
-    ChainError, ContractEvent, Transaction, Weight,
+    ChainError, Transaction, Weight,
     arbiter::{code_hash, instance_address, selector},
 };
 use interpreter::{
@@ -27,19 +29,6 @@ pub(super) struct State {
     /// The apps among them.
     apps: BTreeMap<AccountId, Hash>,
     codes: BTreeMap<Hash, Arc<[u8]>>,
-}
-
-/// What executing a transaction led to.
-#[derive(Debug, Default)]
-pub(super) struct Made {
-    /// What the contract returned.
-    pub(super) returned: Vec<u8>,
-    /// Whether it asked to undo everything.
-    pub(super) reverted: bool,
-    /// The address of a new contract.
-    pub(super) instantiated: Option<AccountId>,
-    /// What was emitted.
-    pub(super) events: Vec<ContractEvent>,
 }
 
 impl State {
@@ -197,7 +186,7 @@ impl State {
     fn add_app(&mut self, at: AccountId, hash: Hash, code: &[u8]) -> Result<(), ChainError> {
         // Refused even where there is no arbiter yet to run it.
         let nowhere = Domain { genesis: Hash::ZERO, arbiter: at };
-        Instance::new(nowhere, super::LIMITS).add_app(code)?;
+        Instance::new(nowhere, LIMITS).add_app(code)?;
         for arbiter in self.arbiters.values() {
             arbiter.add_app(code)?;
         }
