@@ -31,6 +31,7 @@ mod base;
 pub mod call;
 pub mod contracts;
 pub mod crypto;
+mod domain;
 pub mod event;
 mod party;
 mod primitives;

@@ -2,7 +2,7 @@
 
 use crate::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, PartyId, PublicKey, Rejection, crypto::Crypto,
-    signing::Domain,
+    domain::Domain,
 };
 use alloc::vec::Vec;
 use scale::{Decode, Encode, MaxEncodedLen};

@@ -11,13 +11,16 @@
 mod app;
 pub mod conditional;
 mod execute;
+mod executor;
+mod lock;
 #[cfg(feature = "std")]
 mod native;
 #[cfg(feature = "std")]
 mod store;
 
 pub use app::{App, AppContext, AppOutcome, AppReply, CALL_SELECTOR, INIT_SELECTOR};
-pub use execute::{CallFault, Executed, Executor, Invocation, execute};
+pub use execute::{Executed, Invocation, execute};
+pub use executor::{CallFault, Executor};
 #[cfg(feature = "std")]
 pub use native::{Apps, NativeApps, NativeCall, NativeInit, Predictor, first_state};
 #[cfg(feature = "std")]

@@ -16,7 +16,7 @@ const CODECS: [&str; 3] = ["Encode", "Decode", "EncodeAsType"];
 /// Definitions that decide about bytes without such a trait: what starts signed and stored bytes.
 const CONSTANTS: [&str; 4] = ["TAG", "VERSION", "KIND", "MAGIC"];
 /// What has to change with bytes.
-const WITH_IT: &str = "where bytes change by it, so do the version in front of them (protocol/src/signing.rs, channel/src/saved.rs), SPEC.md, \
+const WITH_IT: &str = "where bytes change by it, so do the version in front of them (protocol/src/domain.rs, channel/src/saved.rs), SPEC.md, \
      protocol/vectors (UPDATE_VECTORS=1) and channel/tests/fixtures (UPDATE_FIXTURES=1); then, or where only names have changed: cargo xtask tidy --accept";
 
 /// A folder of sources and a name in it: what a hash is kept for.
