@@ -1,4 +1,8 @@
-use super::{Batch, OpenError, StoreError, Table, batch::Change, files::Lock};
+use super::{
+    Batch, OpenError, StoreError, Table,
+    batch::Change,
+    files::{Lock, StoreDoubt},
+};
 use chain::private_files;
 use redb::{AccessGuard, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableError};
 use std::{
@@ -22,15 +26,6 @@ pub enum Durability {
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
-
-/// Why a store may be older than what its node has signed: the node's channels go on as with an old store (R6.6a), until its owner deletes the lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreDoubt {
-    /// The directory was copied here from elsewhere, lock and all (R6.6c).
-    Copied,
-    /// The file has, or once had, fewer commits than its own lock says were acknowledged: an older one was put in its place, or the disk has lost some.
-    RolledBack,
-}
 
 /// An open store. Dropping it closes it.
 #[derive(Debug)]

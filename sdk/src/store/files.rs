@@ -8,7 +8,7 @@
 //! Not noticed is a copy that was written into the old file itself, and one of the whole file system. Where the values have fewer commits than were
 //! acknowledged, ones take the place of the number and the time from then on: commits that follow do not make an old store a new one.
 
-use super::{OpenError, StoreDoubt};
+use super::OpenError;
 use chain::private_files;
 use std::{
     fs::{File, TryLockError},
@@ -25,6 +25,15 @@ const FILE_AT: u64 = 8;
 const FILE_BYTES: usize = 20;
 /// What stands there in place of a file, once the values were older than what was acknowledged: no file has this number and time.
 const ROLLED_BACK: [u8; FILE_BYTES] = [0xff; FILE_BYTES];
+
+/// Why a store may be older than what its node has signed: the node's channels go on as with an old store (R6.6a), until its owner deletes the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreDoubt {
+    /// The directory was copied here from elsewhere, lock and all (R6.6c).
+    Copied,
+    /// The file has, or once had, fewer commits than its own lock says were acknowledged: an older one was put in its place, or the disk has lost some.
+    RolledBack,
+}
 
 /// The lock of a store, held until dropped; the system releases it when the process dies.
 #[derive(Debug)]

@@ -21,7 +21,8 @@ mod files;
 mod writer;
 
 pub use batch::{Batch, MAX_KEY, MAX_VALUE, Table};
-pub use database::{Durability, Entry, Store, StoreDoubt};
+pub use database::{Durability, Entry, Store};
 pub use error::{OpenError, StoreError};
+pub use files::StoreDoubt;
 pub(crate) use writer::WeakStore;
 pub use writer::{Counters, MAX_GROUP, StoreHandle};

@@ -26,6 +26,7 @@
 //! session and nothing else. That a peer *said* goodbye is a matter of the messages above: anybody on the way can cut a TCP connection
 //! between two messages, which looks like [`RecvError::Closed`].
 
+mod counters;
 mod error;
 mod frame;
 mod handshake;
@@ -35,13 +36,14 @@ mod sender;
 mod session;
 mod tcp;
 
+pub use counters::Counters;
 pub use error::{AcceptError, BindError, DialError, HandshakeError, RecvError, SendError, Step};
 pub use frame::MAX_FRAME;
 pub use handshake::PROTOCOL_VERSION;
 pub use message::MAX_MESSAGE;
 pub use receiver::Receiver;
 pub use sender::Sender;
-pub use session::{Counters, Role, Session};
+pub use session::{Role, Session};
 pub use tcp::{Dialler, Listener, Pending, dial};
 
 #[cfg(test)]
