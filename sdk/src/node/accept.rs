@@ -1,9 +1,9 @@
 //! Takes connections from outside: handshakes first, each in a task of its own, then a place for whoever has proven who it is.
 
 use super::{
-    Peers,
     causes::Cause,
-    peer::Connected,
+    inbox::Connected,
+    peers::Peers,
     places::{Origin, Places},
 };
 use crate::transport::{Listener, Pending};

@@ -1,6 +1,6 @@
 //! What a node needs to start, and what it offers to peers.
 
-use super::{Backoff, Limits, Taking, purse::FeeReserve};
+use super::{events::Taking, limits::Limits, redial::Backoff};
 use crate::{
     apps::Registry,
     chain::{Arbiter, Signer},
@@ -67,6 +67,20 @@ pub struct NodeConfig {
 
 /// For how many blocks the proof of an ended channel is kept, unless told otherwise: a week of blocks of six seconds.
 pub const KEEP_ENDED: BlockNumber = 7 * 24 * 600;
+
+/// What is kept in the account for the defence of channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FeeReserve {
+    /// As much as the chain's own prices ask for: four calls of the heaviest kind for each channel, and the most that is offered on top of one
+    /// ([`NodeConfig::tip_max`]). The deposit that an opening lays down comes out of the account besides, until the channel ends: whoever opens has to have
+    /// it on top of the reserve.
+    #[default]
+    Estimated,
+    /// So much for each channel.
+    PerChannel(Amount),
+    /// Nothing: whoever cannot pay for an answer loses what an old state takes. For tests, and for accounts that others fill in time.
+    DangerNothing,
+}
 
 /// Where a node keeps its channels.
 #[derive(Clone, Debug)]

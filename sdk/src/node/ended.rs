@@ -1,7 +1,7 @@
 //! What is kept of channels that have ended (R6.9a): the proof that this side held before, for a time. Whoever made a node believe in an end that
 //! never was has not destroyed what the coins can be had with.
 
-use super::StartError;
+use super::error::StartError;
 use crate::store::{Batch, MAX_VALUE, StoreError, StoreHandle, Table};
 use channel::{Channel, ChannelRef};
 use protocol::{

@@ -1,12 +1,14 @@
 //! A channel as its user holds it.
 
 use super::{
-    NodeError, Peers,
-    peer::{Ask, Inbox, PeerInput},
+    error::NodeError,
+    inbox::{Ask, Inbox, PeerInput},
+    peers::Peers,
+    receipt::{Called, Created, Made, Paid, PaidAll},
 };
 use channel::{
-    Balances, Certainty, Change, ChangeId, ChannelRef, CloseReason, Command, Config, Creation, EventNumber,
-    IdempotencyKey, Outcome, Payment, PaymentRecord, Performed, ProposalId, RefusalCode, State, Status,
+    Balances, Certainty, Change, ChannelRef, CloseReason, Command, Config, Creation, EventNumber, IdempotencyKey,
+    Outcome, Payment, PaymentRecord, Performed, ProposalId, RefusalCode, State, Status,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, PublicKey, Round,
@@ -419,53 +421,4 @@ impl ChannelHandle {
     fn gone(&self) -> NodeError {
         self.node.upgrade().map_or(NodeError::Stopped, |node| node.gone(&self.peer))
     }
-}
-
-/// A contract that has begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Created {
-    /// Its id.
-    pub contract: ContractId,
-    /// The round that holds its beginning.
-    pub round: Round,
-}
-
-/// A call that is agreed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Called {
-    /// The round that holds it.
-    pub round: Round,
-    /// What the contract paid.
-    pub payouts: Pair<Amount>,
-    /// What it answered, SCALE-encoded.
-    pub output: Vec<u8>,
-    /// Whether it ended with the call.
-    pub ended: bool,
-}
-
-/// Changes that are agreed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Made {
-    /// The round that holds the last.
-    pub round: Round,
-    /// What each did, in order; payments have no outcome.
-    pub outcomes: Vec<Outcome>,
-}
-
-/// Payments that are agreed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PaidAll {
-    /// The first of them; the others follow.
-    pub first: ChangeId,
-    /// The round that holds the last.
-    pub round: Round,
-}
-
-/// A payment that is agreed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Paid {
-    /// Which one.
-    pub payment: ChangeId,
-    /// The round that holds it.
-    pub round: Round,
 }

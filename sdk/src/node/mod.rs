@@ -10,6 +10,7 @@
 //! ```
 
 mod accept;
+mod aside;
 mod budget;
 mod causes;
 mod config;
@@ -19,65 +20,72 @@ mod error;
 mod events;
 mod following;
 mod handle;
+mod inbox;
 mod limits;
 mod link;
 mod packet;
 mod peer;
+mod peers;
 mod places;
 mod purse;
+mod random;
+mod receipt;
 mod redial;
 mod restore;
+mod rows;
 mod rumours;
 mod slot;
 mod submitted;
+mod ward;
 mod watcher;
 
 pub use causes::{Cause, CauseCounts};
-pub use config::{KEEP_ENDED, Keeping, LOCK_PERIOD, NodeConfig, OpenChannel};
-pub use defence::{Ward, WardCall, WardCause};
+pub use config::{FeeReserve, KEEP_ENDED, Keeping, LOCK_PERIOD, NodeConfig, OpenChannel};
 pub use ended::EndedChannel;
 pub use error::{NodeError, Owner, StartError};
 pub use events::{EventStream, EventsError, Happening, NodeEvent, Taking};
-pub use handle::{Called, ChannelHandle, Created, Made, Paid, PaidAll};
+pub use handle::ChannelHandle;
 pub use limits::{Limits, MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER, MAX_PEERS, MAX_UNKNOWN};
 pub use packet::{MAX_PIECE, Packet};
-pub use purse::{FeeReserve, Fees};
+pub use purse::Fees;
+pub use receipt::{Called, Created, Made, Paid, PaidAll};
 pub use redial::Backoff;
 pub use restore::DamagedChannel;
+pub use ward::{Ward, WardCall, WardCause};
 
 use crate::{
     apps::Registry,
-    chain::{Arbiter, BlockRef, ChainError, Health, arbiter::Done},
+    chain::{Arbiter, Health, arbiter::Done},
     keys::PeerAddress,
-    store::{StoreError, Table},
-    transport::{Dialler, Listener},
+    store::StoreError,
+    transport::Listener,
 };
-use causes::Tally;
-use channel::{Channel, ChannelRef, Notice, SavedError};
+use channel::ChannelRef;
 use defence::Defence;
 use events::Events;
 use following::Following;
-use peer::{Connected, INBOX, Inbox, Peer, PeerInput};
-use places::{Origin, PerOrigin, Strangers};
-use protocol::{Amount, BlockNumber, ChannelId, Pair, PartyId, PublicKey, call::Call, decode_exact};
+use inbox::{Connected, Inbox, PeerInput};
+use peers::Peers;
+use places::{PerOrigin, Strangers};
+use protocol::{Amount, PublicKey, call::Call};
 use purse::Purse;
-use scale::Encode;
+use random::random;
+use restore::{Loaded, load};
 use std::{
-    collections::HashMap,
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU32},
     },
 };
-use submitted::Defending;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Semaphore, mpsc, oneshot},
     task::JoinHandle,
 };
-use watcher::{Notes, Seen, Sight, Verdict, Watcher};
+use ward::Report;
+use watcher::{Notes, Sight, Watcher};
 
 /// A running node. Dropping the last clone stops it; what it has agreed stays in its store.
 #[derive(Clone)]
@@ -109,44 +117,6 @@ impl Drop for Inner {
             let _full = inbox.try_send(PeerInput::Stop);
         }
     }
-}
-
-/// The tasks of all peers.
-pub(crate) struct Peers {
-    config: Arc<NodeConfig>,
-    /// As configured, and within what the system has.
-    limits: Limits,
-    tally: Arc<Tally>,
-    dialler: Arc<Dialler>,
-    inboxes: Mutex<HashMap<PublicKey, Inbox>>,
-    strangers: Mutex<Strangers>,
-    /// How many more openings that strangers asked for may be not on chain.
-    openings: Arc<Semaphore>,
-    openings_of: PerOrigin,
-    events: Events,
-    head: AtomicU32,
-    /// Every block up to the head was looked at since the node started.
-    has_looked: AtomicBool,
-    /// How far the chain is followed.
-    sight: Sight,
-    /// How far by each peer's task.
-    following: Following,
-    notes: Notes,
-    /// Who acts where a peer's task does not.
-    defence: mpsc::UnboundedSender<defence::Signal>,
-    wards: defence::Report,
-    /// What the account has for fees.
-    purse: Purse,
-    /// Every channel that may be on chain, with its parties as the chain knows them.
-    channels: Mutex<HashMap<ChannelId, Pair<PartyId>>>,
-    /// The node stops: nothing more is signed.
-    over: AtomicBool,
-    /// The store takes nothing more, and why: nothing more is signed either.
-    failure: OnceLock<String>,
-    /// Channels of the store that cannot be read.
-    damaged: Vec<DamagedChannel>,
-    /// Calls that defend channels and are under way.
-    defending: Arc<Defending>,
 }
 
 impl Node {
@@ -196,13 +166,14 @@ impl Node {
             following: Following::default(),
             notes: Notes::default(),
             defence: signals.clone(),
-            wards: defence::Report::default(),
+            wards: Report::default(),
             purse: Purse::new(&config),
             channels: Mutex::default(),
             over: AtomicBool::new(false),
             failure: OnceLock::new(),
             damaged,
             defending: Arc::default(),
+            launch: peer::launch,
         });
         if let Err(error) = peers.purse.look().await {
             tracing::warn!(%error, "the account could not be looked at: no channel is accepted before");
@@ -294,7 +265,7 @@ impl Node {
     pub async fn forget_damaged_channel(&self, peer: PublicKey, reference: ChannelRef) -> Result<bool, StoreError> {
         let is_damaged = self.damaged_channels().iter().any(|it| (it.peer, it.reference) == (peer, reference));
         let Some(store) = self.inner.config.store().filter(|_| is_damaged) else { return Ok(false) };
-        let key = peer::store_key(&peer, reference);
+        let key = rows::store_key(&peer, reference);
         match restore::forget(store, self.inner.peers.head(), &key)? {
             Some(batch) => store.commit(batch).await.map(|()| true),
             None => Ok(false),
@@ -345,7 +316,8 @@ impl Node {
         let (reply, answer) = oneshot::channel();
         let reference = ChannelRef(random()?);
         inbox.send(PeerInput::Open(open, reference, reply)).await.map_err(|_closed| NodeError::NotConnected(peer))?;
-        answer.await.map_err(|_dropped| self.inner.peers.gone(&peer))?
+        let reference = answer.await.map_err(|_dropped| self.inner.peers.gone(&peer))??;
+        Ok(self.handle(peer, reference, inbox))
     }
 
     /// All channels with `peer`.
@@ -463,276 +435,4 @@ impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Node({} at {:?})", self.identity(), self.local_addr())
     }
-}
-
-impl Peers {
-    fn inbox(&self, peer: &PublicKey) -> Option<Inbox> {
-        self.inboxes().get(peer).filter(|inbox| !inbox.is_closed()).cloned()
-    }
-
-    fn all(&self) -> Vec<Inbox> {
-        self.inboxes().values().cloned().collect()
-    }
-
-    fn set_head(&self, head: BlockNumber) {
-        self.head.store(head, Ordering::Release);
-    }
-
-    fn head(&self) -> BlockNumber {
-        self.head.load(Ordering::Acquire)
-    }
-
-    /// Whether the chain is seen as it is now, and followed.
-    fn health(&self) -> Health {
-        let chain = self.config.arbiter.chain().health();
-        if chain.is_good() { self.sight.health() } else { chain }
-    }
-
-    /// What the account has for fees, and what so many more channels need.
-    fn fees(&self, more: usize) -> Option<Fees> {
-        self.purse.fees(self.channels().len().saturating_add(more))
-    }
-
-    /// The block to note as the last one that was looked at, where there is a new one.
-    fn due_note(&self) -> Option<BlockRef> {
-        self.notes.due(self.following.done(self.head()))
-    }
-
-    /// Whether one more channel could be defended.
-    fn has_fees_for_another(&self) -> bool {
-        match self.fees(1) {
-            Some(fees) if !fees.suffice() => {
-                let Fees { have, need } = fees;
-                tracing::warn!(
-                    have,
-                    need,
-                    "the account cannot pay for the defence of another channel: none is accepted"
-                );
-                false
-            }
-            // Before it was looked at, the reserve alone says whether it matters.
-            fees => fees.is_some() || self.config.fee_reserve == FeeReserve::DangerNothing,
-        }
-    }
-
-    fn channels(&self) -> MutexGuard<'_, HashMap<ChannelId, Pair<PartyId>>> {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Every channel that may be on chain.
-    fn known_channels(&self) -> Vec<(ChannelId, Pair<PartyId>)> {
-        self.channels().iter().map(|(channel, parties)| (*channel, *parties)).collect()
-    }
-
-    fn has_looked(&self) -> bool {
-        self.has_looked.load(Ordering::Acquire)
-    }
-
-    /// Every block up to the head was looked at; says whether that is news. Peers' tasks that are started from now on know it.
-    fn set_looked(&self) -> bool {
-        !self.has_looked.swap(true, Ordering::AcqRel)
-    }
-
-    fn end(&self) {
-        self.over.store(true, Ordering::Release);
-    }
-
-    fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
-    }
-
-    /// Tells the user of the channels that cannot be read.
-    fn tell_of_damage(&self) {
-        let share = self.events.share();
-        for DamagedChannel { peer, reference, cause, .. } in &self.damaged {
-            let event = Notice::Damaged { cause: cause.to_string() }.into();
-            self.events.send(NodeEvent { peer: *peer, reference: *reference, event, number: None }, &share);
-        }
-    }
-
-    /// Whether and why nothing more is signed.
-    fn check(&self) -> Result<(), NodeError> {
-        match self.failure.get() {
-            _ if self.is_over() => Err(NodeError::Stopped),
-            Some(cause) => Err(NodeError::DefendOnly(cause.clone())),
-            None => Ok(()),
-        }
-    }
-
-    /// Why a peer's task does not answer.
-    fn gone(&self, peer: &PublicKey) -> NodeError {
-        match self.following.failure(peer) {
-            Some(cause) if !self.is_over() => NodeError::DefendOnly(cause),
-            _ => self.check().err().unwrap_or(NodeError::UnknownChannel),
-        }
-    }
-
-    /// Gives channels to the defence of which nothing more can be kept.
-    fn take_over(&self, peer: PublicKey, channels: Vec<Channel>, head: BlockNumber, cause: String, error: &StoreError) {
-        // What is too long is one channel's trouble; whatever else a store says, it says to all.
-        if !matches!(error, StoreError::TooLong { .. }) && self.failure.set(cause.clone()).is_ok() {
-            self.events.end(EventsError::DefendOnly(cause.clone()));
-        }
-        let _over = self.defence.send(defence::Signal::TakeOver { peer, channels, head, cause });
-    }
-
-    /// Gives a connection to its peer's task, and starts that task where there is none.
-    async fn connected(self: &Arc<Self>, connected: Connected) -> Result<(), NodeError> {
-        let peer = connected.session.peer();
-        let mut input = PeerInput::Connected(Box::new(connected));
-        loop {
-            self.check()?;
-            if let Some(cause) = self.following.failure(&peer) {
-                // A new task would know nothing of the channels with it.
-                return Err(NodeError::DefendOnly(cause));
-            }
-            let inbox = match self.inbox(&peer) {
-                Some(inbox) => inbox,
-                None if self.count() >= MAX_PEERS => {
-                    return Err(NodeError::TooMany { what: "peers", max: MAX_PEERS });
-                }
-                None => self.start(peer, Vec::new(), None),
-            };
-            match inbox.send(input).await {
-                Ok(()) => return Ok(()),
-                // That task has just ended for want of a connection: there is one now.
-                Err(mpsc::error::SendError(unsent)) => input = unsent,
-            }
-        }
-    }
-
-    /// Gives whoever has connected a place, and sends away the stranger that has to give way for it. Its own task asks, as it gives the place back:
-    /// so one that changes connections keeps it.
-    fn seat(&self, peer: PublicKey, origin: Origin) {
-        let displaced = self.strangers().enter(peer, origin);
-        if let Some(inbox) = displaced.and_then(|displaced| self.inbox(&displaced)) {
-            // A full inbox belongs to a task that is busy: its peer stays beyond its time.
-            let _full = inbox.try_send(PeerInput::Displaced);
-        }
-    }
-
-    fn strangers(&self) -> MutexGuard<'_, Strangers> {
-        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn start(self: &Arc<Self>, identity: PublicKey, channels: Vec<Channel>, address: Option<PeerAddress>) -> Inbox {
-        let mut inboxes = self.inboxes();
-        if let Some(inbox) = inboxes.get(&identity).filter(|inbox| !inbox.is_closed()) {
-            return inbox.clone();
-        }
-        let (inbox, inputs) = mpsc::channel(INBOX);
-        let peer = Peer::new(self, identity, (&inbox, inputs), channels, address);
-        let _task = tokio::spawn(peer.run());
-        let _previous = inboxes.insert(identity, inbox.clone());
-        inbox
-    }
-
-    /// How many peers there are, once those that have gone are forgotten.
-    fn count(&self) -> usize {
-        let mut inboxes = self.inboxes();
-        inboxes.retain(|_, inbox| !inbox.is_closed());
-        inboxes.len()
-    }
-
-    fn inboxes(&self) -> MutexGuard<'_, HashMap<PublicKey, Inbox>> {
-        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a store has.
-struct Loaded {
-    channels: HashMap<PublicKey, Vec<Channel>>,
-    /// Where peers were last found.
-    addresses: HashMap<PublicKey, PeerAddress>,
-    /// The next block to look at.
-    next: BlockNumber,
-    /// The last block that was looked at, as far as it is known.
-    seen: Option<Seen>,
-    /// Channels that cannot be read.
-    damaged: Vec<DamagedChannel>,
-}
-
-/// Where a store keeps whose it is.
-const OWNER: &[u8] = b"owner";
-
-/// Reads the store. A new one notes at once whose it is and the next block: what happens from here on concerns its channels, whenever
-/// they are looked at.
-async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, StartError> {
-    let next = head.number.saturating_add(1);
-    let (channels, addresses) = (HashMap::new(), HashMap::new());
-    let mut loaded = Loaded { channels, addresses, next, seen: Some(head.into()), damaged: Vec::new() };
-    let Some(store) = config.store() else {
-        config.arbiter.chain().confirm_at(head).await?;
-        return Ok(loaded);
-    };
-    let node = Owner { identity: config.identity.public(), domain: config.arbiter.info().domain };
-    let owner = store.get(Table::Meta, OWNER)?.and_then(|bytes| decode_exact::<Owner>(&bytes).ok());
-    if let Some(owner) = owner.filter(|owner| *owner != node) {
-        return Err(StartError::ForeignStore { store: owner, node });
-    }
-    let restored = restore::channels(store, &[])?;
-    // Where there are others that can be read, a version may be damage too, and they are to be defended.
-    let is_others = |it: &DamagedChannel| matches!(it.cause, SavedError::Newer(_) | SavedError::Older(_));
-    if let Some(other) = restored.damaged.iter().find(|it| is_others(it)).filter(|_| restored.channels.is_empty()) {
-        return Err(other.cause.clone().into());
-    }
-    loaded.damaged = restored.damaged;
-    for channel in restored.channels.into_iter().chain(restored.readable) {
-        if let Some(terms) = channel.terms().filter(|it| it.lock_period < config.pace.least_lock(it.max_forced)) {
-            let (has, needs) = (terms.lock_period, config.pace.least_lock(terms.max_forced));
-            tracing::warn!(peer = %channel.peer(), has, needs, "this channel's lock period leaves no time to answer (R6.9d): close it");
-        }
-        loaded.channels.entry(channel.peer()).or_default().push(channel);
-    }
-    for peer in loaded.channels.keys() {
-        let address = store.get(Table::Meta, &peer::address_key(peer))?;
-        let address = address.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
-        loaded.addresses.extend(address.map(|address| (*peer, address)));
-    }
-    let noted = store.get(Table::Meta, watcher::NEXT_BLOCK)?.and_then(|bytes| decode_exact(&bytes).ok());
-    if noted.is_none() {
-        // What happened before is passed over: a head that one endpoint made up would hide what comes.
-        config.arbiter.chain().confirm_at(head).await?;
-    }
-    loaded.next = noted.unwrap_or(loaded.next);
-    let seen = store.get(Table::Meta, Seen::KEY)?.and_then(|bytes| decode_exact::<Seen>(&bytes).ok());
-    if let Some(seen) = seen {
-        check_history(config, seen, &loaded).await?;
-        loaded.seen = Some(seen);
-    }
-    if owner.is_none() || noted.is_none() || seen.is_none() {
-        let batch = watcher::noted(loaded.next, loaded.seen);
-        store.commit(batch.put(Table::Meta, OWNER, node.encode())).await?;
-    }
-    Ok(loaded)
-}
-
-/// Refuses a chain that is not the one which the store has seen: its channels would be ghosts there, and payments in them worth nothing.
-async fn check_history(config: &NodeConfig, seen: Seen, loaded: &Loaded) -> Result<(), StartError> {
-    let verdict = watcher::verify(&**config.arbiter.chain(), seen).await.map_err(|error| match error {
-        ChainError::WrongChain { .. } | ChainError::BehindSeen { .. } => StartError::OtherHistory(error),
-        other => other.into(),
-    })?;
-    if verdict == Verdict::Same {
-        return Ok(());
-    }
-    let on_chain = loaded.channels.values().flatten().filter(|channel| channel.balances().is_some());
-    let ids: Vec<_> = on_chain.filter_map(Channel::channel_id).collect();
-    for id in &ids {
-        // It takes both keys and an unused nonce to have one: no chain that was started anew does.
-        if config.arbiter.channel(*id).await.is_ok_and(|record| record.is_some()) {
-            return Ok(());
-        }
-    }
-    if ids.is_empty() {
-        return Ok(());
-    }
-    Err(StartError::UnknownHistory { block: seen.number, expected: seen.hash, channels: ids.len() })
-}
-
-/// Bytes from the operating system.
-fn random<const N: usize>() -> Result<[u8; N], NodeError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_error| NodeError::NoRandomness)?;
-    Ok(bytes)
 }

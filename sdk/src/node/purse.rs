@@ -1,6 +1,9 @@
 //! The account's coins for fees: a channel can only be defended by whoever can pay for the calls (R6.9e).
 
-use super::{NodeError, config::NodeConfig};
+use super::{
+    config::{FeeReserve, NodeConfig},
+    error::NodeError,
+};
 use crate::chain::{Arbiter, ChainError, Urgency};
 use protocol::{AccountId, Amount, BlockNumber};
 use std::{
@@ -19,20 +22,6 @@ const TIPS: Amount = 10;
 
 /// For how long an answer to what an opening lays down stands: it changes with the chain's runtime, and one endpoint says so.
 const DEPOSIT_STANDS: Duration = Duration::from_secs(60);
-
-/// What is kept in the account for the defence of channels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FeeReserve {
-    /// As much as the chain's own prices ask for: four calls of the heaviest kind for each channel, and the most that is offered on top of one
-    /// ([`NodeConfig::tip_max`]). The deposit that an opening lays down comes out of the account besides, until the channel ends: whoever opens has to have
-    /// it on top of the reserve.
-    #[default]
-    Estimated,
-    /// So much for each channel.
-    PerChannel(Amount),
-    /// Nothing: whoever cannot pay for an answer loses what an old state takes. For tests, and for accounts that others fill in time.
-    DangerNothing,
-}
 
 /// What an account has for fees, and what it should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

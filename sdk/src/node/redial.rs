@@ -1,5 +1,6 @@
 //! Finding a lost peer again: where it was last found, and when to dial it next.
 
+use super::random::random;
 use crate::keys::PeerAddress;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -67,7 +68,7 @@ impl Redial {
     pub(super) fn missed(&mut self) {
         let (Some(backoff), Some(_)) = (&self.backoff, &self.address) else { return };
         // Without randomness the wait is not cut.
-        let [cut] = super::random().unwrap_or([0]);
+        let [cut] = random().unwrap_or([0]);
         self.due = Instant::now().checked_add(backoff.wait(self.attempt, cut));
         self.attempt = self.attempt.saturating_add(1);
     }

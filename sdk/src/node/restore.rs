@@ -1,10 +1,24 @@
-//! Channels as the store has them.
+//! What the store has: whose it is, its channels, how far the chain was followed.
 
-use super::{StartError, ended, peer};
-use crate::store::{Batch, Entry, StoreError, StoreHandle, Table};
+use super::{
+    config::NodeConfig,
+    ended,
+    error::{Owner, StartError},
+    rows,
+    watcher::{NEXT_BLOCK, Seen, Verdict, noted, verify},
+};
+use crate::{
+    chain::{BlockRef, ChainError},
+    keys::PeerAddress,
+    store::{Batch, Entry, StoreError, StoreHandle, Table},
+};
 use channel::{Channel, ChannelRef, SavedError};
 use protocol::{BlockNumber, PublicKey, call::CloseSolo, contracts::ContractId, decode_exact};
-use std::iter::{self, Peekable};
+use scale::Encode;
+use std::{
+    collections::HashMap,
+    iter::{self, Peekable},
+};
 
 /// A channel in the store that cannot be read whole. What is stored of it stays as it is. Where its latest state can be read, the node defends it as one
 /// of an old store: it signs nothing new (R6.6a). Otherwise the node does not know the channel.
@@ -19,6 +33,102 @@ pub struct DamagedChannel {
     /// The latest state that both had agreed to, as the arbiter takes it, where that much of the channel can be read: it closes the channel, by any account
     /// that is a party or its delegate.
     pub evidence: Option<CloseSolo>,
+}
+
+/// What a store has.
+pub(super) struct Loaded {
+    pub(super) channels: HashMap<PublicKey, Vec<Channel>>,
+    /// Where peers were last found.
+    pub(super) addresses: HashMap<PublicKey, PeerAddress>,
+    /// The next block to look at.
+    pub(super) next: BlockNumber,
+    /// The last block that was looked at, as far as it is known.
+    pub(super) seen: Option<Seen>,
+    /// Channels that cannot be read.
+    pub(super) damaged: Vec<DamagedChannel>,
+}
+
+/// Where a store keeps whose it is.
+const OWNER: &[u8] = b"owner";
+
+/// Reads the store. A new one notes at once whose it is and the next block: what happens from here on concerns its channels, whenever
+/// they are looked at.
+pub(super) async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, StartError> {
+    let next = head.number.saturating_add(1);
+    let mut loaded = Loaded {
+        channels: HashMap::new(),
+        addresses: HashMap::new(),
+        next,
+        seen: Some(head.into()),
+        damaged: Vec::new(),
+    };
+    let Some(store) = config.store() else {
+        config.arbiter.chain().confirm_at(head).await?;
+        return Ok(loaded);
+    };
+    let node = Owner { identity: config.identity.public(), domain: config.arbiter.info().domain };
+    let owner = store.get(Table::Meta, OWNER)?.and_then(|bytes| decode_exact::<Owner>(&bytes).ok());
+    if let Some(owner) = owner.filter(|owner| *owner != node) {
+        return Err(StartError::ForeignStore { store: owner, node });
+    }
+    let restored = channels(store, &[])?;
+    // Where there are others that can be read, a version may be damage too, and they are to be defended.
+    let is_others = |it: &DamagedChannel| matches!(it.cause, SavedError::Newer(_) | SavedError::Older(_));
+    if let Some(other) = restored.damaged.iter().find(|it| is_others(it)).filter(|_| restored.channels.is_empty()) {
+        return Err(other.cause.clone().into());
+    }
+    loaded.damaged = restored.damaged;
+    for channel in restored.channels.into_iter().chain(restored.readable) {
+        if let Some(terms) = channel.terms().filter(|it| it.lock_period < config.pace.least_lock(it.max_forced)) {
+            let (has, needs) = (terms.lock_period, config.pace.least_lock(terms.max_forced));
+            tracing::warn!(peer = %channel.peer(), has, needs, "this channel's lock period leaves no time to answer (R6.9d): close it");
+        }
+        loaded.channels.entry(channel.peer()).or_default().push(channel);
+    }
+    for peer in loaded.channels.keys() {
+        let address = store.get(Table::Meta, &rows::address_key(peer))?;
+        let address = address.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
+        loaded.addresses.extend(address.map(|address| (*peer, address)));
+    }
+    let recorded = store.get(Table::Meta, NEXT_BLOCK)?.and_then(|bytes| decode_exact(&bytes).ok());
+    if recorded.is_none() {
+        // What happened before is passed over: a head that one endpoint made up would hide what comes.
+        config.arbiter.chain().confirm_at(head).await?;
+    }
+    loaded.next = recorded.unwrap_or(loaded.next);
+    let seen = store.get(Table::Meta, Seen::KEY)?.and_then(|bytes| decode_exact::<Seen>(&bytes).ok());
+    if let Some(seen) = seen {
+        check_history(config, seen, &loaded).await?;
+        loaded.seen = Some(seen);
+    }
+    if owner.is_none() || recorded.is_none() || seen.is_none() {
+        let batch = noted(loaded.next, loaded.seen);
+        store.commit(batch.put(Table::Meta, OWNER, node.encode())).await?;
+    }
+    Ok(loaded)
+}
+
+/// Refuses a chain that is not the one which the store has seen: its channels would be ghosts there, and payments in them worth nothing.
+async fn check_history(config: &NodeConfig, seen: Seen, loaded: &Loaded) -> Result<(), StartError> {
+    let verdict = verify(&**config.arbiter.chain(), seen).await.map_err(|error| match error {
+        ChainError::WrongChain { .. } | ChainError::BehindSeen { .. } => StartError::OtherHistory(error),
+        other => other.into(),
+    })?;
+    if verdict == Verdict::Same {
+        return Ok(());
+    }
+    let on_chain = loaded.channels.values().flatten().filter(|channel| channel.balances().is_some());
+    let ids: Vec<_> = on_chain.filter_map(Channel::channel_id).collect();
+    for id in &ids {
+        // It takes both keys and an unused nonce to have one: no chain that was started anew does.
+        if config.arbiter.channel(*id).await.is_ok_and(|record| record.is_some()) {
+            return Ok(());
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    Err(StartError::UnknownHistory { block: seen.number, expected: seen.hash, channels: ids.len() })
 }
 
 /// What a store has of channels.
@@ -51,7 +161,7 @@ pub(super) fn channels(store: &StoreHandle, prefix: &[u8]) -> Result<Restored, S
         };
         let readable = read(&key, &bytes, &contracts, None).ok();
         let evidence = readable.as_ref().and_then(Channel::evidence);
-        let Some((peer, reference)) = peer::of_key(&key) else {
+        let Some((peer, reference)) = rows::of_key(&key) else {
             tracing::error!(?key, %cause, "a row of the store belongs to no channel, and cannot be read");
             continue;
         };
@@ -94,7 +204,7 @@ fn rows_of(channel: &[u8], rows: &mut Peekable<impl Iterator<Item = Entry>>) -> 
 
 /// A channel with its rows; without payments, what of it can be put on chain.
 fn read(key: &[u8], bytes: &[u8], contracts: &[Entry], payments: Option<&[Entry]>) -> Result<Channel, SavedError> {
-    let contracts = contracts.iter().map(|(row, bytes)| peer::decode_row(key, row, bytes));
+    let contracts = contracts.iter().map(|(row, bytes)| rows::decode_row(key, row, bytes));
     let contracts = contracts.collect::<Result<Vec<_>, _>>()?;
     let Some(payments) = payments else { return Channel::load_evidence(bytes, contracts) };
     let payments = payments.iter().map(|(_, bytes)| decode_exact(bytes).map_err(SavedError::Damaged));

@@ -1,23 +1,24 @@
 //! A channel with everybody who waits for something of it.
 
 use super::{
-    Made, NodeError, Paid, PaidAll,
+    aside::Pulse,
+    error::NodeError,
     events::Happening,
-    handle::ChannelHandle,
-    peer::{Kind, Pulse},
+    inbox::Reply,
+    receipt::{Made, Paid, PaidAll},
     rumours::Rumours,
-    submitted::Calls,
+    submitted::{Calls, Kind},
 };
 use crate::chain::CallError;
-use channel::{ChangeId, Channel, CloseReason, Event, EventNumber, Misuse, Notice, Outcome, Performed, SoloStep, Step};
+use channel::{
+    ChangeId, Channel, ChannelRef, CloseReason, Event, EventNumber, Misuse, Notice, Outcome, Performed, SoloStep, Step,
+};
 use protocol::{ChannelId, Pair, Party, PartyId, Rejection, Round, call::CallKind};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     ops::Range,
 };
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
-
-pub(super) type Reply<T> = oneshot::Sender<Result<T, NodeError>>;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The places that an opening takes until it is on chain: of the peer's and, where the peer is a stranger, of all strangers' and of its address's.
 pub(super) type Asked = Vec<OwnedSemaphorePermit>;
@@ -31,7 +32,7 @@ pub(super) struct Slot {
     /// on chain before this node started: what the chain says is above it.
     pub(super) nonce: Option<(Pair<PartyId>, u64)>,
     /// Waits for the channel to open.
-    pub(super) opening: Option<(Reply<ChannelHandle>, ChannelHandle)>,
+    pub(super) opening: Option<Reply<ChannelRef>>,
     /// Wait for payments to be agreed.
     pub(super) payments: HashMap<ChangeId, Reply<Paid>>,
     /// What was told of calls that do not reach the arbiter: each kind of reason once; forgotten when one does.
@@ -156,7 +157,7 @@ impl Slot {
             Happening::Event(event) => self.answer_event(event),
             Happening::Notice(Notice::StepGivenUp { step, why }) => self.give_up_step(*step, why),
             Happening::Notice(Notice::CallRejected { call: CallKind::ChannelCreate, rejection }) => {
-                if let Some((reply, _)) = self.opening.take() {
+                if let Some(reply) = self.opening.take() {
                     let _gone = reply.send(Err(CallError::Rejected(*rejection).into()));
                 }
             }
@@ -167,8 +168,8 @@ impl Slot {
     fn answer_event(&mut self, event: &Event) {
         match event {
             Event::Opened { .. } => {
-                if let Some((reply, handle)) = self.opening.take() {
-                    let _gone = reply.send(Ok(handle));
+                if let Some(reply) = self.opening.take() {
+                    let _gone = reply.send(Ok(self.channel.reference()));
                 }
             }
             Event::Paid { payments, round } => {
@@ -215,7 +216,7 @@ impl Slot {
     /// Tells whoever waits for the channel to open why it does not; false where the same call may succeed later.
     pub(super) fn give_up_opening(&mut self, error: CallError) -> bool {
         let helpless = !matches!(&error, CallError::Chain(error) if error.may_pass());
-        if helpless && let Some((reply, _)) = self.opening.take() {
+        if helpless && let Some(reply) = self.opening.take() {
             let _gone = reply.send(Err(error.into()));
         }
         helpless
@@ -319,7 +320,7 @@ impl Slot {
     }
 
     fn answer_end(&mut self, reason: &CloseReason) {
-        if let Some((reply, _)) = self.opening.take() {
+        if let Some(reply) = self.opening.take() {
             let _gone = reply.send(Err(NodeError::Ended(reason.clone())));
         }
         let channel = &self.channel;

@@ -9,6 +9,7 @@ use protocol::{
 };
 use std::{
     collections::{HashMap, hash_map::Entry},
+    mem::{Discriminant, discriminant},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -193,6 +194,20 @@ pub(super) async fn call(
     }
 }
 
+/// What kind of failure a call has met. Its words name blocks and endpoints, and may be others each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kind(Discriminant<CallError>, Option<Discriminant<ChainError>>);
+
+impl Kind {
+    pub(super) fn of(error: &CallError) -> Self {
+        let chain = match error {
+            CallError::Chain(error) => Some(discriminant(error)),
+            _ => None,
+        };
+        Self(discriminant(error), chain)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,5 +269,14 @@ mod tests {
         assert!(!calls.begin(CallKind::ChannelSlash), "it may be there");
         calls.saw(100 + BELIEVED);
         assert!(calls.begin(CallKind::ChannelSlash));
+    }
+
+    #[test]
+    fn what_fails_with_each_block_for_the_same_kind_of_reason_is_of_one_kind() {
+        let dropped = |last| Kind::of(&CallError::Chain(ChainError::Dropped { last }));
+        let unreachable = |words: &str| Kind::of(&CallError::Chain(ChainError::Unreachable(words.into())));
+        assert_eq!(dropped(1), dropped(2));
+        assert_eq!(unreachable("ws://a"), unreachable("ws://b"));
+        assert_ne!(dropped(1), unreachable("ws://a"));
     }
 }

@@ -15,16 +15,18 @@ mod history;
 mod notes;
 mod records;
 mod sight;
+mod told;
 mod unconfirmed;
 
 pub(super) use history::{NEXT_BLOCK, Seen, Verdict, noted, noted_at, verify};
 pub(super) use notes::Notes;
 pub(super) use records::{Found, Records};
 pub(super) use sight::Sight;
+pub(super) use told::{Sighted, Told, Watched};
 
-use super::{Peers, defence, ended, following::News};
+use super::{ended, following::News, peers::Peers, ward::Signal};
 use crate::{
-    chain::{Arbiter, Block, BlockRef, ChainError, arbiter::ArbiterEvent},
+    chain::{Arbiter, Block, BlockRef, ChainError},
     store::StoreHandle,
 };
 use channel::Rumour;
@@ -57,29 +59,6 @@ const BREATH: Duration = Duration::from_millis(10);
 /// How often the head is compared with what was told.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A finalised block with what the arbiter announced in it.
-#[derive(Debug)]
-pub(super) struct Watched {
-    pub(super) at: BlockRef,
-    pub(super) told: Told,
-}
-
-/// What is told of a block.
-#[derive(Debug, Default)]
-pub(super) struct Told {
-    pub(super) events: Vec<ArbiterEvent>,
-    /// What the chain has of channels after it, where blocks were skipped.
-    pub(super) records: Option<Records>,
-}
-
-/// A block that one endpoint alone tells of.
-#[derive(Debug)]
-pub(super) struct Sighted {
-    pub(super) number: BlockNumber,
-    /// What it says of channels of this node that may have to be answered.
-    pub(super) rumours: Vec<(ChannelId, Rumour)>,
-}
-
 /// What the watcher works with.
 pub(super) struct Watcher {
     arbiter: Arc<Arbiter>,
@@ -96,7 +75,7 @@ pub(super) struct Watcher {
     /// For how many blocks the proof of an ended channel is kept.
     keep_ended: BlockNumber,
     /// Who acts where a peer's task does not.
-    defence: mpsc::UnboundedSender<defence::Signal>,
+    defence: mpsc::UnboundedSender<Signal>,
     /// A note that is being written. Nobody waits for the disk.
     writing: Option<JoinHandle<()>>,
 }
@@ -107,7 +86,7 @@ impl Watcher {
         peers: Weak<Peers>,
         (next, seen): (BlockNumber, Option<Seen>),
         keep_ended: BlockNumber,
-        defence: mpsc::UnboundedSender<defence::Signal>,
+        defence: mpsc::UnboundedSender<Signal>,
     ) -> Self {
         let (disputed, resynchronised, writing) = (None, None, None);
         Self { arbiter, store, peers, seen, next, disputed, resynchronised, keep_ended, defence, writing }
@@ -244,7 +223,7 @@ impl Watcher {
         let Some(peers) = self.peers.upgrade() else { return };
         let sighted = Arc::new(sighted);
         peers.following.tell(&News::Sighted(Arc::clone(&sighted)));
-        let _over = self.defence.send(defence::Signal::Sighted(sighted));
+        let _over = self.defence.send(Signal::Sighted(sighted));
     }
 
     /// Looks for a while at the blocks that cannot be told, so that what needs an answer is answered.
@@ -305,7 +284,7 @@ impl Watcher {
         peers.set_head(at.number);
         peers.following.tell(&News::Block(Arc::clone(&block)));
         let done = peers.following.done(at.number);
-        let _over = self.defence.send(defence::Signal::Block(block));
+        let _over = self.defence.send(Signal::Block(block));
         peers.sight.followed(at.number);
         if save {
             peers.notes.owe(at);

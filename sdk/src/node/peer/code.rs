@@ -1,33 +1,17 @@
 //! Apps that a channel needs and that are not here: fetched by their hash, from the chain first, then from the peer in pieces (R7.2a).
 
-use super::{Peer, PeerInput};
-use crate::node::packet::{MAX_PIECE, Packet};
+use super::{
+    Peer,
+    fetches::{Fetch, MAX_FETCHES},
+};
+use crate::node::{
+    inbox::PeerInput,
+    packet::{MAX_PIECE, Packet},
+};
 use channel::{ChannelRef, Input};
 use interpreter::MAX_CODE;
 use protocol::{Hash, contracts::Apps};
-use std::{collections::BTreeMap, sync::Arc};
-
-/// The most apps that are fetched from one peer at once.
-const MAX_FETCHES: usize = 16;
-
-/// Apps on their way here.
-#[derive(Debug, Default)]
-pub(super) struct Fetches(BTreeMap<Hash, Fetch>);
-
-#[derive(Debug, Default)]
-struct Fetch {
-    /// Which channels wait for it.
-    channels: Vec<ChannelRef>,
-    /// What the peer has sent so far.
-    bytes: Vec<u8>,
-}
-
-impl Fetches {
-    /// The connection is gone; the channels have forgotten what they needed the apps for.
-    pub(super) fn forget(&mut self) {
-        self.0.clear();
-    }
-}
+use std::sync::Arc;
 
 impl Peer {
     pub(super) fn fetch_code(&mut self, reference: ChannelRef, code: Hash) {

@@ -1,10 +1,13 @@
 //! What users want of a peer and of the channels with it.
 
-use super::{Ask, Peer};
+use super::Peer;
 use crate::node::{
-    ChannelHandle, Made, NodeError, OpenChannel, Paid, PaidAll,
+    config::OpenChannel,
+    error::NodeError,
+    inbox::{Ask, Reply},
     limits::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER},
-    slot::{Reply, Slot, Told},
+    receipt::{Made, Paid, PaidAll},
+    slot::{Slot, Told},
 };
 use channel::{
     Change, ChangeFault, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, IdempotencyKey, Input,
@@ -18,7 +21,7 @@ use std::{ops::Range, sync::Arc};
 use tokio::sync::oneshot;
 
 impl Peer {
-    pub(super) fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, reply: Reply<ChannelHandle>) {
+    pub(super) fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, reply: Reply<ChannelRef>) {
         let refusal = if !self.link.is_up() {
             NodeError::NotConnected(self.identity)
         } else if let Some(damaged) = self.damaged.first() {
@@ -31,9 +34,8 @@ impl Peer {
             match self.propose(open, reference) {
                 Ok(step) => {
                     self.befriend();
-                    let handle = self.handle(reference);
-                    if let (Some(slot), Some(handle)) = (self.slots.get_mut(&reference), handle) {
-                        slot.opening = Some((reply, handle));
+                    if let Some(slot) = self.slots.get_mut(&reference) {
+                        slot.opening = Some(reply);
                     }
                     self.done(reference, step);
                     return;
@@ -301,11 +303,6 @@ impl Peer {
         let step = self.handle_input(reference, Input::User(command))?;
         self.done(reference, step);
         Ok(())
-    }
-
-    fn handle(&self, reference: ChannelRef) -> Option<ChannelHandle> {
-        let (node, inbox) = (self.peers.clone(), self.answers.upgrade()?);
-        Some(ChannelHandle { peer: self.identity, reference, inbox, node })
     }
 }
 

@@ -1,25 +1,22 @@
-//! How a peer behaves, and what it may do: budgets for its turn, its pings, its events, its openings (R6.9c).
+//! What a peer may do: budgets for its turn, its pings, its events, its openings (R6.9c).
 
-use super::{Peer, Peers, Slot};
 use crate::node::{
     budget::{Allowance, Turn, pace},
     causes::{Cause, Tally},
     events::{Fill, Share},
     limits::{Limits, MAX_OPENINGS_PER_PEER},
-    link::Bounds,
-    places::Origin,
+    peers::Peers,
     slot::Asked,
 };
-use channel::ChannelRef;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::Instant};
 
 /// What one peer has used of its budgets.
 pub(super) struct Conduct {
-    limits: Limits,
+    pub(super) limits: Limits,
     tally: Arc<Tally>,
-    turn: Turn,
-    signs_of_life: Allowance,
+    pub(super) turn: Turn,
+    pub(super) signs_of_life: Allowance,
     messages: Allowance,
     /// What its events take of the queue.
     share: Arc<Share>,
@@ -28,11 +25,11 @@ pub(super) struct Conduct {
     /// The same for all strangers together.
     strangers_openings: Arc<Semaphore>,
     /// It has, or had, a channel here that was on chain, or this node wants one with it.
-    known: bool,
+    pub(super) known: bool,
     /// Since when it is here without any channel.
-    idle_since: Instant,
+    pub(super) idle_since: Instant,
     /// For one pause after the other, the cause is counted once.
-    slowed_for: Option<Cause>,
+    pub(super) slowed_for: Option<Cause>,
 }
 
 impl Conduct {
@@ -101,7 +98,7 @@ impl Conduct {
     }
 
     /// How long nothing is to be read from the peer after this message, and why.
-    fn restraint(&mut self, is_stranger: bool, fill: Fill) -> Option<(Duration, Cause)> {
+    pub(super) fn restraint(&mut self, is_stranger: bool, fill: Fill) -> Option<(Duration, Cause)> {
         let hasty = if is_stranger {
             let now = Instant::now();
             let _there_or_not = self.messages.take(now);
@@ -114,117 +111,8 @@ impl Conduct {
         hasty.max(waiting)
     }
 
-    fn fill(&self, is_stranger: bool) -> Fill {
+    pub(super) fn fill(&self, is_stranger: bool) -> Fill {
         let events = if is_stranger { self.limits.stranger_events } else { self.limits.events };
         self.share.fill(events, &self.limits)
-    }
-}
-
-impl Peer {
-    /// Whether the peer gets the least of everything.
-    pub(super) fn is_stranger(&self) -> bool {
-        !self.conduct.known && !self.link.is_dialled()
-    }
-
-    /// The peer has a channel here, or this node wants one with it.
-    pub(super) fn befriend(&mut self) {
-        if !self.conduct.known {
-            self.conduct.known = true;
-            if let Some(peers) = self.peers.upgrade() {
-                peers.strangers().befriend(self.identity);
-            }
-            self.set_bounds();
-        }
-    }
-
-    /// The peer has no channel here any more.
-    pub(super) fn estrange(&mut self) {
-        self.conduct.idle_since = Instant::now();
-        if std::mem::take(&mut self.conduct.known) {
-            if let Some(peers) = self.peers.upgrade() {
-                peers.strangers().estrange(&self.identity);
-            }
-            self.set_bounds();
-        }
-    }
-
-    /// The peer has connected.
-    pub(super) fn take_place(&self, origin: Origin) {
-        if let Some(peers) = self.peers.upgrade() {
-            peers.seat(self.identity, origin);
-        }
-    }
-
-    /// The peer is not connected any more: its place is free.
-    pub(super) fn leave_place(&self) {
-        if let Some(peers) = self.peers.upgrade().filter(|_| !self.conduct.known) {
-            peers.strangers().leave(&self.identity);
-        }
-    }
-
-    /// Has the connection hold as much as its peer may make it hold.
-    pub(super) fn set_bounds(&mut self) {
-        let limits = &self.conduct.limits;
-        let bounds = if self.is_stranger() { Bounds::of_strangers(limits) } else { Bounds::of_known(limits) };
-        self.link.bound(bounds);
-        if self.slots.is_empty() {
-            self.conduct.idle_since = Instant::now();
-        }
-    }
-
-    /// An opening that the peer asked for is on chain: it takes no place among those that are not.
-    pub(super) fn on_asked_is_open(&mut self, reference: ChannelRef) {
-        if let Some(Slot { asked, .. }) = self.slots.get_mut(&reference) {
-            *asked = None;
-        }
-        self.befriend();
-    }
-
-    /// Counts a ping or a pong; where there are too many, the connection ends.
-    pub(super) fn takes_sign_of_life(&mut self) -> bool {
-        let allowed = self.conduct.signs_of_life.take(Instant::now());
-        if !allowed {
-            self.link.cut_off(Cause::TooManyPings, &"the peer sends far more pings than anybody needs");
-        }
-        allowed
-    }
-
-    /// Counts a message of so many bytes, and slows or cuts off a peer that has used up its budgets.
-    pub(super) fn restrain(&mut self, bytes: usize) {
-        self.conduct.turn.spend(bytes);
-        let is_stranger = self.is_stranger();
-        let fill = self.conduct.fill(is_stranger);
-        if fill == Fill::Over {
-            return self.link.cut_off(Cause::EventsOverflow, &"far too many of the peer's events wait to be read here");
-        }
-        let restraint = self.conduct.restraint(is_stranger, fill);
-        let cause = restraint.map(|(_, cause)| cause);
-        if let Some((pause, cause)) = restraint {
-            if self.conduct.slowed_for != Some(cause) {
-                self.conduct.count(cause);
-                tracing::info!(peer = %self.identity, %cause, "slowed a peer");
-            }
-            self.link.pause(pause);
-        }
-        self.conduct.slowed_for = cause;
-    }
-
-    /// Somebody else needs the stranger's place.
-    pub(super) fn on_displaced(&mut self) {
-        if self.is_stranger() {
-            self.link.cut_off(Cause::StrangerDisplaced, &"a stranger's place is needed for somebody else");
-        }
-    }
-
-    /// A stranger that has no channel for long ends its visit.
-    pub(super) fn send_idle_stranger_away(&mut self) {
-        let stays = self.conduct.limits.stranger_stays;
-        if self.link.is_up()
-            && self.is_stranger()
-            && self.slots.is_empty()
-            && self.conduct.idle_since.elapsed() >= stays
-        {
-            self.link.cut_off(Cause::StrangerIdle, &"a stranger was here for long without any channel");
-        }
     }
 }

@@ -1,28 +1,11 @@
 //! Whether those who want openings signed have the coins for them (R6.7): a signature keeps a place here until it expires, and identities cost
 //! nothing.
 
-use super::{Peer, PeerInput};
-use crate::node::causes::Cause;
+use super::Peer;
+use crate::node::{causes::Cause, inbox::PeerInput};
 use channel::{ChannelRef, FundingCreated, Input, Message, RefusalCode};
-use protocol::{Amount, BlockNumber, PartyId};
-use std::{collections::VecDeque, sync::Arc};
-
-/// Openings that the initiator has signed, in the order in which that came: whoever is answered first submits first (R5.2).
-#[derive(Debug, Default)]
-pub(super) struct Unfunded {
-    waiting: VecDeque<(ChannelRef, FundingCreated)>,
-    /// One vault is read at a time.
-    reading: bool,
-    /// What the last one held, and by which block: it serves all openings that come before the next block, as far as it goes.
-    last: Option<(PartyId, Amount, BlockNumber)>,
-}
-
-impl Unfunded {
-    /// The connection is gone: what nobody has signed is over.
-    pub(super) fn forget(&mut self) {
-        self.waiting.clear();
-    }
-}
+use protocol::{Amount, PartyId};
+use std::sync::Arc;
 
 impl Peer {
     /// Has an opening wait for a look into its initiator's vault.

@@ -15,7 +15,7 @@ const MANY: usize = 4;
 
 /// How long a channel's last inputs have taken: an input of half the time halves it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::node) struct Pulse(Duration);
+pub(super) struct Pulse(Duration);
 
 impl Pulse {
     /// Does a channel's work, aside where it may take long.

@@ -1,0 +1,97 @@
+//! What reaches a peer's task.
+
+use super::{
+    config::OpenChannel,
+    error::NodeError,
+    receipt::{Made, Paid, PaidAll},
+};
+use crate::{chain::CallError, keys::PeerAddress, transport::Session};
+use channel::{
+    Balances, Certainty, Change, ChannelRef, CloseReason, Command, Config, EventNumber, IdempotencyKey, Outcome,
+    Payment, PaymentRecord, Performed, State, Status,
+};
+use protocol::{
+    Amount, BlockNumber, Hash, Pair, PartyId, Round,
+    call::{CallKind, CloseSolo, ForcedCall},
+    contracts::{AppReply, ContractId},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// How many inputs wait for a peer's task before whoever sends them has to wait.
+pub(super) const INBOX: usize = 4_096;
+
+/// How a user is answered.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, NodeError>>;
+
+/// How a peer's task is reached.
+pub(super) type Inbox = mpsc::Sender<PeerInput>;
+
+/// What reaches a peer's task.
+#[derive(Debug)]
+pub(super) enum PeerInput {
+    /// A connection to it, made by either side.
+    Connected(Box<Connected>),
+    /// It was not there when it was dialled again.
+    NotFound,
+    /// It has no channel here, and its place is needed for somebody else.
+    Displaced,
+    /// The user wants a channel with it.
+    Open(OpenChannel, ChannelRef, Reply<ChannelRef>),
+    /// The user wants something of a channel.
+    Ask(ChannelRef, Ask),
+    /// All channels with it.
+    List(oneshot::Sender<Vec<ChannelRef>>),
+    /// How a call of the arbiter ended: in which block it is, or why it is in none, by what the chain had up to that block.
+    Called(ChannelRef, CallKind, BlockNumber, Result<(), CallError>),
+    /// What the chain has of an app.
+    Code(Hash, Option<Vec<u8>>),
+    /// The answer to a question about a pair's nonce.
+    Nonce(ChannelRef, Pair<PartyId>, u64),
+    /// What somebody has in its vault; none where the chain did not say.
+    Vault(PartyId, Option<Amount>),
+    /// The node is going away.
+    Stop,
+}
+
+/// A new connection.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) session: Session,
+    /// Where it was dialled, if the user said so.
+    pub(super) address: Option<PeerAddress>,
+    /// Who asked for it: told once it is in use.
+    pub(super) told: Vec<oneshot::Sender<()>>,
+}
+
+/// What a user wants of a channel.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Pay(Payment, Reply<Paid>),
+    PayOnce(IdempotencyKey, Payment, Reply<Paid>),
+    PayAllOnce(Vec<(IdempotencyKey, Payment)>, Reply<Vec<oneshot::Receiver<Result<Paid, NodeError>>>>),
+    Settings(oneshot::Sender<Config>),
+    Payment(IdempotencyKey, oneshot::Sender<Option<PaymentRecord>>),
+    Payments(oneshot::Sender<Vec<PaymentRecord>>),
+    Balances(oneshot::Sender<Option<Balances>>),
+    Status(oneshot::Sender<Status>),
+    Evidence(oneshot::Sender<Option<CloseSolo>>),
+    Close(Command, Reply<CloseReason>),
+    CancelClose(Reply<()>),
+    Closed(Reply<CloseReason>),
+    PayAll(Vec<Payment>, Reply<PaidAll>),
+    Make(Vec<Change>, Reply<Made>),
+    Try(Change, Reply<Option<Outcome>>),
+    App {
+        contract: ContractId,
+        value: Amount,
+        input: Vec<u8>,
+        reply: Reply<AppReply>,
+    },
+    Head(oneshot::Sender<BlockNumber>),
+    Force(Vec<ForcedCall>, Certainty, Reply<Vec<Performed>>),
+    State(oneshot::Sender<Option<State>>),
+    Operate(Command, Reply<Round>),
+    /// Whatever is done at once.
+    Tell(Command, Reply<()>),
+    TakeEvents(EventNumber, oneshot::Sender<()>),
+}

@@ -1,0 +1,97 @@
+//! What a peer's task keeps: one durable write for everything that one gathering changed (R6.4).
+
+use super::{NotKept, Peer, Rows};
+use crate::{
+    node::{
+        ended,
+        rows::{address_key, contract_key, payment_key, store_key},
+    },
+    store::{Batch, Table},
+};
+use scale::Encode;
+
+impl Peer {
+    /// Writes what has changed.
+    pub(super) async fn commit(&mut self) -> Result<(), NotKept> {
+        let changed = std::mem::take(&mut self.changed);
+        let Some(store) = self.config.store().filter(|_| !changed.is_empty()) else { return Ok(()) };
+        let mut batch = Batch::default();
+        if std::mem::take(&mut self.address_changed)
+            && let Some(address) = self.redial.address()
+        {
+            batch = batch.put(Table::Meta, address_key(&self.identity), address.to_string());
+        }
+        for (reference, Rows { contracts, payments }) in changed {
+            // What is damaged stays as it is.
+            if self.damaged.contains(&reference) {
+                continue;
+            }
+            let Some(slot) = self.slots.get_mut(&reference) else { continue };
+            let key = store_key(&self.identity, reference);
+            // It had an id on chain, and has none any more.
+            if !slot.is_kept && slot.id.is_some() && slot.channel.channel_id().is_none() {
+                let rows = contracts.iter().map(|id| (*id, contract_key(&key, id)));
+                batch = ended::keep(store, batch, self.head, &key, rows).map_err(NotKept)?;
+                slot.is_kept = true;
+            }
+            for id in contracts {
+                let row = contract_key(&key, &id);
+                batch = match slot.channel.contract(&id) {
+                    Some(contract) => batch.put(Table::Contracts, row, contract.encode()),
+                    None => batch.delete(Table::Contracts, row),
+                };
+            }
+            for id in payments {
+                let row = payment_key(&key, id);
+                batch = match slot.channel.kept_payments().get(&id) {
+                    Some(record) => batch.put(Table::Payments, row, record.encode()),
+                    None => batch.delete(Table::Payments, row),
+                };
+            }
+            batch = batch.put(Table::Channels, key, slot.channel.save());
+        }
+        store.commit(batch).await.map_err(NotKept)
+    }
+
+    /// Channels that have ended leave the store and the task.
+    pub(super) async fn forget_closed(&mut self) -> Result<(), NotKept> {
+        let ended = std::mem::take(&mut self.ended);
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        for reference in ended {
+            let key = store_key(&self.identity, reference);
+            if let Some(slot) = self.slots.remove(&reference) {
+                let stored = slot.channel.contracts().filter(|_| !self.damaged.contains(&reference));
+                for id in stored.into_iter().flat_map(|all| all.iter()).map(|(id, _)| id) {
+                    batch = batch.delete(Table::Contracts, contract_key(&key, id));
+                }
+                for id in slot.channel.kept_payments().keys() {
+                    batch = batch.delete(Table::Payments, payment_key(&key, *id));
+                }
+                if let Some(id) = slot.id.filter(|id| self.by_id.get(id) == Some(&reference)) {
+                    let _was_there = self.by_id.remove(&id);
+                    if let Some(peers) = self.peers.upgrade() {
+                        let _was_known = peers.channels().remove(&id);
+                    }
+                }
+            }
+            if self.damaged.contains(&reference) {
+                continue;
+            }
+            batch = batch.delete(Table::Channels, key);
+        }
+        if self.slots.is_empty() && self.damaged.is_empty() {
+            // Nobody needs the peer any more; its address is noted again with the next channel.
+            self.estrange();
+            self.redial.give_up();
+            self.address_changed = self.redial.address().is_some();
+            batch = batch.delete(Table::Meta, address_key(&self.identity));
+        }
+        match self.config.store() {
+            Some(store) => store.commit(batch).await.map_err(NotKept),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What the chain has new, told to the channels with the peer.
+
+use super::Peer;
+use crate::{
+    chain::arbiter::ArbiterEvent,
+    node::{
+        following::News,
+        rumours::ANSWERS,
+        watcher::{Found, Records, Sighted, Watched},
+    },
+};
+use channel::{ChainInput, Effect, Input, Step};
+
+impl Peer {
+    pub(super) fn on_news(&mut self, news: &News) {
+        match news {
+            News::Block(block) => self.on_block(block),
+            News::Sighted(sighted) => self.on_sighted(sighted),
+            News::Looked => self.on_looked(),
+        }
+    }
+
+    pub(super) fn on_block(&mut self, block: &Watched) {
+        self.head = block.at.number;
+        self.on_records(block);
+        for event in &block.told.events {
+            self.on_arbiter(event);
+        }
+        for slot in self.slots.values_mut() {
+            slot.rumours.know(self.head);
+            slot.calls.saw(self.head);
+        }
+        self.on_link(&Input::Chain(ChainInput::Head));
+    }
+
+    /// Every block up to the head was looked at: who waited for that is heard.
+    pub(super) fn on_looked(&mut self) {
+        self.has_looked = true;
+        for connected in std::mem::take(&mut self.held) {
+            self.on_connected(connected);
+        }
+    }
+
+    /// One endpoint alone tells of a block: what needs an answer is answered, once more with each such block, and nothing becomes known by it (R6.9a).
+    pub(super) fn on_sighted(&mut self, Sighted { number, rumours }: &Sighted) {
+        if *number <= self.head {
+            return;
+        }
+        for (channel, rumour) in rumours {
+            let slot = self.by_id.get(channel).and_then(|reference| self.slots.get_mut(reference));
+            if let Some(slot) = slot {
+                slot.rumours.hear(*number, rumour);
+            }
+        }
+        for slot in self.slots.values_mut() {
+            slot.calls.ask_again(&ANSWERS);
+        }
+        self.on_link(&Input::Chain(ChainInput::Sighted(*number)));
+        for (reference, slot) in &self.slots {
+            let answers = slot.rumours.answers(&slot.channel).into_iter();
+            let submit = answers.map(|call| Effect::Submit(Box::new(call))).collect();
+            self.steps.push(*reference, Step::Act(submit));
+        }
+    }
+
+    /// Tells channels what the chain has of them, where blocks were skipped.
+    pub(super) fn on_records(&mut self, block: &Watched) {
+        let Some(Records { from, found }) = &block.told.records else { return };
+        for (channel, Found { record, nonce }) in found {
+            let Some(reference) = self.by_id.get(channel).copied() else { continue };
+            let record = ChainInput::Record { from: *from, record: record.clone(), nonce: *nonce };
+            let _changed = self.input(reference, Input::Chain(record));
+        }
+    }
+
+    /// Tells a channel what the arbiter announced about it.
+    pub(super) fn on_arbiter(&mut self, ArbiterEvent { channel, event, .. }: &ArbiterEvent) {
+        if let Some(reference) = self.by_id.get(channel).copied() {
+            let _changed = self.input(reference, Input::Chain(ChainInput::Event(event.clone())));
+        }
+    }
+}
