@@ -88,7 +88,10 @@ fn file(module: &[String], source: &Source, modules: &BTreeSet<Vec<String>>) -> 
             }
             file.imported.push((path, name));
         }
-        file.used.extend(paths::named(&tokens).iter().filter_map(|path| paths::absolute(module, path, modules)));
+        // Of a `use` everything was said above: `use super::a::{B, C}` names what it brings in, and not the module on the way.
+        if item.keyword().as_deref() != Some("use") {
+            file.used.extend(paths::named(&tokens).iter().filter_map(|path| paths::absolute(module, path, modules)));
+        }
     }
     file
 }
@@ -178,6 +181,13 @@ mod tests {
         let in_code =
             [root, ("a.rs", "pub struct A; fn g() { crate::b::f() }"), ("b.rs", "use super::a::*; fn f() {}")];
         assert_eq!(found(&in_code), [["a", "b"]]);
+        let only_on_the_way = [
+            ("lib.rs", "mod a; mod b;"),
+            ("a.rs", "mod c; pub use c::{C, D}; use super::b::f;"),
+            ("a/c.rs", "pub(in crate::a) struct C; pub(crate) struct D;"),
+            ("b.rs", "use super::a::{C, D}; fn f() {}"),
+        ];
+        assert_eq!(found(&only_on_the_way), Vec::<Vec<String>>::new());
         let in_tests =
             [root, ("a.rs", "pub struct A; #[cfg(test)] mod t { use crate::b::f; }"), ("b.rs", "use crate::A;")];
         assert_eq!(found(&in_tests), Vec::<Vec<String>>::new());

@@ -97,7 +97,12 @@ pub(crate) fn named(tokens: &TokenStream) -> Vec<Vec<String>> {
             found.push(tokens.get(start..).map(path_at_start).unwrap_or_default());
         }
         // An attribute or a visibility names nothing.
+        let is_visibility =
+            start.checked_sub(1).and_then(|before| tokens.get(before)).is_some_and(|before| is_word(before, "pub"))
+                && inside(token, Delimiter::Parenthesis)
+                    .is_some_and(|within| within.into_iter().next().is_some_and(|first| is_word(&first, "in")));
         if let TokenTree::Group(group) = token
+            && !is_visibility
             && inside(token, Delimiter::Bracket)
                 .is_none_or(|_| !start.checked_sub(1).is_some_and(|before| is_hash(&tokens, before)))
         {
@@ -137,7 +142,7 @@ mod tests {
     #[test]
     fn what_is_brought_in_and_named_is_read() {
         let tokens: TokenStream =
-            "use a::{self, b::{C as D, e}, f::*}; pub(crate) fn g(x: crate::h::I) { super::super::k::l(); m::n }"
+            "use a::{self, b::{C as D, e}, f::*}; pub(in crate::o) fn g(x: crate::h::I) { super::super::k::l(); m::n }"
                 .parse()
                 .expect("Rust");
         let names: Vec<String> =
