@@ -126,6 +126,37 @@ async fn a_fee_is_paid_for_what_fails_in_its_block_too_and_by_nobody_who_cannot(
     );
 }
 
+/// A wallet that takes its time with the first signature.
+struct Slow(chain::signer::Sr25519Signer, tokio::sync::Semaphore);
+
+#[async_trait::async_trait]
+impl Signer for Slow {
+    fn account(&self) -> AccountId {
+        self.0.account()
+    }
+
+    async fn sign(&self, payload: &[u8]) -> Result<ChainSignature, NotSigned> {
+        let _unlocked = self.1.acquire().await.map_err(|closed| NotSigned(closed.to_string()))?;
+        self.0.sign(payload).await
+    }
+}
+
+#[tokio::test]
+async fn an_accounts_transactions_are_included_in_the_order_of_their_signing_and_a_slow_wallet_holds_up_nobody_else() {
+    let chain = MemoryChain::new();
+    let (alice, bob) = (chain.rich("alice"), chain.rich("bob"));
+    let slow = Slow(alice.clone(), tokio::sync::Semaphore::new(0));
+    let pay = || transfer(STRANGER, EXISTENTIAL_DEPOSIT);
+    let mut first = Box::pin(send(&chain, &slow, pay()));
+    assert!((&mut first).now_or_never().is_none(), "not signed yet");
+    let mut second = Box::pin(send(&chain, &alice, pay()));
+    assert!((&mut second).now_or_never().is_none(), "behind the first");
+    assert_eq!(send(&chain, &bob, pay()).await.unwrap().block.number, 1);
+    slow.1.add_permits(1);
+    assert_eq!(first.await.unwrap().block.number, 2);
+    assert_eq!(second.await.unwrap().block.number, 3);
+}
+
 /// An owner who says no.
 struct Unwilling;
 

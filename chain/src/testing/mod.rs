@@ -60,6 +60,7 @@ use protocol::{
 use scale::Encode;
 use state::State;
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -154,6 +155,7 @@ impl Builder {
             history: Mutex::new(history),
             head: watch::Sender::new(genesis),
             waiting: watch::Sender::new(0),
+            lanes: Mutex::default(),
         };
         MemoryChain(Arc::new(shared))
     }
@@ -170,7 +172,11 @@ struct Shared {
     head: watch::Sender<BlockRef>,
     /// How many transactions wait for a block.
     waiting: watch::Sender<usize>,
+    /// Held by whoever signs for an account and sends: its transactions are included in the order in which they are signed.
+    lanes: Mutex<HashMap<AccountId, Lane>>,
 }
+
+type Lane = Arc<tokio::sync::Mutex<()>>;
 
 /// Everything that has happened so far, and what waits to happen.
 struct History {
@@ -297,6 +303,10 @@ impl MemoryChain {
         head
     }
 
+    fn lane(&self, account: AccountId) -> Lane {
+        Lane::clone(self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner).entry(account).or_default())
+    }
+
     /// Takes a transaction in, and answers where its receipt will come.
     fn enqueue(
         &self,
@@ -411,8 +421,12 @@ impl Chain for MemoryChain {
     ) -> Result<Receipt, ChainError> {
         let account = signer.account();
         let Hash(payload) = Native.hash(&(self.0.genesis, state::bytes(&transaction)).encode());
-        let _signature = signer.sign(&payload).await.map_err(|cause| ChainError::NotSigned { account, cause })?;
-        let receipt = self.enqueue(account, transaction)?;
+        let receipt = {
+            let lane = self.lane(account);
+            let _turn = lane.lock().await;
+            let _signature = signer.sign(&payload).await.map_err(|cause| ChainError::NotSigned { account, cause })?;
+            self.enqueue(account, transaction)?
+        };
         {
             let _sealed_afterwards = Seal(self);
             // Whoever is about to send something as well shares the block: signatures that count for so many blocks do not run out for nothing.

@@ -22,7 +22,7 @@ impl Pulse {
     pub(super) fn run<T>(&mut self, may_be_long: bool, work: impl FnOnce() -> T) -> T {
         let began = Instant::now();
         let done = if may_be_long || self.0 >= LONG { aside(work) } else { work() };
-        self.0 = began.elapsed().max(self.0 / 2);
+        self.0 = began.elapsed().max(self.0.checked_div(2).unwrap_or_default());
         done
     }
 }

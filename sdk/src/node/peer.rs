@@ -96,6 +96,7 @@ pub(super) struct Peer {
     /// Whether every block up to the head was looked at since the node started: before, a peer with channels here is not heard (R6.6a).
     has_looked: bool,
     /// Connections that came before that, the latest of each side's dialling.
+    #[allow(clippy::vec_box, reason = "they come in boxes, and go on in them")]
     held: Vec<Box<Connected>>,
     started: Instant,
     /// Apps on their way here.

@@ -74,6 +74,8 @@ pub(super) struct Watcher {
     resynchronised: Option<(Instant, Duration)>,
     /// For how many blocks the proof of an ended channel is kept.
     keep_ended: BlockNumber,
+    /// The last block by which ended channels were let go of.
+    expired: BlockNumber,
     /// Who acts where a peer's task does not.
     defence: mpsc::UnboundedSender<Signal>,
     /// A note that is being written. Nobody waits for the disk.
@@ -88,8 +90,8 @@ impl Watcher {
         keep_ended: BlockNumber,
         defence: mpsc::UnboundedSender<Signal>,
     ) -> Self {
-        let (disputed, resynchronised, writing) = (None, None, None);
-        Self { arbiter, store, peers, seen, next, disputed, resynchronised, keep_ended, defence, writing }
+        let (disputed, resynchronised, writing, expired) = (None, None, None, 0);
+        Self { arbiter, store, peers, seen, next, disputed, resynchronised, keep_ended, expired, defence, writing }
     }
 
     /// Follows the chain until the node is gone. A fault of the program that ends this is in the node's health.
@@ -258,7 +260,8 @@ impl Watcher {
                     self.note();
                     continue;
                 }
-                () = sleep(LOOK) => {}
+                // What could not be noted while another note was being written.
+                () = sleep(LOOK) => self.note(),
             }
             let head = self.arbiter.finalised_head().await?.number;
             let Some(peers) = self.peers.upgrade() else { return Ok(None) };
@@ -323,7 +326,12 @@ impl Watcher {
             return;
         }
         let Some(at) = peers.due_note() else { return };
-        let before = at.number.is_multiple_of(SAVE_EVERY).then(|| at.number.saturating_sub(self.keep_ended));
+        // Several blocks may be noted at once: the one whose turn it is need not be the last of them.
+        let is_due = at.number / SAVE_EVERY > self.expired / SAVE_EVERY;
+        let before = is_due.then(|| at.number.saturating_sub(self.keep_ended));
+        if is_due {
+            self.expired = at.number;
+        }
         self.writing = Some(tokio::spawn(async move {
             if let Err(error) = store.commit(noted_at(at)).await {
                 tracing::error!(%error, "could not note the last block");

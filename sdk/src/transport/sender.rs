@@ -249,6 +249,7 @@ mod tests {
     }
 
     /// Feeds and reads so that something always waits, until so many bytes have passed.
+    #[allow(clippy::while_immutable_condition, reason = "what is awaited inside ends it")]
     async fn never_quite_empty(passed: usize, ahead: usize) -> Sender {
         const PIECE: usize = 48 * 1024;
         let (session, peer) = pair().await;
