@@ -250,8 +250,8 @@ impl Node {
     }
 
     /// The channels that the store had at the start and that cannot be read. What is stored of them stays as it is; each is told at the start
-    /// ([`Notice::Damaged`]), messages about those that cannot be read at all are refused as busy, and no channel is opened with its peer, by either side.
-    /// All others go on.
+    /// ([`Notice::Damaged`](channel::Notice::Damaged)), messages about those that cannot be read at all are refused as busy, and no channel is opened
+    /// with its peer, by either side. All others go on.
     #[must_use]
     pub fn damaged_channels(&self) -> &[DamagedChannel] {
         &self.inner.peers.damaged
