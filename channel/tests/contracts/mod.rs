@@ -7,6 +7,7 @@ mod crash;
 mod crossing;
 mod forced;
 mod hostile;
+mod impatient;
 mod late;
 mod life;
 mod limits;
