@@ -25,7 +25,7 @@ use super::{
     extrinsic::{self, Era, Form},
     link::{Complaint, Failure},
     node::{Best, FinalBlock, Node, called},
-    nonces::{Held, Lane, Told},
+    nonces::{Held, Lane, Told, Wrong},
     refusal::Refusal,
     runtime::Runtime,
     tracker::{Ticket, Verdict},
@@ -80,6 +80,8 @@ struct Job<'a> {
     least_nonce: u64,
     /// Nonces at which every endpoint has met another program.
     taken: BTreeSet<u64>,
+    /// Which endpoints have told nonces that were used.
+    wrong: Wrong,
     /// How often it was signed for a block that an endpoint did not like.
     corrections: u8,
 }
@@ -88,7 +90,7 @@ struct Job<'a> {
 enum Outcome {
     Done(Result<Receipt, ChainError>),
     /// In no block with this nonce, now or later: sign it anew.
-    Anew(Refusal, u64),
+    Anew(Refusal, u64, Told),
     /// Nothing was sent: another one comes first.
     GaveWay,
 }
@@ -120,25 +122,26 @@ pub(super) async fn submit(
         began,
         least_nonce: 0,
         taken: BTreeSet::new(),
+        wrong: Wrong::default(),
         corrections: 0,
     };
     job.preflight().await?;
     let (mut signatures, mut offers, mut eras) = (0_u8, 0_u8, 0_u8);
     loop {
-        let (refusal, nonce) = match job.once().await? {
+        let (refusal, nonce, told) = match job.once().await? {
             Outcome::Done(Err(ChainError::Dropped { last })) if urgency.is_first && eras < MAX_ERAS => {
                 eras = eras.saturating_add(1);
                 job.look_again(last).await?;
                 continue;
             }
             Outcome::Done(done) => return done,
-            Outcome::Anew(refusal, nonce) => (refusal, nonce),
+            Outcome::Anew(refusal, nonce, told) => (refusal, nonce, told),
             Outcome::GaveWay => continue,
         };
         match refusal {
             Refusal::NonceUsed | Refusal::NonceTaken | Refusal::AlreadyThere => {
                 signatures = signatures.saturating_add(1);
-                job.pass_over(&refusal, nonce);
+                job.pass_over(&refusal, nonce, &told);
                 tracing::info!(%account, signatures, "a nonce was taken by another program: signing anew");
                 if signatures >= MAX_SIGNATURES {
                     return Err(ChainError::NonceRace { account, tries: signatures });
@@ -216,17 +219,21 @@ impl Job<'_> {
         node.endpoints.leave(&format!("a call that defends a channel is in no block up to {last}")).await;
         (self.least_nonce, self.corrections) = (0, 0);
         self.taken.clear();
+        self.wrong = Wrong::default();
         self.dry_run = node.dry_run(&self.account, &self.transaction, node.head()).await?;
         if self.dry_run.reverted { Err(ChainError::Reverted) } else { Ok(()) }
     }
 
     /// Another nonce is to be tried, because of what was said of this one.
-    fn pass_over(&mut self, refusal: &Refusal, nonce: u64) {
+    fn pass_over(&mut self, refusal: &Refusal, nonce: u64, told: &Told) {
         match refusal {
             Refusal::NonceTaken => {
                 let _new = self.taken.insert(nonce);
             }
-            _ => self.least_nonce = nonce.saturating_add(1),
+            _ => {
+                self.least_nonce = nonce.saturating_add(1);
+                self.wrong.note(told, nonce);
+            }
         }
     }
 
@@ -237,7 +244,7 @@ impl Job<'_> {
             true => node.told_nonces(self.account).await,
             false => Told::default(),
         };
-        match told.lowest(self.least_nonce) {
+        match told.lowest(self.least_nonce, &self.wrong) {
             Some(lowest) => Ok((told, lowest)),
             None => Ok((told, node.lowest_nonce(self.account, best).await?)),
         }
@@ -425,15 +432,15 @@ impl<'a> Sent<'a> {
                     let nonce = held.nonce();
                     match refusal {
                         Refusal::NonceUsed if self.nonces.knows_above(nonce) => {
-                            return Ok(Outcome::Anew(Refusal::NonceUsed, nonce));
+                            return Ok(Outcome::Anew(Refusal::NonceUsed, nonce, self.nonces));
                         }
                         // Another one has it: the final state says who is right.
                         Refusal::NonceUsed | Refusal::NonceTaken if self.is_taken_besides => {}
                         Refusal::NonceTaken => {
                             held.taken();
-                            return Ok(Outcome::Anew(Refusal::NonceTaken, nonce));
+                            return Ok(Outcome::Anew(Refusal::NonceTaken, nonce, self.nonces));
                         }
-                        refusal => return Ok(Outcome::Anew(refusal, nonce)),
+                        refusal => return Ok(Outcome::Anew(refusal, nonce, self.nonces)),
                     }
                 }
             },
@@ -451,9 +458,9 @@ impl<'a> Sent<'a> {
             Fate::NonceGone => {
                 let nonce = held.nonce();
                 held.used();
-                Ok(Outcome::Anew(Refusal::NonceUsed, nonce))
+                Ok(Outcome::Anew(Refusal::NonceUsed, nonce, self.nonces))
             }
-            Fate::Doubted => Ok(Outcome::Anew(Refusal::NonceUsed, held.nonce())),
+            Fate::Doubted => Ok(Outcome::Anew(Refusal::NonceUsed, held.nonce(), self.nonces)),
         }
     }
 
