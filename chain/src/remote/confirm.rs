@@ -129,10 +129,11 @@ impl Node {
     /// What endpoints tell of the lowest nonce of an account that neither the chain nor their pools have seen: until two tell the same, or a moment is over.
     pub(super) async fn told_nonces(&self, account: AccountId) -> Told {
         let mut told = Told::default();
-        let mut asked: FuturesUnordered<_> = self.endpoints.all().map(|index| self.nonce_of(index, account)).collect();
+        let mut asked: FuturesUnordered<_> =
+            self.endpoints.all().map(|index| async move { (index, self.nonce_of(index, account).await) }).collect();
         let hear = async {
-            while let Some(answer) = asked.next().await {
-                if answer.is_ok_and(|nonce| told.hear(nonce)) {
+            while let Some((index, answer)) = asked.next().await {
+                if answer.is_ok_and(|nonce| told.hear(index, nonce)) {
                     return;
                 }
             }

@@ -6,6 +6,7 @@ use super::{
     dry_run::{Answer, Question},
     events::{BlockEvents, digest},
     extrinsic::{self, Era, Form},
+    nonces::Wrong,
     runtime::{AccountData, Runtime, unusual},
     wire::RuntimeVersion,
 };
@@ -23,7 +24,7 @@ pub async fn confirm(chain: &RemoteChain, at: BlockRef, events: &[u8]) -> Result
 
 /// The nonce with which a call begins that defends a channel; none where no endpoint tells one.
 pub async fn nonce_of_what_comes_first(chain: &RemoteChain, account: AccountId) -> Option<u64> {
-    chain.node.told_nonces(account).await.lowest(0)
+    chain.node.told_nonces(account).await.lowest(0, &Wrong::default())
 }
 
 /// What is encoded and decoded with a runtime's metadata.

@@ -61,25 +61,51 @@ impl Book {
     }
 }
 
-/// What endpoints tell of the lowest nonce of an account that they have not seen, one number for each of them.
+/// How often an endpoint may tell a nonce that turns out to be used before another one is believed instead. A pool that has just heard of a transaction
+/// of somebody else's is wrong once; whoever tells the next number each time is wrong as often as it is asked.
+const MAX_WRONG: u8 = 2;
+
+/// What endpoints tell of the lowest nonce of an account that they have not seen, one number for each of them, by their places.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told(Vec<u64>);
+pub(super) struct Told(Vec<(usize, u64)>);
+
+/// How often endpoints have told a nonce that was used, as far as one transaction goes: without it a lying endpoint that counts on from what it sees
+/// handed over would be tried again and again, and nobody else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wrong(BTreeMap<usize, u8>);
+
+impl Wrong {
+    /// This nonce is used: whoever told it was wrong.
+    pub(super) fn note(&mut self, told: &Told, nonce: u64) {
+        for (index, _) in told.0.iter().filter(|(_, told)| *told == nonce) {
+            let times = self.0.entry(*index).or_default();
+            *times = times.saturating_add(1);
+        }
+    }
+
+    fn is_believed(&self, index: usize) -> bool {
+        self.0.get(&index).is_none_or(|times| *times < MAX_WRONG)
+    }
+}
 
 impl Told {
     /// One more endpoint tells of it; says whether it has told what another one has told.
-    pub(super) fn hear(&mut self, nonce: u64) -> bool {
-        let is_agreed = self.0.contains(&nonce);
-        self.0.push(nonce);
+    pub(super) fn hear(&mut self, index: usize, nonce: u64) -> bool {
+        let is_agreed = self.0.iter().any(|(_, told)| *told == nonce);
+        self.0.push((index, nonce));
         is_agreed
     }
 
-    /// The nonce to begin with, at least `least`: what two tell, or else the lowest. A nonce that is too low is refused at once by whoever is honest,
-    /// and the next one is tried; one that is too high is held back. Where all are below `least`, it is begun anew. None where nobody tells any.
-    pub(super) fn lowest(&self, least: u64) -> Option<u64> {
-        let is_agreed = |nonce: &u64| self.0.iter().filter(|told| *told == nonce).count() > 1;
+    /// The nonce to begin with, at least `least`: what two tell, or else the lowest, of those who were not wrong too often. A nonce that is too low is
+    /// refused at once by whoever is honest, and the next one is tried; one that is too high is held back. Where all are below `least`, it is begun
+    /// anew. None where nobody tells any.
+    pub(super) fn lowest(&self, least: u64, wrong: &Wrong) -> Option<u64> {
+        let is_agreed = |nonce: &u64| self.0.iter().filter(|(_, told)| told == nonce).count() > 1;
         let at_least = |least: u64| {
-            let told = || self.0.iter().copied().filter(move |nonce| *nonce >= least);
-            told().filter(is_agreed).min().or_else(|| told().min())
+            let told = || self.0.iter().filter(move |(_, nonce)| *nonce >= least);
+            let believed = told().filter(|(index, _)| wrong.is_believed(*index)).map(|(_, nonce)| *nonce).min();
+            let nonces = || told().map(|(_, nonce)| *nonce);
+            nonces().filter(is_agreed).min().or(believed).or_else(|| nonces().min())
         };
         at_least(least).or_else(|| at_least(0))
     }
@@ -91,7 +117,7 @@ impl Told {
 
     /// Whether any endpoint tells of a higher one.
     pub(super) fn knows_above(&self, nonce: u64) -> bool {
-        self.0.iter().any(|told| *told > nonce)
+        self.0.iter().any(|(_, told)| *told > nonce)
     }
 }
 
@@ -274,17 +300,48 @@ mod tests {
         assert_eq!(lane.offered(first.nonce()), 0, "what is in a block presses no more");
     }
 
+    fn told(nonces: &[u64]) -> Told {
+        Told(nonces.iter().copied().enumerate().collect())
+    }
+
     #[test]
     fn a_nonce_that_one_endpoint_makes_up_is_not_begun_with() {
-        let told = |nonces: &[u64]| Told(nonces.to_vec());
-        assert_eq!(told(&[1_000, 7, 7]).lowest(0), Some(7), "two tell the same");
-        assert_eq!(told(&[0, 7, 7]).lowest(0), Some(7), "one that is too low is not taken where two say otherwise");
-        assert_eq!(told(&[1_000, 7]).lowest(0), Some(7), "one that is too high is held back by honest nodes");
-        assert_eq!(told(&[0, 7]).lowest(0), Some(0), "one that is too low is refused at once");
-        assert_eq!(told(&[0, 7]).lowest(1), Some(7), "and then the next one is tried");
-        assert_eq!(told(&[7, 7]).lowest(8), Some(7), "whoever says that it was too low may lie");
-        assert_eq!(told(&[]).lowest(0), None);
+        let lowest = |nonces: &[u64], least| told(nonces).lowest(least, &Wrong::default());
+        assert_eq!(lowest(&[1_000, 7, 7], 0), Some(7), "two tell the same");
+        assert_eq!(lowest(&[0, 7, 7], 0), Some(7), "one that is too low is not taken where two say otherwise");
+        assert_eq!(lowest(&[1_000, 7], 0), Some(7), "one that is too high is held back by honest nodes");
+        assert_eq!(lowest(&[0, 7], 0), Some(0), "one that is too low is refused at once");
+        assert_eq!(lowest(&[0, 7], 1), Some(7), "and then the next one is tried");
+        assert_eq!(lowest(&[7, 7], 8), Some(7), "whoever says that it was too low may lie");
+        assert_eq!(lowest(&[], 0), None);
         assert!(told(&[0, 7]).knows_above(0) && !told(&[0, 7]).knows_above(7));
+    }
+
+    /// An account that is in use for long has a nonce above the signatures that are made for one call ([`submit`](super::super::submit)).
+    #[test]
+    fn an_endpoint_that_counts_on_from_what_was_refused_does_not_use_up_all_signatures() {
+        let (honest, mut lie) = (1_000, 0);
+        let (mut least, mut wrong) = (0, Wrong::default());
+        for signatures in 1.. {
+            let told = told(&[lie, honest]);
+            let nonce = told.lowest(least, &wrong).unwrap();
+            if nonce == honest {
+                break;
+            }
+            assert!(signatures < 4, "nobody but the liar is tried");
+            // An honest node refuses it at once, and the liar has seen what it was.
+            wrong.note(&told, nonce);
+            (least, lie) = (nonce + 1, nonce + 1);
+        }
+        // One that was overtaken by another program's transaction is believed as before.
+        let mut wrong = Wrong::default();
+        wrong.note(&told(&[5_000, 7]), 7);
+        assert_eq!(told(&[5_000, 8]).lowest(8, &wrong), Some(8));
+        // Where all were wrong, the lowest is tried as before.
+        for index in [0, 0, 1, 1] {
+            wrong.note(&Told(vec![(index, 7)]), 7);
+        }
+        assert_eq!(told(&[5_000, 8]).lowest(8, &wrong), Some(8));
     }
 
     #[test]

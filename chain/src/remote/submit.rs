@@ -23,7 +23,7 @@
 mod job;
 mod sent;
 
-use super::{node::Node, refusal::Refusal};
+use super::{node::Node, nonces::Wrong, refusal::Refusal};
 use crate::{ChainError, DryRun, Receipt, Signer, Transaction, Urgency};
 use job::Job;
 use sent::{Outcome, Sent};
@@ -67,25 +67,26 @@ pub(super) async fn submit(
         began,
         least_nonce: 0,
         taken: BTreeSet::new(),
+        wrong: Wrong::default(),
         corrections: 0,
     };
     job.preflight().await?;
     let (mut signatures, mut offers, mut eras) = (0_u8, 0_u8, 0_u8);
     loop {
-        let (refusal, nonce) = match job.once().await? {
+        let (refusal, nonce, told) = match job.once().await? {
             Outcome::Done(Err(ChainError::Dropped { last })) if urgency.is_first && eras < MAX_ERAS => {
                 eras = eras.saturating_add(1);
                 job.look_again(last).await?;
                 continue;
             }
             Outcome::Done(done) => return done,
-            Outcome::Anew(refusal, nonce) => (refusal, nonce),
+            Outcome::Anew(refusal, nonce, told) => (refusal, nonce, told),
             Outcome::GaveWay => continue,
         };
         match refusal {
             Refusal::NonceUsed | Refusal::NonceTaken | Refusal::AlreadyThere => {
                 signatures = signatures.saturating_add(1);
-                job.pass_over(&refusal, nonce);
+                job.pass_over(&refusal, nonce, &told);
                 tracing::info!(%account, signatures, "a nonce was taken by another program: signing anew");
                 if signatures >= MAX_SIGNATURES {
                     return Err(ChainError::NonceRace { account, tries: signatures });

@@ -92,6 +92,10 @@ impl Channel {
             // It is always signed: what it refuses is dead then (R6.1a).
             return self.agree_to(update, ctx);
         }
+        if live.outgoing.has_counter() {
+            // The last round was refused, and that is to be answered first: no other could be refused now, so none is run (R6.1a, R7.4a).
+            return refuse(RefusalCode::NOT_NOW);
+        }
         if round > live.agreed.round() && round <= live.outgoing.signed() {
             // The chain may still take a higher one of ours, which was given up for a forced step: agreed above it.
             return Ok(self.refuse(&update, Refused::All(RefusalCode::OVERTAKEN), ctx));

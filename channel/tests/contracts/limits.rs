@@ -254,6 +254,45 @@ fn calls_that_take_long_go_into_several_rounds_and_a_peer_may_not_say_more() {
     assert!(made.iter().all(|id| matches!(world.fate(Responder, *id), Fate::Paid(_))));
 }
 
+/// Whoever refuses a round waits for the answer to that: meanwhile the peer may say as much as it likes, and has nothing run for it (R6.1a, R7.4a).
+#[test]
+fn a_peer_that_does_not_answer_a_refusal_has_nothing_run_for_what_it_says_besides() {
+    let (mut world, ids) = World::with(Responder, vec![counter(Pair::default(), u64::MAX)]);
+    world.sides[Initiator].book.takes = MAX_ROUND_TIME / 4;
+    let ran = std::sync::Arc::clone(&world.sides[Initiator].book.ran);
+    let calls = || vec![call(ids[0], 0, &1_u64); 4];
+    ran.store(0, std::sync::atomic::Ordering::Relaxed);
+    let first = world.sides[Initiator].round() + if world.sides[Initiator].round().is_multiple_of(2) { 2 } else { 3 };
+    for round in (first..).step_by(2).take(16) {
+        // Its state is another one, which is seen once all calls have been made.
+        let update = forge(&world, Responder, round, world.chain.head(), calls());
+        world.hear(Initiator, Message::Update(update));
+    }
+    assert_eq!(
+        ran.load(std::sync::atomic::Ordering::Relaxed),
+        4,
+        "one round, for as long as its refusal is unanswered"
+    );
+    let is_refusal = |message: &Message| matches!(message, Message::Update(Update { refuses: Some(_), .. }));
+    assert_eq!(world.wire[Responder].iter().filter(|message| is_refusal(message)).count(), 1);
+}
+
+/// A queue of own calls that an app refuses, however slowly, is gone through in several turns.
+#[test]
+fn own_calls_that_fail_one_after_the_other_are_not_all_tried_in_one_turn() {
+    let (mut world, ids) = World::with(Responder, vec![counter(Pair::default(), 3)]);
+    let ran = std::sync::Arc::clone(&world.sides[Responder].book.ran);
+    ran.store(0, std::sync::atomic::Ordering::Relaxed);
+    world.sides[Responder].takes_events = false;
+    let made = world.make(Responder, vec![call(ids[0], 0, &9_u64); 200]).unwrap();
+    let tried = ran.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(tried <= 64, "{tried} calls were made for one input");
+    // The others follow with the next blocks.
+    world.mine_blocks(200 / 32 + 1);
+    world.run();
+    assert!(made.iter().all(|id| world.fate(Responder, *id) == Fate::Failed));
+}
+
 #[test]
 fn there_may_be_only_so_many_contracts_at_once() {
     for limited in Party::BOTH {

@@ -6,7 +6,13 @@ use protocol::{
     AccountId, Hash,
     contracts::{AppContext, AppReply, Apps, CallFault, NativeApps},
 };
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 /// What a side knows of apps, and wants of them.
 #[derive(Clone, Debug)]
@@ -20,12 +26,14 @@ pub(crate) struct Book {
     pub(crate) worthless: BTreeSet<Hash>,
     /// What each call takes, in picoseconds (R7.4a).
     pub(crate) takes: u64,
+    /// How many calls of apps were made, also in vain.
+    pub(crate) ran: Arc<AtomicUsize>,
 }
 
 impl Book {
     pub(crate) fn new() -> Self {
         let (missing, refused, worthless) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { native: apps::native(), missing, refused, worthless, takes: 0 }
+        Self { native: apps::native(), missing, refused, worthless, takes: 0, ran: Arc::default() }
     }
 }
 
@@ -49,6 +57,7 @@ impl Apps for Book {
         state: &[u8],
         input: &[u8],
     ) -> Result<(AppReply, u64), CallFault> {
+        let _before = self.ran.fetch_add(1, Ordering::Relaxed);
         self.call(code, context, state, input).map(|reply| (reply, self.takes))
     }
 }

@@ -158,16 +158,18 @@ impl Purse {
         }
     }
 
-    /// Whether so many channels and one more can be defended, once this account has laid down the deposits for it and for all others that it opens just
-    /// now.
+    /// Whether so many channels, one more, and all others that are opened just now can be defended, once this account has laid down the deposits for
+    /// those that it opens.
     pub(super) async fn check_opening(&self, channels: usize) -> Result<PaidOpening<'_>, NodeError> {
         let others = self.openings.fetch_add(1, Ordering::AcqRel);
         let opening = PaidOpening(&self.openings);
         if self.reserve == FeeReserve::DangerNothing {
             return Ok(opening);
         }
-        let openings = Amount::try_from(others.saturating_add(1)).unwrap_or(Amount::MAX);
-        let channels = channels.saturating_add(1);
+        let begun = others.saturating_add(1);
+        let openings = Amount::try_from(begun).unwrap_or(Amount::MAX);
+        // Each of them will be a channel to defend.
+        let channels = channels.saturating_add(begun);
         self.check(channels, 0).await?;
         let each = self.deposit().await?;
         self.have_for(channels, each.saturating_mul(openings))?;

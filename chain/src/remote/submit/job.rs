@@ -6,7 +6,7 @@ use crate::{
         endpoints::DIAL_AGAIN,
         extrinsic::Era,
         node::{Best, FinalBlock, Node},
-        nonces::{Lane, Told},
+        nonces::{Lane, Told, Wrong},
         refusal::Refusal,
     },
 };
@@ -36,6 +36,8 @@ pub(super) struct Job<'a> {
     pub(super) least_nonce: u64,
     /// Nonces at which every endpoint has met another program.
     pub(super) taken: BTreeSet<u64>,
+    /// Which endpoints have told nonces that were used.
+    pub(super) wrong: Wrong,
     /// How often it was signed for a block that an endpoint did not like.
     pub(super) corrections: u8,
 }
@@ -85,17 +87,21 @@ impl Job<'_> {
         node.endpoints.leave(&format!("a call that defends a channel is in no block up to {last}")).await;
         (self.least_nonce, self.corrections) = (0, 0);
         self.taken.clear();
+        self.wrong = Wrong::default();
         self.dry_run = node.dry_run(&self.account, &self.transaction, node.head()).await?;
         if self.dry_run.reverted { Err(ChainError::Reverted) } else { Ok(()) }
     }
 
     /// Another nonce is to be tried, because of what was said of this one.
-    pub(super) fn pass_over(&mut self, refusal: &Refusal, nonce: u64) {
+    pub(super) fn pass_over(&mut self, refusal: &Refusal, nonce: u64, told: &Told) {
         match refusal {
             Refusal::NonceTaken => {
                 let _new = self.taken.insert(nonce);
             }
-            _ => self.least_nonce = nonce.saturating_add(1),
+            _ => {
+                self.least_nonce = nonce.saturating_add(1);
+                self.wrong.note(told, nonce);
+            }
         }
     }
 
@@ -106,7 +112,7 @@ impl Job<'_> {
             true => node.told_nonces(self.account).await,
             false => Told::default(),
         };
-        match told.lowest(self.least_nonce) {
+        match told.lowest(self.least_nonce, &self.wrong) {
             Some(lowest) => Ok((told, lowest)),
             None => Ok((told, node.lowest_nonce(self.account, best).await?)),
         }

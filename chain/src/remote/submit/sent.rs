@@ -35,7 +35,7 @@ const SEND_AGAIN: Duration = Duration::from_secs(6);
 pub(super) enum Outcome {
     Done(Result<Receipt, ChainError>),
     /// In no block with this nonce, now or later: sign it anew.
-    Anew(Refusal, u64),
+    Anew(Refusal, u64, Told),
     /// Nothing was sent: another one comes first.
     GaveWay,
 }
@@ -153,15 +153,15 @@ impl<'a> Sent<'a> {
                     let nonce = held.nonce();
                     match refusal {
                         Refusal::NonceUsed if self.nonces.knows_above(nonce) => {
-                            return Ok(Outcome::Anew(Refusal::NonceUsed, nonce));
+                            return Ok(Outcome::Anew(Refusal::NonceUsed, nonce, self.nonces));
                         }
                         // Another one has it: the final state says who is right.
                         Refusal::NonceUsed | Refusal::NonceTaken if self.is_taken_besides => {}
                         Refusal::NonceTaken => {
                             held.taken();
-                            return Ok(Outcome::Anew(Refusal::NonceTaken, nonce));
+                            return Ok(Outcome::Anew(Refusal::NonceTaken, nonce, self.nonces));
                         }
-                        refusal => return Ok(Outcome::Anew(refusal, nonce)),
+                        refusal => return Ok(Outcome::Anew(refusal, nonce, self.nonces)),
                     }
                 }
             },
@@ -179,9 +179,9 @@ impl<'a> Sent<'a> {
             Fate::NonceGone => {
                 let nonce = held.nonce();
                 held.used();
-                Ok(Outcome::Anew(Refusal::NonceUsed, nonce))
+                Ok(Outcome::Anew(Refusal::NonceUsed, nonce, self.nonces))
             }
-            Fate::Doubted => Ok(Outcome::Anew(Refusal::NonceUsed, held.nonce())),
+            Fate::Doubted => Ok(Outcome::Anew(Refusal::NonceUsed, held.nonce(), self.nonces)),
         }
     }
 

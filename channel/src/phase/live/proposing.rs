@@ -21,6 +21,10 @@ use protocol::{
     signing::{Domain, signed_bytes},
 };
 
+/// How many own calls that an app fails on are given up in one turn: what a failed one took is not known, and may be as much as any call may take.
+/// The others are tried with the next turn, the next block's at the latest (R7.4a).
+const MAX_FAILED_CALLS: usize = 32;
+
 impl Live {
     /// The next round of one's own, where rounds have not run out.
     pub(crate) fn next_round(&self, me: Party) -> Option<Round> {
@@ -38,8 +42,9 @@ impl Live {
         let Some(round) = self.next_round(me) else { return Step::default() };
         let height = ctx.head.max(self.agreed.height());
         let mut step = Step::default();
+        let mut failed_calls: usize = 0;
         loop {
-            if self.outgoing.queued() == 0 {
+            if self.outgoing.queued() == 0 || failed_calls >= MAX_FAILED_CALLS {
                 return step;
             }
             let mut draft = Draft::new(self.place(me, round, height, config, ctx), self.agreed.state());
@@ -57,6 +62,7 @@ impl Live {
                 // The first one cannot be made: the peer's rounds or the clock have overtaken it.
                 (_, fault, finished) => {
                     let Some(fault) = fault.or(finished.err()) else { return step };
+                    failed_calls = failed_calls.saturating_add(usize::from(matches!(fault, ChangeFault::Call(_))));
                     let changes = self.outgoing.unqueue(me, 1).iter().collect();
                     step = step.and(Step::tell([Event::Failed { changes, fault }]));
                     continue;
