@@ -35,7 +35,7 @@ documentation() { RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps
 # What would be published of the libraries can be listed: manifests and files are whole.
 packages() {
     local package
-    for package in protocol channel interpreter sdk; do
+    for package in protocol channel chain interpreter sdk; do
         cargo package --quiet --package "$package" --list --allow-dirty | sed -n '$=' | xargs printf '%-12s %s files\n' "$package"
     done
 }
