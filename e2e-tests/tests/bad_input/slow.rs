@@ -2,61 +2,72 @@
 
 use channel::{Change, ChannelRef, Creation, Message, Reestablish, Update};
 use devchain::DevAccount;
-use e2e_tests::{Actor, App, Asked, UNIT, World, hostile::Intruder, identity, signer, terms, within};
+use e2e_tests::{Actor, App, Asked, UNIT, World, hostile::Intruder, identity, signer, terms, until, within};
 use protocol::{
-    Base, ChannelId, Hash, Pair, Party,
+    Base, ChannelId, Hash, Pair,
     call::Call,
-    contracts::{AppContext, Apps, Code, ContractId},
+    contracts::{AppContext, AppOutcome, AppReply, CallFault, Code, ContractId, NativeApps},
     crypto::Native,
     signing::{StateBody, signed_bytes},
-    terms::CallWeight,
 };
 use sdk::{
-    apps::{Registry, deploy},
+    apps::{Interpreter, Library, Registry, deploy},
     chain::arbiter::code_hash,
     node::{OpenChannel, Ward, WardCause},
 };
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// An app that goes round so many times in each call, and does nothing else.
-fn app_that_works(rounds: u64) -> Vec<u8> {
-    let text = format!(
-        r#"(module
-        (import "env" "memory" (memory 2 16))
-        (import "seal0" "seal_return" (func $return (param i32 i32 i32)))
-        (func (export "deploy"))
-        (func (export "call") (local $left i64)
-            (local.set $left (i64.const {rounds}))
-            (loop $again
-                (local.set $left (i64.sub (local.get $left) (i64.const 1)))
-                (br_if $again (i64.ne (local.get $left) (i64.const 0))))
-            (call $return (i32.const 0) (i32.const 1024) (i32.const 36))))"#
-    );
-    wat::parse_str(text).unwrap()
+/// An app that says nothing.
+const APP: &str = r#"(module
+    (import "env" "memory" (memory 2 16))
+    (import "seal0" "seal_return" (func $return (param i32 i32 i32)))
+    (func (export "deploy"))
+    (func (export "call") (call $return (i32.const 0) (i32.const 1024) (i32.const 36))))"#;
+
+/// Keeps whoever calls an app until it is opened: each story has its own.
+struct Gate(Mutex<At>, Condvar);
+
+/// Who is at a gate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    Nobody,
+    Waiting,
+    Open,
 }
 
-/// How often the most expensive app goes round that the arbiter allows.
-fn most_work() -> u64 {
-    let (channel, contract) = (ChannelId([1; 32]), ContractId([2; 32]));
-    let context = AppContext { channel, contract, round: 3, caller: Party::Initiator, value: 0, balance: 0, height: 1 };
-    let mut most = 1_000;
-    loop {
-        let rounds = most * 3 / 2;
-        let apps = Registry::in_memory(CallWeight::STANDARD);
-        let code = apps.add(&app_that_works(rounds)).unwrap();
-        if apps.call(&code, &context, &[], &[]).is_err() {
-            return most;
+static GATES: [Gate; 2] = [const { Gate(Mutex::new(At::Nobody), Condvar::new()) }; 2];
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, At> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass(&self) {
+        let mut at = self.lock();
+        if *at == At::Nobody {
+            *at = At::Waiting;
         }
-        most = rounds;
+        drop(self.1.wait_while(at, |at| *at != At::Open));
+    }
+
+    fn open(&self) {
+        *self.lock() = At::Open;
+        self.1.notify_all();
     }
 }
 
-/// How many calls each of her rounds makes.
-const CALLS: u32 = 511;
-/// How many such rounds she says: all of them are gathered before what they have done is kept, and they take longer than any answer.
-const ROUNDS: u64 = 32;
+/// The app as native code: waits at a gate, and fails.
+fn waits<const GATE: usize>(_context: &AppContext, _state: &[u8], _input: &[u8]) -> Result<AppReply, CallFault> {
+    GATES[GATE].pass();
+    Err(CallFault::Failed)
+}
 
-/// Mallory, who has a channel with Bob and an app that works, and keeps her task at Bob's node busy.
-struct Busy {
+fn begins(_context: &AppContext, _input: &[u8]) -> Result<AppReply, CallFault> {
+    Ok(Ok(AppOutcome::default()))
+}
+
+/// Mallory, who has a channel with Bob and an app that takes its time, and keeps her task at Bob's node busy.
+struct Busy<const GATE: usize> {
     bob: Actor,
     mallory: Intruder,
     reference: ChannelRef,
@@ -67,16 +78,25 @@ struct Busy {
     old: Call,
 }
 
-impl Busy {
+/// Whatever waits goes on, so that the node can end.
+impl<const GATE: usize> Drop for Busy<GATE> {
+    fn drop(&mut self) {
+        GATES[GATE].open();
+    }
+}
+
+impl<const GATE: usize> Busy<GATE> {
     async fn new(world: &World) -> Self {
-        let most = tokio::task::spawn_blocking(most_work).await.unwrap();
-        // Not the most: what a test can wait for.
-        let wasm = app_that_works(most / 50);
+        let wasm = wat::parse_str(APP).unwrap();
         let deployer = DevAccount::Charlie.signer();
         let deploying = deploy(&*world.recorder, &deployer, wasm.clone());
         let deployed = within("an app's deployment", deploying).await.unwrap();
         let code = code_hash(&wasm);
-        let config = world.config("bob");
+        let mut config = world.config("bob");
+        let mut native = NativeApps::new();
+        native.register_as(code, begins, waits::<GATE>);
+        let library = Library::new(Interpreter::new(e2e_tests::LIMITS.call_weight)).with_native(native);
+        config.apps = Arc::new(Registry::new(library));
         world.give_app(&config, &App { code, deployed, wasm }).await;
         let bob = world.start_with("bob", |settings| *settings = config).await;
         let _done = within("a deposit", bob.node.vault_deposit(200 * UNIT)).await.unwrap();
@@ -98,36 +118,35 @@ impl Busy {
         Self { bob, mallory, reference, channel, code, agreed, old }
     }
 
-    /// Says rounds whose changes are expensive and whose state is wrong: each is executed, and refused.
+    /// Says a round with a call that takes its time, and waits until it is made.
     async fn keep_busy(&mut self, world: &World) {
         let domain = world.arbiter.info().domain;
-        for number in 0..ROUNDS {
-            let round = 101 + 2 * number;
-            let contract = ContractId::derive(&self.channel, round, 0, &Native);
-            let code = Code::Contract(self.code);
-            let begin = Change::CreateContract(Creation { code, coins: Pair::new(0, 0), input: vec![] });
-            let call = Change::CallContract { contract, value: 0, input: Vec::new() };
-            let changes = std::iter::once(begin).chain((0..CALLS).map(|_| call.clone())).collect();
-            let (base, state_hash) = (self.agreed, Hash([9; 32]));
-            let body = StateBody { round, base, state_hash, valid_until: None };
-            let signature = identity("mallory").signing().sign(&signed_bytes(&domain, &self.channel, &body));
-            // One that Bob has seen for certain: for the others he would wait.
-            let height = world.chain.block_number() - 1;
-            let update = Update { round, base, height, refuses: None, changes, state_hash, signature };
-            self.mallory.say(self.reference, Message::Update(update)).await;
-        }
+        let round = 101;
+        let contract = ContractId::derive(&self.channel, round, 0, &Native);
+        let code = Code::Contract(self.code);
+        let begin = Change::CreateContract(Creation { code, coins: Pair::new(0, 0), input: vec![] });
+        let call = Change::CallContract { contract, value: 0, input: Vec::new() };
+        let (base, state_hash) = (self.agreed, Hash([9; 32]));
+        let body = StateBody { round, base, state_hash, valid_until: None };
+        let signature = identity("mallory").signing().sign(&signed_bytes(&domain, &self.channel, &body));
+        // One that Bob has seen for certain: for the others he would wait.
+        let height = world.chain.block_number() - 1;
+        let changes = vec![begin, call];
+        let update = Update { round, base, height, refuses: None, changes, state_hash, signature };
+        self.mallory.say(self.reference, Message::Update(update)).await;
+        until("the call to be made", async || (*GATES[GATE].lock() == At::Waiting).then_some(())).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_with_expensive_rounds_does_not_keep_others_channels_from_seeing_the_chain() {
     let world = World::new().await;
-    let mut busy = Busy::new(&world).await;
+    let mut busy = Busy::<0>::new(&world).await;
     let alice = world.start_rich("alice", 200 * UNIT).await;
     alice.connect(&busy.bob).await;
     let (alices, bobs) = alice.open(&busy.bob).await;
-    busy.keep_busy(&world).await;
     let hers = busy.bob.node.channels(identity("mallory").public()).await.unwrap().remove(0);
+    busy.keep_busy(&world).await;
     let until_then = tokio::spawn(async move { hers.head().await });
     // Mallory's own doing is in the first block; the others are the news.
     for _ in 0..3 {
@@ -135,7 +154,7 @@ async fn a_peer_with_expensive_rounds_does_not_keep_others_channels_from_seeing_
         let _done = within("a block", world.arbiter.call(&signer("mallory"), &deposit, UNIT)).await.unwrap();
     }
     let head = world.chain.block_number();
-    e2e_tests::until("the chain to be seen", async || (bobs.head().await.unwrap() >= head).then_some(())).await;
+    until("the chain to be seen", async || (bobs.head().await.unwrap() >= head).then_some(())).await;
     let _paid = bobs.pays(1, "alive").await;
     let _paid = alices.pays(1, "alive").await;
     assert!(!until_then.is_finished(), "others wait until what Mallory has said is done");
@@ -144,11 +163,11 @@ async fn a_peer_with_expensive_rounds_does_not_keep_others_channels_from_seeing_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_close_is_answered_while_the_closer_keeps_its_own_task_busy() {
     let world = World::new().await;
-    let mut busy = Busy::new(&world).await;
+    let mut busy = Busy::<1>::new(&world).await;
     busy.keep_busy(&world).await;
     let _done = within("the old close", world.arbiter.call(&signer("mallory"), &busy.old, 0)).await.unwrap();
     let answered = async || (world.recorder.count("channel_slash").await > 0).then_some(());
-    e2e_tests::until("the answer", answered).await;
+    until("the answer", answered).await;
     let wards = busy.bob.node.wards();
     assert!(matches!(&wards[..], [Ward { cause: WardCause::Late, .. }]), "the task has answered itself: {wards:?}");
 }
