@@ -9,9 +9,23 @@ use sdk::{
     node::{ChannelHandle, Keeping, Node, NodeConfig, NodeError, OpenChannel, Paid},
     store::{Durability, OpenError, StoreHandle},
 };
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 pub(crate) const START: &str = "a node to start";
+
+/// The store in a directory, once it is free: the node that had it may be on its way out.
+pub(crate) async fn free_store(path: &Path) -> StoreHandle {
+    let open = || async {
+        match StoreHandle::open(path, Durability::Immediate) {
+            Err(OpenError::InUse { .. }) => None,
+            opened_or_not => Some(opened_or_not.unwrap()),
+        }
+    };
+    until("the store to be free", open).await
+}
 
 /// A node with everything it has told.
 #[derive(Debug)]
@@ -28,14 +42,7 @@ impl Actor {
     /// Starts a node, on the store in a directory where one is given.
     pub(crate) async fn start(name: &'static str, mut config: NodeConfig, store: Option<PathBuf>) -> Self {
         if let Some(path) = store {
-            // The node that had it may be on its way out.
-            let open = || async {
-                match StoreHandle::open(&path, Durability::Immediate) {
-                    Err(OpenError::InUse { .. }) => None,
-                    opened_or_not => Some(opened_or_not.unwrap()),
-                }
-            };
-            config.keeping = Keeping::Store(until("the store to be free", open).await);
+            config.keeping = Keeping::Store(free_store(&path).await);
         }
         let (node, events) = Node::start_with_events(config).await.unwrap();
         let events = EventLog::of(events);

@@ -1,6 +1,11 @@
 //! The stage: a chain, the arbiter on it, and whoever is called upon it.
 
-use crate::{Actor, Coins, Endpoint, TestChain, actor::START, ledger::Ledger, within};
+use crate::{
+    Actor, Coins, Endpoint, TestChain,
+    actor::{START, free_store},
+    ledger::Ledger,
+    within,
+};
 use devchain::{DEV_ENDOWMENT, DevAccount, DevChain};
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, PartyId,
@@ -16,6 +21,7 @@ use sdk::{
     },
     keys::{Identity, PeerAddress},
     node::{Keeping, NodeConfig, OpenChannel, Taking},
+    store::StoreHandle,
 };
 use std::{
     env,
@@ -94,6 +100,11 @@ impl<C> World<C> {
     #[must_use]
     pub fn store_of(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// The store of `name`'s node, once that has let go of it.
+    pub async fn free_store_of(&self, name: &str) -> StoreHandle {
+        free_store(&self.store_of(name)).await
     }
 
     /// The program that peers and wallets in processes of their own run.

@@ -161,19 +161,11 @@ impl Apps for Library {
     }
 
     fn init(&self, code: &Hash, context: &AppContext, input: &[u8]) -> Result<AppReply, CallFault> {
-        if !self.native.knows(code) {
-            return self.interpreter.init(code, context, input);
-        }
-        let question = SELECTOR.saturating_add((context, input).encoded_size());
-        fits(question, self.native.init(code, context, input)?)
+        self.init_counted(code, context, input).map(|(reply, _took)| reply)
     }
 
     fn call(&self, code: &Hash, context: &AppContext, state: &[u8], input: &[u8]) -> Result<AppReply, CallFault> {
-        if !self.native.knows(code) {
-            return self.interpreter.call(code, context, state, input);
-        }
-        let question = SELECTOR.saturating_add((context, state, input).encoded_size());
-        fits(question, self.native.call(code, context, state, input)?)
+        self.call_counted(code, context, state, input).map(|(reply, _took)| reply)
     }
 
     /// Native code is counted as nothing.
@@ -181,7 +173,8 @@ impl Apps for Library {
         if !self.native.knows(code) {
             return self.interpreter.init_counted(code, context, input);
         }
-        self.init(code, context, input).map(|reply| (reply, 0))
+        let question = SELECTOR.saturating_add((context, input).encoded_size());
+        fits(question, self.native.init(code, context, input)?).map(|reply| (reply, 0))
     }
 
     /// Native code is counted as nothing.
@@ -195,7 +188,8 @@ impl Apps for Library {
         if !self.native.knows(code) {
             return self.interpreter.call_counted(code, context, state, input);
         }
-        self.call(code, context, state, input).map(|reply| (reply, 0))
+        let question = SELECTOR.saturating_add((context, state, input).encoded_size());
+        fits(question, self.native.call(code, context, state, input)?).map(|reply| (reply, 0))
     }
 }
 

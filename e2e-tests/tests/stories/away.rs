@@ -7,7 +7,6 @@ use scale::Encode;
 use sdk::{
     chain::{Arbiter, Chain, ChainError, ContractEvent, Health, arbiter::ArbiterEvent},
     node::{ChannelHandle, Keeping, Node, NodeConfig, NodeError, StartError},
-    store::{Durability, OpenError, StoreHandle},
 };
 use std::sync::Arc;
 
@@ -113,13 +112,7 @@ async fn a_node_that_cannot_follow_the_chain_says_since_when_and_opens_nothing()
 
 /// Starts Alice's node on the store of another world.
 async fn start_on(world: &World, store: &World) -> Result<Node, StartError> {
-    let open = || async {
-        match StoreHandle::open(&store.store_of("alice"), Durability::Immediate) {
-            Err(OpenError::InUse { .. }) => None,
-            opened_or_not => Some(opened_or_not.unwrap()),
-        }
-    };
-    let store = until("the store to be free", open).await;
+    let store = store.free_store_of("alice").await;
     Node::start(NodeConfig { keeping: Keeping::Store(store), ..world.config("alice") }).await
 }
 
@@ -160,8 +153,7 @@ async fn where_the_block_is_forgotten_a_channel_tells_whether_the_chain_is_the_s
         let forgetful = Arc::new(Impaired::with_late_answers(world.recorder.clone()));
         forgetful.forget_hashes();
         let arbiter = through(world, &forgetful).await.arbiter;
-        let open = || async { StoreHandle::open(&before.store_of("alice"), Durability::Immediate).ok() };
-        let keeping = Keeping::Store(until("the store to be free", open).await);
+        let keeping = Keeping::Store(before.free_store_of("alice").await);
         Node::start(NodeConfig { keeping, arbiter, ..world.config("alice") }).await
     };
     let anew = World::new().await;

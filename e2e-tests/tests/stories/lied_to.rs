@@ -12,7 +12,7 @@ use scale::Encode;
 use sdk::{
     chain::{Arbiter, ContractEvent, arbiter::ArbiterEvent},
     node::{ChannelHandle, NodeConfig, OpenChannel},
-    store::{Batch, Durability, StoreHandle, Table},
+    store::{Batch, Table},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -228,8 +228,7 @@ async fn a_damaged_row_hides_no_proof_of_another_channel() {
     assert_eq!(alice.node.ended_channels().unwrap().len(), 1);
     drop(alices);
     alice.stop_and_wait().await;
-    let open = || async { StoreHandle::open(&world.store_of("alice"), Durability::Immediate).ok() };
-    let store = until("the store to be free", open).await;
+    let store = world.free_store_of("alice").await;
     store.commit(Batch::new().put(Table::Ended, vec![0xff; 68], vec![1, 2, 3])).await.unwrap();
     drop(store);
     let alice = world.start("alice").await;

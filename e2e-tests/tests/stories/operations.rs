@@ -4,7 +4,6 @@ use channel::{Acceptance, Change, Event, Misuse, Notice, PaymentOutcome, Refusal
 use e2e_tests::{Actor, Asked, UNIT, World, until, within};
 use protocol::Party;
 use sdk::node::{ChannelHandle, Keeping, Node, NodeError, Taking};
-use sdk::store::{Durability, StoreHandle};
 
 async fn couple(world: &World) -> (Actor, Actor, ChannelHandle, ChannelHandle) {
     let (alice, bob) = world.couple().await;
@@ -151,8 +150,7 @@ async fn events_that_were_not_taken_are_told_again_after_a_restart_and_taken_one
     let start = async || {
         let mut config = world.config("bob");
         config.taking = Taking::ByUser;
-        let open = || async { StoreHandle::open(&world.store_of("bob"), Durability::Immediate).ok() };
-        config.keeping = Keeping::Store(until("the store to be free", open).await);
+        config.keeping = Keeping::Store(world.free_store_of("bob").await);
         within("a node to start", Node::start_with_events(config)).await.unwrap()
     };
     let received = async |events: &mut sdk::node::EventStream| {

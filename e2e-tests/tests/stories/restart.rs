@@ -8,7 +8,7 @@ use protocol::{BlockNumber, Pair, call::Call};
 use sdk::{
     chain::Arbiter,
     node::{ChannelHandle, NodeError},
-    store::{Batch, Durability, StoreHandle, Table},
+    store::{Batch, Table},
 };
 use std::{
     fs,
@@ -356,8 +356,7 @@ async fn a_damaged_channel_keeps_no_other_from_being_defended_and_stays_as_it_is
     let (peer, damaged, whole) = (bob.identity(), first.reference(), second.reference());
     drop((first, second));
     alice.stop_and_wait().await;
-    let open = || async { StoreHandle::open(&world.store_of("alice"), Durability::Immediate).ok() };
-    let store = until("the store to be free", open).await;
+    let store = world.free_store_of("alice").await;
     let key = store.load_all(Table::Channels).unwrap().into_iter().map(|(key, _)| key);
     let key = key.into_iter().find(|key| key.ends_with(&damaged.0)).unwrap();
     let damage =
@@ -384,7 +383,7 @@ async fn a_damaged_channel_keeps_no_other_from_being_defended_and_stays_as_it_is
     until("the answer", || async { (world.recorder.count("channel_slash").await == 1).then_some(()) }).await;
 
     alice.stop_and_wait().await;
-    let store = until("the store to be free", open).await;
+    let store = world.free_store_of("alice").await;
     assert_eq!(store.get(Table::Channels, &key).unwrap(), Some(vec![5, 1, 2, 3]), "it stays as it is");
     drop(store);
     // Until its owner is done with it.
@@ -407,8 +406,7 @@ async fn a_damaged_channel_whose_latest_state_can_be_read_is_defended() {
     let _paid = within("a payment", alices.pay_once("order-1", UNIT, "once")).await.unwrap();
     drop(alices);
     alice.stop_and_wait().await;
-    let open = || async { StoreHandle::open(&world.store_of("alice"), Durability::Immediate).ok() };
-    let store = until("the store to be free", open).await;
+    let store = world.free_store_of("alice").await;
     let (key, _) = store.load_all(Table::Payments).unwrap().pop().unwrap();
     store.commit(Batch::new().put(Table::Payments, key.clone(), vec![1])).await.unwrap();
     let row = store.load_all(Table::Channels).unwrap();
@@ -424,7 +422,7 @@ async fn a_damaged_channel_whose_latest_state_can_be_read_is_defended() {
     until("the answer", || async { (world.recorder.count("channel_slash").await == 1).then_some(()) }).await;
     drop(alices);
     alice.stop_and_wait().await;
-    let store = until("the store to be free", open).await;
+    let store = world.free_store_of("alice").await;
     assert_eq!(store.load_all(Table::Channels).unwrap(), row, "it stays as it is");
     assert_eq!(store.get(Table::Payments, &key).unwrap(), Some(vec![1]));
 }
