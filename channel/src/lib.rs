@@ -43,6 +43,7 @@ mod stage;
 mod state;
 mod status;
 mod step;
+pub mod transfer;
 mod units;
 mod wait;
 
