@@ -15,10 +15,11 @@ use crate::{
         opening::GivenUp,
     },
     state::{ChangeId, IdempotencyKey, State},
+    transfer::room::Transfers,
     units::Millis,
 };
 use protocol::{
-    Base, BlockNumber, ChannelId, Party, PublicKey, Rejection, Round,
+    Base, BlockNumber, ChannelId, Pair, Party, PublicKey, Rejection, Round,
     call::{CallKind, CloseSolo},
     contracts::{Contract, ContractId, Contracts},
     signing::Domain,
@@ -41,6 +42,8 @@ pub struct Channel {
     pub(crate) outbox: Outbox,
     /// The own payments that have a key.
     pub(crate) payments: Payments,
+    /// The conditional transfers.
+    pub(crate) transfers: Transfers,
     pub(crate) link: Link,
     /// What was heard of the age of the store.
     pub(crate) heard: Heard,
@@ -124,6 +127,7 @@ impl Channel {
     ) -> Self {
         let (create_given_up, outbox, stored) = (None, Outbox::default(), Contracts::new());
         let (link, waiting, last_rejection, payments) = (Link::Up, None, None, Payments::default());
+        let transfers = Transfers::new(Pair::new(config.transfers, config.transfers));
         Self {
             reference,
             me,
@@ -134,6 +138,7 @@ impl Channel {
             create_given_up,
             outbox,
             payments,
+            transfers,
             link,
             heard: Heard::begun(),
             waiting,

@@ -15,5 +15,6 @@ pub(crate) mod restart;
 pub(crate) mod rumour;
 pub(crate) mod settings;
 pub(crate) mod tick;
+pub(crate) mod transfers;
 pub(crate) mod turns;
 pub(crate) mod updates;

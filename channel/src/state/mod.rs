@@ -9,6 +9,7 @@ mod draft;
 mod ids;
 mod outcome;
 mod own;
+mod transfer;
 
 pub(crate) use change::length;
 pub use change::{Change, ChangeFault, ChangeId, Creation, MAX_META, MAX_REFERENCE, Payment};
@@ -18,6 +19,7 @@ pub(crate) use ids::{Ids, after};
 pub use outcome::{Outcome, Performed};
 pub(crate) use outcome::{Results, performed};
 pub use own::{IdempotencyKey, MAX_KEY, OwnChange, OwnChanges};
+pub use transfer::{FailReason, MAX_INSTRUCTION, MAX_REASON, Offer, TransferTerms};
 
 use protocol::{
     Amount, Hash, Pair, StateCommitment,
