@@ -3,6 +3,7 @@
 use crate::Witness;
 use channel::{
     ChannelAccept, ChannelOpen, ChannelRef, CloseReason, Event, Message, Misuse, Notice, RefusalCode, Stage, Violation,
+    transfer::TransferLimits,
 };
 use e2e_tests::{
     Asked, Proxy, UNIT, World, account,
@@ -325,6 +326,7 @@ fn opening(world: &World, shares: Pair<u128>) -> ChannelOpen {
         balances: Pair::new(100 * UNIT, 100 * UNIT),
         shares,
         validity: 100,
+        transfers: TransferLimits::default(),
     }
 }
 
@@ -339,7 +341,7 @@ async fn offer(mallory: &mut Intruder, world: &World, reference: ChannelRef, non
     let open = opening(world, Pair::new(200 * UNIT, 0));
     mallory.say(reference, Message::ChannelOpen(open.clone())).await;
     let answer = mallory.hear().await;
-    let Some(Packet::Channel(to, Message::ChannelAccept(ChannelAccept { responder }))) = answer else {
+    let Some(Packet::Channel(to, Message::ChannelAccept(ChannelAccept { responder, .. }))) = answer else {
         panic!("{answer:?}")
     };
     assert_eq!(to, reference);

@@ -8,7 +8,7 @@ use crate::{
     store::StoreHandle,
     transport,
 };
-use channel::{Config as ChannelConfig, Context, Millis, Pace, Policy};
+use channel::{Config as ChannelConfig, Context, Millis, Pace, Policy, transfer::NoTransfers};
 #[cfg(feature = "testing")]
 use protocol::crypto::{Crypto, Native};
 use protocol::{
@@ -155,7 +155,7 @@ impl NodeConfig {
 
     /// What a channel may know of this node at one moment.
     pub(super) fn context(&self, now: Millis, head: BlockNumber) -> Context<'_> {
-        Context { key: self.identity.signing(), now, head, apps: &*self.apps, pace: self.pace }
+        Context { key: self.identity.signing(), now, head, apps: &*self.apps, pace: self.pace, transfers: &NoTransfers }
     }
 
     /// This node as the arbiter knows it: owns its vault, and is one of a pair (R5.1, R5.2).

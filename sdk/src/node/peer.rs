@@ -41,10 +41,13 @@ use crate::{
     keys::PeerAddress,
     store::{StoreError, StoreHandle},
 };
-use channel::{ChangeId, Channel, ChannelRef, Effect, Event, EventNumber, Input, Message, Millis, Notice, Step};
+use channel::{
+    ChangeId, Channel, ChannelRef, Effect, Event, EventNumber, Input, Message, Millis, Notice, Step,
+    transfer::TransferId,
+};
 use conduct::Conduct;
 use fetches::Fetches;
-use protocol::{BlockNumber, ChannelId, PublicKey, contracts::ContractId, terms::Terms};
+use protocol::{BlockNumber, ChannelId, PublicKey, call::Call, contracts::ContractId, terms::Terms};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Weak},
@@ -119,6 +122,7 @@ pub(super) struct Peer {
 struct Rows {
     contracts: BTreeSet<ContractId>,
     payments: BTreeSet<ChangeId>,
+    transfers: BTreeSet<TransferId>,
 }
 
 /// Nothing that was signed can be kept, so nothing more is.
@@ -341,6 +345,11 @@ impl Peer {
             Effect::AskNonce(parties) => self.ask_nonce(reference, parties),
             Effect::FetchCode(code) => self.fetch_code(reference, code),
             Effect::Notify(notice) => self.tell(reference, notice.into(), None),
+            // Nobody routes here yet.
+            Effect::Transfer(_) => {}
+            Effect::Register { lock, preimage, .. } => {
+                self.submit(reference, Call::PreimageRegister { preimage, function: lock.function });
+            }
             // It has ended, and its user knows.
             Effect::Forget => self.ended.push(reference),
             Effect::Deliver { number, event } => {
@@ -461,6 +470,7 @@ impl Peer {
             let rows = self.changed.entry(reference).or_default();
             rows.contracts.extend(commit.contracts());
             rows.payments.extend(commit.payments());
+            rows.transfers.extend(commit.transfers());
         }
         self.steps.push(reference, step);
     }

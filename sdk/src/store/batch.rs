@@ -15,11 +15,13 @@ pub enum Table {
     Payments,
     /// What the user thinks of apps, by code hash.
     Apps,
+    /// Conditional transfers of channels, one by one: a commit writes those that have changed.
+    Transfers,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Meta, Self::Channels, Self::Contracts, Self::Ended, Self::Payments, Self::Apps];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Meta, Self::Channels, Self::Contracts, Self::Ended, Self::Payments, Self::Apps, Self::Transfers];
 
     /// Its name on disk: never changed, never reused.
     pub(super) const fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Table {
             Self::Ended => "ended",
             Self::Payments => "payments",
             Self::Apps => "apps",
+            Self::Transfers => "transfers",
         }
     }
 }

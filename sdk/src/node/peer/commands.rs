@@ -67,6 +67,7 @@ impl Peer {
                 ),
                 shares: Pair::new(open.our_share, open.peer_share),
                 validity: open.validity,
+                transfers: config.channels.transfers,
             },
         };
         let ctx = config.context(self.now(), self.head);

@@ -4,7 +4,7 @@ use super::{NotKept, Peer, Rows};
 use crate::{
     node::{
         ended,
-        rows::{address_key, contract_key, payment_key, store_key},
+        rows::{address_key, contract_key, payment_key, store_key, transfer_key},
     },
     store::{Batch, Table},
 };
@@ -21,7 +21,7 @@ impl Peer {
         {
             batch = batch.put(Table::Meta, address_key(&self.identity), address.to_string());
         }
-        for (reference, Rows { contracts, payments }) in changed {
+        for (reference, Rows { contracts, payments, transfers }) in changed {
             // What is damaged stays as it is.
             if self.damaged.contains(&reference) {
                 continue;
@@ -46,6 +46,13 @@ impl Peer {
                 batch = match slot.channel.kept_payments().get(&id) {
                     Some(record) => batch.put(Table::Payments, row, record.encode()),
                     None => batch.delete(Table::Payments, row),
+                };
+            }
+            for id in transfers {
+                let row = transfer_key(&key, id);
+                batch = match slot.channel.transfer(id) {
+                    Some(transfer) => batch.put(Table::Transfers, row, transfer.encode()),
+                    None => batch.delete(Table::Transfers, row),
                 };
             }
             batch = batch.put(Table::Channels, key, slot.channel.save());
