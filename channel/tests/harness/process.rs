@@ -4,7 +4,7 @@ use super::{
     CrashPlan, Initiator, Responder, World, chain, party_terms,
     side::{Held, Write},
 };
-use channel::{ChainInput, ChangeId, Channel, Context, Effect, Input, Message, Misuse, Rumour, Step};
+use channel::{ChainInput, ChangeId, Channel, Context, Effect, Input, Message, Misuse, Step, UnconfirmedDispute};
 use protocol::{BlockNumber, Pair, Party, contracts::ContractId, event::Event as ArbiterEvent};
 
 impl World {
@@ -18,7 +18,7 @@ impl World {
             _ => None,
         };
         // What the user has taken is noted with the next commit.
-        let before = before.filter(|_| !matches!(input, Input::EventsTaken { .. }));
+        let before = before.filter(|_| !matches!(input, Input::EventsAcked { .. }));
         let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book, pace: self.pace };
         match channel.handle(input, &ctx) {
             Err(misuse) => {
@@ -135,7 +135,7 @@ impl World {
                     side.tell(event);
                 }
                 if side.takes_events {
-                    self.input(party, Input::EventsTaken { up_to: number }).expect("taking is no misuse");
+                    self.input(party, Input::EventsAcked { up_to: number }).expect("taking is no misuse");
                 }
             }
         }
@@ -185,7 +185,7 @@ impl World {
     pub(crate) fn answers_in_doubt(&mut self, party: Party, event: &ArbiterEvent) -> bool {
         let machine = self.sides[party].machine();
         let saved = machine.save();
-        let answer = Rumour::of_event(event).and_then(|rumour| machine.answer_to(&rumour));
+        let answer = UnconfirmedDispute::of_event(event).and_then(|dispute| machine.answer_to(&dispute));
         assert_eq!(machine.save(), saved);
         answer.map(|call| self.chain.submit(party, call)).is_some()
     }
