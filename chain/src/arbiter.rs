@@ -113,7 +113,7 @@ pub struct Arbiter {
 
 /// What a call did, once final.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done {
+pub struct FinalisedCall {
     /// Its cost and place.
     pub receipt: Receipt,
     /// What the arbiter announced about channels: of a batch, one for each call that did something (R5.18).
@@ -270,7 +270,7 @@ impl Arbiter {
     ///
     /// # Errors
     /// [`CallError::Rejected`] with the arbiter's reason; the chain's own.
-    pub async fn call(&self, signer: &dyn Signer, call: &Call, value: Amount) -> Result<Done, CallError> {
+    pub async fn call(&self, signer: &dyn Signer, call: &Call, value: Amount) -> Result<FinalisedCall, CallError> {
         self.call_urgently(signer, call, value, Urgency::default()).await
     }
 
@@ -308,7 +308,7 @@ impl Arbiter {
         call: &Call,
         value: Amount,
         urgency: Urgency,
-    ) -> Result<Done, CallError> {
+    ) -> Result<FinalisedCall, CallError> {
         let transaction = self.transaction(call, value);
         let mut dry_run = self.chain.dry_run(&signer.account(), &transaction).await?;
         if let Err(CallError::Chain(ChainError::NotYet { from })) = self.check_answer(&dry_run.returned) {
@@ -328,7 +328,7 @@ impl Arbiter {
         let events = receipt.events.iter().filter_map(|event| self.event(event)).collect();
         let preimages = receipt.events.iter().filter_map(|event| self.preimage(event)).collect();
         let vaults = receipt.events.iter().filter_map(|event| self.vault(event)).collect();
-        Ok(Done { receipt, events, preimages, vaults })
+        Ok(FinalisedCall { receipt, events, preimages, vaults })
     }
 
     /// Waits until block `number` is final, which is the next one; or until it takes too long.

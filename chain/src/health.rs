@@ -31,7 +31,7 @@ pub enum Health {
     /// The node follows the chain, and is far behind its head: it was away, or has too much to do.
     Behind {
         /// The last block that it has looked at.
-        told: BlockNumber,
+        processed: BlockNumber,
         /// The newest finalised block.
         head: BlockNumber,
         /// How long ago it looked at the last one.
@@ -64,10 +64,10 @@ impl fmt::Display for Health {
                 "blind for {} s: block {next} and what comes after it is not seen, and no attack in it is answered ({cause})",
                 since.as_secs()
             ),
-            Self::Behind { told, head, since } => write!(
+            Self::Behind { processed, head, since } => write!(
                 f,
-                "{} blocks behind: block {told} was looked at {} s ago, and block {head} is final",
-                head.saturating_sub(*told),
+                "{} blocks behind: block {processed} was looked at {} s ago, and block {head} is final",
+                head.saturating_sub(*processed),
                 since.as_secs()
             ),
         }

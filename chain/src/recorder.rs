@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 /// One transaction that is in a block, and what it cost its signer apart from coins it moved.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct RecordedCall {
     /// The arbiter's message, or what else it was.
     pub what: &'static str,
     /// Who paid.
@@ -27,7 +27,7 @@ pub struct Entry {
     pub receipt: Option<Receipt>,
 }
 
-impl Entry {
+impl RecordedCall {
     /// The storage deposit taken from its signer, or given back where negative.
     #[must_use]
     pub fn deposit(&self) -> i128 {
@@ -38,7 +38,7 @@ impl Entry {
 /// Passes everything on, and remembers.
 pub struct Recorder {
     inner: SharedChain,
-    entries: Mutex<Vec<Entry>>,
+    entries: Mutex<Vec<RecordedCall>>,
     /// How many submissions are under way, their dry runs included.
     under_way: watch::Sender<usize>,
 }
@@ -66,7 +66,7 @@ impl Recorder {
 
     /// Everything so far, failed transactions too, in the order in which it became final.
     #[must_use]
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<RecordedCall> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -132,7 +132,7 @@ impl Chain for Recorder {
             Err(ChainError::FailedInBlock { fee, .. }) => (*fee, None),
             Err(_not_included) => return done,
         };
-        let entry = Entry { what, signer: signer.account(), fee, receipt };
+        let entry = RecordedCall { what, signer: signer.account(), fee, receipt };
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
         done
     }

@@ -14,7 +14,7 @@ use protocol::{Base, call::ForcedCall};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certainty {
     /// The peer: since this process has started, it has shown no newer one. What is asked for waits until it has said so.
-    PeerSaidSo,
+    ConfirmedByPeer,
     /// The user itself: the store was never put back from a copy. Where it was, closing alone costs the penalty (R5.9).
     OwnStoreIsNewest,
 }
@@ -30,8 +30,8 @@ pub enum SoloStep {
 
 /// What this side has heard of the age of its store. Never saved: each process hears it anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Heard {
-    word: Word,
+pub(crate) struct PeerConfirmation {
+    word: PeerPosition,
     /// The store was put here from elsewhere.
     is_copy: bool,
     /// A close alone that waits for the peer's word.
@@ -41,34 +41,34 @@ pub(crate) struct Heard {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
+enum PeerPosition {
     /// Nobody's is needed: whatever was signed was signed by this process.
     Unneeded,
     /// The peer has said nothing since the channel was loaded.
     Awaited,
     /// The peer has said that it stands there.
-    Said(Base),
+    Stated(Base),
 }
 
-impl Heard {
-    const fn of(word: Word) -> Self {
+impl PeerConfirmation {
+    const fn of(word: PeerPosition) -> Self {
         Self { word, is_copy: false, close_waits: false, force_waits: None }
     }
 
     /// Of a channel that this process has begun.
     pub(crate) const fn begun() -> Self {
-        Self::of(Word::Unneeded)
+        Self::of(PeerPosition::Unneeded)
     }
 
     /// Of a channel that comes out of a store.
     pub(crate) const fn loaded() -> Self {
-        Self::of(Word::Awaited)
+        Self::of(PeerPosition::Awaited)
     }
 
     /// The peer has shown where it stands.
     pub(crate) fn peer_stands_at(&mut self, at: Base) {
-        if self.word != Word::Unneeded {
-            self.word = Word::Said(at);
+        if self.word != PeerPosition::Unneeded {
+            self.word = PeerPosition::Stated(at);
         }
     }
 
@@ -95,9 +95,9 @@ impl Heard {
     pub(crate) fn is_certain(&self, certainty: Certainty, base: Base) -> bool {
         match (certainty, self.word) {
             (Certainty::OwnStoreIsNewest, _) => true,
-            (Certainty::PeerSaidSo, Word::Unneeded) => !self.is_copy,
-            (Certainty::PeerSaidSo, Word::Awaited) => false,
-            (Certainty::PeerSaidSo, Word::Said(at)) => at <= base,
+            (Certainty::ConfirmedByPeer, PeerPosition::Unneeded) => !self.is_copy,
+            (Certainty::ConfirmedByPeer, PeerPosition::Awaited) => false,
+            (Certainty::ConfirmedByPeer, PeerPosition::Stated(at)) => at <= base,
         }
     }
 

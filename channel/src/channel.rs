@@ -1,7 +1,7 @@
 //! [`Channel`]: one channel, whole, and what can be asked of it. No input is handled here.
 
 use crate::{
-    certainty::Heard,
+    certainty::PeerConfirmation,
     config::{Config, Timeouts},
     error::Violation,
     event::CloseReason,
@@ -12,7 +12,7 @@ use crate::{
         Phase,
         closing::ClosePath,
         live::{Live, stale::StoreAge},
-        opening::GivenUp,
+        opening::AbandonedOpening,
     },
     state::{ChangeId, IdempotencyKey, State},
     transfer::room::Transfers,
@@ -37,28 +37,28 @@ pub struct Channel {
     pub(crate) config: Config,
     pub(crate) phase: Phase,
     /// The opening is not submitted any more, and expires.
-    pub(crate) create_given_up: Option<GivenUp>,
-    /// What the user has not taken yet.
+    pub(crate) abandoned_opening: Option<AbandonedOpening>,
+    /// The events that the user has not acknowledged yet.
     pub(crate) outbox: Outbox,
     /// The own payments that have a key.
     pub(crate) payments: Payments,
     /// The conditional transfers.
     pub(crate) transfers: Transfers,
-    pub(crate) link: Link,
+    pub(crate) link: LinkState,
     /// What was heard of the age of the store.
-    pub(crate) heard: Heard,
+    pub(crate) confirmation: PeerConfirmation,
     /// Since when an answer of the peer is awaited, and whether the user was told that it is late.
-    pub(crate) waiting: Option<Waiting>,
+    pub(crate) waiting: Option<PendingAnswer>,
     pub(crate) last_rejection: Option<(CallKind, Rejection)>,
     /// What one endpoint told of and nobody confirmed. Not saved: it is told again.
-    pub(crate) sighted: Sighted,
+    pub(crate) unconfirmed_head: UnconfirmedHead,
     /// The contracts of the agreed state as they lie in the store.
     pub(crate) stored: Contracts,
 }
 
 /// A block that one endpoint alone tells of (R6.9a).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sighted {
+pub(crate) struct UnconfirmedHead {
     /// 0 where there is none.
     pub(crate) block: BlockNumber,
     /// The newest finalised block when it was told of.
@@ -67,7 +67,7 @@ pub(crate) struct Sighted {
 
 /// Whether the peer can be talked to. Never saved: a channel wakes up without a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Link {
+pub(crate) enum LinkState {
     /// No connection.
     Down,
     /// The two have parted, whether there is a connection or not.
@@ -76,12 +76,12 @@ pub(crate) enum Link {
     Syncing,
     /// Connected, and both know the same.
     Up,
-    /// As [`Link::Up`], but nothing new begins: leave_ack is awaited.
+    /// As [`LinkState::Up`], but nothing new begins: leave_ack is awaited.
     Leaving,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Waiting {
+pub(crate) struct PendingAnswer {
     pub(crate) of: Awaited,
     pub(crate) since: Millis,
     pub(crate) told: bool,
@@ -125,8 +125,8 @@ impl Channel {
         config: Config,
         phase: Phase,
     ) -> Self {
-        let (create_given_up, outbox, stored) = (None, Outbox::default(), Contracts::new());
-        let (link, waiting, last_rejection, payments) = (Link::Up, None, None, Payments::default());
+        let (abandoned_opening, outbox, stored) = (None, Outbox::default(), Contracts::new());
+        let (link, waiting, last_rejection, payments) = (LinkState::Up, None, None, Payments::default());
         let transfers = Transfers::new(Pair::new(config.transfers, config.transfers));
         Self {
             reference,
@@ -135,15 +135,15 @@ impl Channel {
             domain,
             config,
             phase,
-            create_given_up,
+            abandoned_opening,
             outbox,
             payments,
             transfers,
             link,
-            heard: Heard::begun(),
+            confirmation: PeerConfirmation::begun(),
             waiting,
             last_rejection,
-            sighted: Sighted::default(),
+            unconfirmed_head: UnconfirmedHead::default(),
             stored,
         }
     }
@@ -285,7 +285,7 @@ impl Channel {
 
     /// What is known of the store's age from the moment on in which the channel is open.
     pub(crate) const fn store_age(&self) -> StoreAge {
-        StoreAge::of(self.heard.is_copy())
+        StoreAge::of(self.confirmation.is_copy())
     }
 
     pub(crate) fn move_to_closing(&mut self, how: ClosePath) {
@@ -296,6 +296,6 @@ impl Channel {
 
     /// Whether so much of the chain is not confirmed that nothing may be agreed on what is known: a contract's deadline may be over, or the channel.
     pub(crate) fn is_behind_the_chain(&self, head: BlockNumber) -> bool {
-        self.sighted.block > head.saturating_add(BlockNumber::from(self.config.height_window.behind))
+        self.unconfirmed_head.block > head.saturating_add(BlockNumber::from(self.config.height_window.behind))
     }
 }

@@ -5,7 +5,7 @@ use protocol::{Amount, BlockNumber, Hash, signing::Domain, terms::Limits};
 use scale::{Decode, Encode};
 use thiserror::Error;
 
-/// How long each answer may take, in milliseconds. An opening that nobody has signed is given up; the user's decision is taken to be no;
+/// How long each answer may take, in milliseconds. An opening that nobody has signed is given up; a review that the user does not end is taken for a no;
 /// everywhere else the user is told that the peer is silent, and nothing else changes: what was signed stays possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Timeouts {
@@ -27,8 +27,8 @@ pub struct Timeouts {
     pub reestablish: Millis,
     /// For leave_ack; then this side parts all the same.
     pub leave: Millis,
-    /// For one's own user to decide on a round; then it is refused. Should be shorter than the peer's `answer`.
-    pub decision: Millis,
+    /// For one's own user to review a round of the peer's; then it is refused. Should be shorter than the peer's `answer`.
+    pub review: Millis,
 }
 
 impl Default for Timeouts {
@@ -43,7 +43,7 @@ impl Default for Timeouts {
             shutdown: 60_000,
             reestablish: 60_000,
             leave: 10_000,
-            decision: 30_000,
+            review: 30_000,
         }
     }
 }
@@ -57,7 +57,7 @@ pub enum Acceptance {
     Automatic,
     /// Whatever is valid is shown to the user ([`Notice::Proposed`](crate::Notice::Proposed)), who accepts or refuses.
     #[codec(index = 1)]
-    ByUser,
+    Manual,
 }
 
 /// Settings of one channel.

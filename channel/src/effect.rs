@@ -28,7 +28,7 @@ pub enum Effect {
     FetchCode(Hash),
     /// Tell the user in passing: a crash may lose it.
     Notify(Notice),
-    /// Tell the user, and say [`EventsTaken`](crate::Input::EventsTaken) once the user has it. Until then it is stored with the channel, and
+    /// Tell the user, and say [`EventsAcked`](crate::Input::EventsAcked) once the user has it. Until then it is stored with the channel, and
     /// delivered again after a restart.
     Deliver {
         /// Grows with each event of the channel.

@@ -28,7 +28,7 @@ pub enum Violation {
     #[error("the signature does not fit")]
     SignatureInvalid,
     #[error("an opening with the id {0}, which another channel has already")]
-    IdTaken(ChannelId),
+    IdInUse(ChannelId),
     #[error("the state's hash is {got}, ours is {want}")]
     StateHashMismatch { got: Hash, want: Hash },
     #[error("a round without changes that refuses nothing, or one that does both")]
@@ -116,7 +116,7 @@ pub enum Misuse {
     #[error(
         "the key {key} names another payment of this channel already, {by:?}: nothing was paid; give each payment a key of its own"
     )]
-    KeyTaken { key: IdempotencyKey, by: ChangeId },
+    KeyInUse { key: IdempotencyKey, by: ChangeId },
     #[error("the key {key} is named for two different payments: nothing was paid; give each payment a key of its own")]
     KeyTwice { key: IdempotencyKey },
     #[error("there is no contract {0} in the agreed state")]
@@ -150,7 +150,7 @@ pub enum Misuse {
     #[error(
         "this side's store is older than what it has signed: only the peer can close this channel, alone or by an offer"
     )]
-    StoreOutdated,
+    StaleStore,
     #[error(
         "this side's store was copied from elsewhere, and may be older than what it has signed: where it is the newest there is, stop the \
          node, delete the store's lock file and start again"

@@ -22,7 +22,7 @@ impl EventNumber {
 }
 
 /// What a user is told durably: an event is stored by the commit that makes it true, and delivered again after each start until the user has
-/// acknowledged it ([`Input::EventsTaken`](crate::Input::EventsTaken)). So a crash may have it told twice, by the same number, and never loses one. What
+/// acknowledged it ([`Input::EventsAcked`](crate::Input::EventsAcked)). So a crash may have it told twice, by the same number, and never loses one. What
 /// is told in passing is a [`Notice`]. Variants' numbers never change, since events are stored; 10, 15 and 16 are used up.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[non_exhaustive]
@@ -243,7 +243,7 @@ pub enum Event {
     ///
     /// In a crash: told again, until it is acknowledged.
     #[codec(index = 24)]
-    Skipped {
+    BlocksSkipped {
         /// The first of them.
         from: BlockNumber,
         /// The last.
@@ -301,8 +301,8 @@ pub enum Notice {
     /// Calls were forced that cannot be followed here. Where an app is missing it is fetched, and until it is here this side agrees to nothing;
     /// otherwise this side's store is old, or the blocks with the calls were not read (R6.9b).
     ///
-    /// In a crash: lost; the steps are stored, and are replayed when that is possible. A store that is old is told of again ([`Notice::CaughtUp`]).
-    CannotFollow {
+    /// In a crash: lost; the steps are stored, and are replayed when that is possible. A store that is old is told of again ([`Notice::StaleStore`]).
+    PendingReplay {
         /// The forced round.
         round: Round,
     },
@@ -359,19 +359,19 @@ pub enum Notice {
     ///
     /// In a crash: lost; the wish is stored, and `Status` shows it.
     ShutdownAwaitsPeer,
-    /// A close alone, or calls to be forced, were asked for with the peer's word ([`Certainty::PeerSaidSo`](crate::Certainty::PeerSaidSo)), which has said nothing since this
+    /// A close alone, or calls to be forced, were asked for with the peer's word ([`Certainty::ConfirmedByPeer`](crate::Certainty::ConfirmedByPeer)), which has said nothing since this
     /// process started: they are made as soon as it has shown that it knows of no newer state. Asked for with
     /// [`Certainty::OwnStoreIsNewest`](crate::Certainty::OwnStoreIsNewest) they do not wait.
     ///
     /// In a crash: lost, and the step that waits with it: it is to be asked for again.
-    AwaitsPeersWord {
+    AwaitsPeerConfirmation {
         /// What waits.
         step: SoloStep,
     },
     /// What has waited for the peer's word is not made.
     ///
     /// In a crash: lost; nothing was made.
-    StepGivenUp {
+    SoloStepCancelled {
         /// What has waited.
         step: SoloStep,
         /// Why not.
@@ -400,13 +400,13 @@ pub enum Notice {
     /// only answers closes on older states. Told again after each restart.
     ///
     /// In a crash: told again at each start.
-    CaughtUp {
+    StaleStore {
         /// From which round.
         from: Round,
         /// To which.
         to: Round,
     },
-    /// The peer proposes a round, and the user has it so that it decides itself ([`Acceptance::ByUser`](crate::Acceptance::ByUser)): accept or
+    /// The peer proposes a round, and the user has it so that it decides itself ([`Acceptance::Manual`](crate::Acceptance::Manual)): accept or
     /// refuse. It is told again when the connection was lost meanwhile.
     ///
     /// In a crash: lost with the connection; the peer says the round again, and it is told of again.

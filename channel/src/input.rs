@@ -48,7 +48,7 @@ pub enum Input {
     Peer(Message),
     /// The peer said a `funding_created` whose nonce gives the id of another channel of this side ([`Channel::offered_id`](crate::Channel::offered_id)):
     /// it stands here instead of [`Input::Peer`].
-    IdTaken(ChannelId),
+    IdInUse(ChannelId),
     /// An opening that was accepted, and that this side has not signed, is refused after all, for this reason: nothing backs it, say (R6.7).
     OpeningRefused(RefusalCode),
     /// What was to be said of open rounds was not: too much waits already to be read by the peer. It is said again with [`Input::Drained`].
@@ -69,9 +69,9 @@ pub enum Input {
     Restarted,
     /// The same, and the store was put here from elsewhere: this side goes on as one whose store is old (R6.6a).
     RestartedFromCopy,
-    /// The user has taken every event that was delivered up to this number. Nothing needs to be committed for it.
-    EventsTaken {
-        /// The last one taken.
+    /// The user acknowledges every event that was delivered up to this number. Nothing needs to be committed for it.
+    EventsAcked {
+        /// The last event that the user acknowledges.
         up_to: EventNumber,
     },
     /// An app that was asked for by [`Effect::FetchCode`](crate::Effect::FetchCode) is here now, or cannot be had.
@@ -147,7 +147,7 @@ pub enum Command {
     /// Part from the peer: the channel stays.
     Leave,
     /// Come back to a peer that one has parted from.
-    Return,
+    Rejoin,
     /// Say something to the peer's application, at most [`MAX_INBAND`](crate::MAX_INBAND) bytes. It is said once, if the connection holds.
     SendMessage(Vec<u8>),
     /// Agree to a round of the peer's that waits for a decision.
@@ -211,7 +211,7 @@ pub enum ChainInput {
     /// One endpoint tells of a block above [`Context::head`], and no second one confirms it (R6.9a). Nothing becomes known by it. What defends the
     /// channel is asked for again, and once the block lies further above the head than heights may differ, no round of the peer's is agreed to
     /// before the next [`Head`](Self::Head).
-    Sighted(BlockNumber),
+    UnconfirmedHead(BlockNumber),
     /// The answer to [`Effect::AskNonce`](crate::Effect::AskNonce).
     Nonce {
         /// Of whom.

@@ -16,7 +16,7 @@
 //! 1. A [`Step::Commit`] gives its effects away by [`Commit::committed`], which is asked for once [`Channel::save`] is durable, together with the
 //!    rows that it names. Effects of later steps wait for those before them.
 //! 2. Effects are carried out in order. What is to be sent goes out on the connection of its time, or never.
-//! 3. [`Effect::Deliver`] is followed by [`Input::EventsTaken`] once the user has the event. An event that was not taken is delivered again
+//! 3. [`Effect::Deliver`] is followed by [`Input::EventsAcked`] once the user has the event. An unacknowledged event is delivered again
 //!    after a restart, by the same number: nothing that was committed is ever lost to the user.
 //! 4. After a restart [`Input::Restarted`] comes first, then every block since the last one whose effects were committed, then the link.
 //! 5. A connection that is replaced is a [`Input::LinkDown`] and a [`Input::LinkUp`].
@@ -59,7 +59,7 @@ pub use message::{
     ChannelAccept, ChannelOpen, ChannelRef, FundingCreated, FundingSigned, MAX_INBAND, MAX_UPDATES_PER_ROUND, Message,
     Reestablish, Refusal, RefusalCode, Refused, Shutdown, Update,
 };
-pub use on::{opening::OpenRequest, rumour::Rumour};
+pub use on::{opening::OpenRequest, unconfirmed::UnconfirmedDispute};
 pub use operation::OperationKind;
 pub use payments::{MAX_REMEMBERED, PaymentOutcome, PaymentRecord};
 pub use proposal::ProposalId;

@@ -5,9 +5,9 @@ use crate::{
     error::{Misuse, Violation},
     input::{ChainInput, Command, Context, Input},
     message::Message,
-    operation::{Body, OperationKind, Request},
+    operation::{OperationBody, OperationKind, OperationRequest},
     state::Change,
-    step::{Answer, ChangedRows, Step},
+    step::{ChangedRows, RefusalReply, Step},
 };
 use protocol::contracts::ContractId;
 
@@ -21,10 +21,10 @@ impl Channel {
         let mut step = match input {
             Input::User(command) => self.on_user(command, ctx)?,
             Input::Peer(message) => {
-                let answer = Answer::to(&message);
+                let answer = RefusalReply::to(&message);
                 self.on_peer(message, ctx).unwrap_or_else(|violation| answer.refusing(violation))
             }
-            Input::IdTaken(channel) => Answer::Error.refusing(Violation::IdTaken(channel)),
+            Input::IdInUse(channel) => RefusalReply::Error.refusing(Violation::IdInUse(channel)),
             Input::OpeningRefused(code) => self.refuse_opening(code),
             Input::Congested => self.put_off_rounds(),
             Input::Drained => self.resume(ctx),
@@ -34,8 +34,8 @@ impl Channel {
             Input::LinkDown => self.on_link_down(),
             Input::Restarted => self.on_restarted(ctx),
             Input::RestartedFromCopy => self.on_restarted_from_copy(ctx),
-            Input::EventsTaken { up_to } => {
-                self.outbox.take(up_to);
+            Input::EventsAcked { up_to } => {
+                self.outbox.ack(up_to);
                 self.advance(ctx)
             }
             Input::Code(code) => self.on_code(code, ctx),
@@ -77,12 +77,14 @@ impl Channel {
             Command::Shutdown { fee } => Ok(self.on_user_shutdown(fee, ctx)?.and(self.shutdown_waits())),
             Command::CancelShutdown => self.on_user_cancel_shutdown(),
             Command::CloseSolo { certainty } => self.on_user_close_solo(certainty),
-            Command::Deposit { amount } => self.on_user_operation(Request::Deposit { amount }, ctx),
-            Command::Withdraw { amount, to } => self.on_user_operation(Request::Withdraw { amount, to }, ctx),
-            Command::SetDelegates { delegates } => self.on_user_operation(Request::SetDelegates { delegates }, ctx),
+            Command::Deposit { amount } => self.on_user_operation(OperationRequest::Deposit { amount }, ctx),
+            Command::Withdraw { amount, to } => self.on_user_operation(OperationRequest::Withdraw { amount, to }, ctx),
+            Command::SetDelegates { delegates } => {
+                self.on_user_operation(OperationRequest::SetDelegates { delegates }, ctx)
+            }
             Command::Configure(config) => self.on_user_configure(*config, ctx),
             Command::Leave => self.on_user_leave(),
-            Command::Return => self.on_user_return(),
+            Command::Rejoin => self.on_user_rejoin(),
             // Before it is open the peer may be anybody: it has put in nothing.
             Command::SendMessage(_) if self.phase.live().is_none() => Err(Misuse::NotOpen { state: self.phase.name() }),
             Command::SendMessage(words) => self.on_user_message(words),
@@ -109,15 +111,15 @@ impl Channel {
             Message::Shutdown(shutdown) => self.on_peer_shutdown(shutdown, ctx),
             Message::ShutdownAck { valid_until, signature } => self.on_peer_shutdown_ack(valid_until, signature),
             Message::ShutdownError { code } => self.on_peer_shutdown_error(code),
-            Message::DepositCreated(body) => self.on_peer_created(Body::Deposit(body), ctx),
+            Message::DepositCreated(body) => self.on_peer_created(OperationBody::Deposit(body), ctx),
             Message::DepositSigned { round, signature } => self.on_peer_signed(Deposit, round, signature, ctx),
             Message::DepositLocked { round } => self.on_peer_locked(Deposit, round, ctx),
             Message::DepositError { round, code } => self.on_peer_operation_error(Deposit, (round, code), ctx),
-            Message::WithdrawCreated(body) => self.on_peer_created(Body::Withdraw(body), ctx),
+            Message::WithdrawCreated(body) => self.on_peer_created(OperationBody::Withdraw(body), ctx),
             Message::WithdrawSigned { round, signature } => self.on_peer_signed(Withdraw, round, signature, ctx),
             Message::WithdrawLocked { round } => self.on_peer_locked(Withdraw, round, ctx),
             Message::WithdrawError { round, code } => self.on_peer_operation_error(Withdraw, (round, code), ctx),
-            Message::SetDelegatesCreated(body) => self.on_peer_created(Body::SetDelegates(body), ctx),
+            Message::SetDelegatesCreated(body) => self.on_peer_created(OperationBody::SetDelegates(body), ctx),
             Message::SetDelegatesSigned { round, signature } => {
                 self.on_peer_signed(SetDelegates, round, signature, ctx)
             }
@@ -141,14 +143,14 @@ impl Channel {
     fn on_chain(&mut self, input: ChainInput, ctx: &Context<'_>) -> Step {
         match input {
             ChainInput::Head => self.on_chain_head(ctx),
-            ChainInput::Sighted(block) => self.on_sighted(block, ctx.head),
+            ChainInput::UnconfirmedHead(block) => self.on_unconfirmed_head(block, ctx.head),
             ChainInput::Event(event) => self.on_chain_event(event, ctx),
             ChainInput::Record { from, record, nonce } => self.on_chain_record(from, record, nonce, ctx),
             ChainInput::Nonce { parties, nonce } => self.on_chain_nonce(&parties, nonce, ctx),
             ChainInput::Rejected { call, rejection } => self.on_chain_rejected(call, rejection, ctx),
             ChainInput::Undeliverable { call } => match self.on_force_undeliverable(call, ctx) {
                 Some(step) => step,
-                None => self.give_up_creating(call, None),
+                None => self.abandon_create(call, None),
             },
         }
     }

@@ -220,13 +220,13 @@ impl RefusalCode {
     /// Something that is under way on chain goes first: the same may be asked for again after another block.
     pub const NOT_NOW: Self = Self(8);
     /// The refuser's store is older than what it has signed: it signs nothing more but a close (R6.6).
-    pub const OUTDATED: Self = Self(9);
+    pub const STALE_STORE: Self = Self(9);
     /// The height of a round lies too far from what the refuser sees as the head of the chain: try again after another block.
     pub const HEIGHT: Self = Self(10);
     /// The refuser does not have the app, and could not get it.
     pub const CODE_UNKNOWN: Self = Self(11);
     /// The refuser has signed a higher round that may still be used: the same changes are made again above it (R6.1).
-    pub const OVERTAKEN: Self = Self(12);
+    pub const SUPERSEDED: Self = Self(12);
     /// The vault of whoever proposes a channel does not hold its share: it deposits it first (R6.7).
     pub const UNFUNDED: Self = Self(13);
     /// More conditional transfers than was agreed at opening, or one of less (R8.3b).
@@ -252,10 +252,10 @@ impl fmt::Display for RefusalCode {
             Self::UNKNOWN_CHANNEL => "the peer has no such channel",
             Self::BUSY => "too much is going on at the peer's: try again later",
             Self::NOT_NOW => "something on chain goes first: try again after another block",
-            Self::OUTDATED => "the peer's store is older than what it has signed: it signs nothing more but a close",
+            Self::STALE_STORE => "the peer's store is older than what it has signed: it signs nothing more but a close",
             Self::HEIGHT => "the peer sees another head of the chain: try again after another block",
             Self::CODE_UNKNOWN => "the peer does not have the app, and could not get it",
-            Self::OVERTAKEN => "the peer has signed a higher round: the same is proposed again above it",
+            Self::SUPERSEDED => "the peer has signed a higher round: the same is proposed again above it",
             Self::UNFUNDED => "the peer finds less in the vault than the channel takes out of it: deposit it first",
             Self::LIMITS => "the peer takes no more conditional transfers, or none so small: wait for some to end",
             Self::EXPIRED => "the conditional transfer has expired",

@@ -29,7 +29,7 @@ pub enum OperationKind {
 
 /// What a user asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) enum Request {
+pub(crate) enum OperationRequest {
     #[codec(index = 0)]
     Deposit { amount: Amount },
     #[codec(index = 1)]
@@ -40,7 +40,7 @@ pub(crate) enum Request {
 
 /// What both sign. It carries the round and the state after it, and is no state itself: past `valid_until` it is worth nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) enum Body {
+pub(crate) enum OperationBody {
     #[codec(index = 0)]
     Deposit(DepositBody),
     #[codec(index = 1)]
@@ -49,7 +49,7 @@ pub(crate) enum Body {
     SetDelegates(SetDelegatesBody),
 }
 
-impl Request {
+impl OperationRequest {
     pub(crate) const fn kind(&self) -> OperationKind {
         match self {
             Self::Deposit { .. } => OperationKind::Deposit,
@@ -73,21 +73,21 @@ impl Request {
         state: &State,
         terms: &Terms,
         (round, base, valid_until): (Round, Base, BlockNumber),
-    ) -> Option<Body> {
+    ) -> Option<OperationBody> {
         Some(match self {
             Self::Deposit { amount } => {
                 let (amount, state_hash) = (*amount, with_more(state, party, *amount)?.hash());
-                Body::Deposit(DepositBody { party, amount, round, base, state_hash, valid_until })
+                OperationBody::Deposit(DepositBody { party, amount, round, base, state_hash, valid_until })
             }
             Self::Withdraw { amount, to } => {
                 let to = to.unwrap_or(terms.parties[party].account);
                 let (amount, state_hash) = (*amount, with_less(state, party, *amount, terms.reserve)?.hash());
-                Body::Withdraw(WithdrawBody { party, amount, to, round, base, state_hash, valid_until })
+                OperationBody::Withdraw(WithdrawBody { party, amount, to, round, base, state_hash, valid_until })
             }
             Self::SetDelegates { delegates: ours } => {
                 let mut delegates = delegates_of(terms);
                 delegates[party].clone_from(ours);
-                Body::SetDelegates(SetDelegatesBody {
+                OperationBody::SetDelegates(SetDelegatesBody {
                     delegates,
                     round,
                     base,
@@ -99,7 +99,7 @@ impl Request {
     }
 }
 
-impl Body {
+impl OperationBody {
     pub(crate) const fn kind(&self) -> OperationKind {
         match self {
             Self::Deposit(_) => OperationKind::Deposit,

@@ -1,12 +1,12 @@
-//! Events that the user has not taken yet: stored with the commit that they tell of, so that no crash loses one (R6.4a).
+//! Events that the user has not acknowledged yet: stored with the commit that they tell of, so that no crash loses one (R6.4a).
 //!
 //! ```text
-//!   handle --> commit (channel and outbox) --> Deliver { number, event } --> the user has it --> EventsTaken { up_to }
-//!                                          ^-- a crash here: after Restarted every event not taken is delivered again
+//!   handle --> commit (channel and outbox) --> Deliver { number, event } --> the user has it --> EventsAcked { up_to }
+//!                                          ^-- a crash here: after Restarted every unacknowledged event is delivered again
 //! ```
 //!
-//! Numbers only grow and are never used again. A user that keeps the last number it has taken gets each event exactly once; any other at
-//! least once. Taking events needs no commit of its own: the next one will do.
+//! Numbers only grow and are never used again. A user that keeps the last number it has acknowledged gets each event exactly
+//! once; any other at least once. An acknowledgement needs no commit of its own: the next one will do.
 
 use crate::{
     effect::Effect,
@@ -18,15 +18,15 @@ use protocol::Party;
 use scale::{Decode, Encode, Input};
 use std::collections::VecDeque;
 
-/// How much may wait to be taken, counted in payments told of: past it nothing more is agreed, so that memory stays bounded.
-pub(crate) const MAX_UNTAKEN: usize = 1 << 16;
+/// How much may wait for its acknowledgement, counted in payments that the events report: past it nothing more is agreed, so that memory stays bounded.
+pub(crate) const MAX_UNACKNOWLEDGED: usize = 1 << 16;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
 pub(crate) struct Outbox {
     /// The number of the last event ever told.
     last: EventNumber,
     /// In ascending order.
-    untaken: VecDeque<(EventNumber, Event)>,
+    unacknowledged: VecDeque<(EventNumber, Event)>,
 }
 
 impl Outbox {
@@ -36,37 +36,37 @@ impl Outbox {
             if let Effect::Deliver { number: number @ EventNumber::UNNUMBERED, event } = effect {
                 self.last = EventNumber(self.last.0.saturating_add(1));
                 *number = self.last;
-                self.untaken.push_back((self.last, event.clone()));
+                self.unacknowledged.push_back((self.last, event.clone()));
             }
         }
     }
 
-    pub(crate) fn take(&mut self, up_to: EventNumber) {
-        while self.untaken.pop_front_if(|(number, _)| *number <= up_to).is_some() {}
+    pub(crate) fn ack(&mut self, up_to: EventNumber) {
+        while self.unacknowledged.pop_front_if(|(number, _)| *number <= up_to).is_some() {}
     }
 
-    /// Everything that has not been taken, once more.
+    /// Every unacknowledged event, once more.
     pub(crate) fn again(&self) -> Vec<Effect> {
         let deliver =
             |(number, event): &(EventNumber, Event)| Effect::Deliver { number: *number, event: event.clone() };
-        self.untaken.iter().map(deliver).collect()
+        self.unacknowledged.iter().map(deliver).collect()
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.untaken.len() >= MAX_UNTAKEN
-            || self.untaken.iter().map(|(_, event)| event.weight()).sum::<usize>() >= MAX_UNTAKEN
+        self.unacknowledged.len() >= MAX_UNACKNOWLEDGED
+            || self.unacknowledged.iter().map(|(_, event)| event.weight()).sum::<usize>() >= MAX_UNACKNOWLEDGED
     }
 
     pub(crate) fn holds(&self, test: impl Fn(&Event) -> bool) -> bool {
-        self.untaken.iter().any(|(_, event)| test(event))
+        self.unacknowledged.iter().any(|(_, event)| test(event))
     }
 }
 
 impl Decode for Outbox {
     fn decode<I: Input>(input: &mut I) -> Result<Self, scale::Error> {
         let (last, stored) = <(EventNumber, Vec<(EventNumber, Stored)>)>::decode(input)?;
-        let untaken = stored.into_iter().filter_map(|(number, stored)| Some((number, stored.0?))).collect();
-        Ok(Self { last, untaken })
+        let unacknowledged = stored.into_iter().filter_map(|(number, stored)| Some((number, stored.0?))).collect();
+        Ok(Self { last, unacknowledged })
     }
 }
 

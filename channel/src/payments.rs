@@ -174,7 +174,7 @@ impl Payments {
         match self.find(key) {
             None => Ok(false),
             Some(known) if known.payment == *payment => Ok(true),
-            Some(PaymentRecord { change, .. }) => Err(Misuse::KeyTaken { key: key.clone(), by: *change }),
+            Some(PaymentRecord { change, .. }) => Err(Misuse::KeyInUse { key: key.clone(), by: *change }),
         }
     }
 
@@ -342,7 +342,7 @@ mod tests {
         let key = IdempotencyKey::from(7_u64.to_be_bytes());
         let refused = || {
             let payments = [(ChangeId(7), &b"r"[..])].into_iter().collect();
-            [deliver(Event::Refused { payments, code: RefusalCode::OUTDATED })]
+            [deliver(Event::Refused { payments, code: RefusalCode::STALE_STORE })]
         };
         let mut payments = Payments::default();
         payments.begin(ChangeId(7), key.clone(), payment());

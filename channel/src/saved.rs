@@ -7,8 +7,8 @@
 //! ```
 
 use crate::{
-    certainty::Heard,
-    channel::{Channel, Link},
+    certainty::PeerConfirmation,
+    channel::{Channel, LinkState},
     config::Config,
     message::ChannelRef,
     outbox::Outbox,
@@ -16,7 +16,7 @@ use crate::{
     phase::{
         Phase,
         live::{Live, outgoing::OpenRound},
-        opening::GivenUp,
+        opening::AbandonedOpening,
     },
     state::{Delta, State},
     transfer::{TransferLimits, TransferRow, room::Transfers},
@@ -57,7 +57,7 @@ struct Saved<P, O> {
     domain: Domain,
     config: Config,
     phase: P,
-    create_given_up: Option<GivenUp>,
+    abandoned_opening: Option<AbandonedOpening>,
     outbox: O,
     /// How the contracts of the states other than the agreed one differ from it.
     deltas: Vec<Delta>,
@@ -74,10 +74,10 @@ impl Channel {
     /// [`Step`](crate::Step).
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        let Self { reference, me, peer, domain, config, phase, create_given_up, outbox, .. } = self;
+        let Self { reference, me, peer, domain, config, phase, abandoned_opening, outbox, .. } = self;
         let (reference, me, peer, domain, config) = (*reference, *me, *peer, *domain, *config);
         let deltas = phase.live().map(Live::deltas).unwrap_or_default();
-        let create_given_up = *create_given_up;
+        let abandoned_opening = *abandoned_opening;
         let payments = u32::try_from(self.payments.len()).unwrap_or(u32::MAX);
         let limits = *self.transfers.limits();
         let transfers = u32::try_from(self.transfers.len()).unwrap_or(u32::MAX);
@@ -88,7 +88,7 @@ impl Channel {
             domain,
             config,
             phase,
-            create_given_up,
+            abandoned_opening,
             outbox,
             deltas,
             payments,
@@ -148,7 +148,7 @@ impl Channel {
             domain,
             config,
             mut phase,
-            create_given_up,
+            abandoned_opening,
             outbox,
             deltas,
             payments,
@@ -173,10 +173,10 @@ impl Channel {
             _ if stored.is_empty() => {}
             _ => return Err(SavedError::Damaged("contracts of a channel that is not open".into())),
         }
-        let link = Link::Down;
+        let link = LinkState::Down;
         let new = Self::new(reference, me, peer, domain, config, phase);
-        let heard = Heard::loaded();
-        Ok(Self { create_given_up, outbox, payments, transfers, link, heard, stored, ..new })
+        let confirmation = PeerConfirmation::loaded();
+        Ok(Self { abandoned_opening, outbox, payments, transfers, link, confirmation, stored, ..new })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     certainty::SoloStep,
-    channel::{Channel, Link},
+    channel::{Channel, LinkState},
     event::CloseReason,
     operation::OperationKind,
     phase::{Phase, closing::ClosePath},
@@ -39,9 +39,9 @@ pub struct Status {
     /// Whether calls are being forced.
     pub forcing: bool,
     /// What waits until the peer has said where it stands, since the stored state may be old (R6.6b).
-    pub awaits_word: Option<SoloStep>,
+    pub awaits_peer_confirmation: Option<SoloStep>,
     /// Whether this side's store is older than what it has signed (R6.6a), or may be since it was copied.
-    pub outdated: bool,
+    pub stale_store: bool,
 }
 
 /// Who has what, as far as agreed.
@@ -83,12 +83,12 @@ impl Channel {
     #[must_use]
     pub fn status(&self) -> Status {
         let live = self.phase.live();
-        let parted = matches!(self.link, Link::Down | Link::Left) && self.phase.outlives_the_link();
+        let parted = matches!(self.link, LinkState::Down | LinkState::Left) && self.phase.outlives_the_link();
         Status {
             state: if parted { Stage::Disconnected } else { self.phase.stage() },
             phase: self.phase.stage(),
-            waits_for: self.waits_for(Act::Any, self.sighted.head),
-            connected: self.link == Link::Up,
+            waits_for: self.waits_for(Act::Any, self.unconfirmed_head.head),
+            connected: self.link == LinkState::Up,
             channel: self.channel_id(),
             round: live.map(|live| live.agreed.round()),
             closed: match &self.phase {
@@ -100,8 +100,8 @@ impl Channel {
             operation_until: live.and_then(|live| live.operation.signed_until()),
             shutdown: self.shutdown_stage(),
             forcing: live.is_some_and(|live| live.dispute.forcing().is_some()),
-            awaits_word: self.heard.waiting(),
-            outdated: live.is_some_and(|live| live.store.is_doubtful()),
+            awaits_peer_confirmation: self.confirmation.waiting(),
+            stale_store: live.is_some_and(|live| live.store.is_doubtful()),
         }
     }
 
@@ -116,7 +116,7 @@ impl Channel {
     /// How far the close in agreement has come that the user asked for, or that the peer's has become.
     pub(crate) fn shutdown_stage(&self) -> Option<ShutdownStage> {
         match &self.phase {
-            Phase::Open(live) if live.wish.fee().is_some() => Some(if self.link != Link::Up {
+            Phase::Open(live) if live.wish.fee().is_some() => Some(if self.link != LinkState::Up {
                 ShutdownStage::AwaitsPeer
             } else if live.pending() > 0 || live.outgoing.highest_open().is_some() {
                 ShutdownStage::AwaitsChanges

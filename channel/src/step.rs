@@ -175,14 +175,14 @@ impl Step {
 }
 
 /// How a refused message is answered: a proposal with its own error, the rest with error.
-pub(crate) enum Answer {
+pub(crate) enum RefusalReply {
     UpdateError(Round),
     OperationError(OperationKind, Round),
     ShutdownError,
     Error,
 }
 
-impl Answer {
+impl RefusalReply {
     pub(crate) const fn to(message: &Message) -> Self {
         match message {
             Message::Update(update) => Self::UpdateError(update.round),

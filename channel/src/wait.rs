@@ -9,7 +9,7 @@
 //! Each reason says which acts it stops ([`WaitReason::stops`]), so that what differs between the acts stands in one table.
 
 use crate::{
-    channel::{Channel, Link},
+    channel::{Channel, LinkState},
     phase::{
         Phase,
         closing::ClosePath,
@@ -49,8 +49,8 @@ pub enum WaitReason {
     PeerReplay,
     /// A deposit, a withdrawal or other delegates are signed: they get on chain, or their last block passes (R6.5).
     Operation,
-    /// The user has to acknowledge events ([`Input::EventsTaken`](crate::Input::EventsTaken)): too many wait.
-    EventsUntaken,
+    /// The user has to acknowledge events ([`Input::EventsAcked`](crate::Input::EventsAcked)): too many wait.
+    EventsUnacknowledged,
     /// A second endpoint has to confirm what one alone tells of the chain (R6.9a): no round of the peer's is agreed to before.
     ChainUnconfirmed,
     /// The peer has to say that it sees on chain what is agreed here.
@@ -104,7 +104,7 @@ impl WaitReason {
         Self::PendingReplay,
         Self::PeerReplay,
         Self::Operation,
-        Self::EventsUntaken,
+        Self::EventsUnacknowledged,
         Self::ChainUnconfirmed,
         Self::PeerLock,
         Self::PendingReview,
@@ -126,7 +126,7 @@ impl WaitReason {
             }
             // A close in agreement pays what both know of; a crossing one may be answered.
             Self::ClosingMutual | Self::StaleStore => !matches!(act, AgreeToShutdown),
-            Self::EventsUntaken => matches!(act, Any | Propose | AskAnew | AgreeToRound | AgreeToOperation),
+            Self::EventsUnacknowledged => matches!(act, Any | Propose | AskAnew | AgreeToRound | AgreeToOperation),
             Self::ChainUnconfirmed => matches!(act, Any | AgreeToRound),
             Self::Leaving | Self::PeerLock | Self::PendingReview | Self::PendingCode | Self::PendingBlock => {
                 matches!(act, Any | Propose | AskAnew)
@@ -154,7 +154,7 @@ impl WaitReason {
             Self::PendingReplay => "pending_replay",
             Self::PeerReplay => "peer_replay",
             Self::Operation => "operation",
-            Self::EventsUntaken => "events_untaken",
+            Self::EventsUnacknowledged => "events_unacknowledged",
             Self::ChainUnconfirmed => "chain_unconfirmed",
             Self::PeerLock => "peer_lock",
             Self::PendingReview => "pending_review",
@@ -182,17 +182,17 @@ impl Channel {
     fn has_to_wait(&self, reason: WaitReason, head: BlockNumber) -> bool {
         match reason {
             WaitReason::Opening => self.phase.live().is_none() && !matches!(self.phase, Phase::Closed(_)),
-            WaitReason::Disconnected => self.link == Link::Down && self.phase.outlives_the_link(),
-            WaitReason::Left => self.link == Link::Left && self.phase.outlives_the_link(),
-            WaitReason::Reestablishing => self.link == Link::Syncing,
-            WaitReason::Leaving => self.link == Link::Leaving,
+            WaitReason::Disconnected => self.link == LinkState::Down && self.phase.outlives_the_link(),
+            WaitReason::Left => self.link == LinkState::Left && self.phase.outlives_the_link(),
+            WaitReason::Reestablishing => self.link == LinkState::Syncing,
+            WaitReason::Leaving => self.link == LinkState::Leaving,
             WaitReason::ClosingOnChain => {
                 matches!(self.phase, Phase::Closing(_, ClosePath::Solo(_) | ClosePath::Residual(_)))
             }
             WaitReason::ClosingMutual => {
                 matches!(self.phase, Phase::Closing(_, ClosePath::Offered(_) | ClosePath::Agreed(_)))
             }
-            WaitReason::EventsUntaken => self.outbox.is_full(),
+            WaitReason::EventsUnacknowledged => self.outbox.is_full(),
             WaitReason::ChainUnconfirmed => self.is_behind_the_chain(head),
             _ => match &self.phase {
                 Phase::Open(live) => live.has_to_wait(reason),

@@ -330,7 +330,7 @@ fn two_openings_that_share_a_nonce_are_not_both_opened_by_one_channel_on_chain()
             assert_eq!(offered, Some(id));
             let heard = match name {
                 1 => Input::Peer(Message::FundingCreated(created)),
-                _ => Input::IdTaken(id),
+                _ => Input::IdInUse(id),
             };
             let _step = channel.handle(heard, &ctx).unwrap();
             let event = protocol::event::Event::ChannelCreated { record: record.clone() };
@@ -355,7 +355,7 @@ fn a_side_whose_newest_round_was_kept_off_the_chain_is_not_told_that_its_store_i
         world.chain.submit(cheat, Call::ChannelForceProgress(plan.call));
         world.mine_blocks(LOCK + 2);
         world.chain.censored.clear();
-        let outdated = world.sides[victim].machine().status().outdated;
+        let outdated = world.sides[victim].machine().status().stale_store;
         let close = world.close_solo(victim);
         world.mine_blocks(2 * LOCK);
         assert_eq!((outdated, close, world.chain.is_closed()), (false, Ok(()), true), "{cheat:?}");
@@ -377,7 +377,7 @@ fn a_side_that_was_away_for_longer_than_a_lock_period_still_has_what_the_chain_l
         let _close = world.close_solo(victim);
         world.mine_blocks(3 * LOCK);
         let wealth = world.chain.wealth(victim);
-        assert!(wealth >= FUNDS, "{cheat:?}: {wealth}, outdated: {}", world.sides[victim].machine().status().outdated);
+        assert!(wealth >= FUNDS, "{cheat:?}: {wealth}, {:?}", world.sides[victim].machine().status());
     }
 }
 
@@ -409,7 +409,7 @@ fn one_word_of_the_peer_does_not_end_all_payments() {
         let mut world = World::opened();
         let _id = world.pay(victim, 1).unwrap();
         let ours = update(world.steal(victim.peer()));
-        world.hear(victim, Message::UpdateError { round: ours.round, code: RefusalCode::OUTDATED });
+        world.hear(victim, Message::UpdateError { round: ours.round, code: RefusalCode::STALE_STORE });
         // From now on the peer is as honest as any.
         let later = world.pay(victim, 2).unwrap();
         for _ in 0..20 {
@@ -457,7 +457,7 @@ fn a_refusal_lists_no_more_than_a_round_may_hold() {
     let _id = world.pay(Responder, 5).unwrap();
     let theirs = update(world.steal(Initiator));
     let places = 0..u32::try_from(MAX_UPDATES_PER_ROUND + 1).unwrap();
-    let items = Refused::Some(places.map(|place| (place, RefusalCode::OVERTAKEN)).collect());
+    let items = Refused::Some(places.map(|place| (place, RefusalCode::SUPERSEDED)).collect());
     let mut counter = world.forge_update(Initiator, theirs.round + 1, &[]);
     counter.refuses = Some(Refusal { round: theirs.round, items });
     let round = counter.round;
@@ -477,7 +477,7 @@ fn how_long_a_peer_can_keep_a_machine_busy_with_one_refusal() {
     let theirs = update(world.steal(Initiator));
     assert_eq!(theirs.changes.len(), 64);
     // Just below 4 MiB.
-    let items = Refused::Some((0..690_000_u32).map(|_| (u32::MAX, RefusalCode::OVERTAKEN)).collect());
+    let items = Refused::Some((0..690_000_u32).map(|_| (u32::MAX, RefusalCode::SUPERSEDED)).collect());
     let mut counter = world.forge_update(Initiator, theirs.round + 1, &[]);
     counter.refuses = Some(Refusal { round: theirs.round, items });
     let begun = std::time::Instant::now();

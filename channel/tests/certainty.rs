@@ -8,7 +8,7 @@ use channel::{Certainty, Command, Misuse, Notice, SoloStep};
 use protocol::{Party, contracts::ContractId};
 
 const CLOSE: &str = "channel_close_solo";
-const BY_PEER: Command = Command::CloseSolo { certainty: Certainty::PeerSaidSo };
+const BY_PEER: Command = Command::CloseSolo { certainty: Certainty::ConfirmedByPeer };
 const BY_USER: Command = Command::CloseSolo { certainty: Certainty::OwnStoreIsNewest };
 
 /// A channel in which `old` was paid 30 has paid 200 back and was paid 1, and was started again, without a link, on the store from between.
@@ -46,14 +46,14 @@ fn a_close_right_after_a_start_waits_for_the_peer_and_is_not_made_on_an_old_stor
     for old in Party::BOTH {
         let mut world = put_back(old);
         world.command(old, BY_PEER).unwrap();
-        assert_eq!(world.sides[old].machine().status().awaits_word, Some(SoloStep::Close));
-        assert!(was_noticed(&world, old, &Notice::AwaitsPeersWord { step: SoloStep::Close }));
+        assert_eq!(world.sides[old].machine().status().awaits_peer_confirmation, Some(SoloStep::Close));
+        assert!(was_noticed(&world, old, &Notice::AwaitsPeerConfirmation { step: SoloStep::Close }));
         world.mine_blocks(3);
         assert_eq!(world.chain.times_asked(old, CLOSE), 0, "it waits");
         world.run();
-        let given_up = Notice::StepGivenUp { step: SoloStep::Close, why: Misuse::StoreOutdated };
+        let given_up = Notice::SoloStepCancelled { step: SoloStep::Close, why: Misuse::StaleStore };
         assert!(was_noticed(&world, old, &given_up));
-        assert_eq!(world.sides[old].machine().status().awaits_word, None);
+        assert_eq!(world.sides[old].machine().status().awaits_peer_confirmation, None);
         world.mine_blocks(LOCK);
         assert_eq!(world.chain.times_asked(old, CLOSE), 0, "and no penalty is due");
         // The peer can close, and each has what was agreed last.
@@ -89,7 +89,7 @@ fn a_close_that_waited_is_made_when_the_peer_knows_of_nothing_newer() {
         assert!(!was_noticed(
             &world,
             party,
-            &Notice::StepGivenUp { step: SoloStep::Close, why: Misuse::StoreOutdated }
+            &Notice::SoloStepCancelled { step: SoloStep::Close, why: Misuse::StaleStore }
         ));
         world.mine_blocks(LOCK + 5);
         let (ours, peers) = (SHARE - 30, SHARE + 30);
@@ -143,9 +143,9 @@ fn forced_calls_wait_as_closes_do() {
         world.crash(Initiator);
         let calls = vec![forced(contract, 0, &pays(1, 0))];
         let force = |certainty| Command::Force { calls: calls.clone(), certainty };
-        world.command(Initiator, force(Certainty::PeerSaidSo)).unwrap();
-        assert_eq!(world.command(Initiator, force(Certainty::PeerSaidSo)), Err(Misuse::AlreadyForcing));
-        assert_eq!(world.sides[Initiator].machine().status().awaits_word, Some(SoloStep::Force));
+        world.command(Initiator, force(Certainty::ConfirmedByPeer)).unwrap();
+        assert_eq!(world.command(Initiator, force(Certainty::ConfirmedByPeer)), Err(Misuse::AlreadyForcing));
+        assert_eq!(world.sides[Initiator].machine().status().awaits_peer_confirmation, Some(SoloStep::Force));
         world.mine();
         assert_eq!(world.chain.times_asked(Initiator, "channel_force_progress"), 0);
         if vouched {
@@ -159,9 +159,9 @@ fn forced_calls_wait_as_closes_do() {
         world.mine_blocks(3);
         world.run();
         assert_eq!(world.sides[Initiator].performed.len(), 2, "begun, and called once");
-        let given_up = |notice: &&Notice| matches!(notice, Notice::StepGivenUp { .. });
+        let given_up = |notice: &&Notice| matches!(notice, Notice::SoloStepCancelled { .. });
         assert_eq!(world.sides[Initiator].notices().filter(given_up).count(), 0);
-        assert_eq!(world.sides[Initiator].machine().status().awaits_word, None);
+        assert_eq!(world.sides[Initiator].machine().status().awaits_peer_confirmation, None);
     }
 }
 
@@ -177,7 +177,7 @@ fn a_copied_store_signs_nothing_new_and_still_answers_an_old_close() {
         world.kill(party);
         world.restart_from_copy(party);
         assert!(was_noticed(&world, party, &Notice::StoreCopied));
-        assert!(world.sides[party].machine().status().outdated);
+        assert!(world.sides[party].machine().status().stale_store);
         assert_eq!(world.pay(party, 1), Err(Misuse::StoreCopied));
         assert_eq!(world.deposit(party, 1), Err(Misuse::StoreCopied));
         assert_eq!(world.shutdown(party, 0), Err(Misuse::StoreCopied));
@@ -204,7 +204,7 @@ fn a_copied_store_that_its_owner_vouches_for_goes_on_as_before() {
         // It is stored with a commit, and forgotten at the next start.
         world.sides[party].stored = Some(world.sides[party].machine().save());
         world.crash(party);
-        assert!(!world.sides[party].machine().status().outdated);
+        assert!(!world.sides[party].machine().status().stale_store);
         world.run();
         let _id = world.make_one(party, call(contract, 0, &pays(0, 0))).unwrap();
         world.run();

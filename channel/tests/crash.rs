@@ -25,7 +25,7 @@ fn converge(world: &mut World) {
 /// Whoever has parted comes back at the very end.
 fn come_back(world: &mut World) {
     for party in Party::BOTH {
-        let _refused = world.command(party, Command::Return);
+        let _refused = world.command(party, Command::Rejoin);
     }
     world.run();
 }
@@ -178,7 +178,7 @@ const STORIES: &[Story] = &[
             let _refused = world.command(Initiator, Command::Leave);
             converge(world);
             pay(world, Initiator, 5);
-            let _refused = world.command(Responder, Command::Return);
+            let _refused = world.command(Responder, Command::Rejoin);
             converge(world);
         },
         ends: false,
@@ -451,7 +451,7 @@ fn what_the_chain_says_twice_is_told_once_and_an_end_is_told_again() {
                 .iter()
                 .filter(|it| matches!(it, Effect::Deliver { event: Event::Closed(_), .. } | Effect::Forget));
             let up_to = world.sides[party].taken;
-            let _none = channel.handle(Input::EventsTaken { up_to }, &ctx).unwrap();
+            let _none = channel.handle(Input::EventsAcked { up_to }, &ctx).unwrap();
             (closed.count(), channel.save())
         };
         let (times, taken) = told_again(&bytes);

@@ -7,7 +7,7 @@ use protocol::{Party, Round};
 /// A channel in which `party` decides itself.
 fn asked(party: Party) -> World {
     let mut world = World::new();
-    world.sides[party].config.acceptance = Acceptance::ByUser;
+    world.sides[party].config.acceptance = Acceptance::Manual;
     world.open();
     world.run();
     world.mine();
@@ -119,7 +119,7 @@ fn a_round_that_nobody_decides_on_is_refused_in_the_end() {
     let mut world = asked(Responder);
     let id = world.pay(Initiator, 30).unwrap();
     world.run();
-    let patience = world.sides[Responder].config.timeouts.decision;
+    let patience = world.sides[Responder].config.timeouts.review;
     world.tick(patience - 1);
     world.run();
     assert_eq!(world.sides[Initiator].sent[&id].1, Fate::Pending);

@@ -127,7 +127,7 @@ fn a_side_that_is_far_behind_what_an_endpoint_tells_agrees_to_no_payment_before_
         let window = u32::from(world.sides[party].config.height_window.behind);
         let head = world.chain.head();
         for (sighted, agrees) in [(head + window, true), (head + window + 1, false)] {
-            world.input(party, Input::Chain(ChainInput::Sighted(sighted))).unwrap();
+            world.input(party, Input::Chain(ChainInput::UnconfirmedHead(sighted))).unwrap();
             let round = world.sides[party].round();
             let _id = world.pay(peer, 5).unwrap();
             world.run();
@@ -160,7 +160,7 @@ fn a_defence_is_asked_for_again_while_nobody_confirms_what_comes_after_the_close
     let (asked, saved) = (world.chain.times_asked(Initiator, "channel_slash"), world.sides[Initiator].machine().save());
     assert!(asked > 0);
     for later in 1..=3 {
-        world.input(Initiator, Input::Chain(ChainInput::Sighted(world.chain.head() + later))).unwrap();
+        world.input(Initiator, Input::Chain(ChainInput::UnconfirmedHead(world.chain.head() + later))).unwrap();
     }
     assert_eq!(world.chain.times_asked(Initiator, "channel_slash"), asked + 3);
     assert_eq!(world.sides[Initiator].machine().save(), saved);
@@ -295,7 +295,7 @@ fn late_events_change_nothing_that_a_record_has_told() {
                 }
                 assert_eq!(view(&world), known, "{name}, {by:?} as seen by {party:?}");
             }
-            let skipped = world.sides[party].was_told(|event| matches!(event, Event::Skipped { .. }));
+            let skipped = world.sides[party].was_told(|event| matches!(event, Event::BlocksSkipped { .. }));
             assert_eq!(skipped, 1);
         }
     }

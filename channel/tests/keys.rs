@@ -106,7 +106,7 @@ fn a_payment_that_was_just_made_is_remembered_however_many_newer_ones_were_refus
             let _queued = payer.pays(number);
         }
         // "Not yet", and the first one goes into one round with the others.
-        let again = payer.refuses(&ours, Refused::All(RefusalCode::OVERTAKEN));
+        let again = payer.refuses(&ours, Refused::All(RefusalCode::SUPERSEDED));
         ours = proposed(&again);
         assert_eq!(ours.changes.len(), usize::try_from(count).unwrap() + 1);
         let others = (1..u32::try_from(ours.changes.len()).unwrap()).map(|place| (place, RefusalCode::VALIDATION));
@@ -172,7 +172,7 @@ fn what_the_peer_can_still_sign_is_not_said_to_be_refused() {
     let mut payer = Payer::new();
     let now = payer.pays(1);
     let ours = proposed(&now);
-    let _told = payer.input(Input::Peer(Message::UpdateError { round: ours.round, code: RefusalCode::OUTDATED }));
+    let _told = payer.input(Input::Peer(Message::UpdateError { round: ours.round, code: RefusalCode::STALE_STORE }));
     let first = payer.outcome(1);
     let _second_attempt = payer.pays(2);
     let made = payer.accepts(&ours);

@@ -29,7 +29,7 @@ fn two_that_part_keep_the_channel_and_either_may_come_back() {
             let id = world.pay(leaver, 5).unwrap();
             world.run();
             assert_eq!(world.sides[leaver].sent[&id].1, Fate::Pending, "it waits");
-            world.command(comes_back, Command::Return).unwrap();
+            world.command(comes_back, Command::Rejoin).unwrap();
             world.run();
             assert_eq!(world.states(), ("open", "open"));
             assert!(matches!(world.sides[leaver].sent[&id].1, Fate::Paid(_)));
@@ -72,7 +72,7 @@ fn leaving_is_refused_without_a_channel_or_a_connection_and_done_alone_where_nob
     world.run();
     world.mine();
     world.run();
-    assert!(world.command(Initiator, Command::Return).is_ok(), "it has not parted");
+    assert!(world.command(Initiator, Command::Rejoin).is_ok(), "it has not parted");
     world.command(Initiator, Command::Leave).unwrap();
     let _lost = world.steal(Responder);
     assert_eq!(world.command(Initiator, Command::Leave), Err(Misuse::Disconnected));
@@ -83,7 +83,7 @@ fn leaving_is_refused_without_a_channel_or_a_connection_and_done_alone_where_nob
     assert_eq!((world.sides[Initiator].state(), left(&world, Initiator)), ("disconnected", vec![Initiator]));
     world.disconnect();
     assert_eq!(world.command(Initiator, Command::Leave), Err(Misuse::Disconnected));
-    assert_eq!(world.command(Initiator, Command::Return), Err(Misuse::Disconnected));
+    assert_eq!(world.command(Initiator, Command::Rejoin), Err(Misuse::Disconnected));
     world.run();
     assert_eq!(world.states(), ("open", "open"));
 }
@@ -196,7 +196,7 @@ fn outdated(old: Party) -> World {
     side.keys.clear();
     world.connect();
     world.run();
-    assert!(world.sides[old].machine().status().outdated);
+    assert!(world.sides[old].machine().status().stale_store);
     world
 }
 
@@ -205,21 +205,21 @@ fn a_side_whose_store_is_old_signs_no_more_rounds_and_both_users_learn_why() {
     for old in Party::BOTH {
         let mut world = outdated(old);
         let told = |world: &World| {
-            world.sides[old].notices().filter(|notice| matches!(notice, Notice::CaughtUp { .. })).count()
+            world.sides[old].notices().filter(|notice| matches!(notice, Notice::StaleStore { .. })).count()
         };
         assert_eq!(told(&world), 1);
         // After a restart it still knows.
         world.crash(old);
         assert_eq!(told(&world), 2);
         world.run();
-        assert_eq!(world.pay(old, 1), Err(Misuse::StoreOutdated));
-        assert_eq!(world.deposit(old, 1), Err(Misuse::StoreOutdated));
-        assert_eq!(world.shutdown(old, 0), Err(Misuse::StoreOutdated));
-        assert_eq!(world.close_solo(old), Err(Misuse::StoreOutdated));
+        assert_eq!(world.pay(old, 1), Err(Misuse::StaleStore));
+        assert_eq!(world.deposit(old, 1), Err(Misuse::StaleStore));
+        assert_eq!(world.shutdown(old, 0), Err(Misuse::StaleStore));
+        assert_eq!(world.close_solo(old), Err(Misuse::StaleStore));
         let id = world.pay(old.peer(), 1).unwrap();
         world.run();
         let refused = |event: &Event| match event {
-            Event::Refused { payments, code: RefusalCode::OUTDATED } => payments.ids() == [id],
+            Event::Refused { payments, code: RefusalCode::STALE_STORE } => payments.ids() == [id],
             _ => false,
         };
         assert_eq!(world.sides[old.peer()].was_told(refused), 1);
@@ -254,7 +254,7 @@ fn a_side_whose_store_is_old_still_answers_a_close_on_an_older_state() {
         side.channel = side.load();
         world.connect();
         world.run();
-        assert!(world.sides[old].machine().status().outdated);
+        assert!(world.sides[old].machine().status().stale_store);
         world.kill(cheat);
         world.chain.submit(cheat, Call::ChannelCloseSolo(first));
         world.mine_blocks(2 * LOCK + 5);
@@ -275,7 +275,7 @@ fn an_operation_on_chain_that_the_store_does_not_know_shows_that_it_is_old() {
         world.mine();
         world.restart(old);
         world.run();
-        assert!(world.sides[old].machine().status().outdated);
+        assert!(world.sides[old].machine().status().stale_store);
         // What it can tell of the state it knows.
         assert_eq!(world.sides[old].balances().ours, SHARE + 100);
         assert_eq!(world.sides[old].balances().spendable, SHARE + 100 - RESERVE);

@@ -56,7 +56,7 @@ fn one_key_never_names_two_payments() {
             let other = Command::PayOnce { key: key.clone(), payment };
             assert_eq!(
                 world.command(Initiator, other),
-                Err(Misuse::KeyTaken { key: key.clone(), by }),
+                Err(Misuse::KeyInUse { key: key.clone(), by }),
                 "{round}: on its way, and made"
             );
         }
@@ -108,7 +108,7 @@ fn a_batch_of_which_one_is_wrong_pays_nothing_and_leaves_its_keys_free() {
     let by = world.sides[Initiator].machine().payment(&key).unwrap().change;
     let available = world.sides[Initiator].balances().spendable;
     for (batch, misuse) in [
-        (vec![("order-2", 8), ("order-1", 8)], Misuse::KeyTaken { key, by }),
+        (vec![("order-2", 8), ("order-1", 8)], Misuse::KeyInUse { key, by }),
         (vec![("order-2", 8), ("order-2", 9)], Misuse::KeyTwice { key: "order-2".into() }),
         (vec![("order-2", 8), ("", 9)], Misuse::KeyLength { got: 0, max: MAX_KEY }),
         (vec![("order-2", 8), ("order-3", 0)], Misuse::AmountZero),
@@ -167,7 +167,7 @@ fn it_waits_through_a_crash_although_it_was_never_proposed() {
 
 #[test]
 fn it_answers_as_before_when_it_was_refused_and_after_the_channel_has_ended() {
-    let mut world = World::opened_with(Responder, |config| config.acceptance = Acceptance::ByUser);
+    let mut world = World::opened_with(Responder, |config| config.acceptance = Acceptance::Manual);
     world.pay_once(Initiator, "order-1", 7).unwrap();
     world.run();
     world.refuse(Responder, 3, RefusalCode(200)).unwrap();
@@ -219,7 +219,7 @@ fn an_old_store_says_that_it_does_not_know() {
         let _none = world.sides[Initiator].keys.insert(id, record.key.unwrap());
     }
     world.run();
-    assert!(world.sides[Initiator].machine().status().outdated);
+    assert!(world.sides[Initiator].machine().status().stale_store);
     assert_eq!(outcome(&world, Initiator, "order-1"), Some(PaymentOutcome::Unknown));
     world.pay_once(Initiator, "order-1", 7).unwrap();
     world.run();
@@ -346,7 +346,7 @@ fn finish(world: &mut World) {
 
 fn run(decides: bool, ops: Vec<Op>) {
     let mut world = World::opened_with(Responder, |config| {
-        config.acceptance = if decides { Acceptance::ByUser } else { Acceptance::Automatic };
+        config.acceptance = if decides { Acceptance::Manual } else { Acceptance::Automatic };
     });
     ops.into_iter().for_each(|op| step(&mut world, op));
     finish(&mut world);

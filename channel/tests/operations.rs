@@ -291,7 +291,7 @@ fn whatever_the_two_begin_at_once_is_done_without_a_word_to_the_users() {
                     }
                 }
                 let notices = Party::BOTH.iter().flat_map(|&party| world.sides[party].notices());
-                let wrong = |notice: &&Notice| matches!(notice, Notice::PeerViolated(_) | Notice::CaughtUp { .. });
+                let wrong = |notice: &&Notice| matches!(notice, Notice::PeerViolated(_) | Notice::StaleStore { .. });
                 assert_eq!(notices.filter(wrong).count(), 0, "{context}");
             }
         }

@@ -130,7 +130,7 @@ pub(crate) fn in_state(name: &str, party: Party) -> World {
     let mut world = World::new();
     world.answer_nonce = name != "initialized, accepted";
     if name == "open, undecided" {
-        world.sides[party].config.acceptance = Acceptance::ByUser;
+        world.sides[party].config.acceptance = Acceptance::Manual;
     }
     world.open();
     let deliver = |world: &mut World, count: usize| {

@@ -304,7 +304,7 @@ fn a_store_that_is_older_than_what_was_agreed_is_brought_up_to_date() {
         world.connect();
         world.run();
         assert_eq!(world.rounds(), (known, known));
-        assert!(world.sides[old].notices().any(|notice| *notice == Notice::CaughtUp { from, to }));
+        assert!(world.sides[old].notices().any(|notice| *notice == Notice::StaleStore { from, to }));
         assert_eq!(world.sides[old.peer()].notices().count(), 0);
         let balances = world.agreed(old);
         world.assert_balances(balances.initiator, balances.responder);

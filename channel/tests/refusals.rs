@@ -27,7 +27,7 @@ fn stolen(world: &mut World, to: Party) -> Update {
 
 /// A channel in which `payer` has proposed 40, and its peer has refused that by a counter-round which is on its way.
 fn refused(payer: Party) -> (World, channel::ChangeId, Update) {
-    let mut world = World::opened_with(payer.peer(), |config| config.acceptance = Acceptance::ByUser);
+    let mut world = World::opened_with(payer.peer(), |config| config.acceptance = Acceptance::Manual);
     let id = world.pay(payer, 40).unwrap();
     assert!(world.deliver(payer.peer()));
     let round = world.asked(payer.peer()).unwrap();
@@ -57,7 +57,7 @@ fn a_refusal_is_a_round_of_the_refusers_above_the_refused_one_that_changes_nothi
 #[test]
 fn what_was_refused_can_never_be_put_on_chain_once_both_have_signed_the_refusal() {
     for payer in Party::BOTH {
-        let mut world = World::opened_with(payer.peer(), |config| config.acceptance = Acceptance::ByUser);
+        let mut world = World::opened_with(payer.peer(), |config| config.acceptance = Acceptance::Manual);
         let _id = world.pay(payer, 40).unwrap();
         let kept = stolen(&mut world, payer.peer());
         let mut balances = Pair::new(SHARE, SHARE);
@@ -100,7 +100,7 @@ fn rounds_that_cross_and_are_both_refused_leave_nothing_wherever_the_link_breaks
         for broken_after in 0..9 {
             let mut world = World::new();
             for party in Party::BOTH {
-                world.sides[party].config.acceptance = Acceptance::ByUser;
+                world.sides[party].config.acceptance = Acceptance::Manual;
             }
             world.open();
             world.run();

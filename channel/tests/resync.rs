@@ -53,7 +53,7 @@ fn comes_back(party: Party, begin: impl Fn() -> World, story: impl Fn(&mut World
 fn skipped(world: &World, party: Party) -> Vec<protocol::BlockNumber> {
     let events = world.sides[party].events.iter();
     let told = events.filter_map(|event| match event {
-        Event::Skipped { from, to } => {
+        Event::BlocksSkipped { from, to } => {
             assert!(*from > GENESIS && from <= to);
             Some(*to)
         }
@@ -287,10 +287,10 @@ fn calls_of_the_peer_that_nobody_can_show_are_not_followed_and_nothing_is_signed
         world.mine_blocks(3);
         world.restart_from_record(party);
         let to = world.sides[party.peer()].round();
-        assert!(world.sides[party].notices().any(|notice| *notice == Notice::CannotFollow { round: to }));
-        assert!(world.sides[party].machine().status().outdated);
+        assert!(world.sides[party].notices().any(|notice| *notice == Notice::PendingReplay { round: to }));
+        assert!(world.sides[party].machine().status().stale_store);
         world.run();
-        assert_eq!(world.pay(party, 1), Err(channel::Misuse::StoreOutdated));
+        assert_eq!(world.pay(party, 1), Err(channel::Misuse::StaleStore));
         let _id = world.pay(party.peer(), 1).unwrap();
         world.run();
         assert!(world.sides[party].round() < to, "nothing is agreed");
@@ -313,7 +313,7 @@ fn calls_of_the_peer_below_a_newer_state_are_replaced_though_nobody_can_show_the
         world.force_by_hand(party.peer(), &old, payload, vec![forced(contract, 0, &pays(30, 0))]);
         world.mine();
         world.restart_from_record(party);
-        assert!(!world.sides[party].machine().status().outdated);
+        assert!(!world.sides[party].machine().status().stale_store);
         assert!(world.chain.times_asked(party, "channel_snapshot_solo") > 0);
         world.mine();
         world.restart(party.peer());

@@ -21,7 +21,7 @@ fn other_settings_count_at_once_and_after_a_crash_and_the_same_ones_are_no_chang
         let commits = world.sides[party].commits;
         set(&mut world, party, |_same| {}).unwrap();
         assert_eq!(world.sides[party].commits, commits);
-        set(&mut world, party, |config| config.acceptance = Acceptance::ByUser).unwrap();
+        set(&mut world, party, |config| config.acceptance = Acceptance::Manual).unwrap();
         assert_eq!(world.sides[party].commits, commits + 1);
         world.crash(party);
         world.run();

@@ -97,7 +97,7 @@ fn what_the_user_has_not_taken_is_delivered_again_and_what_it_has_is_not() {
     let received = |event: &Event| matches!(event, Event::Received { .. });
     assert_eq!(world.sides[Responder].was_told(received), 3);
     let second = channel::EventNumber(world.sides[Responder].taken.0 - 1);
-    world.input(Responder, Input::EventsTaken { up_to: second }).unwrap();
+    world.input(Responder, Input::EventsAcked { up_to: second }).unwrap();
     // Nothing was committed for that: after a crash the older store tells all of it again, by the same numbers.
     let known = world.sides[Responder].taken;
     world.sides[Responder].taken = channel::EventNumber(0);
@@ -105,7 +105,7 @@ fn what_the_user_has_not_taken_is_delivered_again_and_what_it_has_is_not() {
     assert_eq!((world.sides[Responder].was_told(received), world.sides[Responder].taken), (6, known));
     // With the next commit it is noted.
     world.run();
-    world.input(Responder, Input::EventsTaken { up_to: second }).unwrap();
+    world.input(Responder, Input::EventsAcked { up_to: second }).unwrap();
     let _id = world.pay(Responder, 1).unwrap();
     world.sides[Responder].taken = channel::EventNumber(0);
     world.crash(Responder);
@@ -138,7 +138,7 @@ fn a_user_that_takes_no_events_stops_its_channel_and_not_its_memory() {
     }
     assert!(paid < 70_000, "it stopped");
     let up_to = world.sides[Responder].taken;
-    world.input(Responder, Input::EventsTaken { up_to }).unwrap();
+    world.input(Responder, Input::EventsAcked { up_to }).unwrap();
     world.sides[Responder].takes_events = true;
     world.mine();
     world.run();

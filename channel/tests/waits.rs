@@ -40,7 +40,7 @@ fn a_round_that_is_not_answered_holds_its_proposer_up_and_nobody_else() {
 #[test]
 fn a_round_that_a_user_decides_on_holds_both_up() {
     let mut world = World::new();
-    world.sides[Responder].config.acceptance = Acceptance::ByUser;
+    world.sides[Responder].config.acceptance = Acceptance::Manual;
     world.open();
     world.run();
     world.mine();
@@ -97,7 +97,7 @@ fn a_close_is_waited_for_by_the_way_it_goes() {
 fn a_chain_that_nobody_confirms_and_events_that_nobody_takes_are_told_of() {
     let mut world = World::opened();
     let far = world.sides[Responder].seen + 1_000;
-    world.input(Responder, Input::Chain(channel::ChainInput::Sighted(far))).unwrap();
+    world.input(Responder, Input::Chain(channel::ChainInput::UnconfirmedHead(far))).unwrap();
     assert_eq!(waits(&world), (None, Some(WaitReason::ChainUnconfirmed)));
     // The peer's round is not agreed to meanwhile, and is said again once the chain is known.
     let _id = world.pay(Initiator, 1).unwrap();

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use protocol::{AccountId, Amount, PublicKey};
 use sdk::{
     keys::PeerAddress,
-    node::{ChannelHandle, Keeping, Node, NodeConfig, NodeError, OpenChannel, Paid},
+    node::{ChannelHandle, Node, NodeConfig, NodeError, OpenChannel, PaymentReceipt, Storage},
     store::{Durability, OpenError, StoreHandle},
 };
 use std::{
@@ -42,7 +42,7 @@ impl Actor {
     /// Starts a node, on the store in a directory where one is given.
     pub(crate) async fn start(name: &'static str, mut config: NodeConfig, store: Option<PathBuf>) -> Self {
         if let Some(path) = store {
-            config.keeping = Keeping::Store(free_store(&path).await);
+            config.storage = Storage::Disk(free_store(&path).await);
         }
         let (node, events) = Node::start_with_events(config).await.unwrap();
         let events = EventLog::of(events);
@@ -131,7 +131,7 @@ impl Actor {
 #[allow(async_fn_in_trait, reason = "for tests only")]
 pub trait Asked {
     /// Pays, and waits until it is agreed.
-    async fn pays(&self, amount: Amount, reference: &str) -> Paid;
+    async fn pays(&self, amount: Amount, reference: &str) -> PaymentReceipt;
     /// Who has what.
     async fn has(&self) -> Balances;
     /// Makes payments all at once. What was paid, in the order in which the node took it.
@@ -139,7 +139,7 @@ pub trait Asked {
 }
 
 impl Asked for ChannelHandle {
-    async fn pays(&self, amount: Amount, reference: &str) -> Paid {
+    async fn pays(&self, amount: Amount, reference: &str) -> PaymentReceipt {
         within("a payment", self.pay(amount, reference)).await.unwrap()
     }
 

@@ -12,7 +12,7 @@ use scale::Encode;
 use sdk::{
     keys::PeerAddress,
     node::Packet,
-    transport::{PROTOCOL_VERSION, Receiver, Sender, Timeouts, dial},
+    transport::{ConnectionTimeouts, PROTOCOL_VERSION, Receiver, Sender, dial},
 };
 use snow::StatelessTransportState;
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ impl Intruder {
     /// Connects as `name` to the node at `address`.
     pub async fn connect_to(name: &str, address: &PeerAddress) -> Self {
         let us = identity(name);
-        let session = within("an intruder's session", dial(&us, address, Timeouts::default())).await.unwrap();
+        let session = within("an intruder's session", dial(&us, address, ConnectionTimeouts::default())).await.unwrap();
         let (sender, receiver) = session.split();
         Self { sender, receiver }
     }

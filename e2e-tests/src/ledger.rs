@@ -44,7 +44,7 @@ impl Ledger {
         let head = chain.block_number().await;
         recorder.quiet().await;
         let Some(url) = chain.url() else {
-            let cost = |entry: &sdk::chain::recorder::Entry| Cost {
+            let cost = |entry: &sdk::chain::recorder::RecordedCall| Cost {
                 signer: entry.signer,
                 fee: entry.fee,
                 deposit: entry.deposit(),

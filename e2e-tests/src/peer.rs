@@ -12,7 +12,7 @@ use channel::{CloseReason, PaymentOutcome, PaymentRecord};
 use protocol::{AccountId, Amount, call::Call};
 use sdk::{
     chain::{Arbiter, ChainSignature, SharedChain, Signer, remote::Settings},
-    node::{ChannelHandle, Keeping, Node, NodeConfig, Taking},
+    node::{Ack, ChannelHandle, Node, NodeConfig, Storage},
     store::{Durability, StoreHandle},
 };
 use std::{
@@ -91,9 +91,9 @@ async fn node(name: &str, chain: &str, arbiter: &str, store: &str) {
     let arbiter: [u8; 32] = hex::decode(arbiter.trim_start_matches("0x")).unwrap().try_into().unwrap();
     let arbiter = Arc::new(Arbiter::attach(chain, AccountId(arbiter), None).await.unwrap());
     let store = StoreHandle::open(&PathBuf::from(store), Durability::Immediate).unwrap();
-    let mut config = NodeConfig::new(identity(name), Arc::new(signer(name)), arbiter, Keeping::Store(store));
+    let mut config = NodeConfig::new(identity(name), Arc::new(signer(name)), arbiter, Storage::Disk(store));
     config.policy.share_max = Amount::MAX;
-    config.taking = Taking::WhenTold;
+    config.ack = Ack::OnDelivery;
     config.listen = Some("127.0.0.1:0".into());
     config.redial = None;
     let node = Node::start(config).await.unwrap();

@@ -20,7 +20,7 @@ use sdk::{
         testing::{self, MemoryChain},
     },
     keys::{Identity, PeerAddress},
-    node::{Keeping, NodeConfig, OpenChannel, Taking},
+    node::{Ack, NodeConfig, OpenChannel, Storage},
     store::StoreHandle,
 };
 use std::{
@@ -194,10 +194,10 @@ impl<C: TestChain> World<C> {
     #[must_use]
     pub fn config(&self, name: &str) -> NodeConfig {
         let (identity, signer, arbiter) = (identity(name), Arc::new(signer(name)), Arc::clone(&self.arbiter));
-        let mut config = NodeConfig::new(identity, signer, arbiter, Keeping::DangerInMemory);
+        let mut config = NodeConfig::new(identity, signer, arbiter, Storage::DangerInMemory);
         // Stories have both sides put coins in, and hear events without taking them.
         config.policy.share_max = Amount::MAX;
-        config.taking = Taking::WhenTold;
+        config.ack = Ack::OnDelivery;
         config.listen = Some("127.0.0.1:0".into());
         // Stories say themselves who dials when.
         config.redial = None;

@@ -5,7 +5,7 @@
 use e2e_tests::{Asked, UNIT, World, signer, within};
 use protocol::call::Call;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use sdk::node::{EventsError, NodeError, WardCause};
+use sdk::node::{DefenceCause, EventsError, NodeError};
 use std::sync::{Arc, atomic::AtomicBool};
 
 /// From now on no file of this process can be written beyond its first kilobyte.
@@ -40,10 +40,10 @@ async fn an_old_close_is_answered_although_the_disk_takes_nothing_more() {
         }
     };
     assert!(matches!(within("the end of events", ended).await, EventsError::DefendOnly(_)));
-    let wards = alice.node.wards();
-    let [ward] = &wards[..] else { panic!("{wards:?}") };
-    assert_eq!((ward.peer, &*ward.channels), (bob_identity(), &[alices.reference()][..]));
-    assert!(matches!(&ward.cause, WardCause::Over(cause) if cause.contains("store")), "{ward:?}");
+    let defended_peers = alice.node.defended_peers();
+    let [defended] = &defended_peers[..] else { panic!("{defended_peers:?}") };
+    assert_eq!((defended.peer, &*defended.channels), (bob_identity(), &[alices.reference()][..]));
+    assert!(matches!(&defended.cause, DefenceCause::Over(cause) if cause.contains("store")), "{defended:?}");
 
     // And settled, once that is possible.
     let unlock_at = world.arbiter.channel(channel).await.unwrap().unwrap().closing().unwrap().unlock_at;

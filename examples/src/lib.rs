@@ -20,7 +20,7 @@ use clap::Args;
 use sdk::{
     chain::{Signer, account, deploy::Deployment, remote::Settings},
     keys::Identity,
-    node::{Keeping, NodeConfig},
+    node::{NodeConfig, Storage},
     store::{Durability, StoreHandle},
 };
 use std::{
@@ -60,7 +60,7 @@ pub async fn node_config(
     let identity = Identity::load_or_create(&folder.join("identity.key"))?; // made at the first start; not the chain account's key
     let store = StoreHandle::open(&folder.join("store"), Durability::Immediate)?; // the newest states: nothing defends without them
     let arbiter = deployment.connect_with(chain).await?; // checks the chain, the address, the code and its version
-    Ok(NodeConfig::new(identity, signer, Arc::new(arbiter), Keeping::Store(store)))
+    Ok(NodeConfig::new(identity, signer, Arc::new(arbiter), Storage::Disk(store)))
 }
 
 /// Where a program finds what its node needs.

@@ -19,7 +19,7 @@ async fn close_alone() -> Result<CloseReason> {
     let channel = alice.open_channel(peer, OpenChannel::new(1_000, 0)).await?;
     let closing = tokio::spawn({
         let channel = channel.clone();
-        async move { channel.close_solo(Certainty::PeerSaidSo).await }
+        async move { channel.close_solo(Certainty::ConfirmedByPeer).await }
     });
     loop {
         if let Some(Event::ClosingSolo { unlock_at, .. }) = events.next().await?.event.event() {

@@ -6,7 +6,7 @@
 use libfuzzer_sys::{Corpus, fuzz_target};
 use sdk::{
     keys::{Identity, PeerAddress},
-    transport::{Listener, Timeouts, dial},
+    transport::{Listener, ConnectionTimeouts, dial},
 };
 use std::{cell::OnceCell, time::Duration};
 use tokio::{
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 const SOON: Duration = Duration::from_millis(200);
-const TIMEOUTS: Timeouts = Timeouts { connect: SOON, handshake: SOON, idle: SOON, stall: SOON };
+const TIMEOUTS: ConnectionTimeouts = ConnectionTimeouts { connect: SOON, handshake: SOON, idle: SOON, stall: SOON };
 
 thread_local! {
     static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };

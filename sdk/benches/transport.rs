@@ -3,16 +3,16 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use sdk::{
     keys::{Identity, PeerAddress},
-    transport::{Listener, MAX_MESSAGE, Receiver, Sender, Session, Timeouts, dial},
+    transport::{ConnectionTimeouts, Listener, MAX_MESSAGE, Receiver, Sender, Session, dial},
 };
 use std::{hint::black_box, time::Instant};
 use tokio::runtime::{Builder, Runtime};
 
 async fn pair() -> (Session, Session) {
     let (us, peer) = (Identity::from_seed(&[1; 32]), Identity::from_seed(&[2; 32]));
-    let listener = Listener::bind("127.0.0.1:0", Timeouts::default()).await.expect("a free port");
+    let listener = Listener::bind("127.0.0.1:0", ConnectionTimeouts::default()).await.expect("a free port");
     let address = PeerAddress::new(peer.public(), "127.0.0.1", listener.local_addr().port()).expect("an address");
-    let (dialled, accepted) = tokio::join!(dial(&us, &address, Timeouts::default()), async {
+    let (dialled, accepted) = tokio::join!(dial(&us, &address, ConnectionTimeouts::default()), async {
         listener.accept().await.expect("a connection").handshake(&peer).await
     });
     (dialled.expect("a session"), accepted.expect("a session"))

@@ -17,7 +17,7 @@
 //! - [`NodeConfig`] is what it starts with: who it is, which account pays, where the arbiter stands, where channels are kept. The rest has safe defaults.
 //! - [`OpenChannel`] is a channel to open with a peer: two amounts, and terms with a default each.
 //! - [`ChannelHandle`] is an open channel: pay, deposit, withdraw, call contracts, close.
-//! - [`EventStream`] is what happened: received payments, closes, disputes. None is lost in a crash until it is taken.
+//! - [`EventStream`] is what happened: received payments, closes, disputes. None is lost in a crash until it is acknowledged.
 //!
 //! # An example
 //!

@@ -2,7 +2,7 @@
 
 use super::{
     accounts::Accounts,
-    made::Made,
+    executed::ExecutedCall,
     message::{Message, NOT_UNDERSTOOD, understood},
 };
 use crate::{ChainError, ContractEvent};
@@ -56,9 +56,9 @@ impl Instance {
         data: &[u8],
         accounts: &mut Accounts,
         apps: &BTreeMap<AccountId, Hash>,
-    ) -> Result<Made, ChainError> {
+    ) -> Result<ExecutedCall, ChainError> {
         let Some(message) = Message::decode(data) else {
-            return Ok(Made { returned: NOT_UNDERSTOOD.to_vec(), reverted: true, ..Made::default() });
+            return Ok(ExecutedCall { returned: NOT_UNDERSTOOD.to_vec(), reverted: true, ..ExecutedCall::default() });
         };
         if value > 0 && !message.is_payable() {
             return Err(ChainError::Failed { cause: "Contracts::ContractTrapped".into() });
@@ -76,12 +76,12 @@ impl Instance {
         let verdict = self.ledger.apply_with(&context, call, value, &pays, &*self.library);
         let returned = returns.encode(&verdict);
         Ok(match verdict {
-            Ok(applied) => Made { returned, events: self.events(applied), ..Made::default() },
-            Err(_refused) => Made { returned, reverted: true, ..Made::default() },
+            Ok(applied) => ExecutedCall { returned, events: self.events(applied), ..ExecutedCall::default() },
+            Err(_refused) => ExecutedCall { returned, reverted: true, ..ExecutedCall::default() },
         })
     }
 
-    fn read(&self, read: Read) -> Made {
+    fn read(&self, read: Read) -> ExecutedCall {
         let ledger = &self.ledger;
         let mut reverted = false;
         let returned = match read {
@@ -99,7 +99,7 @@ impl Instance {
                 understood(&artefact)
             }
         };
-        Made { returned, reverted, ..Made::default() }
+        ExecutedCall { returned, reverted, ..ExecutedCall::default() }
     }
 
     /// What the contract emits for an accepted call, in its order: a forced step shows pre-images before it tells of the channel, and no other

@@ -34,8 +34,8 @@
 
 mod accounts;
 mod amounts;
+mod executed;
 mod instance;
-mod made;
 mod message;
 mod state;
 
@@ -46,11 +46,11 @@ use crate::{
     deploy::ensure, signer::Sr25519Signer,
 };
 use async_trait::async_trait;
+use executed::ExecutedCall;
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use made::Made;
 use protocol::{
     AccountId, Amount, BlockNumber, Hash,
     crypto::{Crypto, Native},
@@ -361,8 +361,8 @@ impl History {
     }
 }
 
-fn receipt(block: BlockRef, fee: Amount, length: u32, made: Made) -> Receipt {
-    let Made { events, instantiated, .. } = made;
+fn receipt(block: BlockRef, fee: Amount, length: u32, made: ExecutedCall) -> Receipt {
+    let ExecutedCall { events, instantiated, .. } = made;
     Receipt { block, fee, weight: Weight::default(), length, storage_deposit: 0, events, instantiated }
 }
 
@@ -400,10 +400,10 @@ impl Chain for MemoryChain {
         };
         let (made, weight) = match state::probe(transaction) {
             // The prices of apps are the interpreter's: it was made to count what a chain charges.
-            Some(weight) => (Made::default(), weight?),
+            Some(weight) => (ExecutedCall::default(), weight?),
             None => (state.execute(origin, transaction.clone(), next)?, Weight::default()),
         };
-        let Made { returned, reverted, instantiated, .. } = made;
+        let ExecutedCall { returned, reverted, instantiated, .. } = made;
         Ok(DryRun { returned, reverted, instantiated, ..DryRun::of(weight) })
     }
 

@@ -3,8 +3,8 @@
 use super::{
     accounts::Accounts,
     amounts::LIMITS,
+    executed::ExecutedCall,
     instance::Instance,
-    made::Made,
     message::{NOT_UNDERSTOOD, understood},
 };
 use crate::{
@@ -75,7 +75,7 @@ impl State {
         transaction: Transaction,
         now: BlockNumber,
         fee: Amount,
-    ) -> Result<Made, ChainError> {
+    ) -> Result<ExecutedCall, ChainError> {
         self.accounts.charge(from, fee)?;
         let mut draft = self.clone();
         let failed = |cause| ChainError::FailedInBlock { fee, cause: Box::new(cause) };
@@ -96,11 +96,11 @@ impl State {
         from: &AccountId,
         transaction: Transaction,
         now: BlockNumber,
-    ) -> Result<Made, ChainError> {
+    ) -> Result<ExecutedCall, ChainError> {
         match transaction {
             Transaction::Transfer { to, amount } => {
                 self.accounts.transfer(from, &to, amount)?;
-                Ok(Made::default())
+                Ok(ExecutedCall::default())
             }
             Transaction::Call { contract, value, data } => self.call(*from, contract, value, &data, now),
             Transaction::Instantiate { code, value, data, salt } => self.instantiate(from, &code, value, &data, &salt),
@@ -114,7 +114,7 @@ impl State {
         value: Amount,
         data: &[u8],
         now: BlockNumber,
-    ) -> Result<Made, ChainError> {
+    ) -> Result<ExecutedCall, ChainError> {
         let Some(arbiter) = self.arbiters.get_mut(&contract) else {
             return Err(match self.code_hash(&contract) {
                 Some(_app) => ChainError::Failed {
@@ -134,7 +134,7 @@ impl State {
         value: Amount,
         data: &[u8],
         salt: &[u8],
-    ) -> Result<Made, ChainError> {
+    ) -> Result<ExecutedCall, ChainError> {
         let hash = code_hash(code);
         let at = instance_address(from, &hash, data, salt);
         if self.accounts.is_contract(&at) {
@@ -153,13 +153,13 @@ impl State {
             let checked = limits.check();
             let returned = understood(&checked.map(drop));
             if checked.is_err() {
-                return Ok(Made { returned, reverted: true, ..Made::default() });
+                return Ok(ExecutedCall { returned, reverted: true, ..ExecutedCall::default() });
             }
             self.add_arbiter(Domain { genesis, arbiter: at }, limits)?;
             returned
         };
         self.note(at, hash, code);
-        Ok(Made { returned, instantiated: Some(at), ..Made::default() })
+        Ok(ExecutedCall { returned, instantiated: Some(at), ..ExecutedCall::default() })
     }
 
     /// Has an arbiter stand somewhere from the first block on.
@@ -195,8 +195,8 @@ impl State {
     }
 }
 
-fn not_understood() -> Made {
-    Made { returned: NOT_UNDERSTOOD.to_vec(), reverted: true, ..Made::default() }
+fn not_understood() -> ExecutedCall {
+    ExecutedCall { returned: NOT_UNDERSTOOD.to_vec(), reverted: true, ..ExecutedCall::default() }
 }
 
 /// What the contract that asks a chain for its prices would use here ([`probe::CODE`]): what the interpreter counts, which is what a chain with the

@@ -5,9 +5,9 @@ use crate::{
     effect::Effect,
     error::Violation,
     message::{RefusalCode, Shutdown},
-    operation::Body,
+    operation::OperationBody,
     phase::Phase,
-    step::{Answer, Step},
+    step::{RefusalReply, Step},
     wait::{Act, WaitReason},
 };
 use protocol::{BlockNumber, Round};
@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PeerProposal<'a> {
     Round(Round),
-    Operation(&'a Body),
+    Operation(&'a OperationBody),
     Shutdown(&'a Shutdown),
 }
 
@@ -44,9 +44,9 @@ impl PeerProposal<'_> {
 
     fn refused(self, code: RefusalCode) -> Step {
         let answer = match self {
-            Self::Round(round) => Answer::UpdateError(round),
-            Self::Operation(body) => Answer::OperationError(body.kind(), body.round()),
-            Self::Shutdown(_) => Answer::ShutdownError,
+            Self::Round(round) => RefusalReply::UpdateError(round),
+            Self::Operation(body) => RefusalReply::OperationError(body.kind(), body.round()),
+            Self::Shutdown(_) => RefusalReply::ShutdownError,
         };
         Step::act(vec![Effect::Send(answer.with(code))])
     }
@@ -73,7 +73,7 @@ impl Channel {
             (WaitReason::ClosingOnChain | WaitReason::ClosingMutual | WaitReason::ClosingSolo, _) => {
                 proposal.refused(RefusalCode::CLOSING)
             }
-            (WaitReason::StaleStore, _) => proposal.refused(RefusalCode::OUTDATED),
+            (WaitReason::StaleStore, _) => proposal.refused(RefusalCode::STALE_STORE),
             // Said again after a lost connection.
             (WaitReason::Operation, PeerProposal::Operation(body)) if self.has_signed_for_peer(body) => {
                 Step::act(self.signed_again())
@@ -88,7 +88,7 @@ impl Channel {
         }))
     }
 
-    fn has_signed_for_peer(&self, body: &Body) -> bool {
+    fn has_signed_for_peer(&self, body: &OperationBody) -> bool {
         self.phase.live().is_some_and(|live| live.operation.is_signed_for_peer(body))
     }
 

@@ -1,8 +1,8 @@
 //! What the chain says, and how a channel defends itself (R6.9). Only final facts come here (R6.8).
 
-use super::progress::Progressed;
+use super::progress::ExecutedSteps;
 use crate::{
-    channel::{Channel, Sighted},
+    channel::{Channel, UnconfirmedHead},
     effect::Effect,
     event::{CloseReason, Event, Notice},
     input::Context,
@@ -26,7 +26,7 @@ use protocol::{
 const SETTLE_GRACE: BlockNumber = 2;
 
 /// An operation as the arbiter announces it.
-pub(crate) struct Operated {
+pub(crate) struct ExecutedOperation {
     pub(crate) kind: OperationKind,
     pub(crate) round: Round,
     pub(crate) state_hash: Hash,
@@ -38,7 +38,7 @@ pub(crate) struct Operated {
 impl Channel {
     /// A block is final, and all its events have been told.
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
-        self.sighted = Sighted::default();
+        self.unconfirmed_head = UnconfirmedHead::default();
         let step = self.forget_expired(ctx).and(self.on_head_while_opening(ctx));
         let step = step.and(self.on_head_while_transferring(ctx)).and(self.look_again(ctx));
         let step = step.and(self.replay_on(ctx)).and(self.on_head_while_closing(ctx));
@@ -49,8 +49,8 @@ impl Channel {
     }
 
     /// One endpoint tells of a block, and nobody confirms it: what is known to need an answer is answered again, and nothing else is done (R6.9a).
-    pub(crate) fn on_sighted(&mut self, block: BlockNumber, head: BlockNumber) -> Step {
-        self.sighted = Sighted { block, head };
+    pub(crate) fn on_unconfirmed_head(&mut self, block: BlockNumber, head: BlockNumber) -> Step {
+        self.unconfirmed_head = UnconfirmedHead { block, head };
         let again = [self.solo_again(), self.defence(head), self.snapshot_again(head).into_iter().collect()];
         Step::act(again.concat())
     }
@@ -79,17 +79,20 @@ impl Channel {
             }
             ArbiterEvent::ChannelDeposited { party, amount, total, round, state_hash } => {
                 let event = Event::Deposited { party, amount, round };
-                let done = Operated { kind: OperationKind::Deposit, round, state_hash, total: Some(total), event };
+                let done =
+                    ExecutedOperation { kind: OperationKind::Deposit, round, state_hash, total: Some(total), event };
                 self.on_chain_operated(done, ctx)
             }
             ArbiterEvent::ChannelWithdrawn { party, amount, total, round, state_hash } => {
                 let event = Event::Withdrawn { party, amount, round };
-                let done = Operated { kind: OperationKind::Withdraw, round, state_hash, total: Some(total), event };
+                let done =
+                    ExecutedOperation { kind: OperationKind::Withdraw, round, state_hash, total: Some(total), event };
                 self.on_chain_operated(done, ctx)
             }
             ArbiterEvent::ChannelDelegatesSet { delegates, round, state_hash } => {
                 let event = Event::DelegatesSet { delegates, round };
-                let done = Operated { kind: OperationKind::SetDelegates, round, state_hash, total: None, event };
+                let done =
+                    ExecutedOperation { kind: OperationKind::SetDelegates, round, state_hash, total: None, event };
                 self.on_chain_operated(done, ctx)
             }
             ArbiterEvent::ChannelSnapshotted { round, state_hash } => {
@@ -97,7 +100,7 @@ impl Channel {
             }
             ArbiterEvent::ChannelProgressed { party, at, state_hash, forced_steps, total, closing, calls } => {
                 let posted = Posted { at, state_hash };
-                self.on_chain_progressed(Progressed { party, posted, forced_steps, total, closing, calls }, ctx)
+                self.on_chain_progressed(ExecutedSteps { party, posted, forced_steps, total, closing, calls }, ctx)
             }
             ArbiterEvent::ChannelSlashed { round, state_hash, closing } => {
                 let solo = Solo::new(Posted { at: Base::of(round), state_hash }, &closing);
@@ -131,15 +134,15 @@ impl Channel {
     }
 
     /// Transition: open (bound) -> open. A deposit, a withdrawal or other delegates are final: the state after it is the agreed one.
-    fn on_chain_operated(&mut self, done: Operated, ctx: &Context<'_>) -> Step {
+    fn on_chain_operated(&mut self, done: ExecutedOperation, ctx: &Context<'_>) -> Step {
         let step = self.take_operated(done);
         // Told again, it is nothing to go on from.
         if step.is_commit() { step.and(self.advance(ctx)) } else { step }
     }
 
     /// Adopts the state after an operation that is final.
-    pub(crate) fn take_operated(&mut self, done: Operated) -> Step {
-        let Operated { kind, round, state_hash, total, event } = done;
+    pub(crate) fn take_operated(&mut self, done: ExecutedOperation) -> Step {
+        let ExecutedOperation { kind, round, state_hash, total, event } = done;
         let me = self.me;
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         let on_chain = Posted { at: Base::of(round), state_hash };
@@ -239,7 +242,7 @@ impl Channel {
         if let Some(step) = self.on_force_rejected(call, rejection, ctx) {
             return step;
         }
-        let given_up = self.give_up_creating(call, Some(rejection));
+        let given_up = self.abandon_create(call, Some(rejection));
         let known = self.last_rejection.replace((call, rejection)) == Some((call, rejection));
         if known || matches!(self.phase, Phase::Closed(_)) {
             return given_up;

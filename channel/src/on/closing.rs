@@ -17,7 +17,7 @@ use crate::{
         live::{agreed::both, wish::CloseWish},
     },
     status::ShutdownStage,
-    step::{Answer, Step},
+    step::{RefusalReply, Step},
 };
 use protocol::{
     Amount, BlockNumber, Party, Signature,
@@ -71,7 +71,7 @@ impl Channel {
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         let Some(deferred) = live.incoming.take_shutdown() else { return Step::default() };
         let answered = self.on_peer_shutdown(deferred, ctx);
-        answered.unwrap_or_else(|violation| Answer::ShutdownError.refusing(violation))
+        answered.unwrap_or_else(|violation| RefusalReply::ShutdownError.refusing(violation))
     }
 
     /// Transition: open -> open
@@ -217,7 +217,7 @@ impl Channel {
         let state = self.phase.name();
         match &self.phase {
             Phase::Signed(signed) if signed.locked => {}
-            Phase::Open(live) | Phase::Closing(live, _) if live.store.is_stale() => return Err(Misuse::StoreOutdated),
+            Phase::Open(live) | Phase::Closing(live, _) if live.store.is_stale() => return Err(Misuse::StaleStore),
             Phase::Open(_) | Phase::Closing(_, ClosePath::Offered(_) | ClosePath::Agreed(_)) => {}
             Phase::Closing(_, ClosePath::Solo(_) | ClosePath::Residual(_)) => return Err(Misuse::AlreadyClosing),
             _ => return Err(Misuse::NotOpen { state }),
@@ -225,7 +225,7 @@ impl Channel {
         if !self.is_certain(certainty) {
             return Ok(self.defer_close());
         }
-        let _none = self.heard.take(SoloStep::Close);
+        let _none = self.confirmation.take(SoloStep::Close);
         if matches!(self.phase, Phase::Signed(_))
             && let Some(live) = self.take_live()
         {

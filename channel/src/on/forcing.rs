@@ -65,7 +65,7 @@ impl Channel {
         if !is_settled && !self.is_certain(certainty) {
             return self.defer_force(forcing.into_all_calls());
         }
-        let _none = self.heard.take(SoloStep::Force);
+        let _none = self.confirmation.take(SoloStep::Force);
         Ok(self.begin_forcing(forcing).and(Step::act(vec![submit])))
     }
 

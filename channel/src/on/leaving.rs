@@ -7,7 +7,7 @@
 //! ```
 
 use crate::{
-    channel::{Channel, Link},
+    channel::{Channel, LinkState},
     effect::Effect,
     error::{Misuse, Violation},
     event::Notice,
@@ -24,22 +24,22 @@ impl Channel {
         if self.phase.live().is_none() {
             return Err(Misuse::NotOpen { state });
         }
-        if self.link != Link::Up {
+        if self.link != LinkState::Up {
             return Err(Misuse::Disconnected);
         }
-        self.link = Link::Leaving;
+        self.link = LinkState::Leaving;
         Ok(Step::act(vec![Effect::Send(Message::Leave)]))
     }
 
     /// Transition: disconnected -> open | closing, once both know the same
-    pub(crate) fn on_user_return(&mut self) -> Result<Step, Misuse> {
+    pub(crate) fn on_user_rejoin(&mut self) -> Result<Step, Misuse> {
         let state = self.phase.name();
         match (self.phase.live(), self.link) {
             (None, _) => Err(Misuse::NotOpen { state }),
-            (_, Link::Down) => Err(Misuse::Disconnected),
+            (_, LinkState::Down) => Err(Misuse::Disconnected),
             // It has not parted yet, or has not begun to.
-            (_, Link::Syncing | Link::Up | Link::Leaving) => Ok(Step::default()),
-            (_, Link::Left) => Ok(self.begin_to_sync()),
+            (_, LinkState::Syncing | LinkState::Up | LinkState::Leaving) => Ok(Step::default()),
+            (_, LinkState::Left) => Ok(self.begin_to_sync()),
         }
     }
 
@@ -49,7 +49,7 @@ impl Channel {
         if self.phase.live().is_none() && !matches!(self.phase, Phase::Signed(_)) {
             return Err(self.out_of_place("leave"));
         }
-        let by = if self.link == Link::Leaving { self.me } else { self.me.peer() };
+        let by = if self.link == LinkState::Leaving { self.me } else { self.me.peer() };
         let told = self.part(by);
         Ok(Step::act(vec![Effect::Send(Message::LeaveAck)]).and(told))
     }
@@ -57,7 +57,7 @@ impl Channel {
     /// Transition: open | closing -> disconnected
     pub(crate) fn on_peer_leave_ack(&mut self) -> Result<Step, Violation> {
         match self.phase {
-            Phase::Open(_) | Phase::Closing(..) if self.link == Link::Leaving => Ok(self.part(self.me)),
+            Phase::Open(_) | Phase::Closing(..) if self.link == LinkState::Leaving => Ok(self.part(self.me)),
             // Both left at once, or it took too long; or the channel has ended meanwhile.
             Phase::Open(_) | Phase::Closing(..) | Phase::Closed(_) => Ok(Step::default()),
             _ => Err(self.out_of_place("leave_ack")),
@@ -70,10 +70,10 @@ impl Channel {
     }
 
     fn part(&mut self, by: Party) -> Step {
-        if self.link == Link::Left {
+        if self.link == LinkState::Left {
             return Step::default();
         }
-        self.link = Link::Left;
+        self.link = LinkState::Left;
         self.forget_unsaved();
         Step::notify(Notice::Left { by })
     }
@@ -87,7 +87,7 @@ impl Channel {
         if words.len() > MAX_INBAND {
             return Err(Misuse::InbandTooLong { got: words.len(), max: MAX_INBAND });
         }
-        if self.link != Link::Up {
+        if self.link != LinkState::Up {
             return Err(Misuse::Disconnected);
         }
         Ok(Step::act(vec![Effect::Send(Message::Inband(words))]))

@@ -22,7 +22,7 @@ use crate::{
     phase::{
         Phase,
         live::Live,
-        opening::{Accepted, GivenUp, HalfSigned, Initialized, Signed},
+        opening::{AbandonedOpening, Accepted, HalfSigned, Initialized, Signed},
     },
     state::State,
     step::Step,
@@ -228,7 +228,7 @@ impl Channel {
             Phase::Signed(signed) => {
                 signed.peer_locked = true;
                 // It is no further either: so much is its word.
-                self.heard.peer_stands_at(Base::of(1));
+                self.confirmation.peer_stands_at(Base::of(1));
                 Ok(Step::commit(Vec::new()).and(self.open_if_locked()))
             }
             // Said again after a lost connection.
@@ -273,7 +273,7 @@ impl Channel {
 
     /// The opening's part of a new head: submit again, or give up once it has expired.
     pub(crate) fn on_head_while_opening(&mut self, ctx: &Context<'_>) -> Step {
-        let rejection = self.create_given_up.and_then(|given_up| given_up.rejection);
+        let rejection = self.abandoned_opening.and_then(|given_up| given_up.rejection);
         match &self.phase {
             Phase::HalfSigned(half) if ctx.head > half.body.valid_until => {
                 self.close(CloseReason::OpeningExpired { rejection })
@@ -292,7 +292,7 @@ impl Channel {
                 if self.me == Party::Initiator
                     && !signed.locked
                     && head < signed.valid_until
-                    && self.create_given_up.is_none() =>
+                    && self.abandoned_opening.is_none() =>
             {
                 signed.submission().into_iter().collect()
             }
@@ -302,12 +302,12 @@ impl Channel {
 
     /// The opening that both signed was refused, or cannot get on chain. The user is told that it does not open, so it shall not open behind
     /// the user's back: it is not asked for again, and expires.
-    pub(crate) fn give_up_creating(&mut self, call: CallKind, rejection: Option<Rejection>) -> Step {
+    pub(crate) fn abandon_create(&mut self, call: CallKind, rejection: Option<Rejection>) -> Step {
         match &self.phase {
             Phase::Signed(signed)
-                if call == CallKind::ChannelCreate && !signed.locked && self.create_given_up.is_none() =>
+                if call == CallKind::ChannelCreate && !signed.locked && self.abandoned_opening.is_none() =>
             {
-                self.create_given_up = Some(GivenUp { rejection });
+                self.abandoned_opening = Some(AbandonedOpening { rejection });
                 Step::commit(Vec::new())
             }
             _ => Step::default(),

@@ -21,7 +21,7 @@ use crate::{
     event::{Event, Notice},
     input::Context,
     message::RefusalCode,
-    operation::{Body, OperationKind, Request},
+    operation::{OperationBody, OperationKind, OperationRequest},
     phase::Phase,
     step::Step,
     wait::Act,
@@ -36,7 +36,7 @@ use std::ops::ControlFlow;
 
 impl Channel {
     /// Transition: open -> open
-    pub(crate) fn on_user_operation(&mut self, request: Request, ctx: &Context<'_>) -> Result<Step, Misuse> {
+    pub(crate) fn on_user_operation(&mut self, request: OperationRequest, ctx: &Context<'_>) -> Result<Step, Misuse> {
         let (me, state) = (self.me, self.phase.name());
         let live = match &mut self.phase {
             Phase::Open(live) => live,
@@ -51,14 +51,16 @@ impl Channel {
             return Err(Misuse::OperationPending);
         }
         match &request {
-            Request::Deposit { amount: 0 } | Request::Withdraw { amount: 0, .. } => return Err(Misuse::AmountZero),
-            Request::Deposit { amount } if live.funding.total().checked_add(*amount).is_none() => {
+            OperationRequest::Deposit { amount: 0 } | OperationRequest::Withdraw { amount: 0, .. } => {
+                return Err(Misuse::AmountZero);
+            }
+            OperationRequest::Deposit { amount } if live.funding.total().checked_add(*amount).is_none() => {
                 return Err(Misuse::WouldBeRefused(Rejection::AmountOverflow));
             }
-            Request::Withdraw { amount, .. } if *amount > live.spendable(me) => {
+            OperationRequest::Withdraw { amount, .. } if *amount > live.spendable(me) => {
                 return Err(Misuse::InsufficientBalance { amount: *amount, available: live.spendable(me) });
             }
-            Request::SetDelegates { delegates } if delegates.len() > MAX_DELEGATES => {
+            OperationRequest::SetDelegates { delegates } if delegates.len() > MAX_DELEGATES => {
                 return Err(Misuse::WouldBeRefused(Rejection::TooManyDelegates));
             }
             _ => {}
@@ -71,7 +73,7 @@ impl Channel {
     }
 
     /// Transition: open -> open (bound)
-    pub(crate) fn on_peer_created(&mut self, body: Body, ctx: &Context<'_>) -> Result<Step, Violation> {
+    pub(crate) fn on_peer_created(&mut self, body: OperationBody, ctx: &Context<'_>) -> Result<Step, Violation> {
         let (peer, kind, round) = (self.me.peer(), body.kind(), body.round());
         let refuse = |code| Ok(Step::act(vec![Effect::Send(kind.error(round, code))]));
         if let ControlFlow::Break(step) = self.admit(PeerProposal::Operation(&body), ctx.head)? {
@@ -208,7 +210,7 @@ impl Channel {
             // About something that has lost or was given up meanwhile.
             return Ok(Step::default());
         }
-        if [RefusalCode::CLOSING, RefusalCode::NOT_NOW, RefusalCode::OVERTAKEN].contains(&code) {
+        if [RefusalCode::CLOSING, RefusalCode::NOT_NOW, RefusalCode::SUPERSEDED].contains(&code) {
             live.operation.retry_at_next_block();
             let is_late = live.operation.note_postponed() == 2;
             let told = is_late.then_some(Effect::Notify(Notice::Postponed { round, code }));
@@ -266,7 +268,7 @@ impl Channel {
     /// What an operation says again when the connection is back.
     pub(crate) fn signed_again(&self) -> Vec<Effect> {
         let Phase::Open(live) = &self.phase else { return Vec::new() };
-        let asked = live.operation.asked().map(Body::created);
+        let asked = live.operation.asked().map(OperationBody::created);
         let signed = live.operation.signed_message();
         asked.into_iter().chain(signed).map(Effect::Send).collect()
     }

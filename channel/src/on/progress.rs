@@ -17,7 +17,7 @@ use crate::{
 use protocol::{Amount, Pair, Party, call::ForcedCall, record::Closing};
 
 /// What the arbiter announced of a forced step.
-pub(crate) struct Progressed {
+pub(crate) struct ExecutedSteps {
     pub(crate) party: Party,
     pub(crate) posted: Posted,
     pub(crate) forced_steps: Pair<u8>,
@@ -28,10 +28,10 @@ pub(crate) struct Progressed {
 
 impl Channel {
     /// Transition: open | closing -> the same, on the forced state.
-    pub(crate) fn on_chain_progressed(&mut self, step: Progressed, ctx: &Context<'_>) -> Step {
+    pub(crate) fn on_chain_progressed(&mut self, step: ExecutedSteps, ctx: &Context<'_>) -> Step {
         let is_residual = matches!(self.phase, Phase::Closing(_, ClosePath::Residual(_)));
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
-        let Progressed { party, posted, forced_steps, total, closing, calls } = step;
+        let ExecutedSteps { party, posted, forced_steps, total, closing, calls } = step;
         if live.dispute.has_seen(&posted) {
             // Told again, or followed by others in its block, which is told again.
             return Step::default();
@@ -49,7 +49,7 @@ impl Channel {
             .live()
             .is_some_and(|live| live.dispute.pending_replay().is_some() && !live.replaces_forced(ctx.head))
         {
-            step = step.and(Step::act(vec![Effect::Notify(Notice::CannotFollow { round: posted.at.round() })]));
+            step = step.and(Step::act(vec![Effect::Notify(Notice::PendingReplay { round: posted.at.round() })]));
         }
         step = step
             .and(Step::act(self.snapshot_again(ctx.head).into_iter().collect()))
@@ -79,7 +79,7 @@ impl Channel {
                 Err(ReplayError::Unknown) => {
                     live.dispute.drop_replay();
                     let (from, to) = (live.agreed.round(), next.posted.at.round());
-                    let cannot = Step::notify(Notice::CannotFollow { round: to });
+                    let cannot = Step::notify(Notice::PendingReplay { round: to });
                     return step.and(cannot).and(live.note_stale(from, to));
                 }
             }

@@ -3,14 +3,14 @@
 //!
 //! ```text
 //!   blocks from..to unread --> Record(at to) --> a state of ours that both signed is there: adopted, and told as its event would have been
-//!                                            |-> forced steps that nobody can show any more: an own one is run again, else CannotFollow
+//!                                            |-> forced steps that nobody can show any more: an own one is run again, else PendingReplay
 //!                                            |-> closing: answered as if it had just been announced
 //!                                            '-> no record: over (Unseen), or an opening that is still awaited
 //! ```
 //!
 //! A record says where a channel stands, and not how it came there. What is not in it is told as unknown, never guessed.
 
-use super::chain::Operated;
+use super::chain::ExecutedOperation;
 use crate::{
     channel::Channel,
     event::{CloseReason, Event, Notice},
@@ -42,7 +42,7 @@ impl Channel {
             // Nothing of it can be on chain: nobody has signed, or it is over here.
             return Step::default();
         }
-        let told = Event::Skipped { from, to: ctx.head };
+        let told = Event::BlocksSkipped { from, to: ctx.head };
         let step = match record {
             None => self.on_no_record(nonce),
             Some(record) => self.on_record(record, ctx),
@@ -147,7 +147,7 @@ impl Channel {
         }
         if let Some((kind, event)) = live.operation.as_done(&shown) {
             let total = (!posted.is_forced()).then_some(total);
-            return self.take_operated(Operated { kind, round, state_hash: shown.state_hash, total, event });
+            return self.take_operated(ExecutedOperation { kind, round, state_hash: shown.state_hash, total, event });
         }
         let from = live.agreed.round();
         match live.adopt_from_chain(&shown, me) {
@@ -211,7 +211,7 @@ impl Channel {
             return Step::default();
         }
         let (from, to) = (live.agreed.round(), posted.at.round());
-        Step::notify(Notice::CannotFollow { round: to }).and(live.note_stale(from, to))
+        Step::notify(Notice::PendingReplay { round: to }).and(live.note_stale(from, to))
     }
 }
 

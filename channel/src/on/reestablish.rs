@@ -1,7 +1,7 @@
 //! A lost connection, and finding each other again: the newest state wins (R6.6).
 
 use crate::{
-    channel::{Channel, Link},
+    channel::{Channel, LinkState},
     effect::Effect,
     error::Violation,
     event::Notice,
@@ -38,23 +38,23 @@ impl Channel {
     /// The connection is there. A channel that runs compares notes first; an opening says its last words again.
     pub(crate) fn on_link_up(&mut self) -> Step {
         match self.link {
-            Link::Down | Link::Left => self.begin_to_sync(),
-            Link::Syncing | Link::Up | Link::Leaving => Step::default(),
+            LinkState::Down | LinkState::Left => self.begin_to_sync(),
+            LinkState::Syncing | LinkState::Up | LinkState::Leaving => Step::default(),
         }
     }
 
     pub(crate) fn begin_to_sync(&mut self) -> Step {
         let Some(ours) = self.reestablish() else {
-            self.link = Link::Up;
+            self.link = LinkState::Up;
             return Step::act(self.opening_again());
         };
-        self.link = Link::Syncing;
+        self.link = LinkState::Syncing;
         Step::act(vec![Effect::Send(Message::Reestablish(ours))])
     }
 
     /// The connection is gone. What was never signed by us is forgotten; everything else waits.
     pub(crate) fn on_link_down(&mut self) -> Step {
-        self.link = Link::Down;
+        self.link = LinkState::Down;
         self.forget_unsaved();
         self.drop_unsigned_offers();
         self.abandon_opening(None)
@@ -88,7 +88,7 @@ impl Channel {
             }
             _ => return Err(self.out_of_place(name)),
         };
-        self.heard.peer_stands_at(theirs.at);
+        self.confirmation.peer_stands_at(theirs.at);
         let mut step = Step::default();
         if matches!(self.phase, Phase::Signed(_)) {
             step = self.on_peer_funding_locked()?;
@@ -97,12 +97,12 @@ impl Channel {
             }
         }
         // Where ours is on its way to the peer it is the answer; an answer is not answered, or two would go on for ever.
-        if self.link != Link::Syncing && name == REESTABLISH {
+        if self.link != LinkState::Syncing && name == REESTABLISH {
             let answer = self.reestablish().map(Message::ReestablishAck);
             step = step.and(Step::act(answer.map(Effect::Send).into_iter().collect()));
         }
         step = step.and(newer.map_or_else(Step::default, |newer| self.catch_up(newer)));
-        self.link = Link::Up;
+        self.link = LinkState::Up;
         let mut again = Vec::new();
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
             live.operation.note_peer_saw(theirs.at.round());

@@ -16,47 +16,47 @@ impl Channel {
     /// Whether the stored state is as new as it has to be for what the user wants to put on chain.
     pub(crate) fn is_certain(&self, certainty: Certainty) -> bool {
         let base = self.phase.live().map_or(Base::of(1), |live| live.agreed.base());
-        self.heard.is_certain(certainty, base)
+        self.confirmation.is_certain(certainty, base)
     }
 
     /// Defers a close alone until the peer has said where it stands.
     pub(crate) fn defer_close(&mut self) -> Step {
-        self.heard.defer_close();
-        Step::notify(Notice::AwaitsPeersWord { step: SoloStep::Close })
+        self.confirmation.defer_close();
+        Step::notify(Notice::AwaitsPeerConfirmation { step: SoloStep::Close })
     }
 
     /// Defers calls that are to be forced until the peer has said where it stands.
     pub(crate) fn defer_force(&mut self, calls: Vec<ForcedCall>) -> Result<Step, Misuse> {
-        if !self.heard.defer_force(calls) {
+        if !self.confirmation.defer_force(calls) {
             return Err(Misuse::AlreadyForcing);
         }
-        Ok(Step::notify(Notice::AwaitsPeersWord { step: SoloStep::Force }))
+        Ok(Step::notify(Notice::AwaitsPeerConfirmation { step: SoloStep::Force }))
     }
 
     /// Makes what has waited, where the peer or the chain has said enough, or gives it up.
     pub(crate) fn take_held(&mut self, ctx: &Context<'_>) -> Step {
-        let Some(held) = self.heard.waiting() else { return Step::default() };
+        let Some(held) = self.confirmation.waiting() else { return Step::default() };
         let is_old = self.phase.live().is_some_and(|live| live.store.is_stale());
-        if !is_old && !self.is_certain(Certainty::PeerSaidSo) {
+        if !is_old && !self.is_certain(Certainty::ConfirmedByPeer) {
             return Step::default();
         }
         let made = match held {
             SoloStep::Close => {
-                let _none = self.heard.take(held);
-                self.on_user_close_solo(Certainty::PeerSaidSo)
+                let _none = self.confirmation.take(held);
+                self.on_user_close_solo(Certainty::ConfirmedByPeer)
             }
             SoloStep::Force => {
-                let calls = self.heard.take(held);
-                self.on_user_force(calls, Certainty::PeerSaidSo, ctx)
+                let calls = self.confirmation.take(held);
+                self.on_user_force(calls, Certainty::ConfirmedByPeer, ctx)
             }
         };
-        made.unwrap_or_else(|why| Step::notify(Notice::StepGivenUp { step: held, why })).and(self.take_held(ctx))
+        made.unwrap_or_else(|why| Step::notify(Notice::SoloStepCancelled { step: held, why })).and(self.take_held(ctx))
     }
 
     /// The process started on a store that was copied from elsewhere: nobody knows what was signed after the copy was made. As
     /// [`on_restarted`](Self::on_restarted), but as a side whose store is old (R6.6a), until it starts on a store that its owner vouches for.
     pub(crate) fn on_restarted_from_copy(&mut self, ctx: &Context<'_>) -> Step {
-        self.heard.store_is_copy();
+        self.confirmation.store_is_copy();
         let mut step = Step::default();
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase
             && live.store.suspect()
@@ -81,13 +81,13 @@ impl Channel {
     pub(crate) fn restart_told(&mut self, ctx: &Context<'_>) -> Step {
         // Nothing is queued any more.
         self.drop_unsigned_offers();
-        let untaken = self.outbox.again();
+        let unacknowledged = self.outbox.again();
         let told = match &self.phase {
             Phase::Closed(_) if !self.outbox.holds(|event| matches!(event, Event::Closed(_))) => Some(Effect::Forget),
             phase => phase.live().and_then(|live| live.store.notice()).map(Effect::Notify),
         };
         let again = [
-            untaken,
+            unacknowledged,
             told.into_iter().collect(),
             self.create_again(ctx.head),
             self.operation_again(ctx.head),

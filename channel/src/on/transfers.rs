@@ -7,7 +7,7 @@
 //! ```
 
 use crate::{
-    channel::{Channel, Link},
+    channel::{Channel, LinkState},
     effect::Effect,
     error::Misuse,
     event::Event,
@@ -97,7 +97,7 @@ impl Channel {
         }
         let (me, state) = (self.me, self.phase.name());
         let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
-        if self.link != Link::Up {
+        if self.link != LinkState::Up {
             return Err(Misuse::Disconnected);
         }
         offer.check().map_err(Misuse::Change)?;

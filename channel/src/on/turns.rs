@@ -1,7 +1,7 @@
 //! Whose turn it is: what this side does next once nothing is unanswered, and what it waits for meanwhile.
 
 use crate::{
-    channel::{Awaited, Channel, Link, Waiting},
+    channel::{Awaited, Channel, LinkState, PendingAnswer},
     input::Context,
     phase::{Phase, closing::ClosePath, live::Live},
     step::Step,
@@ -45,7 +45,7 @@ impl Channel {
     /// Says again what the peer did not answer because something else was under way, in case that it is not any more.
     pub(crate) fn resume(&mut self, ctx: &Context<'_>) -> Step {
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        if self.link != Link::Up {
+        if self.link != LinkState::Up {
             return Step::default();
         }
         live.operation.retry_now();
@@ -64,9 +64,9 @@ impl Channel {
     /// Starts or stops the clock for the peer's answer.
     pub(crate) fn watch_answers(&mut self, ctx: &Context<'_>) {
         let awaits = match (&self.phase, self.link) {
-            (_, Link::Down | Link::Left) => None,
-            (_, Link::Leaving) => Some(Awaited::LeaveAck),
-            (Phase::Open(_) | Phase::Closing(..), Link::Syncing) => Some(Awaited::Reestablish),
+            (_, LinkState::Down | LinkState::Left) => None,
+            (_, LinkState::Leaving) => Some(Awaited::LeaveAck),
+            (Phase::Open(_) | Phase::Closing(..), LinkState::Syncing) => Some(Awaited::Reestablish),
             (Phase::HalfSigned(_), _) => Some(Awaited::FundingSigned),
             (Phase::Signed(signed), _) if signed.locked => Some(Awaited::FundingLocked),
             (Phase::Open(live), _) => live.awaited(),
@@ -74,7 +74,7 @@ impl Channel {
             _ => None,
         };
         if self.waiting.map(|waiting| waiting.of) != awaits {
-            self.waiting = awaits.map(|of| Waiting { of, since: ctx.now, told: false });
+            self.waiting = awaits.map(|of| PendingAnswer { of, since: ctx.now, told: false });
         }
     }
 }

@@ -24,12 +24,12 @@ use crate::{
             Live,
             agreed::{OwnCosigned, both},
             incoming::{Awaits, PendingReview},
-            review::{Checked, Wrong},
+            review::{CheckedRound, RoundFault},
         },
     },
     proposal::ProposalId,
     state::{Change, ChangeFault, Outcome, Performed, Results},
-    step::{Answer, Step},
+    step::{RefusalReply, Step},
     transfer::done::of_update,
 };
 use protocol::{Hash, Party, Round, Signature};
@@ -103,11 +103,11 @@ impl Channel {
         }
         if round > live.agreed.round() && round <= live.outgoing.signed() {
             // The chain may still take a higher one of ours, which was given up for a forced step: agreed above it.
-            return Ok(self.refuse(&update, Refused::All(RefusalCode::OVERTAKEN), ctx));
+            return Ok(self.refuse(&update, Refused::All(RefusalCode::SUPERSEDED), ctx));
         }
         if let Some((place, code)) = Live::unaccepted_code(&update, ctx) {
-            let wrong = Wrong { place: Some(place), violation: Violation::CodeNotAccepted(code) };
-            return self.refuse_update(&update, wrong, ctx);
+            let fault = RoundFault { place: Some(place), violation: Violation::CodeNotAccepted(code) };
+            return self.refuse_update(&update, fault, ctx);
         }
         if live.is_ahead(&update, &self.config, ctx.head) {
             // Its side sees the chain sooner: it is looked at again with the next head, and refused only where that does not come.
@@ -124,8 +124,8 @@ impl Channel {
             return self.agree_to(update, ctx);
         }
         let checked = live.check_round(&update, self.me.peer(), (&self.domain, &self.config), ctx);
-        if let Err(wrong) = checked.and_then(|_valid| live.incoming.check_shown(&update).map_err(Wrong::from)) {
-            return self.refuse_update(&update, wrong, ctx);
+        if let Err(fault) = checked.and_then(|_valid| live.incoming.check_shown(&update).map_err(RoundFault::from)) {
+            return self.refuse_update(&update, fault, ctx);
         }
         let proposed = Notice::Proposed { proposal: ProposalId::of(&update), changes: update.changes.clone() };
         live.incoming.show(update, ctx.now);
@@ -147,11 +147,11 @@ impl Channel {
         let round = shown.update().round;
         if ctx.apps.knows(&code) {
             let answered = self.on_peer_update(shown.into_update(), ctx);
-            return answered.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation));
+            return answered.unwrap_or_else(|violation| RefusalReply::UpdateError(round).refusing(violation));
         }
-        let wrong = Violation::Change(ChangeFault::CodeUnknown(code)).into();
-        let refused = self.refuse_update(shown.update(), wrong, ctx);
-        refused.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation))
+        let fault = Violation::Change(ChangeFault::CodeUnknown(code)).into();
+        let refused = self.refuse_update(shown.update(), fault, ctx);
+        refused.unwrap_or_else(|violation| RefusalReply::UpdateError(round).refusing(violation))
     }
 
     /// Looks again at a round of the peer's that named a block which this side had not seen (R7.3).
@@ -168,7 +168,7 @@ impl Channel {
         };
         let round = update.round;
         let answered = self.on_peer_update(update, ctx);
-        answered.unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation))
+        answered.unwrap_or_else(|violation| RefusalReply::UpdateError(round).refusing(violation))
     }
 
     /// Checks the peer's round, whose signature was verified when it came, then signs and adopts it.
@@ -177,9 +177,9 @@ impl Channel {
         let out_of_place = self.out_of_place("update");
         let Phase::Open(live) = &mut self.phase else { return Err(out_of_place) };
         let checked = live.check_round(&update, self.me.peer(), (&self.domain, &self.config), ctx);
-        let Checked { state, results, message, height } = match checked {
+        let CheckedRound { state, results, message, height } = match checked {
             Ok(checked) => checked,
-            Err(wrong) => return self.refuse_update(&update, wrong, ctx),
+            Err(fault) => return self.refuse_update(&update, fault, ctx),
         };
         match self.judge(&update, ctx) {
             Judged::Agreed => {}
@@ -212,12 +212,12 @@ impl Channel {
     pub(crate) fn on_user_accept(&mut self, proposal: ProposalId, ctx: &Context<'_>) -> Result<Step, Misuse> {
         let update = self.take_reviewed(proposal)?;
         let round = update.round;
-        Ok(self.agree_to(update, ctx).unwrap_or_else(|violation| Answer::UpdateError(round).refusing(violation)))
+        Ok(self.agree_to(update, ctx).unwrap_or_else(|violation| RefusalReply::UpdateError(round).refusing(violation)))
     }
 
     /// Refuses a round, whose signature was verified, that breaks a rule or one of this side's own: by a counter-round (R6.1a).
-    fn refuse_update(&mut self, update: &Update, wrong: Wrong, ctx: &Context<'_>) -> Result<Step, Violation> {
-        let Wrong { place, violation } = wrong;
+    fn refuse_update(&mut self, update: &Update, fault: RoundFault, ctx: &Context<'_>) -> Result<Step, Violation> {
+        let RoundFault { place, violation } = fault;
         let Phase::Open(live) = &self.phase else { return Err(violation) };
         let is_new =
             update.round > live.agreed.round().max(live.outgoing.signed()) && update.base == live.agreed.base();
@@ -259,7 +259,7 @@ impl Channel {
 
     /// The part of a tick that concerns a round which waits for the user.
     pub(crate) fn on_tick_while_reviewing(&mut self, ctx: &Context<'_>) -> Step {
-        let late = self.config.timeouts.decision;
+        let late = self.config.timeouts.review;
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         match live.incoming.take_review_if(|pending| ctx.now.saturating_sub(pending.since()) >= late) {
             Some(pending) => {
@@ -336,7 +336,7 @@ impl Channel {
     ) -> Result<Step, Violation> {
         let out_of_place = self.out_of_place("update_error");
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
-        if code == RefusalCode::OUTDATED && live.outgoing.proposal().is_some_and(|ours| ours.round() == round) {
+        if code == RefusalCode::STALE_STORE && live.outgoing.proposal().is_some_and(|ours| ours.round() == round) {
             // The peer's store is old: it signs nothing more but a close.
             let given_up = live.outgoing.give_up_proposal(self.me);
             let _old = live.incoming.take_shutdown();

@@ -12,7 +12,7 @@ use scale::{Decode, Encode};
 
 /// Why an opening is not submitted any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct GivenUp {
+pub(crate) struct AbandonedOpening {
     /// The arbiter's reason, where it was asked.
     pub(crate) rejection: Option<Rejection>,
 }

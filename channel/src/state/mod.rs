@@ -1,20 +1,20 @@
 //! The state that the parties agree on, and the changes a round makes to it (R4.1, R4.5).
 //!
 //! ```text
-//!   State before --Draft: change, change, ..--> State after, and an Outcome for each contract that was touched
+//!   State before --RoundBuilder: change, change, ..--> State after, and an Outcome for each contract that was touched
 //! ```
 
+mod builder;
 mod change;
-mod draft;
 mod ids;
 mod outcome;
 mod own;
 mod transfer;
 
+pub use builder::{MAX_EXECUTIONS_PER_ROUND, MAX_ROUND_BYTES, MAX_ROUND_TIME};
+pub(crate) use builder::{RoundBuilder, RoundContext, check_code};
 pub(crate) use change::length;
 pub use change::{Change, ChangeFault, ChangeId, Creation, MAX_META, MAX_REFERENCE, Payment};
-pub(crate) use draft::{Draft, Place, check_code};
-pub use draft::{MAX_EXECUTIONS_PER_ROUND, MAX_ROUND_BYTES, MAX_ROUND_TIME};
 pub(crate) use ids::{Ids, after};
 pub use outcome::{Outcome, Performed};
 pub(crate) use outcome::{Results, performed};

@@ -260,7 +260,7 @@ impl Transfers {
         match self.find(key) {
             None => Ok(false),
             Some(known) if known.offer == *offer => Ok(true),
-            Some(known) => Err(Misuse::KeyTaken { key: key.clone(), by: known.change }),
+            Some(known) => Err(Misuse::KeyInUse { key: key.clone(), by: known.change }),
         }
     }
 

@@ -172,12 +172,12 @@ fn a_residual_channel_does_nothing_but_force() {
         (Command::Pay(payment), Misuse::NotOpen { state: "closing" }),
         (Command::Make(vec![call(contract, 0, &pays(1, 1))]), Misuse::NotOpen { state: "closing" }),
         (Command::Shutdown { fee: 0 }, closing.clone()),
-        (Command::CloseSolo { certainty: Certainty::PeerSaidSo }, closing.clone()),
+        (Command::CloseSolo { certainty: Certainty::ConfirmedByPeer }, closing.clone()),
         (Command::Deposit { amount: 1 }, closing.clone()),
         (Command::Withdraw { amount: 1, to: None }, closing.clone()),
         // What is outside the contracts is paid out already.
         (
-            Command::Force { calls: vec![forced(contract, 1, &pays(1, 1))], certainty: Certainty::PeerSaidSo },
+            Command::Force { calls: vec![forced(contract, 1, &pays(1, 1))], certainty: Certainty::ConfirmedByPeer },
             Misuse::WouldBeRefused(Rejection::CannotAttach { have: 0, value: 1, reserve: 10 }),
         ),
     ] {

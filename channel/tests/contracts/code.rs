@@ -82,7 +82,7 @@ fn waiting() -> (World, channel::ChangeId) {
 #[test]
 fn an_app_that_takes_too_long_is_a_refusal_and_what_comes_later_is_no_matter() {
     let (mut world, id) = waiting();
-    let patience = world.sides[Responder].config.timeouts.decision;
+    let patience = world.sides[Responder].config.timeouts.review;
     let round = 3;
     assert_eq!(
         world.accept(Responder, round),
@@ -134,7 +134,7 @@ fn a_forced_step_whose_app_is_not_here_is_followed_once_it_is() {
             world.mine();
             if !fetched {
                 // It says so, agrees to nothing, and goes on when the app is here.
-                let cannot = world.sides[down].notices().any(|it| matches!(it, Notice::CannotFollow { .. }));
+                let cannot = world.sides[down].notices().any(|it| matches!(it, Notice::PendingReplay { .. }));
                 assert!(cannot);
                 let _id = world.pay(down.peer(), 4).unwrap();
                 world.run();

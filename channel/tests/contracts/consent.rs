@@ -58,7 +58,7 @@ fn what_the_other_user_refuses_or_leaves_undecided_is_not_made() {
             if patience {
                 world.refuse(Initiator, round, RefusalCode(200)).unwrap();
             } else {
-                world.tick(world.sides[Initiator].config.timeouts.decision);
+                world.tick(world.sides[Initiator].config.timeouts.review);
             }
             world.run();
             assert_eq!(world.fate(Responder, id), Fate::Refused);
@@ -123,7 +123,7 @@ fn a_contract_that_holds_coins_is_not_removed_without_asking_whatever_the_round_
 
 #[test]
 fn a_user_that_decides_on_everything_is_asked_about_calls_too() {
-    let mut world = World::opened_with(Responder, |config| config.acceptance = Acceptance::ByUser);
+    let mut world = World::opened_with(Responder, |config| config.acceptance = Acceptance::Manual);
     let id = world.make_one(Initiator, counter(of(Initiator, 10), 5)).unwrap();
     world.run();
     assert_eq!((asked(&world, Responder), world.fate(Initiator, id)), (1, Fate::Pending));
@@ -162,7 +162,7 @@ fn a_side_takes_no_part_in_contracts_with_code_that_it_does_not_accept() {
 #[test]
 fn the_number_that_the_user_decides_on_means_one_round_for_ever() {
     for victim in Party::BOTH {
-        let mut world = World::opened_with(victim, |config| config.acceptance = Acceptance::ByUser);
+        let mut world = World::opened_with(victim, |config| config.acceptance = Acceptance::Manual);
         let cheat = victim.peer();
         let round = if cheat == Initiator { 3 } else { 4 };
         let good = world.forge_update(cheat, round, &[500]);
@@ -201,7 +201,7 @@ fn the_number_that_the_user_decides_on_means_one_round_for_ever() {
 fn a_round_under_consideration_is_put_off_when_an_operation_of_ones_own_is_signed() {
     // The deposit would come on top of what is agreed now. A round agreed in between would lack its coins: they would be lost.
     for victim in Party::BOTH {
-        let mut world = World::opened_with(victim, |config| config.acceptance = Acceptance::ByUser);
+        let mut world = World::opened_with(victim, |config| config.acceptance = Acceptance::Manual);
         let cheat = victim.peer();
         world.deposit(victim, 300).unwrap();
         let Message::DepositCreated(body) = world.steal(cheat) else { panic!("the question") };

@@ -64,7 +64,7 @@ fn run(script: Script, plan: CrashPlan) -> Option<usize> {
     }
     let outdated = Party::BOTH
         .into_iter()
-        .any(|party| world.sides[party].channel.as_ref().is_some_and(|channel| channel.status().outdated));
+        .any(|party| world.sides[party].channel.as_ref().is_some_and(|channel| channel.status().stale_store));
     assert!(!outdated, "{plan:?}");
     world.crashed_with
 }

@@ -439,7 +439,7 @@ fn blocks_told_again_change_nothing_whatever_stood_in_them() {
                 // The last block is told again after a crash.
                 world.crash(party);
                 assert_eq!(world.outcomes(party), told_before[party]);
-                assert!(!world.sides[party].machine().status().outdated);
+                assert!(!world.sides[party].machine().status().stale_store);
             }
             settle_down(&mut world);
             world.assert_agreed();
@@ -516,6 +516,6 @@ fn an_app_that_stands_nowhere_cannot_be_forced() {
     let fault = CallFault::CodeNotThere;
     let failed = Event::ForceFailed { changes: Vec::new(), rejection: Rejection::CallFailed { round: 4, fault } };
     assert_eq!(told(&world, Initiator, |event| *event == failed), 1);
-    assert!(!world.sides[Initiator].notices().any(|notice| matches!(notice, Notice::CannotFollow { .. })));
+    assert!(!world.sides[Initiator].notices().any(|notice| matches!(notice, Notice::PendingReplay { .. })));
     world.assert_agreed();
 }

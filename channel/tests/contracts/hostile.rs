@@ -60,7 +60,7 @@ fn calls_forced_on_an_old_state_are_replaced_by_the_newer_one_while_open() {
         let cheat = victim.peer();
         world.force_by_hand(cheat, &state, payload, vec![forced(contract, 0, &all_to(cheat))]);
         world.mine();
-        assert!(!world.sides[victim].machine().status().outdated);
+        assert!(!world.sides[victim].machine().status().stale_store);
         world.mine();
         // The newer state is on chain, and the old one is worth nothing any more.
         let record = world.chain.ledger.channels.values().next().unwrap();
@@ -247,7 +247,7 @@ fn coins_of_the_victims_cannot_be_attached_or_taken_without_its_user() {
         ] {
             let _id = world.make_one(cheat, change).unwrap();
             world.run();
-            world.tick(world.sides[victim].config.timeouts.decision);
+            world.tick(world.sides[victim].config.timeouts.review);
             world.run();
             assert_eq!(world.sides[victim].balances().ours, before);
             assert!(world.sides[victim].machine().contract(&ids[0]).is_some());

@@ -417,7 +417,7 @@ fn a_round_that_names_a_block_which_never_comes_is_refused_in_the_end() {
     let id = world.make_one(Responder, escrow(1_000)).unwrap();
     world.run();
     assert_eq!(world.pay(Initiator, 1).map(drop), Ok(()), "own payments wait meanwhile");
-    let patience = world.sides[Initiator].config.timeouts.decision;
+    let patience = world.sides[Initiator].config.timeouts.review;
     world.tick(patience - 1);
     world.run();
     assert_eq!(world.fate(Responder, id), Fate::Pending);

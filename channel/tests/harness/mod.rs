@@ -507,7 +507,7 @@ impl World {
     pub(crate) fn assert_no_complaints(&self) {
         for party in Party::BOTH {
             let complaint = self.sides[party].notices().find(|notice| {
-                matches!(notice, Notice::PeerViolated(_) | Notice::PeerError(_) | Notice::CaughtUp { .. })
+                matches!(notice, Notice::PeerViolated(_) | Notice::PeerError(_) | Notice::StaleStore { .. })
             });
             assert_eq!(complaint, None, "what the {party:?} was told");
         }

@@ -4,7 +4,7 @@ use super::{
     CrashPlan, Initiator, Responder, World, chain, party_terms,
     side::{Held, Write},
 };
-use channel::{ChainInput, ChangeId, Channel, Context, Effect, Input, Message, Misuse, Rumour, Step};
+use channel::{ChainInput, ChangeId, Channel, Context, Effect, Input, Message, Misuse, Step, UnconfirmedDispute};
 use protocol::{BlockNumber, Pair, Party, call::Call, contracts::ContractId, event::Event as ArbiterEvent};
 
 impl World {
@@ -18,7 +18,7 @@ impl World {
             _ => None,
         };
         // What the user has taken is noted with the next commit.
-        let before = before.filter(|_| !matches!(input, Input::EventsTaken { .. }));
+        let before = before.filter(|_| !matches!(input, Input::EventsAcked { .. }));
         let ctx = Context {
             key: &side.key,
             now: self.now,
@@ -147,7 +147,7 @@ impl World {
                     side.tell(event);
                 }
                 if side.takes_events {
-                    self.input(party, Input::EventsTaken { up_to: number }).expect("taking is no misuse");
+                    self.input(party, Input::EventsAcked { up_to: number }).expect("taking is no misuse");
                 }
             }
         }
@@ -197,7 +197,7 @@ impl World {
     pub(crate) fn answers_in_doubt(&mut self, party: Party, event: &ArbiterEvent) -> bool {
         let machine = self.sides[party].machine();
         let saved = machine.save();
-        let answer = Rumour::of_event(event).and_then(|rumour| machine.answer_to(&rumour));
+        let answer = UnconfirmedDispute::of_event(event).and_then(|dispute| machine.answer_to(&dispute));
         assert_eq!(machine.save(), saved);
         answer.map(|call| self.chain.submit(party, call)).is_some()
     }

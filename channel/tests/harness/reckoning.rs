@@ -72,13 +72,15 @@ pub(crate) fn harmless(notice: &Notice) -> bool {
         | Notice::Postponed { .. } => true,
         Notice::PeerError(code) => *code == RefusalCode::UNKNOWN_CHANNEL || *code == RefusalCode::TIMEOUT,
         Notice::PeerViolated(_)
-        | Notice::CaughtUp { .. }
-        | Notice::StepGivenUp { .. }
+        | Notice::StaleStore { .. }
+        | Notice::SoloStepCancelled { .. }
         | Notice::StoreCopied
-        | Notice::CannotFollow { .. }
+        | Notice::PendingReplay { .. }
         | Notice::Damaged { .. }
         | Notice::DefendOnly { .. } => false,
-        Notice::AwaitsPeersWord { .. } | Notice::Proposed { .. } | Notice::Left { .. } | Notice::Message(_) => true,
+        Notice::AwaitsPeerConfirmation { .. } | Notice::Proposed { .. } | Notice::Left { .. } | Notice::Message(_) => {
+            true
+        }
         // None that this harness knows of.
         _ => false,
     }

@@ -84,9 +84,9 @@ impl Story {
     /// forces calls that wait.
     fn new(scene: u8) -> Self {
         let mut world = World::new();
-        let timeouts = Timeouts { opening: 50, answer: 50, decision: 60, leave: 50, ..Timeouts::default() };
+        let timeouts = Timeouts { opening: 50, answer: 50, review: 60, leave: 50, ..Timeouts::default() };
         for (party, bit) in [(Initiator, 1), (Responder, 2)] {
-            let acceptance = if scene & bit == 0 { Acceptance::Automatic } else { Acceptance::ByUser };
+            let acceptance = if scene & bit == 0 { Acceptance::Automatic } else { Acceptance::Manual };
             // Short, so that what is signed expires within a story.
             let force_after = (scene & CONTRACTS == CONTRACTS && scene & (bit << 5) != 0).then_some(40);
             let (close_validity, operation_validity) = (14, 9);
@@ -160,7 +160,7 @@ impl Story {
                 self.decide(party, how);
             }
             111 => drop(world.command(party, Command::Leave)),
-            112..=113 => drop(world.command(party, Command::Return)),
+            112..=113 => drop(world.command(party, Command::Rejoin)),
             114 => drop(world.command(party, Command::SendMessage(vec![byte]))),
             115 => {
                 let fee = bytes.amount(1) % 5;
@@ -364,14 +364,14 @@ impl Story {
             world.sides[party].takes_events = true;
             world.hurry(party);
             let up_to = EventNumber(u64::MAX);
-            world.input(party, Input::EventsTaken { up_to }).unwrap();
+            world.input(party, Input::EventsAcked { up_to }).unwrap();
         }
         world.tick(1_000);
         for _ in 0..60 {
             let world = &mut self.world;
             world.run();
             for party in Party::BOTH {
-                drop(world.command(party, Command::Return));
+                drop(world.command(party, Command::Rejoin));
             }
             for party in Party::BOTH {
                 self.decide(party, 0);
@@ -401,7 +401,7 @@ impl Story {
                 assert!(harmless(notice) || passes, "{party:?} was told {notice:?}");
             }
             let contracts = self.contracts;
-            let user_decides = self.world.sides[party.peer()].config.acceptance == Acceptance::ByUser;
+            let user_decides = self.world.sides[party.peer()].config.acceptance == Acceptance::Manual;
             for event in &side.events {
                 assert!(expected(event, user_decides, contracts), "{party:?} was told {event:?}");
             }
@@ -461,7 +461,7 @@ fn coins(bytes: &mut Bytes<'_>) -> Pair<Amount> {
 /// Whether a notice is about an app that is not here, or about a height.
 fn passes(notice: &Notice) -> bool {
     match notice {
-        Notice::CannotFollow { .. } => true,
+        Notice::PendingReplay { .. } => true,
         // What was on its way for many blocks names an old height, and is made again.
         Notice::PeerViolated(violation) => [RefusalCode::CODE_UNKNOWN, RefusalCode::HEIGHT].contains(&violation.code()),
         _ => false,

@@ -368,12 +368,12 @@ impl Side {
         if let (Some(Balances { ours, peers, spendable }), Some(evidence)) = (channel.balances(), channel.evidence()) {
             assert_eq!(evidence.commitment.balances.sum(), ours.checked_add(peers));
             let held = channel.contracts().map_or(0, protocol::contracts::Contracts::held);
-            let outdated = channel.status().outdated;
+            let outdated = channel.status().stale_store;
             let whole = channel.state().unwrap().is_whole();
             assert!(whole || outdated, "the contracts are those of the state");
             let sum = ours + peers + held + self.left.unwrap_or(0);
             // Steps from before it was settled that could only be followed afterwards left nothing.
-            let late = self.left.is_some() && self.notices().any(|it| matches!(it, Notice::CannotFollow { .. }));
+            let late = self.left.is_some() && self.notices().any(|it| matches!(it, Notice::PendingReplay { .. }));
             assert!(
                 sum == self.total || outdated || late,
                 "{sum}: balances and contracts are the channel's total (R4.4)"

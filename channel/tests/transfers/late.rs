@@ -27,8 +27,8 @@ fn a_claim_forced_after_the_expiry_is_followed_by_the_payer_and_its_store_is_not
     world.mine_blocks(2);
     world.restart(Initiator);
     world.run();
-    assert!(!world.sides[Initiator].notices().any(|it| matches!(it, Notice::CannotFollow { .. })));
-    assert!(!world.sides[Initiator].machine().status().outdated);
+    assert!(!world.sides[Initiator].notices().any(|it| matches!(it, Notice::PendingReplay { .. })));
+    assert!(!world.sides[Initiator].machine().status().stale_store);
     assert_eq!(world.progress(Initiator, 1), Some(Progress::Fulfilled(secret(1).0)));
     assert_eq!((world.open_transfers(), world.ours(Responder)), (0, SHARE + 100));
     let _id = world.pay(Initiator, 5).unwrap();

@@ -100,7 +100,7 @@ fn one_offer_is_made_however_often_it_is_asked_for() {
     assert_eq!(world.open_transfers(), 1);
     let other = Offer { instruction: vec![9], ..offer };
     let taken = world.command(Initiator, Command::Offer { key: name(1), offer: other });
-    assert!(matches!(taken, Err(Misuse::KeyTaken { .. })));
+    assert!(matches!(taken, Err(Misuse::KeyInUse { .. })));
 }
 
 #[test]

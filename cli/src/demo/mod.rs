@@ -12,7 +12,7 @@ use devchain::DevAccount;
 use protocol::{Amount, Party, call::Call};
 use report::{Books, Speed, UNIT, signed, units};
 use sdk::{
-    node::{ChannelHandle, EventStream, Happening, Node, OpenChannel},
+    node::{ChannelHandle, EventStream, Node, Notification, OpenChannel},
     store::Durability,
 };
 use std::{path::PathBuf, time::Instant};
@@ -228,7 +228,7 @@ async fn wait_for_notice<T>(events: &mut EventStream, what: impl Fn(&Notice) -> 
     wait_for_any(events, |told| what(told.notice()?)).await
 }
 
-async fn wait_for_any<T>(events: &mut EventStream, what: impl Fn(&Happening) -> Option<T>) -> Result<T> {
+async fn wait_for_any<T>(events: &mut EventStream, what: impl Fn(&Notification) -> Option<T>) -> Result<T> {
     loop {
         if let Some(found) = what(&events.next().await?.event) {
             return Ok(found);

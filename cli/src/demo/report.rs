@@ -3,7 +3,7 @@
 use super::world::{Holdings, World};
 use anyhow::{Result, ensure};
 use protocol::{AccountId, Amount};
-use sdk::chain::recorder::Entry;
+use sdk::chain::recorder::RecordedCall;
 
 /// One unit of the chain's coin in its smallest unit.
 pub(super) const UNIT: Amount = 1_000_000_000_000;
@@ -51,13 +51,13 @@ impl Books {
 }
 
 /// Prints what each call cost.
-fn costs(entries: &[Entry], world: &World) {
+fn costs(entries: &[RecordedCall], world: &World) {
     println!("\nWhat the chain charged");
     println!(
         "  {:<24} {:<8} {:>13} {:>11} {:>7} {:>16} {:>18}",
         "call", "by", "ref_time (ps)", "proof (B)", "ext (B)", "fee (unit)", "storage deposit"
     );
-    for entry @ Entry { what, signer, fee, receipt } in entries {
+    for entry @ RecordedCall { what, signer, fee, receipt } in entries {
         let name = world.name(signer);
         match receipt {
             Some(receipt) => println!(
@@ -80,7 +80,7 @@ fn balances(
     world: &World,
     before: &[Holdings],
     after: &[Holdings],
-    entries: &[Entry],
+    entries: &[RecordedCall],
     gains: &[(AccountId, i128)],
 ) -> Result<()> {
     println!("\nOn-chain balances (units): account and vault together");

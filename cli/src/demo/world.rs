@@ -8,7 +8,7 @@ use sdk::{
     apps::Registry,
     chain::{Arbiter, Chain, Recorder, SharedChain},
     keys::Identity,
-    node::{EventStream, Keeping, Node, NodeConfig, Taking},
+    node::{Ack, EventStream, Node, NodeConfig, Storage},
     store::{Durability, StoreHandle},
 };
 use std::{path::Path, sync::Arc};
@@ -65,10 +65,10 @@ impl World {
         apps: Option<Arc<Registry>>,
     ) -> Result<(Node, EventStream)> {
         let (signer, arbiter) = (Arc::new(account.signer()), Arc::clone(&self.arbiter));
-        let mut config = NodeConfig::new(identity(account), signer, arbiter, Keeping::Store(store));
+        let mut config = NodeConfig::new(identity(account), signer, arbiter, Storage::Disk(store));
         // Both sides put coins in, and what is told is shown at once and needed no more.
         config.policy.share_max = Amount::MAX;
-        config.taking = Taking::WhenTold;
+        config.ack = Ack::OnDelivery;
         config.listen = Some("127.0.0.1:0".into());
         if let Some(apps) = apps {
             config.apps = apps;

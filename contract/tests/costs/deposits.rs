@@ -10,7 +10,7 @@ use protocol::{
     contracts::conditional::{HashFunction, Preimage},
     terms::Destination,
 };
-use sdk::chain::arbiter::Done;
+use sdk::chain::arbiter::FinalisedCall;
 
 /// One kind of storage: laid down by one call, given back by another.
 struct Row {
@@ -21,11 +21,11 @@ struct Row {
     given_back: Amount,
 }
 
-fn laid_down(done: &Done) -> Amount {
+fn laid_down(done: &FinalisedCall) -> Amount {
     Amount::try_from(done.receipt.storage_deposit).unwrap()
 }
 
-fn given_back(done: &Done) -> Amount {
+fn given_back(done: &FinalisedCall) -> Amount {
     Amount::try_from(-done.receipt.storage_deposit).unwrap()
 }
 

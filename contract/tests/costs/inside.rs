@@ -13,7 +13,7 @@ use protocol::{
     tree::Change,
 };
 use scale::Encode;
-use sdk::chain::arbiter::Done;
+use sdk::chain::arbiter::FinalisedCall;
 use tokio::sync::OnceCell;
 
 /// The round of the state that forced steps go on from.
@@ -87,7 +87,7 @@ impl Inside {
         channel: &Channel,
         from: From,
         calls: Vec<ForcedCall>,
-    ) -> Done {
+    ) -> FinalisedCall {
         let Plan { call, contracts, balances, calls_root, .. } = self.plan(world, channel, from, calls).await.unwrap();
         (self.contracts, self.balances, self.calls_root) = (contracts, balances, calls_root);
         let call = Call::ChannelForceProgress(call);

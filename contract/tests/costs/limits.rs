@@ -17,7 +17,7 @@ use protocol::{
     tree::{Change, MAX_NODES},
 };
 use scale::Encode;
-use sdk::chain::{Chain, arbiter::Done};
+use sdk::chain::{Chain, arbiter::FinalisedCall};
 
 /// The longest event that the pallet takes: its data, topics apart.
 const MAX_EVENT: usize = 16 * 1024;
@@ -27,7 +27,7 @@ struct Limits {
 }
 
 impl Limits {
-    fn row(&mut self, what: &str, largest: usize, bound_by: impl Into<String>, done: &Done) {
+    fn row(&mut self, what: &str, largest: usize, bound_by: impl Into<String>, done: &FinalisedCall) {
         let cost = Cost::from(&done.receipt);
         let event = done.receipt.events.iter().map(|event| event.data.len()).max().unwrap_or(0);
         assert!(event <= MAX_EVENT, "{what}: an event of {event} bytes");
@@ -94,7 +94,7 @@ fn nodes(inside: &Inside, calls: &[ForcedCall]) -> usize {
     inside.contracts.prove(&changes).nodes.len()
 }
 
-async fn force(inside: &Inside, calls: Vec<ForcedCall>) -> Done {
+async fn force(inside: &Inside, calls: Vec<ForcedCall>) -> FinalisedCall {
     let (mut world, channel) = opened(inside, From::Chain).await;
     inside.clone().force(&mut world, &channel, From::Chain, calls).await
 }

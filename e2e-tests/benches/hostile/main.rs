@@ -28,7 +28,7 @@ use scale::Encode;
 use sdk::{
     chain::Arbiter,
     keys::PeerAddress,
-    node::{ChannelHandle, Keeping, Node, NodeConfig, OpenChannel, Taking},
+    node::{Ack, ChannelHandle, Node, NodeConfig, OpenChannel, Storage},
     store::{Durability, StoreHandle},
 };
 use std::{
@@ -75,12 +75,12 @@ async fn node() {
     let address: [u8; 32] =
         hex::decode(env::var(ARBITER).unwrap().trim_start_matches("0x")).unwrap().try_into().unwrap();
     let arbiter = Arc::new(Arbiter::attach(chain, AccountId(address), None).await.unwrap());
-    let keeping = env::var_os(STORE).map_or(Keeping::DangerInMemory, |path| {
-        Keeping::Store(StoreHandle::open(&PathBuf::from(path), Durability::Immediate).unwrap())
+    let storage = env::var_os(STORE).map_or(Storage::DangerInMemory, |path| {
+        Storage::Disk(StoreHandle::open(&PathBuf::from(path), Durability::Immediate).unwrap())
     });
-    let mut config = NodeConfig::new(identity("bob"), Arc::new(signer("bob")), arbiter, keeping);
+    let mut config = NodeConfig::new(identity("bob"), Arc::new(signer("bob")), arbiter, storage);
     // Nobody here takes events: after 65,536 payments that are not taken nothing more would be agreed.
-    config.taking = Taking::WhenTold;
+    config.ack = Ack::OnDelivery;
     config.listen = Some("127.0.0.1:0".into());
     // Something to ask for, as large as an app may be expected to be.
     let code = config.apps.add(&e2e_tests::app_code("exchange")).unwrap();

@@ -10,7 +10,7 @@ use scale::Encode;
 use sdk::{
     keys::{Identity, PeerAddress},
     node::Packet,
-    transport::{Receiver, Sender, Timeouts, dial},
+    transport::{ConnectionTimeouts, Receiver, Sender, dial},
 };
 use std::{collections::VecDeque, env, time::Duration};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -65,7 +65,7 @@ impl Stranger {
     /// A session under a new name. None where the node is not to be had just now.
     async fn connect(&mut self) -> Option<(Sender, Receiver)> {
         self.sessions += 1;
-        let session = dial(&self.identity(), &self.to, Timeouts::default()).await;
+        let session = dial(&self.identity(), &self.to, ConnectionTimeouts::default()).await;
         match session {
             Ok(session) => Some(session.split()),
             Err(_busy) => {

@@ -106,11 +106,11 @@ impl<'a> Timed<'a> {
         let mut watch = Watch { chain: &world.chain, rows: &mut rows };
         let call = || vec![ForcedCall { contract, value: 0, input: 1_u64.encode() }];
         let _done = watch
-            .time("forced call, with the last agreed state", alices.force(call(), Certainty::PeerSaidSo))
+            .time("forced call, with the last agreed state", alices.force(call(), Certainty::ConfirmedByPeer))
             .await
             .unwrap();
         let _done = watch
-            .time("forced call, on the state on chain", alices.force(call(), Certainty::PeerSaidSo))
+            .time("forced call, on the state on chain", alices.force(call(), Certainty::ConfirmedByPeer))
             .await
             .unwrap();
         let config = world.config("bob");

@@ -1,7 +1,7 @@
 //! Calls of a contract: the counter, whose state is 16 bytes.
 
 use crate::{
-    nodes::{Keeping, Nodes},
+    nodes::{Nodes, Storage},
     report::{Measured, Report},
 };
 use channel::{Change, Creation, Outcome};
@@ -48,7 +48,7 @@ impl Running {
         }
     }
 
-    async fn nodes(self, keeping: Keeping) -> (Nodes, App) {
+    async fn nodes(self, storage: Storage) -> (Nodes, App) {
         let world = World::new().await;
         let counter = world.deploy_app("counter").await;
         let mut native = NativeApps::new();
@@ -64,23 +64,23 @@ impl Running {
             config.apps = Arc::clone(&apps);
             config.channels.max_contracts = u32::MAX;
         };
-        (Nodes::start_with(world, keeping, Duration::ZERO, change).await, counter)
+        (Nodes::start_with(world, storage, Duration::ZERO, change).await, counter)
     }
 }
 
 pub(crate) async fn run(report: &mut Report) {
     for running in [Running::Interpreted, Running::Native] {
-        for keeping in Keeping::MEASURED {
-            let (nodes, app) = running.nodes(keeping).await;
+        for storage in Storage::MEASURED {
+            let (nodes, app) = running.nodes(storage).await;
             let channels = nodes.open(1).await;
             let ours = &channels[0].0;
             let contract = begin(ours, &app, 1).await;
-            report.add(one_by_one(ours, contract, format!("calls, {}", running.name()), keeping).await);
-            report.add(batched(ours, contract, format!("calls batched, {}", running.name()), keeping).await);
+            report.add(one_by_one(ours, contract, format!("calls, {}", running.name()), storage).await);
+            report.add(batched(ours, contract, format!("calls batched, {}", running.name()), storage).await);
         }
     }
-    for keeping in Keeping::MEASURED {
-        let (nodes, app) = Running::Native.nodes(keeping).await;
+    for storage in Storage::MEASURED {
+        let (nodes, app) = Running::Native.nodes(storage).await;
         let channels = nodes.open(1).await;
         let ours = &channels[0].0;
         let mut before = 0;
@@ -88,7 +88,7 @@ pub(crate) async fn run(report: &mut Report) {
             let contract = begin(ours, &app, among - before).await;
             before = among;
             let scenario = format!("calls, native, one of {among} contracts");
-            report.add(one_by_one(ours, contract, scenario, keeping).await);
+            report.add(one_by_one(ours, contract, scenario, storage).await);
         }
     }
 }
@@ -111,7 +111,7 @@ async fn begin(channel: &ChannelHandle, app: &App, count: usize) -> ContractId {
 }
 
 /// Each call is a round of its own.
-async fn one_by_one(channel: &ChannelHandle, contract: ContractId, scenario: String, keeping: Keeping) -> Measured {
+async fn one_by_one(channel: &ChannelHandle, contract: ContractId, scenario: String, storage: Storage) -> Measured {
     let channel = channel.clone();
     // As an application would: in a task of the runtime.
     let calling = tokio::spawn(async move {
@@ -126,11 +126,11 @@ async fn one_by_one(channel: &ChannelHandle, contract: ContractId, scenario: Str
     });
     let (elapsed, latencies) = calling.await.unwrap();
     let (count, scenario) = (ONE_BY_ONE, format!("{scenario}, one in flight"));
-    Measured { scenario, keeping, unit: "calls", count, rounds: count, elapsed, latencies }
+    Measured { scenario, storage, unit: "calls", count, rounds: count, elapsed, latencies }
 }
 
 /// Many calls in a round. Every answer is looked at.
-async fn batched(channel: &ChannelHandle, contract: ContractId, scenario: String, keeping: Keeping) -> Measured {
+async fn batched(channel: &ChannelHandle, contract: ContractId, scenario: String, storage: Storage) -> Measured {
     let call = Change::CallContract { contract, value: 0, input: 1_u64.encode() };
     let began = Instant::now();
     let chunks = (0..BATCHED / AT_ONCE).map(|_| async {
@@ -150,5 +150,5 @@ async fn batched(channel: &ChannelHandle, contract: ContractId, scenario: String
     rounds.dedup();
     let count = BATCHED / AT_ONCE * AT_ONCE;
     let latencies = done.iter().map(|(_, latency)| *latency).collect();
-    Measured { scenario, keeping, unit: "calls", count, rounds: rounds.len() as u64, elapsed, latencies }
+    Measured { scenario, storage, unit: "calls", count, rounds: rounds.len() as u64, elapsed, latencies }
 }

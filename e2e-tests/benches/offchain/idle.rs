@@ -1,7 +1,7 @@
 //! The memory that idle channels take: a node in a process of its own, restored from its store.
 
 use crate::{
-    nodes::{Keeping, Nodes},
+    nodes::{Nodes, Storage},
     report::Report,
     scenarios,
 };
@@ -9,7 +9,7 @@ use e2e_tests::{Endpoint, RemoteChain, identity, signer};
 use protocol::AccountId;
 use sdk::{
     chain::Arbiter,
-    node::{self, Node, NodeConfig, Taking},
+    node::{self, Ack, Node, NodeConfig},
     store::{Durability, StoreHandle},
 };
 use std::{
@@ -47,8 +47,8 @@ pub(crate) async fn child() {
         hex::decode(env::var(ARBITER).unwrap().trim_start_matches("0x")).unwrap().try_into().unwrap();
     let arbiter = Arc::new(Arbiter::attach(chain, AccountId(address), None).await.unwrap());
     let store = StoreHandle::open(&PathBuf::from(env::var_os(STORE).unwrap()), Durability::DangerNone).unwrap();
-    let mut config = NodeConfig::new(identity("bob"), Arc::new(signer("bob")), arbiter, node::Keeping::Store(store));
-    config.taking = Taking::WhenTold;
+    let mut config = NodeConfig::new(identity("bob"), Arc::new(signer("bob")), arbiter, node::Storage::Disk(store));
+    config.ack = Ack::OnDelivery;
     config.listen = Some("127.0.0.1:0".into());
     let node = Node::start(config).await.unwrap();
     println!("listens {}", node.address().unwrap());
@@ -73,13 +73,13 @@ fn resident() -> u64 {
 }
 
 pub(crate) async fn measure(channels: usize, report: &mut Report) {
-    let nodes = Nodes::start(Keeping::Quick, Duration::ZERO).await;
+    let nodes = Nodes::start(Storage::Quick, Duration::ZERO).await;
     let began = Instant::now();
     let opened = nodes.open(channels).await;
     println!("{} channels opened in {:.1?}", opened.len(), began.elapsed());
     if channels > BUSY {
         // While they are there: one payment over each at once, again and again.
-        report.add(scenarios::side_by_side(&opened, PAYMENTS, Keeping::Quick).await);
+        report.add(scenarios::side_by_side(&opened, PAYMENTS, Storage::Quick).await);
     }
     drop(opened);
     let Nodes { world, alice, bob } = nodes;

@@ -1,4 +1,4 @@
-//! The bare cost of a round: both parties sign, each verifies the other; and of keeping it.
+//! The bare cost of a round: both parties sign, each verifies the other; and of storing it.
 
 use protocol::{
     AccountId, Base, ChannelId, Hash,

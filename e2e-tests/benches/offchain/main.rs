@@ -25,7 +25,7 @@ mod nodes;
 mod report;
 mod scenarios;
 
-use nodes::Keeping;
+use nodes::Storage;
 use report::Report;
 use tokio::runtime::Runtime;
 
@@ -37,8 +37,8 @@ fn main() {
     let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let runtime = Runtime::new().unwrap();
     let mut report = Report::default();
-    for keeping in Keeping::MEASURED {
-        runtime.block_on(scenarios::run(keeping, &wanted, &mut report));
+    for storage in Storage::MEASURED {
+        runtime.block_on(scenarios::run(storage, &wanted, &mut report));
     }
     for channels in [0, 100, 10_000] {
         if wanted(&format!("{channels} idle")) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Where nodes keep their channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keeping {
+pub(crate) enum Storage {
     /// Nowhere.
     Memory,
     /// On disk, every round with an fsync.
@@ -20,7 +20,7 @@ pub(crate) enum Keeping {
     Quick,
 }
 
-impl Keeping {
+impl Storage {
     pub(crate) const MEASURED: [Self; 2] = [Self::Memory, Self::Durable];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -41,26 +41,25 @@ pub(crate) struct Nodes {
 
 impl Nodes {
     /// `round_trip` is what the wire between them adds.
-    pub(crate) async fn start(keeping: Keeping, round_trip: Duration) -> Self {
-        Self::start_with(World::new().await, keeping, round_trip, |_config| {}).await
+    pub(crate) async fn start(storage: Storage, round_trip: Duration) -> Self {
+        Self::start_with(World::new().await, storage, round_trip, |_config| {}).await
     }
 
     /// The same, with other settings of both.
     pub(crate) async fn start_with(
         world: World,
-        keeping: Keeping,
+        storage: Storage,
         round_trip: Duration,
         change: impl Fn(&mut NodeConfig),
     ) -> Self {
         let start = async |name| {
             let mut config = world.config(name);
             change(&mut config);
-            let store =
-                |durability| node::Keeping::Store(StoreHandle::open(&world.store_of(name), durability).unwrap());
-            config.keeping = match keeping {
-                Keeping::Memory => node::Keeping::DangerInMemory,
-                Keeping::Durable => store(Durability::Immediate),
-                Keeping::Quick => store(Durability::DangerNone),
+            let store = |durability| node::Storage::Disk(StoreHandle::open(&world.store_of(name), durability).unwrap());
+            config.storage = match storage {
+                Storage::Memory => node::Storage::DangerInMemory,
+                Storage::Durable => store(Durability::Immediate),
+                Storage::Quick => store(Durability::DangerNone),
             };
             let node = Node::start(config).await.unwrap();
             let _done = node.vault_deposit(5_000 * UNIT).await.unwrap();

@@ -1,12 +1,12 @@
 //! The figures, and the page they go to.
 
-use crate::{limit, nodes::Keeping};
+use crate::{limit, nodes::Storage};
 use std::{fmt::Write, path::Path, time::Duration};
 
 /// What one scenario came to.
 pub(crate) struct Measured {
     pub(crate) scenario: String,
-    pub(crate) keeping: Keeping,
+    pub(crate) storage: Storage,
     /// What is counted: rounds, payments, calls.
     pub(crate) unit: &'static str,
     pub(crate) count: u64,
@@ -33,8 +33,8 @@ const COMMITTED: usize = 7;
 
 impl Limit {
     /// A round's, kept as the scenario says.
-    fn of(self, keeping: Keeping) -> Duration {
-        if keeping == Keeping::Durable { self.round + KEPT * self.sync } else { self.round }
+    fn of(self, storage: Storage) -> Duration {
+        if storage == Storage::Durable { self.round + KEPT * self.sync } else { self.round }
     }
 }
 
@@ -111,13 +111,13 @@ const IDLE: &str = "\n## Idle channels\n\nA process of its own with one node, al
 | channels | resident (MiB) | bytes for each channel | start (s) |\n|---|---|---|---|\n";
 
 fn row(measured: &Measured, limits: Limit) -> String {
-    let limit = limits.of(measured.keeping);
+    let limit = limits.of(measured.storage);
     let seconds = measured.elapsed.as_secs_f64();
     let (rate, rounds) = (measured.count as f64 / seconds, measured.rounds as f64 / seconds);
     format!(
         "| {} | {} | {rate:.0} | {} | {:.2?} | {:.2?} | {rounds:.0} | {:.1?} | {:.0} % |",
         measured.scenario,
-        measured.keeping.name(),
+        measured.storage.name(),
         measured.unit,
         percentile(&measured.latencies, 50),
         percentile(&measured.latencies, 99),

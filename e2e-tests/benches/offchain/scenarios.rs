@@ -1,12 +1,12 @@
 //! What is measured.
 
 use crate::{
-    nodes::{Keeping, Nodes},
+    nodes::{Nodes, Storage},
     report::{Measured, Report},
 };
 use channel::{Event, Payment};
 use futures::{StreamExt, future::join_all, stream};
-use sdk::node::{ChannelHandle, EventStream, Happening};
+use sdk::node::{ChannelHandle, EventStream, Notification};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -21,52 +21,52 @@ const UNANSWERED: usize = 3;
 /// What the slow wire adds to a round trip.
 const ROUND_TRIP: Duration = Duration::from_millis(25);
 
-pub(crate) async fn run(keeping: Keeping, wanted: &impl Fn(&str) -> bool, report: &mut Report) {
+pub(crate) async fn run(storage: Storage, wanted: &impl Fn(&str) -> bool, report: &mut Report) {
     for (round_trip, wire) in [(Duration::ZERO, ""), (ROUND_TRIP, ", 25 ms")] {
         let count = if round_trip.is_zero() { ONE_BY_ONE } else { 100 };
         if wanted("one in flight") {
-            let nodes = Nodes::start(keeping, round_trip).await;
+            let nodes = Nodes::start(storage, round_trip).await;
             let channels = nodes.open(1).await;
             let (elapsed, latencies) = one_by_one(&channels[0].0, count).await;
-            report.add(rounds(format!("one in flight{wire}"), keeping, elapsed, latencies));
+            report.add(rounds(format!("one in flight{wire}"), storage, elapsed, latencies));
         }
         if wanted("both sides") {
-            let nodes = Nodes::start(keeping, round_trip).await;
+            let nodes = Nodes::start(storage, round_trip).await;
             let channels = nodes.open(1).await;
             let (ours, theirs) = &channels[0];
             let began = Instant::now();
             let (one, other) = tokio::join!(one_by_one(ours, count / 2), one_by_one(theirs, count / 2));
             let latencies = [one.1, other.1].concat();
-            report.add(rounds(format!("both sides, one in flight each{wire}"), keeping, began.elapsed(), latencies));
+            report.add(rounds(format!("both sides, one in flight each{wire}"), storage, began.elapsed(), latencies));
         }
         if wanted("batched") {
-            let nodes = Nodes::start(keeping, round_trip).await;
+            let nodes = Nodes::start(storage, round_trip).await;
             let channels = nodes.open(1).await;
-            report.add(batched(format!("batched{wire}"), keeping, &nodes, &channels[0].0).await);
+            report.add(batched(format!("batched{wire}"), storage, &nodes, &channels[0].0).await);
         }
     }
     for count in [1, 100] {
         if wanted("side by side") {
-            let nodes = Nodes::start(keeping, Duration::ZERO).await;
+            let nodes = Nodes::start(storage, Duration::ZERO).await;
             let channels = nodes.open(count).await;
-            report.add(side_by_side(&channels, ONE_BY_ONE * 2 / count as u64, keeping).await);
+            report.add(side_by_side(&channels, ONE_BY_ONE * 2 / count as u64, storage).await);
         }
     }
 }
 
 /// So many payments over each of these channels, which share a connection, with one in flight on each.
-pub(crate) async fn side_by_side(channels: &[(ChannelHandle, ChannelHandle)], each: u64, keeping: Keeping) -> Measured {
+pub(crate) async fn side_by_side(channels: &[(ChannelHandle, ChannelHandle)], each: u64, storage: Storage) -> Measured {
     let scenario = format!("{} channels side by side, one in flight each", channels.len());
     let began = Instant::now();
     let all = join_all(channels.iter().map(|(ours, _)| one_by_one(ours, each))).await;
     let elapsed = began.elapsed();
-    rounds(scenario, keeping, elapsed, all.into_iter().flat_map(|(_, latencies)| latencies).collect())
+    rounds(scenario, storage, elapsed, all.into_iter().flat_map(|(_, latencies)| latencies).collect())
 }
 
 /// Each payment was a round of its own.
-fn rounds(scenario: String, keeping: Keeping, elapsed: Duration, latencies: Vec<Duration>) -> Measured {
+fn rounds(scenario: String, storage: Storage, elapsed: Duration, latencies: Vec<Duration>) -> Measured {
     let count = latencies.len() as u64;
-    Measured { scenario, keeping, unit: "rounds", count, rounds: count, elapsed, latencies }
+    Measured { scenario, storage, unit: "rounds", count, rounds: count, elapsed, latencies }
 }
 
 /// As an application would: in a task of the runtime.
@@ -86,7 +86,7 @@ async fn one_by_one(channel: &ChannelHandle, count: u64) -> (Duration, Vec<Durat
 }
 
 /// A million payments, each with its number as reference; the clock stops when Bob's application has seen the last one.
-async fn batched(scenario: String, keeping: Keeping, nodes: &Nodes, channel: &ChannelHandle) -> Measured {
+async fn batched(scenario: String, storage: Storage, nodes: &Nodes, channel: &ChannelHandle) -> Measured {
     let events = nodes.bob.events();
     let receiving = tokio::spawn(receive(events));
     let began = Instant::now();
@@ -99,14 +99,14 @@ async fn batched(scenario: String, keeping: Keeping, nodes: &Nodes, channel: &Ch
     });
     let latencies = stream::iter(chunks).buffered(UNANSWERED).collect().await;
     let rounds = receiving.await.unwrap();
-    Measured { scenario, keeping, unit: "payments", count: BATCHED, rounds, elapsed: began.elapsed(), latencies }
+    Measured { scenario, storage, unit: "payments", count: BATCHED, rounds, elapsed: began.elapsed(), latencies }
 }
 
 /// Bob's application: sees every payment with its own amount and reference, in order. How many rounds they came in.
 async fn receive(mut events: EventStream) -> u64 {
     let (mut next, mut rounds) = (0, BTreeSet::new());
     while next < BATCHED {
-        let Happening::Event(Event::Received { payments, round }) = events.next().await.unwrap().event else {
+        let Notification::Event(Event::Received { payments, round }) = events.next().await.unwrap().event else {
             continue;
         };
         let _new = rounds.insert(round);

@@ -124,7 +124,7 @@ impl<'a, A: Played, C: TestChain> Stage<'a, A, C> {
         self.next_is(block).await;
         let call = ForcedCall { contract: self.contract, value: 0, input: input.encode() };
         let done =
-            within("a forced call", self.channels[ALICE].force(vec![call], Certainty::PeerSaidSo)).await.unwrap();
+            within("a forced call", self.channels[ALICE].force(vec![call], Certainty::ConfirmedByPeer)).await.unwrap();
         assert_eq!(self.head().await, block);
         paid(&done)
     }
@@ -136,7 +136,7 @@ impl<'a, A: Played, C: TestChain> Stage<'a, A, C> {
         let call = ForcedCall { contract: self.contract, value: 0, input: input.encode() };
         let forcing = tokio::spawn({
             let alices = self.channels[ALICE].clone();
-            async move { alices.force(vec![call], Certainty::PeerSaidSo).await }
+            async move { alices.force(vec![call], Certainty::ConfirmedByPeer).await }
         });
         let mut made_in = block;
         if !self.world.recorder.dry_runs_in_next_block() {
@@ -160,7 +160,7 @@ impl<'a, A: Played, C: TestChain> Stage<'a, A, C> {
     async fn is_not_forced(&self, block: BlockNumber, input: A::Input) {
         self.next_is(block).await;
         let call = ForcedCall { contract: self.contract, value: 0, input: input.encode() };
-        match within("a refusal", self.channels[ALICE].force(vec![call], Certainty::PeerSaidSo)).await {
+        match within("a refusal", self.channels[ALICE].force(vec![call], Certainty::ConfirmedByPeer)).await {
             Err(NodeError::Misuse(Misuse::WouldBeRefused(Rejection::CallFailed {
                 fault: CallFault::Refused, ..
             }))) => {}

@@ -136,12 +136,12 @@ pub async fn a_silent_peer_is_overtaken_on_chain_and_on_its_return_both_go_on_wi
     // Alice goes on alone, twice in one transaction and once in another.
     let done = within(
         "forced calls",
-        stage.alices.force(vec![forced(contract, 1), forced(contract, 2)], Certainty::PeerSaidSo),
+        stage.alices.force(vec![forced(contract, 1), forced(contract, 2)], Certainty::ConfirmedByPeer),
     )
     .await
     .unwrap();
     assert_eq!(done.len(), 2);
-    let done = within("another forced call", stage.alices.force(vec![forced(contract, 1)], Certainty::PeerSaidSo))
+    let done = within("another forced call", stage.alices.force(vec![forced(contract, 1)], Certainty::ConfirmedByPeer))
         .await
         .unwrap();
     let Outcome::Called { output, .. } = &done[0].outcome else { panic!("{done:?}") };
@@ -191,13 +191,14 @@ pub async fn what_contracts_hold_at_the_end_is_to_be_had_by_force<C: TestChain>(
     }
     let closing = tokio::spawn({
         let bobs = stage.bobs.clone();
-        async move { bobs.close_solo(Certainty::PeerSaidSo).await }
+        async move { bobs.close_solo(Certainty::ConfirmedByPeer).await }
     });
     let solo = |event: &Event| matches!(event, Event::ClosingSolo { .. }).then_some(());
     stage.alice.events.wait("the close", stage.alices.reference(), solo).await;
     // While closing: Alice counts on.
-    let _done =
-        within("a forced call", stage.alices.force(vec![forced(contract, 1)], Certainty::PeerSaidSo)).await.unwrap();
+    let _done = within("a forced call", stage.alices.force(vec![forced(contract, 1)], Certainty::ConfirmedByPeer))
+        .await
+        .unwrap();
     let residual = |event: &Event| match event {
         Event::Residual { held, .. } => Some(*held),
         _ => None,
@@ -208,7 +209,7 @@ pub async fn what_contracts_hold_at_the_end_is_to_be_had_by_force<C: TestChain>(
     let _held = stage.alice.events.wait("what is left", stage.alices.reference(), residual).await;
     // Bob reaches the goal, with nobody's help.
     let done =
-        within("the last call", stage.bobs.force(vec![forced(contract, 3)], Certainty::PeerSaidSo)).await.unwrap();
+        within("the last call", stage.bobs.force(vec![forced(contract, 3)], Certainty::ConfirmedByPeer)).await.unwrap();
     assert!(matches!(&done[0].outcome, Outcome::Called { payouts, .. } if payouts.responder == 10 * UNIT));
     let _closed = within("Bob's end", closing).await.unwrap().unwrap();
     let _closed = within("Alice's end", stage.alices.closed()).await;
@@ -226,7 +227,7 @@ pub async fn a_step_forced_while_closing_restarts_the_lock_and_is_settled_with_t
     let id = stage.alices.status().await.unwrap().channel.unwrap();
     let closing = tokio::spawn({
         let bobs = stage.bobs.clone();
-        async move { bobs.close_solo(Certainty::PeerSaidSo).await }
+        async move { bobs.close_solo(Certainty::ConfirmedByPeer).await }
     });
     let unlock_at = |event: &Event| match event {
         Event::ClosingSolo { unlock_at, .. } => Some(*unlock_at),
@@ -234,8 +235,9 @@ pub async fn a_step_forced_while_closing_restarts_the_lock_and_is_settled_with_t
     };
     let first = stage.alice.events.wait("the close", channel, unlock_at).await;
     world.pass(5).await;
-    let done =
-        within("a forced call", stage.alices.force(vec![forced(contract, 4)], Certainty::PeerSaidSo)).await.unwrap();
+    let done = within("a forced call", stage.alices.force(vec![forced(contract, 4)], Certainty::ConfirmedByPeer))
+        .await
+        .unwrap();
     assert!(matches!(&done[0].outcome, Outcome::Called { payouts, .. } if payouts.initiator == 10 * UNIT));
     let record = world.arbiter.channel(id).await.unwrap().unwrap();
     let second = record.closing().unwrap().unlock_at;
@@ -268,7 +270,7 @@ pub async fn a_delegate_calls_for_a_party_that_is_away_where_it_may_and_a_defend
     let solo = |event: &Event| matches!(event, Event::ClosingSolo { .. }).then_some(());
     let closing = tokio::spawn({
         let bobs = stage.bobs.clone();
-        async move { bobs.close_solo(Certainty::PeerSaidSo).await }
+        async move { bobs.close_solo(Certainty::ConfirmedByPeer).await }
     });
     stage.alice.events.wait("the close", channel, solo).await;
     let state = stage.alices.state().await.unwrap().unwrap();

@@ -18,7 +18,7 @@ pub async fn a_close_alone_on_the_latest_state_is_settled_after_the_lock_period<
 
     let closing = tokio::spawn({
         let bobs = bobs.clone();
-        async move { bobs.close_solo(Certainty::PeerSaidSo).await }
+        async move { bobs.close_solo(Certainty::ConfirmedByPeer).await }
     });
     let unlock_at = |event: &Event| match event {
         Event::ClosingSolo { unlock_at, outdated: false, .. } => Some(*unlock_at),

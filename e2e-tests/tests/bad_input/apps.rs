@@ -10,8 +10,8 @@ use protocol::{
 use scale::Encode;
 use sdk::{
     apps::{
-        AcceptError, AddError, AppRefused, AppTerms, ChainCosts, Interpreter, Library, PerByte, PricesError, Registry,
-        deploy,
+        AcceptAppError, AddError, AppRefused, AppTerms, ChainCosts, Interpreter, Library, PerByte, PricesError,
+        Registry, deploy,
     },
     node::NodeError,
 };
@@ -166,7 +166,7 @@ async fn a_chain_with_other_prices_is_found_before_an_app_is_taken_part_in() {
         let accepted = within("the prices", apps.accept(&world.arbiter, &payer, code, terms)).await;
         match accepted {
             Ok(()) => assert_eq!(costs, right),
-            Err(AcceptError::Prices(PricesError::Differ { charged, counted, .. })) => {
+            Err(AcceptAppError::Prices(PricesError::Differ { charged, counted, .. })) => {
                 assert!(charged != counted && costs != right);
                 assert!(!apps.accepts(&code), "nothing may begin with it");
             }
@@ -177,5 +177,5 @@ async fn a_chain_with_other_prices_is_found_before_an_app_is_taken_part_in() {
     let code = apps.add(&counter.wasm).unwrap();
     let terms = AppTerms { deployed: counter.deployed, worthless_when_empty: false };
     let poor = within("the prices", apps.accept(&world.arbiter, &AccountId([77; 32]), code, terms)).await;
-    assert!(matches!(poor, Err(AcceptError::Prices(PricesError::Chain(_)))), "{poor:?}");
+    assert!(matches!(poor, Err(AcceptAppError::Prices(PricesError::Chain(_)))), "{poor:?}");
 }

@@ -115,8 +115,8 @@ async fn nodes_of_different_arbiters_have_no_channels_and_the_others_go_on() {
     let deployed = Arbiter::deploy(shared, &signer, code, LIMITS, b"another".to_vec());
     let (other, _receipt) = within("another arbiter", deployed).await.unwrap();
     let stranger = witness.world.start_with("mallory", |config| {
-        let (identity, keeping) = (e2e_tests::identity("mallory"), config.keeping.clone());
-        let rest = sdk::node::NodeConfig::new(identity, Arc::clone(&config.signer), Arc::new(other), keeping);
+        let (identity, storage) = (e2e_tests::identity("mallory"), config.storage.clone());
+        let rest = sdk::node::NodeConfig::new(identity, Arc::clone(&config.signer), Arc::new(other), storage);
         config.arbiter = rest.arbiter;
         config.policy = rest.policy;
     });

@@ -7,8 +7,8 @@ use e2e_tests::{
     within,
 };
 use sdk::{
-    node::{Cause, Limits, NodeError, StartError},
-    transport::{DialError, HandshakeError, PROTOCOL_VERSION, Step, Timeouts},
+    node::{Cause, NodeError, NodeLimits, StartError},
+    transport::{ConnectionTimeouts, DialError, HandshakeError, HandshakeStep, PROTOCOL_VERSION},
 };
 use std::time::Instant;
 use tokio::{
@@ -59,14 +59,14 @@ async fn a_handshake_that_breaks_off_costs_nobody_anything() {
 async fn connections_that_say_nothing_keep_nobody_else_out() {
     let witness = Witness::new().await;
     let mut idle = Vec::new();
-    for _ in 0..4 * Limits::default().handshakes_per_address {
+    for _ in 0..4 * NodeLimits::default().handshakes_per_address {
         idle.push(TcpStream::connect(witness.bob.socket()).await.unwrap());
     }
     // The oldest have given way long before their time is up.
     let began = Instant::now();
     hung_up(&mut idle[0]).await;
     witness.alice.connect(&witness.bob).await;
-    assert!(began.elapsed() < Timeouts::default().handshake);
+    assert!(began.elapsed() < ConnectionTimeouts::default().handshake);
     witness.lives_on().await;
     drop(idle);
 }
@@ -118,7 +118,10 @@ async fn dialling_what_is_no_node_says_so() {
     let refused = within("the dial", witness.alice.node.connect(&address_at("mallory", at))).await.unwrap_err();
     let expected = matches!(
         &refused,
-        NodeError::Dial(DialError::Handshake { source: HandshakeError::NotThisProtocol { step: Step::Reply }, .. })
+        NodeError::Dial(DialError::Handshake {
+            source: HandshakeError::NotThisProtocol { step: HandshakeStep::Reply },
+            ..
+        })
     );
     assert!(expected, "{refused}");
     serving.await.unwrap();
@@ -134,7 +137,7 @@ async fn an_authenticated_peer_that_announces_too_long_a_message_is_hung_up_on_b
     let logs = Logs::start();
     let witness = Witness::new().await;
     let mut session = RawSession::connect("mallory", "bob", witness.bob.socket()).await;
-    let limit = Limits::default().stranger_message;
+    let limit = NodeLimits::default().stranger_message;
     let length = u32::try_from(limit + 1).unwrap();
     session.send_plain(&length.to_be_bytes()).await;
     session.is_hung_up_on().await;

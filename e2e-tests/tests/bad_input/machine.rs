@@ -6,7 +6,7 @@ use e2e_tests::World;
 use protocol::{Hash, PublicKey};
 use sdk::{
     keys::{Identity, KeyFileError},
-    node::{Keeping, Node, StartError},
+    node::{Node, StartError, Storage},
     store::{Batch, Durability, OpenError, StoreHandle, Table},
 };
 use std::{fs, os::unix::fs::PermissionsExt};
@@ -55,7 +55,7 @@ async fn a_channel_stored_by_other_software_keeps_the_node_from_starting_and_one
         let directory = tempfile::tempdir().unwrap();
         let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
         store.commit(Batch::new().put(Table::Channels, [1; 48], bytes)).await.unwrap();
-        config.keeping = Keeping::Store(store);
+        config.storage = Storage::Disk(store);
         match Node::start(config).await {
             Ok(node) => {
                 let [damaged] = node.damaged_channels() else { panic!("{:?}", node.damaged_channels()) };
@@ -83,7 +83,7 @@ async fn a_stored_app_that_is_damaged_keeps_no_node_from_starting() {
         let directory = tempfile::tempdir().unwrap();
         let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
         store.commit(Batch::new().put(Table::Apps, key, row)).await.unwrap();
-        config.keeping = Keeping::Store(store);
+        config.storage = Storage::Disk(store);
         let node = Node::start(config).await.unwrap();
         assert!(!node.apps().accepts(&Hash([1; 32])), "it has to be accepted anew");
     }

@@ -18,7 +18,7 @@ use protocol::{
 };
 use sdk::{
     chain::{CallError, Chain, ChainError, Transaction, Weight},
-    node::{FeeReserve, NodeConfig, NodeError, OpenChannel, Packet, Taking},
+    node::{Ack, FeeReserve, NodeConfig, NodeError, OpenChannel, Packet},
 };
 use std::sync::Arc;
 
@@ -64,9 +64,9 @@ async fn an_opening_outside_the_peers_policy_is_refused_with_its_code() {
 async fn unless_it_is_told_otherwise_a_node_has_no_stranger_lock_its_coins() {
     let witness = Witness::new().await;
     let careful = witness.world.start_with("mallory", |config| {
-        let (identity, keeping) = (e2e_tests::identity("mallory"), config.keeping.clone());
-        let defaults = NodeConfig::new(identity, Arc::clone(&config.signer), Arc::clone(&config.arbiter), keeping);
-        assert_eq!(defaults.taking, Taking::ByUser);
+        let (identity, storage) = (e2e_tests::identity("mallory"), config.storage.clone());
+        let defaults = NodeConfig::new(identity, Arc::clone(&config.signer), Arc::clone(&config.arbiter), storage);
+        assert_eq!(defaults.ack, Ack::Manual);
         config.policy = defaults.policy;
     });
     let careful = careful.await;
@@ -370,7 +370,7 @@ async fn an_opening_with_the_id_of_another_channel_is_refused_before_that_one_is
         Notice::PeerViolated(violation) => Some(violation.clone()),
         _ => None,
     };
-    assert_eq!(bob.events.wait_notice("the violation", second, violated).await, Violation::IdTaken(id));
+    assert_eq!(bob.events.wait_notice("the violation", second, violated).await, Violation::IdInUse(id));
 
     let signatures = Pair::new(signs_opening("mallory", &domain, &body, 0), signed.signature);
     let create = Call::ChannelCreate(Create { body, nonce: 0, signatures });
@@ -380,7 +380,7 @@ async fn an_opening_with_the_id_of_another_channel_is_refused_before_that_one_is
     let opened = |event: &Event| matches!(event, Event::Opened { .. }).then_some(());
     bob.events.wait("the first to open", first, opened).await;
     assert_eq!(offer(&mut mallory, world, third, 0).await.1, refusal, "and while it is open");
-    assert_eq!(bob.events.wait_notice("the violation", third, violated).await, Violation::IdTaken(id));
+    assert_eq!(bob.events.wait_notice("the violation", third, violated).await, Violation::IdInUse(id));
 
     // With a nonce of its own an opening is as welcome as ever, and neither of the refused has become a channel.
     let answer = offer(&mut mallory, world, fourth, 1).await.1;

@@ -93,7 +93,7 @@ async fn a_channel_that_has_ended_is_told_as_such() {
     .await;
     assert!(matches!(within("the refusal", alices.close(0)).await, Err(NodeError::UnknownChannel)));
     assert!(matches!(
-        within("the refusal", alices.close_solo(Certainty::PeerSaidSo)).await,
+        within("the refusal", alices.close_solo(Certainty::ConfirmedByPeer)).await,
         Err(NodeError::UnknownChannel)
     ));
     witness.lives_on().await;

@@ -13,7 +13,7 @@ use protocol::{
 use sdk::{
     apps::{Interpreter, Library, Registry, deploy},
     chain::arbiter::code_hash,
-    node::{OpenChannel, Ward, WardCause},
+    node::{DefenceCause, DefendedPeer, OpenChannel},
 };
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -168,6 +168,9 @@ async fn an_old_close_is_answered_while_the_closer_keeps_its_own_task_busy() {
     let _done = within("the old close", world.arbiter.call(&signer("mallory"), &busy.old, 0)).await.unwrap();
     let answered = async || (world.recorder.count("channel_slash").await > 0).then_some(());
     until("the answer", answered).await;
-    let wards = busy.bob.node.wards();
-    assert!(matches!(&wards[..], [Ward { cause: WardCause::Late, .. }]), "the task has answered itself: {wards:?}");
+    let defended_peers = busy.bob.node.defended_peers();
+    assert!(
+        matches!(&defended_peers[..], [DefendedPeer { cause: DefenceCause::Late, .. }]),
+        "the task has answered itself: {defended_peers:?}"
+    );
 }

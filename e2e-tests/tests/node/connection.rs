@@ -55,7 +55,7 @@ async fn a_node_that_restarts_under_running_peers_costs_them_nothing() {
     // Payments need no chain; a new channel does.
     let _paid = alices.pays(10 * UNIT, "without a chain").await;
     let refused = alice.try_open(&bob, terms()).await.unwrap_err();
-    assert!(matches!(refused, NodeError::ChainUnwell(Health::Lost(_))), "{refused}");
+    assert!(matches!(refused, NodeError::ChainUnhealthy(Health::Lost(_))), "{refused}");
 
     world.chain.start_again().await;
     until("the chain to be seen", || async { alice.node.chain_health().is_good().then_some(()) }).await;

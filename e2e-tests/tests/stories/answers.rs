@@ -45,10 +45,10 @@ async fn a_second_step_forced_before_the_first_has_answered_needs_no_further_blo
     let Stage { late, alice: _alice, channel, contract } = Stage::new(&world).await;
     let call = |by: u64| vec![ForcedCall { contract, value: 0, input: by.encode() }];
     late.hold(true);
-    let _done = within("the first step's event", channel.force(call(1), Certainty::PeerSaidSo)).await.unwrap();
+    let _done = within("the first step's event", channel.force(call(1), Certainty::ConfirmedByPeer)).await.unwrap();
     let second = tokio::spawn({
         let (channel, call) = (channel.clone(), call(2));
-        async move { channel.force(call, Certainty::PeerSaidSo).await }
+        async move { channel.force(call, Certainty::ConfirmedByPeer).await }
     });
     until("the second step to be wanted", || async { channel.status().await.unwrap().forcing.then_some(()) }).await;
     late.hold(false);
@@ -66,7 +66,7 @@ async fn a_step_that_was_refused_for_a_reason_that_a_block_has_done_away_with_ne
     late.hold(true);
     let forcing = tokio::spawn({
         let channel = channel.clone();
-        async move { channel.force(call, Certainty::PeerSaidSo).await }
+        async move { channel.force(call, Certainty::ConfirmedByPeer).await }
     });
     until("the step to be wanted", || async { channel.status().await.unwrap().forcing.then_some(()) }).await;
     world.pass(1).await;

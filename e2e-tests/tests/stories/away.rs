@@ -6,7 +6,7 @@ use protocol::{ChannelId, Pair, call::Call, event::Event as ArbiterAnnounced};
 use scale::Encode;
 use sdk::{
     chain::{Arbiter, Chain, ChainError, ContractEvent, Health, arbiter::ArbiterEvent},
-    node::{ChannelHandle, Keeping, Node, NodeConfig, NodeError, StartError},
+    node::{ChannelHandle, Node, NodeConfig, NodeError, StartError, Storage},
 };
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ async fn a_node_that_was_away_for_longer_than_blocks_are_kept_answers_an_old_clo
     let config = through(&world, &pruned).await;
     let alice = world.start_with("alice", |settings| *settings = config).await;
     let skipped = |event: &Event| match event {
-        Event::Skipped { from, to } => Some((*from, *to)),
+        Event::BlocksSkipped { from, to } => Some((*from, *to)),
         _ => None,
     };
     let (from, to) = alice.events.wait("the gap", channel, skipped).await;
@@ -83,7 +83,7 @@ async fn an_old_close_in_skipped_blocks_is_answered_before_a_second_endpoint_con
     assert!(matches!(alice.node.chain_health(), Health::Blind { cause: ChainError::Unconfirmed { .. }, .. }));
     pruned.have_witness(true);
     world.pass(1).await;
-    let skipped = |event: &Event| matches!(event, Event::Skipped { .. }).then_some(());
+    let skipped = |event: &Event| matches!(event, Event::BlocksSkipped { .. }).then_some(());
     alice.events.wait("certainty", channel, skipped).await;
     assert!(alice.node.chain_health().is_good());
 }
@@ -100,7 +100,7 @@ async fn a_node_that_cannot_follow_the_chain_says_since_when_and_opens_nothing()
     let Health::Blind { cause, .. } = until("the blindness to be told", blind).await else { panic!() };
     assert_eq!(cause, ChainError::Unreachable("no blocks here".into()));
     let refused = within("a refusal", alice.node.open_channel(bob.identity(), terms())).await.unwrap_err();
-    assert!(matches!(refused, NodeError::ChainUnwell(Health::Blind { .. })), "{refused}");
+    assert!(matches!(refused, NodeError::ChainUnhealthy(Health::Blind { .. })), "{refused}");
     let refused = bob.try_open(&alice, terms()).await.unwrap_err();
     assert!(matches!(refused, NodeError::Ended(CloseReason::NotOpened { code: Some(channel::RefusalCode::BUSY) })));
 
@@ -113,7 +113,7 @@ async fn a_node_that_cannot_follow_the_chain_says_since_when_and_opens_nothing()
 /// Starts Alice's node on the store of another world.
 async fn start_on(world: &World, store: &World) -> Result<Node, StartError> {
     let store = store.free_store_of("alice").await;
-    Node::start(NodeConfig { keeping: Keeping::Store(store), ..world.config("alice") }).await
+    Node::start(NodeConfig { storage: Storage::Disk(store), ..world.config("alice") }).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,8 +153,8 @@ async fn where_the_block_is_forgotten_a_channel_tells_whether_the_chain_is_the_s
         let forgetful = Arc::new(Impaired::with_late_answers(world.recorder.clone()));
         forgetful.forget_hashes();
         let arbiter = through(world, &forgetful).await.arbiter;
-        let keeping = Keeping::Store(before.free_store_of("alice").await);
-        Node::start(NodeConfig { keeping, arbiter, ..world.config("alice") }).await
+        let storage = Storage::Disk(before.free_store_of("alice").await);
+        Node::start(NodeConfig { storage, arbiter, ..world.config("alice") }).await
     };
     let anew = World::new().await;
     anew.pass(200).await;

@@ -87,7 +87,7 @@ impl Claim {
 
 fn force(alices: &ChannelHandle, contract: ContractId) -> JoinHandle<Result<Vec<Performed>, NodeError>> {
     let (alices, calls) = (alices.clone(), vec![ForcedCall { contract, value: 0, input: 5_u64.encode() }]);
-    tokio::spawn(async move { alices.force(calls, Certainty::PeerSaidSo).await })
+    tokio::spawn(async move { alices.force(calls, Certainty::ConfirmedByPeer).await })
 }
 
 /// Waits until her step is on chain.

@@ -2,7 +2,7 @@
 
 use channel::{Event, Stage};
 use e2e_tests::{Actor, Asked, Direction, Proxy, UNIT, World, numbered, within};
-use sdk::node::{ChannelHandle, NodeConfig, NodeError, Paid};
+use sdk::node::{ChannelHandle, NodeConfig, NodeError, PaymentReceipt};
 use std::time::Duration;
 
 /// Alice with a channel to Bob through a proxy.
@@ -25,7 +25,7 @@ async fn through_a_proxy_with(
 }
 
 /// A payment whose end is awaited later.
-fn pay_later(channel: &ChannelHandle, amount: u128) -> tokio::task::JoinHandle<Result<Paid, NodeError>> {
+fn pay_later(channel: &ChannelHandle, amount: u128) -> tokio::task::JoinHandle<Result<PaymentReceipt, NodeError>> {
     let channel = channel.clone();
     tokio::spawn(async move { channel.pay(amount, "later").await })
 }

@@ -13,7 +13,7 @@ use protocol::{
 use scale::Encode;
 use sdk::{
     chain::Arbiter,
-    node::{Made, NodeConfig, NodeError},
+    node::{ChangesReceipt, NodeConfig, NodeError},
 };
 use std::sync::Arc;
 
@@ -89,7 +89,8 @@ async fn a_call_that_the_app_refuses_fails_by_name_and_those_around_it_are_made(
         Err(NodeError::ChangeFailed { fault: ChangeFault::Call(CallFault::Refused), .. }) => {}
         other => panic!("{other:?}"),
     }
-    let Made { outcomes, .. } = within("many calls", stage.alices.make(vec![call(1), call(1)])).await.unwrap();
+    let ChangesReceipt { outcomes, .. } =
+        within("many calls", stage.alices.make(vec![call(1), call(1)])).await.unwrap();
     assert_eq!(outcomes.len(), 2);
     let unknown = ContractId([7; 32]);
     match stage.alices.call_contract(unknown, 0, Vec::new()).await {

@@ -2,7 +2,7 @@
 
 use e2e_tests::{Actor, Asked, UNIT, World, signer, within};
 use protocol::call::Call;
-use sdk::node::{ChannelHandle, NodeError, WardCause};
+use sdk::node::{ChannelHandle, DefenceCause, NodeError};
 use tracing_subscriber::{Layer, layer::SubscriberExt};
 
 /// Bob pays Alice, and has kept his proof of the state before.
@@ -30,7 +30,7 @@ async fn answers(world: &World, alice: &Actor, old: &Call) {
     let _done = within("Bob's close", world.arbiter.call(&signer("bob"), old, 0)).await.unwrap();
     let answered = async || (world.recorder.count("channel_slash").await == 1).then_some(());
     e2e_tests::until("the answer", answered).await;
-    assert_eq!(alice.node.wards().len(), 1);
+    assert_eq!(alice.node.defended_peers().len(), 1);
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn a_task_that_has_broken_down_leaves_its_channels_to_the_defence() {
     {
         let _fatal = tracing::subscriber::set_default(tracing_subscriber::registry().with(Fatal));
         bob.stop_and_wait().await;
-        e2e_tests::until("the task to be over", async || (!alice.node.wards().is_empty()).then_some(())).await;
+        e2e_tests::until("the task to be over", async || (!alice.node.defended_peers().is_empty()).then_some(())).await;
     }
     let refused = alices.pay(1, "").await;
     assert!(matches!(refused, Err(NodeError::DefendOnly(_))), "{refused:?}");
@@ -57,7 +57,7 @@ async fn a_task_that_has_broken_down_leaves_its_channels_to_the_defence() {
         }
     };
     assert_eq!(within("the notice", told).await, (peer, channel));
-    assert!(matches!(alice.node.wards()[0].cause, WardCause::Over(_)));
+    assert!(matches!(alice.node.defended_peers()[0].cause, DefenceCause::Over(_)));
     // Nor is the peer heard any more: a new task would know of no channel with it.
     let bob = world.start("bob").await;
     let refused = within("the refusal", alice.node.connect(&bob.address())).await;
@@ -68,7 +68,7 @@ async fn a_task_that_has_broken_down_leaves_its_channels_to_the_defence() {
     // A restart looks at everything again, and the channel goes on to its end.
     alice.stop_and_wait().await;
     let alice = world.start("alice").await;
-    assert_eq!(alice.node.wards(), []);
+    assert_eq!(alice.node.defended_peers(), []);
     let channels = within("the list of channels", alice.node.channels(peer)).await.unwrap();
     let alices = channels.into_iter().find(|known| known.reference() == channel).unwrap();
     let id = alices.status().await.unwrap().channel.unwrap();

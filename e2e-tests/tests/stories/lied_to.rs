@@ -196,7 +196,7 @@ async fn blocks_that_nobody_confirms_are_known_to_nobody_and_count_in_their_orde
     world.pass(1).await;
     until("the payment", || async { (alices.has().await.ours == before + paid + 1).then_some(()) }).await;
     assert!(alice.node.chain_health().is_good());
-    let skipped = |event: &Event| matches!(event, Event::Skipped { .. });
+    let skipped = |event: &Event| matches!(event, Event::BlocksSkipped { .. });
     assert!(!alice.events.about(alices.reference()).iter().any(skipped), "nothing was missed");
 }
 

@@ -18,7 +18,7 @@ use protocol::{
 };
 use sdk::{
     chain::{Arbiter, CallError, ChainSignature, NotSigned, Signer, signer::Sr25519Signer},
-    node::{ChannelHandle, MAX_OPENINGS_PER_PEER, NodeConfig, NodeError, OpenChannel, Packet, Taking},
+    node::{Ack, ChannelHandle, MAX_OPENINGS_PER_PEER, NodeConfig, NodeError, OpenChannel, Packet},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
@@ -357,7 +357,7 @@ async fn a_responder_that_signs_the_last_opening_first_has_the_initiator_pay_no_
 async fn an_opening_that_has_expired_is_not_in_the_way_of_the_next_where_the_responders_user_takes_events_late() {
     let world = World::new().await;
     let alice = world.start_rich("alice", 300 * UNIT).await;
-    let bob = world.start_with("bob", |config| config.taking = Taking::ByUser).await;
+    let bob = world.start_with("bob", |config| config.ack = Ack::Manual).await;
     alice.connect(&bob).await;
     let short = OpenChannel { validity: 10, ..terms() };
     let refused = alice.try_open(&bob, short).await.unwrap_err();

@@ -3,7 +3,7 @@
 use channel::{Acceptance, Change, Event, Misuse, Notice, PaymentOutcome, RefusalCode, ShutdownStage, Stage};
 use e2e_tests::{Actor, Asked, UNIT, World, until, within};
 use protocol::Party;
-use sdk::node::{ChannelHandle, Keeping, Node, NodeError, Taking};
+use sdk::node::{Ack, ChannelHandle, Node, NodeError, Storage};
 
 async fn couple(world: &World) -> (Actor, Actor, ChannelHandle, ChannelHandle) {
     let (alice, bob) = world.couple().await;
@@ -76,7 +76,7 @@ async fn a_payment_by_a_key_is_made_once_whoever_asks_and_is_listed() {
     let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
     assert!(answers.iter().all(|paid| *paid == answers[0]), "{answers:?}");
     let other = within("the refusal", alices.pay_once("order-1", 6, "for one")).await.unwrap_err();
-    assert!(matches!(&other, NodeError::Misuse(Misuse::KeyTaken { .. })), "{other}");
+    assert!(matches!(&other, NodeError::Misuse(Misuse::KeyInUse { .. })), "{other}");
     let _paid = alices.pays(7, "without a key").await;
     let _paid = within("another", alices.pay_once([2_u8; 32], 8, "for two")).await.unwrap();
     let received = bob.events.wait_received(bobs.reference(), 3).await;
@@ -99,7 +99,7 @@ async fn applications_talk_part_and_come_back() {
     within("leaving", alices.leave()).await.unwrap();
     let left = |notice: &Notice| matches!(notice, Notice::Left { by: Party::Initiator }).then_some(());
     bob.events.wait_notice("Alice to leave", reference, left).await;
-    within("coming back", bobs.come_back()).await.unwrap();
+    within("coming back", bobs.rejoin()).await.unwrap();
     let _paid = alices.pays(UNIT, "back again").await;
 }
 
@@ -107,7 +107,7 @@ async fn applications_talk_part_and_come_back() {
 async fn an_application_that_looks_at_each_round_refuses_with_its_own_code_and_the_channel_goes_on() {
     let world = World::new().await;
     let alice = world.start_rich("alice", 1_000 * UNIT).await;
-    let bob = world.start_with("bob", |config| config.channels.acceptance = Acceptance::ByUser).await;
+    let bob = world.start_with("bob", |config| config.channels.acceptance = Acceptance::Manual).await;
     let _done = within("a deposit", bob.node.vault_deposit(1_000 * UNIT)).await.unwrap();
     alice.connect(&bob).await;
     let (alices, bobs) = alice.open(&bob).await;
@@ -149,8 +149,8 @@ async fn events_that_were_not_taken_are_told_again_after_a_restart_and_taken_one
     bob.stop_and_wait().await;
     let start = async || {
         let mut config = world.config("bob");
-        config.taking = Taking::ByUser;
-        config.keeping = Keeping::Store(world.free_store_of("bob").await);
+        config.ack = Ack::Manual;
+        config.storage = Storage::Disk(world.free_store_of("bob").await);
         within("a node to start", Node::start_with_events(config)).await.unwrap()
     };
     let received = async |events: &mut sdk::node::EventStream| {
@@ -175,7 +175,7 @@ async fn events_that_were_not_taken_are_told_again_after_a_restart_and_taken_one
     assert_eq!(received(&mut events).await, (first, UNIT), "it was not taken: the same event again");
     let channels = bob.channels(alice.identity()).await.unwrap();
     let channel = channels.iter().find(|channel| channel.reference() == reference).unwrap();
-    channel.take_events(first).await.unwrap();
+    channel.ack_events(first).await.unwrap();
     let _peer = within("a connection", alice.node.connect(&bob.address().unwrap())).await.unwrap();
     let _paid = alices.pays(2 * UNIT, "").await;
     let (second, _amount) = received(&mut events).await;

@@ -71,6 +71,6 @@ async fn a_batch_by_keys_that_is_asked_for_again_pays_only_what_is_new_and_answe
     assert_eq!(references, (0..6).map(|number| vec![number]).collect::<Vec<_>>(), "each once");
     let other = (IdempotencyKey::from([0_u8]), Payment { amount: 2, reference: Vec::new() });
     let refused = within("a refusal", alices.pay_all_once(vec![payment(9), other])).await;
-    assert!(matches!(refused, Err(NodeError::Misuse(channel::Misuse::KeyTaken { .. }))), "{refused:?}");
+    assert!(matches!(refused, Err(NodeError::Misuse(channel::Misuse::KeyInUse { .. }))), "{refused:?}");
     assert_eq!(alices.payment([9_u8]).await.unwrap(), None);
 }

@@ -1,7 +1,7 @@
 //! Peers that find each other again by themselves.
 
 use e2e_tests::{Actor, Asked, Direction, Proxy, UNIT, World, until, within};
-use sdk::node::{Backoff, ChannelHandle, Keeping, Node, NodeConfig, Owner, StartError};
+use sdk::node::{Backoff, ChannelHandle, Node, NodeConfig, Owner, StartError, Storage};
 use std::time::Duration;
 
 /// Soon, so that stories are short.
@@ -84,7 +84,7 @@ async fn a_store_of_another_node_is_refused_and_left_as_it_is() {
     let channel = alices.reference();
     alice.stop_and_wait().await;
     let mut config = world.config("mallory");
-    config.keeping = Keeping::Store(world.free_store_of("alice").await);
+    config.storage = Storage::Disk(world.free_store_of("alice").await);
     let owner = |name| Owner { identity: world.config(name).identity.public(), domain: world.arbiter.info().domain };
     match Node::start(config).await {
         Err(StartError::ForeignStore { store, node }) => assert_eq!((store, node), (owner("alice"), owner("mallory"))),

@@ -272,15 +272,15 @@ async fn a_close_alone_right_after_an_old_store_was_put_back_is_not_made() {
     let alices = alice.channel(&bob, channel).await;
     let closing = tokio::spawn({
         let alices = alices.clone();
-        async move { alices.close_solo(Certainty::PeerSaidSo).await }
+        async move { alices.close_solo(Certainty::ConfirmedByPeer).await }
     });
-    let waits = Notice::AwaitsPeersWord { step: SoloStep::Close };
+    let waits = Notice::AwaitsPeerConfirmation { step: SoloStep::Close };
     alice.events.wait_notice("the close to wait", channel, |notice| (*notice == waits).then_some(())).await;
-    assert_eq!(alices.status().await.unwrap().awaits_word, Some(SoloStep::Close));
+    assert_eq!(alices.status().await.unwrap().awaits_peer_confirmation, Some(SoloStep::Close));
     world.pass(3).await;
     alice.connect(&bob).await;
     let given_up = within("the close", closing).await.unwrap();
-    assert!(matches!(given_up, Err(NodeError::Misuse(Misuse::StoreOutdated))), "{given_up:?}");
+    assert!(matches!(given_up, Err(NodeError::Misuse(Misuse::StaleStore))), "{given_up:?}");
     assert_eq!(world.recorder.count("channel_close_solo").await, 0);
     // Bob offers to close, which is fair.
     let bobs = bob.channel(&alice, channel).await;
@@ -305,7 +305,7 @@ async fn a_store_that_was_put_back_with_its_lock_is_known_also_at_the_next_start
     alice.stop_and_wait().await;
     // The next start knows it as well.
     let alice = world.start("alice").await;
-    assert!(alice.channel(&bob, channel).await.status().await.unwrap().outdated);
+    assert!(alice.channel(&bob, channel).await.status().await.unwrap().stale_store);
 }
 
 /// A store that is older than its own lock says: the values were put back, and the lock was not.

@@ -3,7 +3,7 @@
 use e2e_tests::{UNIT, World, terms, within};
 use futures::FutureExt;
 use sdk::{
-    node::{ChannelHandle, Keeping, Node},
+    node::{ChannelHandle, Node, Storage},
     store::{Durability, StoreHandle},
 };
 
@@ -19,7 +19,7 @@ impl Watched {
         let bob = world.start_rich("bob", 200 * UNIT).await;
         let mut config = world.config("alice");
         let store = StoreHandle::open(&world.store_of("alice"), Durability::Immediate).unwrap();
-        config.keeping = Keeping::Store(store.clone());
+        config.storage = Storage::Disk(store.clone());
         let alice = within("a node to start", Node::start(config)).await.unwrap();
         let _done = within("a deposit", alice.vault_deposit(200 * UNIT)).await.unwrap();
         let peer = within("a connection", alice.connect(&bob.address())).await.unwrap();

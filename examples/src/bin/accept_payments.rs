@@ -2,7 +2,7 @@
 //! delivered twice.
 //!
 //! ```text
-//!   payment agreed, event stored --> told --> delivered, noted durably --> event taken
+//!   payment agreed, event stored --> told --> delivered, noted durably --> event acknowledged
 //!                                     ^------ killed in between: told again, by the same number
 //! ```
 
@@ -34,14 +34,14 @@ async fn serve(
     mut deliver: impl FnMut(String, &Payment) -> Result<()>,
 ) -> Result<()> {
     loop {
-        // An error ends the service. What it has not taken is told again at the next start, so nothing may be taken past a gap.
+        // An error ends the service. Unacknowledged events are delivered again at the next start: never acknowledge past a gap.
         let told = events.next().await?;
         if let (Some(number), Some(Event::Received { payments, .. })) = (told.number, told.event.event()) {
             for (index, payment) in payments.iter().enumerate() {
                 deliver(format!("{:?}/{}/{index}", told.reference, number.0), payment)?;
             }
         }
-        node.take(&told).await?; // other events too: they would pile up
+        node.ack(&told).await?; // other events too: they would pile up
     }
 }
 

@@ -9,7 +9,7 @@ use examples::NodeOptions;
 use sdk::{
     channel::{CloseReason, Payment, Stage, Status},
     keys::PeerAddress,
-    node::{ChannelHandle, EventStream, Node, NodeError, OpenChannel, Paid, Taking},
+    node::{Ack, ChannelHandle, EventStream, Node, NodeError, OpenChannel, PaymentReceipt},
     protocol::{Amount, BlockNumber, PublicKey},
 };
 
@@ -19,7 +19,7 @@ async fn pay(
     events: &mut EventStream,
     (to, terms): (&PeerAddress, OpenChannel),
     Payment { amount, reference }: Payment,
-) -> Result<(ChannelHandle, Paid)> {
+) -> Result<(ChannelHandle, PaymentReceipt)> {
     let peer = node.connect(to).await?;
     let channel = match earlier_channel(node, events, peer, &reference).await? {
         Some(channel) => channel,
@@ -100,7 +100,7 @@ impl Options {
 
 async fn run(options: &Options) -> Result<()> {
     let mut config = options.node.config().await?;
-    config.taking = Taking::WhenTold; // what became of a payment is asked for by its key: events need not be kept for us
+    config.ack = Ack::OnDelivery; // what became of a payment is asked for by its key: events need not be kept for us
     let (node, mut events) = Node::start_with_events(config).await?;
     let payment = Payment { amount: options.amount, reference: options.reference.clone().into() };
     let paying = pay(&node, &mut events, (&options.peer, options.terms()), payment);

@@ -7,7 +7,7 @@ use clap::Parser;
 use examples::NodeOptions;
 use sdk::{
     channel::{ChannelRef, CloseReason, Event, Notice},
-    node::{EventStream, Happening, Node},
+    node::{EventStream, Node, Notification},
     protocol::BlockNumber,
 };
 use std::{collections::BTreeMap, mem::discriminant, time::Duration};
@@ -59,10 +59,10 @@ fn about_force(event: &Event) -> Option<String> {
 /// What other troubles mean, which are told in passing.
 fn about_trouble(notice: &Notice) -> Option<String> {
     Some(match notice {
-        Notice::CannotFollow { round } => {
+        Notice::PendingReplay { round } => {
             format!("calls were forced up to round {round} with an app that is not here: add it to NodeConfig::apps")
         }
-        Notice::CaughtUp { .. } => {
+        Notice::StaleStore { .. } => {
             "this store is OLD: restore the newest copy. The node signs nothing more but a close in agreement".into()
         }
         Notice::StoreCopied => {
@@ -70,7 +70,7 @@ fn about_trouble(notice: &Notice) -> Option<String> {
              delete its lock file, and start again"
                 .into()
         }
-        Notice::AwaitsPeersWord { step } => {
+        Notice::AwaitsPeerConfirmation { step } => {
             format!(
                 "{step:?} waits until the peer was heard: the store may be old. `Certainty::OwnStoreIsNewest` does not wait"
             )
@@ -105,8 +105,8 @@ async fn watch(node: &Node, events: &mut EventStream, disputes: &mut BTreeMap<Ch
         };
         let channel = told.reference;
         let words = match &told.event {
-            Happening::Event(event) => about_closing(event).or_else(|| about_force(event)),
-            Happening::Notice(notice) => about_trouble(notice),
+            Notification::Event(event) => about_closing(event).or_else(|| about_force(event)),
+            Notification::Notice(notice) => about_trouble(notice),
         };
         if let Some(words) = words {
             println!("channel {channel:?}: {words}");
@@ -118,9 +118,9 @@ async fn watch(node: &Node, events: &mut EventStream, disputes: &mut BTreeMap<Ch
             Some(Event::Closed(_)) => disputes.remove(&channel),
             _ => None,
         };
-        // While a dispute is open nothing is taken: whoever starts this again is told all of it again.
+        // While a dispute is open nothing is acknowledged: whoever starts this again is told all of it again.
         if !disputes.contains_key(&channel) {
-            node.take(&told).await?;
+            node.ack(&told).await?;
         }
     }
 }

@@ -43,7 +43,7 @@ const FIRST: Content = Content { own: 10, offered: Offered::Taken };
 
 /// One step in a channel's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Happening {
+pub enum Action {
     /// The honest party signs; and whether that leaves before its process stops.
     Sign(Sign, bool),
     /// What it had committed before it stopped leaves at last.
@@ -130,10 +130,10 @@ impl Channel {
         moment
     }
 
-    fn signs(&self, moment: &Moment, happenings: &mut Vec<Happening>) {
+    fn signs(&self, moment: &Moment, actions: &mut Vec<Action>) {
         let (scenario, memory) = (&self.scenario, &moment.memory);
         if memory.unsent.is_some() {
-            happenings.push(Happening::Resend);
+            actions.push(Action::Resend);
         }
         if moment.rounds_left > 0 && memory.may_sign() {
             let base = memory.agreed.base();
@@ -146,61 +146,61 @@ impl Channel {
                 (scenario.operations && memory.open.is_empty()).then_some(Sign::Operation),
             ];
             for sign in signs.into_iter().flatten() {
-                happenings.push(Happening::Sign(sign, true));
+                actions.push(Action::Sign(sign, true));
                 if scenario.stops {
-                    happenings.push(Happening::Sign(sign, false));
+                    actions.push(Action::Sign(sign, false));
                 }
             }
         }
         for open in memory.open.iter().filter(|open| !open.late_answer && memory.unsent != Some(open.signed)) {
             // What lies below the agreed round is dead.
             if open.signed.round > memory.agreed.base().agreed {
-                happenings.push(Happening::Answer(open.signed));
+                actions.push(Action::Answer(open.signed));
             }
         }
         if scenario.restores {
             match &moment.backup {
-                None => happenings.push(Happening::Backup),
-                Some(_) if !memory.is_old => happenings.push(Happening::Restore),
+                None => actions.push(Action::Backup),
+                Some(_) if !memory.is_old => actions.push(Action::Restore),
                 Some(_) => {}
             }
         }
     }
 
-    fn executes(&self, moment: &Moment, happenings: &mut Vec<Happening>) {
+    fn executes(&self, moment: &Moment, actions: &mut Vec<Action>) {
         let (scenario, memory) = (&self.scenario, &moment.memory);
         let Some(record) = &moment.chain.record else { return };
         let is_closing = record.closing().is_ok();
-        let peer = Happening::Peer;
+        let peer = Action::Peer;
         for shown in &moment.hand {
-            happenings.push(peer(match shown.operation {
+            actions.push(peer(match shown.operation {
                 Some(_) => Tx::Operate(*shown),
                 None if is_closing => Tx::Slash(*shown),
                 None => Tx::Snapshot(*shown),
             }));
         }
-        happenings.extend(scenario.stalls.iter().copied().map(Tx::Stall).map(peer));
+        actions.extend(scenario.stalls.iter().copied().map(Tx::Stall).map(peer));
         if moment.chain.content.offered == Offered::Open && moment.now >= scenario.deadline() {
-            happenings.push(peer(Tx::Withdraw));
+            actions.push(peer(Tx::Withdraw));
         }
         if record.phase == Phase::Open && scenario.peer_closes {
-            happenings.push(peer(Tx::Close(On::Chain(record.on_chain.at))));
+            actions.push(peer(Tx::Close(On::Chain(record.on_chain.at))));
         }
         if record
             .closing()
             .is_ok_and(|closing| moment.now >= closing.unlock_at || scenario.rules == crate::Rules::NoLock)
         {
-            happenings.push(peer(Tx::Settle));
+            actions.push(peer(Tx::Settle));
         }
         if memory.pending.is_some() {
-            happenings.push(Happening::Own);
+            actions.push(Action::Own);
         }
         if memory.pending.is_none_or(|(_, age)| age < scenario.include_within) {
             if memory.unlooked.saturating_add(1) < scenario.look_within {
-                happenings.push(Happening::Sleep);
+                actions.push(Action::Sleep);
             }
             let (_, choices) = memory.clone().look(self, &moment.chain, moment.now);
-            happenings.extend((0..choices.len()).map(Happening::Look));
+            actions.extend((0..choices.len()).map(Action::Look));
         }
     }
 
@@ -338,33 +338,33 @@ impl Channel {
 
 impl Model for Channel {
     type State = Moment;
-    type Action = Happening;
+    type Action = Action;
 
     fn init_states(&self) -> Vec<Moment> {
         vec![self.first()]
     }
 
-    fn actions(&self, moment: &Moment, happenings: &mut Vec<Happening>) {
+    fn actions(&self, moment: &Moment, actions: &mut Vec<Action>) {
         if self.has_ended(moment) {
             return;
         }
         match moment.stage {
             Stage::Signing => {
-                self.signs(moment, happenings);
-                happenings.push(Happening::Execute);
+                self.signs(moment, actions);
+                actions.push(Action::Execute);
             }
-            Stage::Executing => self.executes(moment, happenings),
+            Stage::Executing => self.executes(moment, actions),
         }
     }
 
-    fn next_state(&self, moment: &Moment, happening: Happening) -> Option<Moment> {
+    fn next_state(&self, moment: &Moment, action: Action) -> Option<Moment> {
         let mut after = moment.clone();
-        match happening {
-            Happening::Sign(sign, leaves) => self.sign(&mut after, sign, leaves)?,
-            Happening::Resend => after.hand.push(after.memory.unsent.take()?),
-            Happening::Answer(signed) => after.memory.on_answer(signed, self.scenario.habit),
-            Happening::Backup => after.backup = Some((Arc::new(moment.memory.clone()), moment.memory.guarantee())),
-            Happening::Restore => {
+        match action {
+            Action::Sign(sign, leaves) => self.sign(&mut after, sign, leaves)?,
+            Action::Resend => after.hand.push(after.memory.unsent.take()?),
+            Action::Answer(signed) => after.memory.on_answer(signed, self.scenario.habit),
+            Action::Backup => after.backup = Some((Arc::new(moment.memory.clone()), moment.memory.guarantee())),
+            Action::Restore => {
                 let (backup, _) = moment.backup.as_ref()?;
                 let Memory { pending, unlooked, .. } = moment.memory;
                 // Until it has looked, any forced step may have been made.
@@ -375,17 +375,17 @@ impl Model for Channel {
                 after.cheated = false;
                 after.memory = Memory { pending, unlooked, mark, is_old: true, ..Memory::clone(backup) };
             }
-            Happening::Execute => after.stage = Stage::Executing,
-            Happening::Peer(tx) => self.execute(&mut after, self.scenario.honest.peer(), tx)?,
-            Happening::Own => {
+            Action::Execute => after.stage = Stage::Executing,
+            Action::Peer(tx) => self.execute(&mut after, self.scenario.honest.peer(), tx)?,
+            Action::Own => {
                 let (tx, _) = after.memory.pending.take()?;
                 // It learns what became of it, and looks again.
                 after.memory.unlooked = self.scenario.look_within;
                 // What is refused changes nothing.
                 let _done = self.execute(&mut after, self.scenario.honest, tx);
             }
-            Happening::Sleep => self.tick(&mut after, None)?,
-            Happening::Look(choice) => self.tick(&mut after, Some(choice))?,
+            Action::Sleep => self.tick(&mut after, None)?,
+            Action::Look(choice) => self.tick(&mut after, Some(choice))?,
         }
         after.prune();
         Some(after)

@@ -1,6 +1,6 @@
 //! What a node thinks of apps, as its store keeps it: an app that a user has accepted is accepted after a restart too (R7.2b).
 
-use super::{AppTerms, Known, Registry};
+use super::{AppTerms, KnownApp, Registry};
 use crate::{
     node::StartError,
     store::{Batch, StoreError, StoreHandle, Table},
@@ -12,7 +12,7 @@ use std::sync::PoisonError;
 
 /// One app, under its code hash.
 #[derive(Encode, Decode)]
-struct Row {
+struct AcceptedRow {
     deployed: AccountId,
     worthless_when_empty: bool,
     welcome: bool,
@@ -45,7 +45,7 @@ impl Registry {
     }
 
     /// Keeps what is thought of an app wherever a node of this registry keeps its channels.
-    pub(super) async fn keep(&self, code: Hash, known: Known) -> Result<(), StoreError> {
+    pub(super) async fn keep(&self, code: Hash, known: KnownApp) -> Result<(), StoreError> {
         let stores: Vec<_> = {
             let mut stores = self.stores.write().unwrap_or_else(PoisonError::into_inner);
             stores.retain(|store| store.upgrade().is_some());
@@ -58,13 +58,13 @@ impl Registry {
     }
 }
 
-fn read(key: &[u8], bytes: &[u8]) -> Result<(Hash, Known), SavedError> {
+fn read(key: &[u8], bytes: &[u8]) -> Result<(Hash, KnownApp), SavedError> {
     let code = key.try_into().map_err(|_key| SavedError::Damaged("an app without its code's hash".into()))?;
-    let Row { deployed, worthless_when_empty, welcome } = decode_exact(bytes).map_err(SavedError::Damaged)?;
-    Ok((Hash(code), Known { terms: AppTerms { deployed, worthless_when_empty }, welcome }))
+    let AcceptedRow { deployed, worthless_when_empty, welcome } = decode_exact(bytes).map_err(SavedError::Damaged)?;
+    Ok((Hash(code), KnownApp { terms: AppTerms { deployed, worthless_when_empty }, welcome }))
 }
 
-fn put(batch: Batch, code: Hash, Known { terms, welcome }: Known) -> Batch {
+fn put(batch: Batch, code: Hash, KnownApp { terms, welcome }: KnownApp) -> Batch {
     let AppTerms { deployed, worthless_when_empty } = terms;
-    batch.put(Table::Apps, code.0, Row { deployed, worthless_when_empty, welcome }.encode())
+    batch.put(Table::Apps, code.0, AcceptedRow { deployed, worthless_when_empty, welcome }.encode())
 }

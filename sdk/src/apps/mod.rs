@@ -45,7 +45,7 @@ pub struct AppTerms {
 
 /// Why an app cannot be taken part in.
 #[derive(Debug, Error)]
-pub enum AcceptError {
+pub enum AcceptAppError {
     /// The chain.
     #[error(transparent)]
     Chain(#[from] ChainError),
@@ -71,7 +71,7 @@ pub enum AcceptError {
 #[derive(Debug)]
 pub struct Registry {
     library: Library,
-    known: RwLock<BTreeMap<Hash, Known>>,
+    known: RwLock<BTreeMap<Hash, KnownApp>>,
     /// Where the nodes of this registry keep what they think of apps.
     stores: RwLock<Vec<WeakStore>>,
     /// Whether the chain was seen to charge what the interpreter counts.
@@ -79,7 +79,7 @@ pub struct Registry {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct KnownApp {
     terms: AppTerms,
     /// Whether the peer may begin contracts with it.
     welcome: bool,
@@ -137,23 +137,23 @@ impl Registry {
     /// again, unless the registry keeps that in a folder ([`open`](Self::open)).
     ///
     /// # Errors
-    /// [`AcceptError::NotThere`], [`AcceptError::Prices`], [`AcceptError::Store`]; the chain's own.
+    /// [`AcceptAppError::NotThere`], [`AcceptAppError::Prices`], [`AcceptAppError::Store`]; the chain's own.
     pub async fn accept(
         &self,
         arbiter: &Arbiter,
         payer: &AccountId,
         code: Hash,
         terms: AppTerms,
-    ) -> Result<(), AcceptError> {
+    ) -> Result<(), AcceptAppError> {
         if !self.prices_seen.load(Ordering::Relaxed) {
             prices::check(&**arbiter.chain(), payer, self.library.costs()).await?;
             self.prices_seen.store(true, Ordering::Relaxed);
         }
         let (at, found) = (terms.deployed, arbiter.chain().code_hash(&terms.deployed).await?);
         if found != Some(code) {
-            return Err(AcceptError::NotThere { at, code, found });
+            return Err(AcceptAppError::NotThere { at, code, found });
         }
-        let known = Known { terms, welcome: true };
+        let known = KnownApp { terms, welcome: true };
         self.keep(code, known).await?;
         let _before = self.write().insert(code, known);
         Ok(())
@@ -164,16 +164,16 @@ impl Registry {
     /// # Errors
     /// The store's own; nothing new is accepted all the same until the node is started again.
     pub async fn refuse(&self, code: &Hash) -> Result<(), StoreError> {
-        let Some(known) = self.known(code).map(|known| Known { welcome: false, ..known }) else { return Ok(()) };
+        let Some(known) = self.known(code).map(|known| KnownApp { welcome: false, ..known }) else { return Ok(()) };
         let _before = self.write().insert(*code, known);
         self.keep(*code, known).await
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<Hash, Known>> {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<Hash, KnownApp>> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self, code: &Hash) -> Option<Known> {
+    fn known(&self, code: &Hash) -> Option<KnownApp> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(code).copied()
     }
 }

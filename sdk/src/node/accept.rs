@@ -6,7 +6,7 @@ use super::{
     peers::Peers,
     places::{Origin, Places},
 };
-use crate::transport::{Listener, Pending};
+use crate::transport::{IncomingConnection, Listener};
 use std::{
     collections::HashMap,
     sync::{Arc, Weak},
@@ -48,7 +48,7 @@ impl Handshakes {
     }
 
     /// Runs a handshake beside everything else; where there are too many, another one gives way.
-    fn begin(&mut self, pending: Pending, peers: &Arc<Peers>) {
+    fn begin(&mut self, pending: IncomingConnection, peers: &Arc<Peers>) {
         self.tasks.retain(|number, task| {
             let goes_on = !task.is_finished();
             if !goes_on {
@@ -68,7 +68,7 @@ impl Handshakes {
     }
 }
 
-async fn greet(pending: Pending, peers: &Weak<Peers>) {
+async fn greet(pending: IncomingConnection, peers: &Weak<Peers>) {
     let from = pending.from();
     let Some(identity) = peers.upgrade().map(|peers| Arc::clone(&peers.config.identity)) else { return };
     match pending.handshake(&identity).await {

@@ -1,18 +1,18 @@
 //! How much of something a peer may have: in one turn, and over time.
 
-use super::limits::Limits;
+use super::limits::NodeLimits;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// What is left of a peer's turn: once it is used up, other tasks have theirs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turn {
+pub(super) struct TurnBudget {
     messages: usize,
     bytes: usize,
 }
 
-impl Turn {
-    pub(super) const fn new(limits: &Limits) -> Self {
+impl TurnBudget {
+    pub(super) const fn new(limits: &NodeLimits) -> Self {
         Self { messages: limits.turn_messages, bytes: limits.turn_bytes }
     }
 
@@ -71,13 +71,13 @@ mod tests {
 
     #[test]
     fn a_turn_is_over_by_messages_or_by_bytes() {
-        let limits = Limits { turn_messages: 2, turn_bytes: 100, ..Limits::default() };
-        let mut turn = Turn::new(&limits);
+        let limits = NodeLimits { turn_messages: 2, turn_bytes: 100, ..NodeLimits::default() };
+        let mut turn = TurnBudget::new(&limits);
         turn.spend(0);
         assert!(!turn.is_over());
         turn.spend(0);
         assert!(turn.is_over());
-        let mut turn = Turn::new(&limits);
+        let mut turn = TurnBudget::new(&limits);
         turn.spend(99);
         assert!(!turn.is_over());
         turn.spend(1);

@@ -1,6 +1,6 @@
 //! What a node needs to start, and what it offers to peers.
 
-use super::{events::Taking, limits::Limits, redial::Backoff};
+use super::{events::Ack, limits::NodeLimits, redial::Backoff};
 use crate::{
     apps::Registry,
     chain::{Arbiter, Signer},
@@ -27,7 +27,7 @@ pub struct NodeConfig {
     /// The arbiter.
     pub arbiter: Arc<Arbiter>,
     /// Where channels are kept (R6.4).
-    pub keeping: Keeping,
+    pub storage: Storage,
     /// Where to listen, `host:port` (port 0 for any); none to only dial, which is the default.
     pub listen: Option<String>,
     /// Where payouts go (R5.1); by default to the chain account.
@@ -42,11 +42,11 @@ pub struct NodeConfig {
     /// Settings of its channels.
     pub channels: ChannelConfig,
     /// How long connections may take.
-    pub timeouts: transport::Timeouts,
+    pub timeouts: transport::ConnectionTimeouts,
     /// How often a silent connection is asked for a sign of life; every 15 seconds by default.
     pub ping_interval: Duration,
-    /// When events count as taken; by default once their user says so ([`Taking::ByUser`]), so that none is lost in a crash.
-    pub taking: Taking,
+    /// When events count as acknowledged; by default once their user says so ([`Ack::Manual`]), so that none is lost in a crash.
+    pub ack: Ack,
     /// The apps that contracts in its channels run; none by default.
     pub apps: Arc<Registry>,
     /// What the account keeps for the defence of channels: with less, none is opened, accepted or filled from the account (R6.9e). Estimated by the
@@ -62,7 +62,7 @@ pub struct NodeConfig {
     /// [`Node::connect`](super::Node::connect). By default it is dialled, at growing intervals.
     pub redial: Option<Backoff>,
     /// What each peer may ask of this node and make it hold.
-    pub limits: Limits,
+    pub limits: NodeLimits,
 }
 
 /// For how many blocks the proof of an ended channel is kept, unless told otherwise: a week of blocks of six seconds.
@@ -84,24 +84,24 @@ pub enum FeeReserve {
 
 /// Where a node keeps its channels.
 #[derive(Clone, Debug)]
-pub enum Keeping {
+pub enum Storage {
     /// On disk: nothing leaves the node before it is there.
-    Store(StoreHandle),
+    Disk(StoreHandle),
     /// Nowhere: every coin in a channel is at the peer's mercy once the process ends, however it does. For tests, and for measuring.
     DangerInMemory,
 }
 
 impl NodeConfig {
-    /// A node that accepts any sound opening which asks for none of its coins, waits to be told that events are taken, and listens nowhere: set
+    /// A node that accepts any sound opening which asks for none of its coins, waits for events to be acknowledged, and listens nowhere: set
     /// what should differ. Coins of its own for channels that peers open are [`Policy::share_max`]'s to allow.
     #[must_use]
-    pub fn new(identity: Identity, signer: Arc<dyn Signer>, arbiter: Arc<Arbiter>, keeping: Keeping) -> Self {
+    pub fn new(identity: Identity, signer: Arc<dyn Signer>, arbiter: Arc<Arbiter>, storage: Storage) -> Self {
         let info = *arbiter.info();
         Self {
             identity: Arc::new(identity),
             signer,
             arbiter,
-            keeping,
+            storage,
             listen: None,
             payout: Destination::Account,
             delegates: Vec::new(),
@@ -120,20 +120,20 @@ impl NodeConfig {
             },
             pace: Pace::default(),
             channels: ChannelConfig::default(),
-            timeouts: transport::Timeouts::default(),
+            timeouts: transport::ConnectionTimeouts::default(),
             ping_interval: Duration::from_secs(15),
-            taking: Taking::ByUser,
+            ack: Ack::Manual,
             apps: Arc::new(Registry::in_memory(info.limits.call_weight)),
             fee_reserve: FeeReserve::default(),
             tip_max: None,
             keep_ended: KEEP_ENDED,
             redial: Some(Backoff::default()),
-            limits: Limits::default(),
+            limits: NodeLimits::default(),
         }
     }
 
     /// For tests alone, on a chain in memory: a node named `name`, whose keys anybody can make from its name, with a rich account, that listens on the
-    /// loopback interface, keeps nothing on disk, and lets events go once they are told. Two nodes of one chain need two names.
+    /// loopback interface, keeps nothing on disk, and acknowledges events once they are delivered. Two nodes of one chain need two names.
     ///
     /// # Errors
     /// None that a test must expect: those of [`MemoryChain::arbiter`](crate::chain::testing::MemoryChain::arbiter).
@@ -141,15 +141,15 @@ impl NodeConfig {
     pub async fn for_tests(chain: &chain::testing::MemoryChain, name: &str) -> Result<Self, chain::CallError> {
         let identity = Identity::from_seed(&Native.hash(name.as_bytes()).0);
         let signer = Arc::new(chain.rich(name));
-        let config = Self::new(identity, signer, chain.arbiter().await?, Keeping::DangerInMemory);
-        Ok(Self { listen: Some("127.0.0.1:0".into()), taking: Taking::WhenTold, ..config })
+        let config = Self::new(identity, signer, chain.arbiter().await?, Storage::DangerInMemory);
+        Ok(Self { listen: Some("127.0.0.1:0".into()), ack: Ack::OnDelivery, ..config })
     }
 
     /// The store, where there is one.
     pub(super) const fn store(&self) -> Option<&StoreHandle> {
-        match &self.keeping {
-            Keeping::Store(store) => Some(store),
-            Keeping::DangerInMemory => None,
+        match &self.storage {
+            Storage::Disk(store) => Some(store),
+            Storage::DangerInMemory => None,
         }
     }
 

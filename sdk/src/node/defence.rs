@@ -12,13 +12,13 @@
 
 use super::{
     config::NodeConfig,
+    defended::{DefenceCall, DefenceCause, DefendedPeer, Signal},
+    disputes::{ANSWERS, UnconfirmedDisputes},
     events::NodeEvent,
     peers::Peers,
     restore,
-    rumours::{ANSWERS, Rumours},
     submitted::{self, Calls, defends},
-    ward::{Signal, Ward, WardCall, WardCause},
-    watcher::{Found, Records, Sighted, Watched},
+    watcher::{Found, Records, UnconfirmedBlock, WatchedBlock},
 };
 use crate::{chain::CallError, store::StoreHandle};
 use channel::{ChainInput, Channel, ChannelRef, Effect, Input, Millis, Notice, SavedError, Step};
@@ -50,9 +50,9 @@ pub(super) struct Defence {
     answers: mpsc::UnboundedSender<Signal>,
     guarded: BTreeMap<PublicKey, Guarded>,
     /// Blocks that some peer's task has not done yet, and when they were told.
-    recent: VecDeque<(Instant, Arc<Watched>)>,
+    recent: VecDeque<(Instant, Arc<WatchedBlock>)>,
     /// What nobody has confirmed, of every channel: whoever is looked after from now on may have heard of it before.
-    rumours: HashMap<ChannelId, Rumours>,
+    disputes: HashMap<ChannelId, UnconfirmedDisputes>,
     head: BlockNumber,
     started: Instant,
 }
@@ -70,11 +70,11 @@ enum Care {
 impl Care {
     /// Why channels are looked after, and up to which block their task had done what was read, where they are; why they are to be, and what their task
     /// has done by now. What it has agreed to since is in the store.
-    fn of(guarded: Option<(&WardCause, BlockNumber)>, cause: Option<&WardCause>, done: BlockNumber) -> Self {
+    fn of(guarded: Option<(&DefenceCause, BlockNumber)>, cause: Option<&DefenceCause>, done: BlockNumber) -> Self {
         match (guarded, cause) {
-            (None, Some(_)) | (Some((WardCause::Late, _)), Some(WardCause::Over(_))) => Self::Read,
-            (Some((WardCause::Late, before)), Some(WardCause::Late)) if before < done => Self::Read,
-            (Some((WardCause::Late, _)), None) => Self::Leave,
+            (None, Some(_)) | (Some((DefenceCause::Late, _)), Some(DefenceCause::Over(_))) => Self::Read,
+            (Some((DefenceCause::Late, before)), Some(DefenceCause::Late)) if before < done => Self::Read,
+            (Some((DefenceCause::Late, _)), None) => Self::Leave,
             _ => Self::Nothing,
         }
     }
@@ -82,14 +82,14 @@ impl Care {
 
 /// A peer's channels.
 struct Guarded {
-    cause: WardCause,
+    cause: DefenceCause,
     since: Instant,
     /// Up to which block its task had done what is told here.
     done: BlockNumber,
-    channels: BTreeMap<ChannelRef, Kept>,
+    channels: BTreeMap<ChannelRef, GuardedChannel>,
 }
 
-struct Kept {
+struct GuardedChannel {
     channel: Channel,
     calls: Calls,
     failing: BTreeMap<CallKind, String>,
@@ -107,7 +107,7 @@ impl Defence {
             answers,
             guarded: BTreeMap::new(),
             recent: VecDeque::new(),
-            rumours: HashMap::new(),
+            disputes: HashMap::new(),
             head: peers.head(),
             started: Instant::now(),
         }
@@ -143,9 +143,9 @@ impl Defence {
     fn on_signal(&mut self, signal: Signal) {
         match signal {
             Signal::Block(block) => self.on_block(block),
-            Signal::Sighted(sighted) => self.on_sighted(&sighted),
+            Signal::Unconfirmed(unconfirmed) => self.on_unconfirmed(&unconfirmed),
             Signal::TakeOver { peer, channels, head, cause } => {
-                self.guard(peer, WardCause::Over(cause), channels, head);
+                self.guard(peer, DefenceCause::Over(cause), channels, head);
             }
             Signal::Called { peer, reference, call, block, result } => {
                 self.on_called((peer, reference), call, block, result)
@@ -153,11 +153,11 @@ impl Defence {
         }
     }
 
-    fn on_block(&mut self, block: Arc<Watched>) {
+    fn on_block(&mut self, block: Arc<WatchedBlock>) {
         self.head = block.at.number;
-        self.rumours.retain(|_, rumours| {
-            rumours.know(block.at.number);
-            !rumours.is_empty()
+        self.disputes.retain(|_, disputes| {
+            disputes.know(block.at.number);
+            !disputes.is_empty()
         });
         for peer in self.guarded.keys().copied().collect::<Vec<_>>() {
             self.feed(peer, &block);
@@ -166,28 +166,28 @@ impl Defence {
     }
 
     /// One endpoint alone tells of a block: what needs an answer is answered, once more with each such block (R6.9a).
-    fn on_sighted(&mut self, Sighted { number, rumours }: &Sighted) {
+    fn on_unconfirmed(&mut self, UnconfirmedBlock { number, disputes }: &UnconfirmedBlock) {
         if *number <= self.head {
             return;
         }
-        for (channel, rumour) in rumours {
-            self.rumours.entry(*channel).or_default().hear(*number, rumour);
+        for (channel, dispute) in disputes {
+            self.disputes.entry(*channel).or_default().hear(*number, dispute);
         }
         for peer in self.guarded.keys().copied().collect::<Vec<_>>() {
             for reference in self.references(peer) {
                 if let Some(kept) = self.kept(peer, reference) {
                     kept.calls.ask_again(&ANSWERS);
                 }
-                self.tell((peer, reference), Input::Chain(ChainInput::Sighted(*number)));
-                self.answer_rumours((peer, reference));
+                self.tell((peer, reference), Input::Chain(ChainInput::UnconfirmedHead(*number)));
+                self.answer_disputes((peer, reference));
             }
         }
     }
 
     /// Answers what nobody has confirmed of a channel.
-    fn answer_rumours(&mut self, at: (PublicKey, ChannelRef)) {
+    fn answer_disputes(&mut self, at: (PublicKey, ChannelRef)) {
         let Some(kept) = self.guarded.get(&at.0).and_then(|guarded| guarded.channels.get(&at.1)) else { return };
-        for call in kept.rumours(&self.rumours).map(|rumours| rumours.answers(&kept.channel)).unwrap_or_default() {
+        for call in kept.disputes(&self.disputes).map(|disputes| disputes.answers(&kept.channel)).unwrap_or_default() {
             self.make(at, call);
         }
     }
@@ -199,12 +199,12 @@ impl Defence {
         let courses = peers.following.all();
         let here: BTreeSet<_> = courses.iter().map(|(peer, _)| *peer).collect();
         // A task that has ended as it should has left nothing to look after.
-        self.guarded.retain(|peer, guarded| guarded.cause != WardCause::Late || here.contains(peer));
+        self.guarded.retain(|peer, guarded| guarded.cause != DefenceCause::Late || here.contains(peer));
         for (peer, course) in courses {
             let done = course.done();
             let first = self.recent.get(self.recent.partition_point(|(_, block)| block.at.number <= done));
-            let late = first.filter(|(told, _)| told.elapsed() >= GRACE).map(|_late| WardCause::Late);
-            let cause = course.failure().map(|cause| WardCause::Over(cause.to_owned())).or(late);
+            let late = first.filter(|(told, _)| told.elapsed() >= GRACE).map(|_late| DefenceCause::Late);
+            let cause = course.failure().map(|cause| DefenceCause::Over(cause.to_owned())).or(late);
             let is_back = first.is_none() && cause.is_none();
             let guarded = self.guarded.get(&peer).map(|guarded| (&guarded.cause, guarded.done));
             match (Care::of(guarded, cause.as_ref(), done), cause) {
@@ -215,7 +215,7 @@ impl Defence {
                 _ => {}
             }
             // What is over hears each block as it comes.
-            let is_over = self.guarded.get(&peer).is_some_and(|guarded| matches!(guarded.cause, WardCause::Over(_)));
+            let is_over = self.guarded.get(&peer).is_some_and(|guarded| matches!(guarded.cause, DefenceCause::Over(_)));
             if !is_over {
                 all_done = all_done.min(done);
             }
@@ -224,9 +224,9 @@ impl Defence {
     }
 
     /// Begins to look after channels as the store has them.
-    fn guard_stored(&mut self, peer: PublicKey, cause: WardCause, done: BlockNumber) {
+    fn guard_stored(&mut self, peer: PublicKey, cause: DefenceCause, done: BlockNumber) {
         let Some(store) = self.config.store() else {
-            if let WardCause::Over(_) = cause {
+            if let DefenceCause::Over(_) = cause {
                 tracing::error!(%peer, "the channels with a peer whose task is over are defended by nobody: there is no store");
                 self.guard(peer, cause, Vec::new(), done);
             }
@@ -238,7 +238,7 @@ impl Defence {
         match stored.unwrap_or_else(fault) {
             Ok(restored) => {
                 let channels: Vec<_> = restored.channels.into_iter().chain(restored.readable).collect();
-                if channels.is_empty() && cause == WardCause::Late {
+                if channels.is_empty() && cause == DefenceCause::Late {
                     let _none_left = self.guarded.remove(&peer);
                 } else {
                     self.guard(peer, cause, channels, done);
@@ -247,22 +247,22 @@ impl Defence {
             Err(error) => {
                 tracing::error!(%peer, %error, "the channels with a peer whose task does not follow the chain cannot be read");
                 match (self.guarded.get_mut(&peer), cause) {
-                    (Some(guarded), cause @ WardCause::Over(_)) => guarded.cause = cause,
-                    (None, cause @ WardCause::Over(_)) => self.guard(peer, cause, Vec::new(), done),
-                    (_, WardCause::Late) => {}
+                    (Some(guarded), cause @ DefenceCause::Over(_)) => guarded.cause = cause,
+                    (None, cause @ DefenceCause::Over(_)) => self.guard(peer, cause, Vec::new(), done),
+                    (_, DefenceCause::Late) => {}
                 }
             }
         }
     }
 
     /// Begins to look after channels that have heard of every block up to `done`.
-    fn guard(&mut self, peer: PublicKey, cause: WardCause, channels: Vec<Channel>, done: BlockNumber) {
+    fn guard(&mut self, peer: PublicKey, cause: DefenceCause, channels: Vec<Channel>, done: BlockNumber) {
         let before = self.guarded.remove(&peer);
         let is_told = before.as_ref().is_some_and(|guarded| guarded.cause == cause);
         if !is_told {
             tracing::warn!(%peer, ?cause, channels = channels.len(), "the defence looks after a peer's channels");
         }
-        if let (false, WardCause::Over(cause), Some(peers)) = (is_told, &cause, self.peers.upgrade()) {
+        if let (false, DefenceCause::Over(cause), Some(peers)) = (is_told, &cause, self.peers.upgrade()) {
             let share = peers.events.share();
             for channel in &channels {
                 let event = Notice::DefendOnly { cause: cause.clone() }.into();
@@ -273,9 +273,9 @@ impl Defence {
         let mut earlier = before.map(|guarded| guarded.channels).unwrap_or_default();
         // What is under way stays so: whoever held the channel before has asked for it too.
         let mut keep = |channel: Channel| {
-            let Kept { calls, failing, .. } =
-                earlier.remove(&channel.reference()).unwrap_or_else(|| Kept::new(channel.clone()));
-            (channel.reference(), Kept { channel, calls, failing })
+            let GuardedChannel { calls, failing, .. } =
+                earlier.remove(&channel.reference()).unwrap_or_else(|| GuardedChannel::new(channel.clone()));
+            (channel.reference(), GuardedChannel { channel, calls, failing })
         };
         let channels = channels.into_iter().map(&mut keep).collect();
         let _none = self.guarded.insert(peer, Guarded { cause, since, done, channels });
@@ -287,12 +287,12 @@ impl Defence {
         }
         self.tell_all(peer, &Input::Chain(ChainInput::Head));
         for reference in self.references(peer) {
-            self.answer_rumours((peer, reference));
+            self.answer_disputes((peer, reference));
         }
     }
 
     /// Tells a peer's channels of a block.
-    fn feed(&mut self, peer: PublicKey, block: &Watched) {
+    fn feed(&mut self, peer: PublicKey, block: &WatchedBlock) {
         for reference in self.references(peer) {
             let Some(kept) = self.kept(peer, reference) else { continue };
             let inputs = inputs_of(block, &kept.channel);
@@ -310,7 +310,7 @@ impl Defence {
         self.guarded.get(&peer).into_iter().flat_map(|guarded| guarded.channels.keys().copied()).collect()
     }
 
-    fn kept(&mut self, peer: PublicKey, reference: ChannelRef) -> Option<&mut Kept> {
+    fn kept(&mut self, peer: PublicKey, reference: ChannelRef) -> Option<&mut GuardedChannel> {
         self.guarded.get_mut(&peer)?.channels.get_mut(&reference)
     }
 
@@ -351,7 +351,7 @@ impl Defence {
     fn make(&mut self, (peer, reference): (PublicKey, ChannelRef), call: Call) {
         let (answers, config, kind) = (self.answers.clone(), Arc::clone(&self.config), call.kind());
         let kept = self.guarded.get(&peer).and_then(|guarded| guarded.channels.get(&reference));
-        let until = kept.and_then(|kept| kept.answer_by(self.head, &self.rumours));
+        let until = kept.and_then(|kept| kept.answer_by(self.head, &self.disputes));
         let Some(kept) = self.kept(peer, reference).filter(|_| defends(&call)) else { return };
         if !kept.calls.begin(kind) {
             return;
@@ -396,58 +396,58 @@ impl Defence {
 
     fn report(&self) {
         let Some(peers) = self.peers.upgrade() else { return };
-        let ward = |(peer, guarded): (&PublicKey, &Guarded)| {
+        let defended = |(peer, guarded): (&PublicKey, &Guarded)| {
             let calls = guarded
                 .channels
                 .iter()
-                .flat_map(|(reference, kept)| kept.report(*reference, kept.answer_by(self.head, &self.rumours)));
-            let ward = Ward {
+                .flat_map(|(reference, kept)| kept.report(*reference, kept.answer_by(self.head, &self.disputes)));
+            let defended = DefendedPeer {
                 peer: *peer,
                 cause: guarded.cause.clone(),
                 since: Duration::ZERO,
                 channels: guarded.channels.keys().copied().collect(),
                 calls: calls.collect(),
             };
-            (guarded.since, ward)
+            (guarded.since, defended)
         };
-        peers.wards.set(self.guarded.iter().map(ward).collect());
+        peers.defended_peers.set(self.guarded.iter().map(defended).collect());
     }
 }
 
-impl Kept {
+impl GuardedChannel {
     fn new(channel: Channel) -> Self {
         Self { channel, calls: Calls::default(), failing: BTreeMap::new() }
     }
 
     /// The last block in which an answer counts for certain, where one is wanted.
-    fn answer_by(&self, head: BlockNumber, rumours: &HashMap<ChannelId, Rumours>) -> Option<BlockNumber> {
-        match self.rumours(rumours) {
-            Some(rumours) => rumours.defend_by(&self.channel, head),
+    fn answer_by(&self, head: BlockNumber, disputes: &HashMap<ChannelId, UnconfirmedDisputes>) -> Option<BlockNumber> {
+        match self.disputes(disputes) {
+            Some(disputes) => disputes.defend_by(&self.channel, head),
             None => self.channel.defend_by(head),
         }
     }
 
     /// What nobody has confirmed of it.
-    fn rumours<'a>(&self, all: &'a HashMap<ChannelId, Rumours>) -> Option<&'a Rumours> {
+    fn disputes<'a>(&self, all: &'a HashMap<ChannelId, UnconfirmedDisputes>) -> Option<&'a UnconfirmedDisputes> {
         all.get(&self.channel.channel_id()?)
     }
 
-    fn report(&self, reference: ChannelRef, until: Option<BlockNumber>) -> impl Iterator<Item = WardCall> {
+    fn report(&self, reference: ChannelRef, until: Option<BlockNumber>) -> impl Iterator<Item = DefenceCall> {
         let under_way = self.calls.under_way().filter(|call| !self.failing.contains_key(call)).map(|call| (call, None));
         let failing = self.failing.iter().map(|(call, cause)| (*call, Some(cause.clone())));
-        under_way.chain(failing).map(move |(call, cause)| WardCall { reference, call, until, cause })
+        under_way.chain(failing).map(move |(call, cause)| DefenceCall { reference, call, until, cause })
     }
 }
 
 /// What a channel hears of a block.
-fn inputs_of(block: &Watched, channel: &Channel) -> Vec<ChainInput> {
+fn inputs_of(block: &WatchedBlock, channel: &Channel) -> Vec<ChainInput> {
     let Some(id) = channel.channel_id() else { return Vec::new() };
-    let records = block.told.records.as_ref();
+    let records = block.contents.records.as_ref();
     let record = records.and_then(|Records { from, found }| {
         let Found { record, nonce } = found.get(&id)?;
         Some(ChainInput::Record { from: *from, record: record.clone(), nonce: *nonce })
     });
-    let events = block.told.events.iter().filter(|event| event.channel == id);
+    let events = block.contents.events.iter().filter(|event| event.channel == id);
     record.into_iter().chain(events.map(|event| ChainInput::Event(event.event.clone()))).collect()
 }
 
@@ -457,7 +457,7 @@ mod tests {
 
     #[test]
     fn channels_are_defended_as_they_were_when_their_task_was_over_and_not_as_when_it_began_to_be_late() {
-        let (late, over) = (WardCause::Late, WardCause::Over("a full disk".into()));
+        let (late, over) = (DefenceCause::Late, DefenceCause::Over("a full disk".into()));
         assert_eq!(Care::of(None, Some(&late), 7), Care::Read);
         assert_eq!(Care::of(Some((&late, 7)), Some(&over), 7), Care::Read);
         assert_eq!(Care::of(Some((&late, 7)), Some(&late), 7), Care::Nothing);

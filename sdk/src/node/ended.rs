@@ -27,7 +27,7 @@ pub struct EndedChannel {
 
 /// The stored bytes from before the end.
 #[derive(Encode, Decode)]
-struct Row {
+struct EndedRow {
     channel: Vec<u8>,
     contracts: Vec<(ContractId, Vec<u8>)>,
 }
@@ -41,7 +41,7 @@ pub(super) fn keep(
     contracts: impl Iterator<Item = (ContractId, Vec<u8>)>,
 ) -> Result<Batch, StoreError> {
     let Some(bytes) = store.get(Table::Channels, channel)? else { return Ok(batch) };
-    let mut row = Row { channel: bytes, contracts: Vec::new() };
+    let mut row = EndedRow { channel: bytes, contracts: Vec::new() };
     for (id, key) in contracts {
         row.contracts.extend(store.get(Table::Contracts, &key)?.map(|bytes| (id, bytes)));
     }
@@ -79,7 +79,7 @@ pub(super) fn load(store: &StoreHandle) -> Result<Vec<EndedChannel>, StartError>
 fn read(key: &[u8], bytes: &[u8]) -> Result<EndedChannel, channel::SavedError> {
     let damaged = |error: scale::Error| channel::SavedError::Damaged(error);
     let (at, _) = key.split_first_chunk().ok_or_else(|| damaged("a key without a block".into()))?;
-    let Row { channel, contracts } = decode_exact::<Row>(bytes).map_err(damaged)?;
+    let EndedRow { channel, contracts } = decode_exact::<EndedRow>(bytes).map_err(damaged)?;
     let contracts = contracts
         .into_iter()
         .map(|(id, bytes)| Ok((id, decode_exact::<Contract>(&bytes).map_err(damaged)?)))

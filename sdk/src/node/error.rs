@@ -97,7 +97,7 @@ pub enum NodeError {
     Call(#[from] CallError),
     /// The chain is not seen as it is now, so a new channel could not be defended: what is open goes on meanwhile.
     #[error("no new risks now: {0}")]
-    ChainUnwell(Health),
+    ChainUnhealthy(Health),
     /// The peer could not be reached.
     #[error(transparent)]
     Dial(#[from] DialError),

@@ -5,7 +5,7 @@
 //!              ^------- let go when the last subscriber has read the event -----'
 //! ```
 
-use super::limits::Limits;
+use super::limits::NodeLimits;
 use channel::{ChannelRef, Event, EventNumber, Notice};
 use protocol::PublicKey;
 use scale::Encode;
@@ -30,21 +30,21 @@ pub struct NodeEvent {
     /// How the two peers name it.
     pub reference: ChannelRef,
     /// What happened.
-    pub event: Happening,
-    /// Its number in its channel, where it is stored until it is taken ([`Taking`]); none for a notice in passing.
+    pub event: Notification,
+    /// Its number in its channel, by which it is acknowledged; the event is stored until then ([`Ack`]); none for a notice in passing.
     pub number: Option<EventNumber>,
 }
 
 /// What a user is told of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happening {
-    /// Durably: told again after a restart until it is taken ([`Taking`]).
+pub enum Notification {
+    /// An event is stored, and delivered again after each restart until it is acknowledged ([`Ack`]).
     Event(Event),
-    /// In passing: a crash may lose it.
+    /// A notice is stored nowhere: a crash may lose it.
     Notice(Notice),
 }
 
-impl Happening {
+impl Notification {
     /// The event, where it is one.
     #[must_use]
     pub const fn event(&self) -> Option<&Event> {
@@ -72,33 +72,33 @@ impl Happening {
     }
 }
 
-impl From<Event> for Happening {
+impl From<Event> for Notification {
     fn from(event: Event) -> Self {
         Self::Event(event)
     }
 }
 
-impl From<Notice> for Happening {
+impl From<Notice> for Notification {
     fn from(notice: Notice) -> Self {
         Self::Notice(notice)
     }
 }
 
-/// When an event counts as taken: until then it is stored with its channel, and told again after a restart.
+/// When an event counts as acknowledged: until then it is stored with its channel, and delivered again after a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Taking {
-    /// As soon as it is in the subscribers' queues: a crash loses what they have not read.
-    WhenTold,
-    /// When the user says so ([`Node::take`](super::Node::take)): none is ever lost. A channel whose events
-    /// are not taken agrees to no more in the end. To be used with [`Node::start_with_events`](super::Node::start_with_events).
+pub enum Ack {
+    /// An event is acknowledged as soon as it is in the subscribers' queues: a crash loses what they have not read.
+    OnDelivery,
+    /// The user acknowledges each event ([`Node::ack`](super::Node::ack)): none is ever lost. A channel whose events
+    /// nobody acknowledges agrees to nothing more in the end. To be used with [`Node::start_with_events`](super::Node::start_with_events).
     #[default]
-    ByUser,
+    Manual,
 }
 
 /// A subscription. It begins when it is made, and ends with the node.
 ///
 /// Whoever holds one reads it: a peer whose events wait for it in great number is slowed and in the end cut off
-/// ([`Limits::events`](super::Limits::events)), so that its events push out nobody else's.
+/// ([`NodeLimits::events`](super::NodeLimits::events)), so that its events push out nobody else's.
 #[derive(Debug)]
 pub struct EventStream {
     queue: broadcast::Receiver<Arc<Queued>>,
@@ -110,10 +110,10 @@ pub struct EventStream {
 pub enum EventsError {
     /// The subscriber was too slow.
     #[error(
-        "{0} events were dropped because this subscriber is too slow: read the channels' balances anew, and take no event before a restart"
+        "{0} events were dropped because this subscriber is too slow: read the channels' balances anew, and acknowledge no event before a restart"
     )]
     Missed(u64),
-    /// The store takes nothing more: nothing more happens here but the defence of what is agreed ([`Node::wards`](super::Node::wards)).
+    /// The store takes nothing more: nothing more happens here but the defence of what is agreed ([`Node::defended_peers`](super::Node::defended_peers)).
     #[error("nothing more is agreed, and what is agreed is defended: {0}; start the node again once that is mended")]
     DefendOnly(String),
     /// The node has stopped.
@@ -148,7 +148,7 @@ impl EventStream {
 #[derive(Debug)]
 struct Queued {
     event: NodeEvent,
-    _held: Held,
+    _held: QueuePlace,
 }
 
 /// What one peer's events take of the queue.
@@ -173,7 +173,7 @@ pub(super) enum Fill {
 
 impl Share {
     /// How full it is where so many events, and as many bytes as `limits` say, may wait.
-    pub(super) fn fill(&self, events: usize, limits: &Limits) -> Fill {
+    pub(super) fn fill(&self, events: usize, limits: &NodeLimits) -> Fill {
         let (have, bytes) = (self.events.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
         let crowded = self.all.load(Ordering::Relaxed) > CROWDED;
         let most = if crowded { events.div_ceil(NARROW) } else { events };
@@ -189,14 +189,14 @@ impl Share {
 
 /// A place in the queue, let go when it is dropped.
 #[derive(Debug)]
-struct Held {
+struct QueuePlace {
     share: Arc<Share>,
     events: usize,
     bytes: usize,
 }
 
-impl Held {
-    fn new(share: &Arc<Share>, event: &Happening) -> Self {
+impl QueuePlace {
+    fn new(share: &Arc<Share>, event: &Notification) -> Self {
         let (events, bytes) = if is_answer(event) { (0, 0) } else { (1, event.weight()) };
         let _before = share.events.fetch_add(events, Ordering::Relaxed);
         let _before = share.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -205,7 +205,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for QueuePlace {
     fn drop(&mut self) {
         let _before = self.share.events.fetch_sub(self.events, Ordering::Relaxed);
         let _before = self.share.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -214,7 +214,7 @@ impl Drop for Held {
 }
 
 /// Whether it answers what this node's own user asked for: the user makes as many of these as it likes.
-const fn is_answer(event: &Happening) -> bool {
+const fn is_answer(event: &Notification) -> bool {
     matches!(
         event.event(),
         Some(
@@ -251,7 +251,7 @@ impl Events {
     /// Tells every subscriber, at the cost of the share of the peer that caused it.
     pub(super) fn send(&self, event: NodeEvent, share: &Arc<Share>) {
         if self.queue.receiver_count() > 0 {
-            let _held = Held::new(share, &event.event);
+            let _held = QueuePlace::new(share, &event.event);
             let _nobody_listens = self.queue.send(Arc::new(Queued { event, _held }));
         }
     }
@@ -275,13 +275,13 @@ mod tests {
     use super::*;
     use channel::OwnChanges;
 
-    fn event(event: impl Into<Happening>) -> NodeEvent {
+    fn event(event: impl Into<Notification>) -> NodeEvent {
         NodeEvent { peer: PublicKey([1; 32]), reference: ChannelRef([2; 16]), event: event.into(), number: None }
     }
 
     #[tokio::test]
     async fn what_the_slowest_subscriber_has_not_read_counts_against_the_peer_that_caused_it() {
-        let limits = Limits { events: 2, event_bytes: 1_000, ..Limits::default() };
+        let limits = NodeLimits { events: 2, event_bytes: 1_000, ..NodeLimits::default() };
         let events = Events::new();
         let (hasty, quiet) = (events.share(), events.share());
         let words = || event(Notice::Message(vec![7; 10]));
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn what_answers_the_own_user_costs_the_peer_nothing() {
-        let limits = Limits { events: 1, ..Limits::default() };
+        let limits = NodeLimits { events: 1, ..NodeLimits::default() };
         let events = Events::new();
         let (share, _reader) = (events.share(), events.subscribe());
         events.send(event(Event::Paid { payments: OwnChanges::default(), round: 3 }), &share);
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn in_a_crowded_queue_shares_are_smaller() {
-        let limits = Limits { events: 2 * NARROW, ..Limits::default() };
+        let limits = NodeLimits { events: 2 * NARROW, ..NodeLimits::default() };
         let events = Events::new();
         let (share, others, _reader) = (events.share(), events.share(), events.subscribe());
         events.send(event(Notice::Message(Vec::new())), &share);

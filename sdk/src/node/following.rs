@@ -5,7 +5,7 @@
 //!   watcher --> blocks --> Follower (in the peer's task) --> committed up to --> what is noted, who is late
 //! ```
 
-use super::watcher::{Sighted, Watched};
+use super::watcher::{UnconfirmedBlock, WatchedBlock};
 use protocol::{BlockNumber, PublicKey};
 use std::{
     collections::HashMap,
@@ -20,9 +20,9 @@ use tokio::sync::{Notify, mpsc};
 #[derive(Clone, Debug)]
 pub(super) enum News {
     /// Finalised, with everything the arbiter announced in it.
-    Block(Arc<Watched>),
+    Block(Arc<WatchedBlock>),
     /// A block that one endpoint alone tells of.
-    Sighted(Arc<Sighted>),
+    Unconfirmed(Arc<UnconfirmedBlock>),
     /// Every block up to the head was looked at.
     Looked,
 }
@@ -163,17 +163,20 @@ impl Drop for Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{chain::BlockRef, node::watcher::Told};
+    use crate::{chain::BlockRef, node::watcher::BlockContents};
     use protocol::Hash;
 
     fn block(number: BlockNumber) -> News {
-        News::Block(Arc::new(Watched { at: BlockRef { number, hash: Hash::ZERO }, told: Told::default() }))
+        News::Block(Arc::new(WatchedBlock {
+            at: BlockRef { number, hash: Hash::ZERO },
+            contents: BlockContents::default(),
+        }))
     }
 
     fn number(news: &News) -> Option<BlockNumber> {
         match news {
             News::Block(block) => Some(block.at.number),
-            News::Sighted(_) | News::Looked => None,
+            News::Unconfirmed(_) | News::Looked => None,
         }
     }
 

@@ -2,9 +2,9 @@
 
 use super::{
     error::NodeError,
-    inbox::{Ask, Inbox, PeerInput},
+    inbox::{Inbox, PeerInput, Request},
     peers::Peers,
-    receipt::{Called, Created, Made, Paid, PaidAll},
+    receipt::{ChangesReceipt, ContractCallReceipt, CreationReceipt, PaymentReceipt, PaymentsReceipt},
 };
 use channel::{
     Balances, Certainty, Change, ChannelRef, CloseReason, Command, Config, Creation, EventNumber, IdempotencyKey,
@@ -46,9 +46,9 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::Misuse`] where it is not possible now; [`NodeError::PaymentRefused`], [`NodeError::PaymentDropped`];
     /// [`NodeError::PaymentUnknown`] where it may have been made all the same, or may be yet.
-    pub async fn pay(&self, amount: Amount, reference: impl Into<Vec<u8>>) -> Result<Paid, NodeError> {
+    pub async fn pay(&self, amount: Amount, reference: impl Into<Vec<u8>>) -> Result<PaymentReceipt, NodeError> {
         let payment = Payment { amount, reference: reference.into() };
-        self.ask(|reply| Ask::Pay(payment, reply)).await?
+        self.ask(|reply| Request::Pay(payment, reply)).await?
     }
 
     /// Pays the peer once, however often this is asked for by this key, and waits until the payment is agreed. It is on disk before anything
@@ -66,10 +66,10 @@ impl ChannelHandle {
         key: impl Into<IdempotencyKey>,
         amount: Amount,
         reference: impl Into<Vec<u8>>,
-    ) -> Result<Paid, NodeError> {
+    ) -> Result<PaymentReceipt, NodeError> {
         let payment = Payment { amount, reference: reference.into() };
         let key = key.into();
-        self.ask(|reply| Ask::PayOnce(key, payment, reply)).await?
+        self.ask(|reply| Request::PayOnce(key, payment, reply)).await?
     }
 
     /// The own payment that was asked for by this key, with what has become of it, as long as it is remembered ([`pay_once`](Self::pay_once)).
@@ -78,7 +78,7 @@ impl ChannelHandle {
     /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
     pub async fn payment(&self, key: impl Into<IdempotencyKey>) -> Result<Option<PaymentRecord>, NodeError> {
         let key = key.into();
-        self.ask(|reply| Ask::Payment(key, reply)).await
+        self.ask(|reply| Request::Payment(key, reply)).await
     }
 
     /// Every own payment that this channel knows of, in the order of their making: those with a key as long as they are remembered
@@ -87,7 +87,7 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
     pub async fn payments(&self) -> Result<Vec<PaymentRecord>, NodeError> {
-        self.ask(Ask::Payments).await
+        self.ask(Request::Payments).await
     }
 
     /// Makes many payments, in order, and waits until all are agreed. Where one is not possible now, none is made. Cheaper than
@@ -95,8 +95,8 @@ impl ChannelHandle {
     ///
     /// # Errors
     /// As [`pay`](Self::pay); [`NodeError::PaymentRefused`] and [`NodeError::PaymentDropped`] name the first that is not made, those before it are.
-    pub async fn pay_all(&self, payments: Vec<Payment>) -> Result<PaidAll, NodeError> {
-        self.ask(|reply| Ask::PayAll(payments, reply)).await?
+    pub async fn pay_all(&self, payments: Vec<Payment>) -> Result<PaymentsReceipt, NodeError> {
+        self.ask(|reply| Request::PayAll(payments, reply)).await?
     }
 
     /// Makes many payments, in order, each once by its key ([`pay_once`](Self::pay_once)), and waits until something has become of all. Those that
@@ -109,8 +109,8 @@ impl ChannelHandle {
     pub async fn pay_all_once(
         &self,
         payments: Vec<(IdempotencyKey, Payment)>,
-    ) -> Result<Vec<Result<Paid, NodeError>>, NodeError> {
-        let answers = self.ask(|reply| Ask::PayAllOnce(payments, reply)).await??;
+    ) -> Result<Vec<Result<PaymentReceipt, NodeError>>, NodeError> {
+        let answers = self.ask(|reply| Request::PayAllOnce(payments, reply)).await??;
         let mut paid = Vec::with_capacity(answers.len());
         for answer in answers {
             paid.push(answer.await.unwrap_or_else(|_dropped| Err(self.gone())));
@@ -123,7 +123,7 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
     pub async fn settings(&self) -> Result<Config, NodeError> {
-        self.ask(Ask::Settings).await
+        self.ask(Request::Settings).await
     }
 
     /// Takes other settings for this channel from now on, also after a restart; they are on disk when this returns. The peer need not know, and what
@@ -133,7 +133,7 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::Misuse`] where the channel has ended.
     pub async fn configure(&self, settings: Config) -> Result<(), NodeError> {
-        self.ask(|reply| Ask::Tell(Command::Configure(Box::new(settings)), reply)).await?
+        self.ask(|reply| Request::Tell(Command::Configure(Box::new(settings)), reply)).await?
     }
 
     /// Begins a contract with the app of this code hash, and waits until it is agreed. `coins` come out of both balances as they say; where
@@ -141,10 +141,15 @@ impl ChannelHandle {
     ///
     /// # Errors
     /// [`NodeError::Misuse`]; [`NodeError::ChangeFailed`] where the app refuses; [`NodeError::PaymentRefused`] where the peer does.
-    pub async fn create_contract(&self, app: Hash, coins: Pair<Amount>, input: Vec<u8>) -> Result<Created, NodeError> {
+    pub async fn create_contract(
+        &self,
+        app: Hash,
+        coins: Pair<Amount>,
+        input: Vec<u8>,
+    ) -> Result<CreationReceipt, NodeError> {
         let creation = Creation { code: Code::Contract(app), coins, input };
         match self.make_one(Change::CreateContract(creation)).await? {
-            (round, Some(Outcome::Created { contract, .. })) => Ok(Created { contract, round }),
+            (round, Some(Outcome::Created { contract, .. })) => Ok(CreationReceipt { contract, round }),
             _ => Err(NodeError::Stopped),
         }
     }
@@ -158,10 +163,10 @@ impl ChannelHandle {
         contract: ContractId,
         value: Amount,
         input: Vec<u8>,
-    ) -> Result<Called, NodeError> {
+    ) -> Result<ContractCallReceipt, NodeError> {
         match self.make_one(Change::CallContract { contract, value, input }).await? {
             (round, Some(Outcome::Called { payouts, output, ended, .. })) => {
-                Ok(Called { round, payouts, output, ended })
+                Ok(ContractCallReceipt { round, payouts, output, ended })
             }
             _ => Err(NodeError::Stopped),
         }
@@ -193,8 +198,8 @@ impl ChannelHandle {
     ///
     /// # Errors
     /// As [`create_contract`](Self::create_contract); the error names the first that is not made, those before it are.
-    pub async fn make(&self, changes: Vec<Change>) -> Result<Made, NodeError> {
-        self.ask(|reply| Ask::Make(changes, reply)).await?
+    pub async fn make(&self, changes: Vec<Change>) -> Result<ChangesReceipt, NodeError> {
+        self.ask(|reply| Request::Make(changes, reply)).await?
     }
 
     /// What a change would do, were its turn next; nothing is proposed. None for a payment.
@@ -202,7 +207,7 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::Misuse`] says why it cannot be made.
     pub async fn try_change(&self, change: Change) -> Result<Option<Outcome>, NodeError> {
-        self.ask(|reply| Ask::Try(change, reply)).await?
+        self.ask(|reply| Request::Try(change, reply)).await?
     }
 
     /// What the app of a contract itself says to a call, were its turn next: what it would do, or its own error, SCALE-encoded. The protocol
@@ -211,7 +216,7 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::Misuse`] where there is no such contract, or no channel that is open or closing; where the app does not answer at all.
     pub async fn ask_app(&self, contract: ContractId, value: Amount, input: Vec<u8>) -> Result<AppReply, NodeError> {
-        self.ask(|reply| Ask::App { contract, value, input, reply }).await?
+        self.ask(|reply| Request::App { contract, value, input, reply }).await?
     }
 
     /// The newest final block that this channel has seen. Own calls name it as their height (R7.3), and forced ones come after it.
@@ -219,7 +224,7 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
     pub async fn head(&self) -> Result<BlockNumber, NodeError> {
-        self.ask(Ask::Head).await
+        self.ask(Request::Head).await
     }
 
     /// Has the arbiter make these calls without the peer, one after the other, and waits until that is final (R5.10). They go on from what is
@@ -228,7 +233,7 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::Misuse`] or [`NodeError::Call`] with the arbiter's reason.
     pub async fn force(&self, calls: Vec<ForcedCall>, certainty: Certainty) -> Result<Vec<Performed>, NodeError> {
-        self.ask(|reply| Ask::Force(calls, certainty, reply)).await?
+        self.ask(|reply| Request::Force(calls, certainty, reply)).await?
     }
 
     /// The latest agreed state, contracts included; none before the channel is open and after it has ended.
@@ -236,7 +241,7 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
     pub async fn state(&self) -> Result<Option<State>, NodeError> {
-        self.ask(Ask::State).await
+        self.ask(Request::State).await
     }
 
     /// A contract of the latest agreed state.
@@ -248,7 +253,7 @@ impl ChannelHandle {
     }
 
     async fn make_one(&self, change: Change) -> Result<(Round, Option<Outcome>), NodeError> {
-        let Made { round, outcomes } = self.make(vec![change]).await?;
+        let ChangesReceipt { round, outcomes } = self.make(vec![change]).await?;
         Ok((round, outcomes.into_iter().next()))
     }
 
@@ -263,7 +268,7 @@ impl ChannelHandle {
         if have < amount {
             return Err(NodeError::VaultTooLow { have, need: amount });
         }
-        self.ask(|reply| Ask::Operate(Command::Deposit { amount }, reply)).await?
+        self.ask(|reply| Request::Operate(Command::Deposit { amount }, reply)).await?
     }
 
     /// Takes coins of this node out of the channel, to where its payouts go, and waits until that is final on chain (R5.5). Gives the round
@@ -272,7 +277,7 @@ impl ChannelHandle {
     /// # Errors
     /// As [`deposit`](Self::deposit).
     pub async fn withdraw(&self, amount: Amount) -> Result<Round, NodeError> {
-        self.ask(|reply| Ask::Operate(Command::Withdraw { amount, to: None }, reply)).await?
+        self.ask(|reply| Request::Operate(Command::Withdraw { amount, to: None }, reply)).await?
     }
 
     /// As [`withdraw`](Self::withdraw), and pays the coins to any account. Where the chain refuses that transfer they come to this node's vault.
@@ -280,7 +285,7 @@ impl ChannelHandle {
     /// # Errors
     /// As [`deposit`](Self::deposit).
     pub async fn withdraw_to(&self, to: AccountId, amount: Amount) -> Result<Round, NodeError> {
-        self.ask(|reply| Ask::Operate(Command::Withdraw { amount, to: Some(to) }, reply)).await?
+        self.ask(|reply| Request::Operate(Command::Withdraw { amount, to: Some(to) }, reply)).await?
     }
 
     /// Has other accounts act for this node's side, and waits until that is final on chain (R5.7). Gives the round after it. An account of
@@ -290,7 +295,7 @@ impl ChannelHandle {
     /// As [`deposit`](Self::deposit).
     pub async fn set_delegates(&self, delegates: Vec<impl Into<Delegate>>) -> Result<Round, NodeError> {
         let delegates = delegates.into_iter().map(Into::into).collect();
-        self.ask(|reply| Ask::Operate(Command::SetDelegates { delegates }, reply)).await?
+        self.ask(|reply| Request::Operate(Command::SetDelegates { delegates }, reply)).await?
     }
 
     /// Parts from the peer; the channel stays. The event `Left` says when both know.
@@ -298,15 +303,15 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::Misuse`].
     pub async fn leave(&self) -> Result<(), NodeError> {
-        self.ask(|reply| Ask::Tell(Command::Leave, reply)).await?
+        self.ask(|reply| Request::Tell(Command::Leave, reply)).await?
     }
 
     /// Comes back to a peer that this node has parted from.
     ///
     /// # Errors
     /// [`NodeError::Misuse`].
-    pub async fn come_back(&self) -> Result<(), NodeError> {
-        self.ask(|reply| Ask::Tell(Command::Return, reply)).await?
+    pub async fn rejoin(&self) -> Result<(), NodeError> {
+        self.ask(|reply| Request::Tell(Command::Rejoin, reply)).await?
     }
 
     /// Says something to the peer's application, at most [`MAX_INBAND`](channel::MAX_INBAND) bytes. It is said once, if the connection holds.
@@ -314,17 +319,17 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::Misuse`].
     pub async fn send_message(&self, words: Vec<u8>) -> Result<(), NodeError> {
-        self.ask(|reply| Ask::Tell(Command::SendMessage(words), reply)).await?
+        self.ask(|reply| Request::Tell(Command::SendMessage(words), reply)).await?
     }
 
-    /// Agrees to a round of the peer's that waits for a decision ([`Acceptance::ByUser`](channel::Acceptance::ByUser)), named as
+    /// Agrees to a round of the peer's that waits for a decision ([`Acceptance::Manual`](channel::Acceptance::Manual)), named as
     /// [`Notice::Proposed`](channel::Notice::Proposed) names it: to what was shown, and to nothing else.
     ///
     /// # Errors
     /// [`NodeError::Misuse`]: [`NotProposed`](channel::Misuse::NotProposed) where it does not wait any more,
     /// [`OtherProposal`](channel::Misuse::OtherProposal) where something else with its number does.
     pub async fn accept(&self, proposal: ProposalId) -> Result<(), NodeError> {
-        self.ask(|reply| Ask::Tell(Command::Accept { proposal }, reply)).await?
+        self.ask(|reply| Request::Tell(Command::Accept { proposal }, reply)).await?
     }
 
     /// Refuses it, with a code of the application's own: the peer's user is told.
@@ -332,15 +337,15 @@ impl ChannelHandle {
     /// # Errors
     /// As [`accept`](Self::accept).
     pub async fn refuse(&self, proposal: ProposalId, code: RefusalCode) -> Result<(), NodeError> {
-        self.ask(|reply| Ask::Tell(Command::Refuse { proposal, code }, reply)).await?
+        self.ask(|reply| Request::Tell(Command::Refuse { proposal, code }, reply)).await?
     }
 
-    /// Says that every event up to this number is taken ([`Taking::ByUser`](super::Taking::ByUser)): it is not told again.
+    /// Acknowledges every event up to this number ([`Ack::Manual`](super::Ack::Manual)): none of them is delivered again.
     ///
     /// # Errors
     /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
-    pub async fn take_events(&self, up_to: EventNumber) -> Result<(), NodeError> {
-        self.ask(|reply| Ask::TakeEvents(up_to, reply)).await
+    pub async fn ack_events(&self, up_to: EventNumber) -> Result<(), NodeError> {
+        self.ask(|reply| Request::AckEvents(up_to, reply)).await
     }
 
     /// Who has what, as far as agreed; none before the channel is open and after it has ended.
@@ -348,7 +353,7 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
     pub async fn balances(&self) -> Result<Option<Balances>, NodeError> {
-        self.ask(Ask::Balances).await
+        self.ask(Request::Balances).await
     }
 
     /// What the channel is doing.
@@ -356,7 +361,7 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
     pub async fn status(&self) -> Result<Status, NodeError> {
-        self.ask(Ask::Status).await
+        self.ask(Request::Status).await
     }
 
     /// The latest agreed state as the arbiter takes it: enough to close without this node. Keep it where the node's disk is not.
@@ -364,7 +369,7 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
     pub async fn evidence(&self) -> Result<Option<CloseSolo>, NodeError> {
-        self.ask(Ask::Evidence).await
+        self.ask(Request::Evidence).await
     }
 
     /// Closes in agreement, once everything under way is answered, and waits until the coins are paid out. `fee` comes out of one's own
@@ -374,7 +379,7 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::Misuse`]; [`NodeError::ShutdownRefused`]; [`NodeError::Ended`] where the channel ended in another way.
     pub async fn close(&self, fee: Amount) -> Result<CloseReason, NodeError> {
-        match self.ask(|reply| Ask::Close(Command::Shutdown { fee }, reply)).await?? {
+        match self.ask(|reply| Request::Close(Command::Shutdown { fee }, reply)).await?? {
             reason @ CloseReason::Mutual { .. } => Ok(reason),
             other => Err(NodeError::Ended(other)),
         }
@@ -386,20 +391,20 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::Misuse`] where there is none, or where it is signed, with the block until which it may be put on chain.
     pub async fn cancel_close(&self) -> Result<(), NodeError> {
-        self.ask(Ask::CancelClose).await?
+        self.ask(Request::CancelClose).await?
     }
 
     /// Closes alone on the latest agreed state, and waits until it is settled: the lock period at least.
     ///
     /// A store that was put back from a copy does not know that it is old, and a close on an old state costs the penalty (R5.9). With
-    /// [`Certainty::PeerSaidSo`] the close waits until the peer has shown, since this node has started, that it knows of no newer state
-    /// ([`Status::awaits_word`] and [`Notice::AwaitsPeersWord`](channel::Notice::AwaitsPeersWord) say so); where it shows one, the close is given
+    /// [`Certainty::ConfirmedByPeer`] the close waits until the peer has shown, since this node has started, that it knows of no newer state
+    /// ([`Status::awaits_peer_confirmation`] and [`Notice::AwaitsPeerConfirmation`](channel::Notice::AwaitsPeerConfirmation) say so); where it shows one, the close is given
     /// up. A peer that stays away keeps it waiting: ask again with [`Certainty::OwnStoreIsNewest`], if that is so.
     ///
     /// # Errors
     /// [`NodeError::Misuse`].
     pub async fn close_solo(&self, certainty: Certainty) -> Result<CloseReason, NodeError> {
-        self.ask(|reply| Ask::Close(Command::CloseSolo { certainty }, reply)).await?
+        self.ask(|reply| Request::Close(Command::CloseSolo { certainty }, reply)).await?
     }
 
     /// Waits until the channel has ended, however it does.
@@ -407,12 +412,12 @@ impl ChannelHandle {
     /// # Errors
     /// [`NodeError::UnknownChannel`], [`NodeError::Stopped`].
     pub async fn closed(&self) -> Result<CloseReason, NodeError> {
-        self.ask(Ask::Closed).await?
+        self.ask(Request::Closed).await?
     }
 
-    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, NodeError> {
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, NodeError> {
         let (reply, answer) = oneshot::channel();
-        let input = PeerInput::Ask(self.reference, ask(reply));
+        let input = PeerInput::Request(self.reference, ask(reply));
         self.inbox.send(input).await.map_err(|_closed| self.gone())?;
         answer.await.map_err(|_dropped| self.gone())
     }

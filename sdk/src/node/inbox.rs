@@ -3,7 +3,7 @@
 use super::{
     config::OpenChannel,
     error::NodeError,
-    receipt::{Made, Paid, PaidAll},
+    receipt::{ChangesReceipt, PaymentReceipt, PaymentsReceipt},
 };
 use crate::{chain::CallError, keys::PeerAddress, transport::Session};
 use channel::{
@@ -38,7 +38,7 @@ pub(super) enum PeerInput {
     /// The user wants a channel with it.
     Open(OpenChannel, ChannelRef, Reply<ChannelRef>),
     /// The user wants something of a channel.
-    Ask(ChannelRef, Ask),
+    Request(ChannelRef, Request),
     /// All channels with it.
     List(oneshot::Sender<Vec<ChannelRef>>),
     /// How a call of the arbiter ended: in which block it is, or why it is in none, by what the chain had up to that block.
@@ -65,10 +65,10 @@ pub(super) struct Connected {
 
 /// What a user wants of a channel.
 #[derive(Debug)]
-pub(super) enum Ask {
-    Pay(Payment, Reply<Paid>),
-    PayOnce(IdempotencyKey, Payment, Reply<Paid>),
-    PayAllOnce(Vec<(IdempotencyKey, Payment)>, Reply<Vec<oneshot::Receiver<Result<Paid, NodeError>>>>),
+pub(super) enum Request {
+    Pay(Payment, Reply<PaymentReceipt>),
+    PayOnce(IdempotencyKey, Payment, Reply<PaymentReceipt>),
+    PayAllOnce(Vec<(IdempotencyKey, Payment)>, Reply<Vec<oneshot::Receiver<Result<PaymentReceipt, NodeError>>>>),
     Settings(oneshot::Sender<Config>),
     Payment(IdempotencyKey, oneshot::Sender<Option<PaymentRecord>>),
     Payments(oneshot::Sender<Vec<PaymentRecord>>),
@@ -78,8 +78,8 @@ pub(super) enum Ask {
     Close(Command, Reply<CloseReason>),
     CancelClose(Reply<()>),
     Closed(Reply<CloseReason>),
-    PayAll(Vec<Payment>, Reply<PaidAll>),
-    Make(Vec<Change>, Reply<Made>),
+    PayAll(Vec<Payment>, Reply<PaymentsReceipt>),
+    Make(Vec<Change>, Reply<ChangesReceipt>),
     Try(Change, Reply<Option<Outcome>>),
     App {
         contract: ContractId,
@@ -93,5 +93,5 @@ pub(super) enum Ask {
     Operate(Command, Reply<Round>),
     /// Whatever is done at once.
     Tell(Command, Reply<()>),
-    TakeEvents(EventNumber, oneshot::Sender<()>),
+    AckEvents(EventNumber, oneshot::Sender<()>),
 }

@@ -22,7 +22,7 @@ pub const MAX_UNKNOWN: usize = 2 * 1024;
 /// What each peer may ask of a node, and make it hold (R6.9c). What exceeds a limit is slowed, refused or cut off, and counted under its
 /// [`Cause`](super::Cause).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct NodeLimits {
     /// How many messages of one peer are handled before other tasks have their turn: a message may cost two verifications, so a turn stays
     /// near a millisecond.
     pub turn_messages: usize,
@@ -78,7 +78,7 @@ pub struct Limits {
     pub kept_descriptors: usize,
 }
 
-impl Default for Limits {
+impl Default for NodeLimits {
     fn default() -> Self {
         Self {
             turn_messages: 16,
@@ -107,7 +107,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl NodeLimits {
     /// These limits where the process may have so many descriptors: half of what is not kept back goes to strangers and a quarter to handshakes
     /// at most, the rest is for peers with channels.
     pub(super) fn within(self, descriptors: usize) -> Self {
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn few_descriptors_leave_room_for_peers_with_channels() {
-        let limits = Limits::default();
+        let limits = NodeLimits::default();
         assert_eq!(limits.within(100_000), limits);
         let few = limits.within(256);
         assert_eq!((few.strangers, few.handshakes), (96, 48));
@@ -161,7 +161,7 @@ mod tests {
         let page = include_str!("../../../docs/security/node.md");
         let rows = cells(page);
         let told = |name: &str, value: &str| rows.iter().any(|row| row[0] == name && row[1].replace(',', "") == value);
-        let defaults = format!("{:#?}", Limits::default());
+        let defaults = format!("{:#?}", NodeLimits::default());
         let fields: Vec<_> =
             defaults.lines().filter_map(|line| line.trim().trim_end_matches(',').split_once(": ")).collect();
         assert!(fields.len() >= 21);

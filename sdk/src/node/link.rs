@@ -2,10 +2,10 @@
 
 use super::{
     causes::{Cause, Tally},
-    limits::Limits,
+    limits::NodeLimits,
     packet::Packet,
 };
-use crate::transport::{MAX_MESSAGE, Receiver, RecvError, Role, SendError, Sender, Session, Timeouts};
+use crate::transport::{ConnectionTimeouts, MAX_MESSAGE, Receiver, RecvError, Role, SendError, Sender, Session};
 use futures::FutureExt;
 use protocol::PublicKey;
 use scale::Encode;
@@ -34,11 +34,11 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    pub(super) const fn of_strangers(limits: &Limits) -> Self {
+    pub(super) const fn of_strangers(limits: &NodeLimits) -> Self {
         Self { message: limits.stranger_message, unsent: limits.stranger_unsent }
     }
 
-    pub(super) const fn of_known(limits: &Limits) -> Self {
+    pub(super) const fn of_known(limits: &NodeLimits) -> Self {
         Self { message: MAX_MESSAGE, unsent: limits.unsent }
     }
 }
@@ -85,7 +85,12 @@ impl Received {
 }
 
 impl Link {
-    pub(super) const fn new(ping_interval: Duration, timeouts: Timeouts, bounds: Bounds, tally: Arc<Tally>) -> Self {
+    pub(super) const fn new(
+        ping_interval: Duration,
+        timeouts: ConnectionTimeouts,
+        bounds: Bounds,
+        tally: Arc<Tally>,
+    ) -> Self {
         let idle = timeouts.idle;
         Self { session: None, was_up: false, reserve: None, ping_interval, idle, bounds, tally }
     }
@@ -337,7 +342,7 @@ mod tests {
 
     fn link() -> Link {
         let bounds = Bounds { message: MAX_MESSAGE, unsent: MAX_MESSAGE };
-        Link::new(Duration::from_secs(1), Timeouts::default(), bounds, Arc::default())
+        Link::new(Duration::from_secs(1), ConnectionTimeouts::default(), bounds, Arc::default())
     }
 
     fn kept(link: &Link) -> Option<u64> {

@@ -15,6 +15,8 @@ mod budget;
 mod causes;
 mod config;
 mod defence;
+mod defended;
+mod disputes;
 mod ended;
 mod error;
 mod events;
@@ -33,35 +35,34 @@ mod receipt;
 mod redial;
 mod restore;
 mod rows;
-mod rumours;
 mod slot;
 mod submitted;
-mod ward;
 mod watcher;
 
 pub use causes::{Cause, CauseCounts};
-pub use config::{FeeReserve, KEEP_ENDED, Keeping, LOCK_PERIOD, NodeConfig, OpenChannel};
+pub use config::{FeeReserve, KEEP_ENDED, LOCK_PERIOD, NodeConfig, OpenChannel, Storage};
+pub use defended::{DefenceCall, DefenceCause, DefendedPeer};
 pub use ended::EndedChannel;
 pub use error::{NodeError, Owner, StartError};
-pub use events::{EventStream, EventsError, Happening, NodeEvent, Taking};
+pub use events::{Ack, EventStream, EventsError, NodeEvent, Notification};
 pub use handle::ChannelHandle;
-pub use limits::{Limits, MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER, MAX_PEERS, MAX_UNKNOWN};
+pub use limits::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER, MAX_PEERS, MAX_UNKNOWN, NodeLimits};
 pub use packet::{MAX_PIECE, Packet};
 pub use purse::Fees;
-pub use receipt::{Called, Created, Made, Paid, PaidAll};
+pub use receipt::{ChangesReceipt, ContractCallReceipt, CreationReceipt, PaymentReceipt, PaymentsReceipt};
 pub use redial::Backoff;
 pub use restore::DamagedChannel;
-pub use ward::{Ward, WardCall, WardCause};
 
 use crate::{
     apps::Registry,
-    chain::{Arbiter, Health, arbiter::Done},
+    chain::{Arbiter, Health, arbiter::FinalisedCall},
     keys::PeerAddress,
     store::StoreError,
     transport::Listener,
 };
 use channel::ChannelRef;
 use defence::Defence;
+use defended::Report;
 use events::Events;
 use following::Following;
 use inbox::{Connected, Inbox, PeerInput};
@@ -84,7 +85,6 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::JoinHandle,
 };
-use ward::Report;
 use watcher::{Notes, Sight, Watcher};
 
 /// A running node. Dropping the last clone stops it; what it has agreed stays in its store.
@@ -166,7 +166,7 @@ impl Node {
             following: Following::default(),
             notes: Notes::default(),
             defence: signals.clone(),
-            wards: Report::default(),
+            defended_peers: Report::default(),
             purse: Purse::new(&config),
             channels: Mutex::default(),
             over: AtomicBool::new(false),
@@ -236,8 +236,8 @@ impl Node {
 
     /// The peers whose channels are defended without their own tasks now, and why (R6.9e): in health, none.
     #[must_use]
-    pub fn wards(&self) -> Vec<Ward> {
-        self.inner.peers.wards.wards()
+    pub fn defended_peers(&self) -> Vec<DefendedPeer> {
+        self.inner.peers.defended_peers.defended_peers()
     }
 
     /// What is kept of channels that have ended, for [`NodeConfig::keep_ended`] blocks: should an end turn out not to have been, what is here still
@@ -296,7 +296,7 @@ impl Node {
     /// be under way at once, with one peer too.
     ///
     /// # Errors
-    /// [`NodeError::ChainUnwell`], [`NodeError::VaultTooLow`] for this node's vault, [`NodeError::TooMany`] beyond
+    /// [`NodeError::ChainUnhealthy`], [`NodeError::VaultTooLow`] for this node's vault, [`NodeError::TooMany`] beyond
     /// [`MAX_OPENINGS_PER_PEER`], [`NodeError::Call`] where the arbiter refuses, [`NodeError::Ended`] where the peer does,
     /// [`NodeError::NotConnected`], [`NodeError::Misuse`]. [`Rejection::NonceOutOfBounds`](protocol::Rejection::NonceOutOfBounds) says that
     /// another opening of the two was on chain first: ask again.
@@ -304,7 +304,7 @@ impl Node {
         self.inner.peers.check()?;
         let health = self.chain_health();
         if !health.is_good() {
-            return Err(NodeError::ChainUnwell(health));
+            return Err(NodeError::ChainUnhealthy(health));
         }
         let channels = self.inner.peers.channels().len();
         let _paid_for = self.inner.peers.purse.check_opening(channels).await?;
@@ -340,23 +340,23 @@ impl Node {
         self.inner.peers.inboxes().keys().copied().collect()
     }
 
-    /// The channel that an event is about; none where its last word has been taken. A channel that is unknown by now says so itself.
+    /// The channel that an event is about; none where its last event has been acknowledged. A channel that is unknown by now says so itself.
     #[must_use]
     pub fn channel_of(&self, NodeEvent { peer, reference, .. }: &NodeEvent) -> Option<ChannelHandle> {
         Some(self.handle(*peer, *reference, self.inner.peers.inbox(peer)?))
     }
 
-    /// Says that an event and all before it in its channel are taken ([`Taking::ByUser`]): none is told again. A notice in passing needs no taking.
+    /// Acknowledges an event and all before it in its channel ([`Ack::Manual`]): none of them is delivered again. A notice needs no acknowledgement.
     ///
-    /// After [`EventsError::Missed`] take nothing: what was missed would be taken with it. A restart tells it again.
+    /// After [`EventsError::Missed`] acknowledge nothing: what was missed would be acknowledged with it. A restart delivers it again.
     ///
     /// # Errors
     /// [`NodeError::Stopped`].
-    pub async fn take(&self, event: &NodeEvent) -> Result<(), NodeError> {
+    pub async fn ack(&self, event: &NodeEvent) -> Result<(), NodeError> {
         let Some((number, channel)) = event.number.zip(self.channel_of(event)) else { return Ok(()) };
-        match channel.take_events(number).await {
+        match channel.ack_events(number).await {
             Err(NodeError::UnknownChannel) => Ok(()),
-            taken_or_not => taken_or_not,
+            acked_or_not => acked_or_not,
         }
     }
 
@@ -413,7 +413,7 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError::FeesTooLow`] where the account would not keep enough for fees; the arbiter's and the chain's own.
-    pub async fn vault_deposit(&self, amount: Amount) -> Result<Done, NodeError> {
+    pub async fn vault_deposit(&self, amount: Amount) -> Result<FinalisedCall, NodeError> {
         let channels = self.inner.peers.channels().len();
         self.inner.peers.purse.check(channels, amount).await?;
         let config = &self.inner.config;
@@ -424,7 +424,7 @@ impl Node {
     ///
     /// # Errors
     /// The arbiter's and the chain's own.
-    pub async fn vault_withdraw(&self, amount: Amount) -> Result<Done, NodeError> {
+    pub async fn vault_withdraw(&self, amount: Amount) -> Result<FinalisedCall, NodeError> {
         let config = &self.inner.config;
         let call = Call::VaultWithdraw { key: self.identity(), amount };
         Ok(config.arbiter.call(&*config.signer, &call, 0).await?)

@@ -27,7 +27,7 @@ use super::{
     causes::Cause,
     config::NodeConfig,
     error::NodeError,
-    events::{Events, Happening, NodeEvent, Taking},
+    events::{Ack, Events, NodeEvent, Notification},
     following::Follower,
     inbox::{Connected, Inbox, PeerInput},
     link::{Bounds, Link},
@@ -273,7 +273,7 @@ impl Peer {
                     let _gone = reply.send(Vec::new());
                 }
                 // About channels that are not there (any more).
-                PeerInput::Ask(..)
+                PeerInput::Request(..)
                 | PeerInput::Called(..)
                 | PeerInput::Nonce(..)
                 | PeerInput::Vault(..)
@@ -354,29 +354,29 @@ impl Peer {
             Effect::Forget => self.ended.push(reference),
             Effect::Deliver { number, event } => {
                 self.tell(reference, event.into(), Some(number));
-                if self.config.taking == Taking::WhenTold {
-                    self.take_events(reference, number);
+                if self.config.ack == Ack::OnDelivery {
+                    self.ack_events(reference, number);
                 }
             }
         }
     }
 
-    fn tell(&mut self, reference: ChannelRef, event: Happening, number: Option<EventNumber>) {
+    fn tell(&mut self, reference: ChannelRef, event: Notification, number: Option<EventNumber>) {
         if let Some(slot) = self.slots.get_mut(&reference) {
             slot.answer(&event);
-            if matches!(event, Happening::Event(Event::Closed(_))) {
+            if matches!(event, Notification::Event(Event::Closed(_))) {
                 slot.last_event = number;
             }
         }
-        if matches!(event, Happening::Notice(Notice::PeerViolated(_))) {
+        if matches!(event, Notification::Notice(Notice::PeerViolated(_))) {
             self.conduct.count(Cause::Violation);
         }
         self.events.send(NodeEvent { peer: self.identity, reference, event, number }, self.conduct.share());
     }
 
     /// The user has these events. A channel that has ended is forgotten with its last one.
-    fn take_events(&mut self, reference: ChannelRef, up_to: EventNumber) {
-        let _changed = self.input(reference, Input::EventsTaken { up_to });
+    fn ack_events(&mut self, reference: ChannelRef, up_to: EventNumber) {
+        let _changed = self.input(reference, Input::EventsAcked { up_to });
         let last = self.slots.get(&reference).and_then(|slot| slot.last_event);
         if last.is_some_and(|last| last <= up_to) && !self.ended.contains(&reference) {
             self.ended.push(reference);
@@ -390,7 +390,7 @@ impl Peer {
             PeerInput::NotFound => {}
             PeerInput::Displaced => self.on_displaced(),
             PeerInput::Open(open, reference, reply) => self.on_open(&open, reference, reply),
-            PeerInput::Ask(reference, ask) => self.on_ask(reference, ask),
+            PeerInput::Request(reference, ask) => self.on_ask(reference, ask),
             PeerInput::List(reply) => {
                 let _gone = reply.send(self.slots.keys().copied().collect());
             }

@@ -3,16 +3,16 @@
 use super::{
     causes::Tally,
     config::{FeeReserve, NodeConfig},
+    defended::{Report, Signal},
     error::NodeError,
     events::{Events, EventsError, NodeEvent},
     following::Following,
     inbox::{Connected, INBOX, Inbox, PeerInput},
-    limits::{Limits, MAX_PEERS},
+    limits::{MAX_PEERS, NodeLimits},
     places::{Origin, PerOrigin, Strangers},
     purse::{Fees, Purse},
     restore::DamagedChannel,
     submitted::Defending,
-    ward::{Report, Signal},
     watcher::{Notes, Sight},
 };
 use crate::{
@@ -40,7 +40,7 @@ pub(super) type Launch =
 pub(crate) struct Peers {
     pub(super) config: Arc<NodeConfig>,
     /// As configured, and within what the system has.
-    pub(super) limits: Limits,
+    pub(super) limits: NodeLimits,
     pub(super) tally: Arc<Tally>,
     pub(super) dialler: Arc<Dialler>,
     pub(super) inboxes: Mutex<HashMap<PublicKey, Inbox>>,
@@ -59,7 +59,7 @@ pub(crate) struct Peers {
     pub(super) notes: Notes,
     /// Who acts where a peer's task does not.
     pub(super) defence: mpsc::UnboundedSender<Signal>,
-    pub(super) wards: Report,
+    pub(super) defended_peers: Report,
     /// What the account has for fees.
     pub(super) purse: Purse,
     /// Every channel that may be on chain, with its parties as the chain knows them.

@@ -1,6 +1,6 @@
 //! Who gets a place where places are few: handshakes under way, and strangers. Whoever has a channel here needs none (R6.9c).
 
-use super::limits::Limits;
+use super::limits::NodeLimits;
 use protocol::PublicKey;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -112,7 +112,7 @@ pub(super) struct Strangers {
 }
 
 impl Strangers {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &NodeLimits) -> Self {
         Self { places: Places::new(limits.strangers, limits.strangers_per_address), known: HashSet::new() }
     }
 
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn who_has_a_channel_needs_no_place() {
-        let mut strangers = Strangers::new(&Limits { strangers: 1, ..Limits::default() });
+        let mut strangers = Strangers::new(&NodeLimits { strangers: 1, ..NodeLimits::default() });
         let [friend, one, other] = [1, 2, 3].map(|byte| PublicKey([byte; 32]));
         strangers.befriend(friend);
         assert_eq!(strangers.enter(one, origin(1)), None);

@@ -5,7 +5,7 @@ use protocol::{Amount, Pair, Round, contracts::ContractId};
 
 /// A contract that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Created {
+pub struct CreationReceipt {
     /// Its id.
     pub contract: ContractId,
     /// The round that holds its beginning.
@@ -14,7 +14,7 @@ pub struct Created {
 
 /// A call that is agreed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Called {
+pub struct ContractCallReceipt {
     /// The round that holds it.
     pub round: Round,
     /// What the contract paid.
@@ -27,7 +27,7 @@ pub struct Called {
 
 /// Changes that are agreed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Made {
+pub struct ChangesReceipt {
     /// The round that holds the last.
     pub round: Round,
     /// What each did, in order; payments have no outcome.
@@ -36,7 +36,7 @@ pub struct Made {
 
 /// Payments that are agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PaidAll {
+pub struct PaymentsReceipt {
     /// The first of them; the others follow.
     pub first: ChangeId,
     /// The round that holds the last.
@@ -45,7 +45,7 @@ pub struct PaidAll {
 
 /// A payment that is agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Paid {
+pub struct PaymentReceipt {
     /// Which one.
     pub payment: ChangeId,
     /// The round that holds it.

@@ -2,12 +2,12 @@
 
 use super::{
     aside::Pulse,
+    disputes::UnconfirmedDisputes,
     error::NodeError,
-    events::Happening,
+    events::Notification,
     inbox::Reply,
-    receipt::{Made, Paid, PaidAll},
-    rumours::Rumours,
-    submitted::{Calls, Kind},
+    receipt::{ChangesReceipt, PaymentReceipt, PaymentsReceipt},
+    submitted::{Calls, FailureKind},
 };
 use crate::chain::CallError;
 use channel::{
@@ -34,13 +34,13 @@ pub(super) struct Slot {
     /// Waits for the channel to open.
     pub(super) opening: Option<Reply<ChannelRef>>,
     /// Wait for payments to be agreed.
-    pub(super) payments: HashMap<ChangeId, Reply<Paid>>,
+    pub(super) payments: HashMap<ChangeId, Reply<PaymentReceipt>>,
     /// What was told of calls that do not reach the arbiter: each kind of reason once; forgotten when one does.
-    pub(super) failing: HashMap<CallKind, Vec<Kind>>,
+    pub(super) failing: HashMap<CallKind, Vec<FailureKind>>,
     /// Wait for payments with a key to be agreed: whoever asked for the same one.
-    pub(super) keyed: HashMap<ChangeId, Vec<Reply<Paid>>>,
+    pub(super) keyed: HashMap<ChangeId, Vec<Reply<PaymentReceipt>>>,
     /// Wait for several changes to be agreed, in the order of those changes.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<BatchWaiter>,
     /// Those that are about to be told of as not made, and may have been made all the same.
     unknown: HashSet<ChangeId>,
     /// Waits for calls to be forced.
@@ -63,40 +63,40 @@ pub(super) struct Slot {
     pub(super) calls: Calls,
     pub(super) pulse: Pulse,
     /// What nobody has confirmed.
-    pub(super) rumours: Rumours,
+    pub(super) disputes: UnconfirmedDisputes,
 }
 
 /// Somebody who waits for changes with ids in a row.
-struct Waiting {
+struct BatchWaiter {
     first: ChangeId,
     /// Those that are not agreed yet.
     ids: Range<ChangeId>,
     /// What they did, as far as it was told.
     outcomes: Vec<Outcome>,
-    told: Told,
+    told: BatchReply,
 }
 
 /// What is said once all of the changes are agreed.
-pub(super) enum Told {
+pub(super) enum BatchReply {
     /// That these payments are made.
-    PaidAll(Reply<PaidAll>),
+    PaidAll(Reply<PaymentsReceipt>),
     /// What each has done.
-    Made(Reply<Made>),
+    Made(Reply<ChangesReceipt>),
 }
 
-impl Waiting {
+impl BatchWaiter {
     /// Whoever has stopped waiting is not missed.
     fn done(self, round: Round) {
         let _gone = match self.told {
-            Told::PaidAll(reply) => reply.send(Ok(PaidAll { first: self.first, round })).is_err(),
-            Told::Made(reply) => reply.send(Ok(Made { round, outcomes: self.outcomes })).is_err(),
+            BatchReply::PaidAll(reply) => reply.send(Ok(PaymentsReceipt { first: self.first, round })).is_err(),
+            BatchReply::Made(reply) => reply.send(Ok(ChangesReceipt { round, outcomes: self.outcomes })).is_err(),
         };
     }
 
     fn failed(self, error: NodeError) {
         let _gone = match self.told {
-            Told::PaidAll(reply) => reply.send(Err(error)).is_err(),
-            Told::Made(reply) => reply.send(Err(error)).is_err(),
+            BatchReply::PaidAll(reply) => reply.send(Err(error)).is_err(),
+            BatchReply::Made(reply) => reply.send(Err(error)).is_err(),
         };
     }
 }
@@ -123,7 +123,7 @@ impl Slot {
             asked: None,
             calls: Calls::default(),
             pulse: Pulse::default(),
-            rumours: Rumours::default(),
+            disputes: UnconfirmedDisputes::default(),
         }
     }
 
@@ -152,16 +152,16 @@ impl Slot {
     }
 
     /// Answers whoever waits for what `event` tells. Whoever has stopped waiting is not missed.
-    pub(super) fn answer(&mut self, event: &Happening) {
+    pub(super) fn answer(&mut self, event: &Notification) {
         match event {
-            Happening::Event(event) => self.answer_event(event),
-            Happening::Notice(Notice::StepGivenUp { step, why }) => self.give_up_step(*step, why),
-            Happening::Notice(Notice::CallRejected { call: CallKind::ChannelCreate, rejection }) => {
+            Notification::Event(event) => self.answer_event(event),
+            Notification::Notice(Notice::SoloStepCancelled { step, why }) => self.give_up_step(*step, why),
+            Notification::Notice(Notice::CallRejected { call: CallKind::ChannelCreate, rejection }) => {
                 if let Some(reply) = self.opening.take() {
                     let _gone = reply.send(Err(CallError::Rejected(*rejection).into()));
                 }
             }
-            Happening::Notice(_) => {}
+            Notification::Notice(_) => {}
         }
     }
 
@@ -173,7 +173,7 @@ impl Slot {
                 }
             }
             Event::Paid { payments, round } => {
-                self.answer_payments(payments.ids(), |payment| Ok(Paid { payment, round: *round }));
+                self.answer_payments(payments.ids(), |payment| Ok(PaymentReceipt { payment, round: *round }));
                 self.answer_waiting(payments.ids(), *round);
             }
             Event::Executed { round, forced, performed } => self.note_performed(*round, *forced, performed),
@@ -223,8 +223,8 @@ impl Slot {
     }
 
     /// Somebody waits for the changes with these ids, the last that were asked for.
-    pub(super) fn wait(&mut self, ids: Range<ChangeId>, told: Told) {
-        self.waiting.push_back(Waiting { first: ids.start, ids, outcomes: Vec::new(), told });
+    pub(super) fn wait(&mut self, ids: Range<ChangeId>, told: BatchReply) {
+        self.waiting.push_back(BatchWaiter { first: ids.start, ids, outcomes: Vec::new(), told });
     }
 
     /// Changes that will not be made, whose ids follow each other: whoever waits for some of them is told.
@@ -299,7 +299,11 @@ impl Slot {
         }
     }
 
-    fn answer_payments(&mut self, payments: &[ChangeId], answer: impl Fn(ChangeId) -> Result<Paid, NodeError>) {
+    fn answer_payments(
+        &mut self,
+        payments: &[ChangeId],
+        answer: impl Fn(ChangeId) -> Result<PaymentReceipt, NodeError>,
+    ) {
         if self.payments.is_empty() && self.keyed.is_empty() {
             return;
         }

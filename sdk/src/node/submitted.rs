@@ -1,6 +1,6 @@
 //! Calls of the arbiter for one channel: the same one is not made twice at once.
 
-use super::rumours::ANSWERS;
+use super::disputes::ANSWERS;
 use crate::chain::{Arbiter, CallError, ChainError, Signer, Urgency};
 use channel::ChannelRef;
 use protocol::{
@@ -196,9 +196,9 @@ pub(super) async fn call(
 
 /// What kind of failure a call has met. Its words name blocks and endpoints, and may be others each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kind(Discriminant<CallError>, Option<Discriminant<ChainError>>);
+pub(super) struct FailureKind(Discriminant<CallError>, Option<Discriminant<ChainError>>);
 
-impl Kind {
+impl FailureKind {
     pub(super) fn of(error: &CallError) -> Self {
         let chain = match error {
             CallError::Chain(error) => Some(discriminant(error)),
@@ -273,8 +273,8 @@ mod tests {
 
     #[test]
     fn what_fails_with_each_block_for_the_same_kind_of_reason_is_of_one_kind() {
-        let dropped = |last| Kind::of(&CallError::Chain(ChainError::Dropped { last }));
-        let unreachable = |words: &str| Kind::of(&CallError::Chain(ChainError::Unreachable(words.into())));
+        let dropped = |last| FailureKind::of(&CallError::Chain(ChainError::Dropped { last }));
+        let unreachable = |words: &str| FailureKind::of(&CallError::Chain(ChainError::Unreachable(words.into())));
         assert_eq!(dropped(1), dropped(2));
         assert_eq!(unreachable("ws://a"), unreachable("ws://b"));
         assert_ne!(dropped(1), unreachable("ws://a"));

@@ -11,25 +11,25 @@
 //! Whoever confirms is never waited for: blocks are looked at as fast as the endpoint in use tells them. What stands between the chain and its
 //! followers is in the node's health: see [`Sight`].
 
+mod block;
 mod history;
 mod notes;
 mod records;
 mod sight;
-mod told;
 mod unconfirmed;
 
+pub(super) use block::{BlockContents, UnconfirmedBlock, WatchedBlock};
 pub(super) use history::{NEXT_BLOCK, Seen, Verdict, noted, noted_at, verify};
 pub(super) use notes::Notes;
 pub(super) use records::{Found, Records};
 pub(super) use sight::Sight;
-pub(super) use told::{Sighted, Told, Watched};
 
-use super::{ended, following::News, peers::Peers, ward::Signal};
+use super::{defended::Signal, ended, following::News, peers::Peers};
 use crate::{
     chain::{Arbiter, Block, BlockRef, ChainError},
     store::StoreHandle,
 };
-use channel::Rumour;
+use channel::UnconfirmedDispute;
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use protocol::{BlockNumber, ChannelId};
 use std::{
@@ -167,11 +167,11 @@ impl Watcher {
     /// A block was read: a second endpoint is asked about it, and meanwhile it is looked at.
     async fn on_block(&mut self, unconfirmed: &mut Unconfirmed, block: Block) -> Result<(), ChainError> {
         let number = block.at.number;
-        let rumours = self.rumours(&block);
+        let disputes = self.disputes(&block);
         unconfirmed.ask(block);
         let judged = self.judge_known(unconfirmed).await;
-        if self.next <= number && (unconfirmed.in_doubt() || !rumours.is_empty()) {
-            self.tell_sighted(Sighted { number, rumours });
+        if self.next <= number && (unconfirmed.in_doubt() || !disputes.is_empty()) {
+            self.tell_unconfirmed(UnconfirmedBlock { number, disputes });
         }
         judged
     }
@@ -196,7 +196,7 @@ impl Watcher {
                 self.disputed = None;
                 let events: Vec<_> = block.events.iter().filter_map(|event| self.arbiter.event(event)).collect();
                 let save = !events.is_empty() || block.at.number.is_multiple_of(SAVE_EVERY);
-                self.tell(block.at, Told { events, records: None }, save).await;
+                self.tell(block.at, BlockContents { events, records: None }, save).await;
                 Ok(())
             }
             Err(error @ (ChainError::Disputed { .. } | ChainError::Pruned { .. })) => Err(error),
@@ -212,20 +212,20 @@ impl Watcher {
     }
 
     /// What a block says of channels of this node that may have to be answered.
-    fn rumours(&self, block: &Block) -> Vec<(ChannelId, Rumour)> {
+    fn disputes(&self, block: &Block) -> Vec<(ChannelId, UnconfirmedDispute)> {
         let Some(peers) = self.peers.upgrade() else { return Vec::new() };
         let known = peers.channels();
         let events = block.events.iter().filter_map(|event| self.arbiter.event(event));
         let ours = events.filter(|event| known.contains_key(&event.channel));
-        ours.filter_map(|event| Some((event.channel, Rumour::of_event(&event.event)?))).collect()
+        ours.filter_map(|event| Some((event.channel, UnconfirmedDispute::of_event(&event.event)?))).collect()
     }
 
     /// Tells every peer's task and the defence of a block that nobody confirms.
-    fn tell_sighted(&self, sighted: Sighted) {
+    fn tell_unconfirmed(&self, unconfirmed: UnconfirmedBlock) {
         let Some(peers) = self.peers.upgrade() else { return };
-        let sighted = Arc::new(sighted);
-        peers.following.tell(&News::Sighted(Arc::clone(&sighted)));
-        let _over = self.defence.send(Signal::Sighted(sighted));
+        let unconfirmed = Arc::new(unconfirmed);
+        peers.following.tell(&News::Unconfirmed(Arc::clone(&unconfirmed)));
+        let _over = self.defence.send(Signal::Unconfirmed(unconfirmed));
     }
 
     /// Looks for a while at the blocks that cannot be told, so that what needs an answer is answered.
@@ -235,8 +235,8 @@ impl Watcher {
         let looking = async {
             let mut blocks = self.arbiter.chain().finalised_blocks(self.next).await?;
             while let Some(block) = self.next_block(&mut blocks).await? {
-                let (number, rumours) = (block.at.number, self.rumours(&block));
-                self.tell_sighted(Sighted { number, rumours });
+                let (number, disputes) = (block.at.number, self.disputes(&block));
+                self.tell_unconfirmed(UnconfirmedBlock { number, disputes });
             }
             Ok::<(), ChainError>(())
         };
@@ -281,9 +281,9 @@ impl Watcher {
     }
 
     /// Tells every peer's task of a block, and then the defence. Neither is waited for.
-    async fn tell(&mut self, at: BlockRef, told: Told, save: bool) {
+    async fn tell(&mut self, at: BlockRef, contents: BlockContents, save: bool) {
         let Some(peers) = self.peers.upgrade() else { return };
-        let block = Arc::new(Watched { at, told });
+        let block = Arc::new(WatchedBlock { at, contents });
         peers.set_head(at.number);
         peers.following.tell(&News::Block(Arc::clone(&block)));
         let done = peers.following.done(at.number);
@@ -360,14 +360,14 @@ impl Watcher {
         tracing::warn!(from = self.next, to = head.number, "skipping blocks that cannot be read, or not be believed");
         match Records::read(&self.arbiter, known.clone(), self.next, head).await {
             Ok(records) => {
-                self.tell(head, Told { events: Vec::new(), records: Some(records) }, true).await;
+                self.tell(head, BlockContents { events: Vec::new(), records: Some(records) }, true).await;
                 Ok(())
             }
             // Closes and forced steps are answered, and the rest waits until two endpoints agree: whatever the other one says, that it has forgotten
             // the state too.
             Err(error) => {
-                let rumours = records::rumours(&self.arbiter, &known).await?;
-                self.tell_sighted(Sighted { number: self.next, rumours });
+                let disputes = records::disputes(&self.arbiter, &known).await?;
+                self.tell_unconfirmed(UnconfirmedBlock { number: self.next, disputes });
                 Err(error)
             }
         }

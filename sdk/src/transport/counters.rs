@@ -1,6 +1,6 @@
 /// What has passed in one direction since the session began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+pub struct SessionCounters {
     /// Whole messages.
     pub messages: u64,
     /// Sealed frames; below `messages` where small messages shared frames.
@@ -9,7 +9,7 @@ pub struct Counters {
     pub bytes: u64,
 }
 
-impl Counters {
+impl SessionCounters {
     pub(super) const fn count_frame(&mut self, bytes: usize) {
         self.frames = self.frames.wrapping_add(1);
         // Lossless: no supported machine has addresses of more than 64 bits.

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 /// The three messages of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum HandshakeStep {
     /// The first, by the dialler.
     Hello,
     /// The second, by the listener.
@@ -14,7 +14,7 @@ pub enum Step {
     Proof,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for HandshakeStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Hello => "hello",
@@ -32,7 +32,7 @@ pub enum HandshakeError {
     #[error("the {step} is not of this protocol: something else speaks at the other end; check host and port")]
     NotThisProtocol {
         /// What was expected.
-        step: Step,
+        step: HandshakeStep,
     },
     /// The other side speaks another version.
     #[error("the peer speaks version {theirs} of the protocol and this node version {ours}: update the older one")]
@@ -46,7 +46,7 @@ pub enum HandshakeError {
     #[error("the {step} has {got} bytes instead of {expected}")]
     WrongLength {
         /// Which message.
-        step: Step,
+        step: HandshakeStep,
         /// Its length.
         got: usize,
         /// The only length it may have.
@@ -56,13 +56,13 @@ pub enum HandshakeError {
     #[error("the peer closed the connection before its {step} was whole")]
     Truncated {
         /// The message that was awaited.
-        step: Step,
+        step: HandshakeStep,
     },
     /// The other side did not answer in time.
     #[error("the peer's {step} did not come within {after:?}")]
     TimedOut {
         /// The message that was awaited or being sent.
-        step: Step,
+        step: HandshakeStep,
         /// The limit for the whole handshake.
         after: Duration,
     },
@@ -81,7 +81,7 @@ pub enum HandshakeError {
     #[error("the {step} was damaged or forged on the way")]
     Forged {
         /// Which message.
-        step: Step,
+        step: HandshakeStep,
     },
     /// The dialler claims an identity whose Noise key it did not prove to hold.
     #[error("the dialler claims to be {claimed} but has not proven it")]
@@ -98,7 +98,7 @@ pub enum HandshakeError {
     #[error("the connection broke at the {step}: {source}")]
     Lost {
         /// The message that was under way.
-        step: Step,
+        step: HandshakeStep,
         /// The system's words.
         source: io::Error,
     },

@@ -1,6 +1,6 @@
 //! The three messages of the handshake, without any I/O: each step consumes the one before it.
 
-use super::error::{HandshakeError, Step};
+use super::error::{HandshakeError, HandshakeStep};
 use crate::keys::{self, Identity};
 use protocol::PublicKey;
 use snow::{Builder, HandshakeState, StatelessTransportState};
@@ -57,7 +57,7 @@ impl AwaitingReply {
 
     /// Reads the listener's reply; the second value is the proof, and the session stands once it is sent.
     pub(super) fn on_reply(mut self, reply: &[u8]) -> Result<(Established, Vec<u8>), HandshakeError> {
-        let step = Step::Reply;
+        let step = HandshakeStep::Reply;
         match reply.split_first() {
             Some((&WELCOME, noise)) => {
                 check_length(step, reply, REPLY)?;
@@ -86,7 +86,7 @@ pub(super) struct AwaitingProof {
 impl AwaitingProof {
     /// Reads a dialler's hello; the second value is the reply.
     pub(super) fn on_hello(us: &Identity, hello: &[u8]) -> Result<(Self, Vec<u8>), HandshakeError> {
-        let step = Step::Hello;
+        let step = HandshakeStep::Hello;
         let (magic, rest) = hello.split_first_chunk().ok_or(HandshakeError::NotThisProtocol { step })?;
         let (version, message) = rest.split_first_chunk().ok_or(HandshakeError::NotThisProtocol { step })?;
         if *magic != MAGIC {
@@ -108,7 +108,7 @@ impl AwaitingProof {
 
     /// Reads the dialler's proof of who it is; the session stands.
     pub(super) fn on_proof(mut self, proof: &[u8]) -> Result<Established, HandshakeError> {
-        let step = Step::Proof;
+        let step = HandshakeStep::Proof;
         check_length(step, proof, PROOF)?;
         let mut claimed = PublicKey([0; 32]);
         let _length = self.noise.read_message(proof, &mut claimed.0).map_err(|_| HandshakeError::Forged { step })?;
@@ -150,7 +150,7 @@ fn established(noise: HandshakeState, peer: PublicKey) -> Result<Established, Ha
     Ok(Established { peer, cipher })
 }
 
-const fn check_length(step: Step, message: &[u8], expected: usize) -> Result<(), HandshakeError> {
+const fn check_length(step: HandshakeStep, message: &[u8], expected: usize) -> Result<(), HandshakeError> {
     let got = message.len();
     if got == expected { Ok(()) } else { Err(HandshakeError::WrongLength { step, got, expected }) }
 }
@@ -212,7 +212,7 @@ mod tests {
             let (_, mut proof) = dialler.on_reply(&reply).unwrap();
             proof[at] ^= 1;
             assert!(
-                matches!(listener.on_proof(&proof), Err(HandshakeError::Forged { step: Step::Proof })),
+                matches!(listener.on_proof(&proof), Err(HandshakeError::Forged { step: HandshakeStep::Proof })),
                 "proof byte {at}"
             );
         }

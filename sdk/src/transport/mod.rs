@@ -3,7 +3,7 @@
 //! ```text
 //!   dial(identity, address) --.                                         .-> Sender   (feed, flush, send)
 //!                             +-- handshake (3 frames) --> Session --split
-//!   Listener::accept -> Pending                                         '-> Receiver (recv)
+//!   Listener::accept -> IncomingConnection                                         '-> Receiver (recv)
 //! ```
 //!
 //! On the wire everything is a frame: two bytes of length, big-endian, and so many bytes.
@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Inside the sealed frames runs a stream of messages, each four bytes of length and so many bytes, cut wherever a frame is full; several
-//! small ones share a frame. Limits: [`MAX_FRAME`], [`MAX_MESSAGE`], and the [`Timeouts`].
+//! small ones share a frame. Limits: [`MAX_FRAME`], [`MAX_MESSAGE`], and the [`ConnectionTimeouts`].
 //!
 //! Both ends agree on which of two sessions is the later one ([`Session::number`]): a [`Dialler`] begins no handshake with a peer before its last
 //! one with it is over, and the listener counts the hellos that it answers.
@@ -36,15 +36,15 @@ mod sender;
 mod session;
 mod tcp;
 
-pub use counters::Counters;
-pub use error::{AcceptError, BindError, DialError, HandshakeError, RecvError, SendError, Step};
+pub use counters::SessionCounters;
+pub use error::{AcceptError, BindError, DialError, HandshakeError, HandshakeStep, RecvError, SendError};
 pub use frame::MAX_FRAME;
 pub use handshake::PROTOCOL_VERSION;
 pub use message::MAX_MESSAGE;
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use session::{Role, Session};
-pub use tcp::{Dialler, Listener, Pending, dial};
+pub use tcp::{Dialler, IncomingConnection, Listener, dial};
 
 #[cfg(test)]
 pub(crate) use session::tests::pair;
@@ -53,7 +53,7 @@ use std::time::Duration;
 
 /// How long this side waits for the other one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
+pub struct ConnectionTimeouts {
     /// For a TCP connection when dialling, name resolution included.
     pub connect: Duration,
     /// For the whole handshake, once connected.
@@ -64,7 +64,7 @@ pub struct Timeouts {
     pub stall: Duration,
 }
 
-impl Default for Timeouts {
+impl Default for ConnectionTimeouts {
     /// 10 s to connect, 10 s for the handshake, 60 s of silence, 30 s of not reading.
     fn default() -> Self {
         Self {

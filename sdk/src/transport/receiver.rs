@@ -1,5 +1,5 @@
 use super::{
-    Counters, MAX_FRAME,
+    MAX_FRAME, SessionCounters,
     error::RecvError,
     frame::{Front, LEAST_SEALED, LENGTH, front},
     message::{Assembler, TooLong},
@@ -25,7 +25,7 @@ pub struct Receiver {
     assembler: Assembler,
     idle: Duration,
     over: bool,
-    counters: Counters,
+    counters: SessionCounters,
 }
 
 impl Receiver {
@@ -43,11 +43,11 @@ impl Receiver {
             assembler: Assembler::default(),
             idle,
             over: false,
-            counters: Counters::default(),
+            counters: SessionCounters::default(),
         }
     }
 
-    /// The next message. Waits at most [`Timeouts::idle`](super::Timeouts::idle) for each next piece of it.
+    /// The next message. Waits at most [`ConnectionTimeouts::idle`](super::ConnectionTimeouts::idle) for each next piece of it.
     ///
     /// Cancel-safe: a dropped call loses nothing, and its idle time starts anew with the next one.
     ///
@@ -74,7 +74,7 @@ impl Receiver {
 
     /// What has been opened so far in this direction.
     #[must_use]
-    pub const fn counters(&self) -> Counters {
+    pub const fn counters(&self) -> SessionCounters {
         self.counters
     }
 

@@ -1,5 +1,5 @@
 use super::{
-    Counters, MAX_MESSAGE,
+    MAX_MESSAGE, SessionCounters,
     error::SendError,
     frame::{self, LENGTH, MAX_PLAIN, TAG},
     message,
@@ -32,7 +32,7 @@ pub struct Sender {
     /// Since when the peer has taken none of what waits for it. Kept between calls: a dropped one gives the peer no new time.
     waiting_since: Option<Instant>,
     over: bool,
-    counters: Counters,
+    counters: SessionCounters,
 }
 
 impl Sender {
@@ -47,7 +47,7 @@ impl Sender {
             stall,
             waiting_since: None,
             over: false,
-            counters: Counters::default(),
+            counters: SessionCounters::default(),
         }
     }
 
@@ -106,7 +106,7 @@ impl Sender {
 
     /// What has been sealed so far in this direction.
     #[must_use]
-    pub const fn counters(&self) -> Counters {
+    pub const fn counters(&self) -> SessionCounters {
         self.counters
     }
 

@@ -1,4 +1,4 @@
-use super::{Receiver, Sender, Timeouts, handshake::Established};
+use super::{ConnectionTimeouts, Receiver, Sender, handshake::Established};
 use protocol::PublicKey;
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::net::TcpStream;
@@ -28,7 +28,7 @@ impl Session {
         stream: TcpStream,
         Established { peer, cipher }: Established,
         (role, number): (Role, u64),
-        timeouts: Timeouts,
+        timeouts: ConnectionTimeouts,
     ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let remote_addr = stream.peer_addr()?;
@@ -91,7 +91,8 @@ pub(crate) mod tests {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let dialled = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = socket.accept().await.unwrap();
-        let session = |stream, established, role| Session::new(stream, established, role, Timeouts::default()).unwrap();
+        let session =
+            |stream, established, role| Session::new(stream, established, role, ConnectionTimeouts::default()).unwrap();
         let number = super::super::tcp::next_number();
         (session(dialled, at_alice, (Role::Dialler, number)), session(accepted, at_bob, (Role::Listener, number)))
     }

@@ -1,8 +1,8 @@
 //! From an address to a session: TCP connections, and the handshake run over them.
 
 use super::{
-    Role, Session, Timeouts,
-    error::{AcceptError, BindError, DialError, HandshakeError, Step},
+    ConnectionTimeouts, Role, Session,
+    error::{AcceptError, BindError, DialError, HandshakeError, HandshakeStep},
     frame,
     handshake::{self, AwaitingProof, AwaitingReply},
 };
@@ -30,7 +30,7 @@ use tokio::{
 pub struct Listener {
     socket: TcpListener,
     local_addr: SocketAddr,
-    timeouts: Timeouts,
+    timeouts: ConnectionTimeouts,
 }
 
 impl Listener {
@@ -38,7 +38,7 @@ impl Listener {
     ///
     /// # Errors
     /// [`BindError`] where the address is not this machine's, or is in use.
-    pub async fn bind(address: &str, timeouts: Timeouts) -> Result<Self, BindError> {
+    pub async fn bind(address: &str, timeouts: ConnectionTimeouts) -> Result<Self, BindError> {
         let failed = |source| BindError { address: address.to_owned(), source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = socket.local_addr().map_err(failed)?;
@@ -51,57 +51,57 @@ impl Listener {
         self.local_addr
     }
 
-    /// The next connection, before its handshake. Drive each [`Pending`] in a task of its own, so that a slow dialler holds up nobody,
+    /// The next connection, before its handshake. Drive each [`IncomingConnection`] in a task of its own, so that a slow dialler holds up nobody,
     /// and bound how many there are at once.
     ///
     /// Cancel-safe: a dropped call loses no connection.
     ///
     /// # Errors
     /// [`AcceptError`] concerns one connection; the listener goes on.
-    pub async fn accept(&self) -> Result<Pending, AcceptError> {
+    pub async fn accept(&self) -> Result<IncomingConnection, AcceptError> {
         let (stream, from) =
             self.socket.accept().await.map_err(|source| AcceptError { at: self.local_addr, source })?;
-        Ok(Pending { stream, from, timeouts: self.timeouts })
+        Ok(IncomingConnection { stream, from, timeouts: self.timeouts })
     }
 }
 
 /// A connection whose handshake is still to be run. Dropping it closes the connection.
 #[derive(Debug)]
-pub struct Pending {
+pub struct IncomingConnection {
     stream: TcpStream,
     from: SocketAddr,
-    timeouts: Timeouts,
+    timeouts: ConnectionTimeouts,
 }
 
-impl Pending {
+impl IncomingConnection {
     /// Where the dialler connects from.
     #[must_use]
     pub const fn from(&self) -> SocketAddr {
         self.from
     }
 
-    /// Runs the handshake within [`Timeouts::handshake`]. Dropping the call closes the connection.
+    /// Runs the handshake within [`ConnectionTimeouts::handshake`]. Dropping the call closes the connection.
     ///
     /// # Errors
     /// [`HandshakeError`]; the connection is closed and nobody else is concerned.
     pub async fn handshake(self, identity: &Identity) -> Result<Session, HandshakeError> {
         let mut wire = Wire::new(self.stream, self.timeouts.handshake);
-        let hello = wire.recv(Step::Hello).await?;
+        let hello = wire.recv(HandshakeStep::Hello).await?;
         let (listener, reply) = match AwaitingProof::on_hello(identity, &hello) {
             Ok(next) => next,
             Err(error) => {
                 if let Some(refusal) = handshake::refusal(&error) {
                     // Tells an honest dialler why; whether it hears it changes nothing here.
-                    let _told = wire.send(Step::Reply, &refusal).await;
+                    let _told = wire.send(HandshakeStep::Reply, &refusal).await;
                 }
                 return Err(error);
             }
         };
         // Before the reply: the dialler begins no other handshake before it has that.
         let number = next_number();
-        wire.send(Step::Reply, &reply).await?;
-        let established = listener.on_proof(&wire.recv(Step::Proof).await?)?;
-        wire.into_session(established, (Role::Listener, number), self.timeouts, Step::Proof)
+        wire.send(HandshakeStep::Reply, &reply).await?;
+        let established = listener.on_proof(&wire.recv(HandshakeStep::Proof).await?)?;
+        wire.into_session(established, (Role::Listener, number), self.timeouts, HandshakeStep::Proof)
     }
 }
 
@@ -110,7 +110,7 @@ impl Pending {
 ///
 /// # Errors
 /// As [`Dialler::dial`].
-pub async fn dial(identity: &Identity, to: &PeerAddress, timeouts: Timeouts) -> Result<Session, DialError> {
+pub async fn dial(identity: &Identity, to: &PeerAddress, timeouts: ConnectionTimeouts) -> Result<Session, DialError> {
     Dialler::default().dial(identity, to, timeouts).await
 }
 
@@ -129,7 +129,12 @@ impl Dialler {
     ///
     /// # Errors
     /// [`DialError`] says whether nobody was there, or the wrong one.
-    pub async fn dial(&self, identity: &Identity, to: &PeerAddress, timeouts: Timeouts) -> Result<Session, DialError> {
+    pub async fn dial(
+        &self,
+        identity: &Identity,
+        to: &PeerAddress,
+        timeouts: ConnectionTimeouts,
+    ) -> Result<Session, DialError> {
         if to.identity() == identity.public() {
             return Err(DialError::Ourselves);
         }
@@ -168,14 +173,14 @@ async fn dialler_handshake(
     stream: TcpStream,
     identity: &Identity,
     to: &PeerAddress,
-    timeouts: Timeouts,
+    timeouts: ConnectionTimeouts,
 ) -> Result<Session, HandshakeError> {
     let mut wire = Wire::new(stream, timeouts.handshake);
     let (dialler, hello) = AwaitingReply::start(identity, to.identity())?;
-    wire.send(Step::Hello, &hello).await?;
-    let (established, proof) = dialler.on_reply(&wire.recv(Step::Reply).await?)?;
-    wire.send(Step::Proof, &proof).await?;
-    wire.into_session(established, (Role::Dialler, next_number()), timeouts, Step::Proof)
+    wire.send(HandshakeStep::Hello, &hello).await?;
+    let (established, proof) = dialler.on_reply(&wire.recv(HandshakeStep::Reply).await?)?;
+    wire.send(HandshakeStep::Proof, &proof).await?;
+    wire.into_session(established, (Role::Dialler, next_number()), timeouts, HandshakeStep::Proof)
 }
 
 /// Handshake frames over a connection, all before one deadline.
@@ -190,13 +195,13 @@ impl Wire {
         Self { stream, limit, deadline: Instant::now().checked_add(limit) }
     }
 
-    async fn send(&mut self, step: Step, message: &[u8]) -> Result<(), HandshakeError> {
+    async fn send(&mut self, step: HandshakeStep, message: &[u8]) -> Result<(), HandshakeError> {
         let length = frame::length_bytes(message.len()).unwrap_or_default();
         let frame = [&length[..], message].concat();
         within(self.deadline, self.limit, step, self.stream.write_all(&frame)).await
     }
 
-    async fn recv(&mut self, step: Step) -> Result<Vec<u8>, HandshakeError> {
+    async fn recv(&mut self, step: HandshakeStep) -> Result<Vec<u8>, HandshakeError> {
         let mut length = [0; frame::LENGTH];
         let _read = within(self.deadline, self.limit, step, self.stream.read_exact(&mut length)).await?;
         let length = usize::from(u16::from_be_bytes(length));
@@ -212,8 +217,8 @@ impl Wire {
         self,
         established: handshake::Established,
         numbered: (Role, u64),
-        timeouts: Timeouts,
-        step: Step,
+        timeouts: ConnectionTimeouts,
+        step: HandshakeStep,
     ) -> Result<Session, HandshakeError> {
         Session::new(self.stream, established, numbered, timeouts)
             .map_err(|source| HandshakeError::Lost { step, source })
@@ -223,7 +228,7 @@ impl Wire {
 async fn within<T>(
     deadline: Option<Instant>,
     after: Duration,
-    step: Step,
+    step: HandshakeStep,
     io: impl Future<Output = io::Result<T>>,
 ) -> Result<T, HandshakeError> {
     let result = match deadline {

@@ -147,7 +147,7 @@ async fn a_silent_peer_is_told_apart_from_a_gone_one() {
 async fn a_peer_that_does_not_read_is_given_up() {
     let mut server = Server::start(PATIENT).await;
     let stall = Duration::from_millis(50);
-    let timeouts = sdk::transport::Timeouts { stall, ..PATIENT };
+    let timeouts = sdk::transport::ConnectionTimeouts { stall, ..PATIENT };
     let (mut sender, _receiver) = dial(&alice(), &server.address(), timeouts).await.unwrap().split();
     let _not_reading = server.session().await;
     let message = vec![0; MAX_MESSAGE];

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use protocol::PublicKey;
 use sdk::{
     keys::{Identity, PeerAddress},
-    transport::{DialError, HandshakeError, MAX_MESSAGE, PROTOCOL_VERSION, RecvError, Step, Timeouts, dial},
+    transport::{
+        ConnectionTimeouts, DialError, HandshakeError, HandshakeStep, MAX_MESSAGE, PROTOCOL_VERSION, RecvError, dial,
+    },
 };
 use snow::StatelessTransportState;
 use std::{net::SocketAddr, time::Duration};
@@ -91,22 +93,31 @@ async fn something_else_than_this_protocol_is_called_so() {
         &[0, 0],
         &[0, 5, 1, 2, 3, 4, 5],
     ] {
-        assert!(matches!(what_bob_says_to(bytes).await, HandshakeError::NotThisProtocol { step: Step::Hello }));
+        assert!(matches!(
+            what_bob_says_to(bytes).await,
+            HandshakeError::NotThisProtocol { step: HandshakeStep::Hello }
+        ));
     }
     for answer in
         [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.9\r\n", &[0, 0], &[0, 1, 9], &[0, 2, 1, 0]]
     {
-        assert!(matches!(what_dialling_says_to(answer).await, HandshakeError::NotThisProtocol { step: Step::Reply }));
+        assert!(matches!(
+            what_dialling_says_to(answer).await,
+            HandshakeError::NotThisProtocol { step: HandshakeStep::Reply }
+        ));
     }
 }
 
 #[tokio::test]
 async fn a_peer_that_closes_midway_is_called_so() {
     for bytes in [&[][..], &[0], &[0, 58], b"\0\x3achannels\0\x01half"] {
-        assert!(matches!(what_bob_says_to(bytes).await, HandshakeError::Truncated { step: Step::Hello }));
+        assert!(matches!(what_bob_says_to(bytes).await, HandshakeError::Truncated { step: HandshakeStep::Hello }));
     }
     for answer in [&[][..], &[0], &[0, 49], &[0, 49, 0, 1, 2, 3]] {
-        assert!(matches!(what_dialling_says_to(answer).await, HandshakeError::Truncated { step: Step::Reply }));
+        assert!(matches!(
+            what_dialling_says_to(answer).await,
+            HandshakeError::Truncated { step: HandshakeStep::Reply }
+        ));
     }
 }
 
@@ -150,21 +161,24 @@ async fn a_node_does_not_dial_itself_and_says_where_nobody_listens() {
 #[tokio::test]
 async fn a_peer_that_says_nothing_is_given_up() {
     let handshake = Duration::from_millis(50);
-    let timeouts = Timeouts { handshake, ..PATIENT };
+    let timeouts = ConnectionTimeouts { handshake, ..PATIENT };
     let mut server = Server::start(timeouts).await;
     let _silent = TcpStream::connect(server.addr).await.unwrap();
     let mut trickling = TcpStream::connect(server.addr).await.unwrap();
     trickling.write_all(&[0, 58, b'c']).await.unwrap();
     for _ in 0..2 {
         assert!(
-            matches!(server.refusal().await, HandshakeError::TimedOut { step: Step::Hello, after } if after == handshake)
+            matches!(server.refusal().await, HandshakeError::TimedOut { step: HandshakeStep::Hello, after } if after == handshake)
         );
     }
 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let error = dial(&alice(), &Server::address_via(silent.local_addr().unwrap()), timeouts).await.unwrap_err();
     assert!(
-        matches!(error, DialError::Handshake { source: HandshakeError::TimedOut { step: Step::Reply, .. }, .. }),
+        matches!(
+            error,
+            DialError::Handshake { source: HandshakeError::TimedOut { step: HandshakeStep::Reply, .. }, .. }
+        ),
         "{error}"
     );
 }

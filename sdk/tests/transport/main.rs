@@ -12,13 +12,13 @@ mod hostile;
 
 use sdk::{
     keys::{Identity, PeerAddress},
-    transport::{HandshakeError, Listener, Receiver, Sender, Session, Timeouts, dial},
+    transport::{ConnectionTimeouts, HandshakeError, Listener, Receiver, Sender, Session, dial},
 };
 use std::{net::SocketAddr, time::Duration};
 use tokio::sync::mpsc;
 
 /// Long enough for a busy machine; a test that works never waits for it.
-const PATIENT: Timeouts = Timeouts {
+const PATIENT: ConnectionTimeouts = ConnectionTimeouts {
     connect: Duration::from_secs(20),
     handshake: Duration::from_secs(20),
     idle: Duration::from_secs(20),
@@ -40,7 +40,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(timeouts: Timeouts) -> Self {
+    async fn start(timeouts: ConnectionTimeouts) -> Self {
         let listener = Listener::bind("127.0.0.1:0", timeouts).await.unwrap();
         let addr = listener.local_addr();
         let (outcome, outcomes) = mpsc::unbounded_channel();

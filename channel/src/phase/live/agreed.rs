@@ -18,7 +18,7 @@ pub(crate) struct Agreed {
     /// Both signatures; none for a state that is on chain, as that of round 1 is.
     signatures: Option<Pair<Signature>>,
     /// What it goes on from, where it is not on chain: should it lose its force (R5.4b), the chain is followed from there.
-    below: Option<Below>,
+    below: Option<BaseState>,
     /// The own changes that it made.
     made: Ids,
     /// Where the arbiter computed it for one side alone: nobody has agreed, but it counts until a co-signed state replaces it (R5.4).
@@ -29,7 +29,7 @@ pub(crate) struct Agreed {
 
 /// The state that the agreed one goes on from.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Below {
+pub(crate) struct BaseState {
     at: Base,
     state: State,
 }
@@ -156,7 +156,7 @@ impl Agreed {
         let height = replaced.map_or(self.height, |forced| forced.height);
         let at = self.base();
         let before = std::mem::replace(&mut self.state, State::of(Pair::default()));
-        let below = (signatures.is_some() && at == named).then_some(Below { at, state: before });
+        let below = (signatures.is_some() && at == named).then_some(BaseState { at, state: before });
         *self = Self { round, named, state, hash, signatures, below, made: Ids::default(), forced: None, height };
     }
 

@@ -279,9 +279,9 @@ impl Live {
         self.incoming.drop_review();
         self.wish.drop_solo();
         let mut events = self.drop_payments();
-        let refused = Event::ShutdownRefused { code: RefusalCode::OUTDATED };
+        let refused = Event::ShutdownRefused { code: RefusalCode::STALE_STORE };
         events.extend(self.wish.drop_mutual().then_some(refused));
-        events.extend(self.operation.give_up_unsigned(RefusalCode::OUTDATED));
+        events.extend(self.operation.give_up_unsigned(RefusalCode::STALE_STORE));
         Step::tell(events).and(Step::notify(notice))
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     effect::Effect,
     event::{Event, Notice},
     message::{Message, RefusalCode},
-    operation::{Body, OperationKind, Request},
+    operation::{OperationBody, OperationKind, OperationRequest},
     state::State,
 };
 use protocol::{
@@ -45,14 +45,14 @@ pub(crate) struct Operation {
 /// What the user wants, and what the peer was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 struct Requested {
-    request: Request,
-    asked: Option<Body>,
+    request: OperationRequest,
+    asked: Option<OperationBody>,
 }
 
 /// What this side has signed.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 struct SignedOperation {
-    body: Body,
+    body: OperationBody,
     /// What is agreed once it is on chain.
     state: State,
     ours: Signature,
@@ -62,7 +62,7 @@ struct SignedOperation {
 
 impl Operation {
     /// The user requests an operation. Nothing is asked of the peer yet.
-    pub(crate) fn request(&mut self, request: Request) {
+    pub(crate) fn request(&mut self, request: OperationRequest) {
         (self.requested, self.postponed) = (Some(Requested { request, asked: None }), 0);
     }
 
@@ -72,13 +72,13 @@ impl Operation {
     }
 
     /// What the user requested and the peer was not asked for, where it may be asked now.
-    pub(crate) fn to_be_asked(&self) -> Option<&Request> {
+    pub(crate) fn to_be_asked(&self) -> Option<&OperationRequest> {
         let requested = self.requested.as_ref().filter(|requested| requested.asked.is_none() && !self.deferred)?;
         Some(&requested.request)
     }
 
     /// The peer is asked for what the user requested, by this body.
-    pub(crate) fn ask(&mut self, body: Body) {
+    pub(crate) fn ask(&mut self, body: OperationBody) {
         if let Some(requested) = &mut self.requested {
             self.asked_up_to = body.round();
             requested.asked = Some(body);
@@ -91,23 +91,23 @@ impl Operation {
     }
 
     /// This side has signed what the peer asked for: the peer submits it.
-    pub(crate) fn sign_peers(&mut self, body: Body, state: State, ours: Signature) {
+    pub(crate) fn sign_peers(&mut self, body: OperationBody, state: State, ours: Signature) {
         self.signed = Some(SignedOperation { body, state, ours, peers: None });
     }
 
     /// This side has signed what it asked for, as the peer has: it submits it.
-    pub(crate) fn sign_own(&mut self, body: Body, state: State, ours: Signature, peers: Signature) {
+    pub(crate) fn sign_own(&mut self, body: OperationBody, state: State, ours: Signature, peers: Signature) {
         self.requested = None;
         self.signed = Some(SignedOperation { body, state, ours, peers: Some(peers) });
     }
 
     /// Whether this is what this side has signed for the peer: it is said again.
-    pub(crate) fn is_signed_for_peer(&self, body: &Body) -> bool {
+    pub(crate) fn is_signed_for_peer(&self, body: &OperationBody) -> bool {
         self.signed.as_ref().is_some_and(|signed| signed.peers.is_none() && signed.body == *body)
     }
 
     /// What both have signed and this side submits.
-    pub(crate) fn own_signed(&self) -> Option<&Body> {
+    pub(crate) fn own_signed(&self) -> Option<&OperationBody> {
         self.signed.as_ref().filter(|signed| signed.peers.is_some()).map(|signed| &signed.body)
     }
 
@@ -187,7 +187,7 @@ impl Operation {
     }
 
     /// What the peer was asked for and has not answered.
-    pub(crate) fn asked(&self) -> Option<&Body> {
+    pub(crate) fn asked(&self) -> Option<&OperationBody> {
         self.requested.as_ref()?.asked.as_ref()
     }
 
@@ -195,7 +195,7 @@ impl Operation {
     pub(crate) fn takes(&self) -> Amount {
         let requested = self.requested.as_ref().map_or(0, |requested| requested.request.takes());
         match &self.signed {
-            Some(SignedOperation { body: Body::Withdraw(body), peers: Some(_), .. }) => {
+            Some(SignedOperation { body: OperationBody::Withdraw(body), peers: Some(_), .. }) => {
                 requested.saturating_add(body.amount)
             }
             _ => requested,
@@ -237,7 +237,11 @@ impl Operation {
 
     /// The state that this side has signed for in `round`.
     pub(crate) fn hash_in(&self, round: Round) -> Option<Hash> {
-        self.signed.as_ref().map(|signed| &signed.body).filter(|body| body.round() == round).map(Body::state_hash)
+        self.signed
+            .as_ref()
+            .map(|signed| &signed.body)
+            .filter(|body| body.round() == round)
+            .map(OperationBody::state_hash)
     }
 
     /// What is told of the operation that led to this state on chain, where this side has signed it.
@@ -269,15 +273,15 @@ impl Operation {
 }
 
 /// What is told of it once it is final.
-fn as_event(body: &Body) -> Event {
+fn as_event(body: &OperationBody) -> Event {
     match body {
-        Body::Deposit(DepositBody { party, amount, round, .. }) => {
+        OperationBody::Deposit(DepositBody { party, amount, round, .. }) => {
             Event::Deposited { party: *party, amount: *amount, round: *round }
         }
-        Body::Withdraw(WithdrawBody { party, amount, round, .. }) => {
+        OperationBody::Withdraw(WithdrawBody { party, amount, round, .. }) => {
             Event::Withdrawn { party: *party, amount: *amount, round: *round }
         }
-        Body::SetDelegates(SetDelegatesBody { delegates, round, .. }) => {
+        OperationBody::SetDelegates(SetDelegatesBody { delegates, round, .. }) => {
             Event::DelegatesSet { delegates: delegates.clone(), round: *round }
         }
     }

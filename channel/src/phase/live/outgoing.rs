@@ -406,7 +406,7 @@ impl Outgoing {
         let has_moved = height > ours.update.height;
         for (place, (id, change)) in (0_u32..).zip(ours.changes()) {
             match all.or(some.get(&place).copied()) {
-                Some(code) if code != RefusalCode::OVERTAKEN && !(code == RefusalCode::HEIGHT && has_moved) => {
+                Some(code) if code != RefusalCode::SUPERSEDED && !(code == RefusalCode::HEIGHT && has_moved) => {
                     if self.made.contains(&id) {
                         continue;
                     }

@@ -10,8 +10,8 @@ use crate::{
     message::{Message, Refusal, RefusalCode, Update},
     rounds::{first_above, next_round},
     state::{
-        Change, ChangeFault, ChangeId, Draft, MAX_META, MAX_REFERENCE, Outcome, Payment, Results, State, check_code,
-        length,
+        Change, ChangeFault, ChangeId, MAX_META, MAX_REFERENCE, Outcome, Payment, Results, RoundBuilder, State,
+        check_code, length,
     },
     step::Step,
 };
@@ -47,17 +47,18 @@ impl Live {
             if self.outgoing.queued() == 0 || failed_calls >= MAX_FAILED_CALLS {
                 return step;
             }
-            let mut draft = Draft::new(self.place(me, round, height, config, ctx), self.agreed.state());
+            let mut builder =
+                RoundBuilder::new(self.round_context(me, round, height, config, ctx), self.agreed.state());
             let mut count: usize = 0;
             let mut fault = None;
             for change in self.outgoing.next_changes() {
-                if let Err(why) = draft.make(change) {
+                if let Err(why) = builder.make(change) {
                     fault = Some(why);
                     break;
                 }
                 count = count.saturating_add(1);
             }
-            let (changes, state, results) = match (count, fault, draft.finish()) {
+            let (changes, state, results) = match (count, fault, builder.finish()) {
                 (1.., _, Ok((state, results))) => (self.outgoing.unqueue(me, count), state, results),
                 // The first one cannot be made: the peer's rounds or the clock have overtaken it.
                 (_, fault, finished) => {
@@ -93,8 +94,9 @@ impl Live {
         let highest =
             refusal.round.max(self.agreed.round()).max(self.outgoing.signed()).max(self.operation.asked_up_to());
         let round = first_above(me, highest)?;
-        let draft = Draft::new(self.place(me, round, self.agreed.height(), config, ctx), self.agreed.state());
-        let (state, results) = draft.finish().ok()?;
+        let builder =
+            RoundBuilder::new(self.round_context(me, round, self.agreed.height(), config, ctx), self.agreed.state());
+        let (state, results) = builder.finish().ok()?;
         let place = (round, base, self.agreed.height());
         let ours = self.sign_round(place, Some(refusal), Vec::new(), (state, results, Vec::new()), (domain, ctx));
         let say = Effect::Send(Message::Update(ours.update().clone()));
@@ -210,9 +212,10 @@ impl Live {
     ) -> Result<Option<Outcome>, ChangeFault> {
         let before = self.outgoing.proposal().map_or_else(|| self.agreed.state(), OpenRound::state);
         let round = self.next_round(me).unwrap_or(Round::MAX);
-        let mut draft = Draft::new(self.place(me, round, ctx.head.max(self.agreed.height()), config, ctx), before);
-        draft.make(change)?;
-        let (_state, results) = draft.finish()?;
+        let mut builder =
+            RoundBuilder::new(self.round_context(me, round, ctx.head.max(self.agreed.height()), config, ctx), before);
+        builder.make(change)?;
+        let (_state, results) = builder.finish()?;
         Ok(results.into_iter().next().map(|(_, outcome)| outcome))
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     error::Violation,
     input::Context,
     message::{MAX_UPDATES_PER_ROUND, Refused, Update},
-    state::{Change, Creation, Draft, Place, Results, State},
+    state::{Change, Creation, Results, RoundBuilder, RoundContext, State},
 };
 use protocol::{
     Base, BlockNumber, Hash, Party, PublicKey, Round,
@@ -16,20 +16,20 @@ use protocol::{
 };
 
 /// What is wrong with a round of the peer's.
-pub(crate) struct Wrong {
+pub(crate) struct RoundFault {
     /// The place of the change that is to blame, where it is one.
     pub(crate) place: Option<u32>,
     pub(crate) violation: Violation,
 }
 
-impl From<Violation> for Wrong {
+impl From<Violation> for RoundFault {
     fn from(violation: Violation) -> Self {
         Self { place: None, violation }
     }
 }
 
 /// A round of the peer's that breaks no rule.
-pub(crate) struct Checked {
+pub(crate) struct CheckedRound {
     pub(crate) state: State,
     pub(crate) results: Results,
     /// What it signed, and what is to be signed.
@@ -40,17 +40,17 @@ pub(crate) struct Checked {
 
 impl Live {
     /// Where the next round of `proposer`'s is made.
-    pub(crate) fn place<'a>(
+    pub(crate) fn round_context<'a>(
         &self,
         proposer: Party,
         round: Round,
         height: BlockNumber,
         config: &Config,
         ctx: &Context<'a>,
-    ) -> Place<'a> {
+    ) -> RoundContext<'a> {
         let (channel, reserve, max_contracts) =
             (self.funding.channel(), self.funding.terms().reserve, config.max_contracts);
-        Place { channel, round, height, proposer, reserve, max_contracts, apps: ctx.apps }
+        RoundContext { channel, round, height, proposer, reserve, max_contracts, apps: ctx.apps }
     }
 
     /// What comes of the peer's round, whose signature the caller has verified: what a round changes is executed for nobody else.
@@ -60,7 +60,7 @@ impl Live {
         peer: Party,
         (domain, config): (&Domain, &Config),
         ctx: &Context<'_>,
-    ) -> Result<Checked, Wrong> {
+    ) -> Result<CheckedRound, RoundFault> {
         let Update { round, base, height, refuses, changes, state_hash, .. } = update;
         let (got, have) = (*round, self.agreed.round().max(self.outgoing.signed()));
         if got <= have {
@@ -91,18 +91,19 @@ impl Live {
                 return Err(Violation::HeightOutOfWindow { got: *height, min, max }.into());
             }
         }
-        let mut draft = Draft::new(self.place(peer, *round, *height, config, ctx), self.agreed.state());
+        let mut builder =
+            RoundBuilder::new(self.round_context(peer, *round, *height, config, ctx), self.agreed.state());
         for (place, change) in (0_u32..).zip(changes) {
-            draft.make(change).map_err(|fault| Wrong { place: Some(place), violation: fault.into() })?;
+            builder.make(change).map_err(|fault| RoundFault { place: Some(place), violation: fault.into() })?;
         }
-        let (state, results) = draft.finish().map_err(Violation::from)?;
+        let (state, results) = builder.finish().map_err(Violation::from)?;
         let want = state.hash();
         if want != *state_hash {
             return Err(Violation::StateHashMismatch { got: *state_hash, want }.into());
         }
         let message = signed_bytes(domain, &self.funding.channel(), &Self::body(*round, *base, want));
         let height = if executes { *height } else { self.agreed.height() };
-        Ok(Checked { state, results, message, height })
+        Ok(CheckedRound { state, results, message, height })
     }
 
     /// Whether a round names a block that this side is about to see, as far as it can tell, and has not seen (R7.3).

@@ -58,14 +58,14 @@ impl StoreAge {
     pub(crate) fn note_stale(&mut self, from: Round, to: Round) -> Notice {
         let from = self.0.filter(|known| *known != StaleStore::SUSPECTED).map_or(from, |known| known.from);
         self.0 = Some(StaleStore { from, to });
-        Notice::CaughtUp { from, to }
+        Notice::StaleStore { from, to }
     }
 
     /// What the user is told of it at each start.
     pub(crate) fn notice(self) -> Option<Notice> {
         self.0.map(|stale| match stale {
             StaleStore::SUSPECTED => Notice::StoreCopied,
-            StaleStore { from, to } => Notice::CaughtUp { from, to },
+            StaleStore { from, to } => Notice::StaleStore { from, to },
         })
     }
 
@@ -74,7 +74,7 @@ impl StoreAge {
         match self.0 {
             None => Ok(()),
             Some(StaleStore::SUSPECTED) => Err(Misuse::StoreCopied),
-            Some(_) => Err(Misuse::StoreOutdated),
+            Some(_) => Err(Misuse::StaleStore),
         }
     }
 }

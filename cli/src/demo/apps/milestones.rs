@@ -61,7 +61,7 @@ pub(super) async fn play(mut stage: Stage<Milestones>) -> Result<()> {
     let [mut alices, mut bobs] = [stage.node(PAYER)?.events(), stage.node(PAYEE)?.events()];
     let closing = tokio::spawn({
         let channel = stage.of(PAYEE).clone();
-        async move { channel.close_solo(Certainty::PeerSaidSo).await }
+        async move { channel.close_solo(Certainty::ConfirmedByPeer).await }
     });
     let unlock_at = wait_for(&mut alices, |event| match event {
         Event::ClosingSolo { unlock_at, .. } => Some(*unlock_at),

@@ -268,7 +268,7 @@ impl<A: Told> Stage<A> {
         let _head = self.head().await?;
         let words = inputs.iter().map(told).collect::<Vec<_>>().join(", then ");
         let calls = inputs.iter().map(|input| ForcedCall { contract, value: 0, input: input.encode() }).collect();
-        let performed = self.of(by).force(calls, Certainty::PeerSaidSo).await?;
+        let performed = self.of(by).force(calls, Certainty::ConfirmedByPeer).await?;
         self.world.recorder.quiet().await;
         let entries = self.world.recorder.entries();
         let entry = entries.iter().rfind(|entry| entry.what == "channel_force_progress");
@@ -301,7 +301,7 @@ impl<A: Told> Stage<A> {
         self.check_error(by, contract, 0, &input, &error).await?;
         match self
             .of(by)
-            .force(vec![ForcedCall { contract, value: 0, input: input.encode() }], Certainty::PeerSaidSo)
+            .force(vec![ForcedCall { contract, value: 0, input: input.encode() }], Certainty::ConfirmedByPeer)
             .await
         {
             Err(NodeError::Misuse(Misuse::WouldBeRefused(Rejection::CallFailed {

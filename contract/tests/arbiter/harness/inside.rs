@@ -14,7 +14,7 @@ use protocol::{
     tree::Change,
 };
 use scale::{Decode, Encode};
-use sdk::chain::arbiter::Done;
+use sdk::chain::arbiter::FinalisedCall;
 use std::collections::BTreeSet;
 
 pub(crate) const COUNTER: ContractId = ContractId([0xC0; 32]);
@@ -216,7 +216,7 @@ impl World {
     }
 
     /// Forces a step that succeeds; it comes to the state that its caller planned, and no coin is made or lost by it.
-    pub(crate) async fn force_as(&mut self, who: Actor, step: &Step) -> (Done, Inside) {
+    pub(crate) async fn force_as(&mut self, who: Actor, step: &Step) -> (FinalisedCall, Inside) {
         let (call, after) = self.plan(step).unwrap_or_else(|rejection| panic!("it cannot be planned: {rejection}"));
         let done = self.accept(who, &Call::ChannelForceProgress(call), 0).await;
         if let Some(record) = self.ledger.channels.get(&step.channel.id) {

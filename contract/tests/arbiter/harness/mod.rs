@@ -38,7 +38,7 @@ use protocol::{
 use scale::{Decode, Encode};
 use sdk::chain::{
     Arbiter, Chain, ChainError, DryRun, Transaction, Weight,
-    arbiter::{Done, PreimageShown},
+    arbiter::{FinalisedCall, PreimageShown},
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 use tokio::sync::OnceCell;
@@ -247,7 +247,7 @@ impl World {
 
     /// Makes a call that succeeds, and checks all that it did against the rules in memory: the answer, the event, every payout,
     /// every vault, every record, the record as a watcher rebuilds it, and each coin of everybody concerned.
-    pub(crate) async fn accept(&mut self, who: Actor, call: &Call, attached: Amount) -> Done {
+    pub(crate) async fn accept(&mut self, who: Actor, call: &Call, attached: Amount) -> FinalisedCall {
         let (before, block) = (self.snapshot().await, self.now());
         let applied = self.apply(who, call, attached, &before).unwrap_or_else(|rejection| {
             panic!("the rules refuse {} by {who:?}: {rejection} ({rejection:?})", call.name())

@@ -5,7 +5,7 @@ use crate::{
     chain::{CallError, ChainError},
     node::{
         inbox::PeerInput,
-        submitted::{self, Kind, defends},
+        submitted::{self, FailureKind, defends},
     },
 };
 use channel::{ChainInput, ChannelRef, Input, Notice};
@@ -51,7 +51,7 @@ impl Peer {
         if !slot.calls.begin(kind) {
             return;
         }
-        let until = slot.rumours.defend_by(&slot.channel, self.head);
+        let until = slot.disputes.defend_by(&slot.channel, self.head);
         let first = defends(&call) || kind == FORCE;
         let urgency =
             self.peers.upgrade().filter(|_| first).map(|peers| peers.purse.urgency(until)).unwrap_or_default();
@@ -82,9 +82,9 @@ impl Peer {
     /// Tells the user why a call does not reach the arbiter: at once where it defends the channel, otherwise where waiting is no help.
     fn tell_failing(&mut self, reference: ChannelRef, call: CallKind, error: &CallError) {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
-        let until = slot.rumours.defend_by(&slot.channel, self.head);
+        let until = slot.disputes.defend_by(&slot.channel, self.head);
         let may_pass = matches!(error, CallError::Chain(error) if error.may_pass());
-        let kind = Kind::of(error);
+        let kind = FailureKind::of(error);
         if (may_pass && until.is_none()) || slot.failing.get(&call).is_some_and(|told| told.contains(&kind)) {
             return;
         }

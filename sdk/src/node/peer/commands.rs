@@ -4,10 +4,10 @@ use super::Peer;
 use crate::node::{
     config::OpenChannel,
     error::NodeError,
-    inbox::{Ask, Reply},
+    inbox::{Reply, Request},
     limits::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER},
-    receipt::{Made, Paid, PaidAll},
-    slot::{Slot, Told},
+    receipt::{ChangesReceipt, PaymentReceipt, PaymentsReceipt},
+    slot::{BatchReply, Slot},
 };
 use channel::{
     Change, ChangeFault, ChangeId, Channel, ChannelOpen, ChannelRef, CloseReason, Command, IdempotencyKey, Input,
@@ -76,39 +76,39 @@ impl Peer {
         Ok(step)
     }
 
-    pub(super) fn on_ask(&mut self, reference: ChannelRef, ask: Ask) {
+    pub(super) fn on_ask(&mut self, reference: ChannelRef, ask: Request) {
         // A dropped reply tells that the channel is not known.
         let Some(slot) = self.slots.get_mut(&reference) else { return };
         match ask {
-            Ask::Balances(reply) => {
+            Request::Balances(reply) => {
                 let balances = slot.channel.balances();
                 self.answer(reply, balances);
             }
-            Ask::Status(reply) => {
+            Request::Status(reply) => {
                 let status = slot.channel.status();
                 self.answer(reply, status);
             }
-            Ask::Evidence(reply) => {
+            Request::Evidence(reply) => {
                 let evidence = slot.channel.evidence();
                 self.answer(reply, evidence);
             }
-            Ask::State(reply) => {
+            Request::State(reply) => {
                 let state = slot.channel.state().cloned();
                 self.answer(reply, state);
             }
-            Ask::Make(changes, reply) => self.on_make(reference, changes, reply),
-            Ask::Try(change, reply) => {
+            Request::Make(changes, reply) => self.on_make(reference, changes, reply),
+            Request::Try(change, reply) => {
                 let outcome = self.try_change(reference, &change);
                 self.answer(reply, outcome);
             }
-            Ask::App { contract, value, input, reply } => {
+            Request::App { contract, value, input, reply } => {
                 let said = self.ask_app(reference, contract, value, &input);
                 self.answer(reply, said);
             }
-            Ask::Head(reply) => {
+            Request::Head(reply) => {
                 let _gone = reply.send(self.head);
             }
-            Ask::Force(calls, certainty, reply) => {
+            Request::Force(calls, certainty, reply) => {
                 self.command_for(reference, Command::Force { calls, certainty }, reply, |slot, reply| {
                     // Those of before waited for the peer's word: these take their place (R6.6b).
                     if let Some(before) = slot.forcing.replace(reply) {
@@ -116,34 +116,34 @@ impl Peer {
                     }
                 });
             }
-            Ask::Closed(reply) => slot.ends.push(reply),
-            Ask::Pay(payment, reply) => self.on_pay(reference, payment, reply),
-            Ask::PayOnce(key, payment, reply) => self.on_pay_once(reference, &key, payment, reply),
-            Ask::PayAllOnce(payments, reply) => self.on_pay_all_once(reference, payments, reply),
-            Ask::Settings(reply) => {
+            Request::Closed(reply) => slot.ends.push(reply),
+            Request::Pay(payment, reply) => self.on_pay(reference, payment, reply),
+            Request::PayOnce(key, payment, reply) => self.on_pay_once(reference, &key, payment, reply),
+            Request::PayAllOnce(payments, reply) => self.on_pay_all_once(reference, payments, reply),
+            Request::Settings(reply) => {
                 let settings = *slot.channel.config();
                 self.answer(reply, settings);
             }
-            Ask::Payment(key, reply) => {
+            Request::Payment(key, reply) => {
                 let payment = slot.channel.payment(&key).cloned();
                 self.answer(reply, payment);
             }
-            Ask::Payments(reply) => {
+            Request::Payments(reply) => {
                 let payments = slot.channel.list_payments();
                 self.answer(reply, payments);
             }
-            Ask::Close(command, reply) => self.on_close(reference, command, reply),
-            Ask::CancelClose(reply) => self.on_cancel_close(reference, reply),
-            Ask::PayAll(payments, reply) => self.on_pay_all(reference, payments, reply),
-            Ask::Operate(command, reply) => {
+            Request::Close(command, reply) => self.on_close(reference, command, reply),
+            Request::CancelClose(reply) => self.on_cancel_close(reference, reply),
+            Request::PayAll(payments, reply) => self.on_pay_all(reference, payments, reply),
+            Request::Operate(command, reply) => {
                 self.command_for(reference, command, reply, |slot, reply| slot.operation = Some(reply));
             }
-            Ask::Tell(command, reply) => {
+            Request::Tell(command, reply) => {
                 let done = self.command(reference, command);
                 self.answer(reply, done);
             }
-            Ask::TakeEvents(up_to, reply) => {
-                self.take_events(reference, up_to);
+            Request::AckEvents(up_to, reply) => {
+                self.ack_events(reference, up_to);
                 self.answer(reply, ());
             }
         }
@@ -161,7 +161,7 @@ impl Peer {
         }
     }
 
-    fn on_pay(&mut self, reference: ChannelRef, payment: Payment, reply: Reply<Paid>) {
+    fn on_pay(&mut self, reference: ChannelRef, payment: Payment, reply: Reply<PaymentReceipt>) {
         let id = self.next_change(reference);
         self.command_for(reference, Command::Pay(payment), reply, |slot, reply| {
             let _none = slot.payments.insert(id, reply);
@@ -170,7 +170,13 @@ impl Peer {
 
     /// Whoever asks by a key that is known already waits with whoever asked before, or is told what has become of the payment once that is
     /// committed.
-    fn on_pay_once(&mut self, reference: ChannelRef, key: &IdempotencyKey, payment: Payment, reply: Reply<Paid>) {
+    fn on_pay_once(
+        &mut self,
+        reference: ChannelRef,
+        key: &IdempotencyKey,
+        payment: Payment,
+        reply: Reply<PaymentReceipt>,
+    ) {
         if let Err(error) = self.command(reference, Command::PayOnce { key: key.clone(), payment }) {
             let _gone = reply.send(Err(error));
             return;
@@ -183,7 +189,7 @@ impl Peer {
         &mut self,
         reference: ChannelRef,
         payments: Vec<(IdempotencyKey, Payment)>,
-        reply: Reply<Vec<oneshot::Receiver<Result<Paid, NodeError>>>>,
+        reply: Reply<Vec<oneshot::Receiver<Result<PaymentReceipt, NodeError>>>>,
     ) {
         let keys: Vec<_> = payments.iter().map(|(key, _)| key.clone()).collect();
         if let Err(error) = self.command(reference, Command::PayAllOnce(payments)) {
@@ -200,7 +206,7 @@ impl Peer {
     }
 
     /// Answers with what has become of a payment with a key, or once something has.
-    fn wait_for_keyed(&mut self, reference: ChannelRef, key: &IdempotencyKey, reply: Reply<Paid>) {
+    fn wait_for_keyed(&mut self, reference: ChannelRef, key: &IdempotencyKey, reply: Reply<PaymentReceipt>) {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
         let Some(&PaymentRecord { change, outcome, .. }) = slot.channel.payment(key) else { return };
         match outcome {
@@ -209,16 +215,18 @@ impl Peer {
         }
     }
 
-    fn on_pay_all(&mut self, reference: ChannelRef, payments: Vec<Payment>, reply: Reply<PaidAll>) {
+    fn on_pay_all(&mut self, reference: ChannelRef, payments: Vec<Payment>, reply: Reply<PaymentsReceipt>) {
         let ids = self.next_changes(reference, payments.len());
         self.command_for(reference, Command::PayAll(payments), reply, |slot, reply| {
-            slot.wait(ids, Told::PaidAll(reply))
+            slot.wait(ids, BatchReply::PaidAll(reply))
         });
     }
 
-    fn on_make(&mut self, reference: ChannelRef, changes: Vec<Change>, reply: Reply<Made>) {
+    fn on_make(&mut self, reference: ChannelRef, changes: Vec<Change>, reply: Reply<ChangesReceipt>) {
         let ids = self.next_changes(reference, changes.len());
-        self.command_for(reference, Command::Make(changes), reply, |slot, reply| slot.wait(ids, Told::Made(reply)));
+        self.command_for(reference, Command::Make(changes), reply, |slot, reply| {
+            slot.wait(ids, BatchReply::Made(reply))
+        });
     }
 
     fn try_change(&self, reference: ChannelRef, change: &Change) -> Result<Option<Outcome>, NodeError> {
@@ -308,9 +316,9 @@ impl Peer {
 }
 
 /// What whoever asked for a payment is told of it.
-fn paid(payment: ChangeId, outcome: PaymentOutcome) -> Result<Paid, NodeError> {
+fn paid(payment: ChangeId, outcome: PaymentOutcome) -> Result<PaymentReceipt, NodeError> {
     Err(match outcome {
-        PaymentOutcome::Paid(round) => return Ok(Paid { payment, round }),
+        PaymentOutcome::Paid(round) => return Ok(PaymentReceipt { payment, round }),
         PaymentOutcome::Refused(code) => NodeError::PaymentRefused { payment, code },
         PaymentOutcome::Failed(fault) => NodeError::ChangeFailed { change: payment, fault },
         PaymentOutcome::Undone(round) => NodeError::PaymentUndone { payment, round },

@@ -1,10 +1,10 @@
 //! What a peer may do: budgets for its turn, its pings, its events, its openings (R6.9c).
 
 use crate::node::{
-    budget::{Allowance, Turn, pace},
+    budget::{Allowance, TurnBudget, pace},
     causes::{Cause, Tally},
     events::{Fill, Share},
-    limits::{Limits, MAX_OPENINGS_PER_PEER},
+    limits::{MAX_OPENINGS_PER_PEER, NodeLimits},
     peers::Peers,
     slot::Asked,
 };
@@ -13,9 +13,9 @@ use tokio::{sync::Semaphore, time::Instant};
 
 /// What one peer has used of its budgets.
 pub(super) struct Conduct {
-    pub(super) limits: Limits,
+    pub(super) limits: NodeLimits,
     tally: Arc<Tally>,
-    pub(super) turn: Turn,
+    pub(super) turn: TurnBudget,
     pub(super) signs_of_life: Allowance,
     messages: Allowance,
     /// What its events take of the queue.
@@ -38,7 +38,7 @@ impl Conduct {
         Self {
             limits,
             tally: Arc::clone(&peers.tally),
-            turn: Turn::new(&limits),
+            turn: TurnBudget::new(&limits),
             signs_of_life: Allowance::new(limits.ping_burst, limits.pings_per_second),
             messages: Allowance::new(limits.stranger_burst, limits.stranger_messages_per_second),
             share: peers.events.share(),
@@ -67,7 +67,7 @@ impl Conduct {
     pub(super) const fn turn_is_over(&mut self) -> bool {
         let over = self.turn.is_over();
         if over {
-            self.turn = Turn::new(&self.limits);
+            self.turn = TurnBudget::new(&self.limits);
         }
         over
     }

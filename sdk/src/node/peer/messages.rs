@@ -79,7 +79,7 @@ impl Peer {
                 _ => None,
             };
             let input = match (offered.filter(|id| self.is_taken(id)), message) {
-                (Some(taken), _) => Input::IdTaken(taken),
+                (Some(taken), _) => Input::IdInUse(taken),
                 (None, Message::FundingCreated(funding)) if offered.is_some() => {
                     return self.look_for_coins(reference, funding);
                 }

@@ -4,9 +4,9 @@ use super::Peer;
 use crate::{
     chain::arbiter::ArbiterEvent,
     node::{
+        disputes::ANSWERS,
         following::News,
-        rumours::ANSWERS,
-        watcher::{Found, Records, Sighted, Watched},
+        watcher::{Found, Records, UnconfirmedBlock, WatchedBlock},
     },
 };
 use channel::{ChainInput, Effect, Input, Step};
@@ -15,19 +15,19 @@ impl Peer {
     pub(super) fn on_news(&mut self, news: &News) {
         match news {
             News::Block(block) => self.on_block(block),
-            News::Sighted(sighted) => self.on_sighted(sighted),
+            News::Unconfirmed(unconfirmed) => self.on_unconfirmed(unconfirmed),
             News::Looked => self.on_looked(),
         }
     }
 
-    pub(super) fn on_block(&mut self, block: &Watched) {
+    pub(super) fn on_block(&mut self, block: &WatchedBlock) {
         self.head = block.at.number;
         self.on_records(block);
-        for event in &block.told.events {
+        for event in &block.contents.events {
             self.on_arbiter(event);
         }
         for slot in self.slots.values_mut() {
-            slot.rumours.know(self.head);
+            slot.disputes.know(self.head);
             slot.calls.saw(self.head);
         }
         self.on_link(&Input::Chain(ChainInput::Head));
@@ -42,30 +42,30 @@ impl Peer {
     }
 
     /// One endpoint alone tells of a block: what needs an answer is answered, once more with each such block, and nothing becomes known by it (R6.9a).
-    pub(super) fn on_sighted(&mut self, Sighted { number, rumours }: &Sighted) {
+    pub(super) fn on_unconfirmed(&mut self, UnconfirmedBlock { number, disputes }: &UnconfirmedBlock) {
         if *number <= self.head {
             return;
         }
-        for (channel, rumour) in rumours {
+        for (channel, dispute) in disputes {
             let slot = self.by_id.get(channel).and_then(|reference| self.slots.get_mut(reference));
             if let Some(slot) = slot {
-                slot.rumours.hear(*number, rumour);
+                slot.disputes.hear(*number, dispute);
             }
         }
         for slot in self.slots.values_mut() {
             slot.calls.ask_again(&ANSWERS);
         }
-        self.on_link(&Input::Chain(ChainInput::Sighted(*number)));
+        self.on_link(&Input::Chain(ChainInput::UnconfirmedHead(*number)));
         for (reference, slot) in &self.slots {
-            let answers = slot.rumours.answers(&slot.channel).into_iter();
+            let answers = slot.disputes.answers(&slot.channel).into_iter();
             let submit = answers.map(|call| Effect::Submit(Box::new(call))).collect();
             self.steps.push(*reference, Step::Act(submit));
         }
     }
 
     /// Tells channels what the chain has of them, where blocks were skipped.
-    pub(super) fn on_records(&mut self, block: &Watched) {
-        let Some(Records { from, found }) = &block.told.records else { return };
+    pub(super) fn on_records(&mut self, block: &WatchedBlock) {
+        let Some(Records { from, found }) = &block.contents.records else { return };
         for (channel, Found { record, nonce }) in found {
             let Some(reference) = self.by_id.get(channel).copied() else { continue };
             let record = ChainInput::Record { from: *from, record: record.clone(), nonce: *nonce };

@@ -64,7 +64,7 @@ impl Peer {
         let offered = self.slots.get(&reference).and_then(|slot| slot.channel.offered_id(&funding));
         let input = match is_funded {
             Some(true) => match offered.filter(|id| self.is_taken(id)) {
-                Some(taken) => Input::IdTaken(taken),
+                Some(taken) => Input::IdInUse(taken),
                 None => Input::Peer(Message::FundingCreated(funding)),
             },
             Some(false) => {

@@ -1,7 +1,7 @@
 //! What the chain has of channels, read in place of events.
 
 use crate::chain::{Arbiter, BlockRef, CallError, ChainError};
-use channel::Rumour;
+use channel::UnconfirmedDispute;
 use futures::{StreamExt, TryStreamExt, stream};
 use protocol::{BlockNumber, ChannelId, Pair, PartyId, record::Record};
 use std::collections::HashMap;
@@ -43,21 +43,24 @@ impl Records {
 }
 
 /// What may have to be answered, as the endpoint in use has it: nobody has confirmed it.
-pub(super) async fn rumours(
+pub(super) async fn disputes(
     arbiter: &Arbiter,
     channels: &[(ChannelId, Pair<PartyId>)],
-) -> Result<Vec<(ChannelId, Rumour)>, ChainError> {
+) -> Result<Vec<(ChannelId, UnconfirmedDispute)>, ChainError> {
     let mut reads = Vec::with_capacity(channels.len());
     for (channel, _) in channels {
-        reads.push(rumour_of(arbiter, *channel));
+        reads.push(dispute_of(arbiter, *channel));
     }
     let found: Vec<_> = stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await?;
     Ok(found.into_iter().flatten().collect())
 }
 
-async fn rumour_of(arbiter: &Arbiter, channel: ChannelId) -> Result<Option<(ChannelId, Rumour)>, ChainError> {
+async fn dispute_of(
+    arbiter: &Arbiter,
+    channel: ChannelId,
+) -> Result<Option<(ChannelId, UnconfirmedDispute)>, ChainError> {
     match arbiter.channel(channel).await {
-        Ok(record) => Ok(record.and_then(|record| Some((channel, Rumour::of_record(&record)?)))),
+        Ok(record) => Ok(record.and_then(|record| Some((channel, UnconfirmedDispute::of_record(&record)?)))),
         Err(CallError::Chain(error)) => Err(error),
         Err(_its_own_trouble) => Ok(None),
     }

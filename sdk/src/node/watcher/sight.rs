@@ -85,7 +85,7 @@ impl Sight {
                 Health::Blind { next: *block, since: since.elapsed(), cause: cause.clone() }
             }
             (None, None) if head.saturating_sub(*told) > MAX_BEHIND => {
-                Health::Behind { told: *told, head: *head, since: at.elapsed() }
+                Health::Behind { processed: *told, head: *head, since: at.elapsed() }
             }
             (None, None) => Health::Good,
         }
@@ -101,7 +101,7 @@ mod tests {
         let sight = Sight::new(100, 100 + MAX_BEHIND);
         assert_eq!(sight.health(), Health::Good);
         sight.saw_head(101 + MAX_BEHIND);
-        assert!(matches!(sight.health(), Health::Behind { told: 100, head: 133, .. }));
+        assert!(matches!(sight.health(), Health::Behind { processed: 100, head: 133, .. }));
         sight.followed(101);
         assert_eq!(sight.health(), Health::Good);
         sight.saw_head(1_000_000);

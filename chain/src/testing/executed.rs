@@ -5,7 +5,7 @@ use protocol::AccountId;
 
 /// What executing a transaction led to.
 #[derive(Debug, Default)]
-pub(super) struct Made {
+pub(super) struct ExecutedCall {
     /// What the contract returned.
     pub(super) returned: Vec<u8>,
     /// Whether it asked to undo everything.

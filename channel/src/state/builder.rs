@@ -31,7 +31,7 @@ const MAX_LEAF_DEPTH: usize = 64;
 
 /// Where a round is made.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct RoundContext<'a> {
     pub(crate) channel: ChannelId,
     pub(crate) round: Round,
     /// The block that counts for it (R7.3).
@@ -44,8 +44,8 @@ pub(crate) struct Place<'a> {
 }
 
 /// A round in the making.
-pub(crate) struct Draft<'a> {
-    place: Place<'a>,
+pub(crate) struct RoundBuilder<'a> {
+    context: RoundContext<'a>,
     before: &'a State,
     balances: Pair<Amount>,
     /// The contracts it has touched; none where one is gone.
@@ -65,12 +65,12 @@ pub(crate) struct Draft<'a> {
 
 /// Apps, and what they have taken since this was made.
 #[derive(Debug)]
-struct Counted<'a> {
+struct CountedApps<'a> {
     apps: &'a dyn AppBook,
     took: AtomicU64,
 }
 
-impl<'a> Counted<'a> {
+impl<'a> CountedApps<'a> {
     const fn new(apps: &'a dyn AppBook) -> Self {
         Self { apps, took: AtomicU64::new(0) }
     }
@@ -81,7 +81,7 @@ impl<'a> Counted<'a> {
     }
 }
 
-impl Apps for Counted<'_> {
+impl Apps for CountedApps<'_> {
     fn knows(&self, code: &Hash) -> bool {
         self.apps.knows(code)
     }
@@ -95,10 +95,10 @@ impl Apps for Counted<'_> {
     }
 }
 
-impl<'a> Draft<'a> {
-    pub(crate) const fn new(place: Place<'a>, before: &'a State) -> Self {
+impl<'a> RoundBuilder<'a> {
+    pub(crate) const fn new(context: RoundContext<'a>, before: &'a State) -> Self {
         Self {
-            place,
+            context,
             before,
             balances: before.balances,
             touched: BTreeMap::new(),
@@ -117,7 +117,7 @@ impl<'a> Draft<'a> {
     /// Makes the next change, or none of it.
     ///
     /// # Errors
-    /// [`ChangeFault`]; the draft is as it was.
+    /// [`ChangeFault`]; the builder is as it was.
     pub(crate) fn make(&mut self, change: &Change) -> Result<(), ChangeFault> {
         let executions = self.executions.saturating_add(usize::from(change.executes()));
         let bytes = self.bytes.saturating_add(change.bytes());
@@ -129,7 +129,7 @@ impl<'a> Draft<'a> {
             Change::Transfer(payment) => {
                 payment.check()?;
                 let mut shares = Pair::default();
-                shares[self.place.proposer.peer()] = payment.amount;
+                shares[self.context.proposer.peer()] = payment.amount;
                 self.balances = self.moved(&self.taking(payment.amount), &shares)?;
                 None
             }
@@ -175,7 +175,7 @@ impl<'a> Draft<'a> {
     }
 
     fn create(&mut self, Creation { code, coins, input }: &Creation) -> Result<Outcome, ChangeFault> {
-        let Place { channel, round, height, proposer, max_contracts, apps, .. } = self.place;
+        let RoundContext { channel, round, height, proposer, max_contracts, apps, .. } = self.context;
         self.check_whole()?;
         check_code(code, apps)?;
         if u32::try_from(self.contracts.saturating_sub(self.transfers)).unwrap_or(u32::MAX) >= max_contracts {
@@ -185,7 +185,7 @@ impl<'a> Draft<'a> {
         let balance = coins.sum().ok_or(ChangeFault::Overflow)?;
         let contract = self.next_id();
         let context = AppContext { channel, contract, round, caller: proposer, value: balance, balance, height };
-        let counted = Counted::new(apps);
+        let counted = CountedApps::new(apps);
         let state = first_state(&counted, code, &context, input)?;
         self.time = self.time.saturating_add(counted.took.into_inner());
         let new = Contract { code: *code, balance, owner: proposer, state };
@@ -197,11 +197,11 @@ impl<'a> Draft<'a> {
     }
 
     fn call(&mut self, id: ContractId, value: Amount, input: &[u8]) -> Result<Outcome, ChangeFault> {
-        let Place { channel, round, height, proposer, apps, .. } = self.place;
+        let RoundContext { channel, round, height, proposer, apps, .. } = self.context;
         let mut contract = self.contract(id)?;
         check_code(&contract.code, apps)?;
         let call = Invocation { channel, contract: id, round, caller: proposer, value, height, input, app: None };
-        let counted = Counted::new(apps);
+        let counted = CountedApps::new(apps);
         let mut executor = Predictor { apps: &counted, shown_at: &|_| None };
         let done = execute(&mut executor, &mut contract, &call)?;
         self.balances = self.moved(&self.taking(value), &done.payouts)?;
@@ -228,7 +228,7 @@ impl<'a> Draft<'a> {
     fn upgrade(&mut self, id: ContractId, code: Code, state: Option<&[u8]>) -> Result<Outcome, ChangeFault> {
         let mut contract = self.contract(id)?;
         check_not_builtin(&contract.code)?;
-        check_code(&code, self.place.apps)?;
+        check_code(&code, self.context.apps)?;
         if contract.code == code {
             return Err(ChangeFault::CodeSame);
         }
@@ -246,7 +246,7 @@ impl<'a> Draft<'a> {
     /// The id of the contract that this round creates next (R4.2).
     fn next_id(&self) -> ContractId {
         let index = u32::try_from(self.created.len()).unwrap_or(u32::MAX);
-        ContractId::derive(&self.place.channel, self.place.round, index, &Native)
+        ContractId::derive(&self.context.channel, self.context.round, index, &Native)
     }
 
     /// The contract as it is by now.
@@ -271,7 +271,7 @@ impl<'a> Draft<'a> {
     /// So much of the proposer's balance.
     fn taking(&self, amount: Amount) -> Pair<Amount> {
         let mut coins = Pair::default();
-        coins[self.place.proposer] = amount;
+        coins[self.context.proposer] = amount;
         coins
     }
 
@@ -279,7 +279,7 @@ impl<'a> Draft<'a> {
     fn moved(&self, out: &Pair<Amount>, into: &Pair<Amount>) -> Result<Pair<Amount>, ChangeFault> {
         let mut balances = self.balances;
         for (party, &amount) in out.iter().filter(|(_, amount)| **amount > 0) {
-            let (have, reserve) = (balances[party], self.place.reserve);
+            let (have, reserve) = (balances[party], self.context.reserve);
             let left = have.checked_sub(amount).filter(|&left| left >= reserve);
             balances[party] = left.ok_or(ChangeFault::BelowReserve { party, have, amount, reserve })?;
         }

@@ -1,7 +1,7 @@
 //! Conditional transfers in a round: offered, claimed, failed and refunded (R8.3). What is decided here follows from the state and the change alone, so
 //! that both sides always compute the same; whether a side agrees to it now is another question (R8.3c).
 
-use super::Draft;
+use super::RoundBuilder;
 use crate::state::{ChangeFault, FailReason, Offer, Outcome};
 use protocol::{
     Amount, Pair,
@@ -14,12 +14,12 @@ use protocol::{
 };
 use scale::Encode;
 
-impl Draft<'_> {
+impl RoundBuilder<'_> {
     /// The proposer's coins are locked for its peer; and where the peer stakes a premium, the peer's own, under the same lock.
     pub(super) fn offer(&mut self, offer: &Offer) -> Result<Option<Outcome>, ChangeFault> {
         self.check_whole()?;
         offer.check()?;
-        let proposer = self.place.proposer;
+        let proposer = self.context.proposer;
         let mut coins = self.taking(offer.terms.amount);
         coins[proposer.peer()] = offer.premium;
         self.balances = self.moved(&coins, &Pair::default())?;
@@ -33,7 +33,7 @@ impl Draft<'_> {
 
     fn lock(&mut self, balance: Amount, state: &ConditionalTransfer) {
         let id = self.next_id();
-        let (code, owner) = (Code::Builtin(BUILTIN), self.place.proposer);
+        let (code, owner) = (Code::Builtin(BUILTIN), self.context.proposer);
         let new = Contract { code, balance, owner, state: state.encode() };
         self.contracts = self.contracts.saturating_add(1);
         self.transfers = self.transfers.saturating_add(1);
@@ -45,7 +45,7 @@ impl Draft<'_> {
     pub(super) fn fail(&mut self, id: ContractId, reason: &FailReason) -> Result<Option<Outcome>, ChangeFault> {
         reason.check()?;
         let (transfer, balance) = self.transfer(id)?;
-        self.end(id, transfer.payee == self.place.proposer, transfer.payee.peer(), balance)
+        self.end(id, transfer.payee == self.context.proposer, transfer.payee.peer(), balance)
     }
 
     /// The payee shows the pre-image, and has the coins.
@@ -54,13 +54,13 @@ impl Draft<'_> {
         if preimage.lock(transfer.lock.function, &Native) != transfer.lock {
             return Err(CallFault::WrongPreimage.into());
         }
-        self.end(id, transfer.payee == self.place.proposer, transfer.payee, balance)
+        self.end(id, transfer.payee == self.context.proposer, transfer.payee, balance)
     }
 
     /// The payer has the coins back.
     pub(super) fn refund(&mut self, id: ContractId) -> Result<Option<Outcome>, ChangeFault> {
         let (transfer, balance) = self.transfer(id)?;
-        self.end(id, transfer.payee != self.place.proposer, transfer.payee.peer(), balance)
+        self.end(id, transfer.payee != self.context.proposer, transfer.payee.peer(), balance)
     }
 
     fn transfer(&self, id: ContractId) -> Result<(ConditionalTransfer, Amount), ChangeFault> {

@@ -1,10 +1,10 @@
 //! What one endpoint says of a channel and nobody confirms (R6.9a): a pure question, and nothing that a channel ever takes in.
 //!
 //! ```text
-//!   an event or a record in doubt --> Rumour --> Channel::answer_to --> a call that shows the chain a newer state of this side's, or none
+//!   an event or a record in doubt --> UnconfirmedDispute --> Channel::answer_to --> a call that shows the chain a newer state of this side's, or none
 //! ```
 //!
-//! Such a call lets go of nothing that is signed or held here, and makes nothing known here. Where the rumour is false the arbiter refuses it, or it
+//! Such a call lets go of nothing that is signed or held here, and makes nothing known here. Where the endpoint's word is false the arbiter refuses it, or it
 //! puts the state on chain that both agreed to last: either costs a fee at most. So nothing has to be taken back once the truth is known.
 
 use crate::{
@@ -20,14 +20,14 @@ use protocol::{
 
 /// Where a channel stands on chain, as one endpoint has it: as far as that may have to be answered before a second one says so too (R6.9a).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rumour {
+pub struct UnconfirmedDispute {
     /// The state on chain.
     at: Base,
     /// The close that waits, if one does; otherwise somebody has forced a step.
     closing: Option<Closing>,
 }
 
-impl Rumour {
+impl UnconfirmedDispute {
     /// What an event says, where it is of a close or of a forced step.
     #[must_use]
     pub fn of_event(event: &ArbiterEvent) -> Option<Self> {
@@ -76,20 +76,20 @@ impl Rumour {
 }
 
 impl Channel {
-    /// The call that shows the arbiter a newer state than a rumour says it has, where this side has one and would defend the channel with it: a
+    /// The call that shows the arbiter a newer state than an unconfirmed dispute says it has, where this side has one and would defend the channel with it: a
     /// slash against a close, a snapshot against a forced step, by which the newest round would lose its force meanwhile (R5.4b).
     ///
     /// None where a close is confirmed: it is answered as it is known to be.
     #[must_use]
-    pub fn answer_to(&self, rumour: &Rumour) -> Option<Call> {
+    pub fn answer_to(&self, dispute: &UnconfirmedDispute) -> Option<Call> {
         let (Phase::Open(live) | Phase::Closing(live, ClosePath::Offered(_) | ClosePath::Agreed(_))) = &self.phase
         else {
             return None;
         };
-        if !self.config.defend || rumour.at >= live.agreed.base() {
+        if !self.config.defend || dispute.at >= live.agreed.base() {
             return None;
         }
-        match &rumour.closing {
+        match &dispute.closing {
             Some(closing) => live.slash(&closing.penalty, self.me),
             // Calls that are being forced carry the newer state with them (R7.6a).
             None if live.dispute.is_forcing_wanted() => None,
