@@ -10,6 +10,7 @@ use super::{
     limits::{Limits, MAX_PEERS},
     places::{Origin, PerOrigin, Strangers},
     purse::{Fees, Purse},
+    registry::LockRegistry,
     restore::DamagedChannel,
     submitted::Defending,
     ward::{Report, Signal},
@@ -61,7 +62,9 @@ pub(crate) struct Peers {
     pub(super) defence: mpsc::UnboundedSender<Signal>,
     pub(super) wards: Report,
     /// What the account has for fees.
-    pub(super) purse: Purse,
+    pub(super) purse: Arc<Purse>,
+    /// The chain's heads, and what was shown of locks.
+    pub(super) registry: LockRegistry,
     /// Every channel that may be on chain, with its parties as the chain knows them.
     pub(super) channels: Mutex<HashMap<ChannelId, Pair<PartyId>>>,
     /// The node stops: nothing more is signed.
