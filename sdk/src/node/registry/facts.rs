@@ -27,6 +27,14 @@ pub(super) type Look = (BlockNumber, Interest);
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     locks: HashMap<HashLock, Lock>,
+    /// Of them, by their expiries, what it is not known of what came of it.
+    open: BTreeSet<(BlockNumber, HashLock)>,
+    /// Of these, what this node is paid by.
+    at_risk: BTreeSet<(BlockNumber, HashLock)>,
+    /// What is to be read whether or not it is over.
+    unread: BTreeSet<HashLock>,
+    /// What was shown in these blocks, with a pre-image that is not known.
+    lost: BTreeSet<(BlockNumber, HashLock)>,
     /// Pre-images of locks that nobody watches: a transfer may be seen after its pre-image was.
     recent: Recent,
 }
@@ -39,33 +47,21 @@ struct Lock {
     preimage: Option<Preimage>,
     /// It was not read yet, or blocks were skipped since.
     is_unread: bool,
-    /// The head with which it was read last, or tried to be.
+    /// The head with which it was read last, or tried to be; at first the one with which it was watched first: what is over sooner is never read.
     tried: Option<BlockNumber>,
     /// The head with which its pre-image was looked for last.
     sought: Option<BlockNumber>,
 }
 
 impl Lock {
-    const fn new() -> Self {
-        Self {
-            looks: BTreeMap::new(),
-            registered: Registered::Unknown,
-            preimage: None,
-            is_unread: true,
-            tried: None,
-            sought: None,
-        }
-    }
-
     const fn is_shown(&self) -> bool {
         matches!(self.registered, Registered::Shown { .. })
     }
 
-    /// The first expiry that is over with this block, where it is not known what came of it.
-    fn overdue(&self, head: BlockNumber) -> Option<BlockNumber> {
-        let expiries = self.looks.keys().map(|(expiry, _)| *expiry).take_while(|expiry| *expiry <= head);
-        let mut open = expiries.filter(|expiry| !self.registered.is_silent_at(*expiry));
-        open.next().filter(|_| !self.is_shown())
+    /// The looks of which it is not known what came of it.
+    fn open(&self) -> impl Iterator<Item = Look> {
+        let looks = self.looks.keys().copied().filter(|_| !self.is_shown());
+        looks.filter(|(expiry, _)| !self.registered.is_silent_at(*expiry))
     }
 }
 
@@ -75,26 +71,70 @@ pub(super) fn opens(lock: &HashLock, preimage: &Preimage) -> bool {
 }
 
 impl Facts {
-    pub(super) fn watch(&mut self, lock: HashLock, look: Look) {
-        let recent = &self.recent;
-        let known = self.locks.entry(lock).or_insert_with(|| Lock { preimage: recent.get(&lock), ..Lock::new() });
-        let count = known.looks.entry(look).or_default();
-        *count = count.saturating_add(1);
+    /// Somebody looks at a lock, while `head` is the last block that counts.
+    pub(super) fn watch(&mut self, lock: HashLock, look: Look, head: Option<BlockNumber>) {
+        if !self.locks.contains_key(&lock) {
+            let (preimage, registered) = (self.recent.get(&lock), Registered::Unknown);
+            let new = Lock { looks: BTreeMap::new(), registered, preimage, is_unread: true, tried: head, sought: None };
+            let _none = self.locks.insert(lock, new);
+        }
+        self.change(&lock, |known| {
+            let count = known.looks.entry(look).or_default();
+            *count = count.saturating_add(1);
+        });
     }
 
     /// Somebody does not look any more. What nobody looks at is forgotten, but for its pre-image.
     pub(super) fn unwatch(&mut self, lock: &HashLock, look: Look) {
-        let Some(known) = self.locks.get_mut(lock) else { return };
-        if let Some(count) = known.looks.get_mut(&look) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                let _none = known.looks.remove(&look);
+        self.change(lock, |known| {
+            if let Some(count) = known.looks.get_mut(&look) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    let _none = known.looks.remove(&look);
+                }
+            }
+        });
+        if self.locks.get(lock).is_some_and(|known| known.looks.is_empty()) {
+            self.unsort(lock);
+            if let Some(Lock { preimage: Some(preimage), .. }) = self.locks.remove(lock) {
+                self.recent.keep(*lock, preimage);
             }
         }
-        if known.looks.is_empty()
-            && let Some(Lock { preimage: Some(preimage), .. }) = self.locks.remove(lock)
-        {
-            self.recent.keep(*lock, preimage);
+    }
+
+    /// Changes what is known of a lock; whether it is watched at all.
+    fn change<T>(&mut self, lock: &HashLock, change: impl FnOnce(&mut Lock) -> T) -> Option<T> {
+        self.unsort(lock);
+        let done = self.locks.get_mut(lock).map(change);
+        self.sort(lock);
+        done
+    }
+
+    fn unsort(&mut self, lock: &HashLock) {
+        let Some(known) = self.locks.get(lock) else { return };
+        for (expiry, _) in known.looks.keys() {
+            let _open = self.open.remove(&(*expiry, *lock));
+            let _paid = self.at_risk.remove(&(*expiry, *lock));
+        }
+        let _unread = self.unread.remove(lock);
+        if let Registered::Shown { at } = known.registered {
+            let _lost = self.lost.remove(&(at, *lock));
+        }
+    }
+
+    fn sort(&mut self, lock: &HashLock) {
+        let Some(known) = self.locks.get(lock) else { return };
+        for (expiry, interest) in known.open() {
+            let _new = self.open.insert((expiry, *lock));
+            if interest == Interest::Paid {
+                let _new = self.at_risk.insert((expiry, *lock));
+            }
+        }
+        if known.is_unread && !known.is_shown() {
+            let _new = self.unread.insert(*lock);
+        }
+        if let (Registered::Shown { at }, None) = (known.registered, known.preimage) {
+            let _new = self.lost.insert((at, *lock));
         }
     }
 
@@ -107,72 +147,80 @@ impl Facts {
         known.or_else(|| self.recent.get(lock))
     }
 
+    /// A lock is to be read at once; whether it is watched.
+    pub(super) fn ask(&mut self, lock: &HashLock) -> bool {
+        let asked = self.change(lock, |known| (known.is_unread, known.tried) = (true, None));
+        asked.is_some()
+    }
+
     /// A pre-image became known, from anywhere; whether that is news.
     pub(super) fn learn(&mut self, lock: &HashLock, preimage: Preimage) -> bool {
         if !opens(lock, &preimage) {
             return false;
         }
-        match self.locks.get_mut(lock) {
-            Some(known) => known.preimage.replace(preimage).is_none(),
-            None => {
-                self.recent.keep(*lock, preimage);
-                false
-            }
+        let is_news = self.change(lock, |known| known.preimage.replace(preimage).is_none());
+        if is_news.is_none() {
+            self.recent.keep(*lock, preimage);
         }
+        is_news.unwrap_or_default()
     }
 
     /// An arbiter's event tells of a pre-image: in a final block that counts, or in any other.
-    pub(super) fn hear(
-        &mut self,
-        PreimageShown { digest, function, preimage, shown_at }: PreimageShown,
-        counts: bool,
-    ) -> bool {
+    pub(super) fn hear(&mut self, shown: PreimageShown, counts: bool) -> bool {
+        let PreimageShown { digest, function, preimage, shown_at } = shown;
         let lock = HashLock { function, digest };
         let is_news = self.learn(&lock, preimage);
-        let Some(known) = self.locks.get_mut(&lock).filter(|_| counts) else { return is_news };
-        let was_shown = known.is_shown();
-        known.registered = Registered::Shown { at: shown_at };
-        is_news || !was_shown
+        if !counts {
+            return is_news;
+        }
+        let was_shown = self.change(&lock, |known| {
+            let was_shown = known.is_shown();
+            known.registered = Registered::Shown { at: shown_at };
+            was_shown
+        });
+        is_news || was_shown == Some(false)
     }
 
     /// What the state after a final block has of a lock.
     pub(super) fn read(&mut self, lock: &HashLock, at: BlockNumber, shown: Option<BlockNumber>) {
-        let Some(known) = self.locks.get_mut(lock) else { return };
-        known.is_unread = false;
-        known.registered = match (shown, known.registered) {
-            (Some(at), _) => Registered::Shown { at },
-            (None, shown @ Registered::Shown { at: before }) => {
-                if before <= at {
-                    tracing::error!(?lock, before, at, "the registry has not what a final block had told of it");
+        let _watched = self.change(lock, |known| {
+            known.is_unread = false;
+            known.registered = match (shown, known.registered) {
+                (Some(at), _) => Registered::Shown { at },
+                (None, shown @ Registered::Shown { at: before }) => {
+                    if before <= at {
+                        tracing::error!(?lock, before, at, "the registry has not what a final block had told of it");
+                    }
+                    shown
                 }
-                shown
-            }
-            (None, Registered::Silent { at: before }) => Registered::Silent { at: before.max(at) },
-            (None, Registered::Unknown) => Registered::Silent { at },
-        };
+                (None, Registered::Silent { at: before }) => Registered::Silent { at: before.max(at) },
+                (None, Registered::Unknown) => Registered::Silent { at },
+            };
+        });
     }
 
     /// Blocks were skipped: what was in them is read.
     pub(super) fn skip(&mut self) {
-        for known in self.locks.values_mut() {
-            known.is_unread = !known.is_shown();
-            known.tried = None;
+        for (lock, known) in &mut self.locks {
+            if !known.is_shown() {
+                (known.is_unread, known.tried) = (true, None);
+                let _new = self.unread.insert(*lock);
+            }
         }
     }
 
     /// The locks to read in the state after `head`, those that have been over for longest first, and at most so many. Each is taken once for one head.
     pub(super) fn take_due(&mut self, head: BlockNumber, most: usize) -> Vec<HashLock> {
-        let untried = self.locks.iter_mut().filter(|(_, known)| known.tried != Some(head) && !known.is_shown());
-        let mut due = BTreeSet::new();
-        for (lock, known) in untried {
-            // What is not over yet comes last.
-            let first = known.overdue(head).or(known.is_unread.then_some(BlockNumber::MAX));
-            due.extend(first.map(|first| (first, *lock)));
-        }
-        let taken: Vec<_> = due.into_iter().take(most).map(|(_, lock)| lock).collect();
-        for lock in &taken {
-            if let Some(known) = self.locks.get_mut(lock) {
+        let over = self.open.iter().take_while(|(expiry, _)| *expiry <= head).map(|(_, lock)| *lock);
+        let (mut taken, locks) = (Vec::new(), &mut self.locks);
+        // What is not over yet comes last.
+        for lock in over.chain(self.unread.iter().copied()) {
+            if taken.len() >= most {
+                break;
+            }
+            if let Some(known) = locks.get_mut(&lock).filter(|known| known.tried != Some(head)) {
                 known.tried = Some(head);
+                taken.push(lock);
             }
         }
         taken
@@ -182,26 +230,21 @@ impl Facts {
     /// with one head.
     pub(super) fn take_missing(&mut self, head: BlockNumber, most: usize) -> BTreeSet<BlockNumber> {
         let mut blocks = BTreeSet::new();
-        for known in self.locks.values_mut() {
-            if let (Registered::Shown { at }, None) = (known.registered, known.preimage)
-                && known.sought != Some(head)
-                && (blocks.len() < most || blocks.contains(&at))
-            {
+        for (at, lock) in &self.lost {
+            if blocks.len() >= most && !blocks.contains(at) {
+                break;
+            }
+            if let Some(known) = self.locks.get_mut(lock).filter(|known| known.sought != Some(head)) {
                 known.sought = Some(head);
-                let _new = blocks.insert(at);
+                let _new = blocks.insert(*at);
             }
         }
         blocks
     }
 
-    /// How many locks may have to be registered by this node.
+    /// How many locks may have to be registered by this node, each once for each of its expiries.
     pub(super) fn at_risk(&self) -> usize {
-        let may_be = |known: &&Lock| {
-            let last =
-                known.looks.keys().filter(|(_, interest)| *interest == Interest::Paid).map(|(expiry, _)| *expiry).max();
-            !known.is_shown() && last.is_some_and(|expiry| !known.registered.is_silent_at(expiry))
-        };
-        self.locks.values().filter(may_be).count()
+        self.at_risk.len()
     }
 
     pub(super) fn count(&self) -> usize {
@@ -223,7 +266,7 @@ mod tests {
 
     fn watching(of: u8) -> Facts {
         let mut facts = Facts::default();
-        facts.watch(lock(of), LOOK);
+        facts.watch(lock(of), LOOK, None);
         facts
     }
 
@@ -241,6 +284,37 @@ mod tests {
         facts.read(&lock(1), 100, None);
         assert!(facts.registered(&lock(1)).is_silent_at(100));
         assert_eq!(facts.take_due(200, 9), []);
+    }
+
+    #[test]
+    fn what_is_watched_for_less_than_a_block_is_never_read_unless_somebody_asks() {
+        let mut facts = Facts::default();
+        facts.watch(lock(1), LOOK, Some(5));
+        facts.watch(lock(2), LOOK, Some(5));
+        assert_eq!(facts.take_due(5, 9), []);
+        assert!(facts.ask(&lock(2)) && !facts.ask(&lock(3)));
+        assert_eq!(facts.take_due(5, 9), [lock(2)]);
+        facts.unwatch(&lock(2), LOOK);
+        assert_eq!(facts.take_due(6, 9), [lock(1)]);
+    }
+
+    #[test]
+    fn nothing_is_left_in_any_list_of_what_nobody_watches() {
+        let mut facts = Facts::default();
+        for of in 0..4 {
+            facts.watch(lock(of), LOOK, None);
+            facts.watch(lock(of), (200, Interest::Pays), None);
+        }
+        let _news = facts.hear(event(1, 7), true);
+        facts.read(&lock(2), 150, None);
+        facts.read(&lock(3), 150, Some(9));
+        facts.skip();
+        for of in 0..4 {
+            facts.unwatch(&lock(of), LOOK);
+            facts.unwatch(&lock(of), (200, Interest::Pays));
+        }
+        let Facts { locks, open, at_risk, unread, lost, .. } = &facts;
+        assert_eq!([locks.len(), open.len(), at_risk.len(), unread.len(), lost.len()], [0; 5]);
     }
 
     #[test]
@@ -268,7 +342,7 @@ mod tests {
     fn a_pre_image_that_was_shown_before_its_lock_was_watched_is_known() {
         let mut facts = Facts::default();
         assert!(!facts.hear(event(1, 7), true));
-        facts.watch(lock(1), LOOK);
+        facts.watch(lock(1), LOOK, None);
         assert_eq!((facts.preimage(&lock(1)), facts.registered(&lock(1))), (Some(preimage(1)), Registered::Unknown));
         assert_eq!(facts.take_due(8, 9), [lock(1)], "when it was shown is read");
         facts.read(&lock(1), 8, Some(7));
@@ -290,7 +364,7 @@ mod tests {
     #[test]
     fn after_skipped_blocks_every_lock_is_read_anew_that_was_not_shown() {
         let mut facts = watching(1);
-        facts.watch(lock(2), LOOK);
+        facts.watch(lock(2), LOOK, None);
         facts.read(&lock(1), 5, None);
         facts.read(&lock(2), 5, Some(4));
         assert_eq!(facts.take_due(6, 9), []);
@@ -303,16 +377,17 @@ mod tests {
     fn one_batch_is_bounded_and_begins_with_what_has_been_over_for_longest() {
         let mut facts = Facts::default();
         for of in 0..9 {
-            facts.watch(lock(of), (BlockNumber::from(100 - of), Interest::Pays));
+            facts.watch(lock(of), (BlockNumber::from(100 - of), Interest::Pays), None);
         }
         assert_eq!(facts.take_due(95, 3), [lock(8), lock(7), lock(6)]);
+        assert_eq!(facts.take_due(95, 9).len(), 6, "the others after them");
     }
 
     #[test]
     fn a_lock_is_watched_as_long_as_anybody_looks() {
         let mut facts = watching(1);
-        facts.watch(lock(1), LOOK);
-        facts.watch(lock(1), (200, Interest::Pays));
+        facts.watch(lock(1), LOOK, None);
+        facts.watch(lock(1), (200, Interest::Pays), None);
         facts.unwatch(&lock(1), LOOK);
         assert_eq!((facts.count(), facts.at_risk()), (1, 1));
         facts.unwatch(&lock(1), LOOK);

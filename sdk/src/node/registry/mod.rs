@@ -52,6 +52,8 @@ struct Shared {
     state: Mutex<State>,
     /// Counts what became known: whoever waits looks again.
     changed: watch::Sender<u64>,
+    /// The same, and what was asked for: for those who work here.
+    work: watch::Sender<u64>,
 }
 
 struct State {
@@ -128,8 +130,8 @@ impl LockRegistry {
             tally: Tally::default(),
             costs: None,
         };
-        let changed = watch::Sender::new(0);
-        Self(Arc::new(Shared { margins: margins(pace), state: Mutex::new(state), changed }))
+        let (changed, work) = (watch::Sender::new(0), watch::Sender::new(0));
+        Self(Arc::new(Shared { margins: margins(pace), state: Mutex::new(state), changed, work }))
     }
 
     /// The newest block that any endpoint shows, carried on by the clock at the least block time (R8.30). Never below the finalised head. Whether there is
@@ -169,12 +171,19 @@ impl LockRegistry {
         self.0.changed.subscribe()
     }
 
-    /// Watches a lock, for a transfer that expires with this block: it is read once, and again once that block is final.
+    /// Watches a lock, for a transfer that expires with this block: it is read once, with the next head, and again once that block is final.
     pub fn watch(&self, lock: HashLock, expiry: BlockNumber, interest: Interest) -> Watching {
         let look = (expiry, interest);
-        self.0.state().facts.watch(lock, look);
-        self.0.wake();
+        self.0.state().watch(lock, look);
+        self.0.work();
         Watching { of: Arc::downgrade(&self.0), lock, look }
+    }
+
+    /// Has a lock that is watched read at once, and not with the next head.
+    pub fn ask(&self, lock: &HashLock) {
+        if self.0.state().facts.ask(lock) {
+            self.0.work();
+        }
     }
 
     /// Takes note of a pre-image that was shown by somebody, in whatever way: it proves itself. Whether it is the lock's.
@@ -205,11 +214,15 @@ impl LockRegistry {
         }
         let mut state = self.0.state();
         if state.queue.want(lock, preimage, until, on_account_of) {
-            state.facts.watch(lock, (until, Interest::Paid));
+            state.watch(lock, (until, Interest::Paid));
         }
-        let _known = state.facts.learn(&lock, preimage);
+        let is_news = state.facts.learn(&lock, preimage);
         drop(state);
-        self.0.wake();
+        if is_news {
+            self.0.wake();
+        } else {
+            self.0.work();
+        }
         Ok(())
     }
 
@@ -315,6 +328,11 @@ impl fmt::Debug for LockRegistry {
 }
 
 impl State {
+    fn watch(&mut self, lock: HashLock, look: facts::Look) {
+        let head = self.heads.told().map(|at| at.number);
+        self.facts.watch(lock, look, head);
+    }
+
     fn reserve(&self) -> Amount {
         self.costs.map_or(0, |costs| costs.of(self.facts.at_risk()))
     }
@@ -328,6 +346,12 @@ impl Shared {
     /// Something became known.
     fn wake(&self) {
         self.changed.send_modify(|changes| *changes = changes.wrapping_add(1));
+        self.work();
+    }
+
+    /// Something is to be done.
+    fn work(&self) {
+        self.work.send_modify(|changes| *changes = changes.wrapping_add(1));
     }
 
     fn hear(&self, shown: impl IntoIterator<Item = PreimageShown>) {

@@ -234,7 +234,7 @@ mod tests {
     fn shown(at: Option<BlockNumber>, of: impl IntoIterator<Item = u8>) -> Facts {
         let mut facts = Facts::default();
         for of in of {
-            facts.watch(lock(of), (100, Interest::Paid));
+            facts.watch(lock(of), (100, Interest::Paid), None);
             facts.read(&lock(of), 90, at);
         }
         facts

@@ -15,7 +15,7 @@ const MOST_BLOCKS: usize = 16;
 
 /// Reads until it is dropped.
 pub(super) async fn run(shared: &Shared, arbiter: &Arbiter) {
-    let mut changed = shared.changed.subscribe();
+    let mut changed = shared.work.subscribe();
     loop {
         let _seen = *changed.borrow_and_update();
         // Before a block was told, one that is final for two endpoints does as well.

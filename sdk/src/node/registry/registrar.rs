@@ -33,7 +33,7 @@ pub(super) async fn run(
     signer: &Arc<dyn Signer>,
     urgency: impl Fn(BlockNumber) -> Urgency,
 ) {
-    let mut changed = shared.changed.subscribe();
+    let mut changed = shared.work.subscribe();
     let mut calls = FuturesUnordered::new();
     let mut pause: Option<Pause> = None;
     loop {
@@ -127,7 +127,7 @@ impl Shared {
 
 /// Keeps what registrations cost, as long as there is something that may have to be registered.
 pub(super) async fn keep_costs(shared: &Shared, arbiter: &Arbiter, signer: &Arc<dyn Signer>) {
-    let mut changed = shared.changed.subscribe();
+    let mut changed = shared.work.subscribe();
     loop {
         let _seen = *changed.borrow_and_update();
         if shared.state().facts.at_risk() == 0 {

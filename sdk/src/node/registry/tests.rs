@@ -174,6 +174,7 @@ async fn while_finality_stands_still_pre_images_are_known_and_nothing_is_final()
     let expiry = scene.chain.block_number() + 4;
     let [_one, _two] = [1, 2].map(|of| scene.registry.watch(lock(of), expiry, Interest::Paid));
     let silent = |registry: &LockRegistry| matches!(registry.registered(&lock(1)), Known::Silent { .. });
+    scene.registry.ask(&lock(1));
     scene.until("it was read once", silent).await;
     let before = scene.chain.block_number();
     scene.chain.set_finality_lag(BlockNumber::MAX);
@@ -240,6 +241,7 @@ async fn after_skipped_blocks_locks_are_read_and_their_pre_images_looked_for() {
     let nothing = |_until| Urgency::default();
     let _task = scene.tasks.spawn(scene.registry.clone().run(Arc::clone(&scene.arbiter), signer, nothing));
     let silent = |registry: &LockRegistry| matches!(registry.registered(&lock(1)), Known::Silent { .. });
+    scene.registry.ask(&lock(1));
     scene.until("it was read once", silent).await;
     // Nobody tells of the block in which it is shown, not even as of the newest.
     scene.chain.set_finality_lag(BlockNumber::MAX);
