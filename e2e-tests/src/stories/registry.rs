@@ -34,7 +34,9 @@ async fn until(what: &str, registry: &LockRegistry, is: impl Fn(&LockRegistry) -
 }
 
 /// A full call of registrations: one transaction, which costs what the chain had said that it would, and each of them is known once it is final.
-pub async fn pre_images_that_wait_are_registered_in_one_call_at_the_price_that_was_told<C: TestChain>(world: World<C>) {
+pub async fn pre_images_that_wait_are_registered_in_one_call_at_the_price_that_was_told<C: TestChain>(
+    world: &World<C>,
+) {
     let hub = world.start("hub").await;
     let registry = hub.node.registry().clone();
     let expiry = registry.best() + LONG;
@@ -66,7 +68,7 @@ pub async fn pre_images_that_wait_are_registered_in_one_call_at_the_price_that_w
 }
 
 /// A lock that nobody opens is known to be silent once its expiry is final, and not before.
-pub async fn a_lock_that_nobody_opens_is_silent_once_its_expiry_is_final<C: TestChain>(world: World<C>) {
+pub async fn a_lock_that_nobody_opens_is_silent_once_its_expiry_is_final<C: TestChain>(world: &World<C>) {
     let hub = world.start("hub").await;
     let registry = hub.node.registry().clone();
     let expiry = world.chain.block_number().await + 3;
