@@ -56,6 +56,38 @@ impl Node {
         if self.endpoints.are_several() { self.agree_about(at, None).await } else { Ok(()) }
     }
 
+    /// Two endpoints have this block as a final one, or there is but one endpoint. That an endpoint has a block among others does not say that it is final.
+    pub(super) async fn confirm_final(&self, at: BlockRef) -> Result<(), ChainError> {
+        if !self.endpoints.are_several() {
+            return Ok(());
+        }
+        self.agree_about(at, None).await?;
+        let ask = |index| async move { (index, soon(self.has_as_final(index, at)).await) };
+        let mut asked: FuturesUnordered<_> = self.endpoints.all().map(ask).collect();
+        let (mut voices, mut silent) = (0_usize, Vec::new());
+        while let Some((index, is_final)) = asked.next().await {
+            match is_final {
+                Ok(()) => voices = voices.saturating_add(1),
+                Err(error) => silent.push((self.endpoints.name(index), error)),
+            }
+            if voices >= VOICES {
+                return Ok(());
+            }
+        }
+        Err(unconfirmed(at.number, &silent))
+    }
+
+    /// Waits until this block is final on an endpoint.
+    async fn has_as_final(&self, index: usize, at: BlockRef) -> Result<(), ChainError> {
+        while self.head_of(index).await? < at.number {
+            tokio::time::sleep(LOOK).await;
+        }
+        if self.has_same(index, at, None).await? {
+            return Ok(());
+        }
+        Err(ChainError::Unreachable("it has another block there".into()))
+    }
+
     /// Two endpoints have this block, and with events of this digest where there is one. Every endpoint has to have it from then on.
     async fn agree_about(&self, at: BlockRef, events: Option<Hash>) -> Result<(), ChainError> {
         let number = at.number;
@@ -232,12 +264,16 @@ async fn digest_of(link: &Link, at: BlockRef) -> Result<Hash, ChainError> {
     let parameters = || rpc_params![EVENTS, at.hash.to_string()];
     match link.ask::<Option<Hex32>>("state_getStorageHash", parameters()).await {
         Ok(found) => Ok(found.map_or_else(|| digest(&[]), |Hex32(hash)| hash)),
-        Err(Failure::Answered(complaint)) if complaint.is_unknown_method() => {
-            let found: Option<Bytes> = ask(link, at.number, "state_getStorage", parameters()).await?;
-            Ok(digest(&found.map(|Bytes(bytes)| bytes).unwrap_or_default()))
-        }
+        Err(Failure::Answered(complaint)) if complaint.is_unknown_method() => Ok(digest(&events_of(link, at).await?)),
         Err(failure) => Err(silence(link, at.number, failure)),
     }
+}
+
+/// An endpoint's events of a block, as they are stored.
+pub(super) async fn events_of(link: &Link, at: BlockRef) -> Result<Vec<u8>, ChainError> {
+    let found: Option<Bytes> =
+        ask(link, at.number, "state_getStorage", rpc_params![EVENTS, at.hash.to_string()]).await?;
+    Ok(found.map(|Bytes(bytes)| bytes).unwrap_or_default())
 }
 
 /// Asks an endpoint about `block`.

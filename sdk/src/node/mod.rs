@@ -4,6 +4,7 @@
 //!             Node ---- Listener (task): handshakes, each in a task of its own; places for strangers
 //!              |
 //!              |------- watcher (task): finalised blocks to every peer
+//!              |------- registry (task): newest blocks, what was shown of locks, registrations
 //!              |------- defence (task): what defends channels whose peer's task does not
 //!              |
 //!              '------- Peer (a task each): connection, channels, commits, effects
@@ -33,6 +34,7 @@ mod purse;
 mod random;
 mod receipt;
 mod redial;
+mod registry;
 mod restore;
 mod rows;
 mod slot;
@@ -51,6 +53,7 @@ pub use packet::{MAX_PIECE, Packet};
 pub use purse::Fees;
 pub use receipt::{ChangesReceipt, ContractCallReceipt, CreationReceipt, PaymentReceipt, PaymentsReceipt};
 pub use redial::Backoff;
+pub use registry::{Caused, Interest, LockRegistry, RegistryReport, Watching, WrongPreimage};
 pub use restore::DamagedChannel;
 
 use crate::{
@@ -150,6 +153,7 @@ impl Node {
         let listening = listener.as_ref().map(Listener::local_addr);
         let limits = limits::descriptors().map_or(config.limits, |descriptors| config.limits.within(descriptors));
         let (signals, for_defence) = mpsc::unbounded_channel();
+        let registry = LockRegistry::new(pace, head.number);
         let peers = Arc::new(Peers {
             config: Arc::clone(&config),
             limits,
@@ -167,7 +171,8 @@ impl Node {
             notes: Notes::default(),
             defence: signals.clone(),
             defended_peers: Report::default(),
-            purse: Purse::new(&config),
+            purse: Arc::new(Purse::new(&config, registry.clone())),
+            registry,
             channels: Mutex::default(),
             over: AtomicBool::new(false),
             failure: OnceLock::new(),
@@ -189,7 +194,11 @@ impl Node {
         let guard = Builder::new_multi_thread().worker_threads(1).thread_name("guard").enable_all().build();
         let guard = guard.map_err(StartError::NoThread)?;
         let defence = Defence::new(&peers, (signals, for_defence));
-        let mut tasks = vec![guard.spawn(watcher.run()), guard.spawn(defence.run())];
+        let purse = Arc::clone(&peers.purse);
+        let urgency = move |until| purse.urgency(Some(until));
+        let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
+        let registry = peers.registry.clone().run(arbiter, signer, urgency);
+        let mut tasks = vec![guard.spawn(watcher.run()), guard.spawn(defence.run()), guard.spawn(registry)];
         if let Some(listener) = listener {
             tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))));
         }
@@ -232,6 +241,12 @@ impl Node {
     #[must_use]
     pub fn chain_health(&self) -> Health {
         self.inner.peers.health()
+    }
+
+    /// The chain's heads, and what was shown of locks, as transfers across channels need them.
+    #[must_use]
+    pub fn registry(&self) -> &LockRegistry {
+        &self.inner.peers.registry
     }
 
     /// The peers whose channels are defended without their own tasks now, and why (R6.9e): in health, none.

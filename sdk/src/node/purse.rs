@@ -3,6 +3,7 @@
 use super::{
     config::{FeeReserve, NodeConfig},
     error::NodeError,
+    registry::LockRegistry,
 };
 use crate::chain::{Arbiter, ChainError, Urgency};
 use protocol::{AccountId, Amount, BlockNumber};
@@ -28,7 +29,7 @@ const DEPOSIT_STANDS: Duration = Duration::from_secs(60);
 pub struct Fees {
     /// What the account can spend, as it was seen last.
     pub have: Amount,
-    /// What is kept for the defence of the channels that there are.
+    /// What is kept for the defence of the channels that there are, and for registering what this node is paid by in them (R8.33).
     pub need: Amount,
 }
 
@@ -71,6 +72,8 @@ pub(super) struct Purse {
     openings: AtomicUsize,
     /// What one lays down, and when that was asked.
     deposit: tokio::sync::Mutex<Option<(Instant, Amount)>>,
+    /// Who knows what may have to be registered.
+    registry: LockRegistry,
 }
 
 /// An opening that the account pays for, until it is dropped.
@@ -84,7 +87,7 @@ impl Drop for PaidOpening<'_> {
 }
 
 impl Purse {
-    pub(super) fn new(config: &NodeConfig) -> Self {
+    pub(super) fn new(config: &NodeConfig, registry: LockRegistry) -> Self {
         Self {
             arbiter: Arc::clone(&config.arbiter),
             account: config.signer.account(),
@@ -95,6 +98,7 @@ impl Purse {
             is_looked_at: AtomicBool::new(false),
             openings: AtomicUsize::new(0),
             deposit: tokio::sync::Mutex::default(),
+            registry,
         }
     }
 
@@ -127,8 +131,8 @@ impl Purse {
     pub(super) fn fees(&self, channels: usize) -> Option<Fees> {
         let channels = Amount::try_from(channels).unwrap_or(Amount::MAX);
         let have = (*self.have.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let need = match self.reserve {
-            FeeReserve::DangerNothing => 0,
+        let defence = match self.reserve {
+            FeeReserve::DangerNothing => return Some(Fees { have, need: 0 }),
             FeeReserve::PerChannel(each) => each.saturating_mul(channels),
             FeeReserve::Estimated if channels == 0 => 0,
             FeeReserve::Estimated => {
@@ -136,7 +140,8 @@ impl Purse {
                 self.price()?.last.saturating_mul(calls).saturating_add(self.tip_max())
             }
         };
-        Some(Fees { have, need })
+        // What a registration lays down does not come back (R8.33).
+        Some(Fees { have, need: defence.saturating_add(self.registry.reserve()) })
     }
 
     /// Whether so many channels can be defended, `away` being taken out of the account.
