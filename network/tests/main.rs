@@ -1,0 +1,1 @@
+//! Routers over modelled channels, crashed wherever a crash can be: what the network crate promises, as stories.
