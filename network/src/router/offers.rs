@@ -30,8 +30,10 @@ pub(super) fn offered(core: &mut Core, origin: Origin, incoming: Incoming) {
     if has_paid {
         core.write_peer(origin.at.chain, peer);
     }
-    if let Err(code) = admitted.and_then(|()| decide(core, origin)) {
-        core.fail(&origin, &RouteFailure::new(code));
+    match admitted.and_then(|()| decide(core, origin)) {
+        Ok(()) => {}
+        Err(FailureCode::PeerAway) if core.is_new() => drop(core.waiting.insert(origin, core.now)),
+        Err(code) => core.fail(&origin, &RouteFailure::new(code)),
     }
 }
 

@@ -31,6 +31,7 @@ use protocol::contracts::conditional::{HashLock, Preimage};
 
 /// Takes over what the store has, and derives what is to be done.
 pub(super) fn restored(core: &mut Core, restored: Restored) {
+    core.started = Some(core.now).filter(|now| *now > 0);
     for (key, value) in restored.rows {
         if own_row(core, &key, &value).is_none() {
             core.notify(Notice::RowUnreadable { key });
@@ -160,6 +161,7 @@ pub(super) fn resolve(core: &mut Core, at: At, key: IdempotencyKey) {
 
 /// Decides about what has waited since the start: where its next one is there by now, or where it has waited for too long.
 pub(super) fn look_again(core: &mut Core) {
+    let _first = core.started.get_or_insert(core.now);
     for (origin, since) in core.waiting.clone() {
         // Not known before the first tick.
         let since = if since == 0 { core.now } else { since };

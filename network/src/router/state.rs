@@ -55,6 +55,8 @@ pub(super) struct Core {
     pub(super) seal: SealKey,
     pub(super) policy: Policy,
     pub(super) now: Millis,
+    /// When it took its rows over: for a while, peers may still be coming back.
+    pub(super) started: Option<Millis>,
     pub(super) heads: BTreeMap<Domain, Heads>,
     pub(super) links: Links,
     pub(super) transfers: Transfers,
@@ -84,6 +86,7 @@ impl Core {
             seal,
             policy,
             now: 0,
+            started: None,
             heads: BTreeMap::new(),
             links: Links::default(),
             transfers: Transfers::default(),
@@ -104,6 +107,11 @@ impl Core {
 
     pub(super) fn best(&self, chain: &Domain) -> BlockNumber {
         self.heads.get(chain).map_or(0, |heads| heads.best)
+    }
+
+    /// Whether it started so lately that peers may still be coming back.
+    pub(super) fn is_new(&self) -> bool {
+        self.started.is_some_and(|started| self.now.saturating_sub(started) < self.policy.patience)
     }
 
     pub(super) const fn seconds(&self) -> u64 {
