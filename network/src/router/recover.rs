@@ -90,8 +90,9 @@ fn own_row(core: &mut Core, key: &RowKey, value: &[u8]) -> Option<()> {
 fn own_transfer(core: &mut Core, at: At, row: Outgoing, known: &mut Vec<(HashLock, Preimage)>) -> Option<bool> {
     let terms = row.offer.terms;
     let reached = match row.progress {
-        Progress::Proposed | Progress::Offered(_) => Reached::Live,
-        Progress::Fulfilled(_, preimage) => {
+        // What is absent for now may yet be there again (I4).
+        Progress::Proposed | Progress::Offered | Progress::Absent(_) => Reached::Live,
+        Progress::Fulfilled(preimage) => {
             known.push((terms.lock, preimage));
             Reached::Fulfilled(preimage)
         }

@@ -141,7 +141,7 @@ impl Side {
             }
             Command::Forget { key } => {
                 if let Some(row) = self.outgoing.remove(key) {
-                    let is_over = matches!(row.progress, Progress::Fulfilled(..) | Progress::Failed(_));
+                    let is_over = matches!(row.progress, Progress::Fulfilled(_) | Progress::Failed(_));
                     assert!(is_over, "forgotten while it could be paid (I5)");
                 }
             }
@@ -214,7 +214,7 @@ impl Side {
 
     fn fulfil(&mut self, key: &IdempotencyKey, contract: ContractId, preimage: Preimage, said: &mut Said) {
         if let Some(row) = self.outgoing.get_mut(key)
-            && matches!(row.progress, Progress::Proposed | Progress::Offered(_))
+            && matches!(row.progress, Progress::Proposed | Progress::Offered)
         {
             row.progress = Progress::Fulfilled(Some(contract), preimage);
             said.events.push(TransferEvent::Fulfilled { key: key.clone(), preimage });
@@ -223,7 +223,7 @@ impl Side {
 
     fn fail(&mut self, key: &IdempotencyKey, why: Failure, said: &mut Said) {
         if let Some(row) = self.outgoing.get_mut(key)
-            && matches!(row.progress, Progress::Proposed | Progress::Offered(_))
+            && matches!(row.progress, Progress::Proposed | Progress::Offered)
         {
             row.progress = Progress::Failed(why.clone());
             said.events.push(TransferEvent::Failed { key: key.clone(), why });

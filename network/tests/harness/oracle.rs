@@ -29,7 +29,7 @@ impl World {
                 }
                 // I9: no other live offer has its origin.
                 let live = store.sides.values().filter_map(|side| side.outgoing.get(&open.key));
-                let live = live.filter(|row| matches!(row.progress, Progress::Proposed | Progress::Offered(_)));
+                let live = live.filter(|row| matches!(row.progress, Progress::Proposed | Progress::Offered));
                 assert_eq!(live.count(), 1, "two live offers of one origin (I9)");
             }
             Msg::ClaimAck(contract) => {
@@ -37,7 +37,7 @@ impl World {
                 let key = &store.sides[&channel].own[contract].key;
                 if let Some(row) = store.sides[&channel].outgoing.get(key) {
                     assert!(
-                        matches!(row.progress, Progress::Fulfilled(..)),
+                        matches!(row.progress, Progress::Fulfilled(_)),
                         "a claim was acknowledged without its row (I3)"
                     );
                 }
