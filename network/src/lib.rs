@@ -19,7 +19,8 @@
 //!    Its rows are committed before its commands leave.
 //! 4. Where a commit fails, the router is thrown away and built again from the store (B9). Commands of the former router that no task has applied
 //!    yet are dropped before that: none of them may come to a channel afterwards.
-//! 5. Events of a channel come in the order in which it said them, each with its commit.
+//! 5. Events of a channel come in the order in which it said them, each with its commit, and after the first [`Input::ChannelUp`] of a channel
+//!    that [`Input::Restored`] did not name.
 //! 6. [`Router::may_be_claimed`] and [`Router::preimage`] are asked by the channels' transfer books while an input is handled.
 //! 7. A durable [`Notice`] belongs to the caller's commit like a row, and is told to the user once it is.
 

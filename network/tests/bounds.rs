@@ -7,12 +7,18 @@ use crate::{
 use ::channel::transfer::{IncomingEnd, TransferEvent, TransferLimits};
 use network::{ChainPolicy, FailureCode, Input, Notice, Output, Policy, Router};
 use protocol::contracts::{ContractId, conditional::Preimage};
+use std::cell::Cell;
+
+thread_local! {
+    /// The number of the next transfer.
+    static NUMBER: Cell<u8> = const { Cell::new(1) };
+}
 
 /// Offers transfers with these expiries of what comes in, each under a lock of its own; says what each is given back with.
 fn offers(router: &mut Router, expiries: impl IntoIterator<Item = u32>) -> Vec<Option<FailureCode>> {
     let mut codes = Vec::new();
     for expiry in expiries {
-        let number = u8::try_from(router.open().0 + 1).unwrap();
+        let number = NUMBER.replace(NUMBER.get() + 1);
         let (mut incoming, mut forward) = offered(number);
         incoming.terms.lock = crate::forwarding::lock(Preimage([number; 32]));
         (incoming.terms.expiry, forward.expiry) = (expiry, expiry - 2);

@@ -67,7 +67,7 @@ fn a_payment_in_parts_arrives_whole_or_not_at_all_wherever_anybody_crashes() {
     world.settle();
     assert_eq!(world.payment(0, 1), Some(PaymentState::Paid(Preimage([1; 32]))));
     assert_ended_well(&world, &[(0, 2, 1, 80_000)]);
-    assert_eq!((world.gain(2), world.gain(1)), (80_000, 82));
+    assert_eq!((world.gain(2), world.gain(1)), (80_000, 83));
     for (node, first) in first.into_iter().enumerate() {
         for commit in first..world.nodes[node].commits {
             for crash in [Crash::Before, Crash::After] {

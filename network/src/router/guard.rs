@@ -137,7 +137,7 @@ impl Guard {
 
     /// Whether a peer brings revenue: then it may use what is reserved.
     pub(super) fn brings_revenue(&self, peer: &PeerName, policy: &Policy) -> bool {
-        self.row(peer).earned >= policy.revenue.max(1)
+        self.row(peer).earned >= policy.revenue
     }
 }
 

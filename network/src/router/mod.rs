@@ -288,7 +288,7 @@ impl Router {
     /// The invoice's registry, where this side has channels in it.
     fn chain_of(&self, invoice: &Invoice) -> Result<Domain, InvoiceError> {
         let chain = invoice.asset.registry;
-        self.core.links.chains().contains(&chain).then_some(chain).ok_or(InvoiceError::OtherChain)
+        self.core.links.are_on(chain).then_some(chain).ok_or(InvoiceError::OtherChain)
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Policy {
     pub burst: u32,
     /// How many more it may make each second.
     pub offers_per_second: u32,
-    /// The fees from which on a peer counts as one that brings revenue: half of places and coins are for those alone.
+    /// The fees from which on a peer counts as one that brings revenue: half of places and coins are for those alone. Zero keeps nothing back.
     pub revenue: Amount,
     /// How many transfers a peer may always have open (B1).
     pub least_open: u32,

@@ -90,6 +90,12 @@ impl Links {
         self.by_peer.range(from).filter(move |(_, all)| all.iter().any(is_up)).map(|((_, peer), _)| *peer)
     }
 
+    /// Whether there are channels on a chain.
+    pub(super) fn are_on(&self, chain: Domain) -> bool {
+        let from = (chain, PublicKey([0; 32]));
+        self.by_peer.range(from..).next().is_some_and(|((on, _), _)| *on == chain)
+    }
+
     /// The chains that have channels, in order.
     pub(super) fn chains(&self) -> BTreeSet<Domain> {
         self.by_peer.keys().map(|(chain, _)| *chain).collect()

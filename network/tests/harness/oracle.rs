@@ -62,11 +62,13 @@ pub(crate) fn forward_of(key: &[u8]) -> Option<([u8; 16], [u8; 32])> {
 /// Nothing is under way anywhere.
 pub(crate) fn assert_nothing_is_open(world: &World) {
     for (number, node) in world.nodes.iter().enumerate() {
-        assert_eq!(node.router.open(), (0, 0), "node {number} has something open");
         for side in node.store.sides.values() {
-            assert!(side.incoming.is_empty() && side.outgoing.is_empty(), "node {number} keeps rows: {side:?}");
+            let (incoming, outgoing) = (&side.incoming, &side.outgoing);
+            let is_empty = incoming.is_empty() && outgoing.is_empty();
+            assert!(is_empty, "node {number} keeps rows at {}: {incoming:#?} {outgoing:#?}", world.view.height);
             assert!(side.own.values().all(|open| open.end.is_some()));
         }
+        assert_eq!(node.router.open(), (0, 0), "node {number} has something open");
     }
 }
 
