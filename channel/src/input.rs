@@ -212,6 +212,8 @@ pub enum ChainInput {
     /// channel is asked for again, and once the block lies further above the head than heights may differ, no round of the peer's is agreed to
     /// before the next [`Head`](Self::Head).
     UnconfirmedHead(BlockNumber),
+    /// What this side knows of locks, or of heads that are not final, has changed ([`Context::transfers`]): the transfers are looked at again.
+    Locks,
     /// The answer to [`Effect::AskNonce`](crate::Effect::AskNonce).
     Nonce {
         /// Of whom.

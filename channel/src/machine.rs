@@ -143,6 +143,7 @@ impl Channel {
     fn on_chain(&mut self, input: ChainInput, ctx: &Context<'_>) -> Step {
         match input {
             ChainInput::Head => self.on_chain_head(ctx),
+            ChainInput::Locks => self.on_locks(ctx),
             ChainInput::UnconfirmedHead(block) => self.on_unconfirmed_head(block, ctx.head),
             ChainInput::Event(event) => self.on_chain_event(event, ctx),
             ChainInput::Record { from, record, nonce } => self.on_chain_record(from, record, nonce, ctx),

@@ -48,6 +48,12 @@ impl SealKey {
         Self { scalar, public: protocol::crypto::SigningKey::from_seed(seed).public() }
     }
 
+    /// The secret of an identity whose secret scalar is known: not clamped, as its signing key has it.
+    #[must_use]
+    pub fn from_secret(scalar: &[u8; 32], public: PublicKey) -> Self {
+        Self { scalar: Zeroizing::new(*scalar), public }
+    }
+
     /// Opens what was sealed for this identity under this lock; none where it was not, or was changed.
     #[must_use]
     pub fn open(&self, sealed: &[u8], lock: &HashLock) -> Option<Vec<u8>> {

@@ -376,7 +376,7 @@ impl History {
         }
         let at = BlockRef { number, hash: Native.hash(&(parent.hash, number, body).encode()) };
         self.blocks.push(Arc::new(Block { at, events }));
-        let told = |(answer, length, outcome): (_, _, Result<Made, ChainError>)| Outcome {
+        let told = |(answer, length, outcome): (_, _, Result<ExecutedCall, ChainError>)| Outcome {
             answer,
             told: outcome.map(|made| receipt(at, fee, length, made)),
         };

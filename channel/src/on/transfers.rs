@@ -21,7 +21,7 @@ use crate::{
     state::{Change, ChangeId, FailReason, IdempotencyKey, Offer, OwnChanges},
     step::Step,
     transfer::{
-        Failure, Incoming, Intent, Outgoing, Registered, TransferBook, TransferId, TransferRow, Verdict,
+        Failure, Incoming, Intent, Outgoing, Registered, TransferBook, TransferId, TransferLimits, TransferRow, Verdict,
         room::{Became, Transfers},
     },
     wait::Act,
@@ -56,6 +56,12 @@ impl Channel {
     #[must_use]
     pub fn transfer(&self, id: TransferId) -> Option<TransferRow> {
         self.transfers.row(id)
+    }
+
+    /// The rows of all transfers.
+    pub fn transfer_ids(&self) -> impl Iterator<Item = TransferId> {
+        let outgoing = self.transfers.outgoing().keys().copied().map(TransferId::Outgoing);
+        self.transfers.incoming().keys().copied().map(TransferId::Incoming).chain(outgoing)
     }
 
     /// The transfers that the peer has offered and that are not over.
@@ -143,12 +149,10 @@ impl Channel {
         Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
     }
 
-    /// Forgets an own transfer that is over.
+    /// Forgets an own transfer that is decided: at once, or as soon as its coins have left it.
     pub(crate) fn on_user_forget_transfer(&mut self, key: &IdempotencyKey) -> Result<Step, Misuse> {
-        let contracts = self.phase.live().map(|live| &live.agreed.state().contracts);
-        self.transfers.forget(key, contracts)?;
-        let is_news = self.transfers.has_changed();
-        Ok(if is_news { Step::commit(Vec::new()) } else { Step::default() })
+        self.transfers.forget(key)?;
+        Ok(Step::default())
     }
 
     /// The pre-image of a lock is known.
@@ -220,6 +224,30 @@ impl Channel {
         }
     }
 
+    /// More is known of locks than before.
+    pub(crate) fn on_locks(&mut self, ctx: &Context<'_>) -> Step {
+        if self.transfers.is_empty() {
+            return Step::default();
+        }
+        self.on_head_while_transferring(ctx).and(self.look_again(ctx)).and(self.advance(ctx))
+    }
+
+    /// Whether an offer of one's own would be proposed now: the channel is open, and its peer there.
+    #[must_use]
+    pub fn takes_offers(&self) -> bool {
+        let is_free = |live: &Live| live.wish.is_none() && !live.store.is_doubtful();
+        self.link == LinkState::Up && matches!(&self.phase, Phase::Open(live) if is_free(live))
+    }
+
+    /// What the peer lets this side offer.
+    #[must_use]
+    pub const fn peer_limits(&self) -> &TransferLimits {
+        match self.me {
+            Party::Initiator => &self.transfers.limits().responder,
+            Party::Responder => &self.transfers.limits().initiator,
+        }
+    }
+
     /// A block is final: what has to be shown to the registry, what has expired, and what the peer leaves unanswered.
     pub(crate) fn on_head_while_transferring(&mut self, ctx: &Context<'_>) -> Step {
         if self.transfers.is_empty() && self.transfers.orphans().next().is_none() {
@@ -227,6 +255,7 @@ impl Channel {
         }
         self.transfers.want_again();
         let book = ctx.transfers;
+        self.learn_from(book);
         let soon = book.best().saturating_add(book.margins().register).max(ctx.head);
         let mut effects = Vec::new();
         for id in self.transfers.due(soon) {
@@ -246,6 +275,13 @@ impl Channel {
             self.transfers.want_back(contract);
         });
         Step::act(effects).and(self.force_ends(ctx))
+    }
+
+    /// Pre-images of own transfers that are known from elsewhere.
+    fn learn_from(&mut self, book: &dyn TransferBook) {
+        let undecided = self.transfers.outgoing().values().filter(|row| !row.is_decided());
+        let known: Vec<_> = undecided.filter_map(|row| Some((row.offer.terms.lock, book.preimage(&row.offer.terms.lock)?))).collect();
+        known.iter().for_each(|(lock, preimage)| self.transfers.learn(lock, preimage));
     }
 
     /// An own transfer has expired, and that is final.
@@ -333,6 +369,8 @@ impl Channel {
                 live.is_some_and(|live| !is_settled && live.outgoing.may_hold(change, contract.as_ref()))
             });
         }
+        let contracts = self.phase.live().map(|live| &live.agreed.state().contracts);
+        self.transfers.forget_over(contracts);
         if self.transfers.has_changed() {
             step = step.and(Step::commit(Vec::new()));
         }

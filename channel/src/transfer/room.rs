@@ -57,6 +57,8 @@ pub(crate) struct Transfers {
     postponed: BTreeSet<ContractId>,
     /// What waits for its round or for an answer to it.
     asked: BTreeMap<ChangeId, ContractId>,
+    /// Own transfers to be forgotten once their coins have left them. Not stored: their router asks again after a start.
+    forgetting: BTreeSet<ChangeId>,
     /// Rows that differ from what is stored.
     changed: BTreeSet<TransferId>,
     /// What the router is to be told.
@@ -88,6 +90,7 @@ impl Transfers {
             wanted: BTreeSet::new(),
             postponed: BTreeSet::new(),
             asked: BTreeMap::new(),
+            forgetting: BTreeSet::new(),
             changed: BTreeSet::new(),
             told: Vec::new(),
             forced_in: None,
@@ -290,27 +293,42 @@ impl Transfers {
         });
     }
 
-    /// An own transfer that has come to its end is forgotten.
-    pub(crate) fn forget(&mut self, key: &IdempotencyKey, contracts: Option<&Contracts>) -> Result<(), Misuse> {
+    /// An own transfer that has come to its end is to be forgotten.
+    pub(crate) fn forget(&mut self, key: &IdempotencyKey) -> Result<(), Misuse> {
         let Some(row) = self.find(key) else { return Ok(()) };
-        let id = row.change;
-        if !contracts.map_or_else(|| row.is_decided(), |contracts| row.is_over(contracts)) {
+        if !row.is_decided() {
             return Err(Misuse::TransferOpen { key: key.clone() });
         }
+        let id = row.change;
+        let _new = self.forgetting.insert(id);
+        Ok(())
+    }
+
+    /// Forgets what is to be forgotten and has left these contracts, which are agreed.
+    pub(crate) fn forget_over(&mut self, contracts: Option<&Contracts>) {
+        let is_over = |row: &Outgoing| contracts.is_none_or(|contracts| row.is_over(contracts));
+        let over: Vec<_> =
+            self.forgetting.iter().filter(|id| self.outgoing.get(id).is_none_or(is_over)).copied().collect();
+        for id in over {
+            let _gone = self.forgetting.remove(&id);
+            self.erase(id);
+        }
+    }
+
+    fn erase(&mut self, id: ChangeId) {
         self.close(id);
-        let Some(row) = self.outgoing.remove(&id) else { return Ok(()) };
-        let (terms, contract) = (row.offer.terms, row.contract);
-        let _gone = self.by_key.remove(key);
+        let Some(row) = self.outgoing.remove(&id) else { return };
+        let terms = row.offer.terms;
+        let _gone = self.by_key.remove(&row.key);
         let _gone = self.by_lock.remove(&(terms.lock, id));
         let _gone = self.by_expiry.remove(&(terms.expiry, TransferId::Outgoing(id)));
-        if let Some(contract) = contract {
+        if let Some(contract) = row.contract {
             let _gone = self.by_contract.remove(&contract);
         }
         if let Some(premium) = row.premium {
             let _gone = self.premiums.remove(&premium);
         }
         let _new = self.changed.insert(TransferId::Outgoing(id));
-        Ok(())
     }
 
     /// This side wants to be paid.

@@ -10,6 +10,7 @@ use channel::{
     Balances, Certainty, Change, ChannelRef, CloseReason, Command, Config, EventNumber, IdempotencyKey, Outcome,
     Payment, PaymentRecord, Performed, State, Status,
 };
+use network::Command as RouterCommand;
 use protocol::{
     Amount, BlockNumber, Hash, Pair, PartyId, Round,
     call::{CallKind, CloseSolo, ForcedCall},
@@ -49,6 +50,12 @@ pub(super) enum PeerInput {
     Nonce(ChannelRef, Pair<PartyId>, u64),
     /// What somebody has in its vault; none where the chain did not say.
     Vault(PartyId, Option<Amount>),
+    /// The router wants something of a channel.
+    Command(ChannelRef, RouterCommand),
+    /// The own terms, signed, for the peer.
+    Announce(Vec<u8>),
+    /// Something became known of heads or locks.
+    Locks,
     /// The node is going away.
     Stop,
 }

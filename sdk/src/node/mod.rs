@@ -12,6 +12,7 @@
 
 mod accept;
 mod aside;
+mod book;
 mod budget;
 mod causes;
 mod config;
@@ -27,6 +28,7 @@ mod inbox;
 mod limits;
 mod link;
 mod packet;
+mod payments;
 mod peer;
 mod peers;
 mod places;
@@ -36,6 +38,7 @@ mod receipt;
 mod redial;
 mod registry;
 mod restore;
+mod routing;
 mod rows;
 mod slot;
 mod submitted;
@@ -50,6 +53,7 @@ pub use events::{Ack, EventStream, EventsError, NodeEvent, Notification};
 pub use handle::ChannelHandle;
 pub use limits::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER, MAX_PEERS, MAX_UNKNOWN, NodeLimits};
 pub use packet::{MAX_PIECE, Packet};
+pub use payments::{NewInvoice, RoutedPaymentError, RoutingNotices, invoice_lock};
 pub use purse::Fees;
 pub use receipt::{ChangesReceipt, ContractCallReceipt, CreationReceipt, PaymentReceipt, PaymentsReceipt};
 pub use redial::Backoff;
@@ -75,6 +79,7 @@ use protocol::{Amount, PublicKey, call::Call};
 use purse::Purse;
 use random::random;
 use restore::{Loaded, load};
+use routing::Routing;
 use std::{
     fmt,
     net::SocketAddr,
@@ -142,7 +147,7 @@ impl Node {
             return Err(StartError::NoTimeToAnswer { pace, max });
         }
         let head = config.arbiter.finalised_head().await?;
-        let Loaded { channels, mut addresses, next, seen, damaged } = load(&config, head).await?;
+        let loaded = load(&config, head).await?;
         if let Some(store) = config.store() {
             config.apps.keep_in(store).await?;
         }
@@ -154,9 +159,12 @@ impl Node {
         let limits = limits::descriptors().map_or(config.limits, |descriptors| config.limits.within(descriptors));
         let (signals, for_defence) = mpsc::unbounded_channel();
         let registry = LockRegistry::new(pace, head.number);
+        let (routing, restored) = Routing::new(&config, &registry, &loaded);
+        let Loaded { channels, mut addresses, next, seen, damaged, routing: _ } = loaded;
         let peers = Arc::new(Peers {
             config: Arc::clone(&config),
             limits,
+            routing: Arc::new(routing),
             tally: Arc::default(),
             dialler: Arc::default(),
             inboxes: Mutex::default(),
@@ -188,6 +196,8 @@ impl Node {
         for (identity, channels) in channels {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }
+        // What follows from what the store has, before anybody is connected.
+        let _kept = peers.route(restored).await;
         let (arbiter, store) = (Arc::clone(&config.arbiter), config.store().cloned());
         let watched = (arbiter, store);
         let watcher = Watcher::new(watched, Arc::downgrade(&peers), (next, seen), config.keep_ended, signals.clone());
@@ -199,6 +209,7 @@ impl Node {
         let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
         let registry = peers.registry.clone().run(arbiter, signer, urgency);
         let mut tasks = vec![guard.spawn(watcher.run()), guard.spawn(defence.run()), guard.spawn(registry)];
+        tasks.push(tokio::spawn(routing::run(Arc::downgrade(&peers))));
         if let Some(listener) = listener {
             tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))));
         }

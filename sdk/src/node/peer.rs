@@ -18,12 +18,14 @@ mod manners;
 mod messages;
 mod news;
 mod steps;
+pub(super) mod transfers;
 mod turns;
 mod unfunded;
 mod vaults;
 
 use super::{
     aside,
+    book::Book,
     causes::Cause,
     config::NodeConfig,
     error::NodeError,
@@ -35,6 +37,8 @@ use super::{
     peers::Peers,
     places::Origin,
     redial::Redial,
+    registry::LockRegistry,
+    routing::{Outgoing, Routing},
     slot::Slot,
 };
 use crate::{
@@ -47,7 +51,7 @@ use channel::{
 };
 use conduct::Conduct;
 use fetches::Fetches;
-use protocol::{BlockNumber, ChannelId, PublicKey, call::Call, contracts::ContractId, terms::Terms};
+use protocol::{BlockNumber, ChannelId, PublicKey, contracts::ContractId, terms::Terms};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Weak},
@@ -111,6 +115,14 @@ pub(super) struct Peer {
     ended: Vec<ChannelRef>,
     /// Answers to the user that tell of what may not be committed yet: given once it is.
     answers_held: Vec<Box<dyn FnOnce() + Send>>,
+    routing: Arc<Routing>,
+    registry: LockRegistry,
+    /// What the router is to be told.
+    heard: Vec<network::Input>,
+    /// Channels that something has happened to since the router was told what can be offered in them.
+    touched: BTreeSet<ChannelRef>,
+    /// What the router wants done after the commit.
+    outgoing: Outgoing,
     /// What the chain has new.
     follower: Follower,
     /// The node is going away.
@@ -179,6 +191,11 @@ impl Peer {
             steps: Steps::default(),
             ended: Vec::new(),
             answers_held: Vec::new(),
+            routing: Arc::clone(&peers.routing),
+            registry: peers.registry.clone(),
+            heard: Vec::new(),
+            touched: BTreeSet::new(),
+            outgoing: Outgoing::default(),
             follower,
             stopping: false,
         };
@@ -192,7 +209,9 @@ impl Peer {
                 // What was signed for it before keeps its place; from where it came is not known any more.
                 slot.asked = peer.conduct.ask_for_opening(true, None).ok();
             }
+            let rows: Vec<_> = slot.channel.transfer_ids().collect();
             let _none = peer.slots.insert(reference, slot);
+            peer.watch_locks(reference, &rows);
             let is_copy = peer.config.store().and_then(StoreHandle::doubt).is_some();
             let may_be_old = is_copy || peer.damaged.contains(&reference);
             let _changed = peer.input(reference, if may_be_old { Input::RestartedFromCopy } else { Input::Restarted });
@@ -272,6 +291,13 @@ impl Peer {
                 PeerInput::List(reply) => {
                     let _gone = reply.send(Vec::new());
                 }
+                PeerInput::Command(reference, command) => {
+                    let (at, why) = (self.routing.at(reference), network::CommandRefusal::NotOpen);
+                    let outgoing = self.routing.handle([network::Input::Refused { at, command, why }]);
+                    if let Some(peers) = self.peers.upgrade() {
+                        let _kept = peers.route(outgoing).await;
+                    }
+                }
                 // About channels that are not there (any more).
                 PeerInput::Request(..)
                 | PeerInput::Called(..)
@@ -280,6 +306,8 @@ impl Peer {
                 | PeerInput::Code(..)
                 | PeerInput::NotFound
                 | PeerInput::Displaced
+                | PeerInput::Announce(_)
+                | PeerInput::Locks
                 | PeerInput::Stop => {}
             }
         }
@@ -315,14 +343,19 @@ impl Peer {
 
     /// Commits what has changed, then does what the channels want done, and what comes of that.
     async fn act(&mut self) -> Result<(), NotKept> {
-        while !self.changed.is_empty() || !self.steps.is_empty() {
+        self.route();
+        while !self.changed.is_empty() || !self.steps.is_empty() || !self.outgoing.is_empty() || self.routing.has_rows() {
             self.commit().await?;
+            if let Some(peers) = self.peers.upgrade() {
+                self.routing.carry_out(std::mem::take(&mut self.outgoing), &peers);
+            }
             let mut effects = std::mem::take(&mut self.steps).committed();
             // Last of all, openings in the order of their nonces: one that is overtaken cannot be on chain any more (R5.2).
             effects.sort_by_key(|(_, effect)| turns::nonce_of(effect));
             for (reference, effect) in effects {
                 self.effect(reference, effect);
             }
+            self.route();
         }
         for answer in std::mem::take(&mut self.answers_held) {
             answer();
@@ -345,10 +378,12 @@ impl Peer {
             Effect::AskNonce(parties) => self.ask_nonce(reference, parties),
             Effect::FetchCode(code) => self.fetch_code(reference, code),
             Effect::Notify(notice) => self.tell(reference, notice.into(), None),
-            // Nobody routes here yet.
+            // The router has it from the step, within the commit.
             Effect::Transfer(_) => {}
-            Effect::Register { lock, preimage, .. } => {
-                self.submit(reference, Call::PreimageRegister { preimage, function: lock.function });
+            Effect::Register { lock, preimage, expiry } => {
+                if let Err(error) = self.registry.register(lock, preimage, expiry, self.identity) {
+                    tracing::error!(%error, "a channel wants a pre-image registered that is none");
+                }
             }
             // It has ended, and its user knows.
             Effect::Forget => self.ended.push(reference),
@@ -395,6 +430,9 @@ impl Peer {
                 let _gone = reply.send(self.slots.keys().copied().collect());
             }
             PeerInput::Called(reference, call, block, result) => self.on_called(reference, call, block, result),
+            PeerInput::Command(reference, command) => self.on_command(reference, command),
+            PeerInput::Announce(bytes) => self.announce(bytes),
+            PeerInput::Locks => self.on_locks(),
             PeerInput::Stop => self.stopping = true,
             PeerInput::Code(code, wasm) => self.on_code_of_chain(code, wasm),
             PeerInput::Nonce(reference, parties, next) => self.on_nonce(reference, parties, next),
@@ -445,13 +483,16 @@ impl Peer {
     fn handle_input(&mut self, reference: ChannelRef, input: Input) -> Result<Step, NodeError> {
         let now = self.now();
         let slot = self.slots.get_mut(&reference).ok_or(NodeError::UnknownChannel)?;
-        let ctx = self.config.context(now, self.head);
+        let book = Book { registry: &self.registry, routing: &self.routing, channel: reference };
+        let ctx = self.config.context(now, self.head, &book);
+        let _new = self.touched.insert(reference);
         let Slot { channel, pulse, .. } = slot;
         Ok(pulse.run(aside::may_be_long(&input), || channel.handle(input, &ctx))?)
     }
 
     /// Notes what a channel's step asks for.
     fn done(&mut self, reference: ChannelRef, step: Step) {
+        self.note_transfers(reference, &step);
         let mut is_known = false;
         if let Some(slot) = self.slots.get_mut(&reference) {
             slot.note_doubt(&step);

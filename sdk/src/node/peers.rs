@@ -13,6 +13,7 @@ use super::{
     purse::{Fees, Purse},
     registry::LockRegistry,
     restore::DamagedChannel,
+    routing::Routing,
     submitted::Defending,
     watcher::{Notes, Sight},
 };
@@ -65,6 +66,8 @@ pub(crate) struct Peers {
     pub(super) purse: Arc<Purse>,
     /// The chain's heads, and what was shown of locks.
     pub(super) registry: LockRegistry,
+    /// What crosses channels.
+    pub(super) routing: Arc<Routing>,
     /// Every channel that may be on chain, with its parties as the chain knows them.
     pub(super) channels: Mutex<HashMap<ChannelId, Pair<PartyId>>>,
     /// The node stops: nothing more is signed.

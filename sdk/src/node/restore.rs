@@ -13,6 +13,7 @@ use crate::{
     store::{Batch, Entry, StoreError, StoreHandle, Table},
 };
 use channel::{Channel, ChannelRef, SavedError};
+use network::RowKey;
 use protocol::{BlockNumber, PublicKey, call::CloseSolo, contracts::ContractId, decode_exact};
 use scale::{Decode, Encode};
 use std::{
@@ -46,6 +47,8 @@ pub(super) struct Loaded {
     pub(super) seen: Option<Seen>,
     /// Channels that cannot be read.
     pub(super) damaged: Vec<DamagedChannel>,
+    /// The router's own rows.
+    pub(super) routing: Vec<(RowKey, Vec<u8>)>,
 }
 
 /// Where a store keeps whose it is.
@@ -61,6 +64,7 @@ pub(super) async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, 
         next,
         seen: Some(head.into()),
         damaged: Vec::new(),
+        routing: Vec::new(),
     };
     let Some(store) = config.store() else {
         config.arbiter.chain().confirm_at(head).await?;
@@ -78,6 +82,7 @@ pub(super) async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, 
         return Err(other.cause.clone().into());
     }
     loaded.damaged = restored.damaged;
+    loaded.routing = store.load_all(Table::Routing)?.into_iter().map(|(key, row)| (RowKey(key), row)).collect();
     for channel in restored.channels.into_iter().chain(restored.readable) {
         if let Some(terms) = channel.terms().filter(|it| it.lock_period < config.pace.least_lock(it.max_forced)) {
             let (has, needs) = (terms.lock_period, config.pace.least_lock(terms.max_forced));

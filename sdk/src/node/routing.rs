@@ -19,7 +19,7 @@ use super::{
 use crate::store::{Batch, StoreError, StoreHandle, Table};
 use channel::{Channel, ChannelRef};
 use network::{
-    At, ChainPolicy, Command, Input, Notice, Output, Policy, Restored, RestoredChannel, Router, RowKey, SealKey,
+    At, ChainPolicy, Command, Input, Notice, Output, Restored, RestoredChannel, Router, RowKey, SealKey,
 };
 use protocol::{PublicKey, contracts::conditional::{HashLock, Preimage}, signing::Domain};
 use std::{
@@ -190,6 +190,11 @@ impl Routing {
         !self.rows.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// Where nothing is kept, rows are not either.
+    pub(super) fn drop_rows(&self) {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Commits a batch with all rows of the router that wait.
     ///
     /// # Errors
@@ -257,7 +262,7 @@ impl Routing {
         let (at, why) = (self.at(channel), network::CommandRefusal::NotOpen);
         let outgoing = self.handle([Input::Refused { at, command, why }]);
         let peers = Arc::clone(peers);
-        let _task = tokio::spawn(async move { peers.route(outgoing).await });
+        let _task = tokio::spawn(async move { drop(peers.route(outgoing).await) });
     }
 }
 
@@ -268,18 +273,22 @@ pub(super) fn now() -> network::Millis {
 }
 
 impl Peers {
-    /// Keeps what the router has to keep, then has done what it wants.
-    pub(super) async fn route(self: &Arc<Self>, outgoing: Outgoing) {
+    /// Keeps what the router has to keep, then has done what it wants. Whether it was kept.
+    pub(super) async fn route(self: &Arc<Self>, outgoing: Outgoing) -> bool {
         if outgoing.is_empty() && !self.routing.has_rows() {
-            return;
+            return true;
+        }
+        if self.config.store().is_none() {
+            self.routing.drop_rows();
         }
         if let Some(store) = self.config.store()
             && let Err(error) = self.routing.commit(store, Batch::new()).await
         {
             tracing::error!(%error, "the router's rows are not kept: nothing of what it wants is done");
-            return;
+            return false;
         }
         self.routing.carry_out(outgoing, self);
+        true
     }
 }
 
@@ -302,7 +311,7 @@ pub(super) async fn run(peers: Weak<Peers>) {
         let tick = is_tick.then(|| Input::Tick(now()));
         let inputs = std::iter::once(Input::Head { chain, best, finalised }).chain(tick);
         let outgoing = peers.routing.handle(inputs);
-        peers.route(outgoing).await;
+        let _kept = peers.route(outgoing).await;
         if !is_tick {
             for inbox in peers.all() {
                 // Who is busy looks again with the next block.
@@ -318,22 +327,27 @@ impl Peers {
     fn keep_costs(self: &Arc<Self>) {
         let Some(costs) = self.registry.costs() else { return };
         let chain = self.routing.chain();
-        let policy = self.routing.router().policy().clone();
-        let had = *policy.chain(&chain);
-        let fees = self.fees(0).map_or(0, |fees| fees.have.saturating_sub(fees.need));
-        let cost = costs.of(1);
-        let per_block = u32::try_from(costs.per_block).unwrap_or(u32::MAX);
+        let mut router = self.routing.router();
+        let had = *router.policy().chain(&chain);
+        // What the account has beyond what the channels themselves need.
+        let free = self.fees(0).map(|fees| fees.have.saturating_add(self.registry.reserve()).saturating_sub(fees.need));
         let has = ChainPolicy {
-            registration_cost: cost,
-            registrations_per_block: per_block,
-            // What the account has beyond its reserve; in steps, so that peers are not told of each coin.
-            reserve: if fees == 0 { had.reserve } else { fees },
+            registration_cost: costs.alone(),
+            registrations_per_block: costs.per_block.unwrap_or(u32::MAX),
+            reserve: free.unwrap_or(had.reserve),
             ..had
         };
+        // In steps: peers need not hear of each coin.
         let is_near = has.reserve.abs_diff(had.reserve) <= had.reserve / 8;
-        if has.registration_cost == had.registration_cost && is_near {
+        if (has.registration_cost, has.registrations_per_block) == (had.registration_cost, had.registrations_per_block) && is_near {
             return;
         }
-        let _former = Policy { chains: policy.chains.into_iter().chain([(chain, has)]).collect(), ..policy };
+        let mut policy = router.policy().clone();
+        let _former = policy.chains.insert(chain, has);
+        let outputs = router.configure(policy);
+        let outgoing = self.routing.sort(outputs);
+        drop(router);
+        let peers = Arc::clone(self);
+        let _task = tokio::spawn(async move { drop(peers.route(outgoing).await) });
     }
 }

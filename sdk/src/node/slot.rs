@@ -6,6 +6,7 @@ use super::{
     error::NodeError,
     events::Notification,
     inbox::Reply,
+    peer::transfers::Transit,
     receipt::{ChangesReceipt, PaymentReceipt, PaymentsReceipt},
     submitted::{Calls, FailureKind},
 };
@@ -62,6 +63,8 @@ pub(super) struct Slot {
     /// Calls of the arbiter: the same one is not made twice at once.
     pub(super) calls: Calls,
     pub(super) pulse: Pulse,
+    /// Conditional transfers, as far as they are told elsewhere.
+    pub(super) transit: Transit,
     /// What nobody has confirmed.
     pub(super) disputes: UnconfirmedDisputes,
 }
@@ -123,6 +126,7 @@ impl Slot {
             asked: None,
             calls: Calls::default(),
             pulse: Pulse::default(),
+            transit: Transit::default(),
             disputes: UnconfirmedDisputes::default(),
         }
     }

@@ -250,8 +250,9 @@ impl Watcher {
         let looking = async {
             let mut blocks = self.arbiter.chain().finalised_blocks(self.next).await?;
             while let Some(block) = self.next_block(&mut blocks).await? {
-        let disputes = self.disputes(&block);
-        self.tell_preimages(&block);
+                let (number, disputes) = (block.at.number, self.disputes(&block));
+                self.tell_preimages(&block);
+                self.tell_unconfirmed(UnconfirmedBlock { number, disputes });
             }
             Ok::<(), ChainError>(())
         };
@@ -376,7 +377,7 @@ impl Watcher {
         match Records::read(&self.arbiter, known.clone(), self.next, head).await {
             Ok(records) => {
                 if let Some(peers) = self.peers.upgrade() {
-                    peers.registry.on_block(block.at, self.preimages(&block).collect());
+                    peers.registry.on_skipped(head);
                 }
                 self.tell(head, BlockContents { events: Vec::new(), records: Some(records) }, true).await;
                 Ok(())

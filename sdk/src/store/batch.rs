@@ -17,11 +17,13 @@ pub enum Table {
     Apps,
     /// Conditional transfers of channels, one by one: a commit writes those that have changed.
     Transfers,
+    /// The router's own rows: payments, invoices, what is remembered of peers.
+    Routing,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Meta, Self::Channels, Self::Contracts, Self::Ended, Self::Payments, Self::Apps, Self::Transfers];
+    pub(super) const ALL: [Self; 8] =
+        [Self::Meta, Self::Channels, Self::Contracts, Self::Ended, Self::Payments, Self::Apps, Self::Transfers, Self::Routing];
 
     /// Its name on disk: never changed, never reused.
     pub(super) const fn name(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Table {
             Self::Payments => "payments",
             Self::Apps => "apps",
             Self::Transfers => "transfers",
+            Self::Routing => "routing",
         }
     }
 }

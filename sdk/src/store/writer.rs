@@ -76,12 +76,19 @@ impl StoreHandle {
     /// # Errors
     /// [`StoreError::TooLong`] concerns this batch only; after any other the store takes nothing more.
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        self.queue(batch).await?.outcome().await
+    }
+
+    /// Queues a batch, and does not wait until it is stored.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`] concerns this batch only; after any other the store takes nothing more.
+    pub(crate) async fn queue(&self, batch: Batch) -> Result<Queued, StoreError> {
         batch.check()?;
         let queue = self.shared.queue.as_ref().ok_or(StoreError::Over)?;
         let (done, outcome) = oneshot::channel();
         queue.send(Job { batch, done }).await.map_err(|_| StoreError::Over)?;
-        // The writer answers every job; it goes away without only if it panicked.
-        outcome.await.unwrap_or(Err(StoreError::Over))
+        Ok(Queued(outcome))
     }
 
     /// A value, or none where the key is not there. Reads what is committed, mostly from memory.
@@ -124,6 +131,21 @@ impl StoreHandle {
     pub fn counters(&self) -> Counters {
         let Counts { batches, transactions } = &*self.shared.counts;
         Counters { batches: batches.load(Ordering::Relaxed), transactions: transactions.load(Ordering::Relaxed) }
+    }
+}
+
+/// A batch that is queued.
+#[derive(Debug)]
+pub(crate) struct Queued(oneshot::Receiver<Result<(), StoreError>>);
+
+impl Queued {
+    /// Waits until it is durable.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub(crate) async fn outcome(self) -> Result<(), StoreError> {
+        // The writer answers every job; it goes away without only if it panicked.
+        self.0.await.unwrap_or(Err(StoreError::Over))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Peer;
 use crate::node::{
+    book::Book,
     config::OpenChannel,
     error::NodeError,
     inbox::{Reply, Request},
@@ -70,7 +71,9 @@ impl Peer {
                 transfers: config.channels.transfers,
             },
         };
-        let ctx = config.context(self.now(), self.head);
+        let (registry, routing) = (self.registry.clone(), Arc::clone(&self.routing));
+        let book = Book { registry: &registry, routing: &routing, channel: reference };
+        let ctx = config.context(self.now(), self.head, &book);
         let (channel, step) = Channel::propose(request, config.channels, &ctx)?;
         let _none = self.slots.insert(reference, Slot::new(channel));
         Ok(step)
@@ -231,7 +234,8 @@ impl Peer {
 
     fn try_change(&self, reference: ChannelRef, change: &Change) -> Result<Option<Outcome>, NodeError> {
         let slot = self.slots.get(&reference).ok_or(NodeError::UnknownChannel)?;
-        let ctx = self.config.context(self.now(), self.head);
+        let book = Book { registry: &self.registry, routing: &self.routing, channel: reference };
+        let ctx = self.config.context(self.now(), self.head, &book);
         Ok(slot.channel.try_change(change, &ctx)?)
     }
 
