@@ -262,7 +262,7 @@ impl Routing {
         let (at, why) = (self.at(channel), network::CommandRefusal::NotOpen);
         let outgoing = self.handle([Input::Refused { at, command, why }]);
         let peers = Arc::clone(peers);
-        let _task = tokio::spawn(async move { drop(peers.route(outgoing).await) });
+        let _task = tokio::spawn(async move { peers.route(outgoing).await });
     }
 }
 
@@ -348,6 +348,6 @@ impl Peers {
         let outgoing = self.routing.sort(outputs);
         drop(router);
         let peers = Arc::clone(self);
-        let _task = tokio::spawn(async move { drop(peers.route(outgoing).await) });
+        let _task = tokio::spawn(async move { peers.route(outgoing).await });
     }
 }

@@ -78,7 +78,7 @@ impl Facts {
             let new = Lock { looks: BTreeMap::new(), registered, preimage, is_unread: true, tried: head, sought: None };
             let _none = self.locks.insert(lock, new);
         }
-        self.change(&lock, |known| {
+        let _watched = self.change(&lock, |known| {
             let count = known.looks.entry(look).or_default();
             *count = count.saturating_add(1);
         });
@@ -86,7 +86,7 @@ impl Facts {
 
     /// Somebody does not look any more. What nobody looks at is forgotten, but for its pre-image.
     pub(super) fn unwatch(&mut self, lock: &HashLock, look: Look) {
-        self.change(lock, |known| {
+        let _watched = self.change(lock, |known| {
             if let Some(count) = known.looks.get_mut(&look) {
                 *count = count.saturating_sub(1);
                 if *count == 0 {

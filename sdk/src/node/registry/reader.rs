@@ -40,6 +40,7 @@ async fn look(shared: &Shared, arbiter: &Arbiter, at: BlockRef) {
         && let Err(error) = read(shared, arbiter, at, due).await
     {
         tracing::warn!(%error, block = at.number, "the registry cannot be read at this block: with the next one again");
+        shared.wake();
     }
     let missing = shared.state().facts.take_missing(at.number, MOST_BLOCKS);
     for block in missing {
@@ -59,11 +60,8 @@ async fn read(shared: &Shared, arbiter: &Arbiter, at: BlockRef, due: Vec<HashLoc
     while let Some((lock, answer)) = reads.next().await {
         match answer {
             Ok(shown) => shared.state().facts.read(&lock, at.number, shown),
-            Err(CallError::Chain(error)) => {
-                // What one lock meets, the others meet as well, and each would be waited for.
-                shared.review();
-                return Err(error);
-            }
+            // What one lock meets, the others meet as well, and each would be waited for.
+            Err(CallError::Chain(error)) => return Err(error),
             Err(error) => tracing::error!(?lock, %error, "the registry's answer makes no sense"),
         }
     }
