@@ -86,8 +86,8 @@ fn a_peer_that_offers_faster_than_it_may_waits() {
 #[test]
 fn a_peer_that_leaves_a_claim_unanswered_offers_nothing_more_until_it_is_let() {
     let mut router = hub(hub_policy());
-    let (mut incoming, forward) = offered(1);
-    incoming.terms.lock = crate::forwarding::lock(Preimage([3; 32]));
+    let (mut incoming, forward) = offered(200);
+    incoming.terms.lock = incoming_lock();
     drop(offer(&mut router, (incoming, forward)));
     let shown = Input::Shown { chain: CHAIN, lock: incoming_lock(), preimage: Preimage([3; 32]), at: None };
     drop(router.handle(shown));

@@ -2,15 +2,15 @@
 
 use crate::harness::{CHAIN, hub_policy};
 use ::channel::{
-    ChannelRef,
+    ChangeId, ChannelRef,
     transfer::{
-        FailReason, Failure, Incoming, IncomingEnd, Intent, Offer, Registered, TransferEvent, TransferLimits,
-        TransferTerms, Verdict,
+        FailReason, Failure, Incoming, IncomingEnd, Intent, Offer, Outgoing, Progress, Registered, TransferEvent,
+        TransferLimits, TransferTerms, Verdict,
     },
 };
 use network::{
-    At, Command, CommandRefusal, FailureCode, Forward, Input, Instruction, Output, Policy, RouteFailure, Router,
-    SealKey,
+    At, Command, CommandRefusal, FailureCode, Forward, Input, Instruction, Output, Policy, Restored, RestoredChannel,
+    RouteFailure, Router, SealKey,
 };
 use protocol::{
     AccountId, Hash, PublicKey,
@@ -264,6 +264,46 @@ fn i11_a_channel_that_cannot_claim_has_the_pre_image_registered() {
     let (at, command) = commands(hub.handle(Input::Transfer(DOWN, paid))).pop().unwrap();
     let outputs = hub.handle(Input::Refused { at, command, why: CommandRefusal::NotOpen });
     assert_eq!(outputs, vec![Output::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET }]);
+}
+
+#[test]
+fn i3_a_pre_image_that_was_only_seen_is_written_down_until_nobody_needs_it() {
+    let mut router = hub(hub_policy());
+    let (incoming, forward) = offered(1);
+    drop(offer(&mut router, (incoming.clone(), forward.clone())));
+    let shown = Input::Shown { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, at: None };
+    let rows = router.handle(shown.clone()).into_iter().filter_map(|output| match output {
+        Output::Row { key, value: Some(value) } => Some((key, value)),
+        _ => None,
+    });
+    let rows: Vec<_> = rows.collect();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(router.handle(shown), vec![], "seen again, it is known");
+    // A crash before the channel had the command: the row says it.
+    let instruction = Instruction::Forward(forward.clone()).to_bytes().unwrap();
+    let offer = Offer {
+        terms: TransferTerms { amount: 10_000, lock: lock(SECRET), expiry: 150 },
+        premium: 0,
+        instruction: forward.inner,
+    };
+    let own = Outgoing { change: ChangeId(1), key: forward_key(), offer, progress: Progress::Proposed };
+    let up = RestoredChannel {
+        at: UP,
+        peer: key(1),
+        incoming: vec![Incoming { instruction, ..incoming }],
+        outgoing: vec![],
+    };
+    let down = RestoredChannel { at: DOWN, peer: key(2), incoming: vec![], outgoing: vec![own] };
+    let mut again = Router::new(SigningKey::from_seed(&[9; 32]), SealKey::from_seed(&[9; 32]), hub_policy());
+    let outputs = again.handle(Input::Restored(Restored { channels: vec![up, down], rows: rows.clone() }));
+    let claim = Command::Claim { contract: ContractId([1; 32]), preimage: SECRET };
+    assert_eq!(commands(outputs), vec![(UP, claim)]);
+    let ended = TransferEvent::Ended { contract: ContractId([1; 32]), end: IncomingEnd::Claimed };
+    drop(again.handle(Input::Transfer(UP, ended)));
+    let paid = TransferEvent::Fulfilled { key: forward_key(), preimage: SECRET };
+    let outputs = again.handle(Input::Transfer(DOWN, paid));
+    assert!(outputs.contains(&Output::Row { key: rows[0].0.clone(), value: None }), "{outputs:?}");
+    assert_eq!(again.open(), (0, 0));
 }
 
 /// A2: what went on may be claimed while there is time to claim what came in, or if that is safe already.

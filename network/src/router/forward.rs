@@ -173,6 +173,12 @@ pub(super) fn claims_due(core: &mut Core, chain: Domain) {
         if !matches!(entry.intent, Intent::Claim(_)) {
             continue;
         }
+        // Who was registered by somebody else before has left nothing to be registered.
+        let shown = core.transfers.lock(&entry.terms.lock).and_then(|used| used.shown.get(&chain));
+        let due = entry.terms.expiry.saturating_sub(core.policy.chain(&chain).margins.register);
+        if shown.is_some_and(|block| *block < due) {
+            continue;
+        }
         let row = core.guard.row_mut((chain, peer));
         if !row.is_barred {
             row.is_barred = true;

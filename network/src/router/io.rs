@@ -54,7 +54,7 @@ pub enum Input {
     },
     /// The peer of a channel is away, or the channel is not open. What is under way stays.
     ChannelDown(At),
-    /// What can be offered in a channel now.
+    /// What can be offered in a channel now: told after each [`ChannelUp`](Self::ChannelUp), and whenever it changes.
     Spendable {
         /// Which channel.
         at: At,

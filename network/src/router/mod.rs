@@ -76,8 +76,14 @@ impl Router {
                 terms::changed(core, at.chain);
             }
             Input::Head { chain, best, finalised } => {
+                let is_first = !core.heads.contains_key(&chain);
                 let heads = core.heads.entry(chain).or_default();
                 *heads = Heads { best: best.max(finalised).max(heads.best), finalised: finalised.max(heads.finalised) };
+                if is_first {
+                    // Claims of before a start have their time from now on.
+                    let claims = core.claims.get(&chain).cloned().unwrap_or_default();
+                    claims.iter().for_each(|(_, origin)| core.await_claim(origin));
+                }
                 forward::claims_due(core, chain);
                 receive::holds_due(core, chain);
             }
@@ -93,6 +99,7 @@ impl Router {
             // What cannot be taken is as if it had not been said; `read_announcement` says why.
             Input::Announced { peer, bytes } => drop(terms::heard(core, &peer, &bytes)),
         }
+        core.sweep();
         std::mem::take(&mut core.outputs)
     }
 
@@ -342,6 +349,7 @@ fn on_shown(core: &mut Core, chain: Domain, lock: HashLock, preimage: Preimage, 
         let first = used.shown.entry(chain).or_insert(block);
         *first = (*first).min(block);
     }
+    core.keep(lock, preimage);
     core.learn(lock, preimage);
 }
 

@@ -11,6 +11,7 @@ pub(super) fn entry(peer: PublicKey, incoming: Incoming) -> Entry {
         peer,
         terms: incoming.terms,
         intent: incoming.intent,
+        due: None,
         onward: None,
         refused: Vec::new(),
         instruction: incoming.instruction,

@@ -32,12 +32,12 @@ use protocol::contracts::conditional::{HashLock, Preimage};
 /// Takes over what the store has, and derives what is to be done.
 pub(super) fn restored(core: &mut Core, restored: Restored) {
     core.started = Some(core.now).filter(|now| *now > 0);
+    let mut known = Vec::new();
     for (key, value) in restored.rows {
-        if own_row(core, &key, &value).is_none() {
+        if own_row(core, &key, &value, &mut known).is_none() {
             core.notify(Notice::RowUnreadable { key });
         }
     }
-    let mut known = Vec::new();
     let mut over: Vec<(At, IdempotencyKey)> = Vec::new();
     let mut outgoing = Vec::new();
     let mut origins = Vec::new();
@@ -68,7 +68,7 @@ pub(super) fn restored(core: &mut Core, restored: Restored) {
     payments::restored(core);
 }
 
-fn own_row(core: &mut Core, key: &RowKey, value: &[u8]) -> Option<()> {
+fn own_row(core: &mut Core, key: &RowKey, value: &[u8], known: &mut Vec<(HashLock, Preimage)>) -> Option<()> {
     match RowName::read(key)? {
         RowName::Payment(id) => {
             let row: PaymentRow = rows::read(value)?;
@@ -80,6 +80,10 @@ fn own_row(core: &mut Core, key: &RowKey, value: &[u8]) -> Option<()> {
         RowName::Invoice(lock) => {
             let row: InvoiceRow = rows::read(value)?;
             let _former = core.invoices.insert(lock, row);
+        }
+        RowName::Preimage(lock) => {
+            let _is_new = core.kept.insert(lock);
+            known.push((lock, rows::read(value)?));
         }
         RowName::Peer(_) => core.guard.restore(rows::read::<NamedPeer>(value)?),
     }

@@ -22,6 +22,9 @@ pub(super) enum RowName {
     /// By the hash of chain and key.
     #[codec(index = 3)]
     Peer(protocol::Hash),
+    /// A pre-image that nobody in a channel showed (I3).
+    #[codec(index = 4)]
+    Preimage(HashLock),
 }
 
 impl RowName {

@@ -10,7 +10,7 @@ use super::{
 use crate::{announce::Announcements, instruction::RouteFailure, keys::PaymentId, seal::SealKey};
 use channel::{
     IdempotencyKey,
-    transfer::{Intent, Offer, TransferTerms},
+    transfer::{Intent, Offer},
 };
 use protocol::{
     Amount, BlockNumber,
@@ -73,6 +73,8 @@ pub(super) struct Core {
     pub(super) gathering: BTreeMap<HashLock, Gathering>,
     /// What is held, by the block in which it is given back.
     pub(super) holds: BTreeMap<Domain, BTreeSet<(BlockNumber, HashLock)>>,
+    /// Locks whose pre-images have rows of the router's own.
+    pub(super) kept: BTreeSet<HashLock>,
     pub(super) announcements: Announcements,
     /// When the own terms are told again.
     pub(super) announce_at: BTreeMap<Domain, Millis>,
@@ -99,6 +101,7 @@ impl Core {
             invoices: BTreeMap::new(),
             gathering: BTreeMap::new(),
             holds: BTreeMap::new(),
+            kept: BTreeSet::new(),
             announcements: Announcements::default(),
             announce_at: BTreeMap::new(),
             outputs: Vec::new(),
@@ -141,32 +144,36 @@ impl Core {
     /// Counts a transfer that came in.
     pub(super) fn admit(&mut self, origin: Origin, entry: Entry) {
         self.guard.open((origin.at.chain, entry.peer), entry.terms.expiry);
-        if let Intent::Claim(_) = entry.intent {
-            self.await_claim(&origin, &entry.terms);
-        }
+        let is_claimed = matches!(entry.intent, Intent::Claim(_));
         self.transfers.insert_incoming(origin, entry);
+        if is_claimed {
+            self.await_claim(&origin);
+        }
     }
 
-    /// Counts a transfer no more that has ended.
+    /// Counts it no more that has ended.
     pub(super) fn dismiss(&mut self, origin: &Origin) -> Option<Entry> {
         let entry = self.transfers.remove_incoming(origin)?;
         self.guard.close((origin.at.chain, entry.peer), entry.terms.expiry);
-        let due = self.claim_due(origin, &entry.terms);
-        if let Some(claims) = self.claims.get_mut(&origin.at.chain) {
-            let _was_there = claims.remove(&due);
+        if let (Some(due), Some(claims)) = (entry.due, self.claims.get_mut(&origin.at.chain)) {
+            let _was_there = claims.remove(&(due, *origin));
         }
         let _waited = self.waiting.remove(origin);
         Some(entry)
     }
 
-    fn claim_due(&self, origin: &Origin, terms: &TransferTerms) -> (BlockNumber, Origin) {
-        let register = self.policy.chain(&origin.at.chain).margins.register;
-        (terms.expiry.saturating_sub(register), *origin)
-    }
-
-    fn await_claim(&mut self, origin: &Origin, terms: &TransferTerms) {
-        let due = self.claim_due(origin, terms);
-        let _is_new = self.claims.entry(origin.at.chain).or_default().insert(due);
+    /// From when on the peer has left a claim unanswered: its pre-image has to be registered then, and it has had its time.
+    pub(super) fn await_claim(&mut self, origin: &Origin) {
+        let chain = origin.at.chain;
+        let (margins, best) = (self.policy.chain(&chain).margins, self.best(&chain));
+        let Some(entry) = self.transfers.incoming_mut(origin) else { return };
+        let due = entry.terms.expiry.saturating_sub(margins.register).max(best.saturating_add(margins.answer));
+        let former = entry.due.replace(due);
+        let claims = self.claims.entry(chain).or_default();
+        if let Some(former) = former {
+            let _was_there = claims.remove(&(former, *origin));
+        }
+        let _is_new = claims.insert((due, *origin));
     }
 
     /// Gives a transfer back, unless it is to be claimed (I4).
@@ -190,9 +197,8 @@ impl Core {
         }
         entry.intent = Intent::Claim(preimage);
         entry.instruction = Vec::new();
-        let terms = entry.terms;
         let _waited = self.waiting.remove(origin);
-        self.await_claim(origin, &terms);
+        self.await_claim(origin);
         self.command(origin.at, Command::Claim { contract: origin.contract, preimage });
     }
 
@@ -209,6 +215,23 @@ impl Core {
             if self.transfers.incoming(&origin).is_some_and(|entry| entry.onward.is_some()) {
                 self.claim(&origin, preimage);
             }
+        }
+    }
+
+    /// Writes a pre-image down that no channel's row has (I3), as long as a transfer may need it.
+    pub(super) fn keep(&mut self, lock: HashLock, preimage: Preimage) {
+        if self.transfers.lock(&lock).is_some_and(|used| used.preimage.is_none()) && self.kept.insert(lock) {
+            self.write(RowName::Preimage(lock), Some(row(&preimage)));
+        }
+    }
+
+    /// Erases the pre-images that no transfer needs any more.
+    pub(super) fn sweep(&mut self) {
+        let over: Vec<HashLock> =
+            self.kept.iter().filter(|lock| self.transfers.lock(lock).is_none()).copied().collect();
+        for lock in over {
+            let _was_there = self.kept.remove(&lock);
+            self.write(RowName::Preimage(lock), None);
         }
     }
 

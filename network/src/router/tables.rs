@@ -108,6 +108,8 @@ pub(super) struct Entry {
     pub(super) peer: PublicKey,
     pub(super) terms: TransferTerms,
     pub(super) intent: Intent,
+    /// Where it is to be claimed: the block in which the peer has had its time to answer.
+    pub(super) due: Option<BlockNumber>,
     /// Where it goes on.
     pub(super) onward: Option<At>,
     /// Channels that refused to carry it on.
