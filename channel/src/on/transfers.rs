@@ -21,7 +21,8 @@ use crate::{
     state::{Change, ChangeId, FailReason, IdempotencyKey, Offer, OwnChanges},
     step::Step,
     transfer::{
-        Failure, Incoming, Intent, Outgoing, Registered, TransferBook, TransferId, TransferLimits, TransferRow, Verdict,
+        Failure, Incoming, Intent, Outgoing, Registered, TransferBook, TransferId, TransferLimits, TransferRow,
+        Verdict,
         room::{Became, Transfers},
     },
     wait::Act,
@@ -280,7 +281,8 @@ impl Channel {
     /// Pre-images of own transfers that are known from elsewhere.
     fn learn_from(&mut self, book: &dyn TransferBook) {
         let undecided = self.transfers.outgoing().values().filter(|row| !row.is_decided());
-        let known: Vec<_> = undecided.filter_map(|row| Some((row.offer.terms.lock, book.preimage(&row.offer.terms.lock)?))).collect();
+        let known: Vec<_> =
+            undecided.filter_map(|row| Some((row.offer.terms.lock, book.preimage(&row.offer.terms.lock)?))).collect();
         known.iter().for_each(|(lock, preimage)| self.transfers.learn(lock, preimage));
     }
 

@@ -157,7 +157,12 @@ impl NodeConfig {
     }
 
     /// What a channel may know of this node at one moment.
-    pub(super) fn context<'a>(&'a self, now: Millis, head: BlockNumber, transfers: &'a dyn TransferBook) -> Context<'a> {
+    pub(super) fn context<'a>(
+        &'a self,
+        now: Millis,
+        head: BlockNumber,
+        transfers: &'a dyn TransferBook,
+    ) -> Context<'a> {
         Context { key: self.identity.signing(), now, head, apps: &*self.apps, pace: self.pace, transfers }
     }
 

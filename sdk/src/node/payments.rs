@@ -7,8 +7,8 @@ use super::{
 };
 use channel::IdempotencyKey;
 use network::{
-    Announcement, Earned, HubLoad, Invoice, InvoiceError, InvoiceRequest, InvoiceState, Notice, Opening, PayError, PaymentId,
-    PaymentState, Policy, ReceiveError, Router, Spontaneous,
+    Announcement, Earned, HubLoad, Invoice, InvoiceError, InvoiceRequest, InvoiceState, Notice, Opening, PayError,
+    PaymentId, PaymentState, Policy, ReceiveError, Router, Spontaneous,
 };
 use protocol::{
     Amount, BlockNumber, PublicKey,
@@ -170,7 +170,8 @@ impl Node {
         max_fee: Amount,
     ) -> Result<PaymentState, RoutedPaymentError> {
         let (id, invoice, seed) = (payment_id(key), Invoice::parse(text)?, secret()?);
-        self.with_router(move |router| Ok::<_, RoutedPaymentError>(router.pay(id, &invoice, amount, max_fee, seed)?)).await
+        self.with_router(move |router| Ok::<_, RoutedPaymentError>(router.pay(id, &invoice, amount, max_fee, seed)?))
+            .await
     }
 
     /// Pays somebody who has not asked for it, once by this key.
@@ -186,7 +187,8 @@ impl Node {
         max_fee: Amount,
     ) -> Result<PaymentState, RoutedPaymentError> {
         let (id, seed) = (payment_id(key), secret()?);
-        let order = Spontaneous { chain: self.inner.peers.routing.chain(), payee, hubs, amount, max_fee, note: Vec::new() };
+        let order =
+            Spontaneous { chain: self.inner.peers.routing.chain(), payee, hubs, amount, max_fee, note: Vec::new() };
         self.with_router(move |router| Ok::<_, RoutedPaymentError>(router.pay_spontaneously(id, order, seed)?)).await
     }
 
@@ -246,7 +248,8 @@ impl Node {
     /// Lets a peer offer transfers again that left a claim unanswered (R8.4f).
     pub async fn let_offer(&self, peer: PublicKey) {
         let chain = self.inner.peers.routing.chain();
-        let _kept = self.with_router(move |router| Ok::<_, RoutedPaymentError>(((), router.let_offer(chain, peer)))).await;
+        let _kept =
+            self.with_router(move |router| Ok::<_, RoutedPaymentError>(((), router.let_offer(chain, peer)))).await;
     }
 
     /// Has the router do something, keeps what it has to keep, and has done what it wants: also where nobody waits for it any more.

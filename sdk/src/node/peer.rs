@@ -344,7 +344,8 @@ impl Peer {
     /// Commits what has changed, then does what the channels want done, and what comes of that.
     async fn act(&mut self) -> Result<(), NotKept> {
         self.route();
-        while !self.changed.is_empty() || !self.steps.is_empty() || !self.outgoing.is_empty() || self.routing.has_rows() {
+        while !self.changed.is_empty() || !self.steps.is_empty() || !self.outgoing.is_empty() || self.routing.has_rows()
+        {
             self.commit().await?;
             if let Some(peers) = self.peers.upgrade() {
                 self.routing.carry_out(std::mem::take(&mut self.outgoing), &peers);

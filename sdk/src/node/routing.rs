@@ -9,19 +9,15 @@
 //!
 //! Rows are taken and queued under one lock, in the order in which the router made them, so that a later one is never overwritten by an earlier one.
 
-use super::{
-    config::NodeConfig,
-    inbox::PeerInput,
-    peers::Peers,
-    registry::LockRegistry,
-    restore::Loaded,
-};
+use super::{config::NodeConfig, inbox::PeerInput, peers::Peers, registry::LockRegistry, restore::Loaded};
 use crate::store::{Batch, StoreError, StoreHandle, Table};
 use channel::{Channel, ChannelRef};
-use network::{
-    At, ChainPolicy, Command, Input, Notice, Output, Restored, RestoredChannel, Router, RowKey, SealKey,
+use network::{At, ChainPolicy, Command, Input, Notice, Output, Restored, RestoredChannel, Router, RowKey, SealKey};
+use protocol::{
+    PublicKey,
+    contracts::conditional::{HashLock, Preimage},
+    signing::Domain,
 };
-use protocol::{PublicKey, contracts::conditional::{HashLock, Preimage}, signing::Domain};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -339,7 +335,9 @@ impl Peers {
         };
         // In steps: peers need not hear of each coin.
         let is_near = has.reserve.abs_diff(had.reserve) <= had.reserve / 8;
-        if (has.registration_cost, has.registrations_per_block) == (had.registration_cost, had.registrations_per_block) && is_near {
+        if (has.registration_cost, has.registrations_per_block) == (had.registration_cost, had.registrations_per_block)
+            && is_near
+        {
             return;
         }
         let mut policy = router.policy().clone();

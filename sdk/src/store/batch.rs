@@ -22,8 +22,16 @@ pub enum Table {
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 8] =
-        [Self::Meta, Self::Channels, Self::Contracts, Self::Ended, Self::Payments, Self::Apps, Self::Transfers, Self::Routing];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Meta,
+        Self::Channels,
+        Self::Contracts,
+        Self::Ended,
+        Self::Payments,
+        Self::Apps,
+        Self::Transfers,
+        Self::Routing,
+    ];
 
     /// Its name on disk: never changed, never reused.
     pub(super) const fn name(self) -> &'static str {

@@ -4,8 +4,8 @@ use super::{NotKept, Peer, Rows};
 use crate::{
     node::{
         ended,
-        slot::Slot,
         rows::{address_key, contract_key, payment_key, store_key, transfer_key},
+        slot::Slot,
     },
     store::{Batch, Table},
 };
