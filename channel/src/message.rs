@@ -278,7 +278,7 @@ pub enum Message {
     /// Makes a round co-signed.
     #[codec(index = 7)]
     UpdateAck {
-        /// Which round.
+        /// The round.
         round: Round,
         /// The acknowledger's, over round, base and hash.
         signature: Signature,
@@ -286,9 +286,9 @@ pub enum Message {
     /// Refuses a round.
     #[codec(index = 8)]
     UpdateError {
-        /// Which round.
+        /// The round.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// Asks for a deposit out of the sender's vault (R5.5). It carries no signature: the peer signs first, so that what loses to a crossing
@@ -314,7 +314,7 @@ pub enum Message {
     DepositError {
         /// Which.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// Asks for a withdrawal by the sender (R5.5). As [`Message::DepositCreated`].
@@ -339,7 +339,7 @@ pub enum Message {
     WithdrawError {
         /// Which.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// Asks for other delegates of the sender (R5.7). As [`Message::DepositCreated`].
@@ -364,7 +364,7 @@ pub enum Message {
     SetDelegatesError {
         /// Which.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// The sender has seen forced calls on chain, final, and goes on from the state after them.
@@ -387,7 +387,7 @@ pub enum Message {
     /// Refuses to close.
     #[codec(index = 22)]
     ShutdownError {
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// See [`Reestablish`].
@@ -408,7 +408,7 @@ pub enum Message {
     /// The last word: the sender cannot go on with what it was told.
     #[codec(index = 40)]
     Error {
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
 }

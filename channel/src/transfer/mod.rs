@@ -162,7 +162,7 @@ pub enum TransferEvent {
     Offered(Incoming),
     /// A transfer of the peer's is over.
     Ended {
-        /// Which.
+        /// The contract's id.
         contract: ContractId,
         /// How.
         end: IncomingEnd,
