@@ -295,7 +295,7 @@ pub enum ChainError {
     Unconfirmed {
         /// The block.
         block: BlockNumber,
-        /// Why not.
+        /// The reason why it is not confirmed.
         cause: String,
     },
     /// The endpoint has forgotten the state of a block that is needed.

@@ -108,7 +108,7 @@ pub enum Command {
     Make(Vec<Change>),
     /// Have the arbiter make these calls, one after the other, without the peer (R5.10). Nothing is agreed until they are on chain or refused.
     Force {
-        /// Which, in order.
+        /// The calls, in order.
         calls: Vec<ForcedCall>,
         /// Why the stored state is the newest (R6.6b).
         certainty: Certainty,
@@ -127,7 +127,7 @@ pub enum Command {
     },
     /// Put coins of one's own vault into the channel, once what is under way is answered (R5.5).
     Deposit {
-        /// How many; more than none.
+        /// How many coins; more than none.
         amount: Amount,
     },
     /// Take own coins out of the channel, once what is under way is answered (R5.5).
@@ -223,7 +223,7 @@ pub enum ChainInput {
     },
     /// The arbiter refused a call that this channel asked for.
     Rejected {
-        /// Which call.
+        /// The arbiter's message that was called.
         call: CallKind,
         /// The arbiter's reason.
         rejection: Rejection,
@@ -231,7 +231,7 @@ pub enum ChainInput {
     /// A call that this channel asked for cannot be made: its submitter cannot pay for an opening, say, or the chain cannot execute a forced step
     /// that the rules allow.
     Undeliverable {
-        /// Which call.
+        /// The arbiter's message that was called.
         call: CallKind,
     },
 }

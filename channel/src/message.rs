@@ -291,7 +291,7 @@ pub enum Message {
     /// Makes a round co-signed.
     #[codec(index = 7)]
     UpdateAck {
-        /// Which round.
+        /// The round.
         round: Round,
         /// The acknowledger's, over round, base and hash.
         signature: Signature,
@@ -299,9 +299,9 @@ pub enum Message {
     /// Refuses a round.
     #[codec(index = 8)]
     UpdateError {
-        /// Which round.
+        /// The round.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// Asks for a deposit out of the sender's vault (R5.5). It carries no signature: the peer signs first, so that what loses to a crossing
@@ -327,7 +327,7 @@ pub enum Message {
     DepositError {
         /// Which.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// Asks for a withdrawal by the sender (R5.5). As [`Message::DepositCreated`].
@@ -352,7 +352,7 @@ pub enum Message {
     WithdrawError {
         /// Which.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// Asks for other delegates of the sender (R5.7). As [`Message::DepositCreated`].
@@ -377,7 +377,7 @@ pub enum Message {
     SetDelegatesError {
         /// Which.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// The sender has seen forced calls on chain, final, and goes on from the state after them.
@@ -400,7 +400,7 @@ pub enum Message {
     /// Refuses to close.
     #[codec(index = 22)]
     ShutdownError {
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// See [`Reestablish`].
@@ -421,7 +421,7 @@ pub enum Message {
     /// The last word: the sender cannot go on with what it was told.
     #[codec(index = 40)]
     Error {
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
 }

@@ -49,7 +49,7 @@ pub enum Change {
     /// The proposer calls a contract.
     #[codec(index = 2)]
     CallContract {
-        /// Which.
+        /// The contract's id.
         contract: ContractId,
         /// The coins attached, out of the proposer's balance.
         value: Amount,
@@ -60,7 +60,7 @@ pub enum Change {
     /// known to be worth nothing then.
     #[codec(index = 3)]
     RemoveContract {
-        /// Which.
+        /// The contract's id.
         contract: ContractId,
         /// Who gets what; together what it holds.
         shares: Pair<Amount>,
@@ -68,7 +68,7 @@ pub enum Change {
     /// A contract goes on with other code: the other side's user is asked.
     #[codec(index = 4)]
     UpgradeContract {
-        /// Which.
+        /// The contract's id.
         contract: ContractId,
         /// The new code.
         code: Code,
