@@ -29,7 +29,7 @@ use super::{
     error::NodeError,
     events::{Events, Happening, NodeEvent, Taking},
     following::Follower,
-    inbox::{Connected, Inbox, PeerInput},
+    inbox::{Connected, Inbox, Opening, PeerInput},
     link::{Bounds, Link},
     packet::Packet,
     peers::Peers,
@@ -188,6 +188,9 @@ impl Peer {
                 // What was signed for it before keeps its place; from where it came is not known any more.
                 slot.asked = peer.conduct.ask_for_opening(true, None).ok();
             }
+            if slot.is_paid_opening() {
+                slot.paid_for = Some(peers.purse.resume_opening());
+            }
             let _none = peer.slots.insert(reference, slot);
             let is_copy = peer.config.store().and_then(StoreHandle::doubt).is_some();
             let may_be_old = is_copy || peer.damaged.contains(&reference);
@@ -262,7 +265,7 @@ impl Peer {
                         let _task = tokio::spawn(async move { drop(peers.connected(*connected).await) });
                     }
                 }
-                PeerInput::Open(_, _, reply) => {
+                PeerInput::Open(_, _, Opening { reply, .. }) => {
                     let _gone = reply.send(Err(NodeError::NotConnected(self.identity)));
                 }
                 PeerInput::List(reply) => {
@@ -380,7 +383,7 @@ impl Peer {
             PeerInput::NotFound if !self.link.is_up() && !self.slots.is_empty() => self.redial.missed(),
             PeerInput::NotFound => {}
             PeerInput::Displaced => self.on_displaced(),
-            PeerInput::Open(open, reference, reply) => self.on_open(&open, reference, reply),
+            PeerInput::Open(open, reference, opening) => self.on_open(&open, reference, opening),
             PeerInput::Ask(reference, ask) => self.on_ask(reference, ask),
             PeerInput::List(reply) => {
                 let _gone = reply.send(self.slots.keys().copied().collect());

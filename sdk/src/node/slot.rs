@@ -5,6 +5,7 @@ use super::{
     error::NodeError,
     events::Happening,
     inbox::Reply,
+    purse::PaidOpening,
     receipt::{Made, Paid, PaidAll},
     rumours::Rumours,
     submitted::{Calls, Kind},
@@ -33,6 +34,8 @@ pub(super) struct Slot {
     pub(super) nonce: Option<(Pair<PartyId>, u64)>,
     /// Waits for the channel to open.
     pub(super) opening: Option<Reply<ChannelRef>>,
+    /// Held by an opening that the account pays for until it has ended, well or not.
+    pub(super) paid_for: Option<PaidOpening>,
     /// Wait for payments to be agreed.
     pub(super) payments: HashMap<ChangeId, Reply<Paid>>,
     /// What was told of calls that do not reach the arbiter: each kind of reason once; forgotten when one does.
@@ -108,6 +111,7 @@ impl Slot {
             nonce: channel.named_nonce(),
             channel,
             opening: None,
+            paid_for: None,
             payments: HashMap::new(),
             failing: HashMap::new(),
             keyed: HashMap::new(),
@@ -130,6 +134,11 @@ impl Slot {
     /// Whether it is on its way to the chain: somebody waits for it, or its nonce may still come to be there, although it was refused.
     pub(super) fn is_opening(&self) -> bool {
         self.opening.is_some() || (self.channel.named_nonce().is_some() && !self.channel.is_on_chain())
+    }
+
+    /// Whether this side pays for an opening that may yet come to be on chain.
+    pub(super) fn is_paid_opening(&self) -> bool {
+        self.channel.party() == Party::Initiator && !self.channel.is_on_chain() && self.channel.named_nonce().is_some()
     }
 
     /// Whether its peer is no stranger because of it: it has been on chain, or this node wants it there.
@@ -157,9 +166,7 @@ impl Slot {
             Happening::Event(event) => self.answer_event(event),
             Happening::Notice(Notice::StepGivenUp { step, why }) => self.give_up_step(*step, why),
             Happening::Notice(Notice::CallRejected { call: CallKind::ChannelCreate, rejection }) => {
-                if let Some(reply) = self.opening.take() {
-                    let _gone = reply.send(Err(CallError::Rejected(*rejection).into()));
-                }
+                self.end_opening(Err(CallError::Rejected(*rejection).into()));
             }
             Happening::Notice(_) => {}
         }
@@ -168,9 +175,7 @@ impl Slot {
     fn answer_event(&mut self, event: &Event) {
         match event {
             Event::Opened { .. } => {
-                if let Some(reply) = self.opening.take() {
-                    let _gone = reply.send(Ok(self.channel.reference()));
-                }
+                self.end_opening(Ok(self.channel.reference()));
             }
             Event::Paid { payments, round } => {
                 self.answer_payments(payments.ids(), |payment| Ok(Paid { payment, round: *round }));
@@ -213,11 +218,19 @@ impl Slot {
         }
     }
 
+    /// The opening has ended: this account lays nothing more down for it, and whoever waits for it is told.
+    fn end_opening(&mut self, answer: Result<ChannelRef, NodeError>) {
+        self.paid_for = None;
+        if let Some(reply) = self.opening.take() {
+            let _gone = reply.send(answer);
+        }
+    }
+
     /// Tells whoever waits for the channel to open why it does not; false where the same call may succeed later.
     pub(super) fn give_up_opening(&mut self, error: CallError) -> bool {
         let helpless = !matches!(&error, CallError::Chain(error) if error.may_pass());
-        if helpless && let Some(reply) = self.opening.take() {
-            let _gone = reply.send(Err(error.into()));
+        if helpless {
+            self.end_opening(Err(error.into()));
         }
         helpless
     }
@@ -320,9 +333,7 @@ impl Slot {
     }
 
     fn answer_end(&mut self, reason: &CloseReason) {
-        if let Some(reply) = self.opening.take() {
-            let _gone = reply.send(Err(NodeError::Ended(reason.clone())));
-        }
+        self.end_opening(Err(NodeError::Ended(reason.clone())));
         let channel = &self.channel;
         let unmade = |change| match channel.may_be_made(change) {
             true => NodeError::PaymentUnknown(change),

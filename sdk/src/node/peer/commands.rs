@@ -4,7 +4,7 @@ use super::Peer;
 use crate::node::{
     config::OpenChannel,
     error::NodeError,
-    inbox::{Ask, Reply},
+    inbox::{Ask, Opening, Reply},
     limits::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER},
     receipt::{Made, Paid, PaidAll},
     slot::{Slot, Told},
@@ -21,7 +21,7 @@ use std::{ops::Range, sync::Arc};
 use tokio::sync::oneshot;
 
 impl Peer {
-    pub(super) fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, reply: Reply<ChannelRef>) {
+    pub(super) fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, Opening { reply, paid_for }: Opening) {
         let refusal = if !self.link.is_up() {
             NodeError::NotConnected(self.identity)
         } else if let Some(damaged) = self.damaged.first() {
@@ -36,6 +36,7 @@ impl Peer {
                     self.befriend();
                     if let Some(slot) = self.slots.get_mut(&reference) {
                         slot.opening = Some(reply);
+                        slot.paid_for = Some(paid_for);
                     }
                     self.done(reference, step);
                     return;
