@@ -281,3 +281,16 @@ fn silence(link: &Link, block: BlockNumber, failure: Failure) -> ChainError {
         failure => ChainError::Unreachable(format!("{}: {}", link.url, failure.words())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_have_reached_is_what_one_of_them_tells_whatever_a_third_boasts_of() {
+        let head = |number| BlockRef { number, hash: Hash([number.to_le_bytes()[0]; 32]) };
+        assert_eq!(of_two(&[head(7), head(1_000), head(9)]), Some(head(9)));
+        assert_eq!(of_two(&[head(1_000), head(7)]), Some(head(7)), "nobody else says so");
+        assert_eq!(of_two(&[head(7)]), None);
+    }
+}

@@ -199,16 +199,14 @@ impl Slot {
                 }
             }
             Event::Closed(reason) => self.answer_end(reason),
-            Event::Deposited { party, round, .. } | Event::Withdrawn { party, round, .. } => {
-                if *party == self.channel.party() {
-                    self.answer_operation(Ok(*round));
-                }
+            Event::Deposited { party, round, .. } | Event::Withdrawn { party, round, .. }
+                if *party == self.channel.party() =>
+            {
+                self.answer_operation(Ok(*round));
             }
             // The peer's are told in the same words: it is one's own that waits when there is none under way any more.
-            Event::DelegatesSet { round, .. } => {
-                if self.channel.status().operation.is_none() {
-                    self.answer_operation(Ok(*round));
-                }
+            Event::DelegatesSet { round, .. } if self.channel.status().operation.is_none() => {
+                self.answer_operation(Ok(*round));
             }
             Event::OperationFailed { operation, code } => {
                 self.answer_operation(Err(NodeError::OperationFailed { operation: *operation, code: *code }));

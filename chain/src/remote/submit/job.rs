@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// For how many blocks beyond the best one that is valid which comes first; and for how many altogether at most, after a block that two endpoints have.
 const FIRST_VALID_FOR: (u32, u32) = (8, 64);
 /// How long is waited until every block up to the head was looked at, before something else is heard: the head may be made up.
-const LOOKED_WITHIN: Duration = Duration::from_secs(6);
+const LOOKED_WITHIN: Duration = Duration::from_secs(3);
 /// How long that waits which comes first for what a best block seems to have done already.
 const FIRST_WAITS: Duration = Duration::from_secs(24);
 

@@ -308,7 +308,7 @@ impl<'a> Sent<'a> {
             if self.is_doubted(nonce) {
                 return Ok(Fate::Doubted);
             }
-            if std::mem::take(&mut look) && self.job.is_overtaken(nonce).await {
+            if std::mem::take(&mut look) && self.is_overtaken(nonce).await {
                 while let Ok(verdict) = self.told.try_recv() {
                     if let Some(verdict) = self.judge(verdict) {
                         return Ok(Fate::Included(verdict));
@@ -370,6 +370,11 @@ impl<'a> Sent<'a> {
             }
             look = doubtful;
         }
+    }
+
+    async fn is_overtaken(&mut self, nonce: u64) -> bool {
+        let job = self.job;
+        self.beside(job.is_overtaken(nonce)).await
     }
 
     /// The verdict on all forms: one is in a block, or all have expired.
