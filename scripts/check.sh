@@ -2,7 +2,8 @@
 # Everything that is cheap, before any test: format, the house (cargo xtask tidy: rules, bytes, crates, licences, unused dependencies, sizes,
 # circles), lints, documentation. `just check` and .ci/run call it. Says how long each took.
 #
-# Usage: scripts/check.sh [--quick]      --quick leaves out packages, which asks the registry, and lints and documentation, which look at all that is compiled
+# Usage: scripts/check.sh [--quick|--libraries]      --quick leaves out packages, which asks the registry, lints and documentation;
+#                                                    --libraries looks only at what does not bring the node's runtime along
 # Where rustfmt or clippy is not to be had, its part is left out and says so; with CHECK_STRICT set it fails instead.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -30,10 +31,14 @@ format() {
     cargo fmt --manifest-path node/Cargo.toml --all --check
     cargo fmt --manifest-path node/wasm-builder/Cargo.toml --check
 }
-lints() { cargo clippy --workspace --all-targets -- --deny warnings; }
-documentation() { RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items; }
+# Crates whose tests do not link the runtime either.
+readonly libraries=(protocol channel network chain interpreter sdk model)
+chosen=(--workspace)
+if [ "${1:-}" = --libraries ]; then chosen=("${libraries[@]/#/--package=ink-state-channels-}" --package=xtask); fi
+lints() { cargo clippy "${chosen[@]}" --all-targets -- --deny warnings; }
+documentation() { RUSTDOCFLAGS="--deny warnings" cargo doc "${chosen[@]}" --no-deps --document-private-items; }
 # The libraries that can be published, each after those that it needs.
-LIBRARIES=(protocol app-kit interpreter chain channel sdk)
+LIBRARIES=(protocol app-kit interpreter chain channel network sdk)
 # What would be published of the libraries is packed, with the versions that it would ask for: manifests and files are whole. Nothing is compiled.
 packages() {
     local arguments=() library

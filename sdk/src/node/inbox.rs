@@ -3,6 +3,7 @@
 use super::{
     config::OpenChannel,
     error::NodeError,
+    purse::PaidOpening,
     receipt::{ChangesReceipt, PaymentReceipt, PaymentsReceipt},
 };
 use crate::{chain::CallError, keys::PeerAddress, transport::Session};
@@ -37,7 +38,7 @@ pub(super) enum PeerInput {
     /// It has no channel here, and its place is needed for somebody else.
     Displaced,
     /// The user wants a channel with it.
-    Open(OpenChannel, ChannelRef, Reply<ChannelRef>),
+    Open(OpenChannel, ChannelRef, Opening),
     /// The user wants something of a channel.
     Request(ChannelRef, Request),
     /// All channels with it.
@@ -58,6 +59,13 @@ pub(super) enum PeerInput {
     Locks,
     /// The node is going away.
     Stop,
+}
+
+/// Who waits for a channel to open, and what the account pays for it.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) reply: Reply<ChannelRef>,
+    pub(super) paid_for: PaidOpening,
 }
 
 /// A new connection.

@@ -72,7 +72,7 @@ use defence::Defence;
 use defended::Report;
 use events::Events;
 use following::Following;
-use inbox::{Connected, Inbox, PeerInput};
+use inbox::{Connected, Inbox, Opening, PeerInput};
 use peers::Peers;
 use places::{PerOrigin, Strangers};
 use protocol::{Amount, PublicKey, call::Call};
@@ -333,7 +333,7 @@ impl Node {
             return Err(NodeError::ChainUnhealthy(health));
         }
         let channels = self.inner.peers.channels().len();
-        let _paid_for = self.inner.peers.purse.check_opening(channels).await?;
+        let paid_for = self.inner.peers.purse.check_opening(channels).await?;
         let have = self.vault_balance().await?;
         if have < open.our_share {
             return Err(NodeError::VaultTooLow { have, need: open.our_share });
@@ -341,7 +341,8 @@ impl Node {
         let inbox = self.inner.peers.inbox(&peer).ok_or(NodeError::NotConnected(peer))?;
         let (reply, answer) = oneshot::channel();
         let reference = ChannelRef(random()?);
-        inbox.send(PeerInput::Open(open, reference, reply)).await.map_err(|_closed| NodeError::NotConnected(peer))?;
+        let input = PeerInput::Open(open, reference, Opening { reply, paid_for });
+        inbox.send(input).await.map_err(|_closed| NodeError::NotConnected(peer))?;
         let reference = answer.await.map_err(|_dropped| self.inner.peers.gone(&peer))??;
         Ok(self.handle(peer, reference, inbox))
     }

@@ -31,7 +31,7 @@ use super::{
     error::NodeError,
     events::{Ack, Events, NodeEvent, Notification},
     following::Follower,
-    inbox::{Connected, Inbox, PeerInput},
+    inbox::{Connected, Inbox, Opening, PeerInput},
     link::{Bounds, Link},
     packet::Packet,
     peers::Peers,
@@ -210,6 +210,9 @@ impl Peer {
                 slot.asked = peer.conduct.ask_for_opening(true, None).ok();
             }
             let rows: Vec<_> = slot.channel.transfer_ids().collect();
+            if slot.is_paid_opening() {
+                slot.paid_for = Some(peers.purse.resume_opening());
+            }
             let _none = peer.slots.insert(reference, slot);
             peer.watch_locks(reference, &rows);
             let is_copy = peer.config.store().and_then(StoreHandle::doubt).is_some();
@@ -285,7 +288,7 @@ impl Peer {
                         let _task = tokio::spawn(async move { drop(peers.connected(*connected).await) });
                     }
                 }
-                PeerInput::Open(_, _, reply) => {
+                PeerInput::Open(_, _, Opening { reply, .. }) => {
                     let _gone = reply.send(Err(NodeError::NotConnected(self.identity)));
                 }
                 PeerInput::List(reply) => {
@@ -425,7 +428,7 @@ impl Peer {
             PeerInput::NotFound if !self.link.is_up() && !self.slots.is_empty() => self.redial.missed(),
             PeerInput::NotFound => {}
             PeerInput::Displaced => self.on_displaced(),
-            PeerInput::Open(open, reference, reply) => self.on_open(&open, reference, reply),
+            PeerInput::Open(open, reference, opening) => self.on_open(&open, reference, opening),
             PeerInput::Request(reference, ask) => self.on_ask(reference, ask),
             PeerInput::List(reply) => {
                 let _gone = reply.send(self.slots.keys().copied().collect());

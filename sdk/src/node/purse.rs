@@ -69,18 +69,18 @@ pub(super) struct Purse {
     /// Somebody looks just now.
     is_looked_at: AtomicBool,
     /// How many openings that this account pays for are under way.
-    openings: AtomicUsize,
+    openings: Arc<AtomicUsize>,
     /// What one lays down, and when that was asked.
     deposit: tokio::sync::Mutex<Option<(Instant, Amount)>>,
     /// Who knows what may have to be registered.
     registry: LockRegistry,
 }
 
-/// An opening that the account pays for, until it is dropped.
+/// An opening that the account pays for, until it is dropped: it goes with the opening, whoever waits for that or does not any more.
 #[derive(Debug)]
-pub(super) struct PaidOpening<'a>(&'a AtomicUsize);
+pub(super) struct PaidOpening(Arc<AtomicUsize>);
 
-impl Drop for PaidOpening<'_> {
+impl Drop for PaidOpening {
     fn drop(&mut self) {
         let _before = self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -96,7 +96,7 @@ impl Purse {
             price: Mutex::default(),
             have: Mutex::default(),
             is_looked_at: AtomicBool::new(false),
-            openings: AtomicUsize::new(0),
+            openings: Arc::default(),
             deposit: tokio::sync::Mutex::default(),
             registry,
         }
@@ -165,9 +165,8 @@ impl Purse {
 
     /// Whether so many channels, one more, and all others that are opened just now can be defended, once this account has laid down the deposits for
     /// those that it opens.
-    pub(super) async fn check_opening(&self, channels: usize) -> Result<PaidOpening<'_>, NodeError> {
-        let others = self.openings.fetch_add(1, Ordering::AcqRel);
-        let opening = PaidOpening(&self.openings);
+    pub(super) async fn check_opening(&self, channels: usize) -> Result<PaidOpening, NodeError> {
+        let (opening, others) = self.count_opening();
         if self.reserve == FeeReserve::DangerNothing {
             return Ok(opening);
         }
@@ -179,6 +178,17 @@ impl Purse {
         let each = self.deposit().await?;
         self.have_for(channels, each.saturating_mul(openings))?;
         Ok(opening)
+    }
+
+    /// Counts an opening that this account pays for, and says how many others are under way.
+    fn count_opening(&self) -> (PaidOpening, usize) {
+        let others = self.openings.fetch_add(1, Ordering::AcqRel);
+        (PaidOpening(Arc::clone(&self.openings)), others)
+    }
+
+    /// Counts an opening that was begun before this node was started.
+    pub(super) fn resume_opening(&self) -> PaidOpening {
+        self.count_opening().0
     }
 
     /// What one opening lays down, asked once for all that are begun at about the same time.

@@ -5,7 +5,7 @@ use crate::node::{
     book::Book,
     config::OpenChannel,
     error::NodeError,
-    inbox::{Reply, Request},
+    inbox::{Opening, Reply, Request},
     limits::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER},
     receipt::{ChangesReceipt, PaymentReceipt, PaymentsReceipt},
     slot::{BatchReply, Slot},
@@ -22,7 +22,7 @@ use std::{ops::Range, sync::Arc};
 use tokio::sync::oneshot;
 
 impl Peer {
-    pub(super) fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, reply: Reply<ChannelRef>) {
+    pub(super) fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, Opening { reply, paid_for }: Opening) {
         let refusal = if !self.link.is_up() {
             NodeError::NotConnected(self.identity)
         } else if let Some(damaged) = self.damaged.first() {
@@ -37,6 +37,7 @@ impl Peer {
                     self.befriend();
                     if let Some(slot) = self.slots.get_mut(&reference) {
                         slot.opening = Some(reply);
+                        slot.paid_for = Some(paid_for);
                     }
                     self.done(reference, step);
                     return;
