@@ -246,7 +246,8 @@ fn a_creation_that_was_interrupted_is_made_again() {
 
 // Many tasks.
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// On one thread, which therefore never writes by itself.
+#[tokio::test]
 async fn commits_at_the_same_time_share_transactions() {
     let directory = tempfile::tempdir().unwrap();
     let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
@@ -285,6 +286,21 @@ async fn one_refused_batch_does_not_disturb_the_others() {
     assert!(matches!(refused, Err(StoreError::TooLong { .. })));
     first.and(second).unwrap();
     assert_eq!(store.load_all(Table::Meta).unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_was_queued_and_given_up_is_stored_before_those_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
+    let put = |n: u32| store.commit(Batch::new().put(Table::Meta, "n", n.to_be_bytes()));
+    for number in (0..2_000).step_by(3) {
+        // Each is polled once, which may store it, or queue it and drop the call.
+        let _given_up = put(number).now_or_never();
+        let _given_up = put(number + 1).now_or_never();
+        put(number + 2).await.unwrap();
+        assert_eq!(store.get(Table::Meta, b"n").unwrap().unwrap(), (number + 2).to_be_bytes());
+    }
+    assert_eq!(store.counters().batches, 2_001);
 }
 
 #[tokio::test]

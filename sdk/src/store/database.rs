@@ -16,6 +16,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
+    time::{Duration, Instant},
 };
 
 /// When a commit counts as done.
@@ -52,6 +53,8 @@ struct Progress {
     commits: u64,
     /// None where commits go to the database itself: without durability, and where a full disk had no room for a journal.
     journal: Option<Journal>,
+    /// The last commit was in the journal within [`QUICK`].
+    is_quick: bool,
     /// A commit failed: nothing more is stored.
     is_over: bool,
 }
@@ -72,6 +75,8 @@ const FACT_COMMITS: &str = "commits";
 const FACT_OPENING: &str = "opening";
 /// The memory for pages that were read or written.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// How long a task may hold up its thread for the disk, which it does where waking the writer and being woken would take a good part of that again.
+const QUICK: Duration = Duration::from_millis(1);
 /// Without durable commits the file only grows, so there is one after so many others.
 const DANGER_NONE_INTERVAL: u64 = 4_096;
 
@@ -115,7 +120,7 @@ impl Store {
             (Durability::Immediate, None) => new_journal(directory, opening, facts.base())?,
             (Durability::Immediate, journal) => journal,
         };
-        let progress = Progress { commits, journal, is_over: false };
+        let progress = Progress { commits, journal, is_quick: false, is_over: false };
         Ok(Self { database, durability, opening, recent: recent.into(), progress: progress.into(), doubt, lock })
     }
 
@@ -148,6 +153,18 @@ impl Store {
         let committed = self.store(&mut progress, batches.into_iter().flat_map(Batch::changes));
         progress.is_over = committed.is_err();
         committed
+    }
+
+    /// Stores a batch that passed [`Batch::check`] where that takes but a moment: the disk was quick the last time, nobody else stores anything, and the
+    /// journal has room. None otherwise.
+    pub(super) fn commit_if_quick(&self, batch: &Batch) -> Option<Result<(), StoreError>> {
+        let mut progress = self.progress.try_lock().ok()?;
+        if progress.is_over || !progress.is_quick {
+            return None;
+        }
+        let committed = self.append(&mut progress, batch.changes().iter());
+        progress.is_over = committed.is_err();
+        committed.map(|stored| stored.then_some(())).transpose()
     }
 
     /// A value, or none where the key is not there.
@@ -211,20 +228,39 @@ impl Store {
         progress: &mut Progress,
         changes: impl Iterator<Item = &'a Change> + Clone,
     ) -> Result<(), StoreError> {
-        let failed = |error| StoreError::failed(StorageError::Io(error));
-        let commits = progress.commits.saturating_add(1);
-        let journal = progress.journal.as_mut();
-        if journal.map_or(Ok(false), |journal| journal.append(changes.clone())).map_err(failed)? {
-            self.recent.write().unwrap_or_else(PoisonError::into_inner).apply(changes);
-        } else {
-            self.transact(commits, changes)?;
-            if let Some(journal) = &mut progress.journal {
-                journal.begin(Base { opening: self.opening, commits });
-            }
+        if self.append(progress, changes.clone())? {
+            return Ok(());
         }
+        let commits = progress.commits.saturating_add(1);
+        self.transact(commits, changes)?;
+        if let Some(journal) = &mut progress.journal {
+            journal.begin(Base { opening: self.opening, commits });
+        }
+        self.done(progress, commits)
+    }
+
+    /// Stores changes in the journal. False where there is none, or no room in it.
+    fn append<'a>(
+        &self,
+        progress: &mut Progress,
+        changes: impl Iterator<Item = &'a Change> + Clone,
+    ) -> Result<bool, StoreError> {
+        let Some(journal) = &mut progress.journal else { return Ok(false) };
+        let began = Instant::now();
+        if !journal.append(changes.clone()).map_err(|error| StoreError::failed(StorageError::Io(error)))? {
+            return Ok(false);
+        }
+        progress.is_quick = began.elapsed() < QUICK;
+        self.recent.write().unwrap_or_else(PoisonError::into_inner).apply(changes);
+        let commits = progress.commits.saturating_add(1);
+        self.done(progress, commits).map(|()| true)
+    }
+
+    /// Notes that so many commits are stored.
+    fn done(&self, progress: &mut Progress, commits: u64) -> Result<(), StoreError> {
         progress.commits = commits;
         if self.is_durable(commits) {
-            self.lock.acknowledge(commits).map_err(failed)?;
+            self.lock.acknowledge(commits).map_err(|error| StoreError::failed(StorageError::Io(error)))?;
         }
         Ok(())
     }

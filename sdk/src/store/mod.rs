@@ -7,8 +7,8 @@
 //!          ^----------------- acknowledged ---------------------------'         once it is full: ONE transaction --> values <-----'
 //! ```
 //!
-//! A [`Batch`] is stored whole or not at all, and is durable before its [`commit`](StoreHandle::commit) returns (R6.4). The names: [`Store`]
-//! (the files), [`StoreHandle`] (the same for many tasks), [`Batch`], [`Table`].
+//! A [`Batch`] is stored whole or not at all, and is durable before its [`commit`](StoreHandle::commit) returns (R6.4). Where nobody else commits and the
+//! disk is quick, the task writes by itself. The names: [`Store`] (the files), [`StoreHandle`] (the same for many tasks), [`Batch`], [`Table`].
 //!
 //! The directory holds `store.redb` (the values), `journal` (commits that the values do not hold yet, R6.4b), and `lock` (held while the store is open; it
 //! also notes how many commits were acknowledged, so that a store which lost one is not taken for a good one, and which file it is itself, so that a copy
