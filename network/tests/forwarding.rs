@@ -286,7 +286,14 @@ fn i3_a_pre_image_that_was_only_seen_is_written_down_until_nobody_needs_it() {
         premium: 0,
         instruction: forward.inner,
     };
-    let own = Outgoing { change: ChangeId(1), key: forward_key(), offer, progress: Progress::Proposed };
+    let own = Outgoing {
+        change: ChangeId(1),
+        key: forward_key(),
+        offer,
+        contract: None,
+        premium: None,
+        progress: Progress::Proposed,
+    };
     let up = RestoredChannel {
         at: UP,
         peer: key(1),

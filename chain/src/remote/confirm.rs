@@ -81,7 +81,7 @@ impl Node {
 
     /// Waits until this block is final on an endpoint.
     async fn has_as_final(&self, index: usize, at: BlockRef) -> Result<(), ChainError> {
-        while self.head_of(index).await? < at.number {
+        while self.head_of(index).await?.number < at.number {
             tokio::time::sleep(LOOK).await;
         }
         if self.has_same(index, at, None).await? {

@@ -29,13 +29,13 @@ async fn a_store_of_a_newer_format_is_refused_and_left_as_it_is() {
     let database = redb::Database::open(path.join("store.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
     drop(
-        transaction.open_table(redb::TableDefinition::<&str, u64>::new("store")).unwrap().insert("format", 2).unwrap(),
+        transaction.open_table(redb::TableDefinition::<&str, u64>::new("store")).unwrap().insert("format", 3).unwrap(),
     );
     transaction.commit().unwrap();
     drop(database);
     for _ in 0..2 {
         let refused = StoreHandle::open(&path, Durability::Immediate).unwrap_err();
-        assert!(matches!(refused, OpenError::Newer { found: 2, known: 1, .. }), "{refused}");
+        assert!(matches!(refused, OpenError::Newer { found: 3, known: 2, .. }), "{refused}");
     }
 }
 

@@ -117,7 +117,14 @@ impl Side {
                 self.balance = rest;
                 self.made += 1;
                 let (change, progress) = (ChangeId(self.made), Progress::Proposed);
-                let row = Outgoing { change, key: key.clone(), offer: offer.clone(), progress };
+                let row = Outgoing {
+                    change,
+                    key: key.clone(),
+                    offer: offer.clone(),
+                    contract: None,
+                    premium: None,
+                    progress,
+                };
                 let contract = named(key);
                 assert!(!self.own.contains_key(&contract), "offered twice by one key (I9)");
                 let _new = self.own.insert(contract, Open { key: key.clone(), terms: offer.terms, end: None });
@@ -167,7 +174,7 @@ impl Side {
                 if let Some(row) = self.outgoing.get_mut(&key)
                     && row.progress == Progress::Proposed
                 {
-                    row.progress = Progress::Offered(contract);
+                    (row.progress, row.contract) = (Progress::Offered, Some(contract));
                     said.events.push(TransferEvent::Accepted { key, contract });
                 }
             }
@@ -216,7 +223,7 @@ impl Side {
         if let Some(row) = self.outgoing.get_mut(key)
             && matches!(row.progress, Progress::Proposed | Progress::Offered)
         {
-            row.progress = Progress::Fulfilled(Some(contract), preimage);
+            (row.progress, row.contract) = (Progress::Fulfilled(preimage), Some(contract));
             said.events.push(TransferEvent::Fulfilled { key: key.clone(), preimage });
         }
     }
