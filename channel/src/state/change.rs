@@ -235,3 +235,26 @@ impl Change {
 pub(crate) fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
+
+impl Offer {
+    /// Checks what does not depend on any state.
+    pub(crate) fn check(&self) -> Result<(), ChangeFault> {
+        if self.terms.amount == 0 {
+            return Err(ChangeFault::PaymentOfNothing);
+        }
+        if self.instruction.len() > MAX_INSTRUCTION {
+            return Err(ChangeFault::InstructionTooLong { got: length(&self.instruction) });
+        }
+        Ok(())
+    }
+}
+
+impl FailReason {
+    /// Checks what does not depend on any state.
+    pub(crate) fn check(&self) -> Result<(), ChangeFault> {
+        if self.0.len() > MAX_REASON {
+            return Err(ChangeFault::ReasonTooLong { got: length(&self.0) });
+        }
+        Ok(())
+    }
+}

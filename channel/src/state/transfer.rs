@@ -1,6 +1,5 @@
 //! What a change of a round says about a conditional transfer (R8.3).
 
-use super::{ChangeFault, length};
 use protocol::{Amount, BlockNumber, contracts::conditional::HashLock};
 use scale::{Decode, Encode};
 
@@ -34,26 +33,3 @@ pub struct Offer {
 /// Why a transfer comes to nothing, in the words of whoever fails it: at most [`MAX_REASON`] bytes, which a router reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct FailReason(pub Vec<u8>);
-
-impl Offer {
-    /// Checks what does not depend on any state.
-    pub(crate) fn check(&self) -> Result<(), ChangeFault> {
-        if self.terms.amount == 0 {
-            return Err(ChangeFault::PaymentOfNothing);
-        }
-        if self.instruction.len() > MAX_INSTRUCTION {
-            return Err(ChangeFault::InstructionTooLong { got: length(&self.instruction) });
-        }
-        Ok(())
-    }
-}
-
-impl FailReason {
-    /// Checks what does not depend on any state.
-    pub(crate) fn check(&self) -> Result<(), ChangeFault> {
-        if self.0.len() > MAX_REASON {
-            return Err(ChangeFault::ReasonTooLong { got: length(&self.0) });
-        }
-        Ok(())
-    }
-}

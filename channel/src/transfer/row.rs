@@ -1,4 +1,4 @@
-//! What is kept of each transfer, and what a router is told of it.
+//! What is kept of each transfer (R8.3a), and what a router is told of it.
 
 use crate::{
     message::RefusalCode,

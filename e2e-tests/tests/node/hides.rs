@@ -1,16 +1,14 @@
 //! An endpoint that hides what was registered (R8.31): nothing is known for that.
 
 use channel::transfer::Registered;
-use devchain::DevAccount;
-use e2e_tests::{NodeChain, UNIT, within};
+use e2e_tests::within;
 use protocol::{
-    AccountId,
     call::Call,
     contracts::conditional::{HashFunction, Preimage},
     crypto::Native,
 };
 use sdk::{
-    chain::{Arbiter, Chain, RemoteChain, Signer, Transaction, Urgency, arbiter::selector, remote::Settings},
+    chain::{Arbiter, RemoteChain, arbiter::selector, remote::Settings},
     node::{Interest, Node, NodeConfig},
 };
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Transfers that go on: from the one who offers to the next one, and back with a pre-image or a failure.
+//! Transfers that go on: from the one who offers to the next one, and back with a pre-image or a failure (R8.4g).
 //!
 //! ```text
 //!   Offered --> decide --> Offer(next)      --> Fulfilled --> Claim where it came in --> Ended(Claimed) --> Forget

@@ -1,4 +1,4 @@
-//! What a hub takes upon itself: bounds on what may have to be registered, on places and coins, and on how fast offers come (B1, B2, D5).
+//! What a hub takes upon itself: bounds on what may have to be registered, on places and coins, and on how fast offers come (B1, B2, D5) (R8.4e).
 
 use super::{
     io::{At, Millis},

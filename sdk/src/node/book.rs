@@ -42,7 +42,7 @@ impl TransferBook for Book<'_> {
         self.routing.router().may_be_claimed(&self.routing.at(self.channel), key, terms, registered)
     }
 
-    /// Swaps come later (R8.5).
+    /// Nobody has agreed to a swap here.
     fn stakes_premium(&self, _terms: &TransferTerms, _premium: Amount) -> bool {
         false
     }

@@ -14,6 +14,7 @@ mod accept;
 mod aside;
 mod book;
 mod budget;
+mod carrying;
 mod causes;
 mod config;
 mod defence;
@@ -42,6 +43,7 @@ mod routing;
 mod rows;
 mod slot;
 mod submitted;
+mod transit;
 mod watcher;
 
 pub use causes::{Cause, CauseCounts};
@@ -209,7 +211,7 @@ impl Node {
         let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
         let registry = peers.registry.clone().run(arbiter, signer, urgency);
         let mut tasks = vec![guard.spawn(watcher.run()), guard.spawn(defence.run()), guard.spawn(registry)];
-        tasks.push(tokio::spawn(routing::run(Arc::downgrade(&peers))));
+        tasks.push(tokio::spawn(carrying::run(Arc::downgrade(&peers))));
         if let Some(listener) = listener {
             tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))));
         }

@@ -18,7 +18,7 @@ mod manners;
 mod messages;
 mod news;
 mod steps;
-pub(super) mod transfers;
+mod transfers;
 mod turns;
 mod unfunded;
 mod vaults;
@@ -350,8 +350,10 @@ impl Peer {
         while !self.changed.is_empty() || !self.steps.is_empty() || !self.outgoing.is_empty() || self.routing.has_rows()
         {
             self.commit().await?;
+            // Where the node is gone, so is whoever would do it: the next start derives it from the rows.
+            let outgoing = std::mem::take(&mut self.outgoing);
             if let Some(peers) = self.peers.upgrade() {
-                self.routing.carry_out(std::mem::take(&mut self.outgoing), &peers);
+                self.routing.carry_out(outgoing, &peers);
             }
             let mut effects = std::mem::take(&mut self.steps).committed();
             // Last of all, openings in the order of their nonces: one that is overtaken cannot be on chain any more (R5.2).

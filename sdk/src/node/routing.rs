@@ -9,7 +9,7 @@
 //!
 //! Rows are taken and queued under one lock, in the order in which the router made them, so that a later one is never overwritten by an earlier one.
 
-use super::{config::NodeConfig, inbox::PeerInput, peers::Peers, registry::LockRegistry, restore::Loaded};
+use super::{config::NodeConfig, registry::LockRegistry, restore::Loaded};
 use crate::store::{Batch, StoreError, StoreHandle, Table};
 use channel::{Channel, ChannelRef};
 use network::{At, ChainPolicy, Command, Input, Notice, Output, Restored, RestoredChannel, Router, RowKey, SealKey};
@@ -21,18 +21,13 @@ use protocol::{
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::{
-    sync::broadcast,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::sync::broadcast;
 
 /// How many notices wait for a subscriber before it misses the oldest.
 const NOTICES: usize = 4_096;
-/// How often the router looks at the clock.
-const TICK: Duration = Duration::from_secs(1);
 
 /// The router, and what surrounds it.
 pub(super) struct Routing {
@@ -44,7 +39,7 @@ pub(super) struct Routing {
     order: tokio::sync::Mutex<()>,
     /// Whose each channel is.
     owners: Mutex<HashMap<ChannelRef, PublicKey>>,
-    notices: broadcast::Sender<Notice>,
+    pub(super) notices: broadcast::Sender<Notice>,
 }
 
 /// What is to be done once the rows are durable.
@@ -52,8 +47,8 @@ pub(super) struct Routing {
 pub(super) struct Outgoing {
     pub(super) commands: Vec<(ChannelRef, Command)>,
     pub(super) notices: Vec<Notice>,
-    registrations: Vec<(HashLock, Preimage)>,
-    announcements: Vec<Vec<u8>>,
+    pub(super) registrations: Vec<(HashLock, Preimage)>,
+    pub(super) announcements: Vec<Vec<u8>>,
 }
 
 impl Outgoing {
@@ -122,7 +117,7 @@ impl Routing {
         self.router.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn owners(&self) -> MutexGuard<'_, HashMap<ChannelRef, PublicKey>> {
+    pub(super) fn owners(&self) -> MutexGuard<'_, HashMap<ChannelRef, PublicKey>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -164,7 +159,7 @@ impl Routing {
     }
 
     /// Called while the router is locked: rows are in the order in which it makes them.
-    fn sort(&self, outputs: Vec<Output>) -> Outgoing {
+    pub(super) fn sort(&self, outputs: Vec<Output>) -> Outgoing {
         let mut outgoing = Outgoing::default();
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         for output in outputs {
@@ -206,146 +201,10 @@ impl Routing {
         drop(order);
         queued.outcome().await
     }
-
-    /// Has done what the router wants, now that its rows are durable.
-    pub(super) fn carry_out(&self, outgoing: Outgoing, peers: &Arc<Peers>) {
-        let Outgoing { commands, notices, registrations, announcements } = outgoing;
-        for (channel, command) in commands {
-            self.command(channel, command, peers);
-        }
-        for notice in notices {
-            let _nobody = self.notices.send(notice);
-        }
-        let registry = &peers.registry;
-        for (lock, preimage) in registrations {
-            let until = registry.best().saturating_add(registry.margins().forward());
-            if let Err(error) = registry.register(lock, preimage, until, peers.config.identity.public()) {
-                tracing::error!(%error, "the router wanted a pre-image registered that is none");
-            }
-        }
-        for bytes in announcements {
-            for inbox in peers.all() {
-                // Who is busy hears of it with the next one.
-                let _busy = inbox.try_send(PeerInput::Announce(bytes.clone()));
-            }
-        }
-    }
-
-    /// Sends a command to the task of the channel's peer, or has it refused where there is none.
-    fn command(&self, channel: ChannelRef, command: Command, peers: &Arc<Peers>) {
-        let owner = self.owners().get(&channel).copied();
-        let Some(inbox) = owner.and_then(|owner| peers.inbox(&owner)) else {
-            return self.refuse(channel, command, peers);
-        };
-        match inbox.try_send(PeerInput::Command(channel, command)) {
-            Ok(()) => {}
-            Err(error) => {
-                let PeerInput::Command(channel, command) = error.into_inner() else { return };
-                let peers = Arc::clone(peers);
-                let _task = tokio::spawn(async move {
-                    if let Err(error) = inbox.send(PeerInput::Command(channel, command)).await
-                        && let PeerInput::Command(channel, command) = error.0
-                    {
-                        peers.routing.refuse(channel, command, &peers);
-                    }
-                });
-            }
-        }
-    }
-
-    /// Nobody is there to take a command: nothing of it was signed.
-    fn refuse(&self, channel: ChannelRef, command: Command, peers: &Arc<Peers>) {
-        let (at, why) = (self.at(channel), network::CommandRefusal::NotOpen);
-        let outgoing = self.handle([Input::Refused { at, command, why }]);
-        let peers = Arc::clone(peers);
-        let _task = tokio::spawn(async move { peers.route(outgoing).await });
-    }
 }
 
 /// Milliseconds since 1970.
 pub(super) fn now() -> network::Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     network::Millis::try_from(since.as_millis()).unwrap_or(network::Millis::MAX)
-}
-
-impl Peers {
-    /// Keeps what the router has to keep, then has done what it wants. Whether it was kept.
-    pub(super) async fn route(self: &Arc<Self>, outgoing: Outgoing) -> bool {
-        if outgoing.is_empty() && !self.routing.has_rows() {
-            return true;
-        }
-        if self.config.store().is_none() {
-            self.routing.drop_rows();
-        }
-        if let Some(store) = self.config.store()
-            && let Err(error) = self.routing.commit(store, Batch::new()).await
-        {
-            tracing::error!(%error, "the router's rows are not kept: nothing of what it wants is done");
-            return false;
-        }
-        self.routing.carry_out(outgoing, self);
-        true
-    }
-}
-
-/// Tells the router of heads and of the time, and every peer's task of what became known of locks, as long as the node runs.
-pub(super) async fn run(peers: Weak<Peers>) {
-    let Some(mut changes) = peers.upgrade().map(|peers| peers.registry.changes()) else { return };
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        let is_tick = tokio::select! {
-            changed = changes.changed() => match changed {
-                Ok(()) => false,
-                Err(_over) => return,
-            },
-            _ = ticks.tick() => true,
-        };
-        let Some(peers) = peers.upgrade() else { return };
-        let registry = &peers.registry;
-        let (chain, best, finalised) = (peers.routing.chain(), registry.best(), registry.finalised());
-        let tick = is_tick.then(|| Input::Tick(now()));
-        let inputs = std::iter::once(Input::Head { chain, best, finalised }).chain(tick);
-        let outgoing = peers.routing.handle(inputs);
-        let _kept = peers.route(outgoing).await;
-        if !is_tick {
-            for inbox in peers.all() {
-                // Who is busy looks again with the next block.
-                let _busy = inbox.try_send(PeerInput::Locks);
-            }
-        }
-        peers.keep_costs();
-    }
-}
-
-impl Peers {
-    /// Has the router know what a registration costs, once the chain has told.
-    fn keep_costs(self: &Arc<Self>) {
-        let Some(costs) = self.registry.costs() else { return };
-        let chain = self.routing.chain();
-        let mut router = self.routing.router();
-        let had = *router.policy().chain(&chain);
-        // What the account has beyond what the channels themselves need.
-        let free = self.fees(0).map(|fees| fees.have.saturating_add(self.registry.reserve()).saturating_sub(fees.need));
-        let has = ChainPolicy {
-            registration_cost: costs.alone(),
-            registrations_per_block: costs.per_block.unwrap_or(u32::MAX),
-            reserve: free.unwrap_or(had.reserve),
-            ..had
-        };
-        // In steps: peers need not hear of each coin.
-        let is_near = has.reserve.abs_diff(had.reserve) <= had.reserve / 8;
-        if (has.registration_cost, has.registrations_per_block) == (had.registration_cost, had.registrations_per_block)
-            && is_near
-        {
-            return;
-        }
-        let mut policy = router.policy().clone();
-        let _former = policy.chains.insert(chain, has);
-        let outputs = router.configure(policy);
-        let outgoing = self.routing.sort(outputs);
-        drop(router);
-        let peers = Arc::clone(self);
-        let _task = tokio::spawn(async move { peers.route(outgoing).await });
-    }
 }

@@ -6,10 +6,10 @@ use super::{
     error::NodeError,
     events::Notification,
     inbox::Reply,
-    peer::transfers::Transit,
     purse::PaidOpening,
     receipt::{ChangesReceipt, PaymentReceipt, PaymentsReceipt},
     submitted::{Calls, FailureKind},
+    transit::Transit,
 };
 use crate::chain::CallError;
 use channel::{

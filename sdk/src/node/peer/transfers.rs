@@ -1,41 +1,12 @@
 //! Conditional transfers of the channels with the peer, and the router that they are told to, within the peer's own commit (I1, D8).
 
 use super::Peer;
-use crate::node::{
-    error::NodeError,
-    packet::Packet,
-    registry::{Interest, Watching},
-    slot::Slot,
-};
+use crate::node::{error::NodeError, packet::Packet, registry::Interest, slot::Slot, transit::Offerable};
 use channel::{
-    Channel, ChannelRef, Command, Input, Misuse, Step,
-    transfer::{TransferId, TransferLimits, TransferRow},
+    ChannelRef, Command, Input, Misuse, Step,
+    transfer::{TransferId, TransferRow},
 };
 use network::{Command as RouterCommand, CommandRefusal, Input as RouterInput};
-use protocol::Amount;
-use std::collections::HashMap;
-
-/// What a channel's router was told of it last, and the locks of its transfers.
-#[derive(Debug, Default)]
-pub(in crate::node) struct Transit {
-    told: Option<Offerable>,
-    watching: HashMap<TransferId, Watching>,
-}
-
-/// What could be offered in a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Offerable {
-    limits: TransferLimits,
-    amount: Amount,
-    risked: Amount,
-}
-
-impl Offerable {
-    fn of(channel: &Channel) -> Option<Self> {
-        let balances = channel.balances().filter(|_| channel.takes_offers())?;
-        Some(Self { limits: *channel.peer_limits(), amount: channel.spendable(), risked: balances.peers })
-    }
-}
 
 impl Peer {
     /// Notes what a channel's step tells of transfers.
