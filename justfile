@@ -52,7 +52,7 @@ bench-node:
 
 # Every dispute over one channel, up to a bound: states, depth, properties. `just model quick` searches what the tests search.
 model *arguments:
-    cargo run --quiet --package model -- {{arguments}}
+    cargo run --quiet --package ink-state-channels-model -- {{arguments}}
 
 # Attacks one decoder or rule with bytes: app_code, decode, proof, ledger, execute, messages, peers, signatures or transport. See fuzz/README.md.
 fuzz target seconds="180":

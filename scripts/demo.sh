@@ -9,6 +9,6 @@ source scripts/common.sh
 
 prepare
 step "building the nodes and the embedded chain (the first time: about ten minutes on two cores)"
-cargo build --package cli
+cargo build --package ink-state-channels-cli
 step "the demo"
-cargo run --quiet --package cli -- demo "$@"
+cargo run --quiet --package ink-state-channels-cli -- demo "$@"

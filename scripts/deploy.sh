@@ -18,7 +18,7 @@ step "building the contract"
 cargo xtask contract
 step "building the command line (the first time: minutes)"
 # Without the embedded chain, which takes longer than everything else together.
-cargo build --package cli --no-default-features
+cargo build --package ink-state-channels-cli --no-default-features
 target=$(realpath --no-symlinks "${CARGO_TARGET_DIR:-target}")
 step "deploying"
 cd "$from"

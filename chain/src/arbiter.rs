@@ -256,6 +256,15 @@ impl Arbiter {
         self.confirmed_read(Read::PairNonce(parties), at).await
     }
 
+    /// As [`preimage_shown_at`](Self::preimage_shown_at), on the state after a final block, and confirmed by a second endpoint where there are several
+    /// (R8.31).
+    ///
+    /// # Errors
+    /// The chain's own.
+    pub async fn confirmed_shown_at(&self, lock: HashLock, at: BlockRef) -> Result<Option<BlockNumber>, CallError> {
+        self.confirmed_read(Read::PreimageShownAt(lock), at).await
+    }
+
     async fn confirmed_read<T: Decode>(&self, what: Read, at: BlockRef) -> Result<T, CallError> {
         let address = &self.info.domain.arbiter;
         let data = [&selector(what.name())[..], &what.arguments()].concat();
@@ -379,7 +388,7 @@ impl Arbiter {
     }
 
     /// The answer of a dry run as the arbiter's verdict: every message answers `Result<_, Rejection>`, and only the refusal matters here.
-    fn check_answer(&self, returned: &[u8]) -> Result<(), CallError> {
+    pub(crate) fn check_answer(&self, returned: &[u8]) -> Result<(), CallError> {
         let address = &self.info.domain.arbiter;
         // Ok(Ok(..)) starts with two zero bytes; what follows differs by message.
         match returned {

@@ -13,6 +13,7 @@ mod health;
 #[doc(hidden)]
 pub mod private_files;
 pub mod recorder;
+mod registration;
 #[cfg(feature = "remote")]
 pub mod remote;
 pub mod signer;
@@ -22,14 +23,15 @@ pub mod testing;
 pub use arbiter::{Arbiter, CallError};
 pub use health::Health;
 pub use recorder::Recorder;
+pub use registration::RegistrationCosts;
 #[cfg(feature = "remote")]
 pub use remote::RemoteChain;
 pub use signer::{ChainSignature, NotSigned, Signer};
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{StreamExt, stream::BoxStream};
 use protocol::{AccountId, Amount, BlockNumber, Hash};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use thiserror::Error;
 
 /// A block that will not be reverted.
@@ -163,6 +165,15 @@ pub struct Block {
     pub events: Vec<ContractEvent>,
 }
 
+/// What some endpoint shows of the newest blocks, final or not (R8.30). Nothing of it is certain but what proves itself, as a pre-image does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BestBlock {
+    /// The number of the newest block that any endpoint shows now. It may be lower than the one before, where an endpoint took back what it had shown.
+    pub number: BlockNumber,
+    /// What contracts announced in the block that has just been shown; empty where nobody has told yet, or nobody can.
+    pub events: Vec<ContractEvent>,
+}
+
 /// What became of a transaction that succeeded and is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
@@ -284,7 +295,7 @@ pub enum ChainError {
     Unconfirmed {
         /// The block.
         block: BlockNumber,
-        /// Why not.
+        /// The reason why it is not confirmed.
         cause: String,
     },
     /// The endpoint has forgotten the state of a block that is needed.
@@ -333,7 +344,7 @@ impl ChainError {
     }
 }
 
-/// A finalised view of one chain, and a way to send to it. Nothing that is not final is ever told (R6.8).
+/// A finalised view of one chain, and a way to send to it. Nothing that is not final is ever told (R6.8), but by [`Chain::best_blocks`].
 #[async_trait]
 pub trait Chain: Send + Sync + 'static {
     /// The hash of block 0: which chain this is.
@@ -394,6 +405,19 @@ pub trait Chain: Send + Sync + 'static {
         from: BlockNumber,
     ) -> Result<BoxStream<'static, Result<Block, ChainError>>, ChainError>;
 
+    /// The newest block that any endpoint shows, at once, and again with each that is shown (R8.30). It ends where nothing more can be seen: then it is
+    /// asked for anew. Unless a chain says otherwise, its blocks are final as soon as they are made.
+    async fn best_blocks(&self) -> Result<BoxStream<'static, BestBlock>, ChainError> {
+        let blocks = self.finalised_blocks(self.finalised_head().await?.number).await?;
+        let seen = blocks.scan((), |(), block| std::future::ready(block.ok()));
+        Ok(seen.map(|Block { at, events }| BestBlock { number: at.number, events }).boxed())
+    }
+
+    /// The least time from one block to the next that the chain's own rules allow; none where blocks are made on demand.
+    async fn least_block_time(&self) -> Result<Option<Duration>, ChainError> {
+        Ok(None)
+    }
+
     /// Whether a second endpoint has this block with these events. Where there is but one endpoint, it is believed (R6.9a).
     ///
     /// [`ChainError::Disputed`] where two tell different things, [`ChainError::Unconfirmed`] where no second one answers within a moment,
@@ -405,6 +429,12 @@ pub trait Chain: Send + Sync + 'static {
     /// Whether a second endpoint has this final block. Errors as of [`confirm`](Self::confirm).
     async fn confirm_at(&self, _at: BlockRef) -> Result<(), ChainError> {
         Ok(())
+    }
+
+    /// Whether a second endpoint has this block, and has it as a final one: what is read there cannot be undone. Errors as of
+    /// [`confirm`](Self::confirm).
+    async fn confirm_final(&self, at: BlockRef) -> Result<(), ChainError> {
+        self.confirm_at(at).await
     }
 
     /// What the endpoint in use says cannot be: another one is used from now on, where there is one.

@@ -1,8 +1,8 @@
 //! A chain that notes what every transaction through it cost: for whoever has to account for fees and deposits.
 
 use super::{
-    Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction, Urgency, Weight,
-    arbiter, counting::Counted,
+    BestBlock, Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction, Urgency,
+    Weight, arbiter, counting::Counted,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -11,6 +11,7 @@ use protocol::{AccountId, Amount, BlockNumber, Hash, call::Call};
 use std::{
     fmt,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -144,12 +145,24 @@ impl Chain for Recorder {
         self.inner.finalised_blocks(from).await
     }
 
+    async fn best_blocks(&self) -> Result<BoxStream<'static, BestBlock>, ChainError> {
+        self.inner.best_blocks().await
+    }
+
+    async fn least_block_time(&self) -> Result<Option<Duration>, ChainError> {
+        self.inner.least_block_time().await
+    }
+
     async fn confirm(&self, block: &Block) -> Result<(), ChainError> {
         self.inner.confirm(block).await
     }
 
     async fn confirm_at(&self, at: BlockRef) -> Result<(), ChainError> {
         self.inner.confirm_at(at).await
+    }
+
+    async fn confirm_final(&self, at: BlockRef) -> Result<(), ChainError> {
+        self.inner.confirm_final(at).await
     }
 
     async fn leave_endpoint(&self, why: &ChainError) {

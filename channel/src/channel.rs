@@ -15,10 +15,11 @@ use crate::{
         opening::AbandonedOpening,
     },
     state::{ChangeId, IdempotencyKey, State},
+    transfer::room::Transfers,
     units::Millis,
 };
 use protocol::{
-    Base, BlockNumber, ChannelId, Party, PublicKey, Rejection, Round,
+    Base, BlockNumber, ChannelId, Pair, Party, PublicKey, Rejection, Round,
     call::{CallKind, CloseSolo},
     contracts::{Contract, ContractId, Contracts},
     signing::Domain,
@@ -41,6 +42,8 @@ pub struct Channel {
     pub(crate) outbox: Outbox,
     /// The own payments that have a key.
     pub(crate) payments: Payments,
+    /// The conditional transfers.
+    pub(crate) transfers: Transfers,
     pub(crate) link: LinkState,
     /// What was heard of the age of the store.
     pub(crate) confirmation: PeerConfirmation,
@@ -124,6 +127,7 @@ impl Channel {
     ) -> Self {
         let (abandoned_opening, outbox, stored) = (None, Outbox::default(), Contracts::new());
         let (link, waiting, last_rejection, payments) = (LinkState::Up, None, None, Payments::default());
+        let transfers = Transfers::new(Pair::new(config.transfers, config.transfers));
         Self {
             reference,
             me,
@@ -134,6 +138,7 @@ impl Channel {
             abandoned_opening,
             outbox,
             payments,
+            transfers,
             link,
             confirmation: PeerConfirmation::begun(),
             waiting,

@@ -1,6 +1,6 @@
 //! What a node is willing to do: timeouts, and the terms it accepts (R6.7).
 
-use crate::{message::ChannelOpen, units::Millis};
+use crate::{message::ChannelOpen, transfer::TransferLimits, units::Millis};
 use protocol::{Amount, BlockNumber, Hash, signing::Domain, terms::Limits};
 use scale::{Decode, Encode};
 use thiserror::Error;
@@ -84,6 +84,10 @@ pub struct Config {
     /// How long own calls of contracts may wait for the peer, in milliseconds, before the arbiter makes them (R5.10); none to leave that to
     /// the user. Payments and other changes that wait with them cannot be forced, and are given up then.
     pub force_after: Option<Millis>,
+    /// What the peer may offer (R8.3b). It is told when the channel is opened, and stays as it was then.
+    pub transfers: TransferLimits,
+    /// How many blocks after its expiry a conditional transfer that the peer does not end is ended on chain (R8.3e); none to leave that to the user.
+    pub force_transfers_after: Option<BlockNumber>,
 }
 
 /// How far the height of a round may lie from one's own finalised head, in blocks (R7.3).
@@ -121,6 +125,8 @@ impl Default for Config {
             max_contracts: 1_024,
             height_window: HeightWindow::default(),
             force_after: None,
+            transfers: TransferLimits::default(),
+            force_transfers_after: Some(100),
         }
     }
 }

@@ -3,8 +3,13 @@
 use crate::{
     event::{Event, EventNumber, Notice},
     message::Message,
+    transfer::TransferEvent,
 };
-use protocol::{Hash, Pair, PartyId, call::Call};
+use protocol::{
+    BlockNumber, Hash, Pair, PartyId,
+    call::Call,
+    contracts::conditional::{HashLock, Preimage},
+};
 
 /// What a channel wants done, in order, after it was committed (R6.4).
 pub type Effects = Vec<Effect>;
@@ -30,6 +35,17 @@ pub enum Effect {
         number: EventNumber,
         /// What happened.
         event: Event,
+    },
+    /// A router is to know of a transfer. Whoever calls it within the same commit has it from [`Step::transfers`](crate::Step::transfers) before.
+    Transfer(TransferEvent),
+    /// Show this pre-image to the arbiter's registry before a block, again and again until it is there (R8.3e). Asked for with each head.
+    Register {
+        /// The lock.
+        lock: HashLock,
+        /// What opens it.
+        preimage: Preimage,
+        /// The first block in which showing it is too late.
+        expiry: BlockNumber,
     },
     /// Forget the channel: it has ended, and the user has acknowledged everything that it was told. Asked for at each start, where the process was
     /// stopped before the channel was forgotten.

@@ -5,6 +5,7 @@ use crate::{
     message::RefusalCode,
     proposal::ProposalId,
     state::{ChangeFault, ChangeId, IdempotencyKey},
+    transfer::TransferLimits,
 };
 use protocol::{Amount, Base, BlockNumber, ChannelId, Hash, Party, Rejection, Round, contracts::ContractId};
 use thiserror::Error;
@@ -166,4 +167,21 @@ pub enum Misuse {
     WouldBeRefused(Rejection),
     #[error("round numbers have run out: close the channel")]
     RoundsExhausted,
+    #[error(
+        "the peer takes {} open transfers with {} coins together and at least {} each, and {open} are open: wait for some to end",
+        limits.max_open, limits.max_amount, limits.min_amount
+    )]
+    TransferLimits { open: u32, limits: TransferLimits },
+    #[error("block {expiry} is too near for a transfer to expire in: {least} or later would do")]
+    ExpiryTooNear { expiry: BlockNumber, least: BlockNumber },
+    #[error("the pre-image of this lock was shown already: whoever knows it takes the coins; use another one")]
+    LockUsed,
+    #[error("there is no open transfer of the peer's with the contract {0}")]
+    TransferUnknown(ContractId),
+    #[error("that is not the pre-image of the transfer with the contract {0}")]
+    WrongPreimage(ContractId),
+    #[error("what becomes of the transfer with the contract {0} is decided already")]
+    TransferDecided(ContractId),
+    #[error("the transfer {key} is not over: it is forgotten once its coins have left it")]
+    TransferOpen { key: IdempotencyKey },
 }

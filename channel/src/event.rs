@@ -72,9 +72,9 @@ pub enum Event {
     /// In a crash: told again, until it is acknowledged.
     #[codec(index = 4)]
     Refused {
-        /// Which.
+        /// The own changes.
         payments: OwnChanges,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// Changes that waited will not be made: the channel closes, or goes on by force. Those that the peer had been shown before are told of by
@@ -83,7 +83,7 @@ pub enum Event {
     /// In a crash: told again, until it is acknowledged.
     #[codec(index = 5)]
     Dropped {
-        /// Which.
+        /// The own changes.
         payments: OwnChanges,
     },
     /// The peer refused to close in agreement.
@@ -91,7 +91,7 @@ pub enum Event {
     /// In a crash: told again, until it is acknowledged.
     #[codec(index = 6)]
     ShutdownRefused {
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// Somebody closes alone.
@@ -126,9 +126,9 @@ pub enum Event {
     /// In a crash: told again, until it is acknowledged.
     #[codec(index = 11)]
     Deposited {
-        /// Whose.
+        /// The party whose coins they are.
         party: Party,
-        /// How much.
+        /// How many coins.
         amount: Amount,
         /// The round after it.
         round: Round,
@@ -138,9 +138,9 @@ pub enum Event {
     /// In a crash: told again, until it is acknowledged.
     #[codec(index = 12)]
     Withdrawn {
-        /// Whose.
+        /// The party whose coins they are.
         party: Party,
-        /// How much.
+        /// How many coins.
         amount: Amount,
         /// The round after it.
         round: Round,
@@ -160,7 +160,7 @@ pub enum Event {
     /// In a crash: told again, until it is acknowledged.
     #[codec(index = 14)]
     OperationFailed {
-        /// Which of them.
+        /// The operation.
         operation: OperationKind,
         /// What the peer said; `TIMEOUT` where it did not reach the chain in time, `CLOSING` where the channel closes.
         code: RefusalCode,
@@ -183,9 +183,9 @@ pub enum Event {
     /// In a crash: told again, until it is acknowledged.
     #[codec(index = 18)]
     Failed {
-        /// Which; one.
+        /// The own change; it is one.
         changes: OwnChanges,
-        /// Why.
+        /// The reason.
         fault: ChangeFault,
     },
     /// Own calls are being forced, because the user wants it or because the peer does not answer.
@@ -233,7 +233,7 @@ pub enum Event {
     /// In a crash: told again, until it is acknowledged.
     #[codec(index = 23)]
     Undone {
-        /// Which.
+        /// The own changes.
         changes: OwnChanges,
         /// The round that counts instead.
         round: Round,
@@ -310,7 +310,7 @@ pub enum Notice {
     ///
     /// In a crash: lost; the call is made again where it is still wanted, and what refuses it is told again.
     CallRejected {
-        /// Which call.
+        /// The arbiter's message that was called.
         call: CallKind,
         /// The arbiter's reason.
         rejection: Rejection,
@@ -320,7 +320,7 @@ pub enum Notice {
     ///
     /// In a crash: lost; the call is made again with the next block, and where it fails again that is told.
     CallFailed {
-        /// Which call.
+        /// The arbiter's message that was called.
         call: CallKind,
         /// What is wrong, and what to do about it.
         cause: String,
@@ -347,7 +347,7 @@ pub enum Notice {
     ///
     /// In a crash: lost; the operation stays signed, is submitted again, and a refusal is told again.
     OperationRefused {
-        /// Which of them.
+        /// The operation.
         operation: OperationKind,
         /// The arbiter's reason, where it is one's own; the peer says none.
         rejection: Option<Rejection>,
@@ -374,7 +374,7 @@ pub enum Notice {
     SoloStepCancelled {
         /// What has waited.
         step: SoloStep,
-        /// Why not.
+        /// The reason why it is not made.
         why: Misuse,
     },
     /// This side's store was copied from elsewhere, or has fewer commits than it has acknowledged, and may be old: it goes on as if it were (R6.6a).
@@ -390,9 +390,9 @@ pub enum Notice {
     ///
     /// In a crash: lost; the round or the operation is said again on the next connection.
     Postponed {
-        /// Which round.
+        /// The round.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// The peer holds a state that this side has signed and does not remember: this side's store is old (R6.6). What the peer showed was adopted,
@@ -420,7 +420,7 @@ pub enum Notice {
     ///
     /// In a crash: lost; the connection is gone with it, and the next one begins by comparing what both know.
     Left {
-        /// Who wanted it.
+        /// The party that wanted it.
         by: Party,
     },
     /// The peer's application says something.

@@ -7,12 +7,17 @@ use crate::{
     event::EventNumber,
     message::{Message, RefusalCode},
     proposal::ProposalId,
-    state::{Change, IdempotencyKey, Payment},
+    state::{Change, FailReason, IdempotencyKey, Offer, Payment},
+    transfer::TransferBook,
     units::Millis,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
     call::{CallKind, ForcedCall},
+    contracts::{
+        ContractId,
+        conditional::{HashLock, Preimage},
+    },
     crypto::SigningKey,
     event::Event as ArbiterEvent,
     record::Record,
@@ -32,6 +37,8 @@ pub struct Context<'a> {
     pub apps: &'a dyn AppBook,
     /// How soon this side sees what happens on chain, and how soon what it sends is in a block.
     pub pace: Pace,
+    /// What this side knows outside of the channel when it judges conditional transfers.
+    pub transfers: &'a dyn TransferBook,
 }
 
 /// What happened.
@@ -69,6 +76,13 @@ pub enum Input {
     },
     /// An app that was asked for by [`Effect::FetchCode`](crate::Effect::FetchCode) is here now, or cannot be had.
     Code(Hash),
+    /// The pre-image of a lock is known, from wherever: it proves itself (R8.3c).
+    Preimage {
+        /// Of which lock.
+        lock: HashLock,
+        /// The pre-image.
+        preimage: Preimage,
+    },
 }
 
 /// What the user wants.
@@ -94,7 +108,7 @@ pub enum Command {
     Make(Vec<Change>),
     /// Have the arbiter make these calls, one after the other, without the peer (R5.10). Nothing is agreed until they are on chain or refused.
     Force {
-        /// Which, in order.
+        /// The calls, in order.
         calls: Vec<ForcedCall>,
         /// Why the stored state is the newest (R6.6b).
         certainty: Certainty,
@@ -113,7 +127,7 @@ pub enum Command {
     },
     /// Put coins of one's own vault into the channel, once what is under way is answered (R5.5).
     Deposit {
-        /// How many; more than none.
+        /// How many coins; more than none.
         amount: Amount,
     },
     /// Take own coins out of the channel, once what is under way is answered (R5.5).
@@ -148,6 +162,33 @@ pub enum Command {
         /// Why; the peer's user is told. From [`RefusalCode::APPLICATION`] on.
         code: RefusalCode,
     },
+    /// Offer the peer a conditional transfer, once, however often this is asked for by this key (R8.3d). What is not offered while the peer can be reached
+    /// comes to nothing.
+    Offer {
+        /// The offerer's own name for it.
+        key: IdempotencyKey,
+        /// What is offered.
+        offer: Offer,
+    },
+    /// Be paid for a transfer of the peer's: from here on it is never failed.
+    Claim {
+        /// Its contract.
+        contract: ContractId,
+        /// What unlocks it.
+        preimage: Preimage,
+    },
+    /// Give a transfer of the peer's back.
+    FailTransfer {
+        /// Its contract.
+        contract: ContractId,
+        /// Why; the peer's router is told.
+        reason: FailReason,
+    },
+    /// Forget an own transfer that is over. One that is not known is forgotten.
+    ForgetTransfer {
+        /// Its key.
+        key: IdempotencyKey,
+    },
 }
 
 /// What the chain has, all of it final.
@@ -171,6 +212,8 @@ pub enum ChainInput {
     /// channel is asked for again, and once the block lies further above the head than heights may differ, no round of the peer's is agreed to
     /// before the next [`Head`](Self::Head).
     UnconfirmedHead(BlockNumber),
+    /// What this side knows of locks, or of heads that are not final, has changed ([`Context::transfers`]): the transfers are looked at again.
+    Locks,
     /// The answer to [`Effect::AskNonce`](crate::Effect::AskNonce).
     Nonce {
         /// Of whom.
@@ -180,7 +223,7 @@ pub enum ChainInput {
     },
     /// The arbiter refused a call that this channel asked for.
     Rejected {
-        /// Which call.
+        /// The arbiter's message that was called.
         call: CallKind,
         /// The arbiter's reason.
         rejection: Rejection,
@@ -188,7 +231,7 @@ pub enum ChainInput {
     /// A call that this channel asked for cannot be made: its submitter cannot pay for an opening, say, or the chain cannot execute a forced step
     /// that the rules allow.
     Undeliverable {
-        /// Which call.
+        /// The arbiter's message that was called.
         call: CallKind,
     },
 }

@@ -7,8 +7,9 @@ use crate::{
     message::Message,
     operation::{OperationBody, OperationKind, OperationRequest},
     state::Change,
-    step::{RefusalReply, Step},
+    step::{ChangedRows, RefusalReply, Step},
 };
+use protocol::contracts::ContractId;
 
 impl Channel {
     /// Takes one input. Decides first: when it refuses, the channel is as it was.
@@ -38,19 +39,29 @@ impl Channel {
                 self.advance(ctx)
             }
             Input::Code(code) => self.on_code(code, ctx),
+            Input::Preimage { lock, preimage } => self.on_preimage(&lock, &preimage),
         };
         self.watch_answers(ctx);
+        self.note_own_transfers(&mut step);
         let (phase, all_unknown) = (&self.phase, self.phase.is_unsure());
         if self.payments.note(step.effects_mut(), all_unknown, |change| phase.may_appear(change)) {
             step = step.and(Step::commit(Vec::new()));
         }
+        let contracts = if step.is_commit() { self.take_changed_contracts() } else { Vec::new() };
+        step = self.note_transfers(step, &contracts);
         if let Step::Commit(commit) = &mut step {
-            let now = self.phase.live().map(|live| live.agreed.state().contracts.clone()).unwrap_or_default();
-            let contracts = self.stored.differences(&now);
-            self.stored = now;
-            self.outbox.keep(commit.complete(contracts, self.payments.take_changed()));
+            let (payments, transfers) = (self.payments.take_changed(), self.transfers.take_changed());
+            self.outbox.keep(commit.complete(ChangedRows { contracts, payments, transfers }));
         }
         Ok(step)
+    }
+
+    /// The contracts of the agreed state that have changed since this was asked last.
+    fn take_changed_contracts(&mut self) -> Vec<ContractId> {
+        let now = self.phase.live().map(|live| live.agreed.state().contracts.clone()).unwrap_or_default();
+        let changed = self.stored.differences(&now);
+        self.stored = now;
+        changed
     }
 
     fn on_user(&mut self, command: Command, ctx: &Context<'_>) -> Result<Step, Misuse> {
@@ -79,6 +90,10 @@ impl Channel {
             Command::SendMessage(words) => self.on_user_message(words),
             Command::Accept { proposal } => self.on_user_accept(proposal, ctx),
             Command::Refuse { proposal, code } => self.on_user_refuse(proposal, code, ctx),
+            Command::Offer { key, offer } => self.on_user_offer(key, offer, ctx),
+            Command::Claim { contract, preimage } => self.on_user_claim(contract, preimage, ctx),
+            Command::FailTransfer { contract, reason } => self.on_user_fail_transfer(contract, reason, ctx),
+            Command::ForgetTransfer { key } => self.on_user_forget_transfer(&key),
         }
     }
 
@@ -128,6 +143,7 @@ impl Channel {
     fn on_chain(&mut self, input: ChainInput, ctx: &Context<'_>) -> Step {
         match input {
             ChainInput::Head => self.on_chain_head(ctx),
+            ChainInput::Locks => self.on_locks(ctx),
             ChainInput::UnconfirmedHead(block) => self.on_unconfirmed_head(block, ctx.head),
             ChainInput::Event(event) => self.on_chain_event(event, ctx),
             ChainInput::Record { from, record, nonce } => self.on_chain_record(from, record, nonce, ctx),

@@ -13,7 +13,7 @@
 //! | 32 to 34 | leave, leave_ack, inband_message |
 //! | 40 | error |
 
-use crate::state::Change;
+use crate::{state::Change, transfer::TransferLimits};
 use protocol::{
     Amount, Base, BlockNumber, Hash, Pair, Round, Signature, StateCommitment,
     signing::{CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, WithdrawBody},
@@ -61,6 +61,8 @@ pub struct ChannelOpen {
     pub shares: Pair<Amount>,
     /// Within how many blocks of being signed the opening must be on chain.
     pub validity: BlockNumber,
+    /// What the initiator lets the responder offer (R8.3b).
+    pub transfers: TransferLimits,
 }
 
 impl ChannelOpen {
@@ -83,6 +85,8 @@ impl ChannelOpen {
 pub struct ChannelAccept {
     /// The responder's account, key, payout and delegates.
     pub responder: PartyTerms,
+    /// What the responder lets the initiator offer (R8.3b).
+    pub transfers: TransferLimits,
 }
 
 /// The initiator's signature of `channel_create`.
@@ -225,6 +229,12 @@ impl RefusalCode {
     pub const SUPERSEDED: Self = Self(12);
     /// The vault of whoever proposes a channel does not hold its share: it deposits it first (R6.7).
     pub const UNFUNDED: Self = Self(13);
+    /// More conditional transfers than was agreed at opening, or one of less (R8.3b).
+    pub const LIMITS: Self = Self(14);
+    /// The conditional transfer has expired, and its pre-image was not shown before.
+    pub const EXPIRED: Self = Self(15);
+    /// The pre-image of the conditional transfer was shown in time: it is its payee's.
+    pub const SHOWN: Self = Self(16);
     /// The first of the application's own codes.
     pub const APPLICATION: Self = Self(128);
 }
@@ -247,6 +257,9 @@ impl fmt::Display for RefusalCode {
             Self::CODE_UNKNOWN => "the peer does not have the app, and could not get it",
             Self::SUPERSEDED => "the peer has signed a higher round: the same is proposed again above it",
             Self::UNFUNDED => "the peer finds less in the vault than the channel takes out of it: deposit it first",
+            Self::LIMITS => "the peer takes no more conditional transfers, or none so small: wait for some to end",
+            Self::EXPIRED => "the conditional transfer has expired",
+            Self::SHOWN => "the pre-image of the conditional transfer was shown in time: it is the payee's",
             _ if code >= Self::APPLICATION.0 => "the peer's application says no",
             _ => "the peer gives a reason unknown here",
         };
@@ -278,7 +291,7 @@ pub enum Message {
     /// Makes a round co-signed.
     #[codec(index = 7)]
     UpdateAck {
-        /// Which round.
+        /// The round.
         round: Round,
         /// The acknowledger's, over round, base and hash.
         signature: Signature,
@@ -286,9 +299,9 @@ pub enum Message {
     /// Refuses a round.
     #[codec(index = 8)]
     UpdateError {
-        /// Which round.
+        /// The round.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// Asks for a deposit out of the sender's vault (R5.5). It carries no signature: the peer signs first, so that what loses to a crossing
@@ -314,7 +327,7 @@ pub enum Message {
     DepositError {
         /// Which.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// Asks for a withdrawal by the sender (R5.5). As [`Message::DepositCreated`].
@@ -339,7 +352,7 @@ pub enum Message {
     WithdrawError {
         /// Which.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// Asks for other delegates of the sender (R5.7). As [`Message::DepositCreated`].
@@ -364,7 +377,7 @@ pub enum Message {
     SetDelegatesError {
         /// Which.
         round: Round,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// The sender has seen forced calls on chain, final, and goes on from the state after them.
@@ -387,7 +400,7 @@ pub enum Message {
     /// Refuses to close.
     #[codec(index = 22)]
     ShutdownError {
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// See [`Reestablish`].
@@ -408,7 +421,7 @@ pub enum Message {
     /// The last word: the sender cannot go on with what it was told.
     #[codec(index = 40)]
     Error {
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
 }

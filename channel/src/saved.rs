@@ -19,9 +19,10 @@ use crate::{
         opening::AbandonedOpening,
     },
     state::{Delta, State},
+    transfer::{TransferLimits, TransferRow, room::Transfers},
 };
 use protocol::{
-    Party, PublicKey,
+    Pair, Party, PublicKey,
     contracts::{Contract, ContractId, Contracts},
     decode_exact,
     signing::Domain,
@@ -46,7 +47,7 @@ pub enum SavedError {
     Damaged(scale::Error),
 }
 
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 #[derive(Encode, Decode)]
 struct Saved<P, O> {
@@ -62,6 +63,10 @@ struct Saved<P, O> {
     deltas: Vec<Delta>,
     /// How many payments with a key lie beside it: without one of them it might be made twice.
     payments: u32,
+    /// What each side lets its peer offer.
+    limits: Pair<TransferLimits>,
+    /// How many conditional transfers lie beside it: without one of them coins might be lost.
+    transfers: u32,
 }
 
 impl Channel {
@@ -74,14 +79,29 @@ impl Channel {
         let deltas = phase.live().map(Live::deltas).unwrap_or_default();
         let abandoned_opening = *abandoned_opening;
         let payments = u32::try_from(self.payments.len()).unwrap_or(u32::MAX);
-        let saved = Saved { reference, me, peer, domain, config, phase, abandoned_opening, outbox, deltas, payments };
+        let limits = *self.transfers.limits();
+        let transfers = u32::try_from(self.transfers.len()).unwrap_or(u32::MAX);
+        let saved = Saved {
+            reference,
+            me,
+            peer,
+            domain,
+            config,
+            phase,
+            abandoned_opening,
+            outbox,
+            deltas,
+            payments,
+            limits,
+            transfers,
+        };
         let mut bytes = vec![VERSION];
         saved.encode_to(&mut bytes);
         bytes
     }
 
-    /// The channel that was stored, with the contracts and the payments that were stored beside it. It is without a link; tell it
-    /// [`Input::Restarted`](crate::Input::Restarted) first. Payments with a key that were on their way wait for their round again.
+    /// The channel that was stored, with what was stored beside it. It is without a link; tell it [`Input::Restarted`](crate::Input::Restarted) first.
+    /// Payments with a key that were on their way wait for their round again.
     ///
     /// # Errors
     /// [`SavedError`].
@@ -89,13 +109,16 @@ impl Channel {
         bytes: &[u8],
         contracts: impl IntoIterator<Item = (ContractId, Contract)>,
         payments: impl IntoIterator<Item = PaymentRecord>,
+        transfers: impl IntoIterator<Item = TransferRow>,
     ) -> Result<Self, SavedError> {
-        Self::load_with(bytes, contracts, |count| {
-            Payments::stored(payments).filter(|payments| u32::try_from(payments.len()) == Ok(count))
+        Self::load_with(bytes, contracts, |expected, me, stored| {
+            let payments = Payments::stored(payments).filter(|payments| is(payments.len(), expected.payments))?;
+            let transfers = Transfers::stored(expected.limits, transfers, me, stored)?;
+            is(transfers.len(), expected.transfers).then_some((payments, transfers))
         })
     }
 
-    /// As [`load`](Self::load), without its payments: what proves its latest state on chain is all there.
+    /// As [`load`](Self::load), without its payments and transfers: what proves its latest state on chain is all there.
     ///
     /// # Errors
     /// [`SavedError`].
@@ -103,13 +126,13 @@ impl Channel {
         bytes: &[u8],
         contracts: impl IntoIterator<Item = (ContractId, Contract)>,
     ) -> Result<Self, SavedError> {
-        Self::load_with(bytes, contracts, |_count| Some(Payments::default()))
+        Self::load_with(bytes, contracts, |expected, _, _| Some((Payments::default(), Transfers::new(expected.limits))))
     }
 
     fn load_with(
         bytes: &[u8],
         contracts: impl IntoIterator<Item = (ContractId, Contract)>,
-        payments: impl FnOnce(u32) -> Option<Payments>,
+        rows: impl FnOnce(Expected, Party, &Contracts) -> Option<(Payments, Transfers)>,
     ) -> Result<Self, SavedError> {
         let (&version, rest) = bytes.split_first().ok_or_else(|| SavedError::Damaged("no bytes".into()))?;
         match version {
@@ -128,15 +151,21 @@ impl Channel {
             abandoned_opening,
             outbox,
             deltas,
-            payments: count,
+            payments,
+            limits,
+            transfers,
         } = decode_exact::<Saved<Phase, Outbox>>(rest).map_err(SavedError::Damaged)?;
-        let mut payments =
-            payments(count).ok_or_else(|| SavedError::Damaged("payments are missing, or too many".into()))?;
         let stored: Contracts = contracts.into_iter().collect();
+        let rows = rows(Expected { payments, limits, transfers }, me, &stored);
+        let (mut payments, mut transfers) =
+            rows.ok_or_else(|| SavedError::Damaged("payments or transfers are missing, or too many".into()))?;
         match &mut phase {
             Phase::Open(live) | Phase::Closing(live, _) => {
                 live.fill(&stored, deltas)?;
                 live.outgoing.restore(me, payments.pending());
+                for (id, contract) in live.outgoing.proposed_ends() {
+                    transfers.ask(id, contract);
+                }
                 if !live.store.is_doubtful() {
                     payments.watch(|change| live.outgoing.may_appear(change));
                 }
@@ -147,8 +176,19 @@ impl Channel {
         let link = LinkState::Down;
         let new = Self::new(reference, me, peer, domain, config, phase);
         let confirmation = PeerConfirmation::loaded();
-        Ok(Self { abandoned_opening, outbox, payments, link, confirmation, stored, ..new })
+        Ok(Self { abandoned_opening, outbox, payments, transfers, link, confirmation, stored, ..new })
     }
+}
+
+/// What was stored of what lies beside a channel.
+struct Expected {
+    payments: u32,
+    limits: Pair<TransferLimits>,
+    transfers: u32,
+}
+
+fn is(got: usize, want: u32) -> bool {
+    u32::try_from(got) == Ok(want)
 }
 
 impl Live {

@@ -7,6 +7,7 @@ use crate::{
     message::{Message, RefusalCode},
     operation::OperationKind,
     state::ChangeId,
+    transfer::{TransferEvent, TransferId},
 };
 use protocol::{Round, contracts::ContractId};
 
@@ -30,6 +31,7 @@ pub struct Commit {
     effects: Effects,
     contracts: Vec<ContractId>,
     payments: Vec<ChangeId>,
+    transfers: Vec<TransferId>,
 }
 
 impl Commit {
@@ -47,6 +49,13 @@ impl Commit {
         &self.payments
     }
 
+    /// The conditional transfers that have changed since the last commit, likewise: [`Channel::transfer`](crate::Channel::transfer) has their rows, or has
+    /// them no more.
+    #[must_use]
+    pub fn transfers(&self) -> &[TransferId] {
+        &self.transfers
+    }
+
     /// What to do, in order, now that the channel and the rows it names are durable: to be asked for no sooner.
     #[must_use]
     pub fn committed(self) -> Effects {
@@ -54,10 +63,18 @@ impl Commit {
     }
 
     /// Names what is to be stored beside the channel. Returns the effects, whose events are to be numbered.
-    pub(crate) fn complete(&mut self, contracts: Vec<ContractId>, payments: Vec<ChangeId>) -> &mut [Effect] {
-        (self.contracts, self.payments) = (contracts, payments);
+    pub(crate) fn complete(&mut self, rows: ChangedRows) -> &mut [Effect] {
+        let ChangedRows { contracts, payments, transfers } = rows;
+        (self.contracts, self.payments, self.transfers) = (contracts, payments, transfers);
         &mut self.effects
     }
+}
+
+/// What is to be stored beside the channel.
+pub(crate) struct ChangedRows {
+    pub(crate) contracts: Vec<ContractId>,
+    pub(crate) payments: Vec<ChangeId>,
+    pub(crate) transfers: Vec<TransferId>,
 }
 
 impl Default for Step {
@@ -71,8 +88,8 @@ impl Step {
         Self::Act(effects)
     }
 
-    pub(crate) const fn commit(effects: Effects) -> Self {
-        Self::Commit(Commit { effects, contracts: Vec::new(), payments: Vec::new() })
+    pub(crate) fn commit(effects: Effects) -> Self {
+        Self::Commit(Commit { effects, ..Commit::default() })
     }
 
     /// Tells the user durably: always a commit. The outbox numbers the events.
@@ -115,6 +132,14 @@ impl Step {
     pub fn notices(&self) -> impl Iterator<Item = &Notice> {
         self.effects().iter().filter_map(|effect| match effect {
             Effect::Notify(notice) => Some(notice),
+            _ => None,
+        })
+    }
+
+    /// What a router is to know of transfers: asked for before the commit, so that what the router makes of it is in the same one.
+    pub fn transfers(&self) -> impl Iterator<Item = &TransferEvent> {
+        self.effects().iter().filter_map(|effect| match effect {
+            Effect::Transfer(event) => Some(event),
             _ => None,
         })
     }

@@ -59,7 +59,7 @@ pub enum WaitReason {
     PendingReview,
     /// An app has to be fetched, which a round of the peer's needs.
     PendingCode,
-    /// A block has to be seen, which a round of the peer's names (R7.3).
+    /// A block has to be seen, which a round of the peer's names (R7.3), or with which its transfers can be judged (R8.3c).
     PendingBlock,
     /// The peer has to answer an own round.
     Answer,
@@ -221,7 +221,7 @@ impl Live {
             WaitReason::Operation => self.operation.is_signed(),
             WaitReason::PendingReview => awaits(|it| it == Awaits::User),
             WaitReason::PendingCode => awaits(|it| matches!(it, Awaits::Code(_))),
-            WaitReason::PendingBlock => awaits(|it| it == Awaits::Head),
+            WaitReason::PendingBlock => awaits(|it| matches!(it, Awaits::Head | Awaits::Judgement)),
             WaitReason::Answer => self.outgoing.unanswered().is_some(),
             WaitReason::Postponed => self.outgoing.unanswered().is_none() && self.outgoing.highest_open().is_some(),
             WaitReason::OperationAnswer => self.operation.asked().is_some(),

@@ -11,7 +11,7 @@ use crate::harness::{
 };
 use channel::{
     Change, ChangeId, Channel, ChannelRef, Command, Config, Context, Event, FundingCreated, Input,
-    MAX_UPDATES_PER_ROUND, Message, Refusal, RefusalCode, Refused, State, Update,
+    MAX_UPDATES_PER_ROUND, Message, Refusal, RefusalCode, Refused, State, Update, transfer::NoTransfers,
 };
 use protocol::{
     Amount, BlockNumber, Hash, Pair, Party, Signature, StateCommitment,
@@ -296,8 +296,8 @@ fn a_snapshot_that_was_lost_is_asked_for_again_whatever_stands_on_chain_beside_t
 /// One machine cannot tell; whoever keeps several has to refuse the second.
 #[test]
 fn two_openings_that_share_a_nonce_are_not_both_opened_by_one_channel_on_chain() {
-    let key_of_responder = key(Responder);
-    let ctx = Context { key: &key_of_responder, now: 0, head: 100, apps: &channel::NoApps, pace: PACE };
+    let (own, apps) = (key(Responder), channel::NoApps);
+    let ctx = Context { key: &own, now: 0, head: 100, apps: &apps, pace: PACE, transfers: &NoTransfers };
     let open = opening();
     let body = open.body(&party_terms(Responder), 120);
     let id = body.terms.channel_id(&DOMAIN, 0, &protocol::crypto::Native);
@@ -546,7 +546,7 @@ fn nothing_is_executed_for_a_round_that_its_proposer_has_not_signed() {
     update.height = world.chain.head();
     let book = Counting(apps::native(), std::sync::atomic::AtomicUsize::new(0));
     let side = &world.sides[Responder];
-    let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &book, pace: PACE };
+    let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &book, pace: PACE, transfers: &NoTransfers };
     let mut machine = side.channel.clone().unwrap();
     let _step = machine.handle(Input::Peer(Message::Update(update)), &ctx).unwrap();
     assert_eq!(book.1.into_inner(), 0, "calls were made for one unsigned message");

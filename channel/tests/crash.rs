@@ -374,7 +374,14 @@ fn a_side_that_was_down_while_its_channel_closed_in_agreement_hears_of_nothing_e
 fn asks_when_started(world: &World, party: Party) -> Vec<&'static str> {
     let side = &world.sides[party];
     let mut channel = side.load().unwrap();
-    let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &side.book, pace: PACE };
+    let ctx = Context {
+        key: &side.key,
+        now: 0,
+        head: side.seen,
+        apps: &side.book,
+        pace: PACE,
+        transfers: &channel::transfer::NoTransfers,
+    };
     let step = channel.handle(Input::Restarted, &ctx).unwrap();
     assert!(
         !step.is_commit() && channel.save() == *side.stored.as_ref().unwrap(),
@@ -429,13 +436,14 @@ fn what_the_chain_says_twice_is_told_once_and_an_end_is_told_again() {
         assert_eq!(world.sides[party].was_told(|event| matches!(event, Event::Closed(_))), 1);
         let bytes = world.sides[party].stored.clone().unwrap();
         let told_again = |bytes: &[u8]| {
-            let mut channel = Channel::load(bytes, [], []).unwrap();
+            let mut channel = Channel::load(bytes, [], [], []).unwrap();
             let ctx = Context {
                 key: &world.sides[party].key,
                 now: 0,
                 head: world.sides[party].seen,
                 apps: &channel::NoApps,
                 pace: PACE,
+                transfers: &channel::transfer::NoTransfers,
             };
             let step = channel.handle(Input::Restarted, &ctx).unwrap();
             let effects = effects_of(step);

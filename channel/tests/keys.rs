@@ -26,7 +26,14 @@ impl Payer {
 
     fn input(&mut self, input: Input) -> Vec<Effect> {
         let side = &self.world.sides[Initiator];
-        let ctx = Context { key: &side.key, now: 0, head: side.seen, apps: &side.book, pace: PACE };
+        let ctx = Context {
+            key: &side.key,
+            now: 0,
+            head: side.seen,
+            apps: &side.book,
+            pace: PACE,
+            transfers: &channel::transfer::NoTransfers,
+        };
         effects_of(self.machine.handle(input, &ctx).unwrap())
     }
 

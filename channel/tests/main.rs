@@ -35,5 +35,6 @@ mod resync;
 mod settings;
 mod stored;
 mod stories;
+mod transfers;
 mod vectors;
 mod waits;

@@ -211,7 +211,7 @@ fn an_old_store_says_that_it_does_not_know() {
     world.disconnect();
     world.sides[Initiator].agreed = 0;
     world.sides[Initiator].strict = false;
-    world.sides[Initiator].channel = Some(Channel::load(&old, [], kept.into_values()).unwrap());
+    world.sides[Initiator].channel = Some(Channel::load(&old, [], kept.into_values(), []).unwrap());
     world.sides[Initiator].sent.clear();
     world.sides[Initiator].keys.clear();
     for (id, record) in world.sides[Initiator].machine().kept_payments().clone() {
@@ -232,11 +232,11 @@ fn a_store_that_lacks_one_of_them_is_damaged() {
     world.pay_once(Initiator, "order-1", 7).unwrap();
     world.pay_once(Initiator, "order-2", 7).unwrap();
     let (bytes, kept) = (world.sides[Initiator].stored.clone().unwrap(), world.sides[Initiator].kept.clone());
-    assert!(Channel::load(&bytes, [], kept.values().cloned()).is_ok());
+    assert!(Channel::load(&bytes, [], kept.values().cloned(), []).is_ok());
     let one = kept.values().take(1).cloned();
-    assert!(matches!(Channel::load(&bytes, [], one), Err(SavedError::Damaged(_))));
+    assert!(matches!(Channel::load(&bytes, [], one, []), Err(SavedError::Damaged(_))));
     let doubled = kept.values().chain(kept.values().take(1)).cloned();
-    assert!(matches!(Channel::load(&bytes, [], doubled), Err(SavedError::Damaged(_))));
+    assert!(matches!(Channel::load(&bytes, [], doubled, []), Err(SavedError::Damaged(_))));
 }
 
 #[test]

@@ -26,7 +26,14 @@ fn accept(change: impl Fn(&mut ChannelOpen)) -> Result<Channel, Violation> {
 /// What one says that sees and answers at this pace.
 fn accept_at(pace: Pace, open: ChannelOpen) -> Result<Channel, Violation> {
     let key = key(Responder);
-    let ctx = Context { key: &key, now: 0, head: 100, apps: &channel::NoApps, pace };
+    let ctx = Context {
+        key: &key,
+        now: 0,
+        head: 100,
+        apps: &channel::NoApps,
+        pace,
+        transfers: &channel::transfer::NoTransfers,
+    };
     let (peer, terms) = (open.initiator.key, party_terms(Responder));
     let peer = if open.initiator == party_terms(Initiator) { peer } else { crate::harness::key(Initiator).public() };
     Channel::accept(REFERENCE, peer, open, terms, &policy(), Config::default(), &ctx).map(|(channel, _)| channel)
@@ -200,7 +207,13 @@ fn an_acceptance_in_other_names_is_refused() {
     crowd.delegates = vec![Delegate::defender(AccountId([1; 32])); MAX_DELEGATES + 1];
     cases.push((crowd, Violation::BadTerms(Rejection::TooManyDelegates)));
     for (responder, want) in cases {
-        world.hear(Initiator, Message::ChannelAccept(ChannelAccept { responder }));
+        world.hear(
+            Initiator,
+            Message::ChannelAccept(ChannelAccept {
+                responder,
+                transfers: channel::transfer::TransferLimits::default(),
+            }),
+        );
         assert_eq!(violation(&world, Initiator), want);
         assert_eq!(world.sides[Initiator].state(), "initialized");
         let Message::Error { code } = world.steal(Responder) else { panic!("the refusal") };
@@ -332,7 +345,14 @@ fn a_lock_period_that_leaves_no_time_to_answer_is_neither_proposed_nor_accepted(
             let accepted = accept_at(pace, open.clone()).map(drop);
             let limits = Limits { max_forced_max: 9, ..LIMITS };
             let key = key(Initiator);
-            let ctx = Context { key: &key, now: 0, head: 100, apps: &channel::NoApps, pace };
+            let ctx = Context {
+                key: &key,
+                now: 0,
+                head: 100,
+                apps: &channel::NoApps,
+                pace,
+                transfers: &channel::transfer::NoTransfers,
+            };
             let request =
                 OpenRequest { reference: REFERENCE, peer: crate::harness::key(Responder).public(), open, limits };
             let proposed = Channel::propose(request, Config::default(), &ctx).map(drop);

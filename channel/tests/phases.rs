@@ -1,7 +1,7 @@
 //! Bytes of channels as they were stored in every phase: what an earlier build of this version wrote is read, and written again as it was.
 
 use crate::{harness::World, product::in_state};
-use channel::{Channel, PaymentRecord};
+use channel::{Channel, PaymentRecord, transfer::TransferRow};
 use protocol::{
     Party,
     contracts::{Contract, ContractId},
@@ -10,7 +10,7 @@ use protocol::{
 use scale::{Decode, Encode};
 use std::fmt::Write;
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/saved-v5-phases.txt");
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/saved-v6-phases.txt");
 
 /// What a channel may wait for, by the names of `product.rs`.
 const PHASES: [&str; 24] = [
@@ -46,6 +46,7 @@ struct Stored {
     channel: Vec<u8>,
     contracts: Vec<(ContractId, Contract)>,
     payments: Vec<PaymentRecord>,
+    transfers: Vec<TransferRow>,
 }
 
 impl Stored {
@@ -55,12 +56,39 @@ impl Stored {
             channel: side.channel.as_ref()?.save(),
             contracts: side.rows.clone().into_iter().collect(),
             payments: side.kept.values().cloned().collect(),
+            transfers: side.transfers.values().cloned().collect(),
         })
     }
 
     fn load(&self) -> Channel {
-        Channel::load(&self.channel, self.contracts.iter().cloned(), self.payments.iter().cloned()).unwrap()
+        let (contracts, payments) = (self.contracts.iter().cloned(), self.payments.iter().cloned());
+        Channel::load(&self.channel, contracts, payments, self.transfers.iter().cloned()).unwrap()
     }
+}
+
+/// Transfers of both sides in every state that a row can have.
+fn with_transfers() -> World {
+    let mut world = World::opened();
+    for number in 1..=4 {
+        world.offer(Party::Initiator, number, 10, 20).unwrap();
+        world.offer(Party::Responder, number + 10, 10, 20).unwrap();
+    }
+    world.run();
+    world.claim(Party::Responder, 1).unwrap();
+    world.fail(Party::Responder, 2).unwrap();
+    world.run();
+    world.offer(Party::Initiator, 5, 10, 20).unwrap();
+    world.disconnect();
+    world.claim(Party::Responder, 3).unwrap();
+    world.fail(Party::Responder, 4).unwrap();
+    world
+}
+
+fn write_line(text: &mut String, name: &str, world: &World, party: Party) {
+    let Some(stored) = Stored::of(world, party) else { return };
+    write!(text, "{party:?}, {name}: ").unwrap();
+    stored.encode().iter().for_each(|byte| write!(text, "{byte:02x}").unwrap());
+    text.push('\n');
 }
 
 /// One line for each phase and side that has a channel in it.
@@ -68,12 +96,11 @@ fn made() -> String {
     let mut text = String::new();
     for name in PHASES.into_iter().chain(["closed"]) {
         for party in Party::BOTH {
-            let Some(stored) = Stored::of(&in_state(name, party), party) else { continue };
-            write!(text, "{party:?}, {name}: ").unwrap();
-            stored.encode().iter().for_each(|byte| write!(text, "{byte:02x}").unwrap());
-            text.push('\n');
+            write_line(&mut text, name, &in_state(name, party), party);
         }
     }
+    let world = with_transfers();
+    Party::BOTH.into_iter().for_each(|party| write_line(&mut text, "open, transfers", &world, party));
     text
 }
 

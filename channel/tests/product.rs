@@ -34,7 +34,10 @@ pub(crate) fn one_of_each(of: Party) -> Vec<Message> {
     let reestablish = Reestablish { at, base, state: State::of(balances).commitment(), signatures };
     vec![
         Message::ChannelOpen(opening()),
-        Message::ChannelAccept(ChannelAccept { responder: party_terms(Initiator) }),
+        Message::ChannelAccept(ChannelAccept {
+            responder: party_terms(Initiator),
+            transfers: channel::transfer::TransferLimits::default(),
+        }),
         Message::FundingCreated(FundingCreated { nonce: 0, valid_until, signature: WRONG }),
         Message::FundingSigned(FundingSigned { signature: WRONG }),
         Message::FundingLocked,
@@ -185,7 +188,7 @@ pub(crate) fn in_state(name: &str, party: Party) -> World {
             world.run();
             world.disconnect();
             world.sides[party].agreed = 0;
-            world.sides[party].channel = Some(Channel::load(&old.unwrap(), [], []).unwrap());
+            world.sides[party].channel = Some(Channel::load(&old.unwrap(), [], [], []).unwrap());
             world.run();
         }
         "open, closing alone" => {

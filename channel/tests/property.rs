@@ -259,7 +259,7 @@ proptest! {
 
     #[test]
     fn random_bytes_are_no_channel_and_no_panic(bytes in vec(any::<u8>(), 0..400)) {
-        let _channel = Channel::load(&bytes, [], []);
+        let _channel = Channel::load(&bytes, [], [], []);
     }
 
     #[test]
@@ -267,7 +267,7 @@ proptest! {
         let world = World::opened();
         let mut bytes = world.sides[Initiator].stored.clone().unwrap();
         bytes[at.index(world.sides[Initiator].stored.as_ref().unwrap().len())] ^= 1 << bit;
-        if let Ok(channel) = Channel::load(&bytes, [], []) {
+        if let Ok(channel) = Channel::load(&bytes, [], [], []) {
             let _told = (channel.status(), channel.balances(), channel.evidence(), channel.save());
         }
     }

@@ -1,4 +1,4 @@
-//! How fast the embedded chain is on this machine: `cargo run -p devchain --example rates`.
+//! How fast the embedded chain is on this machine: `cargo run -p ink-state-channels-devchain --example rates`.
 
 use chain::{Chain, ChainError, Transaction};
 use devchain::{DevAccount, DevChain};

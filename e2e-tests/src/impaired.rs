@@ -6,8 +6,8 @@ use futures::{StreamExt, stream::BoxStream};
 use protocol::{AccountId, Amount, BlockNumber, Hash, Rejection};
 use scale::Encode;
 use sdk::chain::{
-    Block, BlockRef, Chain, ChainError, ContractEvent, DryRun, Health, Receipt, SharedChain, Signer, Transaction,
-    Urgency, Weight, arbiter::selector,
+    BestBlock, Block, BlockRef, Chain, ChainError, ContractEvent, DryRun, Health, Receipt, SharedChain, Signer,
+    Transaction, Urgency, Weight, arbiter::selector,
 };
 use std::sync::{
     Arc, Mutex,
@@ -339,6 +339,11 @@ impl Chain for Impaired {
         let mut hashes = self.hashes.subscribe();
         let anew = async move { drop(hashes.wait_for(|hashes| *hashes == Hashes::OfAnotherHistory).await) };
         Ok(told.take_until(Box::pin(anew)).boxed())
+    }
+
+    /// The truth: what is withheld or forged here is what final blocks are told to have.
+    async fn best_blocks(&self) -> Result<BoxStream<'static, BestBlock>, ChainError> {
+        self.chain.best_blocks().await
     }
 
     async fn confirm(&self, block: &Block) -> Result<(), ChainError> {

@@ -2,6 +2,8 @@
 //!
 //! The limit that stands for the full disk is the whole process's, so this story has a program of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use e2e_tests::{Asked, UNIT, World, signer, within};
 use protocol::call::Call;
 use rustix::process::{Resource, Rlimit, setrlimit};

@@ -10,8 +10,8 @@
 //! ```sh
 //! scripts/node.sh --slim --rpc-port 9944 &
 //! scripts/deploy.sh --url ws://127.0.0.1:9944 --suri //Alice
-//! CHANNEL_SURI=//Bob cargo run --package examples --bin accept_payments -- --folder bob --instant-seal
-//! CHANNEL_SURI=//Alice cargo run --package examples --bin open_and_pay -- --folder alice --instant-seal \
+//! CHANNEL_SURI=//Bob cargo run --package ink-state-channels-examples --bin accept_payments -- --folder bob --instant-seal
+//! CHANNEL_SURI=//Alice cargo run --package ink-state-channels-examples --bin open_and_pay -- --folder alice --instant-seal \
 //!     --peer <what the service prints> --amount 1000000 --reference 'order 1'
 //! ```
 

@@ -11,8 +11,8 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(packet) = Packet::from_bytes(bytes) {
         assert_eq!(packet.encode(), bytes);
     }
-    if let Ok(channel) = Channel::load(bytes, [], []) {
+    if let Ok(channel) = Channel::load(bytes, [], [], []) {
         let saved = channel.save();
-        assert_eq!(Channel::load(&saved, [], []).expect("its own form").save(), saved);
+        assert_eq!(Channel::load(&saved, [], [], []).expect("its own form").save(), saved);
     }
 });

@@ -1,7 +1,7 @@
 //! What a call of an app costs a peer: as Wasm and as native code, next to one check of a signature, which every round takes too.
 //!
 //! ```sh
-//! cargo bench --profile dev --package interpreter
+//! cargo bench --profile dev --package ink-state-channels-interpreter
 //! ```
 //!
 //! It needs the counter's Wasm (`cargo xtask contract --package counter`); the native form stands below, since the app itself brings all

@@ -9,7 +9,7 @@ pub const TAG: [u8; 16] = *b"ink-statechannel";
 pub const VERSION: u16 = 1;
 
 /// Where a signature counts: one arbiter on one chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, MaxEncodedLen)]
 #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
 pub struct Domain {
     /// The hash of the chain's first block.

@@ -1,5 +1,5 @@
 //! The committed test vectors are what this code makes (R3.6). After a change that is meant to change bytes, and that has its
-//! own version and page in SPEC.md: `UPDATE_VECTORS=1 cargo test -p protocol --test vectors`.
+//! own version and page in SPEC.md: `UPDATE_VECTORS=1 cargo test -p ink-state-channels-protocol --test vectors`.
 
 // Clippy knows tests, but not the functions that tests share.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, missing_docs, unreachable_pub)]

@@ -58,6 +58,8 @@ pub use node::{ChannelHandle, EventStream, Node, NodeConfig, OpenChannel};
 pub use chain;
 /// The peer's rules, and the words in which a node speaks: events, payments, changes. Of the version that this crate uses.
 pub use channel;
+/// Routers, invoices and payments across channels. Of the version that this crate uses.
+pub use network;
 /// Amounts, accounts, states and the arbiter's rules. Of the version that this crate uses.
 pub use protocol;
 

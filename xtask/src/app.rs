@@ -246,7 +246,9 @@ mod tests {
         let files = rendered(false);
         let manifest = text_of(&files, "Cargo.toml");
         assert!(!manifest.contains("workspace = true"), "{manifest}");
-        let kit = format!("app-kit = {{ path = \"{}/apps/kit\", default-features = false }}\n", root().display());
+        let package = "app-kit = { package = \"ink-state-channels-app-kit\", path = \"";
+        let kit =
+            format!("{package}{}/apps/kit\", version = \"0.1.0\", default-features = false }}\n", root().display());
         assert!(manifest.contains(&kit), "{manifest}");
         for line in ["version = \"0.1.0\"", "[workspace]", "[profile.contract]", "overflow-checks = true"] {
             assert!(manifest.lines().any(|said| said == line), "{line} in {manifest}");

@@ -67,9 +67,11 @@ impl Workspace {
         self.packages.iter().find(is_it)?.get("name")?.as_str()
     }
 
-    /// The manifest of a member.
+    /// The manifest of the member that has this name, or whose library has it.
     pub(crate) fn manifest_of(&self, name: &str) -> Option<&str> {
-        let has_name = |facts: &&Value| facts.get("name").and_then(Value::as_str) == Some(name);
+        let is_named =
+            |value: &Value| value.get("name").and_then(Value::as_str).is_some_and(|own| own.replace('_', "-") == name);
+        let has_name = |facts: &&Value| is_named(facts) || library(facts).is_some_and(is_named);
         self.packages.iter().find(has_name)?.get("manifest_path")?.as_str()
     }
 
@@ -80,14 +82,9 @@ impl Workspace {
             let root = self.root.display();
             bail!("the workspace in {root} has no package `{name}`; its members are listed in its Cargo.toml");
         };
-        let list = |key: &str| facts.get(key).and_then(Value::as_array).into_iter().flatten();
-        let library = list("targets")
-            .find(|target| {
-                let kinds = target.get("kind").and_then(Value::as_array);
-                kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib" || kind == "cdylib" || kind == "rlib"))
-            })
-            .with_context(|| format!("`{name}` has no library"))?;
-        let ink = list("dependencies")
+        let library = library(facts).with_context(|| format!("`{name}` has no library"))?;
+        let mut dependencies = facts.get("dependencies").and_then(Value::as_array).into_iter().flatten();
+        let ink = dependencies
             .find(|dependency| dependency.get("name").and_then(Value::as_str) == Some("ink"))
             .with_context(|| format!("`{name}` does not depend on ink: not a contract"))?;
         let manifest = PathBuf::from(text(facts, "manifest_path")?);
@@ -111,6 +108,15 @@ impl Workspace {
         let lock = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         locked_version(&lock, "ink").context("the lock file has no ink")
     }
+}
+
+/// The library among a package's targets.
+fn library(facts: &Value) -> Option<&Value> {
+    let targets = facts.get("targets").and_then(Value::as_array)?;
+    targets.iter().find(|target| {
+        let kinds = target.get("kind").and_then(Value::as_array);
+        kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib" || kind == "cdylib" || kind == "rlib"))
+    })
 }
 
 /// The folder of this program's manifest. Cargo names it when it runs us; a path compiled in would outlive a move of the checkout.

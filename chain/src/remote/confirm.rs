@@ -16,7 +16,7 @@ use crate::{Block, BlockRef, ChainError, Transaction};
 use futures::{StreamExt, stream::FuturesUnordered};
 use protocol::{AccountId, BlockNumber, Hash};
 use serde::de::DeserializeOwned;
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 use subxt::{
     rpcs::{client::RpcParams, rpc_params},
     utils::AccountId32,
@@ -29,6 +29,8 @@ const LAG: Duration = Duration::from_secs(12);
 const LOOK: Duration = Duration::from_millis(500);
 /// How long is waited for what each endpoint says of a nonce, before a call that presses goes by those that have spoken.
 const NONCES_WITHIN: Duration = Duration::from_secs(3);
+/// How long is waited for what each endpoint says of its head, before a transaction is judged by those that have spoken.
+const HEADS_WITHIN: Duration = Duration::from_secs(3);
 /// How many endpoints have to say the same.
 const VOICES: usize = 2;
 
@@ -54,6 +56,38 @@ impl Node {
     /// Two endpoints have this block, or there is but one endpoint.
     pub(super) async fn confirm_at(&self, at: BlockRef) -> Result<(), ChainError> {
         if self.endpoints.are_several() { self.agree_about(at, None).await } else { Ok(()) }
+    }
+
+    /// Two endpoints have this block as a final one, or there is but one endpoint. That an endpoint has a block among others does not say that it is final.
+    pub(super) async fn confirm_final(&self, at: BlockRef) -> Result<(), ChainError> {
+        if !self.endpoints.are_several() {
+            return Ok(());
+        }
+        self.agree_about(at, None).await?;
+        let ask = |index| async move { (index, soon(self.has_as_final(index, at)).await) };
+        let mut asked: FuturesUnordered<_> = self.endpoints.all().map(ask).collect();
+        let (mut voices, mut silent) = (0_usize, Vec::new());
+        while let Some((index, is_final)) = asked.next().await {
+            match is_final {
+                Ok(()) => voices = voices.saturating_add(1),
+                Err(error) => silent.push((self.endpoints.name(index), error)),
+            }
+            if voices >= VOICES {
+                return Ok(());
+            }
+        }
+        Err(unconfirmed(at.number, &silent))
+    }
+
+    /// Waits until this block is final on an endpoint.
+    async fn has_as_final(&self, index: usize, at: BlockRef) -> Result<(), ChainError> {
+        while self.head_of(index).await?.number < at.number {
+            tokio::time::sleep(LOOK).await;
+        }
+        if self.has_same(index, at, None).await? {
+            return Ok(());
+        }
+        Err(ChainError::Unreachable("it has another block there".into()))
     }
 
     /// Two endpoints have this block, and with events of this digest where there is one. Every endpoint has to have it from then on.
@@ -121,9 +155,25 @@ impl Node {
 
     /// The numbers of the finalised heads that endpoints tell of, by their places.
     pub(super) async fn heads(&self) -> Vec<(usize, BlockNumber)> {
-        let head = |index| async move { Some((index, soon(self.head_of(index)).await.ok()?)) };
+        let head = |index| async move { Some((index, soon(self.head_of(index)).await.ok()?.number)) };
         let asked: FuturesUnordered<_> = self.endpoints.all().map(head).collect();
         asked.filter_map(std::future::ready).collect().await
+    }
+
+    /// The furthest finalised head that two endpoints have reached, as one of them tells it: the first that is `enough`, or what there is in a moment.
+    pub(super) async fn head_of_two(&self, enough: BlockNumber) -> Option<BlockRef> {
+        let mut told = Vec::new();
+        let mut asked: FuturesUnordered<_> = self.endpoints.all().map(|index| self.head_of(index)).collect();
+        let hear = async {
+            while let Some(head) = asked.next().await {
+                told.extend(head.ok());
+                if of_two(&told).is_some_and(|head| head.number >= enough) {
+                    return;
+                }
+            }
+        };
+        let _all_or_in_time = tokio::time::timeout(HEADS_WITHIN, hear).await;
+        of_two(&told)
     }
 
     /// What endpoints tell of the lowest nonce of an account that neither the chain nor their pools have seen: until two tell the same, or a moment is over.
@@ -147,11 +197,11 @@ impl Node {
         ask(&link, 0, "system_accountNextIndex", rpc_params![AccountId32(account.0)]).await
     }
 
-    async fn head_of(&self, index: usize) -> Result<BlockNumber, ChainError> {
+    async fn head_of(&self, index: usize) -> Result<BlockRef, ChainError> {
         let link = self.endpoints.witness(index).await?;
         let Hex32(hash) = ask(&link, 0, "chain_getFinalizedHead", rpc_params![]).await?;
         let header: Header = ask(&link, 0, "chain_getHeader", rpc_params![hash.to_string()]).await?;
-        Ok(header.number)
+        Ok(BlockRef { number: header.number, hash })
     }
 
     /// Two endpoints tell two histories: what was read is forgotten, and the next endpoint is read from.
@@ -212,6 +262,13 @@ impl Endpoints {
     }
 }
 
+/// The furthest of these heads that two endpoints have reached.
+fn of_two(heads: &[BlockRef]) -> Option<BlockRef> {
+    let mut heads = heads.to_vec();
+    heads.sort_by_key(|head| Reverse(head.number));
+    heads.get(1).copied()
+}
+
 /// An endpoint that takes a question and does not answer is waited for no longer than one that lags.
 async fn soon<T>(answer: impl Future<Output = Result<T, ChainError>>) -> Result<T, ChainError> {
     let in_time = tokio::time::timeout(LAG, answer).await;
@@ -232,12 +289,16 @@ async fn digest_of(link: &Link, at: BlockRef) -> Result<Hash, ChainError> {
     let parameters = || rpc_params![EVENTS, at.hash.to_string()];
     match link.ask::<Option<Hex32>>("state_getStorageHash", parameters()).await {
         Ok(found) => Ok(found.map_or_else(|| digest(&[]), |Hex32(hash)| hash)),
-        Err(Failure::Answered(complaint)) if complaint.is_unknown_method() => {
-            let found: Option<Bytes> = ask(link, at.number, "state_getStorage", parameters()).await?;
-            Ok(digest(&found.map(|Bytes(bytes)| bytes).unwrap_or_default()))
-        }
+        Err(Failure::Answered(complaint)) if complaint.is_unknown_method() => Ok(digest(&events_of(link, at).await?)),
         Err(failure) => Err(silence(link, at.number, failure)),
     }
+}
+
+/// An endpoint's events of a block, as they are stored.
+pub(super) async fn events_of(link: &Link, at: BlockRef) -> Result<Vec<u8>, ChainError> {
+    let found: Option<Bytes> =
+        ask(link, at.number, "state_getStorage", rpc_params![EVENTS, at.hash.to_string()]).await?;
+    Ok(found.map(|Bytes(bytes)| bytes).unwrap_or_default())
 }
 
 /// Asks an endpoint about `block`.
@@ -254,5 +315,18 @@ fn silence(link: &Link, block: BlockNumber, failure: Failure) -> ChainError {
     match failure {
         Failure::Answered(complaint) if complaint.is_pruned() => ChainError::Pruned { block },
         failure => ChainError::Unreachable(format!("{}: {}", link.url, failure.words())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_have_reached_is_what_one_of_them_tells_whatever_a_third_boasts_of() {
+        let head = |number| BlockRef { number, hash: Hash([number.to_le_bytes()[0]; 32]) };
+        assert_eq!(of_two(&[head(7), head(1_000), head(9)]), Some(head(9)));
+        assert_eq!(of_two(&[head(1_000), head(7)]), Some(head(7)), "nobody else says so");
+        assert_eq!(of_two(&[head(7)]), None);
     }
 }

@@ -147,8 +147,8 @@ async fn note(node: &Node, link: &Arc<Link>, header: &Header) -> Result<bool, Ch
     Ok(is_news)
 }
 
-/// The furthest that the endpoint in use may lie behind another one: what is two blocks in coming to it is nothing, and a minute is much.
-const MAX_LAG: BlockNumber = 8;
+/// The furthest that an endpoint may lie behind another one: what is two blocks in coming to it is nothing, and a minute is much.
+pub(super) const MAX_LAG: BlockNumber = 8;
 
 /// The head by which others are measured: the furthest that two endpoints have reached. Where no more than two say anything, nobody can confirm what one
 /// of them is ahead by: then it is that one's word, with its place.

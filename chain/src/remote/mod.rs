@@ -14,6 +14,7 @@
 //!
 //! What calls, events and errors look like comes from the node's metadata when it is needed; nothing is generated or kept.
 
+mod best;
 mod blocks;
 mod confirm;
 mod dispatch;
@@ -36,12 +37,14 @@ mod wire;
 
 pub use settings::Settings;
 
-use super::{Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, Signer, Transaction, Urgency, Weight};
+use super::{
+    BestBlock, Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, Signer, Transaction, Urgency, Weight,
+};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use node::Node;
 use protocol::{AccountId, Amount, BlockNumber, Hash};
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// A chain that is reached through nodes. Clones share everything; the connection ends with the last one.
@@ -160,12 +163,28 @@ impl Chain for RemoteChain {
         Ok(blocks::follow(self.clone(), from))
     }
 
+    async fn best_blocks(&self) -> Result<BoxStream<'static, BestBlock>, ChainError> {
+        Ok(best::follow(self.clone()))
+    }
+
+    /// None as well where the settings say that blocks are made on demand.
+    async fn least_block_time(&self) -> Result<Option<Duration>, ChainError> {
+        if self.node.settings.stalled_after.is_none() {
+            return Ok(None);
+        }
+        Ok(self.node.runtime(self.node.head()).await?.least_block_time())
+    }
+
     async fn confirm(&self, block: &Block) -> Result<(), ChainError> {
         self.node.confirm(block).await
     }
 
     async fn confirm_at(&self, at: BlockRef) -> Result<(), ChainError> {
         self.node.confirm_at(at).await
+    }
+
+    async fn confirm_final(&self, at: BlockRef) -> Result<(), ChainError> {
+        self.node.confirm_final(at).await
     }
 
     async fn leave_endpoint(&self, why: &ChainError) {

@@ -12,7 +12,9 @@ use super::{
     tracker::Tracker,
     wire::{Bytes, Header, Hex32, RuntimeVersion, SignedBlock, to_hex},
 };
-use crate::{BlockRef, ChainError, ChainSignature, DryRun, Health, NotSigned, Signer, Transaction, Weight};
+use crate::{
+    BlockRef, ChainError, ChainSignature, ContractEvent, DryRun, Health, NotSigned, Signer, Transaction, Weight,
+};
 use async_trait::async_trait;
 use protocol::{AccountId, Amount, BlockNumber, Hash};
 use scale::{Compact, Decode, Encode};
@@ -312,6 +314,12 @@ impl Node {
         let Bytes(bytes) = events.unwrap_or(Bytes(Vec::new()));
         let digest = digest(&bytes);
         Ok(FinalBlock { at, parent, events: BlockEvents::decode(&runtime, bytes)?, digest })
+    }
+
+    /// What contracts announced in a block that need not be final, by the runtime of the newest final one: another one would not matter for a moment.
+    pub(super) async fn events_by_newest_runtime(&self, bytes: Vec<u8>) -> Result<Vec<ContractEvent>, ChainError> {
+        let runtime = self.runtime(self.head()).await?;
+        Ok(BlockEvents::decode(&runtime, bytes)?.of_contracts())
     }
 
     /// Whoever asks for a block from now on has it read again.

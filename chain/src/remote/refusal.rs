@@ -31,6 +31,8 @@ pub(super) enum Refusal {
     NonceTaken,
     /// The pool has no room now.
     NoRoom,
+    /// The pool has seen these very bytes lately, in a block or as invalid, and does not look at them again.
+    SeenLately,
     /// It was signed for a block or a runtime that is not (any more) what the node has: sign it anew.
     SignAnew,
     /// It will not do, now or later.
@@ -45,7 +47,8 @@ impl Refusal {
             ALREADY_IMPORTED => Self::AlreadyThere,
             PRIORITY_TOO_LOW => Self::NonceTaken,
             POOL_FULL => Self::NoRoom,
-            INVALID_BLOCK | TEMPORARILY_BANNED => Self::SignAnew,
+            TEMPORARILY_BANNED => Self::SeenLately,
+            INVALID_BLOCK => Self::SignAnew,
             INVALID if says(STALE) => Self::NonceUsed,
             // A gap below it: its owner signs anew with what is then the lowest.
             INVALID if says(FUTURE) || says(ANCIENT_BIRTH_BLOCK) || says(BAD_PROOF) => Self::SignAnew,
@@ -81,7 +84,7 @@ mod tests {
         assert_eq!(invalid("Transaction would exhaust the block limits"), Refusal::NoRoom);
         assert_eq!(refusal(1013, "Transaction Already Imported", Some("0x12")), Refusal::AlreadyThere);
         assert_eq!(refusal(1014, "Priority is too low: (1 vs 1)", Some("..")), Refusal::NonceTaken);
-        assert_eq!(refusal(1012, "Transaction is temporarily banned", None), Refusal::SignAnew);
+        assert_eq!(refusal(1012, "Transaction is temporarily banned", None), Refusal::SeenLately);
         assert_eq!(refusal(1016, "Immediately Dropped", Some("..")), Refusal::NoRoom);
     }
 

@@ -4,7 +4,7 @@
 use super::wire::RuntimeVersion;
 use crate::{ChainError, Weight};
 use protocol::{AccountId, Amount, Hash};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use subxt::{
     client::{ClientAtBlock, OfflineClient, OfflineClientAtBlockImpl},
     config::substrate::{SpecVersionForRange, SubstrateConfig},
@@ -113,6 +113,13 @@ impl Runtime {
         let weights = self.at.constants().entry(constant).map_err(|error| unusual(&error))?;
         let limit = weights.per_class.normal.max_extrinsic;
         Ok(limit.map(|TwoWeights { ref_time, proof_size }| Weight { ref_time, proof_size }))
+    }
+
+    /// The least time between the clocks of two blocks that the runtime lets be.
+    pub(super) fn least_block_time(&self) -> Option<Duration> {
+        let constant = subxt::constants::dynamic::<u64>("Timestamp", "MinimumPeriod");
+        let millis = self.at.constants().entry(constant).ok()?;
+        (millis > 0).then(|| Duration::from_millis(millis))
     }
 
     /// Events as they are stored in a block's state.

@@ -99,7 +99,7 @@ pub(super) async fn submit(
                 }
                 tokio::time::sleep(ROOM).await;
             }
-            Refusal::SignAnew => {
+            Refusal::SignAnew | Refusal::SeenLately => {
                 job.corrections = job.corrections.saturating_add(1);
                 if job.corrections >= MAX_CORRECTIONS {
                     return Err(ChainError::Invalid {

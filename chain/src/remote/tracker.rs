@@ -38,6 +38,8 @@ struct State {
 struct Waiting {
     /// As it stands in a block's body: `0x..`.
     extrinsic: String,
+    /// It is in no block up to this one.
+    after: BlockNumber,
     last: BlockNumber,
     verdicts: mpsc::UnboundedSender<Verdict>,
 }
@@ -59,21 +61,27 @@ impl Tracker {
         Arc::new(Self { state: Mutex::default(), seen: watch::Sender::new(head), begun: watch::Sender::new(0) })
     }
 
-    /// Begins to look for a transaction that was signed just now and can be in a block up to `last`. To be called before it is sent. Exactly
-    /// one verdict is given.
+    /// Begins to look for a transaction that was signed just now and can be in a block after `after`, up to `last`. To be called before it is sent.
+    /// Exactly one verdict is given.
     pub(super) fn look_for(
         self: &Arc<Self>,
         extrinsic: String,
+        after: BlockNumber,
         last: BlockNumber,
         verdicts: mpsc::UnboundedSender<Verdict>,
     ) -> Ticket {
         let mut state = self.state();
         let number = state.next;
         state.next = number.wrapping_add(1);
-        let _none = state.waiting.insert(number, Waiting { extrinsic, last, verdicts });
+        let _none = state.waiting.insert(number, Waiting { extrinsic, after, last, verdicts });
         drop(state);
         self.begun.send_modify(|begun| *begun = begun.wrapping_add(1));
         Ticket { tracker: Arc::clone(self), number }
+    }
+
+    /// Whatever comes after this block is looked at, once more or for the first time.
+    pub(super) fn look_from(&self, number: BlockNumber) {
+        self.seen.send_modify(|seen| *seen = number.min(*seen));
     }
 
     /// Up to which block everything has been looked at.
@@ -90,10 +98,11 @@ impl Tracker {
     pub(super) fn next(&self, head: BlockNumber) -> Option<BlockNumber> {
         // Whoever begins to wait while this is held has signed after `head` was final.
         let state = self.state();
-        let seen = *self.seen.borrow();
+        let mut seen = *self.seen.borrow();
         if seen > head {
-            // An endpoint had made blocks up: those that are there are looked at.
-            let _was = self.seen.send_replace(head);
+            // An endpoint had made blocks up: those that are there are looked at, from the first on that can have what somebody waits for.
+            seen = state.waiting.values().map(|waiting| waiting.after).fold(head, BlockNumber::min);
+            let _was = self.seen.send_replace(seen);
         }
         if seen >= head {
             return None;
@@ -140,7 +149,8 @@ mod tests {
 
     fn look_for(tracker: &Arc<Tracker>, text: &str, last: BlockNumber) -> (Ticket, mpsc::UnboundedReceiver<Verdict>) {
         let (tell, told) = mpsc::unbounded_channel();
-        (tracker.look_for(text.into(), last, tell), told)
+        let after = *tracker.seen().borrow();
+        (tracker.look_for(text.into(), after, last, tell), told)
     }
 
     fn block(number: BlockNumber) -> BlockRef {
@@ -183,6 +193,19 @@ mod tests {
         assert_eq!(tracker.next(8), Some(8));
         tracker.judge(block(8), &body(&["0xaa"]));
         assert_eq!(decided.try_recv(), Ok(Verdict::Included { block: block(8), index: 0 }));
+    }
+
+    #[test]
+    fn once_made_up_blocks_are_gone_every_block_is_looked_at_since_something_was_signed() {
+        let tracker = Tracker::new(5);
+        let (_ticket, mut decided) = look_for(&tracker, "0xaa", 73);
+        for number in 6..10 {
+            assert_eq!(tracker.next(1_000), Some(number));
+            tracker.judge(block(number), &[]);
+        }
+        assert_eq!(tracker.next(7), Some(6));
+        tracker.judge(block(6), &body(&["0xaa"]));
+        assert_eq!(decided.try_recv(), Ok(Verdict::Included { block: block(6), index: 0 }));
     }
 
     #[test]

@@ -29,7 +29,7 @@
 //! set; a signer is asked for its signature, which is not checked; there are no contracts but arbiters and apps. So use `devchain`, or a node,
 //! for what a transaction costs and for whether it fits a block.
 //!
-//! **Blocks** are final as soon as they are made: for each transaction at once (those that are sent at the same time may share one), or, with [`Sealing::Manual`], when [`MemoryChain::pass`] is called.
+//! **Blocks** are final as soon as they are made, or, with [`MemoryChain::set_finality_lag`], once so many more are: for each transaction at once (those that are sent at the same time may share one), or, with [`Sealing::Manual`], when [`MemoryChain::pass`] is called.
 //! There is no clock: time passes by [`MemoryChain::pass`]. Two chains that are told the same do the same, down to the hash of a block.
 
 mod accounts;
@@ -38,12 +38,13 @@ mod executed;
 mod instance;
 mod message;
 mod state;
+mod unfinal;
 
 pub use amounts::{EXISTENTIAL_DEPOSIT, LIMITS, RICH};
 
 use crate::{
-    Arbiter, Block, BlockRef, CallError, Chain, ChainError, DryRun, Receipt, Signer, Transaction, Urgency, Weight,
-    deploy::ensure, signer::Sr25519Signer,
+    Arbiter, BestBlock, Block, BlockRef, CallError, Chain, ChainError, DryRun, Receipt, Signer, Transaction, Urgency,
+    Weight, deploy::ensure, signer::Sr25519Signer,
 };
 use async_trait::async_trait;
 use executed::ExecutedCall;
@@ -66,6 +67,7 @@ use std::{
 };
 use subxt_signer::{SecretUri, sr25519::Keypair};
 use tokio::sync::{oneshot, watch};
+use unfinal::{Outcome, Unfinal};
 
 /// What stands for the arbiter's Wasm, which this chain does not run.
 const ARBITER: &[u8] = b"the arbiter, by its rules";
@@ -148,12 +150,14 @@ impl Builder {
             blocks: vec![Arc::new(Block { at: genesis, events: Vec::new() })],
             waiting: Vec::new(),
             sealing: self.sealing,
+            unfinal: Unfinal::default(),
         };
         let shared = Shared {
             genesis: hash,
             fee: self.fee,
             history: Mutex::new(history),
             head: watch::Sender::new(genesis),
+            best: watch::Sender::new(genesis),
             waiting: watch::Sender::new(0),
             lanes: Mutex::default(),
         };
@@ -169,7 +173,10 @@ struct Shared {
     genesis: Hash,
     fee: Amount,
     history: Mutex<History>,
+    /// The newest block that is final.
     head: watch::Sender<BlockRef>,
+    /// The newest block.
+    best: watch::Sender<BlockRef>,
     /// How many transactions wait for a block.
     waiting: watch::Sender<usize>,
     /// Held by whoever signs for an account and sends: its transactions are included in the order in which they are signed.
@@ -180,11 +187,14 @@ type Lane = Arc<tokio::sync::Mutex<()>>;
 
 /// Everything that has happened so far, and what waits to happen.
 struct History {
+    /// After the newest block.
     state: State,
     /// By number, from block 0 on.
     blocks: Vec<Arc<Block>>,
     waiting: Vec<Pending>,
     sealing: Sealing,
+    /// What is not final yet.
+    unfinal: Unfinal,
 }
 
 /// A transaction that waits for its block.
@@ -238,13 +248,13 @@ impl MemoryChain {
         let account = signer.account();
         let mut history = self.lock();
         let missing = RICH.saturating_sub(history.state.balance(&account));
-        history.state.endow(account, missing);
+        history.endow(account, missing);
         signer
     }
 
     /// Gives an account coins: they come from nowhere, and need no block.
     pub fn endow(&self, account: AccountId, amount: Amount) {
-        self.lock().state.endow(account, amount);
+        self.lock().endow(account, amount);
     }
 
     /// Makes `blocks` blocks and answers which is the last: the way to travel in time. Transactions that wait go into the first.
@@ -254,6 +264,15 @@ impl MemoryChain {
             history.produce(self.0.fee);
         }
         self.announce(&history)
+    }
+
+    /// Has blocks become final once so many more were made, from now on: with [`BlockNumber::MAX`] finality stands still while the chain goes on. What is final
+    /// stays so.
+    pub fn set_finality_lag(&self, blocks: BlockNumber) {
+        let mut history = self.lock();
+        history.unfinal.lag = blocks;
+        history.finalise();
+        let _head = self.announce(&history);
     }
 
     /// Changes when transactions get their block. Turning to [`Sealing::OnSubmit`] makes one of those that wait.
@@ -266,7 +285,7 @@ impl MemoryChain {
     /// The number of the newest block.
     #[must_use]
     pub fn block_number(&self) -> BlockNumber {
-        self.0.head.borrow().number
+        self.0.best.borrow().number
     }
 
     /// Waits until at least `count` transactions wait for a block: what to do between two submissions whose order matters.
@@ -297,10 +316,11 @@ impl MemoryChain {
 
     /// Tells whoever watches which block is the newest, and how many transactions wait.
     fn announce(&self, history: &History) -> BlockRef {
-        let head = history.head();
+        let best = history.head();
         let _before = self.0.waiting.send_replace(history.waiting.len());
-        let _before = self.0.head.send_replace(head);
-        head
+        let _before = self.0.best.send_replace(best);
+        let _before = self.0.head.send_replace(history.final_head());
+        best
     }
 
     fn lane(&self, account: AccountId) -> Lane {
@@ -342,6 +362,8 @@ impl History {
         let parent = self.head();
         let number = parent.number.saturating_add(1);
         let transactions = std::mem::take(&mut self.waiting);
+        // A chain whose blocks are final at once keeps no earlier state.
+        let before = (self.unfinal.lag > 0).then(|| self.state.clone());
         let mut events = Vec::new();
         let mut body = Vec::new();
         let mut outcomes = Vec::new();
@@ -354,10 +376,35 @@ impl History {
         }
         let at = BlockRef { number, hash: Native.hash(&(parent.hash, number, body).encode()) };
         self.blocks.push(Arc::new(Block { at, events }));
-        for (answer, length, outcome) in outcomes {
-            // Whoever sent it may have gone.
-            let _gone = answer.send(outcome.map(|made| receipt(at, fee, length, made)));
+        let told = |(answer, length, outcome): (_, _, Result<ExecutedCall, ChainError>)| Outcome {
+            answer,
+            told: outcome.map(|made| receipt(at, fee, length, made)),
+        };
+        self.unfinal.push(before, outcomes.into_iter().map(told).collect());
+        self.finalise();
+    }
+
+    /// Makes final what is old enough, and tells whoever sent something in it.
+    fn finalise(&mut self) {
+        let lag = usize::try_from(self.unfinal.lag).unwrap_or(usize::MAX);
+        while self.unfinal.len() > lag {
+            self.unfinal.finalise_first();
         }
+    }
+
+    fn final_head(&self) -> BlockRef {
+        let first_unfinal = self.blocks.len().saturating_sub(self.unfinal.len());
+        self.blocks.get(first_unfinal.saturating_sub(1)).expect("block 0 is final").at
+    }
+
+    /// The state after the newest block that is final.
+    fn final_state(&self) -> &State {
+        self.unfinal.first_state().unwrap_or(&self.state)
+    }
+
+    fn endow(&mut self, account: AccountId, amount: Amount) {
+        self.state.endow(account, amount);
+        self.unfinal.endow(account, amount);
     }
 }
 
@@ -377,26 +424,26 @@ impl Chain for MemoryChain {
     }
 
     async fn block_hash(&self, number: BlockNumber) -> Result<Option<Hash>, ChainError> {
-        Ok(self.block(number).map(|block| block.at.hash))
+        Ok(self.final_block(number).map(|block| block.at.hash))
     }
 
     async fn free_balance(&self, account: &AccountId) -> Result<Amount, ChainError> {
-        Ok(self.lock().state.balance(account))
+        Ok(self.lock().final_state().balance(account))
     }
 
     async fn code_hash(&self, contract: &AccountId) -> Result<Option<Hash>, ChainError> {
-        Ok(self.lock().state.code_hash(contract))
+        Ok(self.lock().final_state().code_hash(contract))
     }
 
     async fn code(&self, hash: &Hash) -> Result<Option<Vec<u8>>, ChainError> {
-        Ok(self.lock().state.code(hash))
+        Ok(self.lock().final_state().code(hash))
     }
 
-    /// Executes a transaction as the next block would, and forgets it. Fees are not part of it.
+    /// Executes a transaction as the block after the newest final one would, and forgets it. Fees are not part of it.
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError> {
         let (mut state, next) = {
             let history = self.lock();
-            (history.state.clone(), history.head().number.saturating_add(1))
+            (history.final_state().clone(), history.final_head().number.saturating_add(1))
         };
         let (made, weight) = match state::probe(transaction) {
             // The prices of apps are the interpreter's: it was made to count what a chain charges.
@@ -445,7 +492,7 @@ impl Chain for MemoryChain {
             loop {
                 // Noted before the block is looked for, so that one which is made meanwhile wakes us.
                 let _newest = head.borrow_and_update().number;
-                if let Some(block) = chain.block(number) {
+                if let Some(block) = chain.final_block(number) {
                     let next = number.checked_add(1).map(|next| (chain, head, next));
                     return Some((Ok(Block::clone(&block)), next));
                 }
@@ -455,9 +502,29 @@ impl Chain for MemoryChain {
         });
         Ok(blocks.boxed())
     }
+
+    async fn best_blocks(&self) -> Result<BoxStream<'static, BestBlock>, ChainError> {
+        let position = Some((self.clone(), self.0.best.subscribe(), self.block_number()));
+        let blocks = stream::unfold(position, |position| async move {
+            let (chain, mut best, number) = position?;
+            loop {
+                let _newest = best.borrow_and_update().number;
+                if let Some(block) = chain.block(number) {
+                    let next = number.checked_add(1).map(|next| (chain, best, next));
+                    return Some((BestBlock { number, events: block.events.clone() }, next));
+                }
+                best.changed().await.ok()?;
+            }
+        });
+        Ok(blocks.boxed())
+    }
 }
 
 impl MemoryChain {
+    fn final_block(&self, number: BlockNumber) -> Option<Arc<Block>> {
+        self.block(number).filter(|block| block.at.number <= self.0.head.borrow().number)
+    }
+
     fn block(&self, number: BlockNumber) -> Option<Arc<Block>> {
         let number = usize::try_from(number).ok()?;
         self.lock().blocks.get(number).cloned()

@@ -64,6 +64,8 @@ pub struct Behaviour {
     pub blocks: Blocks,
     /// The finalised head.
     pub head: BlockNumber,
+    /// The newest block, where it is not the finalised head.
+    pub best: BlockNumber,
     /// States below it are discarded.
     pub keeps_from: BlockNumber,
     /// Answers nothing but a word.
@@ -83,10 +85,16 @@ pub struct Behaviour {
 }
 
 impl Behaviour {
+    /// The newest block.
+    fn best(&self) -> BlockNumber {
+        self.best.max(self.head)
+    }
+
     const fn new(blocks: Blocks, head: BlockNumber) -> Self {
         Self {
             blocks,
             head,
+            best: 0,
             keeps_from: 0,
             talks_nonsense: false,
             is_mute: false,
@@ -226,7 +234,10 @@ async fn serve(stream: TcpStream, behaviour: watch::Sender<Behaviour>) {
         }
         send(&sender, &answer).await;
         if method == "chain_subscribeFinalizedHeads" {
-            let _task = told.spawn(tell(Arc::clone(&sender), behaviour.subscribe()));
+            let _task = told.spawn(tell(Arc::clone(&sender), behaviour.subscribe(), FINALISED));
+        }
+        if method == "chain_subscribeNewHeads" {
+            let _task = told.spawn(tell(Arc::clone(&sender), behaviour.subscribe(), NEWEST));
         }
     }
 }
@@ -236,13 +247,14 @@ fn reply(now: &Behaviour, method: &str, parameters: &Value) -> Result<Value, Val
     match method {
         "chain_getBlockHash" => {
             let number = parameters[0].as_u64().unwrap();
-            let is_known = number <= u64::from(now.head) && (number == 0 || !now.keeps_no_numbers);
+            let is_known = number <= u64::from(now.best()) && (number == 0 || !now.keeps_no_numbers);
             let hash = is_known.then(|| now.blocks.hash(number.try_into().unwrap()).to_string());
             Ok(json!(hash))
         }
         "chain_getFinalizedHead" => Ok(json!(now.blocks.hash(now.head).to_string())),
         "chain_getHeader" => Ok(now.blocks.header(&hash_at(0)).cloned().unwrap_or(Value::Null)),
         "chain_subscribeFinalizedHeads" => Ok(json!("heads")),
+        "chain_subscribeNewHeads" => Ok(json!("newest")),
         "system_accountNextIndex" => Ok(json!(now.nonce)),
         "state_getStorage" | "state_getStorageHash" | "state_getRuntimeVersion" | "state_call" => {
             let hash = hash_at(match method {
@@ -277,17 +289,23 @@ fn text(bytes: &[u8]) -> String {
     format!("0x{digits}")
 }
 
-async fn tell(sender: Shared, mut behaviour: watch::Receiver<Behaviour>) {
+/// A subscription: how its news are called, its id, and which block it is about.
+type News = (&'static str, &'static str, fn(&Behaviour) -> BlockNumber);
+
+const FINALISED: News = ("chain_finalizedHead", "heads", |now| now.head);
+const NEWEST: News = ("chain_newHead", "newest", Behaviour::best);
+
+async fn tell(sender: Shared, mut behaviour: watch::Receiver<Behaviour>, (method, id, which): News) {
     let mut last = None;
     loop {
         let now = behaviour.borrow_and_update().clone();
-        let hash = now.blocks.hash(now.head);
+        let hash = now.blocks.hash(which(&now));
         if last.replace(hash) != Some(hash) {
             let header = now.blocks.header(&hash.to_string()).unwrap();
             let news = json!({
                 "jsonrpc": "2.0",
-                "method": "chain_finalizedHead",
-                "params": { "subscription": "heads", "result": header },
+                "method": method,
+                "params": { "subscription": id, "result": header },
             });
             send(&sender, &news).await;
         }

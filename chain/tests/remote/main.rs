@@ -12,14 +12,14 @@
 mod fake;
 
 use chain::{
-    BlockRef, Chain, ChainError, Health, RemoteChain,
+    BestBlock, BlockRef, Chain, ChainError, Health, RemoteChain,
     remote::{
         Settings,
         for_test_only::{confirm, nonce_of_what_comes_first},
     },
 };
 use fake::{Blocks, Fake};
-use futures::StreamExt;
+use futures::{StreamExt, stream::BoxStream};
 use protocol::{AccountId, BlockNumber, Hash};
 use scale::{Compact, Encode};
 use std::time::Duration;
@@ -404,6 +404,47 @@ async fn what_a_contract_holds_counts_once_two_endpoints_say_it() {
     assert_eq!(read().await, Ok(b"there".to_vec()));
     second.change(|behaviour| behaviour.answer = None);
     assert!(matches!(read().await, Err(ChainError::Unconfirmed { block: 7, .. })));
+}
+
+#[tokio::test]
+async fn a_block_that_another_endpoint_has_and_not_as_a_final_one_is_not_confirmed_as_final() {
+    let (first, second) = (Fake::start(blocks(), 9).await, Fake::start(blocks(), 5).await);
+    second.change(|behaviour| behaviour.best = 9);
+    let chain = connect(to(&[&first, &second])).await.unwrap();
+    assert_eq!(within("the other's word", chain.confirm_at(block(9))).await, Ok(()), "it has such a block");
+    let error = within("no word", chain.confirm_final(block(9))).await.unwrap_err();
+    assert!(matches!(error, ChainError::Unconfirmed { block: 9, .. }), "{error}");
+    second.finalise(9);
+    assert_eq!(within("the other's word", chain.confirm_final(block(9))).await, Ok(()));
+    let alone = connect(to(&[&first])).await.unwrap();
+    assert_eq!(within("nobody", alone.confirm_final(block(9))).await, Ok(()), "a single one is believed");
+}
+
+/// The newest block that is told, once it is this one.
+async fn shows(newest: &mut BoxStream<'static, BestBlock>, number: BlockNumber) {
+    let told = async { while newest.next().await.is_some_and(|block| block.number != number) {} };
+    within("a newest block", told).await;
+}
+
+#[tokio::test]
+async fn the_newest_block_is_told_that_any_endpoint_shows_final_or_not() {
+    let [first, mut second] = [Fake::start(blocks(), 9).await, Fake::start(blocks(), 9).await];
+    let chain = connect(to(&[&first, &second])).await.unwrap();
+    let mut newest = chain.best_blocks().await.unwrap();
+    shows(&mut newest, 9).await;
+    second.change(|behaviour| behaviour.best = 20);
+    shows(&mut newest, 20).await;
+    assert_eq!(chain.finalised_head().await, Ok(block(9)), "nothing of it is final");
+    first.change(|behaviour| behaviour.best = 21);
+    shows(&mut newest, 21).await;
+    // What one has taken back does not count; what was shown by one that is lost does.
+    first.change(|behaviour| behaviour.best = 15);
+    shows(&mut newest, 20).await;
+    second.vanish();
+    first.change(|behaviour| behaviour.best = 16);
+    shows(&mut newest, 20).await;
+    first.change(|behaviour| behaviour.best = 30);
+    shows(&mut newest, 30).await;
 }
 
 /// One endpoint of three tells of a head that is not there, and is gone. The others go on.

@@ -39,7 +39,8 @@ impl Channel {
     /// A block is final, and all its events have been told.
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
         self.unconfirmed_head = UnconfirmedHead::default();
-        let step = self.forget_expired(ctx).and(self.on_head_while_opening(ctx)).and(self.look_again(ctx));
+        let step = self.forget_expired(ctx).and(self.on_head_while_opening(ctx));
+        let step = step.and(self.on_head_while_transferring(ctx)).and(self.look_again(ctx));
         let step = step.and(self.replay_on(ctx)).and(self.on_head_while_closing(ctx));
         let step = step.and(self.on_head_while_operating(ctx));
         let again =

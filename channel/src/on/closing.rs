@@ -49,8 +49,9 @@ impl Channel {
         if fee > available {
             return Err(Misuse::FeeTooHigh { fee, available });
         }
+        // Conditional transfers end by themselves: it waits for them (R8.3f).
         let held = live.held();
-        if held > 0 {
+        if held > 0 && live.agreed.state().contracts.transfers() < live.agreed.state().contracts.len() {
             return Err(Misuse::ContractsHoldCoins { held });
         }
         live.wish = CloseWish::Mutual { fee };

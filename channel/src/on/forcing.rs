@@ -26,13 +26,14 @@ use crate::{
     },
     state::Change,
     step::Step,
+    transfer::Registered,
     wait::Act,
 };
 use protocol::{
     BlockNumber, Hash, Rejection, Round,
     arbiter::{MAX_FORCED_CALLS, MAX_FORCED_INPUTS, plan_fitting},
     call::{Call, CallKind, ForcedCall},
-    contracts::{CallFault, Predictor},
+    contracts::{CallFault, Predictor, conditional::HashLock},
     record::{Phase as RecordPhase, Record},
 };
 
@@ -94,7 +95,7 @@ impl Channel {
         step.and(self.force_again(ctx))
     }
 
-    fn begin_forcing(&mut self, forcing: Forcing) -> Step {
+    pub(crate) fn begin_forcing(&mut self, forcing: Forcing) -> Step {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         let changes = forcing.changes().to_vec();
         live.dispute.force(forcing);
@@ -189,7 +190,11 @@ impl Channel {
         let quota = live.dispute.forced_steps();
         let is_used_up = !is_residual && quota[self.me] >= record.terms.max_forced && payload.is_none();
         let deployed = |code: &Hash| ctx.apps.deployed(code);
-        let mut executor = Predictor { apps: ctx.apps, shown_at: &|_| None };
+        let shown_at = |lock: &HashLock| match ctx.transfers.registered(lock) {
+            Registered::Shown { at } => Some(at),
+            Registered::Unknown | Registered::Silent { .. } => None,
+        };
+        let mut executor = Predictor { apps: ctx.apps, shown_at: &shown_at };
         let start = start(live, live.agreed.state(), payload, &record);
         // As many as one step can make; the others are made by steps after it.
         let planned = plan_fitting(&start, self.me, forcing.next(), height, &deployed, &mut executor)?;

@@ -14,6 +14,7 @@ pub(crate) mod reestablish;
 pub(crate) mod restart;
 pub(crate) mod settings;
 pub(crate) mod tick;
+pub(crate) mod transfers;
 pub(crate) mod turns;
 pub(crate) mod unconfirmed;
 pub(crate) mod updates;

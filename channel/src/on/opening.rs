@@ -65,9 +65,10 @@ impl Channel {
         if got < min {
             return Err(Misuse::LockTooShort { got, min });
         }
-        let channel = Self::new(reference, Party::Initiator, peer, open.domain, config, {
+        let mut channel = Self::new(reference, Party::Initiator, peer, open.domain, config, {
             Phase::Initialized(Initialized { open: open.clone(), responder: None, deadline: deadline(&config, ctx) })
         });
+        channel.transfers.set_limits(Party::Initiator, open.transfers);
         Ok((channel, Step::act(vec![Effect::Send(Message::ChannelOpen(open))])))
     }
 
@@ -90,9 +91,12 @@ impl Channel {
         }
         check_terms(&open, &responder, &policy.limits).map_err(Violation::BadTerms)?;
         let domain = open.domain;
-        let accept = Message::ChannelAccept(ChannelAccept { responder: responder.clone() });
+        let accept = ChannelAccept { responder: responder.clone(), transfers: config.transfers };
+        let accept = Message::ChannelAccept(accept);
+        let theirs = open.transfers;
         let phase = Phase::Accepted(Accepted { open, responder, deadline: deadline(&config, ctx) });
-        let channel = Self::new(reference, Party::Responder, peer, domain, config, phase);
+        let mut channel = Self::new(reference, Party::Responder, peer, domain, config, phase);
+        channel.transfers.set_limits(Party::Initiator, theirs);
         Ok((channel, Step::act(vec![Effect::Send(accept)])))
     }
 
@@ -116,6 +120,7 @@ impl Channel {
         let parties = Pair::new(open.initiator.id(), accept.responder.id());
         *responder = Some(accept.responder);
         *until = deadline;
+        self.transfers.set_limits(Party::Responder, accept.transfers);
         Ok(Step::act(vec![Effect::AskNonce(parties)]))
     }
 

@@ -54,7 +54,7 @@ impl Channel {
     fn on_no_record(&mut self, nonce: u64) -> Step {
         let (named, agreed) = match &self.phase {
             Phase::HalfSigned(half) => (Some(half.nonce), half.body.balances),
-            Phase::Signed(signed) => ((!signed.locked).then(|| signed.nonce), signed.funding.first().balances),
+            Phase::Signed(signed) => ((!signed.locked).then_some(signed.nonce), signed.funding.first().balances),
             Phase::Open(live) | Phase::Closing(live, _) => (None, live.agreed.state().balances),
             Phase::Initialized(_) | Phase::Accepted(_) | Phase::Closed(_) => return Step::default(),
         };

@@ -56,6 +56,7 @@ impl Channel {
     pub(crate) fn on_link_down(&mut self) -> Step {
         self.link = LinkState::Down;
         self.forget_unsaved();
+        self.drop_unsigned_offers();
         self.abandon_opening(None)
     }
 

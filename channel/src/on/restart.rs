@@ -78,7 +78,9 @@ impl Channel {
 
     /// The process started: what may have been lost is asked for and told again. Nothing expires here, because what happened
     /// on chain meanwhile is told only after this.
-    pub(crate) fn restart_told(&self, ctx: &Context<'_>) -> Step {
+    pub(crate) fn restart_told(&mut self, ctx: &Context<'_>) -> Step {
+        // Nothing is queued any more.
+        self.drop_unsigned_offers();
         let unacknowledged = self.outbox.again();
         let told = match &self.phase {
             Phase::Closed(_) if !self.outbox.holds(|event| matches!(event, Event::Closed(_))) => Some(Effect::Forget),

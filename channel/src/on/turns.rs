@@ -14,13 +14,27 @@ impl Channel {
         if self.waits_for(Act::Propose, ctx.head).is_some() {
             return Step::default();
         }
+        self.drop_late_offers(ctx);
+        self.ask_for_ends();
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        let step = live.ask(self.me, self.config.operation_validity, ctx.head);
+        // An operation that is signed stops everything else: it is over before a transfer needs an answer (R8.3f).
+        let needed =
+            self.transfers.next_expiry(ctx.head).map(|expiry| expiry.saturating_sub(ctx.transfers.margins().forward()));
+        let latest = ctx.head.saturating_add(self.config.operation_validity);
+        let until = needed.map_or(latest, |needed| needed.min(latest));
+        let step = if until > ctx.head.saturating_add(2) {
+            live.ask(self.me, until.saturating_sub(ctx.head), ctx.head)
+        } else {
+            Step::default()
+        };
         if live.operation.asked().is_some() {
             return step;
         }
         let step = step.and(live.propose(self.me, &self.config, &self.domain, ctx));
-        let is_idle = live.pending() == 0 && live.outgoing.highest_open().is_none() && live.operation.is_idle();
+        let is_idle = live.pending() == 0
+            && live.outgoing.highest_open().is_none()
+            && live.operation.is_idle()
+            && live.agreed.state().contracts.transfers() == 0;
         let wanted = live.wish.fee().filter(|_| is_idle);
         match wanted {
             Some(fee) => step.and(self.offer_shutdown(fee, ctx)),

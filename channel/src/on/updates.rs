@@ -9,7 +9,7 @@
 //!  update_ack(n + 3, signature)      -->           adopts; what n would have changed is given up, or proposed again
 //! ```
 
-use super::admission::PeerProposal;
+use super::{admission::PeerProposal, transfers::Judged};
 use crate::{
     channel::Channel,
     config::Acceptance,
@@ -30,6 +30,7 @@ use crate::{
     proposal::ProposalId,
     state::{Change, ChangeFault, Outcome, Performed, Results},
     step::{RefusalReply, Step},
+    transfer::done::of_update,
 };
 use protocol::{Hash, Party, Round, Signature};
 use std::ops::ControlFlow;
@@ -39,6 +40,10 @@ impl Channel {
     pub(crate) fn on_user_changes(&mut self, changes: Vec<Change>, ctx: &Context<'_>) -> Result<Step, Misuse> {
         let (me, state) = (self.me, self.phase.name());
         let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
+        if changes.iter().any(Change::is_of_transfer) {
+            // They have commands of their own, which keep a row of each (R8.3d).
+            return Err(Misuse::Change(ChangeFault::BuiltinNotAccepted));
+        }
         live.check_changes(me, &changes, &self.config, ctx)?;
         for change in changes {
             live.outgoing.enqueue(me, change);
@@ -113,7 +118,9 @@ impl Channel {
             live.incoming.await_review(update, ctx.now, Awaits::Code(code));
             return Ok(Step::act(vec![Effect::FetchCode(code)]));
         }
-        if self.config.acceptance == Acceptance::Automatic && !live.needs_consent(&update, self.me, ctx) {
+        let is_automatic =
+            self.config.acceptance == Acceptance::Automatic || update.changes.iter().all(Change::is_of_transfer);
+        if is_automatic && !live.needs_consent(&update, self.me, ctx) {
             return self.agree_to(update, ctx);
         }
         let checked = live.check_round(&update, self.me.peer(), (&self.domain, &self.config), ctx);
@@ -151,8 +158,10 @@ impl Channel {
     pub(crate) fn look_again(&mut self, ctx: &Context<'_>) -> Step {
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         let config = self.config;
-        let is_there = |pending: &PendingReview| {
-            pending.awaits() == Awaits::Head && pending.update().height <= config.height_limit(ctx.head)
+        let is_there = |pending: &PendingReview| match pending.awaits() {
+            Awaits::Head => pending.update().height <= config.height_limit(ctx.head),
+            Awaits::Judgement => true,
+            Awaits::User | Awaits::Code(_) => false,
         };
         let Some(update) = live.incoming.take_review_if(is_there).map(PendingReview::into_update) else {
             return Step::default();
@@ -172,7 +181,18 @@ impl Channel {
             Ok(checked) => checked,
             Err(fault) => return self.refuse_update(&update, fault, ctx),
         };
-
+        match self.judge(&update, ctx) {
+            Judged::Agreed => {}
+            Judged::Refused(items) => return Ok(self.refuse(&update, Refused::Some(items), ctx)),
+            Judged::Later => {
+                if let Phase::Open(live) = &mut self.phase {
+                    live.incoming.await_review(update, ctx.now, Awaits::Judgement);
+                }
+                return Ok(Step::default());
+            }
+        }
+        let out_of_place = self.out_of_place("update");
+        let Phase::Open(live) = &mut self.phase else { return Err(out_of_place) };
         let signature = ctx.key.sign(&message);
         let height_now = ctx.head.max(live.agreed.height());
         let refusal = update.refuses.as_ref();
@@ -182,6 +202,7 @@ impl Channel {
         let signatures = Some(both(self.me, signature, update.signature));
         live.adopt(self.me, (round, update.base), state, update.state_hash, signatures);
         live.agreed.set_height(height);
+        live.transfers_done.extend(of_update(&live.funding.channel(), &update));
         let say = Step::commit(vec![Effect::Send(Message::UpdateAck { round, signature })]);
         let received = received(self.me.peer(), round, update.changes, results);
         Ok(say.and(Step::tell(refused.into_iter().chain(received))).and(self.advance(ctx)))
@@ -246,6 +267,7 @@ impl Channel {
                     Awaits::User => RefusalCode::TIMEOUT,
                     Awaits::Code(_) => RefusalCode::CODE_UNKNOWN,
                     Awaits::Head => RefusalCode::HEIGHT,
+                    Awaits::Judgement => RefusalCode::NOT_NOW,
                 };
                 self.refuse(pending.update(), Refused::All(code), ctx)
             }

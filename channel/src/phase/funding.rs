@@ -57,7 +57,7 @@ impl Funding {
     }
 
     /// Both parties have these delegates from now on.
-    pub(crate) fn set_delegates<'a>(&mut self, delegates: Pair<&'a [Delegate]>) {
+    pub(crate) fn set_delegates(&mut self, delegates: Pair<&[Delegate]>) {
         for (party, theirs) in delegates.iter() {
             self.terms.parties[party].delegates = theirs.to_vec();
         }

@@ -1,5 +1,7 @@
 //! A round in the making: its changes are tried on the state before it, one by one. Both sides run this very code (R4.5).
 
+mod transfers;
+
 use super::{Change, ChangeFault, Creation, MAX_META, Outcome, Results, State, change::length};
 use crate::apps::AppBook;
 use protocol::{
@@ -49,6 +51,8 @@ pub(crate) struct RoundBuilder<'a> {
     /// The contracts it has touched; none where one is gone.
     touched: BTreeMap<ContractId, Option<Contract>>,
     contracts: usize,
+    /// How many of them are conditional transfers: these have limits of their own (R8.3b).
+    transfers: usize,
     created: Vec<ContractId>,
     receipts: Vec<CallReceipt>,
     results: Results,
@@ -99,6 +103,7 @@ impl<'a> RoundBuilder<'a> {
             balances: before.balances,
             touched: BTreeMap::new(),
             contracts: before.contracts.len(),
+            transfers: before.contracts.transfers(),
             created: Vec::new(),
             receipts: Vec::new(),
             results: Vec::new(),
@@ -138,6 +143,10 @@ impl<'a> RoundBuilder<'a> {
                 return Err(ChangeFault::MetaTooLong { got: length(words) });
             }
             Change::Meta(words) => Some(Outcome::Noted(words.clone())),
+            Change::Offer(offer) => self.offer(offer)?,
+            Change::Fail { contract, reason } => self.fail(*contract, reason)?,
+            Change::Claim { contract, preimage } => self.claim(*contract, preimage)?,
+            Change::Refund { contract } => self.refund(*contract)?,
         };
         (self.executions, self.bytes) = (executions, bytes);
         self.results.extend(outcome.map(|outcome| (self.changes, outcome)));
@@ -169,13 +178,12 @@ impl<'a> RoundBuilder<'a> {
         let RoundContext { channel, round, height, proposer, max_contracts, apps, .. } = self.context;
         self.check_whole()?;
         check_code(code, apps)?;
-        if u32::try_from(self.contracts).unwrap_or(u32::MAX) >= max_contracts {
+        if u32::try_from(self.contracts.saturating_sub(self.transfers)).unwrap_or(u32::MAX) >= max_contracts {
             return Err(ChangeFault::TooManyContracts { max: max_contracts });
         }
         let balances = self.moved(coins, &Pair::default())?;
         let balance = coins.sum().ok_or(ChangeFault::Overflow)?;
-        let index = u32::try_from(self.created.len()).unwrap_or(u32::MAX);
-        let contract = ContractId::derive(&channel, round, index, &Native);
+        let contract = self.next_id();
         let context = AppContext { channel, contract, round, caller: proposer, value: balance, balance, height };
         let counted = CountedApps::new(apps);
         let state = first_state(&counted, code, &context, input)?;
@@ -206,7 +214,8 @@ impl<'a> RoundBuilder<'a> {
     }
 
     fn remove(&mut self, id: ContractId, shares: Pair<Amount>) -> Result<Outcome, ChangeFault> {
-        let holds = self.contract(id)?.balance;
+        let Contract { balance: holds, code, .. } = self.contract(id)?;
+        check_not_builtin(&code)?;
         let got = shares.sum();
         if got != Some(holds) {
             return Err(ChangeFault::SharesDiffer { got, holds });
@@ -218,6 +227,7 @@ impl<'a> RoundBuilder<'a> {
 
     fn upgrade(&mut self, id: ContractId, code: Code, state: Option<&[u8]>) -> Result<Outcome, ChangeFault> {
         let mut contract = self.contract(id)?;
+        check_not_builtin(&contract.code)?;
         check_code(&code, self.context.apps)?;
         if contract.code == code {
             return Err(ChangeFault::CodeSame);
@@ -231,6 +241,12 @@ impl<'a> RoundBuilder<'a> {
         contract.code = code;
         self.put(id, Some(contract));
         Ok(Outcome::Upgraded { contract: id, code })
+    }
+
+    /// The id of the contract that this round creates next (R4.2).
+    fn next_id(&self) -> ContractId {
+        let index = u32::try_from(self.created.len()).unwrap_or(u32::MAX);
+        ContractId::derive(&self.context.channel, self.context.round, index, &Native)
     }
 
     /// The contract as it is by now.
@@ -274,7 +290,15 @@ impl<'a> RoundBuilder<'a> {
     }
 }
 
-/// Whether this code can be run here. The arbiter's builtins belong to conditional transfers across channels (R8.1), which are made elsewhere.
+/// Whether a contract may be removed or upgraded as any app: conditional transfers end in their own ways alone (R8.3).
+const fn check_not_builtin(code: &Code) -> Result<(), ChangeFault> {
+    match code {
+        Code::Contract(_) => Ok(()),
+        Code::Builtin(_) => Err(ChangeFault::BuiltinNotAccepted),
+    }
+}
+
+/// Whether this code can be run here. The arbiter's builtins are conditional transfers, which have changes of their own (R8.3).
 pub(crate) fn check_code(code: &Code, apps: &dyn AppBook) -> Result<(), ChangeFault> {
     match code {
         Code::Contract(code) if apps.knows(code) => Ok(()),

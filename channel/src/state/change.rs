@@ -1,8 +1,9 @@
 //! What a round may change (R4.5), and why a change cannot be made.
 
+use super::{FailReason, MAX_INSTRUCTION, MAX_REASON, Offer};
 use protocol::{
     Amount, Hash, Pair, Party,
-    contracts::{CallFault, Code, ContractId, MAX_STATE},
+    contracts::{CallFault, Code, ContractId, MAX_STATE, conditional::Preimage},
 };
 use scale::{Decode, Encode};
 use thiserror::Error;
@@ -48,7 +49,7 @@ pub enum Change {
     /// The proposer calls a contract.
     #[codec(index = 2)]
     CallContract {
-        /// Which.
+        /// The contract's id.
         contract: ContractId,
         /// The coins attached, out of the proposer's balance.
         value: Amount,
@@ -59,7 +60,7 @@ pub enum Change {
     /// known to be worth nothing then.
     #[codec(index = 3)]
     RemoveContract {
-        /// Which.
+        /// The contract's id.
         contract: ContractId,
         /// Who gets what; together what it holds.
         shares: Pair<Amount>,
@@ -67,7 +68,7 @@ pub enum Change {
     /// A contract goes on with other code: the other side's user is asked.
     #[codec(index = 4)]
     UpgradeContract {
-        /// Which.
+        /// The contract's id.
         contract: ContractId,
         /// The new code.
         code: Code,
@@ -78,6 +79,31 @@ pub enum Change {
     /// The application's own words, at most [`MAX_META`] bytes, with no effect.
     #[codec(index = 5)]
     Meta(Vec<u8>),
+    /// The proposer offers its peer a conditional transfer (R8.3): a contract begins that the arbiter executes itself.
+    #[codec(index = 6)]
+    Offer(Offer),
+    /// The payee of a conditional transfer gives it back.
+    #[codec(index = 7)]
+    Fail {
+        /// Which.
+        contract: ContractId,
+        /// Why.
+        reason: FailReason,
+    },
+    /// The payee of a conditional transfer shows the pre-image, and has the coins.
+    #[codec(index = 8)]
+    Claim {
+        /// Which.
+        contract: ContractId,
+        /// What unlocks it.
+        preimage: Preimage,
+    },
+    /// The payer of a conditional transfer that has expired has the coins back.
+    #[codec(index = 9)]
+    Refund {
+        /// Which.
+        contract: ContractId,
+    },
 }
 
 /// Why a change cannot be made on a state. Numbers are never reused.
@@ -132,6 +158,20 @@ pub enum ChangeFault {
     #[codec(index = 15)]
     #[error("the contracts of this channel are not known here: this side's store is old")]
     ContractsLost,
+    #[codec(index = 16)]
+    #[error("an instruction of {got} bytes, at most {MAX_INSTRUCTION} are allowed")]
+    InstructionTooLong { got: u32 },
+    #[codec(index = 17)]
+    #[error("a reason of {got} bytes, at most {MAX_REASON} are allowed")]
+    ReasonTooLong { got: u32 },
+    #[codec(index = 18)]
+    #[error("the contract {0} is no conditional transfer")]
+    NotATransfer(ContractId),
+    #[codec(index = 19)]
+    #[error(
+        "a conditional transfer is claimed and failed by its payee, and refunded by its payer: the contract {0} is not the proposer's to end in this way"
+    )]
+    NotTheirs(ContractId),
 }
 
 impl Payment {
@@ -154,7 +194,9 @@ impl Change {
             Self::Transfer(payment) => payment.amount,
             Self::CreateContract(creation) => creation.coins[proposer],
             Self::CallContract { value, .. } => *value,
+            Self::Offer(offer) => offer.terms.amount,
             Self::RemoveContract { .. } | Self::UpgradeContract { .. } | Self::Meta(_) => 0,
+            Self::Fail { .. } | Self::Claim { .. } | Self::Refund { .. } => 0,
         }
     }
 
@@ -174,15 +216,45 @@ impl Change {
     /// The bytes of its own that it carries.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Transfer(_) | Self::RemoveContract { .. } => 0,
+            Self::Transfer(_) | Self::RemoveContract { .. } | Self::Claim { .. } | Self::Refund { .. } => 0,
             Self::CreateContract(Creation { input, .. }) | Self::CallContract { input, .. } => input.len(),
             Self::UpgradeContract { state, .. } => state.as_ref().map_or(0, Vec::len),
             Self::Meta(words) => words.len(),
+            Self::Offer(offer) => offer.instruction.len(),
+            Self::Fail { reason, .. } => reason.0.len(),
         }
+    }
+
+    /// Whether it begins or ends a conditional transfer (R8.3).
+    pub(crate) const fn is_of_transfer(&self) -> bool {
+        matches!(self, Self::Offer(_) | Self::Fail { .. } | Self::Claim { .. } | Self::Refund { .. })
     }
 }
 
 /// A length for a message.
 pub(crate) fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
+
+impl Offer {
+    /// Checks what does not depend on any state.
+    pub(crate) fn check(&self) -> Result<(), ChangeFault> {
+        if self.terms.amount == 0 {
+            return Err(ChangeFault::PaymentOfNothing);
+        }
+        if self.instruction.len() > MAX_INSTRUCTION {
+            return Err(ChangeFault::InstructionTooLong { got: length(&self.instruction) });
+        }
+        Ok(())
+    }
+}
+
+impl FailReason {
+    /// Checks what does not depend on any state.
+    pub(crate) fn check(&self) -> Result<(), ChangeFault> {
+        if self.0.len() > MAX_REASON {
+            return Err(ChangeFault::ReasonTooLong { got: length(&self.0) });
+        }
+        Ok(())
+    }
 }

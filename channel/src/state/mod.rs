@@ -9,6 +9,7 @@ mod change;
 mod ids;
 mod outcome;
 mod own;
+mod transfer;
 
 pub use builder::{MAX_EXECUTIONS_PER_ROUND, MAX_ROUND_BYTES, MAX_ROUND_TIME};
 pub(crate) use builder::{RoundBuilder, RoundContext, check_code};
@@ -18,6 +19,7 @@ pub(crate) use ids::{Ids, after};
 pub use outcome::{Outcome, Performed};
 pub(crate) use outcome::{Results, performed};
 pub use own::{IdempotencyKey, MAX_KEY, OwnChange, OwnChanges};
+pub use transfer::{FailReason, MAX_INSTRUCTION, MAX_REASON, Offer, TransferTerms};
 
 use protocol::{
     Amount, Hash, Pair, StateCommitment,

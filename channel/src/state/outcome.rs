@@ -23,7 +23,7 @@ pub enum Outcome {
     /// A contract was called.
     #[codec(index = 1)]
     Called {
-        /// Which.
+        /// The contract's id.
         contract: ContractId,
         /// The coins that the caller attached.
         value: Amount,
@@ -37,7 +37,7 @@ pub enum Outcome {
     /// A contract was removed.
     #[codec(index = 2)]
     Removed {
-        /// Which.
+        /// The contract's id.
         contract: ContractId,
         /// Who got what.
         shares: Pair<Amount>,
@@ -45,7 +45,7 @@ pub enum Outcome {
     /// A contract goes on with other code.
     #[codec(index = 3)]
     Upgraded {
-        /// Which.
+        /// The contract's id.
         contract: ContractId,
         /// The new code.
         code: Code,
@@ -58,7 +58,7 @@ pub enum Outcome {
 /// What a party did, as it is told.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Performed {
-    /// Whose.
+    /// The party that made the change.
     pub by: Party,
     /// Which of the own changes it was; none for the peer's, and for a step forced by hand.
     pub change: Option<ChangeId>,

@@ -1,8 +1,8 @@
 //! What a side knows outside of the channel when it judges transfers: the newest heads, the registry of pre-images, and whether an own transfer may
 //! still be claimed.
 
-use super::TransferTerms;
-use crate::state::IdempotencyKey;
+use crate::state::{IdempotencyKey, TransferTerms};
+
 use protocol::{
     Amount, BlockNumber,
     contracts::conditional::{HashLock, Preimage},

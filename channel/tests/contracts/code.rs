@@ -65,7 +65,14 @@ fn waiting() -> (World, channel::ChangeId) {
     let id = world.make_one(Initiator, counter(Pair::default(), 3)).unwrap();
     let Message::Update(update) = world.steal(Responder) else { panic!("the round") };
     let side = &mut world.sides[Responder];
-    let ctx = channel::Context { key: &side.key, now: 0, head: side.seen, apps: &side.book, pace: PACE };
+    let ctx = channel::Context {
+        key: &side.key,
+        now: 0,
+        head: side.seen,
+        apps: &side.book,
+        pace: PACE,
+        transfers: &channel::transfer::NoTransfers,
+    };
     // Without the harness, which would bring it at once.
     let step = side.channel.as_mut().unwrap().handle(Input::Peer(Message::Update(update)), &ctx).unwrap();
     assert_eq!(step, channel::Step::Act(vec![channel::Effect::FetchCode(apps::COUNTER.code)]));

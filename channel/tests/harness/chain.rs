@@ -6,6 +6,7 @@ use protocol::{
     AccountId, Amount, BlockNumber, Pair, Party, PartyId, Rejection,
     arbiter::{Context, Ledger},
     call::{Call, CallKind},
+    contracts::conditional::{HashLock, Preimage},
     event::Event,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,8 @@ pub(crate) struct SimChain {
     pub(crate) asked: Vec<(Party, &'static str)>,
     /// What submitting closes has earned each party.
     pub(crate) fees_earned: Pair<Amount>,
+    /// Pre-images that were shown, and in which block.
+    pub(crate) preimages: BTreeMap<HashLock, (Preimage, BlockNumber)>,
     pool: Vec<(Party, Call)>,
     blocks: Vec<Block>,
     deposited: Amount,
@@ -46,6 +49,7 @@ impl SimChain {
             censored: BTreeSet::new(),
             asked: Vec::new(),
             fees_earned: Pair::default(),
+            preimages: BTreeMap::new(),
             pool: Vec::new(),
             blocks: Vec::new(),
             deposited: 0,
@@ -114,6 +118,9 @@ impl SimChain {
                             self.fees_earned[party] += fee;
                         }
                         block.events.push(event);
+                    }
+                    for (lock, preimage, at) in applied.preimages {
+                        let _first = self.preimages.entry(lock).or_insert((preimage, at));
                     }
                     for (to, amount) in applied.paid_out {
                         *self.paid_out.entry(to).or_default() += amount;

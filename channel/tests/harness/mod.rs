@@ -13,6 +13,7 @@ pub(crate) mod contracts;
 pub(crate) mod forge;
 mod process;
 pub(crate) mod reckoning;
+pub(crate) mod registry;
 pub(crate) mod script;
 pub(crate) mod side;
 
@@ -22,6 +23,7 @@ use chain::{REFERENCE, SimChain};
 use channel::{
     Certainty, ChainInput, ChangeId, Channel, ChannelOpen, Command, Context, Effect, Event, IdempotencyKey, Input,
     Message, Millis, Misuse, Notice, OpenRequest, OperationKind, Pace, Payment, Policy, RefusalCode, Violation,
+    transfer::TransferLimits,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, Party, Round,
@@ -81,6 +83,7 @@ pub(crate) fn opening() -> ChannelOpen {
         balances: Pair::new(SHARE, SHARE),
         shares: Pair::new(SHARE, SHARE),
         validity: VALIDITY,
+        transfers: TransferLimits::default(),
     }
 }
 
@@ -192,7 +195,14 @@ impl World {
         }
         let request = OpenRequest { reference: REFERENCE, peer: key(Responder).public(), open, limits: LIMITS };
         let side = &mut self.sides[Initiator];
-        let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book, pace: self.pace };
+        let ctx = Context {
+            key: &side.key,
+            now: self.now,
+            head: side.seen,
+            apps: &side.book,
+            pace: self.pace,
+            transfers: &side.registry,
+        };
         let (channel, step) = Channel::propose(request, side.config, &ctx)?;
         side.channel = Some(channel);
         self.act(Initiator, step, None);
@@ -251,7 +261,14 @@ impl World {
 
     fn accept_opening(&mut self, party: Party, open: ChannelOpen) -> Result<(), Violation> {
         let side = &mut self.sides[party];
-        let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book, pace: self.pace };
+        let ctx = Context {
+            key: &side.key,
+            now: self.now,
+            head: side.seen,
+            apps: &side.book,
+            pace: self.pace,
+            transfers: &side.registry,
+        };
         let (peer, terms) = (key(party.peer()).public(), party_terms(party));
         let (channel, step) = Channel::accept(REFERENCE, peer, open, terms, &side.policy, side.config, &ctx)?;
         side.channel = Some(channel);
@@ -303,6 +320,7 @@ impl World {
     }
 
     pub(crate) fn tell_block(&mut self, party: Party, number: BlockNumber) {
+        self.sides[party].registry.see(&self.chain, number);
         let block = self.chain.block(number).clone();
         for (submitter, call, rejection) in block.rejected {
             if submitter == party {

@@ -5,7 +5,7 @@ use super::{
     side::{Held, Write},
 };
 use channel::{ChainInput, ChangeId, Channel, Context, Effect, Input, Message, Misuse, Step, UnconfirmedDispute};
-use protocol::{BlockNumber, Pair, Party, contracts::ContractId, event::Event as ArbiterEvent};
+use protocol::{BlockNumber, Pair, Party, call::Call, contracts::ContractId, event::Event as ArbiterEvent};
 
 impl World {
     /// Gives one input to one side, commits, and does what it wants done.
@@ -19,7 +19,14 @@ impl World {
         };
         // What the user has taken is noted with the next commit.
         let before = before.filter(|_| !matches!(input, Input::EventsAcked { .. }));
-        let ctx = Context { key: &side.key, now: self.now, head: side.seen, apps: &side.book, pace: self.pace };
+        let ctx = Context {
+            key: &side.key,
+            now: self.now,
+            head: side.seen,
+            apps: &side.book,
+            pace: self.pace,
+            transfers: &side.registry,
+        };
         match channel.handle(input, &ctx) {
             Err(misuse) => {
                 side.check_unchanged(before.as_ref());
@@ -42,17 +49,18 @@ impl World {
             Step::Act(effects) => (None, effects),
             // They are held back until it is stored.
             Step::Commit(commit) => {
-                let changed = (commit.contracts().to_vec(), commit.payments().to_vec());
+                let changed = (commit.contracts().to_vec(), commit.payments().to_vec(), commit.transfers().to_vec());
                 (Some(changed), commit.committed())
             }
         };
-        let stored = side.channel.as_ref().zip(changed).map(|(channel, (contracts, payments))| {
+        let stored = side.channel.as_ref().zip(changed).map(|(channel, (contracts, payments, transfers))| {
             let row = |id: &ContractId| (*id, channel.contract(id).cloned());
             let kept = |id: &ChangeId| (*id, channel.kept_payments().get(id).cloned());
             Write {
                 channel: channel.save(),
                 rows: contracts.iter().map(row).collect(),
                 kept: payments.iter().map(kept).collect(),
+                transfers: transfers.iter().map(|id| (*id, channel.transfer(*id))).collect(),
             }
         });
         let seen = side.catches_up_from.unwrap_or(side.seen);
@@ -127,6 +135,10 @@ impl World {
             Effect::Notify(notice) => self.sides[party].noticed.push(notice),
             // It stays, to be looked at.
             Effect::Forget => {}
+            Effect::Transfer(event) => self.sides[party].routed.push(event),
+            Effect::Register { lock, preimage, .. } => {
+                self.chain.submit(party, Call::PreimageRegister { preimage, function: lock.function });
+            }
             Effect::Deliver { number, event } => {
                 let side = &mut self.sides[party];
                 // The user keeps the number of the last one: it believes nothing twice.
@@ -224,6 +236,7 @@ impl World {
     fn wake_by(&mut self, party: Party, restarted: Input) -> (BlockNumber, BlockNumber) {
         let side = &mut self.sides[party];
         side.asleep = false;
+        side.routed.clear();
         side.channel = side.load();
         side.forget_uncommitted();
         let (known, last) = (side.seen_stored, side.seen.max(self.chain.head() - self.lag[party]));

@@ -1,9 +1,10 @@
 //! One peer: its machine, its store, and a bookkeeper that believes nothing and checks every step.
 
-use super::{book::Book, key, policy};
+use super::{book::Book, key, policy, registry::Registry};
 use channel::{
     Balances, Change, ChangeId, Channel, CloseReason, Config, Effect, Event, EventNumber, IdempotencyKey, Message,
     Notice, Outcome, OwnChanges, Payment, PaymentOutcome, PaymentRecord, Performed, Policy, Step,
+    transfer::{TransferEvent, TransferId, TransferRow},
 };
 use protocol::{
     Amount, BlockNumber, Hash, Pair, Party, Round,
@@ -40,6 +41,10 @@ pub(crate) struct Side {
     pub(crate) key: SigningKey,
     pub(crate) config: Config,
     pub(crate) book: Book,
+    /// What it knows outside of the channel.
+    pub(crate) registry: Registry,
+    /// What its router was told since the process started.
+    pub(crate) routed: Vec<TransferEvent>,
     /// Codes that the machine asked for.
     pub(crate) fetched: Vec<Hash>,
     pub(crate) policy: Policy,
@@ -52,6 +57,8 @@ pub(crate) struct Side {
     pub(crate) rows: BTreeMap<ContractId, Contract>,
     /// The payments with a key that were committed with it.
     pub(crate) kept: BTreeMap<ChangeId, PaymentRecord>,
+    /// The conditional transfers that were committed with it.
+    pub(crate) transfers: BTreeMap<TransferId, TransferRow>,
     /// The store is slow: what the machine does is held back until it has written.
     pub(crate) slow: bool,
     pub(crate) held: VecDeque<Held>,
@@ -117,12 +124,24 @@ pub(crate) struct Write {
     pub(crate) rows: Vec<(ContractId, Option<Contract>)>,
     /// The payments with a key that have changed; none where one is forgotten.
     pub(crate) kept: Vec<(ChangeId, Option<PaymentRecord>)>,
+    /// The conditional transfers that have changed; none where one is gone.
+    pub(crate) transfers: Vec<(TransferId, Option<TransferRow>)>,
 }
 
 /// What is compared around a step.
 pub(crate) struct Before {
     saved: Vec<u8>,
     kept: BTreeMap<ChangeId, PaymentRecord>,
+    transfers: BTreeMap<TransferId, TransferRow>,
+}
+
+/// The rows of a channel's transfers.
+pub(crate) fn transfers_of(channel: &Channel) -> BTreeMap<TransferId, TransferRow> {
+    let incoming = channel.incoming_transfers().values().cloned();
+    let incoming = incoming.map(|row| (TransferId::Incoming(row.contract), TransferRow::Incoming(row)));
+    let outgoing = channel.outgoing_transfers().values().cloned();
+    let outgoing = outgoing.map(|row| (TransferId::Outgoing(row.change), TransferRow::Outgoing(row)));
+    incoming.chain(outgoing).collect()
 }
 
 impl Side {
@@ -132,6 +151,9 @@ impl Side {
             key: key(party),
             config: Config::default(),
             book: Book::new(),
+            registry: Registry::new(seen),
+            routed: Vec::new(),
+            transfers: BTreeMap::new(),
             fetched: Vec::new(),
             policy: policy(),
             channel: None,
@@ -166,8 +188,14 @@ impl Side {
         }
     }
 
-    pub(crate) fn write(&mut self, Write { channel, rows, kept }: Write) {
+    pub(crate) fn write(&mut self, Write { channel, rows, kept, transfers }: Write) {
         self.stored = Some(channel);
+        for (id, row) in transfers {
+            match row {
+                Some(row) => drop(self.transfers.insert(id, row)),
+                None => drop(self.transfers.remove(&id)),
+            }
+        }
         for (id, row) in kept {
             match row {
                 Some(record) => drop(self.kept.insert(id, record)),
@@ -191,7 +219,8 @@ impl Side {
     pub(crate) fn load(&self) -> Option<Channel> {
         let bytes = self.stored.as_ref()?;
         let kept = self.kept.values().cloned();
-        Some(Channel::load(bytes, self.rows.clone(), kept).expect("what was committed can be loaded"))
+        let transfers = self.transfers.values().cloned();
+        Some(Channel::load(bytes, self.rows.clone(), kept, transfers).expect("what was committed can be loaded"))
     }
 
     pub(crate) fn machine(&self) -> &Channel {
@@ -245,7 +274,8 @@ impl Side {
 
     pub(crate) fn before(&self) -> Option<Before> {
         let channel = self.channel.as_ref().filter(|_| self.strict)?;
-        Some(Before { saved: channel.save(), kept: channel.kept_payments().clone() })
+        let (saved, kept) = (channel.save(), channel.kept_payments().clone());
+        Some(Before { saved, kept, transfers: transfers_of(channel) })
     }
 
     /// Holds a step against everything that must be true of any step. Called before the commit.
@@ -255,10 +285,16 @@ impl Side {
         let contracts = channel.contracts().into_iter().flat_map(|contracts| contracts.iter());
         let rows = contracts.map(|(id, contract)| (*id, contract.clone()));
         let kept = channel.kept_payments().values().cloned();
-        assert!(Channel::load(&saved, rows, kept).unwrap().save() == saved, "what is stored is what is loaded");
+        let transfers = transfers_of(channel).into_values();
+        let loaded = Channel::load(&saved, rows, kept, transfers).unwrap();
+        assert!(loaded.save() == saved, "what is stored is what is loaded");
         if !step.is_commit() && self.stored.is_some() {
             assert!(before.saved == saved, "what changed without a commit would be lost: {step:?}");
             assert!(before.kept == *channel.kept_payments(), "a payment that changed without a commit would be lost");
+            assert!(
+                before.transfers == transfers_of(channel),
+                "a transfer that changed without a commit would be lost"
+            );
         }
         if step.notices().any(|notice| matches!(notice, Notice::PeerViolated(_))) {
             // That a round was refused is remembered: the next one lies above it.

@@ -20,6 +20,9 @@ use protocol::{
     terms::{Delegate, MAX_DELEGATES, Terms},
 };
 
+/// What blocks of chains that bound their proofs have room for: three quarters of 5 and of 10 MiB.
+const PROOFS: [u64; 2] = [3_932_160, 7_864_320];
+
 /// Sizes and what they cost.
 struct Series {
     heading: &'static str,
@@ -53,10 +56,12 @@ pub(crate) async fn measure(crowds: &[Crowded]) -> Growth {
     for series in [calls().await, touched().await, claims().await, input().await, state().await] {
         series.write(&mut page);
     }
-    for series in [slashes().await, preimages().await] {
+    let (slashes, preimages) = (slashes().await, preimages().await);
+    for series in [&slashes, &preimages] {
         series.write(&mut page);
         page.text(series.each());
     }
+    page.text(preimages.in_a_block());
     for series in delegates().await {
         series.write(&mut page);
         let longest = series.points.iter().map(|(_, cost)| cost.ref_time).max().unwrap();
@@ -149,9 +154,13 @@ async fn calls() -> Series {
 }
 
 /// A step that calls each contract of a channel with so many.
-async fn all_called(size: usize, contract: &Contract, call: impl Fn(ContractId) -> ForcedCall) -> Cost {
+async fn all_called(
+    size: usize,
+    contract: impl Fn(ContractId) -> Contract,
+    call: impl Fn(ContractId) -> ForcedCall,
+) -> Cost {
     let ids: Vec<_> = (0..).map(id).take(size).collect();
-    let inside = Inside::new(ids.iter().map(|id| (*id, contract.clone())).collect());
+    let inside = Inside::new(ids.iter().map(|id| (*id, contract(*id))).collect());
     step(&inside, From::Chain, ids.into_iter().map(call).collect()).await
 }
 
@@ -159,7 +168,7 @@ async fn touched() -> Series {
     let contract = counter(&World::deployed().await, 0, 3);
     let mut points = Vec::new();
     for size in doubling(1, STEPS) {
-        points.push((size, all_called(size, &contract, |id| count(id, 1)).await));
+        points.push((size, all_called(size, |_id| contract.clone(), |id| count(id, 1)).await));
     }
     Series {
         heading: "Contracts touched in one step, one call of an app each",
@@ -172,10 +181,10 @@ async fn touched() -> Series {
 async fn claims() -> Series {
     let mut points = Vec::new();
     for size in doubling(1, STEPS) {
-        points.push((size, all_called(size, &transfer(UNIT), claim).await));
+        points.push((size, all_called(size, transfer, claim).await));
     }
     Series {
-        heading: "Conditional transfers claimed in one step",
+        heading: "Conditional transfers claimed in one step, each with a pre-image of its own",
         size: "transfers claimed",
         is_logarithmic: false,
         points,
@@ -249,7 +258,7 @@ async fn preimages() -> Series {
         points.push((size, Cost::from(&done.receipt)));
     }
     Series {
-        heading: "Pre-images shown by one `preimages_register`",
+        heading: "Different pre-images shown by one `preimages_register`",
         size: "pre-images",
         is_logarithmic: false,
         points,
@@ -320,6 +329,22 @@ impl Series {
         let share = |cost: u64| thousands((cost / *size as u64).into());
         let (time, proof) = (share(cost.ref_time), share(cost.proof_size));
         format!("Of {size} together each takes {time} ps and {proof} bytes of proof.")
+    }
+
+    /// How many of them a block takes, in calls of the largest size.
+    fn in_a_block(&self) -> String {
+        let (size, cost) = self.points.last().expect("there are points");
+        let times = |limit: u64, each: u64| thousands((limit / each * *size as u64).into());
+        let proofs = PROOFS.map(|limit| times(limit, cost.proof_size));
+        format!(
+            "In such calls a block takes {} of them by computation, which binds here, where proofs are not bounded. Where they are, they bind first: a block with room \
+             for {} bytes of proof for ordinary transactions (three quarters of 5 MiB) takes {}, one with {} bytes {}.",
+            times(limits().weight.ref_time, cost.ref_time),
+            thousands(PROOFS[0].into()),
+            proofs[0],
+            thousands(PROOFS[1].into()),
+            proofs[1],
+        )
     }
 
     /// The lines through the points, as a list.

@@ -18,8 +18,10 @@ use tokio::sync::OnceCell;
 
 /// The round of the state that forced steps go on from.
 pub(crate) const BASE: Round = 6;
-/// What unlocks each conditional transfer.
-pub(crate) const PREIMAGE: Preimage = Preimage([0x5E; 32]);
+/// What unlocks a conditional transfer: each has its own, as those of many payments have.
+pub(crate) const fn preimage(contract: ContractId) -> Preimage {
+    Preimage(contract.0)
+}
 
 /// The contracts of a channel, and what its parties own beside them.
 #[derive(Clone)]
@@ -133,9 +135,14 @@ pub(crate) fn echo(world: &World, state: usize) -> Contract {
     Contract { code, balance: 0, owner: Party::Initiator, state: vec![7; state] }
 }
 
-/// A conditional transfer to the initiator.
-pub(crate) fn transfer(balance: Amount) -> Contract {
-    let lock = PREIMAGE.lock(HashFunction::Blake2b256, &Native);
+/// A conditional transfer to the initiator of one unit.
+pub(crate) fn transfer(contract: ContractId) -> Contract {
+    transfer_of(contract, UNIT)
+}
+
+/// The same of any amount.
+pub(crate) fn transfer_of(contract: ContractId, balance: Amount) -> Contract {
+    let lock = preimage(contract).lock(HashFunction::Blake2b256, &Native);
     let state = ConditionalTransfer { payee: Party::Initiator, lock, expiry: 1_000 };
     Contract { code: Code::Builtin(BUILTIN), balance, owner: Party::Responder, state: state.encode() }
 }
@@ -149,7 +156,7 @@ pub(crate) fn echo_call(contract: ContractId, input: usize) -> ForcedCall {
 }
 
 pub(crate) fn claim(contract: ContractId) -> ForcedCall {
-    ForcedCall { contract, value: 0, input: ConditionalInput::Claim(PREIMAGE).encode() }
+    ForcedCall { contract, value: 0, input: ConditionalInput::Claim(preimage(contract)).encode() }
 }
 
 /// Contracts without coins that nobody calls, from the `from`-th on until there are `until`: they make the tree as deep as it would be.

@@ -59,12 +59,12 @@ pub(crate) async fn measure(crowds: &[Crowded]) -> Page {
     let many = thousands(crowded.contracts.len() as u128);
     let world = World::deployed().await;
     let what = format!("apps called in one step, of {many} contracts");
-    spread(&mut limits, &what, crowded, &counter(&world, 0, 3), |id| count(id, 1)).await;
+    spread(&mut limits, &what, crowded, &|_id| counter(&world, 0, 3), |id| count(id, 1)).await;
     let what = format!("conditional transfers claimed in one step, of {many} contracts");
-    spread(&mut limits, &what, crowded, &transfer(UNIT), claim).await;
+    spread(&mut limits, &what, crowded, &transfer, claim).await;
     delegates(&mut limits).await;
 
-    let (inside, calls) = touching(crowded, MAX_FORCED_CALLS, &transfer(UNIT), claim);
+    let (inside, calls) = touching(crowded, MAX_FORCED_CALLS, &transfer, claim);
     let nodes = nodes(&inside, &calls);
     let mut page = Page::default();
     page.heading(2, "Limits");
@@ -172,13 +172,13 @@ async fn states(limits: &mut Limits) {
 fn touching(
     crowded: &Crowded,
     size: usize,
-    contract: &Contract,
+    contract: &impl Fn(ContractId) -> Contract,
     call: fn(ContractId) -> ForcedCall,
 ) -> (Inside, Vec<ForcedCall>) {
     let mut contracts = crowded.contracts.clone();
     let indices = 0..u32::try_from(size).unwrap();
     for index in indices.clone() {
-        contracts.insert(id(index), contract.clone());
+        contracts.insert(id(index), contract(id(index)));
     }
     (Inside::new(contracts), indices.map(|index| call(id(index))).collect())
 }
@@ -187,7 +187,7 @@ async fn spread(
     limits: &mut Limits,
     what: &str,
     crowded: &Crowded,
-    contract: &Contract,
+    contract: &impl Fn(ContractId) -> Contract,
     call: fn(ContractId) -> ForcedCall,
 ) {
     let largest = largest_of(1, MAX_FORCED_CALLS, async |size| {

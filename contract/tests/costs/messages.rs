@@ -3,7 +3,7 @@
 use crate::{
     examples::{self, Example},
     harness::{apps, *},
-    inside::{self, From, Inside, PREIMAGE, claim, count, counter, id, opened},
+    inside::{self, From, Inside, claim, count, counter, id, opened},
     measure::Cost,
     page::{Cell, Page, Table, Unit},
 };
@@ -141,7 +141,7 @@ impl Messages {
     async fn forced_steps(&mut self) {
         let world = World::deployed().await;
         let cases: [(&str, Contract, _); 2] = [
-            ("a claim of a conditional transfer", inside::transfer(UNIT), claim(id(0))),
+            ("a claim of a conditional transfer", inside::transfer(id(0)), claim(id(0))),
             ("a call of the app `counter`", counter(&world, UNIT, 3), count(id(0), 3)),
         ];
         for (what, contract, call) in cases {
@@ -195,10 +195,10 @@ impl Messages {
 
     async fn preimages(&mut self) {
         let mut world = World::deployed().await;
-        let register = Call::PreimageRegister { preimage: PREIMAGE, function: HashFunction::Blake2b256 };
+        let register = Call::PreimageRegister { preimage: Preimage([0x5E; 32]), function: HashFunction::Blake2b256 };
         self.call(&mut world, Actor::Stranger, &register, "new").await;
         self.call(&mut world, Actor::Stranger, &register, "known").await;
-        let register = Call::PreimageRegister { preimage: PREIMAGE, function: HashFunction::Sha2_256 };
+        let register = Call::PreimageRegister { preimage: Preimage([0x5E; 32]), function: HashFunction::Sha2_256 };
         self.call(&mut world, Actor::Stranger, &register, "new, by sha2-256").await;
         let preimages = vec![Preimage([1; 32])];
         let register = Call::PreimagesRegister { preimages, function: HashFunction::Blake2b256 };

@@ -147,7 +147,7 @@ async fn deposit_and_withdraw() -> Told {
 async fn claim_by_force() -> Told {
     let mut story = Story::begin("claim of a conditional transfer by force").await;
     story.may_leave = story.may_leave.and(PREIMAGE);
-    let mut inside = Inside::new(Contracts::from_iter([(id(0), inside::transfer(5 * UNIT))]));
+    let mut inside = Inside::new(Contracts::from_iter([(id(0), inside::transfer_of(id(0), 5 * UNIT))]));
     story.force(&mut inside, claim(id(0))).await;
     story.close_on_chain(inside.commitment()).await;
     story.settle(Actor::Initiator).await;

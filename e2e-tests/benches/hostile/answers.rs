@@ -87,7 +87,7 @@ async fn old_closes(world: &World, bob: &Bob) -> (BTreeMap<ChannelId, Call>, Dur
     let _peer = carol.connect(&bob.address).await.unwrap();
     let (mut closes, mut longest) = (BTreeMap::new(), Duration::ZERO);
     for _ in 0..CLOSES {
-        let channel = carol.open_channel(identity("bob").public(), terms.clone()).await.unwrap();
+        let channel = carol.open_channel(identity("bob").public(), terms).await.unwrap();
         let _paid = channel.pay(UNIT, "what she has to show").await.unwrap();
         let old = channel.evidence().await.unwrap().unwrap();
         let began = Instant::now();

@@ -1,6 +1,6 @@
 //! Hostile peers, each of one kind. Whoever is cut off comes back at once under another name.
 
-use channel::{Change, ChannelOpen, ChannelRef, Message, Update};
+use channel::{Change, ChannelOpen, ChannelRef, Message, Update, transfer::TransferLimits};
 use protocol::{
     AccountId, Base, Hash, Pair, Signature, decode_exact,
     signing::Domain,
@@ -152,6 +152,7 @@ impl Stranger {
             balances: Pair::new(1_000, 0),
             shares: Pair::new(1_000, 0),
             validity: 100,
+            transfers: TransferLimits::default(),
         }
     }
 

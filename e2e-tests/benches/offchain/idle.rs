@@ -84,6 +84,7 @@ pub(crate) async fn measure(channels: usize, report: &mut Report) {
     drop(opened);
     let Nodes { world, alice, bob } = nodes;
     bob.stop().await;
+    drop(world.free_store_of("bob").await);
     let endpoint = Endpoint::serve(Arc::new(world.chain.clone()), world.store_of("chain.socket"));
     let mut child = Command::new(env::current_exe().unwrap())
         .env(STORE, world.store_of("bob"))

@@ -45,19 +45,17 @@ pub(crate) fn round() -> Duration {
     measured[measured.len() / 2]
 }
 
-/// One `fdatasync` of this disk after so many pages were written in place, far from each other: the median of many.
-pub(crate) fn sync(pages: usize) -> Duration {
+/// One `fdatasync` of this disk after a page was written in place: the median of many.
+pub(crate) fn sync() -> Duration {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&vec![0; PAGE * PAGES]).unwrap();
     file.sync_all().unwrap();
     let mut measured: Vec<_> = (0..SYNCS)
         .map(|number| {
             let began = Instant::now();
-            for page in 0..pages {
-                let place = (number * pages + page) * APART % PAGES;
-                let _at = file.seek(SeekFrom::Start((place * PAGE) as u64)).unwrap();
-                file.write_all(&[1; PAGE]).unwrap();
-            }
+            let place = number * APART % PAGES;
+            let _at = file.seek(SeekFrom::Start((place * PAGE) as u64)).unwrap();
+            file.write_all(&[1; PAGE]).unwrap();
             file.sync_data().unwrap();
             began.elapsed()
         })

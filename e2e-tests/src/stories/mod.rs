@@ -7,8 +7,10 @@ pub mod apps;
 pub mod contracts;
 pub mod crashes;
 pub mod disputes;
+pub mod hub;
 pub mod life;
 pub mod many;
+pub mod registry;
 
 /// Makes a test of every story. `$world` is a function that makes a new world, or answers none where the stories are to be skipped.
 #[macro_export]
@@ -34,6 +36,16 @@ macro_rules! tell_every_story {
             what_contracts_hold_at_the_end_is_to_be_had_by_force
             a_step_forced_while_closing_restarts_the_lock_and_is_settled_with_the_rest
             a_delegate_calls_for_a_party_that_is_away_where_it_may_and_a_defender_may_not
+        }
+        $crate::tell! { $world, hub:
+            a_payment_crosses_a_hub_and_is_made_once
+            a_payment_that_is_held_too_long_goes_back_and_every_channel_stays_open
+            a_payee_that_vanishes_after_showing_its_pre_image_costs_the_hub_nothing
+            a_hub_that_goes_away_with_payments_under_way_ends_them_when_it_is_back
+        }
+        $crate::tell! { $world, registry:
+            pre_images_that_wait_are_registered_in_one_call_at_the_price_that_was_told
+            a_lock_that_nobody_opens_is_silent_once_its_expiry_is_final
         }
         $crate::tell! { $world, apps:
             a_stream_is_collected_by_force_from_its_first_block_on_and_stopped_when_the_payer_is_back

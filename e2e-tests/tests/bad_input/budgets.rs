@@ -2,7 +2,7 @@
 //! (R6.9c).
 
 use crate::Witness;
-use channel::{ChannelOpen, ChannelRef, Event, Message, Notice, RefusalCode};
+use channel::{ChannelOpen, ChannelRef, Event, Message, Notice, RefusalCode, transfer::TransferLimits};
 use e2e_tests::{
     Actor, Asked, Impaired, UNIT, World,
     hostile::{Intruder, RawSession, connect_from, party_terms},
@@ -37,6 +37,7 @@ fn opening(world: &World, name: &str) -> Message {
         balances: Pair::new(100 * UNIT, 10 * UNIT),
         shares: Pair::new(110 * UNIT, 0),
         validity,
+        transfers: TransferLimits::default(),
     })
 }
 

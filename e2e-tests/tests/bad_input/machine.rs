@@ -29,13 +29,13 @@ async fn a_store_of_a_newer_format_is_refused_and_left_as_it_is() {
     let database = redb::Database::open(path.join("store.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
     drop(
-        transaction.open_table(redb::TableDefinition::<&str, u64>::new("store")).unwrap().insert("format", 2).unwrap(),
+        transaction.open_table(redb::TableDefinition::<&str, u64>::new("store")).unwrap().insert("format", 3).unwrap(),
     );
     transaction.commit().unwrap();
     drop(database);
     for _ in 0..2 {
         let refused = StoreHandle::open(&path, Durability::Immediate).unwrap_err();
-        assert!(matches!(refused, OpenError::Newer { found: 2, known: 1, .. }), "{refused}");
+        assert!(matches!(refused, OpenError::Newer { found: 3, known: 2, .. }), "{refused}");
     }
 }
 
@@ -43,10 +43,10 @@ async fn a_store_of_a_newer_format_is_refused_and_left_as_it_is() {
 async fn a_channel_stored_by_other_software_keeps_the_node_from_starting_and_one_that_is_damaged_does_not() {
     let world = World::new().await;
     for (bytes, told) in [
-        (&[99, 1, 2, 3][..], "stored channel has version 99, this software reads version 5: use the newer software"),
+        (&[99, 1, 2, 3][..], "stored channel has version 99, this software reads version 6: use the newer software"),
         (
             &[2, 1, 2, 3],
-            "stored channel has version 2, this software reads version 5: close it with the software that wrote it",
+            "stored channel has version 2, this software reads version 6: close it with the software that wrote it",
         ),
         (&[5, 1, 2, 3], "stored channel does not decode"),
         (&[], "stored channel does not decode"),

@@ -3,9 +3,10 @@
 use crate::Witness;
 use channel::{
     ChannelAccept, ChannelOpen, ChannelRef, CloseReason, Event, Message, Misuse, Notice, RefusalCode, Stage, Violation,
+    transfer::TransferLimits,
 };
 use e2e_tests::{
-    Asked, Proxy, UNIT, World, account,
+    Actor, Asked, Proxy, UNIT, World, account,
     hostile::{Intruder, funding_created, party_terms, signs_opening},
     signer, terms, within,
 };
@@ -233,6 +234,52 @@ async fn who_could_not_pay_for_a_defence_neither_opens_nor_accepts_and_hears_how
     assert!(is_least(fees.need) && fees.suffice(), "{fees:?}");
 }
 
+/// Alice's node, and Bob's that it is connected with, where her account has what it takes to open and defend one channel, and not two.
+async fn who_can_open_one_channel(world: &World) -> (Actor, Actor) {
+    let (alice, bob) = world.couple().await;
+    let deposit = world.arbiter.opening_deposit(&account("alice")).await.unwrap();
+    let one = deposit + needed(world).await;
+    // Two want another deposit, and four more fees.
+    let _left = drain(world, "alice", one + deposit / 2).await;
+    (alice, bob)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openings_that_begin_together_are_all_counted_among_those_to_pay_for() {
+    let world = World::new().await;
+    let (alice, bob) = who_can_open_one_channel(&world).await;
+    let opened = tokio::join!(alice.try_open(&bob, terms()), alice.try_open(&bob, terms()));
+    let is_refused = |opened: &Result<_, NodeError>| matches!(opened, Err(NodeError::FeesTooLow { .. }));
+    let (first, second) = opened;
+    assert!(first.is_ok() != second.is_ok() && is_refused(&first) != is_refused(&second), "{first:?} {second:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_is_paid_for_until_it_has_ended_also_where_nobody_waits_for_it_any_more() {
+    let world = World::new().await;
+    let (alice, bob) = who_can_open_one_channel(&world).await;
+    let mut silent = Intruder::connect_to("mallory", &alice.node.address().unwrap()).await;
+    let peer = e2e_tests::identity("mallory").public();
+    e2e_tests::until("the connection", || async { alice.node.peers().contains(&peer).then_some(()) }).await;
+    // Whoever wants the channel gives up once the peer has been asked.
+    let asked = async { while !matches!(silent.hear().await, Some(Packet::Channel(_, Message::ChannelOpen(_)))) {} };
+    tokio::select! {
+        opened = alice.node.open_channel(peer, terms()) => panic!("{opened:?}"),
+        () = asked => {}
+    }
+    let refused = alice.try_open(&bob, terms()).await.unwrap_err();
+    assert!(matches!(refused, NodeError::FeesTooLow { .. }), "{refused}");
+
+    // It ends with the connection, as long as nothing is signed.
+    drop(silent);
+    e2e_tests::until("the opening's end", || async {
+        let left = alice.node.channels(peer).await.unwrap();
+        left.is_empty().then_some(())
+    })
+    .await;
+    let _channel = alice.open(&bob).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn opening_with_somebody_who_is_not_connected_says_what_to_do() {
     let world = World::new().await;
@@ -325,6 +372,7 @@ fn opening(world: &World, shares: Pair<u128>) -> ChannelOpen {
         balances: Pair::new(100 * UNIT, 100 * UNIT),
         shares,
         validity: 100,
+        transfers: TransferLimits::default(),
     }
 }
 
@@ -339,7 +387,7 @@ async fn offer(mallory: &mut Intruder, world: &World, reference: ChannelRef, non
     let open = opening(world, Pair::new(200 * UNIT, 0));
     mallory.say(reference, Message::ChannelOpen(open.clone())).await;
     let answer = mallory.hear().await;
-    let Some(Packet::Channel(to, Message::ChannelAccept(ChannelAccept { responder }))) = answer else {
+    let Some(Packet::Channel(to, Message::ChannelAccept(ChannelAccept { responder, .. }))) = answer else {
         panic!("{answer:?}")
     };
     assert_eq!(to, reference);

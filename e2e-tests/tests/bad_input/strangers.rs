@@ -1,7 +1,7 @@
 //! Strangers in the way of honest newcomers, and honest peers that are taken for strangers or for hostile ones (R6.9c).
 
 use crate::Witness;
-use channel::{ChannelAccept, ChannelOpen, ChannelRef, Event, Message, Payment};
+use channel::{ChannelAccept, ChannelOpen, ChannelRef, Event, Message, Payment, transfer::TransferLimits};
 use e2e_tests::{
     Actor, Impaired, UNIT, World,
     hostile::{Intruder, funding_created, party_terms},
@@ -28,6 +28,7 @@ fn opening(world: &World, name: &str) -> ChannelOpen {
         balances: Pair::new(100 * UNIT, 20 * UNIT),
         shares: Pair::new(120 * UNIT, 0),
         validity: info.limits.validity_max,
+        transfers: TransferLimits::default(),
     }
 }
 
@@ -44,7 +45,7 @@ async fn has_openings_signed(world: &World, bob: &Actor, name: &str, count: u8) 
     let mut answered = 0;
     while answered < count {
         match stranger.hear().await {
-            Some(Packet::Channel(reference, Message::ChannelAccept(ChannelAccept { responder }))) => {
+            Some(Packet::Channel(reference, Message::ChannelAccept(ChannelAccept { responder, .. }))) => {
                 let body = open.body(&responder, valid_until);
                 let nonce = u64::from(reference.0[0]);
                 stranger.say(reference, funding_created(name, &domain, &body, nonce)).await;

@@ -10,6 +10,7 @@
 mod accounts;
 mod connection;
 mod deploying;
+mod hides;
 mod lies;
 mod the_same;
 

@@ -171,7 +171,15 @@ impl Responder {
     async fn accepts(&mut self) -> Awaited {
         let (reference, Message::ChannelOpen(open)) = self.hears().await else { panic!("no opening") };
         let responder = party_terms("mallory");
-        self.intruder.say(reference, Message::ChannelAccept(ChannelAccept { responder: responder.clone() })).await;
+        self.intruder
+            .say(
+                reference,
+                Message::ChannelAccept(ChannelAccept {
+                    responder: responder.clone(),
+                    transfers: channel::transfer::TransferLimits::default(),
+                }),
+            )
+            .await;
         let (to, Message::FundingCreated(funding)) = self.hears().await else { panic!("no funding") };
         assert_eq!(to, reference);
         let body = open.body(&responder, funding.valid_until);

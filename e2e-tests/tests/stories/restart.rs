@@ -326,8 +326,10 @@ async fn a_node_whose_store_is_older_than_its_lock_starts_and_defends_what_it_ha
     alice.connect(&bob).await;
     let _paid = alice.channel(&bob, channel).await.pays(UNIT, "lost").await;
     alice.stop_and_wait().await;
-    // Written into the old file itself: the lock stays.
-    fs::write(store.join("store.redb"), fs::read(copy.join("store.redb")).unwrap()).unwrap();
+    // Written into the old files themselves: the lock stays.
+    for file in ["store.redb", "journal"] {
+        fs::write(store.join(file), fs::read(copy.join(file)).unwrap()).unwrap();
+    }
 
     for _ in 0..2 {
         let alice = world.start("alice").await;

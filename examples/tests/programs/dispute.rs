@@ -10,7 +10,7 @@ use std::{fs, sync::Arc};
 async fn evidence(stage: &Stage, peer: &PeerAddress) -> CloseSolo {
     let (from, copy) = (stage.folder("alice"), stage.folder("copy of alice"));
     fs::create_dir_all(copy.join("store")).unwrap();
-    for file in ["identity.key", "store/store.redb", "store/lock"] {
+    for file in ["identity.key", "store/store.redb", "store/journal", "store/lock"] {
         let _bytes = fs::copy(from.join(file), copy.join(file)).unwrap();
     }
     let (deployment, chain) = (stage.deployment(), Settings::for_instant_seal(""));

@@ -22,7 +22,7 @@ pub use app::{App, AppContext, AppOutcome, AppReply, CALL_SELECTOR, INIT_SELECTO
 pub use execute::{Executed, Invocation, execute};
 pub use executor::{CallFault, Executor};
 #[cfg(feature = "std")]
-pub use native::{Apps, NativeApps, NativeCall, NativeInit, Predictor, first_state};
+pub use native::{Apps, NativeApps, NativeCall, NativeInit, Predictor, Replayer, first_state};
 #[cfg(feature = "std")]
 pub use store::Contracts;
 
@@ -112,6 +112,12 @@ impl Contract {
             state_hash: crypto.hash(&self.state),
             owner: self.owner,
         }
+    }
+
+    /// Whether it is a conditional transfer (R8.1).
+    #[must_use]
+    pub const fn is_transfer(&self) -> bool {
+        matches!(self.code, Code::Builtin(conditional::BUILTIN))
     }
 
     /// The value of its leaf (R4.2).

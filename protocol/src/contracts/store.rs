@@ -16,6 +16,7 @@ pub struct Contracts {
     tree: Tree,
     contracts: HashTrieMapSync<ContractId, Arc<Contract>>,
     held: Amount,
+    transfers: usize,
 }
 
 /// Equal where the roots are: the tree commits to everything.
@@ -69,6 +70,12 @@ impl Contracts {
         self.held
     }
 
+    /// How many of them are conditional transfers (R8.1).
+    #[must_use]
+    pub const fn transfers(&self) -> usize {
+        self.transfers
+    }
+
     /// How many branches stand above this contract's leaf, or above the place where it would be.
     #[must_use]
     pub fn depth(&self, id: &ContractId) -> usize {
@@ -84,17 +91,24 @@ impl Contracts {
     /// Adds a contract, or changes one.
     pub fn insert(&mut self, id: ContractId, contract: Contract) {
         let _before = self.tree.set(id.key(), Some(contract.leaf(&Native)));
-        let before = self.get(&id).map_or(0, |contract| contract.balance);
-        self.held = self.held.saturating_sub(before).saturating_add(contract.balance);
+        self.uncount(&id);
+        self.held = self.held.saturating_add(contract.balance);
+        self.transfers = self.transfers.saturating_add(usize::from(contract.is_transfer()));
         self.contracts.insert_mut(id, Arc::new(contract));
     }
 
     /// Removes a contract.
     pub fn remove(&mut self, id: &ContractId) {
         let _before = self.tree.set(id.key(), None);
-        let before = self.get(id).map_or(0, |contract| contract.balance);
-        self.held = self.held.saturating_sub(before);
+        self.uncount(id);
         let _was_there = self.contracts.remove_mut(id);
+    }
+
+    fn uncount(&mut self, id: &ContractId) {
+        let (balance, is_transfer) =
+            self.get(id).map_or((0, false), |contract| (contract.balance, contract.is_transfer()));
+        self.held = self.held.saturating_sub(balance);
+        self.transfers = self.transfers.saturating_sub(usize::from(is_transfer));
     }
 
     /// What a contract is now; none where it is gone.

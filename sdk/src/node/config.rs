@@ -8,7 +8,7 @@ use crate::{
     store::StoreHandle,
     transport,
 };
-use channel::{Config as ChannelConfig, Context, Millis, Pace, Policy};
+use channel::{Config as ChannelConfig, Context, Millis, Pace, Policy, transfer::TransferBook};
 #[cfg(feature = "testing")]
 use protocol::crypto::{Crypto, Native};
 use protocol::{
@@ -52,6 +52,8 @@ pub struct NodeConfig {
     /// What the account keeps for the defence of channels: with less, none is opened, accepted or filled from the account (R6.9e). Estimated by the
     /// chain's own prices by default.
     pub fee_reserve: FeeReserve,
+    /// What crosses this node's channels: whether it carries transfers of others on, at what fee, and what it risks for it. By default it only pays and is paid.
+    pub routing: network::Policy,
     /// The most that is offered on top of the fee for a call that defends a channel, once its last block comes near ([`Urgency`](crate::chain::Urgency));
     /// none for ten times the fee of the heaviest such call.
     pub tip_max: Option<Amount>,
@@ -126,6 +128,7 @@ impl NodeConfig {
             apps: Arc::new(Registry::in_memory(info.limits.call_weight)),
             fee_reserve: FeeReserve::default(),
             tip_max: None,
+            routing: network::Policy::default(),
             keep_ended: KEEP_ENDED,
             redial: Some(Backoff::default()),
             limits: NodeLimits::default(),
@@ -154,8 +157,13 @@ impl NodeConfig {
     }
 
     /// What a channel may know of this node at one moment.
-    pub(super) fn context(&self, now: Millis, head: BlockNumber) -> Context<'_> {
-        Context { key: self.identity.signing(), now, head, apps: &*self.apps, pace: self.pace }
+    pub(super) fn context<'a>(
+        &'a self,
+        now: Millis,
+        head: BlockNumber,
+        transfers: &'a dyn TransferBook,
+    ) -> Context<'a> {
+        Context { key: self.identity.signing(), now, head, apps: &*self.apps, pace: self.pace, transfers }
     }
 
     /// This node as the arbiter knows it: owns its vault, and is one of a pair (R5.1, R5.2).

@@ -11,6 +11,7 @@
 //! only that is done which needs no new signature of a state, no peer, and no commit. It runs beside all other tasks, on a thread of its own.
 
 use super::{
+    book::Book,
     config::NodeConfig,
     defended::{DefenceCall, DefenceCause, DefendedPeer, Signal},
     disputes::{ANSWERS, UnconfirmedDisputes},
@@ -324,7 +325,9 @@ impl Defence {
     fn tell(&mut self, (peer, reference): (PublicKey, ChannelRef), input: Input) {
         let config = Arc::clone(&self.config);
         let now = Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX);
-        let ctx = config.context(now, self.head);
+        let Some(peers) = self.peers.upgrade() else { return };
+        let book = Book { registry: &peers.registry, routing: &peers.routing, channel: reference };
+        let ctx = config.context(now, self.head, &book);
         let Some(kept) = self.kept(peer, reference) else { return };
         // A fault of the program that ended the peer's task may be met here too: it ends the defence of this channel, and of no other.
         let Ok(handled) = catch_unwind(AssertUnwindSafe(|| kept.channel.handle(input, &ctx))) else {
@@ -341,8 +344,15 @@ impl Defence {
             Step::Commit(commit) => commit.committed(),
         };
         for effect in effects {
-            if let Effect::Submit(call) = effect {
-                self.make((peer, reference), *call);
+            match effect {
+                Effect::Submit(call) => self.make((peer, reference), *call),
+                // A side that signs nothing any more is paid by the registry all the same (I11).
+                Effect::Register { lock, preimage, expiry } => {
+                    if let Err(error) = peers.registry.register(lock, preimage, expiry, peer) {
+                        tracing::error!(%error, "a channel wants a pre-image registered that is none");
+                    }
+                }
+                _ => {}
             }
         }
     }

@@ -37,7 +37,7 @@ pub enum DefenceCause {
 pub struct DefendedPeer {
     /// The peer.
     pub peer: PublicKey,
-    /// Why.
+    /// The reason.
     pub cause: DefenceCause,
     /// For how long.
     pub since: Duration,

@@ -139,9 +139,9 @@ pub enum NodeError {
     /// The peer refused a payment's round.
     #[error("the peer refused payment {payment:?}: {code}")]
     PaymentRefused {
-        /// Which.
+        /// The payment's id.
         payment: ChangeId,
-        /// Why.
+        /// The refuser's reason.
         code: RefusalCode,
     },
     /// The channel closed before the payment was made.
@@ -150,7 +150,7 @@ pub enum NodeError {
     /// The payment was made, and then another own round, which the peer had kept, took its place on chain.
     #[error("payment {payment:?} was made, and round {round}, which the peer had kept, has taken its place on chain")]
     PaymentUndone {
-        /// Which.
+        /// The payment's id.
         payment: ChangeId,
         /// The round that counts instead.
         round: Round,
@@ -164,15 +164,15 @@ pub enum NodeError {
     /// A change could not be made when its turn came.
     #[error("change {change:?} was not made: {fault}")]
     ChangeFailed {
-        /// Which.
+        /// The change's id.
         change: ChangeId,
-        /// Why.
+        /// The reason.
         fault: ChangeFault,
     },
     /// A deposit, a withdrawal or other delegates did not come to be; the channel goes on as before.
     #[error("the {operation:?} did not come to be: {code}; nothing has changed")]
     OperationFailed {
-        /// Which.
+        /// The operation.
         operation: OperationKind,
         /// What the peer said; `TIMEOUT` where it did not reach the chain in time, `CLOSING` where the channel closes.
         code: RefusalCode,

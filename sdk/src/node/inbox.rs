@@ -3,6 +3,7 @@
 use super::{
     config::OpenChannel,
     error::NodeError,
+    purse::PaidOpening,
     receipt::{ChangesReceipt, PaymentReceipt, PaymentsReceipt},
 };
 use crate::{chain::CallError, keys::PeerAddress, transport::Session};
@@ -10,6 +11,7 @@ use channel::{
     Balances, Certainty, Change, ChannelRef, CloseReason, Command, Config, EventNumber, IdempotencyKey, Outcome,
     Payment, PaymentRecord, Performed, State, Status,
 };
+use network::Command as RouterCommand;
 use protocol::{
     Amount, BlockNumber, Hash, Pair, PartyId, Round,
     call::{CallKind, CloseSolo, ForcedCall},
@@ -36,7 +38,7 @@ pub(super) enum PeerInput {
     /// It has no channel here, and its place is needed for somebody else.
     Displaced,
     /// The user wants a channel with it.
-    Open(OpenChannel, ChannelRef, Reply<ChannelRef>),
+    Open(OpenChannel, ChannelRef, Opening),
     /// The user wants something of a channel.
     Request(ChannelRef, Request),
     /// All channels with it.
@@ -49,8 +51,21 @@ pub(super) enum PeerInput {
     Nonce(ChannelRef, Pair<PartyId>, u64),
     /// What somebody has in its vault; none where the chain did not say.
     Vault(PartyId, Option<Amount>),
+    /// The router wants something of a channel.
+    Command(ChannelRef, RouterCommand),
+    /// The own terms, signed, for the peer.
+    Announce(Vec<u8>),
+    /// Something became known of heads or locks.
+    Locks,
     /// The node is going away.
     Stop,
+}
+
+/// Who waits for a channel to open, and what the account pays for it.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) reply: Reply<ChannelRef>,
+    pub(super) paid_for: PaidOpening,
 }
 
 /// A new connection.

@@ -4,6 +4,7 @@
 //!             Node ---- Listener (task): handshakes, each in a task of its own; places for strangers
 //!              |
 //!              |------- watcher (task): finalised blocks to every peer
+//!              |------- registry (task): newest blocks, what was shown of locks, registrations
 //!              |------- defence (task): what defends channels whose peer's task does not
 //!              |
 //!              '------- Peer (a task each): connection, channels, commits, effects
@@ -11,7 +12,9 @@
 
 mod accept;
 mod aside;
+mod book;
 mod budget;
+mod carrying;
 mod causes;
 mod config;
 mod defence;
@@ -26,6 +29,7 @@ mod inbox;
 mod limits;
 mod link;
 mod packet;
+mod payments;
 mod peer;
 mod peers;
 mod places;
@@ -33,10 +37,13 @@ mod purse;
 mod random;
 mod receipt;
 mod redial;
+mod registry;
 mod restore;
+mod routing;
 mod rows;
 mod slot;
 mod submitted;
+mod transit;
 mod watcher;
 
 pub use causes::{Cause, CauseCounts};
@@ -48,9 +55,11 @@ pub use events::{Ack, EventStream, EventsError, NodeEvent, Notification};
 pub use handle::ChannelHandle;
 pub use limits::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER, MAX_PEERS, MAX_UNKNOWN, NodeLimits};
 pub use packet::{MAX_PIECE, Packet};
+pub use payments::{NewInvoice, RoutedPaymentError, RoutingNotices, invoice_lock};
 pub use purse::Fees;
 pub use receipt::{ChangesReceipt, ContractCallReceipt, CreationReceipt, PaymentReceipt, PaymentsReceipt};
 pub use redial::Backoff;
+pub use registry::{Caused, Interest, LockRegistry, RegistryReport, Watching, WrongPreimage};
 pub use restore::DamagedChannel;
 
 use crate::{
@@ -65,13 +74,14 @@ use defence::Defence;
 use defended::Report;
 use events::Events;
 use following::Following;
-use inbox::{Connected, Inbox, PeerInput};
+use inbox::{Connected, Inbox, Opening, PeerInput};
 use peers::Peers;
 use places::{PerOrigin, Strangers};
 use protocol::{Amount, PublicKey, call::Call};
 use purse::Purse;
 use random::random;
 use restore::{Loaded, load};
+use routing::Routing;
 use std::{
     fmt,
     net::SocketAddr,
@@ -139,7 +149,7 @@ impl Node {
             return Err(StartError::NoTimeToAnswer { pace, max });
         }
         let head = config.arbiter.finalised_head().await?;
-        let Loaded { channels, mut addresses, next, seen, damaged } = load(&config, head).await?;
+        let loaded = load(&config, head).await?;
         if let Some(store) = config.store() {
             config.apps.keep_in(store).await?;
         }
@@ -150,9 +160,13 @@ impl Node {
         let listening = listener.as_ref().map(Listener::local_addr);
         let limits = limits::descriptors().map_or(config.limits, |descriptors| config.limits.within(descriptors));
         let (signals, for_defence) = mpsc::unbounded_channel();
+        let registry = LockRegistry::new(pace, head.number);
+        let (routing, restored) = Routing::new(&config, &registry, &loaded);
+        let Loaded { channels, mut addresses, next, seen, damaged, routing: _ } = loaded;
         let peers = Arc::new(Peers {
             config: Arc::clone(&config),
             limits,
+            routing: Arc::new(routing),
             tally: Arc::default(),
             dialler: Arc::default(),
             inboxes: Mutex::default(),
@@ -167,7 +181,8 @@ impl Node {
             notes: Notes::default(),
             defence: signals.clone(),
             defended_peers: Report::default(),
-            purse: Purse::new(&config),
+            purse: Arc::new(Purse::new(&config, registry.clone())),
+            registry,
             channels: Mutex::default(),
             over: AtomicBool::new(false),
             failure: OnceLock::new(),
@@ -183,13 +198,20 @@ impl Node {
         for (identity, channels) in channels {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }
+        // What follows from what the store has, before anybody is connected.
+        let _kept = peers.route(restored).await;
         let (arbiter, store) = (Arc::clone(&config.arbiter), config.store().cloned());
         let watched = (arbiter, store);
         let watcher = Watcher::new(watched, Arc::downgrade(&peers), (next, seen), config.keep_ended, signals.clone());
         let guard = Builder::new_multi_thread().worker_threads(1).thread_name("guard").enable_all().build();
         let guard = guard.map_err(StartError::NoThread)?;
         let defence = Defence::new(&peers, (signals, for_defence));
-        let mut tasks = vec![guard.spawn(watcher.run()), guard.spawn(defence.run())];
+        let purse = Arc::clone(&peers.purse);
+        let urgency = move |until| purse.urgency(Some(until));
+        let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
+        let registry = peers.registry.clone().run(arbiter, signer, urgency);
+        let mut tasks = vec![guard.spawn(watcher.run()), guard.spawn(defence.run()), guard.spawn(registry)];
+        tasks.push(tokio::spawn(carrying::run(Arc::downgrade(&peers))));
         if let Some(listener) = listener {
             tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))));
         }
@@ -232,6 +254,12 @@ impl Node {
     #[must_use]
     pub fn chain_health(&self) -> Health {
         self.inner.peers.health()
+    }
+
+    /// The chain's heads, and what was shown of locks, as transfers across channels need them.
+    #[must_use]
+    pub fn registry(&self) -> &LockRegistry {
+        &self.inner.peers.registry
     }
 
     /// The peers whose channels are defended without their own tasks now, and why (R6.9e): in health, none.
@@ -307,7 +335,7 @@ impl Node {
             return Err(NodeError::ChainUnhealthy(health));
         }
         let channels = self.inner.peers.channels().len();
-        let _paid_for = self.inner.peers.purse.check_opening(channels).await?;
+        let paid_for = self.inner.peers.purse.check_opening(channels).await?;
         let have = self.vault_balance().await?;
         if have < open.our_share {
             return Err(NodeError::VaultTooLow { have, need: open.our_share });
@@ -315,7 +343,8 @@ impl Node {
         let inbox = self.inner.peers.inbox(&peer).ok_or(NodeError::NotConnected(peer))?;
         let (reply, answer) = oneshot::channel();
         let reference = ChannelRef(random()?);
-        inbox.send(PeerInput::Open(open, reference, reply)).await.map_err(|_closed| NodeError::NotConnected(peer))?;
+        let input = PeerInput::Open(open, reference, Opening { reply, paid_for });
+        inbox.send(input).await.map_err(|_closed| NodeError::NotConnected(peer))?;
         let reference = answer.await.map_err(|_dropped| self.inner.peers.gone(&peer))??;
         Ok(self.handle(peer, reference, inbox))
     }

@@ -36,6 +36,9 @@ pub enum Packet {
         /// At most [`MAX_PIECE`] bytes.
         bytes: Vec<u8>,
     },
+    /// The sender's terms for transfers across its channels, signed: an [`Announcement`](network::Announcement).
+    #[codec(index = 5)]
+    Terms(Vec<u8>),
 }
 
 /// The most bytes of an app in one message.

@@ -18,30 +18,37 @@ mod manners;
 mod messages;
 mod news;
 mod steps;
+mod transfers;
 mod turns;
 mod unfunded;
 mod vaults;
 
 use super::{
     aside,
+    book::Book,
     causes::Cause,
     config::NodeConfig,
     error::NodeError,
     events::{Ack, Events, NodeEvent, Notification},
     following::Follower,
-    inbox::{Connected, Inbox, PeerInput},
+    inbox::{Connected, Inbox, Opening, PeerInput},
     link::{Bounds, Link},
     packet::Packet,
     peers::Peers,
     places::Origin,
     redial::Redial,
+    registry::LockRegistry,
+    routing::{Outgoing, Routing},
     slot::Slot,
 };
 use crate::{
     keys::PeerAddress,
     store::{StoreError, StoreHandle},
 };
-use channel::{ChangeId, Channel, ChannelRef, Effect, Event, EventNumber, Input, Message, Millis, Notice, Step};
+use channel::{
+    ChangeId, Channel, ChannelRef, Effect, Event, EventNumber, Input, Message, Millis, Notice, Step,
+    transfer::TransferId,
+};
 use conduct::Conduct;
 use fetches::Fetches;
 use protocol::{BlockNumber, ChannelId, PublicKey, contracts::ContractId, terms::Terms};
@@ -108,6 +115,14 @@ pub(super) struct Peer {
     ended: Vec<ChannelRef>,
     /// Answers to the user that tell of what may not be committed yet: given once it is.
     answers_held: Vec<Box<dyn FnOnce() + Send>>,
+    routing: Arc<Routing>,
+    registry: LockRegistry,
+    /// What the router is to be told.
+    heard: Vec<network::Input>,
+    /// Channels that something has happened to since the router was told what can be offered in them.
+    touched: BTreeSet<ChannelRef>,
+    /// What the router wants done after the commit.
+    outgoing: Outgoing,
     /// What the chain has new.
     follower: Follower,
     /// The node is going away.
@@ -119,6 +134,7 @@ pub(super) struct Peer {
 struct Rows {
     contracts: BTreeSet<ContractId>,
     payments: BTreeSet<ChangeId>,
+    transfers: BTreeSet<TransferId>,
 }
 
 /// Nothing that was signed can be kept, so nothing more is.
@@ -175,6 +191,11 @@ impl Peer {
             steps: Steps::default(),
             ended: Vec::new(),
             answers_held: Vec::new(),
+            routing: Arc::clone(&peers.routing),
+            registry: peers.registry.clone(),
+            heard: Vec::new(),
+            touched: BTreeSet::new(),
+            outgoing: Outgoing::default(),
             follower,
             stopping: false,
         };
@@ -188,7 +209,12 @@ impl Peer {
                 // What was signed for it before keeps its place; from where it came is not known any more.
                 slot.asked = peer.conduct.ask_for_opening(true, None).ok();
             }
+            let rows: Vec<_> = slot.channel.transfer_ids().collect();
+            if slot.is_paid_opening() {
+                slot.paid_for = Some(peers.purse.resume_opening());
+            }
             let _none = peer.slots.insert(reference, slot);
+            peer.watch_locks(reference, &rows);
             let is_copy = peer.config.store().and_then(StoreHandle::doubt).is_some();
             let may_be_old = is_copy || peer.damaged.contains(&reference);
             let _changed = peer.input(reference, if may_be_old { Input::RestartedFromCopy } else { Input::Restarted });
@@ -262,11 +288,18 @@ impl Peer {
                         let _task = tokio::spawn(async move { drop(peers.connected(*connected).await) });
                     }
                 }
-                PeerInput::Open(_, _, reply) => {
+                PeerInput::Open(_, _, Opening { reply, .. }) => {
                     let _gone = reply.send(Err(NodeError::NotConnected(self.identity)));
                 }
                 PeerInput::List(reply) => {
                     let _gone = reply.send(Vec::new());
+                }
+                PeerInput::Command(reference, command) => {
+                    let (at, why) = (self.routing.at(reference), network::CommandRefusal::NotOpen);
+                    let outgoing = self.routing.handle([network::Input::Refused { at, command, why }]);
+                    if let Some(peers) = self.peers.upgrade() {
+                        let _kept = peers.route(outgoing).await;
+                    }
                 }
                 // About channels that are not there (any more).
                 PeerInput::Request(..)
@@ -276,6 +309,8 @@ impl Peer {
                 | PeerInput::Code(..)
                 | PeerInput::NotFound
                 | PeerInput::Displaced
+                | PeerInput::Announce(_)
+                | PeerInput::Locks
                 | PeerInput::Stop => {}
             }
         }
@@ -311,14 +346,22 @@ impl Peer {
 
     /// Commits what has changed, then does what the channels want done, and what comes of that.
     async fn act(&mut self) -> Result<(), NotKept> {
-        while !self.changed.is_empty() || !self.steps.is_empty() {
+        self.route();
+        while !self.changed.is_empty() || !self.steps.is_empty() || !self.outgoing.is_empty() || self.routing.has_rows()
+        {
             self.commit().await?;
+            // Where the node is gone, so is whoever would do it: the next start derives it from the rows.
+            let outgoing = std::mem::take(&mut self.outgoing);
+            if let Some(peers) = self.peers.upgrade() {
+                self.routing.carry_out(outgoing, &peers);
+            }
             let mut effects = std::mem::take(&mut self.steps).committed();
             // Last of all, openings in the order of their nonces: one that is overtaken cannot be on chain any more (R5.2).
             effects.sort_by_key(|(_, effect)| turns::nonce_of(effect));
             for (reference, effect) in effects {
                 self.effect(reference, effect);
             }
+            self.route();
         }
         for answer in std::mem::take(&mut self.answers_held) {
             answer();
@@ -341,6 +384,13 @@ impl Peer {
             Effect::AskNonce(parties) => self.ask_nonce(reference, parties),
             Effect::FetchCode(code) => self.fetch_code(reference, code),
             Effect::Notify(notice) => self.tell(reference, notice.into(), None),
+            // The router has it from the step, within the commit.
+            Effect::Transfer(_) => {}
+            Effect::Register { lock, preimage, expiry } => {
+                if let Err(error) = self.registry.register(lock, preimage, expiry, self.identity) {
+                    tracing::error!(%error, "a channel wants a pre-image registered that is none");
+                }
+            }
             // It has ended, and its user knows.
             Effect::Forget => self.ended.push(reference),
             Effect::Deliver { number, event } => {
@@ -380,12 +430,15 @@ impl Peer {
             PeerInput::NotFound if !self.link.is_up() && !self.slots.is_empty() => self.redial.missed(),
             PeerInput::NotFound => {}
             PeerInput::Displaced => self.on_displaced(),
-            PeerInput::Open(open, reference, reply) => self.on_open(&open, reference, reply),
+            PeerInput::Open(open, reference, opening) => self.on_open(&open, reference, opening),
             PeerInput::Request(reference, ask) => self.on_ask(reference, ask),
             PeerInput::List(reply) => {
                 let _gone = reply.send(self.slots.keys().copied().collect());
             }
             PeerInput::Called(reference, call, block, result) => self.on_called(reference, call, block, result),
+            PeerInput::Command(reference, command) => self.on_command(reference, command),
+            PeerInput::Announce(bytes) => self.announce(bytes),
+            PeerInput::Locks => self.on_locks(),
             PeerInput::Stop => self.stopping = true,
             PeerInput::Code(code, wasm) => self.on_code_of_chain(code, wasm),
             PeerInput::Nonce(reference, parties, next) => self.on_nonce(reference, parties, next),
@@ -436,13 +489,16 @@ impl Peer {
     fn handle_input(&mut self, reference: ChannelRef, input: Input) -> Result<Step, NodeError> {
         let now = self.now();
         let slot = self.slots.get_mut(&reference).ok_or(NodeError::UnknownChannel)?;
-        let ctx = self.config.context(now, self.head);
+        let book = Book { registry: &self.registry, routing: &self.routing, channel: reference };
+        let ctx = self.config.context(now, self.head, &book);
+        let _new = self.touched.insert(reference);
         let Slot { channel, pulse, .. } = slot;
         Ok(pulse.run(aside::may_be_long(&input), || channel.handle(input, &ctx))?)
     }
 
     /// Notes what a channel's step asks for.
     fn done(&mut self, reference: ChannelRef, step: Step) {
+        self.note_transfers(reference, &step);
         let mut is_known = false;
         if let Some(slot) = self.slots.get_mut(&reference) {
             slot.note_doubt(&step);
@@ -461,6 +517,7 @@ impl Peer {
             let rows = self.changed.entry(reference).or_default();
             rows.contracts.extend(commit.contracts());
             rows.payments.extend(commit.payments());
+            rows.transfers.extend(commit.transfers());
         }
         self.steps.push(reference, step);
     }

@@ -11,7 +11,9 @@ use super::{
     limits::{MAX_PEERS, NodeLimits},
     places::{Origin, PerOrigin, Strangers},
     purse::{Fees, Purse},
+    registry::LockRegistry,
     restore::DamagedChannel,
+    routing::Routing,
     submitted::Defending,
     watcher::{Notes, Sight},
 };
@@ -61,7 +63,11 @@ pub(crate) struct Peers {
     pub(super) defence: mpsc::UnboundedSender<Signal>,
     pub(super) defended_peers: Report,
     /// What the account has for fees.
-    pub(super) purse: Purse,
+    pub(super) purse: Arc<Purse>,
+    /// The chain's heads, and what was shown of locks.
+    pub(super) registry: LockRegistry,
+    /// What crosses channels.
+    pub(super) routing: Arc<Routing>,
     /// Every channel that may be on chain, with its parties as the chain knows them.
     pub(super) channels: Mutex<HashMap<ChannelId, Pair<PartyId>>>,
     /// The node stops: nothing more is signed.

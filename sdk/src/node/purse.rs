@@ -3,6 +3,7 @@
 use super::{
     config::{FeeReserve, NodeConfig},
     error::NodeError,
+    registry::LockRegistry,
 };
 use crate::chain::{Arbiter, ChainError, Urgency};
 use protocol::{AccountId, Amount, BlockNumber};
@@ -28,7 +29,7 @@ const DEPOSIT_STANDS: Duration = Duration::from_secs(60);
 pub struct Fees {
     /// What the account can spend, as it was seen last.
     pub have: Amount,
-    /// What is kept for the defence of the channels that there are.
+    /// What is kept for the defence of the channels that there are, and for registering what this node is paid by in them (R8.33).
     pub need: Amount,
 }
 
@@ -68,23 +69,25 @@ pub(super) struct Purse {
     /// Somebody looks just now.
     is_looked_at: AtomicBool,
     /// How many openings that this account pays for are under way.
-    openings: AtomicUsize,
+    openings: Arc<AtomicUsize>,
     /// What one lays down, and when that was asked.
     deposit: tokio::sync::Mutex<Option<(Instant, Amount)>>,
+    /// Who knows what may have to be registered.
+    registry: LockRegistry,
 }
 
-/// An opening that the account pays for, until it is dropped.
+/// An opening that the account pays for, until it is dropped: it goes with the opening, whoever waits for that or does not any more.
 #[derive(Debug)]
-pub(super) struct PaidOpening<'a>(&'a AtomicUsize);
+pub(super) struct PaidOpening(Arc<AtomicUsize>);
 
-impl Drop for PaidOpening<'_> {
+impl Drop for PaidOpening {
     fn drop(&mut self) {
         let _before = self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Purse {
-    pub(super) fn new(config: &NodeConfig) -> Self {
+    pub(super) fn new(config: &NodeConfig, registry: LockRegistry) -> Self {
         Self {
             arbiter: Arc::clone(&config.arbiter),
             account: config.signer.account(),
@@ -93,8 +96,9 @@ impl Purse {
             price: Mutex::default(),
             have: Mutex::default(),
             is_looked_at: AtomicBool::new(false),
-            openings: AtomicUsize::new(0),
+            openings: Arc::default(),
             deposit: tokio::sync::Mutex::default(),
+            registry,
         }
     }
 
@@ -127,8 +131,8 @@ impl Purse {
     pub(super) fn fees(&self, channels: usize) -> Option<Fees> {
         let channels = Amount::try_from(channels).unwrap_or(Amount::MAX);
         let have = (*self.have.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let need = match self.reserve {
-            FeeReserve::DangerNothing => 0,
+        let defence = match self.reserve {
+            FeeReserve::DangerNothing => return Some(Fees { have, need: 0 }),
             FeeReserve::PerChannel(each) => each.saturating_mul(channels),
             FeeReserve::Estimated if channels == 0 => 0,
             FeeReserve::Estimated => {
@@ -136,7 +140,8 @@ impl Purse {
                 self.price()?.last.saturating_mul(calls).saturating_add(self.tip_max())
             }
         };
-        Some(Fees { have, need })
+        // What a registration lays down does not come back (R8.33).
+        Some(Fees { have, need: defence.saturating_add(self.registry.reserve()) })
     }
 
     /// Whether so many channels can be defended, `away` being taken out of the account.
@@ -160,9 +165,8 @@ impl Purse {
 
     /// Whether so many channels, one more, and all others that are opened just now can be defended, once this account has laid down the deposits for
     /// those that it opens.
-    pub(super) async fn check_opening(&self, channels: usize) -> Result<PaidOpening<'_>, NodeError> {
-        let others = self.openings.fetch_add(1, Ordering::AcqRel);
-        let opening = PaidOpening(&self.openings);
+    pub(super) async fn check_opening(&self, channels: usize) -> Result<PaidOpening, NodeError> {
+        let (opening, others) = self.count_opening();
         if self.reserve == FeeReserve::DangerNothing {
             return Ok(opening);
         }
@@ -174,6 +178,17 @@ impl Purse {
         let each = self.deposit().await?;
         self.have_for(channels, each.saturating_mul(openings))?;
         Ok(opening)
+    }
+
+    /// Counts an opening that this account pays for, and says how many others are under way.
+    fn count_opening(&self) -> (PaidOpening, usize) {
+        let others = self.openings.fetch_add(1, Ordering::AcqRel);
+        (PaidOpening(Arc::clone(&self.openings)), others)
+    }
+
+    /// Counts an opening that was begun before this node was started.
+    pub(super) fn resume_opening(&self) -> PaidOpening {
+        self.count_opening().0
     }
 
     /// What one opening lays down, asked once for all that are begun at about the same time.

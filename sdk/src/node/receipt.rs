@@ -46,7 +46,7 @@ pub struct PaymentsReceipt {
 /// A payment that is agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaymentReceipt {
-    /// Which one.
+    /// The payment's id.
     pub payment: ChangeId,
     /// The round that holds it.
     pub round: Round,

@@ -13,8 +13,9 @@ use crate::{
     store::{Batch, Entry, StoreError, StoreHandle, Table},
 };
 use channel::{Channel, ChannelRef, SavedError};
+use network::RowKey;
 use protocol::{BlockNumber, PublicKey, call::CloseSolo, contracts::ContractId, decode_exact};
-use scale::Encode;
+use scale::{Decode, Encode};
 use std::{
     collections::HashMap,
     iter::{self, Peekable},
@@ -46,6 +47,8 @@ pub(super) struct Loaded {
     pub(super) seen: Option<Seen>,
     /// Channels that cannot be read.
     pub(super) damaged: Vec<DamagedChannel>,
+    /// The router's own rows.
+    pub(super) routing: Vec<(RowKey, Vec<u8>)>,
 }
 
 /// Where a store keeps whose it is.
@@ -61,6 +64,7 @@ pub(super) async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, 
         next,
         seen: Some(head.into()),
         damaged: Vec::new(),
+        routing: Vec::new(),
     };
     let Some(store) = config.store() else {
         config.arbiter.chain().confirm_at(head).await?;
@@ -78,6 +82,7 @@ pub(super) async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, 
         return Err(other.cause.clone().into());
     }
     loaded.damaged = restored.damaged;
+    loaded.routing = store.load_all(Table::Routing)?.into_iter().map(|(key, row)| (RowKey(key), row)).collect();
     for channel in restored.channels.into_iter().chain(restored.readable) {
         if let Some(terms) = channel.terms().filter(|it| it.lock_period < config.pace.least_lock(it.max_forced)) {
             let (has, needs) = (terms.lock_period, config.pace.least_lock(terms.max_forced));
@@ -149,10 +154,12 @@ pub(super) struct Restored {
 pub(super) fn channels(store: &StoreHandle, prefix: &[u8]) -> Result<Restored, StartError> {
     let mut contracts = store.load(Table::Contracts, prefix)?.into_iter().peekable();
     let mut payments = store.load(Table::Payments, prefix)?.into_iter().peekable();
+    let mut transfers = store.load(Table::Transfers, prefix)?.into_iter().peekable();
     let mut restored = Restored::default();
     for (key, bytes) in store.load(Table::Channels, prefix)? {
         let (contracts, payments) = (rows_of(&key, &mut contracts), rows_of(&key, &mut payments));
-        let cause = match read(&key, &bytes, &contracts, Some(&payments)) {
+        let beside = Beside { payments, transfers: rows_of(&key, &mut transfers) };
+        let cause = match read(&key, &bytes, &contracts, Some(&beside)) {
             Ok(channel) => {
                 restored.channels.push(channel);
                 continue;
@@ -189,7 +196,8 @@ pub(super) fn forget(store: &StoreHandle, at: BlockNumber, key: &[u8]) -> Result
         Some((ContractId(id), row.clone()))
     });
     let mut batch = ended::keep(store, Batch::new(), at, key, ids)?.delete(Table::Channels, key);
-    for (table, rows) in [(Table::Contracts, contracts), (Table::Payments, store.load(Table::Payments, key)?)] {
+    let (payments, transfers) = (store.load(Table::Payments, key)?, store.load(Table::Transfers, key)?);
+    for (table, rows) in [(Table::Contracts, contracts), (Table::Payments, payments), (Table::Transfers, transfers)] {
         batch = rows.into_iter().fold(batch, |batch, (row, _)| batch.delete(table, row));
     }
     Ok(Some(batch))
@@ -202,11 +210,20 @@ fn rows_of(channel: &[u8], rows: &mut Peekable<impl Iterator<Item = Entry>>) -> 
     iter::from_fn(|| rows.next_if(|(row, _)| row.starts_with(channel))).collect()
 }
 
-/// A channel with its rows; without payments, what of it can be put on chain.
-fn read(key: &[u8], bytes: &[u8], contracts: &[Entry], payments: Option<&[Entry]>) -> Result<Channel, SavedError> {
+/// What lies beside a channel and is not needed to put its latest state on chain.
+struct Beside {
+    payments: Vec<Entry>,
+    transfers: Vec<Entry>,
+}
+
+/// A channel with its rows; without what lies beside it, what of it can be put on chain.
+fn read(key: &[u8], bytes: &[u8], contracts: &[Entry], beside: Option<&Beside>) -> Result<Channel, SavedError> {
     let contracts = contracts.iter().map(|(row, bytes)| rows::decode_row(key, row, bytes));
     let contracts = contracts.collect::<Result<Vec<_>, _>>()?;
-    let Some(payments) = payments else { return Channel::load_evidence(bytes, contracts) };
-    let payments = payments.iter().map(|(_, bytes)| decode_exact(bytes).map_err(SavedError::Damaged));
-    Channel::load(bytes, contracts, payments.collect::<Result<Vec<_>, _>>()?)
+    let Some(Beside { payments, transfers }) = beside else { return Channel::load_evidence(bytes, contracts) };
+    Channel::load(bytes, contracts, decoded(payments)?, decoded(transfers)?)
+}
+
+fn decoded<T: Decode>(rows: &[Entry]) -> Result<Vec<T>, SavedError> {
+    rows.iter().map(|(_, bytes)| decode_exact(bytes).map_err(SavedError::Damaged)).collect()
 }

@@ -1,6 +1,6 @@
 //! Under which keys a store has what belongs to peers and their channels.
 
-use channel::{ChangeId, ChannelRef, SavedError};
+use channel::{ChangeId, ChannelRef, SavedError, transfer::TransferId};
 use protocol::{
     PublicKey,
     contracts::{Contract, ContractId},
@@ -20,6 +20,14 @@ pub(super) fn contract_key(channel: &[u8], id: &ContractId) -> Vec<u8> {
 /// Where a payment of a channel is kept: the channel's key, then the payment's id.
 pub(super) fn payment_key(channel: &[u8], ChangeId(id): ChangeId) -> Vec<u8> {
     [channel, &id.to_be_bytes()].concat()
+}
+
+/// Where a conditional transfer of a channel is kept: the channel's key, then whose it is, and its id.
+pub(super) fn transfer_key(channel: &[u8], id: TransferId) -> Vec<u8> {
+    match id {
+        TransferId::Incoming(contract) => [channel, &[0], &contract.0].concat(),
+        TransferId::Outgoing(ChangeId(change)) => [channel, &[1], &change.to_be_bytes()].concat(),
+    }
 }
 
 /// A contract as it was kept, with its id.

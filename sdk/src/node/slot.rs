@@ -6,8 +6,10 @@ use super::{
     error::NodeError,
     events::Notification,
     inbox::Reply,
+    purse::PaidOpening,
     receipt::{ChangesReceipt, PaymentReceipt, PaymentsReceipt},
     submitted::{Calls, FailureKind},
+    transit::Transit,
 };
 use crate::chain::CallError;
 use channel::{
@@ -33,6 +35,8 @@ pub(super) struct Slot {
     pub(super) nonce: Option<(Pair<PartyId>, u64)>,
     /// Waits for the channel to open.
     pub(super) opening: Option<Reply<ChannelRef>>,
+    /// Held by an opening that the account pays for until it has ended, well or not.
+    pub(super) paid_for: Option<PaidOpening>,
     /// Wait for payments to be agreed.
     pub(super) payments: HashMap<ChangeId, Reply<PaymentReceipt>>,
     /// What was told of calls that do not reach the arbiter: each kind of reason once; forgotten when one does.
@@ -62,6 +66,8 @@ pub(super) struct Slot {
     /// Calls of the arbiter: the same one is not made twice at once.
     pub(super) calls: Calls,
     pub(super) pulse: Pulse,
+    /// Conditional transfers, as far as they are told elsewhere.
+    pub(super) transit: Transit,
     /// What nobody has confirmed.
     pub(super) disputes: UnconfirmedDisputes,
 }
@@ -108,6 +114,7 @@ impl Slot {
             nonce: channel.named_nonce(),
             channel,
             opening: None,
+            paid_for: None,
             payments: HashMap::new(),
             failing: HashMap::new(),
             keyed: HashMap::new(),
@@ -123,6 +130,7 @@ impl Slot {
             asked: None,
             calls: Calls::default(),
             pulse: Pulse::default(),
+            transit: Transit::default(),
             disputes: UnconfirmedDisputes::default(),
         }
     }
@@ -130,6 +138,11 @@ impl Slot {
     /// Whether it is on its way to the chain: somebody waits for it, or its nonce may still come to be there, although it was refused.
     pub(super) fn is_opening(&self) -> bool {
         self.opening.is_some() || (self.channel.named_nonce().is_some() && !self.channel.is_on_chain())
+    }
+
+    /// Whether this side pays for an opening that may yet come to be on chain.
+    pub(super) fn is_paid_opening(&self) -> bool {
+        self.channel.party() == Party::Initiator && !self.channel.is_on_chain() && self.channel.named_nonce().is_some()
     }
 
     /// Whether its peer is no stranger because of it: it has been on chain, or this node wants it there.
@@ -157,9 +170,7 @@ impl Slot {
             Notification::Event(event) => self.answer_event(event),
             Notification::Notice(Notice::SoloStepCancelled { step, why }) => self.give_up_step(*step, why),
             Notification::Notice(Notice::CallRejected { call: CallKind::ChannelCreate, rejection }) => {
-                if let Some(reply) = self.opening.take() {
-                    let _gone = reply.send(Err(CallError::Rejected(*rejection).into()));
-                }
+                self.end_opening(Err(CallError::Rejected(*rejection).into()));
             }
             Notification::Notice(_) => {}
         }
@@ -168,9 +179,7 @@ impl Slot {
     fn answer_event(&mut self, event: &Event) {
         match event {
             Event::Opened { .. } => {
-                if let Some(reply) = self.opening.take() {
-                    let _gone = reply.send(Ok(self.channel.reference()));
-                }
+                self.end_opening(Ok(self.channel.reference()));
             }
             Event::Paid { payments, round } => {
                 self.answer_payments(payments.ids(), |payment| Ok(PaymentReceipt { payment, round: *round }));
@@ -194,16 +203,14 @@ impl Slot {
                 }
             }
             Event::Closed(reason) => self.answer_end(reason),
-            Event::Deposited { party, round, .. } | Event::Withdrawn { party, round, .. } => {
-                if *party == self.channel.party() {
-                    self.answer_operation(Ok(*round));
-                }
+            Event::Deposited { party, round, .. } | Event::Withdrawn { party, round, .. }
+                if *party == self.channel.party() =>
+            {
+                self.answer_operation(Ok(*round));
             }
             // The peer's are told in the same words: it is one's own that waits when there is none under way any more.
-            Event::DelegatesSet { round, .. } => {
-                if self.channel.status().operation.is_none() {
-                    self.answer_operation(Ok(*round));
-                }
+            Event::DelegatesSet { round, .. } if self.channel.status().operation.is_none() => {
+                self.answer_operation(Ok(*round));
             }
             Event::OperationFailed { operation, code } => {
                 self.answer_operation(Err(NodeError::OperationFailed { operation: *operation, code: *code }));
@@ -213,11 +220,19 @@ impl Slot {
         }
     }
 
+    /// The opening has ended: this account lays nothing more down for it, and whoever waits for it is told.
+    fn end_opening(&mut self, answer: Result<ChannelRef, NodeError>) {
+        self.paid_for = None;
+        if let Some(reply) = self.opening.take() {
+            let _gone = reply.send(answer);
+        }
+    }
+
     /// Tells whoever waits for the channel to open why it does not; false where the same call may succeed later.
     pub(super) fn give_up_opening(&mut self, error: CallError) -> bool {
         let helpless = !matches!(&error, CallError::Chain(error) if error.may_pass());
-        if helpless && let Some(reply) = self.opening.take() {
-            let _gone = reply.send(Err(error.into()));
+        if helpless {
+            self.end_opening(Err(error.into()));
         }
         helpless
     }
@@ -324,9 +339,7 @@ impl Slot {
     }
 
     fn answer_end(&mut self, reason: &CloseReason) {
-        if let Some(reply) = self.opening.take() {
-            let _gone = reply.send(Err(NodeError::Ended(reason.clone())));
-        }
+        self.end_opening(Err(NodeError::Ended(reason.clone())));
         let channel = &self.channel;
         let unmade = |change| match channel.may_be_made(change) {
             true => NodeError::PaymentUnknown(change),

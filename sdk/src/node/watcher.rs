@@ -26,7 +26,7 @@ pub(super) use sight::Sight;
 
 use super::{defended::Signal, ended, following::News, peers::Peers};
 use crate::{
-    chain::{Arbiter, Block, BlockRef, ChainError},
+    chain::{Arbiter, Block, BlockRef, ChainError, arbiter::PreimageShown},
     store::StoreHandle,
 };
 use channel::UnconfirmedDispute;
@@ -168,6 +168,7 @@ impl Watcher {
     async fn on_block(&mut self, unconfirmed: &mut Unconfirmed, block: Block) -> Result<(), ChainError> {
         let number = block.at.number;
         let disputes = self.disputes(&block);
+        self.tell_preimages(&block);
         unconfirmed.ask(block);
         let judged = self.judge_known(unconfirmed).await;
         if self.next <= number && (unconfirmed.in_doubt() || !disputes.is_empty()) {
@@ -196,6 +197,9 @@ impl Watcher {
                 self.disputed = None;
                 let events: Vec<_> = block.events.iter().filter_map(|event| self.arbiter.event(event)).collect();
                 let save = !events.is_empty() || block.at.number.is_multiple_of(SAVE_EVERY);
+                if let Some(peers) = self.peers.upgrade() {
+                    peers.registry.on_block(block.at, self.preimages(&block).collect());
+                }
                 self.tell(block.at, BlockContents { events, records: None }, save).await;
                 Ok(())
             }
@@ -220,6 +224,17 @@ impl Watcher {
         ours.filter_map(|event| Some((event.channel, UnconfirmedDispute::of_event(&event.event)?))).collect()
     }
 
+    fn preimages(&self, block: &Block) -> impl Iterator<Item = PreimageShown> {
+        block.events.iter().filter_map(|event| self.arbiter.preimage(event))
+    }
+
+    /// What unlocks proves itself, whoever shows it and whether or not the block counts.
+    fn tell_preimages(&self, block: &Block) {
+        if let Some(peers) = self.peers.upgrade() {
+            peers.registry.on_rumours(self.preimages(block));
+        }
+    }
+
     /// Tells every peer's task and the defence of a block that nobody confirms.
     fn tell_unconfirmed(&self, unconfirmed: UnconfirmedBlock) {
         let Some(peers) = self.peers.upgrade() else { return };
@@ -236,6 +251,7 @@ impl Watcher {
             let mut blocks = self.arbiter.chain().finalised_blocks(self.next).await?;
             while let Some(block) = self.next_block(&mut blocks).await? {
                 let (number, disputes) = (block.at.number, self.disputes(&block));
+                self.tell_preimages(&block);
                 self.tell_unconfirmed(UnconfirmedBlock { number, disputes });
             }
             Ok::<(), ChainError>(())
@@ -360,6 +376,9 @@ impl Watcher {
         tracing::warn!(from = self.next, to = head.number, "skipping blocks that cannot be read, or not be believed");
         match Records::read(&self.arbiter, known.clone(), self.next, head).await {
             Ok(records) => {
+                if let Some(peers) = self.peers.upgrade() {
+                    peers.registry.on_skipped(head);
+                }
                 self.tell(head, BlockContents { events: Vec::new(), records: Some(records) }, true).await;
                 Ok(())
             }

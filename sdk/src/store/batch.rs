@@ -1,25 +1,46 @@
 use super::StoreError;
+use scale::{Decode, Encode};
 
 /// The groups of keys. Each is ordered by key; the same key may be in several.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Table {
     /// What the node knows of itself and its chain: few small values under names.
+    #[codec(index = 0)]
     Meta,
     /// The saved state of each channel, effects that are still to be run included.
+    #[codec(index = 1)]
     Channels,
     /// Contracts inside channels, one by one: a commit writes those that have changed.
+    #[codec(index = 2)]
     Contracts,
     /// What is kept of channels that have ended, for a time.
+    #[codec(index = 3)]
     Ended,
     /// Payments with a key of the user's own, one by one: what is on its way, and outcomes.
+    #[codec(index = 4)]
     Payments,
     /// What the user thinks of apps, by code hash.
+    #[codec(index = 5)]
     Apps,
+    /// Conditional transfers of channels, one by one: a commit writes those that have changed.
+    #[codec(index = 6)]
+    Transfers,
+    /// The router's own rows: payments, invoices, what is remembered of peers.
+    #[codec(index = 7)]
+    Routing,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Meta, Self::Channels, Self::Contracts, Self::Ended, Self::Payments, Self::Apps];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Meta,
+        Self::Channels,
+        Self::Contracts,
+        Self::Ended,
+        Self::Payments,
+        Self::Apps,
+        Self::Transfers,
+        Self::Routing,
+    ];
 
     /// Its name on disk: never changed, never reused.
     pub(super) const fn name(self) -> &'static str {
@@ -30,6 +51,8 @@ impl Table {
             Self::Ended => "ended",
             Self::Payments => "payments",
             Self::Apps => "apps",
+            Self::Transfers => "transfers",
+            Self::Routing => "routing",
         }
     }
 }
@@ -39,13 +62,16 @@ pub const MAX_KEY: usize = 256;
 /// The longest value in bytes: far above any channel's state, far below what would stop the other channels' commits for long.
 pub const MAX_VALUE: usize = 64 * 1024 * 1024;
 
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// Changes that are stored together or not at all. Of several for one key the last counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     changes: Vec<Change>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(super) struct Change {
     pub(super) table: Table,
     pub(super) key: Vec<u8>,
@@ -71,6 +97,11 @@ impl Batch {
     #[must_use]
     pub fn delete(mut self, table: Table, key: impl Into<Vec<u8>>) -> Self {
         self.changes.push(Change { table, key: key.into(), value: None });
+        self
+    }
+
+    pub(super) fn with(mut self, change: Change) -> Self {
+        self.changes.push(change);
         self
     }
 

@@ -1,22 +1,28 @@
 use super::{
-    Batch, OpenError, StoreError, Table,
+    Batch, Entry, OpenError, StoreError, Table,
     batch::Change,
     files::{Lock, StoreDoubt},
+    journal::{Base, Journal},
+    recent::{Recent, merge},
 };
 use chain::private_files;
-use redb::{AccessGuard, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableError};
+use redb::{
+    AccessGuard, Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, TableDefinition, TableError,
+    WriteTransaction,
+};
 use std::{
     fs::{self, File},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
+    time::{Duration, Instant},
 };
 
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// When it is on disk (fsync): survives `kill -9` and power cuts. The only choice for a node with coins.
+    /// When it is on disk (`fdatasync`): survives `kill -9` and power cuts. The only choice for a node with coins.
     #[default]
     Immediate,
     /// At once, still whole or not at all: **a crash loses thousands of commits at once**. A node that signed states and lost them can be
@@ -24,32 +30,53 @@ pub enum Durability {
     DangerNone,
 }
 
-/// A key and its value.
-pub type Entry = (Vec<u8>, Vec<u8>);
-
 /// An open store. Dropping it closes it.
 #[derive(Debug)]
 pub struct Store {
     database: Database,
     durability: Durability,
-    /// The commits in the file so far.
-    commits: AtomicU64,
-    /// A commit failed: nothing more is stored.
-    over: AtomicBool,
+    /// Drawn by this opening: whatever it writes differs from what others wrote (see the journal).
+    opening: u64,
+    /// What the database does not hold yet. Whoever commits has `progress` first.
+    recent: RwLock<Recent>,
+    progress: Mutex<Progress>,
     /// Why it may be old.
     doubt: Option<StoreDoubt>,
     /// Released last.
     lock: Lock,
 }
 
-/// The format that this version writes, and the newest one that it reads.
-const FORMAT: u32 = 1;
+/// How far commits have come.
+#[derive(Debug)]
+struct Progress {
+    /// The commits so far.
+    commits: u64,
+    /// None where commits go to the database itself: without durability, and where a full disk had no room for a journal.
+    journal: Option<Journal>,
+    /// The last commit was in the journal within [`QUICK`].
+    is_quick: bool,
+    /// A commit failed: nothing more is stored.
+    is_over: bool,
+}
+
+/// What the database says of itself.
+struct Facts {
+    commits: u64,
+    /// None where it was written before there were journals.
+    opening: Option<u64>,
+}
+
+/// The format that this version writes, and the newest one that it reads. Format 1 had no journal.
+const FORMAT: u32 = 2;
 /// Facts about the store itself, apart from the node's values.
 const FACTS: TableDefinition<'_, &str, u64> = TableDefinition::new("store");
 const FACT_FORMAT: &str = "format";
 const FACT_COMMITS: &str = "commits";
+const FACT_OPENING: &str = "opening";
 /// The memory for pages that were read or written.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// How long a task may hold up its thread for the disk, which it does where waking the writer and being woken would take a good part of that again.
+const QUICK: Duration = Duration::from_millis(1);
 /// Without durable commits the file only grows, so there is one after so many others.
 const DANGER_NONE_INTERVAL: u64 = 4_096;
 
@@ -69,28 +96,32 @@ impl Store {
     pub fn open(directory: &Path, durability: Durability) -> Result<Self, OpenError> {
         let lock = Lock::take(directory)?;
         let path = directory.join("store.redb");
+        let opening = random().map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let opened = match File::open(&path) {
             Ok(file) => check_rights(&file, &path).and_then(|()| without_panic(&path, || open_existing(&path))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(directory, &path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(directory, &path, opening),
             Err(source) => Err(OpenError::Io { path: path.clone(), source }),
         };
         let database = opened?;
-        let commits = without_panic(&path, || read_facts(&database, &path))?;
-        let acknowledged =
-            lock.acknowledged().map_err(|source| OpenError::Io { path: lock.path().to_owned(), source })?;
-        let failed = |source| OpenError::Io { path: lock.path().to_owned(), source };
-        if commits < acknowledged {
-            lock.note_rolled_back().map_err(failed)?;
+        let facts = without_panic(&path, || read_facts(&database, &path))?;
+        let mut recent = Recent::default();
+        let (mut commits, mut journal) = (facts.commits, Journal::open(directory, opening)?);
+        if let (Some(journal), Some(base)) = (&mut journal, facts.base()) {
+            let batches = journal.replay(base).map_err(|source| file_error(directory.join("journal"), source))?;
+            for batch in batches {
+                recent.apply(batch.changes().iter());
+                commits = commits.saturating_add(1);
+            }
         }
-        let doubt = lock.doubt().map_err(failed)?;
-        if let Some(doubt) = doubt {
-            tracing::error!(
-                store = %path.display(), lock = %lock.path().display(), ?doubt, commits, acknowledged,
-                "this store may be older than what its node has signed: its channels sign nothing new, and only old closes are answered; put the newest \
-                 copy back, or, where this is the newest there is, stop the node, delete the lock and start again"
-            );
-        }
-        Ok(Self { database, durability, commits: commits.into(), over: false.into(), doubt, lock })
+        let doubt =
+            doubt(&lock, &path, commits).map_err(|source| OpenError::Io { path: lock.path().into(), source })?;
+        let journal = match (durability, journal) {
+            (Durability::DangerNone, _) => None,
+            (Durability::Immediate, None) => new_journal(directory, opening, facts.base())?,
+            (Durability::Immediate, journal) => journal,
+        };
+        let progress = Progress { commits, journal, is_quick: false, is_over: false };
+        Ok(Self { database, durability, opening, recent: recent.into(), progress: progress.into(), doubt, lock })
     }
 
     /// Why it may be older than what its node has signed, where it may: then the node's channels go on as with an old store (R6.6a). Where the owner
@@ -109,16 +140,31 @@ impl Store {
         self.commit_checked([batch])
     }
 
-    /// Stores batches that passed [`Batch::check`], in one transaction.
-    pub(super) fn commit_checked<'a>(&self, batches: impl IntoIterator<Item = &'a Batch>) -> Result<(), StoreError> {
-        if self.over.load(Ordering::Acquire) {
+    /// Stores batches that passed [`Batch::check`], all or none.
+    pub(super) fn commit_checked<'a>(
+        &self,
+        batches: impl IntoIterator<Item = &'a Batch, IntoIter: Clone>,
+    ) -> Result<(), StoreError> {
+        // Poisoned where an earlier commit panicked.
+        let mut progress = self.progress.lock().map_err(|_poisoned| StoreError::Over)?;
+        if progress.is_over {
             return Err(StoreError::Over);
         }
-        let committed = self.transact(batches.into_iter().flat_map(Batch::changes));
-        if committed.is_err() {
-            self.over.store(true, Ordering::Release);
-        }
+        let committed = self.store(&mut progress, batches.into_iter().flat_map(Batch::changes));
+        progress.is_over = committed.is_err();
         committed
+    }
+
+    /// Stores a batch that passed [`Batch::check`] where that takes but a moment: the disk was quick the last time, nobody else stores anything, and the
+    /// journal has room. None otherwise.
+    pub(super) fn commit_if_quick(&self, batch: &Batch) -> Option<Result<(), StoreError>> {
+        let mut progress = self.progress.try_lock().ok()?;
+        if progress.is_over || !progress.is_quick {
+            return None;
+        }
+        let committed = self.append(&mut progress, batch.changes().iter());
+        progress.is_over = committed.is_err();
+        committed.map(|stored| stored.then_some(())).transpose()
     }
 
     /// A value, or none where the key is not there.
@@ -126,7 +172,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`].
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let read = self.database.begin_read().map_err(StoreError::failed)?;
+        let (recent, read) = self.look()?;
+        if let Some(value) = recent.get(table, key) {
+            return Ok(value.clone());
+        }
+        drop(recent);
         let table = read.open_table(values(table)).map_err(StoreError::failed)?;
         let value = table.get(key).map_err(StoreError::failed)?;
         Ok(value.map(|value| value.value().to_vec()))
@@ -137,10 +187,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`].
     pub fn load(&self, table: Table, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
-        let read = self.database.begin_read().map_err(StoreError::failed)?;
+        let (recent, read) = self.look()?;
+        let changes = recent.of_prefix(table, prefix);
+        drop(recent);
         let table = match read.open_table(values(table)) {
             // A store from before there was such a table.
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(TableError::TableDoesNotExist(_)) => return Ok(merge(Vec::new(), changes)),
             table => table.map_err(StoreError::failed)?,
         };
         let read = |entry: Result<_, StorageError>| -> Result<Entry, StoreError> {
@@ -150,7 +202,7 @@ impl Store {
         let entries = table.range(prefix..).map_err(StoreError::failed)?.map(read);
         let of_prefix =
             |entry: &Result<Entry, StoreError>| entry.as_ref().map_or(true, |(key, _)| key.starts_with(prefix));
-        entries.take_while(of_prefix).collect()
+        Ok(merge(entries.take_while(of_prefix).collect::<Result<_, _>>()?, changes))
     }
 
     /// Every key and value of a table, ordered by key.
@@ -161,51 +213,145 @@ impl Store {
         self.load(table, &[])
     }
 
-    fn transact<'a>(&self, changes: impl Iterator<Item = &'a Change>) -> Result<(), StoreError> {
-        let commits = self.commits.load(Ordering::Acquire).saturating_add(1);
-        let durable = self.durability == Durability::Immediate || commits.is_multiple_of(DANGER_NONE_INTERVAL);
-        let mut transaction = self.database.begin_write().map_err(StoreError::failed)?;
-        let durability = if durable { redb::Durability::Immediate } else { redb::Durability::None };
-        transaction.set_durability(durability).map_err(StoreError::failed)?;
-        {
-            let mut facts = transaction.open_table(FACTS).map_err(StoreError::failed)?;
-            let _previous = facts.insert(FACT_COMMITS, commits).map_err(StoreError::failed)?;
+    /// What is recent, and what the database holds, both of one moment.
+    fn look(&self) -> Result<(RwLockReadGuard<'_, Recent>, ReadTransaction), StoreError> {
+        // A panic of the database leaves what is recent as it was.
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let read = self.database.begin_read().map_err(StoreError::failed)?;
+        Ok((recent, read))
+    }
+
+    /// Stores changes in the journal; or where there is no room for them, together with all that is recent, in the database, after which the journal
+    /// begins anew.
+    fn store<'a>(
+        &self,
+        progress: &mut Progress,
+        changes: impl Iterator<Item = &'a Change> + Clone,
+    ) -> Result<(), StoreError> {
+        if self.append(progress, changes.clone())? {
+            return Ok(());
         }
-        let mut open = None;
-        for Change { table, key, value } in changes {
-            // One table is open at a time, and most batches touch one only.
-            let values = match &mut open {
-                Some((name, values)) if name == table => values,
-                other => {
-                    *other = None;
-                    let values = transaction.open_table(values(*table)).map_err(StoreError::failed)?;
-                    &mut other.insert((*table, values)).1
-                }
-            };
-            let _previous = match value {
-                Some(value) => values.insert(&key[..], &value[..]),
-                None => values.remove(&key[..]),
-            }
-            .map_err(StoreError::failed)?;
+        let commits = progress.commits.saturating_add(1);
+        self.transact(commits, changes)?;
+        if let Some(journal) = &mut progress.journal {
+            journal.begin(Base { opening: self.opening, commits });
         }
-        drop(open);
-        transaction.commit().map_err(StoreError::failed)?;
-        self.commits.store(commits, Ordering::Release);
-        if durable {
+        self.done(progress, commits)
+    }
+
+    /// Stores changes in the journal. False where there is none, or no room in it.
+    fn append<'a>(
+        &self,
+        progress: &mut Progress,
+        changes: impl Iterator<Item = &'a Change> + Clone,
+    ) -> Result<bool, StoreError> {
+        let Some(journal) = &mut progress.journal else { return Ok(false) };
+        let began = Instant::now();
+        if !journal.append(changes.clone()).map_err(|error| StoreError::failed(StorageError::Io(error)))? {
+            return Ok(false);
+        }
+        progress.is_quick = began.elapsed() < QUICK;
+        self.recent.write().unwrap_or_else(PoisonError::into_inner).apply(changes);
+        let commits = progress.commits.saturating_add(1);
+        self.done(progress, commits).map(|()| true)
+    }
+
+    /// Notes that so many commits are stored.
+    fn done(&self, progress: &mut Progress, commits: u64) -> Result<(), StoreError> {
+        progress.commits = commits;
+        if self.is_durable(commits) {
             self.lock.acknowledge(commits).map_err(|error| StoreError::failed(StorageError::Io(error)))?;
         }
+        Ok(())
+    }
+
+    /// Whether the commit with this number waits for the disk.
+    fn is_durable(&self, commit: u64) -> bool {
+        self.durability == Durability::Immediate || commit.is_multiple_of(DANGER_NONE_INTERVAL)
+    }
+
+    /// Stores what is recent and these changes in the database, as the commit with this number.
+    fn transact<'a>(&self, commit: u64, changes: impl Iterator<Item = &'a Change>) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin_write().map_err(StoreError::failed)?;
+        let durability = if self.is_durable(commit) { redb::Durability::Immediate } else { redb::Durability::None };
+        transaction.set_durability(durability).map_err(StoreError::failed)?;
+        note(&transaction, Base { opening: self.opening, commits: commit }).map_err(StoreError::failed)?;
+        {
+            let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+            put(&transaction, recent.changes()).map_err(StoreError::failed)?;
+        }
+        let changes = changes.map(|Change { table, key, value }| (*table, key.as_slice(), value.as_deref()));
+        put(&transaction, changes).map_err(StoreError::failed)?;
+        // Nobody sees a part of it: readers wait.
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        transaction.commit().map_err(StoreError::failed)?;
+        recent.clear();
         Ok(())
     }
 }
 
 impl Drop for Store {
-    /// What was committed without durability is made durable by a clean end.
+    /// A clean end leaves nothing in the journal, and makes durable what was committed without.
     fn drop(&mut self) {
-        if self.durability == Durability::DangerNone && !self.over.load(Ordering::Acquire) {
-            self.durability = Durability::Immediate;
-            let _best_effort = self.transact([].iter());
-        }
+        let is_behind = self.durability == Durability::DangerNone
+            || !self.recent.get_mut().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let commits = match self.progress.get_mut() {
+            Ok(progress) if is_behind && !progress.is_over => progress.commits.saturating_add(1),
+            _nothing_to_store => return,
+        };
+        self.durability = Durability::Immediate;
+        let _best_effort = self.transact(commits, [].iter()).map(|()| self.lock.acknowledge(commits));
     }
+}
+
+impl Facts {
+    /// What a journal goes on from.
+    fn base(&self) -> Option<Base> {
+        let Self { commits, opening } = *self;
+        opening.map(|opening| Base { opening, commits })
+    }
+}
+
+/// Why the store may be old. Notes for good where it has fewer commits than were acknowledged.
+fn doubt(lock: &Lock, path: &Path, commits: u64) -> io::Result<Option<StoreDoubt>> {
+    let acknowledged = lock.acknowledged()?;
+    if commits < acknowledged {
+        lock.note_rolled_back()?;
+    }
+    let doubt = lock.doubt()?;
+    if let Some(doubt) = doubt {
+        tracing::error!(
+            store = %path.display(), lock = %lock.path().display(), ?doubt, commits, acknowledged,
+            "this store may be older than what its node has signed: its channels sign nothing new, and only old closes are answered; put the newest \
+             copy back, or, where this is the newest there is, stop the node, delete the lock and start again"
+        );
+    }
+    Ok(doubt)
+}
+
+/// A journal that goes on from what the database holds. None where the disk is full: then commits go to the database, as long as it takes them.
+fn new_journal(directory: &Path, opening: u64, base: Option<Base>) -> Result<Option<Journal>, OpenError> {
+    let mut journal = match Journal::create(directory, opening) {
+        Ok(journal) => journal,
+        Err(error) if is_full(&error) => {
+            tracing::warn!(directory = %directory.display(), %error, "no room for the store's journal: commits will take longer");
+            return Ok(None);
+        }
+        Err(source) => return Err(OpenError::Io { path: directory.to_owned(), source }),
+    };
+    if let Some(base) = base {
+        journal.begin(base);
+    }
+    Ok(Some(journal))
+}
+
+/// Whether the system says that there is no room.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+fn random() -> io::Result<u64> {
+    getrandom::u64().map_err(|error| io::Error::other(error.to_string()))
 }
 
 fn open_existing(path: &Path) -> Result<Database, OpenError> {
@@ -223,7 +369,7 @@ fn without_panic<T>(path: &Path, look: impl FnOnce() -> Result<T, OpenError>) ->
 }
 
 /// Creates the file under another name first: `path` is there whole or not at all. The lock keeps others away meanwhile.
-fn create(directory: &Path, path: &Path) -> Result<Database, OpenError> {
+fn create(directory: &Path, path: &Path, opening: u64) -> Result<Database, OpenError> {
     let temporary = directory.join("store.redb.new");
     let failed = |source| OpenError::Io { path: temporary.clone(), source };
     match fs::remove_file(&temporary) {
@@ -232,7 +378,7 @@ fn create(directory: &Path, path: &Path) -> Result<Database, OpenError> {
     }
     let file = private_files::create_new(&temporary).map_err(failed)?;
     let database = builder().create_file(file).map_err(|error| open_error(&temporary, error))?;
-    write_facts(&database).map_err(|error| storage_error(&temporary, error))?;
+    write_first(&database, opening).map_err(|error| storage_error(&temporary, error))?;
     fs::rename(&temporary, path).and_then(|()| private_files::sync_directory(directory)).map_err(failed)?;
     Ok(database)
 }
@@ -243,33 +389,64 @@ fn builder() -> redb::Builder {
     builder
 }
 
-fn write_facts(database: &Database) -> Result<(), redb::Error> {
+fn write_first(database: &Database, opening: u64) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    {
-        let mut facts = transaction.open_table(FACTS)?;
-        drop(facts.insert(FACT_FORMAT, u64::from(FORMAT))?);
-        drop(facts.insert(FACT_COMMITS, 0)?);
-    }
+    note(&transaction, Base { opening, commits: 0 })?;
     for table in Table::ALL {
         let _table = transaction.open_table(values(table))?;
     }
     Ok(transaction.commit()?)
 }
 
-/// Checks the format; the number of commits in the file.
-fn read_facts(database: &Database, path: &Path) -> Result<u64, OpenError> {
-    let read = |fact| -> Result<Option<u64>, redb::Error> {
-        let transaction = database.begin_read()?;
-        Ok(transaction.open_table(FACTS)?.get(fact)?.map(|value| value.value()))
+/// Notes what the database holds with this transaction.
+fn note(transaction: &WriteTransaction, base: Base) -> Result<(), redb::Error> {
+    let mut facts = transaction.open_table(FACTS)?;
+    drop(facts.insert(FACT_FORMAT, u64::from(FORMAT))?);
+    drop(facts.insert(FACT_COMMITS, base.commits)?);
+    drop(facts.insert(FACT_OPENING, base.opening)?);
+    Ok(())
+}
+
+/// Puts values, and removes keys that have none.
+fn put<'a>(
+    transaction: &WriteTransaction,
+    changes: impl Iterator<Item = (Table, &'a [u8], Option<&'a [u8]>)>,
+) -> Result<(), redb::Error> {
+    let mut open = None;
+    for (table, key, value) in changes {
+        // One table is open at a time, and most batches touch one only.
+        let values = match &mut open {
+            Some((name, values)) if *name == table => values,
+            other => {
+                *other = None;
+                &mut other.insert((table, transaction.open_table(values(table))?)).1
+            }
+        };
+        let _previous = match value {
+            Some(value) => values.insert(key, value)?,
+            None => values.remove(key)?,
+        };
+    }
+    Ok(())
+}
+
+/// Checks the format; what the database says of itself.
+fn read_facts(database: &Database, path: &Path) -> Result<Facts, OpenError> {
+    let read = |fact| -> Result<Option<u64>, OpenError> {
+        let read = || -> Result<Option<u64>, redb::Error> {
+            let transaction = database.begin_read()?;
+            Ok(transaction.open_table(FACTS)?.get(fact)?.map(|value| value.value()))
+        };
+        read().map_err(|error| storage_error(path, error))
     };
     let corrupt = |cause: &str| OpenError::Corrupt { path: path.to_owned(), cause: cause.to_owned() };
-    let format = read(FACT_FORMAT).map_err(|error| storage_error(path, error))?;
-    let format = format.and_then(|format| u32::try_from(format).ok()).ok_or_else(|| corrupt("no format is noted"))?;
+    let format = read(FACT_FORMAT)?.and_then(|format| u32::try_from(format).ok());
+    let format = format.ok_or_else(|| corrupt("no format is noted"))?;
     if format > FORMAT {
         return Err(OpenError::Newer { path: path.to_owned(), found: format, known: FORMAT });
     }
-    let commits = read(FACT_COMMITS).map_err(|error| storage_error(path, error))?;
-    commits.ok_or_else(|| corrupt("no number of commits is noted"))
+    let commits = read(FACT_COMMITS)?.ok_or_else(|| corrupt("no number of commits is noted"))?;
+    Ok(Facts { commits, opening: read(FACT_OPENING)? })
 }
 
 fn check_rights(file: &File, path: &Path) -> Result<(), OpenError> {
@@ -288,14 +465,18 @@ fn open_error(path: &Path, error: DatabaseError) -> OpenError {
 }
 
 fn storage_error(path: &Path, error: redb::Error) -> OpenError {
-    let path: PathBuf = path.to_owned();
     match error {
-        redb::Error::Io(source) if !damage(&source) => OpenError::Io { path, source },
-        error => OpenError::Corrupt { path, cause: error.to_string() },
+        redb::Error::Io(source) => file_error(path.to_owned(), source),
+        error => OpenError::Corrupt { path: path.to_owned(), cause: error.to_string() },
     }
 }
 
-/// Whether the system's words are about what is in the file, and not about getting at it.
-fn damage(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+/// Tells damage from not getting at the file.
+fn file_error(path: PathBuf, source: io::Error) -> OpenError {
+    match source.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            OpenError::Corrupt { path, cause: source.to_string() }
+        }
+        _not_what_is_in_it => OpenError::Io { path, source },
+    }
 }

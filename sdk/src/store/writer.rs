@@ -7,7 +7,10 @@ use std::{
     },
     thread::{self, JoinHandle},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 
 /// The most batches in one transaction, and the most that wait for the next one: further commits wait until there is room.
 pub const MAX_GROUP: usize = 1_024;
@@ -42,12 +45,32 @@ pub struct Counters {
 struct Counts {
     batches: AtomicU64,
     transactions: AtomicU64,
+    /// Batches that are queued, or about to be.
+    waiting: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Job {
     batch: Batch,
+    turn: Turn,
     done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// A batch's place among those that wait, until it is dropped.
+#[derive(Debug)]
+struct Turn(Arc<Counts>);
+
+impl Turn {
+    fn take(counts: &Arc<Counts>) -> Self {
+        let _before = counts.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(counts.clone())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let _before = self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl StoreHandle {
@@ -76,12 +99,23 @@ impl StoreHandle {
     /// # Errors
     /// [`StoreError::TooLong`] concerns this batch only; after any other the store takes nothing more.
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        self.queue(batch).await?.outcome().await
+    }
+
+    /// Queues a batch, and does not wait until it is stored.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`] concerns this batch only; after any other the store takes nothing more.
+    pub(crate) async fn queue(&self, batch: Batch) -> Result<Queued, StoreError> {
         batch.check()?;
+        if let Some(stored) = self.shared.commit_here(&batch) {
+            return Ok(Queued::Over(stored));
+        }
+        let turn = Turn::take(&self.shared.counts);
         let queue = self.shared.queue.as_ref().ok_or(StoreError::Over)?;
         let (done, outcome) = oneshot::channel();
-        queue.send(Job { batch, done }).await.map_err(|_| StoreError::Over)?;
-        // The writer answers every job; it goes away without only if it panicked.
-        outcome.await.unwrap_or(Err(StoreError::Over))
+        queue.send(Job { batch, turn, done }).await.map_err(|_| StoreError::Over)?;
+        Ok(Queued::Waits(outcome))
     }
 
     /// A value, or none where the key is not there. Reads what is committed, mostly from memory.
@@ -122,8 +156,29 @@ impl StoreHandle {
     /// What the writer has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let Counts { batches, transactions } = &*self.shared.counts;
+        let Counts { batches, transactions, .. } = &*self.shared.counts;
         Counters { batches: batches.load(Ordering::Relaxed), transactions: transactions.load(Ordering::Relaxed) }
+    }
+}
+
+/// A batch that is queued, or stored already.
+#[derive(Debug)]
+pub(crate) enum Queued {
+    Over(Result<(), StoreError>),
+    Waits(oneshot::Receiver<Result<(), StoreError>>),
+}
+
+impl Queued {
+    /// Waits until it is durable.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub(crate) async fn outcome(self) -> Result<(), StoreError> {
+        match self {
+            Self::Over(outcome) => outcome,
+            // The writer answers every job; it goes away without only if it panicked.
+            Self::Waits(outcome) => outcome.await.unwrap_or(Err(StoreError::Over)),
+        }
     }
 }
 
@@ -135,6 +190,30 @@ impl WeakStore {
     /// The store, where it is open.
     pub(crate) fn upgrade(&self) -> Option<StoreHandle> {
         self.0.upgrade().map(|shared| StoreHandle { shared })
+    }
+}
+
+impl Shared {
+    /// Stores a batch on the thread of its task, where nobody waits for the writer and a disk that is quick is done sooner than the writer would be woken
+    /// and the task again. None where it has to be queued. At most one thread of a runtime is held up by it, and never its only one.
+    fn commit_here(&self, batch: &Batch) -> Option<Result<(), StoreError>> {
+        let has_others = Handle::try_current().is_ok_and(|runtime| runtime.metrics().num_workers() > 1);
+        if !has_others || self.counts.waiting.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        let stored = self.store.commit_if_quick(batch)?;
+        if stored.is_ok() {
+            self.counts.stored(1);
+        }
+        Some(stored)
+    }
+}
+
+impl Counts {
+    /// Notes a transaction with so many batches.
+    fn stored(&self, batches: usize) {
+        let _before = self.transactions.fetch_add(1, Ordering::Relaxed);
+        let _before = self.batches.fetch_add(u64::try_from(batches).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -154,12 +233,12 @@ fn write(store: &Store, counts: &Counts, mut jobs: mpsc::Receiver<Job>) {
     while jobs.blocking_recv_many(&mut group, MAX_GROUP) > 0 {
         let outcome = store.commit_checked(group.iter().map(|job| &job.batch));
         if outcome.is_ok() {
-            let _before = counts.transactions.fetch_add(1, Ordering::Relaxed);
-            let _before = counts.batches.fetch_add(u64::try_from(group.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            counts.stored(group.len());
         }
-        for job in group.drain(..) {
+        for Job { turn, done, .. } in group.drain(..) {
+            drop(turn);
             // Who dropped the call does not want the answer.
-            let _told = job.done.send(outcome.clone());
+            let _told = done.send(outcome.clone());
         }
     }
 }

@@ -136,7 +136,7 @@ pub enum DialError {
     Handshake {
         /// Host and port.
         address: String,
-        /// Why not.
+        /// The reason why it is not made.
         source: HandshakeError,
     },
 }

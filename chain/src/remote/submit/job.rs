@@ -1,7 +1,7 @@
 //! What is to be sent, and what is known of it before it is signed: its nonce, its era, its tip.
 
 use crate::{
-    ChainError, DryRun, Signer, Transaction, Urgency,
+    BlockRef, ChainError, DryRun, Signer, Transaction, Urgency,
     remote::{
         endpoints::DIAL_AGAIN,
         extrinsic::Era,
@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 /// For how many blocks beyond the best one that is valid which comes first; and for how many altogether at most, after a block that two endpoints have.
 const FIRST_VALID_FOR: (u32, u32) = (8, 64);
+/// How long is waited until every block up to the head was looked at, before something else is heard: the head may be made up.
+const LOOKED_WITHIN: Duration = Duration::from_secs(3);
 /// How long that waits which comes first for what a best block seems to have done already.
 const FIRST_WAITS: Duration = Duration::from_secs(24);
 
@@ -131,6 +133,15 @@ impl Job<'_> {
         }
     }
 
+    /// For which blocks it is signed after a final block that two endpoints have reached, whatever head the endpoint in use tells of.
+    pub(super) fn era_after(&self, from: BlockRef, best: BlockNumber) -> Era {
+        let (least, most) = FIRST_VALID_FOR;
+        match self.urgency.is_first {
+            true => Era::short(from, best, (least, most)),
+            false => Era::new(from, best, self.node.settings.valid_for),
+        }
+    }
+
     /// What is to be offered for it now: for its own sake, or for that of one behind it.
     pub(super) fn tip(&self, nonce: u64) -> Amount {
         if self.is_poor {
@@ -170,7 +181,7 @@ impl Job<'_> {
         let head = node.head();
         let mut seen = node.tracker.seen();
         let looked = seen.wait_for(|seen| *seen >= head.number);
-        if tokio::time::timeout(node.settings.request_timeout, looked).await.is_err() {
+        if tokio::time::timeout(node.settings.request_timeout.min(LOOKED_WITHIN), looked).await.is_err() {
             return false;
         }
         matches!(node.nonce(self.account, head).await, Ok(used) if used > nonce)

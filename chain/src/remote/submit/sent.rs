@@ -5,6 +5,7 @@ use crate::{
     ChainError, Receipt,
     remote::{
         extrinsic::{self, Era, Form},
+        follow::MAX_LAG,
         link::{Complaint, Failure},
         node::called,
         nonces::{Held, Told},
@@ -17,7 +18,7 @@ use crate::{
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use protocol::{Amount, BlockNumber};
 use serde::de::IgnoredAny;
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 use subxt::rpcs::{client::RpcSubscription, rpc_params};
 use tokio::{
     sync::mpsc,
@@ -57,6 +58,8 @@ pub(super) struct Sent<'a> {
     besides: FuturesUnordered<BoxFuture<'a, Option<Refusal>>>,
     /// What endpoints told of the nonce.
     nonces: Told,
+    /// The endpoint in use would not have it, and another one has it.
+    is_in_doubt: bool,
     /// Another endpoint than the one in use has it.
     is_taken_besides: bool,
     /// Another endpoint says that the nonce is used, and had not been handed it before: it may be in a block by now.
@@ -69,6 +72,10 @@ pub(super) struct Sent<'a> {
     tip: Amount,
     /// For which blocks the last form was signed.
     era: Option<Era>,
+    /// Two endpoints have reached the block after which the last form is valid.
+    is_era_known: bool,
+    /// How many forms are valid after a block that nobody but one endpoint has: their eras may never be over.
+    made_up: usize,
     /// How often more was offered, and how often it was signed anew for another reason.
     raises: u8,
     renewals: u8,
@@ -105,12 +112,15 @@ impl<'a> Sent<'a> {
             statuses: None,
             besides: FuturesUnordered::new(),
             nonces,
+            is_in_doubt: false,
             is_taken_besides: false,
             is_used_besides: false,
             are_heard: false,
             waits: false,
             tip: 0,
             era: None,
+            is_era_known: false,
+            made_up: 0,
             raises: 0,
             renewals: 0,
         }
@@ -126,12 +136,13 @@ impl<'a> Sent<'a> {
         let Job { node, signer, transaction, dry_run, .. } = self.job;
         let tip = self.job.tip(nonce);
         let bytes = extrinsic::sign(runtime, transaction, dry_run, *signer, Form { nonce, era, tip }).await?;
-        (self.tip, self.era) = (tip, Some(era));
+        (self.tip, self.era, self.is_era_known) = (tip, Some(era), false);
         let length =
             u32::try_from(bytes.len()).map_err(|_| ChainError::Invalid { cause: "it is longer than 4 GiB".into() })?;
         self.text = to_hex(&bytes);
         self.last = self.last.max(era.last());
-        self.tickets.push(node.tracker.look_for(self.text.clone(), era.last(), self.tell.clone()));
+        let ticket = node.tracker.look_for(self.text.clone(), era.from.number, era.last(), self.tell.clone());
+        self.tickets.push(ticket);
         Ok(length)
     }
 
@@ -152,11 +163,17 @@ impl<'a> Sent<'a> {
                     self.hear_others().await;
                     let nonce = held.nonce();
                     match refusal {
+                        // Another one has it, and it may be in a block by now: the final state says who is right.
+                        Refusal::NonceUsed | Refusal::NonceTaken | Refusal::SeenLately if self.is_taken_besides => {
+                            self.is_in_doubt = true;
+                        }
                         Refusal::NonceUsed if self.nonces.knows_above(nonce) => {
                             return Ok(Outcome::Anew(Refusal::NonceUsed, nonce, self.nonces));
                         }
-                        // Another one has it: the final state says who is right.
-                        Refusal::NonceUsed | Refusal::NonceTaken if self.is_taken_besides => {}
+                        // Two addresses may lead to one node, which has refused it just now.
+                        Refusal::SeenLately if self.is_doubted(nonce) => {
+                            return Ok(Outcome::Anew(Refusal::NonceUsed, nonce, self.nonces));
+                        }
                         Refusal::NonceTaken => {
                             held.taken();
                             return Ok(Outcome::Anew(Refusal::NonceTaken, nonce, self.nonces));
@@ -185,15 +202,32 @@ impl<'a> Sent<'a> {
         }
     }
 
+    /// Hands it to the endpoint in use, and what comes first to all others at the same time: none of them waits for another.
     async fn hand_over(&mut self) -> Handed {
         let endpoints = &self.job.node.endpoints;
-        let link = endpoints.link().await;
+        let mut linking = pin!(endpoints.link());
+        // Where there is none yet, it may take its time to come.
+        let linked = linking.as_mut().now_or_never();
         if self.job.urgency.is_first {
-            self.hand_besides(link.as_ref().ok().map(|link| link.index));
+            let used = linked.as_ref().and_then(|link| link.as_ref().ok());
+            self.hand_besides(used.map(|link| link.index));
         }
-        let Ok(link) = link else { return Handed::Lost };
-        match link.subscribe("author_submitAndWatchExtrinsic", rpc_params![&self.text], "author_unwatchExtrinsic").await
-        {
+        let linked = match linked {
+            Some(linked) => linked,
+            None => self.beside(linking).await,
+        };
+        let Ok(link) = linked else { return Handed::Lost };
+        let (method, end) = ("author_submitAndWatchExtrinsic", "author_unwatchExtrinsic");
+        let handing = link.subscribe(method, rpc_params![&self.text], end);
+        let handing = async {
+            if !endpoints.are_several() {
+                return handing.await;
+            }
+            let in_time = tokio::time::timeout(SEND_AGAIN, handing).await;
+            in_time
+                .unwrap_or_else(|_elapsed| Err(Failure::Lost(format!("no answer within {} s", SEND_AGAIN.as_secs()))))
+        };
+        match self.beside(handing).await {
             Ok(statuses) => {
                 self.statuses = Some(statuses);
                 Handed::Over
@@ -207,6 +241,18 @@ impl<'a> Sent<'a> {
             Err(Failure::Lost(cause)) => {
                 endpoints.give_up(&link, &cause).await;
                 Handed::Lost
+            }
+        }
+    }
+
+    /// Waits for an answer, and hears meanwhile what the other endpoints say.
+    async fn beside<T>(&mut self, answer: impl Future<Output = T>) -> T {
+        let mut answer = pin!(answer);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer,
+                Some(said) = self.besides.next() => self.note(said.as_ref()),
             }
         }
     }
@@ -252,12 +298,24 @@ impl<'a> Sent<'a> {
         let node = self.job.node;
         let (mut made, mut head) = (node.endpoints.made(), node.head.subscribe());
         let mut moved = Instant::now();
-        // Whether its nonce may have been used by another.
-        let mut doubtful = false;
+        // Whether its nonce may have been used by another, and whether to look now.
+        let mut doubtful = self.is_in_doubt;
+        let mut look = doubtful;
         let mut again = tokio::time::interval(SEND_AGAIN);
         again.reset();
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            if self.is_doubted(nonce) {
+                return Ok(Fate::Doubted);
+            }
+            if std::mem::take(&mut look) && self.is_overtaken(nonce).await {
+                while let Ok(verdict) = self.told.try_recv() {
+                    if let Some(verdict) = self.judge(verdict) {
+                        return Ok(Fate::Included(verdict));
+                    }
+                }
+                return Ok(Fate::NonceGone);
+            }
             tokio::select! {
                 biased;
                 Some(verdict) = self.told.recv() => match self.judge(verdict) {
@@ -266,9 +324,6 @@ impl<'a> Sent<'a> {
                 },
                 Some(said) = self.besides.next() => {
                     self.note(said.as_ref());
-                    if self.is_doubted(nonce) {
-                        return Ok(Fate::Doubted);
-                    }
                     continue;
                 }
                 status = next(&mut self.statuses) => match status {
@@ -304,6 +359,7 @@ impl<'a> Sent<'a> {
                         self.send_anew(nonce, None).await;
                     }
                     self.hand_to_all_where_waited_for(nonce);
+                    self.come_within_reach(nonce).await?;
                     if moved.elapsed() >= node.settings.patience {
                         return Err(ChainError::Unreachable(format!(
                             "no block has become final for {} s; the transaction was sent and may still be included",
@@ -312,15 +368,13 @@ impl<'a> Sent<'a> {
                     }
                 }
             }
-            if doubtful && self.job.is_overtaken(nonce).await {
-                while let Ok(verdict) = self.told.try_recv() {
-                    if let Some(verdict) = self.judge(verdict) {
-                        return Ok(Fate::Included(verdict));
-                    }
-                }
-                return Ok(Fate::NonceGone);
-            }
+            look = doubtful;
         }
+    }
+
+    async fn is_overtaken(&mut self, nonce: u64) -> bool {
+        let job = self.job;
+        self.beside(job.is_overtaken(nonce)).await
     }
 
     /// The verdict on all forms: one is in a block, or all have expired.
@@ -342,6 +396,49 @@ impl<'a> Sent<'a> {
         if self.sign_for(&runtime, nonce, era).await.is_ok() {
             let _handed = self.hand_over().await;
         }
+    }
+
+    /// The head after which the last form is valid may have been made up: then no block takes that form, and none ends its era. Where two endpoints are
+    /// not near that head, another form is signed that is valid after the one that they have, as soon as possible and whenever that is over, and handed to all.
+    ///
+    /// The form before it still counts as one that may be in a block: whoever is ahead of two others may be right.
+    async fn come_within_reach(&mut self, nonce: u64) -> Result<(), ChainError> {
+        let node = self.job.node;
+        let Some(era) = self.era.filter(|_| node.endpoints.are_several()) else { return Ok(()) };
+        let of_two = node.endpoints.anchor().map_or(0, |anchor| anchor.number);
+        self.is_era_known |= era.from.number <= of_two;
+        if self.is_era_known && self.made_up == 0 {
+            return Ok(());
+        }
+        let Some(head) = node.head_of_two(era.from.number).await else { return Ok(()) };
+        self.is_era_known |= era.from.number <= head.number;
+        let is_made_up = era.from.number > head.number.saturating_add(MAX_LAG);
+        let is_over = self.made_up > 0 && head.number >= era.last();
+        if !is_made_up && !is_over {
+            return Ok(());
+        }
+        if self.renewals >= MAX_FORMS {
+            let cause =
+                "an endpoint tells of blocks that no other one has; the transaction was sent and may still be included";
+            return Err(ChainError::Unreachable(cause.into()));
+        }
+        tracing::warn!(
+            nonce,
+            from = era.from.number,
+            head = head.number,
+            "signing for blocks that two endpoints have reached"
+        );
+        self.renewals = self.renewals.saturating_add(1);
+        let Ok(best) = node.best().await else { return Ok(()) };
+        let forms = self.tickets.len();
+        node.tracker.look_from(head.number);
+        self.send_anew(nonce, Some(self.job.era_after(head, best.at.number))).await;
+        if self.tickets.len() > forms {
+            self.made_up = self.made_up.saturating_add(usize::from(is_made_up));
+            // The endpoint in use may be the one.
+            self.hand_besides(None);
+        }
+        Ok(())
     }
 
     /// One that comes first cannot be in a block before this one is: the endpoint in use may have kept it to itself.

@@ -9,7 +9,7 @@ use crate::{
     units::Millis,
 };
 use protocol::{
-    Hash, Round,
+    BlockNumber, Hash, Round,
     crypto::{Crypto, Native},
 };
 use scale::Encode;
@@ -23,6 +23,8 @@ pub(crate) struct Incoming {
     /// The highest round that the user was asked about, and the hash of what it was told of it. The user decides by the round's number, so no
     /// number may come to mean anything else.
     shown: Option<(Round, Hash)>,
+    /// The round whose transfers could not be judged, and the first block in which that was so.
+    judged: Option<(Round, BlockNumber)>,
 }
 
 /// The peer's round that waits for the user, who was shown it; for its app; or for its block.
@@ -42,6 +44,8 @@ pub(crate) enum Awaits {
     Code(Hash),
     /// The block that it names, which this side has not seen (R7.3).
     Head,
+    /// What this side does not know yet of the registry, or of another channel, and what it needs to judge a conditional transfer (R8.3c).
+    Judgement,
 }
 
 impl PendingReview {
@@ -77,6 +81,17 @@ impl Incoming {
     pub(crate) fn show(&mut self, update: Update, now: Millis) {
         self.shown = Some((update.round, Native.hash(&update.encode())));
         self.await_review(update, now, Awaits::User);
+    }
+
+    /// Since which block this side tries to judge the transfers of this round.
+    pub(crate) fn judged_since(&mut self, round: Round, head: BlockNumber) -> BlockNumber {
+        match self.judged {
+            Some((judged, since)) if judged == round => since,
+            _ => {
+                self.judged = Some((round, head));
+                head
+            }
+        }
     }
 
     /// Whether the user may be asked about this round: no number that it was told may come to mean anything else.

@@ -39,6 +39,7 @@ use crate::{
     message::RefusalCode,
     state::{ChangeId, Ids, OwnChanges, State, performed},
     step::Step,
+    transfer::done::Done,
 };
 use protocol::{
     Amount, Base, BlockNumber, Hash, Pair, Party, Round, Signature,
@@ -68,6 +69,9 @@ pub(crate) struct Live {
     /// The peer's proposals. Nothing of them is signed, so nothing is saved.
     #[codec(skip)]
     pub(crate) incoming: Incoming,
+    /// What the input that is being handled did to conditional transfers (R8.3).
+    #[codec(skip)]
+    pub(crate) transfers_done: Vec<Done>,
 }
 
 impl Live {
@@ -82,6 +86,7 @@ impl Live {
             store,
             wish: CloseWish::None,
             incoming: Incoming::default(),
+            transfers_done: Vec::new(),
         }
     }
 
@@ -245,6 +250,8 @@ impl Live {
             told.push(Event::Undone { changes: undone, round });
         }
         let executes_at = ours.executes_at();
+        let channel = self.funding.channel();
+        self.transfers_done.extend(ours.transfers(&channel, me));
         let (state, results, ids) = ours.into_outcome();
         self.adopt(me, (round, base), state, state_hash, signatures);
         self.agreed.raise_height(executes_at);

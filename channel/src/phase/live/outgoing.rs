@@ -14,9 +14,10 @@ use crate::{
     effect::Effect,
     event::Event,
     message::{MAX_UPDATES_PER_ROUND, Message, Refusal, RefusalCode, Refused, Update},
-    state::{Change, ChangeId, Ids, OwnChanges, Payment, Results, State, after},
+    state::{Change, ChangeId, Ids, Offer, OwnChanges, Payment, Results, State, after},
+    transfer::done::{Done, of_round},
 };
-use protocol::{Amount, Base, BlockNumber, Hash, Party, Round, call::ForcedCall};
+use protocol::{Amount, Base, BlockNumber, ChannelId, Hash, Party, Round, call::ForcedCall, contracts::ContractId};
 use scale::{Decode, Encode};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -70,6 +71,11 @@ impl OpenRound {
     /// The height that counts for what it executes, where it executes something (R7.3).
     pub(crate) fn executes_at(&self) -> Option<BlockNumber> {
         self.update.changes.iter().any(Change::executes).then_some(self.update.height)
+    }
+
+    /// What it does to conditional transfers.
+    pub(crate) fn transfers(&self, channel: &ChannelId, me: Party) -> Vec<Done> {
+        of_round((channel, self.update.round, me), &self.update.changes, |place| self.ids.at(place))
     }
 
     /// Its changes as the user knows them.
@@ -225,6 +231,18 @@ impl Outgoing {
         }
     }
 
+    /// The ends of conditional transfers that are proposed, with their ids and contracts.
+    pub(crate) fn proposed_ends(&self) -> Vec<(ChangeId, ContractId)> {
+        let proposed = self.proposal.iter().flat_map(|ours| ours.ids.iter().zip(&ours.update.changes));
+        let ends = proposed.filter_map(|(id, change)| match change {
+            Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract } => {
+                Some((id, *contract))
+            }
+            _ => None,
+        });
+        ends.collect()
+    }
+
     /// Payments that are neither agreed nor refused, with their ids.
     pub(crate) fn waiting_payments(&self) -> impl Iterator<Item = (ChangeId, &Payment)> {
         let proposed = self.proposal.iter().flat_map(|ours| ours.ids.iter().zip(&ours.update.changes));
@@ -275,6 +293,28 @@ impl Outgoing {
             self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
             self.queue.push_front((id, change));
         }
+    }
+
+    /// Takes offers of conditional transfers out of the queue, those of which this is true. Returns their ids.
+    pub(crate) fn unqueue_offers(&mut self, me: Party, which: impl Fn(&Offer) -> bool) -> Vec<ChangeId> {
+        let is_one = |change: &Change| matches!(change, Change::Offer(offer) if which(offer));
+        let ids: Vec<_> = self.queue.iter().filter(|(_, change)| is_one(change)).map(|(id, _)| *id).collect();
+        if let Some(last) = ids.last() {
+            self.first_unproposed = self.first_unproposed.max(after(*last, 1));
+            self.remove_queued(me, &ids.iter().copied().collect());
+        }
+        ids
+    }
+
+    /// Whether a round with this change was signed and is not dead.
+    pub(crate) fn is_signed(&self, id: ChangeId) -> bool {
+        self.all().any(|ours| ours.ids.contains(id))
+    }
+
+    /// Whether the peer holds a signature for a state that holds this change, or this contract.
+    pub(crate) fn may_hold(&self, id: ChangeId, contract: Option<&ContractId>) -> bool {
+        let holds = |ours: &OpenRound| contract.is_some_and(|id| ours.state.contracts.get(id).is_some());
+        self.all().any(|ours| ours.ids.contains(id) || holds(ours))
     }
 
     /// Takes these changes out of the queue, wherever they stand.

@@ -5,12 +5,13 @@ use crate::{
     event::Event,
     input::Context,
     state::{Outcome, Performed, State},
+    transfer::done::of_calls,
 };
 use protocol::{
     Base, BlockNumber, Hash, Pair, Party,
     arbiter::{Start, follow},
     call::Payload,
-    contracts::{Code, Predictor},
+    contracts::{Code, Contract, ContractId, Replayer},
     record::{OnChain, Phase as RecordPhase, Record},
 };
 
@@ -56,7 +57,7 @@ impl Live {
         let phase = if *is_residual { RESIDUAL } else { RecordPhase::Open };
         let on_chain = OnChain { at: before, ..record.on_chain.clone() };
         let record = Record { on_chain, total: *total, phase, ..record };
-        let mut executor = Predictor { apps: ctx.apps, shown_at: &|_| None };
+        let mut executor = Replayer { apps: ctx.apps };
         let mut run = |state: &State| {
             let start = start(self, state, None, &record);
             let followed = follow(&start, *party, calls, *height, &mut executor).ok()?;
@@ -79,6 +80,9 @@ impl Live {
             });
             return Err(lacks.into_iter().next().map_or(ReplayError::Unknown, ReplayError::Lacks));
         };
+        let is_transfer =
+            |id: &ContractId| states.iter().any(|it| it.contracts.get(id).is_some_and(Contract::is_transfer));
+        let transfers = of_calls(calls, is_transfer);
         let mut told = Vec::new();
         let is_below = self.agreed.below().is_some_and(|(at, _)| at == before);
         if is_below && before < self.agreed.base() {
@@ -92,6 +96,7 @@ impl Live {
         self.outgoing.abandon_below(me, posted.at);
         self.operation.retry_above();
         self.incoming.forget();
+        self.transfers_done.extend(transfers);
         let state = State::whole(followed.balances, followed.contracts, followed.calls_root);
         self.agreed.force(posted, *party, state, *height);
         let ids = if *party == me { self.dispute.take_made(calls) } else { Vec::new() };

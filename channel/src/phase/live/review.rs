@@ -165,6 +165,8 @@ impl Live {
             Change::RemoveContract { contract, .. } => !worthless(contract),
             Change::UpgradeContract { .. } => true,
             Change::Transfer(_) | Change::CallContract { .. } | Change::Meta(_) => false,
+            // They are judged by what this side sees itself (R8.3c), a premium among it.
+            Change::Offer(_) | Change::Claim { .. } | Change::Fail { .. } | Change::Refund { .. } => false,
         })
     }
 }

@@ -2,9 +2,10 @@
 
 use super::Peer;
 use crate::node::{
+    book::Book,
     config::OpenChannel,
     error::NodeError,
-    inbox::{Reply, Request},
+    inbox::{Opening, Reply, Request},
     limits::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER},
     receipt::{ChangesReceipt, PaymentReceipt, PaymentsReceipt},
     slot::{BatchReply, Slot},
@@ -21,7 +22,7 @@ use std::{ops::Range, sync::Arc};
 use tokio::sync::oneshot;
 
 impl Peer {
-    pub(super) fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, reply: Reply<ChannelRef>) {
+    pub(super) fn on_open(&mut self, open: &OpenChannel, reference: ChannelRef, Opening { reply, paid_for }: Opening) {
         let refusal = if !self.link.is_up() {
             NodeError::NotConnected(self.identity)
         } else if let Some(damaged) = self.damaged.first() {
@@ -36,6 +37,7 @@ impl Peer {
                     self.befriend();
                     if let Some(slot) = self.slots.get_mut(&reference) {
                         slot.opening = Some(reply);
+                        slot.paid_for = Some(paid_for);
                     }
                     self.done(reference, step);
                     return;
@@ -67,9 +69,12 @@ impl Peer {
                 ),
                 shares: Pair::new(open.our_share, open.peer_share),
                 validity: open.validity,
+                transfers: config.channels.transfers,
             },
         };
-        let ctx = config.context(self.now(), self.head);
+        let (registry, routing) = (self.registry.clone(), Arc::clone(&self.routing));
+        let book = Book { registry: &registry, routing: &routing, channel: reference };
+        let ctx = config.context(self.now(), self.head, &book);
         let (channel, step) = Channel::propose(request, config.channels, &ctx)?;
         let _none = self.slots.insert(reference, Slot::new(channel));
         Ok(step)
@@ -230,7 +235,8 @@ impl Peer {
 
     fn try_change(&self, reference: ChannelRef, change: &Change) -> Result<Option<Outcome>, NodeError> {
         let slot = self.slots.get(&reference).ok_or(NodeError::UnknownChannel)?;
-        let ctx = self.config.context(self.now(), self.head);
+        let book = Book { registry: &self.registry, routing: &self.routing, channel: reference };
+        let ctx = self.config.context(self.now(), self.head, &book);
         Ok(slot.channel.try_change(change, &ctx)?)
     }
 

@@ -4,7 +4,8 @@ use super::{NotKept, Peer, Rows};
 use crate::{
     node::{
         ended,
-        rows::{address_key, contract_key, payment_key, store_key},
+        rows::{address_key, contract_key, payment_key, store_key, transfer_key},
+        slot::Slot,
     },
     store::{Batch, Table},
 };
@@ -14,14 +15,18 @@ impl Peer {
     /// Writes what has changed.
     pub(super) async fn commit(&mut self) -> Result<(), NotKept> {
         let changed = std::mem::take(&mut self.changed);
-        let Some(store) = self.config.store().filter(|_| !changed.is_empty()) else { return Ok(()) };
+        let has_something = !changed.is_empty() || self.routing.has_rows();
+        let Some(store) = self.config.store().filter(|_| has_something) else {
+            self.routing.drop_rows();
+            return Ok(());
+        };
         let mut batch = Batch::default();
         if std::mem::take(&mut self.address_changed)
             && let Some(address) = self.redial.address()
         {
             batch = batch.put(Table::Meta, address_key(&self.identity), address.to_string());
         }
-        for (reference, Rows { contracts, payments }) in changed {
+        for (reference, Rows { contracts, payments, transfers }) in changed {
             // What is damaged stays as it is.
             if self.damaged.contains(&reference) {
                 continue;
@@ -48,14 +53,26 @@ impl Peer {
                     None => batch.delete(Table::Payments, row),
                 };
             }
+            for id in transfers {
+                let row = transfer_key(&key, id);
+                batch = match slot.channel.transfer(id) {
+                    Some(transfer) => batch.put(Table::Transfers, row, transfer.encode()),
+                    None => batch.delete(Table::Transfers, row),
+                };
+            }
             batch = batch.put(Table::Channels, key, slot.channel.save());
         }
-        store.commit(batch).await.map_err(NotKept)
+        self.routing.commit(store, batch).await.map_err(NotKept)
     }
 
     /// Channels that have ended leave the store and the task.
     pub(super) async fn forget_closed(&mut self) -> Result<(), NotKept> {
-        let ended = std::mem::take(&mut self.ended);
+        let has_rows = |slot: &Slot| slot.channel.transfer_ids().next().is_some();
+        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.ended)
+            .into_iter()
+            .partition(|reference| self.slots.get(reference).is_some_and(has_rows));
+        // Their router still has to know what came of them.
+        self.ended = kept;
         if ended.is_empty() {
             return Ok(());
         }
@@ -63,6 +80,7 @@ impl Peer {
         for reference in ended {
             let key = store_key(&self.identity, reference);
             if let Some(slot) = self.slots.remove(&reference) {
+                self.heard.push(network::Input::ChannelClosed(self.routing.at(reference)));
                 let stored = slot.channel.contracts().filter(|_| !self.damaged.contains(&reference));
                 for id in stored.into_iter().flat_map(|all| all.iter()).map(|(id, _)| id) {
                     batch = batch.delete(Table::Contracts, contract_key(&key, id));

@@ -2,6 +2,7 @@
 
 use super::Peer;
 use crate::node::{
+    book::Book,
     causes::Cause,
     limits::{MAX_CHANNELS_PER_PEER, MAX_UNKNOWN},
     link::Received,
@@ -67,6 +68,7 @@ impl Peer {
                     self.link.answered();
                 }
             }
+            Packet::Terms(bytes) => self.on_terms(bytes),
             Packet::CodeWanted { code, from } => self.on_code_wanted(code, from),
             Packet::CodePiece { code, total, from, bytes } => self.on_code_piece(code, (total, from), &bytes),
         }
@@ -133,7 +135,9 @@ impl Peer {
         let asked = self.conduct.ask_for_opening(self.is_stranger(), its_address.as_ref());
         let asked = asked.map_err(|()| RefusalCode::BUSY)?;
         let (config, identity) = (Arc::clone(&self.config), self.identity);
-        let ctx = config.context(self.now(), self.head);
+        let (registry, routing) = (self.registry.clone(), Arc::clone(&self.routing));
+        let book = Book { registry: &registry, routing: &routing, channel: reference };
+        let ctx = config.context(self.now(), self.head, &book);
         let accepted =
             Channel::accept(reference, identity, open, config.party(), &config.policy, config.channels, &ctx);
         let (channel, step) = accepted.map_err(|violation| {

@@ -1,0 +1,529 @@
+//! Conditional transfers (R8.3): what a router commands, what the peer proposes, and what each block changes.
+//!
+//! ```text
+//!   command --> row --> wanted --advance--> a change of the next round --agreed--> gone from the state --> the router is told
+//!   the peer's round --check (the state alone)--> judge (heads and registry as this side sees them) --> agreed | looked at again | refused, item by item
+//!   a block --> pre-images to show before their expiry; refunds of what expired; what the peer leaves unanswered is forced, at leisure
+//! ```
+
+use crate::{
+    channel::{Channel, LinkState},
+    effect::Effect,
+    error::Misuse,
+    event::Event,
+    input::Context,
+    message::{RefusalCode, Update},
+    phase::{
+        Phase,
+        closing::ClosePath,
+        live::{Live, forcing::Forcing},
+    },
+    state::{Change, ChangeId, FailReason, IdempotencyKey, Offer, OwnChanges},
+    step::Step,
+    transfer::{
+        Failure, Incoming, Intent, Outgoing, Registered, TransferBook, TransferId, TransferLimits, TransferRow,
+        Verdict,
+        room::{Became, Transfers},
+    },
+    wait::Act,
+};
+use protocol::{
+    Amount, BlockNumber, Party,
+    arbiter::MAX_FORCED_CALLS,
+    call::ForcedCall,
+    contracts::{
+        ContractId,
+        conditional::{ConditionalInput, HashLock, Preimage},
+    },
+};
+use scale::Encode;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many blocks a round of the peer's is looked at again in, before what cannot be told in it is refused.
+const JUDGED_WITHIN: BlockNumber = 2;
+
+/// What this side says to the transfers of a round of the peer's.
+pub(crate) enum Judged {
+    /// Yes.
+    Agreed,
+    /// It cannot be told yet: with the next block.
+    Later,
+    /// No to these, by their places.
+    Refused(Vec<(u32, RefusalCode)>),
+}
+
+impl Channel {
+    /// A transfer, as it is stored beside the channel.
+    #[must_use]
+    pub fn transfer(&self, id: TransferId) -> Option<TransferRow> {
+        self.transfers.row(id)
+    }
+
+    /// The rows of all transfers.
+    pub fn transfer_ids(&self) -> impl Iterator<Item = TransferId> {
+        let outgoing = self.transfers.outgoing().keys().copied().map(TransferId::Outgoing);
+        self.transfers.incoming().keys().copied().map(TransferId::Incoming).chain(outgoing)
+    }
+
+    /// The transfers that the peer has offered and that are not over.
+    #[must_use]
+    pub const fn incoming_transfers(&self) -> &BTreeMap<ContractId, Incoming> {
+        self.transfers.incoming()
+    }
+
+    /// The own transfers that are not forgotten.
+    #[must_use]
+    pub const fn outgoing_transfers(&self) -> &BTreeMap<ChangeId, Outgoing> {
+        self.transfers.outgoing()
+    }
+
+    /// The own transfer of this key.
+    #[must_use]
+    pub fn outgoing_transfer(&self, key: &IdempotencyKey) -> Option<&Outgoing> {
+        self.transfers.find(key)
+    }
+
+    /// How many coins this side can offer or pay now.
+    #[must_use]
+    pub fn spendable(&self) -> Amount {
+        match &self.phase {
+            Phase::Open(live) => live.spendable(self.me),
+            _ => 0,
+        }
+    }
+
+    /// Transition: open -> open
+    pub(crate) fn on_user_offer(
+        &mut self,
+        key: IdempotencyKey,
+        offer: Offer,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Misuse> {
+        if self.transfers.knows(&key, &offer)? {
+            return Ok(Step::default());
+        }
+        let (me, state) = (self.me, self.phase.name());
+        let Phase::Open(live) = &mut self.phase else { return Err(Misuse::NotOpen { state }) };
+        if self.link != LinkState::Up {
+            return Err(Misuse::Disconnected);
+        }
+        offer.check().map_err(Misuse::Change)?;
+        let (expiry, least) = (offer.terms.expiry, least_expiry(ctx.transfers));
+        if expiry < least {
+            return Err(Misuse::ExpiryTooNear { expiry, least });
+        }
+        if matches!(ctx.transfers.registered(&offer.terms.lock), Registered::Shown { .. }) {
+            return Err(Misuse::LockUsed);
+        }
+        self.transfers.check_room(me, &offer)?;
+        let change = [Change::Offer(offer.clone())];
+        live.check_changes(me, &change, &self.config, ctx)?;
+        let id = live.next_change();
+        change.into_iter().for_each(|change| live.outgoing.enqueue(me, change));
+        self.transfers.begin(id, key, offer);
+        Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
+    }
+
+    /// Transition: open | closing -> the same
+    pub(crate) fn on_user_claim(
+        &mut self,
+        contract: ContractId,
+        preimage: Preimage,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Misuse> {
+        self.transfers.claim(contract, preimage)?;
+        Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
+    }
+
+    /// Transition: open | closing -> the same
+    pub(crate) fn on_user_fail_transfer(
+        &mut self,
+        contract: ContractId,
+        reason: FailReason,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Misuse> {
+        let lock = self.transfers.incoming().get(&contract).map(|row| row.terms.lock);
+        if lock.is_some_and(|lock| ctx.transfers.preimage(&lock).is_some()) {
+            return Err(Misuse::TransferDecided(contract));
+        }
+        self.transfers.fail(contract, reason)?;
+        Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
+    }
+
+    /// Forgets an own transfer that is decided: at once, or as soon as its coins have left it.
+    pub(crate) fn on_user_forget_transfer(&mut self, key: &IdempotencyKey) -> Result<Step, Misuse> {
+        self.transfers.forget(key)?;
+        Ok(Step::default())
+    }
+
+    /// The pre-image of a lock is known.
+    pub(crate) fn on_preimage(&mut self, lock: &HashLock, preimage: &Preimage) -> Step {
+        self.transfers.learn(lock, preimage);
+        Step::default()
+    }
+
+    /// Has what is wanted of transfers wait for the next round, with everything else that waits.
+    pub(crate) fn ask_for_ends(&mut self) {
+        let me = self.me;
+        let Phase::Open(live) = &mut self.phase else { return };
+        for (contract, change) in self.transfers.wanted() {
+            let premium = self.transfers.premium_of(&contract).map(|premium| on_contract(&change, premium));
+            for change in std::iter::once(change).chain(premium) {
+                let id = live.next_change();
+                live.outgoing.enqueue(me, change);
+                self.transfers.ask(id, contract);
+            }
+        }
+    }
+
+    /// Offers whose turn has not come before their expiry was too near are not made.
+    pub(crate) fn drop_late_offers(&mut self, ctx: &Context<'_>) {
+        let me = self.me;
+        let Phase::Open(live) = &mut self.phase else { return };
+        if !self.transfers.has_changes() {
+            return;
+        }
+        let least = least_expiry(ctx.transfers);
+        let late = live.outgoing.unqueue_offers(me, |offer| offer.terms.expiry < least);
+        for id in late {
+            let _offer = self.transfers.note(id, Became::Not(Failure::TooLate));
+        }
+    }
+
+    /// The peer cannot be reached: offers that it has no signature for come to nothing.
+    pub(crate) fn drop_unsigned_offers(&mut self) {
+        let me = self.me;
+        if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
+            let _queued = live.outgoing.unqueue_offers(me, |_| true);
+            let outgoing = &live.outgoing;
+            let _unsigned = self.transfers.drop_unsigned(&Failure::PeerAway, |id| outgoing.is_signed(id));
+        }
+    }
+
+    /// What this side says to the transfers of the peer's round, which breaks no rule. Pre-images that it shows are known from here on, whatever is said (I3).
+    pub(crate) fn judge(&mut self, update: &Update, ctx: &Context<'_>) -> Judged {
+        if !update.changes.iter().any(Change::is_of_transfer) {
+            return Judged::Agreed;
+        }
+        let me = self.me;
+        let Phase::Open(live) = &mut self.phase else { return Judged::Agreed };
+        let is_last = live.incoming.judged_since(update.round, ctx.head).saturating_add(JUDGED_WITHIN) <= ctx.head;
+        let mut judge = Judge::new(&mut self.transfers, live, update, me, ctx);
+        let verdicts: Vec<_> = (0_u32..).zip(&update.changes).map(|(place, it)| (place, judge.change(it))).collect();
+        let refused: Vec<_> = verdicts
+            .iter()
+            .filter_map(|(place, verdict)| match verdict {
+                Err(code) if *code != RefusalCode::NOT_NOW || is_last => Some((*place, *code)),
+                _ => None,
+            })
+            .collect();
+        let waits = verdicts.iter().any(|(_, verdict)| *verdict == Err(RefusalCode::NOT_NOW));
+        match (refused.is_empty(), waits) {
+            (false, _) => Judged::Refused(refused),
+            (true, true) => Judged::Later,
+            (true, false) => Judged::Agreed,
+        }
+    }
+
+    /// More is known of locks than before.
+    pub(crate) fn on_locks(&mut self, ctx: &Context<'_>) -> Step {
+        if self.transfers.is_empty() {
+            return Step::default();
+        }
+        self.on_head_while_transferring(ctx).and(self.look_again(ctx)).and(self.advance(ctx))
+    }
+
+    /// Whether an offer of one's own would be proposed now: the channel is open, and its peer there.
+    #[must_use]
+    pub fn takes_offers(&self) -> bool {
+        let is_free = |live: &Live| live.wish.is_none() && !live.store.is_doubtful();
+        self.link == LinkState::Up && matches!(&self.phase, Phase::Open(live) if is_free(live))
+    }
+
+    /// What the peer lets this side offer.
+    #[must_use]
+    pub const fn peer_limits(&self) -> &TransferLimits {
+        match self.me {
+            Party::Initiator => &self.transfers.limits().responder,
+            Party::Responder => &self.transfers.limits().initiator,
+        }
+    }
+
+    /// A block is final: what has to be shown to the registry, what has expired, and what the peer leaves unanswered.
+    pub(crate) fn on_head_while_transferring(&mut self, ctx: &Context<'_>) -> Step {
+        if self.transfers.is_empty() && self.transfers.orphans().next().is_none() {
+            return Step::default();
+        }
+        self.transfers.want_again();
+        let book = ctx.transfers;
+        self.learn_from(book);
+        let soon = book.best().saturating_add(book.margins().register).max(ctx.head);
+        let mut effects = Vec::new();
+        for id in self.transfers.due(soon) {
+            match self.transfers.row(id) {
+                Some(TransferRow::Incoming(row)) => effects.extend(to_register(&row, book)),
+                Some(TransferRow::Outgoing(row)) if row.offer.terms.expiry <= ctx.head => {
+                    self.on_expired(&row, book);
+                }
+                _ => {}
+            }
+        }
+        let orphans = self
+            .transfers
+            .orphans()
+            .filter(|(_, expiry, lock)| *expiry <= ctx.head && book.registered(lock).is_silent_at(*expiry));
+        orphans.map(|(contract, ..)| contract).collect::<Vec<_>>().into_iter().for_each(|contract| {
+            self.transfers.want_back(contract);
+        });
+        Step::act(effects).and(self.force_ends(ctx))
+    }
+
+    /// Pre-images of own transfers that are known from elsewhere.
+    fn learn_from(&mut self, book: &dyn TransferBook) {
+        let undecided = self.transfers.outgoing().values().filter(|row| !row.is_decided());
+        let known: Vec<_> =
+            undecided.filter_map(|row| Some((row.offer.terms.lock, book.preimage(&row.offer.terms.lock)?))).collect();
+        known.iter().for_each(|(lock, preimage)| self.transfers.learn(lock, preimage));
+    }
+
+    /// An own transfer has expired, and that is final.
+    fn on_expired(&mut self, row: &Outgoing, book: &dyn TransferBook) {
+        let (lock, expiry) = (row.offer.terms.lock, row.offer.terms.expiry);
+        let registered = book.registered(&lock);
+        if let Some(preimage) = book.preimage(&lock).filter(|_| registered.is_shown_before(expiry)) {
+            self.transfers.learn(&lock, &preimage);
+        } else if registered.is_silent_at(expiry) {
+            self.transfers.expire(row.change);
+            let contracts = self.phase.live().map(|live| &live.agreed.state().contracts);
+            let is_there = |id: &ContractId| contracts.is_some_and(|all| all.get(id).is_some());
+            if let Some(contract) = row.contract.filter(is_there) {
+                self.transfers.want_back(contract);
+            }
+        }
+    }
+
+    /// What has been over for some time and what the peer does not answer is forced: nothing is lost by waiting, so that it is done in few steps (A3). A settled
+    /// channel has nobody to ask.
+    fn force_ends(&mut self, ctx: &Context<'_>) -> Step {
+        let is_residual = matches!(self.phase, Phase::Closing(_, ClosePath::Residual(_)));
+        let Some(patience) = self.config.force_transfers_after else { return Step::default() };
+        let patience = if is_residual { 0 } else { patience };
+        let is_free = is_residual || self.waits_for(Act::Force, ctx.head).is_none();
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &self.phase else { return Step::default() };
+        if !is_free || live.dispute.forcing().is_some() || live.store.is_doubtful() {
+            return Step::default();
+        }
+        let due = self.transfers.due(ctx.head.saturating_sub(patience));
+        let mut calls: Vec<_> =
+            due.into_iter().filter_map(|id| self.end_of(id, live, ctx.transfers)).flatten().collect();
+        calls.truncate(MAX_FORCED_CALLS);
+        if calls.is_empty() || !self.transfers.may_force(ctx.head, patience) {
+            return Step::default();
+        }
+        self.begin_forcing(Forcing::of(calls, Vec::new())).and(self.force_again(ctx))
+    }
+
+    /// The calls that end a transfer on chain, where the arbiter would make them now.
+    fn end_of(&self, id: TransferId, live: &Live, book: &dyn TransferBook) -> Option<Vec<ForcedCall>> {
+        let (terms, contract, premium, input) = match self.transfers.row(id)? {
+            TransferRow::Incoming(Incoming { contract, premium, terms, intent: Intent::Claim(preimage), .. }) => {
+                (terms, contract, premium, ConditionalInput::Claim(preimage))
+            }
+            TransferRow::Incoming(_) => return None,
+            TransferRow::Outgoing(row) => (row.offer.terms, row.contract?, row.premium, ConditionalInput::Refund),
+        };
+        let registered = book.registered(&terms.lock);
+        let would_be_made = match input {
+            ConditionalInput::Claim(_) => registered.is_shown_before(terms.expiry),
+            ConditionalInput::Refund => registered.is_silent_at(terms.expiry),
+        };
+        let contracts = &live.agreed.state().contracts;
+        let there = std::iter::once(contract).chain(premium).filter(|id| contracts.get(id).is_some());
+        let call = |contract| ForcedCall { contract, value: 0, input: input.encode() };
+        would_be_made.then(|| there.map(call).collect())
+    }
+
+    /// Takes what is told of own changes that begin or end transfers out of what the user is told: their router hears of it.
+    pub(crate) fn note_own_transfers(&mut self, step: &mut Step) {
+        if self.transfers.has_changes() {
+            note_own(&mut self.transfers, step.effects_mut());
+        }
+    }
+
+    /// At the end of each input: what the agreed state holds, and what a router has to know of it.
+    pub(crate) fn note_transfers(&mut self, mut step: Step, changed: &[ContractId]) -> Step {
+        let done = match &mut self.phase {
+            Phase::Open(live) | Phase::Closing(live, _) => std::mem::take(&mut live.transfers_done),
+            _ => Vec::new(),
+        };
+        if done.is_empty() && self.transfers.is_empty() && changed.is_empty() {
+            return step;
+        }
+        self.transfers.take_done(self.me, done);
+        let is_unsure = self.phase.is_unsure();
+        let live = self.phase.live();
+        if !is_unsure && live.is_none_or(|live| live.agreed.state().is_whole()) {
+            let none = protocol::contracts::Contracts::new();
+            let now = live.map_or(&none, |live| &live.agreed.state().contracts);
+            self.transfers.reconcile(self.me, changed, now);
+            let is_settled = matches!(self.phase, Phase::Closing(_, ClosePath::Residual(_)));
+            self.transfers.settle_absent(|change, contract| {
+                live.is_some_and(|live| !is_settled && live.outgoing.may_hold(change, contract.as_ref()))
+            });
+        }
+        let contracts = self.phase.live().map(|live| &live.agreed.state().contracts);
+        self.transfers.forget_over(contracts);
+        if self.transfers.has_changed() {
+            step = step.and(Step::commit(Vec::new()));
+        }
+        step.effects_mut().extend(self.transfers.take_told().into_iter().map(Effect::Transfer));
+        step
+    }
+}
+
+/// The first block that an own offer may expire in now: the payee needs the time to get its pre-image on chain, and an answer before.
+fn least_expiry(book: &dyn TransferBook) -> BlockNumber {
+    book.best().saturating_add(book.margins().forward()).saturating_add(1)
+}
+
+/// The same end of another contract.
+fn on_contract(change: &Change, contract: ContractId) -> Change {
+    match change {
+        Change::Claim { preimage, .. } => Change::Claim { contract, preimage: *preimage },
+        Change::Fail { reason, .. } => Change::Fail { contract, reason: reason.clone() },
+        _ => Change::Refund { contract },
+    }
+}
+
+/// The pre-image of a transfer that this side wants to be paid for and that is not safe on chain.
+fn to_register(row: &Incoming, book: &dyn TransferBook) -> Option<Effect> {
+    let Intent::Claim(preimage) = row.intent else { return None };
+    let (lock, expiry) = (row.terms.lock, row.terms.expiry);
+    let registered = book.registered(&lock);
+    let is_open = !registered.is_shown_before(expiry) && !registered.is_silent_at(expiry);
+    is_open.then_some(Effect::Register { lock, preimage, expiry })
+}
+
+/// Notes what became of own changes that begin or end transfers: their router is told, and nobody else.
+fn note_own(transfers: &mut Transfers, effects: &mut Vec<Effect>) {
+    let mut strip = |changes: &mut OwnChanges, became: &Became| {
+        let ours: BTreeSet<_> =
+            changes.ids().iter().copied().filter(|id| transfers.note(*id, became.clone())).collect();
+        if !ours.is_empty() {
+            *changes = changes.only(|id| !ours.contains(&id));
+        }
+        changes.is_empty() && !ours.is_empty()
+    };
+    effects.retain_mut(|effect| {
+        let Effect::Deliver { event, .. } = effect else { return true };
+        let is_empty = match event {
+            Event::Paid { payments, .. } => strip(payments, &Became::Agreed),
+            Event::Refused { payments, code } => strip(payments, &Became::from(*code)),
+            Event::Dropped { payments } => strip(payments, &Became::Not(Failure::Dropped)),
+            Event::Failed { changes, fault } => strip(changes, &Became::Not(Failure::NotMade(*fault))),
+            Event::Undone { changes, .. } => strip(changes, &Became::Undone),
+            _ => false,
+        };
+        !is_empty
+    });
+}
+
+/// Judges the transfers of one round of the peer's.
+struct Judge<'a> {
+    transfers: &'a mut Transfers,
+    me: Party,
+    book: &'a dyn TransferBook,
+    head: BlockNumber,
+    /// Whether this side wants to close: nothing new begins.
+    is_closing: bool,
+    /// What the peer's transfers come to with this round.
+    open: usize,
+    amount: Amount,
+    /// Transfers with a premium of which the round ends one part, by the contract of the other.
+    ends: BTreeSet<ContractId>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(transfers: &'a mut Transfers, live: &Live, update: &Update, me: Party, ctx: &Context<'a>) -> Self {
+        let (open, amount) = transfers.incoming_open();
+        let ended = update.changes.iter().filter_map(|change| match change {
+            Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract } => {
+                Some(*contract)
+            }
+            _ => None,
+        });
+        let is_closing = !live.wish.is_none();
+        let (book, head, ends) = (ctx.transfers, ctx.head, ended.collect());
+        Self { transfers, me, book, head, is_closing, open, amount, ends }
+    }
+
+    fn change(&mut self, change: &Change) -> Result<(), RefusalCode> {
+        match change {
+            Change::Offer(offer) => self.offer(offer),
+            Change::Claim { contract, preimage } => self.claim(contract, preimage),
+            Change::Refund { contract } => self.refund(contract),
+            // The payee gives it back: this side has its coins.
+            Change::Fail { contract, .. } => self.whole(contract),
+            _ => Ok(()),
+        }
+    }
+
+    fn offer(&mut self, offer: &Offer) -> Result<(), RefusalCode> {
+        let limits = self.transfers.limits()[self.me];
+        let (open, amount) = (self.open.saturating_add(1), self.amount.saturating_add(offer.terms.amount));
+        let most = usize::try_from(limits.max_open).unwrap_or(usize::MAX);
+        if self.is_closing {
+            return Err(RefusalCode::CLOSING);
+        }
+        if open > most || amount > limits.max_amount || offer.terms.amount < limits.min_amount {
+            return Err(RefusalCode::LIMITS);
+        }
+        if offer.premium > 0 && !self.book.stakes_premium(&offer.terms, offer.premium) {
+            return Err(RefusalCode::POLICY);
+        }
+        (self.open, self.amount) = (open, amount);
+        Ok(())
+    }
+
+    /// A transfer and its premium end in one round (A7).
+    fn whole(&self, contract: &ContractId) -> Result<(), RefusalCode> {
+        let other = self.transfers.other_part(contract);
+        if other.is_none_or(|other| self.ends.contains(&other)) { Ok(()) } else { Err(RefusalCode::VALIDATION) }
+    }
+
+    fn claim(&mut self, contract: &ContractId, preimage: &Preimage) -> Result<(), RefusalCode> {
+        self.whole(contract)?;
+        self.transfers.learn_of(contract, preimage);
+        let Some(row) = self.transfers.outgoing_of(contract) else {
+            // A premium, or what no row tells of: nobody else depends on it.
+            return Ok(());
+        };
+        let terms = row.offer.terms;
+        let registered = self.book.registered(&terms.lock);
+        if registered.is_shown_before(terms.expiry) {
+            return Ok(());
+        }
+        if self.head >= terms.expiry && registered.is_silent_at(terms.expiry) {
+            return Err(RefusalCode::EXPIRED);
+        }
+        match self.book.may_be_claimed(&row.key, &terms, preimage) {
+            Verdict::Agree => Ok(()),
+            Verdict::NotYet => Err(RefusalCode::NOT_NOW),
+            Verdict::Refuse => Err(RefusalCode::EXPIRED),
+        }
+    }
+
+    /// The peer wants its coins back: only where the registry was read after the expiry, and had nothing from before (A4).
+    fn refund(&mut self, contract: &ContractId) -> Result<(), RefusalCode> {
+        self.whole(contract)?;
+        let terms = self.transfers.terms_of(contract).ok_or(RefusalCode::VALIDATION)?;
+        let registered = self.book.registered(&terms.lock);
+        if registered.is_shown_before(terms.expiry) {
+            return Err(RefusalCode::SHOWN);
+        }
+        if self.head >= terms.expiry && registered.is_silent_at(terms.expiry) {
+            return Ok(());
+        }
+        Err(RefusalCode::NOT_NOW)
+    }
+}

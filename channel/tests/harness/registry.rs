@@ -1,0 +1,75 @@
+//! What a side knows outside of its channel: the newest heads, and the registry of the simulated chain as far as the side has seen it.
+
+use super::chain::SimChain;
+use channel::{
+    IdempotencyKey,
+    transfer::{Margins, Registered, TransferBook, TransferTerms, Verdict},
+};
+use protocol::{
+    Amount, BlockNumber,
+    contracts::conditional::{HashLock, Preimage},
+};
+use std::collections::BTreeMap;
+
+/// One side's view.
+#[derive(Clone, Debug)]
+pub(crate) struct Registry {
+    /// The last block whose registry it has read, and what was there.
+    read: BlockNumber,
+    shown: BTreeMap<HashLock, (Preimage, BlockNumber)>,
+    /// The newest block that any endpoint shows.
+    pub(crate) best: BlockNumber,
+    /// It cannot be read: nothing is known of silence.
+    pub(crate) blind: bool,
+    /// What is said to claims of own transfers; none for what an origin says.
+    pub(crate) verdict: Option<Verdict>,
+    /// The premium that this side has agreed to stake.
+    pub(crate) premium: Amount,
+    pub(crate) margins: Margins,
+}
+
+impl Registry {
+    pub(crate) fn new(head: BlockNumber) -> Self {
+        let margins = Margins { register: 2, answer: 1 };
+        let (shown, read, best) = (BTreeMap::new(), head, head);
+        Self { read, shown, best, blind: false, verdict: None, premium: 0, margins }
+    }
+
+    /// The side sees the chain up to this block, which is final.
+    pub(crate) fn see(&mut self, chain: &SimChain, seen: BlockNumber) {
+        self.best = self.best.max(chain.head());
+        if !self.blind {
+            self.read = seen;
+            self.shown = chain.preimages.iter().filter(|(_, (_, at))| *at <= seen).map(|(k, v)| (*k, *v)).collect();
+        }
+    }
+}
+
+impl TransferBook for Registry {
+    fn best(&self) -> BlockNumber {
+        self.best
+    }
+
+    fn margins(&self) -> Margins {
+        self.margins
+    }
+
+    fn registered(&self, lock: &HashLock) -> Registered {
+        match self.shown.get(lock) {
+            Some((_, at)) => Registered::Shown { at: *at },
+            None => Registered::Silent { at: self.read },
+        }
+    }
+
+    fn preimage(&self, lock: &HashLock) -> Option<Preimage> {
+        self.shown.get(lock).map(|(preimage, _)| *preimage)
+    }
+
+    fn may_be_claimed(&self, _key: &IdempotencyKey, _terms: &TransferTerms, _preimage: &Preimage) -> Verdict {
+        self.verdict.unwrap_or(Verdict::Agree)
+    }
+
+    fn stakes_premium(&self, _terms: &TransferTerms, premium: Amount) -> bool {
+        premium <= self.premium
+    }
+}

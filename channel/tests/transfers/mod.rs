@@ -1,0 +1,85 @@
+//! Conditional transfers between two peers (R8.3): their life, what each side agrees to, and that no crash, race or forced step takes coins from anybody.
+
+mod crash;
+mod judged;
+mod late;
+mod life;
+mod limits;
+
+use crate::harness::{Initiator, RESERVE, Responder, SHARE, World};
+use channel::{
+    Command, IdempotencyKey, Misuse,
+    transfer::{FailReason, Failure, Incoming, Intent, Offer, Outgoing, Progress, TransferEvent, TransferTerms},
+};
+use protocol::{
+    Amount, BlockNumber, Party,
+    contracts::{
+        ContractId,
+        conditional::{HashFunction, HashLock, Preimage},
+    },
+    crypto::Native,
+};
+
+/// The pre-image of the transfer with this number, and its lock.
+pub(crate) fn secret(number: u8) -> (Preimage, HashLock) {
+    let preimage = Preimage([number; 32]);
+    (preimage, preimage.lock(HashFunction::Sha2_256, &Native))
+}
+
+pub(crate) fn name(number: u8) -> IdempotencyKey {
+    IdempotencyKey::from([number])
+}
+
+pub(crate) fn an_offer(number: u8, amount: Amount, expiry: BlockNumber) -> Offer {
+    let terms = TransferTerms { amount, lock: secret(number).1, expiry };
+    Offer { terms, premium: 0, instruction: vec![number; 3] }
+}
+
+impl World {
+    /// Offers the transfer with this number, which expires so many blocks from now.
+    pub(crate) fn offer(
+        &mut self,
+        party: Party,
+        number: u8,
+        amount: Amount,
+        blocks: BlockNumber,
+    ) -> Result<(), Misuse> {
+        let offer = an_offer(number, amount, self.chain.head() + blocks);
+        self.command(party, Command::Offer { key: name(number), offer })
+    }
+
+    /// The contract of the peer's transfer with this number.
+    pub(crate) fn contract_of(&self, payee: Party, number: u8) -> Option<ContractId> {
+        let incoming = self.sides[payee].machine().incoming_transfers();
+        incoming.values().find(|row| row.terms.lock == secret(number).1).map(|row| row.contract)
+    }
+
+    pub(crate) fn claim(&mut self, payee: Party, number: u8) -> Result<(), Misuse> {
+        let contract = self.contract_of(payee, number).expect("it is open");
+        self.command(payee, Command::Claim { contract, preimage: secret(number).0 })
+    }
+
+    pub(crate) fn fail(&mut self, payee: Party, number: u8) -> Result<(), Misuse> {
+        let contract = self.contract_of(payee, number).expect("it is open");
+        self.command(payee, Command::FailTransfer { contract, reason: FailReason(vec![number]) })
+    }
+
+    pub(crate) fn progress(&self, payer: Party, number: u8) -> Option<Progress> {
+        self.sides[payer].machine().outgoing_transfer(&name(number)).map(|row| row.progress.clone())
+    }
+
+    pub(crate) fn ours(&self, party: Party) -> Amount {
+        self.sides[party].balances().ours
+    }
+
+    pub(crate) fn open_transfers(&self) -> usize {
+        let of =
+            |party: Party| self.sides[party].machine().contracts().map_or(0, protocol::contracts::Contracts::transfers);
+        assert_eq!(of(Initiator), of(Responder));
+        of(Initiator)
+    }
+
+    pub(crate) fn was_routed(&self, party: Party, test: impl Fn(&TransferEvent) -> bool) -> usize {
+        self.sides[party].routed.iter().filter(|event| test(event)).count()
+    }
+}

@@ -1,0 +1,200 @@
+//! Payments that cross a hub: two channels, one transfer through both (R8.4).
+
+use crate::{Actor, TestChain, UNIT, World, signer, terms, until, within};
+use channel::IdempotencyKey;
+use network::{Fee, InvoiceState, PaymentState, Policy};
+use protocol::{
+    Amount, BlockNumber,
+    call::Call,
+    contracts::conditional::{HashLock, Preimage},
+};
+use sdk::node::{ChannelHandle, NewInvoice, NodeConfig, invoice_lock};
+
+const AMOUNT: Amount = 10_000;
+/// Above every fee here.
+const MAX_FEE: Amount = 1_000;
+/// What the hub takes for [`AMOUNT`]: 100 and one percent.
+const FEE: Amount = 200;
+const PRE_IMAGE: Preimage = Preimage([7; 32]);
+
+/// A payer, a hub and a payee, and a channel of the hub's with each.
+struct Three {
+    payer: Actor,
+    hub: Actor,
+    payee: Actor,
+    upstream: ChannelHandle,
+    downstream: ChannelHandle,
+}
+
+fn carries(config: &mut NodeConfig) {
+    config.routing =
+        Policy { is_hub: true, fee: Fee { base: 100, parts_per_million: 10_000 }, revenue: 0, ..Policy::default() };
+    config.policy.share_max = Amount::MAX;
+}
+
+/// Takes what both hub and payee have to put in.
+fn takes(config: &mut NodeConfig) {
+    config.policy.share_max = Amount::MAX;
+}
+
+fn key(name: &str) -> IdempotencyKey {
+    IdempotencyKey::from(name)
+}
+
+/// Waits until the hub counts what the payer's transfer has brought.
+async fn has_earned(hub: &Actor, payer: &Actor) {
+    let (payer, expected) = (payer.identity(), FEE);
+    until("the fee to be counted", || async {
+        let earned: Vec<_> = hub.node.fees_earned().iter().map(|it| (it.peer, it.amount)).collect();
+        (earned == [(payer, expected)]).then_some(())
+    })
+    .await;
+}
+
+impl Three {
+    async fn meet<C: TestChain>(world: &World<C>) -> Self {
+        let payer = world.start("alice").await;
+        let hub = world.start_with("hub", carries).await;
+        let payee = world.start_with("bob", takes).await;
+        for actor in [&payer, &hub, &payee] {
+            let _done = within("a vault to be filled", actor.node.vault_deposit(300 * UNIT)).await.unwrap();
+        }
+        payer.connect(&hub).await;
+        hub.connect(&payee).await;
+        let (upstream, _) = payer.open(&hub).await;
+        let (downstream, _) = hub.open(&payee).await;
+        let three = Self { payer, hub, payee, upstream, downstream };
+        three.is_served().await;
+        three
+    }
+
+    /// Waits until the hub has told the payer that it serves the payee.
+    async fn is_served(&self) {
+        let (hub, payee) = (self.hub.identity(), self.payee.identity());
+        until("the hub's terms", || async {
+            let terms = self.payer.node.hub_terms(hub)?;
+            terms.serves.contains(&payee).then_some(())
+        })
+        .await;
+    }
+
+    /// What the hub has in both channels.
+    async fn hubs(&self) -> Amount {
+        let ours = |handle: &ChannelHandle| {
+            let handle = handle.clone();
+            async move { handle.balances().await.unwrap().unwrap() }
+        };
+        ours(&self.upstream).await.peers + ours(&self.downstream).await.ours
+    }
+
+    async fn invoice(&self, held: Option<HashLock>) -> (HashLock, String) {
+        let new = NewInvoice { held, ..NewInvoice::new(AMOUNT, self.hub.identity()) };
+        let (invoice, text) = within("an invoice", self.payee.node.create_invoice(new)).await.unwrap();
+        (invoice.lock, text)
+    }
+
+    async fn pay(&self, name: &str, text: &str) -> PaymentState {
+        let key = key(name);
+        within("a payment to begin", self.payer.node.pay_invoice(&key, text, None, MAX_FEE)).await.unwrap()
+    }
+
+    async fn ended(&self, name: &str) -> PaymentState {
+        let key = key(name);
+        within("a payment to end", self.payer.node.routed_payment_ended(&key)).await.unwrap()
+    }
+
+    async fn is_held(&self, lock: &HashLock) {
+        until("the payment to be held", || async {
+            matches!(self.payee.node.invoice_state(lock), Some(InvoiceState::Held { .. })).then_some(())
+        })
+        .await;
+    }
+}
+
+/// A payment goes through a hub, which has its fee for it; asked for again it is not made again.
+pub async fn a_payment_crosses_a_hub_and_is_made_once<C: TestChain>(world: &World<C>) {
+    let three = Three::meet(world).await;
+    let (before, payee) = (three.hubs().await, three.downstream.balances().await.unwrap().unwrap().peers);
+    let (lock, text) = three.invoice(None).await;
+    let _begun = three.pay("coffee", &text).await;
+    assert!(matches!(three.ended("coffee").await, PaymentState::Paid(_)));
+    until("the invoice to be paid to its end", || async {
+        let state = three.payee.node.invoice_state(&lock);
+        matches!(state, Some(InvoiceState::Paid { amount: AMOUNT, open_parts: 0 })).then_some(())
+    })
+    .await;
+    assert!(matches!(three.pay("coffee", &text).await, PaymentState::Paid(_)), "asked for again");
+    until("the hub's fee", || async { (three.hubs().await == before + FEE).then_some(()) }).await;
+    let now = three.downstream.balances().await.unwrap().unwrap().peers;
+    assert_eq!(now, payee + AMOUNT);
+    has_earned(&three.hub, &three.payer).await;
+    assert_eq!(world.recorder.count("preimages_register").await, 0, "no chain takes part");
+}
+
+/// What nobody claims goes back once it has expired: no channel is closed for it.
+pub async fn a_payment_that_is_held_too_long_goes_back_and_every_channel_stays_open<C: TestChain>(world: &World<C>) {
+    let three = Three::meet(world).await;
+    let before = three.hubs().await;
+    let (lock, text) = three.invoice(Some(invoice_lock(&PRE_IMAGE))).await;
+    let _begun = three.pay("held", &text).await;
+    three.is_held(&lock).await;
+    three.payee.node.cancel_invoice(lock).await.unwrap();
+    assert!(matches!(three.ended("held").await, PaymentState::Failed(_)));
+    until("the hub's coins", || async { (three.hubs().await == before).then_some(()) }).await;
+    let payer = three.upstream.balances().await.unwrap().unwrap();
+    assert_eq!(payer.ours, terms().our_share);
+}
+
+/// The payee vanishes with the pre-image shown on chain alone: the hub has it from there, and is paid by the payer.
+pub async fn a_payee_that_vanishes_after_showing_its_pre_image_costs_the_hub_nothing<C: TestChain>(world: &World<C>) {
+    let three = Three::meet(world).await;
+    let before = three.hubs().await;
+    let (lock, text) = three.invoice(Some(invoice_lock(&PRE_IMAGE))).await;
+    let _begun = three.pay("vanishing", &text).await;
+    three.is_held(&lock).await;
+    let Three { payer, hub, payee, upstream, downstream } = three;
+    payee.stop_and_wait().await;
+    // Somebody shows it, in whatever way.
+    let register = Call::PreimageRegister { preimage: PRE_IMAGE, function: lock.function };
+    let _shown = within("a registration", world.arbiter.call(&signer("mallory"), &register, 0)).await.unwrap();
+    world.chain.produce_blocks(1).await;
+    let key = key("vanishing");
+    let paid = within("the payment", payer.node.routed_payment_ended(&key)).await;
+    assert_eq!(paid, Some(PaymentState::Paid(PRE_IMAGE)));
+    let claimed = || async {
+        let up = upstream.balances().await.unwrap().unwrap();
+        let down = downstream.balances().await.unwrap().unwrap();
+        (up.peers + down.ours == before + FEE).then_some(())
+    };
+    until("the hub to be paid upstream", claimed).await;
+    has_earned(&hub, &payer).await;
+}
+
+/// A hub that goes away with a payment under way, and comes back: the payment ends as it would have.
+pub async fn a_hub_that_goes_away_with_payments_under_way_ends_them_when_it_is_back<C: TestChain>(world: &World<C>) {
+    let three = Three::meet(world).await;
+    let before = three.hubs().await;
+    let (lock, text) = three.invoice(Some(invoice_lock(&PRE_IMAGE))).await;
+    let _begun = three.pay("slow", &text).await;
+    three.is_held(&lock).await;
+    let Three { payer, hub, payee, upstream, downstream } = three;
+    let (reference, other) = (upstream.reference(), downstream.reference());
+    hub.stop_and_wait().await;
+    payee.node.settle_invoice(lock, PRE_IMAGE).await.unwrap();
+    let hub = world.start_with("hub", carries).await;
+    payer.connect(&hub).await;
+    hub.connect(&payee).await;
+    let key = key("slow");
+    let paid = within("the payment", payer.node.routed_payment_ended(&key)).await;
+    assert_eq!(paid, Some(PaymentState::Paid(PRE_IMAGE)));
+    let (up, down) = (hub.channel(&payer, reference).await, hub.channel(&payee, other).await);
+    let whole = || async {
+        let (up, down) = (up.balances().await.unwrap().unwrap(), down.balances().await.unwrap().unwrap());
+        (up.ours + down.ours == before + FEE).then_some(())
+    };
+    until("the hub's coins", whole).await;
+}
+
+/// How many blocks a story has a transfer live, at most.
+#[allow(dead_code, reason = "for stories on chains that are slow")]
+const LONG: BlockNumber = 100;

@@ -1,0 +1,300 @@
+//! What a router is told, and what it wants done.
+
+use crate::{instruction::FailureCode, keys::PaymentId};
+use channel::{
+    ChannelRef, IdempotencyKey,
+    transfer::{FailReason, Incoming, Offer, Outgoing, TransferEvent, TransferLimits},
+};
+use protocol::{
+    Amount, BlockNumber, PublicKey,
+    contracts::{
+        ContractId,
+        conditional::{HashLock, Preimage},
+    },
+    signing::Domain,
+};
+use scale::{Decode, Encode};
+
+/// Milliseconds since 1970.
+pub type Millis = u64;
+
+/// A channel, across chains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct At {
+    /// The chain and the arbiter.
+    pub chain: Domain,
+    /// Which of its channels.
+    pub channel: ChannelRef,
+}
+
+/// A transfer that came in: the identity of whatever goes on because of it (I9, I10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct Origin {
+    /// The channel it came by.
+    pub at: At,
+    /// Its contract there.
+    pub contract: ContractId,
+}
+
+/// Everything that can happen to a router.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The process has started: what the store has, before any link is up.
+    Restored(Restored),
+    /// A channel tells of a transfer.
+    Transfer(At, TransferEvent),
+    /// A channel is open, and its peer there.
+    ChannelUp {
+        /// Which.
+        at: At,
+        /// Whose it is too.
+        peer: PublicKey,
+        /// What the peer lets this side offer.
+        limits: TransferLimits,
+    },
+    /// The peer of a channel is away, or the channel is not open. What is under way stays.
+    ChannelDown(At),
+    /// What can be offered in a channel now: told after each [`ChannelUp`](Self::ChannelUp), and whenever it changes.
+    Spendable {
+        /// Which channel.
+        at: At,
+        /// The coins that this side could offer beside all that its rows hold.
+        amount: Amount,
+        /// The coins of the peer's in it: what the peer risks (B1).
+        risked: Amount,
+    },
+    /// A channel has ended, and has no more rows.
+    ChannelClosed(At),
+    /// A chain's heads: the newest that any endpoint shows, and the final one.
+    Head {
+        /// Which chain.
+        chain: Domain,
+        /// The newest, carried on by the clock (A2).
+        best: BlockNumber,
+        /// The final one.
+        finalised: BlockNumber,
+    },
+    /// A registry has a pre-image, in a final block or not: it proves itself (A4).
+    Shown {
+        /// Which registry.
+        chain: Domain,
+        /// The lock that it opens.
+        lock: HashLock,
+        /// What opens it.
+        preimage: Preimage,
+        /// The first block that has it, where that block is final; none where it is only seen.
+        at: Option<BlockNumber>,
+    },
+    /// A command was refused at once: nothing of it was ever signed.
+    Refused {
+        /// Which channel.
+        at: At,
+        /// Which command.
+        command: Command,
+        /// Why.
+        why: CommandRefusal,
+    },
+    /// The peer of a channel paid without condition for places of transfers (B6), before the offers that it pays for.
+    Prepaid {
+        /// Which channel.
+        at: At,
+        /// How much.
+        amount: Amount,
+    },
+    /// Time passes.
+    Tick(Millis),
+    /// A peer tells its terms: an [`Announcement`](crate::Announcement), signed.
+    Announced {
+        /// Who.
+        peer: PublicKey,
+        /// Its words.
+        bytes: Vec<u8>,
+    },
+}
+
+/// What the store has.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Every channel that has rows.
+    pub channels: Vec<RestoredChannel>,
+    /// The router's own rows.
+    pub rows: Vec<(RowKey, Vec<u8>)>,
+}
+
+/// The rows of a channel.
+#[derive(Clone, Debug)]
+pub struct RestoredChannel {
+    /// Which.
+    pub at: At,
+    /// Whose it is too.
+    pub peer: PublicKey,
+    /// What the peer offered.
+    pub incoming: Vec<Incoming>,
+    /// What this side offered.
+    pub outgoing: Vec<Outgoing>,
+}
+
+/// What a channel is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Command {
+    /// Offer this; asked for twice by one key, once.
+    Offer {
+        /// Its key.
+        key: IdempotencyKey,
+        /// What.
+        offer: Offer,
+    },
+    /// Be paid.
+    Claim {
+        /// Which transfer.
+        contract: ContractId,
+        /// What unlocks it.
+        preimage: Preimage,
+    },
+    /// Give it back.
+    Fail {
+        /// Which transfer.
+        contract: ContractId,
+        /// Why.
+        reason: FailReason,
+    },
+    /// The row of an own transfer that is over is not needed any more.
+    Forget {
+        /// Its key.
+        key: IdempotencyKey,
+    },
+}
+
+/// Why a channel refuses a command at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandRefusal {
+    /// It is not open, or its peer is away.
+    NotOpen,
+    /// It has not the coins.
+    Coins,
+    /// More than the peer takes.
+    Limits,
+    /// The expiry is too near or too far by now.
+    Expiry,
+    /// Anything else.
+    Other,
+}
+
+/// The name of a row of the router's own, at most 72 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct RowKey(pub Vec<u8>);
+
+/// Everything a router wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A channel is to do something: at once where it is the caller's, after the caller's commit where it is another's (I1).
+    Command {
+        /// Which channel.
+        at: At,
+        /// What.
+        command: Command,
+    },
+    /// A row of the router's own, for the caller's commit; none to erase it.
+    Row {
+        /// Its name.
+        key: RowKey,
+        /// What it says.
+        value: Option<Vec<u8>>,
+    },
+    /// The user is told.
+    Notify(Notice),
+    /// A pre-image is to be shown in a registry, since the channel that has to claim by it cannot (A5, I11).
+    Register {
+        /// Which registry.
+        chain: Domain,
+        /// The lock.
+        lock: HashLock,
+        /// What opens it.
+        preimage: Preimage,
+    },
+    /// All peers on a chain are told the own terms, signed.
+    Announce {
+        /// Which chain's peers.
+        chain: Domain,
+        /// The signed words.
+        bytes: Vec<u8>,
+    },
+}
+
+/// What the user is told.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Notice {
+    /// A payment is made, and this proves it. Durable.
+    #[codec(index = 0)]
+    Paid {
+        /// The user's name for it.
+        id: PaymentId,
+        /// What the payee showed.
+        preimage: Preimage,
+    },
+    /// A payment came to nothing: no coins have moved. Durable.
+    #[codec(index = 1)]
+    PaymentFailed {
+        /// The user's name for it.
+        id: PaymentId,
+        /// Why.
+        code: FailureCode,
+    },
+    /// An invoice is being paid: its pre-image is shown. Durable.
+    #[codec(index = 2)]
+    Received {
+        /// Its lock.
+        lock: HashLock,
+        /// What came.
+        amount: Amount,
+        /// The payer's words, of a spontaneous payment.
+        note: Vec<u8>,
+    },
+    /// All of an invoice is held: it waits to be settled or cancelled. Durable.
+    #[codec(index = 3)]
+    Held {
+        /// Its lock.
+        lock: HashLock,
+        /// What is held.
+        amount: Amount,
+    },
+    /// What was held is given back. Durable.
+    #[codec(index = 4)]
+    HoldCancelled {
+        /// Its lock.
+        lock: HashLock,
+    },
+    /// A transfer was carried on, and paid for. In passing.
+    #[codec(index = 5)]
+    Forwarded {
+        /// Where it came in.
+        origin: Origin,
+        /// What is earned.
+        fee: Amount,
+    },
+    /// A peer left a claim unanswered, so that its pre-image has to be registered: it offers nothing more until it is let (B1). Durable.
+    #[codec(index = 6)]
+    ClaimUnanswered {
+        /// On which chain.
+        chain: Domain,
+        /// Who.
+        peer: PublicKey,
+        /// Which transfer.
+        origin: Origin,
+    },
+    /// A stored row of the router's cannot be read, and was left alone. In passing.
+    #[codec(index = 7)]
+    RowUnreadable {
+        /// Its name.
+        key: RowKey,
+    },
+}
+
+impl Notice {
+    /// Whether a crash may not lose it.
+    #[must_use]
+    pub const fn is_durable(&self) -> bool {
+        !matches!(self, Self::Forwarded { .. } | Self::RowUnreadable { .. })
+    }
+}

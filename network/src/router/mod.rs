@@ -1,0 +1,375 @@
+//! The router: one for a process, across chains (D8).
+
+mod forward;
+mod guard;
+mod io;
+mod offers;
+mod parts;
+mod payments;
+mod policy;
+mod receive;
+mod recover;
+mod requests;
+mod rows;
+mod state;
+mod tables;
+mod terms;
+
+pub use guard::HubLoad;
+pub use io::{At, Command, CommandRefusal, Input, Millis, Notice, Origin, Output, Restored, RestoredChannel, RowKey};
+pub use payments::{PayError, PaymentState};
+pub use policy::{ChainPolicy, Policy};
+pub use requests::{Earned, InvoiceRequest, InvoiceState, Opening, ReceiveError, Spontaneous};
+
+use crate::{
+    announce::{Announcement, AnnouncementError},
+    invoice::{Invoice, InvoiceError},
+    keys::{OfferName, PaymentId},
+    seal::SealKey,
+};
+use channel::{
+    IdempotencyKey,
+    transfer::{Registered, TransferEvent, TransferTerms, Verdict},
+};
+use protocol::{
+    Amount, BlockNumber, PublicKey,
+    contracts::conditional::{HashLock, Preimage},
+    crypto::{Native, SigningKey},
+    signing::Domain,
+};
+use state::{Core, Heads};
+use tables::{Reached, Source};
+
+/// Carries transfers on, pays and is paid: see the crate's page for what its shell owes to it.
+#[derive(Debug)]
+pub struct Router {
+    core: Core,
+}
+
+impl Router {
+    /// A router that knows nothing yet: [`Input::Restored`] comes first. Both keys are made from the identity's seed.
+    #[must_use]
+    pub fn new(identity: SigningKey, seal: SealKey, policy: Policy) -> Self {
+        Self { core: Core::new(identity, seal, policy) }
+    }
+
+    /// Takes an input in, and says what is to be done, in order.
+    #[must_use]
+    pub fn handle(&mut self, input: Input) -> Vec<Output> {
+        let core = &mut self.core;
+        match input {
+            Input::Restored(restored) => recover::restored(core, restored),
+            Input::Transfer(at, event) => on_transfer(core, at, event),
+            Input::ChannelUp { at, peer, limits } => {
+                let link = core.links.entry(at, peer);
+                (link.is_up, link.is_fresh, link.limits) = (true, true, limits);
+                terms::changed(core, at.chain);
+            }
+            Input::ChannelDown(at) => {
+                if let Some(link) = core.links.get_mut(&at) {
+                    link.is_up = false;
+                }
+            }
+            Input::Spendable { at, amount, risked } => on_spendable(core, at, amount, risked),
+            Input::ChannelClosed(at) => {
+                core.links.remove(&at);
+                terms::changed(core, at.chain);
+            }
+            Input::Head { chain, best, finalised } => {
+                let is_first = !core.heads.contains_key(&chain);
+                let heads = core.heads.entry(chain).or_default();
+                *heads = Heads { best: best.max(finalised).max(heads.best), finalised: finalised.max(heads.finalised) };
+                if is_first {
+                    // Claims of before a start have their time from now on.
+                    let claims = core.claims.get(&chain).cloned().unwrap_or_default();
+                    claims.iter().for_each(|(_, origin)| core.await_claim(origin));
+                }
+                forward::claims_due(core, chain);
+                receive::holds_due(core, chain);
+            }
+            Input::Shown { chain, lock, preimage, at } => on_shown(core, chain, lock, preimage, at),
+            Input::Refused { at, command, why } => on_refused(core, at, command, why),
+            Input::Prepaid { at, amount } => on_prepaid(core, at, amount),
+            Input::Tick(now) => {
+                core.now = core.now.max(now);
+                receive::tick(core);
+                recover::look_again(core);
+                terms::tick(core);
+            }
+            // What cannot be taken is as if it had not been said; `read_announcement` says why.
+            Input::Announced { peer, bytes } => drop(terms::heard(core, &peer, &bytes)),
+        }
+        core.sweep();
+        std::mem::take(&mut core.outputs)
+    }
+
+    /// Whether the peer may claim the own transfer of this key now (A2): where it goes on from another one, if that one is safe; of a payment, as
+    /// long as it is in time. `registered` is what the registry of the channel's own arbiter has of the lock.
+    #[must_use]
+    pub fn may_be_claimed(
+        &self,
+        at: &At,
+        key: &IdempotencyKey,
+        terms: &TransferTerms,
+        registered: Registered,
+    ) -> Verdict {
+        let core = &self.core;
+        let best = core.best(&at.chain);
+        if registered.is_shown_before(terms.expiry) {
+            return Verdict::Agree;
+        }
+        let own = || if best < terms.expiry { Verdict::Agree } else { late(registered, terms.expiry) };
+        let Some(OfferName::Forward(channel, contract)) = OfferName::read(key) else { return own() };
+        // One that has ended was claimed, or could not be any more.
+        let Some(origin) = core.transfers.named(channel, contract) else { return own() };
+        let Some(entry) = core.transfers.incoming(&origin) else { return own() };
+        let upstream = origin.at.chain;
+        let shown = core.transfers.lock(&terms.lock).and_then(|used| used.shown.get(&upstream));
+        let is_safe = shown.is_some_and(|block| *block < entry.terms.expiry)
+            || (upstream == at.chain && registered.is_shown_before(entry.terms.expiry));
+        let margin = core.policy.chain(&upstream).margins.forward();
+        if is_safe || core.best(&upstream) < entry.terms.expiry.saturating_sub(margin) {
+            return Verdict::Agree;
+        }
+        late(registered, terms.expiry)
+    }
+
+    /// A pre-image that the router knows, for the channels' transfer books.
+    #[must_use]
+    pub fn preimage(&self, lock: &HashLock) -> Option<Preimage> {
+        self.core.transfers.lock(lock)?.preimage
+    }
+
+    /// Takes another policy from now on; peers are told.
+    #[must_use]
+    pub fn configure(&mut self, policy: Policy) -> Vec<Output> {
+        self.core.policy = policy;
+        for chain in self.core.links.chains() {
+            terms::changed(&mut self.core, chain);
+        }
+        std::mem::take(&mut self.core.outputs)
+    }
+
+    /// What holds now.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.core.policy
+    }
+
+    /// Pays an invoice, once by this id: asked again, it says how far the payment is. `amount` is given where the invoice asks for any, or to pay
+    /// more. `seed` is drawn at random, and kept.
+    ///
+    /// # Errors
+    /// [`PayError`]; nothing is kept then.
+    pub fn pay(
+        &mut self,
+        id: PaymentId,
+        invoice: &Invoice,
+        amount: Option<Amount>,
+        max_fee: Amount,
+        seed: [u8; 32],
+    ) -> Result<(PaymentState, Vec<Output>), PayError> {
+        let order = requests::order(invoice, amount, max_fee)?;
+        if !self.core.payments.contains_key(&id) {
+            invoice.check(&self.chain_of(invoice)?, self.core.seconds())?;
+        }
+        let state = payments::pay(&mut self.core, id, order, seed)?;
+        Ok((state, std::mem::take(&mut self.core.outputs)))
+    }
+
+    /// Pays somebody who has not asked for it, once by this id. `seed` is drawn at random, and kept.
+    ///
+    /// # Errors
+    /// [`PayError`]; nothing is kept then.
+    pub fn pay_spontaneously(
+        &mut self,
+        id: PaymentId,
+        payment: Spontaneous,
+        seed: [u8; 32],
+    ) -> Result<(PaymentState, Vec<Output>), PayError> {
+        let order = requests::spontaneous(payment, &seed)?;
+        let state = payments::pay(&mut self.core, id, order, seed)?;
+        Ok((state, std::mem::take(&mut self.core.outputs)))
+    }
+
+    /// How far a payment is; none where it was never begun, or is forgotten.
+    #[must_use]
+    pub fn payment(&self, id: &PaymentId) -> Option<PaymentState> {
+        self.core.payments.get(id).map(|paying| paying.row.state.into())
+    }
+
+    /// Forgets a payment that is over: asked for again by its id it would be made again. None where it is under way, or unknown.
+    #[must_use]
+    pub fn forget_payment(&mut self, id: PaymentId) -> Option<Vec<Output>> {
+        payments::forget(&mut self.core, id).then(|| std::mem::take(&mut self.core.outputs))
+    }
+
+    /// Asks to be paid. The text may be given away once the row is durable.
+    ///
+    /// # Errors
+    /// [`ReceiveError`]; nothing is kept then.
+    pub fn add_invoice(&mut self, request: InvoiceRequest) -> Result<(Invoice, String, Vec<Output>), ReceiveError> {
+        let (invoice, text) = requests::add_invoice(&mut self.core, request)?;
+        Ok((invoice, text, std::mem::take(&mut self.core.outputs)))
+    }
+
+    /// How far an invoice is; none where there is none.
+    #[must_use]
+    pub fn invoice(&self, lock: &HashLock) -> Option<InvoiceState> {
+        requests::invoice_state(&self.core, lock)
+    }
+
+    /// Takes what is held for an invoice.
+    ///
+    /// # Errors
+    /// [`ReceiveError::NotHeld`], [`ReceiveError::WrongPreimage`], [`ReceiveError::TooLate`].
+    pub fn settle(&mut self, lock: HashLock, preimage: Preimage) -> Result<Vec<Output>, ReceiveError> {
+        requests::settle(&mut self.core, lock, preimage)?;
+        Ok(std::mem::take(&mut self.core.outputs))
+    }
+
+    /// Gives back what is held for an invoice, and takes nothing for it any more.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Unknown`], [`ReceiveError::PaidAlready`].
+    pub fn cancel(&mut self, lock: HashLock) -> Result<Vec<Output>, ReceiveError> {
+        requests::cancel(&mut self.core, lock)?;
+        Ok(std::mem::take(&mut self.core.outputs))
+    }
+
+    /// Forgets an invoice that is over: paid to its end, cancelled, or expired with nothing on its way.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Unknown`], [`ReceiveError::UnderWay`].
+    pub fn forget_invoice(&mut self, lock: HashLock) -> Result<Vec<Output>, ReceiveError> {
+        requests::forget_invoice(&mut self.core, lock)?;
+        Ok(std::mem::take(&mut self.core.outputs))
+    }
+
+    /// Lets a peer offer again that left a claim unanswered (B1).
+    #[must_use]
+    pub fn let_offer(&mut self, chain: Domain, peer: PublicKey) -> Vec<Output> {
+        self.core.guard.row_mut((chain, peer)).is_barred = false;
+        self.core.write_peer(chain, peer);
+        std::mem::take(&mut self.core.outputs)
+    }
+
+    /// The fees that were earned on a chain, by whose transfers brought them.
+    #[must_use]
+    pub fn earned(&self, chain: Domain) -> Vec<Earned> {
+        self.core.guard.earned(chain).map(|(peer, amount)| Earned { peer, amount }).collect()
+    }
+
+    /// What is open on a chain, against its bounds (B2).
+    #[must_use]
+    pub fn load(&self, chain: Domain) -> HubLoad {
+        self.core.guard.load(chain, &self.core.policy)
+    }
+
+    /// How many transfers are known: those that came in, and those of one's own.
+    #[must_use]
+    pub fn open(&self) -> (usize, usize) {
+        self.core.transfers.open()
+    }
+
+    /// What a hub has told of itself, as long as it is valid.
+    #[must_use]
+    pub fn announcement(&self, chain: Domain, hub: PublicKey) -> Option<&Announcement> {
+        self.core.announcements.of(chain, hub, self.core.seconds())
+    }
+
+    /// The own terms on a chain, as peers are told them.
+    #[must_use]
+    pub fn own_terms(&self, chain: Domain) -> Announcement {
+        terms::own(&self.core, chain)
+    }
+
+    /// Takes a peer's announcement as [`Input::Announced`] does, and says what is wrong with it.
+    ///
+    /// # Errors
+    /// [`AnnouncementError`].
+    pub fn announced(&mut self, peer: &PublicKey, bytes: &[u8]) -> Result<(), AnnouncementError> {
+        terms::heard(&mut self.core, peer, bytes)
+    }
+
+    /// The invoice's registry, where this side has channels in it.
+    fn chain_of(&self, invoice: &Invoice) -> Result<Domain, InvoiceError> {
+        let chain = invoice.asset.registry;
+        self.core.links.are_on(chain).then_some(chain).ok_or(InvoiceError::OtherChain)
+    }
+}
+
+/// Too late to agree: not yet, until it is known for good that nobody showed the pre-image in time.
+const fn late(registered: Registered, expiry: BlockNumber) -> Verdict {
+    if registered.is_silent_at(expiry) { Verdict::Refuse } else { Verdict::NotYet }
+}
+
+fn on_transfer(core: &mut Core, at: At, event: TransferEvent) {
+    match event {
+        TransferEvent::Offered(incoming) => {
+            offers::offered(core, Origin { at, contract: incoming.contract }, incoming);
+        }
+        TransferEvent::Ended { contract, end } => {
+            let origin = Origin { at, contract };
+            if let Some(terms) = core.transfers.incoming(&origin).map(|entry| entry.terms) {
+                receive::ended(core, origin, &terms.lock, terms.amount);
+                forward::ended(core, origin, end);
+            }
+        }
+        TransferEvent::Accepted { .. } => {}
+        TransferEvent::Fulfilled { key, preimage } => {
+            if core.reach(at, &key, Reached::Fulfilled(preimage)) {
+                if let Some(lock) = core.transfers.outgoing(at, &key).map(|onward| onward.terms.lock) {
+                    core.learn(lock, preimage);
+                }
+                recover::resolve(core, at, key);
+            }
+        }
+        TransferEvent::Failed { key, why } => {
+            if core.reach(at, &key, Reached::Failed(why)) {
+                recover::resolve(core, at, key);
+            }
+        }
+    }
+}
+
+fn on_spendable(core: &mut Core, at: At, amount: Amount, risked: Amount) {
+    let Some(link) = core.links.get_mut(&at) else { return };
+    (link.spendable, link.risked) = (amount, risked);
+    if std::mem::take(&mut link.is_fresh) {
+        recover::look_again(core);
+    }
+}
+
+fn on_shown(core: &mut Core, chain: Domain, lock: HashLock, preimage: Preimage, at: Option<BlockNumber>) {
+    if preimage.lock(lock.function, &Native) != lock {
+        return;
+    }
+    if let (Some(used), Some(block)) = (core.transfers.lock_mut(&lock), at) {
+        let first = used.shown.entry(chain).or_insert(block);
+        *first = (*first).min(block);
+    }
+    core.keep(lock, preimage);
+    core.learn(lock, preimage);
+}
+
+fn on_refused(core: &mut Core, at: At, command: Command, why: CommandRefusal) {
+    let origin = forward::origin_of(at, &command);
+    match (command, origin) {
+        (Command::Offer { key, offer }, _) => match core.unmake(at, &key).map(|onward| onward.source) {
+            Some(Source::Forward(Some(origin))) => forward::refused(core, at, origin, why, &offer),
+            Some(Source::Part(id, number)) => payments::refused(core, at, id, number, why),
+            Some(Source::Forward(None)) | None => {}
+        },
+        (Command::Claim { preimage, .. }, Some(origin)) => forward::claim_refused(core, origin, preimage),
+        // There is nothing left to give back, or to forget.
+        _ => {}
+    }
+}
+
+fn on_prepaid(core: &mut Core, at: At, amount: Amount) {
+    let Some(peer) = core.links.get(&at).map(|link| link.peer) else { return };
+    let row = core.guard.row_mut((at.chain, peer));
+    row.prepaid = row.prepaid.saturating_add(amount);
+    core.write_peer(at.chain, peer);
+}

@@ -1,0 +1,50 @@
+//! What is done with a transfer that has come in: it is carried on, taken, or given back.
+
+use super::{forward, io::Origin, receive, state::Core, tables::Entry};
+use crate::instruction::{FailureCode, Instruction, RouteFailure};
+use channel::transfer::{Incoming, Intent};
+use protocol::PublicKey;
+
+/// The entry of a row.
+pub(super) fn entry(peer: PublicKey, incoming: Incoming) -> Entry {
+    Entry {
+        peer,
+        terms: incoming.terms,
+        intent: incoming.intent,
+        due: None,
+        onward: None,
+        refused: Vec::new(),
+        instruction: incoming.instruction,
+    }
+}
+
+/// A peer's offer is agreed.
+pub(super) fn offered(core: &mut Core, origin: Origin, incoming: Incoming) {
+    // Told again, it is known; of a channel that never came up, whose it is cannot be known.
+    let Some(link) = core.links.get(&origin.at).filter(|_| core.transfers.incoming(&origin).is_none()) else { return };
+    let (peer, risked) = (link.peer, link.risked);
+    let expiry = incoming.terms.expiry;
+    core.admit(origin, entry(peer, incoming));
+    let name = (origin.at.chain, peer);
+    let has_paid = core.policy.slot_fee > 0;
+    let admitted = core.guard.admit(name, expiry, risked, &core.policy, core.now);
+    if has_paid {
+        core.write_peer(origin.at.chain, peer);
+    }
+    match admitted.and_then(|()| decide(core, origin)) {
+        Ok(()) => {}
+        Err(FailureCode::PeerAway) if core.is_new() => drop(core.waiting.insert(origin, core.now)),
+        Err(code) => core.fail(&origin, &RouteFailure::new(code)),
+    }
+}
+
+/// Decides about a transfer of which nothing is decided yet.
+pub(super) fn decide(core: &mut Core, origin: Origin) -> Result<(), FailureCode> {
+    let Some(entry) = core.transfers.incoming_mut(&origin).filter(|entry| entry.intent == Intent::Undecided) else {
+        return Ok(());
+    };
+    match Instruction::from_bytes(&entry.instruction).ok_or(FailureCode::UnknownOrWrong)? {
+        Instruction::Forward(forward) => forward::forward(core, origin, forward),
+        Instruction::Deliver(sealed) => receive::delivered(core, origin, &sealed),
+    }
+}

@@ -1,0 +1,167 @@
+//! How a payment is split over channels.
+
+use super::{
+    io::At,
+    rows::{Order, Part},
+    state::Core,
+    tables::Link,
+};
+use crate::{
+    announce::HubTerms,
+    fees::Fee,
+    instruction::{Delivery, FailureCode, Forward, Instruction},
+    seal::seal,
+};
+use channel::transfer::{Offer, TransferTerms};
+use protocol::{
+    Amount, BlockNumber, PublicKey,
+    crypto::{Crypto, Native},
+};
+use scale::Encode;
+
+/// Blocks that may pass while a part is on its way.
+const SLACK: BlockNumber = 3;
+
+/// A channel that could carry a part.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    at: At,
+    hub: Option<(PublicKey, HubTerms)>,
+    /// What the payee can get through it, at least and at most.
+    least: Amount,
+    most: Amount,
+}
+
+/// Splits `amount` over channels. The parts have no numbers yet.
+pub(super) fn plan(
+    core: &Core,
+    order: &Order,
+    amount: Amount,
+    avoid: &[At],
+    max_parts: u32,
+) -> Result<Vec<Part>, FailureCode> {
+    let best = core.best(&order.chain);
+    let least = order.least_expiry.max(core.policy.chain(&order.chain).margins.forward());
+    let mut ways = ways(core, order, avoid)?;
+    ways.sort_by(|one, other| other.most.cmp(&one.most).then(one.at.cmp(&other.at)));
+    let shares = match single(&ways, amount) {
+        Some(way) => vec![(way, amount)],
+        None => split(&ways, amount, max_parts).ok_or(FailureCode::Liquidity)?,
+    };
+    shares.into_iter().map(|(way, amount)| part(core, way, amount, best, least)).collect()
+}
+
+fn ways(core: &Core, order: &Order, avoid: &[At]) -> Result<Vec<Way>, FailureCode> {
+    let direct = core.links.to(order.chain, order.payee).filter_map(|(at, link)| way(at, link, None));
+    let mut all: Vec<Way> = direct.collect();
+    for hub in hubs(core, order) {
+        let Some(announced) = core.announcements.of(order.chain, hub, core.seconds()) else { continue };
+        let terms = announced.terms;
+        all.extend(core.links.to(order.chain, hub).filter_map(|(at, link)| way(at, link, Some((hub, terms)))));
+    }
+    let is_empty = all.is_empty();
+    all.retain(|way| !avoid.contains(&way.at));
+    if is_empty { Err(FailureCode::PeerAway) } else { Ok(all) }
+}
+
+/// The hubs that the payee names; else those that say that they serve it.
+fn hubs(core: &Core, order: &Order) -> Vec<PublicKey> {
+    if !order.hubs.is_empty() {
+        return order.hubs.clone();
+    }
+    let serves = |hub: &PublicKey| {
+        let announced = core.announcements.of(order.chain, *hub, core.seconds());
+        announced.is_some_and(|announced| announced.serves.contains(&order.payee))
+    };
+    core.links.peers_up(order.chain).filter(serves).collect()
+}
+
+fn way(at: At, link: &Link, hub: Option<(PublicKey, HubTerms)>) -> Option<Way> {
+    let limits = &link.limits;
+    if !link.is_up || link.open >= limits.max_open {
+        return None;
+    }
+    let can_leave = link.spendable.min(limits.max_amount.saturating_sub(link.amount));
+    let (least, most) = match hub {
+        None => (limits.min_amount.max(1), can_leave),
+        Some((_, terms)) if terms.slot_fee > 0 => return None,
+        // What leaves is more than what arrives: its own minimum is met with what arrives.
+        Some((_, terms)) => {
+            (limits.min_amount.max(terms.min_amount).max(1), terms.fee.without(can_leave).min(terms.max_amount))
+        }
+    };
+    (least <= most).then_some(Way { at, hub, least, most })
+}
+
+/// The one channel that carries all of it for the lowest fee, the one with the most coins among equals.
+fn single(ways: &[Way], amount: Amount) -> Option<Way> {
+    let fits = |way: &&Way| (way.least..=way.most).contains(&amount);
+    let mut best: Option<(Amount, Way)> = None;
+    for way in ways.iter().filter(fits) {
+        let fee = way.hub.map_or(Fee::default(), |(_, terms)| terms.fee).of(amount)?;
+        if best.is_none_or(|(least, _)| fee < least) {
+            best = Some((fee, *way));
+        }
+    }
+    best.map(|(_, way)| way)
+}
+
+/// The greatest channels first; what is left for the last is at least its least.
+fn split(ways: &[Way], amount: Amount, max_parts: u32) -> Option<Vec<(Way, Amount)>> {
+    let mut left = amount;
+    let mut shares: Vec<(Way, Amount)> = Vec::new();
+    for way in ways.iter().take(usize::try_from(max_parts).unwrap_or(usize::MAX)) {
+        if left == 0 {
+            break;
+        }
+        let share = way.most.min(left);
+        if share < way.least {
+            // The channel before gives up some of its own.
+            let (before, its) = shares.last_mut()?;
+            let lacks = way.least.checked_sub(share)?;
+            let rest = its.checked_sub(lacks).filter(|rest| *rest >= before.least)?;
+            *its = rest;
+            shares.push((*way, way.least));
+            left = 0;
+            break;
+        }
+        shares.push((*way, share));
+        left = left.checked_sub(share)?;
+    }
+    (left == 0).then_some(shares)
+}
+
+fn part(core: &Core, way: Way, amount: Amount, best: BlockNumber, least: BlockNumber) -> Result<Part, FailureCode> {
+    let (sent, delta, least) = match way.hub {
+        None => (Some(amount), 0, least),
+        Some((_, terms)) => (terms.fee.with(amount), terms.delta.max(2), least.max(terms.least_expiry)),
+    };
+    let expiry = best.checked_add(least).and_then(|expiry| expiry.checked_add(SLACK)).ok_or(FailureCode::Expiry)?;
+    let sent_expiry = expiry.checked_add(delta).ok_or(FailureCode::Expiry)?;
+    let link = core.links.get(&way.at).ok_or(FailureCode::PeerAway)?;
+    if sent_expiry.saturating_sub(best) > link.limits.max_lock {
+        return Err(FailureCode::Expiry);
+    }
+    let sent = sent.ok_or(FailureCode::Fee)?;
+    let hub = way.hub.map(|(hub, _)| hub);
+    Ok(Part { number: 0, at: way.at, hub, amount, sent, expiry, sent_expiry })
+}
+
+/// What a part offers: the same bytes each time. None where the payee's key is not one, or the words are too long.
+pub(super) fn offer(order: &Order, seed: &[u8; 32], part: &Part) -> Option<Offer> {
+    let secret = Native.hash(&(b"isc-part", seed, part.number).encode()).0;
+    let delivery =
+        Delivery { secret: order.secret, total: order.total, preimage: order.preimage, note: order.note.clone() };
+    let sealed = seal(&delivery.to_bytes(), &order.payee, &order.lock, &secret)?;
+    let deliver = Instruction::Deliver(sealed).to_bytes()?;
+    let instruction = match part.hub {
+        None => deliver,
+        Some(_) => {
+            let forward =
+                Forward { next: order.payee, chain: None, amount: part.amount, expiry: part.expiry, inner: deliver };
+            Instruction::Forward(forward).to_bytes()?
+        }
+    };
+    let terms = TransferTerms { amount: part.sent, lock: order.lock, expiry: part.sent_expiry };
+    Some(Offer { terms, premium: 0, instruction })
+}

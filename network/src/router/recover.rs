@@ -1,0 +1,184 @@
+//! After a start: what was under way is derived from rows, not replayed.
+//!
+//! | what came in says | what goes on because of it says | then |
+//! |---|---|---|
+//! | nothing decided | nothing: it was never signed | it is decided anew, once its next one is there; given back if that takes too long |
+//! | nothing decided | proposed, or offered | wait |
+//! | nothing decided | a pre-image | claim it |
+//! | nothing decided | irrevocably absent | give it back |
+//! | claim | anything | the channel goes on claiming; others under the same lock follow |
+//! | give back | anything | the channel goes on |
+//! | it has ended | over | forget what went on |
+//! | it has ended | not over | wait, then forget |
+
+use super::{
+    forward, guard,
+    io::{At, Notice, Origin, Restored, RestoredChannel, RowKey},
+    offers, payments, receive,
+    rows::{self, InvoiceRow, NamedPeer, PaymentRow, RowName, Stage},
+    state::{Core, Paying},
+    tables::{Onward, Reached, Source},
+};
+use crate::{
+    instruction::{FailureCode, Instruction, RouteFailure},
+    keys::OfferName,
+};
+use channel::{
+    IdempotencyKey,
+    transfer::{Intent, Outgoing, Progress},
+};
+use protocol::contracts::conditional::{HashLock, Preimage};
+
+/// Takes over what the store has, and derives what is to be done.
+pub(super) fn restored(core: &mut Core, restored: Restored) {
+    core.started = Some(core.now).filter(|now| *now > 0);
+    let mut known = Vec::new();
+    for (key, value) in restored.rows {
+        if own_row(core, &key, &value, &mut known).is_none() {
+            core.notify(Notice::RowUnreadable { key });
+        }
+    }
+    let mut over: Vec<(At, IdempotencyKey)> = Vec::new();
+    let mut outgoing = Vec::new();
+    let mut origins = Vec::new();
+    for RestoredChannel { at, peer, incoming, outgoing: own } in restored.channels {
+        let _link = core.links.entry(at, peer);
+        for row in incoming {
+            let origin = Origin { at, contract: row.contract };
+            if let Intent::Claim(preimage) = row.intent {
+                known.push((row.terms.lock, preimage));
+            }
+            core.admit(origin, offers::entry(peer, row));
+            origins.push(origin);
+        }
+        outgoing.extend(own.into_iter().map(|row| (at, row)));
+    }
+    for (at, row) in outgoing {
+        let key = row.key.clone();
+        if let Some(is_over) = own_transfer(core, at, row, &mut known)
+            && is_over
+        {
+            over.push((at, key));
+        }
+    }
+    known.into_iter().for_each(|(lock, preimage)| core.learn(lock, preimage));
+    receive::restored(core);
+    origins.into_iter().for_each(|origin| undecided(core, origin));
+    over.into_iter().for_each(|(at, key)| resolve(core, at, key));
+    payments::restored(core);
+}
+
+fn own_row(core: &mut Core, key: &RowKey, value: &[u8], known: &mut Vec<(HashLock, Preimage)>) -> Option<()> {
+    match RowName::read(key)? {
+        RowName::Payment(id) => {
+            let row: PaymentRow = rows::read(value)?;
+            if !matches!(row.state, Stage::Failed(_)) {
+                let _other = core.paying.insert(row.order.lock, id);
+            }
+            let _former = core.payments.insert(id, Paying { row, avoid: Vec::new() });
+        }
+        RowName::Invoice(lock) => {
+            let row: InvoiceRow = rows::read(value)?;
+            let _former = core.invoices.insert(lock, row);
+        }
+        RowName::Preimage(lock) => {
+            let _is_new = core.kept.insert(lock);
+            known.push((lock, rows::read(value)?));
+        }
+        RowName::Peer(_) => core.guard.restore(rows::read::<NamedPeer>(value)?),
+    }
+    Some(())
+}
+
+/// Takes over an own transfer. None where it is not the router's, else whether it is over.
+fn own_transfer(core: &mut Core, at: At, row: Outgoing, known: &mut Vec<(HashLock, Preimage)>) -> Option<bool> {
+    let terms = row.offer.terms;
+    let reached = match row.progress {
+        // What is absent for now may yet be there again (I4).
+        Progress::Proposed | Progress::Offered | Progress::Absent(_) => Reached::Live,
+        Progress::Fulfilled(preimage) => {
+            known.push((terms.lock, preimage));
+            Reached::Fulfilled(preimage)
+        }
+        Progress::Failed(why) => Reached::Failed(why),
+    };
+    let is_live = reached == Reached::Live;
+    let mut is_general = false;
+    let source = match OfferName::read(&row.key)? {
+        OfferName::Part(id, number) => Source::Part(id, number),
+        OfferName::Forward(channel, contract) => {
+            let origin = core.transfers.named(channel, contract);
+            let entry = origin.and_then(|origin| core.transfers.incoming_mut(&origin));
+            if let Some(entry) = entry
+                // Of two channels that were asked, one after the other, the one that may still pay counts (I9).
+                && (entry.onward.is_none() || is_live)
+            {
+                entry.onward = Some(at);
+                is_general = !core.guard.brings_revenue(&(at.chain, entry.peer), &core.policy);
+            }
+            Source::Forward(origin)
+        }
+    };
+    if is_live && let Some(link) = core.links.get_mut(&at) {
+        guard::hold_room(link, terms.amount, is_general);
+    }
+    core.transfers.insert_outgoing(at, row.key, Onward { source, terms, reached, is_general });
+    Some(!is_live)
+}
+
+/// Decides about what came in and has not gone on, as far as that is possible without anybody there.
+fn undecided(core: &mut Core, origin: Origin) {
+    let Some(entry) = core.transfers.incoming(&origin) else { return };
+    if entry.intent != Intent::Undecided || entry.onward.is_some() {
+        return;
+    }
+    if let Some(Instruction::Forward(_)) = Instruction::from_bytes(&entry.instruction) {
+        let _former = core.waiting.insert(origin, core.now);
+        return;
+    }
+    if let Err(code) = offers::decide(core, origin) {
+        core.fail(&origin, &RouteFailure::new(code));
+    }
+}
+
+/// Goes on with an own transfer that is over.
+pub(super) fn resolve(core: &mut Core, at: At, key: IdempotencyKey) {
+    let Some(onward) = core.transfers.outgoing(at, &key) else { return };
+    let (source, reached) = (onward.source, onward.reached.clone());
+    match (source, reached) {
+        (_, Reached::Live) => {}
+        (Source::Forward(origin), Reached::Fulfilled(preimage)) => forward::fulfilled(core, at, key, origin, preimage),
+        (Source::Forward(origin), Reached::Failed(why)) => {
+            // Another channel may carry it on by now.
+            let carries =
+                |origin: Origin| core.transfers.incoming(&origin).is_some_and(|entry| entry.onward == Some(at));
+            match origin {
+                Some(one) if !carries(one) => core.forget(at, key),
+                _ => forward::failed(core, at, key, origin, &why),
+            }
+        }
+        (Source::Part(id, number), Reached::Fulfilled(preimage)) => {
+            payments::fulfilled(core, at, key, id, number, preimage);
+        }
+        (Source::Part(id, number), Reached::Failed(why)) => payments::failed(core, at, key, id, number, &why),
+    }
+}
+
+/// Decides about what has waited since the start: where its next one is there by now, or where it has waited for too long.
+pub(super) fn look_again(core: &mut Core) {
+    let _first = core.started.get_or_insert(core.now);
+    for (origin, since) in core.waiting.clone() {
+        // Not known before the first tick.
+        let since = if since == 0 { core.now } else { since };
+        match offers::decide(core, origin) {
+            Ok(()) => drop(core.waiting.remove(&origin)),
+            Err(FailureCode::PeerAway | FailureCode::Liquidity | FailureCode::ChainStalled)
+                if core.now.saturating_sub(since) < core.policy.patience =>
+            {
+                let _former = core.waiting.insert(origin, since);
+            }
+            Err(code) => core.fail(&origin, &RouteFailure::new(code)),
+        }
+    }
+    payments::look_again(core);
+}

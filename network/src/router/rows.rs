@@ -1,0 +1,153 @@
+//! The router's own rows: payments, invoices, peers. Forwards need none: the channels' rows say it all.
+
+use super::io::{At, Origin, RowKey};
+use crate::{instruction::FailureCode, keys::PaymentId};
+use protocol::{
+    Amount, BlockNumber, PublicKey,
+    contracts::conditional::{HashLock, Preimage},
+    signing::Domain,
+};
+use scale::{Decode, Encode};
+
+/// The version in front of stored rows.
+const VERSION: u8 = 1;
+
+/// Which row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub(super) enum RowName {
+    #[codec(index = 1)]
+    Payment(PaymentId),
+    #[codec(index = 2)]
+    Invoice(HashLock),
+    /// By the hash of chain and key.
+    #[codec(index = 3)]
+    Peer(protocol::Hash),
+    /// A pre-image that nobody in a channel showed (I3).
+    #[codec(index = 4)]
+    Preimage(HashLock),
+}
+
+impl RowName {
+    pub(super) fn key(&self) -> RowKey {
+        RowKey(self.encode())
+    }
+
+    pub(super) fn read(key: &RowKey) -> Option<Self> {
+        protocol::decode_exact(&key.0).ok()
+    }
+}
+
+pub(super) fn row<T: Encode>(value: &T) -> Vec<u8> {
+    (VERSION, value).encode()
+}
+
+pub(super) fn read<T: Decode>(bytes: &[u8]) -> Option<T> {
+    let (version, value) = bytes.split_first()?;
+    (*version == VERSION).then(|| protocol::decode_exact(value).ok())?
+}
+
+/// A local payment, from before its first part leaves until the user forgets it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct PaymentRow {
+    pub(super) order: Order,
+    /// Drawn at random once: what is sealed for the payee is derived from it.
+    pub(super) seed: [u8; 32],
+    /// Those that are under way.
+    pub(super) parts: Vec<Part>,
+    /// How many were ever made.
+    pub(super) made: u32,
+    pub(super) state: Stage,
+}
+
+/// What is to be paid.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct Order {
+    pub(super) chain: Domain,
+    pub(super) payee: PublicKey,
+    pub(super) hubs: Vec<PublicKey>,
+    pub(super) lock: HashLock,
+    pub(super) secret: [u8; 32],
+    pub(super) total: Amount,
+    pub(super) max_fee: Amount,
+    pub(super) least_expiry: BlockNumber,
+    pub(super) preimage: Option<Preimage>,
+    pub(super) note: Vec<u8>,
+}
+
+/// A part of a payment that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct Part {
+    pub(super) number: u32,
+    pub(super) at: At,
+    /// Through whom; none for the payee directly.
+    pub(super) hub: Option<PublicKey>,
+    /// What the payee gets.
+    pub(super) amount: Amount,
+    /// What leaves.
+    pub(super) sent: Amount,
+    /// The payee's expiry.
+    pub(super) expiry: BlockNumber,
+    /// What leaves expires then.
+    pub(super) sent_expiry: BlockNumber,
+}
+
+/// How far a payment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) enum Stage {
+    #[codec(index = 0)]
+    Pending,
+    /// It will have failed once no part is under way.
+    #[codec(index = 1)]
+    GivingUp(FailureCode),
+    #[codec(index = 2)]
+    Paid(Preimage),
+    #[codec(index = 3)]
+    Failed(FailureCode),
+}
+
+/// Something to be paid by others.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct InvoiceRow {
+    pub(super) chain: Domain,
+    pub(super) secret: [u8; 32],
+    pub(super) amount: Option<Amount>,
+    pub(super) least_expiry: BlockNumber,
+    pub(super) expires_at: u64,
+    /// None where the user holds it.
+    pub(super) preimage: Option<Preimage>,
+    pub(super) is_spontaneous: bool,
+    pub(super) state: Receipt,
+}
+
+/// How far an invoice is. What its parts are is written down, so that a later one is not taken for one of them.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) enum Receipt {
+    #[codec(index = 0)]
+    Open,
+    #[codec(index = 1)]
+    Held { amount: Amount, parts: Vec<Origin> },
+    /// `parts` are those that are not ended yet.
+    #[codec(index = 2)]
+    Settled { preimage: Preimage, amount: Amount, parts: Vec<Origin> },
+    #[codec(index = 3)]
+    Cancelled,
+}
+
+/// What is remembered of a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(super) struct PeerRow {
+    /// Fees that its transfers have brought.
+    pub(super) earned: Amount,
+    /// What it paid in advance for places.
+    pub(super) prepaid: Amount,
+    /// It left a claim unanswered (B1).
+    pub(super) is_barred: bool,
+}
+
+/// A peer's row with whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct NamedPeer {
+    pub(super) chain: Domain,
+    pub(super) peer: PublicKey,
+    pub(super) row: PeerRow,
+}

@@ -1,0 +1,281 @@
+//! All that a router knows, and the few things that are done to it from everywhere.
+
+use super::{
+    guard::{self, Guard},
+    io::{At, Command, Millis, Notice, Origin, Output},
+    policy::Policy,
+    rows::{InvoiceRow, NamedPeer, PaymentRow, RowName, row},
+    tables::{Entry, Links, Onward, Reached, Source, Transfers},
+};
+use crate::{announce::Announcements, instruction::RouteFailure, keys::PaymentId, seal::SealKey};
+use channel::{
+    IdempotencyKey,
+    transfer::{Intent, Offer},
+};
+use protocol::{
+    Amount, BlockNumber,
+    contracts::conditional::{HashLock, Preimage},
+    crypto::{Crypto, Native, SigningKey},
+    signing::Domain,
+};
+use scale::Encode;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The heads of a chain (A2).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heads {
+    pub(super) best: BlockNumber,
+    pub(super) finalised: BlockNumber,
+}
+
+/// Parts of a payment to this side, until they are complete.
+#[derive(Clone, Debug)]
+pub(super) struct Gathering {
+    pub(super) since: Millis,
+    pub(super) secret: [u8; 32],
+    pub(super) total: Amount,
+    pub(super) amount: Amount,
+    pub(super) preimage: Option<Preimage>,
+    pub(super) note: Vec<u8>,
+    pub(super) parts: BTreeSet<Origin>,
+}
+
+/// A payment with what is remembered of it only while the process lasts.
+#[derive(Clone, Debug)]
+pub(super) struct Paying {
+    pub(super) row: PaymentRow,
+    /// Channels that could not carry a part.
+    pub(super) avoid: Vec<At>,
+}
+
+/// All that a router knows.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) identity: SigningKey,
+    pub(super) seal: SealKey,
+    pub(super) policy: Policy,
+    pub(super) now: Millis,
+    /// When it took its rows over: for a while, peers may still be coming back.
+    pub(super) started: Option<Millis>,
+    pub(super) heads: BTreeMap<Domain, Heads>,
+    pub(super) links: Links,
+    pub(super) transfers: Transfers,
+    pub(super) guard: Guard,
+    /// Transfers that are to be claimed, by the block in which their pre-images have to be registered.
+    pub(super) claims: BTreeMap<Domain, BTreeSet<(BlockNumber, Origin)>>,
+    /// Transfers that wait after a restart for a peer to come back, and since when.
+    pub(super) waiting: BTreeMap<Origin, Millis>,
+    pub(super) payments: BTreeMap<PaymentId, Paying>,
+    pub(super) paying: BTreeMap<HashLock, PaymentId>,
+    /// Parts that were not signed before a restart, and since when they wait.
+    pub(super) unsent: BTreeMap<(PaymentId, u32), Millis>,
+    pub(super) invoices: BTreeMap<HashLock, InvoiceRow>,
+    pub(super) gathering: BTreeMap<HashLock, Gathering>,
+    /// What is held, by the block in which it is given back.
+    pub(super) holds: BTreeMap<Domain, BTreeSet<(BlockNumber, HashLock)>>,
+    /// Locks whose pre-images have rows of the router's own.
+    pub(super) kept: BTreeSet<HashLock>,
+    pub(super) announcements: Announcements,
+    /// When the own terms are told again.
+    pub(super) announce_at: BTreeMap<Domain, Millis>,
+    pub(super) outputs: Vec<Output>,
+}
+
+impl Core {
+    pub(super) fn new(identity: SigningKey, seal: SealKey, policy: Policy) -> Self {
+        Self {
+            identity,
+            seal,
+            policy,
+            now: 0,
+            started: None,
+            heads: BTreeMap::new(),
+            links: Links::default(),
+            transfers: Transfers::default(),
+            guard: Guard::default(),
+            claims: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            payments: BTreeMap::new(),
+            paying: BTreeMap::new(),
+            unsent: BTreeMap::new(),
+            invoices: BTreeMap::new(),
+            gathering: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            announcements: Announcements::default(),
+            announce_at: BTreeMap::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    pub(super) fn best(&self, chain: &Domain) -> BlockNumber {
+        self.heads.get(chain).map_or(0, |heads| heads.best)
+    }
+
+    /// Whether it started so lately that peers may still be coming back.
+    pub(super) fn is_new(&self) -> bool {
+        self.started.is_some_and(|started| self.now.saturating_sub(started) < self.policy.patience)
+    }
+
+    pub(super) const fn seconds(&self) -> u64 {
+        self.now / 1_000
+    }
+
+    pub(super) fn command(&mut self, at: At, command: Command) {
+        self.outputs.push(Output::Command { at, command });
+    }
+
+    pub(super) fn notify(&mut self, notice: Notice) {
+        self.outputs.push(Output::Notify(notice));
+    }
+
+    /// Writes a row of the router's own, or erases it.
+    pub(super) fn write(&mut self, name: RowName, value: Option<Vec<u8>>) {
+        self.outputs.push(Output::Row { key: name.key(), value });
+    }
+
+    /// Writes what is remembered of a peer.
+    pub(super) fn write_peer(&mut self, chain: Domain, peer: protocol::PublicKey) {
+        let named = NamedPeer { chain, peer, row: self.guard.row(&(chain, peer)) };
+        let name = RowName::Peer(Native.hash(&(chain, peer).encode()));
+        self.write(name, Some(row(&named)));
+    }
+
+    /// Counts a transfer that came in.
+    pub(super) fn admit(&mut self, origin: Origin, entry: Entry) {
+        self.guard.open((origin.at.chain, entry.peer), entry.terms.expiry);
+        let is_claimed = matches!(entry.intent, Intent::Claim(_));
+        self.transfers.insert_incoming(origin, entry);
+        if is_claimed {
+            self.await_claim(&origin);
+        }
+    }
+
+    /// Counts it no more that has ended.
+    pub(super) fn dismiss(&mut self, origin: &Origin) -> Option<Entry> {
+        let entry = self.transfers.remove_incoming(origin)?;
+        self.guard.close((origin.at.chain, entry.peer), entry.terms.expiry);
+        if let (Some(due), Some(claims)) = (entry.due, self.claims.get_mut(&origin.at.chain)) {
+            let _was_there = claims.remove(&(due, *origin));
+        }
+        let _waited = self.waiting.remove(origin);
+        Some(entry)
+    }
+
+    /// From when on the peer has left a claim unanswered: its pre-image has to be registered then, and it has had its time.
+    pub(super) fn await_claim(&mut self, origin: &Origin) {
+        let chain = origin.at.chain;
+        let (margins, best) = (self.policy.chain(&chain).margins, self.best(&chain));
+        let Some(entry) = self.transfers.incoming_mut(origin) else { return };
+        let due = entry.terms.expiry.saturating_sub(margins.register).max(best.saturating_add(margins.answer));
+        let former = entry.due.replace(due);
+        let claims = self.claims.entry(chain).or_default();
+        if let Some(former) = former {
+            let _was_there = claims.remove(&(former, *origin));
+        }
+        let _is_new = claims.insert((due, *origin));
+    }
+
+    /// Gives a transfer back, unless it is to be claimed (I4).
+    pub(super) fn fail(&mut self, origin: &Origin, failure: &RouteFailure) {
+        let Some(entry) = self.transfers.incoming_mut(origin) else { return };
+        if entry.intent != Intent::Undecided {
+            return;
+        }
+        let reason = failure.to_reason();
+        entry.intent = Intent::Fail(reason.clone());
+        entry.instruction = Vec::new();
+        let _waited = self.waiting.remove(origin);
+        self.command(origin.at, Command::Fail { contract: origin.contract, reason });
+    }
+
+    /// Has a transfer claimed; from here on it is never failed (I4).
+    pub(super) fn claim(&mut self, origin: &Origin, preimage: Preimage) {
+        let Some(entry) = self.transfers.incoming_mut(origin) else { return };
+        if entry.intent != Intent::Undecided {
+            return;
+        }
+        entry.intent = Intent::Claim(preimage);
+        entry.instruction = Vec::new();
+        let _waited = self.waiting.remove(origin);
+        self.await_claim(origin);
+        self.command(origin.at, Command::Claim { contract: origin.contract, preimage });
+    }
+
+    /// A pre-image is known: what goes on under its lock is claimed where it came in, whoever said it (I3, I4). What has not gone on is not: it is
+    /// decided by its own.
+    pub(super) fn learn(&mut self, lock: HashLock, preimage: Preimage) {
+        if preimage.lock(lock.function, &Native) != lock {
+            return;
+        }
+        let Some(used) = self.transfers.lock_mut(&lock) else { return };
+        used.preimage = Some(preimage);
+        let origins: Vec<Origin> = used.incoming.iter().copied().collect();
+        for origin in origins {
+            if self.transfers.incoming(&origin).is_some_and(|entry| entry.onward.is_some()) {
+                self.claim(&origin, preimage);
+            }
+        }
+    }
+
+    /// Writes a pre-image down that no channel's row has (I3), as long as a transfer may need it.
+    pub(super) fn keep(&mut self, lock: HashLock, preimage: Preimage) {
+        if self.transfers.lock(&lock).is_some_and(|used| used.preimage.is_none()) && self.kept.insert(lock) {
+            self.write(RowName::Preimage(lock), Some(row(&preimage)));
+        }
+    }
+
+    /// Erases the pre-images that no transfer needs any more.
+    pub(super) fn sweep(&mut self) {
+        let over: Vec<HashLock> =
+            self.kept.iter().filter(|lock| self.transfers.lock(lock).is_none()).copied().collect();
+        for lock in over {
+            let _was_there = self.kept.remove(&lock);
+            self.write(RowName::Preimage(lock), None);
+        }
+    }
+
+    /// Offers something, unless it is offered already.
+    pub(super) fn offer(&mut self, at: At, key: IdempotencyKey, source: Source, offer: Offer, is_general: bool) {
+        if self.transfers.outgoing(at, &key).is_some() {
+            return;
+        }
+        if let Some(link) = self.links.get_mut(&at) {
+            guard::take_room(link, offer.terms.amount, is_general);
+        }
+        let onward = Onward { source, terms: offer.terms, reached: Reached::Live, is_general };
+        self.transfers.insert_outgoing(at, key.clone(), onward);
+        self.command(at, Command::Offer { key, offer });
+    }
+
+    /// Notes how far an own transfer is. True where that is new.
+    pub(super) fn reach(&mut self, at: At, key: &IdempotencyKey, reached: Reached) -> bool {
+        let Some(onward) = self.transfers.outgoing_mut(at, key) else { return false };
+        if onward.reached != Reached::Live {
+            return false;
+        }
+        onward.reached = reached;
+        let (amount, is_general) = (onward.terms.amount, onward.is_general);
+        if let Some(link) = self.links.get_mut(&at) {
+            guard::give_room(link, amount, is_general);
+        }
+        true
+    }
+
+    /// An own transfer was never signed: it is as if it had not been asked for.
+    pub(super) fn unmake(&mut self, at: At, key: &IdempotencyKey) -> Option<Onward> {
+        let onward = self.transfers.remove_outgoing(at, key)?;
+        if onward.reached == Reached::Live
+            && let Some(link) = self.links.get_mut(&at)
+        {
+            guard::give_room(link, onward.terms.amount, onward.is_general);
+        }
+        Some(onward)
+    }
+
+    /// The row of an own transfer that is over is not needed any more.
+    pub(super) fn forget(&mut self, at: At, key: IdempotencyKey) {
+        let _gone = self.unmake(at, &key);
+        self.command(at, Command::Forget { key });
+    }
+}

@@ -1,0 +1,300 @@
+//! One side of a modelled channel: what it commits, and how it answers.
+
+use ::channel::{
+    ChangeId, IdempotencyKey,
+    transfer::{
+        FailReason, Failure, Incoming, IncomingEnd, Intent, Margins, Outgoing, Progress, Registered, TransferEvent,
+        TransferTerms,
+    },
+};
+use network::{Command, CommandRefusal};
+use protocol::{
+    Amount, BlockNumber,
+    contracts::{
+        ContractId,
+        conditional::{HashLock, Preimage},
+    },
+    crypto::{Crypto, Native},
+};
+use scale::Encode;
+use std::collections::BTreeMap;
+
+/// What the two sides say to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Msg {
+    Offer { contract: ContractId, terms: TransferTerms, instruction: Vec<u8> },
+    OfferAck(ContractId),
+    Claim(ContractId, Preimage),
+    ClaimAck(ContractId),
+    Fail(ContractId, FailReason),
+    FailAck(ContractId),
+}
+
+/// What a task has to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    Message(Msg),
+    Command(Command),
+    Tell(network::Input),
+    Up,
+    Down,
+    /// Time or height has changed: ask again, register, refund.
+    Poll,
+}
+
+/// An own transfer as the state has it, whatever becomes of its row.
+#[derive(Clone, Debug)]
+pub(crate) struct Open {
+    pub(crate) key: IdempotencyKey,
+    pub(crate) terms: TransferTerms,
+    /// True: paid. False: back.
+    pub(crate) end: Option<bool>,
+}
+
+/// What one side has committed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Side {
+    pub(crate) balance: Amount,
+    pub(crate) incoming: BTreeMap<ContractId, Incoming>,
+    pub(crate) outgoing: BTreeMap<IdempotencyKey, Outgoing>,
+    pub(crate) ended: BTreeMap<ContractId, IncomingEnd>,
+    pub(crate) own: BTreeMap<ContractId, Open>,
+    pub(crate) is_up: bool,
+    pub(crate) made: u64,
+}
+
+/// The chain as a side sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) height: BlockNumber,
+    pub(crate) registry: BTreeMap<HashLock, (BlockNumber, Preimage)>,
+}
+
+impl View {
+    pub(crate) fn registered(&self, lock: &HashLock) -> Registered {
+        match self.registry.get(lock) {
+            Some((at, _)) => Registered::Shown { at: *at },
+            None => Registered::Silent { at: self.height },
+        }
+    }
+
+    fn shown_in_time(&self, terms: &TransferTerms) -> Option<Preimage> {
+        self.registry.get(&terms.lock).filter(|(at, _)| *at < terms.expiry).map(|(_, preimage)| *preimage)
+    }
+}
+
+/// What comes of a piece of work.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) events: Vec<TransferEvent>,
+    pub(crate) messages: Vec<Msg>,
+    pub(crate) refused: Option<CommandRefusal>,
+    pub(crate) register: Vec<(HashLock, Preimage)>,
+}
+
+/// Names a transfer: one key, one contract.
+pub(crate) fn contract(channel: usize, payer: usize, key: &IdempotencyKey) -> ContractId {
+    ContractId(Native.hash(&(channel as u64, payer as u64, key).encode()).0)
+}
+
+impl Side {
+    /// Applies a command; `named` names the contract of an offer.
+    pub(crate) fn command(&mut self, command: &Command, named: impl Fn(&IdempotencyKey) -> ContractId) -> Said {
+        let mut said = Said::default();
+        match command {
+            Command::Offer { key, offer } => {
+                if self.outgoing.contains_key(key) {
+                    return said;
+                }
+                if !self.is_up {
+                    said.refused = Some(CommandRefusal::NotOpen);
+                    return said;
+                }
+                let Some(rest) = self.balance.checked_sub(offer.terms.amount) else {
+                    said.refused = Some(CommandRefusal::Coins);
+                    return said;
+                };
+                self.balance = rest;
+                self.made += 1;
+                let (change, progress) = (ChangeId(self.made), Progress::Proposed);
+                let row = Outgoing {
+                    change,
+                    key: key.clone(),
+                    offer: offer.clone(),
+                    contract: None,
+                    premium: None,
+                    progress,
+                };
+                let contract = named(key);
+                assert!(!self.own.contains_key(&contract), "offered twice by one key (I9)");
+                let _new = self.own.insert(contract, Open { key: key.clone(), terms: offer.terms, end: None });
+                let (terms, instruction) = (offer.terms, offer.instruction.clone());
+                let _new = self.outgoing.insert(key.clone(), row);
+                said.messages.push(Msg::Offer { contract, terms, instruction });
+            }
+            Command::Claim { contract, preimage } => {
+                if let Some(row) = self.incoming.get_mut(contract) {
+                    assert!(!matches!(row.intent, Intent::Fail(_)), "claimed after it was failed");
+                    row.intent = Intent::Claim(*preimage);
+                    said.messages.push(Msg::Claim(*contract, *preimage));
+                }
+            }
+            Command::Fail { contract, reason } => {
+                if let Some(row) = self.incoming.get_mut(contract) {
+                    assert!(!matches!(row.intent, Intent::Claim(_)), "failed once a pre-image was known (I4)");
+                    row.intent = Intent::Fail(reason.clone());
+                    said.messages.push(Msg::Fail(*contract, reason.clone()));
+                }
+            }
+            Command::Forget { key } => {
+                if let Some(row) = self.outgoing.remove(key) {
+                    let is_over = matches!(row.progress, Progress::Fulfilled(_) | Progress::Failed(_));
+                    assert!(is_over, "forgotten while it could be paid (I5)");
+                }
+            }
+        }
+        said
+    }
+
+    /// Takes a message in. `may_be_claimed` is the router's verdict for a key.
+    pub(crate) fn message(&mut self, message: Msg, agrees: impl Fn(&IdempotencyKey, &TransferTerms) -> bool) -> Said {
+        let mut said = Said::default();
+        match message {
+            Msg::Offer { contract, terms, instruction } => {
+                said.messages.push(Msg::OfferAck(contract));
+                if !self.incoming.contains_key(&contract) && !self.ended.contains_key(&contract) {
+                    let intent = Intent::Undecided;
+                    let row = Incoming { contract, premium: None, terms, instruction, intent };
+                    let _new = self.incoming.insert(contract, row.clone());
+                    said.events.push(TransferEvent::Offered(row));
+                }
+            }
+            Msg::OfferAck(contract) => {
+                let Some(key) = self.own.get(&contract).map(|open| open.key.clone()) else { return said };
+                if let Some(row) = self.outgoing.get_mut(&key)
+                    && row.progress == Progress::Proposed
+                {
+                    (row.progress, row.contract) = (Progress::Offered, Some(contract));
+                    said.events.push(TransferEvent::Accepted { key, contract });
+                }
+            }
+            Msg::Claim(contract, preimage) => self.on_claim(contract, preimage, agrees, &mut said),
+            Msg::ClaimAck(contract) => self.end(contract, IncomingEnd::Claimed, &mut said),
+            Msg::Fail(contract, reason) => {
+                let Some(open) = self.own.get_mut(&contract) else { return said };
+                match open.end {
+                    None => {
+                        open.end = Some(false);
+                        self.balance += open.terms.amount;
+                        let key = open.key.clone();
+                        self.fail(&key, Failure::ByPayee(reason), &mut said);
+                        said.messages.push(Msg::FailAck(contract));
+                    }
+                    Some(false) => said.messages.push(Msg::FailAck(contract)),
+                    Some(true) => {}
+                }
+            }
+            Msg::FailAck(contract) => self.end(contract, IncomingEnd::Failed, &mut said),
+        }
+        said
+    }
+
+    fn on_claim(
+        &mut self,
+        contract: ContractId,
+        preimage: Preimage,
+        agrees: impl Fn(&IdempotencyKey, &TransferTerms) -> bool,
+        said: &mut Said,
+    ) {
+        let Some(open) = self.own.get(&contract).cloned() else { return };
+        if open.end.is_none() {
+            self.fulfil(&open.key, contract, preimage, said);
+            if !agrees(&open.key, &open.terms) {
+                return;
+            }
+            self.own.get_mut(&contract).unwrap().end = Some(true);
+        } else if open.end == Some(false) {
+            return;
+        }
+        said.messages.push(Msg::ClaimAck(contract));
+    }
+
+    fn fulfil(&mut self, key: &IdempotencyKey, contract: ContractId, preimage: Preimage, said: &mut Said) {
+        if let Some(row) = self.outgoing.get_mut(key)
+            && matches!(row.progress, Progress::Proposed | Progress::Offered)
+        {
+            (row.progress, row.contract) = (Progress::Fulfilled(preimage), Some(contract));
+            said.events.push(TransferEvent::Fulfilled { key: key.clone(), preimage });
+        }
+    }
+
+    fn fail(&mut self, key: &IdempotencyKey, why: Failure, said: &mut Said) {
+        if let Some(row) = self.outgoing.get_mut(key)
+            && matches!(row.progress, Progress::Proposed | Progress::Offered)
+        {
+            row.progress = Progress::Failed(why.clone());
+            said.events.push(TransferEvent::Failed { key: key.clone(), why });
+        }
+    }
+
+    fn end(&mut self, contract: ContractId, end: IncomingEnd, said: &mut Said) {
+        if let Some(row) = self.incoming.remove(&contract) {
+            if end == IncomingEnd::Claimed {
+                self.balance += row.terms.amount;
+            }
+            let _new = self.ended.insert(contract, end);
+            said.events.push(TransferEvent::Ended { contract, end });
+        }
+    }
+
+    /// What is asked again on a new connection.
+    pub(crate) fn pending(&self) -> Vec<Msg> {
+        let offers = self.own.iter().filter_map(|(contract, open)| {
+            let row = self.outgoing.get(&open.key)?;
+            let instruction = row.offer.instruction.clone();
+            (row.progress == Progress::Proposed).then_some(Msg::Offer {
+                contract: *contract,
+                terms: open.terms,
+                instruction,
+            })
+        });
+        let wishes = self.incoming.values().filter_map(|row| match &row.intent {
+            Intent::Undecided => None,
+            Intent::Claim(preimage) => Some(Msg::Claim(row.contract, *preimage)),
+            Intent::Fail(reason) => Some(Msg::Fail(row.contract, reason.clone())),
+        });
+        offers.chain(wishes).collect()
+    }
+
+    /// What time and the registry do.
+    pub(crate) fn poll(&mut self, view: &View, margins: Margins) -> Said {
+        let mut said = Said::default();
+        for row in self.incoming.values().cloned().collect::<Vec<_>>() {
+            let terms = row.terms;
+            if view.shown_in_time(&terms).is_some() {
+                self.end(row.contract, IncomingEnd::Claimed, &mut said);
+            } else if let Intent::Claim(preimage) = row.intent {
+                said.messages.push(Msg::Claim(row.contract, preimage));
+                if view.height >= terms.expiry.saturating_sub(margins.register) && view.height < terms.expiry {
+                    said.register.push((terms.lock, preimage));
+                }
+            } else if view.height >= terms.expiry {
+                self.end(row.contract, IncomingEnd::Refunded, &mut said);
+            }
+        }
+        for (contract, open) in self.own.clone() {
+            if open.end.is_some() {
+                continue;
+            }
+            if let Some(preimage) = view.shown_in_time(&open.terms) {
+                self.own.get_mut(&contract).unwrap().end = Some(true);
+                self.fulfil(&open.key, contract, preimage, &mut said);
+            } else if view.height >= open.terms.expiry {
+                self.own.get_mut(&contract).unwrap().end = Some(false);
+                self.balance += open.terms.amount;
+                self.fail(&open.key, Failure::Expired, &mut said);
+            }
+        }
+        said
+    }
+}

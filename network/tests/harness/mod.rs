@@ -1,0 +1,13 @@
+//! Nodes with routers over modelled channels.
+//!
+//! A channel is modelled by what a router sees of one: rows that are committed with what the router says, messages that may be lost, and a peer who
+//! answers by itself. Each node has one store; each of its channels a task that takes one thing at a time, commits, and then lets effects out.
+//! A crash is possible before each commit and after it, before the effects. Nothing here is random: who asks for an order gives it.
+
+mod channel;
+mod oracle;
+mod world;
+
+pub(crate) use channel::{Msg, Work};
+pub(crate) use oracle::assert_ended_well;
+pub(crate) use world::{CHAIN, Crash, CrashPoint, World, hub_policy};

@@ -1,0 +1,528 @@
+//! Nodes, their stores and tasks, one chain, and a place for crashes.
+
+use super::channel::{Msg, Said, Side, View, Work, contract};
+use ::channel::{
+    ChannelRef,
+    transfer::{TransferLimits, Verdict},
+};
+use network::{
+    At, ChainPolicy, Command, Fee, Input, Invoice, InvoiceRequest, Notice, Opening, Output, PayError, PaymentId,
+    PaymentState, Policy, Restored, RestoredChannel, Router, RowKey, SealKey,
+};
+use protocol::{
+    AccountId, Amount, BlockNumber, Hash, PublicKey,
+    contracts::conditional::{HashLock, Preimage},
+    crypto::SigningKey,
+    signing::Domain,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub(crate) const CHAIN: Domain = Domain { genesis: Hash([7; 32]), arbiter: AccountId([8; 32]) };
+
+/// Where a crash is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// Before the commit: as if the work had never been begun.
+    Before,
+    /// After it, and before anything leaves.
+    After,
+}
+
+/// The crash of a node in one of its commits, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CrashPoint {
+    pub(crate) node: usize,
+    pub(crate) commit: usize,
+    pub(crate) crash: Crash,
+}
+
+/// What a node has committed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) sides: BTreeMap<usize, Side>,
+    pub(crate) rows: BTreeMap<RowKey, Vec<u8>>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+pub(crate) struct Node {
+    pub(crate) seed: u8,
+    pub(crate) policy: Policy,
+    pub(crate) router: Router,
+    pub(crate) store: Store,
+    pub(crate) queues: BTreeMap<usize, VecDeque<Work>>,
+    pub(crate) is_away: bool,
+    pub(crate) commits: usize,
+    pub(crate) first_total: Amount,
+}
+
+pub(crate) struct World {
+    pub(crate) nodes: Vec<Node>,
+    /// The two nodes of each channel.
+    pub(crate) channels: Vec<(usize, usize)>,
+    pub(crate) view: View,
+    pub(crate) now: u64,
+    pub(crate) crashes: Vec<CrashPoint>,
+    pub(crate) registered_by: Vec<(usize, HashLock)>,
+    pub(crate) steps: usize,
+    /// Offers that have left, to be looked at by tests: node, channel, command.
+    pub(crate) said: Vec<(usize, usize, Msg)>,
+}
+
+pub(crate) fn hub_policy() -> Policy {
+    let fee = Fee { base: 1, parts_per_million: 1_000 };
+    Policy { is_hub: true, fee, revenue: 0, ..Policy::default() }
+}
+
+fn router(seed: u8, policy: &Policy) -> Router {
+    Router::new(SigningKey::from_seed(&[seed; 32]), SealKey::from_seed(&[seed; 32]), policy.clone())
+}
+
+pub(crate) fn at(channel: usize) -> At {
+    At { chain: CHAIN, channel: ChannelRef([u8::try_from(channel).unwrap() + 1; 16]) }
+}
+
+fn channel_of(at: &At) -> usize {
+    usize::from(at.channel.0[0]) - 1
+}
+
+impl World {
+    /// Nodes with these policies, and channels between them with what each of the two has in it.
+    pub(crate) fn new(policies: Vec<Policy>, channels: &[(usize, usize, Amount, Amount)]) -> Self {
+        let node = |(place, policy): (usize, Policy)| {
+            let seed = u8::try_from(place).unwrap() + 1;
+            Node {
+                seed,
+                router: router(seed, &policy),
+                policy,
+                store: Store::default(),
+                queues: BTreeMap::new(),
+                is_away: false,
+                commits: 0,
+                first_total: 0,
+            }
+        };
+        let nodes = policies.into_iter().enumerate().map(node).collect();
+        let view = View { height: 100, registry: BTreeMap::new() };
+        let mut world = Self {
+            nodes,
+            channels: channels.iter().map(|(one, other, ..)| (*one, *other)).collect(),
+            view,
+            now: 1_000_000,
+            crashes: Vec::new(),
+            registered_by: Vec::new(),
+            steps: 0,
+            said: Vec::new(),
+        };
+        for (number, (one, other, its, others)) in channels.iter().enumerate() {
+            for (node, balance) in [(*one, *its), (*other, *others)] {
+                let side = Side { balance, ..Side::default() };
+                let _new = world.nodes[node].store.sides.insert(number, side);
+                world.nodes[node].first_total += balance;
+            }
+        }
+        (0..world.nodes.len()).for_each(|node| world.start(node));
+        (0..world.channels.len()).for_each(|number| world.link(number));
+        world.run();
+        for _ in 0..4 {
+            world.tick(20_000);
+            world.run();
+        }
+        world
+    }
+
+    pub(crate) fn key(&self, node: usize) -> PublicKey {
+        SigningKey::from_seed(&[self.nodes[node].seed; 32]).public()
+    }
+
+    pub(crate) fn peer(&self, node: usize, channel: usize) -> usize {
+        let (one, other) = self.channels[channel];
+        if node == one { other } else { one }
+    }
+
+    fn channels_of(&self, node: usize) -> Vec<usize> {
+        self.nodes[node].store.sides.keys().copied().collect()
+    }
+
+    /// Gives a node's task work to do.
+    pub(crate) fn give(&mut self, node: usize, channel: usize, work: Work) {
+        if !self.nodes[node].is_away {
+            self.nodes[node].queues.entry(channel).or_default().push_back(work);
+        }
+    }
+
+    /// Starts a node from its store.
+    fn start(&mut self, node: usize) {
+        let channels = self.channels_of(node);
+        let restored = channels.iter().map(|number| {
+            let side = &self.nodes[node].store.sides[number];
+            RestoredChannel {
+                at: at(*number),
+                peer: self.key(self.peer(node, *number)),
+                incoming: side.incoming.values().cloned().collect(),
+                outgoing: side.outgoing.values().cloned().collect(),
+            }
+        });
+        let channels = restored.collect();
+        let rows = self.nodes[node].store.rows.clone().into_iter().collect();
+        let head = self.head();
+        let shown = self.shown();
+        let this = &mut self.nodes[node];
+        this.router = router(this.seed, &this.policy);
+        let mut outputs = this.router.handle(Input::Tick(self.now));
+        outputs.extend(this.router.handle(head));
+        outputs.extend(this.router.handle(Input::Restored(Restored { channels, rows })));
+        for input in shown {
+            outputs.extend(this.router.handle(input));
+        }
+        self.commit_outside(node, outputs);
+    }
+
+    /// Rows first, then the commands to the tasks: what is done where no task calls.
+    pub(crate) fn commit_outside(&mut self, node: usize, outputs: Vec<Output>) {
+        let (rows, effects): (Vec<_>, Vec<_>) =
+            outputs.into_iter().partition(|output| matches!(output, Output::Row { .. } | Output::Notify(_)));
+        if self.crash_here(node, Crash::Before) {
+            return self.crash(node);
+        }
+        rows.into_iter().for_each(|row| self.store_row(node, row));
+        let is_crashed = self.crash_here(node, Crash::After);
+        self.nodes[node].commits += 1;
+        if is_crashed {
+            return self.crash(node);
+        }
+        effects.into_iter().for_each(|effect| self.effect(node, effect));
+    }
+
+    fn store_row(&mut self, node: usize, output: Output) {
+        let store = &mut self.nodes[node].store;
+        match output {
+            Output::Row { key, value: Some(value) } => drop(store.rows.insert(key, value)),
+            Output::Row { key, value: None } => drop(store.rows.remove(&key)),
+            Output::Notify(notice) if notice.is_durable() => store.notices.push(notice),
+            _ => {}
+        }
+    }
+
+    fn effect(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Command { at, command } => self.give(node, channel_of(&at), Work::Command(command)),
+            Output::Register { lock, preimage, .. } => self.register(node, lock, preimage),
+            Output::Announce { bytes, .. } => {
+                let peer = self.key(node);
+                for channel in self.channels_of(node) {
+                    let to = self.peer(node, channel);
+                    self.give(to, channel, Work::Tell(Input::Announced { peer, bytes: bytes.clone() }));
+                }
+            }
+            Output::Row { .. } | Output::Notify(_) => {}
+        }
+    }
+
+    fn crash_here(&mut self, node: usize, crash: Crash) -> bool {
+        let commit = self.nodes[node].commits;
+        let found = self.crashes.iter().position(|point| *point == CrashPoint { node, commit, crash });
+        found.map(|place| self.crashes.swap_remove(place)).is_some()
+    }
+
+    /// A node's process ends, and starts again from its store. Its links come up anew.
+    pub(crate) fn crash(&mut self, node: usize) {
+        self.nodes[node].queues.clear();
+        for channel in self.channels_of(node) {
+            self.nodes[node].store.sides.get_mut(&channel).unwrap().is_up = false;
+            let peer = self.peer(node, channel);
+            self.give(peer, channel, Work::Down);
+        }
+        self.start(node);
+        for channel in self.channels_of(node) {
+            self.link(channel);
+        }
+    }
+
+    pub(crate) fn link(&mut self, channel: usize) {
+        let (one, other) = self.channels[channel];
+        if !self.nodes[one].is_away && !self.nodes[other].is_away {
+            self.give(one, channel, Work::Up);
+            self.give(other, channel, Work::Up);
+        }
+    }
+
+    /// A node does nothing more, and says nothing.
+    pub(crate) fn vanish(&mut self, node: usize) {
+        self.nodes[node].is_away = true;
+        self.nodes[node].queues.clear();
+        for channel in self.channels_of(node) {
+            let peer = self.peer(node, channel);
+            self.give(peer, channel, Work::Down);
+        }
+    }
+
+    /// It is back, from its store.
+    pub(crate) fn come_back(&mut self, node: usize) {
+        self.nodes[node].is_away = false;
+        self.crash(node);
+    }
+
+    fn head(&self) -> Input {
+        Input::Head { chain: CHAIN, best: self.view.height, finalised: self.view.height }
+    }
+
+    fn shown(&self) -> Vec<Input> {
+        let all = self.view.registry.iter();
+        all.map(|(lock, (at, preimage))| Input::Shown { chain: CHAIN, lock: *lock, preimage: *preimage, at: Some(*at) })
+            .collect()
+    }
+
+    /// Tells all nodes something.
+    fn tell_all(&mut self, inputs: &[Input]) {
+        for node in 0..self.nodes.len() {
+            let Some(first) = self.channels_of(node).first().copied() else { continue };
+            for input in inputs {
+                self.give(node, first, Work::Tell(input.clone()));
+            }
+            for channel in self.channels_of(node) {
+                self.give(node, channel, Work::Poll);
+            }
+        }
+    }
+
+    pub(crate) fn advance(&mut self, blocks: BlockNumber) {
+        self.view.height += blocks;
+        let head = self.head();
+        self.tell_all(&[head]);
+    }
+
+    pub(crate) fn tick(&mut self, millis: u64) {
+        self.now += millis;
+        self.tell_all(&[Input::Tick(self.now)]);
+    }
+
+    pub(crate) fn register(&mut self, node: usize, lock: HashLock, preimage: Preimage) {
+        if let std::collections::btree_map::Entry::Vacant(entry) = self.view.registry.entry(lock) {
+            let _new = entry.insert((self.view.height, preimage));
+            self.registered_by.push((node, lock));
+            let shown = self.shown();
+            self.tell_all(&shown);
+        }
+    }
+
+    /// Tasks that have work.
+    pub(crate) fn ready(&self) -> Vec<(usize, usize)> {
+        let mut all = Vec::new();
+        for (number, node) in self.nodes.iter().enumerate() {
+            all.extend(
+                node.queues.iter().filter(|(_, queue)| !queue.is_empty()).map(|(channel, _)| (number, *channel)),
+            );
+        }
+        all
+    }
+
+    /// All tasks work until there is nothing to do.
+    pub(crate) fn run(&mut self) {
+        let first = self.steps;
+        while let Some((node, channel)) = self.ready().first().copied() {
+            self.step(node, channel);
+            assert!(self.steps - first < 100_000, "it never ends: {:?}", self.nodes[node].queues);
+        }
+    }
+
+    /// One task takes one thing: gathers, asks the router, commits, acts.
+    pub(crate) fn step(&mut self, node: usize, channel: usize) {
+        self.steps += 1;
+        let Some(work) = self.nodes[node].queues.get_mut(&channel).and_then(VecDeque::pop_front) else { return };
+        let mut side = self.nodes[node].store.sides[&channel].clone();
+        let mut effects = Vec::new();
+        let mut rows = Vec::new();
+        let mut messages = Vec::new();
+        let mut inputs = self.gather(node, channel, &mut side, work, &mut messages, &mut effects);
+        while let Some(input) = inputs.pop_front() {
+            for output in self.nodes[node].router.handle(input) {
+                match output {
+                    Output::Command { at: to, command } if to == at(channel) => {
+                        let said = side.command(&command, |key| contract(channel, node, key));
+                        messages.extend(said.messages.clone());
+                        inputs.extend(after_command(channel, said, command));
+                    }
+                    Output::Row { .. } | Output::Notify(_) => rows.push(output),
+                    effect => effects.push(effect),
+                }
+            }
+        }
+        let spendable = Input::Spendable { at: at(channel), amount: side.balance, risked: 1_000_000 };
+        for output in self.nodes[node].router.handle(spendable) {
+            match output {
+                Output::Row { .. } | Output::Notify(_) => rows.push(output),
+                effect => effects.push(effect),
+            }
+        }
+        if self.crash_here(node, Crash::Before) {
+            self.nodes[node].commits += 1;
+            return self.crash(node);
+        }
+        let _former = self.nodes[node].store.sides.insert(channel, side);
+        rows.into_iter().for_each(|row| self.store_row(node, row));
+        let is_crashed = self.crash_here(node, Crash::After);
+        self.nodes[node].commits += 1;
+        if is_crashed {
+            return self.crash(node);
+        }
+        messages.into_iter().for_each(|message| self.send(node, channel, message));
+        effects.into_iter().for_each(|effect| self.effect(node, effect));
+    }
+
+    /// What the channel makes of a piece of work: inputs for the router.
+    fn gather(
+        &mut self,
+        node: usize,
+        channel: usize,
+        side: &mut Side,
+        work: Work,
+        messages: &mut Vec<Msg>,
+        effects: &mut Vec<Output>,
+    ) -> VecDeque<Input> {
+        let this = at(channel);
+        let said = match work {
+            Work::Tell(input) => return VecDeque::from([input]),
+            Work::Up => {
+                side.is_up = true;
+                messages.extend(side.pending());
+                let peer = self.key(self.peer(node, channel));
+                return VecDeque::from([Input::ChannelUp { at: this, peer, limits: TransferLimits::default() }]);
+            }
+            Work::Down => {
+                side.is_up = false;
+                return VecDeque::from([Input::ChannelDown(this)]);
+            }
+            Work::Poll => side.poll(&self.view, self.nodes[node].policy.chain.margins),
+            Work::Message(message) => {
+                let router = &self.nodes[node].router;
+                let view = &self.view;
+                side.message(message, |key, terms| {
+                    router.may_be_claimed(&this, key, terms, view.registered(&terms.lock)) == Verdict::Agree
+                })
+            }
+            Work::Command(command) => {
+                let said = side.command(&command, |key| contract(channel, node, key));
+                messages.extend(said.messages.clone());
+                return after_command(channel, said, command);
+            }
+        };
+        messages.extend(said.messages);
+        let register = |(lock, preimage)| Output::Register { chain: CHAIN, lock, preimage };
+        effects.extend(said.register.into_iter().map(register));
+        said.events.into_iter().map(|event| Input::Transfer(this, event)).collect()
+    }
+
+    fn send(&mut self, node: usize, channel: usize, message: Msg) {
+        self.check_leaving(node, channel, &message);
+        self.said.push((node, channel, message.clone()));
+        let side = &self.nodes[node].store.sides[&channel];
+        if side.is_up {
+            let peer = self.peer(node, channel);
+            self.give(peer, channel, Work::Message(message));
+        }
+    }
+
+    /// A payment of a node's, by a number.
+    pub(crate) fn pay(
+        &mut self,
+        node: usize,
+        id: u8,
+        invoice: &Invoice,
+        amount: Option<Amount>,
+    ) -> Result<PaymentState, PayError> {
+        let seed = [id; 32];
+        let paid = self.nodes[node].router.pay(PaymentId([id; 32]), invoice, amount, 1_000_000, seed);
+        let (state, outputs) = paid?;
+        self.commit_outside(node, outputs);
+        Ok(state)
+    }
+
+    /// An invoice of a node's, by a number; its pre-image is made of it.
+    pub(crate) fn invoice(&mut self, node: usize, number: u8, amount: Option<Amount>, hubs: &[usize]) -> Invoice {
+        self.invoice_for(node, number, amount, hubs, Opening::AtOnce(Preimage([number; 32])))
+    }
+
+    pub(crate) fn invoice_for(
+        &mut self,
+        node: usize,
+        number: u8,
+        amount: Option<Amount>,
+        hubs: &[usize],
+        opening: Opening,
+    ) -> Invoice {
+        let request = InvoiceRequest {
+            chain: CHAIN,
+            amount,
+            opening,
+            secret: [number ^ 0xff; 32],
+            least_expiry: 0,
+            description: format!("number {number}"),
+            expires_at: self.now / 1_000 + 3_600,
+            hubs: hubs.iter().map(|hub| self.key(*hub)).collect(),
+        };
+        let (invoice, text, outputs) = self.nodes[node].router.add_invoice(request).expect("an invoice");
+        assert_eq!(Invoice::parse(&text), Ok(invoice.clone()));
+        self.commit_outside(node, outputs);
+        invoice
+    }
+
+    pub(crate) fn payment(&self, node: usize, id: u8) -> Option<PaymentState> {
+        self.nodes[node].router.payment(&PaymentId([id; 32]))
+    }
+
+    /// All that a node has, what is under way by its own offers included.
+    pub(crate) fn total(&self, node: usize) -> Amount {
+        let own = |side: &Side| {
+            let open = side.own.values().filter(|open| open.end.is_none()).map(|open| open.terms.amount);
+            side.balance + open.sum::<Amount>()
+        };
+        self.nodes[node].store.sides.values().map(own).sum()
+    }
+
+    /// Everything that may still happen by itself does: links, time, and in the end every expiry.
+    pub(crate) fn settle(&mut self) {
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].is_away {
+                self.come_back(node);
+            }
+        }
+        (0..self.channels.len()).for_each(|channel| self.link(channel));
+        self.run();
+        for _ in 0..4 {
+            self.tick(61_000);
+            self.run();
+            self.advance(1);
+            self.run();
+        }
+        let locks: BTreeSet<BlockNumber> = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.store.sides.values())
+            .flat_map(|side| side.own.values().filter(|open| open.end.is_none()).map(|open| open.terms.expiry))
+            .collect();
+        while locks.last().is_some_and(|last| self.view.height <= *last) {
+            self.advance(1);
+            self.run();
+        }
+        self.tick(61_000);
+        self.run();
+    }
+}
+
+fn after_command(channel: usize, said: Said, command: Command) -> VecDeque<Input> {
+    let refused = said.refused.map(|why| Input::Refused { at: at(channel), command, why });
+    let events = said.events.into_iter().map(|event| Input::Transfer(at(channel), event));
+    events.chain(refused).collect()
+}
+
+/// A chain's bounds that are small enough to be reached.
+#[allow(dead_code, reason = "for tests of bounds")]
+pub(crate) fn small_bounds() -> ChainPolicy {
+    ChainPolicy {
+        registrations_per_block: 4,
+        inclusion: 5,
+        registration_cost: 10,
+        reserve: 30,
+        ..ChainPolicy::default()
+    }
+}

@@ -1,0 +1,19 @@
+//! Routers over modelled channels, crashed wherever a crash can be: what the network crate promises, as stories.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "tests: a panic is a failure, and a failure is what they look for"
+)]
+
+mod harness;
+
+mod announcements;
+mod bounds;
+mod crashes;
+mod forwarding;
+mod invoices;
+mod paying;
+mod property;
+mod seals;

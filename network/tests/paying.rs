@@ -1,0 +1,286 @@
+//! Payments: in parts, once by their id, whatever crashes.
+
+use crate::harness::{Crash, CrashPoint, World, assert_ended_well, hub_policy};
+use network::{
+    FailureCode, Input, InvoiceState, Notice, Opening, PayError, PaymentId, PaymentState, Policy, ReceiveError,
+    Spontaneous,
+};
+use protocol::contracts::conditional::{HashFunction, Preimage};
+use protocol::crypto::Native;
+
+const FULL: u128 = 1_000_000;
+
+fn line() -> World {
+    let policies = vec![Policy::default(), hub_policy(), Policy::default()];
+    World::new(policies, &[(0, 1, FULL, FULL), (1, 2, FULL, FULL)])
+}
+
+/// Two channels to the hub and two from it, none of which has enough alone.
+fn wide() -> World {
+    let policies = vec![Policy::default(), hub_policy(), Policy::default()];
+    World::new(policies, &[(0, 1, 50_000, FULL), (0, 1, 40_000, FULL), (1, 2, 45_000, 0), (1, 2, 60_000, 0)])
+}
+
+#[test]
+fn a_payment_asked_for_again_is_made_once() {
+    let mut world = line();
+    let invoice = world.invoice(2, 1, Some(1_000), &[1]);
+    for _ in 0..3 {
+        let _state = world.pay(0, 1, &invoice, None);
+    }
+    world.run();
+    let paid = PaymentState::Paid(Preimage([1; 32]));
+    assert_eq!(world.pay(0, 1, &invoice, None), Ok(paid));
+    world.crash(0);
+    world.run();
+    assert_eq!(world.pay(0, 1, &invoice, None), Ok(paid), "from its row");
+    let other = world.invoice(2, 2, Some(1_000), &[1]);
+    assert_eq!(world.pay(0, 1, &other, None), Err(PayError::OtherPayment));
+    assert_eq!(world.pay(0, 2, &invoice, None), Err(PayError::SameLock));
+    world.settle();
+    assert_eq!(world.gain(2), 1_000);
+    let told = world.nodes[0].store.notices.iter().filter(|notice| matches!(notice, Notice::Paid { .. })).count();
+    assert_eq!(told, 1);
+    assert!(world.nodes[0].router.forget_payment(PaymentId([1; 32])).is_some());
+    assert_eq!(world.payment(0, 1), None);
+}
+
+#[test]
+fn a_payment_in_parts_arrives_whole_or_not_at_all_wherever_anybody_crashes() {
+    let told = |world: &mut World| {
+        let invoice = world.invoice(2, 1, Some(80_000), &[1]);
+        world.run();
+        invoice
+    };
+    let story = |world: &mut World, invoice: &network::Invoice| {
+        for _ in 0..3 {
+            if world.payment(0, 1).is_none() {
+                let _state = world.pay(0, 1, invoice, None);
+            }
+            world.run();
+        }
+    };
+    let mut world = wide();
+    let invoice = told(&mut world);
+    let first: Vec<usize> = world.nodes.iter().map(|node| node.commits).collect();
+    story(&mut world, &invoice);
+    world.settle();
+    assert_eq!(world.payment(0, 1), Some(PaymentState::Paid(Preimage([1; 32]))));
+    assert_ended_well(&world, &[(0, 2, 1, 80_000)]);
+    assert_eq!((world.gain(2), world.gain(1)), (80_000, 83));
+    for (node, first) in first.into_iter().enumerate() {
+        for commit in first..world.nodes[node].commits {
+            for crash in [Crash::Before, Crash::After] {
+                let mut world = wide();
+                let invoice = told(&mut world);
+                world.crashes = vec![CrashPoint { node, commit, crash }];
+                story(&mut world, &invoice);
+                world.settle();
+                assert_ended_well(&world, &[(0, 2, 1, 80_000)]);
+                let gain = world.gain(2);
+                assert!(gain == 0 || gain == 80_000, "a part came alone: {gain}");
+                let is_paid = matches!(world.payment(0, 1), Some(PaymentState::Paid(_)));
+                assert_eq!(is_paid, gain > 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_paid_is_refused_by_its_name_and_nothing_is_kept() {
+    let mut world = line();
+    let invoice = world.invoice(2, 1, Some(1_000), &[1]);
+    let open = world.invoice(2, 2, None, &[1]);
+    let far = world.invoice(2, 3, Some(5_000_000), &[1]);
+    let elsewhere = world.invoice(2, 4, Some(10), &[2]);
+    let own = world.invoice(0, 5, Some(10), &[1]);
+    world.run();
+    assert_eq!(world.pay(0, 1, &open, None), Err(PayError::Amount));
+    assert_eq!(world.pay(0, 1, &open, Some(0)), Err(PayError::Amount));
+    assert_eq!(world.pay(0, 1, &invoice, Some(999)), Err(PayError::Amount));
+    assert_eq!(world.pay(0, 1, &invoice, Some(2_001)), Err(PayError::Amount));
+    assert_eq!(world.pay(0, 1, &far, None), Err(PayError::NoWay(FailureCode::Liquidity)));
+    assert_eq!(world.pay(0, 1, &elsewhere, None), Err(PayError::NoWay(FailureCode::PeerAway)));
+    assert_eq!(world.pay(0, 1, &own, None), Err(PayError::Payee));
+    let dear = world.nodes[0].router.pay(PaymentId([1; 32]), &invoice, None, 1, [1; 32]);
+    assert_eq!(dear.map(|_| ()), Err(PayError::Fees { needed: 2, allowed: 1 }));
+    world.tick(4_000_000);
+    world.run();
+    assert!(matches!(world.pay(0, 1, &invoice, None), Err(PayError::Invoice(network::InvoiceError::Expired { .. }))));
+    assert!(world.nodes[0].store.rows.keys().all(|key| key.0[0] != 1), "a row was kept");
+}
+
+#[test]
+fn an_invoice_is_paid_once_and_up_to_twice_its_amount() {
+    let mut world = line();
+    let invoice = world.invoice(2, 1, Some(1_000), &[1]);
+    assert_eq!(world.pay(0, 1, &invoice, Some(2_000)), Ok(PaymentState::Pending));
+    world.run();
+    assert_eq!(world.gain(2), 2_000);
+    let lock = invoice.lock;
+    assert_eq!(world.nodes[2].router.invoice(&lock), Some(InvoiceState::Paid { amount: 2_000, open_parts: 0 }));
+    // Somebody else has the same invoice: the hub.
+    assert_eq!(world.pay(1, 2, &invoice, None), Ok(PaymentState::Pending));
+    world.run();
+    assert_eq!(world.payment(1, 2), Some(PaymentState::Failed(FailureCode::UnknownOrWrong)));
+    world.settle();
+    assert_ended_well(&world, &[(0, 2, 1, 2_000)]);
+}
+
+#[test]
+fn parts_that_do_not_come_to_the_total_are_given_back_after_a_minute() {
+    let mut world = wide();
+    let invoice = world.invoice(2, 1, Some(80_000), &[1]);
+    world.run();
+    assert_eq!(world.pay(0, 1, &invoice, None), Ok(PaymentState::Pending));
+    // One of the two parts never leaves the payer.
+    let _work = world.nodes[0].queues.remove(&1);
+    world.run();
+    world.tick(59_000);
+    world.run();
+    assert_eq!(world.nodes[2].store.sides.values().map(|side| side.incoming.len()).sum::<usize>(), 1);
+    world.tick(2_000);
+    world.run();
+    assert_eq!(world.nodes[2].store.sides.values().map(|side| side.incoming.len()).sum::<usize>(), 0);
+    world.crash(0);
+    world.settle();
+    assert_ended_well(&world, &[(0, 2, 1, 80_000)]);
+    assert_eq!(world.payment(0, 1), Some(PaymentState::Failed(FailureCode::HeldTooLong)));
+}
+
+fn held(world: &mut World) -> network::Invoice {
+    let opening = Opening::Held(Preimage([1; 32]).lock(HashFunction::Sha2_256, &Native));
+    let invoice = world.invoice_for(2, 1, Some(1_000), &[1], opening);
+    let _state = world.pay(0, 1, &invoice, None);
+    world.run();
+    assert_eq!(world.nodes[2].router.invoice(&invoice.lock), Some(InvoiceState::Held { amount: 1_000 }));
+    invoice
+}
+
+#[test]
+fn what_is_held_is_settled_by_the_user_after_a_crash_as_well() {
+    for crash in [false, true] {
+        let mut world = line();
+        let invoice = held(&mut world);
+        if crash {
+            world.crash(2);
+            world.run();
+        }
+        let lock = invoice.lock;
+        let wrong = world.nodes[2].router.settle(lock, Preimage([2; 32]));
+        assert_eq!(wrong, Err(ReceiveError::WrongPreimage));
+        let outputs = world.nodes[2].router.settle(lock, Preimage([1; 32])).unwrap();
+        world.commit_outside(2, outputs);
+        world.run();
+        assert_eq!(world.payment(0, 1), Some(PaymentState::Paid(Preimage([1; 32]))));
+        assert_eq!(world.nodes[2].router.cancel(lock), Err(ReceiveError::PaidAlready));
+        world.settle();
+        assert_ended_well(&world, &[(0, 2, 1, 1_000)]);
+        let told = world.nodes[2].store.notices.iter().filter(|notice| matches!(notice, Notice::Held { .. })).count();
+        assert_eq!(told, 1);
+    }
+}
+
+#[test]
+fn what_is_held_is_given_back_when_it_is_cancelled_or_the_expiry_comes_near() {
+    for by_user in [true, false] {
+        let mut world = line();
+        let invoice = held(&mut world);
+        if by_user {
+            let outputs = world.nodes[2].router.cancel(invoice.lock).unwrap();
+            world.commit_outside(2, outputs);
+        } else {
+            let side = &world.nodes[2].store.sides[&1];
+            let expiry = side.incoming.values().next().unwrap().terms.expiry;
+            world.advance(expiry - 36 - world.view.height - 1);
+            world.run();
+            assert_eq!(world.payment(0, 1), Some(PaymentState::Pending), "one block too early");
+            world.advance(1);
+        }
+        world.run();
+        assert!(matches!(world.payment(0, 1), Some(PaymentState::Failed(_))));
+        assert_eq!(world.nodes[2].router.settle(invoice.lock, Preimage([1; 32])), Err(ReceiveError::NotHeld));
+        world.settle();
+        assert_ended_well(&world, &[(0, 2, 1, 1_000)]);
+    }
+}
+
+fn gift(world: &World, amount: u128) -> Spontaneous {
+    let (payee, hub) = (world.key(2), world.key(1));
+    Spontaneous {
+        chain: crate::harness::CHAIN,
+        payee,
+        hubs: vec![hub],
+        amount,
+        max_fee: 1_000,
+        note: b"thanks".to_vec(),
+    }
+}
+
+#[test]
+fn a_spontaneous_payment_arrives_with_its_note_and_the_hub_cannot_read_it() {
+    let mut world = wide();
+    let payment = gift(&world, 80_000);
+    let id = PaymentId([1; 32]);
+    let (state, outputs) = world.nodes[0].router.pay_spontaneously(id, payment.clone(), [1; 32]).unwrap();
+    assert_eq!(state, PaymentState::Pending);
+    world.commit_outside(0, outputs);
+    world.run();
+    let again = world.nodes[0].router.pay_spontaneously(id, payment, [2; 32]);
+    assert!(matches!(again, Ok((PaymentState::Paid(_), _))), "{again:?}");
+    let received = world.nodes[2].store.notices.iter().find_map(|notice| match notice {
+        Notice::Received { amount, note, .. } => Some((*amount, note.clone())),
+        _ => None,
+    });
+    assert_eq!(received, Some((80_000, b"thanks".to_vec())));
+    let said = format!("{:?}", world.said);
+    let spelt = format!("{:?}", b"thanks");
+    assert!(!said.contains(spelt.trim_matches(|c| c == '[' || c == ']')), "the note went in the clear");
+    world.settle();
+    assert_ended_well(&world, &[(0, 2, 1, 80_000)]);
+}
+
+#[test]
+fn a_payee_that_takes_nothing_spontaneous_gives_it_back() {
+    let policies = vec![Policy::default(), hub_policy(), Policy { takes_spontaneous: false, ..Policy::default() }];
+    let mut world = World::new(policies, &[(0, 1, FULL, FULL), (1, 2, FULL, FULL)]);
+    let payment = gift(&world, 1_000);
+    let (_, outputs) = world.nodes[0].router.pay_spontaneously(PaymentId([1; 32]), payment, [1; 32]).unwrap();
+    world.commit_outside(0, outputs);
+    world.run();
+    assert_eq!(world.payment(0, 1), Some(PaymentState::Failed(FailureCode::UnknownOrWrong)));
+    world.settle();
+    assert_ended_well(&world, &[]);
+}
+
+#[test]
+fn without_hubs_in_the_invoice_whoever_says_that_it_serves_the_payee_is_asked() {
+    let mut world = line();
+    let invoice = world.invoice(2, 1, Some(1_000), &[]);
+    assert_eq!(world.pay(0, 1, &invoice, None), Ok(PaymentState::Pending));
+    world.run();
+    assert_eq!(world.gain(2), 1_000);
+}
+
+#[test]
+fn fees_change_while_running_and_payers_follow() {
+    let mut world = line();
+    let fee = network::Fee { base: 7, parts_per_million: 0 };
+    world.nodes[1].policy = Policy { fee, ..hub_policy() };
+    let policy = world.nodes[1].policy.clone();
+    let outputs = world.nodes[1].router.configure(policy);
+    world.commit_outside(1, outputs);
+    world.tick(5_000);
+    world.run();
+    let invoice = world.invoice(2, 1, Some(1_000), &[1]);
+    let _state = world.pay(0, 1, &invoice, None);
+    world.run();
+    assert_eq!((world.gain(2), world.gain(1)), (1_000, 7));
+    let earned = world.nodes[1].router.earned(crate::harness::CHAIN);
+    assert_eq!(earned.iter().map(|earned| earned.amount).sum::<u128>(), 7);
+    world.crash(1);
+    world.run();
+    let earned = world.nodes[1].router.earned(crate::harness::CHAIN);
+    assert_eq!(earned.iter().map(|earned| earned.amount).sum::<u128>(), 7, "from its row");
+    let _unused = world.nodes[1].router.handle(Input::Tick(0));
+}

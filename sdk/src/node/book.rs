@@ -1,0 +1,49 @@
+//! What a channel's machine asks of its node when it judges transfers: heads and locks, and the router.
+
+use super::{registry::LockRegistry, routing::Routing};
+use channel::{
+    ChannelRef, IdempotencyKey,
+    transfer::{Margins, Registered, TransferBook, TransferTerms, Verdict},
+};
+use protocol::{
+    Amount, BlockNumber,
+    contracts::conditional::{HashLock, Preimage},
+};
+
+/// For one channel.
+#[derive(Debug)]
+pub(super) struct Book<'a> {
+    pub(super) registry: &'a LockRegistry,
+    pub(super) routing: &'a Routing,
+    pub(super) channel: ChannelRef,
+}
+
+impl TransferBook for Book<'_> {
+    fn best(&self) -> BlockNumber {
+        self.registry.best()
+    }
+
+    fn margins(&self) -> Margins {
+        self.registry.margins()
+    }
+
+    fn registered(&self, lock: &HashLock) -> Registered {
+        self.registry.registered(lock)
+    }
+
+    fn preimage(&self, lock: &HashLock) -> Option<Preimage> {
+        self.registry.preimage(lock).or_else(|| self.routing.router().preimage(lock))
+    }
+
+    fn may_be_claimed(&self, key: &IdempotencyKey, terms: &TransferTerms, preimage: &Preimage) -> Verdict {
+        // Whoever shows it, it counts from here on.
+        let _known = self.registry.learn(&terms.lock, *preimage);
+        let registered = self.registry.registered(&terms.lock);
+        self.routing.router().may_be_claimed(&self.routing.at(self.channel), key, terms, registered)
+    }
+
+    /// Nobody has agreed to a swap here.
+    fn stakes_premium(&self, _terms: &TransferTerms, _premium: Amount) -> bool {
+        false
+    }
+}

@@ -1,0 +1,134 @@
+//! Conditional transfers of the channels with the peer, and the router that they are told to, within the peer's own commit (I1, D8).
+
+use super::Peer;
+use crate::node::{error::NodeError, packet::Packet, registry::Interest, slot::Slot, transit::Offerable};
+use channel::{
+    ChannelRef, Command, Input, Misuse, Step,
+    transfer::{TransferId, TransferRow},
+};
+use network::{Command as RouterCommand, CommandRefusal, Input as RouterInput};
+
+impl Peer {
+    /// Notes what a channel's step tells of transfers.
+    pub(super) fn note_transfers(&mut self, reference: ChannelRef, step: &Step) {
+        let at = self.routing.at(reference);
+        self.heard.extend(step.transfers().map(|event| RouterInput::Transfer(at, event.clone())));
+        if let Step::Commit(commit) = step {
+            self.watch_locks(reference, commit.transfers());
+        }
+    }
+
+    /// Watches the locks of these transfers, as long as there are rows of them.
+    pub(super) fn watch_locks(&mut self, reference: ChannelRef, changed: &[TransferId]) {
+        let Some(slot) = self.slots.get_mut(&reference) else { return };
+        for id in changed {
+            let watched = match slot.channel.transfer(*id) {
+                None => {
+                    let _over = slot.transit.watching.remove(id);
+                    continue;
+                }
+                Some(TransferRow::Incoming(row)) => (row.terms.lock, row.terms.expiry, Interest::Paid),
+                Some(TransferRow::Outgoing(row)) => (row.offer.terms.lock, row.offer.terms.expiry, Interest::Pays),
+            };
+            let (lock, expiry, interest) = watched;
+            let _watching =
+                slot.transit.watching.entry(*id).or_insert_with(|| self.registry.watch(lock, expiry, interest));
+        }
+    }
+
+    /// Lets the router hear what the channels have to tell, and has it done what it wants of them, until nothing is left to tell. What it wants of other
+    /// peers' channels waits for the commit.
+    pub(super) fn route(&mut self) {
+        loop {
+            self.tell_what_can_be_offered();
+            if self.heard.is_empty() {
+                return;
+            }
+            let mut outgoing = self.routing.handle(std::mem::take(&mut self.heard));
+            let (ours, others) = std::mem::take(&mut outgoing.commands)
+                .into_iter()
+                .partition(|(reference, _)| self.slots.contains_key(reference));
+            outgoing.commands = others;
+            self.outgoing.extend(outgoing);
+            for (reference, command) in ours {
+                self.on_command(reference, command);
+            }
+        }
+    }
+
+    fn tell_what_can_be_offered(&mut self) {
+        for reference in std::mem::take(&mut self.touched) {
+            let at = self.routing.at(reference);
+            let Some(Slot { channel, transit, .. }) = self.slots.get_mut(&reference) else { continue };
+            let now = Offerable::of(channel);
+            let before = std::mem::replace(&mut transit.told, now);
+            match (before, now) {
+                (before, Some(now)) if before != Some(now) => {
+                    if before.map(|before| before.limits) != Some(now.limits) {
+                        self.heard.push(RouterInput::ChannelUp { at, peer: self.identity, limits: now.limits });
+                    }
+                    let Offerable { amount, risked, .. } = now;
+                    self.heard.push(RouterInput::Spendable { at, amount, risked });
+                }
+                (Some(_), None) => self.heard.push(RouterInput::ChannelDown(at)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The router wants something of a channel.
+    pub(super) fn on_command(&mut self, reference: ChannelRef, command: RouterCommand) {
+        let wanted = match command.clone() {
+            RouterCommand::Offer { key, offer } => Command::Offer { key, offer },
+            RouterCommand::Claim { contract, preimage } => Command::Claim { contract, preimage },
+            RouterCommand::Fail { contract, reason } => Command::FailTransfer { contract, reason },
+            RouterCommand::Forget { key } => Command::ForgetTransfer { key },
+        };
+        match self.handle_input(reference, Input::User(wanted)) {
+            Ok(step) => self.done(reference, step),
+            Err(error) => {
+                tracing::debug!(?reference, %error, "a channel refuses what the router wants");
+                let why = match misuse(&error) {
+                    Some(Misuse::InsufficientBalance { .. }) => CommandRefusal::Coins,
+                    Some(Misuse::TransferLimits { .. } | Misuse::QueueFull { .. }) => CommandRefusal::Limits,
+                    Some(Misuse::ExpiryTooNear { .. }) => CommandRefusal::Expiry,
+                    Some(Misuse::NotOpen { .. } | Misuse::Disconnected | Misuse::AlreadyClosing) | None => {
+                        CommandRefusal::NotOpen
+                    }
+                    Some(_) => CommandRefusal::Other,
+                };
+                self.heard.push(RouterInput::Refused { at: self.routing.at(reference), command, why });
+            }
+        }
+    }
+
+    /// More is known of heads or locks.
+    pub(super) fn on_locks(&mut self) {
+        let has_some = |slot: &Slot| !slot.transit.watching.is_empty();
+        let references: Vec<_> = self.slots.iter().filter(|(_, slot)| has_some(slot)).map(|(it, _)| *it).collect();
+        for reference in references {
+            let _changed = self.input(reference, Input::Chain(channel::ChainInput::Locks));
+        }
+    }
+
+    /// Tells the peer the own terms.
+    pub(super) fn announce(&mut self, bytes: Vec<u8>) {
+        if self.link.is_up() && !self.is_stranger() {
+            self.link.feed(&Packet::Terms(bytes));
+        }
+    }
+
+    /// The peer tells its terms: those of strangers are of no use.
+    pub(super) fn on_terms(&mut self, bytes: Vec<u8>) {
+        if !self.is_stranger() {
+            self.heard.push(RouterInput::Announced { peer: self.identity, bytes });
+        }
+    }
+}
+
+const fn misuse(error: &NodeError) -> Option<&Misuse> {
+    match error {
+        NodeError::Misuse(misuse) => Some(misuse),
+        _ => None,
+    }
+}
