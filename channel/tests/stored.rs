@@ -77,7 +77,7 @@ fn a_channel_of_a_later_version_or_of_none_is_refused() {
     let mut bytes = full_of_things().sides[Initiator].machine().save();
     bytes[0] = 7;
     assert_eq!(Channel::load(&bytes, [], [], []), Err(SavedError::Newer(7)));
-    for older in [1, 2, 3, 4] {
+    for older in [1, 2, 3, 4, 5] {
         bytes[0] = older;
         assert_eq!(Channel::load(&bytes, [], [], []), Err(SavedError::Older(older)));
     }
