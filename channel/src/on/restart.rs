@@ -8,6 +8,7 @@ use crate::{
     event::{Event, Notice},
     input::Context,
     phase::Phase,
+    state::State,
     step::Step,
 };
 use protocol::{Base, call::ForcedCall};
@@ -81,6 +82,9 @@ impl Channel {
     pub(crate) fn restart_told(&mut self, ctx: &Context<'_>) -> Step {
         // Nothing is queued any more.
         self.drop_unsigned_offers();
+        if let Some(contracts) = self.contracts().filter(|_| self.state().is_some_and(State::is_whole)).cloned() {
+            self.transfers.note_missing(&contracts);
+        }
         let unacknowledged = self.outbox.again();
         let told = match &self.phase {
             Phase::Closed(_) if !self.outbox.holds(|event| matches!(event, Event::Closed(_))) => Some(Effect::Forget),

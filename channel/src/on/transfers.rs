@@ -32,9 +32,10 @@ use protocol::{
     arbiter::MAX_FORCED_CALLS,
     call::ForcedCall,
     contracts::{
-        ContractId,
-        conditional::{ConditionalInput, HashLock, Preimage},
+        ContractId, Contracts,
+        conditional::{ConditionalInput, ConditionalTransfer, HashLock, Preimage},
     },
+    decode_exact,
 };
 use scale::Encode;
 use std::collections::{BTreeMap, BTreeSet};
@@ -361,18 +362,20 @@ impl Channel {
         }
         self.transfers.take_done(self.me, done);
         let is_unsure = self.phase.is_unsure();
+        let is_settled = matches!(self.phase, Phase::Closing(_, ClosePath::Residual(_)));
         let live = self.phase.live();
+        let may_count = |change: Option<ChangeId>, contract: Option<&ContractId>| {
+            live.is_some_and(|live| !is_settled && live.outgoing.may_hold(change, contract))
+        };
         if !is_unsure && live.is_none_or(|live| live.agreed.state().is_whole()) {
-            let none = protocol::contracts::Contracts::new();
+            let none = Contracts::new();
             let now = live.map_or(&none, |live| &live.agreed.state().contracts);
             self.transfers.reconcile(self.me, changed, now);
-            let is_settled = matches!(self.phase, Phase::Closing(_, ClosePath::Residual(_)));
-            self.transfers.settle_absent(|change, contract| {
-                live.is_some_and(|live| !is_settled && live.outgoing.may_hold(change, contract.as_ref()))
-            });
+            self.transfers.settle_absent(|change, contract| may_count(Some(change), contract.as_ref()));
+            self.transfers.settle_ended(Some(now), |contract| may_count(None, Some(contract)));
         }
-        let contracts = self.phase.live().map(|live| &live.agreed.state().contracts);
-        self.transfers.forget_over(contracts);
+        let contracts = live.map(|live| &live.agreed.state().contracts);
+        self.transfers.forget_over(contracts, |change, contract| may_count(Some(change), contract.as_ref()));
         if self.transfers.has_changed() {
             step = step.and(Step::commit(Vec::new()));
         }
@@ -434,6 +437,8 @@ struct Judge<'a> {
     me: Party,
     book: &'a dyn TransferBook,
     head: BlockNumber,
+    /// The agreed contracts.
+    contracts: Contracts,
     /// Whether this side wants to close: nothing new begins.
     is_closing: bool,
     /// What the peer's transfers come to with this round.
@@ -454,7 +459,8 @@ impl<'a> Judge<'a> {
         });
         let is_closing = !live.wish.is_none();
         let (book, head, ends) = (ctx.transfers, ctx.head, ended.collect());
-        Self { transfers, me, book, head, is_closing, open, amount, ends }
+        let contracts = live.agreed.state().contracts.clone();
+        Self { transfers, me, book, head, contracts, is_closing, open, amount, ends }
     }
 
     fn change(&mut self, change: &Change) -> Result<(), RefusalCode> {
@@ -495,8 +501,7 @@ impl<'a> Judge<'a> {
         self.whole(contract)?;
         self.transfers.learn_of(contract, preimage);
         let Some(row) = self.transfers.outgoing_of(contract) else {
-            // A premium, or what no row tells of: nobody else depends on it.
-            return Ok(());
+            return self.claim_without_row(contract);
         };
         let terms = row.offer.terms;
         let registered = self.book.registered(&terms.lock);
@@ -510,6 +515,21 @@ impl<'a> Judge<'a> {
             Verdict::Agree => Ok(()),
             Verdict::NotYet => Err(RefusalCode::NOT_NOW),
             Verdict::Refuse => Err(RefusalCode::EXPIRED),
+        }
+    }
+
+    /// A claim of a premium, or of a transfer that no row tells of any more: in time, or not at all.
+    fn claim_without_row(&self, contract: &ContractId) -> Result<(), RefusalCode> {
+        let state = self.contracts.get(contract).map(|contract| contract.state.as_slice());
+        let transfer = state.and_then(|state| decode_exact::<ConditionalTransfer>(state).ok());
+        let ConditionalTransfer { lock, expiry, .. } = transfer.ok_or(RefusalCode::VALIDATION)?;
+        let registered = self.book.registered(&lock);
+        if registered.is_shown_before(expiry) || self.book.best() < expiry {
+            Ok(())
+        } else if self.head >= expiry && registered.is_silent_at(expiry) {
+            Err(RefusalCode::EXPIRED)
+        } else {
+            Err(RefusalCode::NOT_NOW)
         }
     }
 

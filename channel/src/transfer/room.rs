@@ -60,6 +60,9 @@ pub(crate) struct Transfers {
     postponed: BTreeSet<ContractId>,
     /// What waits for its round or for an answer to it.
     asked: BTreeMap<ChangeId, ContractId>,
+    /// Transfers of the peer's that are not in the agreed state, and how they ended there: over once no open round of one's own holds them (I4). Not stored:
+    /// derived anew at a start.
+    ending: BTreeMap<ContractId, IncomingEnd>,
     /// Own transfers to be forgotten once their coins have left them. Not stored: their router asks again after a start.
     forgetting: BTreeSet<ChangeId>,
     /// Rows that differ from what is stored.
@@ -90,6 +93,7 @@ impl Transfers {
             wanted: BTreeSet::new(),
             postponed: BTreeSet::new(),
             asked: BTreeMap::new(),
+            ending: BTreeMap::new(),
             forgetting: BTreeSet::new(),
             changed: BTreeSet::new(),
             told: Vec::new(),
@@ -216,7 +220,44 @@ impl Transfers {
         self.outgoing.insert(id, row).is_none() && is_first_of_key
     }
 
+    /// A transfer of the peer's is not in the agreed state any more.
     fn end_incoming(&mut self, contract: ContractId, end: IncomingEnd) {
+        if self.incoming.contains_key(&contract) {
+            self.unwant(&contract);
+            let _first = self.ending.entry(contract).or_insert(end);
+        }
+    }
+
+    /// After a start: transfers of the peer's that these contracts, which are agreed, do not hold.
+    pub(crate) fn note_missing(&mut self, contracts: &Contracts) {
+        let missing = self.incoming.values().filter(|row| contracts.get(&row.contract).is_none());
+        let end = |intent: &Intent| match intent {
+            Intent::Claim(_) => IncomingEnd::Claimed,
+            Intent::Fail(_) => IncomingEnd::Failed,
+            Intent::Undecided => IncomingEnd::Superseded,
+        };
+        let missing: Vec<_> = missing.map(|row| (row.contract, end(&row.intent))).collect();
+        missing.into_iter().for_each(|(contract, how)| self.end_incoming(contract, how));
+    }
+
+    /// Transfers of the peer's that are over for good, where `may_count` says of a contract whether the peer holds a signature for a state with it. Those that
+    /// are in these contracts again go on as they were: what was wanted of them still is.
+    pub(crate) fn settle_ended(&mut self, contracts: Option<&Contracts>, may_count: impl Fn(&ContractId) -> bool) {
+        let ending: Vec<_> = self.ending.iter().map(|(contract, end)| (*contract, *end)).collect();
+        for (contract, end) in ending {
+            if contracts.is_some_and(|all| all.get(&contract).is_some()) {
+                let _back = self.ending.remove(&contract);
+                if self.incoming.get(&contract).is_some_and(|row| row.intent != Intent::Undecided) {
+                    let _new = self.wanted.insert(contract);
+                }
+            } else if !may_count(&contract) {
+                let _over = self.ending.remove(&contract);
+                self.erase_incoming(contract, end);
+            }
+        }
+    }
+
+    fn erase_incoming(&mut self, contract: ContractId, end: IncomingEnd) {
         let Some(row) = self.incoming.remove(&contract) else { return };
         self.incoming_amount = self.incoming_amount.saturating_sub(row.terms.amount);
         let _gone = self.by_expiry.remove(&(row.terms.expiry, TransferId::Incoming(contract)));
@@ -305,8 +346,13 @@ impl Transfers {
     }
 
     /// Forgets what is to be forgotten and has left these contracts, which are agreed.
-    pub(crate) fn forget_over(&mut self, contracts: Option<&Contracts>) {
-        let is_over = |row: &Outgoing| contracts.is_none_or(|contracts| row.is_over(contracts));
+    pub(crate) fn forget_over(
+        &mut self,
+        contracts: Option<&Contracts>,
+        may_count: impl Fn(ChangeId, Option<ContractId>) -> bool,
+    ) {
+        let has_left = |row: &Outgoing| contracts.is_none_or(|contracts| row.is_over(contracts));
+        let is_over = |row: &Outgoing| has_left(row) && !may_count(row.change, row.contract);
         let over: Vec<_> =
             self.forgetting.iter().filter(|id| self.outgoing.get(id).is_none_or(is_over)).copied().collect();
         for id in over {

@@ -138,3 +138,37 @@ fn a_forced_step_on_a_state_before_the_offer_and_the_offer_put_on_chain_afterwar
     assert_eq!(world.progress(Initiator, 1), Some(Progress::Offered));
     assert_eq!(world.progress(Initiator, 9), Some(Progress::Fulfilled(secret(9).0)));
 }
+
+#[test]
+fn a_refund_that_was_forced_and_is_undone_by_an_older_round_does_not_let_the_payee_claim_late() {
+    let mut world = World::opened();
+    world.offer(Initiator, 1, 100, 6).unwrap();
+    world.run();
+    // The payee co-signs a round that holds the transfer, and keeps it for itself.
+    let _id = world.pay(Initiator, 1).unwrap();
+    let _heard = world.deliver(Responder);
+    let kept = world.sides[Responder].machine().evidence().unwrap();
+    world.kill(Responder);
+    world.mine_blocks(6);
+    assert_eq!(world.progress(Initiator, 1), Some(Progress::Failed(Failure::Expired)), "its router fails upstream");
+    world.command(Initiator, Command::ForgetTransfer { key: name(1) }).unwrap();
+    world.mine_blocks(103);
+    assert_eq!(world.ours(Initiator), SHARE, "forced back");
+    let (channel, payload) = (kept.channel, kept.payload.unwrap());
+    world.chain.submit(
+        Responder,
+        protocol::call::Call::ChannelSnapshotSolo(protocol::call::SnapshotSolo { channel, payload }),
+    );
+    world.mine();
+    assert_eq!(world.ours(Initiator), SHARE - 101, "the older round counts, and the transfer with it");
+    world.restart(Responder);
+    world.run();
+    if world.contract_of(Responder, 1).is_some() {
+        world.claim(Responder, 1).unwrap();
+    }
+    world.run();
+    world.mine_blocks(4);
+    world.run();
+    assert_eq!(world.ours(Responder), SHARE + 1, "too late to claim");
+    assert_eq!(world.ours(Initiator), SHARE - 1);
+}

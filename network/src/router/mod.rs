@@ -78,7 +78,8 @@ impl Router {
             Input::Head { chain, best, finalised } => {
                 let is_first = !core.heads.contains_key(&chain);
                 let heads = core.heads.entry(chain).or_default();
-                *heads = Heads { best: best.max(finalised).max(heads.best), finalised: finalised.max(heads.finalised) };
+                // An endpoint that shows blocks which are not there is taken back (R8.30): the newest block may fall.
+                *heads = Heads { best: best.max(finalised), finalised: finalised.max(heads.finalised) };
                 if is_first {
                     // Claims of before a start have their time from now on.
                     let claims = core.claims.get(&chain).cloned().unwrap_or_default();
@@ -117,6 +118,10 @@ impl Router {
         let best = core.best(&at.chain);
         if registered.is_shown_before(terms.expiry) {
             return Verdict::Agree;
+        }
+        if !core.heads.contains_key(&at.chain) {
+            // Just started: whether there is time is not known before a block was shown.
+            return Verdict::NotYet;
         }
         let own = || if best < terms.expiry { Verdict::Agree } else { late(registered, terms.expiry) };
         let Some(OfferName::Forward(channel, contract)) = OfferName::read(key) else { return own() };

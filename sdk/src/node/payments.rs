@@ -211,7 +211,12 @@ impl Node {
     }
 
     /// Takes another policy for what crosses this node's channels, from now on; peers are told the new terms.
-    pub async fn set_routing(&self, policy: Policy) {
+    pub async fn set_routing(&self, mut policy: Policy) {
+        let routing = &self.inner.peers.routing;
+        let chain = routing.chain();
+        // What the chain takes, and what it costs, is not the policy's to say.
+        let known = *routing.router().policy().chain(&chain);
+        let _replaced = policy.chains.insert(chain, known);
         let done = self.with_router(move |router| Ok::<_, RoutedPaymentError>(((), router.configure(policy)))).await;
         if let Err(error) = done {
             tracing::error!(%error, "the new routing policy is in use, and peers are not told of it");

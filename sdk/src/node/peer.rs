@@ -272,7 +272,11 @@ impl Peer {
 
     /// Whether nothing is left to do for this peer: a stranger that came and went costs nothing.
     fn is_idle(&self) -> bool {
-        self.link.was_up() && !self.link.is_up() && self.slots.is_empty() && self.steps.is_empty()
+        self.link.was_up()
+            && !self.link.is_up()
+            && self.slots.is_empty()
+            && self.steps.is_empty()
+            && self.heard.is_empty()
     }
 
     /// Ends the task, and hands on or answers what has reached it just now.

@@ -78,8 +78,8 @@ impl Routing {
     pub(super) fn new(config: &NodeConfig, registry: &LockRegistry, loaded: &Loaded) -> (Self, Outgoing) {
         let chain = config.arbiter.info().domain;
         let mut policy = config.routing.clone();
-        let known = ChainPolicy { margins: registry.margins(), ..policy.chain };
-        let _given = policy.chains.entry(chain).or_insert(known);
+        let given = *policy.chain(&chain);
+        let _replaced = policy.chains.insert(chain, ChainPolicy { margins: registry.margins(), ..given });
         let identity = &config.identity;
         let seal = SealKey::from_secret(identity.noise_secret(), identity.public());
         let routing = Self {
@@ -102,6 +102,11 @@ impl Routing {
         let restored = Input::Restored(Restored { channels, rows: loaded.routing.clone() });
         let outgoing = routing.handle([Input::Tick(now()), restored]);
         (routing, outgoing)
+    }
+
+    /// Takes a name for a channel of this peer: the router knows channels by their names alone, and peers choose them. Whether it is free, or this peer's.
+    pub(super) fn take_name(&self, channel: ChannelRef, peer: PublicKey) -> bool {
+        *self.owners().entry(channel).or_insert(peer) == peer
     }
 
     /// A channel, as the router names it.
@@ -130,14 +135,8 @@ impl Routing {
         let mut router = self.router();
         let mut outgoing = Outgoing::default();
         for input in inputs {
-            match &input {
-                Input::ChannelUp { at, peer, .. } => {
-                    let _known = self.owners().insert(at.channel, *peer);
-                }
-                Input::ChannelClosed(at) => {
-                    let _known = self.owners().remove(&at.channel);
-                }
-                _ => {}
+            if let Input::ChannelClosed(at) = &input {
+                let _known = self.owners().remove(&at.channel);
             }
             let outputs = router.handle(input);
             outgoing.extend(self.sort(outputs));

@@ -312,9 +312,10 @@ impl Outgoing {
     }
 
     /// Whether the peer holds a signature for a state that holds this change, or this contract.
-    pub(crate) fn may_hold(&self, id: ChangeId, contract: Option<&ContractId>) -> bool {
+    pub(crate) fn may_hold(&self, id: Option<ChangeId>, contract: Option<&ContractId>) -> bool {
+        let makes = |ours: &OpenRound| id.is_some_and(|id| ours.ids.contains(id));
         let holds = |ours: &OpenRound| contract.is_some_and(|id| ours.state.contracts.get(id).is_some());
-        self.all().any(|ours| ours.ids.contains(id) || holds(ours))
+        self.all().any(|ours| makes(ours) || holds(ours))
     }
 
     /// Takes these changes out of the queue, wherever they stand.

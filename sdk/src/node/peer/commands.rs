@@ -76,6 +76,8 @@ impl Peer {
         let book = Book { registry: &registry, routing: &routing, channel: reference };
         let ctx = config.context(self.now(), self.head, &book);
         let (channel, step) = Channel::propose(request, config.channels, &ctx)?;
+        // Drawn at random: nobody else has it.
+        let _free = self.routing.take_name(reference, self.identity);
         let _none = self.slots.insert(reference, Slot::new(channel));
         Ok(step)
     }

@@ -144,6 +144,9 @@ impl Peer {
             tracing::info!(peer = %identity, %violation, "refused a channel");
             violation.code()
         })?;
+        if !self.routing.take_name(reference, self.identity) {
+            return Err(RefusalCode::BUSY);
+        }
         let mut slot = Slot::new(channel);
         slot.asked = Some(asked);
         let _none = self.slots.insert(reference, slot);

@@ -56,7 +56,9 @@ impl Peer {
         }
     }
 
+    /// What can be offered in a channel is told before what has happened in it.
     fn tell_what_can_be_offered(&mut self) {
+        let mut told = Vec::new();
         for reference in std::mem::take(&mut self.touched) {
             let at = self.routing.at(reference);
             let Some(Slot { channel, transit, .. }) = self.slots.get_mut(&reference) else { continue };
@@ -65,15 +67,17 @@ impl Peer {
             match (before, now) {
                 (before, Some(now)) if before != Some(now) => {
                     if before.map(|before| before.limits) != Some(now.limits) {
-                        self.heard.push(RouterInput::ChannelUp { at, peer: self.identity, limits: now.limits });
+                        told.push(RouterInput::ChannelUp { at, peer: self.identity, limits: now.limits });
                     }
                     let Offerable { amount, risked, .. } = now;
-                    self.heard.push(RouterInput::Spendable { at, amount, risked });
+                    told.push(RouterInput::Spendable { at, amount, risked });
                 }
-                (Some(_), None) => self.heard.push(RouterInput::ChannelDown(at)),
+                (Some(_), None) => told.push(RouterInput::ChannelDown(at)),
                 _ => {}
             }
         }
+        told.append(&mut self.heard);
+        self.heard = told;
     }
 
     /// The router wants something of a channel.
