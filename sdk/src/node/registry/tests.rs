@@ -59,7 +59,7 @@ impl Scene {
         let urgency = |until| Urgency { is_first: true, until: Some(until), tip_max: 0 };
         let _task = self.tasks.spawn(self.registry.clone().run(Arc::clone(&self.arbiter), signer, urgency));
         let (registry, arbiter) = (self.registry.clone(), Arc::clone(&self.arbiter));
-        let from = arbiter.finalised_head().await.unwrap().number + 1;
+        let from = arbiter.finalised_head().await.unwrap().number.saturating_add(1);
         let _task = self.tasks.spawn(async move {
             let mut blocks = arbiter.chain().finalised_blocks(from).await.unwrap();
             while let Some(Ok(block)) = blocks.next().await {
