@@ -83,7 +83,7 @@ impl Report {
     /// What durable payments come to against limits with fewer syncs.
     fn syncs(&self) -> String {
         let one_in_flight = |(measured, _): &&(Measured, Limit)| {
-            measured.scenario == "one in flight" && measured.keeping == Keeping::Durable
+            measured.scenario == "one in flight" && measured.storage == Storage::Durable
         };
         let Some((measured, limit)) = self.rows.iter().find(one_in_flight) else { return String::new() };
         let took = measured.elapsed.as_secs_f64() / measured.rounds as f64;
