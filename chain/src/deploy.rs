@@ -86,7 +86,7 @@ pub struct Deployment {
 
 /// The file.
 #[derive(Serialize, Deserialize)]
-struct Form {
+struct DeploymentFile {
     format: u32,
     endpoints: Vec<String>,
     genesis: String,
@@ -143,7 +143,7 @@ impl Deployment {
             Some(found) => return Err(DeploymentError::OtherFormat { path: path.to_owned(), found }),
             None => return Err(malformed("it has no number named format".into())),
         }
-        let form: Form = serde_json::from_value(value).map_err(|error| malformed(error.to_string()))?;
+        let form: DeploymentFile = serde_json::from_value(value).map_err(|error| malformed(error.to_string()))?;
         let bytes = |name: &str, text: &str| {
             bytes(text).ok_or_else(|| malformed(format!("{name} is not 0x and 64 hex digits")))
         };
@@ -162,7 +162,7 @@ impl Deployment {
     /// [`DeploymentError::Io`].
     pub fn save(&self, path: &Path) -> Result<(), DeploymentError> {
         let failed = |source| DeploymentError::Io { path: path.to_owned(), source };
-        let form = Form {
+        let form = DeploymentFile {
             format: FORMAT,
             endpoints: self.endpoints.clone(),
             genesis: self.genesis.to_string(),

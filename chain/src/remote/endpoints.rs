@@ -35,7 +35,7 @@ pub(super) struct Endpoints {
     anchor: Mutex<Option<BlockRef>>,
     /// The newest finalised block that an endpoint has told. One that has it is preferred, and none is held to it: it may be made up.
     newest: Mutex<Option<BlockRef>>,
-    state: tokio::sync::Mutex<State>,
+    state: tokio::sync::Mutex<Connections>,
     /// Which endpoints are left alone for now, in their order.
     rests: Mutex<Vec<Rest>>,
     /// Connections to endpoints that are asked whether another one tells the truth, by their places.
@@ -63,7 +63,7 @@ impl Rest {
 }
 
 #[derive(Default)]
-struct State {
+struct Connections {
     current: Option<Arc<Link>>,
     /// Where to begin when a new connection is needed.
     next: usize,
@@ -178,12 +178,12 @@ impl Endpoints {
     }
 
     /// Uses a connection from now on.
-    fn take(&self, state: &mut State, link: Link) -> Arc<Link> {
+    fn take(&self, state: &mut Connections, link: Link) -> Arc<Link> {
         let link = Arc::new(link);
         if link.index != state.next || *self.made.borrow() > 0 {
             tracing::info!(endpoint = %link.url, "connected to the chain");
         }
-        *state = State { current: Some(Arc::clone(&link)), next: link.index, failed: None };
+        *state = Connections { current: Some(Arc::clone(&link)), next: link.index, failed: None };
         self.made.send_modify(|made| *made = made.wrapping_add(1));
         link
     }

@@ -83,7 +83,7 @@ struct TransferAllowDeath {
 
 /// What one signed form of a transaction has besides its call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Form {
+pub(super) struct SignedForm {
     pub(super) nonce: u64,
     pub(super) era: Era,
     /// What is offered on top of the fee.
@@ -100,7 +100,7 @@ pub(super) async fn sign(
     transaction: &Transaction,
     dry_run: &DryRun,
     signer: &dyn Signer,
-    form: Form,
+    form: SignedForm,
 ) -> Result<Vec<u8>, ChainError> {
     let Weight { ref_time, proof_size } = dry_run.required;
     let gas_limit = GasLimit {
@@ -129,7 +129,7 @@ async fn sign_call(
     runtime: &Runtime,
     call: &(impl Payload + Sync),
     signer: &dyn Signer,
-    Form { nonce, era: Era { from, blocks }, tip }: Form,
+    SignedForm { nonce, era: Era { from, blocks }, tip }: SignedForm,
 ) -> Result<Vec<u8>, ChainError> {
     let parameters = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new()
         .nonce(nonce)

@@ -5,7 +5,7 @@ use super::{
     dispatch::DispatchError,
     dry_run::{Answer, Question},
     events::{BlockEvents, digest},
-    extrinsic::{self, Era, Form},
+    extrinsic::{self, Era, SignedForm},
     nonces::Wrong,
     runtime::{AccountData, Runtime, unusual},
     wire::RuntimeVersion,
@@ -61,7 +61,7 @@ impl Codec {
             transaction,
             dry_run,
             signer,
-            Form { nonce, era: Era { from: birth, blocks: 64 }, tip: 0 },
+            SignedForm { nonce, era: Era { from: birth, blocks: 64 }, tip: 0 },
         )
         .await
     }

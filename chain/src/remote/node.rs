@@ -5,7 +5,7 @@ use super::{
     dry_run::{Answer, Question},
     endpoints::Endpoints,
     events::{BlockEvents, digest},
-    extrinsic::{self, Era, Form},
+    extrinsic::{self, Era, SignedForm},
     nonces::Nonces,
     runtime::{AccountData, Runtime, unusual},
     settings::Settings,
@@ -221,7 +221,7 @@ impl Node {
         let head = self.head();
         let runtime = self.runtime(head).await?;
         let era = Era::new(head, head.number, self.settings.valid_for);
-        let form = Form { nonce: 0, era, tip: 0 };
+        let form = SignedForm { nonce: 0, era, tip: 0 };
         let mut bytes = extrinsic::sign(&runtime, transaction, &DryRun::of(required), &Unsigned, form).await?;
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         bytes.extend(length.to_le_bytes());

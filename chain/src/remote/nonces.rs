@@ -122,7 +122,7 @@ impl Told {
 }
 
 /// A nonce that a transaction is under way with. Dropped, it is free again, unless it was [used](Self::used) or [taken](Self::taken).
-pub(super) struct Held {
+pub(super) struct HeldNonce {
     lane: Arc<Lane>,
     nonce: u64,
 }
@@ -136,15 +136,15 @@ impl Nonces {
 
 impl Lane {
     /// The lowest free nonce, the chain's own answer being `lowest`.
-    pub(super) fn take(self: &Arc<Self>, lowest: u64) -> Held {
+    pub(super) fn take(self: &Arc<Self>, lowest: u64) -> HeldNonce {
         let nonce = self.book().take(lowest);
-        Held { lane: Arc::clone(self), nonce }
+        HeldNonce { lane: Arc::clone(self), nonce }
     }
 
     /// The lowest free nonce for what comes first: from `lowest` on, without those at which every endpoint has met another program.
-    pub(super) fn take_first(self: &Arc<Self>, lowest: u64, taken: &BTreeSet<u64>) -> Held {
+    pub(super) fn take_first(self: &Arc<Self>, lowest: u64, taken: &BTreeSet<u64>) -> HeldNonce {
         let nonce = self.book().take_first(lowest, taken);
-        Held { lane: Arc::clone(self), nonce }
+        HeldNonce { lane: Arc::clone(self), nonce }
     }
 
     /// Waits for the turn to sign and send: whoever comes first before all others, however long those have waited.
@@ -194,7 +194,7 @@ impl Lane {
     }
 }
 
-impl Held {
+impl HeldNonce {
     pub(super) const fn nonce(&self) -> u64 {
         self.nonce
     }
@@ -211,7 +211,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldNonce {
     fn drop(&mut self) {
         let _was_there = self.lane.book().in_flight.remove(&self.nonce);
         let _none_offered = self.lane.tips().remove(&self.nonce);
@@ -228,7 +228,7 @@ mod tests {
         Nonces::default().lane(AccountId([1; 32]))
     }
 
-    fn take(lane: &Arc<Lane>, lowest: u64) -> Held {
+    fn take(lane: &Arc<Lane>, lowest: u64) -> HeldNonce {
         lane.take(lowest)
     }
 
@@ -236,7 +236,7 @@ mod tests {
     fn many_in_flight_get_nonces_in_a_row() {
         let lane = lane();
         let held: Vec<_> = (0..100).map(|_| take(&lane, 7)).collect();
-        let nonces: Vec<_> = held.iter().map(Held::nonce).collect();
+        let nonces: Vec<_> = held.iter().map(HeldNonce::nonce).collect();
         assert_eq!(nonces, (7..107).collect::<Vec<_>>());
     }
 
@@ -372,7 +372,7 @@ mod tests {
         #[test]
         fn no_nonce_is_in_flight_twice_and_none_is_below_what_the_chain_has(steps in prop::collection::vec((0_u8..4, 0_u64..6), 0..60)) {
             let lane = lane();
-            let mut held: Vec<Held> = Vec::new();
+            let mut held: Vec<HeldNonce> = Vec::new();
             let mut chain = 0_u64;
             for (step, number) in steps {
                 match step {
@@ -384,7 +384,7 @@ mod tests {
                     }
                     1 => chain = chain.saturating_add(number),
                     2 => drop(held.pop()),
-                    _ => held.drain(..1.min(held.len())).for_each(Held::taken),
+                    _ => held.drain(..1.min(held.len())).for_each(HeldNonce::taken),
                 }
             }
         }

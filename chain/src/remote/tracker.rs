@@ -21,7 +21,7 @@ pub(super) enum Verdict {
 
 #[derive(Debug)]
 pub(super) struct Tracker {
-    state: Mutex<State>,
+    state: Mutex<Waiters>,
     /// Every block up to this one was looked at, or nobody was waiting then.
     seen: watch::Sender<BlockNumber>,
     /// Counts those that began to wait, so that the looking wakes up.
@@ -29,7 +29,7 @@ pub(super) struct Tracker {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Waiters {
     waiting: HashMap<u64, Waiting>,
     next: u64,
 }
@@ -137,7 +137,7 @@ impl Tracker {
         let _was = self.seen.send_replace(block.number);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Waiters> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -59,7 +59,7 @@ use protocol::{
     terms::Limits,
 };
 use scale::Encode;
-use state::State;
+use state::ChainState;
 use std::{
     collections::HashMap,
     fmt,
@@ -67,7 +67,7 @@ use std::{
 };
 use subxt_signer::{SecretUri, sr25519::Keypair};
 use tokio::sync::{oneshot, watch};
-use unfinal::{Outcome, Unfinal};
+use unfinal::{PendingAnswer, Unfinal};
 
 /// What stands for the arbiter's Wasm, which this chain does not run.
 const ARBITER: &[u8] = b"the arbiter, by its rules";
@@ -137,7 +137,7 @@ impl Builder {
         let described = (b"a chain in memory", &self.endowed, self.fee).encode();
         let hash = self.genesis.unwrap_or_else(|| Native.hash(&described));
         let genesis = BlockRef { number: 0, hash };
-        let mut state = State::default();
+        let mut state = ChainState::default();
         for (account, amount) in self.endowed {
             state.endow(account, amount);
         }
@@ -188,7 +188,7 @@ type Lane = Arc<tokio::sync::Mutex<()>>;
 /// Everything that has happened so far, and what waits to happen.
 struct History {
     /// After the newest block.
-    state: State,
+    state: ChainState,
     /// By number, from block 0 on.
     blocks: Vec<Arc<Block>>,
     waiting: Vec<Pending>,
@@ -376,7 +376,7 @@ impl History {
         }
         let at = BlockRef { number, hash: Native.hash(&(parent.hash, number, body).encode()) };
         self.blocks.push(Arc::new(Block { at, events }));
-        let told = |(answer, length, outcome): (_, _, Result<ExecutedCall, ChainError>)| Outcome {
+        let told = |(answer, length, outcome): (_, _, Result<ExecutedCall, ChainError>)| PendingAnswer {
             answer,
             told: outcome.map(|made| receipt(at, fee, length, made)),
         };
@@ -398,7 +398,7 @@ impl History {
     }
 
     /// The state after the newest block that is final.
-    fn final_state(&self) -> &State {
+    fn final_state(&self) -> &ChainState {
         self.unfinal.first_state().unwrap_or(&self.state)
     }
 

@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Everything on the chain. A copy of it is a state to try something on.
 #[derive(Clone, Default)]
-pub(super) struct State {
+pub(super) struct ChainState {
     accounts: Accounts,
     arbiters: BTreeMap<AccountId, Instance>,
     /// The code hash of every contract: those of arbiters, which is never run, and those of apps.
@@ -31,7 +31,7 @@ pub(super) struct State {
     codes: BTreeMap<Hash, Arc<[u8]>>,
 }
 
-impl State {
+impl ChainState {
     /// What an account owns.
     pub(super) fn balance(&self, account: &AccountId) -> Amount {
         self.accounts.balance(account)

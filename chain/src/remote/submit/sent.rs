@@ -4,11 +4,11 @@ use super::job::Job;
 use crate::{
     ChainError, Receipt,
     remote::{
-        extrinsic::{self, Era, Form},
+        extrinsic::{self, Era, SignedForm},
         follow::MAX_LAG,
         link::{Complaint, Failure},
         node::called,
-        nonces::{Held, Told},
+        nonces::{HeldNonce, Told},
         refusal::Refusal,
         runtime::Runtime,
         tracker::{Ticket, Verdict},
@@ -135,7 +135,7 @@ impl<'a> Sent<'a> {
     async fn sign_for(&mut self, runtime: &Runtime, nonce: u64, era: Era) -> Result<u32, ChainError> {
         let Job { node, signer, transaction, dry_run, .. } = self.job;
         let tip = self.job.tip(nonce);
-        let bytes = extrinsic::sign(runtime, transaction, dry_run, *signer, Form { nonce, era, tip }).await?;
+        let bytes = extrinsic::sign(runtime, transaction, dry_run, *signer, SignedForm { nonce, era, tip }).await?;
         (self.tip, self.era, self.is_era_known) = (tip, Some(era), false);
         let length =
             u32::try_from(bytes.len()).map_err(|_| ChainError::Invalid { cause: "it is longer than 4 GiB".into() })?;
@@ -149,7 +149,7 @@ impl<'a> Sent<'a> {
     /// Sends it for the first time, and waits for what becomes of it.
     pub(super) async fn first(
         mut self,
-        held: Held,
+        held: HeldNonce,
         turn: tokio::sync::MutexGuard<'_, ()>,
         length: u32,
     ) -> Result<Outcome, ChainError> {
