@@ -180,10 +180,10 @@ struct Shared {
     /// How many transactions wait for a block.
     waiting: watch::Sender<usize>,
     /// Held by whoever signs for an account and sends: its transactions are included in the order in which they are signed.
-    lanes: Mutex<HashMap<AccountId, Lane>>,
+    lanes: Mutex<HashMap<AccountId, MemoryLane>>,
 }
 
-type Lane = Arc<tokio::sync::Mutex<()>>;
+type MemoryLane = Arc<tokio::sync::Mutex<()>>;
 
 /// Everything that has happened so far, and what waits to happen.
 struct History {
@@ -323,8 +323,8 @@ impl MemoryChain {
         best
     }
 
-    fn lane(&self, account: AccountId) -> Lane {
-        Lane::clone(self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner).entry(account).or_default())
+    fn lane(&self, account: AccountId) -> MemoryLane {
+        MemoryLane::clone(self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner).entry(account).or_default())
     }
 
     /// Takes a transaction in, and answers where its receipt will come.

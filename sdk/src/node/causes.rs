@@ -129,9 +129,9 @@ impl CauseCounts {
 
 /// Where causes are counted: one for each node.
 #[derive(Debug, Default)]
-pub(super) struct Tally([AtomicU64; Cause::ALL.len()]);
+pub(super) struct CauseTally([AtomicU64; Cause::ALL.len()]);
 
-impl Tally {
+impl CauseTally {
     pub(super) fn count(&self, cause: Cause) {
         let slot = Cause::ALL.iter().zip(&self.0).find(|(of, _)| **of == cause);
         if let Some((_, count)) = slot {
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn each_cause_has_a_name_and_a_count_of_its_own() {
-        let tally = Tally::default();
+        let tally = CauseTally::default();
         for (times, cause) in Cause::ALL.into_iter().enumerate() {
             (0..times).for_each(|_| tally.count(cause));
         }

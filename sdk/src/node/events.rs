@@ -101,7 +101,7 @@ pub enum Ack {
 /// ([`NodeLimits::events`](super::NodeLimits::events)), so that its events push out nobody else's.
 #[derive(Debug)]
 pub struct EventStream {
-    queue: broadcast::Receiver<Arc<Queued>>,
+    queue: broadcast::Receiver<Arc<QueuedEvent>>,
     end: watch::Receiver<Option<EventsError>>,
 }
 
@@ -146,7 +146,7 @@ impl EventStream {
 
 /// An event that waits for subscribers.
 #[derive(Debug)]
-struct Queued {
+struct QueuedEvent {
     event: NodeEvent,
     _held: QueuePlace,
 }
@@ -233,7 +233,7 @@ const fn is_answer(event: &Notification) -> bool {
 /// Where events go in.
 #[derive(Clone, Debug)]
 pub(super) struct Events {
-    queue: broadcast::Sender<Arc<Queued>>,
+    queue: broadcast::Sender<Arc<QueuedEvent>>,
     waiting: Arc<AtomicUsize>,
     end: watch::Sender<Option<EventsError>>,
 }
@@ -252,7 +252,7 @@ impl Events {
     pub(super) fn send(&self, event: NodeEvent, share: &Arc<Share>) {
         if self.queue.receiver_count() > 0 {
             let _held = QueuePlace::new(share, &event.event);
-            let _nobody_listens = self.queue.send(Arc::new(Queued { event, _held }));
+            let _nobody_listens = self.queue.send(Arc::new(QueuedEvent { event, _held }));
         }
     }
 

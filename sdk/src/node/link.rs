@@ -1,7 +1,7 @@
 //! The connection to one peer, as far as there is one: never waits, never takes more than it can hold.
 
 use super::{
-    causes::{Cause, Tally},
+    causes::{Cause, CauseTally},
     limits::NodeLimits,
     packet::Packet,
 };
@@ -21,7 +21,7 @@ pub(super) struct Link {
     ping_interval: Duration,
     idle: Duration,
     bounds: Bounds,
-    tally: Arc<Tally>,
+    tally: Arc<CauseTally>,
 }
 
 /// What a peer may make this node hold.
@@ -58,7 +58,7 @@ struct Open {
     tells_drained: bool,
     /// Something failed: the next [`Link::recv`] says that the connection is lost.
     broken: bool,
-    tally: Arc<Tally>,
+    tally: Arc<CauseTally>,
 }
 
 /// What comes out of a connection.
@@ -89,7 +89,7 @@ impl Link {
         ping_interval: Duration,
         timeouts: ConnectionTimeouts,
         bounds: Bounds,
-        tally: Arc<Tally>,
+        tally: Arc<CauseTally>,
     ) -> Self {
         let idle = timeouts.idle;
         Self { session: None, was_up: false, reserve: None, ping_interval, idle, bounds, tally }
@@ -241,7 +241,7 @@ impl Link {
 }
 
 impl Open {
-    fn new(session: Session, bounds: Bounds, tally: Arc<Tally>) -> Self {
+    fn new(session: Session, bounds: Bounds, tally: Arc<CauseTally>) -> Self {
         let (role, number) = (session.role(), session.number());
         let (sender, mut receiver) = session.split();
         receiver.set_limit(bounds.message);

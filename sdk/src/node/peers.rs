@@ -1,7 +1,7 @@
 //! What the tasks of a node share: who the peers are and how each task is reached, the chain as it is followed, and whether anything more is signed.
 
 use super::{
-    causes::Tally,
+    causes::CauseTally,
     config::{FeeReserve, NodeConfig},
     defended::{Report, Signal},
     error::NodeError,
@@ -43,7 +43,7 @@ pub(crate) struct Peers {
     pub(super) config: Arc<NodeConfig>,
     /// As configured, and within what the system has.
     pub(super) limits: NodeLimits,
-    pub(super) tally: Arc<Tally>,
+    pub(super) tally: Arc<CauseTally>,
     pub(super) dialler: Arc<Dialler>,
     pub(super) inboxes: Mutex<HashMap<PublicKey, Inbox>>,
     pub(super) strangers: Mutex<Strangers>,

@@ -1,9 +1,9 @@
 use super::{
     Batch, Entry, OpenError, StoreError, Table,
     batch::Change,
-    files::{Lock, StoreDoubt},
+    files::{StoreDoubt, StoreLock},
     journal::{Base, Journal},
-    recent::{Recent, merge},
+    recent::{Journalled, merge},
 };
 use chain::private_files;
 use redb::{
@@ -38,12 +38,12 @@ pub struct Store {
     /// Drawn by this opening: whatever it writes differs from what others wrote (see the journal).
     opening: u64,
     /// What the database does not hold yet. Whoever commits has `progress` first.
-    recent: RwLock<Recent>,
+    recent: RwLock<Journalled>,
     progress: Mutex<Progress>,
     /// Why it may be old.
     doubt: Option<StoreDoubt>,
     /// Released last.
-    lock: Lock,
+    lock: StoreLock,
 }
 
 /// How far commits have come.
@@ -60,7 +60,7 @@ struct Progress {
 }
 
 /// What the database says of itself.
-struct Facts {
+struct StoreFacts {
     commits: u64,
     /// None where it was written before there were journals.
     opening: Option<u64>,
@@ -94,7 +94,7 @@ impl Store {
     /// # Errors
     /// [`OpenError`] says what to do.
     pub fn open(directory: &Path, durability: Durability) -> Result<Self, OpenError> {
-        let lock = Lock::take(directory)?;
+        let lock = StoreLock::take(directory)?;
         let path = directory.join("store.redb");
         let opening = random().map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let opened = match File::open(&path) {
@@ -104,7 +104,7 @@ impl Store {
         };
         let database = opened?;
         let facts = without_panic(&path, || read_facts(&database, &path))?;
-        let mut recent = Recent::default();
+        let mut recent = Journalled::default();
         let (mut commits, mut journal) = (facts.commits, Journal::open(directory, opening)?);
         if let (Some(journal), Some(base)) = (&mut journal, facts.base()) {
             let batches = journal.replay(base).map_err(|source| file_error(directory.join("journal"), source))?;
@@ -214,7 +214,7 @@ impl Store {
     }
 
     /// What is recent, and what the database holds, both of one moment.
-    fn look(&self) -> Result<(RwLockReadGuard<'_, Recent>, ReadTransaction), StoreError> {
+    fn look(&self) -> Result<(RwLockReadGuard<'_, Journalled>, ReadTransaction), StoreError> {
         // A panic of the database leaves what is recent as it was.
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let read = self.database.begin_read().map_err(StoreError::failed)?;
@@ -304,7 +304,7 @@ impl Drop for Store {
     }
 }
 
-impl Facts {
+impl StoreFacts {
     /// What a journal goes on from.
     fn base(&self) -> Option<Base> {
         let Self { commits, opening } = *self;
@@ -313,7 +313,7 @@ impl Facts {
 }
 
 /// Why the store may be old. Notes for good where it has fewer commits than were acknowledged.
-fn doubt(lock: &Lock, path: &Path, commits: u64) -> io::Result<Option<StoreDoubt>> {
+fn doubt(lock: &StoreLock, path: &Path, commits: u64) -> io::Result<Option<StoreDoubt>> {
     let acknowledged = lock.acknowledged()?;
     if commits < acknowledged {
         lock.note_rolled_back()?;
@@ -431,7 +431,7 @@ fn put<'a>(
 }
 
 /// Checks the format; what the database says of itself.
-fn read_facts(database: &Database, path: &Path) -> Result<Facts, OpenError> {
+fn read_facts(database: &Database, path: &Path) -> Result<StoreFacts, OpenError> {
     let read = |fact| -> Result<Option<u64>, OpenError> {
         let read = || -> Result<Option<u64>, redb::Error> {
             let transaction = database.begin_read()?;
@@ -446,7 +446,7 @@ fn read_facts(database: &Database, path: &Path) -> Result<Facts, OpenError> {
         return Err(OpenError::Newer { path: path.to_owned(), found: format, known: FORMAT });
     }
     let commits = read(FACT_COMMITS)?.ok_or_else(|| corrupt("no number of commits is noted"))?;
-    Ok(Facts { commits, opening: read(FACT_OPENING)? })
+    Ok(StoreFacts { commits, opening: read(FACT_OPENING)? })
 }
 
 fn check_rights(file: &File, path: &Path) -> Result<(), OpenError> {

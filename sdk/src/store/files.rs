@@ -37,12 +37,12 @@ pub enum StoreDoubt {
 
 /// The lock of a store, held until dropped; the system releases it when the process dies.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(super) struct StoreLock {
     file: File,
     path: PathBuf,
 }
 
-impl Lock {
+impl StoreLock {
     /// Locks the store in `directory`, which is created where it is missing.
     pub(super) fn take(directory: &Path) -> Result<Self, OpenError> {
         let path = directory.join("lock");

@@ -6,11 +6,11 @@ type Value = Option<Vec<u8>>;
 
 /// What the journal holds and the values do not yet.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(super) struct Journalled {
     tables: BTreeMap<Table, BTreeMap<Vec<u8>, Value>>,
 }
 
-impl Recent {
+impl Journalled {
     pub(super) fn is_empty(&self) -> bool {
         self.tables.is_empty()
     }

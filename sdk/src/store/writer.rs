@@ -20,11 +20,11 @@ pub const MAX_GROUP: usize = 1_024;
 /// Clones are the same store. Dropping the last one waits until everything queued is stored and closes the store.
 #[derive(Clone, Debug)]
 pub struct StoreHandle {
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct WriterShared {
     store: Arc<Store>,
     counts: Arc<Counts>,
     /// None once the last handle is being dropped.
@@ -52,22 +52,22 @@ struct Counts {
 #[derive(Debug)]
 struct Job {
     batch: Batch,
-    turn: Turn,
+    turn: Place,
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// A batch's place among those that wait, until it is dropped.
 #[derive(Debug)]
-struct Turn(Arc<Counts>);
+struct Place(Arc<Counts>);
 
-impl Turn {
+impl Place {
     fn take(counts: &Arc<Counts>) -> Self {
         let _before = counts.waiting.fetch_add(1, Ordering::SeqCst);
         Self(counts.clone())
     }
 }
 
-impl Drop for Turn {
+impl Drop for Place {
     fn drop(&mut self) {
         let _before = self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
@@ -89,7 +89,7 @@ impl StoreHandle {
                 move || write(&store, &counts, jobs)
             })
             .map_err(|source| OpenError::Io { path: directory.to_owned(), source })?;
-        Ok(Self { shared: Arc::new(Shared { store, counts, queue: Some(queue), writer: Some(writer) }) })
+        Ok(Self { shared: Arc::new(WriterShared { store, counts, queue: Some(queue), writer: Some(writer) }) })
     }
 
     /// Stores a batch whole; it is durable when this returns. Batches are stored in the order in which they were queued.
@@ -111,7 +111,7 @@ impl StoreHandle {
         if let Some(stored) = self.shared.commit_here(&batch) {
             return Ok(Queued::Over(stored));
         }
-        let turn = Turn::take(&self.shared.counts);
+        let turn = Place::take(&self.shared.counts);
         let queue = self.shared.queue.as_ref().ok_or(StoreError::Over)?;
         let (done, outcome) = oneshot::channel();
         queue.send(Job { batch, turn, done }).await.map_err(|_| StoreError::Over)?;
@@ -184,7 +184,7 @@ impl Queued {
 
 /// A store, as long as somebody else has it open.
 #[derive(Clone, Debug)]
-pub(crate) struct WeakStore(Weak<Shared>);
+pub(crate) struct WeakStore(Weak<WriterShared>);
 
 impl WeakStore {
     /// The store, where it is open.
@@ -193,7 +193,7 @@ impl WeakStore {
     }
 }
 
-impl Shared {
+impl WriterShared {
     /// Stores a batch on the thread of its task, where nobody waits for the writer and a disk that is quick is done sooner than the writer would be woken
     /// and the task again. None where it has to be queued. At most one thread of a runtime is held up by it, and never its only one.
     fn commit_here(&self, batch: &Batch) -> Option<Result<(), StoreError>> {
@@ -217,7 +217,7 @@ impl Counts {
     }
 }
 
-impl Drop for Shared {
+impl Drop for WriterShared {
     fn drop(&mut self) {
         drop(self.queue.take());
         if let Some(writer) = self.writer.take() {

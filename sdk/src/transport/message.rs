@@ -21,26 +21,26 @@ pub(super) fn length_bytes(length: usize) -> Option<[u8; LENGTH]> {
 /// Joins messages from the pieces in which they come.
 #[derive(Debug)]
 pub(super) struct Assembler {
-    state: State,
+    state: Reading,
     /// The most bytes in one message, at most [`MAX_MESSAGE`].
     limit: usize,
 }
 
 impl Default for Assembler {
     fn default() -> Self {
-        Self { state: State::default(), limit: MAX_MESSAGE }
+        Self { state: Reading::default(), limit: MAX_MESSAGE }
     }
 }
 
 #[derive(Debug)]
-enum State {
+enum Reading {
     /// Some of the length bytes have come.
     Length { bytes: [u8; LENGTH], have: usize },
     /// The length is known and within the limit; some of the body has come.
     Body { body: Vec<u8>, length: usize },
 }
 
-impl Default for State {
+impl Default for Reading {
     fn default() -> Self {
         Self::Length { bytes: [0; LENGTH], have: 0 }
     }
@@ -58,12 +58,12 @@ impl Assembler {
 
     /// Whether the stream may end here.
     pub(super) const fn is_between_messages(&self) -> bool {
-        matches!(self.state, State::Length { have: 0, .. })
+        matches!(self.state, Reading::Length { have: 0, .. })
     }
 
     /// Takes what the next message needs off the front of `plain`, and the message once it is whole; none when `plain` is used up before.
     pub(super) fn next(&mut self, plain: &mut &[u8]) -> Result<Option<Vec<u8>>, TooLong> {
-        if let State::Length { bytes, have } = &mut self.state {
+        if let Reading::Length { bytes, have } = &mut self.state {
             let missing = bytes.get_mut(*have..).unwrap_or_default();
             let taken = take(plain, missing.len());
             missing.iter_mut().zip(taken).for_each(|(to, from)| *to = *from);
@@ -74,13 +74,13 @@ impl Assembler {
             let announced = u32::from_be_bytes(*bytes);
             let length = usize::try_from(announced).ok().filter(|length| *length <= self.limit);
             let length = length.ok_or(TooLong(announced))?;
-            self.state = State::Body { body: Vec::with_capacity(length.min(FIRST_ALLOCATION)), length };
+            self.state = Reading::Body { body: Vec::with_capacity(length.min(FIRST_ALLOCATION)), length };
         }
-        if let State::Body { body, length } = &mut self.state {
+        if let Reading::Body { body, length } = &mut self.state {
             body.extend_from_slice(take(plain, length.saturating_sub(body.len())));
             if body.len() == *length {
                 let message = mem::take(body);
-                self.state = State::default();
+                self.state = Reading::default();
                 return Ok(Some(message));
             }
         }
@@ -141,7 +141,7 @@ mod tests {
         let mut assembler = Assembler::default();
         let announced = length_bytes(MAX_MESSAGE).unwrap();
         assert_eq!(assembler.next(&mut &announced[..]), Ok(None));
-        assert!(matches!(assembler.state, State::Body { ref body, .. } if body.capacity() <= FIRST_ALLOCATION));
+        assert!(matches!(assembler.state, Reading::Body { ref body, .. } if body.capacity() <= FIRST_ALLOCATION));
         assert!(!assembler.is_between_messages());
     }
 

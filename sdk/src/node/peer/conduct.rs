@@ -2,7 +2,7 @@
 
 use crate::node::{
     budget::{Allowance, TurnBudget, pace},
-    causes::{Cause, Tally},
+    causes::{Cause, CauseTally},
     events::{Fill, Share},
     limits::{MAX_OPENINGS_PER_PEER, NodeLimits},
     peers::Peers,
@@ -14,7 +14,7 @@ use tokio::{sync::Semaphore, time::Instant};
 /// What one peer has used of its budgets.
 pub(super) struct Conduct {
     pub(super) limits: NodeLimits,
-    tally: Arc<Tally>,
+    tally: Arc<CauseTally>,
     pub(super) turn: TurnBudget,
     pub(super) signs_of_life: Allowance,
     messages: Allowance,

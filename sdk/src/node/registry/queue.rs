@@ -76,7 +76,7 @@ struct Under {
 
 /// What goes into one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Batch {
+pub(super) struct RegistrationBatch {
     pub(super) number: CallNumber,
     pub(super) function: HashFunction,
     pub(super) preimages: Vec<Preimage>,
@@ -114,7 +114,7 @@ impl Queue {
 
     /// The next call to make, with what is needed the soonest: now, where none is under way or as much waits as goes into one; or else once others have had
     /// their time to come along.
-    pub(super) fn next(&mut self, best: BlockNumber) -> Option<Batch> {
+    pub(super) fn next(&mut self, best: BlockNumber) -> Option<RegistrationBatch> {
         let mut waiting: Vec<_> = self.wanted.iter().filter(|(_, wanted)| wanted.stage == Stage::Waits).collect();
         waiting.sort_by_key(|(lock, wanted)| (wanted.until(best), **lock));
         let function = waiting.first()?.0.function;
@@ -128,11 +128,12 @@ impl Queue {
         (is_time && count < AT_ONCE).then(|| self.begin(function, &chosen, best))
     }
 
-    fn begin(&mut self, function: HashFunction, locks: &[HashLock], best: BlockNumber) -> Batch {
+    fn begin(&mut self, function: HashFunction, locks: &[HashLock], best: BlockNumber) -> RegistrationBatch {
         let number = self.next;
         self.next = number.wrapping_add(1);
         let _none = self.calls.insert(number, Under { began: best, is_late: false });
-        let mut batch = Batch { number, function, preimages: Vec::new(), until: BlockNumber::MAX, peers: Vec::new() };
+        let mut batch =
+            RegistrationBatch { number, function, preimages: Vec::new(), until: BlockNumber::MAX, peers: Vec::new() };
         for lock in locks {
             if let Some(wanted) = self.wanted.get_mut(lock) {
                 wanted.stage = Stage::UnderWay(number);

@@ -3,7 +3,7 @@
 
 use super::{
     Shared,
-    queue::{Batch, CallNumber},
+    queue::{CallNumber, RegistrationBatch},
 };
 use crate::{
     chain::{Arbiter, CallError, ChainError, Receipt, Signer, Urgency},
@@ -75,8 +75,8 @@ async fn over(pause: Option<Pause>) {
     }
 }
 
-async fn make(arbiter: Arc<Arbiter>, signer: Arc<dyn Signer>, batch: Batch, urgency: Urgency) -> Called {
-    let Batch { number, function, preimages, until, peers } = batch;
+async fn make(arbiter: Arc<Arbiter>, signer: Arc<dyn Signer>, batch: RegistrationBatch, urgency: Urgency) -> Called {
+    let RegistrationBatch { number, function, preimages, until, peers } = batch;
     tracing::info!(preimages = preimages.len(), until, "registering pre-images");
     let chain = Arc::clone(arbiter.chain());
     let call = Call::PreimagesRegister { preimages, function };
@@ -96,7 +96,7 @@ async fn make(arbiter: Arc<Arbiter>, signer: Arc<dyn Signer>, batch: Batch, urge
 }
 
 impl Shared {
-    fn next_batch(&self) -> Option<Batch> {
+    fn next_batch(&self) -> Option<RegistrationBatch> {
         let mut state = self.state();
         let best = state.heads.best(Instant::now());
         state.queue.next(best)

@@ -10,10 +10,10 @@ const MAX_BEHIND: BlockNumber = 32;
 
 /// How far the chain is followed. Shared by the watcher and whoever asks for the node's health.
 #[derive(Debug)]
-pub(in crate::node) struct Sight(Mutex<State>);
+pub(in crate::node) struct Sight(Mutex<Sighted>);
 
 #[derive(Debug)]
-struct State {
+struct Sighted {
     /// The last block that was told.
     told: BlockNumber,
     /// The newest final block that is known.
@@ -28,10 +28,10 @@ struct State {
 
 impl Sight {
     pub(in crate::node) fn new(told: BlockNumber, head: BlockNumber) -> Self {
-        Self(Mutex::new(State { told, head: head.max(told), at: Instant::now(), blind: None, doubt: None }))
+        Self(Mutex::new(Sighted { told, head: head.max(told), at: Instant::now(), blind: None, doubt: None }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Sighted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -76,7 +76,7 @@ impl Sight {
 
     /// What this says of the node's health.
     pub(in crate::node) fn health(&self) -> Health {
-        let State { told, head, at, blind, doubt } = &*self.state();
+        let Sighted { told, head, at, blind, doubt } = &*self.state();
         match (blind, doubt) {
             (Some((since, cause)), _) => {
                 Health::Blind { next: told.saturating_add(1), since: since.elapsed(), cause: cause.clone() }
