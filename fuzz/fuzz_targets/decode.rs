@@ -74,6 +74,7 @@ fuzz_target!(|bytes: &[u8]| {
         (Vec<conditional::Preimage>, conditional::HashFunction),
         PartyId,
         Maturity,
+        escrow::Creation,
     ];
     if let Some((choice, bytes)) = bytes.split_first() {
         if let Some(decoder) = decoders.get(usize::from(*choice)) {

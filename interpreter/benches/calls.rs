@@ -33,6 +33,7 @@ struct State {
 
 impl App for Counter {
     type State = State;
+    type Creation = u64;
     type Input = u64;
     type Output = u64;
     type Error = ();

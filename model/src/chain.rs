@@ -160,12 +160,13 @@ pub(crate) struct Tokens;
 
 impl App for Tokens {
     type State = Pair<u128>;
+    type Creation = ();
     /// Whether the caller's tokens go to its peer, instead of being paid out; and how many. Giving none is a call like others.
     type Input = (bool, u128);
     type Output = ();
     type Error = ();
 
-    fn init(_context: &AppContext, _input: (bool, u128)) -> Result<Pair<u128>, ()> {
+    fn init(_context: &AppContext, _creation: ()) -> Result<Pair<u128>, ()> {
         Err(())
     }
 

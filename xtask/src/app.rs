@@ -229,7 +229,9 @@ mod tests {
         }
         assert!(text_of(&files, "Cargo.toml").contains("name = \"piggy-bank\"\n"));
         assert!(text_of(&files, "src/lib.rs").contains("app_kit::shell!(crate::PiggyBank);"));
-        assert!(text_of(&files, "tests/piggy_bank.rs").contains("use piggy_bank::{Error, Input, PiggyBank};"));
+        assert!(
+            text_of(&files, "tests/piggy_bank.rs").contains("use piggy_bank::{Creation, Error, Input, PiggyBank};")
+        );
     }
 
     #[test]

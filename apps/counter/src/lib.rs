@@ -30,7 +30,9 @@ pub enum Error {
 
 impl App for Counter {
     type State = State;
-    /// On creation the goal, afterwards an increment.
+    /// The goal.
+    type Creation = u64;
+    /// An increment.
     type Input = u64;
     type Output = u64;
     type Error = Error;

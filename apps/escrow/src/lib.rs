@@ -22,55 +22,51 @@ pub struct State {
     pub deadline: BlockNumber,
 }
 
-/// What a call does. Creating it names the deadline.
+/// What the creation says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Creation {
+    /// The first block in which tokens do not move any more.
+    pub deadline: BlockNumber,
+}
+
+/// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Input {
-    /// Creation: tokens move until this block.
-    #[codec(index = 0)]
-    Create {
-        /// The first block in which they do not.
-        deadline: BlockNumber,
-    },
     /// Issues as many tokens to the caller as it attaches coins.
-    #[codec(index = 1)]
+    #[codec(index = 0)]
     Issue,
     /// Moves tokens of the caller to its peer.
-    #[codec(index = 2)]
+    #[codec(index = 1)]
     Move(Amount),
     /// Pays the caller the coins behind its tokens.
-    #[codec(index = 3)]
+    #[codec(index = 2)]
     Redeem(Amount),
 }
 
 /// Why it refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Error {
-    /// Creation once more, or something else instead of it.
-    #[codec(index = 0)]
-    NotNow,
     /// More than the caller has, or nothing.
-    #[codec(index = 1)]
+    #[codec(index = 0)]
     NotThatMany,
     /// From the deadline on.
-    #[codec(index = 2)]
+    #[codec(index = 1)]
     AfterTheDeadline,
     /// Coins attached to a call that issues no tokens for them.
-    #[codec(index = 3)]
+    #[codec(index = 2)]
     CoinsUnasked,
 }
 
 impl App for Escrow {
     type State = State;
+    type Creation = Creation;
     type Input = Input;
     /// The caller's tokens after it.
     type Output = Amount;
     type Error = Error;
 
-    fn init(_context: &AppContext, input: Input) -> Result<State, Error> {
-        match input {
-            Input::Create { deadline } => Ok(State { tokens: Pair::default(), deadline }),
-            Input::Issue | Input::Move(_) | Input::Redeem(_) => Err(Error::NotNow),
-        }
+    fn init(_context: &AppContext, Creation { deadline }: Creation) -> Result<State, Error> {
+        Ok(State { tokens: Pair::default(), deadline })
     }
 
     fn call(context: &AppContext, state: &mut State, input: Input) -> Result<(Pair<Amount>, Amount), Error> {
@@ -85,7 +81,6 @@ impl App for Escrow {
             left.map(|left| state.tokens[caller] = left).ok_or(Error::NotThatMany)
         };
         match input {
-            Input::Create { .. } => return Err(Error::NotNow),
             Input::Issue | Input::Move(_) if is_over => return Err(Error::AfterTheDeadline),
             Input::Issue => {
                 let issued = state.tokens[caller].checked_add(context.value).filter(|_| context.value > 0);

@@ -100,25 +100,26 @@ pub struct State {
     pub orders: Vec<Order>,
 }
 
+/// What the creation says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Creation {
+    /// What each begins with. The coins are those that the contract is created with; the tokens are all that there will ever be.
+    pub holdings: Pair<Holdings>,
+    /// The longest that an order may be takeable, in blocks.
+    pub max_validity: BlockNumber,
+}
+
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Input {
-    /// Creation.
-    #[codec(index = 0)]
-    Create {
-        /// What each begins with. The coins are those that the contract is created with; the tokens are all that there will ever be.
-        holdings: Pair<Holdings>,
-        /// The longest that an order may be takeable, in blocks.
-        max_validity: BlockNumber,
-    },
     /// Adds the coins attached to the caller's.
-    #[codec(index = 1)]
+    #[codec(index = 0)]
     Deposit,
     /// Pays the caller so many of its free coins.
-    #[codec(index = 2)]
+    #[codec(index = 1)]
     Withdraw(Amount),
     /// Opens an order.
-    #[codec(index = 3)]
+    #[codec(index = 2)]
     Place {
         /// Higher than every nonce that the caller has used.
         nonce: u64,
@@ -132,7 +133,7 @@ pub enum Input {
         expiry: BlockNumber,
     },
     /// Trades with an order of the peer's.
-    #[codec(index = 4)]
+    #[codec(index = 3)]
     Take {
         /// Which order.
         nonce: u64,
@@ -142,7 +143,7 @@ pub enum Input {
         price: Amount,
     },
     /// Closes an order of the caller's.
-    #[codec(index = 5)]
+    #[codec(index = 4)]
     Cancel {
         /// Which one.
         nonce: u64,
@@ -152,62 +153,59 @@ pub enum Input {
 /// Why it refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Error {
-    /// Creation once more, or something else instead of it.
-    #[codec(index = 0)]
-    NotNow,
     /// The first coins are not those that the contract is created with.
-    #[codec(index = 1)]
+    #[codec(index = 0)]
     NotTheCoins,
     /// Orders that may never be takeable.
-    #[codec(index = 2)]
+    #[codec(index = 1)]
     ValidityZero,
     /// Amounts beyond the number range.
-    #[codec(index = 3)]
+    #[codec(index = 2)]
     Overflow,
     /// Coins attached to a call other than `Deposit`.
-    #[codec(index = 4)]
+    #[codec(index = 3)]
     CoinsUnasked,
     /// An amount or a price of nothing.
-    #[codec(index = 5)]
+    #[codec(index = 4)]
     Zero,
     /// More coins than the caller has free.
-    #[codec(index = 6)]
+    #[codec(index = 5)]
     CoinsShort,
     /// More tokens than the caller has free.
-    #[codec(index = 7)]
+    #[codec(index = 6)]
     TokensShort,
     /// A nonce not above the caller's last.
-    #[codec(index = 8)]
+    #[codec(index = 7)]
     NonceUsed,
     /// Expired already, or takeable for longer than agreed.
-    #[codec(index = 9)]
+    #[codec(index = 8)]
     ExpiryOutOfRange,
     /// The caller has [`MAX_ORDERS`] open.
-    #[codec(index = 10)]
+    #[codec(index = 9)]
     TooManyOrders,
     /// No such order is open: taken, cancelled, or never there.
-    #[codec(index = 11)]
+    #[codec(index = 10)]
     NoSuchOrder,
     /// The order is not takeable any more.
-    #[codec(index = 12)]
+    #[codec(index = 11)]
     Expired,
     /// The order has another price.
-    #[codec(index = 13)]
+    #[codec(index = 12)]
     OtherPrice,
     /// The order has less left.
-    #[codec(index = 14)]
+    #[codec(index = 13)]
     MoreThanLeft,
 }
 
 impl App for Exchange {
     type State = State;
+    type Creation = Creation;
     type Input = Input;
     /// What the caller has free after it.
     type Output = Holdings;
     type Error = Error;
 
-    fn init(context: &AppContext, input: Input) -> Result<State, Error> {
-        let Input::Create { holdings: free, max_validity } = input else { return Err(Error::NotNow) };
+    fn init(context: &AppContext, Creation { holdings: free, max_validity }: Creation) -> Result<State, Error> {
         if max_validity == 0 {
             return Err(Error::ValidityZero);
         }
@@ -226,7 +224,6 @@ impl App for Exchange {
         }
         let mut payouts = Pair::default();
         match input {
-            Input::Create { .. } => return Err(Error::NotNow),
             Input::Deposit => {
                 let coins = not_zero(context.value)?;
                 give(&mut state.free[caller], Holdings { coins, tokens: 0 })?;

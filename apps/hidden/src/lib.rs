@@ -124,25 +124,26 @@ pub struct State {
     pub won: Pair<u8>,
 }
 
+/// What the creation says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Creation {
+    /// What is agreed; nothing zero.
+    pub terms: Terms,
+    /// Whose stakes are among the coins that the contract is created with.
+    pub joined: Pair<bool>,
+}
+
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Input {
-    /// Creation.
-    #[codec(index = 0)]
-    Create {
-        /// What is agreed; nothing zero.
-        terms: Terms,
-        /// Whose stakes are among the coins that the contract is created with.
-        joined: Pair<bool>,
-    },
     /// Puts in the stake, attached.
-    #[codec(index = 1)]
+    #[codec(index = 0)]
     Join,
     /// Commits to a move.
-    #[codec(index = 2)]
+    #[codec(index = 1)]
     Commit(Commitment),
     /// Shows the move, once both have committed.
-    #[codec(index = 3)]
+    #[codec(index = 2)]
     Reveal {
         /// The move.
         choice: Choice,
@@ -150,7 +151,7 @@ pub enum Input {
         salt: Salt,
     },
     /// Ends it from the deadline on. Either party may say so.
-    #[codec(index = 4)]
+    #[codec(index = 3)]
     Claim,
 }
 
@@ -200,12 +201,12 @@ pub enum Error {
 
 impl App for Hidden {
     type State = State;
+    type Creation = Creation;
     type Input = Input;
     type Output = Standing;
     type Error = Error;
 
-    fn init(context: &AppContext, input: Input) -> Result<State, Error> {
-        let Input::Create { terms, joined } = input else { return Err(Error::NotNow) };
+    fn init(context: &AppContext, Creation { terms, joined }: Creation) -> Result<State, Error> {
         if terms.stake == 0 || terms.patience == 0 || terms.games == 0 {
             return Err(Error::Zero);
         }
@@ -227,7 +228,6 @@ impl App for Hidden {
             _ if matches!(state.stage, Stage::Over) => return Err(Error::Over),
             Input::Claim => state.claim(context)?,
             _ if context.height >= state.deadline && state.is_awaiting() => return Err(Error::TooLate),
-            Input::Create { .. } => return Err(Error::NotNow),
             Input::Join => state.join(context)?,
             Input::Commit(commitment) => state.commit(context.caller, commitment)?,
             Input::Reveal { choice, salt } => state.reveal(context, choice, &salt)?,

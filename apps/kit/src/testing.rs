@@ -8,11 +8,12 @@
 //!
 //! impl App for Pot {
 //!     type State = ();
+//!     type Creation = ();
 //!     type Input = bool;
 //!     type Output = ();
 //!     type Error = u8;
 //!
-//!     fn init(_context: &AppContext, _input: bool) -> Result<(), u8> {
+//!     fn init(_context: &AppContext, _creation: ()) -> Result<(), u8> {
 //!         Ok(())
 //!     }
 //!
@@ -27,7 +28,7 @@
 //!     }
 //! }
 //!
-//! let mut bench = Bench::<Pot>::create(Party::Initiator, Pair::default(), 100, true).unwrap();
+//! let mut bench = Bench::<Pot>::create(Party::Initiator, Pair::default(), 100, ()).unwrap();
 //! bench.pay(Party::Initiator, 30, false).unwrap();
 //! bench.assert_refused(Party::Responder, 0, false, 7);
 //! let done = bench.at(101).call(Party::Responder, true).unwrap();
@@ -80,7 +81,7 @@ pub struct Done<O> {
 pub enum Refusal<E> {
     /// The app said no.
     App(E),
-    /// The bytes are not exactly one state and one input.
+    /// The bytes are not exactly one creation, or one state and one input.
     Undecodable,
 }
 
@@ -93,19 +94,34 @@ impl<A: App> Bench<A> {
         owner: Party,
         coins: Pair<Amount>,
         height: BlockNumber,
-        input: A::Input,
+        creation: A::Creation,
     ) -> Result<Self, Refusal<A::Error>>
     where
-        A::Input: Encode,
+        A::Creation: Encode,
+        A::Error: Decode,
+    {
+        Self::create_bytes(owner, coins, height, &creation.encode())
+    }
+
+    /// A new contract by bytes: what a hostile peer may have it begin with.
+    ///
+    /// # Errors
+    /// The app's own.
+    pub fn create_bytes(
+        owner: Party,
+        coins: Pair<Amount>,
+        height: BlockNumber,
+        creation: &[u8],
+    ) -> Result<Self, Refusal<A::Error>>
+    where
         A::Error: Decode,
     {
         let balance = coins.sum().expect("the coins of a channel fit the number range");
         let round = 2;
         let context =
             AppContext { channel: CHANNEL, contract: CONTRACT, round, caller: owner, value: balance, balance, height };
-        let input = input.encode();
-        let reply = A::init_bytes(&context, &input);
-        assert_eq!(reply, A::init_bytes(&context, &input), "the same creation had two outcomes");
+        let reply = A::init_bytes(&context, creation);
+        assert_eq!(reply, A::init_bytes(&context, creation), "the same creation had two outcomes");
         let outcome = reply.map_err(refusal)?;
         assert!(outcome.state.len() <= MAX_STATE, "a state of {} bytes; {MAX_STATE} are allowed", outcome.state.len());
         let contract = Contract { code: Code::Contract(Hash::ZERO), balance, owner, state: outcome.state };
@@ -259,7 +275,7 @@ fn add(total: &mut Amount, amount: Amount) {
     *total = total.checked_add(amount).expect("the coins of a test fit the number range");
 }
 
-/// An app's error as it was; no bytes at all stand for input that does not decode.
+/// An app's error as it was; no bytes at all stand for a creation or a call that does not decode.
 fn refusal<E: Decode>(error: Vec<u8>) -> Refusal<E> {
     if error.is_empty() {
         return Refusal::Undecodable;
@@ -330,16 +346,14 @@ mod tests {
 
     impl App for Puppet {
         type State = Vec<u8>;
+        /// How long the first state is, or why there is none.
+        type Creation = Result<u32, u8>;
         type Input = Order;
         type Output = u64;
         type Error = u8;
 
-        fn init(_context: &AppContext, input: Order) -> Result<Vec<u8>, u8> {
-            match input {
-                Order::Refuse(error) => Err(error),
-                Order::Grow(bytes) => Ok(vec![0; bytes as usize]),
-                _ => Ok(Vec::new()),
-            }
+        fn init(_context: &AppContext, creation: Result<u32, u8>) -> Result<Vec<u8>, u8> {
+            creation.map(|bytes| vec![0; bytes as usize])
         }
 
         fn call(context: &AppContext, state: &mut Vec<u8>, input: Order) -> Result<(Pair<Amount>, u64), u8> {
@@ -359,7 +373,7 @@ mod tests {
     }
 
     fn bench() -> Bench<Puppet> {
-        Bench::create(Party::Initiator, Pair::new(10, 5), 100, Order::Grow(0)).unwrap()
+        Bench::create(Party::Initiator, Pair::new(10, 5), 100, Ok(0)).unwrap()
     }
 
     #[test]
@@ -382,9 +396,24 @@ mod tests {
     #[test]
     fn a_refusal_brings_the_apps_error_and_changes_nothing() {
         bench().assert_refused(Party::Initiator, 3, Order::Refuse(9), 9);
-        let created = Bench::<Puppet>::create(Party::Initiator, Pair::default(), 1, Order::Refuse(4));
+        let created = Bench::<Puppet>::create(Party::Initiator, Pair::default(), 1, Err(4));
         assert_eq!(created.err(), Some(Refusal::App(4)));
-        assert_eq!(bench().pay_bytes(Party::Initiator, 0, &[250]), Err(Refusal::Undecodable));
+    }
+
+    #[test]
+    fn bytes_that_are_not_exactly_one_creation_or_one_call_are_refused_with_no_error_of_the_apps() {
+        let create = |bytes: &[u8]| Bench::<Puppet>::create_bytes(Party::Initiator, Pair::default(), 1, bytes);
+        let creation = Ok::<u32, u8>(9).encode();
+        assert_eq!(create(&creation).unwrap().state(), [0; 9]);
+        let call = Order::Height.encode();
+        assert_eq!(bench().pay_bytes(Party::Initiator, 0, &call).unwrap().output, 100_u64.encode());
+        let damaged = |bytes: &[u8]| [Vec::new(), bytes[1..].to_vec(), [bytes, &[0]].concat(), vec![250]];
+        for bytes in damaged(&creation).into_iter().chain([creation[..4].to_vec(), call.clone()]) {
+            assert_eq!(create(&bytes).err(), Some(Refusal::Undecodable), "{bytes:?}");
+        }
+        for bytes in damaged(&call).into_iter().chain([creation]) {
+            assert_eq!(bench().pay_bytes(Party::Initiator, 0, &bytes), Err(Refusal::Undecodable), "{bytes:?}");
+        }
     }
 
     #[test]
@@ -402,7 +431,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "16384 are allowed")]
     fn an_app_whose_first_state_is_too_long_is_found() {
-        let _bench = Bench::<Puppet>::create(Party::Initiator, Pair::default(), 1, Order::Grow(16 * 1024));
+        let _bench = Bench::<Puppet>::create(Party::Initiator, Pair::default(), 1, Ok(16 * 1024));
     }
 
     #[test]

@@ -89,34 +89,35 @@ impl State {
     }
 }
 
+/// What the creation says. The contract is created with all coins, or with none, which the payer puts in later.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Creation {
+    /// Whose coins are locked.
+    pub payer: Party,
+    /// One to [`MAX_MILESTONES`], in the order of their deadlines.
+    pub milestones: Vec<Milestone>,
+}
+
 /// What a call does.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Input {
-    /// Creation: with all coins, or with none, which the payer puts in later.
-    #[codec(index = 0)]
-    Create {
-        /// Whose coins are locked.
-        payer: Party,
-        /// One to [`MAX_MILESTONES`], in the order of their deadlines.
-        milestones: Vec<Milestone>,
-    },
     /// The payer puts in all coins, attached.
-    #[codec(index = 1)]
+    #[codec(index = 0)]
     Fund,
     /// The payer pays the next `count` milestones to the payee.
-    #[codec(index = 2)]
+    #[codec(index = 1)]
     Release {
         /// How many.
         count: u32,
     },
     /// The payee gives all that is open back to the payer.
-    #[codec(index = 3)]
+    #[codec(index = 2)]
     Decline,
     /// Gives back what has expired. Either party may say so.
-    #[codec(index = 4)]
+    #[codec(index = 3)]
     Expire,
     /// Either party proposes how to share out all that is open; it takes the place of an earlier proposal.
-    #[codec(index = 5)]
+    #[codec(index = 4)]
     Propose {
         /// What the payee would get.
         to_payee: Amount,
@@ -124,10 +125,10 @@ pub enum Input {
         expiry: BlockNumber,
     },
     /// Takes one's own proposal back.
-    #[codec(index = 6)]
+    #[codec(index = 5)]
     Withdraw,
     /// Accepts the other party's proposal.
-    #[codec(index = 7)]
+    #[codec(index = 6)]
     Accept {
         /// What is accepted, so that another proposal is not accepted by mistake.
         to_payee: Amount,
@@ -137,68 +138,65 @@ pub enum Input {
 /// Why it refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Error {
-    /// Creation once more, or something else instead of it.
-    #[codec(index = 0)]
-    NotNow,
     /// No milestones, or more than [`MAX_MILESTONES`].
-    #[codec(index = 1)]
+    #[codec(index = 0)]
     NotThatMany,
     /// A milestone of nothing.
-    #[codec(index = 2)]
+    #[codec(index = 1)]
     AmountZero,
     /// A deadline before the one in front of it.
-    #[codec(index = 3)]
+    #[codec(index = 2)]
     DeadlinesOutOfOrder,
     /// The first deadline, or a proposal's expiry, has come already.
-    #[codec(index = 4)]
+    #[codec(index = 3)]
     TooLate,
     /// The amounts exceed the number range.
-    #[codec(index = 5)]
+    #[codec(index = 4)]
     Overflow,
     /// Coins that are not exactly the sum of the milestones.
-    #[codec(index = 6)]
+    #[codec(index = 5)]
     NotTheSum,
     /// The coins are there already.
-    #[codec(index = 7)]
+    #[codec(index = 6)]
     FundedAlready,
     /// The coins are not there yet.
-    #[codec(index = 8)]
+    #[codec(index = 7)]
     NotFunded,
     /// Only the payer may.
-    #[codec(index = 9)]
+    #[codec(index = 8)]
     NotThePayer,
     /// Only the payee may.
-    #[codec(index = 10)]
+    #[codec(index = 9)]
     NotThePayee,
     /// Coins attached to a call other than `Fund`.
-    #[codec(index = 11)]
+    #[codec(index = 10)]
     CoinsUnasked,
     /// No deadline has come.
-    #[codec(index = 12)]
+    #[codec(index = 11)]
     NothingExpired,
     /// The payee would get more than is open.
-    #[codec(index = 13)]
+    #[codec(index = 12)]
     MoreThanOpen,
     /// There is no proposal of the party that has to have made it.
-    #[codec(index = 14)]
+    #[codec(index = 13)]
     NoProposal,
     /// The proposal is another one.
-    #[codec(index = 15)]
+    #[codec(index = 14)]
     OtherProposal,
     /// Every milestone has been decided.
-    #[codec(index = 16)]
+    #[codec(index = 15)]
     Over,
 }
 
 impl App for Milestones {
     type State = State;
+    type Creation = Creation;
     type Input = Input;
     /// What is still open.
     type Output = Amount;
     type Error = Error;
 
-    fn init(context: &AppContext, input: Input) -> Result<State, Error> {
-        let Input::Create { payer, milestones: open } = input else { return Err(Error::NotNow) };
+    fn init(context: &AppContext, Creation { payer, milestones: open }: Creation) -> Result<State, Error> {
         if open.is_empty() || open.len() > MAX_MILESTONES {
             return Err(Error::NotThatMany);
         }
@@ -224,19 +222,21 @@ impl App for Milestones {
         if context.value > 0 && input != Input::Fund {
             return Err(Error::CoinsUnasked);
         }
-        if let Input::Fund = input {
-            ensure(caller == payer, Error::NotThePayer)?;
-            ensure(!state.is_funded, Error::FundedAlready)?;
-            let total = state.total()?;
-            fund(context, state, context.value, total)?;
-            return Ok((payouts, total));
-        }
-        ensure(state.is_funded, Error::NotFunded)?;
-        ensure(!state.open.is_empty(), Error::Over)?;
-        let expired = state.expire(context.height)?;
+        let expired = if input == Input::Fund {
+            0
+        } else {
+            ensure(state.is_funded, Error::NotFunded)?;
+            ensure(!state.open.is_empty(), Error::Over)?;
+            state.expire(context.height)?
+        };
         payouts[payer] = expired;
         match input {
-            Input::Create { .. } | Input::Fund => return Err(Error::NotNow),
+            Input::Fund => {
+                ensure(caller == payer, Error::NotThePayer)?;
+                ensure(!state.is_funded, Error::FundedAlready)?;
+                let total = state.total()?;
+                fund(context, state, context.value, total)?;
+            }
             Input::Release { count } => {
                 ensure(caller == payer, Error::NotThePayer)?;
                 ensure(count > 0, Error::NotThatMany)?;

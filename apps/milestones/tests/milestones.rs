@@ -7,7 +7,7 @@ use app_kit::{
     Amount, BlockNumber, MAX_STATE, Pair, Party,
     testing::{Bench, Refusal},
 };
-use milestones::{Error, Input, MAX_MILESTONES, Milestone, Milestones, Split};
+use milestones::{Creation, Error, Input, MAX_MILESTONES, Milestone, Milestones, Split};
 use proptest::prelude::*;
 
 const PAYER: Party = Party::Initiator;
@@ -21,12 +21,8 @@ fn milestones() -> Vec<Milestone> {
     [10, 20, 30].into_iter().zip(DEADLINES).map(milestone).collect()
 }
 
-fn create() -> Input {
-    Input::Create { payer: PAYER, milestones: milestones() }
-}
-
 fn created(coins: Amount, milestones: Vec<Milestone>) -> Result<Bench<Milestones>, Refusal<Error>> {
-    Bench::create(PAYEE, Pair::new(coins, 0), NOW, Input::Create { payer: PAYER, milestones })
+    Bench::create(PAYEE, Pair::new(coins, 0), NOW, Creation { payer: PAYER, milestones })
 }
 
 fn unfunded() -> Bench<Milestones> {
@@ -76,9 +72,6 @@ fn lists_that_make_no_escrow_are_refused() {
     assert_eq!(error(vec![one, later, later]), None);
     let all = Milestone { amount: Amount::MAX, ..one };
     assert_eq!((error(vec![all]), error(vec![all, one])), (None, refused(Error::Overflow)));
-    for input in [Input::Fund, release(1), Input::Decline, Input::Expire, propose(1, 99), Input::Withdraw, accept(1)] {
-        assert_eq!(Bench::<Milestones>::create(PAYER, Pair::default(), NOW, input).err(), refused(Error::NotNow));
-    }
 }
 
 #[test]
@@ -112,7 +105,7 @@ fn nothing_is_put_in_once_the_first_deadline_has_come() {
 
 #[test]
 fn without_its_coins_an_escrow_does_nothing() {
-    for input in [release(1), Input::Decline, Input::Expire, propose(1, 99), Input::Withdraw, accept(1), create()] {
+    for input in [release(1), Input::Decline, Input::Expire, propose(1, 99), Input::Withdraw, accept(1)] {
         for caller in Party::BOTH {
             unfunded().at(500).assert_refused(caller, 0, input.clone(), Error::NotFunded);
         }
@@ -256,7 +249,7 @@ fn a_proposal_ends_when_a_milestone_is_decided() {
 fn when_all_is_decided_it_is_over() {
     let mut bench = bench();
     let _all = bench.call(PAYER, release(3)).unwrap();
-    for input in [release(1), Input::Decline, Input::Expire, propose(0, 90), Input::Withdraw, accept(0), create()] {
+    for input in [release(1), Input::Decline, Input::Expire, propose(0, 90), Input::Withdraw, accept(0)] {
         for caller in Party::BOTH {
             bench.at(50).assert_refused(caller, 0, input.clone(), Error::Over);
             bench.at(500).assert_refused(caller, 0, input.clone(), Error::Over);
@@ -267,19 +260,19 @@ fn when_all_is_decided_it_is_over() {
 
 #[test]
 fn coins_that_nobody_asked_for_are_refused() {
-    for input in [release(1), Input::Decline, Input::Expire, propose(1, 90), Input::Withdraw, accept(1), create()] {
+    for input in [release(1), Input::Decline, Input::Expire, propose(1, 90), Input::Withdraw, accept(1)] {
         bench().assert_refused(PAYER, 1, input, Error::CoinsUnasked);
     }
-    bench().assert_refused(PAYER, 0, create(), Error::NotNow);
 }
 
 #[test]
 fn the_bytes_of_inputs_and_errors_stay_what_they_are() {
     use scale::Encode;
-    let inputs =
-        [create(), Input::Fund, release(1), Input::Decline, Input::Expire, propose(1, 1), Input::Withdraw, accept(1)];
-    assert_eq!(inputs.map(|input| input.encode()[0]), [0, 1, 2, 3, 4, 5, 6, 7]);
-    assert_eq!([Error::NotNow.encode(), Error::Over.encode()], [[0], [16]]);
+    let creation = Creation { payer: PAYER, milestones: milestones() };
+    assert_eq!(creation.encode(), (0u8, vec![(10u128, 100u32), (20, 200), (30, 200)]).encode());
+    let inputs = [Input::Fund, release(1), Input::Decline, Input::Expire, propose(1, 1), Input::Withdraw, accept(1)];
+    assert_eq!(inputs.map(|input| input.encode()[0]), [0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!([Error::NotThatMany.encode(), Error::Over.encode()], [[0], [15]]);
 }
 
 fn party() -> impl Strategy<Value = Party> {

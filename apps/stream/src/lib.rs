@@ -63,29 +63,30 @@ impl State {
     }
 }
 
+/// What the creation says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Creation {
+    /// Whose coins flow.
+    pub payer: Party,
+    /// Coins for each block.
+    pub rate: Amount,
+    /// The first block that is paid for.
+    pub start: BlockNumber,
+    /// The first block that is not paid for any more; later than `start`.
+    pub end: Option<BlockNumber>,
+}
+
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Input {
-    /// Creation.
-    #[codec(index = 0)]
-    Create {
-        /// Whose coins flow.
-        payer: Party,
-        /// Coins for each block.
-        rate: Amount,
-        /// The first block that is paid for.
-        start: BlockNumber,
-        /// The first block that is not paid for any more; later than `start`.
-        end: Option<BlockNumber>,
-    },
     /// Pays what has accrued. Either party may say so.
-    #[codec(index = 1)]
+    #[codec(index = 0)]
     Collect,
     /// Adds the coins attached. The payer only, before the end.
-    #[codec(index = 2)]
+    #[codec(index = 1)]
     TopUp,
     /// Pays what has accrued, gives the rest back, and ends the stream. Either party may say so.
-    #[codec(index = 3)]
+    #[codec(index = 2)]
     Stop,
 }
 
@@ -101,43 +102,40 @@ pub struct Receipt {
 /// Why it refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Error {
-    /// Creation once more, or something else instead of it.
-    #[codec(index = 0)]
-    NotNow,
     /// A stream of nothing.
-    #[codec(index = 1)]
+    #[codec(index = 0)]
     RateZero,
     /// An end that is not after the start.
-    #[codec(index = 2)]
+    #[codec(index = 1)]
     EndNotAfterStart,
     /// Coins attached to a call other than `TopUp`.
-    #[codec(index = 3)]
+    #[codec(index = 2)]
     CoinsUnasked,
     /// A top-up with nothing attached.
-    #[codec(index = 4)]
+    #[codec(index = 3)]
     NothingAttached,
     /// Only the payer tops up.
-    #[codec(index = 5)]
+    #[codec(index = 4)]
     NotThePayer,
     /// Nothing has accrued, or nothing is there to pay it with.
-    #[codec(index = 6)]
+    #[codec(index = 5)]
     NothingDue,
     /// A top-up from the end on.
-    #[codec(index = 7)]
+    #[codec(index = 6)]
     AfterTheEnd,
     /// It has been stopped.
-    #[codec(index = 8)]
+    #[codec(index = 7)]
     Stopped,
 }
 
 impl App for Stream {
     type State = State;
+    type Creation = Creation;
     type Input = Input;
     type Output = Receipt;
     type Error = Error;
 
-    fn init(_context: &AppContext, input: Input) -> Result<State, Error> {
-        let Input::Create { payer, rate, start, end } = input else { return Err(Error::NotNow) };
+    fn init(_context: &AppContext, Creation { payer, rate, start, end }: Creation) -> Result<State, Error> {
         if rate == 0 {
             return Err(Error::RateZero);
         }
@@ -160,7 +158,6 @@ impl App for Stream {
         let mut payouts = Pair::default();
         payouts[state.payer.peer()] = paid;
         match input {
-            Input::Create { .. } => return Err(Error::NotNow),
             Input::Collect if paid == 0 => return Err(Error::NothingDue),
             Input::Collect => {}
             Input::TopUp if context.caller != state.payer => return Err(Error::NotThePayer),

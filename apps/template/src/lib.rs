@@ -26,60 +26,58 @@ pub struct State {
     pub deadline: BlockNumber,
 }
 
+/// What the creation says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Creation {
+    /// The coins that the contract is created with: whose they are.
+    pub booked: Pair<Amount>,
+    /// The first block in which nothing changes hands any more.
+    pub deadline: BlockNumber,
+}
+
 /// What a call says. Numbers are never reused, so that old calls keep their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Input {
-    /// Creation.
-    #[codec(index = 0)]
-    Create {
-        /// The coins that the contract is created with: whose they are.
-        booked: Pair<Amount>,
-        /// The first block in which nothing changes hands any more.
-        deadline: BlockNumber,
-    },
     /// Books the coins attached for the caller.
-    #[codec(index = 1)]
+    #[codec(index = 0)]
     Put,
     /// Books so many of the caller's coins for its peer.
-    #[codec(index = 2)]
+    #[codec(index = 1)]
     Give(Amount),
     /// Pays the caller so many of its coins.
-    #[codec(index = 3)]
+    #[codec(index = 2)]
     Take(Amount),
 }
 
 /// Why it refuses. Every reason has a number of its own, and a test of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Error {
-    /// Creation once more, or something else instead of it.
-    #[codec(index = 0)]
-    NotNow,
     /// The first coins are not those that the contract is created with.
-    #[codec(index = 1)]
+    #[codec(index = 0)]
     NotTheCoins,
     /// Coins attached to a call other than `Put`: nobody would own them.
-    #[codec(index = 2)]
+    #[codec(index = 1)]
     CoinsUnasked,
     /// An amount of nothing.
-    #[codec(index = 3)]
+    #[codec(index = 2)]
     Zero,
     /// More than the caller has.
-    #[codec(index = 4)]
+    #[codec(index = 3)]
     NotThatMany,
     /// From the deadline on.
-    #[codec(index = 5)]
+    #[codec(index = 4)]
     TooLate,
 }
 
 impl App for Template {
     type State = State;
+    type Creation = Creation;
     type Input = Input;
     /// What the caller has after it.
     type Output = Amount;
     type Error = Error;
 
-    fn init(context: &AppContext, input: Input) -> Result<State, Error> {
-        let Input::Create { booked, deadline } = input else { return Err(Error::NotNow) };
+    fn init(context: &AppContext, Creation { booked, deadline }: Creation) -> Result<State, Error> {
         if booked.sum() != Some(context.balance) {
             return Err(Error::NotTheCoins);
         }
@@ -93,7 +91,6 @@ impl App for Template {
         }
         let mut payouts = Pair::default();
         match input {
-            Input::Create { .. } => return Err(Error::NotNow),
             Input::Put => add(&mut state.booked[caller], not_zero(context.value)?)?,
             Input::Give(_) if context.height >= state.deadline => return Err(Error::TooLate),
             Input::Give(amount) => {

@@ -1,6 +1,6 @@
 //! Contracts in a world: what users do with them, and what a hand other than a machine's forces.
 
-use super::{Fate, World, apps, apps::Tokens};
+use super::{Fate, World, apps};
 use channel::{Certainty, Change, ChangeId, Channel, Command, Creation, Misuse, ProposalId, RefusalCode, State};
 use protocol::{
     Amount, BlockNumber, Hash, Pair, Party, Round,
@@ -17,7 +17,7 @@ pub(crate) fn counter(coins: Pair<Amount>, goal: u64) -> Change {
 
 /// Tokens that move until this block.
 pub(crate) fn escrow(deadline: BlockNumber) -> Change {
-    creation(apps::ESCROW.code, Pair::default(), Tokens::Create { deadline }.encode())
+    creation(apps::ESCROW.code, Pair::default(), deadline.encode())
 }
 
 /// Something that does as it is told.

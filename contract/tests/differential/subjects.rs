@@ -13,6 +13,7 @@ use protocol::{
     contracts::{App, AppOutcome, ContractId, NativeCall, NativeInit},
 };
 use scale::Encode;
+use std::fmt::Debug;
 use stream::Stream;
 
 /// An app: its native code, its Wasm, and what it is told.
@@ -40,18 +41,19 @@ pub(crate) fn all() -> Vec<Subject> {
 }
 
 impl Subject {
-    /// An app with what begins it and what it is called with; each is also told bytes that are neither.
-    fn of<A: App>(
+    /// An app with what begins it and what it is called with; each is also told the other, and bytes that are neither.
+    fn of<A: App<Creation: Encode + Debug, Input: Encode + Debug>>(
         wasm: &'static str,
-        first: impl Strategy<Value = impl Encode> + 'static,
-        next: impl Strategy<Value = impl Encode> + 'static,
+        first: impl Strategy<Value = A::Creation> + 'static,
+        next: impl Strategy<Value = A::Input> + 'static,
     ) -> Self {
+        let (first, next) = (encoded(first), encoded(next));
         Self {
             wasm,
             init: |context, input| Ok(A::init_bytes(context, input)),
             call: |context, state, input| Ok(A::call_bytes(context, state, input)),
-            first: or_bytes(first),
-            next: or_bytes(next),
+            first: or_bytes(prop_oneof![12 => first.clone(), 1 => next.clone()]),
+            next: or_bytes(prop_oneof![12 => next, 1 => first]),
             holds: |_input| None,
         }
     }
@@ -74,29 +76,28 @@ pub(crate) fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![8 => vec(any::<u8>(), 0..64), 1 => vec(any::<u8>(), 0..8_192)]
 }
 
-fn or_bytes<T: Encode>(meant: impl Strategy<Value = T> + 'static) -> BoxedStrategy<Vec<u8>> {
-    let encoded = meant.prop_map(|input| input.encode());
-    prop_oneof![15 => encoded, 1 => bytes()].boxed()
+fn encoded<T: Encode + Debug>(meant: impl Strategy<Value = T> + 'static) -> BoxedStrategy<Vec<u8>> {
+    meant.prop_map(|meant| meant.encode()).boxed()
+}
+
+fn or_bytes(meant: impl Strategy<Value = Vec<u8>> + 'static) -> BoxedStrategy<Vec<u8>> {
+    prop_oneof![15 => meant, 1 => bytes()].boxed()
 }
 
 fn small() -> impl Strategy<Value = u64> {
     prop_oneof![8 => 0..20u64, 1 => any::<u64>()]
 }
 
-fn escrow_begins() -> impl Strategy<Value = escrow::Input> {
-    prop_oneof![
-        8 => (0..400u32).prop_map(|deadline| escrow::Input::Create { deadline }),
-        1 => escrow_goes_on(),
-    ]
+fn escrow_begins() -> impl Strategy<Value = escrow::Creation> {
+    prop_oneof![8 => 0..400u32, 1 => any::<u32>()].prop_map(|deadline| escrow::Creation { deadline })
 }
 
 fn escrow_goes_on() -> impl Strategy<Value = escrow::Input> {
     let amount = || prop_oneof![8 => 0..60u128, 1 => any::<u128>()];
     prop_oneof![
-        4 => Just(escrow::Input::Issue),
-        4 => amount().prop_map(escrow::Input::Move),
-        4 => amount().prop_map(escrow::Input::Redeem),
-        1 => any::<u32>().prop_map(|deadline| escrow::Input::Create { deadline }),
+        Just(escrow::Input::Issue),
+        amount().prop_map(escrow::Input::Move),
+        amount().prop_map(escrow::Input::Redeem),
     ]
 }
 
@@ -112,9 +113,13 @@ fn height() -> impl Strategy<Value = u32> {
     prop_oneof![8 => 0..400u32, 1 => any::<u32>()]
 }
 
-fn stream_begins() -> impl Strategy<Value = stream::Input> {
-    (party(), 1..5u128, height(), prop::option::of(height()))
-        .prop_map(|(payer, rate, start, end)| stream::Input::Create { payer, rate, start, end })
+fn stream_begins() -> impl Strategy<Value = stream::Creation> {
+    (party(), 1..5u128, height(), prop::option::of(height())).prop_map(|(payer, rate, start, end)| stream::Creation {
+        payer,
+        rate,
+        start,
+        end,
+    })
 }
 
 fn stream_goes_on() -> impl Strategy<Value = stream::Input> {
@@ -122,16 +127,13 @@ fn stream_goes_on() -> impl Strategy<Value = stream::Input> {
         4 => Just(stream::Input::Collect),
         4 => Just(stream::Input::TopUp),
         1 => Just(stream::Input::Stop),
-        1 => stream_begins(),
     ]
 }
 
-fn exchange_begins() -> impl Strategy<Value = exchange::Input> {
+fn exchange_begins() -> impl Strategy<Value = exchange::Creation> {
     let holdings = || (coins(), coins()).prop_map(|(coins, tokens)| exchange::Holdings { coins, tokens });
-    (holdings(), holdings(), 1..100u32).prop_map(|(ours, theirs, max_validity)| exchange::Input::Create {
-        holdings: Pair::new(ours, theirs),
-        max_validity,
-    })
+    (holdings(), holdings(), 1..100u32)
+        .prop_map(|(ours, theirs, max_validity)| exchange::Creation { holdings: Pair::new(ours, theirs), max_validity })
 }
 
 fn exchange_goes_on() -> impl Strategy<Value = exchange::Input> {
@@ -145,13 +147,12 @@ fn exchange_goes_on() -> impl Strategy<Value = exchange::Input> {
             .prop_map(|(nonce, side, amount, price, expiry)| Input::Place { nonce, side, amount, price, expiry }),
         8 => (nonce(), 0..20u128, 0..5u128).prop_map(|(nonce, amount, price)| Input::Take { nonce, amount, price }),
         2 => nonce().prop_map(|nonce| Input::Cancel { nonce }),
-        1 => exchange_begins(),
     ]
 }
 
-fn hidden_begins() -> impl Strategy<Value = hidden::Input> {
+fn hidden_begins() -> impl Strategy<Value = hidden::Creation> {
     (coins(), 1..50u32, 1..6u8, any::<(bool, bool)>()).prop_map(|(stake, patience, games, (ours, theirs))| {
-        hidden::Input::Create { terms: hidden::Terms { stake, patience, games }, joined: Pair::new(ours, theirs) }
+        hidden::Creation { terms: hidden::Terms { stake, patience, games }, joined: Pair::new(ours, theirs) }
     })
 }
 
@@ -168,33 +169,32 @@ fn hidden_goes_on() -> impl Strategy<Value = hidden::Input> {
         6 => commitment.prop_map(Input::Commit),
         6 => choice().prop_map(move |choice| Input::Reveal { choice, salt }),
         2 => Just(Input::Claim),
-        1 => hidden_begins(),
     ]
 }
 
 fn exchange_holds(input: &[u8]) -> Option<Amount> {
-    let exchange::Input::Create { holdings, .. } = protocol::decode_exact(input).ok()? else { return None };
+    let exchange::Creation { holdings, .. } = protocol::decode_exact(input).ok()?;
     holdings.initiator.coins.checked_add(holdings.responder.coins)
 }
 
 fn hidden_holds(input: &[u8]) -> Option<Amount> {
-    let hidden::Input::Create { terms, joined } = protocol::decode_exact(input).ok()? else { return None };
+    let hidden::Creation { terms, joined } = protocol::decode_exact(input).ok()?;
     terms.stake.checked_mul(u128::from(joined.initiator) + u128::from(joined.responder))
 }
 
 fn milestones_hold(input: &[u8]) -> Option<Amount> {
-    let milestones::Input::Create { milestones, .. } = protocol::decode_exact(input).ok()? else { return None };
+    let milestones::Creation { milestones, .. } = protocol::decode_exact(input).ok()?;
     milestones.iter().try_fold(0, |sum: Amount, milestone| sum.checked_add(milestone.amount))
 }
 
-fn milestones_begin() -> impl Strategy<Value = milestones::Input> {
+fn milestones_begin() -> impl Strategy<Value = milestones::Creation> {
     let milestone = (1..60u128, 100..400u32).prop_map(|(amount, deadline)| Milestone { amount, deadline });
     let few = prop_oneof![4 => 1..5usize, 1 => 0..40usize].prop_flat_map(move |count| vec(milestone.clone(), count));
     (party(), few, 0..8u8).prop_map(|(payer, mut milestones, sorted)| {
         if sorted > 0 {
             milestones.sort_by_key(|milestone| milestone.deadline);
         }
-        milestones::Input::Create { payer, milestones }
+        milestones::Creation { payer, milestones }
     })
 }
 
@@ -208,7 +208,6 @@ fn milestones_go_on() -> impl Strategy<Value = milestones::Input> {
         2 => (coins(), height()).prop_map(|(to_payee, expiry)| Input::Propose { to_payee, expiry }),
         1 => Just(Input::Withdraw),
         2 => coins().prop_map(|to_payee| Input::Accept { to_payee }),
-        1 => milestones_begin(),
     ]
 }
 
@@ -242,7 +241,7 @@ fn hostile() -> Subject {
         init: |_context, input| Ok(Ok(AppOutcome { state: input.to_vec(), ..AppOutcome::default() })),
         call: hostile_call,
         first: bytes().boxed(),
-        next: or_bytes(next),
+        next: or_bytes(encoded(next)),
         holds: |_input| None,
     }
 }

@@ -19,10 +19,10 @@ use std::{fmt::Debug, marker::PhantomData};
 const ALICE: Party = Party::Initiator;
 const BOB: Party = Party::Responder;
 
-/// An app whose calls can be written and whose answers can be read here.
-trait Played: Logic<Input: Encode, Output: Decode, Error: Decode + Debug + PartialEq> {}
+/// An app whose creations and calls can be written and whose answers can be read here.
+trait Played: Logic<Creation: Encode, Input: Encode, Output: Decode, Error: Decode + Debug + PartialEq> {}
 
-impl<A: Logic<Input: Encode, Output: Decode, Error: Decode + Debug + PartialEq>> Played for A {}
+impl<A: Logic<Creation: Encode, Input: Encode, Output: Decode, Error: Decode + Debug + PartialEq>> Played for A {}
 
 /// Alice and Bob with an app, a channel, and a contract in it.
 struct Stage<'a, A, C> {
@@ -38,13 +38,13 @@ struct Stage<'a, A, C> {
 }
 
 impl<'a, A: Played, C: TestChain> Stage<'a, A, C> {
-    /// A contract begun by `by`; whoever else's coins are in it agrees. The input is made for the block it is begun at.
+    /// A contract begun by `by`; whoever else's coins are in it agrees. The creation is made for the block it is begun at.
     async fn begin(
         world: &'a World<C>,
         name: &str,
         by: Party,
         coins: Pair<Amount>,
-        input: impl FnOnce(BlockNumber) -> A::Input,
+        creation: impl FnOnce(BlockNumber) -> A::Creation,
     ) -> Self {
         let app = world.deploy_app(name).await;
         let configs = Pair::new(world.config("alice"), world.config("bob"));
@@ -57,12 +57,12 @@ impl<'a, A: Played, C: TestChain> Stage<'a, A, C> {
         let (contract, begun) = (ContractId([0; 32]), world.chain.block_number().await);
         let mut stage = Self { world, app, alice, bob: Some(bob), channels, contract, begun, logic: PhantomData };
         let _head = stage.head().await;
-        stage.contract = stage.create(by, coins, input(begun)).await;
+        stage.contract = stage.create(by, coins, creation(begun)).await;
         stage
     }
 
-    async fn create(&self, by: Party, coins: Pair<Amount>, input: A::Input) -> ContractId {
-        let creating = self.channels[by].create_contract(self.app.code, coins, input.encode());
+    async fn create(&self, by: Party, coins: Pair<Amount>, creation: A::Creation) -> ContractId {
+        let creating = self.channels[by].create_contract(self.app.code, coins, creation.encode());
         let agreeing = async {
             if coins[by.peer()] > 0 {
                 self.agree(by.peer()).await;
@@ -219,8 +219,8 @@ fn paid(done: &[Performed]) -> Pair<Amount> {
 pub async fn a_stream_is_collected_by_force_from_its_first_block_on_and_stopped_when_the_payer_is_back<C: TestChain>(
     world: &World<C>,
 ) {
-    use stream::{Error, Input, Stream};
-    let create = |now| Input::Create { payer: BOB, rate: UNIT, start: now + 10, end: None };
+    use stream::{Creation, Error, Input, Stream};
+    let create = |now| Creation { payer: BOB, rate: UNIT, start: now + 10, end: None };
     let mut stage = Stage::<Stream, C>::begin(world, "stream", BOB, Pair::new(0, 40 * UNIT), create).await;
     let (before, start) = (world.coins().await, stage.begun + 10);
     stage.is_refused(ALICE, Input::Collect, Error::NothingDue).await;
@@ -246,10 +246,10 @@ pub async fn a_stream_is_collected_by_force_from_its_first_block_on_and_stopped_
 pub async fn an_order_is_taken_by_force_until_its_last_block_and_its_taker_withdraws_alone<C: TestChain>(
     world: &World<C>,
 ) {
-    use exchange::{Error, Exchange, Holdings, Input, Side};
+    use exchange::{Creation, Error, Exchange, Holdings, Input, Side};
     let coins = Pair::new(20 * UNIT, 10 * UNIT);
     let holdings = Pair::new(Holdings { coins: 20 * UNIT, tokens: 0 }, Holdings { coins: 10 * UNIT, tokens: 1_000 });
-    let create = |_now| Input::Create { holdings, max_validity: 20 };
+    let create = |_now| Creation { holdings, max_validity: 20 };
     let mut stage = Stage::<Exchange, C>::begin(world, "exchange", ALICE, coins, create).await;
     let before = world.coins().await;
     let expiry = stage.begun + 10;
@@ -275,9 +275,9 @@ pub async fn an_order_is_taken_by_force_until_its_last_block_and_its_taker_withd
 
 /// Bob never shows his move.
 pub async fn a_hidden_move_that_is_never_shown_loses_both_stakes_at_the_deadline<C: TestChain>(world: &World<C>) {
-    use hidden::{Choice, Error, Hidden, Input, Stage as Step, Terms, commitment};
+    use hidden::{Choice, Creation, Error, Hidden, Input, Stage as Step, Terms, commitment};
     let terms = Terms { stake: 5 * UNIT, patience: 30, games: 1 };
-    let create = |_now| Input::Create { terms, joined: Pair::new(true, true) };
+    let create = |_now| Creation { terms, joined: Pair::new(true, true) };
     let stakes = Pair::new(5 * UNIT, 5 * UNIT);
     let mut stage = Stage::<Hidden, C>::begin(world, "hidden", ALICE, stakes, create).await;
     let before = world.coins().await;
@@ -305,10 +305,10 @@ pub async fn a_hidden_move_that_is_never_shown_loses_both_stakes_at_the_deadline
 pub async fn a_milestone_is_released_by_force_before_its_deadline_and_refunded_from_it_on<C: TestChain>(
     world: &World<C>,
 ) {
-    use milestones::{Error, Input, Milestone, Milestones};
+    use milestones::{Creation, Error, Input, Milestone, Milestones};
     let parts = [10, 20, 60];
     let milestone = |now, blocks| Milestone { amount: 10 * UNIT, deadline: now + blocks };
-    let create = |now| Input::Create { payer: ALICE, milestones: parts.map(|blocks| milestone(now, blocks)).to_vec() };
+    let create = |now| Creation { payer: ALICE, milestones: parts.map(|blocks| milestone(now, blocks)).to_vec() };
     let mut stage = Stage::<Milestones, C>::begin(world, "milestones", ALICE, Pair::new(30 * UNIT, 0), create).await;
     let before = world.coins().await;
     let [first, second, _third] = parts.map(|blocks| stage.begun + blocks);

@@ -63,8 +63,7 @@ async fn an_app_that_the_peer_takes_no_part_in_is_refused_and_the_channel_goes_o
     }
     // Alice knows it, Bob does not take part in it.
     let escrow = known.add(&e2e_tests::app_code("escrow")).unwrap();
-    let refused =
-        within("Bob's word", stage.alices.create_contract(escrow, Pair::new(0, 0), (0_u8, 50_u32).encode())).await;
+    let refused = within("Bob's word", stage.alices.create_contract(escrow, Pair::new(0, 0), 50_u32.encode())).await;
     assert!(matches!(refused, Err(NodeError::PaymentRefused { code: RefusalCode::POLICY, .. })), "{refused:?}");
     let _paid = stage.alices.pays(UNIT, "goes on").await;
 }

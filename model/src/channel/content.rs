@@ -51,11 +51,12 @@ pub(crate) struct Offer;
 
 impl App for Offer {
     type State = Kept;
+    type Creation = ();
     type Input = Ask;
     type Output = ();
     type Error = ();
 
-    fn init(_context: &AppContext, _input: Ask) -> Result<Kept, ()> {
+    fn init(_context: &AppContext, _creation: ()) -> Result<Kept, ()> {
         Err(())
     }
 

@@ -56,6 +56,8 @@ pub type AppReply = Result<AppOutcome, Vec<u8>>;
 pub trait App {
     /// What it remembers between calls.
     type State: Decode + Encode;
+    /// What the creation of a contract says.
+    type Creation: Decode;
     /// What a call says.
     type Input: Decode;
     /// What a call answers.
@@ -67,7 +69,7 @@ pub trait App {
     ///
     /// # Errors
     /// The app's own: the contract is not created then.
-    fn init(context: &AppContext, input: Self::Input) -> Result<Self::State, Self::Error>;
+    fn init(context: &AppContext, creation: Self::Creation) -> Result<Self::State, Self::Error>;
 
     /// One call: changes the state, and says what is paid to whom.
     ///
@@ -79,13 +81,13 @@ pub trait App {
         input: Self::Input,
     ) -> Result<(Pair<Amount>, Self::Output), Self::Error>;
 
-    /// [`App::init`] on bytes. Bytes that are not exactly one input are refused with no error bytes.
+    /// [`App::init`] on bytes. Bytes that are not exactly one creation are refused with no error bytes.
     ///
     /// # Errors
     /// The app's own error, encoded.
     fn init_bytes(context: &AppContext, input: &[u8]) -> AppReply {
-        let input = crate::decode_exact(input).map_err(|_undecodable| Vec::new())?;
-        let state = Self::init(context, input).map_err(|error| error.encode())?.encode();
+        let creation = crate::decode_exact(input).map_err(|_undecodable| Vec::new())?;
+        let state = Self::init(context, creation).map_err(|error| error.encode())?.encode();
         Ok(AppOutcome { state, ..AppOutcome::default() })
     }
 

@@ -44,6 +44,7 @@ pub struct Counter;
 impl App for Counter {
     /// The count and the goal.
     type State = (u64, u64);
+    type Creation = u64;
     type Input = u64;
     type Output = u64;
     type Error = u8;
@@ -69,23 +70,23 @@ pub struct Escrow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Tokens {
     #[codec(index = 0)]
-    Create { deadline: BlockNumber },
-    #[codec(index = 1)]
     Issue,
-    #[codec(index = 2)]
+    #[codec(index = 1)]
     Move(Amount),
-    #[codec(index = 3)]
+    #[codec(index = 2)]
     Redeem(Amount),
 }
 
 impl App for Escrow {
     type State = (Pair<Amount>, BlockNumber);
+    /// The first block in which tokens do not move any more.
+    type Creation = BlockNumber;
     type Input = Tokens;
     type Output = Amount;
     type Error = u8;
 
-    fn init(_context: &AppContext, input: Tokens) -> Result<Self::State, u8> {
-        if let Tokens::Create { deadline } = input { Ok((Pair::default(), deadline)) } else { Err(0) }
+    fn init(_context: &AppContext, deadline: BlockNumber) -> Result<Self::State, u8> {
+        Ok((Pair::default(), deadline))
     }
 
     fn call(
@@ -95,22 +96,21 @@ impl App for Escrow {
     ) -> Result<(Pair<Amount>, Amount), u8> {
         let caller = context.caller;
         if context.value > 0 && input != Tokens::Issue {
-            return Err(3);
+            return Err(2);
         }
         let mut payouts = Pair::default();
         match input {
-            Tokens::Create { .. } => return Err(0),
-            Tokens::Issue | Tokens::Move(_) if context.height >= *deadline => return Err(2),
+            Tokens::Issue | Tokens::Move(_) if context.height >= *deadline => return Err(1),
             Tokens::Issue => {
                 let issued = tokens[caller].checked_add(context.value).filter(|_| context.value > 0);
-                tokens[caller] = issued.ok_or(1)?;
+                tokens[caller] = issued.ok_or(0)?;
             }
             Tokens::Move(amount) | Tokens::Redeem(amount) => {
-                tokens[caller] = tokens[caller].checked_sub(amount).filter(|_| amount > 0).ok_or(1)?;
+                tokens[caller] = tokens[caller].checked_sub(amount).filter(|_| amount > 0).ok_or(0)?;
                 if matches!(input, Tokens::Redeem(_)) {
                     payouts[caller] = amount;
                 } else {
-                    tokens[caller.peer()] = tokens[caller.peer()].checked_add(amount).ok_or(1)?;
+                    tokens[caller.peer()] = tokens[caller.peer()].checked_add(amount).ok_or(0)?;
                 }
             }
         }

@@ -200,10 +200,10 @@ impl Script {
         let held = state.contracts.get(&id(KINDS[1])).and_then(|escrow| decode_exact(&escrow.state).ok());
         let (held, _deadline): (Pair<Amount>, BlockNumber) = held.unwrap_or_default();
         match number % 5 {
-            0 => (UNIT / 4 * Amount::from(number % 8), 1u8.encode()),
-            1 => (0, (2u8, held[party] / 2).encode()),
-            2 => (0, (3u8, held[party] / 2).encode()),
-            _ => (0, (3u8, held[party]).encode()),
+            0 => (UNIT / 4 * Amount::from(number % 8), 0u8.encode()),
+            1 => (0, (1u8, held[party] / 2).encode()),
+            2 => (0, (2u8, held[party] / 2).encode()),
+            _ => (0, (2u8, held[party]).encode()),
         }
     }
 
@@ -239,7 +239,7 @@ fn flawed(flaw: Flaw, call: &mut ForceProgress) {
             // An escrow moves a token as often as it is asked to.
             let first = call.calls.first().cloned().filter(|first| first.contract == id(KINDS[1]));
             if let Some(first) = first {
-                call.calls = vec![ForcedCall { value: 0, input: (2u8, 1u128).encode(), ..first }; 65];
+                call.calls = vec![ForcedCall { value: 0, input: (1u8, 1u128).encode(), ..first }; 65];
             }
         }
         Flaw::LongInput => {

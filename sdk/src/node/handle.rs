@@ -137,7 +137,7 @@ impl ChannelHandle {
     }
 
     /// Begins a contract with the app of this code hash, and waits until it is agreed. `coins` come out of both balances as they say; where
-    /// the peer's do, its user is asked. `input` is what the app's `init` is told, SCALE-encoded.
+    /// the peer's do, its user is asked. `input` is what the app's `init` is told, its `App::Creation`, SCALE-encoded.
     ///
     /// # Errors
     /// [`NodeError::Misuse`]; [`NodeError::ChangeFailed`] where the app refuses; [`NodeError::PaymentRefused`] where the peer does.

@@ -35,8 +35,8 @@ const KEYWORDS: &str = "abstract as async await become box break const continue 
     type typeof unsafe unsized use virtual where while yield";
 
 /// Types that the source of an app names.
-const TAKEN_TYPES: &str = "Amount App AppContext Bench BlockNumber Decode Encode Err Error Input Just None Ok Option Output Pair \
-    Party Refusal Result Self Some State Strategy String Vec";
+const TAKEN_TYPES: &str = "Amount App AppContext Bench BlockNumber Creation Decode Encode Err Error Input Just None Ok Option \
+    Output Pair Party Refusal Result Self Some State Strategy String Vec";
 
 impl Name {
     /// # Errors
@@ -137,7 +137,9 @@ mod tests {
 
     #[test]
     fn names_that_mean_something_already_are_refused() {
-        for name in ["fn", "self", "ink", "app-kit", "scale_info", "test", "state", "input", "app", "app-context"] {
+        for name in
+            ["fn", "self", "ink", "app-kit", "scale_info", "test", "state", "creation", "input", "app", "app-context"]
+        {
             let error = Name::parse(name).unwrap_err().to_string();
             assert!(error.contains("choose another"), "{error}");
         }

@@ -7,7 +7,7 @@ use crate::demo::{
     say,
 };
 use anyhow::{Result, ensure};
-use exchange::{Error, Exchange, Holdings, Input, Side};
+use exchange::{Creation, Error, Exchange, Holdings, Input, Side};
 use protocol::{Amount, BlockNumber, Pair, Party};
 use std::time::Instant;
 
@@ -44,7 +44,7 @@ pub(super) async fn play(mut stage: Stage<Exchange>) -> Result<()> {
     let holdings =
         Pair::new(Holdings { coins: COINS.initiator, tokens: 0 }, Holdings { coins: COINS.responder, tokens: TOKENS });
     let mut books = Books(holdings);
-    let contract = stage.begin(ALICE, COINS, Input::Create { holdings, max_validity: VALIDITY }).await?;
+    let contract = stage.begin(ALICE, COINS, Creation { holdings, max_validity: VALIDITY }).await?;
     stage.expect(Pair::new(SHARE.saturating_sub(COINS.initiator), SHARE.saturating_sub(COINS.responder))).await?;
     let take = |nonce, amount| Input::Take { nonce, amount, price: PRICE };
 

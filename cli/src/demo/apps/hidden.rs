@@ -3,7 +3,7 @@
 use super::stage::Stage;
 use crate::demo::{SHARE, report::UNIT, say};
 use anyhow::{Context, Result, ensure};
-use hidden::{Choice, Error, Hidden, Input, Salt, Terms, commitment};
+use hidden::{Choice, Creation, Error, Hidden, Input, Salt, Terms, commitment};
 use protocol::{Amount, BlockNumber, Pair, Party, contracts::ContractId};
 use std::time::Instant;
 
@@ -79,7 +79,7 @@ pub(super) async fn play(mut stage: Stage<Hidden>) -> Result<()> {
 async fn begin(stage: &Stage<Hidden>, stake: Amount, games: u8) -> Result<ContractId> {
     let terms = Terms { stake, patience: PATIENCE, games };
     let joined = Pair::new(true, true);
-    stage.begin(ALICE, Pair::new(stake, stake), Input::Create { terms, joined }).await
+    stage.begin(ALICE, Pair::new(stake, stake), Creation { terms, joined }).await
 }
 
 /// Both commit. Gives what their moves are hidden with.

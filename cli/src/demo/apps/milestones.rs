@@ -6,7 +6,7 @@ use crate::demo::{LOCK_PERIOD, SHARE, report::UNIT, say, wait_for};
 use anyhow::{Result, bail, ensure};
 use channel::{Certainty, Event, Misuse};
 use futures::future::try_join;
-use milestones::{Error, Input, Milestone, Milestones};
+use milestones::{Creation, Error, Input, Milestone, Milestones};
 use protocol::{Amount, BlockNumber, Pair, Party};
 use sdk::node::NodeError;
 use std::time::Instant;
@@ -23,7 +23,7 @@ pub(super) async fn play(mut stage: Stage<Milestones>) -> Result<()> {
     let deadlines = DEADLINES.map(|blocks| start.saturating_add(blocks));
     let [first, second, _third, last] = deadlines;
     let milestones = deadlines.map(|deadline| Milestone { amount: PART, deadline }).to_vec();
-    let contract = stage.begin(PAYER, Pair::new(4 * PART, 0), Input::Create { payer: PAYER, milestones }).await?;
+    let contract = stage.begin(PAYER, Pair::new(4 * PART, 0), Creation { payer: PAYER, milestones }).await?;
     stage.is_refused(PAYEE, contract, 0, Input::Release { count: 1 }, Error::NotThePayer).await?;
     stage.is_refused(PAYER, contract, 0, Input::Expire, Error::NothingExpired).await?;
     stage.pass_until(first.saturating_sub(1)).await?;

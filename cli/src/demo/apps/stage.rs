@@ -30,12 +30,24 @@ const LOOKS: u32 = 100_000;
 
 /// An app that can be talked about.
 pub(super) trait Told:
-    App<State: Debug, Input: Encode + Debug, Output: Decode + Debug, Error: Decode + Debug + PartialEq>
+    App<
+        State: Debug,
+        Creation: Encode + Debug,
+        Input: Encode + Debug,
+        Output: Decode + Debug,
+        Error: Decode + Debug + PartialEq,
+    >
 {
 }
 
-impl<A: App<State: Debug, Input: Encode + Debug, Output: Decode + Debug, Error: Decode + Debug + PartialEq>> Told
-    for A
+impl<A> Told for A where
+    A: App<
+            State: Debug,
+            Creation: Encode + Debug,
+            Input: Encode + Debug,
+            Output: Decode + Debug,
+            Error: Decode + Debug + PartialEq,
+        >
 {
 }
 
@@ -143,10 +155,10 @@ impl<A: Told> Stage<A> {
     }
 
     /// A contract begins with these coins; whose coins are asked for by the other, is asked.
-    pub(super) async fn begin(&self, by: Party, shares: Pair<Amount>, input: A::Input) -> Result<ContractId> {
+    pub(super) async fn begin(&self, by: Party, shares: Pair<Amount>, creation: A::Creation) -> Result<ContractId> {
         let _head = self.head().await?;
-        say(&format!("{} begins a contract: {}", name(by), told(&input)));
-        let creating = self.of(by).create_contract(self.code, shares, input.encode());
+        say(&format!("{} begins a contract: {}", name(by), told(&creation)));
+        let creating = self.of(by).create_contract(self.code, shares, creation.encode());
         let created = if shares[by.peer()] > 0 { self.agreeing(by.peer(), creating).await? } else { creating.await? };
         let held = coins(self.held(created.contract).await?);
         say(&format!("  agreed in round {}: it holds {held}", created.round));

@@ -5,7 +5,7 @@ use crate::demo::{SHARE, report::UNIT, say};
 use anyhow::{Context, Result, ensure};
 use protocol::{Amount, BlockNumber, Pair, Party};
 use std::time::Instant;
-use stream::{Error, Input, Stream};
+use stream::{Creation, Error, Input, Stream};
 
 const PAYEE: Party = Party::Initiator;
 const PAYER: Party = Party::Responder;
@@ -20,8 +20,8 @@ const MORE: Amount = UNIT / 100;
 
 pub(super) async fn play(mut stage: Stage<Stream>) -> Result<()> {
     let start = stage.head().await?;
-    let create = Input::Create { payer: PAYER, rate: RATE, start, end: None };
-    let contract = stage.begin(PAYER, Pair::new(0, FIRST), create).await?;
+    let creation = Creation { payer: PAYER, rate: RATE, start, end: None };
+    let contract = stage.begin(PAYER, Pair::new(0, FIRST), creation).await?;
     stage.is_refused(PAYEE, contract, 0, Input::Collect, Error::NothingDue).await?;
     stage.is_refused(PAYEE, contract, MORE, Input::TopUp, Error::NotThePayer).await?;
     stage.pass_until(start.saturating_add(10)).await?;
