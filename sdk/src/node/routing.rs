@@ -207,3 +207,35 @@ pub(super) fn now() -> network::Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     network::Millis::try_from(since.as_millis()).unwrap_or(network::Millis::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Durability;
+    use network::{InvoiceRequest, Opening, Policy};
+    use protocol::{AccountId, Hash, crypto::SigningKey};
+
+    #[tokio::test]
+    async fn what_the_router_has_to_keep_is_kept_with_what_it_follows_from() {
+        let chain = Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) };
+        let routing = Routing {
+            chain,
+            router: Mutex::new(Router::new(SigningKey::from_seed(&[1; 32]), SealKey::from_seed(&[1; 32]), Policy::default())),
+            rows: Mutex::default(),
+            order: tokio::sync::Mutex::default(),
+            owners: Mutex::default(),
+            notices: broadcast::Sender::new(4),
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
+        let request = InvoiceRequest {
+            chain, amount: None, opening: Opening::AtOnce(Preimage([1; 32])), secret: [2; 32], least_expiry: 0,
+            description: String::new(), expires_at: u64::MAX, hubs: Vec::new(),
+        };
+        // One peer's task has its router say something, and has not committed what that follows from.
+        let _one = routing.with(|router| router.add_invoice(request).map(|(_, text, outputs)| (text, outputs))).unwrap();
+        // Another one commits.
+        routing.commit(&store, Batch::new()).await.unwrap();
+        assert_eq!(store.load_all(Table::Routing).unwrap(), []);
+    }
+}
