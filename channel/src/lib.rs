@@ -63,7 +63,7 @@ pub use on::{opening::OpenRequest, unconfirmed::UnconfirmedDispute};
 pub use operation::OperationKind;
 pub use payments::{MAX_REMEMBERED, PaymentOutcome, PaymentRecord};
 pub use proposal::ProposalId;
-pub use saved::SavedError;
+pub use saved::{Evidence, SavedError};
 pub use stage::Stage;
 pub use state::{
     Change, ChangeFault, ChangeId, Creation, IdempotencyKey, MAX_EXECUTIONS_PER_ROUND, MAX_KEY, MAX_META,

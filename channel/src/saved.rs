@@ -47,6 +47,15 @@ pub enum SavedError {
     Damaged(scale::Error),
 }
 
+/// What can be read of a channel whose rows are damaged: enough to defend it, too little to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The channel, without its payments.
+    pub channel: Channel,
+    /// Whether it has every row of its transfers.
+    pub has_all_transfers: bool,
+}
+
 const VERSION: u8 = 6;
 
 #[derive(Encode, Decode)]
@@ -118,15 +127,23 @@ impl Channel {
         })
     }
 
-    /// As [`load`](Self::load), without its payments and transfers: what proves its latest state on chain is all there.
+    /// As [`load`](Self::load), without its payments, and with what there is of its transfers: what proves its latest state on chain is all there. Transfers of
+    /// the peer's that are in that state and have no row are among them, without what the peer's router said of them.
     ///
     /// # Errors
     /// [`SavedError`].
     pub fn load_evidence(
         bytes: &[u8],
         contracts: impl IntoIterator<Item = (ContractId, Contract)>,
-    ) -> Result<Self, SavedError> {
-        Self::load_with(bytes, contracts, |expected, _, _| Some((Payments::default(), Transfers::new(expected.limits))))
+        transfers: impl IntoIterator<Item = TransferRow>,
+    ) -> Result<Evidence, SavedError> {
+        let mut has_all_transfers = false;
+        let channel = Self::load_with(bytes, contracts, |expected, me, stored| {
+            let (transfers, rows) = Transfers::salvaged(expected.limits, transfers, me, stored);
+            has_all_transfers = is(rows, expected.transfers);
+            Some((Payments::default(), transfers))
+        })?;
+        Ok(Evidence { channel, has_all_transfers })
     }
 
     fn load_with(

@@ -78,6 +78,9 @@ pub enum AnnouncementError {
         /// The one that is kept.
         have: u64,
     },
+    /// There is no channel with the hub in that registry.
+    #[error("there is no channel with the hub in that registry")]
+    NoChannel,
     /// As many hubs as fit are known.
     #[error("too many hubs are known")]
     TooMany,
@@ -132,8 +135,16 @@ impl Announcement {
 pub(crate) struct Announcements(BTreeMap<(Domain, PublicKey), Announcement>);
 
 impl Announcements {
-    pub(crate) fn take(&mut self, announcement: Announcement) -> Result<(), AnnouncementError> {
+    /// Keeps an announcement. Where there is no room, those give way of which `is_of_use` says no.
+    pub(crate) fn take(
+        &mut self,
+        announcement: Announcement,
+        is_of_use: impl Fn(&Announcement) -> bool,
+    ) -> Result<(), AnnouncementError> {
         let key = (announcement.chain, announcement.hub);
+        if self.0.len() >= MAX_HUBS_KEPT && !self.0.contains_key(&key) {
+            self.0.retain(|_, kept| is_of_use(kept));
+        }
         match self.0.get(&key) {
             Some(Announcement { sequence, .. }) if *sequence >= announcement.sequence => {
                 return Err(AnnouncementError::NotNewer { given: announcement.sequence, have: *sequence });

@@ -12,17 +12,18 @@
 //!
 //! What a shell owes to a router:
 //! 1. One router, behind a lock, called by each peer's task at the end of its gathering. What it answers belongs to *that* call: rows go into the
-//!    caller's commit, commands for the caller's own channels are applied in the same commit, and those for others leave once it is durable (I1).
+//!    caller's commit, which nobody else's overtakes that was answered later, commands for the caller's own channels are applied in the same commit, and those for others leave once it is durable (I1).
 //! 2. A command for another peer's channel is applied by that peer's task, or answered by [`Input::Refused`]: which says that nothing was signed.
 //!    None is dropped silently, but by a crash or with the router itself.
-//! 3. At start [`Input::Restored`] comes first, with every row of every channel, closed ones as well, before any link is up; heads may come before.
-//!    Its rows are committed before its commands leave.
+//! 3. At start the time and the heads come first, then [`Input::Restored`], with every row of every channel, closed and damaged ones as well, before any
+//!    link is up. Its rows are committed before its commands leave.
 //! 4. Where a commit fails, the router is thrown away and built again from the store (B9). Commands of the former router that no task has applied
 //!    yet are dropped before that: none of them may come to a channel afterwards.
 //! 5. Events of a channel come in the order in which it said them, each with its commit, and after the first [`Input::ChannelUp`] of a channel
 //!    that [`Input::Restored`] did not name.
 //! 6. [`Router::may_be_claimed`] and [`Router::preimage`] are asked by the channels' transfer books while an input is handled.
 //! 7. A durable [`Notice`] belongs to the caller's commit like a row, and is told to the user once it is.
+//! 8. With each head it is told what the registry has of the locks that [`Router::unseen`] names ([`Input::Shown`]).
 
 mod announce;
 mod fees;

@@ -1,6 +1,10 @@
 //! What hubs say of themselves, and fees.
 
-use network::{Announcement, AnnouncementError, Fee, HubTerms, MAX_ANNOUNCEMENT, MAX_SERVED, Policy, Router, SealKey};
+use ::channel::{ChannelRef, transfer::TransferLimits};
+use network::{
+    Announcement, AnnouncementError, At, Fee, HubTerms, Input, MAX_ANNOUNCEMENT, MAX_HUBS_KEPT, MAX_SERVED, Policy,
+    Router, SealKey,
+};
 use protocol::{AccountId, Hash, PublicKey, crypto::SigningKey, signing::Domain};
 
 const CHAIN: Domain = Domain { genesis: Hash([7; 32]), arbiter: AccountId([8; 32]) };
@@ -20,6 +24,8 @@ fn the_newest_words_of_a_hub_count_and_nobody_elses() {
     let mut router = Router::new(SigningKey::from_seed(&[2; 32]), SealKey::from_seed(&[2; 32]), Policy::default());
     let hub = signer().public();
     let bytes = announcement().sign(&signer()).unwrap();
+    assert_eq!(router.announced(&hub, &bytes), Err(AnnouncementError::NoChannel));
+    drop(router.handle(open(hub, 1)));
     assert_eq!(router.announced(&PublicKey([3; 32]), &bytes), Err(AnnouncementError::NotItsOwn));
     assert_eq!(router.announced(&hub, &bytes), Ok(()));
     assert_eq!(router.announced(&hub, &bytes), Err(AnnouncementError::NotNewer { given: 5, have: 5 }));
@@ -31,7 +37,7 @@ fn the_newest_words_of_a_hub_count_and_nobody_elses() {
     let newer = Announcement { sequence: 6, ..announcement() }.sign(&signer()).unwrap();
     assert_eq!(router.announced(&hub, &newer), Ok(()));
     assert_eq!(router.announcement(CHAIN, hub).map(|kept| kept.sequence), Some(6));
-    drop(router.handle(network::Input::Tick(1_001_000)));
+    drop(router.handle(Input::Tick(1_001_000)));
     assert!(router.announcement(CHAIN, hub).is_none(), "it is over");
     let late = Announcement { sequence: 7, ..announcement() }.sign(&signer()).unwrap();
     assert_eq!(router.announced(&hub, &late), Err(AnnouncementError::Expired));
@@ -39,6 +45,43 @@ fn the_newest_words_of_a_hub_count_and_nobody_elses() {
     assert_eq!(many.sign(&signer()), Err(AnnouncementError::TooLong));
     let full = Announcement { serves: vec![PublicKey([0; 32]); MAX_SERVED], ..announcement() };
     assert!(full.sign(&signer()).is_ok_and(|bytes| bytes.len() <= MAX_ANNOUNCEMENT));
+}
+
+fn open(peer: PublicKey, number: u16) -> Input {
+    let mut channel = [0; 16];
+    channel[..2].copy_from_slice(&number.to_le_bytes());
+    Input::ChannelUp { at: At { chain: CHAIN, channel: ChannelRef(channel) }, peer, limits: TransferLimits::default() }
+}
+
+#[test]
+fn nobody_takes_the_place_of_others_by_many_words() {
+    let mut router = Router::new(SigningKey::from_seed(&[2; 32]), SealKey::from_seed(&[2; 32]), Policy::default());
+    let hub = signer().public();
+    drop(router.handle(open(hub, 0)));
+    // In the names of chains where it has no channel.
+    for number in 0..=MAX_HUBS_KEPT {
+        let mut genesis = [0; 32];
+        genesis[..8].copy_from_slice(&number.to_le_bytes());
+        let elsewhere = Announcement { chain: Domain { genesis: Hash(genesis), ..CHAIN }, ..announcement() };
+        let bytes = elsewhere.sign(&signer()).unwrap();
+        assert_eq!(router.announced(&hub, &bytes), Err(AnnouncementError::NoChannel));
+    }
+    assert_eq!(router.announced(&hub, &announcement().sign(&signer()).unwrap()), Ok(()));
+    // As many others as fit, whose words are over or whose channels are gone: they give way.
+    for number in 1..u16::try_from(MAX_HUBS_KEPT).unwrap() {
+        let key = SigningKey::from_seed(&[&number.to_le_bytes()[..], &[7; 30]].concat().try_into().unwrap());
+        drop(router.handle(open(key.public(), number)));
+        let valid_until = if number % 2 == 0 { 10 } else { 1_000 };
+        let theirs = Announcement { hub: key.public(), valid_until, ..announcement() }.sign(&key).unwrap();
+        assert_eq!(router.announced(&key.public(), &theirs), Ok(()));
+    }
+    let last = SigningKey::from_seed(&[9; 32]);
+    let theirs = Announcement { hub: last.public(), ..announcement() }.sign(&last).unwrap();
+    drop(router.handle(open(last.public(), 5_000)));
+    assert_eq!(router.announced(&last.public(), &theirs), Err(AnnouncementError::TooMany));
+    drop(router.handle(Input::Tick(11_000)));
+    assert_eq!(router.announced(&last.public(), &theirs), Ok(()));
+    assert!(router.announcement(CHAIN, hub).is_some(), "who is of use stays");
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub(crate) fn onward(outputs: &[Output]) -> Option<Offer> {
     })
 }
 
-fn commands(outputs: Vec<Output>) -> Vec<(At, Command)> {
+pub(crate) fn commands(outputs: Vec<Output>) -> Vec<(At, Command)> {
     let command = |output| match output {
         Output::Command { at, command } => Some((at, command)),
         _ => None,
@@ -92,7 +92,7 @@ fn commands(outputs: Vec<Output>) -> Vec<(At, Command)> {
     outputs.into_iter().filter_map(command).collect()
 }
 
-fn forward_key() -> ::channel::IdempotencyKey {
+pub(crate) fn forward_key() -> ::channel::IdempotencyKey {
     let mut hub = hub(hub_policy());
     match commands(offer(&mut hub, offered(1))).pop() {
         Some((_, Command::Offer { key, .. })) => key,
@@ -263,7 +263,7 @@ fn i11_a_channel_that_cannot_claim_has_the_pre_image_registered() {
     let paid = TransferEvent::Fulfilled { key: forward_key(), preimage: SECRET };
     let (at, command) = commands(hub.handle(Input::Transfer(DOWN, paid))).pop().unwrap();
     let outputs = hub.handle(Input::Refused { at, command, why: CommandRefusal::NotOpen });
-    assert_eq!(outputs, vec![Output::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET }]);
+    assert_eq!(outputs, vec![Output::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152 }]);
 }
 
 #[test]
@@ -299,8 +299,9 @@ fn i3_a_pre_image_that_was_only_seen_is_written_down_until_nobody_needs_it() {
         peer: key(1),
         incoming: vec![Incoming { instruction, ..incoming }],
         outgoing: vec![],
+        is_whole: true,
     };
-    let down = RestoredChannel { at: DOWN, peer: key(2), incoming: vec![], outgoing: vec![own] };
+    let down = RestoredChannel { at: DOWN, peer: key(2), incoming: vec![], outgoing: vec![own], is_whole: true };
     let mut again = Router::new(SigningKey::from_seed(&[9; 32]), SealKey::from_seed(&[9; 32]), hub_policy());
     let outputs = again.handle(Input::Restored(Restored { channels: vec![up, down], rows: rows.clone() }));
     let claim = Command::Claim { contract: ContractId([1; 32]), preimage: SECRET };

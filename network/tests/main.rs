@@ -17,3 +17,4 @@ mod invoices;
 mod paying;
 mod property;
 mod seals;
+mod unread;

@@ -284,3 +284,23 @@ fn fees_change_while_running_and_payers_follow() {
     assert_eq!(earned.iter().map(|earned| earned.amount).sum::<u128>(), 7, "from its row");
     let _unused = world.nodes[1].router.handle(Input::Tick(0));
 }
+
+#[test]
+fn what_is_held_is_given_back_in_its_block_although_a_part_of_it_is_gone_after_a_restart() {
+    let mut world = wide();
+    let lock = Preimage([1; 32]).lock(HashFunction::Blake2b256, &Native);
+    let invoice = world.invoice_for(2, 1, Some(80_000), &[1], Opening::Held(lock));
+    world.run();
+    let _begun = world.pay(0, 1, &invoice, None);
+    world.run();
+    assert_eq!(world.nodes[2].router.invoice(&lock), Some(InvoiceState::Held { amount: 80_000 }));
+    // The state that held it does not count any more.
+    let side = world.nodes[2].store.sides.values_mut().find(|side| !side.incoming.is_empty()).unwrap();
+    let _superseded = side.incoming.pop_first();
+    world.crash(2);
+    world.run();
+    assert!(matches!(world.nodes[2].router.invoice(&lock), Some(InvoiceState::Held { .. })));
+    world.advance(60);
+    world.run();
+    assert_eq!(world.nodes[2].router.invoice(&lock), Some(InvoiceState::Cancelled));
+}

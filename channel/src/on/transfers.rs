@@ -143,10 +143,8 @@ impl Channel {
         reason: FailReason,
         ctx: &Context<'_>,
     ) -> Result<Step, Misuse> {
-        let lock = self.transfers.incoming().get(&contract).map(|row| row.terms.lock);
-        if lock.is_some_and(|lock| ctx.transfers.preimage(&lock).is_some()) {
-            return Err(Misuse::TransferDecided(contract));
-        }
+        // Whether its pre-image is known is not asked here: where nothing has gone on because of it, it is given back all the same (R8.4b), and else its router
+        // wants it claimed (I4).
         self.transfers.fail(contract, reason)?;
         Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
     }

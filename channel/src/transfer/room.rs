@@ -118,13 +118,53 @@ impl Transfers {
                 return None;
             }
         }
-        all.changed.clear();
-        let ended: Vec<_> = all.outgoing.values().filter(|row| row.is_over(contracts)).map(|row| row.change).collect();
-        ended.into_iter().for_each(|id| all.close(id));
+        all.join(me, contracts);
+        Some(all)
+    }
+
+    /// What is left of the rows that were stored beside these contracts, and how many there were. Transfers of the peer's that are in the contracts and have no
+    /// row are there without the words of its router.
+    pub(crate) fn salvaged(
+        limits: Pair<TransferLimits>,
+        rows: impl IntoIterator<Item = TransferRow>,
+        me: Party,
+        contracts: &Contracts,
+    ) -> (Self, usize) {
+        let mut all = Self::new(limits);
+        for row in rows {
+            let is_first = match &row {
+                TransferRow::Incoming(row) => !all.incoming.contains_key(&row.contract),
+                TransferRow::Outgoing(row) => !all.outgoing.contains_key(&row.change) && all.find(&row.key).is_none(),
+            };
+            let _was_put = is_first
+                && match row {
+                    TransferRow::Incoming(row) => all.put_incoming(row),
+                    TransferRow::Outgoing(row) => all.put_outgoing(row),
+                };
+        }
+        let rows = all.len();
+        for (id, contract) in contracts.iter().filter(|(_, contract)| contract.is_transfer()) {
+            let is_known = all.incoming.contains_key(id) || all.premiums.contains_key(id);
+            let transfer = decode_exact::<ConditionalTransfer>(&contract.state);
+            if let Ok(transfer) = transfer
+                && !is_known
+                && transfer.payee == me
+            {
+                let _first = all.put_incoming(wordless(*id, contract.balance, transfer));
+            }
+        }
+        all.join(me, contracts);
+        (all, rows)
+    }
+
+    /// Holds rows that were stored against the contracts beside them.
+    fn join(&mut self, me: Party, contracts: &Contracts) {
+        self.changed.clear();
+        let ended: Vec<_> = self.outgoing.values().filter(|row| row.is_over(contracts)).map(|row| row.change).collect();
+        ended.into_iter().for_each(|id| self.close(id));
         let transfers = contracts.iter().filter(|(_, contract)| contract.is_transfer());
         let theirs: Vec<_> = transfers.map(|(id, _)| *id).collect();
-        theirs.iter().for_each(|id| all.adopt_orphan(me, id, contracts));
-        Some(all)
+        theirs.iter().for_each(|id| self.adopt_orphan(me, id, contracts));
     }
 
     pub(crate) const fn limits(&self) -> &Pair<TransferLimits> {
@@ -529,14 +569,7 @@ impl Transfers {
             }
             if transfer.payee == me {
                 // The state that it is in counts again, and what the payer said of it is forgotten.
-                let terms = TransferTerms { amount: contract.balance, lock: transfer.lock, expiry: transfer.expiry };
-                let row = Incoming {
-                    contract: *id,
-                    premium: None,
-                    terms,
-                    instruction: Vec::new(),
-                    intent: Intent::Undecided,
-                };
+                let row = wordless(*id, contract.balance, transfer);
                 let _first = self.put_incoming(row.clone());
                 self.told.push(TransferEvent::Offered(row));
             } else if let Some(change) = self.by_contract.get(id).copied() {
@@ -587,4 +620,10 @@ impl Transfers {
         let unsigned: Vec<_> = proposed.filter(|id| !is_signed(*id)).collect();
         unsigned.into_iter().for_each(|id| self.miss(id, why.clone()));
     }
+}
+
+/// A transfer of the peer's of which nothing is known but its contract.
+const fn wordless(contract: ContractId, amount: Amount, transfer: ConditionalTransfer) -> Incoming {
+    let terms = TransferTerms { amount, lock: transfer.lock, expiry: transfer.expiry };
+    Incoming { contract, premium: None, terms, instruction: Vec::new(), intent: Intent::Undecided }
 }

@@ -156,6 +156,20 @@ fn what_is_decided_stays_decided() {
     assert_eq!((world.ours(Initiator), world.ours(Responder)), (SHARE - 100, SHARE + 100));
 }
 
+/// The router knows whether anything has gone on because of it: if nothing has, whoever shows a pre-image keeps no transfer from going back.
+#[test]
+fn what_is_given_back_goes_back_although_its_pre_image_is_out() {
+    let mut world = World::opened();
+    world.offer(Initiator, 1, 100, 20).unwrap();
+    world.run();
+    let (preimage, lock) = secret(1);
+    world.chain.submit(Initiator, protocol::call::Call::PreimageRegister { preimage, function: lock.function });
+    world.mine();
+    world.fail(Responder, 1).unwrap();
+    world.run();
+    assert_eq!((world.ours(Initiator), world.open_transfers()), (SHARE, 0));
+}
+
 #[test]
 fn a_lock_whose_pre_image_is_out_is_not_offered() {
     let mut world = World::opened();

@@ -16,6 +16,7 @@ mod closing;
 mod connections;
 mod contracts;
 mod defended;
+mod hub_damaged;
 mod in_memory;
 mod lied_to;
 mod many;

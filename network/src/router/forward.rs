@@ -15,7 +15,10 @@ use super::{
     state::Core,
     tables::{Entry, Reached, Source, Transfers},
 };
-use crate::instruction::{FailureCode, Forward, RouteFailure};
+use crate::{
+    instruction::{FailureCode, Forward, RouteFailure},
+    keys::OfferName,
+};
 use channel::{
     IdempotencyKey,
     transfer::{Failure, IncomingEnd, Intent, Offer, TransferTerms},
@@ -24,7 +27,7 @@ use protocol::{BlockNumber, contracts::conditional::Preimage, signing::Domain};
 use std::collections::BTreeSet;
 
 /// How much later what comes in expires than what goes on, whatever a policy says (A5).
-const LEAST_DELTA: BlockNumber = 2;
+pub(super) const LEAST_DELTA: BlockNumber = 2;
 
 /// Carries a transfer on that was counted and may stay.
 pub(super) fn forward(core: &mut Core, origin: Origin, forward: Forward) -> Result<(), FailureCode> {
@@ -77,8 +80,24 @@ fn check(core: &Core, origin: &Origin, entry: &Entry, forward: &Forward) -> Resu
 pub(super) fn fulfilled(core: &mut Core, at: At, key: IdempotencyKey, origin: Option<Origin>, preimage: Preimage) {
     match origin {
         Some(origin) => core.claim(&origin, preimage),
+        None if is_of_unread(core, &key) => register_for_unknown(core, at, &key, preimage),
         // What came in has ended before.
         None => core.forget(at, key),
+    }
+}
+
+/// Whether what came in may be in a channel whose rows cannot be read.
+pub(super) fn is_of_unread(core: &Core, key: &IdempotencyKey) -> bool {
+    matches!(OfferName::read(key), Some(OfferName::Forward(channel, _)) if core.links.unread().any(|at| at.channel == channel))
+}
+
+/// What came in cannot be read, but expires later than what went on: with its pre-image in the registry before that, it is claimed whenever its channel can be
+/// read again. Until then what went on is remembered (I5).
+fn register_for_unknown(core: &mut Core, at: At, key: &IdempotencyKey, preimage: Preimage) {
+    let Some(onward) = core.transfers.outgoing(at, key) else { return };
+    let (chain, lock, expiry) = (at.chain, onward.terms.lock, onward.terms.expiry.saturating_add(LEAST_DELTA));
+    if core.best(&chain) < expiry {
+        core.outputs.push(Output::Register { chain, lock, preimage, expiry });
     }
 }
 
@@ -86,6 +105,8 @@ pub(super) fn fulfilled(core: &mut Core, at: At, key: IdempotencyKey, origin: Op
 pub(super) fn failed(core: &mut Core, at: At, key: IdempotencyKey, origin: Option<Origin>, why: &Failure) {
     match origin {
         Some(origin) => core.fail(&origin, &passed_on(why)),
+        // Whatever came in expires: once its channel can be read again, it is given back.
+        None if is_of_unread(core, &key) => {}
         None => core.forget(at, key),
     }
 }
@@ -160,24 +181,28 @@ pub(super) const fn refusal(why: CommandRefusal) -> FailureCode {
 /// A channel cannot claim: the pre-image is shown in the registry instead (A5, I11).
 pub(super) fn claim_refused(core: &mut Core, origin: Origin, preimage: Preimage) {
     let Some(entry) = core.transfers.incoming(&origin) else { return };
-    let (chain, lock) = (origin.at.chain, entry.terms.lock);
-    core.outputs.push(Output::Register { chain, lock, preimage });
+    let (chain, lock, expiry) = (origin.at.chain, entry.terms.lock, entry.terms.expiry);
+    if core.best(&chain) < expiry {
+        core.outputs.push(Output::Register { chain, lock, preimage, expiry });
+    }
 }
 
-/// Claims that the peer has left unanswered for too long: it offers nothing more (B1).
+/// Claims that the peer has left unanswered for too long: it offers nothing more (B1). Their pre-images are registered, whatever has become of the command and
+/// of the task that was to carry it out.
 pub(super) fn claims_due(core: &mut Core, chain: Domain) {
     let best = core.best(&chain);
     while let Some(origin) = next_due(core.claims.get_mut(&chain), best) {
         let Some(entry) = core.transfers.incoming(&origin) else { continue };
-        let peer = entry.peer;
-        if !matches!(entry.intent, Intent::Claim(_)) {
-            continue;
-        }
+        let (peer, lock, expiry) = (entry.peer, entry.terms.lock, entry.terms.expiry);
+        let Intent::Claim(preimage) = entry.intent else { continue };
         // Who was registered by somebody else before has left nothing to be registered.
-        let shown = core.transfers.lock(&entry.terms.lock).and_then(|used| used.shown.get(&chain));
-        let due = entry.terms.expiry.saturating_sub(core.policy.chain(&chain).margins.register);
+        let shown = core.transfers.lock(&lock).and_then(|used| used.shown.get(&chain));
+        let due = expiry.saturating_sub(core.policy.chain(&chain).margins.register);
         if shown.is_some_and(|block| *block < due) {
             continue;
+        }
+        if best < expiry {
+            core.outputs.push(Output::Register { chain, lock, preimage, expiry });
         }
         let row = core.guard.row_mut((chain, peer));
         if !row.is_barred {

@@ -132,6 +132,8 @@ pub struct RestoredChannel {
     pub incoming: Vec<Incoming>,
     /// What this side offered.
     pub outgoing: Vec<Outgoing>,
+    /// Whether these are all the rows that it had: else something may have gone on through it, or come in by it, that nobody knows of any more.
+    pub is_whole: bool,
 }
 
 /// What a channel is to do.
@@ -212,6 +214,8 @@ pub enum Output {
         lock: HashLock,
         /// What opens it.
         preimage: Preimage,
+        /// The first block in which that is too late.
+        expiry: BlockNumber,
     },
     /// All peers on a chain are told the own terms, signed.
     Announce {

@@ -100,7 +100,8 @@ impl Router {
             // What cannot be taken is as if it had not been said; `read_announcement` says why.
             Input::Announced { peer, bytes } => drop(terms::heard(core, &peer, &bytes)),
         }
-        core.sweep();
+        let unused = core.transfers.take_unused();
+        core.sweep(unused);
         std::mem::take(&mut core.outputs)
     }
 
@@ -125,8 +126,13 @@ impl Router {
         }
         let own = || if best < terms.expiry { Verdict::Agree } else { late(registered, terms.expiry) };
         let Some(OfferName::Forward(channel, contract)) = OfferName::read(key) else { return own() };
-        // One that has ended was claimed, or could not be any more.
-        let Some(origin) = core.transfers.named(channel, contract) else { return own() };
+        let Some(origin) = core.transfers.named(channel, contract) else {
+            // One that has ended was claimed, or could not be any more. One that cannot be read expires later than what went on.
+            let least = terms.expiry.saturating_add(forward::LEAST_DELTA);
+            let margin = core.policy.chain(&at.chain).margins.forward();
+            let is_in_time = !forward::is_of_unread(core, key) || best < least.saturating_sub(margin);
+            return if is_in_time { own() } else { late(registered, terms.expiry) };
+        };
         let Some(entry) = core.transfers.incoming(&origin) else { return own() };
         let upstream = origin.at.chain;
         let shown = core.transfers.lock(&terms.lock).and_then(|used| used.shown.get(&upstream));
@@ -143,6 +149,12 @@ impl Router {
     #[must_use]
     pub fn preimage(&self, lock: &HashLock) -> Option<Preimage> {
         self.core.transfers.lock(lock)?.preimage
+    }
+
+    /// The locks in use of which the router does not know all that a chain's registry may have: what that has is to be told by [`Input::Shown`], with each block.
+    #[must_use]
+    pub fn unseen(&self, chain: Domain) -> Vec<HashLock> {
+        self.core.transfers.unseen(chain)
     }
 
     /// Takes another policy from now on; peers are told.
@@ -356,6 +368,7 @@ fn on_shown(core: &mut Core, chain: Domain, lock: HashLock, preimage: Preimage, 
     }
     core.keep(lock, preimage);
     core.learn(lock, preimage);
+    recover::pays_unread(core, lock, preimage);
 }
 
 fn on_refused(core: &mut Core, at: At, command: Command, why: CommandRefusal) {

@@ -9,13 +9,16 @@ use super::{
     parts,
     rows::{Order, Part, PaymentRow, RowName, Stage, row},
     state::{Core, Paying},
-    tables::Source,
+    tables::{Onward, Reached, Source},
 };
 use crate::{
     instruction::FailureCode,
     keys::{OfferName, PaymentId},
 };
-use channel::{IdempotencyKey, transfer::Failure};
+use channel::{
+    IdempotencyKey,
+    transfer::{Failure, TransferTerms},
+};
 use protocol::contracts::conditional::Preimage;
 use scale::{Decode, Encode};
 
@@ -228,19 +231,29 @@ fn replacement(core: &Core, id: PaymentId, part: &Part, code: FailureCode) -> Re
     (fees <= row.order.max_fee).then_some(planned).ok_or(FailureCode::Fee)
 }
 
-/// After a start: parts that no channel has were never signed.
+/// After a start: parts that no channel has were never signed, where all rows of their channels can be read.
 pub(super) fn restored(core: &mut Core) {
     let now = core.now;
-    let mut unsent = Vec::new();
+    let (mut unsent, mut unread) = (Vec::new(), Vec::new());
     for (id, paying) in &core.payments {
         for part in &paying.row.parts {
             let key = OfferName::Part(*id, part.number).key();
-            if core.transfers.outgoing(part.at, &key).is_none() {
+            if core.transfers.outgoing(part.at, &key).is_some() {
+                continue;
+            }
+            if core.links.is_unread(&part.at) {
+                let terms = TransferTerms { amount: part.sent, lock: paying.row.order.lock, expiry: part.sent_expiry };
+                unread.push((part.at, key, Source::Part(*id, part.number), terms));
+            } else {
                 unsent.push((*id, part.number));
             }
         }
     }
     core.unsent.extend(unsent.into_iter().map(|which| (which, now)));
+    // What cannot be read may have been signed, and may be paid.
+    for (at, key, source, terms) in unread {
+        core.transfers.insert_outgoing(at, key, Onward { source, terms, reached: Reached::Live, is_general: false });
+    }
 }
 
 /// Offers parts that were not signed before the start, once their channels are there; waits no longer than a policy says.

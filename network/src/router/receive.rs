@@ -255,13 +255,21 @@ pub(super) fn holds_due(core: &mut Core, chain: Domain) {
     }
 }
 
-/// After a start: what was being claimed is claimed on.
+/// After a start: what was being claimed is claimed on, and what was held is given back in its block, whether or not all of it is still there.
 pub(super) fn restored(core: &mut Core) {
-    let mut claims = Vec::new();
-    for invoice in core.invoices.values() {
-        if let Receipt::Settled { preimage, parts, .. } = &invoice.state {
-            claims.extend(parts.iter().map(|origin| (*origin, *preimage)));
+    let (mut claims, mut held) = (Vec::new(), Vec::new());
+    for (lock, invoice) in &core.invoices {
+        match &invoice.state {
+            Receipt::Settled { preimage, parts, .. } => {
+                claims.extend(parts.iter().map(|origin| (*origin, *preimage)));
+            }
+            Receipt::Held { parts, .. } => held.push((invoice.chain, *lock, hold_until(core, parts))),
+            Receipt::Open | Receipt::Cancelled => {}
         }
+    }
+    for (chain, lock, due) in held {
+        // Where nothing of it is there any more, at once.
+        let _is_new = core.holds.entry(chain).or_default().insert((due.unwrap_or(0), lock));
     }
     for (origin, preimage) in claims {
         core.claim(&origin, preimage);

@@ -3,6 +3,7 @@
 //! | what came in says | what goes on because of it says | then |
 //! |---|---|---|
 //! | nothing decided | nothing: it was never signed | it is decided anew, once its next one is there; given back if that takes too long |
+//! | nothing decided | it cannot be read | wait: it is claimed once its pre-image is known, and else goes back by its expiry |
 //! | nothing decided | proposed, or offered | wait |
 //! | nothing decided | a pre-image | claim it |
 //! | nothing decided | irrevocably absent | give it back |
@@ -27,7 +28,10 @@ use channel::{
     IdempotencyKey,
     transfer::{Intent, Outgoing, Progress},
 };
-use protocol::contracts::conditional::{HashLock, Preimage};
+use protocol::{
+    contracts::conditional::{HashLock, Preimage},
+    crypto::Native,
+};
 
 /// Takes over what the store has, and derives what is to be done.
 pub(super) fn restored(core: &mut Core, restored: Restored) {
@@ -41,8 +45,11 @@ pub(super) fn restored(core: &mut Core, restored: Restored) {
     let mut over: Vec<(At, IdempotencyKey)> = Vec::new();
     let mut outgoing = Vec::new();
     let mut origins = Vec::new();
-    for RestoredChannel { at, peer, incoming, outgoing: own } in restored.channels {
+    for RestoredChannel { at, peer, incoming, outgoing: own, is_whole } in restored.channels {
         let _link = core.links.entry(at, peer);
+        if !is_whole {
+            core.links.note_unread(at);
+        }
         for row in incoming {
             let origin = Origin { at, contract: row.contract };
             if let Intent::Claim(preimage) = row.intent {
@@ -61,11 +68,15 @@ pub(super) fn restored(core: &mut Core, restored: Restored) {
             over.push((at, key));
         }
     }
-    known.into_iter().for_each(|(lock, preimage)| core.learn(lock, preimage));
+    payments::restored(core);
+    for (lock, preimage) in known {
+        core.learn(lock, preimage);
+        pays_unread(core, lock, preimage);
+    }
     receive::restored(core);
     origins.into_iter().for_each(|origin| undecided(core, origin));
     over.into_iter().for_each(|(at, key)| resolve(core, at, key));
-    payments::restored(core);
+    core.sweep(core.kept.iter().copied().collect());
 }
 
 fn own_row(core: &mut Core, key: &RowKey, value: &[u8], known: &mut Vec<(HashLock, Preimage)>) -> Option<()> {
@@ -132,12 +143,49 @@ fn undecided(core: &mut Core, origin: Origin) {
     if entry.intent != Intent::Undecided || entry.onward.is_some() {
         return;
     }
-    if let Some(Instruction::Forward(_)) = Instruction::from_bytes(&entry.instruction) {
+    let lock = entry.terms.lock;
+    let instruction = Instruction::from_bytes(&entry.instruction);
+    let is_unread = |at: &At| core.links.is_unread(at);
+    let next = match &instruction {
+        Some(Instruction::Forward(forward)) => Some(forward.next),
+        Some(Instruction::Deliver(_)) | None => None,
+    };
+    let onward = next.and_then(|next| core.links.to(origin.at.chain, next).map(|(at, _)| at).find(is_unread));
+    // It may have gone on there, and may be paid: it is claimed once its pre-image is known, and goes back by its expiry alone (I4). Nor does anything go on now
+    // by which this side may not be paid.
+    if let Some(at) = onward.or(Some(origin.at).filter(is_unread)) {
+        return gone_on(core, origin, at, lock);
+    }
+    if next.is_some() {
         let _former = core.waiting.insert(origin, core.now);
         return;
     }
     if let Err(code) = offers::decide(core, origin) {
         core.fail(&origin, &RouteFailure::new(code));
+    }
+}
+
+/// What came in has gone on by a channel whose rows cannot be read, as far as anybody knows.
+fn gone_on(core: &mut Core, origin: Origin, at: At, lock: HashLock) {
+    if let Some(entry) = core.transfers.incoming_mut(&origin) {
+        entry.onward = Some(at);
+    }
+    if let Some(preimage) = core.transfers.lock(&lock).and_then(|used| used.preimage) {
+        core.claim(&origin, preimage);
+    }
+}
+
+/// A pre-image pays whatever went on under its lock by channels whose rows cannot be read: those say nothing by themselves.
+pub(super) fn pays_unread(core: &mut Core, lock: HashLock, preimage: Preimage) {
+    if preimage.lock(lock.function, &Native) != lock {
+        return;
+    }
+    for at in core.links.unread().collect::<Vec<_>>() {
+        for key in core.transfers.live(at, lock) {
+            if core.reach(at, &key, Reached::Fulfilled(preimage)) {
+                resolve(core, at, key);
+            }
+        }
     }
 }
 

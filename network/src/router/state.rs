@@ -225,13 +225,12 @@ impl Core {
         }
     }
 
-    /// Erases the pre-images that no transfer needs any more.
-    pub(super) fn sweep(&mut self) {
-        let over: Vec<HashLock> =
-            self.kept.iter().filter(|lock| self.transfers.lock(lock).is_none()).copied().collect();
-        for lock in over {
-            let _was_there = self.kept.remove(&lock);
-            self.write(RowName::Preimage(lock), None);
+    /// Erases the pre-images of these locks, as far as no transfer needs them any more.
+    pub(super) fn sweep(&mut self, locks: Vec<HashLock>) {
+        for lock in locks {
+            if self.transfers.lock(&lock).is_none() && self.kept.remove(&lock) {
+                self.write(RowName::Preimage(lock), None);
+            }
         }
     }
 

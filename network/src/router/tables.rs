@@ -39,6 +39,8 @@ pub(super) struct Link {
 pub(super) struct Links {
     by_name: BTreeMap<At, Link>,
     by_peer: BTreeMap<(Domain, PublicKey), BTreeSet<At>>,
+    /// Those whose rows could not all be read at the start.
+    unread: BTreeSet<At>,
 }
 
 impl Links {
@@ -71,10 +73,26 @@ impl Links {
             && let Some(all) = self.by_peer.get_mut(&(at.chain, link.peer))
         {
             let _was_there = all.remove(at);
+            let _was_unread = self.unread.remove(at);
             if all.is_empty() {
                 let _empty = self.by_peer.remove(&(at.chain, link.peer));
             }
         }
+    }
+
+    /// Notes that not all rows of a channel could be read.
+    pub(super) fn note_unread(&mut self, at: At) {
+        let _is_new = self.unread.insert(at);
+    }
+
+    /// Whether not all rows of a channel could be read.
+    pub(super) fn is_unread(&self, at: &At) -> bool {
+        self.unread.contains(at)
+    }
+
+    /// The channels whose rows could not all be read.
+    pub(super) fn unread(&self) -> impl Iterator<Item = At> {
+        self.unread.iter().copied()
     }
 
     /// The channels to a peer.
@@ -164,6 +182,8 @@ pub(super) struct Transfers {
     named: BTreeMap<(ChannelRef, ContractId), Origin>,
     outgoing: BTreeMap<(At, IdempotencyKey), Onward>,
     locks: BTreeMap<HashLock, LockUse>,
+    /// Locks that nothing uses any more, since this was asked last.
+    unused: Vec<HashLock>,
 }
 
 impl Transfers {
@@ -237,7 +257,27 @@ impl Transfers {
     fn tidy(&mut self, lock: &HashLock) {
         if self.locks.get(lock).is_some_and(|used| used.outgoing == 0 && used.incoming.is_empty()) {
             let _unused = self.locks.remove(lock);
+            self.unused.push(*lock);
         }
+    }
+
+    /// Locks that nothing has used since this was asked last: others may use them again by now.
+    pub(super) fn take_unused(&mut self) -> Vec<HashLock> {
+        std::mem::take(&mut self.unused)
+    }
+
+    /// The locks of which it is not known what a registry has, or what opens them.
+    pub(super) fn unseen(&self, chain: Domain) -> Vec<HashLock> {
+        let is_unseen = |used: &LockUse| used.preimage.is_none() || !used.shown.contains_key(&chain);
+        self.locks.iter().filter(|(_, used)| is_unseen(used)).map(|(lock, _)| *lock).collect()
+    }
+
+    /// The own transfers of a channel that may still be paid, and have this lock.
+    pub(super) fn live(&self, at: At, lock: HashLock) -> Vec<IdempotencyKey> {
+        let from = (at, IdempotencyKey(Vec::new()));
+        let of_channel = self.outgoing.range(from..).take_while(|((of, _), _)| *of == at);
+        let live = of_channel.filter(|(_, onward)| onward.reached == Reached::Live && onward.terms.lock == lock);
+        live.map(|((_, key), _)| key.clone()).collect()
     }
 
     /// The key of what carries a transfer on.

@@ -51,6 +51,13 @@ pub(super) fn own(core: &Core, chain: Domain) -> Announcement {
 
 /// A peer tells its terms.
 pub(super) fn heard(core: &mut Core, peer: &PublicKey, bytes: &[u8]) -> Result<(), AnnouncementError> {
-    let announcement = Announcement::read(bytes, peer, core.seconds())?;
-    core.announcements.take(announcement)
+    let now = core.seconds();
+    let announcement = Announcement::read(bytes, peer, now)?;
+    let Core { announcements, links, .. } = core;
+    let has_channel = |(chain, hub): &(Domain, PublicKey)| links.to(*chain, *hub).next().is_some();
+    // Whoever has no channel to pay through there is of no use, and would take the place of others.
+    if !has_channel(&(announcement.chain, announcement.hub)) {
+        return Err(AnnouncementError::NoChannel);
+    }
+    announcements.take(announcement, |kept| kept.valid_until >= now && has_channel(&(kept.chain, kept.hub)))
 }

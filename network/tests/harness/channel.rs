@@ -89,7 +89,7 @@ pub(crate) struct Said {
     pub(crate) events: Vec<TransferEvent>,
     pub(crate) messages: Vec<Msg>,
     pub(crate) refused: Option<CommandRefusal>,
-    pub(crate) register: Vec<(HashLock, Preimage)>,
+    pub(crate) register: Vec<(HashLock, Preimage, BlockNumber)>,
 }
 
 /// Names a transfer: one key, one contract.
@@ -276,7 +276,7 @@ impl Side {
             } else if let Intent::Claim(preimage) = row.intent {
                 said.messages.push(Msg::Claim(row.contract, preimage));
                 if view.height >= terms.expiry.saturating_sub(margins.register) && view.height < terms.expiry {
-                    said.register.push((terms.lock, preimage));
+                    said.register.push((terms.lock, preimage, terms.expiry));
                 }
             } else if view.height >= terms.expiry {
                 self.end(row.contract, IncomingEnd::Refunded, &mut said);

@@ -10,4 +10,4 @@ mod world;
 
 pub(crate) use channel::{Msg, Work};
 pub(crate) use oracle::assert_ended_well;
-pub(crate) use world::{CHAIN, Crash, CrashPoint, World, hub_policy};
+pub(crate) use world::{CHAIN, Crash, CrashPoint, World, at, hub_policy};

@@ -160,6 +160,7 @@ impl World {
                 peer: self.key(self.peer(node, *number)),
                 incoming: side.incoming.values().cloned().collect(),
                 outgoing: side.outgoing.values().cloned().collect(),
+                is_whole: true,
             }
         });
         let channels = restored.collect();
@@ -407,7 +408,7 @@ impl World {
             }
         };
         messages.extend(said.messages);
-        let register = |(lock, preimage)| Output::Register { chain: CHAIN, lock, preimage };
+        let register = |(lock, preimage, expiry)| Output::Register { chain: CHAIN, lock, preimage, expiry };
         effects.extend(said.register.into_iter().map(register));
         said.events.into_iter().map(|event| Input::Transfer(this, event)).collect()
     }

@@ -4,19 +4,26 @@
 use super::{
     inbox::PeerInput,
     peers::Peers,
-    routing::{Outgoing, Routing, now},
+    routing::{Outgoing, Routing, Turn, now},
 };
 use crate::store::Batch;
 use channel::ChannelRef;
 use network::{ChainPolicy, Command, Input};
+use protocol::{
+    BlockNumber,
+    contracts::conditional::{HashLock, Preimage},
+};
 use std::{
+    convert::Infallible,
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 /// How often the router looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
+/// How long what becomes known of locks waits for more of it: each peer that shows a pre-image would have all others look again at all of their transfers.
+const CALM: Duration = Duration::from_millis(50);
 
 impl Routing {
     /// Has done what the router wants, now that its rows are durable.
@@ -28,13 +35,7 @@ impl Routing {
         for notice in notices {
             let _nobody = self.notices.send(notice);
         }
-        let registry = &peers.registry;
-        if !registrations.is_empty() {
-            let until = registry.best().saturating_add(registry.margins().forward());
-            for error in registry.register_all(registrations, until, peers.config.identity.public()) {
-                tracing::error!(%error, "the router wanted a pre-image registered that is none");
-            }
-        }
+        peers.register(registrations);
         for bytes in announcements {
             for inbox in peers.all() {
                 // Who is busy hears of it with the next one.
@@ -68,29 +69,53 @@ impl Routing {
     /// Nobody is there to take a command: nothing of it was signed.
     fn refuse(&self, channel: ChannelRef, command: Command, peers: &Arc<Peers>) {
         let (at, why) = (self.at(channel), network::CommandRefusal::NotOpen);
-        let outgoing = self.handle([Input::Refused { at, command, why }]);
         let peers = Arc::clone(peers);
-        let _task = tokio::spawn(async move { peers.route(outgoing).await });
+        let _task = tokio::spawn(async move { peers.tell_router([Input::Refused { at, command, why }]).await });
     }
 }
 
 impl Peers {
-    /// Keeps what the router has to keep, then has done what it wants. Whether it was kept.
-    pub(super) async fn route(self: &Arc<Self>, outgoing: Outgoing) -> bool {
-        if outgoing.is_empty() && !self.routing.has_rows() {
+    /// Tells the router these things, keeps what it has to keep, and has done what it wants. Whether it was kept.
+    pub(super) async fn tell_router(self: &Arc<Self>, inputs: impl IntoIterator<Item = Input>) -> bool {
+        let mut turn = self.routing.turn().await;
+        let outgoing = self.routing.handle(&mut turn, inputs);
+        self.keep_if_any(turn, outgoing).await
+    }
+
+    /// As [`keep`](Self::keep), where there is anything to be kept or done.
+    async fn keep_if_any(self: &Arc<Self>, turn: Turn<'_>, outgoing: Outgoing) -> bool {
+        if outgoing.is_empty() && !turn.has_rows() {
             return true;
         }
-        if self.config.store().is_none() {
-            self.routing.drop_rows();
-        }
-        if let Some(store) = self.config.store()
-            && let Err(error) = self.routing.commit(store, Batch::new()).await
-        {
-            tracing::error!(%error, "the router's rows are not kept: nothing of what it wants is done");
+        self.keep(turn, outgoing).await
+    }
+
+    /// Keeps what the router has to keep, and all that anybody had it keep before, then has done what it wants. Whether it was kept.
+    pub(super) async fn keep(self: &Arc<Self>, turn: Turn<'_>, outgoing: Outgoing) -> bool {
+        let kept = match self.config.store() {
+            Some(store) => turn.commit(store, Batch::new()).await,
+            None => {
+                turn.drop_rows();
+                Ok(())
+            }
+        };
+        if let Err(error) = kept {
+            tracing::error!(%error, "the router's rows are not kept: of what it wants nothing is done but registrations");
+            // A pre-image that is shown needs no row: it is how one is paid that signs nothing any more (I11).
+            self.register(outgoing.registrations);
             return false;
         }
         self.routing.carry_out(outgoing, self);
         true
+    }
+
+    fn register(&self, registrations: Vec<(HashLock, Preimage, BlockNumber)>) {
+        if registrations.is_empty() {
+            return;
+        }
+        for error in self.registry.register_all(registrations, self.config.identity.public()) {
+            tracing::error!(%error, "the router wanted a pre-image registered that is none");
+        }
     }
 }
 
@@ -99,9 +124,14 @@ pub(super) async fn run(peers: Weak<Peers>) {
     let Some(mut changes) = peers.upgrade().map(|peers| peers.registry.changes()) else { return };
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let (mut calm_until, mut known) = (Instant::now(), None);
     loop {
+        let changed = async {
+            sleep_until(calm_until).await;
+            changes.changed().await
+        };
         let is_tick = tokio::select! {
-            changed = changes.changed() => match changed {
+            changed = changed => match changed {
                 Ok(()) => false,
                 Err(_over) => return,
             },
@@ -111,10 +141,13 @@ pub(super) async fn run(peers: Weak<Peers>) {
         let registry = &peers.registry;
         let (chain, best, finalised) = (peers.routing.chain(), registry.best(), registry.finalised());
         let tick = is_tick.then(|| Input::Tick(now()));
-        let inputs = std::iter::once(Input::Head { chain, best, finalised }).chain(tick);
-        let outgoing = peers.routing.handle(inputs);
-        let _kept = peers.route(outgoing).await;
+        // A channel's own task says what became of its transfers: but for one that cannot be read, or whose task is over.
+        let is_news = known.replace((best, finalised)) != Some((best, finalised));
+        let shown = if is_news { peers.routing.shown(registry) } else { Vec::new() };
+        let inputs = std::iter::once(Input::Head { chain, best, finalised }).chain(shown).chain(tick);
+        let _kept = peers.tell_router(inputs).await;
         if !is_tick {
+            calm_until = Instant::now().checked_add(CALM).unwrap_or(calm_until);
             for inbox in peers.all() {
                 // Who is busy looks again with the next block.
                 let _busy = inbox.try_send(PeerInput::Locks);
@@ -129,7 +162,7 @@ impl Peers {
     fn keep_costs(self: &Arc<Self>) {
         let Some(costs) = self.registry.costs() else { return };
         let chain = self.routing.chain();
-        let mut router = self.routing.router();
+        let router = self.routing.router();
         let had = *router.policy().chain(&chain);
         // What the account has beyond what the channels themselves need.
         let free = self.fees(0).map(|fees| fees.have.saturating_add(self.registry.reserve()).saturating_sub(fees.need));
@@ -146,12 +179,17 @@ impl Peers {
         {
             return;
         }
-        let mut policy = router.policy().clone();
-        let _former = policy.chains.insert(chain, has);
-        let outputs = router.configure(policy);
-        let outgoing = self.routing.sort(outputs);
         drop(router);
         let peers = Arc::clone(self);
-        let _task = tokio::spawn(async move { peers.route(outgoing).await });
+        let _task = tokio::spawn(async move {
+            let mut turn = peers.routing.turn().await;
+            let configured = peers.routing.with(&mut turn, |router| {
+                let mut policy = router.policy().clone();
+                let _former = policy.chains.insert(chain, has);
+                Ok::<_, Infallible>(((), router.configure(policy)))
+            });
+            let Ok(((), outgoing)) = configured;
+            peers.keep_if_any(turn, outgoing).await
+        });
     }
 }

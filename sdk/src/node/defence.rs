@@ -238,7 +238,10 @@ impl Defence {
         let fault = |_| Err(SavedError::Damaged("a fault of the program was met".into()).into());
         match stored.unwrap_or_else(fault) {
             Ok(restored) => {
-                let channels: Vec<_> = restored.channels.into_iter().chain(restored.readable).collect();
+                let channels: Vec<_> = {
+                    let readable = restored.readable.into_iter().map(|it| it.channel);
+                    restored.channels.into_iter().chain(readable).collect()
+                };
                 if channels.is_empty() && cause == DefenceCause::Late {
                     let _none_left = self.guarded.remove(&peer);
                 } else {

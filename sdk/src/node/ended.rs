@@ -84,7 +84,7 @@ fn read(key: &[u8], bytes: &[u8]) -> Result<EndedChannel, channel::SavedError> {
         .into_iter()
         .map(|(id, bytes)| Ok((id, decode_exact::<Contract>(&bytes).map_err(damaged)?)))
         .collect::<Result<Vec<_>, channel::SavedError>>()?;
-    let channel = Channel::load_evidence(&channel, contracts)?;
+    let channel = Channel::load_evidence(&channel, contracts, [])?.channel;
     let (peer, reference, evidence) = (channel.peer(), channel.reference(), channel.evidence());
     Ok(EndedChannel { peer, reference, ended_at: BlockNumber::from_be_bytes(*at), evidence })
 }

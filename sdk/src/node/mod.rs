@@ -162,7 +162,7 @@ impl Node {
         let (signals, for_defence) = mpsc::unbounded_channel();
         let registry = LockRegistry::new(pace, head.number);
         let (routing, restored) = Routing::new(&config, &registry, &loaded);
-        let Loaded { channels, mut addresses, next, seen, damaged, routing: _ } = loaded;
+        let Loaded { channels, mut addresses, next, seen, damaged, .. } = loaded;
         let peers = Arc::new(Peers {
             config: Arc::clone(&config),
             limits,
@@ -199,7 +199,8 @@ impl Node {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }
         // What follows from what the store has, before anybody is connected.
-        let _kept = peers.route(restored).await;
+        let turn = peers.routing.turn().await;
+        let _kept = peers.keep(turn, restored).await;
         let (arbiter, store) = (Arc::clone(&config.arbiter), config.store().cloned());
         let watched = (arbiter, store);
         let watcher = Watcher::new(watched, Arc::downgrade(&peers), (next, seen), config.keep_ended, signals.clone());

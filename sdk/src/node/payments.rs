@@ -1,10 +1,6 @@
 //! Payments across channels as a node's user makes and takes them: invoices, payments, what a hub earns.
 
-use super::{
-    Node,
-    random::random,
-    routing::{Outgoing, now},
-};
+use super::{Node, random::random, routing::now};
 use channel::IdempotencyKey;
 use network::{
     Announcement, Earned, HubLoad, Invoice, InvoiceError, InvoiceRequest, InvoiceState, Notice, Opening, PayError,
@@ -212,12 +208,13 @@ impl Node {
 
     /// Takes another policy for what crosses this node's channels, from now on; peers are told the new terms.
     pub async fn set_routing(&self, mut policy: Policy) {
-        let routing = &self.inner.peers.routing;
-        let chain = routing.chain();
-        // What the chain takes, and what it costs, is not the policy's to say.
-        let known = *routing.router().policy().chain(&chain);
-        let _replaced = policy.chains.insert(chain, known);
-        let done = self.with_router(move |router| Ok::<_, RoutedPaymentError>(((), router.configure(policy)))).await;
+        let chain = self.inner.peers.routing.chain();
+        let configure = move |router: &mut Router| {
+            // What the chain takes, and what it costs, is not the policy's to say.
+            let _replaced = policy.chains.insert(chain, *router.policy().chain(&chain));
+            Ok::<_, RoutedPaymentError>(((), router.configure(policy)))
+        };
+        let done = self.with_router(configure).await;
         if let Err(error) = done {
             tracing::error!(%error, "the new routing policy is in use, and peers are not told of it");
         }
@@ -260,15 +257,15 @@ impl Node {
     /// Has the router do something, keeps what it has to keep, and has done what it wants: also where nobody waits for it any more.
     async fn with_router<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&mut Router) -> Result<(T, Vec<network::Output>), RoutedPaymentError>,
+        act: impl FnOnce(&mut Router) -> Result<(T, Vec<network::Output>), RoutedPaymentError> + Send + 'static,
     ) -> Result<T, RoutedPaymentError> {
-        let (value, outgoing): (T, Outgoing) = self.inner.peers.routing.with(act)?;
         let peers = Arc::clone(&self.inner.peers);
-        let kept = tokio::spawn(async move { peers.route(outgoing).await });
-        match kept.await {
-            Ok(true) => Ok(value),
-            Ok(false) | Err(_) => Err(RoutedPaymentError::Stopped),
-        }
+        let done = tokio::spawn(async move {
+            let mut turn = peers.routing.turn().await;
+            let (value, outgoing) = peers.routing.with(&mut turn, act)?;
+            peers.keep(turn, outgoing).await.then_some(value).ok_or(RoutedPaymentError::Stopped)
+        });
+        done.await.unwrap_or(Err(RoutedPaymentError::Stopped))
     }
 }
 

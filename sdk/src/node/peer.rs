@@ -261,6 +261,13 @@ impl Peer {
     fn hand_over(mut self, error: &StoreError) {
         let cause = error.to_string();
         tracing::error!(peer = %self.identity, cause, "nothing more is agreed with this peer: its channels are only defended");
+        // What the router wants claimed is registered by the defence, whatever is signed or kept (I11).
+        self.inbox.close();
+        while let Ok(input) = self.inbox.try_recv() {
+            if let PeerInput::Command(reference, command @ network::Command::Claim { .. }) = input {
+                self.on_command(reference, command);
+            }
+        }
         // First of all: a defence that met a task that has ended before it had the channels would read them from the store, and pass over the blocks
         // that they have not heard of. Whoever waits for something is told last.
         if let Some(peers) = self.peers.upgrade() {
@@ -300,9 +307,8 @@ impl Peer {
                 }
                 PeerInput::Command(reference, command) => {
                     let (at, why) = (self.routing.at(reference), network::CommandRefusal::NotOpen);
-                    let outgoing = self.routing.handle([network::Input::Refused { at, command, why }]);
                     if let Some(peers) = self.peers.upgrade() {
-                        let _kept = peers.route(outgoing).await;
+                        let _kept = peers.tell_router([network::Input::Refused { at, command, why }]).await;
                     }
                 }
                 // About channels that are not there (any more).
@@ -350,10 +356,10 @@ impl Peer {
 
     /// Commits what has changed, then does what the channels want done, and what comes of that.
     async fn act(&mut self) -> Result<(), NotKept> {
-        self.route();
-        while !self.changed.is_empty() || !self.steps.is_empty() || !self.outgoing.is_empty() || self.routing.has_rows()
-        {
-            self.commit().await?;
+        let routing = Arc::clone(&self.routing);
+        let mut turn = self.route(&routing).await;
+        while !self.changed.is_empty() || !self.steps.is_empty() || !self.outgoing.is_empty() || turn.is_some() {
+            self.commit(turn).await?;
             // Where the node is gone, so is whoever would do it: the next start derives it from the rows.
             let outgoing = std::mem::take(&mut self.outgoing);
             if let Some(peers) = self.peers.upgrade() {
@@ -365,7 +371,7 @@ impl Peer {
             for (reference, effect) in effects {
                 self.effect(reference, effect);
             }
-            self.route();
+            turn = self.route(&routing).await;
         }
         for answer in std::mem::take(&mut self.answers_held) {
             answer();

@@ -12,12 +12,17 @@ use crate::{
     keys::PeerAddress,
     store::{Batch, Entry, StoreError, StoreHandle, Table},
 };
-use channel::{Channel, ChannelRef, SavedError};
-use network::RowKey;
-use protocol::{BlockNumber, PublicKey, call::CloseSolo, contracts::ContractId, decode_exact};
+use channel::{Channel, ChannelRef, Evidence, SavedError, transfer::TransferRow};
+use network::{At, RestoredChannel, RowKey};
+use protocol::{
+    BlockNumber, PublicKey,
+    call::CloseSolo,
+    contracts::{Contract, ContractId},
+    decode_exact,
+};
 use scale::{Decode, Encode};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     iter::{self, Peekable},
 };
 
@@ -47,8 +52,34 @@ pub(super) struct Loaded {
     pub(super) seen: Option<Seen>,
     /// Channels that cannot be read.
     pub(super) damaged: Vec<DamagedChannel>,
+    /// Of the channels, those that lack rows of transfers.
+    pub(super) partial: HashSet<(PublicKey, ChannelRef)>,
+    /// What can be read of transfers whose channels cannot.
+    pub(super) remains: Vec<Remains>,
     /// The router's own rows.
     pub(super) routing: Vec<(RowKey, Vec<u8>)>,
+}
+
+/// What can be read of the transfers of a channel that cannot be read.
+#[derive(Debug)]
+pub(super) struct Remains {
+    peer: PublicKey,
+    reference: ChannelRef,
+    transfers: Vec<TransferRow>,
+}
+
+impl Remains {
+    /// As a router is told of it.
+    pub(super) fn restored(&self, at: impl Fn(ChannelRef) -> At) -> RestoredChannel {
+        let (mut incoming, mut outgoing) = (Vec::new(), Vec::new());
+        for row in &self.transfers {
+            match row.clone() {
+                TransferRow::Incoming(row) => incoming.push(row),
+                TransferRow::Outgoing(row) => outgoing.push(row),
+            }
+        }
+        RestoredChannel { at: at(self.reference), peer: self.peer, incoming, outgoing, is_whole: false }
+    }
 }
 
 /// Where a store keeps whose it is.
@@ -64,6 +95,8 @@ pub(super) async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, 
         next,
         seen: Some(head.into()),
         damaged: Vec::new(),
+        partial: HashSet::new(),
+        remains: Vec::new(),
         routing: Vec::new(),
     };
     let Some(store) = config.store() else {
@@ -83,7 +116,11 @@ pub(super) async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, 
     }
     loaded.damaged = restored.damaged;
     loaded.routing = store.load_all(Table::Routing)?.into_iter().map(|(key, row)| (RowKey(key), row)).collect();
-    for channel in restored.channels.into_iter().chain(restored.readable) {
+    loaded.remains = restored.remains;
+    let lack_rows = restored.readable.iter().filter(|it| !it.has_all_transfers);
+    loaded.partial = lack_rows.map(|it| (it.channel.peer(), it.channel.reference())).collect();
+    let readable = restored.readable.into_iter().map(|it| it.channel);
+    for channel in restored.channels.into_iter().chain(readable) {
         if let Some(terms) = channel.terms().filter(|it| it.lock_period < config.pace.least_lock(it.max_forced)) {
             let (has, needs) = (terms.lock_period, config.pace.least_lock(terms.max_forced));
             tracing::warn!(peer = %channel.peer(), has, needs, "this channel's lock period leaves no time to answer (R6.9d): close it");
@@ -144,7 +181,9 @@ pub(super) struct Restored {
     /// Those that are not.
     pub(super) damaged: Vec<DamagedChannel>,
     /// What can be read of those: enough to defend them, too little to go on.
-    pub(super) readable: Vec<Channel>,
+    pub(super) readable: Vec<Evidence>,
+    /// What there is of the transfers of those of which nothing else can be read.
+    pub(super) remains: Vec<Remains>,
 }
 
 /// Every channel whose key begins like this, with its contracts and payments. One that is damaged hides no other.
@@ -159,15 +198,18 @@ pub(super) fn channels(store: &StoreHandle, prefix: &[u8]) -> Result<Restored, S
     for (key, bytes) in store.load(Table::Channels, prefix)? {
         let (contracts, payments) = (rows_of(&key, &mut contracts), rows_of(&key, &mut payments));
         let beside = Beside { payments, transfers: rows_of(&key, &mut transfers) };
-        let cause = match read(&key, &bytes, &contracts, Some(&beside)) {
+        let cause = match read(&key, &bytes, &contracts, &beside) {
             Ok(channel) => {
                 restored.channels.push(channel);
                 continue;
             }
             Err(cause) => cause,
         };
-        let readable = read(&key, &bytes, &contracts, None).ok();
-        let evidence = readable.as_ref().and_then(Channel::evidence);
+        // Each row counts by itself.
+        let row = |(_, bytes): &Entry| decode_exact::<TransferRow>(bytes).ok();
+        let transfers: Vec<_> = beside.transfers.iter().filter_map(row).collect();
+        let readable = evidence_of(&key, &bytes, &contracts, transfers.clone()).ok();
+        let evidence = readable.as_ref().and_then(|it| it.channel.evidence());
         let Some((peer, reference)) = rows::of_key(&key) else {
             tracing::error!(?key, %cause, "a row of the store belongs to no channel, and cannot be read");
             continue;
@@ -177,6 +219,9 @@ pub(super) fn channels(store: &StoreHandle, prefix: &[u8]) -> Result<Restored, S
             "a channel of the store is damaged, and stays there as it is: put the newest copy of the store back, or see that the channel ends, and forget it"
         );
         restored.damaged.push(DamagedChannel { peer, reference, cause, evidence });
+        if readable.is_none() {
+            restored.remains.push(Remains { peer, reference, transfers });
+        }
         restored.readable.extend(readable);
     }
     Ok(restored)
@@ -216,12 +261,24 @@ struct Beside {
     transfers: Vec<Entry>,
 }
 
-/// A channel with its rows; without what lies beside it, what of it can be put on chain.
-fn read(key: &[u8], bytes: &[u8], contracts: &[Entry], beside: Option<&Beside>) -> Result<Channel, SavedError> {
-    let contracts = contracts.iter().map(|(row, bytes)| rows::decode_row(key, row, bytes));
-    let contracts = contracts.collect::<Result<Vec<_>, _>>()?;
-    let Some(Beside { payments, transfers }) = beside else { return Channel::load_evidence(bytes, contracts) };
-    Channel::load(bytes, contracts, decoded(payments)?, decoded(transfers)?)
+/// A channel with its rows.
+fn read(key: &[u8], bytes: &[u8], contracts: &[Entry], beside: &Beside) -> Result<Channel, SavedError> {
+    let Beside { payments, transfers } = beside;
+    Channel::load(bytes, contracts_of(key, contracts)?, decoded(payments)?, decoded(transfers)?)
+}
+
+/// What of a channel can be put on chain, and these of its transfers.
+fn evidence_of(
+    key: &[u8],
+    bytes: &[u8],
+    contracts: &[Entry],
+    transfers: Vec<TransferRow>,
+) -> Result<Evidence, SavedError> {
+    Channel::load_evidence(bytes, contracts_of(key, contracts)?, transfers)
+}
+
+fn contracts_of(key: &[u8], contracts: &[Entry]) -> Result<Vec<(ContractId, Contract)>, SavedError> {
+    contracts.iter().map(|(row, bytes)| rows::decode_row(key, row, bytes)).collect()
 }
 
 fn decoded<T: Decode>(rows: &[Entry]) -> Result<Vec<T>, SavedError> {

@@ -2,19 +2,20 @@
 //!
 //! ```text
 //!   a peer's task: gather --> steps, their transfers --> Routing::handle --> commands for its own channels: applied, same commit
-//!                                                            |  |  '-------> rows: with the next commit of whoever comes first
+//!                                                            |  |  '-------> rows: same commit
 //!                                                            |  '--> commands for other peers' channels: to their tasks, after the commit (I1)
 //!   the node's own task: heads, ticks, what its user asks ---'
 //! ```
 //!
-//! Rows are taken and queued under one lock, in the order in which the router made them, so that a later one is never overwritten by an earlier one.
+//! Whoever has the router do something has its [`Turn`] until the commit is queued, with the rows and with whatever they follow from: so none of them is ever
+//! stored without the other, and all are in the order in which the router made them.
 
 use super::{config::NodeConfig, registry::LockRegistry, restore::Loaded};
 use crate::store::{Batch, StoreError, StoreHandle, Table};
-use channel::{Channel, ChannelRef};
+use channel::{Channel, ChannelRef, transfer::Registered};
 use network::{At, ChainPolicy, Command, Input, Notice, Output, Restored, RestoredChannel, Router, RowKey, SealKey};
 use protocol::{
-    PublicKey,
+    BlockNumber, PublicKey,
     contracts::conditional::{HashLock, Preimage},
     signing::Domain,
 };
@@ -33,13 +34,44 @@ const NOTICES: usize = 4_096;
 pub(super) struct Routing {
     chain: Domain,
     router: Mutex<Router>,
-    /// The router's rows that no commit has taken yet.
-    rows: Mutex<BTreeMap<RowKey, Option<Vec<u8>>>>,
-    /// Held while rows are taken and queued.
-    order: tokio::sync::Mutex<()>,
+    /// The router's rows that no commit has taken yet, for whoever has the turn.
+    rows: tokio::sync::Mutex<Rows>,
     /// Whose each channel is.
     owners: Mutex<HashMap<ChannelRef, PublicKey>>,
     pub(super) notices: broadcast::Sender<Notice>,
+}
+
+/// Rows of the router's own; none for one that is erased.
+type Rows = BTreeMap<RowKey, Option<Vec<u8>>>;
+
+/// The turn to have the router do something, until what it has to keep is queued.
+pub(super) struct Turn<'a>(tokio::sync::MutexGuard<'a, Rows>);
+
+impl Turn<'_> {
+    /// Whether there are rows to be kept.
+    pub(super) fn has_rows(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Where nothing is kept, rows are not either.
+    pub(super) fn drop_rows(mut self) {
+        self.0.clear();
+    }
+
+    /// Commits a batch with the rows. The turn is over once it is queued.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub(super) async fn commit(mut self, store: &StoreHandle, batch: Batch) -> Result<(), StoreError> {
+        let rows = std::mem::take(&mut *self.0);
+        let batch = rows.into_iter().fold(batch, |batch, (RowKey(key), value)| match value {
+            Some(value) => batch.put(Table::Routing, key, value),
+            None => batch.delete(Table::Routing, key),
+        });
+        let queued = store.queue(batch).await?;
+        drop(self);
+        queued.outcome().await
+    }
 }
 
 /// What is to be done once the rows are durable.
@@ -47,7 +79,8 @@ pub(super) struct Routing {
 pub(super) struct Outgoing {
     pub(super) commands: Vec<(ChannelRef, Command)>,
     pub(super) notices: Vec<Notice>,
-    pub(super) registrations: Vec<(HashLock, Preimage)>,
+    /// Each with the first block in which it is too late.
+    pub(super) registrations: Vec<(HashLock, Preimage, BlockNumber)>,
     pub(super) announcements: Vec<Vec<u8>>,
 }
 
@@ -82,26 +115,43 @@ impl Routing {
         let _replaced = policy.chains.insert(chain, ChainPolicy { margins: registry.margins(), ..given });
         let identity = &config.identity;
         let seal = SealKey::from_secret(identity.noise_secret(), identity.public());
-        let routing = Self {
-            chain,
-            router: Mutex::new(Router::new(identity.signing().clone(), seal, policy)),
-            rows: Mutex::default(),
-            order: tokio::sync::Mutex::default(),
-            owners: Mutex::default(),
-            notices: broadcast::Sender::new(NOTICES),
-        };
-        let channels: Vec<_> = loaded.channels.values().flatten().collect();
-        routing.owners().extend(channels.iter().map(|channel| (channel.reference(), channel.peer())));
-        let restored = |channel: &&Channel| RestoredChannel {
-            at: routing.at(channel.reference()),
+        let mut router = Router::new(identity.signing().clone(), seal, policy);
+        let at = |channel| At { chain, channel };
+        let restored = |channel: &Channel, is_whole| RestoredChannel {
+            at: at(channel.reference()),
             peer: channel.peer(),
             incoming: channel.incoming_transfers().values().cloned().collect(),
             outgoing: channel.outgoing_transfers().values().cloned().collect(),
+            is_whole,
         };
-        let channels = channels.iter().map(restored).collect();
+        // An old copy of a store does not have what was signed after it.
+        let is_copy = config.store().and_then(StoreHandle::doubt).is_some();
+        let is_whole = |channel: &Channel| !is_copy && !loaded.partial.contains(&(channel.peer(), channel.reference()));
+        let all = loaded.channels.values().flatten().map(|channel| restored(channel, is_whole(channel)));
+        let channels: Vec<_> = all.chain(loaded.remains.iter().map(|remains| remains.restored(at))).collect();
+        // Also the names of those that cannot be read: nobody else's channel is to be taken for one of them.
+        let owners = channels.iter().map(|channel| (channel.at.channel, channel.peer)).collect();
         let restored = Input::Restored(Restored { channels, rows: loaded.routing.clone() });
-        let outgoing = routing.handle([Input::Tick(now()), restored]);
+        // Whether there is time for anything is not judged before a block is known.
+        let head = Input::Head { chain, best: registry.best(), finalised: registry.best() };
+        let mut rows = Rows::new();
+        let mut outgoing = Outgoing::default();
+        for input in [Input::Tick(now()), head, restored] {
+            outgoing.extend(sort(&mut rows, router.handle(input)));
+        }
+        let routing = Self {
+            chain,
+            router: Mutex::new(router),
+            rows: tokio::sync::Mutex::new(rows),
+            owners: Mutex::new(owners),
+            notices: broadcast::Sender::new(NOTICES),
+        };
         (routing, outgoing)
+    }
+
+    /// Waits for the turn to have the router do something.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        Turn(self.rows.lock().await)
     }
 
     /// Takes a name for a channel of this peer: the router knows channels by their names alone, and peers choose them. Whether it is free, or this peer's.
@@ -130,16 +180,15 @@ impl Routing {
         self.notices.subscribe()
     }
 
-    /// Tells the router these things, in order. Its rows wait for the next commit; the rest is the caller's to have done after that.
-    pub(super) fn handle(&self, inputs: impl IntoIterator<Item = Input>) -> Outgoing {
+    /// Tells the router these things, in order. Its rows are for the commit that ends the turn; the rest is the caller's to have done after that.
+    pub(super) fn handle(&self, turn: &mut Turn<'_>, inputs: impl IntoIterator<Item = Input>) -> Outgoing {
         let mut router = self.router();
         let mut outgoing = Outgoing::default();
         for input in inputs {
             if let Input::ChannelClosed(at) = &input {
                 let _known = self.owners().remove(&at.channel);
             }
-            let outputs = router.handle(input);
-            outgoing.extend(self.sort(outputs));
+            outgoing.extend(sort(&mut turn.0, router.handle(input)));
         }
         outgoing
     }
@@ -150,60 +199,99 @@ impl Routing {
     /// Those of what it does.
     pub(super) fn with<T, E>(
         &self,
+        turn: &mut Turn<'_>,
         act: impl FnOnce(&mut Router) -> Result<(T, Vec<Output>), E>,
     ) -> Result<(T, Outgoing), E> {
-        let mut router = self.router();
-        let (value, outputs) = act(&mut router)?;
-        Ok((value, self.sort(outputs)))
+        let (value, outputs) = act(&mut self.router())?;
+        Ok((value, sort(&mut turn.0, outputs)))
     }
 
-    /// Called while the router is locked: rows are in the order in which it makes them.
-    pub(super) fn sort(&self, outputs: Vec<Output>) -> Outgoing {
-        let mut outgoing = Outgoing::default();
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        for output in outputs {
-            match output {
-                Output::Command { at, command } => outgoing.commands.push((at.channel, command)),
-                Output::Row { key, value } => {
-                    let _earlier = rows.insert(key, value);
-                }
-                Output::Notify(notice) => outgoing.notices.push(notice),
-                Output::Register { lock, preimage, .. } => outgoing.registrations.push((lock, preimage)),
-                Output::Announce { bytes, .. } => outgoing.announcements.push(bytes),
+    /// What a registry has of the locks in use, as far as the router may not know it.
+    pub(super) fn shown(&self, registry: &LockRegistry) -> Vec<Input> {
+        let (chain, unseen) = (self.chain, self.router().unseen(self.chain));
+        let shown = |lock| {
+            let preimage = registry.preimage(&lock)?;
+            let at = match registry.registered(&lock) {
+                Registered::Shown { at } => Some(at),
+                Registered::Silent { .. } | Registered::Unknown => None,
+            };
+            Some(Input::Shown { chain, lock, preimage, at })
+        };
+        unseen.into_iter().filter_map(shown).collect()
+    }
+}
+
+fn sort(rows: &mut Rows, outputs: Vec<Output>) -> Outgoing {
+    let mut outgoing = Outgoing::default();
+    for output in outputs {
+        match output {
+            Output::Command { at, command } => outgoing.commands.push((at.channel, command)),
+            Output::Row { key, value } => {
+                let _earlier = rows.insert(key, value);
             }
+            Output::Notify(notice) => outgoing.notices.push(notice),
+            Output::Register { lock, preimage, expiry, .. } => outgoing.registrations.push((lock, preimage, expiry)),
+            Output::Announce { bytes, .. } => outgoing.announcements.push(bytes),
         }
-        outgoing
     }
-
-    /// Whether there are rows that no commit has taken.
-    pub(super) fn has_rows(&self) -> bool {
-        !self.rows.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    /// Where nothing is kept, rows are not either.
-    pub(super) fn drop_rows(&self) {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// Commits a batch with all rows of the router that wait.
-    ///
-    /// # Errors
-    /// The store's own.
-    pub(super) async fn commit(&self, store: &StoreHandle, batch: Batch) -> Result<(), StoreError> {
-        let order = self.order.lock().await;
-        let rows = std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner));
-        let batch = rows.into_iter().fold(batch, |batch, (RowKey(key), value)| match value {
-            Some(value) => batch.put(Table::Routing, key, value),
-            None => batch.delete(Table::Routing, key),
-        });
-        let queued = store.queue(batch).await?;
-        drop(order);
-        queued.outcome().await
-    }
+    outgoing
 }
 
 /// Milliseconds since 1970.
 pub(super) fn now() -> network::Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     network::Millis::try_from(since.as_millis()).unwrap_or(network::Millis::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Durability;
+    use futures::poll;
+    use network::{InvoiceRequest, Opening, Policy};
+    use protocol::{AccountId, Hash, crypto::SigningKey};
+
+    fn routing(chain: Domain) -> Routing {
+        let seed = [1; 32];
+        let router = Router::new(SigningKey::from_seed(&seed), SealKey::from_seed(&seed), Policy::default());
+        Routing {
+            chain,
+            router: Mutex::new(router),
+            rows: tokio::sync::Mutex::default(),
+            owners: Mutex::default(),
+            notices: broadcast::Sender::new(4),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_router_has_to_keep_is_kept_with_what_it_follows_from() {
+        let chain = Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) };
+        let routing = routing(chain);
+        let directory = tempfile::tempdir().unwrap();
+        let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
+        let request = InvoiceRequest {
+            chain,
+            amount: None,
+            opening: Opening::AtOnce(Preimage([1; 32])),
+            secret: [2; 32],
+            least_expiry: 0,
+            description: String::new(),
+            expires_at: u64::MAX,
+            hubs: Vec::new(),
+        };
+        // One task has the router say something, and has not committed what that follows from.
+        let mut turn = routing.turn().await;
+        let add = |router: &mut Router| router.add_invoice(request).map(|(_, text, outputs)| (text, outputs));
+        let _said = routing.with(&mut turn, add).unwrap();
+        // Another one wants to commit: it waits.
+        let other = async { routing.turn().await.commit(&store, Batch::new().put(Table::Meta, b"other", b"1")).await };
+        tokio::pin!(other);
+        assert!(poll!(&mut other).is_pending());
+        assert_eq!(store.load_all(Table::Routing).unwrap(), []);
+        turn.commit(&store, Batch::new().put(Table::Meta, b"one", b"1")).await.unwrap();
+        assert_eq!(store.load_all(Table::Routing).unwrap().len(), 1);
+        assert!(store.get(Table::Meta, b"one").unwrap().is_some());
+        other.await.unwrap();
+        assert!(store.get(Table::Meta, b"other").unwrap().is_some());
+    }
 }

@@ -4,6 +4,7 @@ use super::{NotKept, Peer, Rows};
 use crate::{
     node::{
         ended,
+        routing::Turn,
         rows::{address_key, contract_key, payment_key, store_key, transfer_key},
         slot::Slot,
     },
@@ -12,14 +13,16 @@ use crate::{
 use scale::Encode;
 
 impl Peer {
-    /// Writes what has changed.
-    pub(super) async fn commit(&mut self) -> Result<(), NotKept> {
+    /// Writes what has changed, and what the router has to keep because of it.
+    pub(super) async fn commit(&mut self, turn: Option<Turn<'_>>) -> Result<(), NotKept> {
         let changed = std::mem::take(&mut self.changed);
-        let has_something = !changed.is_empty() || self.routing.has_rows();
-        let Some(store) = self.config.store().filter(|_| has_something) else {
-            self.routing.drop_rows();
+        let Some(store) = self.config.store() else {
+            turn.map(Turn::drop_rows).unwrap_or_default();
             return Ok(());
         };
+        if changed.is_empty() && !turn.as_ref().is_some_and(Turn::has_rows) {
+            return Ok(());
+        }
         let mut batch = Batch::default();
         if std::mem::take(&mut self.address_changed)
             && let Some(address) = self.redial.address()
@@ -62,7 +65,11 @@ impl Peer {
             }
             batch = batch.put(Table::Channels, key, slot.channel.save());
         }
-        self.routing.commit(store, batch).await.map_err(NotKept)
+        let kept = match turn {
+            Some(turn) => turn.commit(store, batch).await,
+            None => store.commit(batch).await,
+        };
+        kept.map_err(NotKept)
     }
 
     /// Channels that have ended leave the store and the task.

@@ -1,7 +1,14 @@
 //! Conditional transfers of the channels with the peer, and the router that they are told to, within the peer's own commit (I1, D8).
 
 use super::Peer;
-use crate::node::{error::NodeError, packet::Packet, registry::Interest, slot::Slot, transit::Offerable};
+use crate::node::{
+    error::NodeError,
+    packet::Packet,
+    registry::Interest,
+    routing::{Routing, Turn},
+    slot::Slot,
+    transit::Offerable,
+};
 use channel::{
     ChannelRef, Command, Input, Misuse, Step,
     transfer::{TransferId, TransferRow},
@@ -37,14 +44,19 @@ impl Peer {
     }
 
     /// Lets the router hear what the channels have to tell, and has it done what it wants of them, until nothing is left to tell. What it wants of other
-    /// peers' channels waits for the commit.
-    pub(super) fn route(&mut self) {
+    /// peers' channels waits for the commit, which ends the router's turn.
+    pub(super) async fn route<'a>(&mut self, routing: &'a Routing) -> Option<Turn<'a>> {
+        let mut turn = None;
         loop {
             self.tell_what_can_be_offered();
             if self.heard.is_empty() {
-                return;
+                return turn;
             }
-            let mut outgoing = self.routing.handle(std::mem::take(&mut self.heard));
+            let turn = match &mut turn {
+                Some(turn) => turn,
+                none => none.insert(routing.turn().await),
+            };
+            let mut outgoing = routing.handle(turn, std::mem::take(&mut self.heard));
             let (ours, others) = std::mem::take(&mut outgoing.commands)
                 .into_iter()
                 .partition(|(reference, _)| self.slots.contains_key(reference));

@@ -209,21 +209,21 @@ impl LockRegistry {
         until: BlockNumber,
         on_account_of: PublicKey,
     ) -> Result<(), WrongPreimage> {
-        self.register_all([(lock, preimage)], until, on_account_of).pop().map_or(Ok(()), Err)
+        self.register_all([(lock, preimage, until)], on_account_of).pop().map_or(Ok(()), Err)
     }
 
-    /// [`register`](Self::register) for many: those that nothing else keeps from it go on chain in one call. Answers which of them are none.
+    /// [`register`](Self::register) for many, each with the block before which it is to be shown: those that nothing else keeps from it go on chain in one call.
+    /// Answers which of them are none.
     #[must_use]
     pub fn register_all(
         &self,
-        wanted: impl IntoIterator<Item = (HashLock, Preimage)>,
-        until: BlockNumber,
+        wanted: impl IntoIterator<Item = (HashLock, Preimage, BlockNumber)>,
         on_account_of: PublicKey,
     ) -> Vec<WrongPreimage> {
         let mut wrong = Vec::new();
         let mut is_news = false;
         let mut state = self.0.state();
-        for (lock, preimage) in wanted {
+        for (lock, preimage, until) in wanted {
             if !opens(&lock, &preimage) {
                 wrong.push(WrongPreimage(lock));
                 continue;
