@@ -121,6 +121,7 @@ impl Channel {
         live.check_changes(me, &change, &self.config, ctx)?;
         let id = live.next_change();
         change.into_iter().for_each(|change| live.outgoing.enqueue(me, change));
+        live.outgoing.keep_ids();
         self.transfers.begin(id, key, offer);
         Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
     }

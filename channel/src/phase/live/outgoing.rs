@@ -104,7 +104,7 @@ pub(crate) struct Outgoing {
     abandoned: Vec<OpenRound>,
     /// The highest round this side has ever signed (R6.2). Nothing at or below it is agreed to.
     signed: Round,
-    /// The least id that no proposed change ever had.
+    /// The least id that no change ever had which was proposed, or of which a row is kept.
     first_unproposed: ChangeId,
     /// Changes that were agreed in one open round while another one holds them as well: told of already.
     made: Vec<ChangeId>,
@@ -285,6 +285,11 @@ impl Outgoing {
             self.first_unproposed = self.first_unproposed.max(after(*last, 1));
         }
         changes
+    }
+
+    /// What waits is kept by a row of its own: its ids are given to nothing else, also after a crash.
+    pub(crate) fn keep_ids(&mut self) {
+        self.first_unproposed = self.next_change();
     }
 
     /// Puts changes back to the front of the queue, to be proposed again before what waits.
