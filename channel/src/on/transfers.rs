@@ -366,7 +366,7 @@ impl Channel {
         let is_settled = matches!(self.phase, Phase::Closing(_, ClosePath::Residual(_)));
         let live = self.phase.live();
         let may_count = |change: Option<ChangeId>, contract: Option<&ContractId>| {
-            live.is_some_and(|live| !is_settled && live.outgoing.may_hold(change, contract))
+            live.is_some_and(|live| !is_settled && live.may_hold(change, contract))
         };
         if !is_unsure && live.is_none_or(|live| live.agreed.state().is_whole()) {
             let none = Contracts::new();

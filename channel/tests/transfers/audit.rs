@@ -91,6 +91,34 @@ fn a_claim_that_was_forced_and_is_undone_by_an_older_round_is_made_again_after_c
 }
 
 #[test]
+fn a_claim_that_was_forced_and_is_undone_by_a_deposit_that_was_signed_before_is_made_again() {
+    let mut world = World::opened_with(Responder, |config| config.force_transfers_after = Some(1));
+    world.sides[Initiator].registry.margins.register = 0;
+    world.sides[Initiator].registry.margins.answer = 0;
+    world.offer(Initiator, 1, 100, 40).unwrap();
+    world.run();
+    let _new = world.chain.censored.insert("channel_deposit");
+    world.command(Initiator, Command::Deposit { amount: 300 }).unwrap();
+    world.run();
+    let contract = world.contract_of(Responder, 1).unwrap();
+    world.kill(Initiator);
+    world.claim(Responder, 1).unwrap();
+    let input = scale::Encode::encode(&protocol::contracts::conditional::ConditionalInput::Claim(secret(1).0));
+    let calls = vec![ForcedCall { contract, value: 0, input }];
+    world.command(Responder, Command::Force { calls, certainty: Certainty::OwnStoreIsNewest }).unwrap();
+    world.mine_blocks(2);
+    assert_eq!(world.ours(Responder), SHARE + 100, "forced");
+    world.chain.censored.clear();
+    world.restart(Initiator);
+    world.mine();
+    let wanted = Some((Intent::Claim(secret(1).0), vec![1; 3]));
+    assert_eq!((world.ours(Responder), world.ours(Initiator)), (SHARE, SHARE - 100 + 300), "undone by the deposit");
+    assert_eq!(world.intent(Responder, 1), wanted, "the row is as it was");
+    world.run();
+    assert_eq!(world.ours(Responder), SHARE + 100);
+}
+
+#[test]
 fn an_offer_that_was_lost_in_a_crash_gives_its_id_to_nothing_else() {
     let mut world = World::opened();
     world.offer(Initiator, 1, 10, 30).unwrap();

@@ -45,6 +45,7 @@ use protocol::{
     Amount, Base, BlockNumber, Hash, Pair, Party, Round, Signature,
     arbiter::{Candidate, Standing, standing},
     call::{Call, CloseSolo, Payload, Slash, SnapshotSolo},
+    contracts::ContractId,
     record::Penalty,
 };
 use scale::{Decode, Encode};
@@ -107,6 +108,12 @@ impl Live {
         let ours = self.outgoing.proposal().map_or(agreed, |proposal| proposal.state().balances[me].min(agreed));
         let kept = self.funding.terms().reserve.saturating_add(self.operation.takes());
         ours.saturating_sub(kept).saturating_sub(self.outgoing.queued_amount())
+    }
+
+    /// Whether the peer holds a signature of this side's for a state that may yet count and that holds this change, or this contract: in an open round, or
+    /// after an operation (R6.5).
+    pub(crate) fn may_hold(&self, change: Option<ChangeId>, contract: Option<&ContractId>) -> bool {
+        self.outgoing.may_hold(change, contract) || contract.is_some_and(|contract| self.operation.may_hold(contract))
     }
 
     /// What contracts hold of the agreed total.
