@@ -196,7 +196,10 @@ impl Channel {
     pub(crate) fn drop_unsigned_offers(&mut self) {
         let me = self.me;
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
-            let _queued = live.outgoing.unqueue_offers(me, |_| true);
+            // Those of a round that was given up wait as well: they are made only if that round is.
+            for id in live.outgoing.unqueue_offers(me, |_| true) {
+                let _offer = self.transfers.note(id, Became::Not(Failure::PeerAway));
+            }
             let outgoing = &live.outgoing;
             let _unsigned = self.transfers.drop_unsigned(&Failure::PeerAway, |id| outgoing.is_signed(id));
         }

@@ -316,11 +316,13 @@ impl Outgoing {
         self.all().any(|ours| ours.ids.contains(id))
     }
 
-    /// Whether the peer holds a signature for a state that holds this change, or this contract.
+    /// Whether the peer holds a signature for a state that holds this change, or this contract, or the change waits for a round: one that was given up may
+    /// have come back from a round that is dead.
     pub(crate) fn may_hold(&self, id: Option<ChangeId>, contract: Option<&ContractId>) -> bool {
+        let waits = || id.is_some_and(|id| self.queue.iter().any(|(waiting, _)| *waiting == id));
         let makes = |ours: &OpenRound| id.is_some_and(|id| ours.ids.contains(id));
         let holds = |ours: &OpenRound| contract.is_some_and(|id| ours.state.contracts.get(id).is_some());
-        self.all().any(|ours| makes(ours) || holds(ours))
+        self.all().any(|ours| makes(ours) || holds(ours)) || waits()
     }
 
     /// Takes these changes out of the queue, wherever they stand.
