@@ -28,7 +28,7 @@ fn step(world: &World, by: Party, state: &State, payload: Option<Payload>, calls
     let State { balances, contracts, calls_root, .. } = state;
     let start = Start { channel, record, payload, balances: *balances, contracts, calls_root: *calls_root };
     let deployed = |code: &Hash| channel::AppBook::deployed(&world.sides[by].book, code);
-    let mut executor = Predictor { apps: &world.chain.ledger.apps, shown_at: &|_| None };
+    let mut executor = Predictor::new(&world.chain.ledger.apps, &|_| None);
     plan(&start, by, calls, world.chain.head() + 1, &deployed, &mut executor).unwrap()
 }
 

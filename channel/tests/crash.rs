@@ -374,14 +374,7 @@ fn a_side_that_was_down_while_its_channel_closed_in_agreement_hears_of_nothing_e
 fn asks_when_started(world: &World, party: Party) -> Vec<&'static str> {
     let side = &world.sides[party];
     let mut channel = side.load().unwrap();
-    let ctx = Context {
-        key: &side.key,
-        now: 0,
-        head: side.seen,
-        apps: &side.book,
-        pace: PACE,
-        transfers: &channel::transfer::NoTransfers,
-    };
+    let ctx = side.context(0, PACE);
     let step = channel.handle(Input::Restarted, &ctx).unwrap();
     assert!(
         !step.is_commit() && channel.save() == *side.stored.as_ref().unwrap(),

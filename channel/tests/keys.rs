@@ -5,8 +5,8 @@ use crate::harness::{
     forge::{sign, state_body},
 };
 use channel::{
-    Channel, Command, Context, Effect, Event, IdempotencyKey, Input, MAX_REMEMBERED, Message, Payment, PaymentOutcome,
-    Refusal, RefusalCode, Refused, State, Update,
+    Channel, Command, Effect, Event, IdempotencyKey, Input, MAX_REMEMBERED, Message, Payment, PaymentOutcome, Refusal,
+    RefusalCode, Refused, State, Update,
 };
 use protocol::{Base, Round, Signature};
 
@@ -26,14 +26,7 @@ impl Payer {
 
     fn input(&mut self, input: Input) -> Vec<Effect> {
         let side = &self.world.sides[Initiator];
-        let ctx = Context {
-            key: &side.key,
-            now: 0,
-            head: side.seen,
-            apps: &side.book,
-            pace: PACE,
-            transfers: &channel::transfer::NoTransfers,
-        };
+        let ctx = side.context(0, PACE);
         effects_of(self.machine.handle(input, &ctx).unwrap())
     }
 

@@ -8,11 +8,12 @@ use crate::harness::{
 };
 use channel::{
     Channel, ChannelAccept, ChannelOpen, CloseReason, Config, Context, FundingCreated, FundingSigned, Message, Misuse,
-    Notice, OpenRequest, Pace, Policy, PolicyRefusal, RefusalCode, Stage, Violation,
+    NoApps, Notice, OpenRequest, Pace, Policy, PolicyRefusal, RefusalCode, Stage, Violation, transfer::NoTransfers,
 };
 use protocol::{
     AccountId, Hash, Pair, Party, Rejection, Signature,
     call::{Call, Create},
+    crypto::SigningKey,
     terms::{Delegate, Limits, MAX_DELEGATES},
 };
 
@@ -23,17 +24,15 @@ fn accept(change: impl Fn(&mut ChannelOpen)) -> Result<Channel, Violation> {
     accept_at(PACE, open)
 }
 
+/// What somebody knows that has seen block 100 and sees and answers at this pace.
+fn context(key: &SigningKey, pace: Pace) -> Context<'_> {
+    Context { key, now: 0, head: 100, apps: &NoApps, pace, transfers: &NoTransfers }
+}
+
 /// What one says that sees and answers at this pace.
 fn accept_at(pace: Pace, open: ChannelOpen) -> Result<Channel, Violation> {
     let key = key(Responder);
-    let ctx = Context {
-        key: &key,
-        now: 0,
-        head: 100,
-        apps: &channel::NoApps,
-        pace,
-        transfers: &channel::transfer::NoTransfers,
-    };
+    let ctx = context(&key, pace);
     let (peer, terms) = (open.initiator.key, party_terms(Responder));
     let peer = if open.initiator == party_terms(Initiator) { peer } else { crate::harness::key(Initiator).public() };
     Channel::accept(REFERENCE, peer, open, terms, &policy(), Config::default(), &ctx).map(|(channel, _)| channel)
@@ -345,14 +344,7 @@ fn a_lock_period_that_leaves_no_time_to_answer_is_neither_proposed_nor_accepted(
             let accepted = accept_at(pace, open.clone()).map(drop);
             let limits = Limits { max_forced_max: 9, ..LIMITS };
             let key = key(Initiator);
-            let ctx = Context {
-                key: &key,
-                now: 0,
-                head: 100,
-                apps: &channel::NoApps,
-                pace,
-                transfers: &channel::transfer::NoTransfers,
-            };
+            let ctx = context(&key, pace);
             let request =
                 OpenRequest { reference: REFERENCE, peer: crate::harness::key(Responder).public(), open, limits };
             let proposed = Channel::propose(request, Config::default(), &ctx).map(drop);

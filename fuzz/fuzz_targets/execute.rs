@@ -8,7 +8,10 @@ use escrow::Escrow;
 use libfuzzer_sys::fuzz_target;
 use protocol::{
     ChannelId, Hash, Party,
-    contracts::{App, AppContext, AppOutcome, Code, Contract, ContractId, Invocation, NativeApps, Predictor, execute},
+    contracts::{
+        App, AppContext, AppOutcome, Code, Contract, ContractId, Invocation, NativeApps, Predictor,
+        conditional::HashLock, execute,
+    },
 };
 use scale::Encode;
 
@@ -82,7 +85,8 @@ fuzz_target!(|input: Input| {
         input: &bytes,
         app: None,
     };
-    let mut executor = Predictor { apps: &apps, shown_at: &|_| input.shown_at };
+    let shown_at = |_: &HashLock| input.shown_at;
+    let mut executor = Predictor::new(&apps, &shown_at);
     if let Ok(executed) = execute(&mut executor, &mut contract, &call) {
         let paid = executed.payouts.sum().expect("what was paid is a number");
         assert_eq!(contract.balance.checked_add(paid), input.balance.checked_add(input.value), "coins go somewhere");

@@ -194,7 +194,7 @@ impl Channel {
             Registered::Shown { at } => Some(at),
             Registered::Unknown | Registered::Silent { .. } => None,
         };
-        let mut executor = Predictor { apps: ctx.apps, shown_at: &shown_at };
+        let mut executor = Predictor::new(ctx.apps, &shown_at);
         let start = start(live, live.agreed.state(), payload, &record);
         // As many as one step can make; the others are made by steps after it.
         let planned = plan_fitting(&start, self.me, forcing.next(), height, &deployed, &mut executor)?;

@@ -182,10 +182,10 @@ impl Channel {
     pub(crate) fn drop_late_offers(&mut self, ctx: &Context<'_>) {
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return };
-        if !self.transfers.has_changes() {
+        let least = least_expiry(ctx.transfers);
+        if !self.transfers.has_proposed_before(least) {
             return;
         }
-        let least = least_expiry(ctx.transfers);
         let late = live.outgoing.unqueue_offers(me, |offer| offer.terms.expiry < least);
         for id in late {
             let _offer = self.transfers.note(id, Became::Not(Failure::TooLate));
@@ -201,7 +201,7 @@ impl Channel {
                 let _offer = self.transfers.note(id, Became::Not(Failure::PeerAway));
             }
             let outgoing = &live.outgoing;
-            let _unsigned = self.transfers.drop_unsigned(&Failure::PeerAway, |id| outgoing.is_signed(id));
+            self.transfers.drop_unsigned(&Failure::PeerAway, |id| outgoing.is_signed(id));
         }
     }
 

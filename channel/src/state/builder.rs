@@ -202,7 +202,7 @@ impl<'a> RoundBuilder<'a> {
         check_code(&contract.code, apps)?;
         let call = Invocation { channel, contract: id, round, caller: proposer, value, height, input, app: None };
         let counted = CountedApps::new(apps);
-        let mut executor = Predictor { apps: &counted, shown_at: &|_| None };
+        let mut executor = Predictor::new(&counted, &|_| None);
         let done = execute(&mut executor, &mut contract, &call)?;
         self.balances = self.moved(&self.taking(value), &done.payouts)?;
         self.time = self.time.saturating_add(counted.took.into_inner());

@@ -20,8 +20,6 @@ use protocol::{
 pub(crate) enum Done {
     Offered {
         by: Party,
-        /// Its place in its round.
-        place: u32,
         /// The id of the change, where it is one's own.
         change: Option<ChangeId>,
         contract: ContractId,
@@ -63,7 +61,7 @@ pub(crate) fn of_round(
                 let contract = next();
                 let premium = (offer.premium > 0).then(&mut next);
                 let (change, offer) = (id(place), offer.clone());
-                done.push(Done::Offered { by, place, change, contract, premium, offer });
+                done.push(Done::Offered { by, change, contract, premium, offer });
             }
             Change::Claim { contract, preimage } => {
                 done.push(Done::Claimed { contract: *contract, preimage: *preimage });

@@ -440,7 +440,7 @@ impl Transfers {
     pub(crate) fn take_done(&mut self, me: Party, done: Vec<Done>) {
         for done in done {
             match done {
-                Done::Offered { by, change, contract, premium, offer, place: _ } => {
+                Done::Offered { by, change, contract, premium, offer } => {
                     if by == me {
                         self.accepted(change, (contract, premium));
                     } else {
@@ -582,10 +582,9 @@ impl Transfers {
     }
 
     /// Own offers that no peer has seen, where `is_signed` says of a change that a round with it was signed, come to nothing for this reason.
-    pub(crate) fn drop_unsigned(&mut self, why: &Failure, is_signed: impl Fn(ChangeId) -> bool) -> Vec<ChangeId> {
+    pub(crate) fn drop_unsigned(&mut self, why: &Failure, is_signed: impl Fn(ChangeId) -> bool) {
         let proposed = self.outgoing.values().filter(|row| row.progress == Progress::Proposed).map(|row| row.change);
         let unsigned: Vec<_> = proposed.filter(|id| !is_signed(*id)).collect();
-        unsigned.iter().for_each(|id| self.miss(*id, why.clone()));
-        unsigned
+        unsigned.into_iter().for_each(|id| self.miss(id, why.clone()));
     }
 }

@@ -65,16 +65,10 @@ fn waiting() -> (World, channel::ChangeId) {
     let id = world.make_one(Initiator, counter(Pair::default(), 3)).unwrap();
     let Message::Update(update) = world.steal(Responder) else { panic!("the round") };
     let side = &mut world.sides[Responder];
-    let ctx = channel::Context {
-        key: &side.key,
-        now: 0,
-        head: side.seen,
-        apps: &side.book,
-        pace: PACE,
-        transfers: &channel::transfer::NoTransfers,
-    };
+    let mut machine = side.channel.take().unwrap();
     // Without the harness, which would bring it at once.
-    let step = side.channel.as_mut().unwrap().handle(Input::Peer(Message::Update(update)), &ctx).unwrap();
+    let step = machine.handle(Input::Peer(Message::Update(update)), &side.context(0, PACE)).unwrap();
+    side.channel = Some(machine);
     assert_eq!(step, channel::Step::Act(vec![channel::Effect::FetchCode(apps::COUNTER.code)]));
     (world, id)
 }

@@ -6,7 +6,7 @@ use crate::harness::{
     contracts::{call, counter, creation, escrow, of, pays, puppet},
     side::Fate,
 };
-use channel::{Change, ChangeFault, Context, Event, Misuse, Outcome, Payment};
+use channel::{Change, ChangeFault, Event, Misuse, Outcome, Payment};
 use protocol::{
     Pair, Party,
     contracts::{CallFault, Code},
@@ -165,14 +165,7 @@ fn a_change_is_tried_without_changing_anything() {
     let (mut world, ids) = World::with(Initiator, vec![counter(Pair::default(), 5)]);
     let try_it = |world: &World, change: &Change| {
         let side = &world.sides[Responder];
-        let ctx = Context {
-            key: &side.key,
-            now: 0,
-            head: side.seen,
-            apps: &side.book,
-            pace: PACE,
-            transfers: &channel::transfer::NoTransfers,
-        };
+        let ctx = side.context(0, PACE);
         let before = side.machine().save();
         let tried = side.machine().try_change(change, &ctx);
         assert!(before == side.machine().save());

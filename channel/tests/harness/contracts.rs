@@ -190,7 +190,7 @@ impl World {
         let State { balances, contracts, calls_root, .. } = state;
         let base = Start { channel, record, payload, balances: *balances, contracts, calls_root: *calls_root };
         let deployed = |code: &Hash| channel::AppBook::deployed(&self.sides[party].book, code);
-        let mut executor = Predictor { apps: &self.chain.ledger.apps, shown_at: &|_| None };
+        let mut executor = Predictor::new(&self.chain.ledger.apps, &|_| None);
         let height = self.chain.head() + 1;
         plan(&base, party, calls, height, &deployed, &mut executor).ok().map(|plan| plan.call)
     }

@@ -21,8 +21,8 @@ pub(crate) use process::effects_of;
 
 use chain::{REFERENCE, SimChain};
 use channel::{
-    Certainty, ChainInput, ChangeId, Channel, ChannelOpen, Command, Context, Effect, Event, IdempotencyKey, Input,
-    Message, Millis, Misuse, Notice, OpenRequest, OperationKind, Pace, Payment, Policy, RefusalCode, Violation,
+    Certainty, ChainInput, ChangeId, Channel, ChannelOpen, Command, Effect, Event, IdempotencyKey, Input, Message,
+    Millis, Misuse, Notice, OpenRequest, OperationKind, Pace, Payment, Policy, RefusalCode, Violation,
     transfer::TransferLimits,
 };
 use protocol::{
@@ -195,14 +195,7 @@ impl World {
         }
         let request = OpenRequest { reference: REFERENCE, peer: key(Responder).public(), open, limits: LIMITS };
         let side = &mut self.sides[Initiator];
-        let ctx = Context {
-            key: &side.key,
-            now: self.now,
-            head: side.seen,
-            apps: &side.book,
-            pace: self.pace,
-            transfers: &side.registry,
-        };
+        let ctx = side.context(self.now, self.pace);
         let (channel, step) = Channel::propose(request, side.config, &ctx)?;
         side.channel = Some(channel);
         self.act(Initiator, step, None);
@@ -261,14 +254,7 @@ impl World {
 
     fn accept_opening(&mut self, party: Party, open: ChannelOpen) -> Result<(), Violation> {
         let side = &mut self.sides[party];
-        let ctx = Context {
-            key: &side.key,
-            now: self.now,
-            head: side.seen,
-            apps: &side.book,
-            pace: self.pace,
-            transfers: &side.registry,
-        };
+        let ctx = side.context(self.now, self.pace);
         let (peer, terms) = (key(party.peer()).public(), party_terms(party));
         let (channel, step) = Channel::accept(REFERENCE, peer, open, terms, &side.policy, side.config, &ctx)?;
         side.channel = Some(channel);

@@ -4,7 +4,7 @@ use super::{
     CrashPlan, Initiator, Responder, World, chain, party_terms,
     side::{Held, Write},
 };
-use channel::{ChainInput, ChangeId, Channel, Context, Effect, Input, Message, Misuse, Step, UnconfirmedDispute};
+use channel::{ChainInput, ChangeId, Channel, Effect, Input, Message, Misuse, Step, UnconfirmedDispute};
 use protocol::{BlockNumber, Pair, Party, call::Call, contracts::ContractId, event::Event as ArbiterEvent};
 
 impl World {
@@ -12,22 +12,17 @@ impl World {
     pub(crate) fn input(&mut self, party: Party, input: Input) -> Result<(), Misuse> {
         let side = &mut self.sides[party];
         let before = side.before();
-        let Some(channel) = &mut side.channel else { return Ok(()) };
+        let Some(mut channel) = side.channel.take() else { return Ok(()) };
         let heard = match &input {
             Input::Peer(message) => Some(message.clone()),
             _ => None,
         };
         // What the user has taken is noted with the next commit.
         let before = before.filter(|_| !matches!(input, Input::EventsAcked { .. }));
-        let ctx = Context {
-            key: &side.key,
-            now: self.now,
-            head: side.seen,
-            apps: &side.book,
-            pace: self.pace,
-            transfers: &side.registry,
-        };
-        match channel.handle(input, &ctx) {
+        let ctx = side.context(self.now, self.pace);
+        let handled = channel.handle(input, &ctx);
+        side.channel = Some(channel);
+        match handled {
             Err(misuse) => {
                 side.check_unchanged(before.as_ref());
                 Err(misuse)

@@ -2,8 +2,9 @@
 
 use super::{book::Book, key, policy, registry::Registry};
 use channel::{
-    Balances, Change, ChangeId, Channel, CloseReason, Config, Effect, Event, EventNumber, IdempotencyKey, Message,
-    Notice, Outcome, OwnChanges, Payment, PaymentOutcome, PaymentRecord, Performed, Policy, Step,
+    Balances, Change, ChangeId, Channel, CloseReason, Config, Context, Effect, Event, EventNumber, IdempotencyKey,
+    Message, Millis, Notice, Outcome, OwnChanges, Pace, Payment, PaymentOutcome, PaymentRecord, Performed, Policy,
+    Step,
     transfer::{TransferEvent, TransferId, TransferRow},
 };
 use protocol::{
@@ -221,6 +222,12 @@ impl Side {
         let kept = self.kept.values().cloned();
         let transfers = self.transfers.values().cloned();
         Some(Channel::load(bytes, self.rows.clone(), kept, transfers).expect("what was committed can be loaded"))
+    }
+
+    /// What its machine may know of its surroundings at this moment.
+    pub(crate) fn context(&self, now: Millis, pace: Pace) -> Context<'_> {
+        let (key, head, apps, transfers) = (&self.key, self.seen, &self.book, &self.registry);
+        Context { key, now, head, apps, pace, transfers }
     }
 
     pub(crate) fn machine(&self) -> &Channel {

@@ -74,7 +74,7 @@ impl Inside {
             calls_root: self.calls_root,
         };
         let shown_at = |lock: &_| world.ledger.preimages.get(lock).copied();
-        let mut predictor = Predictor { apps: &world.ledger.apps, shown_at: &shown_at };
+        let mut predictor = Predictor::new(&world.ledger.apps, &shown_at);
         let deployed = |code: &Hash| {
             let stands = world.ledger.deployed.iter().find(|(_, stands)| *stands == code);
             stands.map(|(account, _)| *account)

@@ -283,7 +283,7 @@ pub async fn a_delegate_calls_for_a_party_that_is_away_where_it_may_and_a_defend
     let record = world.arbiter.channel(id).await.unwrap().unwrap();
     let (contracts, balances, calls_root) = (&state.contracts, state.balances, state.calls_root);
     let start = Start { channel: id, record: &record, payload: None, balances, contracts, calls_root };
-    let mut executor = Predictor { apps: &*apps, shown_at: &|_| None };
+    let mut executor = Predictor::new(&*apps, &|_| None);
     let deployed = |_code: &_| Some(counter.deployed);
     let height = world.chain.block_number().await + 1;
     let planned = plan(&start, Party::Initiator, vec![forced(contract, 4)], height, &deployed, &mut executor).unwrap();

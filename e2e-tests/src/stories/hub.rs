@@ -4,7 +4,7 @@ use crate::{Actor, TestChain, UNIT, World, signer, terms, until, within};
 use channel::IdempotencyKey;
 use network::{Fee, InvoiceState, PaymentState, Policy};
 use protocol::{
-    Amount, BlockNumber,
+    Amount,
     call::Call,
     contracts::conditional::{HashLock, Preimage},
 };
@@ -194,7 +194,3 @@ pub async fn a_hub_that_goes_away_with_payments_under_way_ends_them_when_it_is_b
     };
     until("the hub's coins", whole).await;
 }
-
-/// How many blocks a story has a transfer live, at most.
-#[allow(dead_code, reason = "for stories on chains that are slow")]
-const LONG: BlockNumber = 100;

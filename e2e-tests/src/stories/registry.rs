@@ -46,15 +46,14 @@ pub async fn pre_images_that_wait_are_registered_in_one_call_at_the_price_that_w
     assert_eq!(registry.reserve(), costs.of(MAX_PREIMAGES), "fees are kept for what may have to be registered");
     let chain = world.arbiter.chain();
     let before = chain.free_balance(&account("hub")).await.unwrap();
-    for of in 0..MAX_PREIMAGES {
-        registry.register(lock(of), preimage(of), expiry, PEER).unwrap();
-    }
+    let wanted = (0..MAX_PREIMAGES).map(|of| (lock(of), preimage(of)));
+    assert_eq!(registry.register_all(wanted, expiry, PEER), []);
     for of in 0..MAX_PREIMAGES {
         let known = within("a registration", registry.settled(&lock(of), expiry)).await;
         assert!(known.is_shown_before(expiry), "{known:?}");
     }
     until("the receipts", &registry, |registry| registry.caused_by(&PEER).count == MAX_PREIMAGES as u64).await;
-    assert!(world.recorder.count("preimages_register").await <= 2, "what waited went together");
+    assert_eq!(world.recorder.count("preimages_register").await, 1, "what waited went together");
     let paid = before - chain.free_balance(&account("hub")).await.unwrap();
     let caused = registry.caused_by(&PEER).cost;
     // Shares are rounded up.

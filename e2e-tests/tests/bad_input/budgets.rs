@@ -313,9 +313,9 @@ async fn openings_that_are_not_on_chain_are_few_for_each_stranger_and_for_all_of
     first.say(reference(3), opening(&witness.world, "mallory")).await;
     assert!(busy(first.hear().await));
     let mut second = Intruder::connect("peer1", "bob", socket).await;
-    second.say(reference(1), opening(&witness.world, "peer1")).await;
+    second.say(reference(11), opening(&witness.world, "peer1")).await;
     assert!(accepted(second.hear().await));
-    second.say(reference(2), opening(&witness.world, "peer1")).await;
+    second.say(reference(12), opening(&witness.world, "peer1")).await;
     assert!(busy(second.hear().await));
     let counters = witness.bob.node.counters();
     assert_eq!((counters.of(Cause::OpeningsOfPeer), counters.of(Cause::OpeningsOfStrangers)), (1, 1));

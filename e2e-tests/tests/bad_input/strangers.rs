@@ -32,6 +32,15 @@ fn opening(world: &World, name: &str) -> ChannelOpen {
     }
 }
 
+/// A channel's name belongs to one peer: each has its own.
+fn named(name: &str, number: u8) -> ChannelRef {
+    let mut bytes = [number; 16];
+    for (byte, of_name) in bytes.iter_mut().zip(name.bytes().take(15)) {
+        *byte = of_name;
+    }
+    ChannelRef(bytes)
+}
+
 /// `name` has so many openings signed by Bob, and goes. Nothing of it is ever put on chain.
 async fn has_openings_signed(world: &World, bob: &Actor, name: &str, count: u8) -> usize {
     let mut stranger = Intruder::connect(name, "bob", bob.socket()).await;
@@ -39,7 +48,7 @@ async fn has_openings_signed(world: &World, bob: &Actor, name: &str, count: u8) 
     let domain = world.arbiter.info().domain;
     let valid_until = world.chain.block_number() + open.validity;
     for number in 0..count {
-        stranger.say(ChannelRef([number; 16]), Message::ChannelOpen(open.clone())).await;
+        stranger.say(named(name, number), Message::ChannelOpen(open.clone())).await;
     }
     let mut signed = 0;
     let mut answered = 0;
@@ -47,7 +56,7 @@ async fn has_openings_signed(world: &World, bob: &Actor, name: &str, count: u8) 
         match stranger.hear().await {
             Some(Packet::Channel(reference, Message::ChannelAccept(ChannelAccept { responder, .. }))) => {
                 let body = open.body(&responder, valid_until);
-                let nonce = u64::from(reference.0[0]);
+                let nonce = u64::from(reference.0[15]);
                 stranger.say(reference, funding_created(name, &domain, &body, nonce)).await;
             }
             Some(Packet::Channel(_, Message::FundingSigned(_))) => (signed, answered) = (signed + 1, answered + 1),

@@ -10,7 +10,7 @@
 mod accounts;
 mod connection;
 mod deploying;
-mod hides;
+mod liar;
 mod lies;
 mod the_same;
 

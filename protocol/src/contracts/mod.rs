@@ -22,7 +22,7 @@ pub use app::{App, AppContext, AppOutcome, AppReply, CALL_SELECTOR, INIT_SELECTO
 pub use execute::{Executed, Invocation, execute};
 pub use executor::{CallFault, Executor};
 #[cfg(feature = "std")]
-pub use native::{Apps, NativeApps, NativeCall, NativeInit, Predictor, Replayer, first_state};
+pub use native::{Apps, NativeApps, NativeCall, NativeInit, Predictor, first_state};
 #[cfg(feature = "std")]
 pub use store::Contracts;
 

@@ -137,12 +137,33 @@ impl PartialEq for NativeApps {
 
 impl Eq for NativeApps {}
 
-/// What peers predict with: the apps that they run, and what they know of the pre-images shown on chain.
+/// What peers predict with, and replay with: the apps that they run, and what they know of the pre-images shown on chain.
 pub struct Predictor<'a> {
-    /// The apps.
-    pub apps: &'a dyn Apps,
-    /// The block in which a lock's pre-image was first shown.
-    pub shown_at: &'a dyn Fn(&HashLock) -> Option<BlockNumber>,
+    apps: &'a dyn Apps,
+    registry: Registry<'a>,
+}
+
+/// What a [`Predictor`] takes to be in the arbiter's registry of pre-images (R8.2).
+enum Registry<'a> {
+    /// What is known of it: the block in which a lock's pre-image was first shown. What a claim shows itself is shown in its own block.
+    Known(&'a dyn Fn(&HashLock) -> Option<BlockNumber>),
+    /// What it must have been for calls that the arbiter has made: whatever was claimed had been shown in time, and what was refunded had not. A builtin's call
+    /// that succeeded can have come to one thing only.
+    OfThePast,
+}
+
+impl<'a> Predictor<'a> {
+    /// For calls that the arbiter might make. `shown_at` gives the block in which a lock's pre-image was first shown.
+    #[must_use]
+    pub fn new(apps: &'a dyn Apps, shown_at: &'a dyn Fn(&HashLock) -> Option<BlockNumber>) -> Self {
+        Self { apps, registry: Registry::Known(shown_at) }
+    }
+
+    /// For calls that the arbiter has made: nothing has to be known of the registry to tell what they came to.
+    #[must_use]
+    pub fn replaying(apps: &'a dyn Apps) -> Self {
+        Self { apps, registry: Registry::OfThePast }
+    }
 }
 
 impl Crypto for Predictor<'_> {
@@ -168,50 +189,16 @@ impl Executor for Predictor<'_> {
     }
 
     fn shown_at(&self, lock: &HashLock) -> Option<BlockNumber> {
-        (self.shown_at)(lock)
+        match self.registry {
+            Registry::Known(shown_at) => shown_at(lock),
+            Registry::OfThePast => None,
+        }
     }
 
     fn show(&mut self, lock: &HashLock, _preimage: &Preimage, now: BlockNumber) -> BlockNumber {
-        (self.shown_at)(lock).unwrap_or(now)
-    }
-}
-
-/// What peers replay with what the arbiter has made: the same apps, and a registry of pre-images that says what it must have said. A builtin's call that
-/// succeeded can have come to one thing only, so nothing has to be known of the registry to tell what.
-pub struct Replayer<'a> {
-    /// The apps.
-    pub apps: &'a dyn Apps,
-}
-
-impl Crypto for Replayer<'_> {
-    fn hash(&self, bytes: &[u8]) -> Hash {
-        Native.hash(bytes)
-    }
-
-    fn sha2_256(&self, bytes: &[u8]) -> Hash {
-        Native.sha2_256(bytes)
-    }
-}
-
-impl Executor for Replayer<'_> {
-    fn call_app(
-        &mut self,
-        code: &Hash,
-        _at: Option<&AccountId>,
-        context: &AppContext,
-        state: &[u8],
-        input: &[u8],
-    ) -> Result<AppReply, CallFault> {
-        self.apps.call(code, context, state, input)
-    }
-
-    /// A refund that succeeded was of a lock that nobody had shown in time.
-    fn shown_at(&self, _lock: &HashLock) -> Option<BlockNumber> {
-        None
-    }
-
-    /// A claim that succeeded was of one that had been shown in time.
-    fn show(&mut self, _lock: &HashLock, _preimage: &Preimage, _now: BlockNumber) -> BlockNumber {
-        0
+        match self.registry {
+            Registry::Known(shown_at) => shown_at(lock).unwrap_or(now),
+            Registry::OfThePast => 0,
+        }
     }
 }

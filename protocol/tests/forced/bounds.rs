@@ -57,7 +57,7 @@ fn planned(world: &World, state: &State, calls: &[ForcedCall], how: How) -> Resu
     let record = &world.ledger.channels[&CHANNEL];
     let State { balances, ref contracts, calls_root } = *state;
     let base = Start { channel: CHANNEL, record, payload: None, balances, contracts, calls_root };
-    let mut executor = Predictor { apps: &world.ledger.apps, shown_at: &|_| None };
+    let mut executor = Predictor::new(&world.ledger.apps, &|_| None);
     let deployed = |code: &Hash| if *code == BULKY.code { Some(BULKY.account) } else { account_of(code) };
     match how {
         How::All => plan(&base, Party::Initiator, calls.to_vec(), NOW, &deployed, &mut executor),
@@ -287,7 +287,7 @@ fn what_the_arbiter_made_is_followed_to_the_same_state_from_the_same_state_only(
     let followed = |state: &State, calls: &[ForcedCall]| {
         let State { balances, ref contracts, calls_root } = *state;
         let base = Start { channel: CHANNEL, record: &record, payload: None, balances, contracts, calls_root };
-        let mut executor = Predictor { apps: &world.ledger.apps, shown_at: &|_| None };
+        let mut executor = Predictor::new(&world.ledger.apps, &|_| None);
         follow(&base, Party::Initiator, calls, NOW, &mut executor)
     };
     let same = followed(&state, &calls).unwrap();

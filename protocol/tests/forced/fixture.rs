@@ -173,7 +173,7 @@ impl World {
         let State { balances, ref contracts, calls_root } = *state;
         let start = Start { channel: CHANNEL, record, payload, balances, contracts, calls_root };
         let shown_at = |lock: &_| self.ledger.preimages.get(lock).copied();
-        let mut executor = Predictor { apps: &self.ledger.apps, shown_at: &shown_at };
+        let mut executor = Predictor::new(&self.ledger.apps, &shown_at);
         plan(&start, party, calls, self.now, &account_of, &mut executor)
     }
 

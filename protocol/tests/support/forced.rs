@@ -160,7 +160,7 @@ impl Script {
         now: BlockNumber,
     ) -> Option<Plan> {
         let shown_at = |lock: &_| ledger.preimages.get(lock).copied();
-        let mut executor = Predictor { apps: &ledger.apps, shown_at: &shown_at };
+        let mut executor = Predictor::new(&ledger.apps, &shown_at);
         plan(start, party, calls, now, &|code| self.account_of(code), &mut executor).ok()
     }
 

@@ -29,9 +29,9 @@ impl Routing {
             let _nobody = self.notices.send(notice);
         }
         let registry = &peers.registry;
-        for (lock, preimage) in registrations {
+        if !registrations.is_empty() {
             let until = registry.best().saturating_add(registry.margins().forward());
-            if let Err(error) = registry.register(lock, preimage, until, peers.config.identity.public()) {
+            for error in registry.register_all(registrations, until, peers.config.identity.public()) {
                 tracing::error!(%error, "the router wanted a pre-image registered that is none");
             }
         }

@@ -11,7 +11,7 @@ use protocol::{
     Base, BlockNumber, Hash, Pair, Party,
     arbiter::{Start, follow},
     call::Payload,
-    contracts::{Code, Contract, ContractId, Replayer},
+    contracts::{Code, Contract, ContractId, Predictor},
     record::{OnChain, Phase as RecordPhase, Record},
 };
 
@@ -57,7 +57,7 @@ impl Live {
         let phase = if *is_residual { RESIDUAL } else { RecordPhase::Open };
         let on_chain = OnChain { at: before, ..record.on_chain.clone() };
         let record = Record { on_chain, total: *total, phase, ..record };
-        let mut executor = Replayer { apps: ctx.apps };
+        let mut executor = Predictor::replaying(ctx.apps);
         let mut run = |state: &State| {
             let start = start(self, state, None, &record);
             let followed = follow(&start, *party, calls, *height, &mut executor).ok()?;

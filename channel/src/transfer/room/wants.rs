@@ -4,7 +4,7 @@ use super::Transfers;
 use crate::{
     message::RefusalCode,
     state::{Change, ChangeId, TransferTerms},
-    transfer::row::{Failure, Intent, TransferId},
+    transfer::row::{Failure, Intent, Progress, TransferId},
 };
 use protocol::{
     BlockNumber,
@@ -32,6 +32,17 @@ impl Transfers {
     /// Transfers whose expiry is at most `until`, with it.
     pub(crate) fn due(&self, until: BlockNumber) -> Vec<TransferId> {
         self.by_expiry.iter().take_while(|(expiry, _)| *expiry <= until).map(|(_, id)| *id).collect()
+    }
+
+    /// Whether an own offer that expires before this block is not agreed: told without a look at what waits.
+    pub(crate) fn has_proposed_before(&self, expiry: BlockNumber) -> bool {
+        let is_proposed = |id: &TransferId| match id {
+            TransferId::Outgoing(change) => {
+                self.outgoing.get(change).is_some_and(|row| row.progress == Progress::Proposed)
+            }
+            TransferId::Incoming(_) => false,
+        };
+        self.by_expiry.iter().take_while(|(of, _)| *of < expiry).any(|(_, id)| is_proposed(id))
     }
 
     /// The least expiry above this block.

@@ -7,7 +7,7 @@ use protocol::{
     call::{Call, ForceProgress, ForcedCall, ProveContractState, ShownContract},
     contracts::{
         Code, Contract, ContractId, Contracts, Predictor,
-        conditional::{BUILTIN, ConditionalTransfer, HashFunction, Preimage},
+        conditional::{BUILTIN, ConditionalTransfer, HashFunction, HashLock, Preimage},
     },
     crypto::Native,
     record::Record,
@@ -172,8 +172,8 @@ impl World {
         let payload = (*shown == Shown::AsPayload).then(|| channel.payload(&base.state()));
         let Inside { balances, ref contracts, calls_root, round, base } = *base;
         let on = Start { channel: channel.id, record: &record, payload, balances, contracts, calls_root };
-        let mut predictor =
-            Predictor { apps: &self.ledger.apps, shown_at: &|lock| self.ledger.preimages.get(lock).copied() };
+        let shown_at = |lock: &HashLock| self.ledger.preimages.get(lock).copied();
+        let mut predictor = Predictor::new(&self.ledger.apps, &shown_at);
         let deployed = |code: &Hash| self.apps.account_of(code);
         let planned = plan(&on, *party, calls.clone(), self.now(), &deployed, &mut predictor)?;
         let Plan { call, contracts, balances, calls_root, state_hash, .. } = planned;

@@ -108,7 +108,8 @@ impl Inside {
             calls_root: self.calls_root,
         };
         let apps = NativeApps::new();
-        let mut predictor = Predictor { apps: &apps, shown_at: &|lock| shown.get(lock).copied() };
+        let shown_at = |lock: &HashLock| shown.get(lock).copied();
+        let mut predictor = Predictor::new(&apps, &shown_at);
         let planned = plan(&start, party, calls, block, &|_code| None, &mut predictor).unwrap();
         let Plan { call, contracts, balances, calls_root, state_hash, .. } = planned;
         let before = self.commitment();

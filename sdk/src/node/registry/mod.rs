@@ -209,21 +209,37 @@ impl LockRegistry {
         until: BlockNumber,
         on_account_of: PublicKey,
     ) -> Result<(), WrongPreimage> {
-        if !opens(&lock, &preimage) {
-            return Err(WrongPreimage(lock));
-        }
+        self.register_all([(lock, preimage)], until, on_account_of).pop().map_or(Ok(()), Err)
+    }
+
+    /// [`register`](Self::register) for many: those that nothing else keeps from it go on chain in one call. Answers which of them are none.
+    #[must_use]
+    pub fn register_all(
+        &self,
+        wanted: impl IntoIterator<Item = (HashLock, Preimage)>,
+        until: BlockNumber,
+        on_account_of: PublicKey,
+    ) -> Vec<WrongPreimage> {
+        let mut wrong = Vec::new();
+        let mut is_news = false;
         let mut state = self.0.state();
-        if state.queue.want(lock, preimage, until, on_account_of) {
-            state.watch(lock, (until, Interest::Paid));
+        for (lock, preimage) in wanted {
+            if !opens(&lock, &preimage) {
+                wrong.push(WrongPreimage(lock));
+                continue;
+            }
+            if state.queue.want(lock, preimage, until, on_account_of) {
+                state.watch(lock, (until, Interest::Paid));
+            }
+            is_news |= state.facts.learn(&lock, preimage);
         }
-        let is_news = state.facts.learn(&lock, preimage);
         drop(state);
         if is_news {
             self.0.wake();
         } else {
             self.0.work();
         }
-        Ok(())
+        wrong
     }
 
     /// Waits until it is known whether a lock was shown before block `expiry`; which the lock must be watched for.
