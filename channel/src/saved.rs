@@ -10,6 +10,7 @@ use crate::{
     certainty::PeerConfirmation,
     channel::{Channel, LinkState},
     config::Config,
+    event::CloseReason,
     message::ChannelRef,
     outbox::Outbox,
     payments::{PaymentRecord, Payments},
@@ -168,6 +169,12 @@ impl Channel {
                 }
                 if !live.store.is_doubtful() {
                     payments.watch(|change| live.outgoing.may_appear(change));
+                }
+            }
+            // With a close that was seen everything was told, unless the store was old.
+            Phase::Closed(reason) if stored.is_empty() => {
+                if transfers.has_undecided() && !matches!(reason, CloseReason::Unseen { .. }) {
+                    transfers.leave_untold();
                 }
             }
             _ if stored.is_empty() => {}

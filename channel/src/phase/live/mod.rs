@@ -179,6 +179,12 @@ impl Live {
         if payments.is_empty() { Vec::new() } else { vec![Event::Dropped { payments }] }
     }
 
+    /// Whether the state on chain is the one agreed here, and known whole.
+    pub(crate) fn is_as_on_chain(&self) -> bool {
+        let on_chain = self.dispute.on_chain();
+        self.agreed.base() == on_chain.at && self.agreed.hash() == on_chain.state_hash && self.agreed.state().is_whole()
+    }
+
     /// Whether the chain has a co-signed state that counts before the one agreed here.
     pub(crate) fn is_behind(&self, posted: &Posted) -> bool {
         !posted.is_forced() && posted.at > self.agreed.base()

@@ -56,8 +56,8 @@ impl Transfers {
         self.orphans.iter().map(|(contract, (expiry, lock))| (*contract, *expiry, *lock))
     }
 
-    /// This side wants an expired transfer of its own back.
-    pub(crate) fn want_back(&mut self, contract: ContractId) {
+    /// This side wants a transfer to end as it has to, where it has not asked for that.
+    pub(crate) fn want(&mut self, contract: ContractId) {
         let is_asked = self.asked.values().any(|asked| *asked == contract);
         if !is_asked && !self.postponed.contains(&contract) {
             let _new = self.wanted.insert(contract);
@@ -91,12 +91,12 @@ impl Transfers {
 
     /// The terms of a transfer of the peer's, or of its premium.
     pub(crate) fn terms_of(&self, contract: &ContractId) -> Option<TransferTerms> {
-        let main = self.premiums.get(contract).unwrap_or(contract);
-        self.incoming.get(main).map(|row| row.terms)
+        self.incoming.get(self.main_of(contract)).map(|row| row.terms)
     }
 
     /// This change is asked for.
     pub(crate) fn ask(&mut self, change: ChangeId, contract: ContractId) {
+        let contract = *self.main_of(&contract);
         let _gone = self.wanted.remove(&contract);
         let _none = self.asked.insert(change, contract);
     }
