@@ -352,3 +352,34 @@ fn what_is_settled_is_claimed_also_by_a_side_whose_store_is_old() {
     assert!(world.chain.is_closed(), "its coins are not locked for ever");
     assert_eq!(world.chain.wealth(Responder), crate::harness::chain::FUNDS + 105);
 }
+
+#[test]
+fn steps_that_a_newer_round_has_replaced_on_chain_before_they_could_be_answered_do_not_make_a_store_old() {
+    let mut world = World::opened();
+    world.offer(Initiator, 1, 100, 40).unwrap();
+    world.offer(Initiator, 2, 50, 40).unwrap();
+    world.run();
+    let old = world.sides[Responder].clone();
+    world.offer(Responder, 3, 30, 10).unwrap();
+    world.run();
+    world.claim(Initiator, 3).unwrap();
+    world.disconnect();
+    // The peer forces a step on the round before, and another one on the newest: both are in one block.
+    let force = |world: &mut World, number: u8| {
+        let contract = world.contract_of(Responder, number).unwrap();
+        let input = scale::Encode::encode(&protocol::contracts::conditional::ConditionalInput::Claim(secret(number).0));
+        let calls = vec![ForcedCall { contract, value: 0, input }];
+        world.command(Responder, Command::Force { calls, certainty: Certainty::OwnStoreIsNewest }).unwrap();
+    };
+    let new = std::mem::replace(&mut world.sides[Responder], old);
+    world.sides[Responder].is_cheat = true;
+    force(&mut world, 1);
+    world.sides[Responder] = new;
+    force(&mut world, 2);
+    world.mine();
+    let status = world.sides[Initiator].machine().status();
+    assert!(!status.stale_store && world.sides[Initiator].machine().base() == world.sides[Responder].machine().base());
+    assert_eq!(world.progress(Initiator, 2), Some(Progress::Fulfilled(secret(2).0)));
+    world.run();
+    assert_eq!(world.ours(Initiator), SHARE - 150 + 30, "its own claim is agreed to");
+}
