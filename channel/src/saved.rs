@@ -164,8 +164,12 @@ impl Channel {
             Phase::Open(live) | Phase::Closing(live, _) => {
                 live.fill(&stored, deltas)?;
                 live.outgoing.restore(me, payments.pending());
-                for (id, contract) in live.outgoing.proposed_ends() {
-                    transfers.ask(id, contract);
+                for (id, contract, is_proposed) in live.outgoing.signed_ends() {
+                    if is_proposed {
+                        transfers.ask(id, contract);
+                    } else {
+                        transfers.give_up(id);
+                    }
                 }
                 if !live.store.is_doubtful() {
                     payments.watch(|change| live.outgoing.may_appear(change));

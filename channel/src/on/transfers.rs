@@ -195,7 +195,7 @@ impl Channel {
         }
     }
 
-    /// The peer cannot be reached: offers that it has no signature for come to nothing.
+    /// The peer cannot be reached: offers that are not proposed come to nothing, at once or with the round that was given up and holds them.
     pub(crate) fn drop_unsigned_offers(&mut self) {
         let me = self.me;
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
@@ -204,7 +204,7 @@ impl Channel {
                 let _offer = self.transfers.note(id, Became::Not(Failure::PeerAway));
             }
             let outgoing = &live.outgoing;
-            self.transfers.drop_unsigned(&Failure::PeerAway, |id| outgoing.is_signed(id));
+            self.transfers.drop_unproposed(&Failure::PeerAway, |id| outgoing.is_proposed(id));
         }
     }
 
@@ -385,6 +385,8 @@ impl Channel {
     pub(crate) fn note_own_transfers(&mut self, step: &mut Step) {
         if self.transfers.has_changes() {
             note_own(&mut self.transfers, step.effects_mut());
+            let outgoing = self.phase.live().map(|live| &live.outgoing);
+            self.transfers.retain_given_up(|id| outgoing.is_some_and(|it| it.may_hold(Some(id), None)));
         }
     }
 
@@ -409,6 +411,9 @@ impl Channel {
         let is_sure = !is_unsure && live.is_none_or(|live| live.agreed.state().is_whole());
         if is_sure {
             self.transfers.reconcile(self.me, changed, now);
+            if live.is_none() {
+                self.transfers.drop_unproposed(&Failure::Dropped, |_| false);
+            }
             self.transfers.settle_absent(|change, contract| may_count(Some(change), contract.as_ref()));
         }
         if live.is_none() {

@@ -60,6 +60,8 @@ pub(crate) struct Transfers {
     postponed: BTreeSet<ContractId>,
     /// What waits for its round or for an answer to it.
     asked: BTreeMap<ChangeId, ContractId>,
+    /// Ends that were given up, and that the peer may make all the same: it holds a signature for a round with them.
+    given_up: BTreeSet<ChangeId>,
     /// Transfers of the peer's that are not in the agreed state, and how they ended there: over once no open round of one's own holds them (I4). Not stored:
     /// derived anew at a start.
     ending: BTreeMap<ContractId, IncomingEnd>,
@@ -95,6 +97,7 @@ impl Transfers {
             wanted: BTreeSet::new(),
             postponed: BTreeSet::new(),
             asked: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             ending: BTreeMap::new(),
             forgetting: BTreeSet::new(),
             changed: BTreeSet::new(),
@@ -620,10 +623,10 @@ impl Transfers {
         let _new = self.changed.insert(TransferId::Outgoing(id));
     }
 
-    /// Own offers that no peer has seen, where `is_signed` says of a change that a round with it was signed, come to nothing for this reason.
-    pub(crate) fn drop_unsigned(&mut self, why: &Failure, is_signed: impl Fn(ChangeId) -> bool) {
-        let proposed = self.outgoing.values().filter(|row| row.progress == Progress::Proposed).map(|row| row.change);
-        let unsigned: Vec<_> = proposed.filter(|id| !is_signed(*id)).collect();
-        unsigned.into_iter().for_each(|id| self.miss(id, why.clone()));
+    /// Own offers that wait, but for those of which this is true, are not made any more, for this reason.
+    pub(crate) fn drop_unproposed(&mut self, why: &Failure, is_proposed: impl Fn(ChangeId) -> bool) {
+        let waiting = self.outgoing.values().filter(|row| row.progress == Progress::Proposed).map(|row| row.change);
+        let dropped: Vec<_> = waiting.filter(|id| !is_proposed(*id)).collect();
+        dropped.into_iter().for_each(|id| self.miss(id, why.clone()));
     }
 }

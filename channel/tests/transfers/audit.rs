@@ -182,8 +182,7 @@ fn an_offer_that_is_told_as_failed_is_not_made_afterwards() {
     assert!(told == 0 || !offered, "told as failed, and offered again");
 }
 
-#[test]
-fn an_offer_whose_round_was_given_up_and_is_dead_comes_to_nothing_at_once() {
+fn round_given_up(crash: bool) {
     let mut world = World::opened();
     world.offer(Initiator, 9, 10, 60).unwrap();
     world.run();
@@ -196,6 +195,9 @@ fn an_offer_whose_round_was_given_up_and_is_dead_comes_to_nothing_at_once() {
     world.command(Responder, Command::Force { calls, certainty: Certainty::OwnStoreIsNewest }).unwrap();
     world.mine();
     world.disconnect();
+    if crash {
+        world.crash(Initiator);
+    }
     assert!(matches!(world.progress(Initiator, 1), Some(Progress::Proposed | Progress::Absent(_))));
     assert_eq!(world.failures(Initiator, 1), 0);
     world.connect();
@@ -203,6 +205,16 @@ fn an_offer_whose_round_was_given_up_and_is_dead_comes_to_nothing_at_once() {
     world.mine_blocks(LOCK + 1);
     world.run();
     assert_eq!(world.failures(Initiator, 1), 1, "{:?}", world.progress(Initiator, 1));
+}
+
+#[test]
+fn an_offer_whose_round_was_given_up_and_is_dead_comes_to_nothing_at_once() {
+    round_given_up(false);
+}
+
+#[test]
+fn an_offer_whose_round_was_given_up_comes_to_nothing_with_it_also_after_a_crash() {
+    round_given_up(true);
 }
 
 #[test]

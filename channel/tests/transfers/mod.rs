@@ -6,6 +6,7 @@ mod judged;
 mod late;
 mod life;
 mod limits;
+mod stories;
 
 use crate::harness::{Initiator, RESERVE, Responder, SHARE, World};
 use channel::{

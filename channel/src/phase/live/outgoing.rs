@@ -231,14 +231,17 @@ impl Outgoing {
         }
     }
 
-    /// The ends of conditional transfers that are proposed, with their ids and contracts.
-    pub(crate) fn proposed_ends(&self) -> Vec<(ChangeId, ContractId)> {
-        let proposed = self.proposal.iter().flat_map(|ours| ours.ids.iter().zip(&ours.update.changes));
-        let ends = proposed.filter_map(|(id, change)| match change {
-            Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract } => {
-                Some((id, *contract))
-            }
-            _ => None,
+    /// The ends of conditional transfers in own rounds that are not dead, with their ids and contracts, and whether they are proposed.
+    pub(crate) fn signed_ends(&self) -> Vec<(ChangeId, ContractId, bool)> {
+        let proposal = self.proposal.as_ref().map(OpenRound::round);
+        let ends = self.all().flat_map(|ours| {
+            let is_proposed = Some(ours.round()) == proposal;
+            ours.ids.iter().zip(&ours.update.changes).filter_map(move |(id, change)| match change {
+                Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract } => {
+                    Some((id, *contract, is_proposed))
+                }
+                _ => None,
+            })
         });
         ends.collect()
     }
@@ -311,9 +314,9 @@ impl Outgoing {
         ids
     }
 
-    /// Whether a round with this change was signed and is not dead.
-    pub(crate) fn is_signed(&self, id: ChangeId) -> bool {
-        self.all().any(|ours| ours.ids.contains(id))
+    /// Whether this change is proposed.
+    pub(crate) fn is_proposed(&self, id: ChangeId) -> bool {
+        self.proposal.as_ref().is_some_and(|ours| ours.ids.contains(id))
     }
 
     /// Whether the peer holds a signature for a state that holds this change, or this contract, or the change waits for a round: one that was given up may
