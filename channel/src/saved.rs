@@ -10,6 +10,7 @@ use crate::{
     certainty::PeerConfirmation,
     channel::{Channel, LinkState},
     config::Config,
+    event::CloseReason,
     message::ChannelRef,
     outbox::Outbox,
     payments::{PaymentRecord, Payments},
@@ -180,11 +181,21 @@ impl Channel {
             Phase::Open(live) | Phase::Closing(live, _) => {
                 live.fill(&stored, deltas)?;
                 live.outgoing.restore(me, payments.pending());
-                for (id, contract) in live.outgoing.proposed_ends() {
-                    transfers.ask(id, contract);
+                for (id, contract, is_proposed) in live.outgoing.signed_ends() {
+                    if is_proposed {
+                        transfers.ask(id, contract);
+                    } else {
+                        transfers.give_up(id);
+                    }
                 }
                 if !live.store.is_doubtful() {
                     payments.watch(|change| live.outgoing.may_appear(change));
+                }
+            }
+            // With a close that was seen everything was told, unless the store was old.
+            Phase::Closed(reason) if stored.is_empty() => {
+                if transfers.has_undecided() && !matches!(reason, CloseReason::Unseen { .. }) {
+                    transfers.leave_untold();
                 }
             }
             _ if stored.is_empty() => {}

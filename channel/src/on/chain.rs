@@ -124,13 +124,20 @@ impl Channel {
         let Phase::Closing(live, _) = &mut self.phase else { return Step::default() };
         live.dispute.see(&solo.on_chain);
         let mut told = vec![event(live.newer_than_chain(ctx.head).is_some())];
+        let mut stale = Step::default();
         if live.is_behind(&solo.on_chain) {
-            told.extend(live.adopt_from_chain(&solo.on_chain, me).into_iter().flatten());
+            let (from, round) = (live.agreed.round(), solo.on_chain.at.agreed);
+            match live.adopt_from_chain(&solo.on_chain, me) {
+                Some(events) => told.extend(events),
+                // It carries our signature, and we know of none: our store is old (R6.6).
+                None if round > live.outgoing.signed() => stale = live.note_stale(from, round),
+                None => {}
+            }
         }
         // Nothing but a state counts any more.
         told.extend(live.operation.give_up(RefusalCode::CLOSING));
         live.incoming.drop_review();
-        Step::tell(told).and(Step::act(self.defence(ctx.head)))
+        Step::tell(told).and(stale).and(Step::act(self.defence(ctx.head)))
     }
 
     /// Transition: open (bound) -> open. A deposit, a withdrawal or other delegates are final: the state after it is the agreed one.

@@ -309,6 +309,9 @@ impl Channel {
         if let Some(mut live) = self.take_live() {
             told.extend(live.dispute.take_forcing().map(|forcing| forcing.too_late()));
             told.extend(live.drop_pending(RefusalCode::CLOSING));
+            if live.store.is_doubtful() {
+                self.transfers.leave_untold();
+            }
         }
         self.phase = Phase::Closed(reason.clone());
         told.push(Event::Closed(reason));

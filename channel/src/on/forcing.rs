@@ -46,11 +46,15 @@ impl Channel {
         ctx: &Context<'_>,
     ) -> Result<Step, Misuse> {
         let state = self.phase.name();
+        let is_settled = matches!(self.phase, Phase::Closing(_, ClosePath::Residual(_)));
         let (Phase::Open(live) | Phase::Closing(live, ClosePath::Solo(_) | ClosePath::Residual(_))) = &mut self.phase
         else {
             return Err(Misuse::NotOpen { state });
         };
-        live.store.check()?;
+        // What is settled is on chain, whatever is stored here.
+        if !is_settled || !live.is_as_on_chain() {
+            live.store.check()?;
+        }
         if live.dispute.forcing().is_some() {
             return Err(Misuse::AlreadyForcing);
         }
@@ -60,8 +64,6 @@ impl Channel {
         let forcing = Forcing::of(calls, Vec::new());
         // What is known to be refused is said at once.
         let submit = self.plan_of(&forcing, ctx).map_err(Misuse::WouldBeRefused)?;
-        // What is settled is on chain, whatever is stored here.
-        let is_settled = matches!(self.phase, Phase::Closing(_, ClosePath::Residual(_)));
         if !is_settled && !self.is_certain(certainty) {
             return self.defer_force(forcing.into_all_calls());
         }
@@ -116,8 +118,8 @@ impl Channel {
             return Step::default();
         };
         let is_free = live.dispute.pending_replay().is_none() || live.newer_than_chain(ctx.head).is_some();
-        // An old store makes no claim of its own (R6.6a).
-        let is_free = is_free && !live.store.is_doubtful();
+        // An old store makes no claim of its own (R6.6a), but where the state is final.
+        let is_free = is_free && (!live.store.is_doubtful() || self.is_settled_as_known());
         let Some(forcing) = live.dispute.forcing().filter(|_| is_free) else {
             return Step::default();
         };

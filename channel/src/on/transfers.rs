@@ -121,6 +121,7 @@ impl Channel {
         live.check_changes(me, &change, &self.config, ctx)?;
         let id = live.next_change();
         change.into_iter().for_each(|change| live.outgoing.enqueue(me, change));
+        live.outgoing.keep_ids();
         self.transfers.begin(id, key, offer);
         Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
     }
@@ -166,10 +167,13 @@ impl Channel {
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return };
         for (contract, change) in self.transfers.wanted() {
-            let premium = self.transfers.premium_of(&contract).map(|premium| on_contract(&change, premium));
-            for change in std::iter::once(change).chain(premium) {
+            let contracts = &live.agreed.state().contracts;
+            let parts = std::iter::once(contract).chain(self.transfers.premium_of(&contract));
+            // One of them may have ended alone, by force.
+            let parts: Vec<_> = parts.filter(|part| contracts.get(part).is_some()).collect();
+            for part in parts {
                 let id = live.next_change();
-                live.outgoing.enqueue(me, change);
+                live.outgoing.enqueue(me, on_contract(&change, part));
                 self.transfers.ask(id, contract);
             }
         }
@@ -189,13 +193,16 @@ impl Channel {
         }
     }
 
-    /// The peer cannot be reached: offers that it has no signature for come to nothing.
+    /// The peer cannot be reached: offers that are not proposed come to nothing, at once or with the round that was given up and holds them.
     pub(crate) fn drop_unsigned_offers(&mut self) {
         let me = self.me;
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
-            let _queued = live.outgoing.unqueue_offers(me, |_| true);
+            // Those of a round that was given up wait as well: they are made only if that round is.
+            for id in live.outgoing.unqueue_offers(me, |_| true) {
+                let _offer = self.transfers.note(id, Became::Not(Failure::PeerAway));
+            }
             let outgoing = &live.outgoing;
-            self.transfers.drop_unsigned(&Failure::PeerAway, |id| outgoing.is_signed(id));
+            self.transfers.drop_unproposed(&Failure::PeerAway, |id| outgoing.is_proposed(id));
         }
     }
 
@@ -272,7 +279,7 @@ impl Channel {
             .orphans()
             .filter(|(_, expiry, lock)| *expiry <= ctx.head && book.registered(lock).is_silent_at(*expiry));
         orphans.map(|(contract, ..)| contract).collect::<Vec<_>>().into_iter().for_each(|contract| {
-            self.transfers.want_back(contract);
+            self.transfers.want(contract);
         });
         Step::act(effects).and(self.force_ends(ctx))
     }
@@ -292,12 +299,29 @@ impl Channel {
         if let Some(preimage) = book.preimage(&lock).filter(|_| registered.is_shown_before(expiry)) {
             self.transfers.learn(&lock, &preimage);
         } else if registered.is_silent_at(expiry) {
-            self.transfers.expire(row.change);
             let contracts = self.phase.live().map(|live| &live.agreed.state().contracts);
-            let is_there = |id: &ContractId| contracts.is_some_and(|all| all.get(id).is_some());
-            if let Some(contract) = row.contract.filter(is_there) {
-                self.transfers.want_back(contract);
+            let is_there = |id: ContractId| contracts.is_some_and(|all| all.get(&id).is_some());
+            // It may have been claimed in a round that an old store does not have.
+            let is_final = row.contract.is_some_and(is_there) && self.is_settled_as_known();
+            if is_final || !self.may_have_forgotten() {
+                self.transfers.expire(row.change);
             }
+            if let Some(contract) = row.contract.filter(|id| is_there(*id) || row.premium.is_some_and(is_there)) {
+                self.transfers.want(contract);
+            }
+        }
+    }
+
+    /// Whether this side's store is or was old, so that rounds may have ended transfers of which it does not know.
+    fn may_have_forgotten(&self) -> bool {
+        self.transfers.is_untold() || self.phase.live().is_some_and(|live| live.store.is_doubtful())
+    }
+
+    /// Whether the channel is settled on a state that is known here whole: nothing that an old store has forgotten counts any more.
+    pub(crate) fn is_settled_as_known(&self) -> bool {
+        match &self.phase {
+            Phase::Closing(live, ClosePath::Residual(_)) => live.is_as_on_chain(),
+            _ => false,
         }
     }
 
@@ -309,13 +333,27 @@ impl Channel {
         let patience = if is_residual { 0 } else { patience };
         let is_free = is_residual || self.waits_for(Act::Force, ctx.head).is_none();
         let (Phase::Open(live) | Phase::Closing(live, _)) = &self.phase else { return Step::default() };
-        if !is_free || live.dispute.forcing().is_some() || live.store.is_doubtful() {
+        // An old store makes no claim of its own (R6.6a), but where the state is final.
+        let is_known = !live.store.is_doubtful() || self.is_settled_as_known();
+        if !is_free || live.dispute.forcing().is_some() || !is_known {
             return Step::default();
         }
-        let due = self.transfers.due(ctx.head.saturating_sub(patience));
-        let mut calls: Vec<_> =
-            due.into_iter().filter_map(|id| self.end_of(id, live, ctx.transfers)).flatten().collect();
-        calls.truncate(MAX_FORCED_CALLS);
+        let until = ctx.head.saturating_sub(patience);
+        let due = self.transfers.due(until);
+        let ends = due.into_iter().filter_map(|id| self.end_of(id, live, ctx.transfers));
+        let is_due = |expiry: BlockNumber, lock: &HashLock| {
+            expiry <= until && ctx.transfers.registered(lock).is_silent_at(expiry)
+        };
+        let orphans = self.transfers.orphans().filter(|(_, expiry, lock)| is_due(*expiry, lock));
+        let orphans = orphans.map(|(contract, ..)| vec![call_of(contract, ConditionalInput::Refund)]);
+        let mut calls = Vec::new();
+        for end in ends.chain(orphans) {
+            // A transfer and its premium are in one step.
+            if calls.len().saturating_add(end.len()) > MAX_FORCED_CALLS {
+                break;
+            }
+            calls.extend(end);
+        }
         if calls.is_empty() || !self.transfers.may_force(ctx.head, patience) {
             return Step::default();
         }
@@ -338,14 +376,15 @@ impl Channel {
         };
         let contracts = &live.agreed.state().contracts;
         let there = std::iter::once(contract).chain(premium).filter(|id| contracts.get(id).is_some());
-        let call = |contract| ForcedCall { contract, value: 0, input: input.encode() };
-        would_be_made.then(|| there.map(call).collect())
+        would_be_made.then(|| there.map(|contract| call_of(contract, input)).collect())
     }
 
     /// Takes what is told of own changes that begin or end transfers out of what the user is told: their router hears of it.
     pub(crate) fn note_own_transfers(&mut self, step: &mut Step) {
         if self.transfers.has_changes() {
             note_own(&mut self.transfers, step.effects_mut());
+            let outgoing = self.phase.live().map(|live| &live.outgoing);
+            self.transfers.retain_given_up(|id| outgoing.is_some_and(|it| it.may_hold(Some(id), None)));
         }
     }
 
@@ -359,18 +398,28 @@ impl Channel {
             return step;
         }
         self.transfers.take_done(self.me, done);
-        let is_unsure = self.phase.is_unsure();
+        let is_unsure = self.phase.is_unsure() || self.transfers.is_untold();
         let is_settled = matches!(self.phase, Phase::Closing(_, ClosePath::Residual(_)));
         let live = self.phase.live();
         let may_count = |change: Option<ChangeId>, contract: Option<&ContractId>| {
-            live.is_some_and(|live| !is_settled && live.outgoing.may_hold(change, contract))
+            live.is_some_and(|live| !is_settled && live.may_hold(change, contract))
         };
-        if !is_unsure && live.is_none_or(|live| live.agreed.state().is_whole()) {
-            let none = Contracts::new();
-            let now = live.map_or(&none, |live| &live.agreed.state().contracts);
+        let none = Contracts::new();
+        let now = live.map_or(&none, |live| &live.agreed.state().contracts);
+        let is_sure = !is_unsure && live.is_none_or(|live| live.agreed.state().is_whole());
+        if is_sure {
             self.transfers.reconcile(self.me, changed, now);
+            if live.is_none() {
+                self.transfers.drop_unproposed(&Failure::Dropped, |_| false);
+            }
             self.transfers.settle_absent(|change, contract| may_count(Some(change), contract.as_ref()));
-            self.transfers.settle_ended(Some(now), |contract| may_count(None, Some(contract)));
+        }
+        if live.is_none() {
+            // The peer's transfers are over with the channel, however it ended.
+            self.transfers.note_missing(now);
+        }
+        if is_sure || live.is_none() {
+            self.transfers.settle_ended(now, |contract| may_count(None, Some(contract)));
         }
         let contracts = live.map(|live| &live.agreed.state().contracts);
         self.transfers.forget_over(contracts, |change, contract| may_count(Some(change), contract.as_ref()));
@@ -385,6 +434,10 @@ impl Channel {
 /// The first block that an own offer may expire in now: the payee needs the time to get its pre-image on chain, and an answer before.
 fn least_expiry(book: &dyn TransferBook) -> BlockNumber {
     book.best().saturating_add(book.margins().forward()).saturating_add(1)
+}
+
+fn call_of(contract: ContractId, input: ConditionalInput) -> ForcedCall {
+    ForcedCall { contract, value: 0, input: input.encode() }
 }
 
 /// The same end of another contract.
@@ -429,6 +482,25 @@ fn note_own(transfers: &mut Transfers, effects: &mut Vec<Effect>) {
     });
 }
 
+/// How a change ends a transfer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Claim,
+    Fail,
+    Refund,
+}
+
+impl End {
+    const fn of(change: &Change) -> Option<(ContractId, Self)> {
+        match change {
+            Change::Claim { contract, .. } => Some((*contract, Self::Claim)),
+            Change::Fail { contract, .. } => Some((*contract, Self::Fail)),
+            Change::Refund { contract } => Some((*contract, Self::Refund)),
+            _ => None,
+        }
+    }
+}
+
 /// Judges the transfers of one round of the peer's.
 struct Judge<'a> {
     transfers: &'a mut Transfers,
@@ -442,21 +514,15 @@ struct Judge<'a> {
     /// What the peer's transfers come to with this round.
     open: usize,
     amount: Amount,
-    /// Transfers with a premium of which the round ends one part, by the contract of the other.
-    ends: BTreeSet<ContractId>,
+    /// The contracts that the round ends, and how.
+    ends: BTreeMap<ContractId, End>,
 }
 
 impl<'a> Judge<'a> {
     fn new(transfers: &'a mut Transfers, live: &Live, update: &Update, me: Party, ctx: &Context<'a>) -> Self {
         let (open, amount) = transfers.incoming_open();
-        let ended = update.changes.iter().filter_map(|change| match change {
-            Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract } => {
-                Some(*contract)
-            }
-            _ => None,
-        });
         let is_closing = !live.wish.is_none();
-        let (book, head, ends) = (ctx.transfers, ctx.head, ended.collect());
+        let (book, head, ends) = (ctx.transfers, ctx.head, update.changes.iter().filter_map(End::of).collect());
         let contracts = live.agreed.state().contracts.clone();
         Self { transfers, me, book, head, contracts, is_closing, open, amount, ends }
     }
@@ -467,7 +533,7 @@ impl<'a> Judge<'a> {
             Change::Claim { contract, preimage } => self.claim(contract, preimage),
             Change::Refund { contract } => self.refund(contract),
             // The payee gives it back: this side has its coins.
-            Change::Fail { contract, .. } => self.whole(contract),
+            Change::Fail { contract, .. } => self.whole(contract, End::Fail),
             _ => Ok(()),
         }
     }
@@ -489,15 +555,19 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// A transfer and its premium end in one round (A7).
-    fn whole(&self, contract: &ContractId) -> Result<(), RefusalCode> {
-        let other = self.transfers.other_part(contract);
-        if other.is_none_or(|other| self.ends.contains(&other)) { Ok(()) } else { Err(RefusalCode::VALIDATION) }
+    /// A transfer and its premium end in one round and in one way (A7), but for what a forced step has left of them.
+    fn whole(&self, contract: &ContractId, end: End) -> Result<(), RefusalCode> {
+        let other = self.transfers.other_part(contract).filter(|other| self.contracts.get(other).is_some());
+        if other.is_none_or(|other| self.ends.get(&other) == Some(&end)) {
+            Ok(())
+        } else {
+            Err(RefusalCode::VALIDATION)
+        }
     }
 
     fn claim(&mut self, contract: &ContractId, preimage: &Preimage) -> Result<(), RefusalCode> {
-        self.whole(contract)?;
         self.transfers.learn_of(contract, preimage);
+        self.whole(contract, End::Claim)?;
         let Some(row) = self.transfers.outgoing_of(contract) else {
             return self.claim_without_row(contract);
         };
@@ -533,7 +603,7 @@ impl<'a> Judge<'a> {
 
     /// The peer wants its coins back: only where the registry was read after the expiry, and had nothing from before (A4).
     fn refund(&mut self, contract: &ContractId) -> Result<(), RefusalCode> {
-        self.whole(contract)?;
+        self.whole(contract, End::Refund)?;
         let terms = self.transfers.terms_of(contract).ok_or(RefusalCode::VALIDATION)?;
         let registered = self.book.registered(&terms.lock);
         if registered.is_shown_before(terms.expiry) {

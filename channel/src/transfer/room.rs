@@ -60,6 +60,8 @@ pub(crate) struct Transfers {
     postponed: BTreeSet<ContractId>,
     /// What waits for its round or for an answer to it.
     asked: BTreeMap<ChangeId, ContractId>,
+    /// Ends that were given up, and that the peer may make all the same: it holds a signature for a round with them.
+    given_up: BTreeSet<ChangeId>,
     /// Transfers of the peer's that are not in the agreed state, and how they ended there: over once no open round of one's own holds them (I4). Not stored:
     /// derived anew at a start.
     ending: BTreeMap<ContractId, IncomingEnd>,
@@ -71,6 +73,8 @@ pub(crate) struct Transfers {
     told: Vec<TransferEvent>,
     /// The block in which ends were forced last.
     forced_in: Option<BlockNumber>,
+    /// The channel has ended, and this side's store was old: what became of own transfers is not known.
+    is_untold: bool,
 }
 
 impl Transfers {
@@ -93,11 +97,13 @@ impl Transfers {
             wanted: BTreeSet::new(),
             postponed: BTreeSet::new(),
             asked: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             ending: BTreeMap::new(),
             forgetting: BTreeSet::new(),
             changed: BTreeSet::new(),
             told: Vec::new(),
             forced_in: None,
+            is_untold: false,
         }
     }
 
@@ -281,19 +287,27 @@ impl Transfers {
     }
 
     /// Transfers of the peer's that are over for good, where `may_count` says of a contract whether the peer holds a signature for a state with it. Those that
-    /// are in these contracts again go on as they were: what was wanted of them still is.
-    pub(crate) fn settle_ended(&mut self, contracts: Option<&Contracts>, may_count: impl Fn(&ContractId) -> bool) {
+    /// are in these contracts again go on as they were: what was wanted of them still is. So does one whose premium alone is left.
+    pub(crate) fn settle_ended(&mut self, contracts: &Contracts, may_count: impl Fn(&ContractId) -> bool) {
         let ending: Vec<_> = self.ending.iter().map(|(contract, end)| (*contract, *end)).collect();
         for (contract, end) in ending {
-            if contracts.is_some_and(|all| all.get(&contract).is_some()) {
+            let premium = self.incoming.get(&contract).and_then(|row| row.premium);
+            let is_there = |id: &ContractId| contracts.get(id).is_some();
+            if is_there(&contract) {
                 let _back = self.ending.remove(&contract);
-                if self.incoming.get(&contract).is_some_and(|row| row.intent != Intent::Undecided) {
-                    let _new = self.wanted.insert(contract);
-                }
-            } else if !may_count(&contract) {
+                self.want_decided(contract);
+            } else if premium.as_ref().is_some_and(is_there) {
+                self.want_decided(contract);
+            } else if !may_count(&contract) && !premium.as_ref().is_some_and(&may_count) {
                 let _over = self.ending.remove(&contract);
                 self.erase_incoming(contract, end);
             }
+        }
+    }
+
+    fn want_decided(&mut self, contract: ContractId) {
+        if self.incoming.get(&contract).is_some_and(|row| row.intent != Intent::Undecided) {
+            self.want(contract);
         }
     }
 
@@ -449,8 +463,22 @@ impl Transfers {
 
     /// The peer has shown the pre-image of an own transfer, whether its round is agreed to or not (I3).
     pub(crate) fn learn_of(&mut self, contract: &ContractId, preimage: &Preimage) {
-        if let Some(id) = self.by_contract.get(contract).copied() {
+        if let Some(id) = self.by_contract.get(self.main_of(contract)).copied() {
             self.fulfil(id, preimage);
+        }
+    }
+
+    /// The transfer that a contract is of: the contract itself, but for a premium's.
+    fn main_of<'a>(&'a self, contract: &'a ContractId) -> &'a ContractId {
+        self.premiums.get(contract).unwrap_or(contract)
+    }
+
+    /// A transfer of the peer's was claimed, whoever did it: where its premium is left, that is this side's by the same pre-image, whatever was decided.
+    fn note_claimed(&mut self, contract: &ContractId, preimage: &Preimage) {
+        let Some(row) = self.incoming.get_mut(contract).filter(|row| row.premium.is_some()) else { return };
+        if !matches!(row.intent, Intent::Claim(_)) {
+            row.intent = Intent::Claim(*preimage);
+            let _new = self.changed.insert(TransferId::Incoming(*contract));
         }
     }
 
@@ -493,10 +521,9 @@ impl Transfers {
                     }
                 }
                 Done::Claimed { contract, preimage } => {
+                    self.note_claimed(&contract, &preimage);
                     self.end_incoming(contract, IncomingEnd::Claimed);
-                    if let Some(id) = self.by_contract.get(&contract).copied() {
-                        self.fulfil(id, &preimage);
-                    }
+                    self.learn_of(&contract, &preimage);
                 }
                 Done::Failed { contract, reason } => {
                     self.end_incoming(contract, IncomingEnd::Failed);
@@ -581,6 +608,21 @@ impl Transfers {
         }
     }
 
+    /// The channel has ended without telling what became of own transfers that are undecided.
+    pub(crate) const fn leave_untold(&mut self) {
+        self.is_untold = true;
+    }
+
+    /// Whether it has, see [`leave_untold`](Self::leave_untold).
+    pub(crate) const fn is_untold(&self) -> bool {
+        self.is_untold
+    }
+
+    /// Whether something is not known of own transfers.
+    pub(crate) fn has_undecided(&self) -> bool {
+        self.outgoing.values().any(|row| !row.is_decided())
+    }
+
     fn contract_of(&self, id: ChangeId) -> Option<ContractId> {
         self.outgoing.get(&id).and_then(|row| row.contract)
     }
@@ -614,11 +656,11 @@ impl Transfers {
         let _new = self.changed.insert(TransferId::Outgoing(id));
     }
 
-    /// Own offers that no peer has seen, where `is_signed` says of a change that a round with it was signed, come to nothing for this reason.
-    pub(crate) fn drop_unsigned(&mut self, why: &Failure, is_signed: impl Fn(ChangeId) -> bool) {
-        let proposed = self.outgoing.values().filter(|row| row.progress == Progress::Proposed).map(|row| row.change);
-        let unsigned: Vec<_> = proposed.filter(|id| !is_signed(*id)).collect();
-        unsigned.into_iter().for_each(|id| self.miss(id, why.clone()));
+    /// Own offers that wait, but for those of which this is true, are not made any more, for this reason.
+    pub(crate) fn drop_unproposed(&mut self, why: &Failure, is_proposed: impl Fn(ChangeId) -> bool) {
+        let waiting = self.outgoing.values().filter(|row| row.progress == Progress::Proposed).map(|row| row.change);
+        let dropped: Vec<_> = waiting.filter(|id| !is_proposed(*id)).collect();
+        dropped.into_iter().for_each(|id| self.miss(id, why.clone()));
     }
 }
 

@@ -102,6 +102,17 @@ impl SimChain {
         self.pool.clear();
     }
 
+    /// A hostile maker of blocks: what waits is executed in another order.
+    pub(crate) fn reorder(&mut self, by: usize) {
+        let count = self.pool.len();
+        if count > 1 {
+            self.pool.rotate_left(by % count);
+            if by % 2 == 1 {
+                self.pool.reverse();
+            }
+        }
+    }
+
     pub(crate) fn times_asked(&self, party: Party, name: &str) -> usize {
         self.asked.iter().filter(|&&(by, asked)| by == party && asked == name).count()
     }

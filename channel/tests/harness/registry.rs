@@ -65,8 +65,9 @@ impl TransferBook for Registry {
         self.shown.get(lock).map(|(preimage, _)| *preimage)
     }
 
-    fn may_be_claimed(&self, _key: &IdempotencyKey, _terms: &TransferTerms, _preimage: &Preimage) -> Verdict {
-        self.verdict.unwrap_or(Verdict::Agree)
+    fn may_be_claimed(&self, _key: &IdempotencyKey, terms: &TransferTerms, _preimage: &Preimage) -> Verdict {
+        let own = if self.best < terms.expiry { Verdict::Agree } else { Verdict::NotYet };
+        self.verdict.unwrap_or(own)
     }
 
     fn stakes_premium(&self, _terms: &TransferTerms, premium: Amount) -> bool {

@@ -1,10 +1,12 @@
 //! Conditional transfers between two peers (R8.3): their life, what each side agrees to, and that no crash, race or forced step takes coins from anybody.
 
+mod audit;
 mod crash;
 mod judged;
 mod late;
 mod life;
 mod limits;
+mod stories;
 
 use crate::harness::{Initiator, RESERVE, Responder, SHARE, World};
 use channel::{

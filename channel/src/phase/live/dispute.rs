@@ -99,6 +99,10 @@ impl Dispute {
     /// Notes a forced step that the arbiter has announced in block `head`.
     pub(crate) fn see_forced(&mut self, posted: &Posted, forced_steps: Pair<u8>, head: BlockNumber, terms: &Terms) {
         self.force_anew();
+        if posted.at.agreed > self.view.on_chain.at.agreed {
+            // A co-signed state that came with it has taken the place of the steps that wait (R5.4).
+            self.pending_replay.clear();
+        }
         self.view.on_chain.force(posted.at, posted.state_hash, head, terms);
         self.view.forced_steps = forced_steps;
     }

@@ -45,6 +45,7 @@ use protocol::{
     Amount, Base, BlockNumber, Hash, Pair, Party, Round, Signature,
     arbiter::{Candidate, Standing, standing},
     call::{Call, CloseSolo, Payload, Slash, SnapshotSolo},
+    contracts::ContractId,
     record::Penalty,
 };
 use scale::{Decode, Encode};
@@ -109,6 +110,12 @@ impl Live {
         ours.saturating_sub(kept).saturating_sub(self.outgoing.queued_amount())
     }
 
+    /// Whether the peer holds a signature of this side's for a state that may yet count and that holds this change, or this contract: in an open round, or
+    /// after an operation (R6.5).
+    pub(crate) fn may_hold(&self, change: Option<ChangeId>, contract: Option<&ContractId>) -> bool {
+        self.outgoing.may_hold(change, contract) || contract.is_some_and(|contract| self.operation.may_hold(contract))
+    }
+
     /// What contracts hold of the agreed total.
     pub(crate) fn held(&self) -> Amount {
         self.funding.total().saturating_sub(self.agreed.state().balances.sum().unwrap_or(Amount::MAX))
@@ -170,6 +177,12 @@ impl Live {
     pub(crate) fn drop_payments(&mut self) -> Vec<Event> {
         let payments = self.outgoing.drop_all();
         if payments.is_empty() { Vec::new() } else { vec![Event::Dropped { payments }] }
+    }
+
+    /// Whether the state on chain is the one agreed here, and known whole.
+    pub(crate) fn is_as_on_chain(&self) -> bool {
+        let on_chain = self.dispute.on_chain();
+        self.agreed.base() == on_chain.at && self.agreed.hash() == on_chain.state_hash && self.agreed.state().is_whole()
     }
 
     /// Whether the chain has a co-signed state that counts before the one agreed here.

@@ -13,6 +13,7 @@ use crate::{
 };
 use protocol::{
     Amount, Base, BlockNumber, ChannelId, Hash, Party, Round, Signature,
+    contracts::ContractId,
     signing::{DepositBody, SetDelegatesBody, WithdrawBody},
 };
 use scale::{Decode, Encode};
@@ -115,6 +116,11 @@ impl Operation {
     pub(crate) fn signed_message(&self) -> Option<Message> {
         let signed = self.signed.as_ref().filter(|signed| signed.peers.is_none())?;
         Some(signed.body.signed(signed.ours))
+    }
+
+    /// Whether the peer holds a signature for a state after an operation that holds this contract.
+    pub(crate) fn may_hold(&self, contract: &ContractId) -> bool {
+        self.signed.as_ref().is_some_and(|signed| signed.state.contracts.get(contract).is_some())
     }
 
     /// Drops what this side has signed, where no block takes it any more. Returns which it was, and whether this side was to submit it.

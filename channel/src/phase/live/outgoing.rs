@@ -104,7 +104,7 @@ pub(crate) struct Outgoing {
     abandoned: Vec<OpenRound>,
     /// The highest round this side has ever signed (R6.2). Nothing at or below it is agreed to.
     signed: Round,
-    /// The least id that no proposed change ever had.
+    /// The least id that no change ever had which was proposed, or of which a row is kept.
     first_unproposed: ChangeId,
     /// Changes that were agreed in one open round while another one holds them as well: told of already.
     made: Vec<ChangeId>,
@@ -231,14 +231,17 @@ impl Outgoing {
         }
     }
 
-    /// The ends of conditional transfers that are proposed, with their ids and contracts.
-    pub(crate) fn proposed_ends(&self) -> Vec<(ChangeId, ContractId)> {
-        let proposed = self.proposal.iter().flat_map(|ours| ours.ids.iter().zip(&ours.update.changes));
-        let ends = proposed.filter_map(|(id, change)| match change {
-            Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract } => {
-                Some((id, *contract))
-            }
-            _ => None,
+    /// The ends of conditional transfers in own rounds that are not dead, with their ids and contracts, and whether they are proposed.
+    pub(crate) fn signed_ends(&self) -> Vec<(ChangeId, ContractId, bool)> {
+        let proposal = self.proposal.as_ref().map(OpenRound::round);
+        let ends = self.all().flat_map(|ours| {
+            let is_proposed = Some(ours.round()) == proposal;
+            ours.ids.iter().zip(&ours.update.changes).filter_map(move |(id, change)| match change {
+                Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract } => {
+                    Some((id, *contract, is_proposed))
+                }
+                _ => None,
+            })
         });
         ends.collect()
     }
@@ -287,6 +290,11 @@ impl Outgoing {
         changes
     }
 
+    /// What waits is kept by a row of its own: its ids are given to nothing else, also after a crash.
+    pub(crate) fn keep_ids(&mut self) {
+        self.first_unproposed = self.next_change();
+    }
+
     /// Puts changes back to the front of the queue, to be proposed again before what waits.
     fn requeue(&mut self, me: Party, changes: impl DoubleEndedIterator<Item = (ChangeId, Change)>) {
         for (id, change) in changes.rev().filter(|(id, _)| !self.made.contains(id)).collect::<Vec<_>>() {
@@ -306,16 +314,18 @@ impl Outgoing {
         ids
     }
 
-    /// Whether a round with this change was signed and is not dead.
-    pub(crate) fn is_signed(&self, id: ChangeId) -> bool {
-        self.all().any(|ours| ours.ids.contains(id))
+    /// Whether this change is proposed.
+    pub(crate) fn is_proposed(&self, id: ChangeId) -> bool {
+        self.proposal.as_ref().is_some_and(|ours| ours.ids.contains(id))
     }
 
-    /// Whether the peer holds a signature for a state that holds this change, or this contract.
+    /// Whether the peer holds a signature for a state that holds this change, or this contract, or the change waits for a round: one that was given up may
+    /// have come back from a round that is dead.
     pub(crate) fn may_hold(&self, id: Option<ChangeId>, contract: Option<&ContractId>) -> bool {
+        let waits = || id.is_some_and(|id| self.queue.iter().any(|(waiting, _)| *waiting == id));
         let makes = |ours: &OpenRound| id.is_some_and(|id| ours.ids.contains(id));
         let holds = |ours: &OpenRound| contract.is_some_and(|id| ours.state.contracts.get(id).is_some());
-        self.all().any(|ours| makes(ours) || holds(ours))
+        self.all().any(|ours| makes(ours) || holds(ours)) || waits()
     }
 
     /// Takes these changes out of the queue, wherever they stand.

@@ -56,8 +56,8 @@ impl Transfers {
         self.orphans.iter().map(|(contract, (expiry, lock))| (*contract, *expiry, *lock))
     }
 
-    /// This side wants an expired transfer of its own back.
-    pub(crate) fn want_back(&mut self, contract: ContractId) {
+    /// This side wants a transfer to end as it has to, where it has not asked for that.
+    pub(crate) fn want(&mut self, contract: ContractId) {
         let is_asked = self.asked.values().any(|asked| *asked == contract);
         if !is_asked && !self.postponed.contains(&contract) {
             let _new = self.wanted.insert(contract);
@@ -91,21 +91,32 @@ impl Transfers {
 
     /// The terms of a transfer of the peer's, or of its premium.
     pub(crate) fn terms_of(&self, contract: &ContractId) -> Option<TransferTerms> {
-        let main = self.premiums.get(contract).unwrap_or(contract);
-        self.incoming.get(main).map(|row| row.terms)
+        self.incoming.get(self.main_of(contract)).map(|row| row.terms)
     }
 
     /// This change is asked for.
     pub(crate) fn ask(&mut self, change: ChangeId, contract: ContractId) {
+        let contract = *self.main_of(&contract);
         let _gone = self.wanted.remove(&contract);
         let _none = self.asked.insert(change, contract);
     }
 
     /// A change that was asked for is in no round and no queue any more: where it is still wanted it is with the next block.
     fn unask(&mut self, change: ChangeId) -> bool {
-        let Some(contract) = self.asked.remove(&change) else { return false };
+        let Some(contract) = self.asked.remove(&change) else { return self.given_up.contains(&change) };
         let _new = self.postponed.insert(contract);
+        self.give_up(change);
         true
+    }
+
+    /// An end that is not asked for any more, as long as an open round of one's own may hold it.
+    pub(crate) fn give_up(&mut self, change: ChangeId) {
+        let _new = self.given_up.insert(change);
+    }
+
+    /// Forgets which ends were given up, but for those of which this is true.
+    pub(crate) fn retain_given_up(&mut self, may_appear: impl Fn(ChangeId) -> bool) {
+        self.given_up.retain(|id| may_appear(*id));
     }
 
     /// A new block: what was refused is wanted again.
@@ -127,9 +138,9 @@ impl Transfers {
     /// What has become of own changes. Says whether it was one of these.
     pub(crate) fn note(&mut self, change: ChangeId, became: Became) -> bool {
         let is_asked = match became {
-            Became::Agreed => self.asked.remove(&change).is_some(),
+            Became::Agreed => self.asked.remove(&change).is_some() || self.given_up.contains(&change),
             Became::Not(_) => self.unask(change),
-            Became::Undone => self.asked.contains_key(&change),
+            Became::Undone => self.asked.contains_key(&change) || self.given_up.contains(&change),
         };
         let is_offer = self.outgoing.contains_key(&change);
         if let Became::Not(why) = became {
@@ -140,6 +151,6 @@ impl Transfers {
 
     /// Whether any change can be one of these.
     pub(crate) fn has_changes(&self) -> bool {
-        !self.asked.is_empty() || !self.outgoing.is_empty()
+        !self.asked.is_empty() || !self.given_up.is_empty() || !self.outgoing.is_empty()
     }
 }
