@@ -19,8 +19,8 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// How many payments are under way at once.
-const IN_FLIGHT: usize = 100;
+/// How many payments are under way at once; a third of all where that is less, so that some come before and after the hub's death.
+const IN_FLIGHT: u32 = 100;
 /// How often one payment is begun anew after it has come to nothing.
 const ATTEMPTS: u32 = 20;
 /// How long Alice waits before she looks again whether the hub is back.
@@ -39,9 +39,16 @@ struct Counts {
     begun: Cell<u32>,
     ended: Cell<u32>,
     came_to_nothing: Cell<u32>,
-    /// Told once so many have ended, and so many are under way.
-    moment: (u32, u32),
+    /// When the hub is to die: once so many have ended and so many are under way, or when the last one has begun.
+    moment: Moment,
     reached: Notify,
+}
+
+#[derive(Default)]
+struct Moment {
+    ended: u32,
+    under_way: u32,
+    last: u32,
 }
 
 impl Counts {
@@ -51,8 +58,8 @@ impl Counts {
 
     fn begin(&self) {
         add_one(&self.begun);
-        let (ended, under_way) = self.moment;
-        if self.ended.get() >= ended && self.under_way() >= under_way {
+        let Moment { ended, under_way, last } = self.moment;
+        if self.ended.get() >= ended && self.under_way() >= under_way || self.begun.get() == last {
             self.reached.notify_one();
         }
     }
@@ -98,25 +105,26 @@ async fn pay(alice: &Node, bill: &Bill, counts: &Counts) -> Result<()> {
 impl Three {
     /// So many payments, the hub's death in the middle of them, and what everybody has in the end.
     pub(super) async fn pay_many(&mut self, count: u32) -> Result<Vec<Speed>> {
+        let in_flight = IN_FLIGHT.min(count / 3).max(1);
+        let at_once = usize::try_from(in_flight)?;
         say(&format!("\nCharlie writes {count} invoices of {} units", short(PAYMENT)));
         let bills: Vec<Bill> = stream::iter(0..count)
             .map(async |number| {
                 let (invoice, text) = self.charlie.create_invoice(NewInvoice::new(PAYMENT, self.hubs())).await?;
                 anyhow::Ok(Bill { number, lock: invoice.lock, text })
             })
-            .buffered(IN_FLIGHT)
+            .buffered(at_once)
             .try_collect()
             .await?;
         let registrations = self.world.recorder.count("preimages_register").await;
         let before_all = self.now().await?;
         say(&format!(
-            "Alice pays them through the hub, up to {IN_FLIGHT} at once, each step durable on all three sides"
+            "Alice pays them through the hub, up to {in_flight} at once, each step durable on all three sides"
         ));
-        let half = count / 2;
-        let most_under_way = u32::try_from(IN_FLIGHT)?.min(count.saturating_sub(half));
-        let counts = Counts { moment: (half, most_under_way.saturating_mul(3) / 4), ..Counts::default() };
+        let moment = Moment { ended: count / 2, under_way: in_flight.saturating_mul(3) / 4, last: count };
+        let counts = Counts { moment, ..Counts::default() };
         let (alice, charlie) = (self.alice.clone(), self.charlie.clone());
-        let mut paying = stream::iter(&bills).map(|bill| pay(&alice, bill, &counts)).buffer_unordered(IN_FLIGHT);
+        let mut paying = stream::iter(&bills).map(|bill| pay(&alice, bill, &counts)).buffer_unordered(at_once);
         let began = Instant::now();
         loop {
             tokio::select! {
