@@ -92,8 +92,9 @@ impl RoutingNotices {
     }
 }
 
-/// The router's name for a payment that its user knows by this key.
-fn payment_id(key: &IdempotencyKey) -> PaymentId {
+/// The router's name for a payment that its user knows by this key: what notices call it.
+#[must_use]
+pub fn payment_id(key: &IdempotencyKey) -> PaymentId {
     PaymentId(Native.hash(&key.0).0)
 }
 
