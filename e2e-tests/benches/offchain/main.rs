@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Results are written to `docs/benchmarks/offchain.md`, `contracts.md` and `network.md`. An argument that is no option runs only the scenarios whose names
-//! hold it, and writes nothing but the pages of `contracts` and `network`. `network quick` runs a tenth of the latter, and writes nothing at all.
+//! hold it, and writes nothing but the pages of `contracts` and `network`. `network quick` runs a tenth of the latter, `network` with part of a
+//! row's name its payments alone; neither writes anything.
 
 #![allow(
     clippy::unwrap_used,
@@ -36,7 +37,7 @@ fn main() {
         return Runtime::new().unwrap().block_on(idle::child());
     }
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
-    let (only, share) = (arguments.next(), arguments.next());
+    let (only, how) = (arguments.next(), arguments.next());
     let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let runtime = Runtime::new().unwrap();
     let mut report = Report::default();
@@ -57,6 +58,6 @@ fn main() {
         report.write_contracts();
     }
     if wanted("network") {
-        runtime.block_on(network::run(share.as_deref() == Some("quick")));
+        runtime.block_on(network::run(how.as_deref()));
     }
 }

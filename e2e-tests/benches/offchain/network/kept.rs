@@ -3,7 +3,7 @@
 use super::{
     open,
     page::{Kept, Page, Rows},
-    three::{PAYER, Payer, Three},
+    three::{PAYER, Payer, Three, key},
 };
 use crate::{
     contracts,
@@ -34,7 +34,9 @@ pub(crate) async fn run(share: u64, page: &mut Page) {
     let count = TRANSFERS / share;
     page.add_kept(Kept { what: format!("with {count} open transfers"), rows: with_transfers(count).await });
     let what = format!("after {count} payments by transfers, all ended");
-    page.add_kept(Kept { what, rows: after_transfers(count).await });
+    page.add_kept(Kept { what, rows: after_transfers(count, false).await });
+    let what = format!("after {count} payments by transfers, all forgotten");
+    page.add_kept(Kept { what, rows: after_transfers(count, true).await });
 }
 
 async fn rows_of(nodes: Nodes) -> Rows {
@@ -48,12 +50,14 @@ async fn after_payments(count: u64) -> Rows {
     let nodes = Nodes::start(Storage::Durable, Duration::ZERO).await;
     let channels = nodes.open(1).await;
     let mut left = count;
+    // The newest round is kept whole: the last one holds a single payment here, as everywhere below.
     while left > 0 {
         let now = left.min(AT_ONCE);
         let payments = (0..now).map(|number| Payment { amount: 1, reference: number.to_be_bytes().to_vec() });
         let _paid = channels[0].0.pay_all(payments.collect()).await.unwrap();
         left -= now;
     }
+    let _paid = channels[0].0.pay(1, Vec::new()).await.unwrap();
     drop(channels);
     rows_of(nodes).await
 }
@@ -72,6 +76,7 @@ async fn with_contracts(count: u64) -> Rows {
     let (nodes, counter) = contracts::nodes_with_counters(Storage::Durable).await;
     let channels = nodes.open(1).await;
     let _last = contracts::begin(&channels[0].0, &counter, usize::try_from(count).unwrap()).await;
+    let _paid = channels[0].0.pay(1, Vec::new()).await.unwrap();
     drop(channels);
     rows_of(nodes).await
 }
@@ -82,11 +87,14 @@ async fn with_transfers(count: u64) -> Rows {
     rows_of_payer(three).await
 }
 
-async fn after_transfers(count: u64) -> Rows {
+async fn after_transfers(count: u64, are_forgotten: bool) -> Rows {
     let three = Three::start(Storage::Durable, false).await;
     let payer = Payer::of(&three);
     for number in 0..count {
         payer.pays(number).await;
+        if are_forgotten {
+            assert!(three.payer.forget_routed_payment(&key(number)).await.unwrap());
+        }
     }
     drop(payer);
     rows_of_payer(three).await
@@ -94,6 +102,9 @@ async fn after_transfers(count: u64) -> Rows {
 
 async fn rows_of_payer(three: Three) -> Rows {
     let Three { world, payer, payee, .. } = three;
+    let channels = payer.channels(payee.identity()).await.unwrap();
+    let _paid = channels[0].pay(1, Vec::new()).await.unwrap();
+    drop(channels);
     payer.stop().await;
     payee.stop().await;
     Rows::of(&world.free_store_of(PAYER).await)

@@ -14,13 +14,17 @@ mod three;
 
 use page::Page;
 
-pub(crate) async fn run(is_quick: bool) {
-    let share = if is_quick { 10 } else { 1 };
+/// `how`: "quick" for a tenth of everything, or part of the names of payments that are wanted alone.
+pub(crate) async fn run(how: Option<&str>) {
     let mut page = Page::default();
-    payments::run(share, &mut page).await;
+    if let Some(name) = how.filter(|how| *how != "quick") {
+        return payments::run(1, |row| row.contains(name), &mut page).await;
+    }
+    let share = if how.is_some() { 10 } else { 1 };
+    payments::run(share, |_all| true, &mut page).await;
     open::run(share, &mut page).await;
     kept::run(share, &mut page).await;
-    if !is_quick {
+    if how.is_none() {
         page.write();
     }
 }

@@ -17,7 +17,7 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Hub => "through a hub",
@@ -60,6 +60,8 @@ pub(crate) struct Payments {
     pub(crate) in_flight: usize,
     pub(crate) storage: Storage,
     pub(crate) elapsed: Duration,
+    /// What the processors have done for it.
+    pub(crate) processor: Duration,
     /// From asking for a payment to having its proof.
     pub(crate) latencies: Vec<Duration>,
 }
@@ -143,17 +145,18 @@ impl Page {
     /// Notes payments, with their limit at this moment on this machine.
     pub(crate) fn add(&mut self, mut payments: Payments) {
         payments.latencies.sort();
-        let Payments { way, in_flight, storage, elapsed, latencies } = payments;
+        let Payments { way, in_flight, storage, elapsed, processor, latencies } = payments;
         let limit = way.limit(storage, Limit::now());
         let rate = latencies.len() as f64 / elapsed.as_secs_f64();
         let row = format!(
-            "| {}, {in_flight} in flight | {} | {rate:.0} | {:.2?} | {:.2?} | {} | {limit:.1?} | {:.0} % |",
+            "| {}, {in_flight} in flight | {} | {rate:.0} | {:.2?} | {:.2?} | {} | {limit:.1?} | {:.0} % | {:.0?} |",
             way.name(),
             storage.name(),
             percentile(&latencies, 50),
             percentile(&latencies, 99),
             way.goal(storage, in_flight),
-            100.0 * rate * limit.as_secs_f64()
+            100.0 * rate * limit.as_secs_f64(),
+            processor.checked_div(u32::try_from(latencies.len()).unwrap()).unwrap_or_default()
         );
         println!("{row}");
         self.payments.push(row);
@@ -211,8 +214,8 @@ profile that tests use (the SDK at opt-level 2, the curve at 3). Each payment is
 `Node::pay_spontaneously` and that ends when it has the proof: routed, sealed for the payee, its row kept by each node where that is durable. The limit is what a \
 payment takes at least, measured right after each row: the bare signatures and verifications of its rounds (two directly, four through a hub), one after the other on \
 one core, and where it is durable one `fdatasync` for each commit that waits for another (three, seven). Share: the rate against that limit; above 100 % where \
-payments share rounds and syncs. The nodes allow 16,384 open transfers in a channel and a million offers a second, instead of 256 and 10,000.\n\n\
-| payments | kept | per second | p50 | p99 | goal | limit of a payment | share |\n|---|---|---|---|---|---|---|---|\n";
+payments share rounds and syncs. Processor time: what all nodes together and the measuring itself used for one payment. The nodes allow 16,384 open transfers in a channel and a million offers a second, instead of 256 and 10,000.\n\n\
+| payments | kept | per second | p50 | p99 | goal | limit of a payment | share | processor time |\n|---|---|---|---|---|---|---|---|---|\n";
 
 const OPEN: &str = "\n## Open transfers\n\nPayments through a hub that the payee holds: each is a transfer in each of two channels, so the hub has two rows of each. What is \
 kept is what the stores have beyond what they had before, keys included, as `rows: bytes` of each table. Start: from opening the store to the running node.\n\n\

@@ -27,13 +27,19 @@ const fn count(way: Way, in_flight: usize) -> u64 {
 }
 
 /// `share`: what part of them is enough this time.
-pub(crate) async fn run(share: u64, page: &mut Page) {
+pub(crate) async fn run(share: u64, wanted: impl Fn(&str) -> bool, page: &mut Page) {
     for way in [Way::Direct, Way::Hub] {
         for storage in Storage::MEASURED {
             for in_flight in IN_FLIGHT {
+                let name = format!("{}, {in_flight} in flight, {}", way.name(), storage.name());
+                if !wanted(&name) {
+                    continue;
+                }
                 let three = Three::start(storage, way == Way::Hub).await;
-                let (elapsed, latencies) = pay(&three, count(way, in_flight) / share, in_flight).await;
-                page.add(Payments { way, in_flight, storage, elapsed, latencies });
+                let (count, used) = (count(way, in_flight) / share, processor_time());
+                let (elapsed, latencies) = pay(&three, count, in_flight).await;
+                let processor = processor_time() - used;
+                page.add(Payments { way, in_flight, storage, elapsed, processor, latencies });
             }
         }
     }
@@ -67,4 +73,15 @@ async fn pay(three: &Three, count: u64, in_flight: usize) -> (Duration, Vec<Dura
         latencies.extend(task.await.unwrap());
     }
     (began.elapsed(), latencies)
+}
+
+/// What this process has used of the processors: all its nodes, and whoever measures.
+fn processor_time() -> Duration {
+    /// What the system counts in, whatever it counts by.
+    const TICKS_PER_SECOND: u64 = 100;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // The name, in brackets, may hold spaces; user and system time are the 14th and 15th field.
+    let (_name, fields) = stat.rsplit_once(')').unwrap();
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
 }
