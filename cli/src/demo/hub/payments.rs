@@ -14,7 +14,8 @@ use network::{FailureCode, InvoiceState, PayError, PaymentState};
 use protocol::contracts::conditional::HashLock;
 use sdk::node::{NewInvoice, Node, RoutedPaymentError};
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
@@ -38,7 +39,7 @@ struct Bill {
 struct Counts {
     begun: Cell<u32>,
     ended: Cell<u32>,
-    came_to_nothing: Cell<u32>,
+    came_to_nothing: RefCell<BTreeMap<FailureCode, u32>>,
     /// When the hub is to die: once so many have ended and so many are under way, or when the last one has begun.
     moment: Moment,
     reached: Notify,
@@ -54,6 +55,12 @@ struct Moment {
 impl Counts {
     const fn under_way(&self) -> u32 {
         self.begun.get().saturating_sub(self.ended.get())
+    }
+
+    fn fail(&self, code: FailureCode) {
+        let mut failed = self.came_to_nothing.borrow_mut();
+        let count = failed.entry(code).or_default();
+        *count = count.saturating_add(1);
     }
 
     fn begin(&self) {
@@ -95,7 +102,7 @@ async fn pay(alice: &Node, bill: &Bill, counts: &Counts) -> Result<()> {
                 add_one(&counts.ended);
                 return Ok(());
             }
-            Some(PaymentState::Failed(_code)) => add_one(&counts.came_to_nothing),
+            Some(PaymentState::Failed(code)) => counts.fail(code),
             other => bail!("bill {} is neither paid nor given back: {other:?}", bill.number),
         }
     }
@@ -141,8 +148,9 @@ impl Three {
         ));
         let address = self.hub.address.clone();
         let dialling = async {
-            let _hub = alice.connect(&address).await?;
+            // Charlie first: what Alice offers before he is there comes to nothing.
             let _hub = charlie.connect(&address).await?;
+            let _hub = alice.connect(&address).await?;
             anyhow::Ok(Instant::now())
         };
         let rest = async {
@@ -168,8 +176,11 @@ impl Three {
             short(paid),
             short(fees)
         ));
-        let again = counts.came_to_nothing.get();
-        say(&format!("  {again} came to nothing at first, without a coin being moved, and were begun anew"));
+        for (code, again) in counts.came_to_nothing.borrow().iter() {
+            say(&format!(
+                "  {again} came to nothing at first, without a coin being moved, and were begun anew: {code}"
+            ));
+        }
         let shown = self.world.recorder.count("preimages_register").await.saturating_sub(registrations);
         say(&format!("  {shown} pre-images had to be shown on chain for it"));
         let speed =

@@ -1,6 +1,7 @@
 //! The page of payments across channels.
 
 use crate::{
+    limit,
     nodes::Storage,
     report::{Limit, percentile, write_page},
 };
@@ -36,10 +37,10 @@ impl Way {
     }
 
     /// What one payment takes at least on this machine now.
-    fn limit(self, storage: Storage, limit: Limit) -> Duration {
+    fn limit(self, storage: Storage, limit: Limit, sealing: Duration) -> Duration {
         let (rounds, commits) = self.least();
         let durable = if storage == Storage::Durable { limit.sync * commits } else { Duration::ZERO };
-        limit.round * rounds + durable
+        limit.round * rounds + sealing + durable
     }
 
     const fn goal(self, storage: Storage, in_flight: usize) -> &'static str {
@@ -136,6 +137,8 @@ impl Rows {
 #[derive(Default)]
 pub(crate) struct Page {
     payments: Vec<String>,
+    /// As it was measured last.
+    sealing: Duration,
     open: Vec<String>,
     reconnected: Duration,
     kept: Vec<String>,
@@ -146,7 +149,8 @@ impl Page {
     pub(crate) fn add(&mut self, mut payments: Payments) {
         payments.latencies.sort();
         let Payments { way, in_flight, storage, elapsed, processor, latencies } = payments;
-        let limit = way.limit(storage, Limit::now());
+        self.sealing = limit::sealing();
+        let limit = way.limit(storage, Limit::now(), self.sealing);
         let rate = latencies.len() as f64 / elapsed.as_secs_f64();
         let row = format!(
             "| {}, {in_flight} in flight | {} | {rate:.0} | {:.2?} | {:.2?} | {} | {limit:.1?} | {:.0} % | {:.0?} |",
@@ -195,8 +199,13 @@ impl Page {
 
     pub(crate) fn write(&self) {
         let table = |rows: &[String]| rows.iter().fold(String::new(), |text, row| text + row + "\n");
-        let mut text = format!("{HEAD}{}{OPEN}{}", table(&self.payments), table(&self.open));
-        let _infallible = write!(text, "{}{KEPT}{}", reconnected(self.reconnected), table(&self.kept));
+        let mut text = format!(
+            "{HEAD}{}\nSealing and opening took {:.0?} by themselves right after the last row.\n",
+            table(&self.payments),
+            self.sealing
+        );
+        let _infallible =
+            write!(text, "{OPEN}{}{}{KEPT}{}", table(&self.open), reconnected(self.reconnected), table(&self.kept));
         write_page("network.md", &text);
     }
 }
@@ -213,7 +222,7 @@ const HEAD: &str = "# Payments across channels, over loopback\n\nWritten by `jus
 profile that tests use (the SDK at opt-level 2, the curve at 3). Each payment is a conditional transfer that a payer's application asks for by \
 `Node::pay_spontaneously` and that ends when it has the proof: routed, sealed for the payee, its row kept by each node where that is durable. The limit is what a \
 payment takes at least, measured right after each row: the bare signatures and verifications of its rounds (two directly, four through a hub), one after the other on \
-one core, and where it is durable one `fdatasync` for each commit that waits for another (three, seven). Share: the rate against that limit; above 100 % where \
+one core, sealing its words for the payee and opening them, and where it is durable one `fdatasync` for each commit that waits for another (three, seven). Share: the rate against that limit; above 100 % where \
 payments share rounds and syncs. Processor time: what all nodes together and the measuring itself used for one payment. The nodes allow 16,384 open transfers in a channel and a million offers a second, instead of 256 and 10,000.\n\n\
 | payments | kept | per second | p50 | p99 | goal | limit of a payment | share | processor time |\n|---|---|---|---|---|---|---|---|---|\n";
 
