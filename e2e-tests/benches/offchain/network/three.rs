@@ -3,7 +3,7 @@
 use crate::nodes::{self, Storage, terms};
 use channel::IdempotencyKey;
 use e2e_tests::{UNIT, World};
-use network::{Fee, Notice, PaymentId, Policy};
+use network::{ChainPolicy, Fee, Notice, PaymentId, Policy};
 use protocol::{Amount, PublicKey};
 use sdk::node::{Node, NodeConfig, RoutingNotices, payment_id};
 use std::{
@@ -20,6 +20,8 @@ const SHARE: Amount = 4_500 * UNIT;
 const MAX_OPEN: u32 = 16_384;
 /// Offers that a peer may make at once and in a second: by default 10,000, which would be measured here instead of everything else.
 const OFFERS: u32 = 1_000_000;
+/// How many blocks a registration may wait to get into one, by default 5: a hub has no more expire within a few blocks than could be registered then.
+const INCLUSION: u32 = 100;
 /// The most that is paid for one payment's way.
 const MAX_FEE: Amount = UNIT;
 
@@ -45,6 +47,8 @@ pub(crate) fn settings(config: &mut NodeConfig) {
         burst: OFFERS,
         offers_per_second: OFFERS,
         max_kept: OFFERS,
+        // So many transfers expire within the same blocks here that a hub would refuse most: ten thousand that wait would be spread over time.
+        chain: ChainPolicy { inclusion: INCLUSION, ..ChainPolicy::default() },
         // Nobody is a stranger here: no places are kept back for better ones.
         revenue: 0,
         ..Policy::default()
