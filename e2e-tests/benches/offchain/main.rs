@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Results are written to `docs/benchmarks/offchain.md`, `contracts.md` and `network.md`. An argument that is no option runs only the scenarios whose names
-//! hold it, and writes nothing but the pages of `contracts` and `network`. `network quick` runs a tenth of the latter, `network` with part of a
-//! row's name its payments alone; neither writes anything.
+//! hold it, and writes nothing but the pages of `contracts` and `network`. `network quick` runs a tenth of the latter, `network open`,
+//! `network kept` and `network` with part of the name of payments run those alone; none of these writes anything.
 
 #![allow(
     clippy::unwrap_used,

@@ -14,11 +14,14 @@ mod three;
 
 use page::Page;
 
-/// `how`: "quick" for a tenth of everything, or part of the names of payments that are wanted alone.
+/// `how`: "quick" for a tenth of everything; "open", "kept" or part of the names of payments for what is wanted alone.
 pub(crate) async fn run(how: Option<&str>) {
     let mut page = Page::default();
-    if let Some(name) = how.filter(|how| *how != "quick") {
-        return payments::run(1, |row| row.contains(name), &mut page).await;
+    match how {
+        None | Some("quick") => {}
+        Some("open") => return open::run(1, &mut page).await,
+        Some("kept") => return kept::run(1, &mut page).await,
+        Some(name) => return payments::run(1, |row| row.contains(name), &mut page).await,
     }
     let share = if how.is_some() { 10 } else { 1 };
     payments::run(share, |_all| true, &mut page).await;
