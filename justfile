@@ -42,6 +42,11 @@ costs:
 bench-offchain *only:
     cargo bench --profile dev --workspace --bench offchain -- {{only}}
 
+# Payments across channels, directly and through a hub; what open transfers cost, and what is kept of a channel; writes docs/benchmarks/network.md.
+# `just bench-network quick` runs a tenth of it, `just bench-network open` and so on a part of it; neither writes anything.
+bench-network *how:
+    cargo bench --profile dev --workspace --bench offchain -- network {{how}}
+
 # One honest stream of payments beside thirty hostile peers in processes of their own; writes docs/benchmarks/hostile.md.
 hostile:
     cargo bench --profile dev --workspace --bench hostile

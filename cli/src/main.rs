@@ -23,6 +23,10 @@ enum Command {
     /// A channel's whole life on an embedded chain: two nodes, real sockets, the real contract.
     #[cfg(feature = "demo")]
     Demo(demo::Options),
+    /// The hub of `demo --hub`, which starts it: a node in a process of its own, so that it can be killed.
+    #[cfg(feature = "demo")]
+    #[command(hide = true)]
+    DemoHub(demo::HubOptions),
     /// Puts the arbiter on a chain, or finds the one that is there, and writes down where it stands. Safe to run twice.
     Deploy(deploy::Options),
 }
@@ -34,6 +38,8 @@ fn main() -> ExitCode {
     let done = match command {
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::run(&options),
+        #[cfg(feature = "demo")]
+        Command::DemoHub(options) => demo::run_hub(&options),
         Command::Deploy(options) => deploy::run(&options),
     };
     match done {

@@ -47,6 +47,7 @@ mod accounts;
 mod block;
 mod chain;
 mod dry_run;
+mod endpoint;
 mod engine;
 mod errors;
 mod extrinsic;
@@ -60,6 +61,7 @@ mod state;
 
 pub use accounts::{DEV_ENDOWMENT, DevAccount};
 pub use block::{EPOCH_MILLIS, SLOT_MILLIS};
+pub use endpoint::{Endpoint, RemoteChain};
 pub use engine::Sealing;
 pub use handle::{Builder, DevChain};
 pub use inspect::{ContractInfo, TransactionLimits};

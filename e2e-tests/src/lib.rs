@@ -22,7 +22,6 @@
 
 mod actor;
 mod coins;
-mod endpoint;
 mod events;
 pub mod hostile;
 mod impaired;
@@ -40,7 +39,7 @@ mod world;
 
 pub use actor::{Actor, Asked, numbered};
 pub use coins::Coins;
-pub use endpoint::{Endpoint, RemoteChain};
+pub use devchain::{Endpoint, RemoteChain};
 pub use events::EventLog;
 pub use impaired::Impaired;
 pub use ledger::Cost;
@@ -51,5 +50,5 @@ pub use process::{Given, PeerProcess, Wallet};
 pub use proxy::{Direction, Proxy};
 pub use test_chain::TestChain;
 pub use world::{
-    App, LIMITS, UNIT, World, account, address_at, app_code, arbiter_code, identity, party, signer, terms,
+    App, LIMITS, UNIT, World, account, address_at, app_code, arbiter_code, identity, party, serve, signer, terms,
 };

@@ -142,7 +142,7 @@ impl<C: TestChain> World<C> {
     pub(crate) fn reached_at(&self) -> String {
         self.chain.url().unwrap_or_else(|| {
             let chain: SharedChain = self.recorder.clone();
-            let endpoint = self.endpoint.get_or_init(|| Endpoint::serve(chain, self.store_of("chain")));
+            let endpoint = self.endpoint.get_or_init(|| serve(chain, self.store_of("chain")));
             endpoint.path().to_str().unwrap().to_owned()
         })
     }
@@ -272,6 +272,12 @@ pub struct App {
     pub deployed: AccountId,
     /// Its Wasm.
     pub wasm: Vec<u8>,
+}
+
+/// The chain for processes of their own, at a path: whatever the cast sends is signed here.
+#[must_use]
+pub fn serve(chain: SharedChain, path: PathBuf) -> Endpoint {
+    Endpoint::serve(chain, path, CAST.into_iter().map(signer).collect()).unwrap()
 }
 
 /// An actor's chain account.

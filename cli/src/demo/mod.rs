@@ -1,7 +1,8 @@
 //! A channel's whole life, told as it happens: deploy, fund, open, pay, close; then an attempt to cheat, and what comes of it. With `--app`,
-//! the life of a contract inside a channel instead.
+//! the life of a contract inside a channel instead; with `--hub`, payments across two channels.
 
 mod apps;
+mod hub;
 mod report;
 mod world;
 
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use channel::{CloseReason, Event, Notice};
 use clap::Args;
 use devchain::DevAccount;
+pub(crate) use hub::Options as HubOptions;
 use protocol::{Amount, Party, call::Call};
 use report::{Books, Speed, UNIT, signed, units};
 use sdk::{
@@ -35,7 +37,7 @@ pub(crate) struct Options {
     /// The arbiter's Wasm, as `cargo xtask contract` builds it.
     #[arg(long, default_value = "target/contract/contract.wasm")]
     contract: PathBuf,
-    /// Payments each way.
+    /// Payments: each way, or with --hub in all.
     #[arg(long, default_value_t = 1_000)]
     payments: u32,
     /// Do not wait for the disk with each round. Faster, and a crash may then cost coins: for comparison only.
@@ -44,6 +46,9 @@ pub(crate) struct Options {
     /// Play the story of an app instead: a contract inside a channel, a peer that stops answering, forced steps, and its return.
     #[arg(long, value_enum)]
     app: Option<apps::Which>,
+    /// Play the story of a hub instead: payments across it, its death with payments under way, peers that vanish, its attempts to cheat.
+    #[arg(long, conflicts_with = "app")]
+    hub: bool,
     /// Run the app as native code off chain, instead of interpreting its Wasm.
     #[arg(long, requires = "app")]
     native: bool,
@@ -68,9 +73,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     crate::runtime()?.block_on(play(options))
 }
 
+/// The hub's own process.
+pub(crate) fn run_hub(options: &HubOptions) -> Result<()> {
+    hub::be(options)
+}
+
 async fn play(options: &Options) -> Result<()> {
     if let Some(which) = options.app {
         return apps::play(which, options).await;
+    }
+    if options.hub {
+        return hub::play(options).await;
     }
     let began = Instant::now();
     let world = build(options).await?;
@@ -188,21 +201,25 @@ async fn cheated(world: &World, couple: &Couple, bob: protocol::PublicKey) -> Re
 
 /// A channel with Alice's view and Bob's.
 async fn open(Couple { alice, bob }: &Couple, identity: protocol::PublicKey) -> Result<(ChannelHandle, ChannelHandle)> {
-    let open = OpenChannel {
-        our_share: SHARE,
-        peer_share: SHARE,
+    let mut opened = bob.events();
+    let alices = alice.open_channel(identity, terms(SHARE, SHARE)).await?;
+    wait_for(&mut opened, |event| matches!(event, Event::Opened { .. }).then_some(())).await?;
+    let bobs = of(bob, alice, &alices).await?;
+    Ok((alices, bobs))
+}
+
+/// What every channel here is opened with.
+const fn terms(our_share: Amount, peer_share: Amount) -> OpenChannel {
+    OpenChannel {
+        our_share,
+        peer_share,
         push: 0,
         reserve: 10 * UNIT,
         lock_period: LOCK_PERIOD,
         penalty: PENALTY,
         max_forced: 3,
         validity: 100,
-    };
-    let mut opened = bob.events();
-    let alices = alice.open_channel(identity, open).await?;
-    wait_for(&mut opened, |event| matches!(event, Event::Opened { .. }).then_some(())).await?;
-    let bobs = of(bob, alice, &alices).await?;
-    Ok((alices, bobs))
+    }
 }
 
 /// `node`'s view of the channel that `peer` holds as `handle`.

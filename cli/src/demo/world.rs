@@ -2,7 +2,7 @@
 
 use crate::limits;
 use anyhow::{Context, Result};
-use devchain::{DevAccount, DevChain};
+use devchain::{DevAccount, DevChain, Endpoint};
 use protocol::{AccountId, Amount, PartyId};
 use sdk::{
     apps::Registry,
@@ -11,7 +11,10 @@ use sdk::{
     node::{Ack, EventStream, Node, NodeConfig, Storage},
     store::{Durability, StoreHandle},
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tempfile::TempDir;
 
 pub(super) struct World {
@@ -53,8 +56,7 @@ impl World {
 
     /// Where a node of this account keeps its channels.
     pub(super) fn store(&self, account: DevAccount) -> Result<StoreHandle> {
-        let path = self.stores.path().join(format!("{account:?}"));
-        Ok(StoreHandle::open(&path, self.durability)?)
+        Ok(StoreHandle::open(&self.store_path(account), self.durability)?)
     }
 
     /// Starts a node of this account, on that store, and with the apps that it takes part in.
@@ -64,16 +66,22 @@ impl World {
         store: StoreHandle,
         apps: Option<Arc<Registry>>,
     ) -> Result<(Node, EventStream)> {
-        let (signer, arbiter) = (Arc::new(account.signer()), Arc::clone(&self.arbiter));
-        let mut config = NodeConfig::new(identity(account), signer, arbiter, Storage::Disk(store));
-        // Both sides put coins in, and what is told is shown at once and needed no more.
-        config.policy.share_max = Amount::MAX;
-        config.ack = Ack::OnDelivery;
-        config.listen = Some("127.0.0.1:0".into());
+        let mut config = config(account, Arc::clone(&self.arbiter), store);
         if let Some(apps) = apps {
             config.apps = apps;
         }
         Ok(Node::start_with_events(config).await?)
+    }
+
+    /// Where a process of its own finds the chain; it answers as long as this is kept.
+    pub(super) fn serve_chain(&self) -> Result<Endpoint> {
+        let (chain, keys) = (self.recorder.clone(), DevAccount::ALL.map(DevAccount::signer));
+        Ok(Endpoint::serve(chain, self.stores.path().join("chain"), keys.into())?)
+    }
+
+    /// Where the store of this account's node is.
+    pub(super) fn store_path(&self, account: DevAccount) -> PathBuf {
+        self.stores.path().join(format!("{account:?}"))
     }
 
     pub(super) async fn holdings(&self) -> Result<Vec<Holdings>> {
@@ -96,7 +104,17 @@ impl World {
     }
 }
 
+/// Settings of an account's node.
+pub(super) fn config(account: DevAccount, arbiter: Arc<Arbiter>, store: StoreHandle) -> NodeConfig {
+    let mut config = NodeConfig::new(identity(account), Arc::new(account.signer()), arbiter, Storage::Disk(store));
+    // Both sides put coins in, and what is told is shown at once and needed no more.
+    config.policy.share_max = Amount::MAX;
+    config.ack = Ack::OnDelivery;
+    config.listen = Some("127.0.0.1:0".into());
+    config
+}
+
 /// Who an account's node is to its peers.
-fn identity(account: DevAccount) -> Identity {
+pub(super) fn identity(account: DevAccount) -> Identity {
     Identity::from_seed(&account.id().0)
 }

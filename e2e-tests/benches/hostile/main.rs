@@ -199,7 +199,7 @@ impl Crowd {
 
 async fn measure() {
     let world = World::new().await;
-    let endpoint = Endpoint::serve(Arc::new(world.chain.clone()), world.store_of("chain.socket"));
+    let endpoint = e2e_tests::serve(Arc::new(world.chain.clone()), world.store_of("chain.socket"));
     if env::args().skip(1).any(|argument| argument == "answers") {
         let _printed = answers::measure(&world, &endpoint).await;
         return;

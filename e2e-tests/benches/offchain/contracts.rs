@@ -93,8 +93,13 @@ pub(crate) async fn run(report: &mut Report) {
     }
 }
 
+/// Two nodes that take part in counters, as native code.
+pub(crate) async fn nodes_with_counters(storage: Storage) -> (Nodes, App) {
+    Running::Native.nodes(storage).await
+}
+
 /// Begins so many counters, and gives the last one.
-async fn begin(channel: &ChannelHandle, app: &App, count: usize) -> ContractId {
+pub(crate) async fn begin(channel: &ChannelHandle, app: &App, count: usize) -> ContractId {
     let (code, coins, input) = (Code::Contract(app.code), Pair::new(0, 0), u64::MAX.encode());
     let creation = Change::CreateContract(Creation { code, coins, input });
     let mut last = None;

@@ -5,7 +5,7 @@ use crate::{
     report::Report,
     scenarios,
 };
-use e2e_tests::{Endpoint, RemoteChain, identity, signer};
+use e2e_tests::{RemoteChain, identity, signer};
 use protocol::AccountId;
 use sdk::{
     chain::Arbiter,
@@ -85,7 +85,7 @@ pub(crate) async fn measure(channels: usize, report: &mut Report) {
     let Nodes { world, alice, bob } = nodes;
     bob.stop().await;
     drop(world.free_store_of("bob").await);
-    let endpoint = Endpoint::serve(Arc::new(world.chain.clone()), world.store_of("chain.socket"));
+    let endpoint = e2e_tests::serve(Arc::new(world.chain.clone()), world.store_of("chain.socket"));
     let mut child = Command::new(env::current_exe().unwrap())
         .env(STORE, world.store_of("bob"))
         .env(CHAIN, endpoint.path())

@@ -5,10 +5,12 @@
 //!   scenarios  one in flight, both ways, batched, the same with 25 ms round trips, many channels on one connection
 //!   contracts  calls of a contract, interpreted and as native code, alone and among many others
 //!   idle       memory of a process with many idle channels
+//!   network    payments across channels, directly and through a hub; what open transfers cost; what is kept of a channel
 //! ```
 //!
-//! Results are written to `docs/benchmarks/offchain.md` and `contracts.md`. An argument that is no option runs only the scenarios whose names hold it, and
-//! writes nothing but the page of `contracts`.
+//! Results are written to `docs/benchmarks/offchain.md`, `contracts.md` and `network.md`. An argument that is no option runs only the scenarios whose names
+//! hold it, and writes nothing but the pages of `contracts` and `network`. `network quick` runs a tenth of the latter, `network open`,
+//! `network kept` and `network` with part of the name of payments run those alone; none of these writes anything.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +23,7 @@ mod contracts;
 mod idle;
 mod limit;
 mod link;
+mod network;
 mod nodes;
 mod report;
 mod scenarios;
@@ -33,7 +36,8 @@ fn main() {
     if idle::is_child() {
         return Runtime::new().unwrap().block_on(idle::child());
     }
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let (only, how) = (arguments.next(), arguments.next());
     let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let runtime = Runtime::new().unwrap();
     let mut report = Report::default();
@@ -52,5 +56,8 @@ fn main() {
         let mut report = Report::default();
         runtime.block_on(contracts::run(&mut report));
         report.write_contracts();
+    }
+    if wanted("network") {
+        runtime.block_on(network::run(how.as_deref()));
     }
 }

@@ -2,12 +2,16 @@
 
 use crate::link;
 use e2e_tests::{UNIT, World};
+use protocol::Amount;
 use sdk::{
     keys::PeerAddress,
     node::{self, ChannelHandle, Node, NodeConfig, OpenChannel},
     store::{Durability, StoreHandle},
 };
 use std::time::Duration;
+
+/// What is in a node's vault.
+const VAULT: Amount = 5_000 * UNIT;
 
 /// Where nodes keep their channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,40 @@ impl Storage {
     }
 }
 
+/// The node of `name`, with a full vault.
+pub(crate) async fn start(world: &World, name: &str, storage: Storage, change: impl Fn(&mut NodeConfig)) -> Node {
+    let node = restart(world, name, storage, change).await;
+    let _done = node.vault_deposit(VAULT).await.unwrap();
+    node
+}
+
+/// The node of `name`, with what its store holds.
+pub(crate) async fn restart(world: &World, name: &str, storage: Storage, change: impl Fn(&mut NodeConfig)) -> Node {
+    let mut config = world.config(name);
+    change(&mut config);
+    let store = |durability| node::Storage::Disk(StoreHandle::open(&world.store_of(name), durability).unwrap());
+    config.storage = match storage {
+        Storage::Memory => node::Storage::DangerInMemory,
+        Storage::Durable => store(Durability::Immediate),
+        Storage::Quick => store(Durability::DangerNone),
+    };
+    Node::start(config).await.unwrap()
+}
+
+/// A channel in which `ours` and `peers` are put.
+pub(crate) const fn terms(ours: Amount, peers: Amount) -> OpenChannel {
+    OpenChannel {
+        our_share: ours,
+        peer_share: peers,
+        push: 0,
+        reserve: 0,
+        lock_period: 100,
+        penalty: 0,
+        max_forced: 3,
+        validity: 1_000,
+    }
+}
+
 /// Alice and Bob, connected.
 pub(crate) struct Nodes {
     pub(crate) world: World,
@@ -52,19 +90,7 @@ impl Nodes {
         round_trip: Duration,
         change: impl Fn(&mut NodeConfig),
     ) -> Self {
-        let start = async |name| {
-            let mut config = world.config(name);
-            change(&mut config);
-            let store = |durability| node::Storage::Disk(StoreHandle::open(&world.store_of(name), durability).unwrap());
-            config.storage = match storage {
-                Storage::Memory => node::Storage::DangerInMemory,
-                Storage::Durable => store(Durability::Immediate),
-                Storage::Quick => store(Durability::DangerNone),
-            };
-            let node = Node::start(config).await.unwrap();
-            let _done = node.vault_deposit(5_000 * UNIT).await.unwrap();
-            node
-        };
+        let start = async |name| start(&world, name, storage, &change).await;
         let (alice, bob) = (start("alice").await, start("bob").await);
         let address = if round_trip.is_zero() {
             bob.address().unwrap()
@@ -79,19 +105,9 @@ impl Nodes {
     /// So many channels, with a little on each side: Alice's view of each and Bob's.
     pub(crate) async fn open(&self, count: usize) -> Vec<(ChannelHandle, ChannelHandle)> {
         let share = 4_000 * UNIT / count.max(1) as u128;
-        let terms = OpenChannel {
-            our_share: share,
-            peer_share: share,
-            push: 0,
-            reserve: 0,
-            lock_period: 100,
-            penalty: 0,
-            max_forced: 3,
-            validity: 1_000,
-        };
         let mut channels = Vec::new();
         for _ in 0..count {
-            let ours = self.alice.open_channel(self.bob.identity(), terms).await.unwrap();
+            let ours = self.alice.open_channel(self.bob.identity(), terms(share, share)).await.unwrap();
             channels.push(ours);
         }
         let mut theirs: Vec<_> = self.bob.channels(self.alice.identity()).await.unwrap();

@@ -20,9 +20,9 @@ pub(crate) struct Measured {
 #[derive(Clone, Copy)]
 pub(crate) struct Limit {
     /// Two signatures and two verifications.
-    round: Duration,
+    pub(crate) round: Duration,
     /// One `fdatasync`.
-    sync: Duration,
+    pub(crate) sync: Duration,
 }
 
 /// How often a round is kept, one time after the other, before its payer knows that it is agreed: as a proposal by the payer, as agreed by the payee,
@@ -32,6 +32,11 @@ const KEPT: u32 = 3;
 const KEPT_AT_LEAST: u32 = 2;
 
 impl Limit {
+    /// As it is now.
+    pub(crate) fn now() -> Self {
+        Self { round: limit::round(), sync: limit::sync() }
+    }
+
     /// A round's, kept as the scenario says.
     fn of(self, storage: Storage) -> Duration {
         if storage == Storage::Durable { self.round + KEPT * self.sync } else { self.round }
@@ -49,7 +54,7 @@ impl Report {
     /// Notes a scenario, with the bare cost of a round at this moment on this machine.
     pub(crate) fn add(&mut self, mut measured: Measured) {
         measured.latencies.sort();
-        let limit = Limit { round: limit::round(), sync: limit::sync() };
+        let limit = Limit::now();
         println!("{}", row(&measured, limit));
         self.rows.push((measured, limit));
     }
@@ -103,7 +108,7 @@ Against a limit with two of them instead of three that row's share is {:.0} %.\n
     }
 }
 
-fn write_page(name: &str, text: &str) {
+pub(crate) fn write_page(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks").join(name);
     std::fs::write(path, text).unwrap();
 }
@@ -138,7 +143,7 @@ fn row(measured: &Measured, limits: Limit) -> String {
 }
 
 /// Of sorted durations.
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
     sorted.get(place).copied().unwrap_or_default()
 }

@@ -111,7 +111,7 @@ impl Three {
     }
 }
 
-/// A payment goes through a hub, which has its fee for it; asked for again it is not made again.
+/// A payment goes through a hub, which has its fee for it; asked for again it is not made again. Once it is over, both may forget it.
 pub async fn a_payment_crosses_a_hub_and_is_made_once<C: TestChain>(world: &World<C>) {
     let three = Three::meet(world).await;
     let (before, payee) = (three.hubs().await, three.downstream.balances().await.unwrap().unwrap().peers);
@@ -129,6 +129,11 @@ pub async fn a_payment_crosses_a_hub_and_is_made_once<C: TestChain>(world: &Worl
     assert_eq!(now, payee + AMOUNT);
     has_earned(&three.hub, &three.payer).await;
     assert_eq!(world.recorder.count("preimages_register").await, 0, "no chain takes part");
+    assert!(three.payer.node.forget_routed_payment(&key("coffee")).await.unwrap());
+    assert_eq!(three.payer.node.routed_payment(&key("coffee")), None);
+    assert!(!three.payer.node.forget_routed_payment(&key("coffee")).await.unwrap(), "there is none any more");
+    three.payee.node.forget_invoice(lock).await.unwrap();
+    assert_eq!(three.payee.node.invoice_state(&lock), None);
 }
 
 /// What nobody claims goes back once it has expired: no channel is closed for it.

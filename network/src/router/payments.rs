@@ -104,13 +104,18 @@ pub(super) fn pay(core: &mut Core, id: PaymentId, order: Order, seed: [u8; 32]) 
     if needed > order.max_fee {
         return Err(PayError::Fees { needed, allowed: order.max_fee });
     }
-    if planned.iter().any(|part| parts::offer(&order, &seed, part).is_none()) {
-        return Err(PayError::Payee);
-    }
+    let parts: Vec<Part> = (0..).zip(planned).map(|(number, part)| Part { number, ..part }).collect();
+    // Sealing costs more than anything else here: it is done once.
+    let offers: Option<Vec<_>> = parts.iter().map(|part| parts::offer(&order, &seed, part)).collect();
+    let offers = offers.ok_or(PayError::Payee)?;
     let _former = core.paying.insert(order.lock, id);
-    let row = PaymentRow { order, seed, parts: Vec::new(), made: 0, state: Stage::Pending };
+    let made = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    let row = PaymentRow { order, seed, parts: parts.clone(), made, state: Stage::Pending };
     let _former = core.payments.insert(id, Paying { row, avoid: Vec::new() });
-    make(core, id, planned);
+    write(core, id);
+    for (part, offer) in parts.into_iter().zip(offers) {
+        core.offer(part.at, OfferName::Part(id, part.number).key(), Source::Part(id, part.number), offer, false);
+    }
     Ok(PaymentState::Pending)
 }
 
@@ -124,7 +129,7 @@ impl Order {
     }
 }
 
-/// Writes new parts into the row and offers them.
+/// Writes parts that take the place of another one into the row, and offers them.
 fn make(core: &mut Core, id: PaymentId, planned: Vec<Part>) {
     let Some(paying) = core.payments.get_mut(&id) else { return };
     let mut numbers = Vec::new();

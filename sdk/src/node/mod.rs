@@ -55,7 +55,7 @@ pub use events::{Ack, EventStream, EventsError, NodeEvent, Notification};
 pub use handle::ChannelHandle;
 pub use limits::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER, MAX_PEERS, MAX_UNKNOWN, NodeLimits};
 pub use packet::{MAX_PIECE, Packet};
-pub use payments::{NewInvoice, RoutedPaymentError, RoutingNotices, invoice_lock};
+pub use payments::{NewInvoice, RoutedPaymentError, RoutingNotices, invoice_lock, payment_id};
 pub use purse::Fees;
 pub use receipt::{ChangesReceipt, ContractCallReceipt, CreationReceipt, PaymentReceipt, PaymentsReceipt};
 pub use redial::Backoff;

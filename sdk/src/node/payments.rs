@@ -88,8 +88,9 @@ impl RoutingNotices {
     }
 }
 
-/// The router's name for a payment that its user knows by this key.
-fn payment_id(key: &IdempotencyKey) -> PaymentId {
+/// The router's name for a payment that its user knows by this key: what notices call it.
+#[must_use]
+pub fn payment_id(key: &IdempotencyKey) -> PaymentId {
     PaymentId(Native.hash(&key.0).0)
 }
 
@@ -204,6 +205,28 @@ impl Node {
             }
             let _notice = notices.next().await?;
         }
+    }
+
+    /// Forgets the payment of this key once it is over: its row is kept until then, and a policy says how many are ([`Policy::max_kept`]). Asked for again
+    /// by its key it would be made again. False where it is under way, or there is none.
+    ///
+    /// # Errors
+    /// [`RoutedPaymentError::Stopped`].
+    pub async fn forget_routed_payment(&self, key: &IdempotencyKey) -> Result<bool, RoutedPaymentError> {
+        let id = payment_id(key);
+        self.with_router(move |router| {
+            let outputs = router.forget_payment(id);
+            Ok::<_, RoutedPaymentError>((outputs.is_some(), outputs.unwrap_or_default()))
+        })
+        .await
+    }
+
+    /// Forgets an invoice that is over: paid to its end, cancelled, or expired with nothing on its way.
+    ///
+    /// # Errors
+    /// [`RoutedPaymentError::Receive`], [`RoutedPaymentError::Stopped`].
+    pub async fn forget_invoice(&self, lock: HashLock) -> Result<(), RoutedPaymentError> {
+        self.with_router(move |router| Ok::<_, RoutedPaymentError>(((), router.forget_invoice(lock)?))).await
     }
 
     /// Takes another policy for what crosses this node's channels, from now on; peers are told the new terms.

@@ -1,18 +1,21 @@
-//! The chain of this process for nodes in other processes, over a socket of the file system. Transactions are signed here, where the keys of
-//! the cast are known.
+//! The chain of this process for nodes in other processes, over a socket of the file system. Transactions are signed here, where the keys are
+//! known.
 //!
 //! Each question has a connection of its own; what comes back are frames of four bytes of length and so many bytes.
 
-use crate::world::CAST;
 use async_trait::async_trait;
+use chain::{
+    Block, BlockRef, Chain, ChainError, ContractEvent, DryRun, Receipt, SharedChain, Signer, Transaction, Urgency,
+    Weight, signer::Sr25519Signer,
+};
 use futures::{StreamExt, stream::BoxStream};
 use protocol::{AccountId, Amount, BlockNumber, Hash};
 use scale::{Decode, Encode};
-use sdk::chain::{
-    Block, BlockRef, Chain, ChainError, ContractEvent, DryRun, Receipt, SharedChain, Signer, Transaction, Urgency,
-    Weight,
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
-use std::path::{Path, PathBuf};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
@@ -68,17 +71,20 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Answers at `path`.
-    #[must_use]
-    pub fn serve(chain: SharedChain, path: PathBuf) -> Self {
-        let listener = UnixListener::bind(&path).unwrap();
+    /// Answers at `path`, and signs for those whose keys these are. Called within a runtime.
+    ///
+    /// # Errors
+    /// The system's, where no socket can be made there.
+    pub fn serve(chain: SharedChain, path: PathBuf, keys: Vec<Sr25519Signer>) -> io::Result<Self> {
+        let listener = UnixListener::bind(&path)?;
+        let keys: Arc<[Sr25519Signer]> = keys.into();
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let chain = SharedChain::clone(&chain);
-                let _task = tokio::spawn(async move { answer(&*chain, stream).await });
+                let (chain, keys) = (SharedChain::clone(&chain), Arc::clone(&keys));
+                let _task = tokio::spawn(async move { answer(&*chain, &keys, stream).await });
             }
         });
-        Self { path, serving }
+        Ok(Self { path, serving })
     }
 
     /// Where it answers.
@@ -95,7 +101,7 @@ impl Drop for Endpoint {
 }
 
 /// Answers one question; whoever asked may be killed meanwhile.
-async fn answer(chain: &dyn Chain, mut stream: UnixStream) -> Option<()> {
+async fn answer(chain: &dyn Chain, keys: &[Sr25519Signer], mut stream: UnixStream) -> Option<()> {
     let question = Question::decode(&mut &read(&mut stream).await?[..]).ok()?;
     let told = |error: ChainError| error.to_string();
     match question {
@@ -120,8 +126,8 @@ async fn answer(chain: &dyn Chain, mut stream: UnixStream) -> Option<()> {
         }
         Question::Submit { account, contract, value, data, required: (ref_time, proof_size), deposit } => {
             let dry_run = DryRun { storage_deposit: deposit, ..DryRun::of(Weight { ref_time, proof_size }) };
-            let key = CAST.into_iter().map(crate::signer).find(|key| key.account() == account)?;
-            let sent = chain.submit(&key, Transaction::Call { contract, value, data }, &dry_run).await;
+            let key = keys.iter().find(|key| key.account() == account)?;
+            let sent = chain.submit(key, Transaction::Call { contract, value, data }, &dry_run).await;
             let sent = sent.map_err(told).map(|receipt| -> Sent {
                 let Weight { ref_time, proof_size } = receipt.weight;
                 let events = receipt.events.into_iter().map(emitted).collect();
