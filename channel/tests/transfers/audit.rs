@@ -395,3 +395,19 @@ fn steps_that_a_newer_round_has_replaced_on_chain_before_they_could_be_answered_
     world.run();
     assert_eq!(world.ours(Initiator), SHARE - 150 + 30, "its own claim is agreed to");
 }
+
+#[test]
+fn a_claim_of_what_was_told_as_failed_is_not_agreed_to_by_a_side_that_has_not_read_the_registry_again() {
+    let mut world = World::opened();
+    world.offer(Initiator, 1, 100, 6).unwrap();
+    world.run();
+    world.disconnect();
+    world.mine_blocks(6);
+    assert_eq!(world.progress(Initiator, 1), Some(Progress::Failed(Failure::Expired)));
+    // It starts anew, knows nothing of the registry yet, and its router would say yes.
+    let registry = &mut world.sides[Initiator].registry;
+    (registry.is_unread, registry.verdict) = (true, Some(channel::transfer::Verdict::Agree));
+    world.claim(Responder, 1).unwrap();
+    world.run();
+    assert_eq!((world.open_transfers(), world.ours(Responder)), (1, SHARE), "nothing was failed and paid");
+}
