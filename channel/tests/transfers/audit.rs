@@ -17,7 +17,7 @@ impl World {
     }
 
     fn show(&mut self, party: Party, kept: &CloseSolo) {
-        let (channel, payload): (_, Payload) = (kept.channel, kept.payload.clone().unwrap());
+        let (channel, payload): (_, Payload) = (kept.channel, kept.payload.unwrap());
         self.chain.submit(party, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
     }
 
@@ -32,11 +32,11 @@ impl World {
     }
 
     /// The whole store of a side, to be put back when it is old.
-    fn back_up(&self, party: Party) -> impl FnOnce(&mut World) + use<> {
+    fn back_up(&self, party: Party) -> impl FnOnce(&mut Self) + use<> {
         let side = &self.sides[party];
         let (stored, kept) = side.copy();
         let (rows, transfers, seen) = (side.rows.clone(), side.transfers.clone(), side.seen_stored);
-        move |world| {
+        move |world: &mut Self| {
             let side = &mut world.sides[party];
             (side.stored, side.kept, side.rows, side.transfers) = (stored, kept, rows, transfers);
             (side.seen_stored, side.agreed) = (seen, 0);

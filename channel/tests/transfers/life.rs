@@ -1,7 +1,6 @@
 //! Offered, claimed, failed, refunded: by agreement.
 
 use super::*;
-use crate::harness::LOCK;
 use channel::{Balances, Notice, WaitReason, transfer::IncomingEnd};
 
 #[test]
@@ -159,5 +158,4 @@ fn deposits_and_withdrawals_go_on_beside_open_transfers_and_are_over_before_one_
     assert!(!world.sides[Initiator].noticed.iter().any(|it| matches!(it, Notice::PeerViolated(_))));
     let waits = world.sides[Initiator].machine().status().waits_for;
     assert!(waits.is_none_or(|it| it != WaitReason::PendingBlock));
-    assert!(LOCK > 0);
 }
