@@ -21,8 +21,8 @@ use crate::{
     state::{Change, ChangeId, FailReason, IdempotencyKey, Offer, OwnChanges},
     step::Step,
     transfer::{
-        Failure, Incoming, Intent, Outgoing, Registered, TransferBook, TransferId, TransferLimits, TransferRow,
-        Verdict,
+        Failure, Incoming, Intent, Outgoing, Progress, Registered, TransferBook, TransferId, TransferLimits,
+        TransferRow, Verdict,
         room::{Became, Transfers},
     },
     wait::Act,
@@ -578,6 +578,10 @@ impl<'a> Judge<'a> {
         }
         if self.head >= terms.expiry && registered.is_silent_at(terms.expiry) {
             return Err(RefusalCode::EXPIRED);
+        }
+        if matches!(row.progress, Progress::Failed(_)) {
+            // Its router was told so: only the registry says otherwise.
+            return Err(RefusalCode::NOT_NOW);
         }
         match self.book.may_be_claimed(&row.key, &terms, preimage) {
             Verdict::Agree => Ok(()),

@@ -21,6 +21,8 @@ pub(crate) struct Registry {
     pub(crate) best: BlockNumber,
     /// It cannot be read: nothing is known of silence.
     pub(crate) blind: bool,
+    /// It was never read.
+    pub(crate) is_unread: bool,
     /// What is said to claims of own transfers; none for what an origin says.
     pub(crate) verdict: Option<Verdict>,
     /// The premium that this side has agreed to stake.
@@ -32,7 +34,7 @@ impl Registry {
     pub(crate) fn new(head: BlockNumber) -> Self {
         let margins = Margins { register: 2, answer: 1 };
         let (shown, read, best) = (BTreeMap::new(), head, head);
-        Self { read, shown, best, blind: false, verdict: None, premium: 0, margins }
+        Self { read, shown, best, blind: false, is_unread: false, verdict: None, premium: 0, margins }
     }
 
     /// The side sees the chain up to this block, which is final.
@@ -57,6 +59,7 @@ impl TransferBook for Registry {
     fn registered(&self, lock: &HashLock) -> Registered {
         match self.shown.get(lock) {
             Some((_, at)) => Registered::Shown { at: *at },
+            None if self.is_unread => Registered::Unknown,
             None => Registered::Silent { at: self.read },
         }
     }

@@ -17,7 +17,7 @@ impl World {
     }
 
     fn show(&mut self, party: Party, kept: &CloseSolo) {
-        let (channel, payload): (_, Payload) = (kept.channel, kept.payload.clone().unwrap());
+        let (channel, payload): (_, Payload) = (kept.channel, kept.payload.unwrap());
         self.chain.submit(party, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
     }
 
@@ -32,11 +32,11 @@ impl World {
     }
 
     /// The whole store of a side, to be put back when it is old.
-    fn back_up(&self, party: Party) -> impl FnOnce(&mut World) + use<> {
+    fn back_up(&self, party: Party) -> impl FnOnce(&mut Self) + use<> {
         let side = &self.sides[party];
         let (stored, kept) = side.copy();
         let (rows, transfers, seen) = (side.rows.clone(), side.transfers.clone(), side.seen_stored);
-        move |world| {
+        move |world: &mut Self| {
             let side = &mut world.sides[party];
             (side.stored, side.kept, side.rows, side.transfers) = (stored, kept, rows, transfers);
             (side.seen_stored, side.agreed) = (seen, 0);
@@ -394,4 +394,20 @@ fn steps_that_a_newer_round_has_replaced_on_chain_before_they_could_be_answered_
     assert_eq!(world.progress(Initiator, 2), Some(Progress::Fulfilled(secret(2).0)));
     world.run();
     assert_eq!(world.ours(Initiator), SHARE - 150 + 30, "its own claim is agreed to");
+}
+
+#[test]
+fn a_claim_of_what_was_told_as_failed_is_not_agreed_to_by_a_side_that_has_not_read_the_registry_again() {
+    let mut world = World::opened();
+    world.offer(Initiator, 1, 100, 6).unwrap();
+    world.run();
+    world.disconnect();
+    world.mine_blocks(6);
+    assert_eq!(world.progress(Initiator, 1), Some(Progress::Failed(Failure::Expired)));
+    // It starts anew, knows nothing of the registry yet, and its router would say yes.
+    let registry = &mut world.sides[Initiator].registry;
+    (registry.is_unread, registry.verdict) = (true, Some(channel::transfer::Verdict::Agree));
+    world.claim(Responder, 1).unwrap();
+    world.run();
+    assert_eq!((world.open_transfers(), world.ours(Responder)), (1, SHARE), "nothing was failed and paid");
 }

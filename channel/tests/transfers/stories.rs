@@ -274,7 +274,7 @@ impl Story {
     fn show(&mut self) {
         let Some(kept) = self.dice.pick(&self.kept).cloned() else { return };
         let cheat = self.cheat();
-        let Some(payload) = kept.payload.clone() else { return };
+        let Some(payload) = kept.payload else { return };
         let round = payload.round;
         let is_closing = self.dice.roll(8) == 0;
         self.log(format!("the cheat shows round {round}, closing: {is_closing}"));
