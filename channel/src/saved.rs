@@ -16,7 +16,7 @@ use crate::{
     payments::{PaymentRecord, Payments},
     phase::{
         Phase,
-        live::{Live, outgoing::OpenRound},
+        live::{Live, open_round::OpenRound},
         opening::AbandonedOpening,
     },
     state::{Delta, State},

@@ -4,6 +4,7 @@ pub(crate) mod admission;
 pub(crate) mod chain;
 pub(crate) mod closing;
 pub(crate) mod forcing;
+pub(crate) mod judge;
 pub(crate) mod leaving;
 pub(crate) mod opening;
 pub(crate) mod operations;

@@ -14,6 +14,7 @@ pub(crate) mod agreed;
 pub(crate) mod dispute;
 pub(crate) mod forcing;
 pub(crate) mod incoming;
+pub(crate) mod open_round;
 pub(crate) mod operation;
 pub(crate) mod outgoing;
 pub(crate) mod proposing;

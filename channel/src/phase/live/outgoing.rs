@@ -10,88 +10,19 @@
 //! Invariants: at most one proposal and one counter-round (R6.1a) are open on the agreed state. Beside them stand abandoned rounds, few and only after forced
 //! steps: the peer holds this side's signature on them, and the chain takes them until the step has stood for a lock period (R5.4b).
 
+use super::open_round::OpenRound;
 use crate::{
     effect::Effect,
     event::Event,
-    message::{MAX_UPDATES_PER_ROUND, Message, Refusal, RefusalCode, Refused, Update},
-    state::{Change, ChangeId, Ids, Offer, OwnChanges, Payment, Results, State, after},
-    transfer::done::{Done, of_round},
+    message::{MAX_UPDATES_PER_ROUND, Message, Refusal, RefusalCode, Refused},
+    state::{Change, ChangeId, Ids, Offer, OwnChanges, Payment, after},
 };
-use protocol::{Amount, Base, BlockNumber, ChannelId, Hash, Party, Round, call::ForcedCall, contracts::ContractId};
+use protocol::{Amount, Base, BlockNumber, Hash, Party, Round, call::ForcedCall, contracts::ContractId};
 use scale::{Decode, Encode};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The most abandoned rounds: a proposal and a counter-round on each of two states. Beyond it nothing is signed until one of them is dead (R6.2a).
 const MAX_ABANDONED: usize = 4;
-
-/// An own round that is signed and not dead: the peer may make it co-signed.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct OpenRound {
-    update: Update,
-    state: State,
-    results: Results,
-    ids: Ids,
-    /// The peer does not answer it now: it is said again when that may have changed.
-    #[codec(skip)]
-    deferred: bool,
-    /// How often the peer said so.
-    #[codec(skip)]
-    postponed: u8,
-}
-
-impl OpenRound {
-    /// A round that was just signed: an answer is owed to it.
-    pub(crate) const fn new(update: Update, state: State, results: Results, ids: Ids) -> Self {
-        Self { update, state, results, ids, deferred: false, postponed: 0 }
-    }
-
-    pub(crate) const fn update(&self) -> &Update {
-        &self.update
-    }
-
-    /// The state after it.
-    pub(crate) const fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// The state after it, to be filled with its contracts.
-    pub(crate) const fn state_mut(&mut self) -> &mut State {
-        &mut self.state
-    }
-
-    /// The state after it, what its changes do, and their ids.
-    pub(crate) fn into_outcome(self) -> (State, Results, Ids) {
-        (self.state, self.results, self.ids)
-    }
-
-    pub(crate) const fn round(&self) -> Round {
-        self.update.round
-    }
-
-    /// The height that counts for what it executes, where it executes something (R7.3).
-    pub(crate) fn executes_at(&self) -> Option<BlockNumber> {
-        self.update.changes.iter().any(Change::executes).then_some(self.update.height)
-    }
-
-    /// What it does to conditional transfers.
-    pub(crate) fn transfers(&self, channel: &ChannelId, me: Party) -> Vec<Done> {
-        of_round((channel, self.update.round, me), &self.update.changes, |place| self.ids.at(place))
-    }
-
-    /// Its changes as the user knows them.
-    fn own_changes(&self) -> OwnChanges {
-        self.ids.iter().zip(self.update.changes.iter().map(Change::reference)).collect()
-    }
-
-    /// Its changes with their ids, in the order in which they are made.
-    fn changes(self) -> impl DoubleEndedIterator<Item = (ChangeId, Change)> {
-        self.ids.iter().collect::<Vec<_>>().into_iter().zip(self.update.changes)
-    }
-
-    fn is(&self, round: Round, hash: &Hash) -> bool {
-        self.update.round == round && self.update.state_hash == *hash
-    }
-}
 
 /// What goes out.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -155,7 +86,7 @@ impl Outgoing {
 
     /// Changes that are neither agreed nor refused.
     pub(crate) fn pending(&self) -> usize {
-        let proposed = self.proposal.as_ref().map_or(0, |proposal| proposal.update.changes.len());
+        let proposed = self.proposal.as_ref().map_or(0, |proposal| proposal.update().changes.len());
         self.queue.len().saturating_add(proposed)
     }
 
@@ -190,7 +121,7 @@ impl Outgoing {
 
     /// The own round that an answer is owed to.
     pub(crate) fn unanswered(&self) -> Option<Round> {
-        self.open().find(|ours| !ours.deferred).map(OpenRound::round)
+        self.open().find(|ours| !ours.is_deferred()).map(OpenRound::round)
     }
 
     /// Whether an own counter-round is open: until it is answered no other is signed (R6.1a).
@@ -200,12 +131,12 @@ impl Outgoing {
 
     /// Whether a round on this base may be signed beside what is open.
     pub(crate) fn may_sign_on(&self, base: Base) -> bool {
-        self.abandoned.len() < MAX_ABANDONED && !self.abandoned.iter().any(|ours| ours.update.base >= base)
+        self.abandoned.len() < MAX_ABANDONED && !self.abandoned.iter().any(|ours| ours.base() >= base)
     }
 
     /// An own call of a contract that waits for the peer.
     pub(crate) fn calls_wait(&self) -> bool {
-        let proposed = self.proposal.iter().flat_map(|ours| &ours.update.changes);
+        let proposed = self.proposal.iter().flat_map(|ours| &ours.update().changes);
         proposed.chain(self.queue.iter().map(|(_, change)| change)).any(is_call)
     }
 
@@ -223,7 +154,7 @@ impl Outgoing {
     /// Payments with a key that were on their way before a crash, in the order of their ids: those that are not proposed wait again.
     pub(crate) fn restore(&mut self, me: Party, pending: impl Iterator<Item = (ChangeId, Payment)>) {
         for (id, payment) in pending {
-            if !self.proposal.as_ref().is_some_and(|ours| ours.ids.contains(id)) {
+            if !self.proposal.as_ref().is_some_and(|ours| ours.ids().contains(id)) {
                 let change = Change::Transfer(payment);
                 self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
                 self.queue.push_back((id, change));
@@ -236,7 +167,7 @@ impl Outgoing {
         let proposal = self.proposal.as_ref().map(OpenRound::round);
         let ends = self.all().flat_map(|ours| {
             let is_proposed = Some(ours.round()) == proposal;
-            ours.ids.iter().zip(&ours.update.changes).filter_map(move |(id, change)| match change {
+            ours.numbered().filter_map(move |(id, change)| match change {
                 Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract } => {
                     Some((id, *contract, is_proposed))
                 }
@@ -248,7 +179,7 @@ impl Outgoing {
 
     /// Payments that are neither agreed nor refused, with their ids.
     pub(crate) fn waiting_payments(&self) -> impl Iterator<Item = (ChangeId, &Payment)> {
-        let proposed = self.proposal.iter().flat_map(|ours| ours.ids.iter().zip(&ours.update.changes));
+        let proposed = self.proposal.iter().flat_map(OpenRound::numbered);
         let waiting = self.queue.iter().map(|(id, change)| (*id, change));
         proposed.chain(waiting).filter_map(|(id, change)| match change {
             Change::Transfer(payment) => Some((id, payment)),
@@ -316,15 +247,15 @@ impl Outgoing {
 
     /// Whether this change is proposed.
     pub(crate) fn is_proposed(&self, id: ChangeId) -> bool {
-        self.proposal.as_ref().is_some_and(|ours| ours.ids.contains(id))
+        self.proposal.as_ref().is_some_and(|ours| ours.ids().contains(id))
     }
 
     /// Whether the peer holds a signature for a state that holds this change, or this contract, or the change waits for a round: one that was given up may
     /// have come back from a round that is dead.
     pub(crate) fn may_hold(&self, id: Option<ChangeId>, contract: Option<&ContractId>) -> bool {
         let waits = || id.is_some_and(|id| self.queue.iter().any(|(waiting, _)| *waiting == id));
-        let makes = |ours: &OpenRound| id.is_some_and(|id| ours.ids.contains(id));
-        let holds = |ours: &OpenRound| contract.is_some_and(|id| ours.state.contracts.get(id).is_some());
+        let makes = |ours: &OpenRound| id.is_some_and(|id| ours.ids().contains(id));
+        let holds = |ours: &OpenRound| contract.is_some_and(|id| ours.state().contracts.get(id).is_some());
         self.all().any(|ours| makes(ours) || holds(ours)) || waits()
     }
 
@@ -351,7 +282,7 @@ impl Outgoing {
     /// The chain will never take what goes on from a state below `floor` (R5.4b). Says whether anything was dropped.
     pub(crate) fn expire(&mut self, floor: Base) -> bool {
         let before = self.abandoned.len();
-        self.abandoned.retain(|ours| ours.update.base >= floor);
+        self.abandoned.retain(|ours| ours.base() >= floor);
         self.forget_made();
         self.abandoned.len() < before
     }
@@ -365,8 +296,8 @@ impl Outgoing {
 
     /// Goes on without the own open rounds that do not go on from `base`: what they would have changed waits again.
     pub(crate) fn abandon_below(&mut self, me: Party, base: Base) {
-        let _abandoned = self.abandon(me, |ours| ours.update.base < base);
-        if let Some(ours) = self.counter.take_if(|ours| ours.update.base < base) {
+        let _abandoned = self.abandon(me, |ours| ours.base() < base);
+        if let Some(ours) = self.counter.take_if(|ours| ours.base() < base) {
             self.abandoned.push(ours);
         }
     }
@@ -382,7 +313,7 @@ impl Outgoing {
     /// Goes on without a proposal that the peer will not answer: its changes are given up.
     pub(crate) fn give_up_proposal(&mut self, me: Party) -> OwnChanges {
         let Some(ours) = self.abandon(me, |_| true) else { return OwnChanges::default() };
-        let (ids, changes) = (ours.ids.clone(), ours.own_changes());
+        let (ids, changes) = (ours.ids().clone(), ours.own_changes());
         self.remove_queued(me, &ids);
         changes
     }
@@ -393,11 +324,11 @@ impl Outgoing {
         if self.proposal.is_some() {
             return false;
         }
-        let is_proposal = |ours: &OpenRound| ours.update.base == base && ours.update.refuses.is_none();
+        let is_proposal = |ours: &OpenRound| ours.base() == base && ours.update().refuses.is_none();
         if let Some(at) = self.abandoned.iter().position(is_proposal) {
             let ours = self.abandoned.swap_remove(at);
-            self.remove_queued(me, &ours.ids);
-            self.proposal = Some(OpenRound { deferred: true, postponed: 0, ..ours });
+            self.remove_queued(me, ours.ids());
+            self.proposal = Some(ours.reopened());
             return true;
         }
         false
@@ -414,7 +345,7 @@ impl Outgoing {
         let mut given_up: Vec<(RefusalCode, OwnChanges)> = Vec::new();
         let mut places = BTreeMap::new();
         let mut again = Vec::new();
-        let has_moved = height > ours.update.height;
+        let has_moved = height > ours.update().height;
         for (place, (id, change)) in (0_u32..).zip(ours.changes()) {
             match all.or(some.get(&place).copied()) {
                 Some(code) if code != RefusalCode::SUPERSEDED && !(code == RefusalCode::HEIGHT && has_moved) => {
@@ -437,26 +368,21 @@ impl Outgoing {
     /// The peer does not answer this round now. Says how often it has said so, where the round is open.
     pub(crate) fn postpone(&mut self, round: Round) -> Option<u8> {
         let ours = self.proposal.iter_mut().chain(&mut self.counter).find(|ours| ours.round() == round)?;
-        ours.deferred = true;
-        ours.postponed = ours.postponed.saturating_add(1);
-        Some(ours.postponed)
+        Some(ours.postpone())
     }
 
     /// While a close is under way no answer is owed.
     pub(crate) fn defer_answers(&mut self) {
         for ours in self.proposal.iter_mut().chain(&mut self.counter) {
-            ours.deferred = true;
+            ours.defer();
         }
     }
 
     /// Says again what the peer did not answer: everything, or only what was put off.
     pub(crate) fn say_again(&mut self, only_deferred: bool) -> Vec<Effect> {
-        let open = self.proposal.iter_mut().chain(&mut self.counter).filter(|ours| ours.deferred || !only_deferred);
-        let say = |ours: &mut OpenRound| {
-            ours.deferred = false;
-            Effect::Send(Message::Update(ours.update.clone()))
-        };
-        open.map(say).collect()
+        let open =
+            self.proposal.iter_mut().chain(&mut self.counter).filter(|ours| ours.is_deferred() || !only_deferred);
+        open.map(|ours| Effect::Send(Message::Update(ours.say()))).collect()
     }
 
     /// Everything that waits is given up, and the proposal with it.
@@ -497,7 +423,7 @@ impl Outgoing {
 
     /// Whether the peer holds a signature for a change that this side gives up: then it may still appear.
     pub(crate) fn may_appear(&self, id: ChangeId) -> bool {
-        self.abandoned.iter().any(|ours| ours.ids.contains(id))
+        self.abandoned.iter().any(|ours| ours.ids().contains(id))
     }
 
     /// Takes an own round out that both have signed.
@@ -515,14 +441,14 @@ impl Outgoing {
     /// The changes of an own round that is agreed and that were not told of before. Those that wait once more do not any more, and those of
     /// another round that it takes the place of without making them are undone.
     pub(crate) fn account_for(&mut self, me: Party, ours: &OpenRound, agreed: Round) -> (OwnChanges, OwnChanges) {
-        let replaced = self.made_in.take().filter(|(round, _)| *round == agreed && ours.update.base.agreed < *round);
-        let undone = replaced.map(|(_, changes)| changes.only(|id| !ours.ids.contains(id))).unwrap_or_default();
+        let replaced = self.made_in.take().filter(|(round, _)| *round == agreed && ours.base().agreed < *round);
+        let undone = replaced.map(|(_, changes)| changes.only(|id| !ours.ids().contains(id))).unwrap_or_default();
         let mut new = ours.own_changes();
         if !self.made.is_empty() {
             new = new.only(|id| !self.made.contains(&id));
         }
         self.made.retain(|id| !undone.ids().contains(id));
-        self.remove_queued(me, &ours.ids);
+        self.remove_queued(me, ours.ids());
         if self.proposal.is_some() || self.counter.is_some() || !self.abandoned.is_empty() {
             self.made.extend(new.ids());
             self.made_in = Some((ours.round(), ours.own_changes()));

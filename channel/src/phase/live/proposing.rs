@@ -1,6 +1,6 @@
 //! What goes out on top of what is agreed: own changes as a round (R6.3), the refusal of the peer's (R6.1a), and the question for an operation.
 
-use super::{Live, outgoing::OpenRound};
+use super::{Live, open_round::OpenRound};
 use crate::{
     config::Config,
     effect::Effect,

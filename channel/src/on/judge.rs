@@ -1,0 +1,162 @@
+//! What this side says to each transfer of a round of the peer's, by heads and the registry as this side sees them (A2 to A5, R8.3c).
+
+use crate::{
+    input::Context,
+    message::{RefusalCode, Update},
+    phase::live::Live,
+    state::{Change, Offer},
+    transfer::{Progress, TransferBook, Verdict, room::Transfers},
+};
+use protocol::{
+    Amount, BlockNumber, Party,
+    contracts::{
+        ContractId, Contracts,
+        conditional::{ConditionalTransfer, Preimage},
+    },
+    decode_exact,
+};
+use std::collections::BTreeMap;
+
+/// How a change ends a transfer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Claim,
+    Fail,
+    Refund,
+}
+
+impl End {
+    const fn of(change: &Change) -> Option<(ContractId, Self)> {
+        match change {
+            Change::Claim { contract, .. } => Some((*contract, Self::Claim)),
+            Change::Fail { contract, .. } => Some((*contract, Self::Fail)),
+            Change::Refund { contract } => Some((*contract, Self::Refund)),
+            _ => None,
+        }
+    }
+}
+
+/// Judges the transfers of one round of the peer's.
+pub(crate) struct Judge<'a> {
+    transfers: &'a mut Transfers,
+    me: Party,
+    book: &'a dyn TransferBook,
+    head: BlockNumber,
+    /// The agreed contracts.
+    contracts: Contracts,
+    /// Whether this side wants to close: nothing new begins.
+    is_closing: bool,
+    /// What the peer's transfers come to with this round.
+    open: usize,
+    amount: Amount,
+    /// The contracts that the round ends, and how.
+    ends: BTreeMap<ContractId, End>,
+}
+
+impl<'a> Judge<'a> {
+    pub(crate) fn new(
+        transfers: &'a mut Transfers,
+        live: &Live,
+        update: &Update,
+        me: Party,
+        ctx: &Context<'a>,
+    ) -> Self {
+        let (open, amount) = transfers.incoming_open();
+        let is_closing = !live.wish.is_none();
+        let (book, head, ends) = (ctx.transfers, ctx.head, update.changes.iter().filter_map(End::of).collect());
+        let contracts = live.agreed.state().contracts.clone();
+        Self { transfers, me, book, head, contracts, is_closing, open, amount, ends }
+    }
+
+    pub(crate) fn change(&mut self, change: &Change) -> Result<(), RefusalCode> {
+        match change {
+            Change::Offer(offer) => self.offer(offer),
+            Change::Claim { contract, preimage } => self.claim(contract, preimage),
+            Change::Refund { contract } => self.refund(contract),
+            // The payee gives it back: this side has its coins.
+            Change::Fail { contract, .. } => self.whole(contract, End::Fail),
+            _ => Ok(()),
+        }
+    }
+
+    fn offer(&mut self, offer: &Offer) -> Result<(), RefusalCode> {
+        let limits = self.transfers.limits()[self.me];
+        let (open, amount) = (self.open.saturating_add(1), self.amount.saturating_add(offer.terms.amount));
+        let most = usize::try_from(limits.max_open).unwrap_or(usize::MAX);
+        if self.is_closing {
+            return Err(RefusalCode::CLOSING);
+        }
+        if open > most || amount > limits.max_amount || offer.terms.amount < limits.min_amount {
+            return Err(RefusalCode::LIMITS);
+        }
+        if offer.premium > 0 && !self.book.stakes_premium(&offer.terms, offer.premium) {
+            return Err(RefusalCode::POLICY);
+        }
+        (self.open, self.amount) = (open, amount);
+        Ok(())
+    }
+
+    /// A transfer and its premium end in one round and in one way (A7), but for what a forced step has left of them.
+    fn whole(&self, contract: &ContractId, end: End) -> Result<(), RefusalCode> {
+        let other = self.transfers.other_part(contract).filter(|other| self.contracts.get(other).is_some());
+        if other.is_none_or(|other| self.ends.get(&other) == Some(&end)) {
+            Ok(())
+        } else {
+            Err(RefusalCode::VALIDATION)
+        }
+    }
+
+    fn claim(&mut self, contract: &ContractId, preimage: &Preimage) -> Result<(), RefusalCode> {
+        self.transfers.learn_of(contract, preimage);
+        self.whole(contract, End::Claim)?;
+        let Some(row) = self.transfers.outgoing_of(contract) else {
+            return self.claim_without_row(contract);
+        };
+        let terms = row.offer.terms;
+        let registered = self.book.registered(&terms.lock);
+        if registered.is_shown_before(terms.expiry) {
+            return Ok(());
+        }
+        if self.head >= terms.expiry && registered.is_silent_at(terms.expiry) {
+            return Err(RefusalCode::EXPIRED);
+        }
+        if matches!(row.progress, Progress::Failed(_)) {
+            // Its router was told so: only the registry says otherwise.
+            return Err(RefusalCode::NOT_NOW);
+        }
+        match self.book.may_be_claimed(&row.key, &terms, preimage) {
+            Verdict::Agree => Ok(()),
+            Verdict::NotYet => Err(RefusalCode::NOT_NOW),
+            Verdict::Refuse => Err(RefusalCode::EXPIRED),
+        }
+    }
+
+    /// A claim of a premium, or of a transfer that no row tells of any more: in time, or not at all.
+    fn claim_without_row(&self, contract: &ContractId) -> Result<(), RefusalCode> {
+        let state = self.contracts.get(contract).map(|contract| contract.state.as_slice());
+        let transfer = state.and_then(|state| decode_exact::<ConditionalTransfer>(state).ok());
+        let ConditionalTransfer { lock, expiry, .. } = transfer.ok_or(RefusalCode::VALIDATION)?;
+        let registered = self.book.registered(&lock);
+        if registered.is_shown_before(expiry) || self.book.best() < expiry {
+            Ok(())
+        } else if self.head >= expiry && registered.is_silent_at(expiry) {
+            Err(RefusalCode::EXPIRED)
+        } else {
+            Err(RefusalCode::NOT_NOW)
+        }
+    }
+
+    /// The peer wants its coins back: only where the registry was read after the expiry, and had nothing from before (A4).
+    fn refund(&mut self, contract: &ContractId) -> Result<(), RefusalCode> {
+        self.whole(contract, End::Refund)?;
+        let terms = self.transfers.terms_of(contract).ok_or(RefusalCode::VALIDATION)?;
+        let registered = self.book.registered(&terms.lock);
+        if registered.is_shown_before(terms.expiry) {
+            return Err(RefusalCode::SHOWN);
+        }
+        if self.head >= terms.expiry && registered.is_silent_at(terms.expiry) {
+            return Ok(());
+        }
+        Err(RefusalCode::NOT_NOW)
+    }
+}

@@ -1,0 +1,121 @@
+//! An own round that is signed and not dead.
+
+use crate::{
+    message::Update,
+    state::{Change, ChangeId, Ids, OwnChanges, Results, State},
+    transfer::done::{Done, of_round},
+};
+use protocol::{Base, BlockNumber, ChannelId, Hash, Party, Round};
+use scale::{Decode, Encode};
+
+/// An own round that is signed and not dead: the peer may make it co-signed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct OpenRound {
+    update: Update,
+    state: State,
+    results: Results,
+    ids: Ids,
+    /// The peer does not answer it now: it is said again when that may have changed.
+    #[codec(skip)]
+    deferred: bool,
+    /// How often the peer said so.
+    #[codec(skip)]
+    postponed: u8,
+}
+
+impl OpenRound {
+    /// A round that was just signed: an answer is owed to it.
+    pub(crate) const fn new(update: Update, state: State, results: Results, ids: Ids) -> Self {
+        Self { update, state, results, ids, deferred: false, postponed: 0 }
+    }
+
+    pub(crate) const fn update(&self) -> &Update {
+        &self.update
+    }
+
+    /// The state after it.
+    pub(crate) const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The state after it, to be filled with its contracts.
+    pub(crate) const fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// The state after it, what its changes do, and their ids.
+    pub(crate) fn into_outcome(self) -> (State, Results, Ids) {
+        (self.state, self.results, self.ids)
+    }
+
+    pub(crate) const fn round(&self) -> Round {
+        self.update.round
+    }
+
+    /// The height that counts for what it executes, where it executes something (R7.3).
+    pub(crate) fn executes_at(&self) -> Option<BlockNumber> {
+        self.update.changes.iter().any(Change::executes).then_some(self.update.height)
+    }
+
+    /// What it does to conditional transfers.
+    pub(crate) fn transfers(&self, channel: &ChannelId, me: Party) -> Vec<Done> {
+        of_round((channel, self.update.round, me), &self.update.changes, |place| self.ids.at(place))
+    }
+
+    /// The state that it goes on from.
+    pub(super) const fn base(&self) -> Base {
+        self.update.base
+    }
+
+    /// Whether the peer said that it does not answer it now.
+    pub(super) const fn is_deferred(&self) -> bool {
+        self.deferred
+    }
+
+    /// No answer is owed to it for now.
+    pub(super) const fn defer(&mut self) {
+        self.deferred = true;
+    }
+
+    /// The peer does not answer it now. How often it has said so.
+    pub(super) const fn postpone(&mut self) -> u8 {
+        self.deferred = true;
+        self.postponed = self.postponed.saturating_add(1);
+        self.postponed
+    }
+
+    /// What is said to have it answered.
+    pub(super) fn say(&mut self) -> Update {
+        self.deferred = false;
+        self.update.clone()
+    }
+
+    /// It is to be answered again, once it was said again.
+    pub(super) fn reopened(self) -> Self {
+        Self { deferred: true, postponed: 0, ..self }
+    }
+
+    /// The ids of its changes.
+    pub(super) const fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// Its changes with their ids.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (ChangeId, &Change)> {
+        self.ids.iter().zip(&self.update.changes)
+    }
+
+    /// Its changes as the user knows them.
+    pub(super) fn own_changes(&self) -> OwnChanges {
+        self.ids.iter().zip(self.update.changes.iter().map(Change::reference)).collect()
+    }
+
+    /// Its changes with their ids, in the order in which they are made.
+    pub(super) fn changes(self) -> impl DoubleEndedIterator<Item = (ChangeId, Change)> {
+        self.ids.iter().collect::<Vec<_>>().into_iter().zip(self.update.changes)
+    }
+
+    pub(super) fn is(&self, round: Round, hash: &Hash) -> bool {
+        self.update.round == round && self.update.state_hash == *hash
+    }
+}
