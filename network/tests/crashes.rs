@@ -149,7 +149,7 @@ fn i5_what_went_on_is_remembered_until_what_came_in_has_ended() {
         let rows = world.nodes[HUB].store.sides[&1].outgoing.values();
         let came_in = world.nodes[HUB].store.sides[&0].incoming.len();
         if came_in == 1 && rows.len() > 0 {
-            let is_paid = |row: &::channel::transfer::Outgoing| matches!(row.progress, Progress::Fulfilled(_));
+            let is_paid = |row: &::channel::transfer::OutgoingTransfer| matches!(row.progress, Progress::Fulfilled(_));
             assert!(world.nodes[HUB].store.sides[&1].outgoing.values().all(is_paid));
         }
         assert_eq!(came_in, world.nodes[HUB].store.sides[&1].outgoing.len(), "forgotten too early");

@@ -4,8 +4,8 @@ use crate::harness::{CHAIN, hub_policy};
 use ::channel::{
     ChangeId, ChannelRef,
     transfer::{
-        FailReason, Failure, Incoming, IncomingEnd, Intent, Offer, Outgoing, Progress, Registered, TransferEvent,
-        TransferLimits, TransferTerms, Verdict,
+        FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, Offer, OutgoingTransfer, Progress, Registered,
+        TransferEvent, TransferLimits, TransferTerms, Verdict,
     },
 };
 use network::{
@@ -48,10 +48,10 @@ pub(crate) fn hub(policy: Policy) -> Router {
 }
 
 /// What peer 1 offers, to go on to peer 2.
-pub(crate) fn offered(contract: u8) -> (Incoming, Forward) {
+pub(crate) fn offered(contract: u8) -> (IncomingTransfer, Forward) {
     let forward = Forward { next: key(2), chain: None, amount: 10_000, expiry: 150, inner: vec![5; 100] };
     let terms = TransferTerms { amount: 10_011, lock: lock(SECRET), expiry: 152 };
-    let incoming = Incoming {
+    let incoming = IncomingTransfer {
         contract: ContractId([contract; 32]),
         premium: None,
         terms,
@@ -61,7 +61,7 @@ pub(crate) fn offered(contract: u8) -> (Incoming, Forward) {
     (incoming, forward)
 }
 
-pub(crate) fn offer(router: &mut Router, (mut incoming, forward): (Incoming, Forward)) -> Vec<Output> {
+pub(crate) fn offer(router: &mut Router, (mut incoming, forward): (IncomingTransfer, Forward)) -> Vec<Output> {
     incoming.instruction = Instruction::Forward(forward).to_bytes().unwrap();
     router.handle(Input::Transfer(UP, TransferEvent::Offered(incoming)))
 }
@@ -116,7 +116,7 @@ fn i6_i7_i8_what_goes_on_has_the_lock_and_no_more_than_what_came_in() {
 #[test]
 fn what_cannot_go_on_is_given_back_by_its_own_name_and_nothing_else_happens() {
     let other = Domain { genesis: Hash([1; 32]), arbiter: AccountId([1; 32]) };
-    type Change = fn(&mut Incoming, &mut Forward);
+    type Change = fn(&mut IncomingTransfer, &mut Forward);
     let cases: [(Change, FailureCode); 9] = [
         (|incoming, _| incoming.terms.amount = 10_010, FailureCode::Fee),
         (|_, forward| forward.amount = 0, FailureCode::Fee),
@@ -145,7 +145,7 @@ fn what_cannot_go_on_is_given_back_by_its_own_name_and_nothing_else_happens() {
 fn words_that_nobody_knows_are_given_back() {
     for instruction in [vec![], vec![1], vec![1, 2, 3], vec![2, 0], vec![7; 900]] {
         let mut hub = hub(hub_policy());
-        let incoming = Incoming { instruction, ..offered(1).0 };
+        let incoming = IncomingTransfer { instruction, ..offered(1).0 };
         let outputs = hub.handle(Input::Transfer(UP, TransferEvent::Offered(incoming)));
         assert_eq!(code(&outputs), Some(FailureCode::UnknownOrWrong));
     }
@@ -286,7 +286,7 @@ fn i3_a_pre_image_that_was_only_seen_is_written_down_until_nobody_needs_it() {
         premium: 0,
         instruction: forward.inner,
     };
-    let own = Outgoing {
+    let own = OutgoingTransfer {
         change: ChangeId(1),
         key: forward_key(),
         offer,
@@ -297,7 +297,7 @@ fn i3_a_pre_image_that_was_only_seen_is_written_down_until_nobody_needs_it() {
     let up = RestoredChannel {
         at: UP,
         peer: key(1),
-        incoming: vec![Incoming { instruction, ..incoming }],
+        incoming: vec![IncomingTransfer { instruction, ..incoming }],
         outgoing: vec![],
         is_whole: true,
     };

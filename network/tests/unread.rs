@@ -7,7 +7,8 @@ use crate::{
 use ::channel::{
     ChangeId,
     transfer::{
-        Failure, Incoming, Offer, Outgoing, Progress, Registered, TransferEvent, TransferLimits, TransferTerms, Verdict,
+        Failure, IncomingTransfer, Offer, OutgoingTransfer, Progress, Registered, TransferEvent, TransferLimits,
+        TransferTerms, Verdict,
     },
 };
 use network::{
@@ -26,16 +27,16 @@ fn channel(at: At, peer: u8, is_whole: bool) -> RestoredChannel {
 }
 
 /// What came in from peer 1, to go on to peer 2.
-fn came_in() -> Incoming {
+fn came_in() -> IncomingTransfer {
     let (incoming, forward) = offered(1);
-    Incoming { instruction: Instruction::Forward(forward).to_bytes().unwrap(), ..incoming }
+    IncomingTransfer { instruction: Instruction::Forward(forward).to_bytes().unwrap(), ..incoming }
 }
 
 /// What went on because of it.
-fn gone_on(progress: Progress) -> Outgoing {
+fn gone_on(progress: Progress) -> OutgoingTransfer {
     let terms = TransferTerms { amount: 10_000, lock: lock(SECRET), expiry: 150 };
     let offer = Offer { terms, premium: 0, instruction: vec![5; 100] };
-    Outgoing { change: ChangeId(1), key: forward_key(), offer, contract: None, premium: None, progress }
+    OutgoingTransfer { change: ChangeId(1), key: forward_key(), offer, contract: None, premium: None, progress }
 }
 
 /// A hub at block 100 that was started on these.

@@ -22,7 +22,8 @@ use crate::{
     state::{Change, ChangeId, FailReason, IdempotencyKey, Offer, OwnChanges},
     step::Step,
     transfer::{
-        Failure, Incoming, Intent, Outgoing, Registered, TransferBook, TransferId, TransferLimits, TransferRow,
+        Failure, IncomingTransfer, Intent, OutgoingTransfer, Registered, TransferBook, TransferId, TransferLimits,
+        TransferRow,
         room::{Became, Transfers},
     },
     wait::Act,
@@ -67,19 +68,19 @@ impl Channel {
 
     /// The transfers that the peer has offered and that are not over.
     #[must_use]
-    pub const fn incoming_transfers(&self) -> &BTreeMap<ContractId, Incoming> {
+    pub const fn incoming_transfers(&self) -> &BTreeMap<ContractId, IncomingTransfer> {
         self.transfers.incoming()
     }
 
     /// The own transfers that are not forgotten.
     #[must_use]
-    pub const fn outgoing_transfers(&self) -> &BTreeMap<ChangeId, Outgoing> {
+    pub const fn outgoing_transfers(&self) -> &BTreeMap<ChangeId, OutgoingTransfer> {
         self.transfers.outgoing()
     }
 
     /// The own transfer of this key.
     #[must_use]
-    pub fn outgoing_transfer(&self, key: &IdempotencyKey) -> Option<&Outgoing> {
+    pub fn outgoing_transfer(&self, key: &IdempotencyKey) -> Option<&OutgoingTransfer> {
         self.transfers.find(key)
     }
 
@@ -292,7 +293,7 @@ impl Channel {
     }
 
     /// An own transfer has expired, and that is final.
-    fn on_expired(&mut self, row: &Outgoing, book: &dyn TransferBook) {
+    fn on_expired(&mut self, row: &OutgoingTransfer, book: &dyn TransferBook) {
         let (lock, expiry) = (row.offer.terms.lock, row.offer.terms.expiry);
         let registered = book.registered(&lock);
         if let Some(preimage) = book.preimage(&lock).filter(|_| registered.is_shown_before(expiry)) {
@@ -362,9 +363,13 @@ impl Channel {
     /// The calls that end a transfer on chain, where the arbiter would make them now.
     fn end_of(&self, id: TransferId, live: &Live, book: &dyn TransferBook) -> Option<Vec<ForcedCall>> {
         let (terms, contract, premium, input) = match self.transfers.row(id)? {
-            TransferRow::Incoming(Incoming { contract, premium, terms, intent: Intent::Claim(preimage), .. }) => {
-                (terms, contract, premium, ConditionalInput::Claim(preimage))
-            }
+            TransferRow::Incoming(IncomingTransfer {
+                contract,
+                premium,
+                terms,
+                intent: Intent::Claim(preimage),
+                ..
+            }) => (terms, contract, premium, ConditionalInput::Claim(preimage)),
             TransferRow::Incoming(_) => return None,
             TransferRow::Outgoing(row) => (row.offer.terms, row.contract?, row.premium, ConditionalInput::Refund),
         };
@@ -449,7 +454,7 @@ fn on_contract(change: &Change, contract: ContractId) -> Change {
 }
 
 /// The pre-image of a transfer that this side wants to be paid for and that is not safe on chain.
-fn to_register(row: &Incoming, book: &dyn TransferBook) -> Option<Effect> {
+fn to_register(row: &IncomingTransfer, book: &dyn TransferBook) -> Option<Effect> {
     let Intent::Claim(preimage) = row.intent else { return None };
     let (lock, expiry) = (row.terms.lock, row.terms.expiry);
     let registered = book.registered(&lock);

@@ -11,7 +11,7 @@
 //! height that the peer names: each side looks at the heads and the registry that it sees itself ([`TransferBook`]).
 //!
 //! What becomes of a transfer across channels is decided elsewhere, by a router: it hears [`TransferEvent`]s and answers with commands. The rows
-//! ([`Incoming`], [`Outgoing`]) lie in the store, and all that a router has to know after a crash can be read from them.
+//! ([`IncomingTransfer`], [`OutgoingTransfer`]) lie in the store, and all that a router has to know after a crash can be read from them.
 
 mod book;
 pub(crate) mod done;
@@ -22,4 +22,6 @@ mod row;
 pub use crate::state::{FailReason, MAX_INSTRUCTION, MAX_REASON, Offer, TransferTerms};
 pub use book::{Margins, NoTransfers, Registered, TransferBook, Verdict};
 pub use limits::TransferLimits;
-pub use row::{Failure, Incoming, IncomingEnd, Intent, Outgoing, Progress, TransferEvent, TransferId, TransferRow};
+pub use row::{
+    Failure, IncomingEnd, IncomingTransfer, Intent, OutgoingTransfer, Progress, TransferEvent, TransferId, TransferRow,
+};

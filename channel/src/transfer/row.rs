@@ -23,15 +23,15 @@ pub enum TransferId {
 pub enum TransferRow {
     /// A transfer of the peer's.
     #[codec(index = 0)]
-    Incoming(Incoming),
+    Incoming(IncomingTransfer),
     /// A transfer of one's own.
     #[codec(index = 1)]
-    Outgoing(Outgoing),
+    Outgoing(OutgoingTransfer),
 }
 
 /// A transfer that the peer offers: this side is its payee. A row of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Incoming {
+pub struct IncomingTransfer {
     /// Its contract in the channel.
     pub contract: ContractId,
     /// The contract of its premium, where there is one.
@@ -61,7 +61,7 @@ pub enum Intent {
 /// A transfer of one's own: the peer is its payee. A row of the store, kept until it is forgotten by command
 /// ([`Command::ForgetTransfer`](crate::Command::ForgetTransfer)).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Outgoing {
+pub struct OutgoingTransfer {
     /// Its id among the own changes.
     pub change: ChangeId,
     /// The offerer's own name for it: asked for twice by one key, it is offered once (I9).
@@ -76,7 +76,7 @@ pub struct Outgoing {
     pub progress: Progress,
 }
 
-impl Outgoing {
+impl OutgoingTransfer {
     /// Whether it is known what becomes of it.
     #[must_use]
     pub const fn is_decided(&self) -> bool {
@@ -154,7 +154,7 @@ pub enum IncomingEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferEvent {
     /// The peer's offer is agreed.
-    Offered(Incoming),
+    Offered(IncomingTransfer),
     /// A transfer of the peer's is over.
     Ended {
         /// Which.

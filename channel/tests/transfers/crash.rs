@@ -21,7 +21,8 @@ fn story(party: Party, commit: usize, effects: usize) -> Option<usize> {
         let before = world.messages;
         let _some = [world.deliver(Initiator), world.deliver(Responder)];
         for number in [1, 2, 3] {
-            let undecided = |row: &Incoming| row.terms.lock == secret(number).1 && row.intent == Intent::Undecided;
+            let undecided =
+                |row: &IncomingTransfer| row.terms.lock == secret(number).1 && row.intent == Intent::Undecided;
             if world.sides[Responder].machine().incoming_transfers().values().any(undecided) {
                 if number == 3 {
                     world.fail(Responder, number).unwrap()
@@ -81,6 +82,6 @@ fn rows_that_are_missing_are_damage() {
     assert!(matches!(load(Vec::new()), Err(channel::SavedError::Damaged(_))));
     let twice = side.transfers.values().chain(side.transfers.values()).cloned().collect();
     assert!(matches!(load(twice), Err(channel::SavedError::Damaged(_))));
-    let row: &Outgoing = side.machine().outgoing_transfer(&name(1)).unwrap();
+    let row: &OutgoingTransfer = side.machine().outgoing_transfer(&name(1)).unwrap();
     assert_eq!(row.progress, Progress::Offered);
 }

@@ -11,7 +11,9 @@ mod stories;
 use crate::harness::{Initiator, RESERVE, Responder, SHARE, World};
 use channel::{
     Command, IdempotencyKey, Misuse,
-    transfer::{FailReason, Failure, Incoming, Intent, Offer, Outgoing, Progress, TransferEvent, TransferTerms},
+    transfer::{
+        FailReason, Failure, IncomingTransfer, Intent, Offer, OutgoingTransfer, Progress, TransferEvent, TransferTerms,
+    },
 };
 use protocol::{
     Amount, BlockNumber, Party,

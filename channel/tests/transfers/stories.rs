@@ -110,24 +110,8 @@ impl Story {
             0..=3 => self.offer(party),
             4 | 5 => self.claim(party),
             6 => self.give_back(party),
-            7 => {
-                let amount = u128::try_from(1 + self.dice.roll(20)).unwrap();
-                let done = if party == cheat {
-                    let payment = channel::Payment { amount, reference: Vec::new() };
-                    self.world.command(party, Command::Pay(payment)).is_ok()
-                } else {
-                    self.world.pay(party, amount).is_ok()
-                };
-                self.log(format!("{party:?} pays {amount}: {done}"));
-            }
-            8 => {
-                let amount = u128::try_from(1 + self.dice.roll(60)).unwrap();
-                let done = match self.dice.roll(2) {
-                    0 => self.world.deposit(party, amount).is_ok(),
-                    _ => self.world.withdraw(party, amount).is_ok(),
-                };
-                self.log(format!("{party:?} asks for an operation of {amount}: {done}"));
-            }
+            7 => self.pay(party),
+            8 => self.operate(party),
             9 | 10 => {
                 let by = self.dice.roll(6);
                 self.world.chain.reorder(by);
@@ -165,42 +149,16 @@ impl Story {
             19 => self.show(),
             20 => self.act_from_a_copy(),
             21 => self.force(party),
-            22 => {
-                // The cheat does not say something, or did not hear it.
-                let to = self.somebody();
-                let lost = self.world.wire[to].pop_front();
-                self.log(format!("{to:?} does not hear {}", lost.map_or("nothing", |it| it.name())));
-            }
-            23 => {
-                if let Some(message) = self.dice.pick(&self.said).cloned() {
-                    self.log(format!("again: {}", message.name()));
-                    let honest = self.honest;
-                    self.world.hear(honest, message);
-                }
-            }
+            22 => self.lose_a_message(),
+            23 => self.say_again(),
             24 => self.world.sides[self.honest].registry.blind = self.dice.roll(2) == 0,
             25 => {
                 let verdict = self.dice.pick(&[None, Some(channel::transfer::Verdict::NotYet)]).copied().unwrap();
                 self.world.sides[self.honest].registry.verdict = verdict;
             }
-            26 => {
-                let numbers: Vec<_> = self.made.keys().copied().collect();
-                if let Some(number) = self.dice.pick(&numbers).copied() {
-                    let (preimage, lock) = secret(number);
-                    self.log(format!("{number} is shown"));
-                    self.world.chain.submit(cheat, Call::PreimageRegister { preimage, function: lock.function });
-                }
-            }
+            26 => self.show_a_preimage(),
             27 => self.forget(),
-            28 => {
-                if self.dice.roll(4) == 0 {
-                    let done = self.world.shutdown(party, 0).is_ok();
-                    self.log(format!("{party:?} wants to close: {done}"));
-                } else {
-                    let done = self.world.command(party, Command::CancelShutdown).is_ok();
-                    self.log(format!("{party:?} does not want to close: {done}"));
-                }
-            }
+            28 => self.close_or_not(party),
             29 => {
                 if self.dice.roll(6) == 0 {
                     let done = self.world.close_solo(cheat).is_ok();
@@ -216,6 +174,61 @@ impl Story {
             let _old: Vec<_> = self.said.drain(..30).collect();
         }
         self.observe();
+    }
+
+    fn pay(&mut self, party: Party) {
+        let amount = u128::try_from(1 + self.dice.roll(20)).unwrap();
+        let done = if party == self.cheat() {
+            let payment = channel::Payment { amount, reference: Vec::new() };
+            self.world.command(party, Command::Pay(payment)).is_ok()
+        } else {
+            self.world.pay(party, amount).is_ok()
+        };
+        self.log(format!("{party:?} pays {amount}: {done}"));
+    }
+
+    fn operate(&mut self, party: Party) {
+        let amount = u128::try_from(1 + self.dice.roll(60)).unwrap();
+        let done = match self.dice.roll(2) {
+            0 => self.world.deposit(party, amount).is_ok(),
+            _ => self.world.withdraw(party, amount).is_ok(),
+        };
+        self.log(format!("{party:?} asks for an operation of {amount}: {done}"));
+    }
+
+    fn lose_a_message(&mut self) {
+        // The cheat does not say something, or did not hear it.
+        let to = self.somebody();
+        let lost = self.world.wire[to].pop_front();
+        self.log(format!("{to:?} does not hear {}", lost.map_or("nothing", |it| it.name())));
+    }
+
+    fn say_again(&mut self) {
+        if let Some(message) = self.dice.pick(&self.said).cloned() {
+            self.log(format!("again: {}", message.name()));
+            let honest = self.honest;
+            self.world.hear(honest, message);
+        }
+    }
+
+    fn show_a_preimage(&mut self) {
+        let numbers: Vec<_> = self.made.keys().copied().collect();
+        if let Some(number) = self.dice.pick(&numbers).copied() {
+            let (preimage, lock) = secret(number);
+            self.log(format!("{number} is shown"));
+            let cheat = self.cheat();
+            self.world.chain.submit(cheat, Call::PreimageRegister { preimage, function: lock.function });
+        }
+    }
+
+    fn close_or_not(&mut self, party: Party) {
+        if self.dice.roll(4) == 0 {
+            let done = self.world.shutdown(party, 0).is_ok();
+            self.log(format!("{party:?} wants to close: {done}"));
+        } else {
+            let done = self.world.command(party, Command::CancelShutdown).is_ok();
+            self.log(format!("{party:?} does not want to close: {done}"));
+        }
     }
 
     fn offer(&mut self, party: Party) {

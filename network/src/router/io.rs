@@ -3,7 +3,7 @@
 use crate::{instruction::FailureCode, keys::PaymentId};
 use channel::{
     ChannelRef, IdempotencyKey,
-    transfer::{FailReason, Incoming, Offer, Outgoing, TransferEvent, TransferLimits},
+    transfer::{FailReason, IncomingTransfer, Offer, OutgoingTransfer, TransferEvent, TransferLimits},
 };
 use protocol::{
     Amount, BlockNumber, PublicKey,
@@ -129,9 +129,9 @@ pub struct RestoredChannel {
     /// Whose it is too.
     pub peer: PublicKey,
     /// What the peer offered.
-    pub incoming: Vec<Incoming>,
+    pub incoming: Vec<IncomingTransfer>,
     /// What this side offered.
-    pub outgoing: Vec<Outgoing>,
+    pub outgoing: Vec<OutgoingTransfer>,
     /// Whether these are all the rows that it had: else something may have gone on through it, or come in by it, that nobody knows of any more.
     pub is_whole: bool,
 }

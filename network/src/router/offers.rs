@@ -2,11 +2,11 @@
 
 use super::{forward, io::Origin, receive, state::Core, tables::Entry};
 use crate::instruction::{FailureCode, Instruction, RouteFailure};
-use channel::transfer::{Incoming, Intent};
+use channel::transfer::{IncomingTransfer, Intent};
 use protocol::PublicKey;
 
 /// The entry of a row.
-pub(super) fn entry(peer: PublicKey, incoming: Incoming) -> Entry {
+pub(super) fn entry(peer: PublicKey, incoming: IncomingTransfer) -> Entry {
     Entry {
         peer,
         terms: incoming.terms,
@@ -19,7 +19,7 @@ pub(super) fn entry(peer: PublicKey, incoming: Incoming) -> Entry {
 }
 
 /// A peer's offer is agreed.
-pub(super) fn offered(core: &mut Core, origin: Origin, incoming: Incoming) {
+pub(super) fn offered(core: &mut Core, origin: Origin, incoming: IncomingTransfer) {
     // Told again, it is known; of a channel that never came up, whose it is cannot be known.
     let Some(link) = core.links.get(&origin.at).filter(|_| core.transfers.incoming(&origin).is_none()) else { return };
     let (peer, risked) = (link.peer, link.risked);

@@ -26,7 +26,7 @@ use crate::{
 };
 use channel::{
     IdempotencyKey,
-    transfer::{Intent, Outgoing, Progress},
+    transfer::{Intent, OutgoingTransfer, Progress},
 };
 use protocol::{
     contracts::conditional::{HashLock, Preimage},
@@ -102,7 +102,7 @@ fn own_row(core: &mut Core, key: &RowKey, value: &[u8], known: &mut Vec<(HashLoc
 }
 
 /// Takes over an own transfer. None where it is not the router's, else whether it is over.
-fn own_transfer(core: &mut Core, at: At, row: Outgoing, known: &mut Vec<(HashLock, Preimage)>) -> Option<bool> {
+fn own_transfer(core: &mut Core, at: At, row: OutgoingTransfer, known: &mut Vec<(HashLock, Preimage)>) -> Option<bool> {
     let terms = row.offer.terms;
     let reached = match row.progress {
         // What is absent for now may yet be there again (I4).

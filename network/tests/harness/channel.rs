@@ -3,8 +3,8 @@
 use ::channel::{
     ChangeId, IdempotencyKey,
     transfer::{
-        FailReason, Failure, Incoming, IncomingEnd, Intent, Margins, Outgoing, Progress, Registered, TransferEvent,
-        TransferTerms,
+        FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, Margins, OutgoingTransfer, Progress, Registered,
+        TransferEvent, TransferTerms,
     },
 };
 use network::{Command, CommandRefusal};
@@ -55,8 +55,8 @@ pub(crate) struct Open {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Side {
     pub(crate) balance: Amount,
-    pub(crate) incoming: BTreeMap<ContractId, Incoming>,
-    pub(crate) outgoing: BTreeMap<IdempotencyKey, Outgoing>,
+    pub(crate) incoming: BTreeMap<ContractId, IncomingTransfer>,
+    pub(crate) outgoing: BTreeMap<IdempotencyKey, OutgoingTransfer>,
     pub(crate) ended: BTreeMap<ContractId, IncomingEnd>,
     pub(crate) own: BTreeMap<ContractId, Open>,
     pub(crate) is_up: bool,
@@ -117,7 +117,7 @@ impl Side {
                 self.balance = rest;
                 self.made += 1;
                 let (change, progress) = (ChangeId(self.made), Progress::Proposed);
-                let row = Outgoing {
+                let row = OutgoingTransfer {
                     change,
                     key: key.clone(),
                     offer: offer.clone(),
@@ -164,7 +164,7 @@ impl Side {
                 said.messages.push(Msg::OfferAck(contract));
                 if !self.incoming.contains_key(&contract) && !self.ended.contains_key(&contract) {
                     let intent = Intent::Undecided;
-                    let row = Incoming { contract, premium: None, terms, instruction, intent };
+                    let row = IncomingTransfer { contract, premium: None, terms, instruction, intent };
                     let _new = self.incoming.insert(contract, row.clone());
                     said.events.push(TransferEvent::Offered(row));
                 }

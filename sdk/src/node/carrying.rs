@@ -4,7 +4,7 @@
 use super::{
     inbox::PeerInput,
     peers::Peers,
-    routing::{Outgoing, Routing, Turn, now},
+    routing::{Outgoing, RouterTurn, Routing, now},
 };
 use crate::store::Batch;
 use channel::ChannelRef;
@@ -83,7 +83,7 @@ impl Peers {
     }
 
     /// As [`keep`](Self::keep), where there is anything to be kept or done.
-    async fn keep_if_any(self: &Arc<Self>, turn: Turn<'_>, outgoing: Outgoing) -> bool {
+    async fn keep_if_any(self: &Arc<Self>, turn: RouterTurn<'_>, outgoing: Outgoing) -> bool {
         if outgoing.is_empty() && !turn.has_rows() {
             return true;
         }
@@ -91,7 +91,7 @@ impl Peers {
     }
 
     /// Keeps what the router has to keep, and all that anybody had it keep before, then has done what it wants. Whether it was kept.
-    pub(super) async fn keep(self: &Arc<Self>, turn: Turn<'_>, outgoing: Outgoing) -> bool {
+    pub(super) async fn keep(self: &Arc<Self>, turn: RouterTurn<'_>, outgoing: Outgoing) -> bool {
         let kept = match self.config.store() {
             Some(store) => turn.commit(store, Batch::new()).await,
             None => {

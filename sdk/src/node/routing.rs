@@ -7,7 +7,7 @@
 //!   the node's own task: heads, ticks, what its user asks ---'
 //! ```
 //!
-//! Whoever has the router do something has its [`Turn`] until the commit is queued, with the rows and with whatever they follow from: so none of them is ever
+//! Whoever has the router do something has its [`RouterTurn`] until the commit is queued, with the rows and with whatever they follow from: so none of them is ever
 //! stored without the other, and all are in the order in which the router made them.
 
 use super::{config::NodeConfig, registry::LockRegistry, restore::Loaded};
@@ -35,19 +35,19 @@ pub(super) struct Routing {
     chain: Domain,
     router: Mutex<Router>,
     /// The router's rows that no commit has taken yet, for whoever has the turn.
-    rows: tokio::sync::Mutex<Rows>,
+    rows: tokio::sync::Mutex<RouterRows>,
     /// Whose each channel is.
     owners: Mutex<HashMap<ChannelRef, PublicKey>>,
     pub(super) notices: broadcast::Sender<Notice>,
 }
 
 /// Rows of the router's own; none for one that is erased.
-type Rows = BTreeMap<RowKey, Option<Vec<u8>>>;
+type RouterRows = BTreeMap<RowKey, Option<Vec<u8>>>;
 
 /// The turn to have the router do something, until what it has to keep is queued.
-pub(super) struct Turn<'a>(tokio::sync::MutexGuard<'a, Rows>);
+pub(super) struct RouterTurn<'a>(tokio::sync::MutexGuard<'a, RouterRows>);
 
-impl Turn<'_> {
+impl RouterTurn<'_> {
     /// Whether there are rows to be kept.
     pub(super) fn has_rows(&self) -> bool {
         !self.0.is_empty()
@@ -134,7 +134,7 @@ impl Routing {
         let restored = Input::Restored(Restored { channels, rows: loaded.routing.clone() });
         // Whether there is time for anything is not judged before a block is known.
         let head = Input::Head { chain, best: registry.best(), finalised: registry.best() };
-        let mut rows = Rows::new();
+        let mut rows = RouterRows::new();
         let mut outgoing = Outgoing::default();
         for input in [Input::Tick(now()), head, restored] {
             outgoing.extend(sort(&mut rows, router.handle(input)));
@@ -150,8 +150,8 @@ impl Routing {
     }
 
     /// Waits for the turn to have the router do something.
-    pub(super) async fn turn(&self) -> Turn<'_> {
-        Turn(self.rows.lock().await)
+    pub(super) async fn turn(&self) -> RouterTurn<'_> {
+        RouterTurn(self.rows.lock().await)
     }
 
     /// Takes a name for a channel of this peer: the router knows channels by their names alone, and peers choose them. Whether it is free, or this peer's.
@@ -181,7 +181,7 @@ impl Routing {
     }
 
     /// Tells the router these things, in order. Its rows are for the commit that ends the turn; the rest is the caller's to have done after that.
-    pub(super) fn handle(&self, turn: &mut Turn<'_>, inputs: impl IntoIterator<Item = Input>) -> Outgoing {
+    pub(super) fn handle(&self, turn: &mut RouterTurn<'_>, inputs: impl IntoIterator<Item = Input>) -> Outgoing {
         let mut router = self.router();
         let mut outgoing = Outgoing::default();
         for input in inputs {
@@ -199,7 +199,7 @@ impl Routing {
     /// Those of what it does.
     pub(super) fn with<T, E>(
         &self,
-        turn: &mut Turn<'_>,
+        turn: &mut RouterTurn<'_>,
         act: impl FnOnce(&mut Router) -> Result<(T, Vec<Output>), E>,
     ) -> Result<(T, Outgoing), E> {
         let (value, outputs) = act(&mut self.router())?;
@@ -221,7 +221,7 @@ impl Routing {
     }
 }
 
-fn sort(rows: &mut Rows, outputs: Vec<Output>) -> Outgoing {
+fn sort(rows: &mut RouterRows, outputs: Vec<Output>) -> Outgoing {
     let mut outgoing = Outgoing::default();
     for output in outputs {
         match output {

@@ -1,4 +1,4 @@
-//! What holds the house: rules and their citations, bytes, crates, licences, sizes, circles.
+//! What holds the house: rules and their citations, bytes, crates, licences, type names, sizes, circles.
 //!
 //! Each check reads the checkout, compares it with a table in `xtask/tidy/`, and answers with findings. A table is changed by whoever means
 //! to change what it holds; `--accept` writes what stands in the code, but lets nothing grow.
@@ -8,6 +8,7 @@ mod circles;
 mod crates;
 mod dependencies;
 mod licences;
+mod names;
 mod packages;
 mod paths;
 mod rules;
@@ -78,6 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         crates::check(&table("crates.txt")?, &packages)?,
         dependencies::check(&table("unused.txt")?, &packages, &sources),
         licences::check(&workspace)?,
+        names::check(&sources),
         sizes::check(&table("sizes.txt")?, &sources)?,
         circles::check(&table("circles.txt")?, &sources)?,
     ]

@@ -4,7 +4,7 @@ use super::{NotKept, Peer, Rows};
 use crate::{
     node::{
         ended,
-        routing::Turn,
+        routing::RouterTurn,
         rows::{address_key, contract_key, payment_key, store_key, transfer_key},
         slot::Slot,
     },
@@ -14,13 +14,13 @@ use scale::Encode;
 
 impl Peer {
     /// Writes what has changed, and what the router has to keep because of it.
-    pub(super) async fn commit(&mut self, turn: Option<Turn<'_>>) -> Result<(), NotKept> {
+    pub(super) async fn commit(&mut self, turn: Option<RouterTurn<'_>>) -> Result<(), NotKept> {
         let changed = std::mem::take(&mut self.changed);
         let Some(store) = self.config.store() else {
-            turn.map(Turn::drop_rows).unwrap_or_default();
+            turn.map(RouterTurn::drop_rows).unwrap_or_default();
             return Ok(());
         };
-        if changed.is_empty() && !turn.as_ref().is_some_and(Turn::has_rows) {
+        if changed.is_empty() && !turn.as_ref().is_some_and(RouterTurn::has_rows) {
             return Ok(());
         }
         let mut batch = Batch::default();

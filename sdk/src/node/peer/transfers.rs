@@ -5,7 +5,7 @@ use crate::node::{
     error::NodeError,
     packet::Packet,
     registry::Interest,
-    routing::{Routing, Turn},
+    routing::{RouterTurn, Routing},
     slot::Slot,
     transit::Offerable,
 };
@@ -45,7 +45,7 @@ impl Peer {
 
     /// Lets the router hear what the channels have to tell, and has it done what it wants of them, until nothing is left to tell. What it wants of other
     /// peers' channels waits for the commit, which ends the router's turn.
-    pub(super) async fn route<'a>(&mut self, routing: &'a Routing) -> Option<Turn<'a>> {
+    pub(super) async fn route<'a>(&mut self, routing: &'a Routing) -> Option<RouterTurn<'a>> {
         let mut turn = None;
         loop {
             self.tell_what_can_be_offered();

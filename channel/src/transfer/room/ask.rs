@@ -1,0 +1,120 @@
+//! Which changes a side asks for to have its transfers end, and what becomes of them (R8.3d).
+
+use super::{Transfers, wants::Became};
+use crate::{
+    state::{Change, ChangeId, TransferTerms},
+    transfer::row::{Intent, Progress, TransferId},
+};
+use protocol::{
+    BlockNumber,
+    contracts::{ContractId, conditional::HashLock},
+};
+
+/// What a side asks for: a change, for the transfer with this contract.
+pub(crate) type Wanted = (ContractId, Change);
+
+impl Transfers {
+    /// Transfers whose expiry is at most `until`, with it.
+    pub(crate) fn due(&self, until: BlockNumber) -> Vec<TransferId> {
+        self.by_expiry.iter().take_while(|(expiry, _)| *expiry <= until).map(|(_, id)| *id).collect()
+    }
+
+    /// Whether an own offer that expires before this block is not agreed: told without a look at what waits.
+    pub(crate) fn has_proposed_before(&self, expiry: BlockNumber) -> bool {
+        let is_proposed = |id: &TransferId| match id {
+            TransferId::Outgoing(change) => {
+                self.outgoing.get(*change).is_some_and(|row| row.progress == Progress::Proposed)
+            }
+            TransferId::Incoming(_) => false,
+        };
+        self.by_expiry.iter().take_while(|(of, _)| *of < expiry).any(|(_, id)| is_proposed(id))
+    }
+
+    /// The least expiry above this block.
+    pub(crate) fn next_expiry(&self, above: BlockNumber) -> Option<BlockNumber> {
+        let first = (above.saturating_add(1), TransferId::Incoming(ContractId([0; 32])));
+        self.by_expiry.range(first..).next().map(|(expiry, _)| *expiry)
+    }
+
+    /// Transfers to the peer that no row tells of, with their expiries and locks.
+    pub(crate) fn orphans(&self) -> impl Iterator<Item = (ContractId, BlockNumber, HashLock)> {
+        self.orphans.iter().map(|(contract, (expiry, lock))| (*contract, *expiry, *lock))
+    }
+
+    /// This side wants a transfer to end as it has to, where it has not asked for that.
+    pub(crate) fn want(&mut self, contract: ContractId) {
+        self.wants.insert_unasked(contract);
+    }
+
+    /// What is wanted and not asked for.
+    pub(crate) fn wanted(&self) -> Vec<Wanted> {
+        let change = |contract: &ContractId| match self.incoming.get(contract).map(|row| &row.intent) {
+            Some(Intent::Claim(preimage)) => Some(Change::Claim { contract: *contract, preimage: *preimage }),
+            Some(Intent::Fail(reason)) => Some(Change::Fail { contract: *contract, reason: reason.clone() }),
+            Some(Intent::Undecided) => None,
+            None => Some(Change::Refund { contract: *contract }),
+        };
+        self.wants.wanted().filter_map(|contract| Some((*contract, change(contract)?))).collect()
+    }
+
+    /// The contract of a transfer's premium, where it has one.
+    pub(crate) fn premium_of(&self, contract: &ContractId) -> Option<ContractId> {
+        let incoming = self.incoming.get(contract).and_then(|row| row.premium);
+        incoming.or_else(|| self.outgoing_of(contract).and_then(|row| row.premium))
+    }
+
+    /// The premium of a transfer, or the transfer of a premium.
+    pub(crate) fn other_part(&self, contract: &ContractId) -> Option<ContractId> {
+        if let Some(premium) = self.premium_of(contract) {
+            return Some(premium);
+        }
+        self.premiums.get(contract).copied()
+    }
+
+    /// The terms of a transfer of the peer's, or of its premium.
+    pub(crate) fn terms_of(&self, contract: &ContractId) -> Option<TransferTerms> {
+        self.incoming.get(self.main_of(contract)).map(|row| row.terms)
+    }
+
+    /// This change is asked for.
+    pub(crate) fn ask(&mut self, change: ChangeId, contract: ContractId) {
+        let contract = *self.main_of(&contract);
+        self.wants.ask(change, contract);
+    }
+
+    /// An end that is not asked for any more, as long as an open round of one's own may hold it.
+    pub(crate) fn give_up(&mut self, change: ChangeId) {
+        self.wants.give_up(change);
+    }
+
+    /// Forgets which ends were given up, but for those of which this is true.
+    pub(crate) fn retain_given_up(&mut self, may_appear: impl Fn(ChangeId) -> bool) {
+        self.wants.retain_given_up(may_appear);
+    }
+
+    /// A new block: what was refused is wanted again.
+    pub(crate) fn want_again(&mut self) {
+        let incoming = &self.incoming;
+        self.wants.want_again(|contract| incoming.contains(contract));
+    }
+
+    /// Whether ends may be forced in block `head`, after a try that came to nothing.
+    pub(crate) fn may_force(&mut self, head: BlockNumber, patience: BlockNumber) -> bool {
+        self.wants.may_force(head, patience)
+    }
+
+    /// What has become of own changes. Says whether it was one of these.
+    pub(crate) fn note(&mut self, change: ChangeId, became: Became) -> bool {
+        let is_asked = self.wants.note(change, &became);
+        let is_offer = self.outgoing.get(change).is_some();
+        if let Became::Not(why) = became {
+            self.outgoing.miss(change, why, &mut self.news);
+        }
+        is_asked || is_offer
+    }
+
+    /// Whether any change can be one of these.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.wants.is_empty() || !self.outgoing().is_empty()
+    }
+}
