@@ -7,17 +7,13 @@ use crate::{
     event::EventNumber,
     message::{Message, RefusalCode},
     proposal::ProposalId,
-    state::{Change, FailReason, IdempotencyKey, Offer, Payment},
-    transfer::TransferBook,
+    state::{Change, IdempotencyKey, Payment},
+    transfer::{TransferBook, TransferCommand},
     units::Millis,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
     call::{CallKind, ForcedCall},
-    contracts::{
-        ContractId,
-        conditional::{HashLock, Preimage},
-    },
     crypto::SigningKey,
     event::Event as ArbiterEvent,
     record::Record,
@@ -76,13 +72,6 @@ pub enum Input {
     },
     /// An app that was asked for by [`Effect::FetchCode`](crate::Effect::FetchCode) is here now, or cannot be had.
     Code(Hash),
-    /// The pre-image of a lock is known, from wherever: it proves itself (R8.3c).
-    Preimage {
-        /// Of which lock.
-        lock: HashLock,
-        /// The pre-image.
-        preimage: Preimage,
-    },
 }
 
 /// What the user wants.
@@ -162,33 +151,8 @@ pub enum Command {
         /// Why; the peer's user is told. From [`RefusalCode::APPLICATION`] on.
         code: RefusalCode,
     },
-    /// Offer the peer a conditional transfer, once, however often this is asked for by this key (R8.3d). What is not offered while the peer can be reached
-    /// comes to nothing.
-    Offer {
-        /// The offerer's own name for it.
-        key: IdempotencyKey,
-        /// What is offered.
-        offer: Offer,
-    },
-    /// Be paid for a transfer of the peer's: from here on it is never failed.
-    Claim {
-        /// Its contract.
-        contract: ContractId,
-        /// What unlocks it.
-        preimage: Preimage,
-    },
-    /// Give a transfer of the peer's back.
-    FailTransfer {
-        /// Its contract.
-        contract: ContractId,
-        /// Why; the peer's router is told.
-        reason: FailReason,
-    },
-    /// Forget an own transfer that is over. One that is not known is forgotten.
-    ForgetTransfer {
-        /// Its key.
-        key: IdempotencyKey,
-    },
+    /// What a router wants of a transfer.
+    Transfer(TransferCommand),
 }
 
 /// What the chain has, all of it final.

@@ -39,7 +39,6 @@ impl Channel {
                 self.advance(ctx)
             }
             Input::Code(code) => self.on_code(code, ctx),
-            Input::Preimage { lock, preimage } => self.on_preimage(&lock, &preimage),
         };
         self.watch_answers(ctx);
         self.note_own_transfers(&mut step);
@@ -90,10 +89,7 @@ impl Channel {
             Command::SendMessage(words) => self.on_user_message(words),
             Command::Accept { proposal } => self.on_user_accept(proposal, ctx),
             Command::Refuse { proposal, code } => self.on_user_refuse(proposal, code, ctx),
-            Command::Offer { key, offer } => self.on_user_offer(key, offer, ctx),
-            Command::Claim { contract, preimage } => self.on_user_claim(contract, preimage, ctx),
-            Command::FailTransfer { contract, reason } => self.on_user_fail_transfer(contract, reason, ctx),
-            Command::ForgetTransfer { key } => self.on_user_forget_transfer(&key),
+            Command::Transfer(command) => self.on_transfer_command(command, ctx),
         }
     }
 

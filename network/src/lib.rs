@@ -39,8 +39,8 @@ pub use instruction::{Delivery, FailureCode, Forward, Instruction, RouteFailure}
 pub use invoice::{Asset, AssetKind, Invoice, InvoiceError, MAX_DESCRIPTION, MAX_HUBS, PREFIX};
 pub use keys::PaymentId;
 pub use router::{
-    At, ChainPolicy, Command, CommandRefusal, Earned, HubLoad, Input, InvoiceRequest, InvoiceState, Millis, Notice,
-    Opening, Origin, Output, PayError, PaymentState, Policy, ReceiveError, Restored, RestoredChannel, Router, RowKey,
+    At, ChainPolicy, CommandRefusal, Earned, HubLoad, Input, InvoiceRequest, InvoiceState, Millis, Notice, Opening,
+    Origin, Output, PayError, PaymentState, Policy, ReceiveError, Restored, RestoredChannel, Router, RowKey,
     Spontaneous,
 };
 pub use seal::SealKey;

@@ -5,11 +5,11 @@ use ::channel::{
     ChangeId, ChannelRef,
     transfer::{
         FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, Offer, OutgoingTransfer, Progress, Registered,
-        TransferEvent, TransferLimits, TransferTerms, Verdict,
+        TransferCommand, TransferEvent, TransferLimits, TransferTerms, Verdict,
     },
 };
 use network::{
-    At, Command, CommandRefusal, FailureCode, Forward, Input, Instruction, Output, Policy, Restored, RestoredChannel,
+    At, CommandRefusal, FailureCode, Forward, Input, Instruction, Output, Policy, Restored, RestoredChannel,
     RouteFailure, Router, SealKey,
 };
 use protocol::{
@@ -69,7 +69,7 @@ pub(crate) fn offer(router: &mut Router, (mut incoming, forward): (IncomingTrans
 /// The code by which a transfer is given back.
 pub(crate) fn code(outputs: &[Output]) -> Option<FailureCode> {
     outputs.iter().find_map(|output| match output {
-        Output::Command { at: UP, command: Command::Fail { reason, .. } } => {
+        Output::Command { at: UP, command: TransferCommand::Fail { reason, .. } } => {
             Some(RouteFailure::from_reason(reason).code)
         }
         _ => None,
@@ -79,12 +79,12 @@ pub(crate) fn code(outputs: &[Output]) -> Option<FailureCode> {
 /// What goes on.
 pub(crate) fn onward(outputs: &[Output]) -> Option<Offer> {
     outputs.iter().find_map(|output| match output {
-        Output::Command { command: Command::Offer { offer, .. }, .. } => Some(offer.clone()),
+        Output::Command { command: TransferCommand::Offer { offer, .. }, .. } => Some(offer.clone()),
         _ => None,
     })
 }
 
-pub(crate) fn commands(outputs: Vec<Output>) -> Vec<(At, Command)> {
+pub(crate) fn commands(outputs: Vec<Output>) -> Vec<(At, TransferCommand)> {
     let command = |output| match output {
         Output::Command { at, command } => Some((at, command)),
         _ => None,
@@ -95,7 +95,7 @@ pub(crate) fn commands(outputs: Vec<Output>) -> Vec<(At, Command)> {
 pub(crate) fn forward_key() -> ::channel::IdempotencyKey {
     let mut hub = hub(hub_policy());
     match commands(offer(&mut hub, offered(1))).pop() {
-        Some((_, Command::Offer { key, .. })) => key,
+        Some((_, TransferCommand::Offer { key, .. })) => key,
         other => panic!("{other:?}"),
     }
 }
@@ -219,11 +219,11 @@ fn i5_the_row_of_what_went_on_is_forgotten_once_what_came_in_has_ended() {
         drop(offer(&mut hub, offered(1)));
         let key = forward_key();
         let paid = TransferEvent::Fulfilled { key: key.clone(), preimage: SECRET };
-        let claim = Command::Claim { contract: ContractId([1; 32]), preimage: SECRET };
+        let claim = TransferCommand::Claim { contract: ContractId([1; 32]), preimage: SECRET };
         assert_eq!(commands(hub.handle(Input::Transfer(DOWN, paid.clone()))), vec![(UP, claim)]);
         assert_eq!(hub.handle(Input::Transfer(DOWN, paid)), vec![], "told again, it is known");
         let ended = TransferEvent::Ended { contract: ContractId([1; 32]), end };
-        assert_eq!(commands(hub.handle(Input::Transfer(UP, ended))), vec![(DOWN, Command::Forget { key })]);
+        assert_eq!(commands(hub.handle(Input::Transfer(UP, ended))), vec![(DOWN, TransferCommand::Forget { key })]);
         assert_eq!(hub.open(), (0, 0));
         let earned: u128 = hub.earned(CHAIN).iter().map(|earned| earned.amount).sum();
         assert_eq!(earned, if end == IncomingEnd::Claimed { 11 } else { 0 });
@@ -239,7 +239,7 @@ fn i5_what_came_in_may_end_first_and_what_went_on_is_forgotten_when_it_is_over()
     assert_eq!(commands(hub.handle(Input::Transfer(UP, ended))), vec![]);
     let key = forward_key();
     let paid = TransferEvent::Fulfilled { key: key.clone(), preimage: SECRET };
-    assert_eq!(commands(hub.handle(Input::Transfer(DOWN, paid))), vec![(DOWN, Command::Forget { key })]);
+    assert_eq!(commands(hub.handle(Input::Transfer(DOWN, paid))), vec![(DOWN, TransferCommand::Forget { key })]);
     assert_eq!(hub.open(), (0, 0));
 }
 
@@ -250,7 +250,7 @@ fn the_payees_own_words_are_passed_on() {
     let words = RouteFailure { code: FailureCode::UnknownOrWrong, inner: vec![1, 2, 3] };
     let why = Failure::ByPayee(words.to_reason());
     let outputs = hub.handle(Input::Transfer(DOWN, TransferEvent::Failed { key: forward_key(), why }));
-    let fail = Command::Fail { contract: ContractId([1; 32]), reason: words.to_reason() };
+    let fail = TransferCommand::Fail { contract: ContractId([1; 32]), reason: words.to_reason() };
     assert_eq!(commands(outputs), vec![(UP, fail)]);
     let unknown = RouteFailure::from_reason(&FailReason(vec![9; 9]));
     assert_eq!(unknown.code, FailureCode::UnknownOrWrong);
@@ -304,7 +304,7 @@ fn i3_a_pre_image_that_was_only_seen_is_written_down_until_nobody_needs_it() {
     let down = RestoredChannel { at: DOWN, peer: key(2), incoming: vec![], outgoing: vec![own], is_whole: true };
     let mut again = Router::new(SigningKey::from_seed(&[9; 32]), SealKey::from_seed(&[9; 32]), hub_policy());
     let outputs = again.handle(Input::Restored(Restored { channels: vec![up, down], rows: rows.clone() }));
-    let claim = Command::Claim { contract: ContractId([1; 32]), preimage: SECRET };
+    let claim = TransferCommand::Claim { contract: ContractId([1; 32]), preimage: SECRET };
     assert_eq!(commands(outputs), vec![(UP, claim)]);
     let ended = TransferEvent::Ended { contract: ContractId([1; 32]), end: IncomingEnd::Claimed };
     drop(again.handle(Input::Transfer(UP, ended)));

@@ -7,13 +7,12 @@ use crate::{
 use ::channel::{
     ChangeId,
     transfer::{
-        Failure, IncomingTransfer, Offer, OutgoingTransfer, Progress, Registered, TransferEvent, TransferLimits,
-        TransferTerms, Verdict,
+        Failure, IncomingTransfer, Offer, OutgoingTransfer, Progress, Registered, TransferCommand, TransferEvent,
+        TransferLimits, TransferTerms, Verdict,
     },
 };
 use network::{
-    At, Command, Input, Instruction, Notice, Output, PaymentState, Policy, Restored, RestoredChannel, Router, RowKey,
-    SealKey,
+    At, Input, Instruction, Notice, Output, PaymentState, Policy, Restored, RestoredChannel, Router, RowKey, SealKey,
 };
 use protocol::{
     contracts::{ContractId, conditional::Preimage},
@@ -68,18 +67,18 @@ fn i4_what_may_have_gone_on_unread_goes_on_nowhere_else_is_not_given_back_and_is
     assert_eq!(commands(outputs), vec![]);
     let outputs = wait(&mut hub);
     assert_eq!((code(&outputs), commands(outputs)), (None, vec![]));
-    let claim = (UP, Command::Claim { contract: ContractId([1; 32]), preimage: SECRET });
+    let claim = (UP, TransferCommand::Claim { contract: ContractId([1; 32]), preimage: SECRET });
     assert_eq!(commands(hub.handle(shown())), vec![claim]);
     // Where all can be read it was never signed: it goes on.
     let (mut hub, _) = started(vec![up, channel(DOWN, 2, true)]);
-    assert!(matches!(commands(wait(&mut hub)).as_slice(), [(_, Command::Offer { .. })]));
+    assert!(matches!(commands(wait(&mut hub)).as_slice(), [(_, TransferCommand::Offer { .. })]));
 }
 
 #[test]
 fn what_can_be_read_of_a_damaged_channel_counts() {
     let up = RestoredChannel { incoming: vec![came_in()], ..channel(UP, 1, true) };
     let down = |progress| RestoredChannel { outgoing: vec![gone_on(progress)], ..channel(DOWN, 2, false) };
-    let claim = (UP, Command::Claim { contract: ContractId([1; 32]), preimage: SECRET });
+    let claim = (UP, TransferCommand::Claim { contract: ContractId([1; 32]), preimage: SECRET });
     let (_, outputs) = started(vec![up.clone(), down(Progress::Fulfilled(SECRET))]);
     assert_eq!(commands(outputs), vec![claim.clone()]);
     let (mut hub, outputs) = started(vec![up.clone(), down(Progress::Offered)]);
@@ -106,7 +105,7 @@ fn i5_what_came_in_unread_is_registered_in_time_and_what_went_on_because_of_it_i
     assert_eq!(hub.handle(Input::Transfer(DOWN, paid.clone())), vec![register]);
     let (mut hub, _) = started(vec![channel(UP, 1, true), down]);
     let forgotten = commands(hub.handle(Input::Transfer(DOWN, paid)));
-    assert_eq!(forgotten, vec![(DOWN, Command::Forget { key: forward_key() })], "what came in has ended");
+    assert_eq!(forgotten, vec![(DOWN, TransferCommand::Forget { key: forward_key() })], "what came in has ended");
 }
 
 #[test]

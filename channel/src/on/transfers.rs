@@ -22,8 +22,8 @@ use crate::{
     state::{Change, ChangeId, FailReason, IdempotencyKey, Offer, OwnChanges},
     step::Step,
     transfer::{
-        Failure, IncomingTransfer, Intent, OutgoingTransfer, Registered, TransferBook, TransferId, TransferLimits,
-        TransferRow,
+        Failure, IncomingTransfer, Intent, OutgoingTransfer, Registered, TransferBook, TransferCommand, TransferId,
+        TransferLimits, TransferRow,
         room::{Became, Transfers},
     },
     wait::Act,
@@ -93,13 +93,17 @@ impl Channel {
         }
     }
 
+    pub(crate) fn on_transfer_command(&mut self, command: TransferCommand, ctx: &Context<'_>) -> Result<Step, Misuse> {
+        match command {
+            TransferCommand::Offer { key, offer } => self.on_user_offer(key, offer, ctx),
+            TransferCommand::Claim { contract, preimage } => self.on_user_claim(contract, preimage, ctx),
+            TransferCommand::Fail { contract, reason } => self.on_user_fail_transfer(contract, reason, ctx),
+            TransferCommand::Forget { key } => self.on_user_forget_transfer(&key),
+        }
+    }
+
     /// Transition: open -> open
-    pub(crate) fn on_user_offer(
-        &mut self,
-        key: IdempotencyKey,
-        offer: Offer,
-        ctx: &Context<'_>,
-    ) -> Result<Step, Misuse> {
+    fn on_user_offer(&mut self, key: IdempotencyKey, offer: Offer, ctx: &Context<'_>) -> Result<Step, Misuse> {
         if self.transfers.knows(&key, &offer)? {
             return Ok(Step::default());
         }
@@ -127,18 +131,13 @@ impl Channel {
     }
 
     /// Transition: open | closing -> the same
-    pub(crate) fn on_user_claim(
-        &mut self,
-        contract: ContractId,
-        preimage: Preimage,
-        ctx: &Context<'_>,
-    ) -> Result<Step, Misuse> {
+    fn on_user_claim(&mut self, contract: ContractId, preimage: Preimage, ctx: &Context<'_>) -> Result<Step, Misuse> {
         self.transfers.claim(contract, preimage)?;
         Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
     }
 
     /// Transition: open | closing -> the same
-    pub(crate) fn on_user_fail_transfer(
+    fn on_user_fail_transfer(
         &mut self,
         contract: ContractId,
         reason: FailReason,
@@ -151,15 +150,9 @@ impl Channel {
     }
 
     /// Forgets an own transfer that is decided: at once, or as soon as its coins have left it.
-    pub(crate) fn on_user_forget_transfer(&mut self, key: &IdempotencyKey) -> Result<Step, Misuse> {
+    fn on_user_forget_transfer(&mut self, key: &IdempotencyKey) -> Result<Step, Misuse> {
         self.transfers.forget(key)?;
         Ok(Step::default())
-    }
-
-    /// The pre-image of a lock is known.
-    pub(crate) fn on_preimage(&mut self, lock: &HashLock, preimage: &Preimage) -> Step {
-        self.transfers.learn(lock, preimage);
-        Step::default()
     }
 
     /// Has what is wanted of transfers wait for the next round, with everything else that waits.

@@ -14,6 +14,7 @@
 //! ([`IncomingTransfer`], [`OutgoingTransfer`]) lie in the store, and all that a router has to know after a crash can be read from them.
 
 mod book;
+mod command;
 pub(crate) mod done;
 mod limits;
 pub(crate) mod room;
@@ -21,6 +22,7 @@ mod row;
 
 pub use crate::state::{FailReason, MAX_INSTRUCTION, MAX_REASON, Offer, TransferTerms};
 pub use book::{Margins, NoTransfers, Registered, TransferBook, Verdict};
+pub use command::TransferCommand;
 pub use limits::TransferLimits;
 pub use row::{
     Failure, IncomingEnd, IncomingTransfer, Intent, OutgoingTransfer, Progress, TransferEvent, TransferId, TransferRow,

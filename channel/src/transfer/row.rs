@@ -59,7 +59,7 @@ pub enum Intent {
 }
 
 /// A transfer of one's own: the peer is its payee. A row of the store, kept until it is forgotten by command
-/// ([`Command::ForgetTransfer`](crate::Command::ForgetTransfer)).
+/// ([`TransferCommand::Forget`](super::TransferCommand::Forget)).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct OutgoingTransfer {
     /// Its id among the own changes.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::harness::LOCK;
-use channel::{Certainty, Change, Config, Message, RefusalCode};
+use channel::{Certainty, Change, Config, Message, RefusalCode, transfer::TransferCommand};
 use protocol::call::{Call, CloseSolo, ForcedCall, Payload, SnapshotSolo};
 
 /// A side that forces what its peer leaves unanswered soon.
@@ -131,7 +131,7 @@ fn an_offer_that_was_lost_in_a_crash_gives_its_id_to_nothing_else() {
     world.run();
     assert_eq!(world.progress(Initiator, 2), why, "its row is its own");
     assert_eq!(world.progress(Initiator, 3), Some(Progress::Offered));
-    world.command(Initiator, Command::ForgetTransfer { key: name(2) }).unwrap();
+    world.command(Initiator, Command::Transfer(TransferCommand::Forget { key: name(2) })).unwrap();
     let _id = world.pay(Initiator, 5).unwrap();
     world.run();
     world.claim(Responder, 3).unwrap();
@@ -282,7 +282,7 @@ fn a_transfer_and_its_premium_do_not_end_in_opposite_ways() {
     let mut world = World::opened();
     world.sides[Responder].registry.premium = 20;
     let offer = Offer { premium: 20, ..an_offer(1, 100, world.chain.head() + 30) };
-    world.command(Initiator, Command::Offer { key: name(1), offer }).unwrap();
+    world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer })).unwrap();
     world.run();
     assert_eq!(world.open_transfers(), 2);
     let contract = world.contract_of(Responder, 1).unwrap();
@@ -308,7 +308,7 @@ fn a_transfer_and_its_premium_are_forced_whole_however_many_there_are() {
     let premium = |number: u8| if number == 1 { 0 } else { 2 };
     for number in 1..=33 {
         let offer = Offer { premium: premium(number), ..an_offer(number, 10, world.chain.head() + 8) };
-        world.command(Initiator, Command::Offer { key: name(number), offer }).unwrap();
+        world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(number), offer })).unwrap();
     }
     world.run();
     assert_eq!(world.open_transfers(), 65);
@@ -328,7 +328,7 @@ fn a_premium_that_is_left_alone_is_asked_for_by_agreement() {
     let mut world = World::opened_with(Responder, soon);
     world.sides[Responder].registry.premium = 20;
     let offer = Offer { premium: 20, ..an_offer(1, 100, world.chain.head() + 8) };
-    world.command(Initiator, Command::Offer { key: name(1), offer }).unwrap();
+    world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer })).unwrap();
     world.run();
     let contract = world.contract_of(Responder, 1).unwrap();
     world.disconnect();

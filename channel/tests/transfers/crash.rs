@@ -14,7 +14,7 @@ fn story(party: Party, commit: usize, effects: usize) -> Option<usize> {
                 let _again = done.remove(&number);
             }
             if let Some(Progress::Failed(Failure::PeerAway)) = world.progress(Initiator, number) {
-                world.command(Initiator, Command::ForgetTransfer { key: name(number) }).unwrap();
+                world.command(Initiator, Command::Transfer(TransferCommand::Forget { key: name(number) })).unwrap();
                 let _again = done.remove(&number);
             }
         }

@@ -1,7 +1,10 @@
 //! What each side agrees to: by its own heads and its own view of the registry, never by what the peer names (trap 0.1 of the design).
 
 use super::*;
-use channel::{Change, Message, Notice, Update, transfer::Verdict};
+use channel::{
+    Change, Message, Notice, Update,
+    transfer::{TransferCommand, Verdict},
+};
 use protocol::Pair;
 
 #[test]
@@ -105,14 +108,16 @@ fn a_wrong_pre_image_an_unknown_transfer_and_the_wrong_party_are_refused_by_name
     world.offer(Initiator, 1, 100, 20).unwrap();
     world.run();
     let contract = world.contract_of(Responder, 1).unwrap();
-    let wrong = world.command(Responder, Command::Claim { contract, preimage: secret(2).0 });
+    let wrong = world.command(Responder, Command::Transfer(TransferCommand::Claim { contract, preimage: secret(2).0 }));
     assert_eq!(wrong, Err(Misuse::WrongPreimage(contract)));
     let unknown = ContractId([7; 32]);
     assert_eq!(
-        world.command(Responder, Command::Claim { contract: unknown, preimage: secret(1).0 }),
+        world
+            .command(Responder, Command::Transfer(TransferCommand::Claim { contract: unknown, preimage: secret(1).0 })),
         Err(Misuse::TransferUnknown(unknown))
     );
-    let theirs = world.command(Initiator, Command::Claim { contract, preimage: secret(1).0 });
+    let theirs =
+        world.command(Initiator, Command::Transfer(TransferCommand::Claim { contract, preimage: secret(1).0 }));
     assert_eq!(theirs, Err(Misuse::TransferUnknown(contract)));
     // A peer that does not keep to it.
     for change in [

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::harness::{LOCK, account, chain::FUNDS};
-use channel::{Certainty, Event, Notice};
+use channel::{Certainty, Event, Notice, transfer::TransferCommand};
 
 /// The responder shows its pre-image in time, and its peer does not answer.
 fn shown_in_time(world: &mut World) {
@@ -151,7 +151,7 @@ fn a_refund_that_was_forced_and_is_undone_by_an_older_round_does_not_let_the_pay
     world.kill(Responder);
     world.mine_blocks(6);
     assert_eq!(world.progress(Initiator, 1), Some(Progress::Failed(Failure::Expired)), "its router fails upstream");
-    world.command(Initiator, Command::ForgetTransfer { key: name(1) }).unwrap();
+    world.command(Initiator, Command::Transfer(TransferCommand::Forget { key: name(1) })).unwrap();
     world.mine_blocks(103);
     assert_eq!(world.ours(Initiator), SHARE, "forced back");
     let (channel, payload) = (kept.channel, kept.payload.unwrap());

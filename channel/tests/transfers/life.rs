@@ -1,7 +1,10 @@
 //! Offered, claimed, failed, refunded: by agreement.
 
 use super::*;
-use channel::{Balances, Notice, WaitReason, transfer::IncomingEnd};
+use channel::{
+    Balances, Notice, WaitReason,
+    transfer::{IncomingEnd, TransferCommand},
+};
 
 #[test]
 fn a_transfer_is_offered_and_claimed_and_both_routers_are_told() {
@@ -34,7 +37,7 @@ fn a_transfer_is_offered_and_claimed_and_both_routers_are_told() {
     assert_eq!(world.sides[Responder].routed[1..], [ended]);
     assert!(world.sides[Responder].machine().incoming_transfers().is_empty());
 
-    world.command(Initiator, Command::ForgetTransfer { key: name(1) }).unwrap();
+    world.command(Initiator, Command::Transfer(TransferCommand::Forget { key: name(1) })).unwrap();
     assert_eq!(world.progress(Initiator, 1), None);
     assert!(world.sides[Initiator].transfers.is_empty(), "its row is gone");
     assert!(world.sides[Initiator].noticed.is_empty() && world.sides[Responder].noticed.is_empty());
@@ -93,12 +96,14 @@ fn one_offer_is_made_however_often_it_is_asked_for() {
     let mut world = World::opened();
     let offer = an_offer(1, 100, world.chain.head() + 20);
     for _ in 0..3 {
-        world.command(Initiator, Command::Offer { key: name(1), offer: offer.clone() }).unwrap();
+        world
+            .command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer: offer.clone() }))
+            .unwrap();
         world.run();
     }
     assert_eq!(world.open_transfers(), 1);
     let other = Offer { instruction: vec![9], ..offer };
-    let taken = world.command(Initiator, Command::Offer { key: name(1), offer: other });
+    let taken = world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer: other }));
     assert!(matches!(taken, Err(Misuse::KeyInUse { .. })));
 }
 

@@ -12,7 +12,8 @@ use crate::harness::{Initiator, RESERVE, Responder, SHARE, World};
 use channel::{
     Command, IdempotencyKey, Misuse,
     transfer::{
-        FailReason, Failure, IncomingTransfer, Intent, Offer, OutgoingTransfer, Progress, TransferEvent, TransferTerms,
+        FailReason, Failure, IncomingTransfer, Intent, Offer, OutgoingTransfer, Progress, TransferCommand,
+        TransferEvent, TransferTerms,
     },
 };
 use protocol::{
@@ -49,7 +50,7 @@ impl World {
         blocks: BlockNumber,
     ) -> Result<(), Misuse> {
         let offer = an_offer(number, amount, self.chain.head() + blocks);
-        self.command(party, Command::Offer { key: name(number), offer })
+        self.command(party, Command::Transfer(TransferCommand::Offer { key: name(number), offer }))
     }
 
     /// The contract of the peer's transfer with this number.
@@ -60,12 +61,12 @@ impl World {
 
     pub(crate) fn claim(&mut self, payee: Party, number: u8) -> Result<(), Misuse> {
         let contract = self.contract_of(payee, number).expect("it is open");
-        self.command(payee, Command::Claim { contract, preimage: secret(number).0 })
+        self.command(payee, Command::Transfer(TransferCommand::Claim { contract, preimage: secret(number).0 }))
     }
 
     pub(crate) fn fail(&mut self, payee: Party, number: u8) -> Result<(), Misuse> {
         let contract = self.contract_of(payee, number).expect("it is open");
-        self.command(payee, Command::FailTransfer { contract, reason: FailReason(vec![number]) })
+        self.command(payee, Command::Transfer(TransferCommand::Fail { contract, reason: FailReason(vec![number]) }))
     }
 
     pub(crate) fn progress(&self, payer: Party, number: u8) -> Option<Progress> {

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::harness::{LOCK, Side, chain::FUNDS};
-use channel::{Certainty, Message};
+use channel::{Certainty, Message, transfer::TransferCommand};
 use protocol::{
     call::{Call, CloseSolo, ForcedCall, SnapshotSolo},
     contracts::conditional::ConditionalInput,
@@ -240,7 +240,7 @@ impl Story {
         if number > 60 {
             return;
         }
-        let command = Command::Offer { key: name(number), offer: offer.clone() };
+        let command = Command::Transfer(TransferCommand::Offer { key: name(number), offer: offer.clone() });
         let done = self.world.command(party, command);
         self.log(format!(
             "{party:?} offers {number}: {amount} and {premium}, {blocks} blocks: {:?}",
@@ -279,7 +279,7 @@ impl Story {
             && self.told.contains_key(&number)
         {
             self.log(format!("{number} is forgotten"));
-            self.world.command(self.honest, Command::ForgetTransfer { key: name(number) }).unwrap();
+            self.world.command(self.honest, Command::Transfer(TransferCommand::Forget { key: name(number) })).unwrap();
             let _new = self.forgotten.insert(number);
         }
     }

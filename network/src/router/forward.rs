@@ -10,7 +10,7 @@
 
 use super::{
     guard,
-    io::{At, Command, CommandRefusal, Notice, Origin, Output},
+    io::{At, CommandRefusal, Notice, Origin, Output},
     rows::PeerRow,
     state::Core,
     tables::{Entry, Reached, Source, Transfers},
@@ -21,7 +21,7 @@ use crate::{
 };
 use channel::{
     IdempotencyKey,
-    transfer::{Failure, IncomingEnd, Intent, Offer, TransferTerms},
+    transfer::{Failure, IncomingEnd, Intent, Offer, TransferCommand, TransferTerms},
 };
 use protocol::{BlockNumber, contracts::conditional::Preimage, signing::Domain};
 use std::collections::BTreeSet;
@@ -222,9 +222,11 @@ pub(super) fn next_due<T: Copy + Ord>(all: Option<&mut BTreeSet<(BlockNumber, T)
 }
 
 /// A command about a transfer that came in, read back.
-pub(super) fn origin_of(at: At, command: &Command) -> Option<Origin> {
+pub(super) fn origin_of(at: At, command: &TransferCommand) -> Option<Origin> {
     match command {
-        Command::Claim { contract, .. } | Command::Fail { contract, .. } => Some(Origin { at, contract: *contract }),
-        Command::Offer { .. } | Command::Forget { .. } => None,
+        TransferCommand::Claim { contract, .. } | TransferCommand::Fail { contract, .. } => {
+            Some(Origin { at, contract: *contract })
+        }
+        TransferCommand::Offer { .. } | TransferCommand::Forget { .. } => None,
     }
 }

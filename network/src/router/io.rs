@@ -2,8 +2,8 @@
 
 use crate::{instruction::FailureCode, keys::PaymentId};
 use channel::{
-    ChannelRef, IdempotencyKey,
-    transfer::{FailReason, IncomingTransfer, Offer, OutgoingTransfer, TransferEvent, TransferLimits},
+    ChannelRef,
+    transfer::{IncomingTransfer, OutgoingTransfer, TransferCommand, TransferEvent, TransferLimits},
 };
 use protocol::{
     Amount, BlockNumber, PublicKey,
@@ -90,7 +90,7 @@ pub enum Input {
         /// Which channel.
         at: At,
         /// Which command.
-        command: Command,
+        command: TransferCommand,
         /// Why.
         why: CommandRefusal,
     },
@@ -136,37 +136,6 @@ pub struct RestoredChannel {
     pub is_whole: bool,
 }
 
-/// What a channel is to do.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Command {
-    /// Offer this; asked for twice by one key, once.
-    Offer {
-        /// Its key.
-        key: IdempotencyKey,
-        /// What.
-        offer: Offer,
-    },
-    /// Be paid.
-    Claim {
-        /// Which transfer.
-        contract: ContractId,
-        /// What unlocks it.
-        preimage: Preimage,
-    },
-    /// Give it back.
-    Fail {
-        /// Which transfer.
-        contract: ContractId,
-        /// Why.
-        reason: FailReason,
-    },
-    /// The row of an own transfer that is over is not needed any more.
-    Forget {
-        /// Its key.
-        key: IdempotencyKey,
-    },
-}
-
 /// Why a channel refuses a command at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -195,7 +164,7 @@ pub enum Output {
         /// Which channel.
         at: At,
         /// What.
-        command: Command,
+        command: TransferCommand,
     },
     /// A row of the router's own, for the caller's commit; none to erase it.
     Row {

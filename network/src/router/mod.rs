@@ -16,7 +16,7 @@ mod tables;
 mod terms;
 
 pub use guard::HubLoad;
-pub use io::{At, Command, CommandRefusal, Input, Millis, Notice, Origin, Output, Restored, RestoredChannel, RowKey};
+pub use io::{At, CommandRefusal, Input, Millis, Notice, Origin, Output, Restored, RestoredChannel, RowKey};
 pub use payments::{PayError, PaymentState};
 pub use policy::{ChainPolicy, Policy};
 pub use requests::{Earned, InvoiceRequest, InvoiceState, Opening, ReceiveError, Spontaneous};
@@ -29,7 +29,7 @@ use crate::{
 };
 use channel::{
     IdempotencyKey,
-    transfer::{Registered, TransferEvent, TransferTerms, Verdict},
+    transfer::{Registered, TransferCommand, TransferEvent, TransferTerms, Verdict},
 };
 use protocol::{
     Amount, BlockNumber, PublicKey,
@@ -371,15 +371,15 @@ fn on_shown(core: &mut Core, chain: Domain, lock: HashLock, preimage: Preimage, 
     recover::pays_unread(core, lock, preimage);
 }
 
-fn on_refused(core: &mut Core, at: At, command: Command, why: CommandRefusal) {
+fn on_refused(core: &mut Core, at: At, command: TransferCommand, why: CommandRefusal) {
     let origin = forward::origin_of(at, &command);
     match (command, origin) {
-        (Command::Offer { key, offer }, _) => match core.unmake(at, &key).map(|onward| onward.source) {
+        (TransferCommand::Offer { key, offer }, _) => match core.unmake(at, &key).map(|onward| onward.source) {
             Some(Source::Forward(Some(origin))) => forward::refused(core, at, origin, why, &offer),
             Some(Source::Part(id, number)) => payments::refused(core, at, id, number, why),
             Some(Source::Forward(None)) | None => {}
         },
-        (Command::Claim { preimage, .. }, Some(origin)) => forward::claim_refused(core, origin, preimage),
+        (TransferCommand::Claim { preimage, .. }, Some(origin)) => forward::claim_refused(core, origin, preimage),
         // There is nothing left to give back, or to forget.
         _ => {}
     }

@@ -2,7 +2,7 @@
 
 use super::{
     guard::{self, Guard},
-    io::{At, Command, Millis, Notice, Origin, Output},
+    io::{At, Millis, Notice, Origin, Output},
     policy::Policy,
     rows::{InvoiceRow, NamedPeer, PaymentRow, RowName, row},
     tables::{Entry, Links, Onward, Reached, Source, Transfers},
@@ -10,7 +10,7 @@ use super::{
 use crate::{announce::Announcements, instruction::RouteFailure, keys::PaymentId, seal::SealKey};
 use channel::{
     IdempotencyKey,
-    transfer::{Intent, Offer},
+    transfer::{Intent, Offer, TransferCommand},
 };
 use protocol::{
     Amount, BlockNumber,
@@ -121,7 +121,7 @@ impl Core {
         self.now / 1_000
     }
 
-    pub(super) fn command(&mut self, at: At, command: Command) {
+    pub(super) fn command(&mut self, at: At, command: TransferCommand) {
         self.outputs.push(Output::Command { at, command });
     }
 
@@ -186,7 +186,7 @@ impl Core {
         entry.intent = Intent::Fail(reason.clone());
         entry.instruction = Vec::new();
         let _waited = self.waiting.remove(origin);
-        self.command(origin.at, Command::Fail { contract: origin.contract, reason });
+        self.command(origin.at, TransferCommand::Fail { contract: origin.contract, reason });
     }
 
     /// Has a transfer claimed; from here on it is never failed (I4).
@@ -199,7 +199,7 @@ impl Core {
         entry.instruction = Vec::new();
         let _waited = self.waiting.remove(origin);
         self.await_claim(origin);
-        self.command(origin.at, Command::Claim { contract: origin.contract, preimage });
+        self.command(origin.at, TransferCommand::Claim { contract: origin.contract, preimage });
     }
 
     /// A pre-image is known: what goes on under its lock is claimed where it came in, whoever said it (I3, I4). What has not gone on is not: it is
@@ -244,7 +244,7 @@ impl Core {
         }
         let onward = Onward { source, terms: offer.terms, reached: Reached::Live, is_general };
         self.transfers.insert_outgoing(at, key.clone(), onward);
-        self.command(at, Command::Offer { key, offer });
+        self.command(at, TransferCommand::Offer { key, offer });
     }
 
     /// Notes how far an own transfer is. True where that is new.
@@ -275,6 +275,6 @@ impl Core {
     /// The row of an own transfer that is over is not needed any more.
     pub(super) fn forget(&mut self, at: At, key: IdempotencyKey) {
         let _gone = self.unmake(at, &key);
-        self.command(at, Command::Forget { key });
+        self.command(at, TransferCommand::Forget { key });
     }
 }

@@ -4,10 +4,10 @@ use ::channel::{
     ChangeId, IdempotencyKey,
     transfer::{
         FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, Margins, OutgoingTransfer, Progress, Registered,
-        TransferEvent, TransferTerms,
+        TransferCommand, TransferEvent, TransferTerms,
     },
 };
-use network::{Command, CommandRefusal};
+use network::CommandRefusal;
 use protocol::{
     Amount, BlockNumber,
     contracts::{
@@ -34,7 +34,7 @@ pub(crate) enum Msg {
 #[derive(Clone, Debug)]
 pub(crate) enum Work {
     Message(Msg),
-    Command(Command),
+    Command(TransferCommand),
     Tell(network::Input),
     Up,
     Down,
@@ -99,10 +99,10 @@ pub(crate) fn contract(channel: usize, payer: usize, key: &IdempotencyKey) -> Co
 
 impl Side {
     /// Applies a command; `named` names the contract of an offer.
-    pub(crate) fn command(&mut self, command: &Command, named: impl Fn(&IdempotencyKey) -> ContractId) -> Said {
+    pub(crate) fn command(&mut self, command: &TransferCommand, named: impl Fn(&IdempotencyKey) -> ContractId) -> Said {
         let mut said = Said::default();
         match command {
-            Command::Offer { key, offer } => {
+            TransferCommand::Offer { key, offer } => {
                 if self.outgoing.contains_key(key) {
                     return said;
                 }
@@ -132,21 +132,21 @@ impl Side {
                 let _new = self.outgoing.insert(key.clone(), row);
                 said.messages.push(Msg::Offer { contract, terms, instruction });
             }
-            Command::Claim { contract, preimage } => {
+            TransferCommand::Claim { contract, preimage } => {
                 if let Some(row) = self.incoming.get_mut(contract) {
                     assert!(!matches!(row.intent, Intent::Fail(_)), "claimed after it was failed");
                     row.intent = Intent::Claim(*preimage);
                     said.messages.push(Msg::Claim(*contract, *preimage));
                 }
             }
-            Command::Fail { contract, reason } => {
+            TransferCommand::Fail { contract, reason } => {
                 if let Some(row) = self.incoming.get_mut(contract) {
                     assert!(!matches!(row.intent, Intent::Claim(_)), "failed once a pre-image was known (I4)");
                     row.intent = Intent::Fail(reason.clone());
                     said.messages.push(Msg::Fail(*contract, reason.clone()));
                 }
             }
-            Command::Forget { key } => {
+            TransferCommand::Forget { key } => {
                 if let Some(row) = self.outgoing.remove(key) {
                     let is_over = matches!(row.progress, Progress::Fulfilled(_) | Progress::Failed(_));
                     assert!(is_over, "forgotten while it could be paid (I5)");

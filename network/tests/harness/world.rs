@@ -3,11 +3,11 @@
 use super::channel::{Msg, Said, Side, View, Work, contract};
 use ::channel::{
     ChannelRef,
-    transfer::{TransferLimits, Verdict},
+    transfer::{TransferCommand, TransferLimits, Verdict},
 };
 use network::{
-    At, ChainPolicy, Command, Fee, Input, Invoice, InvoiceRequest, Notice, Opening, Output, PayError, PaymentId,
-    PaymentState, Policy, Restored, RestoredChannel, Router, RowKey, SealKey,
+    At, ChainPolicy, Fee, Input, Invoice, InvoiceRequest, Notice, Opening, Output, PayError, PaymentId, PaymentState,
+    Policy, Restored, RestoredChannel, Router, RowKey, SealKey,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, PublicKey,
@@ -510,7 +510,7 @@ impl World {
     }
 }
 
-fn after_command(channel: usize, said: Said, command: Command) -> VecDeque<Input> {
+fn after_command(channel: usize, said: Said, command: TransferCommand) -> VecDeque<Input> {
     let refused = said.refused.map(|why| Input::Refused { at: at(channel), command, why });
     let events = said.events.into_iter().map(|event| Input::Transfer(at(channel), event));
     events.chain(refused).collect()

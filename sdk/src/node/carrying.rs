@@ -7,8 +7,8 @@ use super::{
     routing::{Outgoing, RouterTurn, Routing, now},
 };
 use crate::store::Batch;
-use channel::ChannelRef;
-use network::{ChainPolicy, Command, Input};
+use channel::{ChannelRef, transfer::TransferCommand};
+use network::{ChainPolicy, Input};
 use protocol::{
     BlockNumber,
     contracts::conditional::{HashLock, Preimage},
@@ -45,7 +45,7 @@ impl Routing {
     }
 
     /// Sends a command to the task of the channel's peer, or has it refused where there is none.
-    fn command(&self, channel: ChannelRef, command: Command, peers: &Arc<Peers>) {
+    fn command(&self, channel: ChannelRef, command: TransferCommand, peers: &Arc<Peers>) {
         let owner = self.owners().get(&channel).copied();
         let Some(inbox) = owner.and_then(|owner| peers.inbox(&owner)) else {
             return self.refuse(channel, command, peers);
@@ -67,7 +67,7 @@ impl Routing {
     }
 
     /// Nobody is there to take a command: nothing of it was signed.
-    fn refuse(&self, channel: ChannelRef, command: Command, peers: &Arc<Peers>) {
+    fn refuse(&self, channel: ChannelRef, command: TransferCommand, peers: &Arc<Peers>) {
         let (at, why) = (self.at(channel), network::CommandRefusal::NotOpen);
         let peers = Arc::clone(peers);
         let _task = tokio::spawn(async move { peers.tell_router([Input::Refused { at, command, why }]).await });

@@ -7,11 +7,11 @@ use super::{
     receipt::{ChangesReceipt, PaymentReceipt, PaymentsReceipt},
 };
 use crate::{chain::CallError, keys::PeerAddress, transport::Session};
+use channel::transfer::TransferCommand;
 use channel::{
     Balances, Certainty, Change, ChannelRef, CloseReason, Command, Config, EventNumber, IdempotencyKey, Outcome,
     Payment, PaymentRecord, Performed, State, Status,
 };
-use network::Command as RouterCommand;
 use protocol::{
     Amount, BlockNumber, Hash, Pair, PartyId, Round,
     call::{CallKind, CloseSolo, ForcedCall},
@@ -52,7 +52,7 @@ pub(super) enum PeerInput {
     /// What somebody has in its vault; none where the chain did not say.
     Vault(PartyId, Option<Amount>),
     /// The router wants something of a channel.
-    Command(ChannelRef, RouterCommand),
+    Command(ChannelRef, TransferCommand),
     /// The own terms, signed, for the peer.
     Announce(Vec<u8>),
     /// Something became known of heads or locks.

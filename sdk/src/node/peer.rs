@@ -47,7 +47,7 @@ use crate::{
 };
 use channel::{
     ChangeId, Channel, ChannelRef, Effect, Event, EventNumber, Input, Message, Millis, Notice, Step,
-    transfer::TransferId,
+    transfer::{TransferCommand, TransferId},
 };
 use conduct::Conduct;
 use fetches::Fetches;
@@ -264,7 +264,7 @@ impl Peer {
         // What the router wants claimed is registered by the defence, whatever is signed or kept (I11).
         self.inbox.close();
         while let Ok(input) = self.inbox.try_recv() {
-            if let PeerInput::Command(reference, command @ network::Command::Claim { .. }) = input {
+            if let PeerInput::Command(reference, command @ TransferCommand::Claim { .. }) = input {
                 self.on_command(reference, command);
             }
         }

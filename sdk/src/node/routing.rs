@@ -12,8 +12,11 @@
 
 use super::{config::NodeConfig, registry::LockRegistry, restore::Loaded};
 use crate::store::{Batch, StoreError, StoreHandle, Table};
-use channel::{Channel, ChannelRef, transfer::Registered};
-use network::{At, ChainPolicy, Command, Input, Notice, Output, Restored, RestoredChannel, Router, RowKey, SealKey};
+use channel::{
+    Channel, ChannelRef,
+    transfer::{Registered, TransferCommand},
+};
+use network::{At, ChainPolicy, Input, Notice, Output, Restored, RestoredChannel, Router, RowKey, SealKey};
 use protocol::{
     BlockNumber, PublicKey,
     contracts::conditional::{HashLock, Preimage},
@@ -77,7 +80,7 @@ impl RouterTurn<'_> {
 /// What is to be done once the rows are durable.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    pub(super) commands: Vec<(ChannelRef, Command)>,
+    pub(super) commands: Vec<(ChannelRef, TransferCommand)>,
     pub(super) notices: Vec<Notice>,
     /// Each with the first block in which it is too late.
     pub(super) registrations: Vec<(HashLock, Preimage, BlockNumber)>,

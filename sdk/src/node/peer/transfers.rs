@@ -11,9 +11,9 @@ use crate::node::{
 };
 use channel::{
     ChannelRef, Command, Input, Misuse, Step,
-    transfer::{TransferId, TransferRow},
+    transfer::{TransferCommand, TransferId, TransferRow},
 };
-use network::{Command as RouterCommand, CommandRefusal, Input as RouterInput};
+use network::{CommandRefusal, Input as RouterInput};
 
 impl Peer {
     /// Notes what a channel's step tells of transfers.
@@ -93,14 +93,8 @@ impl Peer {
     }
 
     /// The router wants something of a channel.
-    pub(super) fn on_command(&mut self, reference: ChannelRef, command: RouterCommand) {
-        let wanted = match command.clone() {
-            RouterCommand::Offer { key, offer } => Command::Offer { key, offer },
-            RouterCommand::Claim { contract, preimage } => Command::Claim { contract, preimage },
-            RouterCommand::Fail { contract, reason } => Command::FailTransfer { contract, reason },
-            RouterCommand::Forget { key } => Command::ForgetTransfer { key },
-        };
-        match self.handle_input(reference, Input::User(wanted)) {
+    pub(super) fn on_command(&mut self, reference: ChannelRef, command: TransferCommand) {
+        match self.handle_input(reference, Input::User(Command::Transfer(command.clone()))) {
             Ok(step) => self.done(reference, step),
             Err(error) => {
                 tracing::debug!(?reference, %error, "a channel refuses what the router wants");

@@ -1,0 +1,36 @@
+//! What a router wants of a channel's transfers.
+
+use crate::state::{FailReason, IdempotencyKey, Offer};
+use protocol::contracts::{ContractId, conditional::Preimage};
+
+/// A command about one transfer, [`Command::Transfer`](crate::Command::Transfer).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransferCommand {
+    /// Offer the peer a conditional transfer, once, however often this is asked for by this key (R8.3d). What is not offered while the peer can be reached
+    /// comes to nothing.
+    Offer {
+        /// The offerer's own name for it.
+        key: IdempotencyKey,
+        /// What is offered.
+        offer: Offer,
+    },
+    /// Be paid for a transfer of the peer's: from here on it is never failed.
+    Claim {
+        /// Its contract.
+        contract: ContractId,
+        /// What unlocks it.
+        preimage: Preimage,
+    },
+    /// Give a transfer of the peer's back.
+    Fail {
+        /// Its contract.
+        contract: ContractId,
+        /// Why; the peer's router is told.
+        reason: FailReason,
+    },
+    /// Forget an own transfer that is over. One that is not known is forgotten.
+    Forget {
+        /// Its key.
+        key: IdempotencyKey,
+    },
+}
