@@ -1,6 +1,7 @@
 //! Conditional transfers between two peers (R8.3): their life, what each side agrees to, and that no crash, race or forced step takes coins from anybody.
 
 mod audit;
+mod cases;
 mod crash;
 mod judged;
 mod late;

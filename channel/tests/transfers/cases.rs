@@ -1,0 +1,178 @@
+//! Cases of `docs/catalogue.md`, "Payments across channels", that no other file here is about.
+
+use super::*;
+use crate::harness::{LOCK, chain::FUNDS};
+use channel::{
+    Certainty, Change, ChannelAccept, Message, RefusalCode, Update,
+    transfer::{TransferCommand, TransferLimits},
+};
+use protocol::{
+    Pair,
+    call::{Call, ForcedCall, SnapshotSolo},
+    contracts::conditional::ConditionalInput,
+};
+
+fn a_forced_claim(contract: ContractId, number: u8) -> Command {
+    let input = scale::Encode::encode(&ConditionalInput::Claim(secret(number).0));
+    Command::Force { calls: vec![ForcedCall { contract, value: 0, input }], certainty: Certainty::OwnStoreIsNewest }
+}
+
+impl World {
+    /// The next round that is this party's to propose, as its peer sees it.
+    fn next_round_of(&self, party: Party) -> protocol::Round {
+        let next = self.sides[party.peer()].round() + 1;
+        if Party::owner_of(next) == party { next } else { next + 1 }
+    }
+}
+
+/// Case T1d: the payee registers nothing, and shows its pre-image to its peer alone.
+#[test]
+fn a_claim_in_any_block_around_the_expiry_is_agreed_to_by_the_payers_own_heads_whatever_height_the_round_names() {
+    for distance in -20_i64..=20 {
+        for (lag, height) in [(0, 0), (0, BlockNumber::MAX), (3, 0), (3, BlockNumber::MAX)] {
+            let mut world = World::opened();
+            let expiry = world.chain.head() + 30;
+            world.offer(Initiator, 1, 100, 30).unwrap();
+            world.run();
+            let contract = world.contract_of(Responder, 1).unwrap();
+            world.lag[Initiator] = lag;
+            let at = BlockNumber::try_from(i64::from(expiry) + distance).unwrap();
+            world.mine_blocks(at - world.chain.head());
+            let claim = vec![Change::Claim { contract, preimage: secret(1).0 }];
+            let balances = Pair::new(SHARE - 100, SHARE + 100);
+            let update = world.forge_update_to(Responder, world.next_round_of(Responder), claim, balances);
+            world.hear(Initiator, Message::Update(Update { height, ..update }));
+            let left = world.sides[Initiator].machine().contracts().unwrap().transfers();
+            assert_eq!(left == 0, distance < 0, "{distance} blocks from the expiry, the payer {lag} blocks behind");
+        }
+    }
+}
+
+/// Case T4b.
+#[test]
+fn a_claim_that_is_agreed_and_then_forced_on_the_state_before_it_is_paid_once() {
+    let mut world = World::opened();
+    world.offer(Initiator, 1, 100, 60).unwrap();
+    world.run();
+    let old = world.sides[Responder].clone();
+    let contract = world.contract_of(Responder, 1).unwrap();
+    world.claim(Responder, 1).unwrap();
+    world.run();
+    assert_eq!((world.open_transfers(), world.ours(Responder)), (0, SHARE + 100));
+    // The payee puts an old copy of its store back, forces the claim from it, and then has its newest store again.
+    world.kill(Responder);
+    let newest = std::mem::replace(&mut world.sides[Responder], old);
+    world.sides[Responder].signed.clear();
+    world.kill(Responder);
+    world.restart(Responder);
+    world.command(Responder, a_forced_claim(contract, 1)).unwrap();
+    world.kill(Responder);
+    world.sides[Responder] = newest;
+    world.restart(Responder);
+    world.mine_blocks(LOCK + 5);
+    world.run();
+    assert_eq!((world.ours(Initiator), world.ours(Responder)), (SHARE - 100, SHARE + 100));
+    world.shutdown(Initiator, 0).unwrap();
+    world.run();
+    world.mine();
+    assert!(world.chain.is_closed());
+    assert_eq!((world.chain.wealth(Initiator), world.chain.wealth(Responder)), (FUNDS - 100, FUNDS + 100));
+}
+
+/// Case T5c, and B5b.
+#[test]
+fn two_transfers_with_one_lock_and_one_amount_in_one_channel_are_told_apart_and_each_is_paid_once() {
+    let mut world = World::opened();
+    let offer = an_offer(1, 100, world.chain.head() + 60);
+    for key in [1, 2] {
+        let command = TransferCommand::Offer { key: name(key), offer: offer.clone() };
+        world.command(Initiator, Command::Transfer(command)).unwrap();
+    }
+    world.run();
+    let contracts: Vec<_> = world.sides[Responder].machine().incoming_transfers().keys().copied().collect();
+    assert_eq!(contracts.len(), 2);
+    let preimage = secret(1).0;
+    let claim = |contract| Command::Transfer(TransferCommand::Claim { contract, preimage });
+    world.command(Responder, claim(contracts[0])).unwrap();
+    world.run();
+    assert_eq!((world.open_transfers(), world.ours(Responder)), (1, SHARE + 100), "one of them");
+    let fulfilled = |world: &World| world.was_routed(Initiator, |it| matches!(it, TransferEvent::Fulfilled { .. }));
+    assert_eq!(fulfilled(&world), 1);
+    assert_eq!(world.command(Responder, claim(contracts[0])), Err(Misuse::TransferUnknown(contracts[0])), "it is over");
+    world.command(Responder, claim(contracts[1])).unwrap();
+    world.run();
+    assert_eq!((world.open_transfers(), world.ours(Responder)), (0, SHARE + 200));
+    assert_eq!(fulfilled(&world), 2);
+}
+
+/// Case T9d.
+#[test]
+fn a_payee_whose_forced_claim_is_replaced_by_an_older_round_makes_it_again_by_itself() {
+    let mut world = World::opened();
+    world.offer(Initiator, 1, 100, 6).unwrap();
+    world.run();
+    // The payer co-signs a round that holds the transfer, and keeps it for itself.
+    let _id = world.pay(Responder, 1).unwrap();
+    let _heard = world.deliver(Initiator);
+    let kept = world.sides[Initiator].machine().evidence().unwrap();
+    world.kill(Initiator);
+    world.claim(Responder, 1).unwrap();
+    world.mine_blocks(110);
+    assert_eq!(world.ours(Responder), SHARE + 100, "forced, once the transfer has long expired");
+    let (channel, payload) = (kept.channel, kept.payload.unwrap());
+    world.chain.submit(Initiator, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
+    world.mine();
+    assert_eq!(world.ours(Responder), SHARE - 1, "the older round counts, and the transfer with it");
+    world.mine_blocks(110);
+    assert_eq!(world.ours(Responder), SHARE - 1 + 100, "nobody had to ask for it again");
+}
+
+/// Case B6.
+#[test]
+fn offers_beyond_the_agreed_sum_or_below_the_agreed_amount_are_refused_one_by_one() {
+    let sum = TransferLimits { max_amount: 25, ..TransferLimits::default() };
+    let least = TransferLimits { min_amount: 11, ..TransferLimits::default() };
+    for (limits, made) in [(sum, 2), (least, 0)] {
+        // The offerer is made to believe in wider limits.
+        let mut world = World::new();
+        world.sides[Responder].config.transfers = limits;
+        world.open();
+        let _heard = world.deliver(Responder);
+        let Message::ChannelAccept(accept) = world.steal(Initiator) else { panic!("accepted") };
+        let accept = ChannelAccept { transfers: TransferLimits::default(), ..accept };
+        world.hear(Initiator, Message::ChannelAccept(accept));
+        world.run();
+        world.mine();
+        world.run();
+        for number in 1..=3 {
+            world.offer(Initiator, number, 10, 20).unwrap();
+        }
+        let _id = world.pay(Initiator, 7).unwrap();
+        world.run();
+        assert_eq!(world.open_transfers(), made);
+        let refused = Some(Progress::Failed(Failure::Refused(RefusalCode::LIMITS)));
+        let count = (1..=3).filter(|number| world.progress(Initiator, *number) == refused).count();
+        assert_eq!(count, 3 - made);
+        assert_eq!(world.ours(Responder), SHARE + 7, "the payment among them is made");
+    }
+}
+
+/// Case B11a.
+#[test]
+fn a_peer_that_claims_and_fails_one_transfer_in_one_round_is_refused() {
+    for is_claim_first in [true, false] {
+        for balances in [Pair::new(SHARE - 100, SHARE + 100), Pair::new(SHARE, SHARE)] {
+            let mut world = World::opened();
+            world.offer(Initiator, 1, 100, 60).unwrap();
+            world.run();
+            let contract = world.contract_of(Responder, 1).unwrap();
+            let claim = Change::Claim { contract, preimage: secret(1).0 };
+            let fail = Change::Fail { contract, reason: FailReason(vec![1]) };
+            let changes = if is_claim_first { vec![claim, fail] } else { vec![fail, claim] };
+            let update = world.forge_update_to(Responder, world.next_round_of(Responder), changes, balances);
+            world.hear(Initiator, Message::Update(update));
+            assert_eq!(world.sides[Initiator].machine().contracts().unwrap().transfers(), 1, "not agreed to");
+            assert_eq!(world.ours(Initiator), SHARE - 100);
+        }
+    }
+}
