@@ -8,7 +8,7 @@ use protocol::{
     contracts::conditional::{HashFunction, HashLock, Preimage},
     crypto::{Crypto, Native},
     decode_exact,
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     record::{Artefact, Record},
     signing::{Domain, VERSION},
     terms::{CallWeight, Limits, channel_id},
@@ -62,11 +62,11 @@ pub struct ArbiterInfo {
 
 /// An event of the arbiter, with the channel it is about (R5.14).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct ArbiterEvent {
+pub struct ChannelEvent {
     /// Which channel.
     pub channel: ChannelId,
     /// What happened.
-    pub event: Event,
+    pub event: ArbiterEvent,
     /// Where coins went.
     pub payouts: Vec<Payout>,
 }
@@ -117,7 +117,7 @@ pub struct FinalisedCall {
     /// Its cost and place.
     pub receipt: Receipt,
     /// What the arbiter announced about channels: of a batch, one for each call that did something (R5.18).
-    pub events: Vec<ArbiterEvent>,
+    pub events: Vec<ChannelEvent>,
     /// Pre-images that it showed.
     pub preimages: Vec<PreimageShown>,
     /// The vault that its owner used.
@@ -359,7 +359,7 @@ impl Arbiter {
 
     /// The event of this arbiter that `event` is, if it is one about a channel.
     #[must_use]
-    pub fn event(&self, event: &ContractEvent) -> Option<ArbiterEvent> {
+    pub fn event(&self, event: &ContractEvent) -> Option<ChannelEvent> {
         self.own(event)
     }
 

@@ -15,7 +15,7 @@ use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
     call::{CallKind, ForcedCall},
     crypto::SigningKey,
-    event::Event as ArbiterEvent,
+    event::ArbiterEvent,
     record::Record,
     terms::Delegate,
 };

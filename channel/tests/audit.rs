@@ -326,7 +326,7 @@ fn two_openings_that_share_a_nonce_are_not_both_opened_by_one_channel_on_chain()
                 _ => Input::IdInUse(id),
             };
             let _step = channel.handle(heard, &ctx).unwrap();
-            let event = protocol::event::Event::ChannelCreated { record: record.clone() };
+            let event = protocol::event::ArbiterEvent::ChannelCreated { record: record.clone() };
             let _step = channel.handle(Input::Chain(channel::ChainInput::Event(event)), &ctx).unwrap();
             let _step = channel.handle(Input::Peer(Message::FundingLocked), &ctx).unwrap();
             (channel.status().state, channel.channel_id())
@@ -688,7 +688,7 @@ fn held_a_stranger_that_names_somebody_elses_account_moves_nothing_of_it() {
         let bytes = signed_bytes(&DOMAIN, &id, &body);
         let signatures = Pair::new(own.sign(&bytes), other.sign(&bytes));
         let call = Call::ChannelCreate(protocol::call::Create { body, nonce, signatures });
-        let ctx = arbiter::Context { domain: DOMAIN, limits: crate::harness::LIMITS, now: 101, caller: stranger };
+        let ctx = arbiter::CallContext { domain: DOMAIN, limits: crate::harness::LIMITS, now: 101, caller: stranger };
         let done = world.chain.ledger.apply(&ctx, call, 0, &|_, _| true);
         assert_eq!(done.is_ok(), share == 0);
     }

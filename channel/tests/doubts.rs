@@ -10,7 +10,7 @@ use channel::{ChainInput, Event, Input, Message, OperationKind, Stage};
 use protocol::{
     Base, Pair, Party,
     call::Call,
-    event::Event as ArbiterEvent,
+    event::ArbiterEvent,
     record::{Closing, Penalty},
 };
 

@@ -9,7 +9,7 @@ use channel::{CloseReason, Event, Notice, OperationKind, Stage, Status};
 use protocol::{
     Amount, Base, Pair, Party,
     call::Call,
-    event::Event as ArbiterEvent,
+    event::ArbiterEvent,
     record::{Closing, Penalty},
     terms::Delegate,
 };

@@ -43,7 +43,7 @@ mod arbiter {
     };
     use protocol::{
         Amount, ChannelId, Pair, PartyId, PublicKey, Rejection,
-        arbiter::{Context, Host, messages, prove_contract_state},
+        arbiter::{CallContext, Host, messages, prove_contract_state},
         call::{
             BatchedCall, CloseMutual, CloseSolo, Create, Deposit, ForceProgress, ProveContractState, SetDelegates,
             Slash, SnapshotSolo, Withdraw,
@@ -53,7 +53,7 @@ mod arbiter {
             conditional::{HashFunction, HashLock, Preimage},
         },
         crypto::Crypto,
-        event::{Event, Payout},
+        event::{ArbiterEvent as Event, Payout},
         record::{Artefact, Record},
         signing::{Domain, VERSION},
         terms::Limits,
@@ -366,8 +366,8 @@ mod arbiter {
             VERSION
         }
 
-        fn context(&self) -> Context {
-            Context {
+        fn context(&self) -> CallContext {
+            CallContext {
                 domain: self.domain(),
                 limits: self.limits.0,
                 now: self.env().block_number(),

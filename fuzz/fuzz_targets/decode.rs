@@ -40,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
         record::Record,
         record::OnChain,
         record::Artefact,
-        event::Event,
+        event::ArbiterEvent,
         event::Payout,
         Rejection,
         // What is signed.

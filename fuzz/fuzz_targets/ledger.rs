@@ -12,7 +12,7 @@ use escrow::Escrow;
 use libfuzzer_sys::fuzz_target;
 use protocol::{
     AccountId, Amount, Hash, Party, PartyId,
-    arbiter::{Context, Ledger},
+    arbiter::{CallContext, Ledger},
     call::Call,
     contracts::NativeApps,
     crypto::SigningKey,
@@ -67,7 +67,7 @@ fuzz_target!(|bytes: &[u8]| {
             Turn::Wait(blocks) => now += blocks,
             Turn::Call(who, call, attached) => {
                 let caller = ACCOUNTS[Who::ALL.iter().position(|other| *other == who).unwrap()];
-                let ctx = Context { domain: DOMAIN, limits: LIMITS, now, caller };
+                let ctx = CallContext { domain: DOMAIN, limits: LIMITS, now, caller };
                 let before = ledger.clone();
                 let forced = matches!(*call, Call::ChannelForceProgress(_));
                 match ledger.apply(&ctx, *call, attached, &|to, amount| *to != ACCOUNTS[1] || amount >= 2 * UNIT) {

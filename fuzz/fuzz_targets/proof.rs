@@ -9,7 +9,7 @@ use protocol::{
     Hash,
     crypto::{Crypto, Native},
     decode_exact,
-    tree::{Change, Node, Proof, Roots, Tree},
+    tree::{TreeChange, TreeNode, Proof, Roots, Tree},
 };
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ type Leaves = BTreeMap<Hash, Hash>;
 /// The tree by its definition: its root, and every subtree in it by its hash.
 struct Plain {
     root: Hash,
-    subtrees: BTreeMap<Hash, Node>,
+    subtrees: BTreeMap<Hash, TreeNode>,
 }
 
 impl Plain {
@@ -70,21 +70,21 @@ impl Plain {
         Self { root, subtrees }
     }
 
-    fn some(&self, number: u16) -> Option<(Hash, Node)> {
+    fn some(&self, number: u16) -> Option<(Hash, TreeNode)> {
         let place = usize::from(number) % self.subtrees.len().max(1);
         self.subtrees.iter().nth(place).map(|(hash, node)| (*hash, *node))
     }
 }
 
-fn subtree(leaves: &[(Hash, Hash)], depth: usize, all: &mut BTreeMap<Hash, Node>) -> Hash {
+fn subtree(leaves: &[(Hash, Hash)], depth: usize, all: &mut BTreeMap<Hash, TreeNode>) -> Hash {
     let (hash, node) = match *leaves {
         [] => return Hash::ZERO,
-        [(key, value)] => (hash(0, key, value), Node::Leaf { key, value }),
+        [(key, value)] => (hash(0, key, value), TreeNode::Leaf { key, value }),
         _ => {
             let goes_right = |key: &Hash| key.0[depth / 8] >> (7 - depth % 8) & 1 == 1;
             let (right, left): (Vec<_>, Vec<_>) = leaves.iter().partition(|(key, _)| goes_right(key));
             let (left, right) = (subtree(&left, depth + 1, all), subtree(&right, depth + 1, all));
-            (hash(1, left, right), Node::Pruned { left, right })
+            (hash(1, left, right), TreeNode::Pruned { left, right })
         }
     };
     let _known = all.insert(hash, node);
@@ -96,23 +96,23 @@ fn hash(tag: u8, one: Hash, other: Hash) -> Hash {
 }
 
 /// The end of the subtree that begins with this node.
-fn end(nodes: &[Node], from: usize) -> usize {
+fn end(nodes: &[TreeNode], from: usize) -> usize {
     let (mut at, mut open) = (from, 1usize);
     while open > 0 && at < nodes.len() {
-        open = if nodes[at] == Node::Branch { open + 1 } else { open - 1 };
+        open = if nodes[at] == TreeNode::Branch { open + 1 } else { open - 1 };
         at += 1;
     }
     at
 }
 
 /// The hash of the subtree that begins with this node, by what the nodes say.
-fn closed(nodes: &[Node], from: usize) -> Hash {
+fn closed(nodes: &[TreeNode], from: usize) -> Hash {
     match nodes.get(from) {
-        None | Some(Node::Empty) => Hash::ZERO,
-        Some(&Node::Leaf { key, value }) => hash(0, key, value),
-        Some(Node::Opaque(hash)) => *hash,
-        Some(&Node::Pruned { left, right }) => hash(1, left, right),
-        Some(Node::Branch) => hash(1, closed(nodes, from + 1), closed(nodes, end(nodes, from + 1))),
+        None | Some(TreeNode::Empty) => Hash::ZERO,
+        Some(&TreeNode::Leaf { key, value }) => hash(0, key, value),
+        Some(TreeNode::Opaque(hash)) => *hash,
+        Some(&TreeNode::Pruned { left, right }) => hash(1, left, right),
+        Some(TreeNode::Branch) => hash(1, closed(nodes, from + 1), closed(nodes, end(nodes, from + 1))),
     }
 }
 
@@ -133,22 +133,22 @@ fn value(number: u8) -> Hash {
     Native.hash(&[number])
 }
 
-fn node(piece: &Piece, tree: &Tree, plain: &Plain) -> Node {
+fn node(piece: &Piece, tree: &Tree, plain: &Plain) -> TreeNode {
     let hash = |number: u16| tree.get(&key(number)).unwrap_or(key(number));
     match *piece {
-        Piece::Empty => Node::Empty,
-        Piece::Leaf(number, other) => Node::Leaf { key: key(number), value: value(other) },
-        Piece::Opaque(number) => Node::Opaque(hash(number)),
-        Piece::Branch => Node::Branch,
-        Piece::Pruned(left, right) => Node::Pruned { left: hash(left), right: hash(right) },
-        Piece::Root => Node::Opaque(tree.root()),
-        Piece::Zero => Node::Opaque(Hash::ZERO),
-        Piece::Closed(number) => plain.some(number).map_or(Node::Empty, |(hash, _)| Node::Opaque(hash)),
-        Piece::Opened(number) => plain.some(number).map_or(Node::Empty, |(_, node)| node),
+        Piece::Empty => TreeNode::Empty,
+        Piece::Leaf(number, other) => TreeNode::Leaf { key: key(number), value: value(other) },
+        Piece::Opaque(number) => TreeNode::Opaque(hash(number)),
+        Piece::Branch => TreeNode::Branch,
+        Piece::Pruned(left, right) => TreeNode::Pruned { left: hash(left), right: hash(right) },
+        Piece::Root => TreeNode::Opaque(tree.root()),
+        Piece::Zero => TreeNode::Opaque(Hash::ZERO),
+        Piece::Closed(number) => plain.some(number).map_or(TreeNode::Empty, |(hash, _)| TreeNode::Opaque(hash)),
+        Piece::Opened(number) => plain.some(number).map_or(TreeNode::Empty, |(_, node)| node),
     }
 }
 
-fn tamper(nodes: &mut Vec<Node>, tampering: &Tampering, tree: &Tree, plain: &Plain) {
+fn tamper(nodes: &mut Vec<TreeNode>, tampering: &Tampering, tree: &Tree, plain: &Plain) {
     let length = nodes.len().max(1);
     let place = |number: u16| usize::from(number) % length;
     match tampering {
@@ -161,9 +161,9 @@ fn tamper(nodes: &mut Vec<Node>, tampering: &Tampering, tree: &Tree, plain: &Pla
         Tampering::Flip(number, bit) if !nodes.is_empty() => {
             let flip = |hash: &mut Hash| hash.0[usize::from(bit / 8) % 32] ^= 1 << (bit % 8);
             match &mut nodes[place(*number)] {
-                Node::Leaf { key, .. } if *bit < 256 => flip(key),
-                Node::Leaf { value: hash, .. } | Node::Opaque(hash) | Node::Pruned { left: hash, .. } => flip(hash),
-                Node::Empty | Node::Branch => {}
+                TreeNode::Leaf { key, .. } if *bit < 256 => flip(key),
+                TreeNode::Leaf { value: hash, .. } | TreeNode::Opaque(hash) | TreeNode::Pruned { left: hash, .. } => flip(hash),
+                TreeNode::Empty | TreeNode::Branch => {}
             }
         }
         Tampering::Raw(bytes) => {
@@ -172,20 +172,20 @@ fn tamper(nodes: &mut Vec<Node>, tampering: &Tampering, tree: &Tree, plain: &Pla
             }
         }
         Tampering::Cover => {
-            for node in nodes.iter_mut().filter(|node| **node == Node::Empty) {
-                *node = Node::Opaque(Hash::ZERO);
+            for node in nodes.iter_mut().filter(|node| **node == TreeNode::Empty) {
+                *node = TreeNode::Opaque(Hash::ZERO);
             }
         }
         Tampering::Open(number, covers) if !nodes.is_empty() => {
             let at = place(*number);
             let side = |hash| match (hash == Hash::ZERO, covers) {
-                (true, false) => Node::Empty,
-                _ => Node::Opaque(hash),
+                (true, false) => TreeNode::Empty,
+                _ => TreeNode::Opaque(hash),
             };
-            if matches!(nodes[at], Node::Opaque(_) | Node::Pruned { .. }) {
+            if matches!(nodes[at], TreeNode::Opaque(_) | TreeNode::Pruned { .. }) {
                 let opened = match plain.subtrees.get(&closed(nodes, at)) {
                     None => vec![nodes[at]],
-                    Some(&Node::Pruned { left, right }) => vec![Node::Branch, side(left), side(right)],
+                    Some(&TreeNode::Pruned { left, right }) => vec![TreeNode::Branch, side(left), side(right)],
                     Some(leaf) => vec![*leaf],
                 };
                 drop::<Vec<_>>(nodes.splice(at..=at, opened).collect());
@@ -194,7 +194,7 @@ fn tamper(nodes: &mut Vec<Node>, tampering: &Tampering, tree: &Tree, plain: &Pla
         Tampering::Close(number) if !nodes.is_empty() => {
             let at = place(*number);
             let (end, hash) = (end(nodes, at), closed(nodes, at));
-            drop::<Vec<_>>(nodes.splice(at..end, [Node::Opaque(hash)]).collect());
+            drop::<Vec<_>>(nodes.splice(at..end, [TreeNode::Opaque(hash)]).collect());
         }
         _ => {}
     }
@@ -206,7 +206,7 @@ fuzz_target!(|input: Input| {
     let plain = Plain::over(&leaves);
     assert_eq!(tree.root(), plain.root, "the tree as peers keep it is not the one of the definition");
     // By key: in ascending order, each once.
-    let claims: BTreeMap<Hash, Change> = (input.claims.iter())
+    let claims: BTreeMap<Hash, TreeChange> = (input.claims.iter())
         .map(|(number, before, after)| {
             let key = key(*number);
             let before = match before {
@@ -214,10 +214,10 @@ fuzz_target!(|input: Input| {
                 Some(1) => None,
                 Some(lie) => Some(value(*lie)),
             };
-            (key, Change { key, before, after: after.map(value) })
+            (key, TreeChange { key, before, after: after.map(value) })
         })
         .collect();
-    let changes: Vec<Change> = claims.into_values().collect();
+    let changes: Vec<TreeChange> = claims.into_values().collect();
     let is_true = changes.iter().all(|change| tree.get(&change.key) == change.before);
     let mut proof = tree.prove(&changes);
     if input.tampering.is_empty() {
@@ -231,7 +231,7 @@ fuzz_target!(|input: Input| {
     if before == plain.root {
         assert!(is_true, "a false claim under the true root");
         let mut changed = leaves;
-        for Change { key, after, .. } in &changes {
+        for TreeChange { key, after, .. } in &changes {
             let _before = match after {
                 Some(value) => changed.insert(*key, *value),
                 None => changed.remove(key),

@@ -3,7 +3,7 @@
 use crate::channel::Offer;
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, PublicKey, Signature,
-    arbiter::Context,
+    arbiter::CallContext,
     call::Payload,
     contracts::{
         App, AppContext, AppReply, CallFault, Executor,
@@ -59,7 +59,7 @@ pub(crate) const fn key(party: Party) -> PublicKey {
     PublicKey([number(party); 32])
 }
 
-pub(crate) const fn context(party: Party, now: BlockNumber) -> Context {
+pub(crate) const fn context(party: Party, now: BlockNumber) -> CallContext {
     let limits = Limits {
         lock_period_min: 1,
         lock_period_max: BlockNumber::MAX,
@@ -67,7 +67,7 @@ pub(crate) const fn context(party: Party, now: BlockNumber) -> Context {
         max_forced_max: u8::MAX,
         call_weight: CallWeight::STANDARD,
     };
-    Context { domain: DOMAIN, limits, now, caller: account(party) }
+    CallContext { domain: DOMAIN, limits, now, caller: account(party) }
 }
 
 /// A state that both signed.

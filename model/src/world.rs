@@ -6,7 +6,7 @@ use crate::{
 };
 use protocol::{
     AccountId, Amount, Base, BlockNumber, Hash, Maturity, Pair, Party, Rejection, StateCommitment,
-    arbiter::{Outcome, Start, close_solo, force_progress, plan, settle, slash, snapshot_solo},
+    arbiter::{CallOutcome, Start, close_solo, force_progress, plan, settle, slash, snapshot_solo},
     call::{CloseSolo, ForcedCall, Payload, Slash, SnapshotSolo},
     contracts::{
         Code, Contract, ContractId, Contracts,
@@ -266,7 +266,7 @@ impl World {
         payload: Option<Payload>,
         calls: Calls,
         chain: &mut Chain,
-    ) -> Result<Outcome, Rejection> {
+    ) -> Result<CallOutcome, Rejection> {
         if scenario.rules == Rules::NoQuota {
             before.forced_steps = Pair::default();
         }
@@ -296,7 +296,7 @@ impl World {
         .collect()
     }
 
-    fn take(&mut self, outcome: Outcome, was_locked: Option<BlockNumber>) {
+    fn take(&mut self, outcome: CallOutcome, was_locked: Option<BlockNumber>) {
         let locked = outcome.record.as_ref().and_then(|record| record.closing().ok()).map(|closing| closing.unlock_at);
         // A lock that starts again in the block of the last one ends with it.
         if locked.is_some() && locked != was_locked {

@@ -7,23 +7,23 @@
 //!                                          commands for other peers' channels <-- after it -'
 //! ```
 //!
-//! The names that matter: [`Router`] (one for a process, across chains), [`Input`] (what it is told), [`Output`] (what it wants done),
-//! [`Invoice`] (what a payee asks for), [`Policy`] (what a hub risks and takes).
+//! The names that matter: [`Router`] (one for a process, across chains), [`RouterInput`] (what it is told), [`RouterOutput`] (what it wants done),
+//! [`Invoice`] (what a payee asks for), [`RoutingPolicy`] (what a hub risks and takes).
 //!
 //! What a shell owes to a router:
 //! 1. One router, behind a lock, called by each peer's task at the end of its gathering. What it answers belongs to *that* call: rows go into the
 //!    caller's commit, which nobody else's overtakes that was answered later, commands for the caller's own channels are applied in the same commit, and those for others leave once it is durable (I1).
-//! 2. A command for another peer's channel is applied by that peer's task, or answered by [`Input::Refused`]: which says that nothing was signed.
+//! 2. A command for another peer's channel is applied by that peer's task, or answered by [`RouterInput::Refused`]: which says that nothing was signed.
 //!    None is dropped silently, but by a crash or with the router itself.
-//! 3. At start the time and the heads come first, then [`Input::Restored`], with every row of every channel, closed and damaged ones as well, before any
+//! 3. At start the time and the heads come first, then [`RouterInput::Restored`], with every row of every channel, closed and damaged ones as well, before any
 //!    link is up. Its rows are committed before its commands leave.
 //! 4. Where a commit fails, the router is thrown away and built again from the store (B9). Commands of the former router that no task has applied
 //!    yet are dropped before that: none of them may come to a channel afterwards.
-//! 5. Events of a channel come in the order in which it said them, each with its commit, and after the first [`Input::ChannelUp`] of a channel
-//!    that [`Input::Restored`] did not name.
+//! 5. Events of a channel come in the order in which it said them, each with its commit, and after the first [`RouterInput::ChannelUp`] of a channel
+//!    that [`RouterInput::Restored`] did not name.
 //! 6. [`Router::may_be_claimed`] and [`Router::preimage`] are asked by the channels' transfer books while an input is handled.
-//! 7. A durable [`Notice`] belongs to the caller's commit like a row, and is told to the user once it is.
-//! 8. With each head it is told what the registry has of the locks that [`Router::unseen`] names ([`Input::Shown`]).
+//! 7. A durable [`RouterNotice`] belongs to the caller's commit like a row, and is told to the user once it is.
+//! 8. With each head it is told what the registry has of the locks that [`Router::unseen`] names ([`RouterInput::Shown`]).
 
 mod announce;
 mod fees;
@@ -39,8 +39,8 @@ pub use instruction::{Delivery, FailureCode, Forward, Instruction, RouteFailure}
 pub use invoice::{Asset, AssetKind, Invoice, InvoiceError, MAX_DESCRIPTION, MAX_HUBS, PREFIX};
 pub use keys::PaymentId;
 pub use router::{
-    At, ChainPolicy, CommandRefusal, Earned, HubLoad, Input, InvoiceRequest, InvoiceState, Millis, Notice, Opening,
-    Origin, Output, PayError, PaymentState, Policy, ReceiveError, Restored, RestoredChannel, Router, RowKey,
-    Spontaneous,
+    At, ChainPolicy, CommandRefusal, Earned, HubLoad, InvoiceRequest, InvoiceState, Millis, Opening, Origin, PayError,
+    PaymentState, ReceiveError, Restored, RestoredChannel, Router, RouterInput, RouterNotice, RouterOutput,
+    RoutingPolicy, RowKey, Spontaneous,
 };
 pub use seal::SealKey;

@@ -2,8 +2,8 @@
 
 use ::channel::{ChannelRef, transfer::TransferLimits};
 use network::{
-    Announcement, AnnouncementError, At, Fee, HubTerms, Input, MAX_ANNOUNCEMENT, MAX_HUBS_KEPT, MAX_SERVED, Policy,
-    Router, SealKey,
+    Announcement, AnnouncementError, At, Fee, HubTerms, MAX_ANNOUNCEMENT, MAX_HUBS_KEPT, MAX_SERVED, Router,
+    RouterInput, RoutingPolicy, SealKey,
 };
 use protocol::{AccountId, Hash, PublicKey, crypto::SigningKey, signing::Domain};
 
@@ -21,7 +21,8 @@ fn announcement() -> Announcement {
 
 #[test]
 fn the_newest_words_of_a_hub_count_and_nobody_elses() {
-    let mut router = Router::new(SigningKey::from_seed(&[2; 32]), SealKey::from_seed(&[2; 32]), Policy::default());
+    let mut router =
+        Router::new(SigningKey::from_seed(&[2; 32]), SealKey::from_seed(&[2; 32]), RoutingPolicy::default());
     let hub = signer().public();
     let bytes = announcement().sign(&signer()).unwrap();
     assert_eq!(router.announced(&hub, &bytes), Err(AnnouncementError::NoChannel));
@@ -37,7 +38,7 @@ fn the_newest_words_of_a_hub_count_and_nobody_elses() {
     let newer = Announcement { sequence: 6, ..announcement() }.sign(&signer()).unwrap();
     assert_eq!(router.announced(&hub, &newer), Ok(()));
     assert_eq!(router.announcement(CHAIN, hub).map(|kept| kept.sequence), Some(6));
-    drop(router.handle(Input::Tick(1_001_000)));
+    drop(router.handle(RouterInput::Tick(1_001_000)));
     assert!(router.announcement(CHAIN, hub).is_none(), "it is over");
     let late = Announcement { sequence: 7, ..announcement() }.sign(&signer()).unwrap();
     assert_eq!(router.announced(&hub, &late), Err(AnnouncementError::Expired));
@@ -47,15 +48,20 @@ fn the_newest_words_of_a_hub_count_and_nobody_elses() {
     assert!(full.sign(&signer()).is_ok_and(|bytes| bytes.len() <= MAX_ANNOUNCEMENT));
 }
 
-fn open(peer: PublicKey, number: u16) -> Input {
+fn open(peer: PublicKey, number: u16) -> RouterInput {
     let mut channel = [0; 16];
     channel[..2].copy_from_slice(&number.to_le_bytes());
-    Input::ChannelUp { at: At { chain: CHAIN, channel: ChannelRef(channel) }, peer, limits: TransferLimits::default() }
+    RouterInput::ChannelUp {
+        at: At { chain: CHAIN, channel: ChannelRef(channel) },
+        peer,
+        limits: TransferLimits::default(),
+    }
 }
 
 #[test]
 fn nobody_takes_the_place_of_others_by_many_words() {
-    let mut router = Router::new(SigningKey::from_seed(&[2; 32]), SealKey::from_seed(&[2; 32]), Policy::default());
+    let mut router =
+        Router::new(SigningKey::from_seed(&[2; 32]), SealKey::from_seed(&[2; 32]), RoutingPolicy::default());
     let hub = signer().public();
     drop(router.handle(open(hub, 0)));
     // In the names of chains where it has no channel.
@@ -79,7 +85,7 @@ fn nobody_takes_the_place_of_others_by_many_words() {
     let theirs = Announcement { hub: last.public(), ..announcement() }.sign(&last).unwrap();
     drop(router.handle(open(last.public(), 5_000)));
     assert_eq!(router.announced(&last.public(), &theirs), Err(AnnouncementError::TooMany));
-    drop(router.handle(Input::Tick(11_000)));
+    drop(router.handle(RouterInput::Tick(11_000)));
     assert_eq!(router.announced(&last.public(), &theirs), Ok(()));
     assert!(router.announcement(CHAIN, hub).is_some(), "who is of use stays");
 }

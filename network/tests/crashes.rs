@@ -3,7 +3,7 @@
 
 use crate::harness::{Crash, CrashPoint, Msg, World, assert_ended_well, hub_policy};
 use ::channel::transfer::Progress;
-use network::{FailureCode, Invoice, Notice, PaymentState, Policy};
+use network::{FailureCode, Invoice, PaymentState, RouterNotice, RoutingPolicy};
 use protocol::contracts::conditional::Preimage;
 
 const PAYER: usize = 0;
@@ -13,7 +13,7 @@ const AMOUNT: u128 = 50_000;
 
 /// Payer, hub and payee, and an invoice of the payee's.
 fn scene() -> (World, Invoice) {
-    let policies = vec![Policy::default(), hub_policy(), Policy::default()];
+    let policies = vec![RoutingPolicy::default(), hub_policy(), RoutingPolicy::default()];
     let mut world = World::new(policies, &[(0, 1, 1_000_000, 1_000_000), (1, 2, 1_000_000, 1_000_000)]);
     let invoice = world.invoice(PAYEE, 1, Some(AMOUNT), &[HUB]);
     world.run();
@@ -104,7 +104,7 @@ fn i4_once_a_pre_image_is_known_what_came_in_is_claimed_by_the_registry_if_need_
     });
     let (mut world, invoice) = scene();
     story(&mut world, &invoice);
-    let barred = |notice: &Notice| matches!(notice, Notice::ClaimUnanswered { .. });
+    let barred = |notice: &RouterNotice| matches!(notice, RouterNotice::ClaimUnanswered { .. });
     assert!(world.nodes[HUB].store.notices.iter().any(barred), "the operator is told (B1)");
     assert_eq!(world.gain(HUB), 51);
 }
@@ -186,7 +186,7 @@ fn i9_after_two_crashes_there_is_one_offer_for_an_origin() {
 #[test]
 fn i10_equal_locks_and_amounts_are_told_apart_by_channel_and_contract() {
     // Two channels on either side, two parts under one lock, of one size.
-    let policies = vec![Policy::default(), hub_policy(), Policy::default()];
+    let policies = vec![RoutingPolicy::default(), hub_policy(), RoutingPolicy::default()];
     let full = 1_000_000;
     let channels = [(0, 1, 60_000, full), (0, 1, 60_000, full), (1, 2, full, full), (1, 2, full, full)];
     let scene = || {

@@ -9,8 +9,8 @@ use ::channel::{
     },
 };
 use network::{
-    At, CommandRefusal, FailureCode, Forward, Input, Instruction, Output, Policy, Restored, RestoredChannel,
-    RouteFailure, Router, SealKey,
+    At, CommandRefusal, FailureCode, Forward, Instruction, Restored, RestoredChannel, RouteFailure, Router,
+    RouterInput, RouterOutput, RoutingPolicy, SealKey,
 };
 use protocol::{
     AccountId, Hash, PublicKey,
@@ -35,14 +35,14 @@ pub(crate) fn lock(preimage: Preimage) -> HashLock {
 }
 
 /// A hub at block 100 with a channel to peer 1 and one to peer 2.
-pub(crate) fn hub(policy: Policy) -> Router {
+pub(crate) fn hub(policy: RoutingPolicy) -> Router {
     let mut router = Router::new(SigningKey::from_seed(&[9; 32]), SealKey::from_seed(&[9; 32]), policy);
-    let mut told = vec![Input::Head { chain: CHAIN, best: 100, finalised: 100 }, Input::Tick(100_000)];
+    let mut told = vec![RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 }, RouterInput::Tick(100_000)];
     for (at, peer) in [(UP, 1), (DOWN, 2)] {
-        told.push(Input::ChannelUp { at, peer: key(peer), limits: TransferLimits::default() });
-        told.push(Input::Spendable { at, amount: 1_000_000, risked: 1_000_000 });
+        told.push(RouterInput::ChannelUp { at, peer: key(peer), limits: TransferLimits::default() });
+        told.push(RouterInput::Spendable { at, amount: 1_000_000, risked: 1_000_000 });
     }
-    told.push(Input::Tick(200_000));
+    told.push(RouterInput::Tick(200_000));
     told.into_iter().for_each(|input| drop(router.handle(input)));
     router
 }
@@ -61,15 +61,15 @@ pub(crate) fn offered(contract: u8) -> (IncomingTransfer, Forward) {
     (incoming, forward)
 }
 
-pub(crate) fn offer(router: &mut Router, (mut incoming, forward): (IncomingTransfer, Forward)) -> Vec<Output> {
+pub(crate) fn offer(router: &mut Router, (mut incoming, forward): (IncomingTransfer, Forward)) -> Vec<RouterOutput> {
     incoming.instruction = Instruction::Forward(forward).to_bytes().unwrap();
-    router.handle(Input::Transfer(UP, TransferEvent::Offered(incoming)))
+    router.handle(RouterInput::Transfer(UP, TransferEvent::Offered(incoming)))
 }
 
 /// The code by which a transfer is given back.
-pub(crate) fn code(outputs: &[Output]) -> Option<FailureCode> {
+pub(crate) fn code(outputs: &[RouterOutput]) -> Option<FailureCode> {
     outputs.iter().find_map(|output| match output {
-        Output::Command { at: UP, command: TransferCommand::Fail { reason, .. } } => {
+        RouterOutput::Command { at: UP, command: TransferCommand::Fail { reason, .. } } => {
             Some(RouteFailure::from_reason(reason).code)
         }
         _ => None,
@@ -77,16 +77,16 @@ pub(crate) fn code(outputs: &[Output]) -> Option<FailureCode> {
 }
 
 /// What goes on.
-pub(crate) fn onward(outputs: &[Output]) -> Option<Offer> {
+pub(crate) fn onward(outputs: &[RouterOutput]) -> Option<Offer> {
     outputs.iter().find_map(|output| match output {
-        Output::Command { command: TransferCommand::Offer { offer, .. }, .. } => Some(offer.clone()),
+        RouterOutput::Command { command: TransferCommand::Offer { offer, .. }, .. } => Some(offer.clone()),
         _ => None,
     })
 }
 
-pub(crate) fn commands(outputs: Vec<Output>) -> Vec<(At, TransferCommand)> {
+pub(crate) fn commands(outputs: Vec<RouterOutput>) -> Vec<(At, TransferCommand)> {
     let command = |output| match output {
-        Output::Command { at, command } => Some((at, command)),
+        RouterOutput::Command { at, command } => Some((at, command)),
         _ => None,
     };
     outputs.into_iter().filter_map(command).collect()
@@ -146,21 +146,21 @@ fn words_that_nobody_knows_are_given_back() {
     for instruction in [vec![], vec![1], vec![1, 2, 3], vec![2, 0], vec![7; 900]] {
         let mut hub = hub(hub_policy());
         let incoming = IncomingTransfer { instruction, ..offered(1).0 };
-        let outputs = hub.handle(Input::Transfer(UP, TransferEvent::Offered(incoming)));
+        let outputs = hub.handle(RouterInput::Transfer(UP, TransferEvent::Offered(incoming)));
         assert_eq!(code(&outputs), Some(FailureCode::UnknownOrWrong));
     }
 }
 
 #[test]
 fn a_node_that_is_no_hub_carries_nothing_on() {
-    let mut node = hub(Policy::default());
+    let mut node = hub(RoutingPolicy::default());
     assert_eq!(code(&offer(&mut node, offered(1))), Some(FailureCode::OtherRegistry));
 }
 
 #[test]
 fn nothing_goes_on_while_finality_lags() {
     let mut hub = hub(hub_policy());
-    drop(hub.handle(Input::Head { chain: CHAIN, best: 121, finalised: 100 }));
+    drop(hub.handle(RouterInput::Head { chain: CHAIN, best: 121, finalised: 100 }));
     assert_eq!(code(&offer(&mut hub, offered(1))), Some(FailureCode::ChainStalled));
 }
 
@@ -168,7 +168,7 @@ fn nothing_goes_on_while_finality_lags() {
 fn a_lock_whose_pre_image_is_known_is_refused() {
     let mut hub = hub(hub_policy());
     assert!(onward(&offer(&mut hub, offered(1))).is_some());
-    let shown = Input::Shown { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, at: None };
+    let shown = RouterInput::Shown { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, at: None };
     assert_eq!(commands(hub.handle(shown)).len(), 1);
     assert_eq!(code(&offer(&mut hub, offered(2))), Some(FailureCode::HashUsed));
     assert_eq!(hub.preimage(&lock(SECRET)), Some(SECRET));
@@ -178,7 +178,7 @@ fn a_lock_whose_pre_image_is_known_is_refused() {
 fn i4_a_false_pre_image_is_none() {
     let mut hub = hub(hub_policy());
     drop(offer(&mut hub, offered(1)));
-    let shown = Input::Shown { chain: CHAIN, lock: lock(SECRET), preimage: Preimage([4; 32]), at: Some(101) };
+    let shown = RouterInput::Shown { chain: CHAIN, lock: lock(SECRET), preimage: Preimage([4; 32]), at: Some(101) };
     assert_eq!(hub.handle(shown), vec![]);
     assert_eq!(hub.preimage(&lock(SECRET)), None);
 }
@@ -187,14 +187,14 @@ fn i4_a_false_pre_image_is_none() {
 fn i4_what_was_refused_by_one_channel_goes_by_another_and_is_given_back_by_the_last() {
     let mut hub = hub(hub_policy());
     let more = At { chain: CHAIN, channel: ChannelRef([3; 16]) };
-    drop(hub.handle(Input::ChannelUp { at: more, peer: key(2), limits: TransferLimits::default() }));
-    drop(hub.handle(Input::Spendable { at: more, amount: 900_000, risked: 0 }));
+    drop(hub.handle(RouterInput::ChannelUp { at: more, peer: key(2), limits: TransferLimits::default() }));
+    drop(hub.handle(RouterInput::Spendable { at: more, amount: 900_000, risked: 0 }));
     let first = commands(offer(&mut hub, offered(1))).pop().unwrap();
     assert_eq!(first.0, DOWN, "the one with the most coins");
-    let refused = Input::Refused { at: DOWN, command: first.1.clone(), why: CommandRefusal::Coins };
+    let refused = RouterInput::Refused { at: DOWN, command: first.1.clone(), why: CommandRefusal::Coins };
     let second = commands(hub.handle(refused)).pop().unwrap();
     assert_eq!((second.0, &second.1), (more, &first.1), "the same offer by the same key");
-    let refused = Input::Refused { at: more, command: second.1, why: CommandRefusal::Limits };
+    let refused = RouterInput::Refused { at: more, command: second.1, why: CommandRefusal::Limits };
     assert_eq!(code(&hub.handle(refused)), Some(FailureCode::Limits));
     assert_eq!(hub.open(), (1, 0));
 }
@@ -203,12 +203,12 @@ fn i4_what_was_refused_by_one_channel_goes_by_another_and_is_given_back_by_the_l
 fn i4_a_channel_that_goes_away_fails_nothing_that_went_on_by_it() {
     let mut hub = hub(hub_policy());
     drop(offer(&mut hub, offered(1)));
-    assert_eq!(hub.handle(Input::ChannelDown(DOWN)), vec![]);
-    assert_eq!(hub.handle(Input::ChannelClosed(DOWN)), vec![]);
-    drop(hub.handle(Input::Tick(900_000)));
-    assert_eq!(commands(hub.handle(Input::Head { chain: CHAIN, best: 400, finalised: 400 })), vec![]);
+    assert_eq!(hub.handle(RouterInput::ChannelDown(DOWN)), vec![]);
+    assert_eq!(hub.handle(RouterInput::ChannelClosed(DOWN)), vec![]);
+    drop(hub.handle(RouterInput::Tick(900_000)));
+    assert_eq!(commands(hub.handle(RouterInput::Head { chain: CHAIN, best: 400, finalised: 400 })), vec![]);
     let why = Failure::Expired;
-    let outputs = hub.handle(Input::Transfer(DOWN, TransferEvent::Failed { key: forward_key(), why }));
+    let outputs = hub.handle(RouterInput::Transfer(DOWN, TransferEvent::Failed { key: forward_key(), why }));
     assert_eq!(code(&outputs), Some(FailureCode::HeldTooLong));
 }
 
@@ -220,10 +220,13 @@ fn i5_the_row_of_what_went_on_is_forgotten_once_what_came_in_has_ended() {
         let key = forward_key();
         let paid = TransferEvent::Fulfilled { key: key.clone(), preimage: SECRET };
         let claim = TransferCommand::Claim { contract: ContractId([1; 32]), preimage: SECRET };
-        assert_eq!(commands(hub.handle(Input::Transfer(DOWN, paid.clone()))), vec![(UP, claim)]);
-        assert_eq!(hub.handle(Input::Transfer(DOWN, paid)), vec![], "told again, it is known");
+        assert_eq!(commands(hub.handle(RouterInput::Transfer(DOWN, paid.clone()))), vec![(UP, claim)]);
+        assert_eq!(hub.handle(RouterInput::Transfer(DOWN, paid)), vec![], "told again, it is known");
         let ended = TransferEvent::Ended { contract: ContractId([1; 32]), end };
-        assert_eq!(commands(hub.handle(Input::Transfer(UP, ended))), vec![(DOWN, TransferCommand::Forget { key })]);
+        assert_eq!(
+            commands(hub.handle(RouterInput::Transfer(UP, ended))),
+            vec![(DOWN, TransferCommand::Forget { key })]
+        );
         assert_eq!(hub.open(), (0, 0));
         let earned: u128 = hub.earned(CHAIN).iter().map(|earned| earned.amount).sum();
         assert_eq!(earned, if end == IncomingEnd::Claimed { 11 } else { 0 });
@@ -234,12 +237,12 @@ fn i5_the_row_of_what_went_on_is_forgotten_once_what_came_in_has_ended() {
 fn i5_what_came_in_may_end_first_and_what_went_on_is_forgotten_when_it_is_over() {
     let mut hub = hub(hub_policy());
     drop(offer(&mut hub, offered(1)));
-    drop(hub.handle(Input::Shown { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, at: Some(101) }));
+    drop(hub.handle(RouterInput::Shown { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, at: Some(101) }));
     let ended = TransferEvent::Ended { contract: ContractId([1; 32]), end: IncomingEnd::Claimed };
-    assert_eq!(commands(hub.handle(Input::Transfer(UP, ended))), vec![]);
+    assert_eq!(commands(hub.handle(RouterInput::Transfer(UP, ended))), vec![]);
     let key = forward_key();
     let paid = TransferEvent::Fulfilled { key: key.clone(), preimage: SECRET };
-    assert_eq!(commands(hub.handle(Input::Transfer(DOWN, paid))), vec![(DOWN, TransferCommand::Forget { key })]);
+    assert_eq!(commands(hub.handle(RouterInput::Transfer(DOWN, paid))), vec![(DOWN, TransferCommand::Forget { key })]);
     assert_eq!(hub.open(), (0, 0));
 }
 
@@ -249,7 +252,7 @@ fn the_payees_own_words_are_passed_on() {
     drop(offer(&mut hub, offered(1)));
     let words = RouteFailure { code: FailureCode::UnknownOrWrong, inner: vec![1, 2, 3] };
     let why = Failure::ByPayee(words.to_reason());
-    let outputs = hub.handle(Input::Transfer(DOWN, TransferEvent::Failed { key: forward_key(), why }));
+    let outputs = hub.handle(RouterInput::Transfer(DOWN, TransferEvent::Failed { key: forward_key(), why }));
     let fail = TransferCommand::Fail { contract: ContractId([1; 32]), reason: words.to_reason() };
     assert_eq!(commands(outputs), vec![(UP, fail)]);
     let unknown = RouteFailure::from_reason(&FailReason(vec![9; 9]));
@@ -261,9 +264,12 @@ fn i11_a_channel_that_cannot_claim_has_the_pre_image_registered() {
     let mut hub = hub(hub_policy());
     drop(offer(&mut hub, offered(1)));
     let paid = TransferEvent::Fulfilled { key: forward_key(), preimage: SECRET };
-    let (at, command) = commands(hub.handle(Input::Transfer(DOWN, paid))).pop().unwrap();
-    let outputs = hub.handle(Input::Refused { at, command, why: CommandRefusal::NotOpen });
-    assert_eq!(outputs, vec![Output::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152 }]);
+    let (at, command) = commands(hub.handle(RouterInput::Transfer(DOWN, paid))).pop().unwrap();
+    let outputs = hub.handle(RouterInput::Refused { at, command, why: CommandRefusal::NotOpen });
+    assert_eq!(
+        outputs,
+        vec![RouterOutput::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152 }]
+    );
 }
 
 #[test]
@@ -271,9 +277,9 @@ fn i3_a_pre_image_that_was_only_seen_is_written_down_until_nobody_needs_it() {
     let mut router = hub(hub_policy());
     let (incoming, forward) = offered(1);
     drop(offer(&mut router, (incoming.clone(), forward.clone())));
-    let shown = Input::Shown { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, at: None };
+    let shown = RouterInput::Shown { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, at: None };
     let rows = router.handle(shown.clone()).into_iter().filter_map(|output| match output {
-        Output::Row { key, value: Some(value) } => Some((key, value)),
+        RouterOutput::Row { key, value: Some(value) } => Some((key, value)),
         _ => None,
     });
     let rows: Vec<_> = rows.collect();
@@ -303,14 +309,14 @@ fn i3_a_pre_image_that_was_only_seen_is_written_down_until_nobody_needs_it() {
     };
     let down = RestoredChannel { at: DOWN, peer: key(2), incoming: vec![], outgoing: vec![own], is_whole: true };
     let mut again = Router::new(SigningKey::from_seed(&[9; 32]), SealKey::from_seed(&[9; 32]), hub_policy());
-    let outputs = again.handle(Input::Restored(Restored { channels: vec![up, down], rows: rows.clone() }));
+    let outputs = again.handle(RouterInput::Restored(Restored { channels: vec![up, down], rows: rows.clone() }));
     let claim = TransferCommand::Claim { contract: ContractId([1; 32]), preimage: SECRET };
     assert_eq!(commands(outputs), vec![(UP, claim)]);
     let ended = TransferEvent::Ended { contract: ContractId([1; 32]), end: IncomingEnd::Claimed };
-    drop(again.handle(Input::Transfer(UP, ended)));
+    drop(again.handle(RouterInput::Transfer(UP, ended)));
     let paid = TransferEvent::Fulfilled { key: forward_key(), preimage: SECRET };
-    let outputs = again.handle(Input::Transfer(DOWN, paid));
-    assert!(outputs.contains(&Output::Row { key: rows[0].0.clone(), value: None }), "{outputs:?}");
+    let outputs = again.handle(RouterInput::Transfer(DOWN, paid));
+    assert!(outputs.contains(&RouterOutput::Row { key: rows[0].0.clone(), value: None }), "{outputs:?}");
     assert_eq!(again.open(), (0, 0));
 }
 
@@ -336,25 +342,25 @@ fn a_claim_is_agreed_to_only_while_what_came_in_is_safe() {
         (160, Registered::Shown { at: 149 }, Verdict::Agree),
     ] {
         // The final head hides the newest: only the newest counts.
-        drop(hub.handle(Input::Head { chain: CHAIN, best, finalised: 100 }));
+        drop(hub.handle(RouterInput::Head { chain: CHAIN, best, finalised: 100 }));
         assert_eq!(hub.may_be_claimed(&DOWN, &key, &terms, registered), verdict, "at {best}, {registered:?}");
     }
     let ended = TransferEvent::Ended { contract: ContractId([1; 32]), end: IncomingEnd::Claimed };
-    drop(hub.handle(Input::Transfer(UP, ended)));
+    drop(hub.handle(RouterInput::Transfer(UP, ended)));
     assert_eq!(hub.may_be_claimed(&DOWN, &key, &terms, silent(100)), Verdict::NotYet, "the expiry is over");
 }
 
 #[test]
 fn one_transfer_takes_microseconds_however_many_are_open() {
-    let policy = Policy {
+    let policy = RoutingPolicy {
         chain: network::ChainPolicy { registrations_per_block: 1_000_000, ..hub_policy().chain },
         burst: 1_000_000,
         ..hub_policy()
     };
     let mut hub = hub(policy);
     let limits = TransferLimits { max_open: 100_000, ..TransferLimits::default() };
-    drop(hub.handle(Input::ChannelUp { at: DOWN, peer: key(2), limits }));
-    drop(hub.handle(Input::Spendable { at: DOWN, amount: u128::MAX / 2, risked: 0 }));
+    drop(hub.handle(RouterInput::ChannelUp { at: DOWN, peer: key(2), limits }));
+    drop(hub.handle(RouterInput::Spendable { at: DOWN, amount: u128::MAX / 2, risked: 0 }));
     let mut many = |count: u32| {
         let first = u32::try_from(hub.open().0).unwrap();
         let began = std::time::Instant::now();

@@ -2,8 +2,8 @@
 
 use crate::harness::{Crash, CrashPoint, World, assert_ended_well, hub_policy};
 use network::{
-    FailureCode, Input, InvoiceState, Notice, Opening, PayError, PaymentId, PaymentState, Policy, ReceiveError,
-    Spontaneous,
+    FailureCode, InvoiceState, Opening, PayError, PaymentId, PaymentState, ReceiveError, RouterInput, RouterNotice,
+    RoutingPolicy, Spontaneous,
 };
 use protocol::contracts::conditional::{HashFunction, Preimage};
 use protocol::crypto::Native;
@@ -11,13 +11,13 @@ use protocol::crypto::Native;
 const FULL: u128 = 1_000_000;
 
 fn line() -> World {
-    let policies = vec![Policy::default(), hub_policy(), Policy::default()];
+    let policies = vec![RoutingPolicy::default(), hub_policy(), RoutingPolicy::default()];
     World::new(policies, &[(0, 1, FULL, FULL), (1, 2, FULL, FULL)])
 }
 
 /// Two channels to the hub and two from it, none of which has enough alone.
 fn wide() -> World {
-    let policies = vec![Policy::default(), hub_policy(), Policy::default()];
+    let policies = vec![RoutingPolicy::default(), hub_policy(), RoutingPolicy::default()];
     World::new(policies, &[(0, 1, 50_000, FULL), (0, 1, 40_000, FULL), (1, 2, 45_000, 0), (1, 2, 60_000, 0)])
 }
 
@@ -39,7 +39,7 @@ fn a_payment_asked_for_again_is_made_once() {
     assert_eq!(world.pay(0, 2, &invoice, None), Err(PayError::SameLock));
     world.settle();
     assert_eq!(world.gain(2), 1_000);
-    let told = world.nodes[0].store.notices.iter().filter(|notice| matches!(notice, Notice::Paid { .. })).count();
+    let told = world.nodes[0].store.notices.iter().filter(|notice| matches!(notice, RouterNotice::Paid { .. })).count();
     assert_eq!(told, 1);
     assert!(world.nodes[0].router.forget_payment(PaymentId([1; 32])).is_some());
     assert_eq!(world.payment(0, 1), None);
@@ -176,7 +176,8 @@ fn what_is_held_is_settled_by_the_user_after_a_crash_as_well() {
         assert_eq!(world.nodes[2].router.cancel(lock), Err(ReceiveError::PaidAlready));
         world.settle();
         assert_ended_well(&world, &[(0, 2, 1, 1_000)]);
-        let told = world.nodes[2].store.notices.iter().filter(|notice| matches!(notice, Notice::Held { .. })).count();
+        let told =
+            world.nodes[2].store.notices.iter().filter(|notice| matches!(notice, RouterNotice::Held { .. })).count();
         assert_eq!(told, 1);
     }
 }
@@ -229,7 +230,7 @@ fn a_spontaneous_payment_arrives_with_its_note_and_the_hub_cannot_read_it() {
     let again = world.nodes[0].router.pay_spontaneously(id, payment, [2; 32]);
     assert!(matches!(again, Ok((PaymentState::Paid(_), _))), "{again:?}");
     let received = world.nodes[2].store.notices.iter().find_map(|notice| match notice {
-        Notice::Received { amount, note, .. } => Some((*amount, note.clone())),
+        RouterNotice::Received { amount, note, .. } => Some((*amount, note.clone())),
         _ => None,
     });
     assert_eq!(received, Some((80_000, b"thanks".to_vec())));
@@ -242,7 +243,11 @@ fn a_spontaneous_payment_arrives_with_its_note_and_the_hub_cannot_read_it() {
 
 #[test]
 fn a_payee_that_takes_nothing_spontaneous_gives_it_back() {
-    let policies = vec![Policy::default(), hub_policy(), Policy { takes_spontaneous: false, ..Policy::default() }];
+    let policies = vec![
+        RoutingPolicy::default(),
+        hub_policy(),
+        RoutingPolicy { takes_spontaneous: false, ..RoutingPolicy::default() },
+    ];
     let mut world = World::new(policies, &[(0, 1, FULL, FULL), (1, 2, FULL, FULL)]);
     let payment = gift(&world, 1_000);
     let (_, outputs) = world.nodes[0].router.pay_spontaneously(PaymentId([1; 32]), payment, [1; 32]).unwrap();
@@ -266,7 +271,7 @@ fn without_hubs_in_the_invoice_whoever_says_that_it_serves_the_payee_is_asked() 
 fn fees_change_while_running_and_payers_follow() {
     let mut world = line();
     let fee = network::Fee { base: 7, parts_per_million: 0 };
-    world.nodes[1].policy = Policy { fee, ..hub_policy() };
+    world.nodes[1].policy = RoutingPolicy { fee, ..hub_policy() };
     let policy = world.nodes[1].policy.clone();
     let outputs = world.nodes[1].router.configure(policy);
     world.commit_outside(1, outputs);
@@ -282,7 +287,7 @@ fn fees_change_while_running_and_payers_follow() {
     world.run();
     let earned = world.nodes[1].router.earned(crate::harness::CHAIN);
     assert_eq!(earned.iter().map(|earned| earned.amount).sum::<u128>(), 7, "from its row");
-    let _unused = world.nodes[1].router.handle(Input::Tick(0));
+    let _unused = world.nodes[1].router.handle(RouterInput::Tick(0));
 }
 
 #[test]

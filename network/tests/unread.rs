@@ -12,7 +12,8 @@ use ::channel::{
     },
 };
 use network::{
-    At, Input, Instruction, Notice, Output, PaymentState, Policy, Restored, RestoredChannel, Router, RowKey, SealKey,
+    At, Instruction, PaymentState, Restored, RestoredChannel, Router, RouterInput, RouterNotice, RouterOutput,
+    RoutingPolicy, RowKey, SealKey,
 };
 use protocol::{
     contracts::{ContractId, conditional::Preimage},
@@ -39,25 +40,25 @@ fn gone_on(progress: Progress) -> OutgoingTransfer {
 }
 
 /// A hub at block 100 that was started on these.
-fn started(channels: Vec<RestoredChannel>) -> (Router, Vec<Output>) {
+fn started(channels: Vec<RestoredChannel>) -> (Router, Vec<RouterOutput>) {
     let mut hub = Router::new(SigningKey::from_seed(&[9; 32]), SealKey::from_seed(&[9; 32]), hub_policy());
-    drop(hub.handle(Input::Tick(100_000)));
-    drop(hub.handle(Input::Head { chain: CHAIN, best: 100, finalised: 100 }));
-    let outputs = hub.handle(Input::Restored(Restored { channels, rows: Vec::new() }));
+    drop(hub.handle(RouterInput::Tick(100_000)));
+    drop(hub.handle(RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 }));
+    let outputs = hub.handle(RouterInput::Restored(Restored { channels, rows: Vec::new() }));
     (hub, outputs)
 }
 
 /// Another channel to peer 2 is there, and the time to wait for anybody is over.
-fn wait(hub: &mut Router) -> Vec<Output> {
+fn wait(hub: &mut Router) -> Vec<RouterOutput> {
     let other = At { chain: CHAIN, channel: ::channel::ChannelRef([7; 16]) };
-    let mut outputs = hub.handle(Input::ChannelUp { at: other, peer: key(2), limits: TransferLimits::default() });
-    outputs.extend(hub.handle(Input::Spendable { at: other, amount: 1_000_000, risked: 1_000_000 }));
-    outputs.extend(hub.handle(Input::Tick(900_000)));
+    let mut outputs = hub.handle(RouterInput::ChannelUp { at: other, peer: key(2), limits: TransferLimits::default() });
+    outputs.extend(hub.handle(RouterInput::Spendable { at: other, amount: 1_000_000, risked: 1_000_000 }));
+    outputs.extend(hub.handle(RouterInput::Tick(900_000)));
     outputs
 }
 
-fn shown() -> Input {
-    Input::Shown { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, at: Some(101) }
+fn shown() -> RouterInput {
+    RouterInput::Shown { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, at: Some(101) }
 }
 
 #[test]
@@ -95,16 +96,16 @@ fn i5_what_came_in_unread_is_registered_in_time_and_what_went_on_because_of_it_i
     let (mut hub, _) = started(vec![channel(UP, 1, false), down.clone()]);
     let terms = TransferTerms { amount: 10_000, lock: lock(SECRET), expiry: 150 };
     for (best, verdict) in [(134, Verdict::NotYet), (133, Verdict::Agree)] {
-        drop(hub.handle(Input::Head { chain: CHAIN, best, finalised: 100 }));
+        drop(hub.handle(RouterInput::Head { chain: CHAIN, best, finalised: 100 }));
         let silent = Registered::Silent { at: 100 };
         assert_eq!(hub.may_be_claimed(&DOWN, &forward_key(), &terms, silent), verdict, "at {best}");
     }
     let paid = TransferEvent::Fulfilled { key: forward_key(), preimage: SECRET };
     // It expires two blocks after what went on, at least.
-    let register = Output::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152 };
-    assert_eq!(hub.handle(Input::Transfer(DOWN, paid.clone())), vec![register]);
+    let register = RouterOutput::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152 };
+    assert_eq!(hub.handle(RouterInput::Transfer(DOWN, paid.clone())), vec![register]);
     let (mut hub, _) = started(vec![channel(UP, 1, true), down]);
-    let forgotten = commands(hub.handle(Input::Transfer(DOWN, paid)));
+    let forgotten = commands(hub.handle(RouterInput::Transfer(DOWN, paid)));
     assert_eq!(forgotten, vec![(DOWN, TransferCommand::Forget { key: forward_key() })], "what came in has ended");
 }
 
@@ -120,16 +121,16 @@ fn a_claim_whose_command_was_lost_is_registered_before_its_expiry() {
     let up = RestoredChannel { incoming: vec![came_in()], ..channel(UP, 1, true) };
     let down = RestoredChannel { outgoing: vec![gone_on(Progress::Fulfilled(SECRET))], ..channel(DOWN, 2, true) };
     let (mut hub, _the_command_is_lost) = started(vec![up, down]);
-    let head = |best| Input::Head { chain: CHAIN, best, finalised: best };
+    let head = |best| RouterInput::Head { chain: CHAIN, best, finalised: best };
     assert_eq!(hub.handle(head(139)), vec![]);
-    let register = Output::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152 };
+    let register = RouterOutput::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152 };
     assert!(hub.handle(head(140)).contains(&register), "Rg before its expiry");
 }
 
 #[test]
 fn a_part_that_may_have_been_offered_unread_is_neither_offered_again_nor_given_up() {
     let mut world = World::new(
-        vec![Policy::default(), hub_policy(), Policy::default()],
+        vec![RoutingPolicy::default(), hub_policy(), RoutingPolicy::default()],
         &[(0, 1, 1_000_000, 0), (0, 1, 900_000, 0), (1, 2, 1_000_000, 0)],
     );
     let invoice = world.invoice(2, 1, Some(50_000), &[1]);
@@ -137,9 +138,10 @@ fn a_part_that_may_have_been_offered_unread_is_neither_offered_again_nor_given_u
     let _begun = world.pay(0, 1, &invoice, None).unwrap();
     let rows: Vec<(RowKey, Vec<u8>)> = world.nodes[0].store.rows.clone().into_iter().collect();
     let start = |is_whole| {
-        let mut payer = Router::new(SigningKey::from_seed(&[1; 32]), SealKey::from_seed(&[1; 32]), Policy::default());
-        drop(payer.handle(Input::Tick(world.now)));
-        drop(payer.handle(Input::Head { chain: CHAIN, best: 100, finalised: 100 }));
+        let mut payer =
+            Router::new(SigningKey::from_seed(&[1; 32]), SealKey::from_seed(&[1; 32]), RoutingPolicy::default());
+        drop(payer.handle(RouterInput::Tick(world.now)));
+        drop(payer.handle(RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 }));
         let of = |number, is_whole| RestoredChannel {
             at: crate::harness::at(number),
             peer: world.key(1),
@@ -148,19 +150,20 @@ fn a_part_that_may_have_been_offered_unread_is_neither_offered_again_nor_given_u
             is_whole,
         };
         let restored = Restored { channels: vec![of(0, is_whole), of(1, true)], rows: rows.clone() };
-        drop(payer.handle(Input::Restored(restored)));
-        let up = Input::ChannelUp { at: crate::harness::at(1), peer: world.key(1), limits: TransferLimits::default() };
+        drop(payer.handle(RouterInput::Restored(restored)));
+        let up =
+            RouterInput::ChannelUp { at: crate::harness::at(1), peer: world.key(1), limits: TransferLimits::default() };
         let mut outputs = payer.handle(up);
-        outputs.extend(payer.handle(Input::Spendable { at: crate::harness::at(1), amount: 900_000, risked: 0 }));
-        outputs.extend(payer.handle(Input::Tick(world.now + 900_000)));
+        outputs.extend(payer.handle(RouterInput::Spendable { at: crate::harness::at(1), amount: 900_000, risked: 0 }));
+        outputs.extend(payer.handle(RouterInput::Tick(world.now + 900_000)));
         (payer, outputs)
     };
     let (mut payer, outputs) = start(false);
     let id = network::PaymentId([1; 32]);
     assert_eq!((commands(outputs), payer.payment(&id)), (vec![], Some(PaymentState::Pending)));
     let preimage = Preimage([1; 32]);
-    let told = payer.handle(Input::Shown { chain: CHAIN, lock: invoice.lock, preimage, at: None });
-    assert!(told.contains(&Output::Notify(Notice::Paid { id, preimage })), "{told:?}");
+    let told = payer.handle(RouterInput::Shown { chain: CHAIN, lock: invoice.lock, preimage, at: None });
+    assert!(told.contains(&RouterOutput::Notify(RouterNotice::Paid { id, preimage })), "{told:?}");
     let (payer, _) = start(true);
     assert!(matches!(payer.payment(&id), Some(PaymentState::Failed(_))), "it was never signed: {payer:?}");
 }

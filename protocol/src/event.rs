@@ -12,7 +12,7 @@ use scale::{Decode, Encode};
 /// What happened to a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
-pub enum Event {
+pub enum ArbiterEvent {
     /// A channel began. The record is whole.
     #[codec(index = 0)]
     ChannelCreated {

@@ -14,14 +14,14 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use protocol::{
     AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Mark, Maturity, Pair, PartyId, PublicKey, Rejection,
     Signature, StateCommitment,
-    arbiter::{Applied, Context, Ledger},
+    arbiter::{Applied, CallContext, Ledger},
     call,
     contracts::{
         AppContext, AppReply, CallFault, CallReceipt, Contract, ContractEntry,
         conditional::{ConditionalInput, ConditionalTransfer, HashLock},
     },
     crypto, decode_exact,
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     record::{Artefact, Closing, OnChain, Penalty, Permanence, Phase, Record},
     signing, terms,
     tree::{Proof, ProofError},
@@ -63,7 +63,7 @@ impl Books {
 
     fn call(&mut self, who: Who, call: call::Call, attached: Amount) -> Result<Applied, Rejection> {
         let caller = ACCOUNTS[Who::ALL.iter().position(|other| *other == who).unwrap()];
-        let ctx = Context { domain: DOMAIN, limits: LIMITS, now: self.now, caller };
+        let ctx = CallContext { domain: DOMAIN, limits: LIMITS, now: self.now, caller };
         // The chain refuses small amounts to the responder, so some payouts go to its vault instead.
         let accepts = |to: &AccountId, amount: Amount| *to != ACCOUNTS[1] || amount >= 2 * UNIT;
         let applied = self.ledger.apply(&ctx, call, attached, &accepts);
@@ -114,7 +114,7 @@ impl Books {
                         Err(_) => assert_eq!(self.ledger, before, "a refusal changes nothing"),
                     }
                     let applied = outcome.as_ref().ok();
-                    if let Some((channel, Event::ChannelProgressed { closing, .. }, _)) =
+                    if let Some((channel, ArbiterEvent::ChannelProgressed { closing, .. }, _)) =
                         applied.and_then(|applied| applied.events.first())
                     {
                         let was_residual = matches!(before.channels[channel].phase, Phase::Residual { .. });
@@ -291,7 +291,7 @@ fn every_type_is_canonical(bytes: &[u8]) {
     is_canonical::<Permanence>(bytes);
     is_canonical::<PartyId>(bytes);
     is_canonical::<terms::Delegate>(bytes);
-    is_canonical::<Event>(bytes);
+    is_canonical::<ArbiterEvent>(bytes);
     is_canonical::<Payout>(bytes);
     is_canonical::<Rejection>(bytes);
     is_canonical::<StateCommitment>(bytes);

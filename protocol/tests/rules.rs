@@ -13,13 +13,14 @@ use protocol::{
     AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Mark, Maturity, Pair, Party, PartyId, Rejection, Round,
     Signature, StateCommitment,
     arbiter::{
-        Candidate, Context, Outcome, Standing, close_solo, deposit, settle, slash, snapshot_solo, standing, vault,
+        CallContext, CallOutcome, Candidate, Standing, close_solo, deposit, settle, slash, snapshot_solo, standing,
+        vault,
     },
     call::{CloseSolo, Deposit, Payload, Slash, SnapshotSolo},
     contracts::{CallFault, ContractId},
     crypto::{Crypto, Native, SigningKey},
     decode_exact,
-    event::Event,
+    event::ArbiterEvent,
     record::{Closing, OnChain, Penalty, Phase, Record},
     signing::{DepositBody, Domain, StateBody, signed_bytes},
     terms::{CallWeight, Delegate, Destination, Limits, PartyTerms, Power, Terms, channel_id},
@@ -51,8 +52,8 @@ fn account(party: Party) -> AccountId {
     }
 }
 
-fn at(now: BlockNumber, caller: AccountId) -> Context {
-    Context { domain: DOMAIN, limits: LIMITS, now, caller }
+fn at(now: BlockNumber, caller: AccountId) -> CallContext {
+    CallContext { domain: DOMAIN, limits: LIMITS, now, caller }
 }
 
 fn balances(initiator: Amount) -> StateCommitment {
@@ -198,7 +199,7 @@ fn a_snapshot_ends_a_forced_chain_even_where_the_round_goes_down_and_its_mark_st
         let call = SnapshotSolo { channel: CHANNEL, payload: payload(round, &balances(30)) };
         let before = record(7, 3, &balances(60));
         let ctx = at(100, account(Party::Responder));
-        let Outcome { record: after, .. } = snapshot_solo(&ctx, before, &call, &Native).unwrap();
+        let CallOutcome { record: after, .. } = snapshot_solo(&ctx, before, &call, &Native).unwrap();
         assert_eq!(after, Some(after_chain(round, &balances(30))), "no forced step counts any more");
     }
     let call = SnapshotSolo { channel: CHANNEL, payload: payload(7, &balances(30)) };

@@ -21,7 +21,7 @@ use protocol::{
         CloseMutualBody, CoSigned, CreateBody, DepositBody, Domain, SetDelegatesBody, Signed, StateBody, WithdrawBody,
     },
     terms::Terms,
-    tree::{Change, Proof, Tree},
+    tree::{Proof, Tree, TreeChange},
 };
 use scale::{Decode, Encode};
 use serde_json::Value;
@@ -199,7 +199,7 @@ fn each_proof_gives_the_roots_before_and_after_its_changes() {
         let leaves = vector["leaves"].as_array().unwrap().iter();
         let mut tree: Tree = leaves.map(|leaf| (Hash(array(&leaf[0])), Hash(array(&leaf[1])))).collect();
         assert_eq!(tree.root(), Hash(array(&vector["root_before"])));
-        let changes = vector["changes"].as_array().unwrap().iter().map(|change| Change {
+        let changes = vector["changes"].as_array().unwrap().iter().map(|change| TreeChange {
             key: Hash(array(&change["key"])),
             before: hash(&change["before"]),
             after: hash(&change["after"]),
@@ -208,7 +208,7 @@ fn each_proof_gives_the_roots_before_and_after_its_changes() {
         let proof: Proof = decode_exact(&bytes(&vector["proof"])).unwrap();
         let roots = proof.apply(&changes, &Native).unwrap();
         assert_eq!(roots.before, tree.root());
-        for Change { key, after, .. } in changes {
+        for TreeChange { key, after, .. } in changes {
             let _before = tree.set(key, after);
         }
         assert_eq!((roots.after, tree.root()), (Hash(array(&vector["root_after"])), tree.root()), "{}", vector["what"]);
@@ -233,7 +233,7 @@ fn each_forced_step_goes_from_one_state_to_the_next_by_its_proof() {
         assert_eq!(step.calls, calls.collect::<Vec<ForcedCall>>());
         // Each ends the contract that it calls.
         let [ShownContract { id, contract, .. }] = &step.contracts[..] else { panic!("one contract is shown") };
-        let removal = [Change { key: id.key(), before: Some(Native.hash(&entry_of(contract))), after: None }];
+        let removal = [TreeChange { key: id.key(), before: Some(Native.hash(&entry_of(contract))), after: None }];
         let roots = step.proof.apply(&removal, &Native).unwrap();
         assert_eq!((roots.before, roots.after), (before.contracts_root, after.contracts_root));
         let state = vectors["states"].as_array().unwrap().iter().find(|state| state["round"] == vector["round"]);

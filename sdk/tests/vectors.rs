@@ -7,7 +7,7 @@
 
 use scale::{Decode, Encode};
 use sdk::{
-    chain::arbiter::{ArbiterEvent, PreimageShown, VaultUsed, selector},
+    chain::arbiter::{ChannelEvent, PreimageShown, VaultUsed, selector},
     keys::Identity,
     protocol::{PublicKey, Signature, decode_exact},
 };
@@ -69,7 +69,7 @@ fn a_node_reads_the_arbiters_events_as_the_vectors_have_them() {
                 kinds[1] += 1;
             } else {
                 // A forced step shows pre-images too, each before what it did.
-                assert!(is::<ArbiterEvent>(&event) || is::<PreimageShown>(&event), "{message}");
+                assert!(is::<ChannelEvent>(&event) || is::<PreimageShown>(&event), "{message}");
                 kinds[2] += 1;
             }
         }

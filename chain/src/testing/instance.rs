@@ -9,7 +9,7 @@ use crate::{ChainError, ContractEvent};
 use interpreter::{Interpreter, Library};
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, PartyId, Rejection,
-    arbiter::{Applied, Context, Ledger, prove_contract_state},
+    arbiter::{Applied, CallContext, Ledger, prove_contract_state},
     call::{Call, Read},
     crypto::{Crypto, Native},
     signing::{Domain, VERSION},
@@ -67,7 +67,7 @@ impl Instance {
             Message::Read(read) => return Ok(self.read(read)),
             Message::Call(call) => call,
         };
-        let context = Context { domain: self.domain, limits: self.limits, now, caller: from };
+        let context = CallContext { domain: self.domain, limits: self.limits, now, caller: from };
         let returns = Returns::of(&call);
         self.ledger.deployed.clone_from(apps);
         let balances = RefCell::new(accounts);

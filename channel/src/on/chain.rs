@@ -19,7 +19,7 @@ use crate::{
 use protocol::{
     Amount, Base, BlockNumber, Hash, Party, Rejection, Round,
     call::{Call, CallKind},
-    event::Event as ArbiterEvent,
+    event::ArbiterEvent,
 };
 
 /// How many blocks the responder leaves to the initiator before it settles itself, so that not both pay for it.

@@ -14,7 +14,7 @@ use crate::{
 use protocol::{
     Base, BlockNumber, Party,
     call::{Call, SnapshotSolo},
-    event::Event as ArbiterEvent,
+    event::ArbiterEvent,
     record::{Closing, Phase as RecordPhase, Record},
 };
 

@@ -4,10 +4,10 @@ use super::{DOMAIN, LIMITS, account, apps, party_terms};
 use channel::ChannelRef;
 use protocol::{
     AccountId, Amount, BlockNumber, Pair, Party, PartyId, Rejection,
-    arbiter::{Context, Ledger},
+    arbiter::{CallContext, Ledger},
     call::{Call, CallKind},
     contracts::conditional::{HashLock, Preimage},
-    event::Event,
+    event::ArbiterEvent,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ pub(crate) const GENESIS: BlockNumber = 100;
 /// What happened in one block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Block {
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<ArbiterEvent>,
     pub(crate) rejected: Vec<(Party, CallKind, Rejection)>,
 }
 
@@ -125,7 +125,7 @@ impl SimChain {
             match self.ledger.apply(&self.context(party), call, 0, &|_, _| true) {
                 Ok(applied) => {
                     for (_, event, _) in applied.events {
-                        if let Event::ChannelClosedMutually { fee, .. } = &event {
+                        if let ArbiterEvent::ChannelClosedMutually { fee, .. } = &event {
                             self.fees_earned[party] += fee;
                         }
                         block.events.push(event);
@@ -156,8 +156,8 @@ impl SimChain {
     }
 
     /// Calls are executed in the next block.
-    fn context(&self, party: Party) -> Context {
-        Context { domain: DOMAIN, limits: LIMITS, now: self.head() + 1, caller: account(party) }
+    fn context(&self, party: Party) -> CallContext {
+        CallContext { domain: DOMAIN, limits: LIMITS, now: self.head() + 1, caller: account(party) }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     side::{Held, Write},
 };
 use channel::{ChainInput, ChangeId, Channel, Effect, Input, Message, Misuse, Step, UnconfirmedDispute};
-use protocol::{BlockNumber, Pair, Party, call::Call, contracts::ContractId, event::Event as ArbiterEvent};
+use protocol::{BlockNumber, Pair, Party, call::Call, contracts::ContractId, event::ArbiterEvent};
 
 impl World {
     /// Gives one input to one side, commits, and does what it wants done.

@@ -6,7 +6,7 @@ use protocol::{
     call::ProveContractState,
     contracts::{Code, ContractId},
     record::{Artefact, Permanence},
-    tree::{Node, ProofError},
+    tree::{ProofError, TreeNode},
 };
 use sdk::chain::CallError;
 
@@ -122,7 +122,7 @@ async fn each_thing_wrong_with_a_claim_is_refused_by_its_own_error() {
         println!("with {mutation:?}");
         let mut claim = healthy.clone();
         let wrong_leaf = Rejection::ProofInvalid(ProofError::WrongLeaf);
-        let is_opaque = |node: &Node| matches!(node, Node::Opaque(_));
+        let is_opaque = |node: &TreeNode| matches!(node, TreeNode::Opaque(_));
         let rejection = match mutation {
             Mutation::OfNoChannel => {
                 claim.channel = ChannelId([7; 32]);
@@ -177,7 +177,7 @@ async fn each_thing_wrong_with_a_claim_is_refused_by_its_own_error() {
                 Rejection::ProofInvalid(ProofError::WrongLength)
             }
             Mutation::ProofTooLong => {
-                claim.proof.nodes.push(Node::Empty);
+                claim.proof.nodes.push(TreeNode::Empty);
                 Rejection::ProofInvalid(ProofError::WrongLength)
             }
             Mutation::ProofOfAnotherState => {
@@ -188,7 +188,7 @@ async fn each_thing_wrong_with_a_claim_is_refused_by_its_own_error() {
             }
             Mutation::ProofSiblingChanged => {
                 let sibling = claim.proof.nodes.iter_mut().find(|node| is_opaque(node)).unwrap();
-                *sibling = Node::Opaque(Hash([1; 32]));
+                *sibling = TreeNode::Opaque(Hash([1; 32]));
                 Rejection::ProofOfAnotherState
             }
         };

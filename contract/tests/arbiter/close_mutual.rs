@@ -4,11 +4,11 @@ use crate::harness::*;
 use protocol::{
     Amount, BlockNumber, ChannelId, Pair, Party, Rejection,
     call::{Call, CloseMutual},
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     signing::{CloseMutualBody, Kind},
     terms::Destination,
 };
-use sdk::chain::arbiter::ArbiterEvent;
+use sdk::chain::arbiter::ChannelEvent;
 
 const FEE: Amount = UNIT / 100;
 const FINAL: Pair<Amount> = Pair::new(40 * UNIT - FEE, 120 * UNIT);
@@ -26,13 +26,13 @@ async fn closing_in_agreement_pays_both_and_the_submitter_and_leaves_only_the_pa
     let done = world.accept(Actor::Stranger, &channel.close_mutual(FINAL, FEE, world.now() + 5), 0).await;
 
     let account = |party, who: Actor, amount| Payout { party, to: who.id(), amount, destination: Destination::Account };
-    let event = Event::ChannelClosedMutually { balances: FINAL, fee: FEE };
+    let event = ArbiterEvent::ChannelClosedMutually { balances: FINAL, fee: FEE };
     let payouts = vec![
         account(Some(Party::Initiator), Actor::Initiator, FINAL.initiator),
         account(Some(Party::Responder), Actor::Responder, FINAL.responder),
         account(None, Actor::Stranger, FEE),
     ];
-    assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts }]);
+    assert_eq!(done.events, [ChannelEvent { channel: channel.id, event, payouts }]);
     assert_eq!(world.record(&channel).await, None);
 
     let after = world.snapshot().await;

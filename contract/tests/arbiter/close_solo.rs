@@ -5,11 +5,11 @@ use protocol::{
     Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Signature, StateCommitment,
     call::{Call, CloseSolo, Payload},
     crypto::Native,
-    event::Event,
+    event::ArbiterEvent,
     record::{Closing, OnChain, Penalty, Phase},
     signing::Kind,
 };
-use sdk::chain::arbiter::ArbiterEvent;
+use sdk::chain::arbiter::ChannelEvent;
 
 const NEWEST: State = State::new(6, 30 * UNIT, 130 * UNIT);
 
@@ -29,8 +29,8 @@ async fn closing_on_a_co_signed_state_adopts_it_and_locks_its_balances() {
     let penalty = Penalty::AtRisk { closer: Party::Responder, closed_on: 6 };
     let closing = Closing { balances: NEWEST.commitment.balances, unlock_at, penalty };
     let state_hash = NEWEST.commitment.hash(&Native);
-    let event = Event::ChannelClosedSolo { at: Base::of(6), state_hash, closing: closing.clone() };
-    assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts: Vec::new() }]);
+    let event = ArbiterEvent::ChannelClosedSolo { at: Base::of(6), state_hash, closing: closing.clone() };
+    assert_eq!(done.events, [ChannelEvent { channel: channel.id, event, payouts: Vec::new() }]);
     (expected.on_chain, expected.phase) = (OnChain::agreed(6, state_hash), Phase::Closing(closing));
     assert_eq!(world.record(&channel).await, Some(expected));
 

@@ -5,13 +5,13 @@ use protocol::{
     AccountId, Amount, BlockNumber, Hash, Pair, Party, PublicKey, Rejection, Signature,
     call::{Call, Create},
     crypto::{Crypto, Native},
-    event::Event,
+    event::ArbiterEvent,
     record::{OnChain, Phase, Record},
     signing::{CreateBody, Kind},
     terms::{Delegate, MAX_DELEGATES, Power},
 };
 use scale::Encode;
-use sdk::chain::{Chain, arbiter::ArbiterEvent};
+use sdk::chain::{Chain, arbiter::ChannelEvent};
 
 #[tokio::test]
 async fn opening_stores_the_record_takes_both_shares_and_announces_the_channel() {
@@ -33,8 +33,8 @@ async fn opening_stores_the_record_takes_both_shares_and_announces_the_channel()
         forced_steps: Pair::new(0, 0),
         phase: Phase::Open,
     };
-    let event = Event::ChannelCreated { record: record.clone() };
-    assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts: Vec::new() }]);
+    let event = ArbiterEvent::ChannelCreated { record: record.clone() };
+    assert_eq!(done.events, [ChannelEvent { channel: channel.id, event, payouts: Vec::new() }]);
     assert_eq!(done.receipt.events[0].topics[1], Hash(channel.id.0), "indexed by channel");
     assert_eq!(world.record(&channel).await, Some(record));
 

@@ -4,11 +4,11 @@ use crate::harness::*;
 use protocol::{
     Amount, BlockNumber, ChannelId, Party, Rejection,
     call::{Call, Deposit},
-    event::Event,
+    event::ArbiterEvent,
     record::OnChain,
     signing::{DepositBody, Kind},
 };
-use sdk::chain::arbiter::ArbiterEvent;
+use sdk::chain::arbiter::ChannelEvent;
 
 const AMOUNT: Amount = 15 * UNIT;
 /// The state after it.
@@ -28,8 +28,8 @@ async fn a_deposit_moves_coins_from_the_depositors_vault_into_the_channel() {
     let done = world.accept(Actor::Initiator, &call, 0).await;
 
     let (total, round, state_hash) = (TOTAL + AMOUNT, 4, AFTER.hash());
-    let event = Event::ChannelDeposited { party: Party::Responder, amount: AMOUNT, total, round, state_hash };
-    assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts: Vec::new() }]);
+    let event = ArbiterEvent::ChannelDeposited { party: Party::Responder, amount: AMOUNT, total, round, state_hash };
+    assert_eq!(done.events, [ChannelEvent { channel: channel.id, event, payouts: Vec::new() }]);
     (expected.total, expected.on_chain) = (total, OnChain::agreed(round, state_hash));
     assert_eq!(world.record(&channel).await, Some(expected));
 
@@ -65,7 +65,10 @@ async fn coins_that_were_deposited_are_paid_out_like_the_others() {
     let _done = world.accept(Actor::Responder, &channel.close_solo_on_chain(AFTER.commitment), 0).await;
     world.travel_to(world.now() + LOCK_PERIOD).await;
     let done = world.accept(Actor::Responder, &channel.settle(), 0).await;
-    assert_eq!(done.events[0].event, Event::ChannelSettled { balances: AFTER.commitment.balances, remaining: 0 });
+    assert_eq!(
+        done.events[0].event,
+        ArbiterEvent::ChannelSettled { balances: AFTER.commitment.balances, remaining: 0 }
+    );
 }
 
 mutations! {

@@ -4,7 +4,7 @@ use crate::harness::*;
 use protocol::{
     Amount, Hash, Pair, Rejection, StateCommitment,
     call::Call,
-    event::Event,
+    event::ArbiterEvent,
     record::{Phase, Record},
 };
 
@@ -43,7 +43,7 @@ async fn an_agreement_shares_out_the_rest_and_ends_the_channel() {
     let before = world.snapshot().await;
     let shared = Pair::new(20 * UNIT, 4 * UNIT);
     let done = world.accept(Actor::Stranger, &channel.close_mutual(shared, UNIT, world.now()), 0).await;
-    assert_eq!(done.events[0].event, Event::ChannelClosedMutually { balances: shared, fee: UNIT });
+    assert_eq!(done.events[0].event, ArbiterEvent::ChannelClosedMutually { balances: shared, fee: UNIT });
     assert_eq!(world.record(&channel).await, None);
     let after = world.snapshot().await;
     assert_eq!(after.info.items, before.info.items - 1, "only the pair's nonce stays");
@@ -104,7 +104,7 @@ async fn a_penalty_moves_between_the_parties_and_leaves_the_rest_alone() {
     world.travel_to(world.now() + LOCK_PERIOD).await;
     let done = world.accept(Actor::Initiator, &channel.settle(), 0).await;
     let balances = Pair::new(BALANCES_OUTSIDE.initiator + PENALTY, BALANCES_OUTSIDE.responder - PENALTY);
-    assert_eq!(done.events[0].event, Event::ChannelSettled { balances, remaining: REST });
+    assert_eq!(done.events[0].event, ArbiterEvent::ChannelSettled { balances, remaining: REST });
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn one_coin_in_a_contract_is_enough_to_stay_and_all_coins_may() {
         let _done = world.accept(Actor::Initiator, &channel.close_solo(&state), 0).await;
         world.travel_to(world.now() + LOCK_PERIOD).await;
         let done = world.accept(Actor::Initiator, &channel.settle(), 0).await;
-        assert_eq!(done.events[0].event, Event::ChannelSettled { balances: outside, remaining: rest });
+        assert_eq!(done.events[0].event, ArbiterEvent::ChannelSettled { balances: outside, remaining: rest });
         let _done = world.accept(Actor::Initiator, &channel.close_mutual(Pair::new(0, rest), 0, world.now()), 0).await;
         assert_eq!(world.record(&channel).await, None);
     }

@@ -8,7 +8,7 @@ use protocol::{
         CallFault, ContractId,
         conditional::{ConditionalInput, HashFunction, Preimage},
     },
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     record::Phase,
     terms::Destination,
 };
@@ -68,7 +68,9 @@ async fn what_a_contract_pays_leaves_at_once_and_the_balances_paid_before_do_not
     assert_eq!(record.total, REST - 6 * UNIT);
     assert!(matches!(record.phase, Phase::Residual { .. }));
     assert_eq!((record.on_chain.at, record.forced_steps), (Base { agreed: 6, steps: 2 }, Pair::new(1, 0)));
-    let Event::ChannelProgressed { total, closing: None, .. } = done.events[0].event else { panic!("it progressed") };
+    let ArbiterEvent::ChannelProgressed { total, closing: None, .. } = done.events[0].event else {
+        panic!("it progressed")
+    };
     assert_eq!(total, record.total);
     let now = world.snapshot().await;
     let responder = Actor::Responder.id();
@@ -275,7 +277,7 @@ async fn a_penalty_paid_when_settling_does_not_change_what_the_state_says() {
     world.travel_to(world.now() + LOCK_PERIOD).await;
     let done = world.accept(Actor::Initiator, &channel.settle(), 0).await;
     let balances = Pair::new(OUTSIDE.initiator + PENALTY, OUTSIDE.responder - PENALTY);
-    assert_eq!(done.events[0].event, Event::ChannelSettled { balances, remaining: REST });
+    assert_eq!(done.events[0].event, ArbiterEvent::ChannelSettled { balances, remaining: REST });
     let _after = world.force(&channel.step_on_chain(&base, Party::Responder, vec![pay(0, REST)])).await;
     assert_eq!(world.record(&channel).await, None);
 }

@@ -4,12 +4,12 @@ use crate::harness::*;
 use protocol::{
     AccountId, Amount, Base, BlockNumber, ChannelId, Pair, Party, Rejection,
     call::{Call, SetDelegates},
-    event::Event,
+    event::ArbiterEvent,
     record::OnChain,
     signing::{Kind, SetDelegatesBody},
     terms::{Delegate, MAX_DELEGATES, Power},
 };
-use sdk::chain::arbiter::ArbiterEvent;
+use sdk::chain::arbiter::ChannelEvent;
 
 const AFTER: State = State::new(4, BALANCES.initiator, BALANCES.responder);
 
@@ -33,8 +33,8 @@ async fn new_delegates_replace_the_old_ones_and_take_a_round() {
     let done = world.accept(Actor::Stranger, &call, 0).await;
 
     let (delegates, state_hash) = (body.delegates.clone(), AFTER.hash());
-    let event = Event::ChannelDelegatesSet { delegates, round: 4, state_hash };
-    assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts: Vec::new() }]);
+    let event = ArbiterEvent::ChannelDelegatesSet { delegates, round: 4, state_hash };
+    assert_eq!(done.events, [ChannelEvent { channel: channel.id, event, payouts: Vec::new() }]);
     expected.on_chain = OnChain::agreed(4, state_hash);
     expected.terms.parties.initiator.delegates = body.delegates.initiator;
     expected.terms.parties.responder.delegates = body.delegates.responder;

@@ -3,11 +3,11 @@
 use crate::harness::*;
 use protocol::{
     Amount, BlockNumber, ChannelId, Pair, Party, Rejection, Round,
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     record::Penalty,
     terms::Destination,
 };
-use sdk::chain::arbiter::ArbiterEvent;
+use sdk::chain::arbiter::ChannelEvent;
 
 const STATE: State = State::new(6, 30 * UNIT, 130 * UNIT);
 
@@ -32,8 +32,8 @@ async fn settling_pays_the_closing_balances_and_leaves_only_the_pairs_nonce() {
         Payout { party: Some(party), to, amount, destination: Destination::Account }
     };
     let payouts = vec![account(Party::Initiator, 30 * UNIT), account(Party::Responder, 130 * UNIT)];
-    let event = Event::ChannelSettled { balances: STATE.commitment.balances, remaining: 0 };
-    assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts }]);
+    let event = ArbiterEvent::ChannelSettled { balances: STATE.commitment.balances, remaining: 0 };
+    assert_eq!(done.events, [ChannelEvent { channel: channel.id, event, payouts }]);
     assert_eq!(world.record(&channel).await, None);
 
     let after = world.snapshot().await;
@@ -273,7 +273,7 @@ async fn the_penalty_is_charged_once_and_only_where_the_closer_provably_held_a_n
             paid[dispute.closer] -= PENALTY;
             paid[dispute.closer.peer()] += PENALTY;
         }
-        assert_eq!(done.events[0].event, Event::ChannelSettled { balances: paid, remaining: 0 });
+        assert_eq!(done.events[0].event, ArbiterEvent::ChannelSettled { balances: paid, remaining: 0 });
     }
 }
 
@@ -312,7 +312,9 @@ async fn after_a_proof(penalty: Amount, newest: Pair<Amount>) -> (World, Pair<Am
     let _done = world.accept(Actor::Initiator, &channel.slash(&newest), 0).await;
     world.travel_to(world.now() + LOCK_PERIOD).await;
     let done = world.accept(Actor::Initiator, &channel.settle(), 0).await;
-    let Event::ChannelSettled { balances, remaining: 0 } = done.events[0].event else { panic!("{:?}", done.events) };
+    let ArbiterEvent::ChannelSettled { balances, remaining: 0 } = done.events[0].event else {
+        panic!("{:?}", done.events)
+    };
     (world, balances)
 }
 
@@ -337,5 +339,5 @@ async fn an_agreement_overrides_a_penalty_that_is_due() {
     let _done = world.accept(Actor::Initiator, &channel.slash(&State { round: 7, ..STATE }), 0).await;
     let agreed = Pair::new(80 * UNIT, 80 * UNIT);
     let done = world.accept(Actor::Initiator, &channel.close_mutual(agreed, 0, world.now()), 0).await;
-    assert_eq!(done.events[0].event, Event::ChannelClosedMutually { balances: agreed, fee: 0 });
+    assert_eq!(done.events[0].event, ArbiterEvent::ChannelClosedMutually { balances: agreed, fee: 0 });
 }

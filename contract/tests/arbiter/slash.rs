@@ -5,11 +5,11 @@ use protocol::{
     Amount, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, StateCommitment,
     call::{Call, Payload, Slash},
     crypto::Native,
-    event::Event,
+    event::ArbiterEvent,
     record::{Closing, OnChain, Penalty, Phase},
     signing::Kind,
 };
-use sdk::chain::arbiter::ArbiterEvent;
+use sdk::chain::arbiter::ChannelEvent;
 
 /// What the responder closes on, though it signed newer ones.
 const OLD: State = State::new(4, 10 * UNIT, 150 * UNIT);
@@ -32,8 +32,8 @@ async fn a_newer_state_replaces_the_one_closed_on_and_restarts_the_lock() {
 
     let closing = Closing { balances: NEWEST.commitment.balances, unlock_at, penalty: Penalty::Due(Party::Responder) };
     let state_hash = NEWEST.commitment.hash(&Native);
-    let event = Event::ChannelSlashed { round: 7, state_hash, closing: closing.clone() };
-    assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts: Vec::new() }]);
+    let event = ArbiterEvent::ChannelSlashed { round: 7, state_hash, closing: closing.clone() };
+    assert_eq!(done.events, [ChannelEvent { channel: channel.id, event, payouts: Vec::new() }]);
     (expected.on_chain, expected.phase) = (OnChain::agreed(7, state_hash), Phase::Closing(closing));
     assert_eq!(world.record(&channel).await, Some(expected));
 

@@ -4,11 +4,11 @@ use crate::harness::*;
 use protocol::{
     Amount, BlockNumber, ChannelId, Party, Rejection, StateCommitment,
     call::{Call, Payload, SnapshotSolo},
-    event::Event,
+    event::ArbiterEvent,
     record::OnChain,
     signing::Kind,
 };
-use sdk::chain::arbiter::ArbiterEvent;
+use sdk::chain::arbiter::ChannelEvent;
 
 const NEWEST: State = State::new(6, 30 * UNIT, 130 * UNIT);
 
@@ -19,8 +19,8 @@ async fn a_snapshot_puts_a_newer_state_on_chain_and_changes_nothing_else() {
     let mut expected = world.record(&channel).await.unwrap();
     let done = world.accept(Actor::Responder, &channel.snapshot(&NEWEST), 0).await;
 
-    let event = Event::ChannelSnapshotted { round: 6, state_hash: NEWEST.hash() };
-    assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts: Vec::new() }]);
+    let event = ArbiterEvent::ChannelSnapshotted { round: 6, state_hash: NEWEST.hash() };
+    assert_eq!(done.events, [ChannelEvent { channel: channel.id, event, payouts: Vec::new() }]);
     expected.on_chain = OnChain::agreed(6, NEWEST.hash());
     assert_eq!(world.record(&channel).await, Some(expected));
     let after = world.snapshot().await;

@@ -4,12 +4,12 @@ use crate::harness::*;
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Party, Rejection,
     call::{Call, Withdraw},
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     record::OnChain,
     signing::{Kind, WithdrawBody},
     terms::Destination,
 };
-use sdk::chain::arbiter::ArbiterEvent;
+use sdk::chain::arbiter::ChannelEvent;
 
 const AMOUNT: Amount = 15 * UNIT;
 /// The state after it.
@@ -29,14 +29,14 @@ async fn a_withdrawal_pays_one_party_out_of_the_open_channel() {
     let done = world.accept(Actor::Responder, &call, 0).await;
 
     let (total, round, state_hash) = (TOTAL - AMOUNT, 4, AFTER.hash());
-    let event = Event::ChannelWithdrawn { party: Party::Initiator, amount: AMOUNT, total, round, state_hash };
+    let event = ArbiterEvent::ChannelWithdrawn { party: Party::Initiator, amount: AMOUNT, total, round, state_hash };
     let payouts = vec![Payout {
         party: Some(Party::Initiator),
         to: Actor::Initiator.id(),
         amount: AMOUNT,
         destination: Destination::Account,
     }];
-    assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts }]);
+    assert_eq!(done.events, [ChannelEvent { channel: channel.id, event, payouts }]);
     (expected.total, expected.on_chain) = (total, OnChain::agreed(round, state_hash));
     assert_eq!(world.record(&channel).await, Some(expected));
 

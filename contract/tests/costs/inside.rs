@@ -10,7 +10,7 @@ use protocol::{
         conditional::{BUILTIN, ConditionalInput, ConditionalTransfer, HashFunction, Preimage},
     },
     crypto::{Crypto, Native},
-    tree::Change,
+    tree::TreeChange,
 };
 use scale::Encode;
 use sdk::chain::arbiter::FinalisedCall;
@@ -169,6 +169,6 @@ pub(crate) fn crowd(contracts: &mut Contracts, from: u32, until: u32) {
 
 /// How many bytes the proof of a change of one contract takes.
 pub(crate) fn proof_bytes(contracts: &Contracts, id: &ContractId) -> usize {
-    let change = Change { key: id.key(), before: Some(Hash::ZERO), after: Some(Hash::ZERO) };
+    let change = TreeChange { key: id.key(), before: Some(Hash::ZERO), after: Some(Hash::ZERO) };
     contracts.prove(&[change]).encoded_size()
 }

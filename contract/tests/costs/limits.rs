@@ -14,7 +14,7 @@ use protocol::{
     call::{Call, ForcedCall},
     contracts::{CallFault, Contract, ContractId, Contracts, MAX_INPUT, MAX_STATE},
     terms::MAX_DELEGATES,
-    tree::{Change, MAX_NODES},
+    tree::{MAX_NODES, TreeChange},
 };
 use scale::Encode;
 use sdk::chain::{Chain, arbiter::FinalisedCall};
@@ -88,7 +88,7 @@ pub(crate) async fn measure(crowds: &[Crowded]) -> Page {
 
 /// How many nodes the proof for these calls has.
 fn nodes(inside: &Inside, calls: &[ForcedCall]) -> usize {
-    let change = |call: &ForcedCall| Change { key: call.contract.key(), before: None, after: None };
+    let change = |call: &ForcedCall| TreeChange { key: call.contract.key(), before: None, after: None };
     let mut changes: Vec<_> = calls.iter().map(change).collect();
     changes.sort_unstable_by_key(|change| change.key);
     inside.contracts.prove(&changes).nodes.len()

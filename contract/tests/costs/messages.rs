@@ -16,7 +16,7 @@ use protocol::{
         conditional::{HashFunction, Preimage},
     },
     signing::{CloseMutualBody, DepositBody, SetDelegatesBody, WithdrawBody},
-    tree::Change,
+    tree::TreeChange,
 };
 use sdk::chain::{
     Arbiter, Chain, Transaction,
@@ -180,7 +180,7 @@ impl Messages {
     async fn proof_of_state(&mut self, inside: &Inside) {
         let (world, channel) = opened(inside, From::Chain).await;
         let contract = inside.contracts.get(&id(0)).unwrap().clone();
-        let change = Change { key: id(0).key(), before: None, after: None };
+        let change = TreeChange { key: id(0).key(), before: None, after: None };
         let proof = inside.contracts.prove(&[change]);
         let (channel, commitment) = (channel.id, inside.commitment());
         let claim = ProveContractState { channel, commitment, id: id(0), contract, proof };

@@ -7,7 +7,7 @@ use protocol::{
     arbiter::{Start, plan},
     call::{Call, ForcedCall},
     contracts::{ContractId, Predictor},
-    event::Event as ArbiterEvent,
+    event::ArbiterEvent,
     terms::Delegate,
 };
 use scale::Encode;

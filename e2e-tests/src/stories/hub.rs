@@ -2,7 +2,7 @@
 
 use crate::{Actor, TestChain, UNIT, World, signer, terms, until, within};
 use channel::IdempotencyKey;
-use network::{Fee, InvoiceState, PaymentState, Policy};
+use network::{Fee, InvoiceState, PaymentState, RoutingPolicy};
 use protocol::{
     Amount,
     call::Call,
@@ -27,8 +27,12 @@ struct Three {
 }
 
 fn carries(config: &mut NodeConfig) {
-    config.routing =
-        Policy { is_hub: true, fee: Fee { base: 100, parts_per_million: 10_000 }, revenue: 0, ..Policy::default() };
+    config.routing = RoutingPolicy {
+        is_hub: true,
+        fee: Fee { base: 100, parts_per_million: 10_000 },
+        revenue: 0,
+        ..RoutingPolicy::default()
+    };
     config.policy.share_max = Amount::MAX;
 }
 

@@ -2,10 +2,10 @@
 
 use channel::{CloseReason, Event};
 use e2e_tests::{Actor, Asked, Impaired, UNIT, World, signer, terms, until, within};
-use protocol::{ChannelId, Pair, call::Call, event::Event as ArbiterAnnounced};
+use protocol::{ChannelId, Pair, call::Call, event::ArbiterEvent};
 use scale::Encode;
 use sdk::{
-    chain::{Arbiter, Chain, ChainError, ContractEvent, Health, arbiter::ArbiterEvent},
+    chain::{Arbiter, Chain, ChainError, ContractEvent, Health, arbiter::ChannelEvent},
     node::{ChannelHandle, Node, NodeConfig, NodeError, StartError, Storage},
 };
 use std::sync::Arc;
@@ -181,8 +181,8 @@ async fn a_chain_that_is_started_anew_under_a_running_node_blinds_it() {
 }
 
 /// An event of the arbiter's that never was.
-fn forged(world: &World, channel: ChannelId, event: ArbiterAnnounced) -> ContractEvent {
-    let data = ArbiterEvent { channel, event, payouts: Vec::new() }.encode();
+fn forged(world: &World, channel: ChannelId, event: ArbiterEvent) -> ContractEvent {
+    let data = ChannelEvent { channel, event, payouts: Vec::new() }.encode();
     ContractEvent { contract: world.arbiter.info().domain.arbiter, topics: Vec::new(), data }
 }
 
@@ -195,7 +195,7 @@ async fn one_endpoint_that_lies_about_an_end_makes_nobody_forget_a_channel() {
     let (alices, bobs) = alice.open(&bob).await;
     let id = alices.status().await.unwrap().channel.unwrap();
     let balances = Pair::new(0, 200 * UNIT);
-    liar.forge(forged(&world, id, ArbiterAnnounced::ChannelSettled { balances, remaining: 0 }));
+    liar.forge(forged(&world, id, ArbiterEvent::ChannelSettled { balances, remaining: 0 }));
     world.pass(1).await;
     let head = world.chain.block_number();
     until("the doubt to be cleared", || async { (alices.head().await.unwrap() >= head).then_some(()) }).await;

@@ -2,7 +2,7 @@
 
 use channel::{ChannelRef, IdempotencyKey, transfer::Registered};
 use e2e_tests::{Actor, TestChain, UNIT, World, signer, until, within};
-use network::{Fee, InvoiceState, PaymentState, Policy};
+use network::{Fee, InvoiceState, PaymentState, RoutingPolicy};
 use protocol::{Amount, BlockNumber, call::Call, contracts::conditional::Preimage};
 use sdk::{
     chain::testing::MemoryChain,
@@ -21,13 +21,13 @@ const ANNOUNCED_FOR: u64 = 4_000;
 const BEYOND: BlockNumber = 5;
 
 fn carries(config: &mut NodeConfig) {
-    config.routing = Policy {
+    config.routing = RoutingPolicy {
         is_hub: true,
         fee: Fee { base: 100, parts_per_million: 0 },
         revenue: 0,
         patience: PATIENCE,
         announced_for: ANNOUNCED_FOR,
-        ..Policy::default()
+        ..RoutingPolicy::default()
     };
     config.policy.share_max = Amount::MAX;
 }

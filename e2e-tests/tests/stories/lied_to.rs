@@ -5,12 +5,12 @@ use e2e_tests::{Actor, Asked, Impaired, UNIT, World, signer, terms, until, withi
 use protocol::{
     Base, BlockNumber, ChannelId, Pair, Party, Rejection,
     call::{Call, SnapshotSolo},
-    event::Event as ArbiterAnnounced,
+    event::ArbiterEvent,
     record::{Closing, Penalty},
 };
 use scale::Encode;
 use sdk::{
-    chain::{Arbiter, ContractEvent, arbiter::ArbiterEvent},
+    chain::{Arbiter, ContractEvent, arbiter::ChannelEvent},
     node::{ChannelHandle, NodeConfig, OpenChannel},
     store::{Batch, Table},
 };
@@ -89,12 +89,9 @@ fn forged_close(world: &World, channel: ChannelId) -> ContractEvent {
     let balances = Pair::new(100 * UNIT, 100 * UNIT);
     let penalty = Penalty::AtRisk { closer: Party::Responder, closed_on: 1 };
     let closing = Closing { balances, unlock_at: world.chain.block_number() + 20, penalty };
-    let event = ArbiterAnnounced::ChannelClosedSolo {
-        at: Base::of(1),
-        state_hash: channel::State::of(balances).hash(),
-        closing,
-    };
-    let data = ArbiterEvent { channel, event, payouts: Vec::new() }.encode();
+    let event =
+        ArbiterEvent::ChannelClosedSolo { at: Base::of(1), state_hash: channel::State::of(balances).hash(), closing };
+    let data = ChannelEvent { channel, event, payouts: Vec::new() }.encode();
     ContractEvent { contract: world.arbiter.info().domain.arbiter, topics: Vec::new(), data }
 }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use protocol::{
     Base, BlockNumber, Hash, Mark, Maturity, Party,
-    arbiter::{Outcome, Start, close_solo, force_progress, plan, set_delegates, settle, slash, snapshot_solo},
+    arbiter::{CallOutcome, Start, close_solo, force_progress, plan, set_delegates, settle, slash, snapshot_solo},
     call::{CloseSolo, ForcedCall, Slash, SnapshotSolo},
     record::{Closing, Penalty, Phase, Record},
 };
@@ -89,7 +89,7 @@ impl OnChain {
         let payload = || shown.map(|shown| shown.payload(&commitment));
         let mut chain = Chain { shown_at: None };
         let mut after = Self { content, calls_root, record: None };
-        let Outcome { record, .. } = match tx {
+        let CallOutcome { record, .. } = match tx {
             Tx::Snapshot(_) => {
                 snapshot_solo(&ctx, record, &SnapshotSolo { channel: CHANNEL, payload: payload()? }, &chain)
             }

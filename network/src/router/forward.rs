@@ -10,7 +10,7 @@
 
 use super::{
     guard,
-    io::{At, CommandRefusal, Notice, Origin, Output},
+    io::{At, CommandRefusal, Origin, RouterNotice, RouterOutput},
     rows::PeerRow,
     state::Core,
     tables::{Entry, Reached, Source, Transfers},
@@ -97,7 +97,7 @@ fn register_for_unknown(core: &mut Core, at: At, key: &IdempotencyKey, preimage:
     let Some(onward) = core.transfers.outgoing(at, key) else { return };
     let (chain, lock, expiry) = (at.chain, onward.terms.lock, onward.terms.expiry.saturating_add(LEAST_DELTA));
     if core.best(&chain) < expiry {
-        core.outputs.push(Output::Register { chain, lock, preimage, expiry });
+        core.outputs.push(RouterOutput::Register { chain, lock, preimage, expiry });
     }
 }
 
@@ -146,7 +146,7 @@ fn earn(core: &mut Core, origin: &Origin, entry: &Entry, paid: u128) {
     if fee > 0 {
         core.write_peer(origin.at.chain, entry.peer);
     }
-    core.notify(Notice::Forwarded { origin: *origin, fee });
+    core.notify(RouterNotice::Forwarded { origin: *origin, fee });
 }
 
 /// A channel refused at once to carry a transfer on: another one may, else it is given back (never signed, I4).
@@ -183,7 +183,7 @@ pub(super) fn claim_refused(core: &mut Core, origin: Origin, preimage: Preimage)
     let Some(entry) = core.transfers.incoming(&origin) else { return };
     let (chain, lock, expiry) = (origin.at.chain, entry.terms.lock, entry.terms.expiry);
     if core.best(&chain) < expiry {
-        core.outputs.push(Output::Register { chain, lock, preimage, expiry });
+        core.outputs.push(RouterOutput::Register { chain, lock, preimage, expiry });
     }
 }
 
@@ -202,13 +202,13 @@ pub(super) fn claims_due(core: &mut Core, chain: Domain) {
             continue;
         }
         if best < expiry {
-            core.outputs.push(Output::Register { chain, lock, preimage, expiry });
+            core.outputs.push(RouterOutput::Register { chain, lock, preimage, expiry });
         }
         let row = core.guard.row_mut((chain, peer));
         if !row.is_barred {
             row.is_barred = true;
             core.write_peer(chain, peer);
-            core.notify(Notice::ClaimUnanswered { chain, peer, origin });
+            core.notify(RouterNotice::ClaimUnanswered { chain, peer, origin });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     io::{At, Millis},
-    policy::{ChainPolicy, Policy},
+    policy::{ChainPolicy, RoutingPolicy},
     rows::{NamedPeer, PeerRow},
     tables::Link,
 };
@@ -96,7 +96,7 @@ impl Guard {
         peer: PeerName,
         expiry: BlockNumber,
         risked: Amount,
-        policy: &Policy,
+        policy: &RoutingPolicy,
         now: Millis,
     ) -> Result<(), FailureCode> {
         let chain = policy.chain(&peer.0);
@@ -116,7 +116,7 @@ impl Guard {
         is_within.then_some(()).ok_or(FailureCode::Limits)
     }
 
-    pub(super) fn load(&self, chain: Domain, policy: &Policy) -> HubLoad {
+    pub(super) fn load(&self, chain: Domain, policy: &RoutingPolicy) -> HubLoad {
         let bounds = policy.chain(&chain);
         let load = self.loads.get(&chain).cloned().unwrap_or_default();
         let crowded = load.by_expiry.keys().map(|expiry| load.from(*expiry, bounds)).max().unwrap_or(0);
@@ -136,7 +136,7 @@ impl Guard {
     }
 
     /// Whether a peer brings revenue: then it may use what is reserved.
-    pub(super) fn brings_revenue(&self, peer: &PeerName, policy: &Policy) -> bool {
+    pub(super) fn brings_revenue(&self, peer: &PeerName, policy: &RoutingPolicy) -> bool {
         self.row(peer).earned >= policy.revenue
     }
 }
@@ -168,7 +168,7 @@ impl Standing {
     }
 
     /// Takes one offer out of the bucket, which time fills.
-    fn spend(&mut self, policy: &Policy, now: Millis) -> bool {
+    fn spend(&mut self, policy: &RoutingPolicy, now: Millis) -> bool {
         let passed = now.saturating_sub(self.used_at);
         self.used = self.used.saturating_sub(passed.saturating_mul(u64::from(policy.offers_per_second)));
         self.used_at = self.used_at.max(now);

@@ -15,8 +15,7 @@ use protocol::{
 };
 use scale::{Decode, Encode};
 
-/// Milliseconds since 1970.
-pub type Millis = u64;
+pub use channel::Millis;
 
 /// A channel, across chains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -38,7 +37,7 @@ pub struct Origin {
 
 /// Everything that can happen to a router.
 #[derive(Clone, Debug)]
-pub enum Input {
+pub enum RouterInput {
     /// The process has started: what the store has, before any link is up.
     Restored(Restored),
     /// A channel tells of a transfer.
@@ -158,7 +157,7 @@ pub struct RowKey(pub Vec<u8>);
 
 /// Everything a router wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum RouterOutput {
     /// A channel is to do something: at once where it is the caller's, after the caller's commit where it is another's (I1).
     Command {
         /// Which channel.
@@ -174,7 +173,7 @@ pub enum Output {
         value: Option<Vec<u8>>,
     },
     /// The user is told.
-    Notify(Notice),
+    Notify(RouterNotice),
     /// A pre-image is to be shown in a registry, since the channel that has to claim by it cannot (A5, I11).
     Register {
         /// Which registry.
@@ -197,7 +196,7 @@ pub enum Output {
 
 /// What the user is told.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Notice {
+pub enum RouterNotice {
     /// A payment is made, and this proves it. Durable.
     #[codec(index = 0)]
     Paid {
@@ -264,7 +263,7 @@ pub enum Notice {
     },
 }
 
-impl Notice {
+impl RouterNotice {
     /// Whether a crash may not lose it.
     #[must_use]
     pub const fn is_durable(&self) -> bool {

@@ -16,9 +16,11 @@ mod tables;
 mod terms;
 
 pub use guard::HubLoad;
-pub use io::{At, CommandRefusal, Input, Millis, Notice, Origin, Output, Restored, RestoredChannel, RowKey};
+pub use io::{
+    At, CommandRefusal, Millis, Origin, Restored, RestoredChannel, RouterInput, RouterNotice, RouterOutput, RowKey,
+};
 pub use payments::{PayError, PaymentState};
-pub use policy::{ChainPolicy, Policy};
+pub use policy::{ChainPolicy, RoutingPolicy};
 pub use requests::{Earned, InvoiceRequest, InvoiceState, Opening, ReceiveError, Spontaneous};
 
 use crate::{
@@ -47,35 +49,35 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router that knows nothing yet: [`Input::Restored`] comes first. Both keys are made from the identity's seed.
+    /// A router that knows nothing yet: [`RouterInput::Restored`] comes first. Both keys are made from the identity's seed.
     #[must_use]
-    pub fn new(identity: SigningKey, seal: SealKey, policy: Policy) -> Self {
+    pub fn new(identity: SigningKey, seal: SealKey, policy: RoutingPolicy) -> Self {
         Self { core: Core::new(identity, seal, policy) }
     }
 
     /// Takes an input in, and says what is to be done, in order.
     #[must_use]
-    pub fn handle(&mut self, input: Input) -> Vec<Output> {
+    pub fn handle(&mut self, input: RouterInput) -> Vec<RouterOutput> {
         let core = &mut self.core;
         match input {
-            Input::Restored(restored) => recover::restored(core, restored),
-            Input::Transfer(at, event) => on_transfer(core, at, event),
-            Input::ChannelUp { at, peer, limits } => {
+            RouterInput::Restored(restored) => recover::restored(core, restored),
+            RouterInput::Transfer(at, event) => on_transfer(core, at, event),
+            RouterInput::ChannelUp { at, peer, limits } => {
                 let link = core.links.entry(at, peer);
                 (link.is_up, link.is_fresh, link.limits) = (true, true, limits);
                 terms::changed(core, at.chain);
             }
-            Input::ChannelDown(at) => {
+            RouterInput::ChannelDown(at) => {
                 if let Some(link) = core.links.get_mut(&at) {
                     link.is_up = false;
                 }
             }
-            Input::Spendable { at, amount, risked } => on_spendable(core, at, amount, risked),
-            Input::ChannelClosed(at) => {
+            RouterInput::Spendable { at, amount, risked } => on_spendable(core, at, amount, risked),
+            RouterInput::ChannelClosed(at) => {
                 core.links.remove(&at);
                 terms::changed(core, at.chain);
             }
-            Input::Head { chain, best, finalised } => {
+            RouterInput::Head { chain, best, finalised } => {
                 let is_first = !core.heads.contains_key(&chain);
                 let heads = core.heads.entry(chain).or_default();
                 // An endpoint that shows blocks which are not there is taken back (R8.30): the newest block may fall.
@@ -88,17 +90,17 @@ impl Router {
                 forward::claims_due(core, chain);
                 receive::holds_due(core, chain);
             }
-            Input::Shown { chain, lock, preimage, at } => on_shown(core, chain, lock, preimage, at),
-            Input::Refused { at, command, why } => on_refused(core, at, command, why),
-            Input::Prepaid { at, amount } => on_prepaid(core, at, amount),
-            Input::Tick(now) => {
+            RouterInput::Shown { chain, lock, preimage, at } => on_shown(core, chain, lock, preimage, at),
+            RouterInput::Refused { at, command, why } => on_refused(core, at, command, why),
+            RouterInput::Prepaid { at, amount } => on_prepaid(core, at, amount),
+            RouterInput::Tick(now) => {
                 core.now = core.now.max(now);
                 receive::tick(core);
                 recover::look_again(core);
                 terms::tick(core);
             }
             // What cannot be taken is as if it had not been said; `read_announcement` says why.
-            Input::Announced { peer, bytes } => drop(terms::heard(core, &peer, &bytes)),
+            RouterInput::Announced { peer, bytes } => drop(terms::heard(core, &peer, &bytes)),
         }
         let unused = core.transfers.take_unused();
         core.sweep(unused);
@@ -151,7 +153,7 @@ impl Router {
         self.core.transfers.lock(lock)?.preimage
     }
 
-    /// The locks in use of which the router does not know all that a chain's registry may have: what that has is to be told by [`Input::Shown`], with each block.
+    /// The locks in use of which the router does not know all that a chain's registry may have: what that has is to be told by [`RouterInput::Shown`], with each block.
     #[must_use]
     pub fn unseen(&self, chain: Domain) -> Vec<HashLock> {
         self.core.transfers.unseen(chain)
@@ -159,7 +161,7 @@ impl Router {
 
     /// Takes another policy from now on; peers are told.
     #[must_use]
-    pub fn configure(&mut self, policy: Policy) -> Vec<Output> {
+    pub fn configure(&mut self, policy: RoutingPolicy) -> Vec<RouterOutput> {
         self.core.policy = policy;
         for chain in self.core.links.chains() {
             terms::changed(&mut self.core, chain);
@@ -169,7 +171,7 @@ impl Router {
 
     /// What holds now.
     #[must_use]
-    pub const fn policy(&self) -> &Policy {
+    pub const fn policy(&self) -> &RoutingPolicy {
         &self.core.policy
     }
 
@@ -185,7 +187,7 @@ impl Router {
         amount: Option<Amount>,
         max_fee: Amount,
         seed: [u8; 32],
-    ) -> Result<(PaymentState, Vec<Output>), PayError> {
+    ) -> Result<(PaymentState, Vec<RouterOutput>), PayError> {
         let order = requests::order(invoice, amount, max_fee)?;
         if !self.core.payments.contains_key(&id) {
             invoice.check(&self.chain_of(invoice)?, self.core.seconds())?;
@@ -203,7 +205,7 @@ impl Router {
         id: PaymentId,
         payment: Spontaneous,
         seed: [u8; 32],
-    ) -> Result<(PaymentState, Vec<Output>), PayError> {
+    ) -> Result<(PaymentState, Vec<RouterOutput>), PayError> {
         let order = requests::spontaneous(payment, &seed)?;
         let state = payments::pay(&mut self.core, id, order, seed)?;
         Ok((state, std::mem::take(&mut self.core.outputs)))
@@ -217,7 +219,7 @@ impl Router {
 
     /// Forgets a payment that is over: asked for again by its id it would be made again. None where it is under way, or unknown.
     #[must_use]
-    pub fn forget_payment(&mut self, id: PaymentId) -> Option<Vec<Output>> {
+    pub fn forget_payment(&mut self, id: PaymentId) -> Option<Vec<RouterOutput>> {
         payments::forget(&mut self.core, id).then(|| std::mem::take(&mut self.core.outputs))
     }
 
@@ -225,7 +227,10 @@ impl Router {
     ///
     /// # Errors
     /// [`ReceiveError`]; nothing is kept then.
-    pub fn add_invoice(&mut self, request: InvoiceRequest) -> Result<(Invoice, String, Vec<Output>), ReceiveError> {
+    pub fn add_invoice(
+        &mut self,
+        request: InvoiceRequest,
+    ) -> Result<(Invoice, String, Vec<RouterOutput>), ReceiveError> {
         let (invoice, text) = requests::add_invoice(&mut self.core, request)?;
         Ok((invoice, text, std::mem::take(&mut self.core.outputs)))
     }
@@ -240,7 +245,7 @@ impl Router {
     ///
     /// # Errors
     /// [`ReceiveError::NotHeld`], [`ReceiveError::WrongPreimage`], [`ReceiveError::TooLate`].
-    pub fn settle(&mut self, lock: HashLock, preimage: Preimage) -> Result<Vec<Output>, ReceiveError> {
+    pub fn settle(&mut self, lock: HashLock, preimage: Preimage) -> Result<Vec<RouterOutput>, ReceiveError> {
         requests::settle(&mut self.core, lock, preimage)?;
         Ok(std::mem::take(&mut self.core.outputs))
     }
@@ -249,7 +254,7 @@ impl Router {
     ///
     /// # Errors
     /// [`ReceiveError::Unknown`], [`ReceiveError::PaidAlready`].
-    pub fn cancel(&mut self, lock: HashLock) -> Result<Vec<Output>, ReceiveError> {
+    pub fn cancel(&mut self, lock: HashLock) -> Result<Vec<RouterOutput>, ReceiveError> {
         requests::cancel(&mut self.core, lock)?;
         Ok(std::mem::take(&mut self.core.outputs))
     }
@@ -258,14 +263,14 @@ impl Router {
     ///
     /// # Errors
     /// [`ReceiveError::Unknown`], [`ReceiveError::UnderWay`].
-    pub fn forget_invoice(&mut self, lock: HashLock) -> Result<Vec<Output>, ReceiveError> {
+    pub fn forget_invoice(&mut self, lock: HashLock) -> Result<Vec<RouterOutput>, ReceiveError> {
         requests::forget_invoice(&mut self.core, lock)?;
         Ok(std::mem::take(&mut self.core.outputs))
     }
 
     /// Lets a peer offer again that left a claim unanswered (B1).
     #[must_use]
-    pub fn let_offer(&mut self, chain: Domain, peer: PublicKey) -> Vec<Output> {
+    pub fn let_offer(&mut self, chain: Domain, peer: PublicKey) -> Vec<RouterOutput> {
         self.core.guard.row_mut((chain, peer)).is_barred = false;
         self.core.write_peer(chain, peer);
         std::mem::take(&mut self.core.outputs)
@@ -301,7 +306,7 @@ impl Router {
         terms::own(&self.core, chain)
     }
 
-    /// Takes a peer's announcement as [`Input::Announced`] does, and says what is wrong with it.
+    /// Takes a peer's announcement as [`RouterInput::Announced`] does, and says what is wrong with it.
     ///
     /// # Errors
     /// [`AnnouncementError`].

@@ -5,7 +5,7 @@
 
 use super::{
     forward,
-    io::{At, CommandRefusal, Notice},
+    io::{At, CommandRefusal, RouterNotice},
     parts,
     rows::{Order, Part, PaymentRow, RowName, Stage, row},
     state::{Core, Paying},
@@ -167,7 +167,7 @@ pub(super) fn fulfilled(core: &mut Core, at: At, key: IdempotencyKey, id: Paymen
             write(core, id);
         }
         if is_news {
-            core.notify(Notice::Paid { id, preimage });
+            core.notify(RouterNotice::Paid { id, preimage });
         }
     }
     core.forget(at, key);
@@ -217,7 +217,7 @@ fn close(core: &mut Core, id: PaymentId) {
         paying.row.state = Stage::Failed(code);
         let lock = paying.row.order.lock;
         let _free = core.paying.remove(&lock);
-        core.notify(Notice::PaymentFailed { id, code });
+        core.notify(RouterNotice::PaymentFailed { id, code });
     }
 }
 

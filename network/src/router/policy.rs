@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// What a node takes, and what it risks; may be changed while running.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct RoutingPolicy {
     /// Whether transfers of others are carried on.
     pub is_hub: bool,
     /// What is taken for it.
@@ -75,7 +75,7 @@ impl Default for ChainPolicy {
     }
 }
 
-impl Default for Policy {
+impl Default for RoutingPolicy {
     fn default() -> Self {
         Self {
             is_hub: false,
@@ -99,7 +99,7 @@ impl Default for Policy {
     }
 }
 
-impl Policy {
+impl RoutingPolicy {
     /// What holds of a chain.
     #[must_use]
     pub fn chain(&self, chain: &Domain) -> &ChainPolicy {

@@ -11,7 +11,7 @@
 
 use super::{
     forward::next_due,
-    io::{Notice, Origin},
+    io::{Origin, RouterNotice},
     rows::{InvoiceRow, Receipt, RowName, row},
     state::{Core, Gathering},
 };
@@ -137,7 +137,7 @@ fn settle(core: &mut Core, lock: HashLock, preimage: Preimage, amount: Amount, p
     invoice.state = Receipt::Settled { preimage, amount, parts: parts.clone() };
     write(core, lock);
     let note = core.gathering.remove(&lock).map(|set| set.note).unwrap_or_default();
-    core.notify(Notice::Received { lock, amount, note });
+    core.notify(RouterNotice::Received { lock, amount, note });
     parts.iter().for_each(|origin| core.claim(origin, preimage));
 }
 
@@ -151,7 +151,7 @@ fn hold(core: &mut Core, lock: HashLock, amount: Amount, parts: Vec<Origin>) {
     }
     if !was_told {
         write(core, lock);
-        core.notify(Notice::Held { lock, amount });
+        core.notify(RouterNotice::Held { lock, amount });
     }
 }
 
@@ -193,7 +193,7 @@ pub(super) fn cancel(core: &mut Core, lock: HashLock, code: FailureCode) -> bool
     invoice.state = Receipt::Cancelled;
     write(core, lock);
     if was_held {
-        core.notify(Notice::HoldCancelled { lock });
+        core.notify(RouterNotice::HoldCancelled { lock });
     }
     give_back(core, lock, code);
     true

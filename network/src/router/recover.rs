@@ -14,7 +14,7 @@
 
 use super::{
     forward, guard,
-    io::{At, Notice, Origin, Restored, RestoredChannel, RowKey},
+    io::{At, Origin, Restored, RestoredChannel, RouterNotice, RowKey},
     offers, payments, receive,
     rows::{self, InvoiceRow, NamedPeer, PaymentRow, RowName, Stage},
     state::{Core, Paying},
@@ -39,7 +39,7 @@ pub(super) fn restored(core: &mut Core, restored: Restored) {
     let mut known = Vec::new();
     for (key, value) in restored.rows {
         if own_row(core, &key, &value, &mut known).is_none() {
-            core.notify(Notice::RowUnreadable { key });
+            core.notify(RouterNotice::RowUnreadable { key });
         }
     }
     let mut over: Vec<(At, IdempotencyKey)> = Vec::new();

@@ -2,8 +2,8 @@
 
 use super::{
     guard::{self, Guard},
-    io::{At, Millis, Notice, Origin, Output},
-    policy::Policy,
+    io::{At, Millis, Origin, RouterNotice, RouterOutput},
+    policy::RoutingPolicy,
     rows::{InvoiceRow, NamedPeer, PaymentRow, RowName, row},
     tables::{Entry, Links, Onward, Reached, Source, Transfers},
 };
@@ -53,7 +53,7 @@ pub(super) struct Paying {
 pub(super) struct Core {
     pub(super) identity: SigningKey,
     pub(super) seal: SealKey,
-    pub(super) policy: Policy,
+    pub(super) policy: RoutingPolicy,
     pub(super) now: Millis,
     /// When it took its rows over: for a while, peers may still be coming back.
     pub(super) started: Option<Millis>,
@@ -78,11 +78,11 @@ pub(super) struct Core {
     pub(super) announcements: Announcements,
     /// When the own terms are told again.
     pub(super) announce_at: BTreeMap<Domain, Millis>,
-    pub(super) outputs: Vec<Output>,
+    pub(super) outputs: Vec<RouterOutput>,
 }
 
 impl Core {
-    pub(super) fn new(identity: SigningKey, seal: SealKey, policy: Policy) -> Self {
+    pub(super) fn new(identity: SigningKey, seal: SealKey, policy: RoutingPolicy) -> Self {
         Self {
             identity,
             seal,
@@ -122,16 +122,16 @@ impl Core {
     }
 
     pub(super) fn command(&mut self, at: At, command: TransferCommand) {
-        self.outputs.push(Output::Command { at, command });
+        self.outputs.push(RouterOutput::Command { at, command });
     }
 
-    pub(super) fn notify(&mut self, notice: Notice) {
-        self.outputs.push(Output::Notify(notice));
+    pub(super) fn notify(&mut self, notice: RouterNotice) {
+        self.outputs.push(RouterOutput::Notify(notice));
     }
 
     /// Writes a row of the router's own, or erases it.
     pub(super) fn write(&mut self, name: RowName, value: Option<Vec<u8>>) {
-        self.outputs.push(Output::Row { key: name.key(), value });
+        self.outputs.push(RouterOutput::Row { key: name.key(), value });
     }
 
     /// Writes what is remembered of a peer.

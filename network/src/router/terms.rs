@@ -1,7 +1,7 @@
 //! The own terms, told to peers: anew when they change, when whom one serves changes, and before they end (R8.4d).
 
 use super::{
-    io::{Millis, Output},
+    io::{Millis, RouterOutput},
     state::Core,
 };
 use crate::announce::{Announcement, AnnouncementError, HubTerms, MAX_SERVED};
@@ -28,7 +28,7 @@ pub(super) fn tick(core: &mut Core) {
             continue;
         }
         if let Ok(bytes) = own(core, chain).sign(&core.identity) {
-            core.outputs.push(Output::Announce { chain, bytes });
+            core.outputs.push(RouterOutput::Announce { chain, bytes });
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) enum Msg {
 pub(crate) enum Work {
     Message(Msg),
     Command(TransferCommand),
-    Tell(network::Input),
+    Tell(network::RouterInput),
     Up,
     Down,
     /// Time or height has changed: ask again, register, refund.

@@ -6,8 +6,8 @@ use ::channel::{
     transfer::{TransferCommand, TransferLimits, Verdict},
 };
 use network::{
-    At, ChainPolicy, Fee, Input, Invoice, InvoiceRequest, Notice, Opening, Output, PayError, PaymentId, PaymentState,
-    Policy, Restored, RestoredChannel, Router, RowKey, SealKey,
+    At, ChainPolicy, Fee, Invoice, InvoiceRequest, Opening, PayError, PaymentId, PaymentState, Restored,
+    RestoredChannel, Router, RouterInput, RouterNotice, RouterOutput, RoutingPolicy, RowKey, SealKey,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, PublicKey,
@@ -41,12 +41,12 @@ pub(crate) struct CrashPoint {
 pub(crate) struct Store {
     pub(crate) sides: BTreeMap<usize, Side>,
     pub(crate) rows: BTreeMap<RowKey, Vec<u8>>,
-    pub(crate) notices: Vec<Notice>,
+    pub(crate) notices: Vec<RouterNotice>,
 }
 
 pub(crate) struct Node {
     pub(crate) seed: u8,
-    pub(crate) policy: Policy,
+    pub(crate) policy: RoutingPolicy,
     pub(crate) router: Router,
     pub(crate) store: Store,
     pub(crate) queues: BTreeMap<usize, VecDeque<Work>>,
@@ -68,12 +68,12 @@ pub(crate) struct World {
     pub(crate) said: Vec<(usize, usize, Msg)>,
 }
 
-pub(crate) fn hub_policy() -> Policy {
+pub(crate) fn hub_policy() -> RoutingPolicy {
     let fee = Fee { base: 1, parts_per_million: 1_000 };
-    Policy { is_hub: true, fee, revenue: 0, ..Policy::default() }
+    RoutingPolicy { is_hub: true, fee, revenue: 0, ..RoutingPolicy::default() }
 }
 
-fn router(seed: u8, policy: &Policy) -> Router {
+fn router(seed: u8, policy: &RoutingPolicy) -> Router {
     Router::new(SigningKey::from_seed(&[seed; 32]), SealKey::from_seed(&[seed; 32]), policy.clone())
 }
 
@@ -87,8 +87,8 @@ fn channel_of(at: &At) -> usize {
 
 impl World {
     /// Nodes with these policies, and channels between them with what each of the two has in it.
-    pub(crate) fn new(policies: Vec<Policy>, channels: &[(usize, usize, Amount, Amount)]) -> Self {
-        let node = |(place, policy): (usize, Policy)| {
+    pub(crate) fn new(policies: Vec<RoutingPolicy>, channels: &[(usize, usize, Amount, Amount)]) -> Self {
+        let node = |(place, policy): (usize, RoutingPolicy)| {
             let seed = u8::try_from(place).unwrap() + 1;
             Node {
                 seed,
@@ -169,9 +169,9 @@ impl World {
         let shown = self.shown();
         let this = &mut self.nodes[node];
         this.router = router(this.seed, &this.policy);
-        let mut outputs = this.router.handle(Input::Tick(self.now));
+        let mut outputs = this.router.handle(RouterInput::Tick(self.now));
         outputs.extend(this.router.handle(head));
-        outputs.extend(this.router.handle(Input::Restored(Restored { channels, rows })));
+        outputs.extend(this.router.handle(RouterInput::Restored(Restored { channels, rows })));
         for input in shown {
             outputs.extend(this.router.handle(input));
         }
@@ -179,9 +179,10 @@ impl World {
     }
 
     /// Rows first, then the commands to the tasks: what is done where no task calls.
-    pub(crate) fn commit_outside(&mut self, node: usize, outputs: Vec<Output>) {
-        let (rows, effects): (Vec<_>, Vec<_>) =
-            outputs.into_iter().partition(|output| matches!(output, Output::Row { .. } | Output::Notify(_)));
+    pub(crate) fn commit_outside(&mut self, node: usize, outputs: Vec<RouterOutput>) {
+        let (rows, effects): (Vec<_>, Vec<_>) = outputs
+            .into_iter()
+            .partition(|output| matches!(output, RouterOutput::Row { .. } | RouterOutput::Notify(_)));
         if self.crash_here(node, Crash::Before) {
             return self.crash(node);
         }
@@ -194,28 +195,28 @@ impl World {
         effects.into_iter().for_each(|effect| self.effect(node, effect));
     }
 
-    fn store_row(&mut self, node: usize, output: Output) {
+    fn store_row(&mut self, node: usize, output: RouterOutput) {
         let store = &mut self.nodes[node].store;
         match output {
-            Output::Row { key, value: Some(value) } => drop(store.rows.insert(key, value)),
-            Output::Row { key, value: None } => drop(store.rows.remove(&key)),
-            Output::Notify(notice) if notice.is_durable() => store.notices.push(notice),
+            RouterOutput::Row { key, value: Some(value) } => drop(store.rows.insert(key, value)),
+            RouterOutput::Row { key, value: None } => drop(store.rows.remove(&key)),
+            RouterOutput::Notify(notice) if notice.is_durable() => store.notices.push(notice),
             _ => {}
         }
     }
 
-    fn effect(&mut self, node: usize, output: Output) {
+    fn effect(&mut self, node: usize, output: RouterOutput) {
         match output {
-            Output::Command { at, command } => self.give(node, channel_of(&at), Work::Command(command)),
-            Output::Register { lock, preimage, .. } => self.register(node, lock, preimage),
-            Output::Announce { bytes, .. } => {
+            RouterOutput::Command { at, command } => self.give(node, channel_of(&at), Work::Command(command)),
+            RouterOutput::Register { lock, preimage, .. } => self.register(node, lock, preimage),
+            RouterOutput::Announce { bytes, .. } => {
                 let peer = self.key(node);
                 for channel in self.channels_of(node) {
                     let to = self.peer(node, channel);
-                    self.give(to, channel, Work::Tell(Input::Announced { peer, bytes: bytes.clone() }));
+                    self.give(to, channel, Work::Tell(RouterInput::Announced { peer, bytes: bytes.clone() }));
                 }
             }
-            Output::Row { .. } | Output::Notify(_) => {}
+            RouterOutput::Row { .. } | RouterOutput::Notify(_) => {}
         }
     }
 
@@ -263,18 +264,23 @@ impl World {
         self.crash(node);
     }
 
-    fn head(&self) -> Input {
-        Input::Head { chain: CHAIN, best: self.view.height, finalised: self.view.height }
+    fn head(&self) -> RouterInput {
+        RouterInput::Head { chain: CHAIN, best: self.view.height, finalised: self.view.height }
     }
 
-    fn shown(&self) -> Vec<Input> {
+    fn shown(&self) -> Vec<RouterInput> {
         let all = self.view.registry.iter();
-        all.map(|(lock, (at, preimage))| Input::Shown { chain: CHAIN, lock: *lock, preimage: *preimage, at: Some(*at) })
-            .collect()
+        all.map(|(lock, (at, preimage))| RouterInput::Shown {
+            chain: CHAIN,
+            lock: *lock,
+            preimage: *preimage,
+            at: Some(*at),
+        })
+        .collect()
     }
 
     /// Tells all nodes something.
-    fn tell_all(&mut self, inputs: &[Input]) {
+    fn tell_all(&mut self, inputs: &[RouterInput]) {
         for node in 0..self.nodes.len() {
             let Some(first) = self.channels_of(node).first().copied() else { continue };
             for input in inputs {
@@ -294,7 +300,7 @@ impl World {
 
     pub(crate) fn tick(&mut self, millis: u64) {
         self.now += millis;
-        self.tell_all(&[Input::Tick(self.now)]);
+        self.tell_all(&[RouterInput::Tick(self.now)]);
     }
 
     pub(crate) fn register(&mut self, node: usize, lock: HashLock, preimage: Preimage) {
@@ -338,20 +344,20 @@ impl World {
         while let Some(input) = inputs.pop_front() {
             for output in self.nodes[node].router.handle(input) {
                 match output {
-                    Output::Command { at: to, command } if to == at(channel) => {
+                    RouterOutput::Command { at: to, command } if to == at(channel) => {
                         let said = side.command(&command, |key| contract(channel, node, key));
                         messages.extend(said.messages.clone());
                         inputs.extend(after_command(channel, said, command));
                     }
-                    Output::Row { .. } | Output::Notify(_) => rows.push(output),
+                    RouterOutput::Row { .. } | RouterOutput::Notify(_) => rows.push(output),
                     effect => effects.push(effect),
                 }
             }
         }
-        let spendable = Input::Spendable { at: at(channel), amount: side.balance, risked: 1_000_000 };
+        let spendable = RouterInput::Spendable { at: at(channel), amount: side.balance, risked: 1_000_000 };
         for output in self.nodes[node].router.handle(spendable) {
             match output {
-                Output::Row { .. } | Output::Notify(_) => rows.push(output),
+                RouterOutput::Row { .. } | RouterOutput::Notify(_) => rows.push(output),
                 effect => effects.push(effect),
             }
         }
@@ -378,8 +384,8 @@ impl World {
         side: &mut Side,
         work: Work,
         messages: &mut Vec<Msg>,
-        effects: &mut Vec<Output>,
-    ) -> VecDeque<Input> {
+        effects: &mut Vec<RouterOutput>,
+    ) -> VecDeque<RouterInput> {
         let this = at(channel);
         let said = match work {
             Work::Tell(input) => return VecDeque::from([input]),
@@ -387,11 +393,11 @@ impl World {
                 side.is_up = true;
                 messages.extend(side.pending());
                 let peer = self.key(self.peer(node, channel));
-                return VecDeque::from([Input::ChannelUp { at: this, peer, limits: TransferLimits::default() }]);
+                return VecDeque::from([RouterInput::ChannelUp { at: this, peer, limits: TransferLimits::default() }]);
             }
             Work::Down => {
                 side.is_up = false;
-                return VecDeque::from([Input::ChannelDown(this)]);
+                return VecDeque::from([RouterInput::ChannelDown(this)]);
             }
             Work::Poll => side.poll(&self.view, self.nodes[node].policy.chain.margins),
             Work::Message(message) => {
@@ -408,9 +414,9 @@ impl World {
             }
         };
         messages.extend(said.messages);
-        let register = |(lock, preimage, expiry)| Output::Register { chain: CHAIN, lock, preimage, expiry };
+        let register = |(lock, preimage, expiry)| RouterOutput::Register { chain: CHAIN, lock, preimage, expiry };
         effects.extend(said.register.into_iter().map(register));
-        said.events.into_iter().map(|event| Input::Transfer(this, event)).collect()
+        said.events.into_iter().map(|event| RouterInput::Transfer(this, event)).collect()
     }
 
     fn send(&mut self, node: usize, channel: usize, message: Msg) {
@@ -510,9 +516,9 @@ impl World {
     }
 }
 
-fn after_command(channel: usize, said: Said, command: TransferCommand) -> VecDeque<Input> {
-    let refused = said.refused.map(|why| Input::Refused { at: at(channel), command, why });
-    let events = said.events.into_iter().map(|event| Input::Transfer(at(channel), event));
+fn after_command(channel: usize, said: Said, command: TransferCommand) -> VecDeque<RouterInput> {
+    let refused = said.refused.map(|why| RouterInput::Refused { at: at(channel), command, why });
+    let events = said.events.into_iter().map(|event| RouterInput::Transfer(at(channel), event));
     events.chain(refused).collect()
 }
 

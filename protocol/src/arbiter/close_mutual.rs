@@ -1,11 +1,11 @@
 //! `channel_close_mutual` (R5.12).
 
-use super::{Context, Outcome, pay_parties};
+use super::{CallContext, CallOutcome, pay_parties};
 use crate::{
     Rejection,
     call::CloseMutual,
     crypto::Crypto,
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     record::Record,
     signing::CoSigned,
     terms::Destination,
@@ -16,11 +16,11 @@ use crate::{
 /// # Errors
 /// Expiry (R5.3), parts that do not sum to the total, a wrong signature.
 pub fn close_mutual(
-    ctx: &Context,
+    ctx: &CallContext,
     record: &Record,
     call: CloseMutual,
     crypto: &impl Crypto,
-) -> Result<Outcome, Rejection> {
+) -> Result<CallOutcome, Rejection> {
     let CloseMutual { channel, body, signatures } = call;
     ctx.limits.check_validity(body.valid_until, ctx.now)?;
     let sum = body.balances.sum().and_then(|sum| sum.checked_add(body.fee));
@@ -33,6 +33,6 @@ pub fn close_mutual(
     if body.fee > 0 {
         payouts.push(Payout { party: None, to: ctx.caller, amount: body.fee, destination: Destination::Account });
     }
-    let event = Event::ChannelClosedMutually { balances: body.balances, fee: body.fee };
-    Ok(Outcome { record: None, payouts, event })
+    let event = ArbiterEvent::ChannelClosedMutually { balances: body.balances, fee: body.fee };
+    Ok(CallOutcome { record: None, payouts, event })
 }

@@ -1,11 +1,11 @@
 //! `channel_close_solo` (R5.8).
 
-use super::{Context, Outcome, adopt, balances_of};
+use super::{CallContext, CallOutcome, adopt, balances_of};
 use crate::{
     Rejection,
     call::CloseSolo,
     crypto::Crypto,
-    event::Event,
+    event::ArbiterEvent,
     record::{Closing, Penalty, Phase, Record},
 };
 use alloc::vec::Vec;
@@ -16,11 +16,11 @@ use alloc::vec::Vec;
 /// [`Rejection::NotParty`], [`Rejection::NotOpen`], an old payload (R5.4), a wrong signature,
 /// a commitment that does not fit or sums to more than the total.
 pub fn close_solo(
-    ctx: &Context,
+    ctx: &CallContext,
     mut record: Record,
     call: &CloseSolo,
     crypto: &impl Crypto,
-) -> Result<Outcome, Rejection> {
+) -> Result<CallOutcome, Rejection> {
     let closer = record.terms.party_of(&ctx.caller).ok_or(Rejection::NotParty)?;
     record.check_open()?;
     if let Some(payload) = &call.payload {
@@ -32,11 +32,11 @@ pub fn close_solo(
         unlock_at: ctx.unlock_at(&record),
         penalty: Penalty::AtRisk { closer, closed_on: record.on_chain.at.agreed },
     };
-    let event = Event::ChannelClosedSolo {
+    let event = ArbiterEvent::ChannelClosedSolo {
         at: record.on_chain.at,
         state_hash: record.on_chain.state_hash,
         closing: closing.clone(),
     };
     record.phase = Phase::Closing(closing);
-    Ok(Outcome { record: Some(record), payouts: Vec::new(), event })
+    Ok(CallOutcome { record: Some(record), payouts: Vec::new(), event })
 }

@@ -1,11 +1,11 @@
 //! `channel_create` (R5.1 to R5.4a).
 
-use super::{Context, Outcome};
+use super::{CallContext, CallOutcome};
 use crate::{
     ChannelId, Pair, Rejection, StateCommitment,
     call::Create,
     crypto::Crypto,
-    event::Event,
+    event::ArbiterEvent,
     record::{OnChain, Phase, Record},
     signing::CoSigned,
 };
@@ -20,7 +20,12 @@ const FIRST_ROUND: crate::Round = 1;
 /// # Errors
 /// Terms out of bounds ([`crate::terms::Terms::check`]), expiry (R5.3), a first balance below the reserve (R4.4),
 /// shares that do not sum to the balances, a wrong signature.
-pub fn create(ctx: &Context, channel: &ChannelId, call: Create, crypto: &impl Crypto) -> Result<Outcome, Rejection> {
+pub fn create(
+    ctx: &CallContext,
+    channel: &ChannelId,
+    call: Create,
+    crypto: &impl Crypto,
+) -> Result<CallOutcome, Rejection> {
     let Create { body, nonce: _, signatures } = call;
     ctx.limits.check_validity(body.valid_until, ctx.now)?;
     let total = body.check(&ctx.limits)?;
@@ -34,5 +39,9 @@ pub fn create(ctx: &Context, channel: &ChannelId, call: Create, crypto: &impl Cr
         forced_steps: Pair::default(),
         phase: Phase::Open,
     };
-    Ok(Outcome { event: Event::ChannelCreated { record: record.clone() }, record: Some(record), payouts: Vec::new() })
+    Ok(CallOutcome {
+        event: ArbiterEvent::ChannelCreated { record: record.clone() },
+        record: Some(record),
+        payouts: Vec::new(),
+    })
 }

@@ -1,8 +1,8 @@
 //! `channel_force_progress` (R5.10), `prove_contract_state` (R5.16).
 
 use super::{
-    Context, Outcome, adopt, balances_of, check_commitment, pay_parties,
-    progress::{Progress, roots_of},
+    CallContext, CallOutcome, adopt, balances_of, check_commitment, pay_parties,
+    progress::{ForcedProgress, roots_of},
     standing,
 };
 use crate::{
@@ -11,10 +11,10 @@ use crate::{
     call::{ForceProgress, ProveContractState},
     contracts::Executor,
     crypto::Crypto,
-    event::Event,
+    event::ArbiterEvent,
     record::{Artefact, Closing, Permanence, Phase, Record},
     terms::Power,
-    tree::Change,
+    tree::TreeChange,
 };
 use alloc::vec::Vec;
 
@@ -23,14 +23,14 @@ use alloc::vec::Vec;
 ///
 /// # Errors
 /// [`Rejection::MayNotForce`], [`Rejection::DelegateMayNotCall`], [`Rejection::DelegateAttachesCoins`], [`Rejection::StateFinal`], an old payload (R5.4), a wrong
-/// signature, a wrong commitment, [`Rejection::ForcedStepsUsedUp`], whatever [`Progress`] refuses, a proof that shows nothing or of
+/// signature, a wrong commitment, [`Rejection::ForcedStepsUsedUp`], whatever [`ForcedProgress`] refuses, a proof that shows nothing or of
 /// another state, [`Rejection::ForcedStateDiffers`].
 pub fn force_progress(
-    ctx: &Context,
+    ctx: &CallContext,
     mut record: Record,
     call: &ForceProgress,
     executor: &mut impl Executor,
-) -> Result<Outcome, Rejection> {
+) -> Result<CallOutcome, Rejection> {
     check_may_force(&record, &ctx.caller, call)?;
     let is_residual = matches!(record.phase, Phase::Residual { .. });
     if let Some(payload) = &call.payload {
@@ -45,7 +45,7 @@ pub fn force_progress(
         let _at_most_the_total = balances_of(&record, &call.commitment, executor)?;
     }
     count_step(&mut record, call.party, ctx.now)?;
-    let mut progress = Progress::of(&record, call);
+    let mut progress = ForcedProgress::of(&record, call);
     for call in &call.calls {
         let _executed = progress.run(call, ctx.now, executor)?;
     }
@@ -76,7 +76,7 @@ pub fn force_progress(
             payouts = pay_parties(&record.terms, &after.payouts);
         }
     }
-    let event = Event::ChannelProgressed {
+    let event = ArbiterEvent::ChannelProgressed {
         party: call.party,
         at: record.on_chain.at,
         state_hash: record.on_chain.state_hash,
@@ -86,7 +86,7 @@ pub fn force_progress(
         calls: call.calls.clone(),
     };
     let ended = is_residual && record.total == 0;
-    Ok(Outcome { record: (!ended).then_some(record), payouts, event })
+    Ok(CallOutcome { record: (!ended).then_some(record), payouts, event })
 }
 
 /// A party may always; while closing also a delegate whom the terms give that power, for its own principal, and without attaching coins.
@@ -129,7 +129,7 @@ pub fn prove_contract_state(
 ) -> Result<Artefact, Rejection> {
     check_commitment(record, &claim.commitment, crypto)?;
     let leaf = Some(claim.contract.leaf(crypto));
-    let unchanged = [Change { key: claim.id.key(), before: leaf, after: leaf }];
+    let unchanged = [TreeChange { key: claim.id.key(), before: leaf, after: leaf }];
     let _unchanged_too = roots_of(&claim.commitment, &claim.proof, &unchanged, crypto)?;
     let permanence = match record.phase {
         Phase::Open | Phase::Closing(_) => Permanence::Replaceable,

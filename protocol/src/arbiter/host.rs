@@ -6,7 +6,7 @@ use crate::{
         Executor,
         conditional::{HashLock, Preimage},
     },
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     record::Record,
 };
 use alloc::vec::Vec;
@@ -30,7 +30,7 @@ pub trait Host: Executor {
     /// Pays coins out of the arbiter; says whether the chain did it.
     fn transfer(&mut self, to: &AccountId, amount: Amount) -> bool;
     /// Announces what happened to a channel.
-    fn announce(&mut self, channel: ChannelId, event: Event, payouts: Vec<Payout>);
+    fn announce(&mut self, channel: ChannelId, event: ArbiterEvent, payouts: Vec<Payout>);
     /// Announces a vault's new balance.
     fn announce_vault(&mut self, owner: PartyId, balance: Amount);
     /// Announces a pre-image, and the block that counts for it (R8.2).

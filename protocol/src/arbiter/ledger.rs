@@ -2,7 +2,7 @@
 //!
 //! Peers predict with it, simulations of the chain in tests are built on it, and the real contract is compared with it.
 
-use super::{Context, Host, messages};
+use super::{CallContext, Host, messages};
 use crate::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, Rejection,
     call::Call,
@@ -11,7 +11,7 @@ use crate::{
         conditional::{HashLock, Preimage},
     },
     crypto::{Crypto, Native},
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     record::Record,
 };
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub struct Ledger {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// What happened to channels, and where coins went; nothing for vault calls, and more than one event only for a batch.
-    pub events: Vec<(ChannelId, Event, Vec<Payout>)>,
+    pub events: Vec<(ChannelId, ArbiterEvent, Vec<Payout>)>,
     /// What became of each call of a batch.
     pub batch: Vec<Result<(), Rejection>>,
     /// Coins that left the arbiter for accounts.
@@ -61,7 +61,7 @@ impl Ledger {
     /// The rule's rejection; nothing has changed then.
     pub fn apply(
         &mut self,
-        ctx: &Context,
+        ctx: &CallContext,
         call: Call,
         attached: Amount,
         accepts: &dyn Fn(&AccountId, Amount) -> bool,
@@ -76,7 +76,7 @@ impl Ledger {
     /// As of [`apply`](Self::apply).
     pub fn apply_with(
         &mut self,
-        ctx: &Context,
+        ctx: &CallContext,
         call: Call,
         attached: Amount,
         accepts: &dyn Fn(&AccountId, Amount) -> bool,
@@ -193,7 +193,7 @@ impl Host for Draft<'_> {
         accepted
     }
 
-    fn announce(&mut self, channel: ChannelId, event: Event, payouts: Vec<Payout>) {
+    fn announce(&mut self, channel: ChannelId, event: ArbiterEvent, payouts: Vec<Payout>) {
         self.applied.events.push((channel, event, payouts));
     }
 

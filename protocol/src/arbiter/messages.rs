@@ -3,8 +3,8 @@
 //! A message that is refused may have touched the host's storage: the host undoes it all (R5.14).
 
 use super::{
-    Context, Host, Outcome, close_mutual, close_solo, create, deposit, force_progress, set_delegates, settle, slash,
-    snapshot_solo, vault, withdraw,
+    CallContext, CallOutcome, Host, close_mutual, close_solo, create, deposit, force_progress, set_delegates, settle,
+    slash, snapshot_solo, vault, withdraw,
 };
 use crate::{
     Amount, BlockNumber, ChannelId, Pair, PartyId, PublicKey, Rejection,
@@ -22,7 +22,12 @@ use alloc::vec::Vec;
 ///
 /// # Errors
 /// [`Rejection::AmountZero`], [`Rejection::AmountOverflow`].
-pub fn vault_deposit(host: &mut impl Host, ctx: &Context, key: PublicKey, attached: Amount) -> Result<(), Rejection> {
+pub fn vault_deposit(
+    host: &mut impl Host,
+    ctx: &CallContext,
+    key: PublicKey,
+    attached: Amount,
+) -> Result<(), Rejection> {
     let owner = PartyId { account: ctx.caller, key };
     let balance = vault::deposit(host.vault(&owner), attached)?;
     host.set_vault(&owner, balance);
@@ -34,7 +39,12 @@ pub fn vault_deposit(host: &mut impl Host, ctx: &Context, key: PublicKey, attach
 ///
 /// # Errors
 /// [`Rejection::AmountZero`], [`Rejection::VaultBalanceTooLow`], [`Rejection::TransferFailed`].
-pub fn vault_withdraw(host: &mut impl Host, ctx: &Context, key: PublicKey, amount: Amount) -> Result<(), Rejection> {
+pub fn vault_withdraw(
+    host: &mut impl Host,
+    ctx: &CallContext,
+    key: PublicKey,
+    amount: Amount,
+) -> Result<(), Rejection> {
     let owner = PartyId { account: ctx.caller, key };
     let balance = vault::withdraw(host.vault(&owner), amount)?;
     if balance == 0 {
@@ -54,7 +64,7 @@ pub fn vault_withdraw(host: &mut impl Host, ctx: &Context, key: PublicKey, amoun
 /// [`Rejection::VaultTooLow`].
 pub fn channel_create(
     host: &mut impl Host,
-    ctx: &Context,
+    ctx: &CallContext,
     call: Create,
     attached: Amount,
 ) -> Result<ChannelId, Rejection> {
@@ -78,7 +88,12 @@ pub fn channel_create(
 /// # Errors
 /// Those of [`deposit()`]; [`Rejection::ChannelUnknown`], [`Rejection::NotParty`] for coins attached by anybody else,
 /// [`Rejection::VaultTooLow`].
-pub fn channel_deposit(host: &mut impl Host, ctx: &Context, call: Deposit, attached: Amount) -> Result<(), Rejection> {
+pub fn channel_deposit(
+    host: &mut impl Host,
+    ctx: &CallContext,
+    call: Deposit,
+    attached: Amount,
+) -> Result<(), Rejection> {
     let (channel, party, amount) = (call.channel, call.body.party, call.body.amount);
     let record = known(host, &channel)?;
     let parties = record.terms.ids();
@@ -94,7 +109,7 @@ pub fn channel_deposit(host: &mut impl Host, ctx: &Context, call: Deposit, attac
 ///
 /// # Errors
 /// Those of [`withdraw()`]; [`Rejection::ChannelUnknown`].
-pub fn channel_withdraw(host: &mut impl Host, ctx: &Context, call: Withdraw) -> Result<(), Rejection> {
+pub fn channel_withdraw(host: &mut impl Host, ctx: &CallContext, call: Withdraw) -> Result<(), Rejection> {
     let channel = call.channel;
     let (record, parties) = of_parties(host, &channel)?;
     let outcome = withdraw(ctx, record, call, host)?;
@@ -105,7 +120,7 @@ pub fn channel_withdraw(host: &mut impl Host, ctx: &Context, call: Withdraw) -> 
 ///
 /// # Errors
 /// Those of [`snapshot_solo()`]; [`Rejection::ChannelUnknown`].
-pub fn channel_snapshot_solo(host: &mut impl Host, ctx: &Context, call: &SnapshotSolo) -> Result<(), Rejection> {
+pub fn channel_snapshot_solo(host: &mut impl Host, ctx: &CallContext, call: &SnapshotSolo) -> Result<(), Rejection> {
     let (record, parties) = of_parties(host, &call.channel)?;
     let outcome = snapshot_solo(ctx, record, call, host)?;
     conclude(host, call.channel, &parties, outcome)
@@ -115,7 +130,7 @@ pub fn channel_snapshot_solo(host: &mut impl Host, ctx: &Context, call: &Snapsho
 ///
 /// # Errors
 /// Those of [`set_delegates()`]; [`Rejection::ChannelUnknown`].
-pub fn channel_set_delegates(host: &mut impl Host, ctx: &Context, call: SetDelegates) -> Result<(), Rejection> {
+pub fn channel_set_delegates(host: &mut impl Host, ctx: &CallContext, call: SetDelegates) -> Result<(), Rejection> {
     let channel = call.channel;
     let (record, parties) = of_parties(host, &channel)?;
     let outcome = set_delegates(ctx, record, call, host)?;
@@ -126,7 +141,7 @@ pub fn channel_set_delegates(host: &mut impl Host, ctx: &Context, call: SetDeleg
 ///
 /// # Errors
 /// Those of [`close_mutual()`]; [`Rejection::ChannelUnknown`].
-pub fn channel_close_mutual(host: &mut impl Host, ctx: &Context, call: CloseMutual) -> Result<(), Rejection> {
+pub fn channel_close_mutual(host: &mut impl Host, ctx: &CallContext, call: CloseMutual) -> Result<(), Rejection> {
     let channel = call.channel;
     let (record, parties) = of_parties(host, &channel)?;
     let outcome = close_mutual(ctx, &record, call, host)?;
@@ -137,7 +152,7 @@ pub fn channel_close_mutual(host: &mut impl Host, ctx: &Context, call: CloseMutu
 ///
 /// # Errors
 /// Those of [`close_solo()`]; [`Rejection::ChannelUnknown`].
-pub fn channel_close_solo(host: &mut impl Host, ctx: &Context, call: &CloseSolo) -> Result<(), Rejection> {
+pub fn channel_close_solo(host: &mut impl Host, ctx: &CallContext, call: &CloseSolo) -> Result<(), Rejection> {
     let (record, parties) = of_parties(host, &call.channel)?;
     let outcome = close_solo(ctx, record, call, host)?;
     conclude(host, call.channel, &parties, outcome)
@@ -147,7 +162,7 @@ pub fn channel_close_solo(host: &mut impl Host, ctx: &Context, call: &CloseSolo)
 ///
 /// # Errors
 /// Those of [`slash()`]; [`Rejection::ChannelUnknown`].
-pub fn channel_slash(host: &mut impl Host, ctx: &Context, call: &Slash) -> Result<(), Rejection> {
+pub fn channel_slash(host: &mut impl Host, ctx: &CallContext, call: &Slash) -> Result<(), Rejection> {
     let (record, parties) = of_parties(host, &call.channel)?;
     let outcome = slash(ctx, record, call, host)?;
     conclude(host, call.channel, &parties, outcome)
@@ -157,7 +172,7 @@ pub fn channel_slash(host: &mut impl Host, ctx: &Context, call: &Slash) -> Resul
 ///
 /// # Errors
 /// Those of [`settle()`]; [`Rejection::ChannelUnknown`].
-pub fn channel_settle(host: &mut impl Host, ctx: &Context, channel: ChannelId) -> Result<(), Rejection> {
+pub fn channel_settle(host: &mut impl Host, ctx: &CallContext, channel: ChannelId) -> Result<(), Rejection> {
     let (record, parties) = of_parties(host, &channel)?;
     let outcome = settle(ctx, record)?;
     conclude(host, channel, &parties, outcome)
@@ -167,7 +182,7 @@ pub fn channel_settle(host: &mut impl Host, ctx: &Context, channel: ChannelId) -
 ///
 /// # Errors
 /// Those of [`force_progress()`]; [`Rejection::ChannelUnknown`].
-pub fn channel_force_progress(host: &mut impl Host, ctx: &Context, call: &ForceProgress) -> Result<(), Rejection> {
+pub fn channel_force_progress(host: &mut impl Host, ctx: &CallContext, call: &ForceProgress) -> Result<(), Rejection> {
     let (record, parties) = of_parties(host, &call.channel)?;
     let outcome = force_progress(ctx, record, call, host)?;
     conclude(host, call.channel, &parties, outcome)
@@ -177,7 +192,7 @@ pub fn channel_force_progress(host: &mut impl Host, ctx: &Context, call: &ForceP
 /// shown (R8.2). Showing it again changes nothing, so nobody can be kept from it.
 pub fn preimage_register(
     host: &mut impl Host,
-    ctx: &Context,
+    ctx: &CallContext,
     preimage: &Preimage,
     function: HashFunction,
 ) -> BlockNumber {
@@ -191,7 +206,7 @@ pub fn preimage_register(
 /// [`Rejection::ListLength`].
 pub fn preimages_register(
     host: &mut impl Host,
-    ctx: &Context,
+    ctx: &CallContext,
     preimages: &[Preimage],
     function: HashFunction,
 ) -> Result<Vec<BlockNumber>, Rejection> {
@@ -206,7 +221,7 @@ pub fn preimages_register(
 /// [`Rejection::ListLength`]; what a single call refuses stands in its place of the answer.
 pub fn batch(
     host: &mut impl Host,
-    ctx: &Context,
+    ctx: &CallContext,
     calls: Vec<BatchedCall>,
 ) -> Result<Vec<Result<(), Rejection>>, Rejection> {
     check_length(calls.len(), MAX_BATCH)?;
@@ -244,7 +259,7 @@ fn of_parties(host: &impl Host, channel: &ChannelId) -> Result<(Record, Pair<Par
 /// An empty one stays: its storage was laid down by its owner, and the caller may be another.
 fn take_shares(
     host: &mut impl Host,
-    ctx: &Context,
+    ctx: &CallContext,
     parties: &Pair<PartyId>,
     shares: &Pair<Amount>,
     attached: Amount,
@@ -273,9 +288,9 @@ fn conclude(
     host: &mut impl Host,
     channel: ChannelId,
     parties: &Pair<PartyId>,
-    outcome: Outcome,
+    outcome: CallOutcome,
 ) -> Result<(), Rejection> {
-    let Outcome { record, mut payouts, event } = outcome;
+    let CallOutcome { record, mut payouts, event } = outcome;
     // The submitter's own fee is the one payout that may fail: before anything has changed (R5.14).
     let mut fees = payouts.iter().filter(|payout| payout.party.is_none());
     if !fees.all(|fee| host.transfer(&fee.to, fee.amount)) {

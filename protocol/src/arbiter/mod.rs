@@ -34,7 +34,9 @@ pub use ledger::{Applied, Ledger};
 pub use newer::{Candidate, Standing, standing};
 #[cfg(feature = "std")]
 pub use plan::{Followed, Plan, Start, follow, plan, plan_fitting};
-pub use progress::{MAX_FORCED_ANSWERS, MAX_FORCED_CALLS, MAX_FORCED_INPUTS, MAX_FORCED_STEP, Progress, Progressed};
+pub use progress::{
+    ForcedProgress, MAX_FORCED_ANSWERS, MAX_FORCED_CALLS, MAX_FORCED_INPUTS, MAX_FORCED_STEP, Progressed,
+};
 pub use set_delegates::set_delegates;
 pub use settle::settle;
 pub use slash::slash;
@@ -45,7 +47,7 @@ use crate::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Rejection, Round, StateCommitment,
     call::Payload,
     crypto::Crypto,
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     record::{Phase, Record},
     signing::{CoSigned, Domain},
     terms::{Limits, Terms},
@@ -54,7 +56,7 @@ use alloc::vec::Vec;
 
 /// What a rule needs to know of the call's surroundings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Context {
+pub struct CallContext {
     /// Where signatures must have been made for.
     pub domain: Domain,
     /// The arbiter's bounds.
@@ -65,7 +67,7 @@ pub struct Context {
     pub caller: AccountId,
 }
 
-impl Context {
+impl CallContext {
     /// The first block in which a close locked now can be settled: always a full period away (R5.8 to R5.10).
     const fn unlock_at(&self, record: &Record) -> BlockNumber {
         self.now.saturating_add(record.terms.lock_period)
@@ -75,19 +77,19 @@ impl Context {
 /// What a successful call does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub struct Outcome {
+pub struct CallOutcome {
     /// The record to store, or none where the channel has ended (R5.15).
     pub record: Option<Record>,
     /// Coins to pay out, in this order; none of them is zero.
     pub payouts: Vec<Payout>,
     /// What to announce.
-    pub event: Event,
+    pub event: ArbiterEvent,
 }
 
 /// Makes `payload` the channel's state if it is newer (R5.4). After it, no forced chain is left; while closing, it may make the penalty due
 /// (R5.9).
 fn adopt(
-    ctx: &Context,
+    ctx: &CallContext,
     channel: &ChannelId,
     record: &mut Record,
     payload: &Payload,

@@ -6,13 +6,13 @@
 //!   event --follow---------> what the arbiter made of them
 //! ```
 
-use super::progress::{MAX_FORCED_CALLS, Progress, Progressed};
+use super::progress::{ForcedProgress, MAX_FORCED_CALLS, Progressed};
 use crate::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, StateCommitment,
     call::{ForceProgress, ForcedCall, Payload, ShownContract},
     contracts::{Code, ContractId, Contracts, Executed, Executor},
     record::Record,
-    tree::{Change, MAX_NODES, Proof, ProofError},
+    tree::{MAX_NODES, Proof, ProofError, TreeChange},
 };
 use std::collections::BTreeSet;
 
@@ -70,7 +70,7 @@ pub struct Followed {
 /// Makes the forced step in which `party` makes all `calls` in block `height`. `deployed` says where an app stands.
 ///
 /// # Errors
-/// What the arbiter would refuse of the calls: see [`Progress::run`] and [`Progress::conclude`].
+/// What the arbiter would refuse of the calls: see [`ForcedProgress::run`] and [`ForcedProgress::conclude`].
 pub fn plan(
     start: &Start<'_>,
     party: Party,
@@ -118,7 +118,7 @@ pub fn follow(
 ) -> Result<Followed, Rejection> {
     // Where an app stands is nothing to whoever runs it here.
     let call = start.step(party, calls, &|code| Some(AccountId(code.0)))?;
-    let mut progress = Progress::of(&start.record(), &call);
+    let mut progress = ForcedProgress::of(&start.record(), &call);
     let mut executed = Vec::new();
     for call in calls {
         executed.push((call.contract, call.value, progress.run(call, height, executor)?));
@@ -154,7 +154,7 @@ fn attempt<'a>(
     if call.proof.nodes.len() > MAX_NODES {
         return Err(instead(Rejection::ProofInvalid(ProofError::TooLarge), all_but_one));
     }
-    let mut progress = Progress::of(&start.record(), &call);
+    let mut progress = ForcedProgress::of(&start.record(), &call);
     let mut executed = Vec::new();
     for (index, call) in calls.iter().enumerate() {
         let done = progress.run(call, height, executor).map_err(|rejection| match (rejection, index) {
@@ -174,9 +174,9 @@ fn attempt<'a>(
 }
 
 /// What will become of the leaf of a contract that is called, as far as the size of its proof goes.
-fn expected(ShownContract { id, contract, .. }: &ShownContract) -> Change {
+fn expected(ShownContract { id, contract, .. }: &ShownContract) -> TreeChange {
     let stays = matches!(contract.code, Code::Contract(_));
-    Change { key: id.key(), before: None, after: stays.then_some(Hash::ZERO) }
+    TreeChange { key: id.key(), before: None, after: stays.then_some(Hash::ZERO) }
 }
 
 impl Start<'_> {
@@ -218,7 +218,7 @@ impl Start<'_> {
         })
     }
 
-    fn contracts_after(&self, progress: &Progress<'_>) -> Contracts {
+    fn contracts_after(&self, progress: &ForcedProgress<'_>) -> Contracts {
         let mut contracts = self.contracts.clone();
         for (id, after) in progress.contracts() {
             contracts.set(id, after.cloned());

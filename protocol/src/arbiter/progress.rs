@@ -6,7 +6,7 @@ use crate::{
     contracts::{CallReceipt, Contract, Executed, Executor, Invocation, MAX_INPUT, calls_root, execute},
     crypto::Crypto,
     record::{Phase, Record},
-    tree::{Change, Node, Proof, Roots},
+    tree::{Proof, Roots, TreeChange, TreeNode},
 };
 use alloc::vec::Vec;
 
@@ -21,7 +21,7 @@ pub const MAX_FORCED_STEP: usize = 60 * 1024;
 pub const MAX_FORCED_ANSWERS: usize = 256 * 1024;
 
 /// A forced step under way.
-pub struct Progress<'a> {
+pub struct ForcedProgress<'a> {
     channel: ChannelId,
     party: Party,
     round: Round,
@@ -63,7 +63,7 @@ pub struct Progressed {
     pub payouts: Pair<Amount>,
 }
 
-impl<'a> Progress<'a> {
+impl<'a> ForcedProgress<'a> {
     /// The step that `call` asks for, on the record's state.
     #[must_use]
     pub fn of(record: &Record, call: &'a ForceProgress) -> Self {
@@ -165,8 +165,8 @@ impl<'a> Progress<'a> {
     }
 
     /// What happens to the leaves of the contracts that were shown, in their order.
-    pub fn changes(&self, crypto: &impl Crypto) -> Vec<Change> {
-        let change = |Touched { shown, now }: &Touched<'_>| Change {
+    pub fn changes(&self, crypto: &impl Crypto) -> Vec<TreeChange> {
+        let change = |Touched { shown, now }: &Touched<'_>| TreeChange {
             key: shown.id.key(),
             before: Some(shown.contract.leaf(crypto)),
             after: now.as_ref().map(|contract| contract.leaf(crypto)),
@@ -221,9 +221,9 @@ fn size(step: &ForceProgress) -> usize {
     }
     for node in &step.proof.nodes {
         add(match node {
-            Node::Empty | Node::Branch => 1,
-            Node::Opaque(_) => 33,
-            Node::Leaf { .. } | Node::Pruned { .. } => 65,
+            TreeNode::Empty | TreeNode::Branch => 1,
+            TreeNode::Opaque(_) => 33,
+            TreeNode::Leaf { .. } | TreeNode::Pruned { .. } => 65,
         });
     }
     bytes
@@ -233,7 +233,7 @@ fn size(step: &ForceProgress) -> usize {
 pub(super) fn roots_of(
     base: &StateCommitment,
     proof: &Proof,
-    changes: &[Change],
+    changes: &[TreeChange],
     crypto: &impl Crypto,
 ) -> Result<Roots, Rejection> {
     let roots = proof.apply(changes, crypto).map_err(Rejection::ProofInvalid)?;
@@ -255,11 +255,11 @@ mod tests {
     fn step(count: usize, state: usize, input: usize) -> ForceProgress {
         let key = Hash([1; 32]);
         let kinds = [
-            Node::Empty,
-            Node::Leaf { key, value: key },
-            Node::Opaque(key),
-            Node::Branch,
-            Node::Pruned { left: key, right: key },
+            TreeNode::Empty,
+            TreeNode::Leaf { key, value: key },
+            TreeNode::Opaque(key),
+            TreeNode::Branch,
+            TreeNode::Pruned { left: key, right: key },
         ];
         let contract =
             Contract { code: Code::Contract(key), balance: 1, owner: Party::Responder, state: vec![1; state] };

@@ -1,8 +1,8 @@
 //! `channel_set_delegates` (R5.7).
 
-use super::{Candidate, Context, Outcome, advance, check_newer};
+use super::{CallContext, CallOutcome, Candidate, advance, check_newer};
 use crate::{
-    Party, Rejection, call::SetDelegates, crypto::Crypto, event::Event, record::Record, signing::CoSigned,
+    Party, Rejection, call::SetDelegates, crypto::Crypto, event::ArbiterEvent, record::Record, signing::CoSigned,
     terms::MAX_DELEGATES,
 };
 use alloc::vec::Vec;
@@ -12,11 +12,11 @@ use alloc::vec::Vec;
 /// # Errors
 /// Expiry (R5.3), [`Rejection::NotOpen`], [`Rejection::TooManyDelegates`], a round that is not newer (R5.4), a wrong signature.
 pub fn set_delegates(
-    ctx: &Context,
+    ctx: &CallContext,
     mut record: Record,
     call: SetDelegates,
     crypto: &impl Crypto,
-) -> Result<Outcome, Rejection> {
+) -> Result<CallOutcome, Rejection> {
     let SetDelegates { channel, body, signatures } = call;
     ctx.limits.check_validity(body.valid_until, ctx.now)?;
     record.check_open()?;
@@ -28,7 +28,7 @@ pub fn set_delegates(
     let body = CoSigned::check(&ctx.domain, &channel, &record.terms.keys(), body, signatures, crypto)?.into_body();
 
     advance(&mut record, body.round, body.state_hash);
-    let event = Event::ChannelDelegatesSet {
+    let event = ArbiterEvent::ChannelDelegatesSet {
         delegates: body.delegates.clone(),
         round: body.round,
         state_hash: body.state_hash,
@@ -37,5 +37,5 @@ pub fn set_delegates(
     for party in Party::BOTH {
         record.terms.parties[party].delegates = core::mem::take(&mut delegates[party]);
     }
-    Ok(Outcome { record: Some(record), payouts: Vec::new(), event })
+    Ok(CallOutcome { record: Some(record), payouts: Vec::new(), event })
 }

@@ -1,9 +1,9 @@
 //! `channel_settle` (R5.11).
 
-use super::{Context, Outcome, pay_parties};
+use super::{CallContext, CallOutcome, pay_parties};
 use crate::{
     Amount, Maturity, Pair, Rejection,
-    event::Event,
+    event::ArbiterEvent,
     record::{Penalty, Phase, Record},
 };
 
@@ -14,7 +14,7 @@ use crate::{
 /// # Errors
 /// [`Rejection::NotClosing`]; [`Rejection::StillLocked`] before `unlock_at`; [`Rejection::PartiesSettleFirst`] for anybody else within a lock
 /// period after it.
-pub fn settle(ctx: &Context, mut record: Record) -> Result<Outcome, Rejection> {
+pub fn settle(ctx: &CallContext, mut record: Record) -> Result<CallOutcome, Rejection> {
     let closing = record.closing()?;
     if ctx.now < closing.unlock_at {
         return Err(Rejection::StillLocked { unlock_at: closing.unlock_at, now: ctx.now });
@@ -28,13 +28,13 @@ pub fn settle(ctx: &Context, mut record: Record) -> Result<Outcome, Rejection> {
     let remaining = record.total.checked_sub(paid).ok_or(Rejection::BalancesExceedTotal { total: record.total })?;
 
     let payouts = pay_parties(&record.terms, &balances);
-    let event = Event::ChannelSettled { balances, remaining };
+    let event = ArbiterEvent::ChannelSettled { balances, remaining };
     record.total = remaining;
     // Steps are counted anew, and no co-signed state counts any more (R5.11).
     record.forced_steps = Pair::default();
     record.on_chain.maturity = Maturity::default();
     record.phase = Phase::Residual { counted_from: Pair::new(ctx.now, ctx.now) };
-    Ok(Outcome { record: (remaining > 0).then_some(record), payouts, event })
+    Ok(CallOutcome { record: (remaining > 0).then_some(record), payouts, event })
 }
 
 /// Moves the penalty, if one is due, from the closer to its peer. A closer that has less pays what it has.

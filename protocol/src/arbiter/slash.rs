@@ -1,11 +1,11 @@
 //! `channel_slash` (R5.9).
 
-use super::{Context, Outcome, adopt, balances_of, check_newer};
+use super::{CallContext, CallOutcome, adopt, balances_of, check_newer};
 use crate::{
     Rejection,
     call::Slash,
     crypto::Crypto,
-    event::Event,
+    event::ArbiterEvent,
     record::{Closing, Phase, Record},
 };
 use alloc::vec::Vec;
@@ -15,7 +15,12 @@ use alloc::vec::Vec;
 /// # Errors
 /// [`Rejection::NotPartyOrDelegate`], [`Rejection::NotClosing`], a payload that is not newer (R5.4), a wrong
 /// signature, a commitment that does not fit or sums to more than the total.
-pub fn slash(ctx: &Context, mut record: Record, call: &Slash, crypto: &impl Crypto) -> Result<Outcome, Rejection> {
+pub fn slash(
+    ctx: &CallContext,
+    mut record: Record,
+    call: &Slash,
+    crypto: &impl Crypto,
+) -> Result<CallOutcome, Rejection> {
     if !record.terms.may_defend(&ctx.caller) {
         return Err(Rejection::NotPartyOrDelegate);
     }
@@ -27,11 +32,11 @@ pub fn slash(ctx: &Context, mut record: Record, call: &Slash, crypto: &impl Cryp
         unlock_at: ctx.unlock_at(&record),
         penalty: record.closing()?.penalty,
     };
-    let event = Event::ChannelSlashed {
+    let event = ArbiterEvent::ChannelSlashed {
         round: call.payload.round,
         state_hash: call.payload.state_hash,
         closing: closing.clone(),
     };
     record.phase = Phase::Closing(closing);
-    Ok(Outcome { record: Some(record), payouts: Vec::new(), event })
+    Ok(CallOutcome { record: Some(record), payouts: Vec::new(), event })
 }

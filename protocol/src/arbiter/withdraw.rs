@@ -1,11 +1,11 @@
 //! `channel_withdraw` (R5.5).
 
-use super::{Candidate, Context, Outcome, advance, check_newer};
+use super::{CallContext, CallOutcome, Candidate, advance, check_newer};
 use crate::{
     Rejection,
     call::Withdraw,
     crypto::Crypto,
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     record::Record,
     signing::CoSigned,
     terms::Destination,
@@ -17,7 +17,12 @@ use alloc::vec;
 /// # Errors
 /// Expiry (R5.3), [`Rejection::NotOpen`], [`Rejection::AmountZero`], [`Rejection::BelowReserves`] where less than twice the reserve
 /// would remain, a round that is not newer (R5.4), a wrong signature.
-pub fn withdraw(ctx: &Context, mut record: Record, call: Withdraw, crypto: &impl Crypto) -> Result<Outcome, Rejection> {
+pub fn withdraw(
+    ctx: &CallContext,
+    mut record: Record,
+    call: Withdraw,
+    crypto: &impl Crypto,
+) -> Result<CallOutcome, Rejection> {
     let Withdraw { channel, body, signatures } = call;
     ctx.limits.check_validity(body.valid_until, ctx.now)?;
     record.check_open()?;
@@ -41,12 +46,12 @@ pub fn withdraw(ctx: &Context, mut record: Record, call: Withdraw, crypto: &impl
         _ => Destination::Account,
     };
     let payout = Payout { party: Some(body.party), to: body.to, amount: body.amount, destination };
-    let event = Event::ChannelWithdrawn {
+    let event = ArbiterEvent::ChannelWithdrawn {
         party: body.party,
         amount: body.amount,
         total,
         round: body.round,
         state_hash: body.state_hash,
     };
-    Ok(Outcome { record: Some(record), payouts: vec![payout], event })
+    Ok(CallOutcome { record: Some(record), payouts: vec![payout], event })
 }

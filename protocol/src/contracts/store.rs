@@ -4,7 +4,7 @@ use super::{Contract, ContractId};
 use crate::{
     Amount, Hash,
     crypto::Native,
-    tree::{Change, Proof, Tree},
+    tree::{Proof, Tree, TreeChange},
 };
 use rpds::HashTrieMapSync;
 use std::sync::Arc;
@@ -121,7 +121,7 @@ impl Contracts {
 
     /// What shows the arbiter these `changes`, which are in ascending order of their keys.
     #[must_use]
-    pub fn prove(&self, changes: &[Change]) -> Proof {
+    pub fn prove(&self, changes: &[TreeChange]) -> Proof {
         self.tree.prove(changes)
     }
 }

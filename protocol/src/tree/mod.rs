@@ -15,7 +15,7 @@ mod proof;
 #[cfg(feature = "std")]
 mod store;
 
-pub use proof::{Change, MAX_DEPTH, MAX_NODES, Node, Proof, ProofError, Roots};
+pub use proof::{MAX_DEPTH, MAX_NODES, Proof, ProofError, Roots, TreeChange, TreeNode};
 #[cfg(feature = "std")]
 pub use store::Tree;
 

@@ -15,19 +15,19 @@ pub const MAX_NODES: usize = 2_048;
 /// The part of a tree that matters for some keys, in pre-order (R4.2).
 ///
 /// A subtree may be shown in more than one way: a branch as a branch, pruned or opaque, a leaf as a leaf or opaque. Nothing else has two
-/// ways: an empty subtree is [`Node::Empty`], and a branch has two leaves at least. All proofs of the same changes that are accepted under
+/// ways: an empty subtree is [`TreeNode::Empty`], and a branch has two leaves at least. All proofs of the same changes that are accepted under
 /// the root of one tree give the same root after them.
 #[derive(Clone, Debug, PartialEq, Eq, Encode)]
 #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
 pub struct Proof {
     /// Every branch on the way to one of the keys, followed by its left and its right subtree.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<TreeNode>,
 }
 
 /// One subtree of a [`Proof`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
-pub enum Node {
+pub enum TreeNode {
     /// No leaf at all.
     #[codec(index = 0)]
     Empty,
@@ -64,7 +64,7 @@ impl Decode for Proof {
         let kept = (count as usize).min(MAX_NODES + 1);
         let mut nodes = Vec::with_capacity(kept);
         for _ in 0..count {
-            let node = Node::decode(input)?;
+            let node = TreeNode::decode(input)?;
             if nodes.len() < kept {
                 nodes.push(node);
             }
@@ -75,7 +75,7 @@ impl Decode for Proof {
 
 /// What happens to one leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct TreeChange {
     /// Which.
     pub key: Key,
     /// What it is before; none where there is no such leaf.
@@ -130,14 +130,14 @@ impl Proof {
     /// Where `before` is the root of a tree, every change's `before` is true of that tree and `after` is its root once the changes are made,
     /// whoever wrote the nodes. From the top down each hash belongs to one subtree only: leaves and branches are hashed under different tags,
     /// and nothing hashes to zero but the empty subtree. So no node can say of its subtree what is not so; it can only leave open what it
-    /// is. [`Node::Opaque`] leaves open whether a lone leaf would rise, and is refused where that matters.
+    /// is. [`TreeNode::Opaque`] leaves open whether a lone leaf would rise, and is refused where that matters.
     ///
     /// No proof shows that `before` is the root of a tree: that is kept from state to state. A channel begins without contracts, whoever
     /// signs a state computes its root from all leaves, and every step that is forced on a tree's root ends in a tree's root by the above.
     ///
     /// # Errors
     /// [`ProofError`].
-    pub fn apply(&self, changes: &[Change], crypto: &impl Crypto) -> Result<Roots, ProofError> {
+    pub fn apply(&self, changes: &[TreeChange], crypto: &impl Crypto) -> Result<Roots, ProofError> {
         if self.nodes.len() > MAX_NODES {
             return Err(ProofError::TooLarge);
         }
@@ -171,7 +171,7 @@ impl Both {
 }
 
 struct Walk<'a, C> {
-    nodes: core::slice::Iter<'a, Node>,
+    nodes: core::slice::Iter<'a, TreeNode>,
     /// The bits of the way down to here.
     path: Key,
     crypto: &'a C,
@@ -179,30 +179,30 @@ struct Walk<'a, C> {
 
 impl<C: Crypto> Walk<'_, C> {
     /// The next subtree.
-    fn subtree(&mut self, depth: usize, changes: &[Change], both: &mut Both) -> Result<(), ProofError> {
+    fn subtree(&mut self, depth: usize, changes: &[TreeChange], both: &mut Both) -> Result<(), ProofError> {
         if depth > MAX_DEPTH {
             return Err(ProofError::TooLarge);
         }
         match self.nodes.next().ok_or(ProofError::WrongLength)? {
-            Node::Empty => both.after = self.grown(depth, None, changes)?,
-            Node::Leaf { key, value } => {
+            TreeNode::Empty => both.after = self.grown(depth, None, changes)?,
+            TreeNode::Leaf { key, value } => {
                 if !self.is_on_path(key, depth) {
                     return Err(ProofError::Malformed);
                 }
                 both.before = Subtree::Leaf(leaf_hash(key, value, self.crypto));
                 both.after = self.grown(depth, Some((*key, *value)), changes)?;
             }
-            Node::Branch => self.branch(depth, changes, both)?,
+            TreeNode::Branch => self.branch(depth, changes, both)?,
             // It would keep a lone leaf from rising, and end in a root that no tree has.
-            Node::Opaque(Hash::ZERO) => return Err(ProofError::Malformed),
-            Node::Opaque(_) | Node::Pruned { .. } if !changes.is_empty() => return Err(ProofError::NotCovered),
-            Node::Opaque(hash) => both.unchanged(Subtree::Opaque(*hash)),
-            Node::Pruned { left, right } => both.unchanged(Subtree::Branch(branch_hash(left, right, self.crypto))),
+            TreeNode::Opaque(Hash::ZERO) => return Err(ProofError::Malformed),
+            TreeNode::Opaque(_) | TreeNode::Pruned { .. } if !changes.is_empty() => return Err(ProofError::NotCovered),
+            TreeNode::Opaque(hash) => both.unchanged(Subtree::Opaque(*hash)),
+            TreeNode::Pruned { left, right } => both.unchanged(Subtree::Branch(branch_hash(left, right, self.crypto))),
         }
         Ok(())
     }
 
-    fn branch(&mut self, depth: usize, changes: &[Change], both: &mut Both) -> Result<(), ProofError> {
+    fn branch(&mut self, depth: usize, changes: &[TreeChange], both: &mut Both) -> Result<(), ProofError> {
         let middle = changes.partition_point(|change| !bit(&change.key, depth));
         let (to_left, to_right) = changes.split_at(middle);
         let (mut left, mut right) = (Both::EMPTY, Both::EMPTY);
@@ -229,7 +229,7 @@ impl<C: Crypto> Walk<'_, C> {
     }
 
     /// What stands here after the changes, where at most one leaf stood before. Checks the claims about that leaf and about absent ones.
-    fn grown(&self, depth: usize, old: Option<(Key, Hash)>, changes: &[Change]) -> Result<Subtree, ProofError> {
+    fn grown(&self, depth: usize, old: Option<(Key, Hash)>, changes: &[TreeChange]) -> Result<Subtree, ProofError> {
         let mut leaves: Vec<(Key, Hash)> = Vec::with_capacity(changes.len().saturating_add(1));
         let mut untouched = old;
         for change in changes {

@@ -1,6 +1,6 @@
 //! The tree as peers keep it: every change costs about log2(leaves) hashes, and an old tree stays as it was.
 
-use super::{Change, Key, MAX_DEPTH, Node, Proof, bit, branch_hash, leaf_hash};
+use super::{Key, MAX_DEPTH, Proof, TreeChange, TreeNode, bit, branch_hash, leaf_hash};
 use crate::{Hash, crypto::Native};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -92,9 +92,9 @@ impl Tree {
 
     /// Makes all `changes`, whose `before` is not looked at.
     #[must_use]
-    pub fn with(&self, changes: &[Change]) -> Self {
+    pub fn with(&self, changes: &[TreeChange]) -> Self {
         let mut changed = self.clone();
-        for Change { key, after, .. } in changes {
+        for TreeChange { key, after, .. } in changes {
             let _before = changed.set(*key, *after);
         }
         changed
@@ -122,7 +122,7 @@ impl Tree {
 
     /// The proof for `changes`, which are in ascending order of their keys.
     #[must_use]
-    pub fn prove(&self, changes: &[Change]) -> Proof {
+    pub fn prove(&self, changes: &[TreeChange]) -> Proof {
         let removes = changes.iter().any(|change| change.after.is_none());
         let mut nodes = Vec::new();
         self.top.prove(changes, removes, 0, &mut nodes);
@@ -223,18 +223,18 @@ impl Part {
         }
     }
 
-    fn prove(&self, changes: &[Change], removes: bool, depth: usize, nodes: &mut Vec<Node>) {
+    fn prove(&self, changes: &[TreeChange], removes: bool, depth: usize, nodes: &mut Vec<TreeNode>) {
         match self {
-            Self::Empty => nodes.push(Node::Empty),
-            Self::Leaf { hash, .. } if changes.is_empty() && !removes => nodes.push(Node::Opaque(*hash)),
-            Self::Leaf { key, value, .. } => nodes.push(Node::Leaf { key: *key, value: *value }),
+            Self::Empty => nodes.push(TreeNode::Empty),
+            Self::Leaf { hash, .. } if changes.is_empty() && !removes => nodes.push(TreeNode::Opaque(*hash)),
+            Self::Leaf { key, value, .. } => nodes.push(TreeNode::Leaf { key: *key, value: *value }),
             Self::Branch(branch) if changes.is_empty() => nodes.push(if removes {
-                Node::Pruned { left: branch.left.hash(), right: branch.right.hash() }
+                TreeNode::Pruned { left: branch.left.hash(), right: branch.right.hash() }
             } else {
-                Node::Opaque(branch.hash)
+                TreeNode::Opaque(branch.hash)
             }),
             Self::Branch(branch) => {
-                nodes.push(Node::Branch);
+                nodes.push(TreeNode::Branch);
                 let middle = changes.partition_point(|change| !bit(&change.key, depth));
                 let (left, right) = changes.split_at(middle);
                 let below = depth.saturating_add(1);
@@ -269,12 +269,12 @@ mod tests {
         (0..size).map(|seed| (hash(seed), hash(seed + 1))).collect()
     }
 
-    fn change(tree: &Tree, key: Key, after: Option<Hash>) -> Change {
-        Change { key, before: tree.get(&key), after }
+    fn change(tree: &Tree, key: Key, after: Option<Hash>) -> TreeChange {
+        TreeChange { key, before: tree.get(&key), after }
     }
 
     /// Some changes of `tree`, in order, for keys in it and not in it.
-    fn changes(tree: &Tree, seeds: &[(u32, Option<u32>)]) -> Vec<Change> {
+    fn changes(tree: &Tree, seeds: &[(u32, Option<u32>)]) -> Vec<TreeChange> {
         let by_key: BTreeMap<_, _> = seeds.iter().map(|(key, after)| (hash(*key), after.map(hash))).collect();
         by_key.into_iter().map(|(key, after)| change(tree, key, after)).collect()
     }
@@ -304,7 +304,7 @@ mod tests {
         let tree = tree(2);
         let removal = changes(&tree, &[(0, None)]);
         let shown = tree.prove(&changes(&tree, &[(0, Some(9))]));
-        assert!(shown.nodes.iter().any(|node| matches!(node, Node::Opaque(_))));
+        assert!(shown.nodes.iter().any(|node| matches!(node, TreeNode::Opaque(_))));
         assert_eq!(shown.apply(&removal, &Native), Err(ProofError::NotCovered));
         assert_eq!(tree.prove(&removal).apply(&removal, &Native).unwrap().after, tree.with(&removal).root());
     }
@@ -314,7 +314,7 @@ mod tests {
         let tree = tree(50);
         for key in [hash(3), hash(1_000)] {
             for before in [None, Some(hash(77))].into_iter().filter(|before| *before != tree.get(&key)) {
-                let claim = [Change { key, before, after: None }];
+                let claim = [TreeChange { key, before, after: None }];
                 assert_eq!(tree.prove(&claim).apply(&claim, &Native), Err(ProofError::WrongLeaf));
             }
         }
@@ -335,16 +335,16 @@ mod tests {
         let tree = tree(9);
         let one = changes(&tree, &[(1, None)]);
         let mut proof = tree.prove(&one);
-        proof.nodes.push(Node::Empty);
+        proof.nodes.push(TreeNode::Empty);
         assert_eq!(proof.apply(&one, &Native), Err(ProofError::WrongLength));
         let end = proof.nodes.len() - 2;
         proof.nodes.truncate(end);
         assert_eq!(proof.apply(&one, &Native), Err(ProofError::WrongLength));
         for (nodes, error) in [
-            (vec![Node::Branch; MAX_DEPTH], ProofError::WrongLength),
-            (vec![Node::Branch; MAX_DEPTH + 1], ProofError::TooLarge),
-            (vec![Node::Empty; MAX_NODES], ProofError::WrongLength),
-            (vec![Node::Empty; MAX_NODES + 1], ProofError::TooLarge),
+            (vec![TreeNode::Branch; MAX_DEPTH], ProofError::WrongLength),
+            (vec![TreeNode::Branch; MAX_DEPTH + 1], ProofError::TooLarge),
+            (vec![TreeNode::Empty; MAX_NODES], ProofError::WrongLength),
+            (vec![TreeNode::Empty; MAX_NODES + 1], ProofError::TooLarge),
         ] {
             assert_eq!(Proof { nodes }.apply(&[], &Native), Err(error));
         }
@@ -370,7 +370,7 @@ mod tests {
             let changes = changes(&tree, &seeds);
             let proof = tree.prove(&changes);
             let before = tree.root();
-            for Change { key, after, .. } in &changes {
+            for TreeChange { key, after, .. } in &changes {
                 match after {
                     Some(value) => drop(plain.insert(*key, *value)),
                     None => drop(plain.remove(key)),
@@ -398,13 +398,13 @@ mod tests {
             let node = place.index(proof.nodes.len());
             let flipped = |hash: &mut Hash| hash.0[flip / 8 % 32] ^= 1 << (flip % 8);
             match &mut proof.nodes[node] {
-                Node::Empty => proof.nodes[node] = Node::Opaque(hash(1)),
-                Node::Branch => proof.nodes[node] = Node::Empty,
-                Node::Leaf { key, .. } if flip < 256 => flipped(key),
-                Node::Leaf { value, .. } => flipped(value),
-                Node::Opaque(hash) => flipped(hash),
-                Node::Pruned { left, .. } if flip < 256 => flipped(left),
-                Node::Pruned { right, .. } => flipped(right),
+                TreeNode::Empty => proof.nodes[node] = TreeNode::Opaque(hash(1)),
+                TreeNode::Branch => proof.nodes[node] = TreeNode::Empty,
+                TreeNode::Leaf { key, .. } if flip < 256 => flipped(key),
+                TreeNode::Leaf { value, .. } => flipped(value),
+                TreeNode::Opaque(hash) => flipped(hash),
+                TreeNode::Pruned { left, .. } if flip < 256 => flipped(left),
+                TreeNode::Pruned { right, .. } => flipped(right),
             }
             let shown = proof.apply(&changes, &Native);
             prop_assert!(shown.is_err() || shown.unwrap().before != tree.root());
@@ -418,11 +418,11 @@ mod tests {
             let nodes = nodes
                 .into_iter()
                 .map(|(kind, one, two)| match kind {
-                    0 => Node::Empty,
-                    1 => Node::Leaf { key: hash(one), value: hash(two) },
-                    2 => Node::Opaque(hash(one)),
-                    3 => Node::Branch,
-                    _ => Node::Pruned { left: hash(one), right: hash(two) },
+                    0 => TreeNode::Empty,
+                    1 => TreeNode::Leaf { key: hash(one), value: hash(two) },
+                    2 => TreeNode::Opaque(hash(one)),
+                    3 => TreeNode::Branch,
+                    _ => TreeNode::Pruned { left: hash(one), right: hash(two) },
                 })
                 .collect();
             let _shown = Proof { nodes }.apply(&changes(&Tree::new(), &seeds), &Native);

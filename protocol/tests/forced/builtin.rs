@@ -162,8 +162,8 @@ fn a_claim_cannot_take_the_others_transfer_out_of_the_tree() {
         let mut world = World { now: EXPIRY - 1, ..World::on(&state) };
         let (honest, after) = world.step(&state, Party::Initiator, vec![claim(TO_INITIATOR, SECRET)]);
         let mut forged = ForceProgress { state_hash: None, ..honest.clone() };
-        for node in forged.proof.nodes.iter_mut().filter(|node| **node == Node::Empty) {
-            *node = Node::Opaque(Hash::ZERO);
+        for node in forged.proof.nodes.iter_mut().filter(|node| **node == TreeNode::Empty) {
+            *node = TreeNode::Opaque(Hash::ZERO);
         }
         assert_ne!(forged.proof, honest.proof, "there is nothing beside the two");
         let malformed = Rejection::ProofInvalid(ProofError::Malformed);

@@ -35,7 +35,7 @@ fn slash(world: &mut World, by: AccountId, payload: Payload, state: &State) -> R
 fn settled(world: &mut World) -> Pair<Amount> {
     world.now = world.record().closing().unwrap().unlock_at;
     let applied = world.apply(RESPONDER, Call::ChannelSettle { channel: CHANNEL }).unwrap();
-    let [(_, Event::ChannelSettled { balances, .. }, _)] = applied.events[..] else { panic!() };
+    let [(_, ArbiterEvent::ChannelSettled { balances, .. }, _)] = applied.events[..] else { panic!() };
     balances
 }
 

@@ -3,18 +3,18 @@
 use crate::apps;
 pub(crate) use protocol::{
     AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Mark, Pair, Party, Rejection, Round, StateCommitment,
-    arbiter::{Applied, Context, Ledger, Plan, Start, plan},
+    arbiter::{Applied, CallContext, Ledger, Plan, Start, plan},
     call::{Call, ForceProgress, ForcedCall, Payload, ProveContractState, ShownContract, SnapshotSolo},
     contracts::{
         CallFault, Code, Contract, ContractId, Contracts, Predictor,
         conditional::{BUILTIN, ConditionalInput, ConditionalTransfer, HashFunction, Preimage},
     },
     crypto::{Native, SigningKey},
-    event::Event,
+    event::ArbiterEvent,
     record::{Closing, OnChain, Penalty, Phase, Record},
     signing::{Domain, StateBody, signed_bytes},
     terms::{CallWeight, Delegate, Destination, Limits, PartyTerms, Terms},
-    tree::{Change, MAX_DEPTH, MAX_NODES, Node, ProofError},
+    tree::{MAX_DEPTH, MAX_NODES, ProofError, TreeChange, TreeNode},
 };
 pub(crate) use scale::Encode;
 
@@ -149,7 +149,7 @@ impl World {
 
     pub(crate) fn apply(&mut self, caller: AccountId, call: Call) -> Result<Applied, Rejection> {
         let before = self.ledger.clone();
-        let ctx = Context { domain: DOMAIN, limits: LIMITS, now: self.now, caller };
+        let ctx = CallContext { domain: DOMAIN, limits: LIMITS, now: self.now, caller };
         let applied = self.ledger.apply(&ctx, call, 0, &|_, _| true);
         if applied.is_err() {
             assert_eq!(self.ledger, before, "a refusal changes nothing");
@@ -229,10 +229,10 @@ pub(crate) fn redeem(amount: Amount) -> ForcedCall {
 }
 
 /// The leaves of what a step shows, unchanged.
-pub(crate) fn unchanged(contracts: &[ShownContract]) -> Vec<Change> {
+pub(crate) fn unchanged(contracts: &[ShownContract]) -> Vec<TreeChange> {
     let change = |shown: &ShownContract| {
         let leaf = Some(shown.contract.leaf(&Native));
-        Change { key: shown.id.key(), before: leaf, after: leaf }
+        TreeChange { key: shown.id.key(), before: leaf, after: leaf }
     };
     contracts.iter().map(change).collect()
 }

@@ -40,7 +40,7 @@ fn the_healthy_step_is_accepted_and_each_call_is_a_round() {
     assert_eq!((on_chain.at, on_chain.round(), on_chain.state_hash), (at, ROUND + 3, state_hash));
     assert_eq!(on_chain.maturity.marks(), [Mark { reached: at, block: NOW }], "one mark for the whole step");
     assert_eq!(*world.record(), Record { on_chain, forced_steps: Pair::new(1, 0), ..before });
-    let event = Event::ChannelProgressed {
+    let event = ArbiterEvent::ChannelProgressed {
         party: Party::Initiator,
         at,
         state_hash,
@@ -196,22 +196,22 @@ fn what_is_called_is_shown_once_in_order_and_as_it_stands() {
 fn a_proof_that_shows_nothing_or_another_state_is_refused() {
     let short = refused(|_, call| call.proof.nodes.truncate(1));
     assert_eq!(short, Rejection::ProofInvalid(ProofError::WrongLength));
-    let long = refused(|_, call| call.proof.nodes.push(Node::Empty));
+    let long = refused(|_, call| call.proof.nodes.push(TreeNode::Empty));
     assert_eq!(long, Rejection::ProofInvalid(ProofError::WrongLength));
     // At most so large, and at most so deep: what is wrong with these is that they have no end, or nodes after it.
     for (nodes, error) in [
-        (vec![Node::Empty; MAX_NODES + 1], ProofError::TooLarge),
-        (vec![Node::Empty; MAX_NODES], ProofError::WrongLeaf),
-        (vec![Node::Branch; MAX_DEPTH + 1], ProofError::TooLarge),
-        (vec![Node::Branch; MAX_DEPTH], ProofError::WrongLength),
+        (vec![TreeNode::Empty; MAX_NODES + 1], ProofError::TooLarge),
+        (vec![TreeNode::Empty; MAX_NODES], ProofError::WrongLeaf),
+        (vec![TreeNode::Branch; MAX_DEPTH + 1], ProofError::TooLarge),
+        (vec![TreeNode::Branch; MAX_DEPTH], ProofError::WrongLength),
     ] {
         assert_eq!(refused(|_, call| call.proof.nodes = nodes), Rejection::ProofInvalid(error));
     }
-    let opaque = refused(|_, call| call.proof.nodes = vec![Node::Opaque(call.commitment.contracts_root)]);
+    let opaque = refused(|_, call| call.proof.nodes = vec![TreeNode::Opaque(call.commitment.contracts_root)]);
     assert_eq!(opaque, Rejection::ProofInvalid(ProofError::NotCovered));
     let other = refused(|_, call| {
         for node in &mut call.proof.nodes {
-            if let Node::Opaque(hash) = node {
+            if let TreeNode::Opaque(hash) = node {
                 hash.0[0] ^= 1;
             }
         }
@@ -235,20 +235,20 @@ fn a_shape_that_the_tree_does_not_have_is_refused() {
     let claim = call(TO_INITIATOR, 0, ConditionalInput::Claim(SECRET));
     let (healthy, after) = world.step(&state, Party::Initiator, vec![claim]);
     let healthy = ForceProgress { state_hash: None, ..healthy };
-    let leaf = |id: ContractId| Node::Leaf { key: id.key(), value: state.contracts.get(&id).unwrap().leaf(&Native) };
-    let (mine, theirs, branch, empty) = (leaf(TO_INITIATOR), leaf(TO_RESPONDER), Node::Branch, Node::Empty);
+    let value = |id: &ContractId| state.contracts.get(id).unwrap().leaf(&Native);
+    let leaf = |id: ContractId| TreeNode::Leaf { key: id.key(), value: value(&id) };
+    let (mine, theirs, branch, empty) = (leaf(TO_INITIATOR), leaf(TO_RESPONDER), TreeNode::Branch, TreeNode::Empty);
     assert_eq!(healthy.proof.nodes, [branch, branch, branch, mine, theirs, empty, empty]);
 
-    let hash_of = |node: Node| match node {
-        Node::Leaf { key, value } => Native.hash(&[&[0][..], &key.0, &value.0].concat()),
+    let hash_of = |node: TreeNode| match node {
+        TreeNode::Leaf { key, value } => Native.hash(&[&[0][..], &key.0, &value.0].concat()),
         _ => panic!("a leaf"),
     };
-    let hidden = Node::Opaque(hash_of(theirs));
-    let zero = Node::Opaque(Hash::ZERO);
-    let pruned = |left, right| Node::Pruned { left, right };
-    let Node::Leaf { key, value } = theirs else { unreachable!("a leaf") };
-    let malformed = Rejection::ProofInvalid(ProofError::Malformed);
-    let not_covered = Rejection::ProofInvalid(ProofError::NotCovered);
+    let hidden = TreeNode::Opaque(hash_of(theirs));
+    let zero = TreeNode::Opaque(Hash::ZERO);
+    let pruned = |left, right| TreeNode::Pruned { left, right };
+    let TreeNode::Leaf { key, value } = theirs else { unreachable!("a leaf") };
+    let [malformed, not_covered] = [ProofError::Malformed, ProofError::NotCovered].map(Rejection::ProofInvalid);
     let other = Rejection::ProofOfAnotherState;
     let mutations = [
         ("the upper empty side is opaque", vec![branch, branch, branch, mine, theirs, empty, zero], malformed),
@@ -310,7 +310,7 @@ fn a_shape_that_the_tree_does_not_have_is_refused() {
             vec![branch, branch, branch, zero, theirs, empty, empty],
             malformed,
         ),
-        ("everything is opaque", vec![Node::Opaque(state.contracts.root())], not_covered),
+        ("everything is opaque", vec![TreeNode::Opaque(state.contracts.root())], not_covered),
     ];
     for (what, nodes, rejection) in mutations {
         let call = ForceProgress { proof: Proof { nodes }, ..healthy.clone() };

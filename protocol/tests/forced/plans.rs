@@ -49,7 +49,7 @@ fn a_plan_for_any_number_of_contracts_is_accepted_with_the_very_same_state_hash(
         let (call, after) = world.step(&state, Party::Initiator, called.iter().copied().map(empty).collect());
         let applied = world.force(INITIATOR, call).unwrap();
         assert_eq!(world.record().on_chain.state_hash, after.hash(), "{contracts} contracts");
-        let [(_, Event::ChannelProgressed { state_hash, at, .. }, _)] = applied.events[..] else { panic!() };
+        let [(_, ArbiterEvent::ChannelProgressed { state_hash, at, .. }, _)] = applied.events[..] else { panic!() };
         assert_eq!((state_hash, at), (after.hash(), Base { agreed: ROUND, steps: called.len() as u32 }));
         // Transfers that ended are gone; everything else is as it was, but for what was called.
         let ended = called.iter().filter(|number| **number % 3 == 2).count();
@@ -83,7 +83,9 @@ fn a_peer_follows_a_step_from_what_the_arbiter_announced() {
     let mut world = World::on(&state);
     let (call, after) = world.step(&state, Party::Responder, vec![empty(3), empty(5)]);
     let applied = world.force(RESPONDER, call).unwrap();
-    let [(_, Event::ChannelProgressed { party, calls, state_hash, .. }, _)] = &applied.events[..] else { panic!() };
+    let [(_, ArbiterEvent::ChannelProgressed { party, calls, state_hash, .. }, _)] = &applied.events[..] else {
+        panic!()
+    };
     let followed = World::on(&state).plan(&state, None, *party, calls.clone()).unwrap();
     assert_eq!((followed.state_hash, followed.balances), (*state_hash, after.balances));
     assert_eq!(by_id(&followed.contracts), by_id(&after.contracts));

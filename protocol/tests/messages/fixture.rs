@@ -3,10 +3,10 @@
 pub(crate) use protocol::{
     AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, PartyId, Rejection, Round, Signature,
     StateCommitment,
-    arbiter::{Applied, Context, Ledger},
+    arbiter::{Applied, CallContext, Ledger},
     call::{BatchedCall, Call, CloseMutual, CloseSolo, Create, Deposit, Payload, Slash, SnapshotSolo, Withdraw},
     crypto::{Native, SigningKey},
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     signing::{CloseMutualBody, CreateBody, DepositBody, Domain, Signed, StateBody, WithdrawBody, signed_bytes},
     terms::{CallWeight, Destination, Limits, PartyTerms, Terms},
 };
@@ -187,7 +187,7 @@ impl World {
 
     pub(crate) fn call_with(&mut self, caller: AccountId, call: Call, attached: Amount) -> Result<Applied, Rejection> {
         let before = self.ledger.clone();
-        let ctx = Context { domain: DOMAIN, limits: LIMITS, now: self.now, caller };
+        let ctx = CallContext { domain: DOMAIN, limits: LIMITS, now: self.now, caller };
         let accepts = |to: &AccountId, _amount: Amount| !self.refuses.contains(to);
         let applied = self.ledger.apply(&ctx, call, attached, &accepts);
         match &applied {

@@ -196,7 +196,8 @@ fn each_partys_delegates_become_its_own_and_there_are_eight_at_most() {
         let delegates = Pair::new(of(1, initiator), of(2, responder));
         let set = world.call(thief().account, Call::ChannelSetDelegates(set_delegates(delegates.clone(), NOW)));
         if allowed {
-            let [(_, Event::ChannelDelegatesSet { delegates: told, round: 2, .. }, _)] = &set.unwrap().events[..]
+            let [(_, ArbiterEvent::ChannelDelegatesSet { delegates: told, round: 2, .. }, _)] =
+                &set.unwrap().events[..]
             else {
                 panic!()
             };

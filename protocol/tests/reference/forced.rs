@@ -13,7 +13,7 @@ use protocol::{
         CallFault, Contract, ContractId,
         conditional::{HashLock, Preimage},
     },
-    event::Event,
+    event::ArbiterEvent,
     terms::Power,
 };
 
@@ -104,7 +104,7 @@ impl Arbiter {
                 payouts = channel.pay(paid);
             }
         }
-        let event = Event::ChannelProgressed {
+        let event = ArbiterEvent::ChannelProgressed {
             party,
             at: channel.at(),
             state_hash: computed,

@@ -35,7 +35,7 @@ use proptest::{
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash,
-    arbiter::{Applied, Context, Ledger},
+    arbiter::{Applied, CallContext, Ledger},
     call::Call,
     crypto::SigningKey,
     record::Record,
@@ -99,7 +99,7 @@ fn compare(
     attached: Amount,
 ) -> String {
     let caller = ACCOUNTS[Who::ALL.iter().position(|other| *other == who).unwrap()];
-    let ctx = Context { domain: DOMAIN, limits: LIMITS, now, caller };
+    let ctx = CallContext { domain: DOMAIN, limits: LIMITS, now, caller };
     let predicted = model.judge(now, caller, &call, attached, &accepts);
     let shown = format!("{call:?} by {who:?} in {now}");
     let done = ledger.apply(&ctx, call, attached, &accepts);

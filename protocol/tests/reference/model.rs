@@ -20,7 +20,7 @@ use protocol::{
         NativeApps,
         conditional::{HashFunction, HashLock, Preimage},
     },
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     signing::Domain,
     terms::{Destination, Limits, PartyTerms},
 };
@@ -30,7 +30,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 /// What a call announced and paid.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    pub events: Vec<(ChannelId, Event, Vec<Payout>)>,
+    pub events: Vec<(ChannelId, ArbiterEvent, Vec<Payout>)>,
     pub batch: Vec<Result<(), Rejection>>,
     pub paid_out: Vec<(AccountId, Amount)>,
     pub preimages: Vec<(HashLock, Preimage, BlockNumber)>,
@@ -54,7 +54,7 @@ pub struct Arbiter {
 
 type Accepts<'a> = &'a dyn Fn(&AccountId, Amount) -> bool;
 /// What is left of the channel, what it pays, and what is announced.
-pub(crate) type Ruled = Result<(Option<Channel>, Vec<Payout>, Event), Rejection>;
+pub(crate) type Ruled = Result<(Option<Channel>, Vec<Payout>, ArbiterEvent), Rejection>;
 
 impl Arbiter {
     pub fn new(domain: Domain, limits: Limits, deployed: BTreeMap<AccountId, Hash>, apps: NativeApps) -> Self {
@@ -151,7 +151,7 @@ impl Arbiter {
                 let mut shares = Pair::default();
                 shares[body.party] = body.amount;
                 self.pay_in(&channel, caller, attached, shares)?;
-                let event = Event::ChannelDeposited {
+                let event = ArbiterEvent::ChannelDeposited {
                     party: body.party,
                     amount: body.amount,
                     total: channel.total,
@@ -187,7 +187,7 @@ impl Arbiter {
                 if body.to == own.account {
                     payout.destination = own.payout;
                 }
-                let event = Event::ChannelWithdrawn {
+                let event = ArbiterEvent::ChannelWithdrawn {
                     party: body.party,
                     amount: body.amount,
                     total: channel.total,
@@ -205,7 +205,7 @@ impl Arbiter {
                 let Payload { round, state_hash, .. } = call.payload;
                 channel.must_be_newer(&Shown::from(&call.payload), now)?;
                 let _newer = self.adopt(&mut channel, &call.channel, &call.payload, now)?;
-                (call.channel, (Some(channel), Vec::new(), Event::ChannelSnapshotted { round, state_hash }))
+                (call.channel, (Some(channel), Vec::new(), ArbiterEvent::ChannelSnapshotted { round, state_hash }))
             }
             Call::ChannelSetDelegates(call) => {
                 let mut channel = known(&call.channel)?;
@@ -223,7 +223,7 @@ impl Arbiter {
                     channel.terms.parties[party].delegates = body.delegates[party].clone();
                 }
                 let (delegates, round, state_hash) = (body.delegates.clone(), body.round, body.state_hash);
-                let event = Event::ChannelDelegatesSet { delegates, round, state_hash };
+                let event = ArbiterEvent::ChannelDelegatesSet { delegates, round, state_hash };
                 (call.channel, (Some(channel), Vec::new(), event))
             }
             Call::ChannelCloseMutual(call) => {
@@ -238,7 +238,7 @@ impl Arbiter {
                 self.signed(&channel, &call.channel, signed::CLOSE_MUTUAL, body, &call.signatures)?;
                 let mut payouts = channel.pay(body.balances);
                 payouts.extend(fee(caller, body.fee));
-                let event = Event::ChannelClosedMutually { balances: body.balances, fee: body.fee };
+                let event = ArbiterEvent::ChannelClosedMutually { balances: body.balances, fee: body.fee };
                 (call.channel, (None, payouts, event))
             }
             Call::ChannelCloseSolo(call) => {
@@ -257,7 +257,7 @@ impl Arbiter {
                 let until = now.saturating_add(channel.terms.lock_period);
                 let closed_on = channel.co_signed;
                 channel.stage = Stage::Closing(Waiting { balances, until, closer, closed_on, proven: false });
-                let event = Event::ChannelClosedSolo {
+                let event = ArbiterEvent::ChannelClosedSolo {
                     at: channel.at(),
                     state_hash: channel.state,
                     closing: channel.closing().unwrap(),
@@ -280,7 +280,7 @@ impl Arbiter {
                     (waiting.balances, waiting.until) = (now_due, now.saturating_add(lock_period));
                 }
                 let closing = channel.closing().unwrap();
-                let event = Event::ChannelSlashed { round: channel.round(), state_hash: channel.state, closing };
+                let event = ArbiterEvent::ChannelSlashed { round: channel.round(), state_hash: channel.state, closing };
                 (call.channel, (Some(channel), Vec::new(), event))
             }
             Call::ChannelSettle { channel } => (*channel, settle(known(channel)?, now, &caller)?),
@@ -304,7 +304,7 @@ impl Arbiter {
         id: ChannelId,
         parties: Pair<PartyId>,
         mut payouts: Vec<Payout>,
-        event: Event,
+        event: ArbiterEvent,
         preimages: Vec<(HashLock, Preimage, BlockNumber)>,
         accepts: Accepts<'_>,
     ) -> Result<Report, Rejection> {
@@ -449,7 +449,7 @@ impl Arbiter {
         caller: AccountId,
         call: &Create,
         attached: Amount,
-    ) -> Result<(ChannelId, (Option<Channel>, Vec<Payout>, Event)), Rejection> {
+    ) -> Result<(ChannelId, (Option<Channel>, Vec<Payout>, ArbiterEvent)), Rejection> {
         let (body, terms) = (&call.body, &call.body.terms);
         let Pair { initiator, responder } = &terms.parties;
         let owner = |party: &PartyTerms| PartyId { account: party.account, key: party.key };
@@ -520,7 +520,7 @@ impl Arbiter {
         };
         self.pay_in(&channel, caller, attached, body.shares)?;
         let _before = self.nonces.insert(parties, call.nonce + 1);
-        let event = Event::ChannelCreated { record: channel.record() };
+        let event = ArbiterEvent::ChannelCreated { record: channel.record() };
         Ok((id, (Some(channel), Vec::new(), event)))
     }
 }
@@ -547,7 +547,7 @@ fn settle(mut channel: Channel, now: BlockNumber, caller: &AccountId) -> Ruled {
     channel.history.clear();
     let payouts = channel.pay(balances);
     let left = (remaining > 0).then_some(channel);
-    Ok((left, payouts, Event::ChannelSettled { balances, remaining }))
+    Ok((left, payouts, ArbiterEvent::ChannelSettled { balances, remaining }))
 }
 
 /// The state after an operation, which has a `valid_until` of its own.

@@ -10,7 +10,7 @@ use proptest::{
 use protocol::{
     Hash,
     crypto::Native,
-    tree::{Change, Node, Proof, ProofError, Tree},
+    tree::{Proof, ProofError, Tree, TreeChange, TreeNode},
 };
 use scale::Encode;
 use std::{
@@ -30,7 +30,7 @@ fn tree_of(leaves: &Leaves) -> Tree {
     leaves.iter().map(|(key, value)| (*key, *value)).collect()
 }
 
-fn changed(leaves: &Leaves, changes: &[Change]) -> Leaves {
+fn changed(leaves: &Leaves, changes: &[TreeChange]) -> Leaves {
     let mut leaves = leaves.clone();
     for change in changes {
         let _before = match change.after {
@@ -50,9 +50,9 @@ enum Verdict {
     Refused(&'static str),
 }
 
-fn judge(leaves: &Leaves, changes: &[Change], nodes: &[Node]) -> Verdict {
+fn judge(leaves: &Leaves, changes: &[TreeChange], nodes: &[TreeNode]) -> Verdict {
     let shown = Proof { nodes: nodes.to_vec() }.apply(changes, &Native).map(|roots| (roots.before, roots.after));
-    let claim = |&Change { key, before, after }: &Change| Claim { key, before, after };
+    let claim = |&TreeChange { key, before, after }: &TreeChange| Claim { key, before, after };
     let by_the_model = tree::shows(nodes, &changes.iter().map(claim).collect::<Vec<_>>());
     assert_eq!(shown, by_the_model, "the first by the rules, the second by the model, for {nodes:?}");
     match shown {
@@ -79,17 +79,17 @@ fn judge(leaves: &Leaves, changes: &[Change], nodes: &[Node]) -> Verdict {
 // Every tree over few keys.
 
 /// All that may happen to the leaves of [`FEW`], lies about them included or not.
-fn all_changes(leaves: &Leaves, with_lies: bool) -> Vec<Vec<Change>> {
+fn all_changes(leaves: &Leaves, with_lies: bool) -> Vec<Vec<TreeChange>> {
     FEW.iter().fold(vec![Vec::new()], |so_far, &key| {
         let truth = leaves.get(&key).copied();
         let lie = if truth.is_some() { None } else { Some(value(200)) };
         let afters = if truth.is_some() { vec![truth, Some(value(201)), None] } else { vec![None, Some(value(201))] };
-        let mut kinds: Vec<Option<Change>> = vec![None];
-        kinds.extend(afters.into_iter().map(|after| Some(Change { key, before: truth, after })));
+        let mut kinds: Vec<Option<TreeChange>> = vec![None];
+        kinds.extend(afters.into_iter().map(|after| Some(TreeChange { key, before: truth, after })));
         if with_lies {
-            kinds.push(Some(Change { key, before: lie, after: None }));
+            kinds.push(Some(TreeChange { key, before: lie, after: None }));
         }
-        let longer = |changes: &Vec<Change>| {
+        let longer = |changes: &Vec<TreeChange>| {
             let changes = changes.clone();
             kinds.clone().into_iter().map(move |kind| changes.iter().copied().chain(kind).collect())
         };
@@ -103,17 +103,17 @@ fn all_trees() -> Vec<Leaves> {
 }
 
 /// Every way to show the subtree with this hash: each node says all that it knows, or less.
-fn cuts(all: &BTreeMap<Hash, Node>, top: Hash, empties: &[Node]) -> Vec<Vec<Node>> {
+fn cuts(all: &BTreeMap<Hash, TreeNode>, top: Hash, empties: &[TreeNode]) -> Vec<Vec<TreeNode>> {
     match all.get(&top) {
         None => empties.iter().map(|empty| vec![*empty]).collect(),
-        Some(&Node::Pruned { left, right }) => {
+        Some(&TreeNode::Pruned { left, right }) => {
             let (lefts, rights) = (cuts(all, left, empties), cuts(all, right, empties));
             let both = lefts
                 .iter()
-                .flat_map(|left| rights.iter().map(move |right| [&[Node::Branch][..], left, right].concat()));
-            [vec![Node::Opaque(top)], vec![Node::Pruned { left, right }]].into_iter().chain(both).collect()
+                .flat_map(|left| rights.iter().map(move |right| [&[TreeNode::Branch][..], left, right].concat()));
+            [vec![TreeNode::Opaque(top)], vec![TreeNode::Pruned { left, right }]].into_iter().chain(both).collect()
         }
-        Some(leaf) => vec![vec![Node::Opaque(top)], vec![*leaf]],
+        Some(leaf) => vec![vec![TreeNode::Opaque(top)], vec![*leaf]],
     }
 }
 
@@ -122,12 +122,12 @@ fn every_way_to_show_every_tree_over_few_keys_gives_the_root_after_every_change_
     let mut tally = BTreeMap::<_, usize>::new();
     for leaves in all_trees() {
         let (tree, all, root) = (tree_of(&leaves), tree::subtrees(&leaves), tree::root(&leaves));
-        let ways = cuts(&all, root, &[Node::Empty, Node::Opaque(NOTHING)]);
+        let ways = cuts(&all, root, &[TreeNode::Empty, TreeNode::Opaque(NOTHING)]);
         for changes in all_changes(&leaves, false) {
             assert_eq!(judge(&leaves, &changes, &tree.prove(&changes).nodes), Verdict::Accepted);
             for way in &ways {
                 let verdict = judge(&leaves, &changes, way);
-                let allowed: &[Verdict] = if way.contains(&Node::Opaque(NOTHING)) {
+                let allowed: &[Verdict] = if way.contains(&TreeNode::Opaque(NOTHING)) {
                     &[Verdict::Refused("malformed"), Verdict::Refused("not covered")]
                 } else {
                     &[Verdict::Accepted, Verdict::Refused("not covered")]
@@ -146,25 +146,26 @@ fn every_way_to_show_every_tree_over_few_keys_gives_the_root_after_every_change_
 fn of_all_proofs_of_up_to_five_nodes_those_that_cut_the_tree_are_accepted_and_no_others() {
     for leaves in all_trees() {
         let (all, root) = (tree::subtrees(&leaves), tree::root(&leaves));
-        let mut ends = vec![Node::Empty, Node::Opaque(NOTHING), Node::Pruned { left: NOTHING, right: NOTHING }];
-        ends.extend(FEW.iter().enumerate().map(|(place, &key)| Node::Leaf { key, value: value(place as u8) }));
+        let mut ends =
+            vec![TreeNode::Empty, TreeNode::Opaque(NOTHING), TreeNode::Pruned { left: NOTHING, right: NOTHING }];
+        ends.extend(FEW.iter().enumerate().map(|(place, &key)| TreeNode::Leaf { key, value: value(place as u8) }));
         for (&hash, &node) in &all {
-            ends.push(Node::Opaque(hash));
+            ends.push(TreeNode::Opaque(hash));
             match node {
                 // As if it were a branch of the same bytes, or had something beside it.
-                Node::Leaf { key, value } => ends.extend([
-                    Node::Pruned { left: key, right: value },
-                    Node::Pruned { left: hash, right: NOTHING },
-                    Node::Pruned { left: NOTHING, right: hash },
+                TreeNode::Leaf { key, value } => ends.extend([
+                    TreeNode::Pruned { left: key, right: value },
+                    TreeNode::Pruned { left: hash, right: NOTHING },
+                    TreeNode::Pruned { left: NOTHING, right: hash },
                 ]),
                 branch => ends.push(branch),
             }
         }
-        let shapes: [&dyn Fn(Node, Node, Node) -> Vec<Node>; 4] = [
+        let shapes: [&dyn Fn(TreeNode, TreeNode, TreeNode) -> Vec<TreeNode>; 4] = [
             &|one, _, _| vec![one],
-            &|one, two, _| vec![Node::Branch, one, two],
-            &|one, two, three| vec![Node::Branch, one, Node::Branch, two, three],
-            &|one, two, three| vec![Node::Branch, Node::Branch, one, two, three],
+            &|one, two, _| vec![TreeNode::Branch, one, two],
+            &|one, two, three| vec![TreeNode::Branch, one, TreeNode::Branch, two, three],
+            &|one, two, three| vec![TreeNode::Branch, TreeNode::Branch, one, two, three],
         ];
         let mut accepted = BTreeMap::new();
         for &one in &ends {
@@ -179,7 +180,7 @@ fn of_all_proofs_of_up_to_five_nodes_those_that_cut_the_tree_are_accepted_and_no
                 }
             }
         }
-        let short = cuts(&all, root, &[Node::Empty]).into_iter().filter(|nodes| nodes.len() <= 5);
+        let short = cuts(&all, root, &[TreeNode::Empty]).into_iter().filter(|nodes| nodes.len() <= 5);
         assert_eq!(accepted.keys().cloned().collect::<BTreeSet<_>>(), short.map(|nodes| nodes.encode()).collect());
         for changes in all_changes(&leaves, true) {
             for nodes in accepted.values() {
@@ -201,8 +202,8 @@ fn a_leaf_is_not_begun_beside_another_that_agrees_in_as_many_bits_as_the_bound()
     ] {
         let mut two = one;
         two.0[bits / 8] ^= 0x80 >> (bits % 8);
-        let begun = Change { key: two, before: None, after: Some(value(1)) };
-        let shown = Node::Leaf { key: one, value: value(0) };
+        let begun = TreeChange { key: two, before: None, after: Some(value(1)) };
+        let shown = TreeNode::Leaf { key: one, value: value(0) };
         assert_eq!(judge(&leaves, &[begun], &[shown]), verdict, "{bits} bits");
     }
 }
@@ -296,81 +297,83 @@ fn rewriting() -> impl Strategy<Value = Rewriting> {
 }
 
 impl Piece {
-    fn node(&self, all: &BTreeMap<Hash, Node>) -> Node {
+    fn node(&self, all: &BTreeMap<Hash, TreeNode>) -> TreeNode {
         let some = |of: &Index| {
-            all.iter().nth(of.index(all.len().max(1))).map_or((value(0), Node::Empty), |(hash, node)| (*hash, *node))
+            all.iter()
+                .nth(of.index(all.len().max(1)))
+                .map_or((value(0), TreeNode::Empty), |(hash, node)| (*hash, *node))
         };
         match self {
-            Self::Empty => Node::Empty,
-            Self::Branch => Node::Branch,
-            Self::Zero(false) => Node::Opaque(NOTHING),
-            Self::Zero(true) => Node::Pruned { left: NOTHING, right: NOTHING },
-            Self::Closed(of) => Node::Opaque(some(of).0),
+            Self::Empty => TreeNode::Empty,
+            Self::Branch => TreeNode::Branch,
+            Self::Zero(false) => TreeNode::Opaque(NOTHING),
+            Self::Zero(true) => TreeNode::Pruned { left: NOTHING, right: NOTHING },
+            Self::Closed(of) => TreeNode::Opaque(some(of).0),
             Self::Open(of) => some(of).1,
-            Self::Lone(of, false) => Node::Pruned { left: some(of).0, right: NOTHING },
-            Self::Lone(of, true) => Node::Pruned { left: NOTHING, right: some(of).0 },
+            Self::Lone(of, false) => TreeNode::Pruned { left: some(of).0, right: NOTHING },
+            Self::Lone(of, true) => TreeNode::Pruned { left: NOTHING, right: some(of).0 },
         }
     }
 }
 
 /// The nodes of the subtree that begins here.
-fn span(nodes: &[Node], from: usize) -> Range<usize> {
+fn span(nodes: &[TreeNode], from: usize) -> Range<usize> {
     let (mut to, mut open) = (from, 1);
     while open > 0 && to < nodes.len() {
-        open = if nodes[to] == Node::Branch { open + 1 } else { open - 1 };
+        open = if nodes[to] == TreeNode::Branch { open + 1 } else { open - 1 };
         to += 1;
     }
     from..to
 }
 
 /// What a subtree is, by the nodes alone: its hash, and its sides' where it is a branch.
-fn closed(nodes: &[Node]) -> (Hash, Option<(Hash, Hash)>) {
+fn closed(nodes: &[TreeNode]) -> (Hash, Option<(Hash, Hash)>) {
     let over = |left: Hash, right: Hash| (hash(&[&[1], &left.0, &right.0]), Some((left, right)));
     match nodes.first() {
-        Some(Node::Leaf { key, value }) => (hash(&[&[0], &key.0, &value.0]), None),
-        Some(Node::Opaque(hash)) => (*hash, None),
-        Some(&Node::Pruned { left, right }) => over(left, right),
-        Some(Node::Branch) => {
+        Some(TreeNode::Leaf { key, value }) => (hash(&[&[0], &key.0, &value.0]), None),
+        Some(TreeNode::Opaque(hash)) => (*hash, None),
+        Some(&TreeNode::Pruned { left, right }) => over(left, right),
+        Some(TreeNode::Branch) => {
             let left = span(nodes, 1);
             let right = span(nodes, left.end);
             over(closed(&nodes[left]).0, closed(&nodes[right]).0)
         }
-        Some(Node::Empty) | None => (NOTHING, None),
+        Some(TreeNode::Empty) | None => (NOTHING, None),
     }
 }
 
 impl Rewriting {
     /// What of the nodes becomes what; none where there is nothing of its kind.
-    fn edit(&self, nodes: &[Node], all: &BTreeMap<Hash, Node>) -> Option<(Range<usize>, Vec<Node>)> {
-        let among = |at: &Index, is: &dyn Fn(&Node) -> bool| {
+    fn edit(&self, nodes: &[TreeNode], all: &BTreeMap<Hash, TreeNode>) -> Option<(Range<usize>, Vec<TreeNode>)> {
+        let among = |at: &Index, is: &dyn Fn(&TreeNode) -> bool| {
             let places: Vec<usize> = (0..nodes.len()).filter(|&place| is(&nodes[place])).collect();
             (!places.is_empty()).then(|| places[at.index(places.len())])
         };
         let any_of = |at: &Index| among(at, &|_| true).map(|place| span(nodes, place));
-        let empty = |opaque: bool| if opaque { Node::Opaque(NOTHING) } else { Node::Empty };
+        let empty = |opaque: bool| if opaque { TreeNode::Opaque(NOTHING) } else { TreeNode::Empty };
         Some(match self {
             Self::AllEmptyOpaque => {
-                let opaque = |node: &Node| if *node == Node::Empty { empty(true) } else { *node };
+                let opaque = |node: &TreeNode| if *node == TreeNode::Empty { empty(true) } else { *node };
                 (0..nodes.len(), nodes.iter().map(opaque).collect())
             }
             Self::EmptyMade(at, piece) => {
-                let place = among(at, &|node| *node == Node::Empty)?;
+                let place = among(at, &|node| *node == TreeNode::Empty)?;
                 (place..place + 1, vec![piece.node(all)])
             }
             Self::Closed(at) => {
                 let place = any_of(at)?;
-                (place.clone(), vec![Node::Opaque(closed(&nodes[place]).0)])
+                (place.clone(), vec![TreeNode::Opaque(closed(&nodes[place]).0)])
             }
             Self::Pruned(at) => {
                 let place = any_of(at)?;
                 let (left, right) = closed(&nodes[place.clone()]).1?;
-                (place, vec![Node::Pruned { left, right }])
+                (place, vec![TreeNode::Pruned { left, right }])
             }
             Self::Opened(at, opaque) => {
-                let place = among(at, &|node| matches!(node, Node::Opaque(_) | Node::Pruned { .. }))?;
-                let side = |hash| if hash == NOTHING { empty(*opaque) } else { Node::Opaque(hash) };
+                let place = among(at, &|node| matches!(node, TreeNode::Opaque(_) | TreeNode::Pruned { .. }))?;
+                let side = |hash| if hash == NOTHING { empty(*opaque) } else { TreeNode::Opaque(hash) };
                 let opened = match *all.get(&closed(&nodes[place..=place]).0)? {
-                    Node::Pruned { left, right } => vec![Node::Branch, side(left), side(right)],
+                    TreeNode::Pruned { left, right } => vec![TreeNode::Branch, side(left), side(right)],
                     leaf => vec![leaf],
                 };
                 (place..place + 1, opened)
@@ -379,19 +382,19 @@ impl Rewriting {
                 let place = any_of(at)?;
                 let (inner, beside) = (&nodes[place.clone()], [empty(*opaque)]);
                 let sides = if *right { [&beside, inner] } else { [inner, &beside] };
-                (place, [&[Node::Branch][..], &sides.concat()].concat())
+                (place, [&[TreeNode::Branch][..], &sides.concat()].concat())
             }
             Self::Unwrapped(at, right) => {
-                let branch = among(at, &|node| *node == Node::Branch)?;
+                let branch = among(at, &|node| *node == TreeNode::Branch)?;
                 let left = span(nodes, branch + 1);
                 let side = if *right { span(nodes, left.end) } else { left };
                 (span(nodes, branch), nodes[side].to_vec())
             }
             Self::SideMadeZero(at, is_right) => {
-                let place = among(at, &|node| matches!(node, Node::Pruned { .. }))?;
+                let place = among(at, &|node| matches!(node, TreeNode::Pruned { .. }))?;
                 let (left, right) = closed(&nodes[place..=place]).1?;
                 let (left, right) = if *is_right { (left, NOTHING) } else { (NOTHING, right) };
-                (place..place + 1, vec![Node::Pruned { left, right }])
+                (place..place + 1, vec![TreeNode::Pruned { left, right }])
             }
             Self::Swapped(one, two) => {
                 let mut swapped = nodes.to_vec();
@@ -452,17 +455,17 @@ fn however_a_proof_is_rewritten_what_is_accepted_under_a_trees_root_gives_the_ro
     let tally = RefCell::new(BTreeMap::<_, usize>::new());
     let ran = runner.run(&case(), |Case { leaves, touched, lies, rewritings }| {
         let leaves: Leaves = leaves.into_iter().map(|(number, other)| (key(number), value(other))).collect();
-        let changes: BTreeMap<Hash, Change> = (touched.iter())
+        let changes: BTreeMap<Hash, TreeChange> = (touched.iter())
             .map(|(touched, after)| {
                 let key = match touched {
                     Touched::Leaf(at) if !leaves.is_empty() => *leaves.keys().nth(at.index(leaves.len())).unwrap(),
                     Touched::Leaf(at) => key(at.index(1_024) as u16),
                     Touched::Key(number) => key(*number),
                 };
-                (key, Change { key, before: leaves.get(&key).copied(), after: after.map(value) })
+                (key, TreeChange { key, before: leaves.get(&key).copied(), after: after.map(value) })
             })
             .collect();
-        let mut changes: Vec<Change> = changes.into_values().collect();
+        let mut changes: Vec<TreeChange> = changes.into_values().collect();
         if let Some(first) = changes.first_mut().filter(|_| lies) {
             first.before = if first.before.is_some() { None } else { Some(value(200)) };
         }

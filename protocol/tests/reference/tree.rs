@@ -3,7 +3,7 @@
 use blake2::{Blake2b, Digest, digest::consts::U32};
 use protocol::{
     Hash,
-    tree::{Node, ProofError},
+    tree::{ProofError, TreeNode},
 };
 use std::collections::BTreeMap;
 
@@ -67,25 +67,25 @@ pub fn root(leaves: &Leaves) -> Hash {
 }
 
 /// Every subtree over whole leaves by its hash: a leaf, or a branch by the hashes of its sides.
-pub fn subtrees(leaves: &Leaves) -> BTreeMap<Hash, Node> {
+pub fn subtrees(leaves: &Leaves) -> BTreeMap<Hash, TreeNode> {
     let mut all = BTreeMap::new();
     let _top = over(leaves, 0, &mut |hash, node| all.extend([(hash, node)]));
     all
 }
 
 /// The subtree over the leaves that are below one place, which are all the leaves that there are.
-fn over(leaves: &Leaves, depth: usize, seen: &mut dyn FnMut(Hash, Node)) -> Known {
+fn over(leaves: &Leaves, depth: usize, seen: &mut dyn FnMut(Hash, TreeNode)) -> Known {
     let mut each = leaves.iter();
     let (known, node) = match (each.next(), each.next()) {
         (None, _) => return Known::Nothing,
-        (Some((&key, &value)), None) => (Known::Leaf(key, value), Node::Leaf { key, value }),
+        (Some((&key, &value)), None) => (Known::Leaf(key, value), TreeNode::Leaf { key, value }),
         _ => {
             let mut side = |bit| {
                 let here = leaves.iter().filter(|(key, _)| letter(key, depth) == bit);
                 over(&here.map(|(key, value)| (*key, *value)).collect(), depth + 1, seen).hash()
             };
             let (left, right) = (side('0'), side('1'));
-            (Known::Many(branch_hash(&left, &right)), Node::Pruned { left, right })
+            (Known::Many(branch_hash(&left, &right)), TreeNode::Pruned { left, right })
         }
     };
     seen(known.hash(), node);
@@ -98,7 +98,7 @@ fn branch_hash(left: &Hash, right: &Hash) -> Hash {
 
 /// The roots before and after that a proof shows for these claims. Checked in this order: its size; the keys' order; then node by node as it
 /// is written, a branch itself after both its sides; at the end that nothing follows.
-pub fn shows(nodes: &[Node], claims: &[Claim]) -> Result<(Hash, Hash), ProofError> {
+pub fn shows(nodes: &[TreeNode], claims: &[Claim]) -> Result<(Hash, Hash), ProofError> {
     if nodes.len() > NODES {
         return Err(ProofError::TooLarge);
     }
@@ -110,7 +110,7 @@ pub fn shows(nodes: &[Node], claims: &[Claim]) -> Result<(Hash, Hash), ProofErro
     if rest.is_empty() { Ok((before.hash(), after.hash())) } else { Err(ProofError::WrongLength) }
 }
 
-fn part(rest: &mut &[Node], path: &str, claims: &[Claim]) -> Result<(Known, Known), ProofError> {
+fn part(rest: &mut &[TreeNode], path: &str, claims: &[Claim]) -> Result<(Known, Known), ProofError> {
     let here: Vec<&Claim> = claims.iter().filter(|claim| is_below(&claim.key, path)).collect();
     if path.len() > DEPTH {
         return Err(ProofError::TooLarge);
@@ -118,14 +118,14 @@ fn part(rest: &mut &[Node], path: &str, claims: &[Claim]) -> Result<(Known, Know
     let (node, more) = rest.split_first().ok_or(ProofError::WrongLength)?;
     *rest = more;
     let before = match *node {
-        Node::Empty => Known::Nothing,
-        Node::Leaf { key, value } if is_below(&key, path) => Known::Leaf(key, value),
-        Node::Leaf { .. } => return Err(ProofError::Malformed),
-        Node::Branch => return branch(rest, path, claims, !here.is_empty()),
-        Node::Opaque(NOTHING) => return Err(ProofError::Malformed),
+        TreeNode::Empty => Known::Nothing,
+        TreeNode::Leaf { key, value } if is_below(&key, path) => Known::Leaf(key, value),
+        TreeNode::Leaf { .. } => return Err(ProofError::Malformed),
+        TreeNode::Branch => return branch(rest, path, claims, !here.is_empty()),
+        TreeNode::Opaque(NOTHING) => return Err(ProofError::Malformed),
         _ if !here.is_empty() => return Err(ProofError::NotCovered),
-        Node::Opaque(hash) => Known::Some(hash),
-        Node::Pruned { left, right } => Known::Many(branch_hash(&left, &right)),
+        TreeNode::Opaque(hash) => Known::Some(hash),
+        TreeNode::Pruned { left, right } => Known::Many(branch_hash(&left, &right)),
     };
     if here.is_empty() {
         return Ok((before.clone(), before));
@@ -153,7 +153,7 @@ fn part(rest: &mut &[Node], path: &str, claims: &[Claim]) -> Result<(Known, Know
     Ok((before, over(&is, path.len(), &mut |_, _| ())))
 }
 
-fn branch(rest: &mut &[Node], path: &str, claims: &[Claim], touched: bool) -> Result<(Known, Known), ProofError> {
+fn branch(rest: &mut &[TreeNode], path: &str, claims: &[Claim], touched: bool) -> Result<(Known, Known), ProofError> {
     let left = part(rest, &format!("{path}0"), claims)?;
     let right = part(rest, &format!("{path}1"), claims)?;
     let before = match (&left.0, &right.0) {

@@ -12,10 +12,10 @@ fn closing_on_a_forced_state_risks_the_penalty_and_keeps_the_forced_chain() {
         let before = record(7, 3, &balances(60));
         let call = CloseSolo { channel: CHANNEL, payload: None, commitment: balances(60) };
         let ctx = at(100, account(closer));
-        let Outcome { record: after, event, .. } = close_solo(&ctx, before.clone(), &call, &Native).unwrap();
+        let CallOutcome { record: after, event, .. } = close_solo(&ctx, before.clone(), &call, &Native).unwrap();
         let closing = Closing { balances: Pair::new(60, 40), unlock_at: 120, penalty: at_risk(closer, 7) };
         let state_hash = before.on_chain.state_hash;
-        assert_eq!(event, Event::ChannelClosedSolo { at: base(7, 3), state_hash, closing: closing.clone() });
+        assert_eq!(event, ArbiterEvent::ChannelClosedSolo { at: base(7, 3), state_hash, closing: closing.clone() });
         assert_eq!(after, Some(Record { phase: Phase::Closing(closing), ..before }));
     }
 }
@@ -129,7 +129,7 @@ fn settling_moves_a_penalty_that_is_due_and_no_other() {
     ] {
         let remaining = TOTAL - paid.sum().unwrap();
         let outcome = settle(&at(120, account(WHO)), closing(balances, penalty, amount)).unwrap();
-        assert_eq!(outcome.event, Event::ChannelSettled { balances: paid, remaining });
+        assert_eq!(outcome.event, ArbiterEvent::ChannelSettled { balances: paid, remaining });
         assert_eq!(outcome.payouts.iter().map(|payout| payout.amount).sum::<Amount>(), paid.sum().unwrap());
         for payout in &outcome.payouts {
             let party = payout.party.unwrap();

@@ -7,7 +7,7 @@ use protocol::contracts::conditional::{BUILTIN, ConditionalInput, ConditionalTra
 use protocol::contracts::{Code, Contract, ContractId, Contracts, MAX_INPUT, MAX_STATE, Predictor};
 use protocol::crypto::{Crypto, Native};
 use protocol::record::Phase;
-use protocol::tree::{Change, Node};
+use protocol::tree::{TreeChange, TreeNode};
 use protocol::{AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, StateCommitment, decode_exact};
 use scale::Encode;
 use std::collections::BTreeSet;
@@ -221,10 +221,10 @@ impl Script {
     }
 }
 
-fn unchanged(contracts: &[ShownContract]) -> Vec<Change> {
+fn unchanged(contracts: &[ShownContract]) -> Vec<TreeChange> {
     let change = |shown: &ShownContract| {
         let leaf = Some(shown.contract.leaf(&Native));
-        Change { key: shown.id.key(), before: leaf, after: leaf }
+        TreeChange { key: shown.id.key(), before: leaf, after: leaf }
     };
     contracts.iter().map(change).collect()
 }
@@ -256,18 +256,18 @@ fn flawed(flaw: Flaw, call: &mut ForceProgress) {
         }
         Flaw::AppElsewhere => call.contracts.iter_mut().for_each(|shown| shown.app = Some(AccountId([9; 32]))),
         Flaw::ProofTooShort => drop(call.proof.nodes.pop()),
-        Flaw::ProofTooLong => call.proof.nodes.push(Node::Empty),
+        Flaw::ProofTooLong => call.proof.nodes.push(TreeNode::Empty),
         Flaw::ProofOfOthers => {
             for node in &mut call.proof.nodes {
-                if let Node::Opaque(hash) | Node::Pruned { right: hash, .. } = node {
+                if let TreeNode::Opaque(hash) | TreeNode::Pruned { right: hash, .. } = node {
                     hash.0[0] ^= 1;
                 }
             }
         }
         Flaw::ProofHides => {
             for node in &mut call.proof.nodes {
-                if let Node::Leaf { value, .. } = *node {
-                    *node = Node::Opaque(value);
+                if let TreeNode::Leaf { value, .. } = *node {
+                    *node = TreeNode::Opaque(value);
                 }
             }
         }

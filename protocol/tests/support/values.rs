@@ -10,11 +10,11 @@ use protocol::{
     },
     contracts::{CallFault, Code, Contract, ContractId},
     decode_exact,
-    event::{Event, Payout},
+    event::{ArbiterEvent, Payout},
     record::{Artefact, Closing, OnChain, Penalty, Permanence, Phase, Record},
     signing::{CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, WithdrawBody},
     terms::{CallWeight, Delegate, Destination, Limits, PartyTerms, Power, Terms},
-    tree::{Node, Proof, ProofError},
+    tree::{Proof, ProofError, TreeNode},
 };
 use scale::Encode;
 
@@ -191,11 +191,11 @@ fn contract() -> impl Strategy<Value = Contract> + Clone {
 
 fn proof() -> impl Strategy<Value = Proof> + Clone {
     let node = prop_oneof![
-        Just(Node::Empty),
-        (hash(), hash()).prop_map(|(key, value)| Node::Leaf { key, value }),
-        hash().prop_map(Node::Opaque),
-        Just(Node::Branch),
-        (hash(), hash()).prop_map(|(left, right)| Node::Pruned { left, right }),
+        Just(TreeNode::Empty),
+        (hash(), hash()).prop_map(|(key, value)| TreeNode::Leaf { key, value }),
+        hash().prop_map(TreeNode::Opaque),
+        Just(TreeNode::Branch),
+        (hash(), hash()).prop_map(|(left, right)| TreeNode::Pruned { left, right }),
     ];
     prop::collection::vec(node, 0..20).prop_map(|nodes| Proof { nodes })
 }
@@ -278,42 +278,44 @@ pub fn record() -> impl Strategy<Value = Record> + Clone {
     )
 }
 
-pub fn event() -> impl Strategy<Value = Event> {
+pub fn event() -> impl Strategy<Value = ArbiterEvent> {
     let moved = || (party(), any::<Amount>(), any::<Amount>(), any::<u64>(), hash());
     prop_oneof![
-        record().prop_map(|record| Event::ChannelCreated { record }),
-        (amounts(), any::<Amount>()).prop_map(|(balances, fee)| Event::ChannelClosedMutually { balances, fee }),
-        (base(), hash(), closing()).prop_map(|(at, state_hash, closing)| Event::ChannelClosedSolo {
+        record().prop_map(|record| ArbiterEvent::ChannelCreated { record }),
+        (amounts(), any::<Amount>()).prop_map(|(balances, fee)| ArbiterEvent::ChannelClosedMutually { balances, fee }),
+        (base(), hash(), closing()).prop_map(|(at, state_hash, closing)| ArbiterEvent::ChannelClosedSolo {
             at,
             state_hash,
             closing
         }),
-        (any::<u64>(), hash(), closing()).prop_map(|(round, state_hash, closing)| Event::ChannelSlashed {
+        (any::<u64>(), hash(), closing()).prop_map(|(round, state_hash, closing)| ArbiterEvent::ChannelSlashed {
             round,
             state_hash,
             closing
         }),
-        (amounts(), any::<Amount>()).prop_map(|(balances, remaining)| Event::ChannelSettled { balances, remaining }),
-        moved().prop_map(|(party, amount, total, round, state_hash)| Event::ChannelDeposited {
+        (amounts(), any::<Amount>())
+            .prop_map(|(balances, remaining)| ArbiterEvent::ChannelSettled { balances, remaining }),
+        moved().prop_map(|(party, amount, total, round, state_hash)| ArbiterEvent::ChannelDeposited {
             party,
             amount,
             total,
             round,
             state_hash
         }),
-        moved().prop_map(|(party, amount, total, round, state_hash)| Event::ChannelWithdrawn {
+        moved().prop_map(|(party, amount, total, round, state_hash)| ArbiterEvent::ChannelWithdrawn {
             party,
             amount,
             total,
             round,
             state_hash
         }),
-        (any::<u64>(), hash()).prop_map(|(round, state_hash)| Event::ChannelSnapshotted { round, state_hash }),
-        (pair(delegates()), any::<u64>(), hash())
-            .prop_map(|(delegates, round, state_hash)| { Event::ChannelDelegatesSet { delegates, round, state_hash } }),
+        (any::<u64>(), hash()).prop_map(|(round, state_hash)| ArbiterEvent::ChannelSnapshotted { round, state_hash }),
+        (pair(delegates()), any::<u64>(), hash()).prop_map(|(delegates, round, state_hash)| {
+            ArbiterEvent::ChannelDelegatesSet { delegates, round, state_hash }
+        }),
         (moved(), base(), pair(any::<u8>()), prop::option::of(closing()), prop::collection::vec(forced_call(), 0..4))
             .prop_map(|((party, _, total, _, state_hash), at, forced_steps, closing, calls)| {
-                Event::ChannelProgressed { party, at, state_hash, forced_steps, total, closing, calls }
+                ArbiterEvent::ChannelProgressed { party, at, state_hash, forced_steps, total, closing, calls }
             }),
     ]
 }

@@ -9,7 +9,7 @@ use inside::Inside;
 use protocol::{
     AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, PartyId, Rejection, Round, Signature,
     StateCommitment,
-    arbiter::{Applied, Context, Ledger, prove_contract_state},
+    arbiter::{Applied, CallContext, Ledger, prove_contract_state},
     call::{
         BatchedCall, Call, CloseMutual, CloseSolo, Create, Deposit, Payload, SetDelegates, Slash, SnapshotSolo,
         Withdraw,
@@ -290,7 +290,7 @@ impl Generator {
             Call::VaultDeposit { key } | Call::VaultWithdraw { key, .. } => Some(key),
             _ => None,
         };
-        let ctx = Context { domain: DOMAIN, limits: LIMITS, now: block, caller };
+        let ctx = CallContext { domain: DOMAIN, limits: LIMITS, now: block, caller };
         let applied = self.ledger.apply(&ctx, call, attached, &|_, _| true).unwrap();
         let events = self.events(&applied, key.map(|key| PartyId { account: caller, key }));
         let refused = |refused: &Rejection| hex::encode(refused.encode());

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::store::Batch;
 use channel::{ChannelRef, transfer::TransferCommand};
-use network::{ChainPolicy, Input};
+use network::{ChainPolicy, RouterInput};
 use protocol::{
     BlockNumber,
     contracts::conditional::{HashLock, Preimage},
@@ -70,13 +70,13 @@ impl Routing {
     fn refuse(&self, channel: ChannelRef, command: TransferCommand, peers: &Arc<Peers>) {
         let (at, why) = (self.at(channel), network::CommandRefusal::NotOpen);
         let peers = Arc::clone(peers);
-        let _task = tokio::spawn(async move { peers.tell_router([Input::Refused { at, command, why }]).await });
+        let _task = tokio::spawn(async move { peers.tell_router([RouterInput::Refused { at, command, why }]).await });
     }
 }
 
 impl Peers {
     /// Tells the router these things, keeps what it has to keep, and has done what it wants. Whether it was kept.
-    pub(super) async fn tell_router(self: &Arc<Self>, inputs: impl IntoIterator<Item = Input>) -> bool {
+    pub(super) async fn tell_router(self: &Arc<Self>, inputs: impl IntoIterator<Item = RouterInput>) -> bool {
         let mut turn = self.routing.turn().await;
         let outgoing = self.routing.handle(&mut turn, inputs);
         self.keep_if_any(turn, outgoing).await
@@ -140,11 +140,11 @@ pub(super) async fn run(peers: Weak<Peers>) {
         let Some(peers) = peers.upgrade() else { return };
         let registry = &peers.registry;
         let (chain, best, finalised) = (peers.routing.chain(), registry.best(), registry.finalised());
-        let tick = is_tick.then(|| Input::Tick(now()));
+        let tick = is_tick.then(|| RouterInput::Tick(now()));
         // A channel's own task says what became of its transfers: but for one that cannot be read, or whose task is over.
         let is_news = known.replace((best, finalised)) != Some((best, finalised));
         let shown = if is_news { peers.routing.shown(registry) } else { Vec::new() };
-        let inputs = std::iter::once(Input::Head { chain, best, finalised }).chain(shown).chain(tick);
+        let inputs = std::iter::once(RouterInput::Head { chain, best, finalised }).chain(shown).chain(tick);
         let _kept = peers.tell_router(inputs).await;
         if !is_tick {
             calm_until = Instant::now().checked_add(CALM).unwrap_or(calm_until);

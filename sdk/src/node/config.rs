@@ -53,7 +53,7 @@ pub struct NodeConfig {
     /// chain's own prices by default.
     pub fee_reserve: FeeReserve,
     /// What crosses this node's channels: whether it carries transfers of others on, at what fee, and what it risks for it. By default it only pays and is paid.
-    pub routing: network::Policy,
+    pub routing: network::RoutingPolicy,
     /// The most that is offered on top of the fee for a call that defends a channel, once its last block comes near ([`Urgency`](crate::chain::Urgency));
     /// none for ten times the fee of the heaviest such call.
     pub tip_max: Option<Amount>,
@@ -128,7 +128,7 @@ impl NodeConfig {
             apps: Arc::new(Registry::in_memory(info.limits.call_weight)),
             fee_reserve: FeeReserve::default(),
             tip_max: None,
-            routing: network::Policy::default(),
+            routing: network::RoutingPolicy::default(),
             keep_ended: KEEP_ENDED,
             redial: Some(Backoff::default()),
             limits: NodeLimits::default(),

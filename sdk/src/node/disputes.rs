@@ -76,15 +76,19 @@ mod tests {
     use super::*;
     use protocol::{
         Base, Hash, Pair,
-        event::Event,
+        event::ArbiterEvent,
         record::{Closing, Penalty},
     };
 
     fn close(round: u64, closer: Party, unlock_at: BlockNumber) -> UnconfirmedDispute {
         let penalty = Penalty::AtRisk { closer, closed_on: round };
         let closing = Closing { balances: Pair::new(1, 1), unlock_at, penalty };
-        UnconfirmedDispute::of_event(&Event::ChannelClosedSolo { at: Base::of(round), state_hash: Hash::ZERO, closing })
-            .unwrap()
+        UnconfirmedDispute::of_event(&ArbiterEvent::ChannelClosedSolo {
+            at: Base::of(round),
+            state_hash: Hash::ZERO,
+            closing,
+        })
+        .unwrap()
     }
 
     #[test]

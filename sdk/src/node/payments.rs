@@ -3,8 +3,8 @@
 use super::{Node, random::random, routing::now};
 use channel::IdempotencyKey;
 use network::{
-    Announcement, Earned, HubLoad, Invoice, InvoiceError, InvoiceRequest, InvoiceState, Notice, Opening, PayError,
-    PaymentId, PaymentState, Policy, ReceiveError, Router, Spontaneous,
+    Announcement, Earned, HubLoad, Invoice, InvoiceError, InvoiceRequest, InvoiceState, Opening, PayError, PaymentId,
+    PaymentState, ReceiveError, Router, RouterNotice, RoutingPolicy, Spontaneous,
 };
 use protocol::{
     Amount, BlockNumber, PublicKey,
@@ -71,11 +71,11 @@ impl NewInvoice {
 /// The notices of a node's router: what has become of payments and invoices. Told in passing: [`Node::routed_payment`] and [`Node::invoice_state`] say at any
 /// time how far each is, after a crash too.
 #[derive(Debug)]
-pub struct RoutingNotices(broadcast::Receiver<Notice>);
+pub struct RoutingNotices(broadcast::Receiver<RouterNotice>);
 
 impl RoutingNotices {
     /// The next one; none once the node has stopped. A subscriber that is too slow misses the oldest.
-    pub async fn next(&mut self) -> Option<Notice> {
+    pub async fn next(&mut self) -> Option<RouterNotice> {
         loop {
             match self.0.recv().await {
                 Ok(notice) => return Some(notice),
@@ -207,7 +207,7 @@ impl Node {
         }
     }
 
-    /// Forgets the payment of this key once it is over: its row is kept until then, and a policy says how many are ([`Policy::max_kept`]). Asked for again
+    /// Forgets the payment of this key once it is over: its row is kept until then, and a policy says how many are ([`RoutingPolicy::max_kept`]). Asked for again
     /// by its key it would be made again. False where it is under way, or there is none.
     ///
     /// # Errors
@@ -230,7 +230,7 @@ impl Node {
     }
 
     /// Takes another policy for what crosses this node's channels, from now on; peers are told the new terms.
-    pub async fn set_routing(&self, mut policy: Policy) {
+    pub async fn set_routing(&self, mut policy: RoutingPolicy) {
         let chain = self.inner.peers.routing.chain();
         let configure = move |router: &mut Router| {
             // What the chain takes, and what it costs, is not the policy's to say.
@@ -245,7 +245,7 @@ impl Node {
 
     /// The policy for what crosses this node's channels.
     #[must_use]
-    pub fn routing(&self) -> Policy {
+    pub fn routing(&self) -> RoutingPolicy {
         self.inner.peers.routing.router().policy().clone()
     }
 
@@ -280,7 +280,7 @@ impl Node {
     /// Has the router do something, keeps what it has to keep, and has done what it wants: also where nobody waits for it any more.
     async fn with_router<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&mut Router) -> Result<(T, Vec<network::Output>), RoutedPaymentError> + Send + 'static,
+        act: impl FnOnce(&mut Router) -> Result<(T, Vec<network::RouterOutput>), RoutedPaymentError> + Send + 'static,
     ) -> Result<T, RoutedPaymentError> {
         let peers = Arc::clone(&self.inner.peers);
         let done = tokio::spawn(async move {

@@ -118,7 +118,7 @@ pub(super) struct Peer {
     routing: Arc<Routing>,
     registry: LockRegistry,
     /// What the router is to be told.
-    heard: Vec<network::Input>,
+    heard: Vec<network::RouterInput>,
     /// Channels that something has happened to since the router was told what can be offered in them.
     touched: BTreeSet<ChannelRef>,
     /// What the router wants done after the commit.
@@ -308,7 +308,7 @@ impl Peer {
                 PeerInput::Command(reference, command) => {
                     let (at, why) = (self.routing.at(reference), network::CommandRefusal::NotOpen);
                     if let Some(peers) = self.peers.upgrade() {
-                        let _kept = peers.tell_router([network::Input::Refused { at, command, why }]).await;
+                        let _kept = peers.tell_router([network::RouterInput::Refused { at, command, why }]).await;
                     }
                 }
                 // About channels that are not there (any more).

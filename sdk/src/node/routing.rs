@@ -16,7 +16,9 @@ use channel::{
     Channel, ChannelRef,
     transfer::{Registered, TransferCommand},
 };
-use network::{At, ChainPolicy, Input, Notice, Output, Restored, RestoredChannel, Router, RowKey, SealKey};
+use network::{
+    At, ChainPolicy, Restored, RestoredChannel, Router, RouterInput, RouterNotice, RouterOutput, RowKey, SealKey,
+};
 use protocol::{
     BlockNumber, PublicKey,
     contracts::conditional::{HashLock, Preimage},
@@ -41,7 +43,7 @@ pub(super) struct Routing {
     rows: tokio::sync::Mutex<RouterRows>,
     /// Whose each channel is.
     owners: Mutex<HashMap<ChannelRef, PublicKey>>,
-    pub(super) notices: broadcast::Sender<Notice>,
+    pub(super) notices: broadcast::Sender<RouterNotice>,
 }
 
 /// Rows of the router's own; none for one that is erased.
@@ -81,7 +83,7 @@ impl RouterTurn<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     pub(super) commands: Vec<(ChannelRef, TransferCommand)>,
-    pub(super) notices: Vec<Notice>,
+    pub(super) notices: Vec<RouterNotice>,
     /// Each with the first block in which it is too late.
     pub(super) registrations: Vec<(HashLock, Preimage, BlockNumber)>,
     pub(super) announcements: Vec<Vec<u8>>,
@@ -134,12 +136,12 @@ impl Routing {
         let channels: Vec<_> = all.chain(loaded.remains.iter().map(|remains| remains.restored(at))).collect();
         // Also the names of those that cannot be read: nobody else's channel is to be taken for one of them.
         let owners = channels.iter().map(|channel| (channel.at.channel, channel.peer)).collect();
-        let restored = Input::Restored(Restored { channels, rows: loaded.routing.clone() });
+        let restored = RouterInput::Restored(Restored { channels, rows: loaded.routing.clone() });
         // Whether there is time for anything is not judged before a block is known.
-        let head = Input::Head { chain, best: registry.best(), finalised: registry.best() };
+        let head = RouterInput::Head { chain, best: registry.best(), finalised: registry.best() };
         let mut rows = RouterRows::new();
         let mut outgoing = Outgoing::default();
-        for input in [Input::Tick(now()), head, restored] {
+        for input in [RouterInput::Tick(now()), head, restored] {
             outgoing.extend(sort(&mut rows, router.handle(input)));
         }
         let routing = Self {
@@ -179,16 +181,16 @@ impl Routing {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn notices(&self) -> broadcast::Receiver<Notice> {
+    pub(super) fn notices(&self) -> broadcast::Receiver<RouterNotice> {
         self.notices.subscribe()
     }
 
     /// Tells the router these things, in order. Its rows are for the commit that ends the turn; the rest is the caller's to have done after that.
-    pub(super) fn handle(&self, turn: &mut RouterTurn<'_>, inputs: impl IntoIterator<Item = Input>) -> Outgoing {
+    pub(super) fn handle(&self, turn: &mut RouterTurn<'_>, inputs: impl IntoIterator<Item = RouterInput>) -> Outgoing {
         let mut router = self.router();
         let mut outgoing = Outgoing::default();
         for input in inputs {
-            if let Input::ChannelClosed(at) = &input {
+            if let RouterInput::ChannelClosed(at) = &input {
                 let _known = self.owners().remove(&at.channel);
             }
             outgoing.extend(sort(&mut turn.0, router.handle(input)));
@@ -203,14 +205,14 @@ impl Routing {
     pub(super) fn with<T, E>(
         &self,
         turn: &mut RouterTurn<'_>,
-        act: impl FnOnce(&mut Router) -> Result<(T, Vec<Output>), E>,
+        act: impl FnOnce(&mut Router) -> Result<(T, Vec<RouterOutput>), E>,
     ) -> Result<(T, Outgoing), E> {
         let (value, outputs) = act(&mut self.router())?;
         Ok((value, sort(&mut turn.0, outputs)))
     }
 
     /// What a registry has of the locks in use, as far as the router may not know it.
-    pub(super) fn shown(&self, registry: &LockRegistry) -> Vec<Input> {
+    pub(super) fn shown(&self, registry: &LockRegistry) -> Vec<RouterInput> {
         let (chain, unseen) = (self.chain, self.router().unseen(self.chain));
         let shown = |lock| {
             let preimage = registry.preimage(&lock)?;
@@ -218,23 +220,25 @@ impl Routing {
                 Registered::Shown { at } => Some(at),
                 Registered::Silent { .. } | Registered::Unknown => None,
             };
-            Some(Input::Shown { chain, lock, preimage, at })
+            Some(RouterInput::Shown { chain, lock, preimage, at })
         };
         unseen.into_iter().filter_map(shown).collect()
     }
 }
 
-fn sort(rows: &mut RouterRows, outputs: Vec<Output>) -> Outgoing {
+fn sort(rows: &mut RouterRows, outputs: Vec<RouterOutput>) -> Outgoing {
     let mut outgoing = Outgoing::default();
     for output in outputs {
         match output {
-            Output::Command { at, command } => outgoing.commands.push((at.channel, command)),
-            Output::Row { key, value } => {
+            RouterOutput::Command { at, command } => outgoing.commands.push((at.channel, command)),
+            RouterOutput::Row { key, value } => {
                 let _earlier = rows.insert(key, value);
             }
-            Output::Notify(notice) => outgoing.notices.push(notice),
-            Output::Register { lock, preimage, expiry, .. } => outgoing.registrations.push((lock, preimage, expiry)),
-            Output::Announce { bytes, .. } => outgoing.announcements.push(bytes),
+            RouterOutput::Notify(notice) => outgoing.notices.push(notice),
+            RouterOutput::Register { lock, preimage, expiry, .. } => {
+                outgoing.registrations.push((lock, preimage, expiry))
+            }
+            RouterOutput::Announce { bytes, .. } => outgoing.announcements.push(bytes),
         }
     }
     outgoing
@@ -251,12 +255,12 @@ mod tests {
     use super::*;
     use crate::store::Durability;
     use futures::poll;
-    use network::{InvoiceRequest, Opening, Policy};
+    use network::{InvoiceRequest, Opening, RoutingPolicy};
     use protocol::{AccountId, Hash, crypto::SigningKey};
 
     fn routing(chain: Domain) -> Routing {
         let seed = [1; 32];
-        let router = Router::new(SigningKey::from_seed(&seed), SealKey::from_seed(&seed), Policy::default());
+        let router = Router::new(SigningKey::from_seed(&seed), SealKey::from_seed(&seed), RoutingPolicy::default());
         Routing {
             chain,
             router: Mutex::new(router),

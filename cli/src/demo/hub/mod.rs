@@ -15,7 +15,7 @@ use super::{
 use anyhow::{Context, Result, bail, ensure};
 use channel::{CloseReason, Event, IdempotencyKey};
 use devchain::{DevAccount, Endpoint};
-use network::{Fee, InvoiceState, PaymentState, Policy};
+use network::{Fee, InvoiceState, PaymentState, RoutingPolicy};
 use process::Hub;
 use protocol::{
     Amount, PublicKey,
@@ -48,8 +48,8 @@ const LOOK: Duration = Duration::from_millis(5);
 const MOST_BLOCKS: u32 = 400;
 
 /// How the hub treats what it carries on.
-fn hub_policy() -> Policy {
-    Policy { is_hub: true, fee: FEE, ..Policy::default() }
+fn hub_policy() -> RoutingPolicy {
+    RoutingPolicy { is_hub: true, fee: FEE, ..RoutingPolicy::default() }
 }
 
 fn fee(amount: Amount) -> Result<Amount> {

@@ -6,7 +6,7 @@ use protocol::{
     arbiter::{MAX_FORCED_ANSWERS, MAX_FORCED_CALLS, MAX_FORCED_INPUTS, MAX_FORCED_STEP},
     call::{Call, ForcedCall},
     contracts::{CallFault, ContractId, MAX_INPUT, MAX_OUTPUT, MAX_STATE},
-    event::Event,
+    event::ArbiterEvent,
     terms::{Delegate, MAX_DELEGATES},
 };
 use scale::Encode;
@@ -101,7 +101,9 @@ async fn a_step_makes_as_many_calls_as_allowed_with_as_much_input_and_all_of_it_
 
     let (done, after) = world.force_as(Actor::Initiator, &full).await;
     assert_eq!(after.round, 6 + 64);
-    let Event::ChannelProgressed { calls: announced, .. } = &done.events[0].event else { panic!("it progressed") };
+    let ArbiterEvent::ChannelProgressed { calls: announced, .. } = &done.events[0].event else {
+        panic!("it progressed")
+    };
     assert_eq!(*announced, calls);
 }
 

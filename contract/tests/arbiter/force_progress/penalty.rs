@@ -1,7 +1,7 @@
 //! What forced steps mean for the penalty of a close (R5.9, `docs/adr/0001`).
 
 use super::*;
-use protocol::{Pair, Rejection, event::Event, record::Penalty};
+use protocol::{Pair, Rejection, event::ArbiterEvent, record::Penalty};
 
 async fn penalty(world: &World, channel: &Channel) -> Penalty {
     world.record(channel).await.unwrap().closing().unwrap().penalty
@@ -24,7 +24,7 @@ async fn a_forced_step_without_a_newer_state_leaves_the_closer_at_risk_and_uncha
         }
         world.travel_to(world.now() + LOCK_PERIOD).await;
         let done = world.accept(Actor::InitiatorsDelegate, &channel.settle(), 0).await;
-        let event = Event::ChannelSettled { balances: base.balances, remaining: 5 * UNIT };
+        let event = ArbiterEvent::ChannelSettled { balances: base.balances, remaining: 5 * UNIT };
         assert_eq!(done.events[0].event, event);
     }
 }
@@ -52,7 +52,7 @@ async fn a_forced_step_on_a_newer_state_of_the_closers_peer_charges_the_closer_w
                     balances[closer] -= PENALTY;
                     balances[closer.peer()] += PENALTY;
                 }
-                assert_eq!(done.events[0].event, Event::ChannelSettled { balances, remaining: 6 * UNIT });
+                assert_eq!(done.events[0].event, ArbiterEvent::ChannelSettled { balances, remaining: 6 * UNIT });
             }
         }
     }

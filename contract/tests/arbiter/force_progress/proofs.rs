@@ -11,7 +11,7 @@ use protocol::{
         ContractId,
         conditional::{ConditionalInput, HashFunction, Preimage},
     },
-    tree::{MAX_DEPTH, MAX_NODES, Node, Proof, ProofError},
+    tree::{MAX_DEPTH, MAX_NODES, Proof, ProofError, TreeNode},
 };
 
 mutations! {
@@ -50,10 +50,10 @@ impl Mutation {
     fn make(self, world: &World, channel: &Channel, base: &Inside, call: &ForceProgress) -> (ForceProgress, Rejection) {
         let mut call = call.clone();
         let nodes = &mut call.proof.nodes;
-        let is_opaque = |node: &Node| matches!(node, Node::Opaque(_));
+        let is_opaque = |node: &TreeNode| matches!(node, TreeNode::Opaque(_));
         let opaque = nodes.iter().position(is_opaque).unwrap();
         let last_opaque = nodes.iter().rposition(is_opaque).unwrap();
-        let is_leaf = |node: &Node| matches!(node, Node::Leaf { key, .. } if *key == COUNTER.key());
+        let is_leaf = |node: &TreeNode| matches!(node, TreeNode::Leaf { key, .. } if *key == COUNTER.key());
         let leaf = nodes.iter().position(is_leaf).unwrap();
         let nodes_of = |state: &Inside, ids: &[ContractId]| {
             let calls = ids.iter().map(|id| crate::harness::call(*id, 0, &0u8)).collect();
@@ -76,11 +76,11 @@ impl Mutation {
                 invalid(ProofError::WrongLength)
             }
             Self::NodeAdded => {
-                nodes.push(Node::Empty);
+                nodes.push(TreeNode::Empty);
                 invalid(ProofError::WrongLength)
             }
             Self::SiblingChanged => {
-                let Node::Opaque(hash) = &mut nodes[opaque] else { unreachable!("found as opaque") };
+                let TreeNode::Opaque(hash) = &mut nodes[opaque] else { unreachable!("found as opaque") };
                 hash.0[0] ^= 1;
                 Rejection::ProofOfAnotherState
             }
@@ -90,36 +90,36 @@ impl Mutation {
                 Rejection::ProofOfAnotherState
             }
             Self::SiblingLeftEmpty => {
-                nodes[opaque] = Node::Empty;
+                nodes[opaque] = TreeNode::Empty;
                 Rejection::ProofOfAnotherState
             }
             Self::LeafsValueChanged => {
-                nodes[leaf] = Node::Leaf { key: COUNTER.key(), value: Hash([1; 32]) };
+                nodes[leaf] = TreeNode::Leaf { key: COUNTER.key(), value: Hash([1; 32]) };
                 invalid(ProofError::WrongLeaf)
             }
             Self::LeafsKeyChanged => {
-                let Node::Leaf { key, .. } = &mut nodes[leaf] else { unreachable!("found as a leaf") };
+                let TreeNode::Leaf { key, .. } = &mut nodes[leaf] else { unreachable!("found as a leaf") };
                 key.0[0] ^= 0x80;
                 invalid(ProofError::Malformed)
             }
             Self::LeafMadeEmpty => {
-                nodes[leaf] = Node::Empty;
+                nodes[leaf] = TreeNode::Empty;
                 invalid(ProofError::WrongLeaf)
             }
             Self::LeafMadeOpaque => {
-                nodes[leaf] = Node::Opaque(Hash([1; 32]));
+                nodes[leaf] = TreeNode::Opaque(Hash([1; 32]));
                 invalid(ProofError::NotCovered)
             }
             Self::TopMadeOpaque => {
-                *nodes = vec![Node::Opaque(base.contracts.root())];
+                *nodes = vec![TreeNode::Opaque(base.contracts.root())];
                 invalid(ProofError::NotCovered)
             }
             Self::TopMadeEmpty => {
-                *nodes = vec![Node::Empty];
+                *nodes = vec![TreeNode::Empty];
                 invalid(ProofError::WrongLeaf)
             }
             Self::TopMadePruned => {
-                *nodes = vec![Node::Pruned { left: Hash::ZERO, right: Hash::ZERO }];
+                *nodes = vec![TreeNode::Pruned { left: Hash::ZERO, right: Hash::ZERO }];
                 invalid(ProofError::NotCovered)
             }
             Self::OfAnotherTree => {
@@ -143,11 +143,11 @@ impl Mutation {
                 invalid(ProofError::NotCovered)
             }
             Self::OneNodeTooMany => {
-                *nodes = vec![Node::Branch; MAX_NODES + 1];
+                *nodes = vec![TreeNode::Branch; MAX_NODES + 1];
                 invalid(ProofError::TooLarge)
             }
             Self::OneLevelTooDeep => {
-                *nodes = vec![Node::Branch; MAX_DEPTH + 2];
+                *nodes = vec![TreeNode::Branch; MAX_DEPTH + 2];
                 invalid(ProofError::TooLarge)
             }
         };
@@ -174,10 +174,10 @@ async fn every_node_of_a_proof_matters() {
         let node = &mut call.proof.nodes[place];
         let flip = |hash: &mut Hash| hash.0[31] ^= 1;
         match node {
-            Node::Empty => *node = Node::Opaque(Hash([1; 32])),
-            Node::Branch => *node = Node::Opaque(base.contracts.root()),
-            Node::Leaf { value, .. } => flip(value),
-            Node::Opaque(hash) | Node::Pruned { left: hash, .. } => flip(hash),
+            TreeNode::Empty => *node = TreeNode::Opaque(Hash([1; 32])),
+            TreeNode::Branch => *node = TreeNode::Opaque(base.contracts.root()),
+            TreeNode::Leaf { value, .. } => flip(value),
+            TreeNode::Opaque(hash) | TreeNode::Pruned { left: hash, .. } => flip(hash),
         }
         let call = Call::ChannelForceProgress(call);
         let refused = world.accept_or_refuse(Actor::Initiator, &call, 0).await.unwrap_err();
@@ -195,12 +195,12 @@ async fn a_contract_that_ends_beside_a_subtree_that_is_not_shown_needs_a_proof_t
     base.contracts.insert(TRANSFER, locked);
     let step = channel.step(&base, Party::Initiator, vec![call(TRANSFER, 0, &ConditionalInput::Claim(secret))]);
     let mut call = world.blind(&step);
-    let is_pruned = |node: &Node| matches!(node, Node::Pruned { .. });
+    let is_pruned = |node: &TreeNode| matches!(node, TreeNode::Pruned { .. });
     assert!(call.proof.nodes.iter().any(is_pruned));
     let hidden = call.proof.nodes.iter().map(|node| match node {
-        Node::Pruned { left, right } => {
+        TreeNode::Pruned { left, right } => {
             let branch = [&[1][..], &left.0, &right.0].concat();
-            Node::Opaque(protocol::crypto::Crypto::hash(&protocol::crypto::Native, &branch))
+            TreeNode::Opaque(protocol::crypto::Crypto::hash(&protocol::crypto::Native, &branch))
         }
         node => *node,
     });
@@ -231,11 +231,12 @@ async fn a_claim_that_calls_an_empty_subtree_opaque_is_refused_and_the_others_tr
     let step = channel.step_on_chain(&base, Party::Initiator, claim(mine, secrets[0]));
 
     let honest = world.blind(&step);
-    let empty: Vec<usize> = (0..honest.proof.nodes.len()).filter(|&at| honest.proof.nodes[at] == Node::Empty).collect();
+    let empty: Vec<usize> =
+        (0..honest.proof.nodes.len()).filter(|&at| honest.proof.nodes[at] == TreeNode::Empty).collect();
     assert_eq!(empty.len(), 2);
     for opaque in [&empty[..1], &empty[1..], &empty[..]] {
         let mut forged = honest.clone();
-        opaque.iter().for_each(|&at| forged.proof.nodes[at] = Node::Opaque(Hash::ZERO));
+        opaque.iter().for_each(|&at| forged.proof.nodes[at] = TreeNode::Opaque(Hash::ZERO));
         let malformed = Rejection::ProofInvalid(ProofError::Malformed);
         world.refuse(Actor::Initiator, &Call::ChannelForceProgress(forged), 0, malformed).await;
     }
@@ -269,17 +270,19 @@ async fn two_contracts_that_agree_in_more_bits_than_the_bound_cannot_be_forced()
     let base = agreed(&world, 6);
     let mut call = world.blind(&channel.step(&base, Party::Initiator, vec![count(1)]));
     let leaf = call.proof.nodes[0];
-    let sibling = Node::Opaque(Hash([1; 32]));
+    let sibling = TreeNode::Opaque(Hash([1; 32]));
     // Down to one level below the bound, always along the key.
     let down = (0..=MAX_DEPTH).map(|depth| COUNTER.0[depth / 8] << (depth % 8) & 0x80 != 0).collect::<Vec<_>>();
-    let lefts = down.iter().flat_map(|right| if *right { vec![Node::Branch, sibling] } else { vec![Node::Branch] });
+    let lefts =
+        down.iter().flat_map(|right| if *right { vec![TreeNode::Branch, sibling] } else { vec![TreeNode::Branch] });
     let rights = down.iter().rev().filter(|right| !**right).map(|_| sibling);
     call.proof = Proof { nodes: lefts.chain([leaf]).chain(rights).collect() };
     let refused = Rejection::ProofInvalid(ProofError::TooLarge);
     world.refuse(Actor::Initiator, &Call::ChannelForceProgress(call.clone()), 0, refused).await;
     // One level higher it is a proof, if of another tree.
     let down = &down[..MAX_DEPTH];
-    let lefts = down.iter().flat_map(|right| if *right { vec![Node::Branch, sibling] } else { vec![Node::Branch] });
+    let lefts =
+        down.iter().flat_map(|right| if *right { vec![TreeNode::Branch, sibling] } else { vec![TreeNode::Branch] });
     let rights = down.iter().rev().filter(|right| !**right).map(|_| sibling);
     call.proof = Proof { nodes: lefts.chain([leaf]).chain(rights).collect() };
     let call = Call::ChannelForceProgress(call);

@@ -8,11 +8,11 @@ use protocol::{
     contracts::{Contract, ContractId},
     crypto::{Crypto, Native},
     decode_exact,
-    event::Event,
+    event::ArbiterEvent,
     record::{Closing, OnChain, Penalty, Phase},
 };
 use scale::Encode;
-use sdk::chain::arbiter::ArbiterEvent;
+use sdk::chain::arbiter::ChannelEvent;
 
 const SHOWN: [Shown; 2] = [Shown::AsPayload, Shown::OnChain];
 
@@ -33,7 +33,7 @@ async fn either_party_goes_on_alone_while_open_on_a_state_it_shows_or_that_is_on
             let maturity = decode_exact(&(Base::default(), vec![mark]).encode()).unwrap();
             expected.on_chain = OnChain { at, state_hash: after.state().hash(), maturity };
             expected.forced_steps[party] = 1;
-            let event = Event::ChannelProgressed {
+            let event = ArbiterEvent::ChannelProgressed {
                 party,
                 at,
                 state_hash: expected.on_chain.state_hash,
@@ -42,7 +42,7 @@ async fn either_party_goes_on_alone_while_open_on_a_state_it_shows_or_that_is_on
                 closing: None,
                 calls: step.calls,
             };
-            assert_eq!(done.events, [ArbiterEvent { channel: channel.id, event, payouts: Vec::new() }]);
+            assert_eq!(done.events, [ChannelEvent { channel: channel.id, event, payouts: Vec::new() }]);
             assert_eq!(world.record(&channel).await, Some(expected));
             assert_eq!(after.state_of::<counter::State>(COUNTER).count, 4);
             let now = world.snapshot().await;
@@ -74,7 +74,9 @@ async fn while_closing_the_closing_balances_follow_and_the_lock_restarts_for_a_f
             let penalty = if shown_wrong { Penalty::Due(closer) } else { at_risk };
             let expected = Closing { balances, unlock_at, penalty };
             assert_eq!(world.recorded(&channel).phase, Phase::Closing(expected.clone()));
-            let Event::ChannelProgressed { closing, .. } = &done.events[0].event else { panic!("it progressed") };
+            let ArbiterEvent::ChannelProgressed { closing, .. } = &done.events[0].event else {
+                panic!("it progressed")
+            };
             assert_eq!(*closing, Some(expected));
         }
     }

@@ -11,7 +11,7 @@ use protocol::{
     },
     crypto::Native,
     record::Record,
-    tree::Change,
+    tree::TreeChange,
 };
 use scale::{Decode, Encode};
 use sdk::chain::arbiter::FinalisedCall;
@@ -81,7 +81,7 @@ impl Inside {
     pub(crate) fn claim(&self, channel: &Channel, id: ContractId) -> ProveContractState {
         let contract = self.contract(id);
         let leaf = Some(contract.leaf(&Native));
-        let proof = self.contracts.prove(&[Change { key: id.key(), before: leaf, after: leaf }]);
+        let proof = self.contracts.prove(&[TreeChange { key: id.key(), before: leaf, after: leaf }]);
         ProveContractState { channel: channel.id, commitment: self.commitment(), id, contract, proof }
     }
 }
@@ -191,7 +191,7 @@ impl World {
         let changes = contracts.iter().map(|ShownContract { id, contract, .. }| {
             let before = Some(contract.leaf(&Native));
             let ends = matches!(contract.code, Code::Builtin(_));
-            Change { key: id.key(), before, after: if ends { None } else { before } }
+            TreeChange { key: id.key(), before, after: if ends { None } else { before } }
         });
         ForceProgress {
             channel: channel.id,

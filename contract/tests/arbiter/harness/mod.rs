@@ -27,7 +27,7 @@ use devchain::DevChain;
 use futures::StreamExt;
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Pair, PartyId, PublicKey, Rejection, Signature,
-    arbiter::{Context, Ledger},
+    arbiter::{CallContext, Ledger},
     call::{Call, Create, Read},
     contracts::conditional::HashLock,
     decode_exact,
@@ -466,8 +466,8 @@ impl World {
         self.ledger.apply(&ctx, call.clone(), attached, &accepts)
     }
 
-    fn context(&self, who: Actor) -> Context {
-        Context { domain: self.domain(), limits: self.limits, now: self.now(), caller: who.id() }
+    fn context(&self, who: Actor) -> CallContext {
+        CallContext { domain: self.domain(), limits: self.limits, now: self.now(), caller: who.id() }
     }
 
     pub(crate) async fn snapshot(&self) -> Snapshot {

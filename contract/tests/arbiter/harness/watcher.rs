@@ -2,44 +2,44 @@
 
 use protocol::{
     Base, BlockNumber, Hash, Mark, Pair, Round,
-    event::Event,
+    event::ArbiterEvent,
     record::{OnChain, Phase, Record},
 };
 use scale::{Decode, Encode};
 
 /// What the record is after `event` in block `now`, seen by somebody who reads nothing but events.
-pub(crate) fn rebuilt(before: Option<Record>, event: &Event, now: BlockNumber) -> Option<Record> {
-    if let Event::ChannelCreated { record } = event {
+pub(crate) fn rebuilt(before: Option<Record>, event: &ArbiterEvent, now: BlockNumber) -> Option<Record> {
+    if let ArbiterEvent::ChannelCreated { record } = event {
         assert_eq!(before, None, "a channel is created once");
         return Some(record.clone());
     }
     let mut record = before.expect("what happens to a channel follows its creation");
     match event {
-        Event::ChannelCreated { .. } => unreachable!("handled above"),
-        Event::ChannelClosedMutually { .. } => return None,
-        Event::ChannelClosedSolo { at, state_hash, closing } => {
+        ArbiterEvent::ChannelCreated { .. } => unreachable!("handled above"),
+        ArbiterEvent::ChannelClosedMutually { .. } => return None,
+        ArbiterEvent::ChannelClosedSolo { at, state_hash, closing } => {
             if at.agreed != record.on_chain.at.agreed {
                 record.forced_steps = Pair::default();
             }
             (record.on_chain.at, record.on_chain.state_hash) = (*at, *state_hash);
             record.phase = Phase::Closing(closing.clone());
         }
-        Event::ChannelSlashed { round, state_hash, closing } => {
+        ArbiterEvent::ChannelSlashed { round, state_hash, closing } => {
             advance(&mut record, *round, *state_hash);
             record.phase = Phase::Closing(closing.clone());
         }
-        Event::ChannelDeposited { total, round, state_hash, .. }
-        | Event::ChannelWithdrawn { total, round, state_hash, .. } => {
+        ArbiterEvent::ChannelDeposited { total, round, state_hash, .. }
+        | ArbiterEvent::ChannelWithdrawn { total, round, state_hash, .. } => {
             record.total = *total;
             advance(&mut record, *round, *state_hash);
         }
-        Event::ChannelSnapshotted { round, state_hash } => advance(&mut record, *round, *state_hash),
-        Event::ChannelDelegatesSet { delegates, round, state_hash } => {
+        ArbiterEvent::ChannelSnapshotted { round, state_hash } => advance(&mut record, *round, *state_hash),
+        ArbiterEvent::ChannelDelegatesSet { delegates, round, state_hash } => {
             record.terms.parties.initiator.delegates.clone_from(&delegates.initiator);
             record.terms.parties.responder.delegates.clone_from(&delegates.responder);
             advance(&mut record, *round, *state_hash);
         }
-        Event::ChannelProgressed { party, at, state_hash, forced_steps, total, closing, .. } => {
+        ArbiterEvent::ChannelProgressed { party, at, state_hash, forced_steps, total, closing, .. } => {
             (record.on_chain.at, record.on_chain.state_hash) = (*at, *state_hash);
             record.total = *total;
             let (lock_period, max_forced) = (record.terms.lock_period, record.terms.max_forced);
@@ -58,8 +58,8 @@ pub(crate) fn rebuilt(before: Option<Record>, event: &Event, now: BlockNumber) -
                 record.phase = Phase::Closing(closing.clone());
             }
         }
-        Event::ChannelSettled { remaining: 0, .. } => return None,
-        Event::ChannelSettled { remaining, .. } => {
+        ArbiterEvent::ChannelSettled { remaining: 0, .. } => return None,
+        ArbiterEvent::ChannelSettled { remaining, .. } => {
             record.total = *remaining;
             record.on_chain = OnChain { maturity: protocol::Maturity::default(), ..record.on_chain };
             record.phase = Phase::Residual { counted_from: Pair::new(now, now) };

@@ -3,7 +3,7 @@
 use crate::nodes::{self, Storage, terms};
 use channel::IdempotencyKey;
 use e2e_tests::{UNIT, World};
-use network::{ChainPolicy, Fee, Notice, PaymentId, Policy};
+use network::{ChainPolicy, Fee, PaymentId, RouterNotice, RoutingPolicy};
 use protocol::{Amount, PublicKey};
 use sdk::node::{Node, NodeConfig, RoutingNotices, payment_id};
 use std::{
@@ -41,7 +41,7 @@ pub(crate) const PAYEE: &str = "bob";
 /// How everybody is set up.
 pub(crate) fn settings(config: &mut NodeConfig) {
     config.channels.transfers.max_open = MAX_OPEN;
-    config.routing = Policy {
+    config.routing = RoutingPolicy {
         is_hub: true,
         fee: Fee { base: 100, parts_per_million: 1_000 },
         burst: OFFERS,
@@ -51,7 +51,7 @@ pub(crate) fn settings(config: &mut NodeConfig) {
         chain: ChainPolicy { inclusion: INCLUSION, ..ChainPolicy::default() },
         // Nobody is a stranger here: no places are kept back for better ones.
         revenue: 0,
-        ..Policy::default()
+        ..RoutingPolicy::default()
     };
 }
 
@@ -149,8 +149,8 @@ pub(crate) fn key(number: u64) -> IdempotencyKey {
 async fn hear(mut notices: RoutingNotices, waiting: Arc<Waiting>) {
     while let Some(notice) = notices.next().await {
         let (id, is_made) = match notice {
-            Notice::Paid { id, .. } => (id, true),
-            Notice::PaymentFailed { id, .. } => (id, false),
+            RouterNotice::Paid { id, .. } => (id, true),
+            RouterNotice::PaymentFailed { id, .. } => (id, false),
             _ => continue,
         };
         if let Some(told) = waiting.lock().unwrap().remove(&id) {

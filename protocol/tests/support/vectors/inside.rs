@@ -11,7 +11,7 @@ use protocol::{
     },
     crypto::{Crypto, Native},
     record::Record,
-    tree::{Change, Tree},
+    tree::{Tree, TreeChange},
 };
 use scale::Encode;
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ impl Inside {
     pub fn claim(&self, channel: &ChannelId, id: Id) -> ProveContractState {
         let contract = self.contracts.get(&id).unwrap().clone();
         let leaf = Some(contract.leaf(&Native));
-        let proof = self.contracts.prove(&[Change { key: id.key(), before: leaf, after: leaf }]);
+        let proof = self.contracts.prove(&[TreeChange { key: id.key(), before: leaf, after: leaf }]);
         ProveContractState { channel: *channel, commitment: self.commitment(), id, contract, proof }
     }
 
@@ -169,9 +169,9 @@ pub fn proofs() -> Vec<Value> {
     let hash = |seed: u8| Native.hash(&[seed]);
     let proof = |what: &str, leaves: &[u8], changed: &[(u8, Option<u8>)]| {
         let tree: Tree = leaves.iter().map(|&seed| (hash(seed), hash(seed ^ 0xFF))).collect();
-        let mut changes: Vec<Change> = changed
+        let mut changes: Vec<TreeChange> = changed
             .iter()
-            .map(|&(seed, after)| Change { key: hash(seed), before: tree.get(&hash(seed)), after: after.map(hash) })
+            .map(|&(seed, after)| TreeChange { key: hash(seed), before: tree.get(&hash(seed)), after: after.map(hash) })
             .collect();
         changes.sort_by_key(|change| change.key);
         let proof = tree.prove(&changes);
@@ -181,7 +181,7 @@ pub fn proofs() -> Vec<Value> {
         json!({
             "what": what,
             "leaves": leaves.iter().map(|&seed| json!([hex::encode(hash(seed).0), hex::encode(hash(seed ^ 0xFF).0)])).collect::<Vec<_>>(),
-            "changes": changes.iter().map(|Change { key, before, after }| json!({
+            "changes": changes.iter().map(|TreeChange { key, before, after }| json!({
                 "key": hex::encode(key.0), "before": hex_of(*before), "after": hex_of(*after),
             })).collect::<Vec<_>>(),
             "proof": hex::encode(proof.encode()),

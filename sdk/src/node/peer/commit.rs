@@ -87,7 +87,7 @@ impl Peer {
         for reference in ended {
             let key = store_key(&self.identity, reference);
             if let Some(slot) = self.slots.remove(&reference) {
-                self.heard.push(network::Input::ChannelClosed(self.routing.at(reference)));
+                self.heard.push(network::RouterInput::ChannelClosed(self.routing.at(reference)));
                 let stored = slot.channel.contracts().filter(|_| !self.damaged.contains(&reference));
                 for id in stored.into_iter().flat_map(|all| all.iter()).map(|(id, _)| id) {
                     batch = batch.delete(Table::Contracts, contract_key(&key, id));

@@ -2,7 +2,7 @@
 
 use super::Peer;
 use crate::{
-    chain::arbiter::ArbiterEvent,
+    chain::arbiter::ChannelEvent,
     node::{
         disputes::ANSWERS,
         following::News,
@@ -74,7 +74,7 @@ impl Peer {
     }
 
     /// Tells a channel what the arbiter announced about it.
-    pub(super) fn on_arbiter(&mut self, ArbiterEvent { channel, event, .. }: &ArbiterEvent) {
+    pub(super) fn on_arbiter(&mut self, ChannelEvent { channel, event, .. }: &ChannelEvent) {
         if let Some(reference) = self.by_id.get(channel).copied() {
             let _changed = self.input(reference, Input::Chain(ChainInput::Event(event.clone())));
         }

@@ -13,7 +13,7 @@ use channel::{
     ChannelRef, Command, Input, Misuse, Step,
     transfer::{TransferCommand, TransferId, TransferRow},
 };
-use network::{CommandRefusal, Input as RouterInput};
+use network::{CommandRefusal, RouterInput};
 
 impl Peer {
     /// Notes what a channel's step tells of transfers.

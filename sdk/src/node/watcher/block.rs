@@ -1,7 +1,7 @@
 //! What is told of blocks.
 
 use super::records::Records;
-use crate::chain::{BlockRef, arbiter::ArbiterEvent};
+use crate::chain::{BlockRef, arbiter::ChannelEvent};
 use channel::UnconfirmedDispute;
 use protocol::{BlockNumber, ChannelId};
 
@@ -15,7 +15,7 @@ pub(in crate::node) struct WatchedBlock {
 /// What is told of a block.
 #[derive(Debug, Default)]
 pub(in crate::node) struct BlockContents {
-    pub(in crate::node) events: Vec<ArbiterEvent>,
+    pub(in crate::node) events: Vec<ChannelEvent>,
     /// What the chain has of channels after it, where blocks were skipped.
     pub(in crate::node) records: Option<Records>,
 }
