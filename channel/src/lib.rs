@@ -29,6 +29,7 @@ mod effect;
 mod error;
 mod event;
 mod input;
+mod keys;
 mod machine;
 mod message;
 mod on;

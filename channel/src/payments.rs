@@ -14,8 +14,9 @@ use crate::{
     effect::Effect,
     error::Misuse,
     event::{Event, EventNumber},
+    keys::was_asked,
     message::RefusalCode,
-    state::{ChangeFault, ChangeId, IdempotencyKey, MAX_KEY, OwnChanges, Payment},
+    state::{ChangeFault, ChangeId, IdempotencyKey, OwnChanges, Payment},
 };
 use protocol::Round;
 use scale::{Decode, Encode};
@@ -167,15 +168,7 @@ impl Payments {
 
     /// Whether this payment was asked for by this key before.
     pub(crate) fn knows(&self, key: &IdempotencyKey, payment: &Payment) -> Result<bool, Misuse> {
-        let got = key.0.len();
-        if !(1..=MAX_KEY).contains(&got) {
-            return Err(Misuse::KeyLength { got, max: MAX_KEY });
-        }
-        match self.find(key) {
-            None => Ok(false),
-            Some(known) if known.payment == *payment => Ok(true),
-            Some(PaymentRecord { change, .. }) => Err(Misuse::KeyInUse { key: key.clone(), by: *change }),
-        }
+        was_asked(key, self.find(key).map(|known| (known.change, known.payment == *payment)))
     }
 
     pub(crate) fn begin(&mut self, change: ChangeId, key: IdempotencyKey, payment: Payment) {

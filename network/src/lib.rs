@@ -12,7 +12,8 @@
 //!
 //! What a shell owes to a router:
 //! 1. One router, behind a lock, called by each peer's task at the end of its gathering. What it answers belongs to *that* call: rows go into the
-//!    caller's commit, which nobody else's overtakes that was answered later, commands for the caller's own channels are applied in the same commit, and those for others leave once it is durable (I1).
+//!    caller's commit, which nobody else's overtakes that was answered later; commands for the caller's own channels are applied in the same commit, and
+//!    those for others leave once it is durable (I1).
 //! 2. A command for another peer's channel is applied by that peer's task, or answered by [`RouterInput::Refused`]: which says that nothing was signed.
 //!    None is dropped silently, but by a crash or with the router itself.
 //! 3. At start the time and the heads come first, then [`RouterInput::Restored`], with every row of every channel, closed and damaged ones as well, before any

@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::harness::LOCK;
-use channel::{Certainty, Change, Config, Message, RefusalCode, transfer::TransferCommand};
-use protocol::call::{Call, CloseSolo, ForcedCall, Payload, SnapshotSolo};
+use channel::{Change, Config, RefusalCode};
 
 /// A side that forces what its peer leaves unanswered soon.
 const fn soon(config: &mut Config) {
@@ -11,16 +10,6 @@ const fn soon(config: &mut Config) {
 }
 
 impl World {
-    /// What a party may put on chain later.
-    fn kept(&self, party: Party) -> CloseSolo {
-        self.sides[party].machine().evidence().unwrap()
-    }
-
-    fn show(&mut self, party: Party, kept: &CloseSolo) {
-        let (channel, payload): (_, Payload) = (kept.channel, kept.payload.unwrap());
-        self.chain.submit(party, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
-    }
-
     fn intent(&self, payee: Party, number: u8) -> Option<(Intent, Vec<u8>)> {
         let rows = self.sides[payee].machine().incoming_transfers();
         let row = rows.values().find(|row| row.terms.lock == secret(number).1)?;
@@ -103,9 +92,7 @@ fn a_claim_that_was_forced_and_is_undone_by_a_deposit_that_was_signed_before_is_
     let contract = world.contract_of(Responder, 1).unwrap();
     world.kill(Initiator);
     world.claim(Responder, 1).unwrap();
-    let input = scale::Encode::encode(&protocol::contracts::conditional::ConditionalInput::Claim(secret(1).0));
-    let calls = vec![ForcedCall { contract, value: 0, input }];
-    world.command(Responder, Command::Force { calls, certainty: Certainty::OwnStoreIsNewest }).unwrap();
+    world.force_claim(Responder, contract, 1).unwrap();
     world.mine_blocks(2);
     assert_eq!(world.ours(Responder), SHARE + 100, "forced");
     world.chain.censored.clear();
@@ -190,9 +177,7 @@ fn round_given_up(crash: bool) {
     let contract = world.contract_of(Responder, 9).unwrap();
     // The round gets lost, a forced step goes on without it, and the link breaks.
     let _lost = world.steal(Responder);
-    let input = scale::Encode::encode(&protocol::contracts::conditional::ConditionalInput::Claim(secret(9).0));
-    let calls = vec![ForcedCall { contract, value: 0, input }];
-    world.command(Responder, Command::Force { calls, certainty: Certainty::OwnStoreIsNewest }).unwrap();
+    world.force_claim(Responder, contract, 9).unwrap();
     world.mine();
     world.disconnect();
     if crash {
@@ -333,9 +318,7 @@ fn a_premium_that_is_left_alone_is_asked_for_by_agreement() {
     let contract = world.contract_of(Responder, 1).unwrap();
     world.disconnect();
     world.claim(Responder, 1).unwrap();
-    let input = scale::Encode::encode(&protocol::contracts::conditional::ConditionalInput::Claim(secret(1).0));
-    let calls = vec![ForcedCall { contract, value: 0, input }];
-    world.command(Responder, Command::Force { calls, certainty: Certainty::OwnStoreIsNewest }).unwrap();
+    world.force_claim(Responder, contract, 1).unwrap();
     world.mine();
     assert_eq!(world.ours(Responder), SHARE - 20 + 100);
     world.run();
@@ -379,9 +362,7 @@ fn steps_that_a_newer_round_has_replaced_on_chain_before_they_could_be_answered_
     // The peer forces a step on the round before, and another one on the newest: both are in one block.
     let force = |world: &mut World, number: u8| {
         let contract = world.contract_of(Responder, number).unwrap();
-        let input = scale::Encode::encode(&protocol::contracts::conditional::ConditionalInput::Claim(secret(number).0));
-        let calls = vec![ForcedCall { contract, value: 0, input }];
-        world.command(Responder, Command::Force { calls, certainty: Certainty::OwnStoreIsNewest }).unwrap();
+        world.force_claim(Responder, contract, number).unwrap();
     };
     let new = std::mem::replace(&mut world.sides[Responder], old);
     world.sides[Responder].is_cheat = true;

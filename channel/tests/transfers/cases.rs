@@ -2,20 +2,8 @@
 
 use super::*;
 use crate::harness::{LOCK, chain::FUNDS};
-use channel::{
-    Certainty, Change, ChannelAccept, Message, RefusalCode, Update,
-    transfer::{TransferCommand, TransferLimits},
-};
-use protocol::{
-    Pair,
-    call::{Call, ForcedCall, SnapshotSolo},
-    contracts::conditional::ConditionalInput,
-};
-
-fn a_forced_claim(contract: ContractId, number: u8) -> Command {
-    let input = scale::Encode::encode(&ConditionalInput::Claim(secret(number).0));
-    Command::Force { calls: vec![ForcedCall { contract, value: 0, input }], certainty: Certainty::OwnStoreIsNewest }
-}
+use channel::{Change, Message, RefusalCode, Update};
+use protocol::Pair;
 
 impl World {
     /// The next round that is this party's to propose, as its peer sees it.
@@ -65,7 +53,7 @@ fn a_claim_that_is_agreed_and_then_forced_on_the_state_before_it_is_paid_once() 
     world.sides[Responder].signed.clear();
     world.kill(Responder);
     world.restart(Responder);
-    world.command(Responder, a_forced_claim(contract, 1)).unwrap();
+    world.force_claim(Responder, contract, 1).unwrap();
     world.kill(Responder);
     world.sides[Responder] = newest;
     world.restart(Responder);
@@ -114,13 +102,12 @@ fn a_payee_whose_forced_claim_is_replaced_by_an_older_round_makes_it_again_by_it
     // The payer co-signs a round that holds the transfer, and keeps it for itself.
     let _id = world.pay(Responder, 1).unwrap();
     let _heard = world.deliver(Initiator);
-    let kept = world.sides[Initiator].machine().evidence().unwrap();
+    let kept = world.kept(Initiator);
     world.kill(Initiator);
     world.claim(Responder, 1).unwrap();
     world.mine_blocks(110);
     assert_eq!(world.ours(Responder), SHARE + 100, "forced, once the transfer has long expired");
-    let (channel, payload) = (kept.channel, kept.payload.unwrap());
-    world.chain.submit(Initiator, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
+    world.show(Initiator, &kept);
     world.mine();
     assert_eq!(world.ours(Responder), SHARE - 1, "the older round counts, and the transfer with it");
     world.mine_blocks(110);
@@ -133,17 +120,7 @@ fn offers_beyond_the_agreed_sum_or_below_the_agreed_amount_are_refused_one_by_on
     let sum = TransferLimits { max_amount: 25, ..TransferLimits::default() };
     let least = TransferLimits { min_amount: 11, ..TransferLimits::default() };
     for (limits, made) in [(sum, 2), (least, 0)] {
-        // The offerer is made to believe in wider limits.
-        let mut world = World::new();
-        world.sides[Responder].config.transfers = limits;
-        world.open();
-        let _heard = world.deliver(Responder);
-        let Message::ChannelAccept(accept) = world.steal(Initiator) else { panic!("accepted") };
-        let accept = ChannelAccept { transfers: TransferLimits::default(), ..accept };
-        world.hear(Initiator, Message::ChannelAccept(accept));
-        world.run();
-        world.mine();
-        world.run();
+        let mut world = World::opened_with_wrong_limits(limits);
         for number in 1..=3 {
             world.offer(Initiator, number, 10, 20).unwrap();
         }

@@ -168,7 +168,7 @@ fn what_is_given_back_goes_back_although_its_pre_image_is_out() {
     world.offer(Initiator, 1, 100, 20).unwrap();
     world.run();
     let (preimage, lock) = secret(1);
-    world.chain.submit(Initiator, protocol::call::Call::PreimageRegister { preimage, function: lock.function });
+    world.chain.submit(Initiator, Call::PreimageRegister { preimage, function: lock.function });
     world.mine();
     world.fail(Responder, 1).unwrap();
     world.run();
@@ -179,7 +179,7 @@ fn what_is_given_back_goes_back_although_its_pre_image_is_out() {
 fn a_lock_whose_pre_image_is_out_is_not_offered() {
     let mut world = World::opened();
     let (preimage, lock) = secret(1);
-    world.chain.submit(Responder, protocol::call::Call::PreimageRegister { preimage, function: lock.function });
+    world.chain.submit(Responder, Call::PreimageRegister { preimage, function: lock.function });
     world.mine();
     assert_eq!(world.offer(Initiator, 1, 100, 20), Err(Misuse::LockUsed));
     assert!(matches!(world.offer(Initiator, 2, 100, 3), Err(Misuse::ExpiryTooNear { .. })));

@@ -81,18 +81,13 @@ fn an_offer_in_a_round_that_the_peer_keeps_to_itself_is_not_failed_before_that_r
     world.offer(Initiator, 1, 100, 30).unwrap();
     // The peer has the round, and its answer never comes.
     let _heard = world.deliver(Responder);
-    let kept = world.sides[Responder].machine().evidence().unwrap();
+    let kept = world.kept(Responder);
     world.disconnect();
     assert_eq!(world.progress(Initiator, 1), Some(Progress::Proposed));
     world.crash(Initiator);
     assert_eq!(world.progress(Initiator, 1), Some(Progress::Proposed), "it is not offered a second time");
     // It is put on chain.
-    let payload = kept.payload.unwrap();
-    let channel = kept.channel;
-    world.chain.submit(
-        Responder,
-        protocol::call::Call::ChannelSnapshotSolo(protocol::call::SnapshotSolo { channel, payload }),
-    );
+    world.show(Responder, &kept);
     world.mine();
     assert_eq!(world.progress(Initiator, 1), Some(Progress::Offered));
     world.run();
@@ -109,14 +104,11 @@ fn a_forced_step_on_a_state_before_the_offer_and_the_offer_put_on_chain_afterwar
     world.run();
     world.offer(Initiator, 1, 100, 60).unwrap();
     let _heard = world.deliver(Responder);
-    let kept = world.sides[Responder].machine().evidence().unwrap();
+    let kept = world.kept(Responder);
     world.disconnect();
     // The payee forces its claim of the other transfer, on the state before.
     let contract = world.contract_of(Responder, 9).unwrap();
-    let input = scale::Encode::encode(&protocol::contracts::conditional::ConditionalInput::Claim(secret(9).0));
-    let calls = vec![protocol::call::ForcedCall { contract, value: 0, input }];
-    let payload = kept.payload.unwrap();
-    world.command(Initiator, Command::Force { calls, certainty: Certainty::OwnStoreIsNewest }).unwrap();
+    world.force_claim(Initiator, contract, 9).unwrap();
     world.mine();
     assert!(
         matches!(world.progress(Initiator, 1), Some(Progress::Absent(_) | Progress::Proposed)),
@@ -128,11 +120,7 @@ fn a_forced_step_on_a_state_before_the_offer_and_the_offer_put_on_chain_afterwar
         0,
         "the peer still holds a signature"
     );
-    let channel = kept.channel;
-    world.chain.submit(
-        Responder,
-        protocol::call::Call::ChannelSnapshotSolo(protocol::call::SnapshotSolo { channel, payload }),
-    );
+    world.show(Responder, &kept);
     world.mine();
     world.run();
     assert_eq!(world.progress(Initiator, 1), Some(Progress::Offered));
@@ -147,18 +135,14 @@ fn a_refund_that_was_forced_and_is_undone_by_an_older_round_does_not_let_the_pay
     // The payee co-signs a round that holds the transfer, and keeps it for itself.
     let _id = world.pay(Initiator, 1).unwrap();
     let _heard = world.deliver(Responder);
-    let kept = world.sides[Responder].machine().evidence().unwrap();
+    let kept = world.kept(Responder);
     world.kill(Responder);
     world.mine_blocks(6);
     assert_eq!(world.progress(Initiator, 1), Some(Progress::Failed(Failure::Expired)), "its router fails upstream");
     world.command(Initiator, Command::Transfer(TransferCommand::Forget { key: name(1) })).unwrap();
     world.mine_blocks(103);
     assert_eq!(world.ours(Initiator), SHARE, "forced back");
-    let (channel, payload) = (kept.channel, kept.payload.unwrap());
-    world.chain.submit(
-        Responder,
-        protocol::call::Call::ChannelSnapshotSolo(protocol::call::SnapshotSolo { channel, payload }),
-    );
+    world.show(Responder, &kept);
     world.mine();
     assert_eq!(world.ours(Initiator), SHARE - 101, "the older round counts, and the transfer with it");
     world.restart(Responder);

@@ -1,7 +1,6 @@
 //! How much may be open, and that one bad item never stops a batch (R8.3b).
 
 use super::*;
-use channel::{ChannelAccept, Message, transfer::TransferLimits};
 
 #[test]
 fn more_than_was_agreed_at_opening_is_not_offered() {
@@ -25,16 +24,8 @@ fn more_than_was_agreed_at_opening_is_not_offered() {
 
 #[test]
 fn what_exceeds_the_limits_is_refused_item_by_item_and_the_rest_of_the_batch_is_made() {
-    // The offerer is made to believe in wider limits.
-    let mut world = World::new();
-    world.sides[Responder].config.transfers = TransferLimits { max_open: 3, ..TransferLimits::default() };
-    world.open();
-    let _heard = world.deliver(Responder);
-    let Message::ChannelAccept(accept) = world.steal(Initiator) else { panic!("accepted") };
-    world.hear(Initiator, Message::ChannelAccept(ChannelAccept { transfers: TransferLimits::default(), ..accept }));
-    world.run();
-    world.mine();
-    world.run();
+    let limits = TransferLimits { max_open: 3, ..TransferLimits::default() };
+    let mut world = World::opened_with_wrong_limits(limits);
     for number in 1..=6 {
         world.offer(Initiator, number, 10, 20).unwrap();
     }

@@ -11,20 +11,22 @@ mod stories;
 
 use crate::harness::{Initiator, RESERVE, Responder, SHARE, World};
 use channel::{
-    Command, IdempotencyKey, Misuse,
+    Certainty, ChannelAccept, Command, IdempotencyKey, Message, Misuse,
     transfer::{
         FailReason, Failure, IncomingTransfer, Intent, Offer, OutgoingTransfer, Progress, TransferCommand,
-        TransferEvent, TransferTerms,
+        TransferEvent, TransferLimits, TransferTerms,
     },
 };
 use protocol::{
     Amount, BlockNumber, Party,
+    call::{Call, CloseSolo, ForcedCall, SnapshotSolo},
     contracts::{
         ContractId,
-        conditional::{HashFunction, HashLock, Preimage},
+        conditional::{ConditionalInput, HashFunction, HashLock, Preimage},
     },
     crypto::Native,
 };
+use scale::Encode;
 
 /// The pre-image of the transfer with this number, and its lock.
 pub(crate) fn secret(number: u8) -> (Preimage, HashLock) {
@@ -68,6 +70,39 @@ impl World {
     pub(crate) fn fail(&mut self, payee: Party, number: u8) -> Result<(), Misuse> {
         let contract = self.contract_of(payee, number).expect("it is open");
         self.command(payee, Command::Transfer(TransferCommand::Fail { contract, reason: FailReason(vec![number]) }))
+    }
+
+    /// Forces the claim of the transfer with this number, or of its premium.
+    pub(crate) fn force_claim(&mut self, party: Party, contract: ContractId, number: u8) -> Result<(), Misuse> {
+        let input = ConditionalInput::Claim(secret(number).0).encode();
+        let calls = vec![ForcedCall { contract, value: 0, input }];
+        self.command(party, Command::Force { calls, certainty: Certainty::OwnStoreIsNewest })
+    }
+
+    /// What a party may put on chain later.
+    pub(crate) fn kept(&self, party: Party) -> CloseSolo {
+        self.sides[party].machine().evidence().unwrap()
+    }
+
+    /// A party puts on chain what it kept.
+    pub(crate) fn show(&mut self, party: Party, kept: &CloseSolo) {
+        let (channel, payload) = (kept.channel, kept.payload.expect("a co-signed round"));
+        self.chain.submit(party, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
+    }
+
+    /// A channel in which the responder allows `limits`, and the initiator is made to believe in wider ones.
+    pub(crate) fn opened_with_wrong_limits(limits: TransferLimits) -> Self {
+        let mut world = Self::new();
+        world.sides[Responder].config.transfers = limits;
+        world.open();
+        let _heard = world.deliver(Responder);
+        let Message::ChannelAccept(accept) = world.steal(Initiator) else { panic!("accepted") };
+        let accept = ChannelAccept { transfers: TransferLimits::default(), ..accept };
+        world.hear(Initiator, Message::ChannelAccept(accept));
+        world.run();
+        world.mine();
+        world.run();
+        world
     }
 
     pub(crate) fn progress(&self, payer: Party, number: u8) -> Option<Progress> {

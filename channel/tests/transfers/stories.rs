@@ -314,7 +314,7 @@ impl Story {
                 0 => ConditionalInput::Claim(secret(number).0),
                 _ => ConditionalInput::Refund,
             };
-            calls.push(ForcedCall { contract, value: 0, input: scale::Encode::encode(&input) });
+            calls.push(ForcedCall { contract, value: 0, input: input.encode() });
         }
         calls
     }

@@ -10,7 +10,7 @@
 
 use super::{
     guard,
-    io::{At, CommandRefusal, Origin, RouterNotice, RouterOutput},
+    io::{At, CommandRefusal, Origin, RouterNotice},
     rows::PeerRow,
     state::Core,
     tables::{Entry, Reached, Source, Transfers},
@@ -95,10 +95,8 @@ pub(super) fn is_of_unread(core: &Core, key: &IdempotencyKey) -> bool {
 /// read again. Until then what went on is remembered (I5).
 fn register_for_unknown(core: &mut Core, at: At, key: &IdempotencyKey, preimage: Preimage) {
     let Some(onward) = core.transfers.outgoing(at, key) else { return };
-    let (chain, lock, expiry) = (at.chain, onward.terms.lock, onward.terms.expiry.saturating_add(LEAST_DELTA));
-    if core.best(&chain) < expiry {
-        core.outputs.push(RouterOutput::Register { chain, lock, preimage, expiry });
-    }
+    let (lock, expiry) = (onward.terms.lock, onward.terms.expiry.saturating_add(LEAST_DELTA));
+    core.register(at.chain, lock, preimage, expiry);
 }
 
 /// What went on is irrevocably absent: what came in is given back, unless a pre-image is known.
@@ -181,10 +179,8 @@ pub(super) const fn refusal(why: CommandRefusal) -> FailureCode {
 /// A channel cannot claim: the pre-image is shown in the registry instead (A5, I11).
 pub(super) fn claim_refused(core: &mut Core, origin: Origin, preimage: Preimage) {
     let Some(entry) = core.transfers.incoming(&origin) else { return };
-    let (chain, lock, expiry) = (origin.at.chain, entry.terms.lock, entry.terms.expiry);
-    if core.best(&chain) < expiry {
-        core.outputs.push(RouterOutput::Register { chain, lock, preimage, expiry });
-    }
+    let (lock, expiry) = (entry.terms.lock, entry.terms.expiry);
+    core.register(origin.at.chain, lock, preimage, expiry);
 }
 
 /// Claims that the peer has left unanswered for too long: it offers nothing more (B1). Their pre-images are registered, whatever has become of the command and
@@ -201,9 +197,7 @@ pub(super) fn claims_due(core: &mut Core, chain: Domain) {
         if shown.is_some_and(|block| *block < due) {
             continue;
         }
-        if best < expiry {
-            core.outputs.push(RouterOutput::Register { chain, lock, preimage, expiry });
-        }
+        core.register(chain, lock, preimage, expiry);
         let row = core.guard.row_mut((chain, peer));
         if !row.is_barred {
             row.is_barred = true;

@@ -125,6 +125,13 @@ impl Core {
         self.outputs.push(RouterOutput::Command { at, command });
     }
 
+    /// Has a pre-image shown in a registry, where it is not too late for that: before block `expiry`.
+    pub(super) fn register(&mut self, chain: Domain, lock: HashLock, preimage: Preimage, expiry: BlockNumber) {
+        if self.best(&chain) < expiry {
+            self.outputs.push(RouterOutput::Register { chain, lock, preimage, expiry });
+        }
+    }
+
     pub(super) fn notify(&mut self, notice: RouterNotice) {
         self.outputs.push(RouterOutput::Notify(notice));
     }

@@ -6,7 +6,8 @@
 use super::news::News;
 use crate::{
     error::Misuse,
-    state::{ChangeId, IdempotencyKey, MAX_KEY, Offer},
+    keys::was_asked,
+    state::{ChangeId, IdempotencyKey, Offer},
     transfer::{
         limits::TransferLimits,
         row::{Failure, OutgoingTransfer, Progress, TransferEvent, TransferId},
@@ -107,15 +108,7 @@ impl OutgoingRows {
 
     /// Whether an offer was asked for by this key before.
     pub(super) fn knows(&self, key: &IdempotencyKey, offer: &Offer) -> Result<bool, Misuse> {
-        let got = key.0.len();
-        if !(1..=MAX_KEY).contains(&got) {
-            return Err(Misuse::KeyLength { got, max: MAX_KEY });
-        }
-        match self.find(key) {
-            None => Ok(false),
-            Some(known) if known.offer == *offer => Ok(true),
-            Some(known) => Err(Misuse::KeyInUse { key: key.clone(), by: known.change }),
-        }
+        was_asked(key, self.find(key).map(|known| (known.change, known.offer == *offer)))
     }
 
     /// Whether the peer's limits leave room for another offer.
