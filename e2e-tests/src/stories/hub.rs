@@ -10,20 +10,28 @@ use protocol::{
 };
 use sdk::node::{ChannelHandle, NewInvoice, NodeConfig, invoice_lock};
 
-const AMOUNT: Amount = 10_000;
+/// What each payment is of.
+pub const AMOUNT: Amount = 10_000;
 /// Above every fee here.
 const MAX_FEE: Amount = 1_000;
 /// What the hub takes for [`AMOUNT`]: 100 and one percent.
 const FEE: Amount = 200;
-const PRE_IMAGE: Preimage = Preimage([7; 32]);
+/// What opens the lock of a payment that is held.
+pub const PRE_IMAGE: Preimage = Preimage([7; 32]);
 
 /// A payer, a hub and a payee, and a channel of the hub's with each.
-struct Three {
-    payer: Actor,
-    hub: Actor,
-    payee: Actor,
-    upstream: ChannelHandle,
-    downstream: ChannelHandle,
+#[derive(Debug)]
+pub struct Three {
+    /// Alice.
+    pub payer: Actor,
+    /// The hub.
+    pub hub: Actor,
+    /// Bob.
+    pub payee: Actor,
+    /// The payer's view of its channel.
+    pub upstream: ChannelHandle,
+    /// The hub's view of its channel with the payee.
+    pub downstream: ChannelHandle,
 }
 
 fn carries(config: &mut NodeConfig) {
@@ -57,6 +65,11 @@ async fn has_earned(hub: &Actor, payer: &Actor) {
 
 impl Three {
     async fn meet<C: TestChain>(world: &World<C>) -> Self {
+        Self::meet_with(world, carries).await
+    }
+
+    /// They meet, the hub with these settings.
+    pub async fn meet_with<C: TestChain>(world: &World<C>, carries: fn(&mut NodeConfig)) -> Self {
         let payer = world.start("alice").await;
         let hub = world.start_with("hub", carries).await;
         let payee = world.start_with("bob", takes).await;
@@ -91,28 +104,40 @@ impl Three {
         ours(&self.upstream).await.peers + ours(&self.downstream).await.ours
     }
 
-    async fn invoice(&self, held: Option<HashLock>) -> (HashLock, String) {
+    /// The payee's invoice, whose lock and text it answers: for a payment to be held, or not.
+    pub async fn invoice(&self, held: Option<HashLock>) -> (HashLock, String) {
         let new = NewInvoice { held, ..NewInvoice::new(AMOUNT, self.hub.identity()) };
         let (invoice, text) = within("an invoice", self.payee.node.create_invoice(new)).await.unwrap();
         (invoice.lock, text)
     }
 
-    async fn pay(&self, name: &str, text: &str) -> PaymentState {
+    /// The payer begins to pay.
+    pub async fn pay(&self, name: &str, text: &str) -> PaymentState {
         let key = key(name);
         within("a payment to begin", self.payer.node.pay_invoice(&key, text, None, MAX_FEE)).await.unwrap()
     }
 
-    async fn ended(&self, name: &str) -> PaymentState {
+    /// How a payment has ended.
+    pub async fn ended(&self, name: &str) -> PaymentState {
         let key = key(name);
         within("a payment to end", self.payer.node.routed_payment_ended(&key)).await.unwrap()
     }
 
-    async fn is_held(&self, lock: &HashLock) {
+    /// Waits until the payee holds the payment.
+    pub async fn is_held(&self, lock: &HashLock) {
         until("the payment to be held", || async {
             matches!(self.payee.node.invoice_state(lock), Some(InvoiceState::Held { .. })).then_some(())
         })
         .await;
     }
+}
+
+/// Somebody shows the pre-image on chain, in whatever way.
+pub async fn is_shown<C: TestChain>(world: &World<C>) {
+    let function = invoice_lock(&PRE_IMAGE).function;
+    let register = Call::PreimageRegister { preimage: PRE_IMAGE, function };
+    let _shown = within("a registration", world.arbiter.call(&signer("mallory"), &register, 0)).await.unwrap();
+    world.chain.produce_blocks(1).await;
 }
 
 /// A payment goes through a hub, which has its fee for it; asked for again it is not made again. Once it is over, both may forget it.
@@ -163,10 +188,7 @@ pub async fn a_payee_that_vanishes_after_showing_its_pre_image_costs_the_hub_not
     three.is_held(&lock).await;
     let Three { payer, hub, payee, upstream, downstream } = three;
     payee.stop_and_wait().await;
-    // Somebody shows it, in whatever way.
-    let register = Call::PreimageRegister { preimage: PRE_IMAGE, function: lock.function };
-    let _shown = within("a registration", world.arbiter.call(&signer("mallory"), &register, 0)).await.unwrap();
-    world.chain.produce_blocks(1).await;
+    is_shown(world).await;
     let key = key("vanishing");
     let paid = within("the payment", payer.node.routed_payment_ended(&key)).await;
     assert_eq!(paid, Some(PaymentState::Paid(PRE_IMAGE)));

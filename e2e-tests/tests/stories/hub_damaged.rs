@@ -1,17 +1,21 @@
 //! What a hub must not lose, whatever happens to its store and to its tasks.
 
 use channel::{ChannelRef, IdempotencyKey, transfer::Registered};
-use e2e_tests::{Actor, TestChain, UNIT, World, signer, until, within};
+use e2e_tests::{
+    TestChain, UNIT, World,
+    stories::hub::{AMOUNT, PRE_IMAGE, Three, is_shown},
+    until, within,
+};
 use network::{Fee, InvoiceState, PaymentState, RoutingPolicy};
-use protocol::{Amount, BlockNumber, call::Call, contracts::conditional::Preimage};
+use protocol::{Amount, BlockNumber};
 use sdk::{
     chain::testing::MemoryChain,
-    node::{NewInvoice, NodeConfig, invoice_lock},
+    node::{NodeConfig, invoice_lock},
     store::{Batch, Table},
 };
 
-const AMOUNT: Amount = 10_000;
-const PRE_IMAGE: Preimage = Preimage([7; 32]);
+/// The payment.
+const NAME: &str = "held";
 
 /// It waits for nobody longer than this after a start, in milliseconds.
 const PATIENCE: u64 = 500;
@@ -32,19 +36,10 @@ fn carries(config: &mut NodeConfig) {
     config.policy.share_max = Amount::MAX;
 }
 
-fn takes(config: &mut NodeConfig) {
-    config.policy.share_max = Amount::MAX;
-}
-
 /// A payer, a hub and a payee, and a payment that the payee holds.
 struct Held {
     world: World<MemoryChain>,
-    payer: Actor,
-    hub: Actor,
-    payee: Actor,
-    upstream: ChannelRef,
-    downstream: ChannelRef,
-    key: IdempotencyKey,
+    three: Three,
     /// The newest block when the payment was begun.
     began: BlockNumber,
 }
@@ -52,53 +47,24 @@ struct Held {
 impl Held {
     async fn meet() -> Self {
         let world = World::in_memory().await;
-        let payer = world.start("alice").await;
-        let hub = world.start_with("hub", carries).await;
-        let payee = world.start_with("bob", takes).await;
-        for actor in [&payer, &hub, &payee] {
-            let _done = within("a vault to be filled", actor.node.vault_deposit(300 * UNIT)).await.unwrap();
-        }
-        payer.connect(&hub).await;
-        hub.connect(&payee).await;
-        let (upstream, _) = payer.open(&hub).await;
-        let (downstream, _) = hub.open(&payee).await;
-        let (upstream, downstream) = (upstream.reference(), downstream.reference());
-        until("the hub's terms", || async {
-            let terms = payer.node.hub_terms(hub.identity())?;
-            terms.serves.contains(&payee.identity()).then_some(())
-        })
-        .await;
-        let lock = invoice_lock(&PRE_IMAGE);
-        let new = NewInvoice { held: Some(lock), ..NewInvoice::new(AMOUNT, hub.identity()) };
-        let (_, text) = within("an invoice", payee.node.create_invoice(new)).await.unwrap();
-        let key = IdempotencyKey::from("held");
-        let began = payer.node.registry().best();
-        let _begun = within("a payment to begin", payer.node.pay_invoice(&key, &text, None, 1_000)).await.unwrap();
-        until("the payment to be held", || async {
-            matches!(payee.node.invoice_state(&lock), Some(InvoiceState::Held { .. })).then_some(())
-        })
-        .await;
-        Self { world, payer, hub, payee, upstream, downstream, key, began }
-    }
-
-    async fn show(&self) {
-        let function = invoice_lock(&PRE_IMAGE).function;
-        let register = Call::PreimageRegister { preimage: PRE_IMAGE, function };
-        let _shown = within("a registration", self.world.arbiter.call(&signer("mallory"), &register, 0)).await.unwrap();
-        self.world.chain.produce_blocks(1).await;
+        let three = Three::meet_with(&world, carries).await;
+        let (lock, text) = three.invoice(Some(invoice_lock(&PRE_IMAGE))).await;
+        let began = three.payer.node.registry().best();
+        let _begun = three.pay(NAME, &text).await;
+        three.is_held(&lock).await;
+        Self { world, three, began }
     }
 
     async fn is_paid_for(&self) {
-        let paid = within("the payment", self.payer.node.routed_payment_ended(&self.key)).await;
-        assert_eq!(paid, Some(PaymentState::Paid(PRE_IMAGE)));
+        assert_eq!(self.three.ended(NAME).await, PaymentState::Paid(PRE_IMAGE));
     }
 }
 
 impl Held {
     /// The hub goes away, something of one of its channels is damaged, and it is back.
     async fn damage(self, of: ChannelRef, table: Table) -> Self {
-        let Self { world, payer, hub, .. } = self;
-        hub.stop_and_wait().await;
+        let Self { world, three, began } = self;
+        three.hub.stop_and_wait().await;
         let store = world.free_store_of("hub").await;
         let channels = store.load_all(Table::Channels).unwrap().into_iter().map(|(key, _)| key);
         let channel = channels.into_iter().find(|key| key.ends_with(&of.0)).unwrap();
@@ -108,13 +74,14 @@ impl Held {
         drop(store);
         let hub = world.start_with("hub", carries).await;
         assert_eq!(hub.node.damaged_channels().len(), 1);
-        Self { world, payer, hub, ..self }
+        Self { world, three: Three { hub, ..three }, began }
     }
 
     /// Waits until the hub has waited for everybody for as long as it does: it tells its terms by its clock.
     async fn patience_is_over(&self) {
-        let sequence =
-            || self.payer.node.hub_terms(self.hub.identity()).map_or(0, |announcement| announcement.sequence);
+        let sequence = || {
+            self.three.payer.node.hub_terms(self.three.hub.identity()).map_or(0, |announcement| announcement.sequence)
+        };
         let first = sequence();
         until("the hub's terms, again", || async { (sequence() > first + ANNOUNCED_FOR + PATIENCE).then_some(()) })
             .await;
@@ -124,15 +91,20 @@ impl Held {
 /// Something of the channel to the payee is damaged.
 async fn damaged_downstream(table: Table) {
     let held = Held::meet().await;
-    let downstream = held.downstream;
+    let downstream = held.three.downstream.reference();
     let held = held.damage(downstream, table).await;
-    held.payer.connect(&held.hub).await;
+    held.three.payer.connect(&held.three.hub).await;
     held.patience_is_over().await;
-    assert_eq!(held.payer.node.routed_payment(&held.key), Some(PaymentState::Pending), "the payee may still be paid");
+    assert_eq!(
+        held.three.payer.node.routed_payment(&IdempotencyKey::from(NAME)),
+        Some(PaymentState::Pending),
+        "the payee may still be paid"
+    );
     // By whatever way: the hub has signed that the payee is paid for it.
-    held.show().await;
+    is_shown(&held.world).await;
     held.is_paid_for().await;
-    let upstream = held.hub.channel(&held.payer, held.upstream).await;
+    let Three { payer, hub, upstream, .. } = &held.three;
+    let upstream = hub.channel(payer, upstream.reference()).await;
     until("the hub to be paid", || async {
         (upstream.balances().await.unwrap().unwrap().ours == 100 * UNIT + AMOUNT + 100).then_some(())
     })
@@ -158,18 +130,19 @@ async fn what_went_on_through_a_channel_that_cannot_be_read_is_paid_for_upstream
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_in_through_a_channel_whose_transfer_is_damaged_is_claimed_by_the_registry() {
     let held = Held::meet().await;
-    let upstream = held.upstream;
+    let upstream = held.three.upstream.reference();
     let held = held.damage(upstream, Table::Transfers).await;
-    held.hub.connect(&held.payee).await;
+    let Three { hub, payee, .. } = &held.three;
+    hub.connect(payee).await;
     let lock = invoice_lock(&PRE_IMAGE);
-    within("the payee to settle", held.payee.node.settle_invoice(lock, PRE_IMAGE)).await.unwrap();
+    within("the payee to settle", payee.node.settle_invoice(lock, PRE_IMAGE)).await.unwrap();
     until("the payee to be paid", || async {
-        let state = held.payee.node.invoice_state(&lock);
+        let state = payee.node.invoice_state(&lock);
         matches!(state, Some(InvoiceState::Paid { open_parts: 0, .. })).then_some(())
     })
     .await;
     // As late as it may be.
-    let registry = held.hub.node.registry();
+    let registry = hub.node.registry();
     let due = held.began + 3 * registry.margins().forward() + BEYOND - registry.margins().register;
     held.world.chain.produce_blocks(due - registry.best()).await;
     until("the pre-image to be registered", || async {
