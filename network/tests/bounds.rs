@@ -100,10 +100,10 @@ fn a_peer_that_leaves_a_claim_unanswered_offers_nothing_more_until_it_is_let() {
     assert_eq!(offers(&mut router, [190]), vec![Some(FailureCode::NotServed)]);
     // A row remembers it.
     let rows = outputs.into_iter().filter_map(|output| match output {
-        RouterOutput::Row { key, value: Some(value) } => Some((key, value)),
+        RouterOutput::Row { key, value: Some(value), .. } => Some((key, value)),
         _ => None,
     });
-    let restored = network::Restored { channels: Vec::new(), rows: rows.collect() };
+    let restored = network::Restored { chain: CHAIN, channels: Vec::new(), rows: rows.collect() };
     let mut again = hub(hub_policy());
     drop(again.handle(RouterInput::Restored(restored)));
     assert_eq!(offers(&mut again, [190]), vec![Some(FailureCode::NotServed)]);

@@ -279,7 +279,7 @@ fn i3_a_pre_image_that_was_only_seen_is_written_down_until_nobody_needs_it() {
     drop(offer(&mut router, (incoming.clone(), forward.clone())));
     let shown = RouterInput::Shown { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, at: None };
     let rows = router.handle(shown.clone()).into_iter().filter_map(|output| match output {
-        RouterOutput::Row { key, value: Some(value) } => Some((key, value)),
+        RouterOutput::Row { key, value: Some(value), .. } => Some((key, value)),
         _ => None,
     });
     let rows: Vec<_> = rows.collect();
@@ -309,14 +309,15 @@ fn i3_a_pre_image_that_was_only_seen_is_written_down_until_nobody_needs_it() {
     };
     let down = RestoredChannel { at: DOWN, peer: key(2), incoming: vec![], outgoing: vec![own], is_whole: true };
     let mut again = Router::new(SigningKey::from_seed(&[9; 32]), SealKey::from_seed(&[9; 32]), hub_policy());
-    let outputs = again.handle(RouterInput::Restored(Restored { channels: vec![up, down], rows: rows.clone() }));
+    let outputs =
+        again.handle(RouterInput::Restored(Restored { chain: CHAIN, channels: vec![up, down], rows: rows.clone() }));
     let claim = TransferCommand::Claim { contract: ContractId([1; 32]), preimage: SECRET };
     assert_eq!(commands(outputs), vec![(UP, claim)]);
     let ended = TransferEvent::Ended { contract: ContractId([1; 32]), end: IncomingEnd::Claimed };
     drop(again.handle(RouterInput::Transfer(UP, ended)));
     let paid = TransferEvent::Fulfilled { key: forward_key(), preimage: SECRET };
     let outputs = again.handle(RouterInput::Transfer(DOWN, paid));
-    assert!(outputs.contains(&RouterOutput::Row { key: rows[0].0.clone(), value: None }), "{outputs:?}");
+    assert!(outputs.contains(&RouterOutput::Row { chain: CHAIN, key: rows[0].0.clone(), value: None }), "{outputs:?}");
     assert_eq!(again.open(), (0, 0));
 }
 

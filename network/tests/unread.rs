@@ -44,7 +44,7 @@ fn started(channels: Vec<RestoredChannel>) -> (Router, Vec<RouterOutput>) {
     let mut hub = Router::new(SigningKey::from_seed(&[9; 32]), SealKey::from_seed(&[9; 32]), hub_policy());
     drop(hub.handle(RouterInput::Tick(100_000)));
     drop(hub.handle(RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 }));
-    let outputs = hub.handle(RouterInput::Restored(Restored { channels, rows: Vec::new() }));
+    let outputs = hub.handle(RouterInput::Restored(Restored { chain: CHAIN, channels, rows: Vec::new() }));
     (hub, outputs)
 }
 
@@ -149,7 +149,7 @@ fn a_part_that_may_have_been_offered_unread_is_neither_offered_again_nor_given_u
             outgoing: Vec::new(),
             is_whole,
         };
-        let restored = Restored { channels: vec![of(0, is_whole), of(1, true)], rows: rows.clone() };
+        let restored = Restored { chain: CHAIN, channels: vec![of(0, is_whole), of(1, true)], rows: rows.clone() };
         drop(payer.handle(RouterInput::Restored(restored)));
         let up =
             RouterInput::ChannelUp { at: crate::harness::at(1), peer: world.key(1), limits: TransferLimits::default() };

@@ -38,7 +38,7 @@ pub struct Origin {
 /// Everything that can happen to a router.
 #[derive(Clone, Debug)]
 pub enum RouterInput {
-    /// The process has started: what the store has, before any link is up.
+    /// A chain has joined: what its store has, before any of its links is up.
     Restored(Restored),
     /// A channel tells of a transfer.
     Transfer(At, TransferEvent),
@@ -112,8 +112,10 @@ pub enum RouterInput {
 }
 
 /// What the store has.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Restored {
+    /// Which chain's store.
+    pub chain: Domain,
     /// Every channel that has rows.
     pub channels: Vec<RestoredChannel>,
     /// The router's own rows.
@@ -165,8 +167,10 @@ pub enum RouterOutput {
         /// What.
         command: TransferCommand,
     },
-    /// A row of the router's own, for the caller's commit; none to erase it.
+    /// A row of the router's own, for the caller's commit; none to erase it. One of another chain than the caller's is for that chain's next commit.
     Row {
+        /// The chain in whose store it is.
+        chain: Domain,
         /// Its name.
         key: RowKey,
         /// What it says.

@@ -371,7 +371,7 @@ fn on_shown(core: &mut Core, chain: Domain, lock: HashLock, preimage: Preimage, 
         let first = used.shown.entry(chain).or_insert(block);
         *first = (*first).min(block);
     }
-    core.keep(lock, preimage);
+    core.keep(chain, lock, preimage);
     core.learn(lock, preimage);
     recover::pays_unread(core, lock, preimage);
 }

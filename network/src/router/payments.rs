@@ -19,7 +19,7 @@ use channel::{
     IdempotencyKey,
     transfer::{Failure, TransferTerms},
 };
-use protocol::contracts::conditional::Preimage;
+use protocol::{contracts::conditional::Preimage, signing::Domain};
 use scale::{Decode, Encode};
 
 /// How far a payment is.
@@ -152,8 +152,9 @@ fn offer(core: &mut Core, id: PaymentId, number: u32) {
 }
 
 fn write(core: &mut Core, id: PaymentId) {
-    let value = core.payments.get(&id).map(|paying| row(&paying.row));
-    core.write(RowName::Payment(id), value);
+    let Some(paying) = core.payments.get(&id) else { return };
+    let (chain, value) = (paying.row.order.chain, row(&paying.row));
+    core.write(chain, RowName::Payment(id), Some(value));
 }
 
 /// A part is paid: so is the payment. The other parts follow, since whoever showed the pre-image wants them.
@@ -237,10 +238,10 @@ fn replacement(core: &Core, id: PaymentId, part: &Part, code: FailureCode) -> Re
 }
 
 /// After a start: parts that no channel has were never signed, where all rows of their channels can be read.
-pub(super) fn restored(core: &mut Core) {
+pub(super) fn restored(core: &mut Core, chain: Domain) {
     let now = core.now;
     let (mut unsent, mut unread) = (Vec::new(), Vec::new());
-    for (id, paying) in &core.payments {
+    for (id, paying) in core.payments.iter().filter(|(_, paying)| paying.row.order.chain == chain) {
         for part in &paying.row.parts {
             let key = OfferName::Part(*id, part.number).key();
             if core.transfers.outgoing(part.at, &key).is_some() {
@@ -291,11 +292,11 @@ pub(super) fn forget(core: &mut Core, id: PaymentId) -> bool {
     let is_over =
         |paying: &Paying| paying.row.parts.is_empty() && matches!(paying.row.state, Stage::Paid(_) | Stage::Failed(_));
     let Some(paying) = core.payments.get(&id).filter(|paying| is_over(paying)) else { return false };
-    let lock = paying.row.order.lock;
+    let (chain, lock) = (paying.row.order.chain, paying.row.order.lock);
     if core.paying.get(&lock) == Some(&id) {
         let _free = core.paying.remove(&lock);
     }
     let _forgotten = core.payments.remove(&id);
-    write(core, id);
+    core.write(chain, RowName::Payment(id), None);
     true
 }

@@ -135,7 +135,8 @@ const fn default_chain() -> Domain {
 fn settle(core: &mut Core, lock: HashLock, preimage: Preimage, amount: Amount, parts: Vec<Origin>) {
     let Some(invoice) = core.invoices.get_mut(&lock) else { return };
     invoice.state = Receipt::Settled { preimage, amount, parts: parts.clone() };
-    write(core, lock);
+    let chain = invoice.chain;
+    write(core, chain, lock);
     let note = core.gathering.remove(&lock).map(|set| set.note).unwrap_or_default();
     core.notify(RouterNotice::Received { lock, amount, note });
     parts.iter().for_each(|origin| core.claim(origin, preimage));
@@ -150,7 +151,7 @@ fn hold(core: &mut Core, lock: HashLock, amount: Amount, parts: Vec<Origin>) {
         let _is_new = core.holds.entry(chain).or_default().insert((due, lock));
     }
     if !was_told {
-        write(core, lock);
+        write(core, chain, lock);
         core.notify(RouterNotice::Held { lock, amount });
     }
 }
@@ -162,9 +163,9 @@ fn hold_until(core: &Core, parts: &[Origin]) -> Option<BlockNumber> {
     Some(expiry.saturating_sub(core.policy.chain(&chain).margins.forward().saturating_mul(2)))
 }
 
-fn write(core: &mut Core, lock: HashLock) {
+fn write(core: &mut Core, chain: Domain, lock: HashLock) {
     let value = core.invoices.get(&lock).map(row);
-    core.write(RowName::Invoice(lock), value);
+    core.write(chain, RowName::Invoice(lock), value);
 }
 
 /// The user settles what it holds. False where it is not held, or the pre-image opens something else, or it is too late.
@@ -191,7 +192,8 @@ pub(super) fn cancel(core: &mut Core, lock: HashLock, code: FailureCode) -> bool
         Receipt::Cancelled => return true,
     };
     invoice.state = Receipt::Cancelled;
-    write(core, lock);
+    let chain = invoice.chain;
+    write(core, chain, lock);
     if was_held {
         core.notify(RouterNotice::HoldCancelled { lock });
     }
@@ -214,10 +216,9 @@ pub(super) fn ended(core: &mut Core, origin: Origin, lock: &HashLock, amount: Am
             let _empty = core.gathering.remove(lock);
         }
     }
-    let Some(InvoiceRow { state: Receipt::Settled { parts, .. }, is_spontaneous, .. }) = core.invoices.get_mut(lock)
-    else {
-        return;
-    };
+    let Some(invoice) = core.invoices.get_mut(lock) else { return };
+    let chain = invoice.chain;
+    let InvoiceRow { state: Receipt::Settled { parts, .. }, is_spontaneous, .. } = invoice else { return };
     let before = parts.len();
     parts.retain(|one| *one != origin);
     if parts.len() == before {
@@ -226,7 +227,7 @@ pub(super) fn ended(core: &mut Core, origin: Origin, lock: &HashLock, amount: Am
     if parts.is_empty() && *is_spontaneous {
         let _over = core.invoices.remove(lock);
     }
-    write(core, *lock);
+    write(core, chain, *lock);
 }
 
 /// Gives back what has waited too long for missing parts. In a start's first tick all of them are new.
@@ -256,9 +257,9 @@ pub(super) fn holds_due(core: &mut Core, chain: Domain) {
 }
 
 /// After a start: what was being claimed is claimed on, and what was held is given back in its block, whether or not all of it is still there.
-pub(super) fn restored(core: &mut Core) {
+pub(super) fn restored(core: &mut Core, chain: Domain) {
     let (mut claims, mut held) = (Vec::new(), Vec::new());
-    for (lock, invoice) in &core.invoices {
+    for (lock, invoice) in core.invoices.iter().filter(|(_, invoice)| invoice.chain == chain) {
         match &invoice.state {
             Receipt::Settled { preimage, parts, .. } => {
                 claims.extend(parts.iter().map(|origin| (*origin, *preimage)));

@@ -31,14 +31,16 @@ use channel::{
 use protocol::{
     contracts::conditional::{HashLock, Preimage},
     crypto::Native,
+    signing::Domain,
 };
 
 /// Takes over what the store has, and derives what is to be done.
 pub(super) fn restored(core: &mut Core, restored: Restored) {
+    let _is_new = core.joined.insert(restored.chain);
     core.started = Some(core.now).filter(|now| *now > 0);
     let mut known = Vec::new();
     for (key, value) in restored.rows {
-        if own_row(core, &key, &value, &mut known).is_none() {
+        if own_row(core, restored.chain, &key, &value, &mut known).is_none() {
             core.notify(RouterNotice::RowUnreadable { key });
         }
     }
@@ -68,18 +70,24 @@ pub(super) fn restored(core: &mut Core, restored: Restored) {
             over.push((at, key));
         }
     }
-    payments::restored(core);
+    payments::restored(core, restored.chain);
     for (lock, preimage) in known {
         core.learn(lock, preimage);
         pays_unread(core, lock, preimage);
     }
-    receive::restored(core);
+    receive::restored(core, restored.chain);
     origins.into_iter().for_each(|origin| undecided(core, origin));
     over.into_iter().for_each(|(at, key)| resolve(core, at, key));
-    core.sweep(core.kept.iter().copied().collect());
+    core.sweep(core.kept.keys().copied().collect());
 }
 
-fn own_row(core: &mut Core, key: &RowKey, value: &[u8], known: &mut Vec<(HashLock, Preimage)>) -> Option<()> {
+fn own_row(
+    core: &mut Core,
+    chain: Domain,
+    key: &RowKey,
+    value: &[u8],
+    known: &mut Vec<(HashLock, Preimage)>,
+) -> Option<()> {
     match RowName::read(key)? {
         RowName::Payment(id) => {
             let row: PaymentRow = rows::read(value)?;
@@ -93,7 +101,7 @@ fn own_row(core: &mut Core, key: &RowKey, value: &[u8], known: &mut Vec<(HashLoc
             let _former = core.invoices.insert(lock, row);
         }
         RowName::Preimage(lock) => {
-            let _is_new = core.kept.insert(lock);
+            let _former = core.kept.insert(lock, chain);
             known.push((lock, rows::read(value)?));
         }
         RowName::Peer(_) => core.guard.restore(rows::read::<NamedPeer>(value)?),

@@ -197,7 +197,7 @@ pub(super) fn add_invoice(core: &mut Core, request: InvoiceRequest) -> Result<(I
     };
     let value = row(&kept);
     let _new = core.invoices.insert(lock, kept);
-    core.write(RowName::Invoice(lock), Some(value));
+    core.write(request.chain, RowName::Invoice(lock), Some(value));
     Ok((invoice, text))
 }
 
@@ -243,8 +243,9 @@ pub(super) fn forget_invoice(core: &mut Core, lock: HashLock) -> Result<(), Rece
     if !is_over || core.gathering.contains_key(&lock) {
         return Err(ReceiveError::UnderWay);
     }
+    let chain = invoice.chain;
     let _forgotten = core.invoices.remove(&lock);
-    core.write(RowName::Invoice(lock), None);
+    core.write(chain, RowName::Invoice(lock), None);
     Ok(())
 }
 

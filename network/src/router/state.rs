@@ -57,6 +57,8 @@ pub(super) struct Core {
     pub(super) now: Millis,
     /// When it took its rows over: for a while, peers may still be coming back.
     pub(super) started: Option<Millis>,
+    /// The chains whose stores have been taken over.
+    pub(super) joined: BTreeSet<Domain>,
     pub(super) heads: BTreeMap<Domain, Heads>,
     pub(super) links: Links,
     pub(super) transfers: Transfers,
@@ -73,8 +75,8 @@ pub(super) struct Core {
     pub(super) gathering: BTreeMap<HashLock, Gathering>,
     /// What is held, by the block in which it is given back.
     pub(super) holds: BTreeMap<Domain, BTreeSet<(BlockNumber, HashLock)>>,
-    /// Locks whose pre-images have rows of the router's own.
-    pub(super) kept: BTreeSet<HashLock>,
+    /// Locks whose pre-images have rows of the router's own, and in which chain's store.
+    pub(super) kept: BTreeMap<HashLock, Domain>,
     pub(super) announcements: Announcements,
     /// When the own terms are told again.
     pub(super) announce_at: BTreeMap<Domain, Millis>,
@@ -89,6 +91,7 @@ impl Core {
             policy,
             now: 0,
             started: None,
+            joined: BTreeSet::new(),
             heads: BTreeMap::new(),
             links: Links::default(),
             transfers: Transfers::default(),
@@ -101,7 +104,7 @@ impl Core {
             invoices: BTreeMap::new(),
             gathering: BTreeMap::new(),
             holds: BTreeMap::new(),
-            kept: BTreeSet::new(),
+            kept: BTreeMap::new(),
             announcements: Announcements::default(),
             announce_at: BTreeMap::new(),
             outputs: Vec::new(),
@@ -136,16 +139,16 @@ impl Core {
         self.outputs.push(RouterOutput::Notify(notice));
     }
 
-    /// Writes a row of the router's own, or erases it.
-    pub(super) fn write(&mut self, name: RowName, value: Option<Vec<u8>>) {
-        self.outputs.push(RouterOutput::Row { key: name.key(), value });
+    /// Writes a row of the router's own in a chain's store, or erases it.
+    pub(super) fn write(&mut self, chain: Domain, name: RowName, value: Option<Vec<u8>>) {
+        self.outputs.push(RouterOutput::Row { chain, key: name.key(), value });
     }
 
     /// Writes what is remembered of a peer.
     pub(super) fn write_peer(&mut self, chain: Domain, peer: protocol::PublicKey) {
         let named = NamedPeer { chain, peer, row: self.guard.row(&(chain, peer)) };
         let name = RowName::Peer(Native.hash(&(chain, peer).encode()));
-        self.write(name, Some(row(&named)));
+        self.write(chain, name, Some(row(&named)));
     }
 
     /// Counts a transfer that came in.
@@ -226,17 +229,21 @@ impl Core {
     }
 
     /// Writes a pre-image down that no channel's row has (I3), as long as a transfer may need it.
-    pub(super) fn keep(&mut self, lock: HashLock, preimage: Preimage) {
-        if self.transfers.lock(&lock).is_some_and(|used| used.preimage.is_none()) && self.kept.insert(lock) {
-            self.write(RowName::Preimage(lock), Some(row(&preimage)));
+    pub(super) fn keep(&mut self, chain: Domain, lock: HashLock, preimage: Preimage) {
+        let is_new = self.transfers.lock(&lock).is_some_and(|used| used.preimage.is_none());
+        if is_new && !self.kept.contains_key(&lock) {
+            let _former = self.kept.insert(lock, chain);
+            self.write(chain, RowName::Preimage(lock), Some(row(&preimage)));
         }
     }
 
     /// Erases the pre-images of these locks, as far as no transfer needs them any more.
     pub(super) fn sweep(&mut self, locks: Vec<HashLock>) {
         for lock in locks {
-            if self.transfers.lock(&lock).is_none() && self.kept.remove(&lock) {
-                self.write(RowName::Preimage(lock), None);
+            if self.transfers.lock(&lock).is_none()
+                && let Some(chain) = self.kept.remove(&lock)
+            {
+                self.write(chain, RowName::Preimage(lock), None);
             }
         }
     }

@@ -171,7 +171,7 @@ impl World {
         this.router = router(this.seed, &this.policy);
         let mut outputs = this.router.handle(RouterInput::Tick(self.now));
         outputs.extend(this.router.handle(head));
-        outputs.extend(this.router.handle(RouterInput::Restored(Restored { channels, rows })));
+        outputs.extend(this.router.handle(RouterInput::Restored(Restored { chain: CHAIN, channels, rows })));
         for input in shown {
             outputs.extend(this.router.handle(input));
         }
@@ -198,8 +198,8 @@ impl World {
     fn store_row(&mut self, node: usize, output: RouterOutput) {
         let store = &mut self.nodes[node].store;
         match output {
-            RouterOutput::Row { key, value: Some(value) } => drop(store.rows.insert(key, value)),
-            RouterOutput::Row { key, value: None } => drop(store.rows.remove(&key)),
+            RouterOutput::Row { key, value: Some(value), .. } => drop(store.rows.insert(key, value)),
+            RouterOutput::Row { key, value: None, .. } => drop(store.rows.remove(&key)),
             RouterOutput::Notify(notice) if notice.is_durable() => store.notices.push(notice),
             _ => {}
         }

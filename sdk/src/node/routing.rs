@@ -136,7 +136,7 @@ impl Routing {
         let channels: Vec<_> = all.chain(loaded.remains.iter().map(|remains| remains.restored(at))).collect();
         // Also the names of those that cannot be read: nobody else's channel is to be taken for one of them.
         let owners = channels.iter().map(|channel| (channel.at.channel, channel.peer)).collect();
-        let restored = RouterInput::Restored(Restored { channels, rows: loaded.routing.clone() });
+        let restored = RouterInput::Restored(Restored { chain, channels, rows: loaded.routing.clone() });
         // Whether there is time for anything is not judged before a block is known.
         let head = RouterInput::Head { chain, best: registry.best(), finalised: registry.best() };
         let mut rows = RouterRows::new();
@@ -231,7 +231,7 @@ fn sort(rows: &mut RouterRows, outputs: Vec<RouterOutput>) -> Outgoing {
     for output in outputs {
         match output {
             RouterOutput::Command { at, command } => outgoing.commands.push((at.channel, command)),
-            RouterOutput::Row { key, value } => {
+            RouterOutput::Row { key, value, .. } => {
                 let _earlier = rows.insert(key, value);
             }
             RouterOutput::Notify(notice) => outgoing.notices.push(notice),
