@@ -5,8 +5,9 @@
 //!   payer <------------------- RouteFailure { code, inner } -------------------------------------------------------
 //! ```
 
+use crate::swap::SwapId;
 use channel::transfer::{FailReason, MAX_INSTRUCTION, MAX_REASON};
-use protocol::{Amount, BlockNumber, PublicKey, contracts::conditional::Preimage, decode_exact, signing::Domain};
+use protocol::{Amount, BlockNumber, Hash, PublicKey, contracts::conditional::Preimage, decode_exact, signing::Domain};
 use scale::{Decode, Encode};
 
 /// What a router is to do with a transfer. Numbers are never used again; an unknown one fails the transfer.
@@ -19,6 +20,22 @@ pub enum Instruction {
     #[codec(index = 1)]
     Deliver(Vec<u8>),
     // 2 is for onions.
+    /// It is of a swap between the two ends.
+    #[codec(index = 3)]
+    Swap(SwapInstruction),
+}
+
+/// Of which swap a transfer is, and that its sender has heard what the other one agreed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SwapInstruction {
+    /// Which one.
+    pub id: SwapId,
+    /// Its source chain, in whose store its row is.
+    pub source: Domain,
+    /// The sender's number of the swap.
+    pub sequence: u64,
+    /// The hash of the words by which the receiver agreed ([`SwapTerms::acknowledged`](crate::SwapTerms::acknowledged)).
+    pub acknowledges: Hash,
 }
 
 /// How to carry a transfer on.
@@ -96,6 +113,10 @@ pub enum FailureCode {
     #[error("the hub takes nothing more from this peer")]
     #[codec(index = 10)]
     NotServed,
+    /// It is of a swap that comes to nothing.
+    #[error("the swap comes to nothing")]
+    #[codec(index = 11)]
+    SwapOver,
 }
 
 /// Why a transfer failed, as it travels back.

@@ -1,5 +1,6 @@
 //! How a router names what it offers: by where it comes from (I9).
 
+use crate::swap::SwapId;
 use channel::{ChannelRef, IdempotencyKey};
 use protocol::contracts::ContractId;
 use scale::{Decode, Encode};
@@ -17,6 +18,9 @@ pub(crate) enum OfferName {
     /// A part of a local payment. 37 bytes.
     #[codec(index = 0xf1)]
     Part(PaymentId, u32),
+    /// A transfer of this side's leg of a swap. 37 bytes.
+    #[codec(index = 0xf2)]
+    Leg(SwapId, u32),
 }
 
 impl OfferName {

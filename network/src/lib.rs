@@ -33,15 +33,21 @@ mod invoice;
 mod keys;
 mod router;
 mod seal;
+mod swap;
 
 pub use announce::{Announcement, AnnouncementError, HubTerms, MAX_ANNOUNCEMENT, MAX_HUBS_KEPT, MAX_SERVED};
 pub use fees::Fee;
-pub use instruction::{Delivery, FailureCode, Forward, Instruction, RouteFailure};
+pub use instruction::{Delivery, FailureCode, Forward, Instruction, RouteFailure, SwapInstruction};
 pub use invoice::{Asset, AssetKind, Invoice, InvoiceError, MAX_DESCRIPTION, MAX_HUBS, PREFIX};
 pub use keys::PaymentId;
 pub use router::{
     At, ChainPolicy, CommandRefusal, Earned, HubLoad, InvoiceRequest, InvoiceState, Millis, Opening, Origin, PayError,
     PaymentState, ReceiveError, Restored, RestoredChannel, Router, RouterInput, RouterNotice, RouterOutput,
-    RoutingPolicy, RowKey, Spontaneous,
+    RoutingPolicy, RowKey, Spontaneous, SwapError, SwapEvent, SwapOrder, SwapOutcome, SwapPolicy, SwapRole, SwapStage,
+    SwapState,
 };
 pub use seal::SealKey;
+pub use swap::{
+    BlockClock, ChainView, Ladder, LadderShort, MAX_SWAP_ITEMS, SwapBody, SwapCode, SwapId, SwapItem, SwapLeg,
+    SwapQuote, SwapTerms, SwapWords, Talk, TalkFault,
+};

@@ -17,4 +17,5 @@ mod invoices;
 mod paying;
 mod property;
 mod seals;
+mod swaps;
 mod unread;

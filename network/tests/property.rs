@@ -72,7 +72,7 @@ fn play(shape: u8, bytes: &[u8]) -> (usize, usize) {
             5 => {
                 // A link that breaks, and is up again.
                 let channel = which % channels.len();
-                let (one, other) = world.channels[channel];
+                let (one, other) = world.channels[&channel];
                 world.give(one, channel, crate::harness::Work::Down);
                 world.give(other, channel, crate::harness::Work::Down);
                 world.link(channel);

@@ -1,6 +1,7 @@
 //! What a router is told, and what it wants done.
 
-use crate::{instruction::FailureCode, keys::PaymentId};
+use super::swaps::SwapEvent;
+use crate::{instruction::FailureCode, keys::PaymentId, swap::SwapId};
 use channel::{
     ChannelRef,
     transfer::{IncomingTransfer, OutgoingTransfer, TransferCommand, TransferEvent, TransferLimits},
@@ -102,6 +103,15 @@ pub enum RouterInput {
     },
     /// Time passes.
     Tick(Millis),
+    /// A peer says something about swaps, on its connection with the node of their source chain: [`SwapWords`](crate::SwapWords).
+    Swap {
+        /// Which node's.
+        chain: Domain,
+        /// Who.
+        peer: PublicKey,
+        /// Its words.
+        bytes: Vec<u8>,
+    },
     /// A peer tells its terms: an [`Announcement`](crate::Announcement), signed.
     Announced {
         /// Who.
@@ -189,6 +199,15 @@ pub enum RouterOutput {
         /// The first block in which that is too late.
         expiry: BlockNumber,
     },
+    /// A peer is told something about swaps, by the node of this chain.
+    Tell {
+        /// Which node.
+        chain: Domain,
+        /// Who.
+        peer: PublicKey,
+        /// The words.
+        bytes: Vec<u8>,
+    },
     /// All peers on a chain are told the own terms, signed.
     Announce {
         /// Which chain's peers.
@@ -265,12 +284,20 @@ pub enum RouterNotice {
         /// Its name.
         key: RowKey,
     },
+    /// Something has happened in a swap. In passing.
+    #[codec(index = 8)]
+    Swap {
+        /// Which one.
+        id: SwapId,
+        /// What.
+        event: SwapEvent,
+    },
 }
 
 impl RouterNotice {
     /// Whether a crash may not lose it.
     #[must_use]
     pub const fn is_durable(&self) -> bool {
-        !matches!(self, Self::Forwarded { .. } | Self::RowUnreadable { .. })
+        !matches!(self, Self::Forwarded { .. } | Self::RowUnreadable { .. } | Self::Swap { .. })
     }
 }

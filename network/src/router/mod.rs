@@ -12,6 +12,8 @@ mod recover;
 mod requests;
 mod rows;
 mod state;
+mod swap_requests;
+mod swaps;
 mod tables;
 mod terms;
 
@@ -20,8 +22,9 @@ pub use io::{
     At, CommandRefusal, Millis, Origin, Restored, RestoredChannel, RouterInput, RouterNotice, RouterOutput, RowKey,
 };
 pub use payments::{PayError, PaymentState};
-pub use policy::{ChainPolicy, RoutingPolicy};
+pub use policy::{ChainPolicy, RoutingPolicy, SwapPolicy};
 pub use requests::{Earned, InvoiceRequest, InvoiceState, Opening, ReceiveError, Spontaneous};
+pub use swaps::{SwapError, SwapEvent, SwapOrder, SwapOutcome, SwapRole, SwapStage, SwapState};
 
 use crate::{
     announce::{Announcement, AnnouncementError},
@@ -66,6 +69,7 @@ impl Router {
                 let link = core.links.entry(at, peer);
                 (link.is_up, link.is_fresh, link.limits) = (true, true, limits);
                 terms::changed(core, at.chain);
+                swaps::peer_up(core, at.chain, peer);
             }
             RouterInput::ChannelDown(at) => {
                 if let Some(link) = core.links.get_mut(&at) {
@@ -87,6 +91,10 @@ impl Router {
                     let claims = core.claims.get(&chain).cloned().unwrap_or_default();
                     claims.iter().for_each(|(_, origin)| core.await_claim(origin));
                 }
+                if is_first {
+                    swaps::look_again(core);
+                }
+                swaps::due(core, chain);
                 forward::claims_due(core, chain);
                 receive::holds_due(core, chain);
             }
@@ -97,14 +105,16 @@ impl Router {
                 core.now = core.now.max(now);
                 receive::tick(core);
                 recover::look_again(core);
+                swaps::tick(core);
                 terms::tick(core);
             }
+            RouterInput::Swap { chain, peer, bytes } => swaps::heard(core, chain, peer, &bytes),
             // What cannot be taken is as if it had not been said; `read_announcement` says why.
             RouterInput::Announced { peer, bytes } => drop(terms::heard(core, &peer, &bytes)),
         }
         let unused = core.transfers.take_unused();
         core.sweep(unused);
-        std::mem::take(&mut core.outputs)
+        core.take_outputs()
     }
 
     /// Whether the peer may claim the own transfer of this key now (A2): where it goes on from another one, if that one is safe; of a payment, as
@@ -127,24 +137,43 @@ impl Router {
             return Verdict::NotYet;
         }
         let own = || if best < terms.expiry { Verdict::Agree } else { late(registered, terms.expiry) };
-        let Some(OfferName::Forward(channel, contract)) = OfferName::read(key) else { return own() };
-        let Some(origin) = core.transfers.named(channel, contract) else {
-            // One that has ended was claimed, or could not be any more. One that cannot be read expires later than what went on.
-            let least = terms.expiry.saturating_add(forward::LEAST_DELTA);
-            let margin = core.policy.chain(&at.chain).margins.forward();
-            let is_in_time = !forward::is_of_unread(core, key) || best < least.saturating_sub(margin);
-            return if is_in_time { own() } else { late(registered, terms.expiry) };
+        let origins = match OfferName::read(key) {
+            Some(OfferName::Forward(channel, contract)) => match core.transfers.named(channel, contract) {
+                Some(origin) => vec![origin],
+                None => {
+                    // One that has ended was claimed, or could not be any more. One that cannot be read expires later than what went on.
+                    let least = terms.expiry.saturating_add(forward::LEAST_DELTA);
+                    let margin = core.policy.chain(&at.chain).margins.forward();
+                    let is_in_time = !forward::is_of_unread(core, key) || best < least.saturating_sub(margin);
+                    return if is_in_time { own() } else { late(registered, terms.expiry) };
+                }
+            },
+            Some(OfferName::Leg(id, _)) => match swaps::origins_of(core, id) {
+                Some(origins) => origins,
+                // Its row, and what came in, are in a store that has not joined.
+                None => return late(registered, terms.expiry),
+            },
+            Some(OfferName::Part(..)) | None => Vec::new(),
         };
-        let Some(entry) = core.transfers.incoming(&origin) else { return own() };
-        let upstream = origin.at.chain;
-        let shown = core.transfers.lock(&terms.lock).and_then(|used| used.shown.get(&upstream));
-        let is_safe = shown.is_some_and(|block| *block < entry.terms.expiry)
-            || (upstream == at.chain && registered.is_shown_before(entry.terms.expiry));
-        let margin = core.policy.chain(&upstream).margins.forward();
-        if is_safe || core.best(&upstream) < entry.terms.expiry.saturating_sub(margin) {
-            return Verdict::Agree;
+        let is_safe = |origin: &Origin| {
+            let Some(entry) = core.transfers.incoming(origin) else { return best < terms.expiry };
+            let upstream = origin.at.chain;
+            let shown = core.transfers.lock(&terms.lock).and_then(|used| used.shown.get(&upstream));
+            let margin = core.policy.chain(&upstream).margins.forward();
+            shown.is_some_and(|block| *block < entry.terms.expiry)
+                || (upstream == at.chain && registered.is_shown_before(entry.terms.expiry))
+                || core.best(&upstream) < entry.terms.expiry.saturating_sub(margin)
+        };
+        if origins.is_empty() {
+            return own();
         }
-        late(registered, terms.expiry)
+        if origins.iter().all(is_safe) { Verdict::Agree } else { late(registered, terms.expiry) }
+    }
+
+    /// Whether this side stakes a premium beside a transfer of these terms (A7).
+    #[must_use]
+    pub fn stakes_premium(&self, at: &At, terms: &TransferTerms, premium: Amount) -> bool {
+        swaps::stakes_premium(&self.core, at, terms, premium)
     }
 
     /// A pre-image that the router knows, for the channels' transfer books.
@@ -166,7 +195,7 @@ impl Router {
         for chain in self.core.links.chains() {
             terms::changed(&mut self.core, chain);
         }
-        std::mem::take(&mut self.core.outputs)
+        self.core.take_outputs()
     }
 
     /// What holds now.
@@ -193,7 +222,7 @@ impl Router {
             invoice.check(&self.chain_of(invoice)?, self.core.seconds())?;
         }
         let state = payments::pay(&mut self.core, id, order, seed)?;
-        Ok((state, std::mem::take(&mut self.core.outputs)))
+        Ok((state, self.core.take_outputs()))
     }
 
     /// Pays somebody who has not asked for it, once by this id. `seed` is drawn at random, and kept.
@@ -208,7 +237,7 @@ impl Router {
     ) -> Result<(PaymentState, Vec<RouterOutput>), PayError> {
         let order = requests::spontaneous(payment, &seed)?;
         let state = payments::pay(&mut self.core, id, order, seed)?;
-        Ok((state, std::mem::take(&mut self.core.outputs)))
+        Ok((state, self.core.take_outputs()))
     }
 
     /// How far a payment is; none where it was never begun, or is forgotten.
@@ -220,7 +249,7 @@ impl Router {
     /// Forgets a payment that is over: asked for again by its id it would be made again. None where it is under way, or unknown.
     #[must_use]
     pub fn forget_payment(&mut self, id: PaymentId) -> Option<Vec<RouterOutput>> {
-        payments::forget(&mut self.core, id).then(|| std::mem::take(&mut self.core.outputs))
+        payments::forget(&mut self.core, id).then(|| self.core.take_outputs())
     }
 
     /// Asks to be paid. The text may be given away once the row is durable.
@@ -232,7 +261,7 @@ impl Router {
         request: InvoiceRequest,
     ) -> Result<(Invoice, String, Vec<RouterOutput>), ReceiveError> {
         let (invoice, text) = requests::add_invoice(&mut self.core, request)?;
-        Ok((invoice, text, std::mem::take(&mut self.core.outputs)))
+        Ok((invoice, text, self.core.take_outputs()))
     }
 
     /// How far an invoice is; none where there is none.
@@ -247,7 +276,7 @@ impl Router {
     /// [`ReceiveError::NotHeld`], [`ReceiveError::WrongPreimage`], [`ReceiveError::TooLate`].
     pub fn settle(&mut self, lock: HashLock, preimage: Preimage) -> Result<Vec<RouterOutput>, ReceiveError> {
         requests::settle(&mut self.core, lock, preimage)?;
-        Ok(std::mem::take(&mut self.core.outputs))
+        Ok(self.core.take_outputs())
     }
 
     /// Gives back what is held for an invoice, and takes nothing for it any more.
@@ -256,7 +285,7 @@ impl Router {
     /// [`ReceiveError::Unknown`], [`ReceiveError::PaidAlready`].
     pub fn cancel(&mut self, lock: HashLock) -> Result<Vec<RouterOutput>, ReceiveError> {
         requests::cancel(&mut self.core, lock)?;
-        Ok(std::mem::take(&mut self.core.outputs))
+        Ok(self.core.take_outputs())
     }
 
     /// Forgets an invoice that is over: paid to its end, cancelled, or expired with nothing on its way.
@@ -265,7 +294,7 @@ impl Router {
     /// [`ReceiveError::Unknown`], [`ReceiveError::UnderWay`].
     pub fn forget_invoice(&mut self, lock: HashLock) -> Result<Vec<RouterOutput>, ReceiveError> {
         requests::forget_invoice(&mut self.core, lock)?;
-        Ok(std::mem::take(&mut self.core.outputs))
+        Ok(self.core.take_outputs())
     }
 
     /// Lets a peer offer again that left a claim unanswered (B1).
@@ -273,7 +302,7 @@ impl Router {
     pub fn let_offer(&mut self, chain: Domain, peer: PublicKey) -> Vec<RouterOutput> {
         self.core.guard.row_mut((chain, peer)).is_barred = false;
         self.core.write_peer(chain, peer);
-        std::mem::take(&mut self.core.outputs)
+        self.core.take_outputs()
     }
 
     /// The fees that were earned on a chain, by whose transfers brought them.
@@ -336,6 +365,7 @@ fn on_transfer(core: &mut Core, at: At, event: TransferEvent) {
             if let Some(terms) = core.transfers.incoming(&origin).map(|entry| entry.terms) {
                 receive::ended(core, origin, &terms.lock, terms.amount);
                 forward::ended(core, origin, end);
+                swaps::ended(core, origin, &terms.lock, end);
             }
         }
         TransferEvent::Accepted { .. } => {}
@@ -382,6 +412,7 @@ fn on_refused(core: &mut Core, at: At, command: TransferCommand, why: CommandRef
         (TransferCommand::Offer { key, offer }, _) => match core.unmake(at, &key).map(|onward| onward.source) {
             Some(Source::Forward(Some(origin))) => forward::refused(core, at, origin, why, &offer),
             Some(Source::Part(id, number)) => payments::refused(core, at, id, number, why),
+            Some(Source::Leg(id, number)) => swaps::leg_failed(core, at, None, (id, number)),
             Some(Source::Forward(None)) | None => {}
         },
         (TransferCommand::Claim { preimage, .. }, Some(origin)) => forward::claim_refused(core, origin, preimage),

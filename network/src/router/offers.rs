@@ -1,6 +1,6 @@
 //! What is done with a transfer that has come in: it is carried on, taken, or given back.
 
-use super::{forward, io::Origin, receive, state::Core, tables::Entry};
+use super::{forward, io::Origin, receive, state::Core, swaps, tables::Entry};
 use crate::instruction::{FailureCode, Instruction, RouteFailure};
 use channel::transfer::{IncomingTransfer, Intent};
 use protocol::PublicKey;
@@ -46,5 +46,6 @@ pub(super) fn decide(core: &mut Core, origin: Origin) -> Result<(), FailureCode>
     match Instruction::from_bytes(&entry.instruction).ok_or(FailureCode::UnknownOrWrong)? {
         Instruction::Forward(forward) => forward::forward(core, origin, forward),
         Instruction::Deliver(sealed) => receive::delivered(core, origin, &sealed),
+        Instruction::Swap(said) => swaps::arrived(core, origin, said),
     }
 }

@@ -9,12 +9,14 @@ use super::{
 use crate::{
     announce::HubTerms,
     fees::Fee,
-    instruction::{Delivery, FailureCode, Forward, Instruction},
+    instruction::{Delivery, FailureCode, Forward, Instruction, SwapInstruction},
     seal::seal,
+    swap::SwapLeg,
 };
 use channel::transfer::{Offer, TransferTerms};
 use protocol::{
     Amount, BlockNumber, PublicKey,
+    contracts::conditional::{HashFunction, HashLock},
     crypto::{Crypto, Native},
 };
 use scale::Encode;
@@ -42,13 +44,24 @@ pub(super) fn plan(
 ) -> Result<Vec<Part>, FailureCode> {
     let best = core.best(&order.chain);
     let least = order.least_expiry.max(core.policy.chain(&order.chain).margins.forward());
+    let shares = shares(core, order, amount, avoid, max_parts)?;
+    shares.into_iter().map(|(way, amount)| part(core, way, amount, best, least)).collect()
+}
+
+/// Which channel carries how much of it.
+fn shares(
+    core: &Core,
+    order: &Order,
+    amount: Amount,
+    avoid: &[At],
+    max_parts: u32,
+) -> Result<Vec<(Way, Amount)>, FailureCode> {
     let mut ways = ways(core, order, avoid)?;
     ways.sort_by(|one, other| other.most.cmp(&one.most).then(one.at.cmp(&other.at)));
-    let shares = match single(&ways, amount) {
-        Some(way) => vec![(way, amount)],
-        None => split(&ways, amount, max_parts).ok_or(FailureCode::Liquidity)?,
-    };
-    shares.into_iter().map(|(way, amount)| part(core, way, amount, best, least)).collect()
+    match single(&ways, amount) {
+        Some(way) => Ok(vec![(way, amount)]),
+        None => split(&ways, amount, max_parts).ok_or(FailureCode::Liquidity),
+    }
 }
 
 fn ways(core: &Core, order: &Order, avoid: &[At]) -> Result<Vec<Way>, FailureCode> {
@@ -138,13 +151,74 @@ fn part(core: &Core, way: Way, amount: Amount, best: BlockNumber, least: BlockNu
     };
     let expiry = best.checked_add(least).and_then(|expiry| expiry.checked_add(SLACK)).ok_or(FailureCode::Expiry)?;
     let sent_expiry = expiry.checked_add(delta).ok_or(FailureCode::Expiry)?;
-    let link = core.links.get(&way.at).ok_or(FailureCode::PeerAway)?;
-    if sent_expiry.saturating_sub(best) > link.limits.max_lock {
-        return Err(FailureCode::Expiry);
-    }
+    within_lock(core, &way, sent_expiry)?;
     let sent = sent.ok_or(FailureCode::Fee)?;
     let hub = way.hub.map(|(hub, _)| hub);
     Ok(Part { number: 0, at: way.at, hub, amount, sent, expiry, sent_expiry })
+}
+
+/// Splits a leg of a swap over channels to whom it is for, or to hubs that serve them: it arrives with the leg's expiry. The parts are numbered.
+pub(super) fn plan_leg(core: &Core, leg: &SwapLeg, to: PublicKey) -> Result<Vec<Part>, FailureCode> {
+    let policy = &core.policy;
+    let max_fee = policy.swaps.max_fee.of(leg.amount).unwrap_or(Amount::MAX);
+    let order = Order {
+        chain: leg.chain,
+        payee: to,
+        hubs: Vec::new(),
+        lock: HashLock { function: HashFunction::Sha2_256, digest: protocol::Hash([0; 32]) },
+        secret: [0; 32],
+        total: leg.amount,
+        max_fee,
+        least_expiry: 0,
+        preimage: None,
+        note: Vec::new(),
+    };
+    let shares = shares(core, &order, leg.amount, &[], policy.max_parts)?;
+    let fixed = |(way, amount)| leg_part(core, way, amount, leg);
+    let parts: Vec<Part> = shares.into_iter().map(fixed).collect::<Result<_, _>>()?;
+    let fees = parts.iter().fold(0_u128, |sum, part| sum.saturating_add(part.sent.saturating_sub(part.amount)));
+    if fees > max_fee {
+        return Err(FailureCode::Fee);
+    }
+    Ok((0..).zip(parts).map(|(number, part)| Part { number, ..part }).collect())
+}
+
+fn leg_part(core: &Core, way: Way, amount: Amount, leg: &SwapLeg) -> Result<Part, FailureCode> {
+    let (sent, delta) = match way.hub {
+        None => (amount, 0),
+        Some((_, terms)) => (terms.fee.with(amount).ok_or(FailureCode::Fee)?, terms.delta.max(2)),
+    };
+    let sent_expiry = leg.expiry.checked_add(delta).ok_or(FailureCode::Expiry)?;
+    within_lock(core, &way, sent_expiry)?;
+    let hub = way.hub.map(|(hub, _)| hub);
+    Ok(Part { number: 0, at: way.at, hub, amount, sent, expiry: leg.expiry, sent_expiry })
+}
+
+/// Whether the peer of a channel takes a transfer that is locked for so long.
+fn within_lock(core: &Core, way: &Way, sent_expiry: BlockNumber) -> Result<(), FailureCode> {
+    let link = core.links.get(&way.at).ok_or(FailureCode::PeerAway)?;
+    let lasts = sent_expiry.saturating_sub(core.best(&way.at.chain));
+    (lasts <= link.limits.max_lock).then_some(()).ok_or(FailureCode::Expiry)
+}
+
+/// What a part of a leg offers. None where its words are too long.
+pub(super) fn leg_offer(
+    part: &Part,
+    to: PublicKey,
+    lock: HashLock,
+    premium: Amount,
+    said: SwapInstruction,
+) -> Option<Offer> {
+    let said = Instruction::Swap(said).to_bytes()?;
+    let terms = TransferTerms { amount: part.sent, lock, expiry: part.sent_expiry };
+    Some(Offer { terms, premium, instruction: through(part, to, said)? })
+}
+
+/// The instruction of a part: what it says to whom it is for, through a hub if it goes through one.
+fn through(part: &Part, to: PublicKey, said: Vec<u8>) -> Option<Vec<u8>> {
+    let Some(_hub) = part.hub else { return Some(said) };
+    let forward = Forward { next: to, chain: None, amount: part.amount, expiry: part.expiry, inner: said };
+    Instruction::Forward(forward).to_bytes()
 }
 
 /// What a part offers: the same bytes each time. None where the payee's key is not one, or the words are too long.
@@ -154,14 +228,7 @@ pub(super) fn offer(order: &Order, seed: &[u8; 32], part: &Part) -> Option<Offer
         Delivery { secret: order.secret, total: order.total, preimage: order.preimage, note: order.note.clone() };
     let sealed = seal(&delivery.to_bytes(), &order.payee, &order.lock, &secret)?;
     let deliver = Instruction::Deliver(sealed).to_bytes()?;
-    let instruction = match part.hub {
-        None => deliver,
-        Some(_) => {
-            let forward =
-                Forward { next: order.payee, chain: None, amount: part.amount, expiry: part.expiry, inner: deliver };
-            Instruction::Forward(forward).to_bytes()?
-        }
-    };
+    let instruction = through(part, order.payee, deliver)?;
     let terms = TransferTerms { amount: part.sent, lock: order.lock, expiry: part.sent_expiry };
     Some(Offer { terms, premium: 0, instruction })
 }

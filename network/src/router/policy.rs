@@ -1,7 +1,10 @@
 //! What a node takes, and what it risks.
 
 use super::io::Millis;
-use crate::fees::Fee;
+use crate::{
+    fees::Fee,
+    swap::{BlockClock, SwapQuote},
+};
 use channel::transfer::Margins;
 use protocol::{Amount, BlockNumber, signing::Domain};
 use std::collections::BTreeMap;
@@ -39,6 +42,8 @@ pub struct RoutingPolicy {
     pub takes_spontaneous: bool,
     /// How long an announcement counts.
     pub announced_for: Millis,
+    /// What is swapped, and how.
+    pub swaps: SwapPolicy,
     /// What holds of a chain that is not in `chains`.
     pub chain: ChainPolicy,
     /// What holds of each chain.
@@ -60,6 +65,43 @@ pub struct ChainPolicy {
     pub registration_cost: Amount,
     /// What is there to pay registrations with (B2).
     pub reserve: Amount,
+    /// How fast it makes blocks; none where that is not fixed: then nothing is swapped there (A6).
+    pub clock: Option<BlockClock>,
+    /// How many blocks final ones are behind the newest, while all goes well.
+    pub finality: BlockNumber,
+}
+
+/// What a node swaps, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwapPolicy {
+    /// What a peer has for an answer: `a` (D18).
+    pub answer: Millis,
+    /// How long it may take until both legs of a proposed swap are locked.
+    pub handshake: Millis,
+    /// The most swaps that are open with one peer.
+    pub max_open: u32,
+    /// What a leg may cost beyond its amount, for hubs.
+    pub max_fee: Fee,
+    /// What is swapped without asking the user. Where two quotes are for the same chains, either counts.
+    pub quotes: Vec<SwapQuote>,
+    /// Whether the user is asked about proposals for chains of which there is no quote; else they are declined.
+    pub asks_user: bool,
+    /// Whether peers without a channel on the source chain may propose: their legs come through hubs.
+    pub takes_strangers: bool,
+}
+
+impl Default for SwapPolicy {
+    fn default() -> Self {
+        Self {
+            answer: 30_000,
+            handshake: 30_000,
+            max_open: 1_024,
+            max_fee: Fee { base: 1_000, parts_per_million: 10_000 },
+            quotes: Vec::new(),
+            asks_user: false,
+            takes_strangers: false,
+        }
+    }
 }
 
 impl Default for ChainPolicy {
@@ -71,6 +113,8 @@ impl Default for ChainPolicy {
             registrations_per_block: 256,
             registration_cost: 0,
             reserve: Amount::MAX,
+            clock: None,
+            finality: 3,
         }
     }
 }
@@ -93,6 +137,7 @@ impl Default for RoutingPolicy {
             max_kept: 100_000,
             takes_spontaneous: true,
             announced_for: 3_600_000,
+            swaps: SwapPolicy::default(),
             chain: ChainPolicy::default(),
             chains: BTreeMap::new(),
         }

@@ -18,6 +18,7 @@ use super::{
     offers, payments, receive,
     rows::{self, InvoiceRow, NamedPeer, PaymentRow, RowName, Stage},
     state::{Core, Paying},
+    swaps,
     tables::{Onward, Reached, Source},
 };
 use crate::{
@@ -41,6 +42,9 @@ pub(super) fn restored(core: &mut Core, restored: Restored) {
     let mut known = Vec::new();
     for (key, value) in restored.rows {
         if own_row(core, restored.chain, &key, &value, &mut known).is_none() {
+            if let Some(RowName::Swap(id)) = RowName::read(&key) {
+                let _is_new = core.swaps.unread.insert(id);
+            }
             core.notify(RouterNotice::RowUnreadable { key });
         }
     }
@@ -78,6 +82,7 @@ pub(super) fn restored(core: &mut Core, restored: Restored) {
     receive::restored(core, restored.chain);
     origins.into_iter().for_each(|origin| undecided(core, origin));
     over.into_iter().for_each(|(at, key)| resolve(core, at, key));
+    swaps::restored(core, restored.chain);
     core.sweep(core.kept.keys().copied().collect());
 }
 
@@ -104,6 +109,8 @@ fn own_row(
             let _former = core.kept.insert(lock, chain);
             known.push((lock, rows::read(value)?));
         }
+        RowName::Swap(id) => swaps::swap(core, id, rows::read(value)?),
+        RowName::SwapSequence(_) => swaps::sequence(core, rows::read(value)?),
         RowName::Peer(_) => core.guard.restore(rows::read::<NamedPeer>(value)?),
     }
     Some(())
@@ -125,6 +132,10 @@ fn own_transfer(core: &mut Core, at: At, row: OutgoingTransfer, known: &mut Vec<
     let mut is_general = false;
     let source = match OfferName::read(&row.key)? {
         OfferName::Part(id, number) => Source::Part(id, number),
+        OfferName::Leg(id, number) => {
+            let _is_new = core.swaps.legs.entry(id).or_default().insert((at, number));
+            Source::Leg(id, number)
+        }
         OfferName::Forward(channel, contract) => {
             let origin = core.transfers.named(channel, contract);
             let entry = origin.and_then(|origin| core.transfers.incoming_mut(&origin));
@@ -156,7 +167,7 @@ fn undecided(core: &mut Core, origin: Origin) {
     let is_unread = |at: &At| core.links.is_unread(at);
     let next = match &instruction {
         Some(Instruction::Forward(forward)) => Some(forward.next),
-        Some(Instruction::Deliver(_)) | None => None,
+        Some(Instruction::Deliver(_) | Instruction::Swap(_)) | None => None,
     };
     let onward = next.and_then(|next| core.links.to(origin.at.chain, next).map(|(at, _)| at).find(is_unread));
     // It may have gone on there, and may be paid: it is claimed once its pre-image is known, and goes back by its expiry alone (I4). Nor does anything go on now
@@ -217,6 +228,8 @@ pub(super) fn resolve(core: &mut Core, at: At, key: IdempotencyKey) {
             payments::fulfilled(core, at, key, id, number, preimage);
         }
         (Source::Part(id, number), Reached::Failed(why)) => payments::failed(core, at, key, id, number, &why),
+        (Source::Leg(id, number), Reached::Fulfilled(_)) => swaps::leg_paid(core, at, key, (id, number)),
+        (Source::Leg(id, number), Reached::Failed(_)) => swaps::leg_failed(core, at, Some(key), (id, number)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The router's own rows: payments, invoices, peers. Forwards need none: the channels' rows say it all.
 
 use super::io::{At, Origin, RowKey};
-use crate::{instruction::FailureCode, keys::PaymentId};
+use crate::{instruction::FailureCode, keys::PaymentId, swap::SwapId};
 use protocol::{
     Amount, BlockNumber, PublicKey,
     contracts::conditional::{HashLock, Preimage},
@@ -25,6 +25,11 @@ pub(super) enum RowName {
     /// A pre-image that nobody in a channel showed (I3).
     #[codec(index = 4)]
     Preimage(HashLock),
+    #[codec(index = 5)]
+    Swap(SwapId),
+    /// The last numbers of swaps with a peer, by the hash of chain and key.
+    #[codec(index = 6)]
+    SwapSequence(protocol::Hash),
 }
 
 impl RowName {

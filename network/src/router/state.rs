@@ -5,15 +5,22 @@ use super::{
     io::{At, Millis, Origin, RouterNotice, RouterOutput},
     policy::RoutingPolicy,
     rows::{InvoiceRow, NamedPeer, PaymentRow, RowName, row},
+    swaps::Swaps,
     tables::{Entry, Links, Onward, Reached, Source, Transfers},
 };
-use crate::{announce::Announcements, instruction::RouteFailure, keys::PaymentId, seal::SealKey};
+use crate::{
+    announce::Announcements,
+    instruction::RouteFailure,
+    keys::PaymentId,
+    seal::SealKey,
+    swap::{MAX_SWAP_ITEMS, SwapWords},
+};
 use channel::{
     IdempotencyKey,
     transfer::{Intent, Offer, TransferCommand},
 };
 use protocol::{
-    Amount, BlockNumber,
+    Amount, BlockNumber, PublicKey,
     contracts::conditional::{HashLock, Preimage},
     crypto::{Crypto, Native, SigningKey},
     signing::Domain,
@@ -80,6 +87,7 @@ pub(super) struct Core {
     pub(super) announcements: Announcements,
     /// When the own terms are told again.
     pub(super) announce_at: BTreeMap<Domain, Millis>,
+    pub(super) swaps: Swaps,
     pub(super) outputs: Vec<RouterOutput>,
 }
 
@@ -107,6 +115,7 @@ impl Core {
             kept: BTreeMap::new(),
             announcements: Announcements::default(),
             announce_at: BTreeMap::new(),
+            swaps: Swaps::default(),
             outputs: Vec::new(),
         }
     }
@@ -135,6 +144,21 @@ impl Core {
         }
     }
 
+    /// Says something to a peer, by the node of this chain.
+    pub(super) fn say_to(&mut self, chain: Domain, peer: PublicKey, bytes: Vec<u8>) {
+        self.outputs.push(RouterOutput::Tell { chain, peer, bytes });
+    }
+
+    /// What is to be done, with what is to be said about swaps in as few messages as may be.
+    pub(super) fn take_outputs(&mut self) -> Vec<RouterOutput> {
+        for (chain, peer, items) in self.swaps.take_words() {
+            for items in items.chunks(MAX_SWAP_ITEMS) {
+                self.say_to(chain, peer, SwapWords::Items(items.to_vec()).to_bytes());
+            }
+        }
+        std::mem::take(&mut self.outputs)
+    }
+
     pub(super) fn notify(&mut self, notice: RouterNotice) {
         self.outputs.push(RouterOutput::Notify(notice));
     }
@@ -145,7 +169,7 @@ impl Core {
     }
 
     /// Writes what is remembered of a peer.
-    pub(super) fn write_peer(&mut self, chain: Domain, peer: protocol::PublicKey) {
+    pub(super) fn write_peer(&mut self, chain: Domain, peer: PublicKey) {
         let named = NamedPeer { chain, peer, row: self.guard.row(&(chain, peer)) };
         let name = RowName::Peer(Native.hash(&(chain, peer).encode()));
         self.write(chain, name, Some(row(&named)));

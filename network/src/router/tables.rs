@@ -1,7 +1,10 @@
 //! What is under way, with an index for each question that is asked of it: nothing is searched.
 
 use super::io::{At, Origin};
-use crate::keys::{OfferName, PaymentId};
+use crate::{
+    keys::{OfferName, PaymentId},
+    swap::SwapId,
+};
 use channel::{
     ChannelRef, IdempotencyKey,
     transfer::{Failure, Intent, TransferLimits, TransferTerms},
@@ -143,6 +146,8 @@ pub(super) enum Source {
     Forward(Option<Origin>),
     /// A part of a local payment.
     Part(PaymentId, u32),
+    /// A transfer of this side's leg of a swap.
+    Leg(SwapId, u32),
 }
 
 /// How far an own transfer is.

@@ -17,12 +17,21 @@ use protocol::{
     crypto::{Crypto, Native},
 };
 use scale::Encode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the two sides say to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Msg {
-    Offer { contract: ContractId, terms: TransferTerms, instruction: Vec<u8> },
+    Offer {
+        contract: ContractId,
+        terms: TransferTerms,
+        premium: Amount,
+        instruction: Vec<u8>,
+    },
+    /// The payee's coins are not staked as premium: it is not agreed to.
+    Refuse(ContractId),
+    /// What was staked for a transfer that came to nothing is the payer's, also where the payer never heard that it was staked.
+    Forfeit(ContractId),
     OfferAck(ContractId),
     Claim(ContractId, Preimage),
     ClaimAck(ContractId),
@@ -47,6 +56,9 @@ pub(crate) enum Work {
 pub(crate) struct Open {
     pub(crate) key: IdempotencyKey,
     pub(crate) terms: TransferTerms,
+    pub(crate) premium: Amount,
+    /// Whether the peer is known to have staked the premium.
+    pub(crate) is_staked: bool,
     /// True: paid. False: back.
     pub(crate) end: Option<bool>,
 }
@@ -59,6 +71,10 @@ pub(crate) struct Side {
     pub(crate) outgoing: BTreeMap<IdempotencyKey, OutgoingTransfer>,
     pub(crate) ended: BTreeMap<ContractId, IncomingEnd>,
     pub(crate) own: BTreeMap<ContractId, Open>,
+    /// What this side has staked beside transfers to it.
+    pub(crate) staked: BTreeMap<ContractId, Amount>,
+    /// What it staked in vain.
+    pub(crate) forfeited: BTreeSet<ContractId>,
     pub(crate) is_up: bool,
     pub(crate) made: u64,
 }
@@ -127,10 +143,13 @@ impl Side {
                 };
                 let contract = named(key);
                 assert!(!self.own.contains_key(&contract), "offered twice by one key (I9)");
-                let _new = self.own.insert(contract, Open { key: key.clone(), terms: offer.terms, end: None });
-                let (terms, instruction) = (offer.terms, offer.instruction.clone());
+                let _new = self.own.insert(
+                    contract,
+                    Open { key: key.clone(), terms: offer.terms, premium: offer.premium, is_staked: false, end: None },
+                );
+                let (terms, premium, instruction) = (offer.terms, offer.premium, offer.instruction.clone());
                 let _new = self.outgoing.insert(key.clone(), row);
-                said.messages.push(Msg::Offer { contract, terms, instruction });
+                said.messages.push(Msg::Offer { contract, terms, premium, instruction });
             }
             TransferCommand::Claim { contract, preimage } => {
                 if let Some(row) = self.incoming.get_mut(contract) {
@@ -156,11 +175,25 @@ impl Side {
         said
     }
 
-    /// Takes a message in. `may_be_claimed` is the router's verdict for a key.
-    pub(crate) fn message(&mut self, message: Msg, agrees: impl Fn(&IdempotencyKey, &TransferTerms) -> bool) -> Said {
+    /// Takes a message in. `agrees` is the router's verdict about a claim, `stakes` about a premium.
+    pub(crate) fn message(
+        &mut self,
+        message: Msg,
+        agrees: impl Fn(&IdempotencyKey, &TransferTerms) -> bool,
+        stakes: impl Fn(&TransferTerms, Amount) -> bool,
+    ) -> Said {
         let mut said = Said::default();
         match message {
-            Msg::Offer { contract, terms, instruction } => {
+            Msg::Offer { contract, terms, premium, instruction } => {
+                let is_known = self.incoming.contains_key(&contract) || self.ended.contains_key(&contract);
+                if premium > 0 && !is_known {
+                    let Some(rest) = self.balance.checked_sub(premium).filter(|_| stakes(&terms, premium)) else {
+                        said.messages.push(Msg::Refuse(contract));
+                        return said;
+                    };
+                    self.balance = rest;
+                    let _new = self.staked.insert(contract, premium);
+                }
                 said.messages.push(Msg::OfferAck(contract));
                 if !self.incoming.contains_key(&contract) && !self.ended.contains_key(&contract) {
                     let intent = Intent::Undecided;
@@ -169,7 +202,9 @@ impl Side {
                     said.events.push(TransferEvent::Offered(row));
                 }
             }
+            Msg::Forfeit(contract) => self.stake(contract),
             Msg::OfferAck(contract) => {
+                self.stake(contract);
                 let Some(key) = self.own.get(&contract).map(|open| open.key.clone()) else { return said };
                 if let Some(row) = self.outgoing.get_mut(&key)
                     && row.progress == Progress::Proposed
@@ -178,14 +213,22 @@ impl Side {
                     said.events.push(TransferEvent::Accepted { key, contract });
                 }
             }
+            Msg::Refuse(contract) => {
+                let Some(open) = self.own.get_mut(&contract).filter(|open| open.end.is_none()) else { return said };
+                open.end = Some(false);
+                self.balance += open.terms.amount;
+                let key = open.key.clone();
+                self.fail(&key, Failure::Refused(::channel::RefusalCode::POLICY), &mut said);
+            }
             Msg::Claim(contract, preimage) => self.on_claim(contract, preimage, agrees, &mut said),
             Msg::ClaimAck(contract) => self.end(contract, IncomingEnd::Claimed, &mut said),
             Msg::Fail(contract, reason) => {
+                self.stake(contract);
                 let Some(open) = self.own.get_mut(&contract) else { return said };
                 match open.end {
                     None => {
                         open.end = Some(false);
-                        self.balance += open.terms.amount;
+                        self.balance += open.terms.amount + open.premium;
                         let key = open.key.clone();
                         self.fail(&key, Failure::ByPayee(reason), &mut said);
                         said.messages.push(Msg::FailAck(contract));
@@ -197,6 +240,15 @@ impl Side {
             Msg::FailAck(contract) => self.end(contract, IncomingEnd::Failed, &mut said),
         }
         said
+    }
+
+    /// The peer has staked its premium: where the transfer has come to nothing, it is this side's.
+    fn stake(&mut self, contract: ContractId) {
+        let Some(open) = self.own.get_mut(&contract) else { return };
+        let is_new = !std::mem::replace(&mut open.is_staked, true);
+        if is_new && open.end == Some(false) {
+            self.balance += open.premium;
+        }
     }
 
     fn on_claim(
@@ -239,8 +291,12 @@ impl Side {
 
     fn end(&mut self, contract: ContractId, end: IncomingEnd, said: &mut Said) {
         if let Some(row) = self.incoming.remove(&contract) {
+            let staked = self.staked.remove(&contract).unwrap_or(0);
             if end == IncomingEnd::Claimed {
-                self.balance += row.terms.amount;
+                self.balance += row.terms.amount + staked;
+            } else if staked > 0 {
+                let _is_new = self.forfeited.insert(contract);
+                said.messages.push(Msg::Forfeit(contract));
             }
             let _new = self.ended.insert(contract, end);
             said.events.push(TransferEvent::Ended { contract, end });
@@ -251,10 +307,11 @@ impl Side {
     pub(crate) fn pending(&self) -> Vec<Msg> {
         let offers = self.own.iter().filter_map(|(contract, open)| {
             let row = self.outgoing.get(&open.key)?;
-            let instruction = row.offer.instruction.clone();
+            let (premium, instruction) = (row.offer.premium, row.offer.instruction.clone());
             (row.progress == Progress::Proposed).then_some(Msg::Offer {
                 contract: *contract,
                 terms: open.terms,
+                premium,
                 instruction,
             })
         });
@@ -263,7 +320,8 @@ impl Side {
             Intent::Claim(preimage) => Some(Msg::Claim(row.contract, *preimage)),
             Intent::Fail(reason) => Some(Msg::Fail(row.contract, reason.clone())),
         });
-        offers.chain(wishes).collect()
+        let forfeits = self.forfeited.iter().map(|contract| Msg::Forfeit(*contract));
+        offers.chain(wishes).chain(forfeits).collect()
     }
 
     /// What time and the registry do.
@@ -291,7 +349,7 @@ impl Side {
                 self.fulfil(&open.key, contract, preimage, &mut said);
             } else if view.height >= open.terms.expiry {
                 self.own.get_mut(&contract).unwrap().end = Some(false);
-                self.balance += open.terms.amount;
+                self.balance += open.terms.amount + if open.is_staked { open.premium } else { 0 };
                 self.fail(&open.key, Failure::Expired, &mut said);
             }
         }

@@ -47,7 +47,7 @@ impl World {
                     );
                 }
             }
-            Msg::OfferAck(_) | Msg::Claim(..) | Msg::Fail(..) | Msg::FailAck(_) => {}
+            Msg::OfferAck(_) | Msg::Refuse(_) | Msg::Forfeit(_) | Msg::Claim(..) | Msg::Fail(..) | Msg::FailAck(_) => {}
         }
     }
 
@@ -77,12 +77,17 @@ pub(crate) fn assert_nothing_is_open(world: &World) {
     }
 }
 
-/// No coin is lost or made, no node that carried on has less, and what a payer was told is what happened. `paid`: payer, payee, id, amount.
-pub(crate) fn assert_ended_well(world: &World, paid: &[(usize, usize, u8, Amount)]) {
-    assert_nothing_is_open(world);
+/// No coin is lost or made, where nothing is open.
+pub(crate) fn assert_coins_are_kept(world: &World) {
     let all: Amount = (0..world.nodes.len()).map(|node| world.total(node)).sum();
     let first: Amount = world.nodes.iter().map(|node| node.first_total).sum();
     assert_eq!(all, first, "coins are lost or made");
+}
+
+/// No coin is lost or made, no node that carried on has less, and what a payer was told is what happened. `paid`: payer, payee, id, amount.
+pub(crate) fn assert_ended_well(world: &World, paid: &[(usize, usize, u8, Amount)]) {
+    assert_nothing_is_open(world);
+    assert_coins_are_kept(world);
     let mut least = vec![0_i128; world.nodes.len()];
     for (payer, payee, id, amount) in paid {
         let amount = i128::try_from(*amount).unwrap();

@@ -2,8 +2,8 @@
 
 use super::channel::{Msg, Said, Side, View, Work, contract};
 use ::channel::{
-    ChannelRef,
-    transfer::{TransferCommand, TransferLimits, Verdict},
+    ChannelRef, IdempotencyKey,
+    transfer::{TransferCommand, TransferLimits, TransferTerms, Verdict},
 };
 use network::{
     At, ChainPolicy, Fee, Invoice, InvoiceRequest, Opening, PayError, PaymentId, PaymentState, Restored,
@@ -18,6 +18,10 @@ use protocol::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(crate) const CHAIN: Domain = Domain { genesis: Hash([7; 32]), arbiter: AccountId([8; 32]) };
+/// A second chain, for swaps: that of all channels from number [`OTHER`] on.
+pub(crate) const OTHER_CHAIN: Domain = Domain { genesis: Hash([9; 32]), arbiter: AccountId([10; 32]) };
+/// The first channel on the second chain.
+pub(crate) const OTHER: usize = 100;
 
 /// Where a crash is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub(crate) struct CrashPoint {
 pub(crate) struct Store {
     pub(crate) sides: BTreeMap<usize, Side>,
     pub(crate) rows: BTreeMap<RowKey, Vec<u8>>,
+    /// The store of the node on the second chain: its sides are those from number [`OTHER`] on.
+    pub(crate) other_rows: BTreeMap<RowKey, Vec<u8>>,
     pub(crate) notices: Vec<RouterNotice>,
 }
 
@@ -51,6 +57,8 @@ pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) queues: BTreeMap<usize, VecDeque<Work>>,
     pub(crate) is_away: bool,
+    /// Rows for either store that no commit there has taken yet.
+    pub(crate) pending: BTreeMap<Domain, BTreeMap<RowKey, Option<Vec<u8>>>>,
     pub(crate) commits: usize,
     pub(crate) first_total: Amount,
 }
@@ -58,12 +66,19 @@ pub(crate) struct Node {
 pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     /// The two nodes of each channel.
-    pub(crate) channels: Vec<(usize, usize)>,
+    pub(crate) channels: BTreeMap<usize, (usize, usize)>,
     pub(crate) view: View,
+    /// The second chain.
+    pub(crate) other: View,
     pub(crate) now: u64,
     pub(crate) crashes: Vec<CrashPoint>,
     pub(crate) registered_by: Vec<(usize, HashLock)>,
     pub(crate) steps: usize,
+    /// How many messages about swaps were said, and which of them, counted from 1, are lost.
+    pub(crate) words: usize,
+    pub(crate) lost_words: Vec<usize>,
+    /// Whether the second chain joins before the first one, at a start.
+    pub(crate) joins_backwards: bool,
     /// Offers that have left, to be looked at by tests: node, channel, command.
     pub(crate) said: Vec<(usize, usize, Msg)>,
 }
@@ -73,12 +88,21 @@ pub(crate) fn hub_policy() -> RoutingPolicy {
     RoutingPolicy { is_hub: true, fee, revenue: 0, ..RoutingPolicy::default() }
 }
 
+/// Whether an output is for a store.
+const fn is_kept(output: &RouterOutput) -> bool {
+    matches!(output, RouterOutput::Row { .. } | RouterOutput::Notify(_))
+}
+
 fn router(seed: u8, policy: &RoutingPolicy) -> Router {
     Router::new(SigningKey::from_seed(&[seed; 32]), SealKey::from_seed(&[seed; 32]), policy.clone())
 }
 
 pub(crate) fn at(channel: usize) -> At {
-    At { chain: CHAIN, channel: ChannelRef([u8::try_from(channel).unwrap() + 1; 16]) }
+    At { chain: chain_of(channel), channel: ChannelRef([u8::try_from(channel).unwrap() + 1; 16]) }
+}
+
+pub(crate) const fn chain_of(channel: usize) -> Domain {
+    if channel < OTHER { CHAIN } else { OTHER_CHAIN }
 }
 
 fn channel_of(at: &At) -> usize {
@@ -88,6 +112,17 @@ fn channel_of(at: &At) -> usize {
 impl World {
     /// Nodes with these policies, and channels between them with what each of the two has in it.
     pub(crate) fn new(policies: Vec<RoutingPolicy>, channels: &[(usize, usize, Amount, Amount)]) -> Self {
+        Self::on_two_chains(policies, channels, &[])
+    }
+
+    /// As [`new`](Self::new), with channels on a second chain.
+    pub(crate) fn on_two_chains(
+        policies: Vec<RoutingPolicy>,
+        first: &[(usize, usize, Amount, Amount)],
+        second: &[(usize, usize, Amount, Amount)],
+    ) -> Self {
+        let channels = (0..).zip(first).chain((OTHER..).zip(second)).map(|(number, channel)| (number, *channel));
+        let channels: BTreeMap<usize, (usize, usize, Amount, Amount)> = channels.collect();
         let node = |(place, policy): (usize, RoutingPolicy)| {
             let seed = u8::try_from(place).unwrap() + 1;
             Node {
@@ -97,6 +132,7 @@ impl World {
                 store: Store::default(),
                 queues: BTreeMap::new(),
                 is_away: false,
+                pending: BTreeMap::new(),
                 commits: 0,
                 first_total: 0,
             }
@@ -105,23 +141,27 @@ impl World {
         let view = View { height: 100, registry: BTreeMap::new() };
         let mut world = Self {
             nodes,
-            channels: channels.iter().map(|(one, other, ..)| (*one, *other)).collect(),
+            channels: channels.iter().map(|(number, (one, other, ..))| (*number, (*one, *other))).collect(),
+            other: View { height: 5_000, ..view.clone() },
             view,
             now: 1_000_000,
             crashes: Vec::new(),
             registered_by: Vec::new(),
             steps: 0,
+            words: 0,
+            lost_words: Vec::new(),
+            joins_backwards: false,
             said: Vec::new(),
         };
-        for (number, (one, other, its, others)) in channels.iter().enumerate() {
-            for (node, balance) in [(*one, *its), (*other, *others)] {
+        for (number, (one, other, its, others)) in channels {
+            for (node, balance) in [(one, its), (other, others)] {
                 let side = Side { balance, ..Side::default() };
                 let _new = world.nodes[node].store.sides.insert(number, side);
                 world.nodes[node].first_total += balance;
             }
         }
         (0..world.nodes.len()).for_each(|node| world.start(node));
-        (0..world.channels.len()).for_each(|number| world.link(number));
+        world.channels.keys().copied().collect::<Vec<_>>().into_iter().for_each(|number| world.link(number));
         world.run();
         for _ in 0..4 {
             world.tick(20_000);
@@ -135,7 +175,7 @@ impl World {
     }
 
     pub(crate) fn peer(&self, node: usize, channel: usize) -> usize {
-        let (one, other) = self.channels[channel];
+        let (one, other) = self.channels[&channel];
         if node == one { other } else { one }
     }
 
@@ -163,15 +203,27 @@ impl World {
                 is_whole: true,
             }
         });
-        let channels = restored.collect();
-        let rows = self.nodes[node].store.rows.clone().into_iter().collect();
-        let head = self.head();
-        let shown = self.shown();
+        let channels: Vec<RestoredChannel> = restored.collect();
+        let (heads, shown) = (self.heads(), self.shown());
         let this = &mut self.nodes[node];
         this.router = router(this.seed, &this.policy);
+        this.pending.clear();
         let mut outputs = this.router.handle(RouterInput::Tick(self.now));
-        outputs.extend(this.router.handle(head));
-        outputs.extend(this.router.handle(RouterInput::Restored(Restored { chain: CHAIN, channels, rows })));
+        for head in heads {
+            outputs.extend(this.router.handle(head));
+        }
+        let stores = [(CHAIN, &this.store.rows), (OTHER_CHAIN, &this.store.other_rows)];
+        let restored = stores.map(|(chain, rows)| Restored {
+            chain,
+            channels: channels.iter().filter(|channel| channel.at.chain == chain).cloned().collect(),
+            rows: rows.clone().into_iter().collect(),
+        });
+        let [first, second] = restored;
+        let has_second = !second.channels.is_empty() || !second.rows.is_empty();
+        let in_order = if self.joins_backwards { [second, first] } else { [first, second] };
+        for one in in_order.into_iter().filter(|one| one.chain == CHAIN || has_second) {
+            outputs.extend(this.router.handle(RouterInput::Restored(one)));
+        }
         for input in shown {
             outputs.extend(this.router.handle(input));
         }
@@ -180,27 +232,52 @@ impl World {
 
     /// Rows first, then the commands to the tasks: what is done where no task calls.
     pub(crate) fn commit_outside(&mut self, node: usize, outputs: Vec<RouterOutput>) {
-        let (rows, effects): (Vec<_>, Vec<_>) = outputs
-            .into_iter()
-            .partition(|output| matches!(output, RouterOutput::Row { .. } | RouterOutput::Notify(_)));
-        if self.crash_here(node, Crash::Before) {
-            return self.crash(node);
+        let (rows, effects): (Vec<_>, Vec<_>) = outputs.into_iter().partition(is_kept);
+        rows.into_iter().for_each(|row| self.note_row(node, row));
+        if self.commit(node, CHAIN, None) && self.commit_others(node, CHAIN) {
+            effects.into_iter().for_each(|effect| self.effect(node, effect));
         }
-        rows.into_iter().for_each(|row| self.store_row(node, row));
+    }
+
+    /// One commit of one of a node's stores: the side of a channel, and all rows that wait for this store. False where the node crashed.
+    fn commit(&mut self, node: usize, chain: Domain, side: Option<(usize, Side)>) -> bool {
+        if self.crash_here(node, Crash::Before) {
+            self.nodes[node].commits += 1;
+            self.crash(node);
+            return false;
+        }
+        let Node { store, pending, .. } = &mut self.nodes[node];
+        if let Some((channel, side)) = side {
+            let _former = store.sides.insert(channel, side);
+        }
+        let rows = if chain == CHAIN { &mut store.rows } else { &mut store.other_rows };
+        for (key, value) in pending.remove(&chain).into_iter().flatten() {
+            match value {
+                Some(value) => drop(rows.insert(key, value)),
+                None => drop(rows.remove(&key)),
+            }
+        }
         let is_crashed = self.crash_here(node, Crash::After);
         self.nodes[node].commits += 1;
         if is_crashed {
-            return self.crash(node);
+            self.crash(node);
         }
-        effects.into_iter().for_each(|effect| self.effect(node, effect));
+        !is_crashed
     }
 
-    fn store_row(&mut self, node: usize, output: RouterOutput) {
-        let store = &mut self.nodes[node].store;
+    /// The commit of the other store, where rows wait for it. False where the node crashed.
+    fn commit_others(&mut self, node: usize, chain: Domain) -> bool {
+        let other = if chain == CHAIN { OTHER_CHAIN } else { CHAIN };
+        !self.nodes[node].pending.contains_key(&other) || self.commit(node, other, None)
+    }
+
+    fn note_row(&mut self, node: usize, output: RouterOutput) {
+        let this = &mut self.nodes[node];
         match output {
-            RouterOutput::Row { key, value: Some(value), .. } => drop(store.rows.insert(key, value)),
-            RouterOutput::Row { key, value: None, .. } => drop(store.rows.remove(&key)),
-            RouterOutput::Notify(notice) if notice.is_durable() => store.notices.push(notice),
+            RouterOutput::Row { chain, key, value } => {
+                drop(this.pending.entry(chain).or_default().insert(key, value));
+            }
+            RouterOutput::Notify(notice) if notice.is_durable() => this.store.notices.push(notice),
             _ => {}
         }
     }
@@ -208,12 +285,24 @@ impl World {
     fn effect(&mut self, node: usize, output: RouterOutput) {
         match output {
             RouterOutput::Command { at, command } => self.give(node, channel_of(&at), Work::Command(command)),
-            RouterOutput::Register { lock, preimage, .. } => self.register(node, lock, preimage),
-            RouterOutput::Announce { bytes, .. } => {
+            RouterOutput::Register { chain, lock, preimage, .. } => self.register_on(node, chain, lock, preimage),
+            RouterOutput::Announce { chain, bytes } => {
                 let peer = self.key(node);
-                for channel in self.channels_of(node) {
+                for channel in self.channels_of(node).into_iter().filter(|channel| chain_of(*channel) == chain) {
                     let to = self.peer(node, channel);
                     self.give(to, channel, Work::Tell(RouterInput::Announced { peer, bytes: bytes.clone() }));
+                }
+            }
+            RouterOutput::Tell { chain, peer, bytes } => {
+                let from = self.key(node);
+                // By a connection of their own, where the two have no channel.
+                let to = (0..self.nodes.len()).find(|to| self.key(*to) == peer).expect("a peer");
+                let channel = self.channels_of(to).into_iter().find(|channel| chain_of(*channel) == chain);
+                self.words += 1;
+                if !self.lost_words.contains(&self.words)
+                    && let Some(channel) = channel
+                {
+                    self.give(to, channel, Work::Tell(RouterInput::Swap { chain, peer: from, bytes }));
                 }
             }
             RouterOutput::Row { .. } | RouterOutput::Notify(_) => {}
@@ -241,7 +330,7 @@ impl World {
     }
 
     pub(crate) fn link(&mut self, channel: usize) {
-        let (one, other) = self.channels[channel];
+        let (one, other) = self.channels[&channel];
         if !self.nodes[one].is_away && !self.nodes[other].is_away {
             self.give(one, channel, Work::Up);
             self.give(other, channel, Work::Up);
@@ -264,19 +353,32 @@ impl World {
         self.crash(node);
     }
 
-    fn head(&self) -> RouterInput {
-        RouterInput::Head { chain: CHAIN, best: self.view.height, finalised: self.view.height }
+    fn heads(&self) -> [RouterInput; 2] {
+        [(CHAIN, &self.view), (OTHER_CHAIN, &self.other)].map(|(chain, view)| RouterInput::Head {
+            chain,
+            best: view.height,
+            finalised: view.height,
+        })
+    }
+
+    fn view_of(&self, channel: usize) -> &View {
+        if channel < OTHER { &self.view } else { &self.other }
     }
 
     fn shown(&self) -> Vec<RouterInput> {
-        let all = self.view.registry.iter();
-        all.map(|(lock, (at, preimage))| RouterInput::Shown {
-            chain: CHAIN,
-            lock: *lock,
-            preimage: *preimage,
-            at: Some(*at),
-        })
-        .collect()
+        let all = [(CHAIN, &self.view), (OTHER_CHAIN, &self.other)].map(|(chain, view)| {
+            let shown = view.registry.iter();
+            shown.map(move |(lock, (at, preimage))| (chain, lock, at, preimage))
+        });
+        all.into_iter()
+            .flatten()
+            .map(|(chain, lock, at, preimage)| RouterInput::Shown {
+                chain,
+                lock: *lock,
+                preimage: *preimage,
+                at: Some(*at),
+            })
+            .collect()
     }
 
     /// Tells all nodes something.
@@ -293,9 +395,14 @@ impl World {
     }
 
     pub(crate) fn advance(&mut self, blocks: BlockNumber) {
-        self.view.height += blocks;
-        let head = self.head();
-        self.tell_all(&[head]);
+        self.advance_both(blocks, 0);
+    }
+
+    pub(crate) fn advance_both(&mut self, first: BlockNumber, second: BlockNumber) {
+        self.view.height += first;
+        self.other.height += second;
+        let heads = self.heads();
+        self.tell_all(&heads);
     }
 
     pub(crate) fn tick(&mut self, millis: u64) {
@@ -303,9 +410,11 @@ impl World {
         self.tell_all(&[RouterInput::Tick(self.now)]);
     }
 
-    pub(crate) fn register(&mut self, node: usize, lock: HashLock, preimage: Preimage) {
-        if let std::collections::btree_map::Entry::Vacant(entry) = self.view.registry.entry(lock) {
-            let _new = entry.insert((self.view.height, preimage));
+    pub(crate) fn register_on(&mut self, node: usize, chain: Domain, lock: HashLock, preimage: Preimage) {
+        let view = if chain == CHAIN { &mut self.view } else { &mut self.other };
+        let height = view.height;
+        if let std::collections::btree_map::Entry::Vacant(entry) = view.registry.entry(lock) {
+            let _new = entry.insert((height, preimage));
             self.registered_by.push((node, lock));
             let shown = self.shown();
             self.tell_all(&shown);
@@ -361,18 +470,14 @@ impl World {
                 effect => effects.push(effect),
             }
         }
-        if self.crash_here(node, Crash::Before) {
-            self.nodes[node].commits += 1;
-            return self.crash(node);
-        }
-        let _former = self.nodes[node].store.sides.insert(channel, side);
-        rows.into_iter().for_each(|row| self.store_row(node, row));
-        let is_crashed = self.crash_here(node, Crash::After);
-        self.nodes[node].commits += 1;
-        if is_crashed {
-            return self.crash(node);
+        rows.into_iter().for_each(|row| self.note_row(node, row));
+        if !self.commit(node, chain_of(channel), Some((channel, side))) {
+            return;
         }
         messages.into_iter().for_each(|message| self.send(node, channel, message));
+        if !self.commit_others(node, chain_of(channel)) {
+            return;
+        }
         effects.into_iter().for_each(|effect| self.effect(node, effect));
     }
 
@@ -399,13 +504,14 @@ impl World {
                 side.is_up = false;
                 return VecDeque::from([RouterInput::ChannelDown(this)]);
             }
-            Work::Poll => side.poll(&self.view, self.nodes[node].policy.chain.margins),
+            Work::Poll => side.poll(self.view_of(channel), self.nodes[node].policy.chain.margins),
             Work::Message(message) => {
                 let router = &self.nodes[node].router;
-                let view = &self.view;
-                side.message(message, |key, terms| {
+                let view = self.view_of(channel);
+                let agrees = |key: &IdempotencyKey, terms: &TransferTerms| {
                     router.may_be_claimed(&this, key, terms, view.registered(&terms.lock)) == Verdict::Agree
-                })
+                };
+                side.message(message, agrees, |terms, premium| router.stakes_premium(&this, terms, premium))
             }
             Work::Command(command) => {
                 let said = side.command(&command, |key| contract(channel, node, key));
@@ -414,7 +520,7 @@ impl World {
             }
         };
         messages.extend(said.messages);
-        let register = |(lock, preimage, expiry)| RouterOutput::Register { chain: CHAIN, lock, preimage, expiry };
+        let register = |(lock, preimage, expiry)| RouterOutput::Register { chain: this.chain, lock, preimage, expiry };
         effects.extend(said.register.into_iter().map(register));
         said.events.into_iter().map(|event| RouterInput::Transfer(this, event)).collect()
     }

@@ -1,0 +1,145 @@
+//! Clearing: what is locked and comes to nothing goes back, and what is over is noted (R8.5d).
+
+use super::{SwapEvent, SwapOutcome, SwapRole, SwapStage, legs, negotiate::is_revealed, tell, write};
+use crate::{
+    instruction::{FailureCode, RouteFailure},
+    keys::OfferName,
+    router::{forward::next_due, io::Origin, state::Core},
+    swap::{SwapBody, SwapCode, SwapId},
+};
+use channel::transfer::{IncomingEnd, Intent};
+use protocol::{contracts::conditional::HashLock, signing::Domain};
+
+/// This side wants a swap over, and says so.
+pub(super) fn clear(core: &mut Core, id: SwapId, code: SwapCode) {
+    let Some(swap) = core.swaps.get_mut(&id) else { return };
+    if matches!(swap.row.stage, SwapStage::Proposed | SwapStage::Agreed) {
+        swap.row.talk.say(SwapBody::Cancel(code));
+        core.swaps.say(id);
+    }
+    begin(core, id, code);
+}
+
+/// A swap comes to nothing: nothing more of it is locked, and what is locked goes back as soon as that is safe.
+pub(super) fn begin(core: &mut Core, id: SwapId, code: SwapCode) {
+    let Some(swap) = core.swaps.get_mut(&id) else { return };
+    if matches!(swap.row.stage, SwapStage::Proposed | SwapStage::Agreed) {
+        swap.row.stage = SwapStage::Clearing(code);
+        write(core, id);
+        tell(core, id, SwapEvent::Clearing(code));
+    }
+    give_back(core, id);
+    finish(core, id);
+}
+
+/// Gives back what came in, unless what went on because of it may be paid.
+fn give_back(core: &mut Core, id: SwapId) {
+    let Some(swap) = core.swaps.get(&id) else { return };
+    let target = swap.row.terms.target.chain;
+    // What went on is known only where its chain is.
+    let may_be_owed =
+        swap.row.role == SwapRole::Responder && (!core.joined.contains(&target) || legs::is_owed(core, id));
+    if may_be_owed || !matches!(swap.row.stage, SwapStage::Clearing(_)) {
+        return;
+    }
+    let origins: Vec<Origin> = swap.arrived.iter().copied().collect();
+    origins.iter().for_each(|origin| core.fail(origin, &RouteFailure::new(FailureCode::SwapOver)));
+}
+
+/// A transfer of the peer's leg has ended.
+pub(in crate::router) fn ended(core: &mut Core, origin: Origin, lock: &HashLock, end: IncomingEnd) {
+    let Some(id) = core.swaps.by_lock(lock) else { return };
+    let best = core.best(&origin.at.chain);
+    let Some(swap) = core.swaps.get_mut(&id).filter(|swap| swap.chains().1 == origin.at.chain) else { return };
+    if !swap.arrived.remove(&origin) {
+        return;
+    }
+    let has_moved = end == IncomingEnd::Claimed;
+    match swap.row.role {
+        SwapRole::Initiator => {
+            swap.target_moved |= has_moved;
+            swap.blocks.1 = best;
+        }
+        SwapRole::Responder => {
+            swap.blocks.0 = best;
+            if has_moved && !swap.row.source_moved {
+                swap.row.source_moved = true;
+                write(core, id);
+            }
+        }
+    }
+    if !has_moved {
+        begin(core, id, SwapCode::LegFailed);
+    }
+    finish(core, id);
+}
+
+/// Notes that a swap is over, once nothing of it is open on either chain.
+pub(super) fn finish(core: &mut Core, id: SwapId) {
+    let Some(swap) = core.swaps.get(&id) else { return };
+    let is_decided = swap.row.source_moved || matches!(swap.row.stage, SwapStage::Clearing(_));
+    let (pays_on, paid_on) = swap.chains();
+    let is_known = core.joined.contains(&pays_on) && core.joined.contains(&paid_on);
+    if !is_decided || !is_known || !swap.arrived.is_empty() || matches!(swap.row.stage, SwapStage::Ended { .. }) {
+        return;
+    }
+    if is_live(core, id) {
+        return;
+    }
+    let code = match swap.row.stage {
+        SwapStage::Clearing(code) if !swap.row.source_moved => Some(code),
+        _ => None,
+    };
+    let outcome = SwapOutcome {
+        source_moved: swap.row.source_moved,
+        target_moved: swap.target_moved || (swap.row.role == SwapRole::Responder && was_paid(core, id)),
+        source_block: swap.blocks.0,
+        target_block: swap.blocks.1,
+    };
+    for (at, number) in core.swaps.legs.remove(&id).into_iter().flatten() {
+        core.forget(at, OfferName::Leg(id, number).key());
+    }
+    if let Some(swap) = core.swaps.get_mut(&id) {
+        swap.row.stage = SwapStage::Ended { outcome, code };
+        swap.row.talk.say(SwapBody::Done);
+        core.swaps.say(id);
+    }
+    write(core, id);
+    tell(core, id, SwapEvent::Ended(outcome));
+}
+
+fn reached(core: &Core, id: SwapId) -> impl Iterator<Item = &crate::router::tables::Reached> {
+    let legs = core.swaps.legs.get(&id).into_iter().flatten();
+    legs.filter_map(move |(at, number)| {
+        Some(&core.transfers.outgoing(*at, &OfferName::Leg(id, *number).key())?.reached)
+    })
+}
+
+fn is_live(core: &Core, id: SwapId) -> bool {
+    reached(core, id).any(|reached| *reached == crate::router::tables::Reached::Live)
+}
+
+fn was_paid(core: &Core, id: SwapId) -> bool {
+    reached(core, id).any(|reached| matches!(reached, crate::router::tables::Reached::Fulfilled(_)))
+}
+
+/// Swaps whose target leg may not be locked any more, and is not.
+pub(in crate::router) fn due(core: &mut Core, chain: Domain) {
+    let Some(before) = core.best(&chain).checked_sub(1).filter(|_| core.joined.contains(&chain)) else { return };
+    while let Some(id) = next_due(core.swaps.due.get_mut(&chain), before) {
+        let Some(swap) = core.swaps.get(&id) else { continue };
+        let is_open = matches!(swap.row.stage, SwapStage::Proposed | SwapStage::Agreed);
+        let goes_on = match swap.row.role {
+            SwapRole::Initiator => swap.row.stage == SwapStage::Agreed && is_revealed(core, id),
+            SwapRole::Responder => core.swaps.legs.contains_key(&id),
+        };
+        if is_open && !goes_on {
+            clear(core, id, SwapCode::Late);
+        }
+    }
+}
+
+/// Whether a transfer that came in is one to be claimed or given back already.
+pub(super) const fn is_decided(intent: &Intent) -> bool {
+    !matches!(intent, Intent::Undecided)
+}

@@ -1,0 +1,377 @@
+//! Negotiation: both legs are proposed, agreed to and acknowledged before anything is locked (R8.5a, R8.5b).
+
+use super::{
+    SwapError, SwapEvent, SwapOrder, SwapRole, SwapStage, clear, legs,
+    tables::{NamedSequence, SwapRow},
+    tell, view, write,
+};
+use crate::{
+    router::{
+        io::Millis,
+        parts,
+        rows::{RowName, row},
+        state::Core,
+    },
+    swap::{Ladder, SwapBody, SwapCode, SwapId, SwapItem, SwapLeg, SwapTerms, SwapWords, Talk},
+};
+use channel::transfer::Intent;
+use protocol::{
+    PublicKey,
+    contracts::conditional::{HashFunction, Preimage},
+    crypto::{Crypto, Native},
+    signing::Domain,
+};
+use scale::Encode;
+
+/// How long words wait for an acknowledgement before they are said again.
+const REPEAT: Millis = 5_000;
+
+/// Proposes a swap, or says how far it is. `seed` is drawn at random: the pre-image follows from it.
+pub(in crate::router) fn propose(
+    core: &mut Core,
+    id: SwapId,
+    order: SwapOrder,
+    seed: &[u8; 32],
+) -> Result<SwapStage, SwapError> {
+    if let Some(known) = core.swaps.get(&id) {
+        let terms = &known.row.terms;
+        let is_same = known.row.role == SwapRole::Initiator
+            && (known.row.peer, terms.premium) == (order.responder, order.premium)
+            && (terms.source.chain, terms.source.amount) == order.source
+            && (terms.target.chain, terms.target.amount) == order.target;
+        return is_same.then_some(known.row.stage).ok_or(SwapError::OtherSwap);
+    }
+    let preimage = Preimage(Native.hash(&(b"isc-swap", seed).encode()).0);
+    let terms = terms(core, &order, preimage)?;
+    terms.check().map_err(SwapError::Terms)?;
+    if core.swaps.len() >= usize::try_from(core.policy.max_kept).unwrap_or(usize::MAX) {
+        return Err(SwapError::Terms(SwapCode::Inventory));
+    }
+    let _parts =
+        parts::plan_leg(core, &terms.source, order.responder).map_err(|_none| SwapError::Terms(SwapCode::NoWay))?;
+    let stakes =
+        |core: &Core| core.links.to(order.target.0, order.responder).any(|(_, link)| link.spendable >= order.premium);
+    if order.premium > 0 && !stakes(core) {
+        return Err(SwapError::Terms(SwapCode::Premium));
+    }
+    let sequence = next_own(core, terms.source.chain, order.responder);
+    let mut talk = Talk::default();
+    talk.say(SwapBody::Propose { sequence, terms });
+    let row = SwapRow {
+        peer: order.responder,
+        role: SwapRole::Initiator,
+        terms,
+        preimage: Some(preimage),
+        sequences: (sequence, 0),
+        talk,
+        stage: SwapStage::Proposed,
+        source_moved: false,
+    };
+    core.swaps.insert(id, row);
+    write(core, id);
+    core.swaps.say(id);
+    Ok(SwapStage::Proposed)
+}
+
+/// The terms of what is ordered, with the shortest safe ladder.
+fn terms(core: &Core, order: &SwapOrder, preimage: Preimage) -> Result<SwapTerms, SwapError> {
+    let view = |chain: &Domain| {
+        view(core, chain).map_err(|code| match code {
+            SwapCode::Chain => SwapError::NoChain,
+            SwapCode::ChainStalled if core.policy.chain(chain).clock.is_none() => SwapError::NoBlockTime,
+            other => SwapError::Terms(other),
+        })
+    };
+    let (source, target) = (view(&order.source.0)?, view(&order.target.0)?);
+    let policy = &core.policy.swaps;
+    let ladder = Ladder::shortest(&source, &target, policy.answer, policy.handshake).ok_or(SwapError::NoBlockTime)?;
+    Ok(SwapTerms {
+        lock: preimage.lock(HashFunction::Sha2_256, &Native),
+        source: SwapLeg { chain: order.source.0, amount: order.source.1, expiry: ladder.source },
+        target: SwapLeg { chain: order.target.0, amount: order.target.1, expiry: ladder.target },
+        premium: order.premium,
+        lock_by: ladder.lock_by,
+    })
+}
+
+fn sequence(core: &mut Core, chain: Domain, peer: PublicKey) -> &mut NamedSequence {
+    core.swaps.sequences.entry((chain, peer)).or_insert(NamedSequence { chain, peer, own: 0, heard: 0 })
+}
+
+fn write_sequence(core: &mut Core, chain: Domain, peer: PublicKey) {
+    let named = *sequence(core, chain, peer);
+    core.write(chain, RowName::SwapSequence(Native.hash(&(chain, peer).encode())), Some(row(&named)));
+}
+
+/// This side's next number towards a peer.
+fn next_own(core: &mut Core, chain: Domain, peer: PublicKey) -> u64 {
+    let named = sequence(core, chain, peer);
+    named.own = named.own.saturating_add(1);
+    let next = named.own;
+    write_sequence(core, chain, peer);
+    next
+}
+
+/// A peer says something about swaps. What cannot be read, and what strangers say, is as if it had not been said.
+pub(in crate::router) fn heard(core: &mut Core, chain: Domain, peer: PublicKey, bytes: &[u8]) {
+    let is_known = core.links.to(chain, peer).next().is_some() || core.policy.swaps.takes_strangers;
+    let Some(words) = SwapWords::from_bytes(bytes).filter(|_| is_known && core.joined.contains(&chain)) else { return };
+    match words {
+        SwapWords::Items(items) => items.into_iter().for_each(|item| on_item(core, chain, peer, item)),
+        SwapWords::AskQuotes => {
+            let quotes = core.policy.swaps.quotes.iter().filter(|quote| quote.source == chain);
+            let bytes = SwapWords::Quotes(quotes.copied().take(64).collect()).to_bytes();
+            core.say_to(chain, peer, bytes);
+        }
+        SwapWords::Quotes(quotes) => drop(core.swaps.quotes.insert((chain, peer), quotes)),
+    }
+}
+
+fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
+    let Some(swap) = core.swaps.get_mut(&item.id) else { return on_unknown(core, chain, peer, item) };
+    if swap.row.peer != peer || swap.row.terms.source.chain != chain {
+        return;
+    }
+    let body = match swap.row.talk.hear(&item) {
+        Ok(body) => body,
+        Err(_fault) => {
+            tell(core, item.id, SwapEvent::Violated);
+            return clear::clear(core, item.id, SwapCode::WordsChanged);
+        }
+    };
+    write(core, item.id);
+    if item.body.is_some() {
+        // What is said again is acknowledged again.
+        core.swaps.say(item.id);
+    }
+    if let Some(body) = body {
+        on_body(core, item.id, body);
+    }
+}
+
+/// Words about a swap of which there is no row: a proposal, or about one that is forgotten.
+fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
+    let Some(body) = item.body else { return };
+    let SwapBody::Propose { sequence: number, terms } = body else {
+        let ack = SwapItem { id: item.id, number: 0, acknowledges: item.number, body: None };
+        return core.swaps.bare.push((chain, peer, ack));
+    };
+    let expected = sequence(core, chain, peer).heard.saturating_add(1);
+    let decided = if number == expected {
+        sequence(core, chain, peer).heard = number;
+        write_sequence(core, chain, peer);
+        check(core, chain, peer, &terms)
+    } else {
+        Err(SwapCode::Sequence { expected })
+    };
+    let mut talk = Talk::default();
+    let Ok(Some(_)) = talk.hear(&item) else { return };
+    let is_quoted = match decided {
+        Ok(is_quoted) => is_quoted,
+        Err(code) => {
+            // Of what is declined nothing is kept.
+            talk.say(SwapBody::Decline(code));
+            return core.swaps.bare.extend(talk.items(item.id).into_iter().map(|item| (chain, peer, item)));
+        }
+    };
+    let row = SwapRow {
+        peer,
+        role: SwapRole::Responder,
+        terms,
+        preimage: None,
+        sequences: (0, number),
+        talk,
+        stage: SwapStage::Proposed,
+        source_moved: false,
+    };
+    core.swaps.insert(item.id, row);
+    if is_quoted {
+        agree(core, item.id);
+    } else {
+        write(core, item.id);
+        core.swaps.say(item.id);
+        tell(core, item.id, SwapEvent::Proposed);
+    }
+}
+
+/// Whether a proposal can be agreed to, and whether a quote says so; else the user does.
+fn check(core: &Core, chain: Domain, peer: PublicKey, terms: &SwapTerms) -> Result<bool, SwapCode> {
+    terms.check()?;
+    let is_used = core.swaps.by_lock(&terms.lock).is_some()
+        || core.transfers.lock(&terms.lock).is_some()
+        || core.paying.contains_key(&terms.lock)
+        || core.invoices.contains_key(&terms.lock);
+    if is_used {
+        return Err(SwapCode::LockUsed);
+    }
+    if terms.source.chain != chain {
+        return Err(SwapCode::Chain);
+    }
+    let policy = &core.policy.swaps;
+    let (open, count) = core.swaps.open(&terms.target.chain, &peer);
+    let is_full = core.swaps.len() >= usize::try_from(core.policy.max_kept).unwrap_or(usize::MAX);
+    if is_full || count >= usize::try_from(policy.max_open).unwrap_or(usize::MAX) {
+        return Err(SwapCode::Inventory);
+    }
+    legs::has_time(core, terms)?;
+    let _parts = parts::plan_leg(core, &terms.target, peer).map_err(|_none| SwapCode::NoWay)?;
+    let mut why = None;
+    for quote in &policy.quotes {
+        match quote.check(terms, open, core.seconds()) {
+            Ok(()) => return Ok(true),
+            Err(SwapCode::Chain) => {}
+            Err(code) => why = Some(code),
+        }
+    }
+    match why {
+        Some(code) => Err(code),
+        None if policy.asks_user => Ok(false),
+        None => Err(SwapCode::Rate),
+    }
+}
+
+/// The ladder of a swap's terms.
+pub(super) const fn ladder(terms: &SwapTerms) -> Ladder {
+    Ladder { lock_by: terms.lock_by, target: terms.target.expiry, source: terms.source.expiry }
+}
+
+/// The responder agrees.
+fn agree(core: &mut Core, id: SwapId) {
+    let Some((chain, peer)) = core.swaps.get(&id).map(|swap| (swap.row.terms.source.chain, swap.row.peer)) else {
+        return;
+    };
+    let number = next_own(core, chain, peer);
+    let Some(swap) = core.swaps.get_mut(&id) else { return };
+    swap.row.sequences.0 = number;
+    swap.row.stage = SwapStage::Agreed;
+    swap.row.talk.say(SwapBody::Accept { sequence: number });
+    write(core, id);
+    core.swaps.say(id);
+    tell(core, id, SwapEvent::Agreed);
+}
+
+fn on_body(core: &mut Core, id: SwapId, body: SwapBody) {
+    let Some(swap) = core.swaps.get_mut(&id) else { return };
+    match (body, swap.row.role, swap.row.stage) {
+        (SwapBody::Accept { sequence }, SwapRole::Initiator, SwapStage::Proposed) => {
+            swap.row.sequences.1 = sequence;
+            swap.row.stage = SwapStage::Agreed;
+            write(core, id);
+            tell(core, id, SwapEvent::Agreed);
+            legs::lock_source(core, id);
+        }
+        (SwapBody::Decline(code), SwapRole::Initiator, SwapStage::Proposed) => {
+            let (chain, peer) = (swap.row.terms.source.chain, swap.row.peer);
+            if let SwapCode::Sequence { expected } = code {
+                // The peer counts otherwise: it has forgotten, or this side has.
+                sequence(core, chain, peer).own = expected.saturating_sub(1);
+                write_sequence(core, chain, peer);
+            }
+            clear::begin(core, id, code);
+        }
+        (SwapBody::Cancel(code), SwapRole::Initiator, SwapStage::Agreed) if is_revealed(core, id) => {
+            // Both legs move already.
+            let _late = code;
+        }
+        (SwapBody::Cancel(code), _, SwapStage::Proposed | SwapStage::Agreed) => clear::begin(core, id, code),
+        // It crosses what ends the swap here, or says again that it is over.
+        (SwapBody::Accept { .. } | SwapBody::Decline(_) | SwapBody::Cancel(_) | SwapBody::Done, ..) => {}
+        (SwapBody::Propose { .. }, ..) => {
+            tell(core, id, SwapEvent::Violated);
+            clear::clear(core, id, SwapCode::WordsChanged);
+        }
+    }
+}
+
+/// Whether the initiator has shown the pre-image, or may have: what its leg's channel says of it is not known before the target chain has joined.
+pub(super) fn is_revealed(core: &Core, id: SwapId) -> bool {
+    let Some(swap) = core.swaps.get(&id) else { return false };
+    let is_claimed =
+        |origin| core.transfers.incoming(origin).is_some_and(|entry| matches!(entry.intent, Intent::Claim(_)));
+    swap.row.source_moved
+        || swap.target_moved
+        || !core.joined.contains(&swap.row.terms.target.chain)
+        || swap.arrived.iter().any(is_claimed)
+}
+
+/// The user agrees to a proposal.
+pub(in crate::router) fn accept(core: &mut Core, id: SwapId) -> Result<(), SwapError> {
+    let swap = core.swaps.get(&id).ok_or(SwapError::Unknown)?;
+    match (swap.row.role, swap.row.stage) {
+        (SwapRole::Responder, SwapStage::Proposed) => {}
+        (SwapRole::Responder, SwapStage::Agreed) => return Ok(()),
+        _ => return Err(SwapError::TooLate),
+    }
+    let terms = swap.row.terms;
+    legs::has_time(core, &terms).map_err(SwapError::Terms)?;
+    agree(core, id);
+    Ok(())
+}
+
+/// The user does not.
+pub(in crate::router) fn decline(core: &mut Core, id: SwapId) -> Result<(), SwapError> {
+    let swap = core.swaps.get_mut(&id).ok_or(SwapError::Unknown)?;
+    if (swap.row.role, swap.row.stage) != (SwapRole::Responder, SwapStage::Proposed) {
+        return Err(SwapError::TooLate);
+    }
+    swap.row.talk.say(SwapBody::Decline(SwapCode::Declined));
+    core.swaps.say(id);
+    clear::begin(core, id, SwapCode::Declined);
+    Ok(())
+}
+
+/// The user wants a swap over. The responder's word is a wish once its leg is locked.
+pub(in crate::router) fn cancel(core: &mut Core, id: SwapId) -> Result<(), SwapError> {
+    let swap = core.swaps.get(&id).ok_or(SwapError::Unknown)?;
+    let (role, stage) = (swap.row.role, swap.row.stage);
+    match stage {
+        SwapStage::Clearing(_) => return Ok(()),
+        SwapStage::Ended { .. } => return Err(SwapError::TooLate),
+        SwapStage::Proposed | SwapStage::Agreed => {}
+    }
+    if role == SwapRole::Initiator && stage == SwapStage::Agreed && is_revealed(core, id) {
+        return Err(SwapError::TooLate);
+    }
+    clear::clear(core, id, SwapCode::Cancelled);
+    Ok(())
+}
+
+/// Forgets a swap that is over. False where it is under way, or the peer may still say something of it.
+pub(in crate::router) fn forget(core: &mut Core, id: SwapId) -> Result<(), SwapError> {
+    let swap = core.swaps.get(&id).ok_or(SwapError::Unknown)?;
+    let is_over = matches!(swap.row.stage, SwapStage::Ended { .. }) && !core.swaps.legs.contains_key(&id);
+    if !is_over {
+        return Err(SwapError::UnderWay);
+    }
+    let chain = swap.row.terms.source.chain;
+    let _forgotten = core.swaps.remove(&id);
+    core.write(chain, RowName::Swap(id), None);
+    Ok(())
+}
+
+/// A peer is there: what it has not acknowledged is said again.
+pub(in crate::router) fn peer_up(core: &mut Core, chain: Domain, peer: PublicKey) {
+    repeat(core, |with, on| (on, with) == (chain, peer));
+}
+
+/// Says again what has waited.
+pub(in crate::router) fn tick(core: &mut Core) {
+    if core.now.saturating_sub(core.swaps.repeated) >= REPEAT {
+        core.swaps.repeated = core.now;
+        repeat(core, |_, _| true);
+    }
+}
+
+fn repeat(core: &mut Core, is_meant: impl Fn(PublicKey, Domain) -> bool) {
+    let waits = core
+        .swaps
+        .iter()
+        .filter(|(_, swap)| !swap.row.talk.is_acknowledged() && is_meant(swap.row.peer, swap.row.terms.source.chain));
+    let ids: Vec<SwapId> = waits.map(|(id, _)| *id).collect();
+    ids.into_iter().for_each(|id| core.swaps.say(id));
+}
+
+/// Asks a peer what it swaps.
+pub(in crate::router) fn ask_quotes(core: &mut Core, chain: Domain, peer: PublicKey) {
+    core.say_to(chain, peer, SwapWords::AskQuotes.to_bytes());
+}
