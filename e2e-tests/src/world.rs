@@ -77,6 +77,13 @@ impl World {
             CAST.into_iter().fold(DevChain::builder(), |builder, name| builder.endow(account(name), ENDOWMENT));
         Self::on(builder.build().unwrap()).await
     }
+
+    /// Another one, with another genesis.
+    pub async fn another() -> Self {
+        let builder =
+            CAST.into_iter().fold(DevChain::builder(), |builder, name| builder.endow(account(name), ENDOWMENT));
+        Self::on(builder.endow(account("another"), ENDOWMENT).build().unwrap()).await
+    }
 }
 
 impl World<MemoryChain> {

@@ -25,6 +25,7 @@ mod operations;
 mod payments;
 mod redial;
 mod restart;
+mod swaps;
 mod the_same;
 mod told;
 

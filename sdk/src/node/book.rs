@@ -32,18 +32,19 @@ impl TransferBook for Book<'_> {
     }
 
     fn preimage(&self, lock: &HashLock) -> Option<Preimage> {
-        self.registry.preimage(lock).or_else(|| self.routing.router().preimage(lock))
+        self.registry.preimage(lock).or_else(|| self.routing.ask(|router| router.preimage(lock)))
     }
 
     fn may_be_claimed(&self, key: &IdempotencyKey, terms: &TransferTerms, preimage: &Preimage) -> Verdict {
         // Whoever shows it, it counts from here on.
         let _known = self.registry.learn(&terms.lock, *preimage);
         let registered = self.registry.registered(&terms.lock);
-        self.routing.router().may_be_claimed(&self.routing.at(self.channel), key, terms, registered)
+        let at = self.routing.at(self.channel);
+        self.routing.ask(|router| router.may_be_claimed(&at, key, terms, registered))
     }
 
-    /// Nobody has agreed to a swap here.
-    fn stakes_premium(&self, _terms: &TransferTerms, _premium: Amount) -> bool {
-        false
+    fn stakes_premium(&self, terms: &TransferTerms, premium: Amount) -> bool {
+        let at = self.routing.at(self.channel);
+        self.routing.ask(|router| router.stakes_premium(&at, terms, premium))
     }
 }

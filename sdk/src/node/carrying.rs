@@ -28,14 +28,21 @@ const CALM: Duration = Duration::from_millis(50);
 impl Routing {
     /// Has done what the router wants, now that its rows are durable.
     pub(super) fn carry_out(&self, outgoing: Outgoing, peers: &Arc<Peers>) {
-        let Outgoing { commands, notices, registrations, announcements } = outgoing;
+        let Outgoing { commands, notices, registrations, announcements, words, elsewhere } = outgoing;
+        self.group().hand_over(elsewhere);
         for (channel, command) in commands {
             self.command(channel, command, peers);
         }
         for notice in notices {
-            let _nobody = self.notices.send(notice);
+            let _nobody = self.group().notices.send(notice);
         }
         peers.register(registrations);
+        for (peer, bytes) in words {
+            // What is lost, for the peer is away or busy, is said again by and by.
+            if let Some(inbox) = peers.inbox(&peer) {
+                let _busy = inbox.try_send(PeerInput::Say(bytes));
+            }
+        }
         for bytes in announcements {
             for inbox in peers.all() {
                 // Who is busy hears of it with the next one.
@@ -109,6 +116,17 @@ impl Peers {
         true
     }
 
+    /// The router wants this, because of something that is durable on another chain: keeps what it has to keep here, and has it done.
+    pub(super) async fn carry_out_for_others(self: Arc<Self>, outgoing: Outgoing) {
+        let turn = self.routing.turn().await;
+        if turn.has_rows() {
+            let _kept = self.keep(turn, outgoing).await;
+        } else {
+            drop(turn);
+            self.routing.carry_out(outgoing, &self);
+        }
+    }
+
     fn register(&self, registrations: Vec<(HashLock, Preimage, BlockNumber)>) {
         if registrations.is_empty() {
             return;
@@ -162,8 +180,7 @@ impl Peers {
     fn keep_costs(self: &Arc<Self>) {
         let Some(costs) = self.registry.costs() else { return };
         let chain = self.routing.chain();
-        let router = self.routing.router();
-        let had = *router.policy().chain(&chain);
+        let had = self.routing.ask(|router| *router.policy().chain(&chain));
         // What the account has beyond what the channels themselves need.
         let free = self.fees(0).map(|fees| fees.have.saturating_add(self.registry.reserve()).saturating_sub(fees.need));
         let has = ChainPolicy {
@@ -179,7 +196,6 @@ impl Peers {
         {
             return;
         }
-        drop(router);
         let peers = Arc::clone(self);
         let _task = tokio::spawn(async move {
             let mut turn = peers.routing.turn().await;

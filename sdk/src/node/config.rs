@@ -1,6 +1,6 @@
 //! What a node needs to start, and what it offers to peers.
 
-use super::{events::Ack, limits::NodeLimits, redial::Backoff};
+use super::{events::Ack, group::RouterGroup, limits::NodeLimits, redial::Backoff};
 use crate::{
     apps::Registry,
     chain::{Arbiter, Signer},
@@ -54,6 +54,8 @@ pub struct NodeConfig {
     pub fee_reserve: FeeReserve,
     /// What crosses this node's channels: whether it carries transfers of others on, at what fee, and what it risks for it. By default it only pays and is paid.
     pub routing: network::RoutingPolicy,
+    /// The router that this node shares with nodes on other chains, so that coins of theirs can be swapped; none for a router of its own.
+    pub group: Option<RouterGroup>,
     /// The most that is offered on top of the fee for a call that defends a channel, once its last block comes near ([`Urgency`](crate::chain::Urgency));
     /// none for ten times the fee of the heaviest such call.
     pub tip_max: Option<Amount>,
@@ -129,6 +131,7 @@ impl NodeConfig {
             fee_reserve: FeeReserve::default(),
             tip_max: None,
             routing: network::RoutingPolicy::default(),
+            group: None,
             keep_ended: KEEP_ENDED,
             redial: Some(Backoff::default()),
             limits: NodeLimits::default(),

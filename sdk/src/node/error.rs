@@ -1,5 +1,6 @@
 //! What can go wrong for whoever uses a node.
 
+use super::group::JoinError;
 use crate::{
     chain::{CallError, ChainError, Health},
     store::StoreError,
@@ -17,6 +18,9 @@ pub enum StartError {
     /// The operating system gives no thread for whatever follows the chain and defends.
     #[error("the operating system gives no thread for the defence of channels: {0}")]
     NoThread(#[source] io::Error),
+    /// The group of nodes that share a router.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The address to listen on.
     #[error(transparent)]
     Bind(#[from] BindError),

@@ -55,6 +55,8 @@ pub(super) enum PeerInput {
     Command(ChannelRef, TransferCommand),
     /// The own terms, signed, for the peer.
     Announce(Vec<u8>),
+    /// What the peer is told about swaps.
+    Say(Vec<u8>),
     /// Something became known of heads or locks.
     Locks,
     /// The node is going away.

@@ -24,6 +24,7 @@ mod ended;
 mod error;
 mod events;
 mod following;
+mod group;
 mod handle;
 mod inbox;
 mod limits;
@@ -43,6 +44,7 @@ mod routing;
 mod rows;
 mod slot;
 mod submitted;
+mod swaps;
 mod transit;
 mod watcher;
 
@@ -52,6 +54,7 @@ pub use defended::{DefenceCall, DefenceCause, DefendedPeer};
 pub use ended::EndedChannel;
 pub use error::{NodeError, Owner, StartError};
 pub use events::{Ack, EventStream, EventsError, NodeEvent, Notification};
+pub use group::{JoinError, RouterGroup};
 pub use handle::ChannelHandle;
 pub use limits::{MAX_CHANNELS_PER_PEER, MAX_OPENINGS_PER_PEER, MAX_PEERS, MAX_UNKNOWN, NodeLimits};
 pub use packet::{MAX_PIECE, Packet};
@@ -61,6 +64,7 @@ pub use receipt::{ChangesReceipt, ContractCallReceipt, CreationReceipt, PaymentR
 pub use redial::Backoff;
 pub use registry::{Caused, Interest, LockRegistry, RegistryReport, Watching, WrongPreimage};
 pub use restore::DamagedChannel;
+pub use swaps::{NewSwap, SwapFailed};
 
 use crate::{
     apps::Registry,
@@ -161,7 +165,7 @@ impl Node {
         let limits = limits::descriptors().map_or(config.limits, |descriptors| config.limits.within(descriptors));
         let (signals, for_defence) = mpsc::unbounded_channel();
         let registry = LockRegistry::new(pace, head.number);
-        let (routing, restored) = Routing::new(&config, &registry, &loaded);
+        let (routing, restored) = Routing::new(&config, &registry, &loaded).await?;
         let Loaded { channels, mut addresses, next, seen, damaged, .. } = loaded;
         let peers = Arc::new(Peers {
             config: Arc::clone(&config),
@@ -195,6 +199,7 @@ impl Node {
         }
         let events = peers.events.subscribe();
         peers.tell_of_damage();
+        peers.routing.group().enter(peers.routing.chain(), Arc::downgrade(&peers));
         for (identity, channels) in channels {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }

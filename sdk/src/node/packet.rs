@@ -39,6 +39,9 @@ pub enum Packet {
     /// The sender's terms for transfers across its channels, signed: an [`Announcement`](network::Announcement).
     #[codec(index = 5)]
     Terms(Vec<u8>),
+    /// About swaps between two chains: [`SwapWords`](network::SwapWords).
+    #[codec(index = 6)]
+    Swap(Vec<u8>),
 }
 
 /// The most bytes of an app in one message.

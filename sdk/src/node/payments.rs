@@ -94,6 +94,15 @@ pub fn payment_id(key: &IdempotencyKey) -> PaymentId {
     PaymentId(Native.hash(&key.0).0)
 }
 
+/// The node stops, or its store takes nothing more.
+pub(super) struct NotKept;
+
+impl From<NotKept> for RoutedPaymentError {
+    fn from(_stopped: NotKept) -> Self {
+        Self::Stopped
+    }
+}
+
 fn secret() -> Result<[u8; 32], RoutedPaymentError> {
     random().map_err(|_none| RoutedPaymentError::NoRandomness)
 }
@@ -135,7 +144,7 @@ impl Node {
     /// How far an invoice of this node is; none where it has none with this lock.
     #[must_use]
     pub fn invoice_state(&self, lock: &HashLock) -> Option<InvoiceState> {
-        self.inner.peers.routing.router().invoice(lock)
+        self.inner.peers.routing.ask(|router| router.invoice(lock))
     }
 
     /// Takes what is held for an invoice.
@@ -192,7 +201,7 @@ impl Node {
     /// How far the payment of this key is; none where there is none.
     #[must_use]
     pub fn routed_payment(&self, key: &IdempotencyKey) -> Option<PaymentState> {
-        self.inner.peers.routing.router().payment(&payment_id(key))
+        self.inner.peers.routing.ask(|router| router.payment(&payment_id(key)))
     }
 
     /// Waits until the payment of this key is made, or has come to nothing; none where there is none, or the node stops.
@@ -246,28 +255,28 @@ impl Node {
     /// The policy for what crosses this node's channels.
     #[must_use]
     pub fn routing(&self) -> RoutingPolicy {
-        self.inner.peers.routing.router().policy().clone()
+        self.inner.peers.routing.ask(|router| router.policy().clone())
     }
 
     /// The fees that transfers have earned this node, by whose they were.
     #[must_use]
     pub fn fees_earned(&self) -> Vec<Earned> {
         let routing = &self.inner.peers.routing;
-        routing.router().earned(routing.chain())
+        routing.ask(|router| router.earned(routing.chain()))
     }
 
     /// What is open across this node's channels, against its bounds.
     #[must_use]
     pub fn hub_load(&self) -> HubLoad {
         let routing = &self.inner.peers.routing;
-        routing.router().load(routing.chain())
+        routing.ask(|router| router.load(routing.chain()))
     }
 
     /// What a hub has told of itself: its terms, and whom it serves.
     #[must_use]
     pub fn hub_terms(&self, hub: PublicKey) -> Option<Announcement> {
         let routing = &self.inner.peers.routing;
-        routing.router().announcement(routing.chain(), hub).cloned()
+        routing.ask(|router| router.announcement(routing.chain(), hub).cloned())
     }
 
     /// Lets a peer offer transfers again that left a claim unanswered (R8.4f).
@@ -278,17 +287,17 @@ impl Node {
     }
 
     /// Has the router do something, keeps what it has to keep, and has done what it wants: also where nobody waits for it any more.
-    async fn with_router<T: Send + 'static>(
+    pub(super) async fn with_router<T: Send + 'static, E: From<NotKept> + Send + 'static>(
         &self,
-        act: impl FnOnce(&mut Router) -> Result<(T, Vec<network::RouterOutput>), RoutedPaymentError> + Send + 'static,
-    ) -> Result<T, RoutedPaymentError> {
+        act: impl FnOnce(&mut Router) -> Result<(T, Vec<network::RouterOutput>), E> + Send + 'static,
+    ) -> Result<T, E> {
         let peers = Arc::clone(&self.inner.peers);
         let done = tokio::spawn(async move {
             let mut turn = peers.routing.turn().await;
             let (value, outgoing) = peers.routing.with(&mut turn, act)?;
-            peers.keep(turn, outgoing).await.then_some(value).ok_or(RoutedPaymentError::Stopped)
+            peers.keep(turn, outgoing).await.then_some(value).ok_or_else(|| NotKept.into())
         });
-        done.await.unwrap_or(Err(RoutedPaymentError::Stopped))
+        done.await.unwrap_or_else(|_ended| Err(NotKept.into()))
     }
 }
 

@@ -320,6 +320,7 @@ impl Peer {
                 | PeerInput::NotFound
                 | PeerInput::Displaced
                 | PeerInput::Announce(_)
+                | PeerInput::Say(_)
                 | PeerInput::Locks
                 | PeerInput::Stop => {}
             }
@@ -448,6 +449,7 @@ impl Peer {
             PeerInput::Called(reference, call, block, result) => self.on_called(reference, call, block, result),
             PeerInput::Command(reference, command) => self.on_command(reference, command),
             PeerInput::Announce(bytes) => self.announce(bytes),
+            PeerInput::Say(bytes) => self.say(bytes),
             PeerInput::Locks => self.on_locks(),
             PeerInput::Stop => self.stopping = true,
             PeerInput::Code(code, wasm) => self.on_code_of_chain(code, wasm),

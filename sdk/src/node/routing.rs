@@ -10,7 +10,12 @@
 //! Whoever has the router do something has its [`RouterTurn`] until the commit is queued, with the rows and with whatever they follow from: so none of them is ever
 //! stored without the other, and all are in the order in which the router made them.
 
-use super::{config::NodeConfig, registry::LockRegistry, restore::Loaded};
+use super::{
+    config::NodeConfig,
+    group::{Group, JoinError, RouterGroup},
+    registry::LockRegistry,
+    restore::Loaded,
+};
 use crate::store::{Batch, StoreError, StoreHandle, Table};
 use channel::{
     Channel, ChannelRef,
@@ -26,41 +31,40 @@ use protocol::{
 };
 use std::{
     collections::{BTreeMap, HashMap},
+    convert::Infallible,
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::broadcast;
 
-/// How many notices wait for a subscriber before it misses the oldest.
-const NOTICES: usize = 4_096;
-
-/// The router, and what surrounds it.
+/// The router as the node of one chain sees it.
 pub(super) struct Routing {
     chain: Domain,
-    router: Mutex<Router>,
-    /// The router's rows that no commit has taken yet, for whoever has the turn.
-    rows: tokio::sync::Mutex<RouterRows>,
-    /// Whose each channel is.
+    /// The router, which nodes of other chains may share.
+    group: Arc<Group>,
+    /// Whose each channel of this node is.
     owners: Mutex<HashMap<ChannelRef, PublicKey>>,
-    pub(super) notices: broadcast::Sender<RouterNotice>,
 }
 
 /// Rows of the router's own; none for one that is erased.
-type RouterRows = BTreeMap<RowKey, Option<Vec<u8>>>;
+pub(super) type RouterRows = BTreeMap<RowKey, Option<Vec<u8>>>;
 
 /// The turn to have the router do something, until what it has to keep is queued.
-pub(super) struct RouterTurn<'a>(tokio::sync::MutexGuard<'a, RouterRows>);
+pub(super) struct RouterTurn<'a> {
+    chain: Domain,
+    rows: tokio::sync::MutexGuard<'a, BTreeMap<Domain, RouterRows>>,
+}
 
 impl RouterTurn<'_> {
-    /// Whether there are rows to be kept.
+    /// Whether there are rows to be kept in this node's store.
     pub(super) fn has_rows(&self) -> bool {
-        !self.0.is_empty()
+        self.rows.contains_key(&self.chain)
     }
 
     /// Where nothing is kept, rows are not either.
     pub(super) fn drop_rows(mut self) {
-        self.0.clear();
+        let _dropped = self.rows.remove(&self.chain);
     }
 
     /// Commits a batch with the rows. The turn is over once it is queued.
@@ -68,7 +72,7 @@ impl RouterTurn<'_> {
     /// # Errors
     /// The store's own.
     pub(super) async fn commit(mut self, store: &StoreHandle, batch: Batch) -> Result<(), StoreError> {
-        let rows = std::mem::take(&mut *self.0);
+        let rows = self.rows.remove(&self.chain).unwrap_or_default();
         let batch = rows.into_iter().fold(batch, |batch, (RowKey(key), value)| match value {
             Some(value) => batch.put(Table::Routing, key, value),
             None => batch.delete(Table::Routing, key),
@@ -87,14 +91,20 @@ pub(super) struct Outgoing {
     /// Each with the first block in which it is too late.
     pub(super) registrations: Vec<(HashLock, Preimage, BlockNumber)>,
     pub(super) announcements: Vec<Vec<u8>>,
+    /// What peers are told about swaps.
+    pub(super) words: Vec<(PublicKey, Vec<u8>)>,
+    /// What is for the nodes of other chains, and which of them have rows to keep.
+    pub(super) elsewhere: BTreeMap<Domain, Self>,
 }
 
 impl Outgoing {
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.commands.is_empty()
             && self.notices.is_empty()
             && self.registrations.is_empty()
             && self.announcements.is_empty()
+            && self.words.is_empty()
+            && self.elsewhere.is_empty()
     }
 
     pub(super) fn extend(&mut self, other: Self) {
@@ -102,6 +112,10 @@ impl Outgoing {
         self.notices.extend(other.notices);
         self.registrations.extend(other.registrations);
         self.announcements.extend(other.announcements);
+        self.words.extend(other.words);
+        for (chain, outgoing) in other.elsewhere {
+            self.elsewhere.entry(chain).or_default().extend(outgoing);
+        }
     }
 }
 
@@ -113,14 +127,20 @@ impl fmt::Debug for Routing {
 
 impl Routing {
     /// A router that goes on from what the store has. Its rows are to be committed before what it wants done is.
-    pub(super) fn new(config: &NodeConfig, registry: &LockRegistry, loaded: &Loaded) -> (Self, Outgoing) {
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub(super) async fn new(
+        config: &NodeConfig,
+        registry: &LockRegistry,
+        loaded: &Loaded,
+    ) -> Result<(Self, Outgoing), JoinError> {
         let chain = config.arbiter.info().domain;
-        let mut policy = config.routing.clone();
-        let given = *policy.chain(&chain);
-        let _replaced = policy.chains.insert(chain, ChainPolicy { margins: registry.margins(), ..given });
+        let given = *config.routing.chain(&chain);
         let identity = &config.identity;
         let seal = SealKey::from_secret(identity.noise_secret(), identity.public());
-        let mut router = Router::new(identity.signing().clone(), seal, policy);
+        let RouterGroup(group) = config.group.clone().unwrap_or_else(|| RouterGroup::new(config.routing.clone()));
+        group.join(chain, identity.public(), |policy| Router::new(identity.signing().clone(), seal, policy))?;
         let at = |channel| At { chain, channel };
         let restored = |channel: &Channel, is_whole| RestoredChannel {
             at: at(channel.reference()),
@@ -139,24 +159,22 @@ impl Routing {
         let restored = RouterInput::Restored(Restored { chain, channels, rows: loaded.routing.clone() });
         // Whether there is time for anything is not judged before a block is known.
         let head = RouterInput::Head { chain, best: registry.best(), finalised: registry.best() };
-        let mut rows = RouterRows::new();
-        let mut outgoing = Outgoing::default();
-        for input in [RouterInput::Tick(now()), head, restored] {
-            outgoing.extend(sort(&mut rows, router.handle(input)));
-        }
-        let routing = Self {
-            chain,
-            router: Mutex::new(router),
-            rows: tokio::sync::Mutex::new(rows),
-            owners: Mutex::new(owners),
-            notices: broadcast::Sender::new(NOTICES),
+        let routing = Self { chain, group, owners: Mutex::new(owners) };
+        let mut turn = routing.turn().await;
+        let configure = |router: &mut Router| {
+            let mut policy = router.policy().clone();
+            let _replaced = policy.chains.insert(chain, ChainPolicy { margins: registry.margins(), ..given });
+            Ok::<_, Infallible>(((), router.configure(policy)))
         };
-        (routing, outgoing)
+        let Ok(((), mut outgoing)) = routing.with(&mut turn, configure);
+        outgoing.extend(routing.handle(&mut turn, [RouterInput::Tick(now()), head, restored]));
+        drop(turn);
+        Ok((routing, outgoing))
     }
 
     /// Waits for the turn to have the router do something.
     pub(super) async fn turn(&self) -> RouterTurn<'_> {
-        RouterTurn(self.rows.lock().await)
+        RouterTurn { chain: self.chain, rows: self.group.rows.lock().await }
     }
 
     /// Takes a name for a channel of this peer: the router knows channels by their names alone, and peers choose them. Whether it is free, or this peer's.
@@ -173,8 +191,19 @@ impl Routing {
         self.chain
     }
 
-    pub(super) fn router(&self) -> MutexGuard<'_, Router> {
-        self.router.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the nodes of a group share.
+    pub(super) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Asks the router.
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&Router) -> T) -> T {
+        self.act(|router| question(router))
+    }
+
+    fn act<T>(&self, act: impl FnOnce(&mut Router) -> T) -> T {
+        #[expect(clippy::expect_used, reason = "whoever has a `Routing` has joined, and nobody takes the router away")]
+        self.group.with(act).expect("a router from when the first node joined")
     }
 
     pub(super) fn owners(&self) -> MutexGuard<'_, HashMap<ChannelRef, PublicKey>> {
@@ -182,18 +211,17 @@ impl Routing {
     }
 
     pub(super) fn notices(&self) -> broadcast::Receiver<RouterNotice> {
-        self.notices.subscribe()
+        self.group.notices.subscribe()
     }
 
     /// Tells the router these things, in order. Its rows are for the commit that ends the turn; the rest is the caller's to have done after that.
     pub(super) fn handle(&self, turn: &mut RouterTurn<'_>, inputs: impl IntoIterator<Item = RouterInput>) -> Outgoing {
-        let mut router = self.router();
         let mut outgoing = Outgoing::default();
         for input in inputs {
             if let RouterInput::ChannelClosed(at) = &input {
                 let _known = self.owners().remove(&at.channel);
             }
-            outgoing.extend(sort(&mut turn.0, router.handle(input)));
+            outgoing.extend(self.sort(turn, self.act(|router| router.handle(input))));
         }
         outgoing
     }
@@ -207,13 +235,44 @@ impl Routing {
         turn: &mut RouterTurn<'_>,
         act: impl FnOnce(&mut Router) -> Result<(T, Vec<RouterOutput>), E>,
     ) -> Result<(T, Outgoing), E> {
-        let (value, outputs) = act(&mut self.router())?;
-        Ok((value, sort(&mut turn.0, outputs)))
+        let (value, outputs) = self.act(act)?;
+        Ok((value, self.sort(turn, outputs)))
+    }
+
+    /// What a router wants done, by who is to do it: rows wait for the next commit of the store that they belong in.
+    fn sort(&self, turn: &mut RouterTurn<'_>, outputs: Vec<RouterOutput>) -> Outgoing {
+        let mut all: BTreeMap<Domain, Outgoing> = BTreeMap::new();
+        for output in outputs {
+            let chain = match &output {
+                RouterOutput::Command { at, .. } => at.chain,
+                RouterOutput::Row { chain, .. }
+                | RouterOutput::Register { chain, .. }
+                | RouterOutput::Announce { chain, .. }
+                | RouterOutput::Tell { chain, .. } => *chain,
+                RouterOutput::Notify(_) => self.chain,
+            };
+            let outgoing = all.entry(chain).or_default();
+            match output {
+                RouterOutput::Command { at, command } => outgoing.commands.push((at.channel, command)),
+                RouterOutput::Row { key, value, .. } => {
+                    let _earlier = turn.rows.entry(chain).or_default().insert(key, value);
+                }
+                RouterOutput::Notify(notice) => outgoing.notices.push(notice),
+                RouterOutput::Register { lock, preimage, expiry, .. } => {
+                    outgoing.registrations.push((lock, preimage, expiry));
+                }
+                RouterOutput::Announce { bytes, .. } => outgoing.announcements.push(bytes),
+                RouterOutput::Tell { peer, bytes, .. } => outgoing.words.push((peer, bytes)),
+            }
+        }
+        let mut own = all.remove(&self.chain).unwrap_or_default();
+        own.elsewhere = all;
+        own
     }
 
     /// What a registry has of the locks in use, as far as the router may not know it.
     pub(super) fn shown(&self, registry: &LockRegistry) -> Vec<RouterInput> {
-        let (chain, unseen) = (self.chain, self.router().unseen(self.chain));
+        let (chain, unseen) = (self.chain, self.ask(|router| router.unseen(self.chain)));
         let shown = |lock| {
             let preimage = registry.preimage(&lock)?;
             let at = match registry.registered(&lock) {
@@ -224,24 +283,6 @@ impl Routing {
         };
         unseen.into_iter().filter_map(shown).collect()
     }
-}
-
-fn sort(rows: &mut RouterRows, outputs: Vec<RouterOutput>) -> Outgoing {
-    let mut outgoing = Outgoing::default();
-    for output in outputs {
-        match output {
-            RouterOutput::Command { at, command } => outgoing.commands.push((at.channel, command)),
-            RouterOutput::Row { key, value, .. } => {
-                let _earlier = rows.insert(key, value);
-            }
-            RouterOutput::Notify(notice) => outgoing.notices.push(notice),
-            RouterOutput::Register { lock, preimage, expiry, .. } => {
-                outgoing.registrations.push((lock, preimage, expiry))
-            }
-            RouterOutput::Announce { bytes, .. } => outgoing.announcements.push(bytes),
-        }
-    }
-    outgoing
 }
 
 /// Milliseconds since 1970.
@@ -259,15 +300,10 @@ mod tests {
     use protocol::{AccountId, Hash, crypto::SigningKey};
 
     fn routing(chain: Domain) -> Routing {
-        let seed = [1; 32];
-        let router = Router::new(SigningKey::from_seed(&seed), SealKey::from_seed(&seed), RoutingPolicy::default());
-        Routing {
-            chain,
-            router: Mutex::new(router),
-            rows: tokio::sync::Mutex::default(),
-            owners: Mutex::default(),
-            notices: broadcast::Sender::new(4),
-        }
+        let (key, seed) = (SigningKey::from_seed(&[1; 32]), SealKey::from_seed(&[1; 32]));
+        let RouterGroup(group) = RouterGroup::new(RoutingPolicy::default());
+        group.join(chain, key.public(), |policy| Router::new(key.clone(), seed, policy)).unwrap();
+        Routing { chain, group, owners: Mutex::default() }
     }
 
     #[tokio::test]

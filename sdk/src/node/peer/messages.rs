@@ -69,6 +69,7 @@ impl Peer {
                 }
             }
             Packet::Terms(bytes) => self.on_terms(bytes),
+            Packet::Swap(bytes) => self.on_swap(bytes),
             Packet::CodeWanted { code, from } => self.on_code_wanted(code, from),
             Packet::CodePiece { code, total, from, bytes } => self.on_code_piece(code, (total, from), &bytes),
         }

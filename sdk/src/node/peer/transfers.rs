@@ -128,6 +128,20 @@ impl Peer {
         }
     }
 
+    /// Tells the peer something about swaps.
+    pub(super) fn say(&mut self, bytes: Vec<u8>) {
+        if self.link.is_up() {
+            self.link.feed(&Packet::Swap(bytes));
+        }
+    }
+
+    /// The peer says something about swaps: strangers only where the policy takes theirs.
+    pub(super) fn on_swap(&mut self, bytes: Vec<u8>) {
+        if !self.is_stranger() || self.routing.ask(|router| router.policy().swaps.takes_strangers) {
+            self.heard.push(RouterInput::Swap { chain: self.routing.chain(), peer: self.identity, bytes });
+        }
+    }
+
     /// The peer tells its terms: those of strangers are of no use.
     pub(super) fn on_terms(&mut self, bytes: Vec<u8>) {
         if !self.is_stranger() {

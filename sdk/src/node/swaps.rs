@@ -1,0 +1,166 @@
+//! Swaps as a program makes and takes them: coins of this node's chain for coins of another chain whose node is in the same [`RouterGroup`](super::RouterGroup).
+
+use super::{Node, payments::NotKept, random::random};
+use network::{Router, RouterOutput, SwapError, SwapId, SwapOrder, SwapQuote, SwapStage, SwapState};
+use protocol::{Amount, PublicKey, signing::Domain};
+use thiserror::Error;
+
+/// Why a swap is not begun, or something is not done with it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SwapFailed {
+    /// The router's reason; nothing was begun.
+    #[error(transparent)]
+    Swap(#[from] SwapError),
+    /// The system gives no randomness.
+    #[error("the operating system gives no randomness: nothing was begun")]
+    NoRandomness,
+    /// The node stops, or its store takes nothing more.
+    #[error("the node has stopped, or keeps nothing more: what has become of the swap is known after the next start")]
+    Stopped,
+}
+
+impl From<NotKept> for SwapFailed {
+    fn from(_stopped: NotKept) -> Self {
+        Self::Stopped
+    }
+}
+
+/// A swap to be proposed: this node pays on its own chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewSwap {
+    /// Who pays on the other chain.
+    pub responder: PublicKey,
+    /// What this node pays, in its chain's smallest unit.
+    pub pay: Amount,
+    /// The other chain.
+    pub target: Domain,
+    /// What this node gets there.
+    pub get: Amount,
+    /// What the responder gets of this side's coins on the other chain, where it has locked its leg and this side does not claim it.
+    pub premium: Amount,
+}
+
+impl NewSwap {
+    /// A swap as a quote has it: the most that the responder pays for this amount, and the premium that it asks for. None where the quote does not fit the amount.
+    #[must_use]
+    pub fn quoted(responder: PublicKey, quote: &SwapQuote, pay: Amount) -> Option<Self> {
+        let get = quote.pays(pay)?;
+        let fits = (quote.amounts.0..=quote.amounts.1).contains(&pay);
+        let premium = quote.premium_of(get).filter(|_| fits)?;
+        Some(Self { responder, pay, target: quote.target, get, premium })
+    }
+}
+
+impl Node {
+    /// Proposes a swap, once by this id: asked again, also after a crash, it says how far the swap is. It returns when the proposal is durable; the two nodes of
+    /// this process, on this chain and on the target's, do the rest, and [`Node::swap_ended`] waits for the end. The responder has to be connected with this node.
+    ///
+    /// # Errors
+    /// [`SwapFailed`]; nothing is begun then, but for [`SwapFailed::Stopped`].
+    pub async fn propose_swap(&self, id: SwapId, swap: NewSwap) -> Result<SwapStage, SwapFailed> {
+        let (order, seed) = (self.order(&swap), seed()?);
+        self.with_router(move |router| Ok::<_, SwapFailed>(router.propose_swap(id, order, &seed)?)).await
+    }
+
+    /// Proposes many swaps in few messages: how far each is, or why it is not begun.
+    ///
+    /// # Errors
+    /// [`SwapFailed::NoRandomness`], [`SwapFailed::Stopped`].
+    pub async fn propose_swaps(
+        &self,
+        swaps: &[(SwapId, NewSwap)],
+    ) -> Result<Vec<Result<SwapStage, SwapError>>, SwapFailed> {
+        let orders = swaps.iter().map(|(id, swap)| Ok((*id, self.order(swap), seed()?)));
+        let orders: Vec<_> = orders.collect::<Result<_, SwapFailed>>()?;
+        self.with_router(move |router| Ok::<_, SwapFailed>(router.propose_swaps(&orders))).await
+    }
+
+    fn order(&self, swap: &NewSwap) -> SwapOrder {
+        let NewSwap { responder, pay, target, get, premium } = *swap;
+        SwapOrder { responder, source: (self.inner.peers.routing.chain(), pay), target: (target, get), premium }
+    }
+
+    /// Agrees to a swap that a peer proposed.
+    ///
+    /// # Errors
+    /// [`SwapFailed`].
+    pub async fn accept_swap(&self, id: SwapId) -> Result<(), SwapFailed> {
+        self.swap_act(move |router| router.accept_swap(id)).await
+    }
+
+    /// Declines a swap that a peer proposed.
+    ///
+    /// # Errors
+    /// [`SwapFailed`].
+    pub async fn decline_swap(&self, id: SwapId) -> Result<(), SwapFailed> {
+        self.swap_act(move |router| router.decline_swap(id)).await
+    }
+
+    /// Wants a swap over: what is locked goes back, unless the pre-image has been shown. The responder's word is a wish from when its own leg is locked.
+    ///
+    /// # Errors
+    /// [`SwapFailed`].
+    pub async fn cancel_swap(&self, id: SwapId) -> Result<(), SwapFailed> {
+        self.swap_act(move |router| router.cancel_swap(id)).await
+    }
+
+    /// Forgets a swap that is over: its row is kept until then.
+    ///
+    /// # Errors
+    /// [`SwapFailed`].
+    pub async fn forget_swap(&self, id: SwapId) -> Result<(), SwapFailed> {
+        self.swap_act(move |router| router.forget_swap(id)).await
+    }
+
+    async fn swap_act(
+        &self,
+        act: impl FnOnce(&mut Router) -> Result<Vec<RouterOutput>, SwapError> + Send + 'static,
+    ) -> Result<(), SwapFailed> {
+        self.with_router(move |router| Ok::<_, SwapFailed>(((), act(router)?))).await
+    }
+
+    /// How far a swap is; none where there is none.
+    #[must_use]
+    pub fn swap(&self, id: &SwapId) -> Option<SwapState> {
+        self.inner.peers.routing.ask(|router| router.swap(id))
+    }
+
+    /// All swaps that are kept, of all chains of the group.
+    #[must_use]
+    pub fn swaps(&self) -> Vec<(SwapId, SwapState)> {
+        self.inner.peers.routing.ask(|router| router.swaps().collect())
+    }
+
+    /// Waits until nothing of a swap is open any more; none where there is none, or the node stops.
+    pub async fn swap_ended(&self, id: &SwapId) -> Option<SwapState> {
+        let mut notices = self.routing_notices();
+        loop {
+            let state = self.swap(id)?;
+            if matches!(state.stage, SwapStage::Ended { .. }) {
+                return Some(state);
+            }
+            let _notice = notices.next().await?;
+        }
+    }
+
+    /// Asks a connected peer what it swaps for coins of this node's chain: [`Node::swap_quotes`] says it once the peer has answered.
+    ///
+    /// # Errors
+    /// [`SwapFailed::Stopped`].
+    pub async fn ask_swap_quotes(&self, peer: PublicKey) -> Result<(), SwapFailed> {
+        let chain = self.inner.peers.routing.chain();
+        self.with_router(move |router| Ok::<_, SwapFailed>(((), router.ask_quotes(chain, peer)))).await
+    }
+
+    /// What a peer has said that it swaps for coins of this node's chain; none where it was not asked, or has not answered.
+    #[must_use]
+    pub fn swap_quotes(&self, peer: PublicKey) -> Option<Vec<SwapQuote>> {
+        let chain = self.inner.peers.routing.chain();
+        self.inner.peers.routing.ask(|router| router.quotes(chain, peer).map(<[SwapQuote]>::to_vec))
+    }
+}
+
+fn seed() -> Result<[u8; 32], SwapFailed> {
+    random().map_err(|_none| SwapFailed::NoRandomness)
+}
