@@ -160,7 +160,7 @@ fn write(core: &mut Core, id: PaymentId) {
 pub(super) fn fulfilled(core: &mut Core, at: At, key: IdempotencyKey, id: PaymentId, number: u32, preimage: Preimage) {
     if let Some(paying) = core.payments.get_mut(&id) {
         let before = paying.row.clone();
-        paying.row.parts.retain(|part| part.number != number);
+        paying.row.parts.retain(|part| (part.number, part.at) != (number, at));
         let is_news = !matches!(paying.row.state, Stage::Paid(_));
         paying.row.state = Stage::Paid(preimage);
         if paying.row != before {
@@ -283,6 +283,26 @@ pub(super) fn look_again(core: &mut Core) {
             let _sent = core.unsent.remove(&(id, number));
             offer(core, id, number);
         }
+    }
+}
+
+/// Whether an own transfer that is over says nothing of the payment whose id it has: it was a part of an earlier one by that id, which is forgotten, or its place
+/// was taken by another part. Its row may wait for its coins long after that.
+pub(super) fn is_of_another(
+    core: &Core,
+    at: At,
+    name: Option<OfferName>,
+    terms: &TransferTerms,
+    reached: &Reached,
+) -> bool {
+    let Some(OfferName::Part(id, number)) = name else { return false };
+    let Some(Paying { row, .. }) = core.payments.get(&id) else { return false };
+    let has_its_lock = row.order.lock == terms.lock;
+    match reached {
+        Reached::Live => false,
+        // What opens the payment's lock proves it, whichever part it came by.
+        Reached::Fulfilled(_) => !has_its_lock,
+        Reached::Failed(_) => !has_its_lock || !row.parts.iter().any(|part| (part.number, part.at) == (number, at)),
     }
 }
 

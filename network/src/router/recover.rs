@@ -114,8 +114,13 @@ fn own_transfer(core: &mut Core, at: At, row: OutgoingTransfer, known: &mut Vec<
         Progress::Failed(why) => Reached::Failed(why),
     };
     let is_live = reached == Reached::Live;
+    let name = OfferName::read(&row.key);
+    if payments::is_of_another(core, at, name, &terms, &reached) {
+        core.forget(at, row.key);
+        return None;
+    }
     let mut is_general = false;
-    let source = match OfferName::read(&row.key)? {
+    let source = match name? {
         OfferName::Part(id, number) => Source::Part(id, number),
         OfferName::Forward(channel, contract) => {
             let origin = core.transfers.named(channel, contract);

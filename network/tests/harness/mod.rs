@@ -9,5 +9,5 @@ mod oracle;
 mod world;
 
 pub(crate) use channel::{Msg, Work};
-pub(crate) use oracle::assert_ended_well;
+pub(crate) use oracle::{assert_ended_well, assert_ended_well_after};
 pub(crate) use world::{CHAIN, Crash, CrashPoint, World, at, hub_policy};
