@@ -19,7 +19,7 @@ use channel::{
     IdempotencyKey,
     transfer::{Failure, TransferTerms},
 };
-use protocol::contracts::conditional::Preimage;
+use protocol::contracts::conditional::{HashLock, Preimage};
 use scale::{Decode, Encode};
 
 /// How far a payment is.
@@ -66,6 +66,9 @@ pub enum PayError {
     /// As many payments as fit are kept: some have to be forgotten.
     #[error("too many payments are kept")]
     TooMany,
+    /// What is stored of the payment with this id cannot be read: it may be under way, or made.
+    #[error("what is stored of the payment cannot be read: it may be under way, or made")]
+    Unreadable,
     /// This side is the payee; or the payee's key is none, or the note is too long.
     #[error("the payee cannot be paid")]
     Payee,
@@ -86,6 +89,9 @@ pub(super) fn pay(core: &mut Core, id: PaymentId, order: Order, seed: [u8; 32]) 
     if let Some(known) = core.payments.get(&id) {
         let is_same = known.row.order.is_same(&order);
         return is_same.then(|| known.row.state.into()).ok_or(PayError::OtherPayment);
+    }
+    if core.is_unread(RowName::Payment(id)) {
+        return Err(PayError::Unreadable);
     }
     if core.paying.contains_key(&order.lock) {
         return Err(PayError::SameLock);
@@ -170,13 +176,13 @@ pub(super) fn fulfilled(core: &mut Core, at: At, key: IdempotencyKey, id: Paymen
             core.notify(RouterNotice::Paid { id, preimage });
         }
     }
-    core.forget(at, key);
+    forget_part(core, at, key, id);
 }
 
 /// A part is irrevocably absent: another one takes its place, or the payment comes to nothing.
 pub(super) fn failed(core: &mut Core, at: At, key: IdempotencyKey, id: PaymentId, number: u32, why: &Failure) {
     lost(core, at, id, number, forward::passed_on(why).code);
-    core.forget(at, key);
+    forget_part(core, at, key, id);
 }
 
 /// A part was never signed.
@@ -303,6 +309,20 @@ pub(super) fn is_of_another(
         // What opens the payment's lock proves it, whichever part it came by.
         Reached::Fulfilled(_) => !has_its_lock,
         Reached::Failed(_) => !has_its_lock || !row.parts.iter().any(|part| (part.number, part.at) == (number, at)),
+    }
+}
+
+/// An own transfer is a part of a payment whose row cannot be read: no other payment is made to its lock, unless it has failed.
+pub(super) fn part_of_unread(core: &mut Core, id: PaymentId, lock: HashLock, reached: &Reached) {
+    if core.is_unread(RowName::Payment(id)) && !matches!(reached, Reached::Failed(_)) {
+        let _known = core.paying.entry(lock).or_insert(id);
+    }
+}
+
+/// A part has ended: its row goes, but where that of its payment cannot be read. Once that can be read it would tell of a part that was never offered.
+fn forget_part(core: &mut Core, at: At, key: IdempotencyKey, id: PaymentId) {
+    if !core.is_unread(RowName::Payment(id)) {
+        core.forget(at, key);
     }
 }
 

@@ -36,6 +36,12 @@ pub(super) fn delivered(core: &mut Core, origin: Origin, sealed: &[u8]) -> Resul
     gather(core, origin, terms.lock, terms.amount, delivery)
 }
 
+/// What opens a transfer to this side by what is sealed in it: that of a spontaneous payment.
+pub(super) fn preimage_in(core: &Core, lock: &HashLock, sealed: &[u8]) -> Option<Preimage> {
+    let delivery = Delivery::from_bytes(&core.seal.open(sealed, lock)?)?;
+    delivery.preimage.filter(|preimage| preimage.lock(lock.function, &Native) == *lock)
+}
+
 /// Whether it is what was asked for.
 fn accept(
     core: &Core,
@@ -48,6 +54,10 @@ fn accept(
     let chain = origin.at.chain;
     let best = core.best(&chain);
     let least = core.policy.chain(&chain).margins.forward();
+    // What cannot be read may be paid, and is paid once.
+    if core.is_unread(RowName::Invoice(lock)) {
+        return Err(wrong);
+    }
     let Some(invoice) = core.invoices.get(&lock) else {
         let preimage = delivery.preimage.filter(|_| core.policy.takes_spontaneous).ok_or(wrong)?;
         let is_right = preimage.lock(lock.function, &Native) == lock && delivery.total > 0;

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | nothing decided | nothing: it was never signed | it is decided anew, once its next one is there; given back if that takes too long |
 //! | nothing decided | it cannot be read | wait: it is claimed once its pre-image is known, and else goes back by its expiry |
+//! | nothing decided | it is for this side, by an invoice that cannot be read | the same |
 //! | nothing decided | proposed, or offered | wait |
 //! | nothing decided | a pre-image | claim it |
 //! | nothing decided | irrevocably absent | give it back |
@@ -39,6 +40,7 @@ pub(super) fn restored(core: &mut Core, restored: Restored) {
     let mut known = Vec::new();
     for (key, value) in restored.rows {
         if own_row(core, &key, &value, &mut known).is_none() {
+            let _new = core.unread.insert(key.clone());
             core.notify(RouterNotice::RowUnreadable { key });
         }
     }
@@ -93,8 +95,8 @@ fn own_row(core: &mut Core, key: &RowKey, value: &[u8], known: &mut Vec<(HashLoc
             let _former = core.invoices.insert(lock, row);
         }
         RowName::Preimage(lock) => {
-            let _is_new = core.kept.insert(lock);
             known.push((lock, rows::read(value)?));
+            let _is_new = core.kept.insert(lock);
         }
         RowName::Peer(_) => core.guard.restore(rows::read::<NamedPeer>(value)?),
     }
@@ -121,7 +123,10 @@ fn own_transfer(core: &mut Core, at: At, row: OutgoingTransfer, known: &mut Vec<
     }
     let mut is_general = false;
     let source = match name? {
-        OfferName::Part(id, number) => Source::Part(id, number),
+        OfferName::Part(id, number) => {
+            payments::part_of_unread(core, id, terms.lock, &reached);
+            Source::Part(id, number)
+        }
         OfferName::Forward(channel, contract) => {
             let origin = core.transfers.named(channel, contract);
             let entry = origin.and_then(|origin| core.transfers.incoming_mut(&origin));
@@ -159,7 +164,14 @@ fn undecided(core: &mut Core, origin: Origin) {
     // It may have gone on there, and may be paid: it is claimed once its pre-image is known, and goes back by its expiry alone (I4). Nor does anything go on now
     // by which this side may not be paid.
     if let Some(at) = onward.or(Some(origin.at).filter(is_unread)) {
-        return gone_on(core, origin, at, lock);
+        return gone_on(core, origin, at, lock, None);
+    }
+    // It may be a part of what this side was claiming, whose other parts have shown the pre-image.
+    if let Some(Instruction::Deliver(sealed)) = &instruction
+        && core.is_unread(RowName::Invoice(lock))
+    {
+        let shown = receive::preimage_in(core, &lock, sealed);
+        return gone_on(core, origin, origin.at, lock, shown);
     }
     if next.is_some() {
         let _former = core.waiting.insert(origin, core.now);
@@ -170,12 +182,12 @@ fn undecided(core: &mut Core, origin: Origin) {
     }
 }
 
-/// What came in has gone on by a channel whose rows cannot be read, as far as anybody knows.
-fn gone_on(core: &mut Core, origin: Origin, at: At, lock: HashLock) {
+/// What came in may have been dealt with by what cannot be read. It is claimed at once where its pre-image is known: `shown` is one that it shows itself.
+fn gone_on(core: &mut Core, origin: Origin, at: At, lock: HashLock, shown: Option<Preimage>) {
     if let Some(entry) = core.transfers.incoming_mut(&origin) {
         entry.onward = Some(at);
     }
-    if let Some(preimage) = core.transfers.lock(&lock).and_then(|used| used.preimage) {
+    if let Some(preimage) = shown.or_else(|| core.transfers.lock(&lock)?.preimage) {
         core.claim(&origin, preimage);
     }
 }
