@@ -1,22 +1,27 @@
 //! Payments: in parts, once by their id, whatever crashes.
 
 use crate::{
-    forwarding::commands,
+    forwarding::{DOWN, UP, commands, key},
     harness::{CHAIN, Crash, CrashPoint, World, assert_ended_well, hub_policy},
+    unread::two_parts,
 };
 use ::channel::{
     ChangeId, IdempotencyKey,
-    transfer::{FailReason, Failure, OutgoingTransfer, Progress, TransferCommand, TransferEvent},
+    transfer::{FailReason, Failure, OutgoingTransfer, Progress, TransferCommand, TransferEvent, TransferLimits},
 };
 use network::{
-    FailureCode, InvoiceState, Opening, PayError, PaymentId, PaymentState, ReceiveError, Restored, RestoredChannel,
+    At, FailureCode, InvoiceState, Opening, PayError, PaymentId, PaymentState, ReceiveError, Restored, RestoredChannel,
     Router, RouterInput, RouterNotice, RouterOutput, RoutingPolicy, SealKey, Spontaneous,
 };
 use protocol::contracts::{
     ContractId,
     conditional::{HashFunction, Preimage},
 };
-use protocol::crypto::{Native, SigningKey};
+use protocol::{
+    Hash,
+    crypto::{Native, SigningKey},
+    signing::Domain,
+};
 use std::collections::BTreeMap;
 
 const FULL: u128 = 1_000_000;
@@ -396,4 +401,23 @@ fn a_part_of_a_forgotten_payment_says_nothing_of_the_one_that_was_made_again_by_
     let (mut payer, _, id) = made_again(paid, 1);
     assert_eq!(payer.payment(&id), Some(PaymentState::Paid(Preimage([1; 32]))));
     assert_eq!(payer.forget_payment(id), None);
+}
+
+#[test]
+fn coins_of_one_chain_do_not_make_up_for_those_of_another() {
+    let [one, other] = two_parts(true);
+    let elsewhere = Domain { genesis: Hash([9; 32]), ..CHAIN };
+    for (chain, is_paid) in [(CHAIN, true), (elsewhere, false)] {
+        let mut payee =
+            Router::new(SigningKey::from_seed(&[2; 32]), SealKey::from_seed(&[2; 32]), RoutingPolicy::default());
+        drop(payee.handle(RouterInput::Tick(100_000)));
+        let mut outputs = Vec::new();
+        for (at, part) in [(UP, &one), (At { chain, ..DOWN }, &other)] {
+            drop(payee.handle(RouterInput::Head { chain: at.chain, best: 100, finalised: 100 }));
+            drop(payee.handle(RouterInput::ChannelUp { at, peer: key(1), limits: TransferLimits::default() }));
+            outputs.extend(payee.handle(RouterInput::Transfer(at, TransferEvent::Offered(part.clone()))));
+        }
+        let received = outputs.iter().any(|it| matches!(it, RouterOutput::Notify(RouterNotice::Received { .. })));
+        assert_eq!(received, is_paid, "{outputs:?}");
+    }
 }

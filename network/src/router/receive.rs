@@ -102,6 +102,8 @@ fn gather(
     let fresh = || Gathering { since: now, secret, total, amount: 0, preimage, note, parts: BTreeSet::new() };
     let set = core.gathering.entry(lock).or_insert_with(fresh);
     let is_same = set.total == total && set.secret == secret && set.preimage == preimage;
+    // Coins of one chain do not make up for those of another.
+    let is_same = is_same && set.parts.first().is_none_or(|first| first.at.chain == origin.at.chain);
     let sum = set.amount.checked_add(amount).filter(|_| is_same && set.parts.len() < MAX_PARTS);
     // More than twice the total is not a payer's mistake.
     let sum = sum.filter(|sum| *sum <= total.saturating_mul(2)).ok_or(FailureCode::UnknownOrWrong)?;
