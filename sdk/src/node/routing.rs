@@ -49,18 +49,14 @@ pub(super) struct Routing {
 /// Rows of the router's own; none for one that is erased.
 type RouterRows = BTreeMap<RowKey, Option<Vec<u8>>>;
 
-/// The turn to have the router do something, until what it has to keep is queued.
+/// The turn to have the router do something, until what it has to keep is queued. What is not queued when it ends is kept by nobody: it follows from what is not
+/// kept either.
 pub(super) struct RouterTurn<'a>(tokio::sync::MutexGuard<'a, RouterRows>);
 
 impl RouterTurn<'_> {
     /// Whether there are rows to be kept.
     pub(super) fn has_rows(&self) -> bool {
         !self.0.is_empty()
-    }
-
-    /// Where nothing is kept, rows are not either.
-    pub(super) fn drop_rows(mut self) {
-        self.0.clear();
     }
 
     /// Commits a batch with the rows. The turn is over once it is queued.
@@ -76,6 +72,12 @@ impl RouterTurn<'_> {
         let queued = store.queue(batch).await?;
         drop(self);
         queued.outcome().await
+    }
+}
+
+impl Drop for RouterTurn<'_> {
+    fn drop(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -257,6 +259,7 @@ mod tests {
     use futures::poll;
     use network::{InvoiceRequest, Opening, RoutingPolicy};
     use protocol::{AccountId, Hash, crypto::SigningKey};
+    use std::sync::Arc;
 
     fn routing(chain: Domain) -> Routing {
         let seed = [1; 32];
@@ -270,14 +273,10 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_the_router_has_to_keep_is_kept_with_what_it_follows_from() {
-        let chain = Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) };
-        let routing = routing(chain);
-        let directory = tempfile::tempdir().unwrap();
-        let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
+    /// Has the router say something that has to be kept.
+    fn ask(routing: &Routing, turn: &mut RouterTurn<'_>) {
         let request = InvoiceRequest {
-            chain,
+            chain: routing.chain(),
             amount: None,
             opening: Opening::AtOnce(Preimage([1; 32])),
             secret: [2; 32],
@@ -286,10 +285,19 @@ mod tests {
             expires_at: u64::MAX,
             hubs: Vec::new(),
         };
+        let add = |router: &mut Router| router.add_invoice(request).map(|(_, text, outputs)| (text, outputs));
+        let _said = routing.with(turn, add).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_the_router_has_to_keep_is_kept_with_what_it_follows_from() {
+        let chain = Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) };
+        let routing = routing(chain);
+        let directory = tempfile::tempdir().unwrap();
+        let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
         // One task has the router say something, and has not committed what that follows from.
         let mut turn = routing.turn().await;
-        let add = |router: &mut Router| router.add_invoice(request).map(|(_, text, outputs)| (text, outputs));
-        let _said = routing.with(&mut turn, add).unwrap();
+        ask(&routing, &mut turn);
         // Another one wants to commit: it waits.
         let other = async { routing.turn().await.commit(&store, Batch::new().put(Table::Meta, b"other", b"1")).await };
         tokio::pin!(other);
@@ -300,5 +308,22 @@ mod tests {
         assert!(store.get(Table::Meta, b"one").unwrap().is_some());
         other.await.unwrap();
         assert!(store.get(Table::Meta, b"other").unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_the_router_has_to_keep_is_kept_by_nobody_where_a_task_ends_within_its_turn() {
+        let routing = Arc::new(routing(Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) }));
+        let directory = tempfile::tempdir().unwrap();
+        let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
+        let ends = Arc::clone(&routing);
+        let task = tokio::spawn(async move {
+            let mut turn = ends.turn().await;
+            ask(&ends, &mut turn);
+            panic!("for this test");
+        });
+        assert!(task.await.is_err());
+        routing.turn().await.commit(&store, Batch::new().put(Table::Meta, b"other", b"1")).await.unwrap();
+        assert!(store.get(Table::Meta, b"other").unwrap().is_some());
+        assert_eq!(store.load_all(Table::Routing).unwrap(), [], "without what it follows from");
     }
 }
