@@ -1,12 +1,28 @@
 //! Payments: in parts, once by their id, whatever crashes.
 
-use crate::harness::{Crash, CrashPoint, World, assert_ended_well, hub_policy};
-use network::{
-    FailureCode, InvoiceState, Opening, PayError, PaymentId, PaymentState, ReceiveError, RouterInput, RouterNotice,
-    RoutingPolicy, Spontaneous,
+use crate::{
+    forwarding::{DOWN, UP, commands, key},
+    harness::{CHAIN, Crash, CrashPoint, World, assert_ended_well, hub_policy},
+    unread::two_parts,
 };
-use protocol::contracts::conditional::{HashFunction, Preimage};
-use protocol::crypto::Native;
+use ::channel::{
+    ChangeId, IdempotencyKey,
+    transfer::{FailReason, Failure, OutgoingTransfer, Progress, TransferCommand, TransferEvent, TransferLimits},
+};
+use network::{
+    At, FailureCode, InvoiceState, Opening, PayError, PaymentId, PaymentState, ReceiveError, Restored, RestoredChannel,
+    Router, RouterInput, RouterNotice, RouterOutput, RoutingPolicy, SealKey, Spontaneous,
+};
+use protocol::contracts::{
+    ContractId,
+    conditional::{HashFunction, Preimage},
+};
+use protocol::{
+    Hash,
+    crypto::{Native, SigningKey},
+    signing::Domain,
+};
+use std::collections::BTreeMap;
 
 const FULL: u128 = 1_000_000;
 
@@ -208,14 +224,7 @@ fn what_is_held_is_given_back_when_it_is_cancelled_or_the_expiry_comes_near() {
 
 fn gift(world: &World, amount: u128) -> Spontaneous {
     let (payee, hub) = (world.key(2), world.key(1));
-    Spontaneous {
-        chain: crate::harness::CHAIN,
-        payee,
-        hubs: vec![hub],
-        amount,
-        max_fee: 1_000,
-        note: b"thanks".to_vec(),
-    }
+    Spontaneous { chain: CHAIN, payee, hubs: vec![hub], amount, max_fee: 1_000, note: b"thanks".to_vec() }
 }
 
 #[test]
@@ -281,11 +290,11 @@ fn fees_change_while_running_and_payers_follow() {
     let _state = world.pay(0, 1, &invoice, None);
     world.run();
     assert_eq!((world.gain(2), world.gain(1)), (1_000, 7));
-    let earned = world.nodes[1].router.earned(crate::harness::CHAIN);
+    let earned = world.nodes[1].router.earned(CHAIN);
     assert_eq!(earned.iter().map(|earned| earned.amount).sum::<u128>(), 7);
     world.crash(1);
     world.run();
-    let earned = world.nodes[1].router.earned(crate::harness::CHAIN);
+    let earned = world.nodes[1].router.earned(CHAIN);
     assert_eq!(earned.iter().map(|earned| earned.amount).sum::<u128>(), 7, "from its row");
     let _unused = world.nodes[1].router.handle(RouterInput::Tick(0));
 }
@@ -308,4 +317,107 @@ fn what_is_held_is_given_back_in_its_block_although_a_part_of_it_is_gone_after_a
     world.advance(60);
     world.run();
     assert_eq!(world.nodes[2].router.invoice(&lock), Some(InvoiceState::Cancelled));
+}
+
+/// A payer with two channels to a hub whose payment by the first one is over and forgotten, and was made again, of this invoice, by the second one. Then it starts
+/// anew, with the row of the old part still there.
+fn made_again(end: TransferEvent, again: u8) -> (Router, Vec<RouterOutput>, PaymentId) {
+    let mut world = World::new(
+        vec![RoutingPolicy::default(), hub_policy(), RoutingPolicy::default()],
+        &[(0, 1, FULL, 0), (0, 1, 900_000, 0), (1, 2, FULL, 0)],
+    );
+    let (first, second) = (world.invoice(2, 1, Some(1_000), &[1]), world.invoice(2, 2, Some(1_000), &[1]));
+    world.run();
+    let (id, key, here) = (PaymentId([1; 32]), world.key(1), |number| crate::harness::at(number));
+    let payer = &mut world.nodes[0].router;
+    let mut rows = BTreeMap::new();
+    let mut offers = Vec::new();
+    let mut take = |outputs: Vec<RouterOutput>| {
+        for output in outputs {
+            match output {
+                RouterOutput::Row { key, value: Some(value) } => drop(rows.insert(key, value)),
+                RouterOutput::Row { key, value: None } => drop(rows.remove(&key)),
+                RouterOutput::Command { at, command: TransferCommand::Offer { key, offer } } => {
+                    offers.push((at, key, offer));
+                }
+                _ => {}
+            }
+        }
+    };
+    take(payer.pay(id, &first, None, 1_000, [1; 32]).unwrap().1);
+    take(payer.handle(RouterInput::Transfer(here(0), end.clone())));
+    take(payer.forget_payment(id).unwrap());
+    take(payer.handle(RouterInput::ChannelDown(here(0))));
+    let invoice = if again == 1 { &first } else { &second };
+    take(payer.pay(id, invoice, None, 1_000, [2; 32]).unwrap().1);
+    let places: Vec<_> = offers.iter().map(|(at, key, _)| (*at, key.clone())).collect();
+    assert_eq!(places, vec![(here(0), part()), (here(1), part())]);
+    let old = match end {
+        TransferEvent::Failed { why, .. } => Progress::Failed(why),
+        TransferEvent::Fulfilled { preimage, .. } => Progress::Fulfilled(preimage),
+        other => panic!("{other:?}"),
+    };
+    let channels = offers.into_iter().zip([old, Progress::Offered]).map(|((at, key_of, offer), progress)| {
+        let (change, contract, premium) = (ChangeId(1), Some(ContractId([1; 32])), None);
+        let row = OutgoingTransfer { change, key: key_of, offer, contract, premium, progress };
+        RestoredChannel { at, peer: key, incoming: Vec::new(), outgoing: vec![row], is_whole: true }
+    });
+    let restored = Restored { channels: channels.collect(), rows: rows.into_iter().collect() };
+    let mut payer =
+        Router::new(SigningKey::from_seed(&[1; 32]), SealKey::from_seed(&[1; 32]), RoutingPolicy::default());
+    drop(payer.handle(RouterInput::Tick(world.now)));
+    drop(payer.handle(RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 }));
+    let outputs = payer.handle(RouterInput::Restored(restored));
+    (payer, outputs, id)
+}
+
+fn part() -> IdempotencyKey {
+    IdempotencyKey([&[0xf1][..], &[1; 32], &[0; 4]].concat())
+}
+
+#[test]
+fn a_part_of_a_forgotten_payment_says_nothing_of_the_one_that_was_made_again_by_its_id() {
+    let failed = |why| TransferEvent::Failed { key: part(), why };
+    let unknown = FailReason(vec![1, 3]);
+    let paid = TransferEvent::Fulfilled { key: part(), preimage: Preimage([1; 32]) };
+    let cases = [
+        (failed(Failure::Expired), 1),
+        (failed(Failure::Expired), 2),
+        (failed(Failure::ByPayee(unknown)), 1),
+        (paid.clone(), 2),
+    ];
+    for (end, again) in cases {
+        let (mut payer, outputs, id) = made_again(end.clone(), again);
+        assert_eq!(payer.payment(&id), Some(PaymentState::Pending), "{end:?}: it is under way by another channel");
+        let forget = TransferCommand::Forget { key: part() };
+        let commands = commands(outputs);
+        assert_eq!(commands, vec![(crate::harness::at(0), forget)], "{end:?}");
+        let preimage = Preimage([again; 32]);
+        let done = TransferEvent::Fulfilled { key: part(), preimage };
+        let told = payer.handle(RouterInput::Transfer(crate::harness::at(1), done));
+        assert!(told.contains(&RouterOutput::Notify(RouterNotice::Paid { id, preimage })), "{told:?}");
+    }
+    // Of the very same invoice it is paid, while the other part is under way.
+    let (mut payer, _, id) = made_again(paid, 1);
+    assert_eq!(payer.payment(&id), Some(PaymentState::Paid(Preimage([1; 32]))));
+    assert_eq!(payer.forget_payment(id), None);
+}
+
+#[test]
+fn coins_of_one_chain_do_not_make_up_for_those_of_another() {
+    let [one, other] = two_parts(true);
+    let elsewhere = Domain { genesis: Hash([9; 32]), ..CHAIN };
+    for (chain, is_paid) in [(CHAIN, true), (elsewhere, false)] {
+        let mut payee =
+            Router::new(SigningKey::from_seed(&[2; 32]), SealKey::from_seed(&[2; 32]), RoutingPolicy::default());
+        drop(payee.handle(RouterInput::Tick(100_000)));
+        let mut outputs = Vec::new();
+        for (at, part) in [(UP, &one), (At { chain, ..DOWN }, &other)] {
+            drop(payee.handle(RouterInput::Head { chain: at.chain, best: 100, finalised: 100 }));
+            drop(payee.handle(RouterInput::ChannelUp { at, peer: key(1), limits: TransferLimits::default() }));
+            outputs.extend(payee.handle(RouterInput::Transfer(at, TransferEvent::Offered(part.clone()))));
+        }
+        let received = outputs.iter().any(|it| matches!(it, RouterOutput::Notify(RouterNotice::Received { .. })));
+        assert_eq!(received, is_paid, "{outputs:?}");
+    }
 }

@@ -1,8 +1,8 @@
 //! Random stories: three to five nodes in random topologies, payments at any time, crashes at any commit, links that break, nodes that go away and
 //! come back. In the end everybody is honest and there: each payment has moved all of its coins or none, and nothing is under way.
 
-use crate::harness::{Crash, CrashPoint, World, assert_ended_well, hub_policy};
-use network::PaymentState;
+use crate::harness::{Crash, CrashPoint, Work, World, assert_ended_well_after, hub_policy};
+use network::{Invoice, PaymentId, PaymentState};
 use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
 
 const FULL: u128 = 1_000_000;
@@ -30,11 +30,56 @@ fn topology(shape: u8) -> (usize, Vec<(usize, usize, u128, u128)>) {
     }
 }
 
+/// Forgets a payment that is over, and makes another one by its id: of the same invoice where that is not paid and `is_same`, of a new one otherwise. Whether the
+/// forgotten one was made; none where it could not be forgotten.
+fn make_again(
+    world: &mut World,
+    (payer, payee, id, number): (usize, usize, u8, u8),
+    invoice: &mut Invoice,
+    is_same: bool,
+) -> Option<bool> {
+    let name = PaymentId([id; 32]);
+    let was_made = matches!(world.payment(payer, id), Some(PaymentState::Paid(_)));
+    let outputs = world.nodes[payer].router.forget_payment(name)?;
+    world.commit_outside(payer, outputs);
+    if world.payment(payer, id).is_some() {
+        return None;
+    }
+    if was_made || !is_same {
+        *invoice = world.invoice(payee, number, invoice.amount, &[]);
+    }
+    let seed = [number; 32];
+    if let Ok((_, outputs)) = world.nodes[payer].router.pay(name, invoice, None, 1_000_000, seed) {
+        world.commit_outside(payer, outputs);
+    }
+    Some(was_made)
+}
+
+fn is_away(world: &World, one: usize, other: usize) -> bool {
+    world.nodes[one].is_away || world.nodes[other].is_away
+}
+
+/// A link that breaks, and is up again.
+fn break_link(world: &mut World, channel: usize) {
+    let (one, other) = world.channels[&channel];
+    world.give(one, channel, Work::Down);
+    world.give(other, channel, Work::Down);
+    world.link(channel);
+}
+
 /// Tells a story, and how many payments of how many it has made.
 fn play(shape: u8, bytes: &[u8]) -> (usize, usize) {
+    play_with(shape, bytes, false)
+}
+
+/// As [`play`]; where it `forgets`, payments are also forgotten and made again by their ids.
+fn play_with(shape: u8, bytes: &[u8], forgets: bool) -> (usize, usize) {
     let (count, channels) = topology(shape);
     let mut world = World::new(vec![hub_policy(); count], &channels);
     let mut paid = Vec::new();
+    let (mut made, mut invoices) = (Vec::new(), Vec::new());
+    // Of invoices and seeds beyond those of the first payments.
+    let mut numbers = if forgets { 100_u8 } else { 250 };
     let mut away = 0;
     let mut bytes = bytes.iter().copied();
     while let (Some(what), Some(which)) = (bytes.next(), bytes.next()) {
@@ -43,13 +88,27 @@ fn play(shape: u8, bytes: &[u8]) -> (usize, usize) {
             0 | 1 => {
                 let (payer, payee) = (which % count, (which / count) % count);
                 let number = u8::try_from(paid.len() % 250 + 1).unwrap();
+                let most = if forgets { 99 } else { 250 };
                 let amount = [10, 3_000, 45_000, 90_000][which % 4];
-                if payer == payee || world.nodes[payee].is_away || world.nodes[payer].is_away || paid.len() >= 250 {
+                if payer == payee || is_away(&world, payer, payee) || paid.len() >= most {
                     continue;
                 }
                 let invoice = world.invoice(payee, number, Some(amount), &[]);
                 let _state = world.pay(payer, number, &invoice, None);
                 paid.push((payer, payee, number, amount));
+                invoices.push(invoice);
+            }
+            7 if forgets => {
+                let Some(place) = which.checked_rem(paid.len()) else { continue };
+                let (payer, payee, id, amount) = paid[place];
+                if is_away(&world, payer, payee) || numbers == 250 {
+                    continue;
+                }
+                numbers += 1;
+                let again = (payer, payee, id, numbers);
+                if make_again(&mut world, again, &mut invoices[place], which > 127) == Some(true) {
+                    made.push((payer, payee, amount));
+                }
             }
             2 => {
                 let node = which % count;
@@ -69,14 +128,7 @@ fn play(shape: u8, bytes: &[u8]) -> (usize, usize) {
                 }
             }
             4 => world.tick(u64::try_from(which).unwrap() * 300),
-            5 => {
-                // A link that breaks, and is up again.
-                let channel = which % channels.len();
-                let (one, other) = world.channels[&channel];
-                world.give(one, channel, crate::harness::Work::Down);
-                world.give(other, channel, crate::harness::Work::Down);
-                world.link(channel);
-            }
+            5 => break_link(&mut world, which % channels.len()),
             6 => {
                 let node = which % count;
                 if world.nodes[node].is_away {
@@ -95,9 +147,15 @@ fn play(shape: u8, bytes: &[u8]) -> (usize, usize) {
             }
         }
     }
+    end(world, &made, &paid)
+}
+
+/// Whatever is under way ends, and ends well.
+fn end(mut world: World, made: &[(usize, usize, u128)], paid: &[(usize, usize, u8, u128)]) -> (usize, usize) {
     world.crashes.clear();
     world.settle();
-    assert_ended_well(&world, &paid);
+    assert_ended_well_after(&world, made, paid);
+    let count = world.nodes.len();
     // With fees of nothing but what payers allow, who only carries on has lost nothing.
     let own = |node: usize| paid.iter().any(|(payer, payee, ..)| *payer == node || *payee == node);
     for node in (0..count).filter(|node| !own(*node)) {
@@ -168,5 +226,13 @@ proptest! {
     #[test]
     fn any_story_ends_well(shape: u8, bytes in vec(any::<u8>(), 2..400)) {
         let _made = play(shape, &bytes);
+    }
+
+    #[test]
+    fn any_story_in_which_payments_are_forgotten_and_made_again_by_their_ids_ends_well(
+        shape: u8,
+        bytes in vec(any::<u8>(), 2..400),
+    ) {
+        let _made = play_with(shape, &bytes, true);
     }
 }

@@ -5,20 +5,22 @@ use crate::{
     harness::{CHAIN, World, hub_policy},
 };
 use ::channel::{
-    ChangeId,
+    ChangeId, IdempotencyKey,
     transfer::{
-        Failure, IncomingTransfer, Offer, OutgoingTransfer, Progress, Registered, TransferCommand, TransferEvent,
-        TransferLimits, TransferTerms, Verdict,
+        Failure, IncomingTransfer, Intent, Offer, OutgoingTransfer, Progress, Registered, TransferCommand,
+        TransferEvent, TransferLimits, TransferTerms, Verdict,
     },
 };
 use network::{
-    At, Instruction, PaymentState, Restored, RestoredChannel, Router, RouterInput, RouterNotice, RouterOutput,
-    RoutingPolicy, RowKey, SealKey,
+    At, FailureCode, Instruction, InvoiceRequest, Opening, PayError, PaymentId, PaymentState, ReceiveError, Restored,
+    RestoredChannel, Router, RouterInput, RouterNotice, RouterOutput, RoutingPolicy, RowKey, SealKey, Spontaneous,
 };
 use protocol::{
     contracts::{ContractId, conditional::Preimage},
-    crypto::SigningKey,
+    crypto::{Native, SigningKey},
 };
+use scale::Encode;
+use std::collections::BTreeMap;
 
 const SECRET: Preimage = Preimage([3; 32]);
 
@@ -159,11 +161,211 @@ fn a_part_that_may_have_been_offered_unread_is_neither_offered_again_nor_given_u
         (payer, outputs)
     };
     let (mut payer, outputs) = start(false);
-    let id = network::PaymentId([1; 32]);
+    let id = PaymentId([1; 32]);
     assert_eq!((commands(outputs), payer.payment(&id)), (vec![], Some(PaymentState::Pending)));
     let preimage = Preimage([1; 32]);
     let told = payer.handle(RouterInput::Shown { chain: CHAIN, lock: invoice.lock, preimage, at: None });
     assert!(told.contains(&RouterOutput::Notify(RouterNotice::Paid { id, preimage })), "{told:?}");
     let (payer, _) = start(true);
     assert!(matches!(payer.payment(&id), Some(PaymentState::Failed(_))), "it was never signed: {payer:?}");
+}
+
+/// A payer at block 100 that was started on these rows of its own, and on the parts of its payment in channel 0.
+fn payer(
+    world: &World,
+    rows: BTreeMap<RowKey, Vec<u8>>,
+    outgoing: Vec<OutgoingTransfer>,
+) -> (Router, Vec<RouterOutput>) {
+    let mut payer =
+        Router::new(SigningKey::from_seed(&[1; 32]), SealKey::from_seed(&[1; 32]), RoutingPolicy::default());
+    drop(payer.handle(RouterInput::Tick(world.now)));
+    drop(payer.handle(RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 }));
+    let at = crate::harness::at(0);
+    let channel = RestoredChannel { at, peer: world.key(1), incoming: Vec::new(), outgoing, is_whole: true };
+    let outputs =
+        payer.handle(RouterInput::Restored(Restored { channels: vec![channel], rows: rows.into_iter().collect() }));
+    (payer, outputs)
+}
+
+/// The row of the one payment that there is.
+fn payment_row(rows: &BTreeMap<RowKey, Vec<u8>>) -> RowKey {
+    rows.keys().find(|key| key.0.first() == Some(&1)).unwrap().clone()
+}
+
+#[test]
+fn a_payment_whose_row_cannot_be_read_is_not_made_again_by_its_id() {
+    let mut world = World::new(
+        vec![RoutingPolicy::default(), hub_policy(), RoutingPolicy::default()],
+        &[(0, 1, 1_000_000, 0), (1, 2, 1_000_000, 0)],
+    );
+    let id = PaymentId([1; 32]);
+    let order = Spontaneous {
+        chain: CHAIN,
+        payee: world.key(2),
+        hubs: vec![world.key(1)],
+        amount: 1_000,
+        max_fee: 1_000,
+        note: Vec::new(),
+    };
+    let (_, outputs) = world.nodes[0].router.pay_spontaneously(id, order.clone(), [1; 32]).unwrap();
+    world.commit_outside(0, outputs);
+    world.run();
+    assert_eq!(world.gain(2), 1_000);
+    let rows = &mut world.nodes[0].store.rows;
+    let payment = payment_row(rows);
+    let _before = rows.insert(payment.clone(), vec![1]);
+    world.crash(0);
+    for _ in 0..4 {
+        world.tick(20_000);
+        world.run();
+    }
+    let again = world.nodes[0].router.pay_spontaneously(id, order, [2; 32]);
+    assert_eq!(again.map(|(state, _)| state), Err(PayError::Unreadable), "it may be made");
+    assert_eq!(world.nodes[0].store.rows.get(&payment), Some(&vec![1]), "its row stays as it is");
+}
+
+#[test]
+fn a_part_of_a_payment_whose_row_cannot_be_read_stays_and_nothing_else_is_paid_to_its_lock() {
+    let mut world = World::new(
+        vec![RoutingPolicy::default(), hub_policy(), RoutingPolicy::default()],
+        &[(0, 1, 1_000_000, 0), (1, 2, 1_000_000, 0)],
+    );
+    let (id, preimage) = (PaymentId([1; 32]), Preimage([1; 32]));
+    let invoice = world.invoice(2, 1, Some(1_000), &[1]);
+    world.run();
+    let _begun = world.pay(0, 1, &invoice, None).unwrap();
+    let good = world.nodes[0].store.rows.clone();
+    world.run();
+    let sent = TransferTerms { amount: 1_002, lock: invoice.lock, expiry: 150 };
+    let key = IdempotencyKey([&[0xf1][..], &[1; 32], &[0; 4]].concat());
+    let offer = Offer { terms: sent, premium: 0, instruction: Vec::new() };
+    let part = |progress| OutgoingTransfer {
+        change: ChangeId(1),
+        key: key.clone(),
+        offer: offer.clone(),
+        contract: None,
+        premium: None,
+        progress,
+    };
+    let mut damaged = good.clone();
+    let _before = damaged.insert(payment_row(&good), vec![1]);
+    let (paid, failed) = (Progress::Fulfilled(preimage), Progress::Failed(Failure::Expired));
+    for (progress, is_free) in [(Progress::Offered, false), (paid.clone(), false), (failed, true)] {
+        let (mut payer, outputs) = payer(&world, damaged.clone(), vec![part(progress.clone())]);
+        assert_eq!(
+            commands(outputs),
+            vec![],
+            "{progress:?}: what has become of it counts once the payment's row can be read"
+        );
+        let other = payer.pay(PaymentId([2; 32]), &invoice, None, 1_000, [2; 32]).map(|(state, _)| state);
+        assert_eq!(other != Err(PayError::SameLock), is_free, "{progress:?}: {other:?}");
+    }
+    let (mut payer_of_part, _) = payer(&world, damaged, vec![part(Progress::Offered)]);
+    let at = crate::harness::at(0);
+    let told = payer_of_part.handle(RouterInput::Transfer(at, TransferEvent::Fulfilled { key: key.clone(), preimage }));
+    assert_eq!(commands(told), vec![]);
+    // Another version of the software can read the row: it has been paid.
+    let (payer, outputs) = payer(&world, good, vec![part(paid)]);
+    assert_eq!(payer.payment(&id), Some(PaymentState::Paid(preimage)));
+    assert_eq!(commands(outputs), vec![(at, TransferCommand::Forget { key })]);
+}
+
+/// The two parts, by a channel each, of a payment to node 1 of a world.
+pub(crate) fn two_parts(is_spontaneous: bool) -> [IncomingTransfer; 2] {
+    let mut world = World::new(vec![RoutingPolicy::default(); 2], &[(0, 1, 600, 0), (0, 1, 600, 0)]);
+    let invoice = world.invoice_for(1, 1, Some(1_000), &[], Opening::Held(lock(SECRET)));
+    world.run();
+    let payer = &mut world.nodes[0].router;
+    let (_, outputs) = if is_spontaneous {
+        let (payee, note) = (key(2), Vec::new());
+        let order = Spontaneous { chain: CHAIN, payee, hubs: Vec::new(), amount: 1_000, max_fee: 0, note };
+        payer.pay_spontaneously(PaymentId([1; 32]), order, [1; 32]).unwrap()
+    } else {
+        payer.pay(PaymentId([1; 32]), &invoice, None, 0, [1; 32]).unwrap()
+    };
+    let part = |(number, command): (u8, TransferCommand)| match command {
+        TransferCommand::Offer { offer: Offer { terms, instruction, .. }, .. } => {
+            let (contract, intent) = (ContractId([number; 32]), Intent::Undecided);
+            IncomingTransfer { contract, premium: None, terms, instruction, intent }
+        }
+        other => panic!("{other:?}"),
+    };
+    let parts = (1..).zip(commands(outputs).into_iter().map(|(_, command)| command)).map(part);
+    parts.collect::<Vec<_>>().try_into().unwrap()
+}
+
+/// A payee at block 100 to whom two parts of a payment have come, by a channel each, and whose invoice cannot be read. `intents` are what it wants of them.
+/// What came to it, and what it wants done.
+fn payee(is_spontaneous: bool, intents: [Intent; 2]) -> (Router, [IncomingTransfer; 2], Vec<RouterOutput>) {
+    let came_in = two_parts(is_spontaneous);
+    let lock = came_in[0].terms.lock;
+    let channels = came_in.iter().zip(intents).zip([UP, DOWN]).map(|((row, intent), at)| RestoredChannel {
+        incoming: vec![IncomingTransfer { intent, ..row.clone() }],
+        ..channel(at, 1, true)
+    });
+    let rows = vec![(RowKey((2_u8, lock).encode()), vec![1])];
+    let mut payee =
+        Router::new(SigningKey::from_seed(&[2; 32]), SealKey::from_seed(&[2; 32]), RoutingPolicy::default());
+    drop(payee.handle(RouterInput::Tick(100_000)));
+    drop(payee.handle(RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 }));
+    let mut outputs = payee.handle(RouterInput::Restored(Restored { channels: channels.collect(), rows }));
+    outputs.extend(wait(&mut payee));
+    (payee, came_in, outputs)
+}
+
+#[test]
+fn what_came_in_for_an_invoice_whose_row_cannot_be_read_is_not_given_back_and_claimed_once_its_pre_image_is_known() {
+    let undecided = [Intent::Undecided, Intent::Undecided];
+    let (mut payee, parts, outputs) = payee(false, undecided.clone());
+    assert_eq!(commands(outputs), vec![], "it may be held, or one of them claimed");
+    let claim =
+        |at, part: &IncomingTransfer, preimage| (at, TransferCommand::Claim { contract: part.contract, preimage });
+    let all = vec![claim(UP, &parts[0], SECRET), claim(DOWN, &parts[1], SECRET)];
+    assert_eq!(commands(payee.handle(shown())), all);
+    // One of them is claimed: so is the other.
+    let (_, parts, outputs) = self::payee(false, [Intent::Claim(SECRET), Intent::Undecided]);
+    assert_eq!(commands(outputs), vec![claim(DOWN, &parts[1], SECRET)]);
+    // Those of a spontaneous payment have the pre-image with them.
+    let (_, parts, outputs) = self::payee(true, undecided);
+    let preimage = commands(outputs).into_iter().map(|(_, command)| match command {
+        TransferCommand::Claim { preimage, .. } => preimage.lock(parts[0].terms.lock.function, &Native),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(preimage.collect::<Vec<_>>(), vec![parts[0].terms.lock; 2]);
+}
+
+#[test]
+fn an_invoice_whose_row_cannot_be_read_is_neither_made_again_nor_paid_anew() {
+    let (mut payee, ..) = payee(false, [Intent::Undecided, Intent::Undecided]);
+    let request = InvoiceRequest {
+        chain: CHAIN,
+        amount: None,
+        opening: Opening::Held(lock(SECRET)),
+        secret: [1; 32],
+        least_expiry: 0,
+        description: String::new(),
+        expires_at: u64::MAX,
+        hubs: Vec::new(),
+    };
+    assert_eq!(payee.add_invoice(request).map(|(_, text, _)| text), Err(ReceiveError::Kept));
+    for is_spontaneous in [false, true] {
+        let (mut payee, [more, _], _) = self::payee(is_spontaneous, [Intent::Undecided, Intent::Undecided]);
+        let part = IncomingTransfer { contract: ContractId([9; 32]), ..more };
+        let outputs = payee.handle(RouterInput::Transfer(UP, TransferEvent::Offered(part)));
+        assert_eq!(code(&outputs), Some(FailureCode::UnknownOrWrong));
+    }
+}
+
+#[test]
+fn i3_a_pre_image_is_written_down_where_the_row_that_had_it_cannot_be_read() {
+    let up = RestoredChannel { incoming: vec![came_in()], ..channel(UP, 1, true) };
+    let down = RestoredChannel { outgoing: vec![gone_on(Progress::Offered)], ..channel(DOWN, 2, true) };
+    let mut hub = Router::new(SigningKey::from_seed(&[9; 32]), SealKey::from_seed(&[9; 32]), hub_policy());
+    drop(hub.handle(RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 }));
+    let key = RowKey((4_u8, lock(SECRET)).encode());
+    let rows = vec![(key.clone(), vec![9])];
+    drop(hub.handle(RouterInput::Restored(Restored { channels: vec![up, down], rows })));
+    let outputs = hub.handle(shown());
+    let kept = RouterOutput::Row { key, value: Some([&[1][..], &SECRET.0].concat()) };
+    assert!(outputs.contains(&kept), "{outputs:?}");
 }

@@ -240,7 +240,7 @@ impl Router {
         Ok((state, self.core.take_outputs()))
     }
 
-    /// How far a payment is; none where it was never begun, or is forgotten.
+    /// How far a payment is; none where it was never begun, is forgotten, or cannot be read.
     #[must_use]
     pub fn payment(&self, id: &PaymentId) -> Option<PaymentState> {
         self.core.payments.get(id).map(|paying| paying.row.state.into())
@@ -264,7 +264,7 @@ impl Router {
         Ok((invoice, text, self.core.take_outputs()))
     }
 
-    /// How far an invoice is; none where there is none.
+    /// How far an invoice is; none where there is none, or it cannot be read.
     #[must_use]
     pub fn invoice(&self, lock: &HashLock) -> Option<InvoiceState> {
         requests::invoice_state(&self.core, lock)

@@ -19,7 +19,10 @@ use channel::{
     IdempotencyKey,
     transfer::{Failure, TransferTerms},
 };
-use protocol::{contracts::conditional::Preimage, signing::Domain};
+use protocol::{
+    contracts::conditional::{HashLock, Preimage},
+    signing::Domain,
+};
 use scale::{Decode, Encode};
 
 /// How far a payment is.
@@ -66,6 +69,9 @@ pub enum PayError {
     /// As many payments as fit are kept: some have to be forgotten.
     #[error("too many payments are kept")]
     TooMany,
+    /// What is stored of the payment with this id cannot be read: it may be under way, or made.
+    #[error("what is stored of the payment cannot be read: it may be under way, or made")]
+    Unreadable,
     /// This side is the payee; or the payee's key is none, or the note is too long.
     #[error("the payee cannot be paid")]
     Payee,
@@ -86,6 +92,9 @@ pub(super) fn pay(core: &mut Core, id: PaymentId, order: Order, seed: [u8; 32]) 
     if let Some(known) = core.payments.get(&id) {
         let is_same = known.row.order.is_same(&order);
         return is_same.then(|| known.row.state.into()).ok_or(PayError::OtherPayment);
+    }
+    if core.is_unread(RowName::Payment(id)) {
+        return Err(PayError::Unreadable);
     }
     if core.paying.contains_key(&order.lock) {
         return Err(PayError::SameLock);
@@ -161,7 +170,7 @@ fn write(core: &mut Core, id: PaymentId) {
 pub(super) fn fulfilled(core: &mut Core, at: At, key: IdempotencyKey, id: PaymentId, number: u32, preimage: Preimage) {
     if let Some(paying) = core.payments.get_mut(&id) {
         let before = paying.row.clone();
-        paying.row.parts.retain(|part| part.number != number);
+        paying.row.parts.retain(|part| (part.number, part.at) != (number, at));
         let is_news = !matches!(paying.row.state, Stage::Paid(_));
         paying.row.state = Stage::Paid(preimage);
         if paying.row != before {
@@ -171,13 +180,13 @@ pub(super) fn fulfilled(core: &mut Core, at: At, key: IdempotencyKey, id: Paymen
             core.notify(RouterNotice::Paid { id, preimage });
         }
     }
-    core.forget(at, key);
+    forget_part(core, at, key, id);
 }
 
 /// A part is irrevocably absent: another one takes its place, or the payment comes to nothing.
 pub(super) fn failed(core: &mut Core, at: At, key: IdempotencyKey, id: PaymentId, number: u32, why: &Failure) {
     lost(core, at, id, number, forward::passed_on(why).code);
-    core.forget(at, key);
+    forget_part(core, at, key, id);
 }
 
 /// A part was never signed.
@@ -284,6 +293,40 @@ pub(super) fn look_again(core: &mut Core) {
             let _sent = core.unsent.remove(&(id, number));
             offer(core, id, number);
         }
+    }
+}
+
+/// Whether an own transfer that is over says nothing of the payment whose id it has: it was a part of an earlier one by that id, which is forgotten, or its place
+/// was taken by another part. Its row may wait for its coins long after that.
+pub(super) fn is_of_another(
+    core: &Core,
+    at: At,
+    name: Option<OfferName>,
+    terms: &TransferTerms,
+    reached: &Reached,
+) -> bool {
+    let Some(OfferName::Part(id, number)) = name else { return false };
+    let Some(Paying { row, .. }) = core.payments.get(&id) else { return false };
+    let has_its_lock = row.order.lock == terms.lock;
+    match reached {
+        Reached::Live => false,
+        // What opens the payment's lock proves it, whichever part it came by.
+        Reached::Fulfilled(_) => !has_its_lock,
+        Reached::Failed(_) => !has_its_lock || !row.parts.iter().any(|part| (part.number, part.at) == (number, at)),
+    }
+}
+
+/// An own transfer is a part of a payment whose row cannot be read: no other payment is made to its lock, unless it has failed.
+pub(super) fn part_of_unread(core: &mut Core, id: PaymentId, lock: HashLock, reached: &Reached) {
+    if core.is_unread(RowName::Payment(id)) && !matches!(reached, Reached::Failed(_)) {
+        let _known = core.paying.entry(lock).or_insert(id);
+    }
+}
+
+/// A part has ended: its row goes, but where that of its payment cannot be read. Once that can be read it would tell of a part that was never offered.
+fn forget_part(core: &mut Core, at: At, key: IdempotencyKey, id: PaymentId) {
+    if !core.is_unread(RowName::Payment(id)) {
+        core.forget(at, key);
     }
 }
 

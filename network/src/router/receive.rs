@@ -36,6 +36,12 @@ pub(super) fn delivered(core: &mut Core, origin: Origin, sealed: &[u8]) -> Resul
     gather(core, origin, terms.lock, terms.amount, delivery)
 }
 
+/// What opens a transfer to this side by what is sealed in it: that of a spontaneous payment.
+pub(super) fn preimage_in(core: &Core, lock: &HashLock, sealed: &[u8]) -> Option<Preimage> {
+    let delivery = Delivery::from_bytes(&core.seal.open(sealed, lock)?)?;
+    delivery.preimage.filter(|preimage| preimage.lock(lock.function, &Native) == *lock)
+}
+
 /// Whether it is what was asked for.
 fn accept(
     core: &Core,
@@ -48,6 +54,10 @@ fn accept(
     let chain = origin.at.chain;
     let best = core.best(&chain);
     let least = core.policy.chain(&chain).margins.forward();
+    // What cannot be read may be paid, and is paid once.
+    if core.is_unread(RowName::Invoice(lock)) {
+        return Err(wrong);
+    }
     let Some(invoice) = core.invoices.get(&lock) else {
         let preimage = delivery.preimage.filter(|_| core.policy.takes_spontaneous).ok_or(wrong)?;
         let is_right = preimage.lock(lock.function, &Native) == lock && delivery.total > 0;
@@ -92,6 +102,8 @@ fn gather(
     let fresh = || Gathering { since: now, secret, total, amount: 0, preimage, note, parts: BTreeSet::new() };
     let set = core.gathering.entry(lock).or_insert_with(fresh);
     let is_same = set.total == total && set.secret == secret && set.preimage == preimage;
+    // Coins of one chain do not make up for those of another.
+    let is_same = is_same && set.parts.first().is_none_or(|first| first.at.chain == origin.at.chain);
     let sum = set.amount.checked_add(amount).filter(|_| is_same && set.parts.len() < MAX_PARTS);
     // More than twice the total is not a payer's mistake.
     let sum = sum.filter(|sum| *sum <= total.saturating_mul(2)).ok_or(FailureCode::UnknownOrWrong)?;

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | nothing decided | nothing: it was never signed | it is decided anew, once its next one is there; given back if that takes too long |
 //! | nothing decided | it cannot be read | wait: it is claimed once its pre-image is known, and else goes back by its expiry |
+//! | nothing decided | it is for this side, by an invoice that cannot be read | the same |
 //! | nothing decided | proposed, or offered | wait |
 //! | nothing decided | a pre-image | claim it |
 //! | nothing decided | irrevocably absent | give it back |
@@ -42,9 +43,7 @@ pub(super) fn restored(core: &mut Core, restored: Restored) {
     let mut known = Vec::new();
     for (key, value) in restored.rows {
         if own_row(core, restored.chain, &key, &value, &mut known).is_none() {
-            if let Some(RowName::Swap(id)) = RowName::read(&key) {
-                let _is_new = core.swaps.unread.insert(id);
-            }
+            let _new = core.unread.insert(key.clone());
             core.notify(RouterNotice::RowUnreadable { key });
         }
     }
@@ -129,12 +128,20 @@ fn own_transfer(core: &mut Core, at: At, row: OutgoingTransfer, known: &mut Vec<
         Progress::Failed(why) => Reached::Failed(why),
     };
     let is_live = reached == Reached::Live;
+    let name = OfferName::read(&row.key);
+    if payments::is_of_another(core, at, name, &terms, &reached) {
+        core.forget(at, row.key);
+        return None;
+    }
     let mut is_general = false;
-    let source = match OfferName::read(&row.key)? {
-        OfferName::Part(id, number) => Source::Part(id, number),
+    let source = match name? {
         OfferName::Leg(id, number) => {
             let _is_new = core.swaps.legs.entry(id).or_default().insert((at, number));
             Source::Leg(id, number)
+        }
+        OfferName::Part(id, number) => {
+            payments::part_of_unread(core, id, terms.lock, &reached);
+            Source::Part(id, number)
         }
         OfferName::Forward(channel, contract) => {
             let origin = core.transfers.named(channel, contract);
@@ -173,7 +180,14 @@ fn undecided(core: &mut Core, origin: Origin) {
     // It may have gone on there, and may be paid: it is claimed once its pre-image is known, and goes back by its expiry alone (I4). Nor does anything go on now
     // by which this side may not be paid.
     if let Some(at) = onward.or(Some(origin.at).filter(is_unread)) {
-        return gone_on(core, origin, at, lock);
+        return gone_on(core, origin, at, lock, None);
+    }
+    // It may be a part of what this side was claiming, whose other parts have shown the pre-image.
+    if let Some(Instruction::Deliver(sealed)) = &instruction
+        && core.is_unread(RowName::Invoice(lock))
+    {
+        let shown = receive::preimage_in(core, &lock, sealed);
+        return gone_on(core, origin, origin.at, lock, shown);
     }
     if next.is_some() {
         let _former = core.waiting.insert(origin, core.now);
@@ -184,12 +198,12 @@ fn undecided(core: &mut Core, origin: Origin) {
     }
 }
 
-/// What came in has gone on by a channel whose rows cannot be read, as far as anybody knows.
-fn gone_on(core: &mut Core, origin: Origin, at: At, lock: HashLock) {
+/// What came in may have been dealt with by what cannot be read. It is claimed at once where its pre-image is known: `shown` is one that it shows itself.
+fn gone_on(core: &mut Core, origin: Origin, at: At, lock: HashLock, shown: Option<Preimage>) {
     if let Some(entry) = core.transfers.incoming_mut(&origin) {
         entry.onward = Some(at);
     }
-    if let Some(preimage) = core.transfers.lock(&lock).and_then(|used| used.preimage) {
+    if let Some(preimage) = shown.or_else(|| core.transfers.lock(&lock)?.preimage) {
         core.claim(&origin, preimage);
     }
 }

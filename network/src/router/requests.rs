@@ -93,7 +93,7 @@ pub enum ReceiveError {
     /// It cannot be made.
     #[error(transparent)]
     Invoice(#[from] InvoiceError),
-    /// There is one with this lock, or as many as fit.
+    /// There is one with this lock, which may be one that cannot be read, or as many as fit.
     #[error("an invoice with this lock is kept, or too many are")]
     Kept,
     /// There is none with this lock.
@@ -166,7 +166,8 @@ pub(super) fn add_invoice(core: &mut Core, request: InvoiceRequest) -> Result<(I
         Opening::Held(lock) => (lock, None),
     };
     let most = usize::try_from(core.policy.max_kept).unwrap_or(usize::MAX);
-    if core.invoices.contains_key(&lock) || core.invoices.len() >= most {
+    let is_kept = core.invoices.contains_key(&lock) || core.is_unread(RowName::Invoice(lock));
+    if is_kept || core.invoices.len() >= most {
         return Err(ReceiveError::Kept);
     }
     let margin = core.policy.chain(&request.chain).margins.forward();

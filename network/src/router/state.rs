@@ -2,7 +2,7 @@
 
 use super::{
     guard::{self, Guard},
-    io::{At, Millis, Origin, RouterNotice, RouterOutput},
+    io::{At, Millis, Origin, RouterNotice, RouterOutput, RowKey},
     policy::RoutingPolicy,
     rows::{InvoiceRow, NamedPeer, PaymentRow, RowName, row},
     swaps::Swaps,
@@ -84,6 +84,8 @@ pub(super) struct Core {
     pub(super) holds: BTreeMap<Domain, BTreeSet<(BlockNumber, HashLock)>>,
     /// Locks whose pre-images have rows of the router's own, and in which chain's store.
     pub(super) kept: BTreeMap<HashLock, Domain>,
+    /// Rows of the router's own that could not be read at the start: nothing is begun by their names, and what they may have told of is not given up.
+    pub(super) unread: BTreeSet<RowKey>,
     pub(super) announcements: Announcements,
     /// When the own terms are told again.
     pub(super) announce_at: BTreeMap<Domain, Millis>,
@@ -113,6 +115,7 @@ impl Core {
             gathering: BTreeMap::new(),
             holds: BTreeMap::new(),
             kept: BTreeMap::new(),
+            unread: BTreeSet::new(),
             announcements: Announcements::default(),
             announce_at: BTreeMap::new(),
             swaps: Swaps::default(),
@@ -127,6 +130,11 @@ impl Core {
     /// Whether it started so lately that peers may still be coming back.
     pub(super) fn is_new(&self) -> bool {
         self.started.is_some_and(|started| self.now.saturating_sub(started) < self.policy.patience)
+    }
+
+    /// Whether this row of the router's own was there at the start and could not be read.
+    pub(super) fn is_unread(&self, name: RowName) -> bool {
+        self.unread.contains(&name.key())
     }
 
     pub(super) const fn seconds(&self) -> u64 {

@@ -3,8 +3,8 @@
 use ::channel::{
     ChangeId, IdempotencyKey,
     transfer::{
-        FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, Margins, OutgoingTransfer, Progress, Registered,
-        TransferCommand, TransferEvent, TransferTerms,
+        FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, Margins, Offer, OutgoingTransfer, Progress,
+        Registered, TransferCommand, TransferEvent, TransferTerms,
     },
 };
 use network::CommandRefusal;
@@ -108,17 +108,33 @@ pub(crate) struct Said {
     pub(crate) register: Vec<(HashLock, Preimage, BlockNumber)>,
 }
 
-/// Names a transfer: one key, one contract.
-pub(crate) fn contract(channel: usize, payer: usize, key: &IdempotencyKey) -> ContractId {
-    ContractId(Native.hash(&(channel as u64, payer as u64, key).encode()).0)
+/// Names a transfer: one offer, one contract.
+pub(crate) fn contract(channel: usize, payer: usize, key: &IdempotencyKey, offer: &Offer) -> ContractId {
+    ContractId(Native.hash(&(channel as u64, payer as u64, key, offer).encode()).0)
+}
+
+/// Whether it names a part of a payment.
+fn is_part(key: &IdempotencyKey) -> bool {
+    key.0.first() == Some(&0xf1)
 }
 
 impl Side {
     /// Applies a command; `named` names the contract of an offer.
-    pub(crate) fn command(&mut self, command: &TransferCommand, named: impl Fn(&IdempotencyKey) -> ContractId) -> Said {
+    pub(crate) fn command(
+        &mut self,
+        command: &TransferCommand,
+        named: impl Fn(&IdempotencyKey, &Offer) -> ContractId,
+    ) -> Said {
         let mut said = Said::default();
         match command {
             TransferCommand::Offer { key, offer } => {
+                // A row whose payment is forgotten stays until its coins have left it.
+                let holds_coins = |open: &Open| is_part(key) && open.key == *key && open.end.is_none();
+                let is_other = self.outgoing.get(key).is_some_and(|known| known.offer != *offer);
+                if is_other || (!self.outgoing.contains_key(key) && self.own.values().any(holds_coins)) {
+                    said.refused = Some(CommandRefusal::Other);
+                    return said;
+                }
                 if self.outgoing.contains_key(key) {
                     return said;
                 }
@@ -141,8 +157,10 @@ impl Side {
                     premium: None,
                     progress,
                 };
-                let contract = named(key);
-                assert!(!self.own.contains_key(&contract), "offered twice by one key (I9)");
+                let contract = named(key, offer);
+                // A part's name is free again, once its payment is forgotten.
+                let is_free = |open: &Open| open.key != *key || (is_part(key) && open.end.is_some());
+                assert!(self.own.values().all(is_free), "offered twice by one key (I9)");
                 let _new = self.own.insert(
                     contract,
                     Open { key: key.clone(), terms: offer.terms, premium: offer.premium, is_staked: false, end: None },
@@ -205,7 +223,8 @@ impl Side {
             Msg::Forfeit(contract) => self.stake(contract),
             Msg::OfferAck(contract) => {
                 self.stake(contract);
-                let Some(key) = self.own.get(&contract).map(|open| open.key.clone()) else { return said };
+                let open = self.own.get(&contract).filter(|open| open.end.is_none());
+                let Some(key) = open.map(|open| open.key.clone()) else { return said };
                 if let Some(row) = self.outgoing.get_mut(&key)
                     && row.progress == Progress::Proposed
                 {
@@ -305,7 +324,8 @@ impl Side {
 
     /// What is asked again on a new connection.
     pub(crate) fn pending(&self) -> Vec<Msg> {
-        let offers = self.own.iter().filter_map(|(contract, open)| {
+        let open = self.own.iter().filter(|(_, open)| open.end.is_none());
+        let offers = open.filter_map(|(contract, open)| {
             let row = self.outgoing.get(&open.key)?;
             let (premium, instruction) = (row.offer.premium, row.offer.instruction.clone());
             (row.progress == Progress::Proposed).then_some(Msg::Offer {

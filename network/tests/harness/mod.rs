@@ -9,5 +9,5 @@ mod oracle;
 mod world;
 
 pub(crate) use channel::{Msg, Work};
-pub(crate) use oracle::{assert_coins_are_kept, assert_ended_well, assert_nothing_is_open};
+pub(crate) use oracle::{assert_coins_are_kept, assert_ended_well, assert_ended_well_after, assert_nothing_is_open};
 pub(crate) use world::{CHAIN, Crash, CrashPoint, OTHER, OTHER_CHAIN, World, at, hub_policy};

@@ -454,7 +454,7 @@ impl World {
             for output in self.nodes[node].router.handle(input) {
                 match output {
                     RouterOutput::Command { at: to, command } if to == at(channel) => {
-                        let said = side.command(&command, |key| contract(channel, node, key));
+                        let said = side.command(&command, |key, offer| contract(channel, node, key, offer));
                         messages.extend(said.messages.clone());
                         inputs.extend(after_command(channel, said, command));
                     }
@@ -514,7 +514,7 @@ impl World {
                 side.message(message, agrees, |terms, premium| router.stakes_premium(&this, terms, premium))
             }
             Work::Command(command) => {
-                let said = side.command(&command, |key| contract(channel, node, key));
+                let said = side.command(&command, |key, offer| contract(channel, node, key, offer));
                 messages.extend(said.messages.clone());
                 return after_command(channel, said, command);
             }

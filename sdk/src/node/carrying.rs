@@ -101,8 +101,9 @@ impl Peers {
     pub(super) async fn keep(self: &Arc<Self>, turn: RouterTurn<'_>, outgoing: Outgoing) -> bool {
         let kept = match self.config.store() {
             Some(store) => turn.commit(store, Batch::new()).await,
+            // Where nothing is kept, rows are not either.
             None => {
-                turn.drop_rows();
+                drop(turn);
                 Ok(())
             }
         };

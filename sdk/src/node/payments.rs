@@ -141,7 +141,7 @@ impl Node {
         .await
     }
 
-    /// How far an invoice of this node is; none where it has none with this lock.
+    /// How far an invoice of this node is; none where it has none with this lock, or cannot read it.
     #[must_use]
     pub fn invoice_state(&self, lock: &HashLock) -> Option<InvoiceState> {
         self.inner.peers.routing.ask(|router| router.invoice(lock))
@@ -198,7 +198,7 @@ impl Node {
         self.with_router(move |router| Ok::<_, RoutedPaymentError>(router.pay_spontaneously(id, order, seed)?)).await
     }
 
-    /// How far the payment of this key is; none where there is none.
+    /// How far the payment of this key is; none where there is none, or it cannot be read.
     #[must_use]
     pub fn routed_payment(&self, key: &IdempotencyKey) -> Option<PaymentState> {
         self.inner.peers.routing.ask(|router| router.payment(&payment_id(key)))

@@ -40,6 +40,7 @@ use super::{
     registry::LockRegistry,
     routing::{Outgoing, Routing},
     slot::Slot,
+    transit::Hearing,
 };
 use crate::{
     keys::PeerAddress,
@@ -118,7 +119,7 @@ pub(super) struct Peer {
     routing: Arc<Routing>,
     registry: LockRegistry,
     /// What the router is to be told.
-    heard: Vec<network::RouterInput>,
+    heard: Hearing,
     /// Channels that something has happened to since the router was told what can be offered in them.
     touched: BTreeSet<ChannelRef>,
     /// What the router wants done after the commit.
@@ -193,7 +194,7 @@ impl Peer {
             answers_held: Vec::new(),
             routing: Arc::clone(&peers.routing),
             registry: peers.registry.clone(),
-            heard: Vec::new(),
+            heard: Hearing::default(),
             touched: BTreeSet::new(),
             outgoing: Outgoing::default(),
             follower,

@@ -50,21 +50,20 @@ pub(super) struct Routing {
 /// Rows of the router's own; none for one that is erased.
 pub(super) type RouterRows = BTreeMap<RowKey, Option<Vec<u8>>>;
 
-/// The turn to have the router do something, until what it has to keep is queued.
+/// The turn to have the router do something, until what it has to keep is queued. What is not queued when it ends is kept by nobody: it follows from what is not
+/// kept either.
 pub(super) struct RouterTurn<'a> {
     chain: Domain,
-    rows: tokio::sync::MutexGuard<'a, BTreeMap<Domain, RouterRows>>,
+    /// What the router has had kept in this turn, by the chain in whose store it belongs.
+    rows: BTreeMap<Domain, RouterRows>,
+    /// What waits for the next commit of each store since earlier turns.
+    waiting: tokio::sync::MutexGuard<'a, BTreeMap<Domain, RouterRows>>,
 }
 
 impl RouterTurn<'_> {
     /// Whether there are rows to be kept in this node's store.
     pub(super) fn has_rows(&self) -> bool {
-        self.rows.contains_key(&self.chain)
-    }
-
-    /// Where nothing is kept, rows are not either.
-    pub(super) fn drop_rows(mut self) {
-        let _dropped = self.rows.remove(&self.chain);
+        [&self.rows, &self.waiting].iter().any(|rows| rows.contains_key(&self.chain))
     }
 
     /// Commits a batch with the rows. The turn is over once it is queued.
@@ -72,14 +71,22 @@ impl RouterTurn<'_> {
     /// # Errors
     /// The store's own.
     pub(super) async fn commit(mut self, store: &StoreHandle, batch: Batch) -> Result<(), StoreError> {
-        let rows = self.rows.remove(&self.chain).unwrap_or_default();
+        let mut rows = self.waiting.remove(&self.chain).unwrap_or_default();
+        rows.extend(self.rows.remove(&self.chain).unwrap_or_default());
         let batch = rows.into_iter().fold(batch, |batch, (RowKey(key), value)| match value {
             Some(value) => batch.put(Table::Routing, key, value),
             None => batch.delete(Table::Routing, key),
         });
         let queued = store.queue(batch).await?;
-        drop(self);
+        self.leave();
         queued.outcome().await
+    }
+
+    /// Ends the turn: what is to be kept waits for the next commit of its store.
+    pub(super) fn leave(mut self) {
+        for (chain, rows) in std::mem::take(&mut self.rows) {
+            self.waiting.entry(chain).or_default().extend(rows);
+        }
     }
 }
 
@@ -168,13 +175,13 @@ impl Routing {
         };
         let Ok(((), mut outgoing)) = routing.with(&mut turn, configure);
         outgoing.extend(routing.handle(&mut turn, [RouterInput::Tick(now()), head, restored]));
-        drop(turn);
+        turn.leave();
         Ok((routing, outgoing))
     }
 
     /// Waits for the turn to have the router do something.
     pub(super) async fn turn(&self) -> RouterTurn<'_> {
-        RouterTurn { chain: self.chain, rows: self.group.rows.lock().await }
+        RouterTurn { chain: self.chain, rows: BTreeMap::new(), waiting: self.group.rows.lock().await }
     }
 
     /// Takes a name for a channel of this peer: the router knows channels by their names alone, and peers choose them. Whether it is free, or this peer's.
@@ -298,6 +305,7 @@ mod tests {
     use futures::poll;
     use network::{InvoiceRequest, Opening, RoutingPolicy};
     use protocol::{AccountId, Hash, crypto::SigningKey};
+    use std::sync::Arc;
 
     fn routing(chain: Domain) -> Routing {
         let (key, seed) = (SigningKey::from_seed(&[1; 32]), SealKey::from_seed(&[1; 32]));
@@ -306,14 +314,10 @@ mod tests {
         Routing { chain, group, owners: Mutex::default() }
     }
 
-    #[tokio::test]
-    async fn what_the_router_has_to_keep_is_kept_with_what_it_follows_from() {
-        let chain = Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) };
-        let routing = routing(chain);
-        let directory = tempfile::tempdir().unwrap();
-        let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
+    /// Has the router say something that has to be kept.
+    fn ask(routing: &Routing, turn: &mut RouterTurn<'_>) {
         let request = InvoiceRequest {
-            chain,
+            chain: routing.chain(),
             amount: None,
             opening: Opening::AtOnce(Preimage([1; 32])),
             secret: [2; 32],
@@ -322,10 +326,19 @@ mod tests {
             expires_at: u64::MAX,
             hubs: Vec::new(),
         };
+        let add = |router: &mut Router| router.add_invoice(request).map(|(_, text, outputs)| (text, outputs));
+        let _said = routing.with(turn, add).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_the_router_has_to_keep_is_kept_with_what_it_follows_from() {
+        let chain = Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) };
+        let routing = routing(chain);
+        let directory = tempfile::tempdir().unwrap();
+        let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
         // One task has the router say something, and has not committed what that follows from.
         let mut turn = routing.turn().await;
-        let add = |router: &mut Router| router.add_invoice(request).map(|(_, text, outputs)| (text, outputs));
-        let _said = routing.with(&mut turn, add).unwrap();
+        ask(&routing, &mut turn);
         // Another one wants to commit: it waits.
         let other = async { routing.turn().await.commit(&store, Batch::new().put(Table::Meta, b"other", b"1")).await };
         tokio::pin!(other);
@@ -336,5 +349,22 @@ mod tests {
         assert!(store.get(Table::Meta, b"one").unwrap().is_some());
         other.await.unwrap();
         assert!(store.get(Table::Meta, b"other").unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_the_router_has_to_keep_is_kept_by_nobody_where_a_task_ends_within_its_turn() {
+        let routing = Arc::new(routing(Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) }));
+        let directory = tempfile::tempdir().unwrap();
+        let store = StoreHandle::open(directory.path(), Durability::Immediate).unwrap();
+        let ends = Arc::clone(&routing);
+        let task = tokio::spawn(async move {
+            let mut turn = ends.turn().await;
+            ask(&ends, &mut turn);
+            panic!("for this test");
+        });
+        assert!(task.await.is_err());
+        routing.turn().await.commit(&store, Batch::new().put(Table::Meta, b"other", b"1")).await.unwrap();
+        assert!(store.get(Table::Meta, b"other").unwrap().is_some());
+        assert_eq!(store.load_all(Table::Routing).unwrap(), [], "without what it follows from");
     }
 }

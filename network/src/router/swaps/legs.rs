@@ -11,6 +11,7 @@ use crate::{
     router::{
         io::{At, Origin},
         parts,
+        rows::RowName,
         state::Core,
         tables::{Reached, Source},
     },
@@ -92,7 +93,7 @@ fn lock(core: &mut Core, id: SwapId) -> Result<(), SwapCode> {
 pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInstruction) -> Result<(), FailureCode> {
     let Some(entry) = core.transfers.incoming(&origin) else { return Ok(()) };
     let terms = entry.terms;
-    if core.swaps.unread.contains(&said.id) {
+    if core.unread.contains(&RowName::Swap(said.id).key()) {
         // It may have gone on: it is claimed once its pre-image is known, and else goes back by its expiry (I4).
         bind(core, origin, origin.at);
         return Ok(());

@@ -90,8 +90,6 @@ pub(in crate::router) struct Swaps {
     pub(in crate::router) quotes: BTreeMap<(Domain, PublicKey), Vec<SwapQuote>>,
     /// Transfers that say that they are of swaps of which nothing can be said before another chain has joined.
     pub(in crate::router) parked: BTreeSet<Origin>,
-    /// Swaps whose rows cannot be read.
-    pub(in crate::router) unread: BTreeSet<SwapId>,
     /// When it was last said again what is not acknowledged.
     pub(in crate::router) repeated: u64,
 }

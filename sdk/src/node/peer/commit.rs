@@ -16,11 +16,12 @@ impl Peer {
     /// Writes what has changed, and what the router has to keep because of it.
     pub(super) async fn commit(&mut self, turn: Option<RouterTurn<'_>>) -> Result<(), NotKept> {
         let changed = std::mem::take(&mut self.changed);
+        // Where nothing is kept, the router's rows are not either.
         let Some(store) = self.config.store() else {
-            turn.map(RouterTurn::drop_rows).unwrap_or_default();
             return Ok(());
         };
         if changed.is_empty() && !turn.as_ref().is_some_and(RouterTurn::has_rows) {
+            turn.map(RouterTurn::leave).unwrap_or_default();
             return Ok(());
         }
         let mut batch = Batch::default();

@@ -19,7 +19,7 @@ impl Peer {
     /// Notes what a channel's step tells of transfers.
     pub(super) fn note_transfers(&mut self, reference: ChannelRef, step: &Step) {
         let at = self.routing.at(reference);
-        self.heard.extend(step.transfers().map(|event| RouterInput::Transfer(at, event.clone())));
+        step.transfers().for_each(|event| self.heard.push(RouterInput::Transfer(at, event.clone())));
         if let Step::Commit(commit) = step {
             self.watch_locks(reference, commit.transfers());
         }
@@ -56,7 +56,7 @@ impl Peer {
                 Some(turn) => turn,
                 none => none.insert(routing.turn().await),
             };
-            let mut outgoing = routing.handle(turn, std::mem::take(&mut self.heard));
+            let mut outgoing = routing.handle(turn, self.heard.take());
             let (ours, others) = std::mem::take(&mut outgoing.commands)
                 .into_iter()
                 .partition(|(reference, _)| self.slots.contains_key(reference));
@@ -88,8 +88,7 @@ impl Peer {
                 _ => {}
             }
         }
-        told.append(&mut self.heard);
-        self.heard = told;
+        self.heard.put_first(told);
     }
 
     /// The router wants something of a channel.
