@@ -11,6 +11,7 @@ mod harness;
 
 mod announcements;
 mod bounds;
+mod cases;
 mod crashes;
 mod forwarding;
 mod invoices;
