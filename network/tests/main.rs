@@ -15,6 +15,7 @@ mod cases;
 mod crashes;
 mod forwarding;
 mod invoices;
+mod machines;
 mod paying;
 mod property;
 mod seals;
