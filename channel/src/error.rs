@@ -168,8 +168,8 @@ pub enum Misuse {
     #[error("round numbers have run out: close the channel")]
     RoundsExhausted,
     #[error(
-        "the peer takes {} open transfers with {} coins together and at least {} each, and {open} are open: wait for some to end",
-        limits.max_open, limits.max_amount, limits.min_amount
+        "the peer takes {} open transfers with {} coins together, at least {} each, for at most {} blocks, and {open} are open: wait for some to end",
+        limits.max_open, limits.max_amount, limits.min_amount, limits.max_lock
     )]
     TransferLimits { open: u32, limits: TransferLimits },
     #[error("block {expiry} is too near for a transfer to expire in: {least} or later would do")]

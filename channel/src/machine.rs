@@ -4,12 +4,12 @@ use crate::{
     channel::Channel,
     error::{Misuse, Violation},
     input::{ChainInput, Command, Context, Input},
-    message::Message,
+    message::{Message, Update},
     operation::{OperationBody, OperationKind, OperationRequest},
     state::Change,
     step::{ChangedRows, RefusalReply, Step},
 };
-use protocol::contracts::ContractId;
+use protocol::contracts::{ContractId, conditional::Preimage};
 
 impl Channel {
     /// Takes one input. Decides first: when it refuses, the channel is as it was.
@@ -97,7 +97,13 @@ impl Channel {
         use OperationKind::{Deposit, SetDelegates, Withdraw};
         let name = message.name();
         match message {
-            Message::Update(update) => self.on_peer_update(update, ctx),
+            Message::Update(update) => {
+                let shown = shown_by(&update);
+                let answer = self.on_peer_update(update, ctx)?;
+                // Also where the round is not looked at, because it crosses another one, say (R8.3c).
+                self.transfers.learn_shown(&shown);
+                Ok(answer)
+            }
             Message::UpdateAck { round, signature } => self.on_peer_update_ack(round, signature, ctx),
             Message::UpdateError { round, code } => self.on_peer_update_error(round, code, ctx),
             Message::ChannelAccept(accept) => self.on_peer_accept(accept, ctx),
@@ -151,4 +157,13 @@ impl Channel {
             },
         }
     }
+}
+
+/// The pre-images that a round shows.
+fn shown_by(update: &Update) -> Vec<(ContractId, Preimage)> {
+    let claim = |change: &Change| match change {
+        Change::Claim { contract, preimage } => Some((*contract, *preimage)),
+        _ => None,
+    };
+    update.changes.iter().filter_map(claim).collect()
 }

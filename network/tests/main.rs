@@ -11,9 +11,11 @@ mod harness;
 
 mod announcements;
 mod bounds;
+mod cases;
 mod crashes;
 mod forwarding;
 mod invoices;
+mod machines;
 mod paying;
 mod property;
 mod seals;

@@ -86,7 +86,8 @@ impl<'a> Judge<'a> {
         if self.is_closing {
             return Err(RefusalCode::CLOSING);
         }
-        if open > most || amount > limits.max_amount || offer.terms.amount < limits.min_amount {
+        let is_too_far = limits.is_too_far(offer.terms.expiry, self.book.best());
+        if open > most || amount > limits.max_amount || offer.terms.amount < limits.min_amount || is_too_far {
             return Err(RefusalCode::LIMITS);
         }
         if offer.premium > 0 && !self.book.stakes_premium(&offer.terms, offer.premium) {

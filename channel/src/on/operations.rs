@@ -121,6 +121,10 @@ impl Channel {
             // One of the two has not seen yet what the other has seen on chain.
             return refuse(RefusalCode::NOT_NOW);
         }
+        if got > self.transfers.operations_until(ctx.head, ctx.transfers.margins()) {
+            // A peer that keeps it back would have this side's claims registered (R8.3f).
+            return refuse(RefusalCode::NOT_NOW);
+        }
         let state = body.state_after(peer, live.agreed.state(), live.funding.terms())?;
 
         let ours = ctx.key.sign(&body.signed_bytes(&self.domain, &live.funding.channel()));

@@ -120,7 +120,7 @@ impl Channel {
         if matches!(ctx.transfers.registered(&offer.terms.lock), Registered::Shown { .. }) {
             return Err(Misuse::LockUsed);
         }
-        self.transfers.check_room(me, &offer)?;
+        self.transfers.check_room(me, &offer, ctx.transfers.best())?;
         let change = [Change::Offer(offer.clone())];
         live.check_changes(me, &change, &self.config, ctx)?;
         let id = live.next_change();

@@ -17,11 +17,10 @@ impl Channel {
         self.drop_late_offers(ctx);
         self.ask_for_ends();
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        // An operation that is signed stops everything else: it is over before a transfer needs an answer (R8.3f).
-        let needed =
-            self.transfers.next_expiry(ctx.head).map(|expiry| expiry.saturating_sub(ctx.transfers.margins().forward()));
         let latest = ctx.head.saturating_add(self.config.operation_validity);
-        let until = needed.map_or(latest, |needed| needed.min(latest));
+        // It is over for this side only once a final block says so.
+        let lag = ctx.transfers.best().saturating_sub(ctx.head);
+        let until = self.transfers.operations_until(ctx.head, ctx.transfers.margins()).saturating_sub(lag).min(latest);
         let step = if until > ctx.head.saturating_add(2) {
             live.ask(self.me, until.saturating_sub(ctx.head), ctx.head)
         } else {

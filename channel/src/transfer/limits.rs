@@ -21,3 +21,10 @@ impl Default for TransferLimits {
         Self { max_open: 256, max_amount: Amount::MAX, min_amount: 1, max_lock: 100_800 }
     }
 }
+
+impl TransferLimits {
+    /// Whether an expiry lies further ahead of the newest block than is taken.
+    pub(crate) const fn is_too_far(&self, expiry: BlockNumber, best: BlockNumber) -> bool {
+        expiry.saturating_sub(best) > self.max_lock
+    }
+}

@@ -287,8 +287,8 @@ impl Transfers {
     }
 
     /// Whether the peer's limits leave room for another offer of `me`.
-    pub(crate) fn check_room(&self, me: Party, offer: &Offer) -> Result<(), Misuse> {
-        self.outgoing.check_room(self.limits[me.peer()], offer)
+    pub(crate) fn check_room(&self, me: Party, offer: &Offer, best: BlockNumber) -> Result<(), Misuse> {
+        self.outgoing.check_room(self.limits[me.peer()], offer, best)
     }
 
     /// An own offer begins.
@@ -350,6 +350,16 @@ impl Transfers {
     pub(crate) fn learn_of(&mut self, contract: &ContractId, preimage: &Preimage) {
         if let Some(id) = self.outgoing.id_of(self.main_of(contract)) {
             self.outgoing.fulfil(id, preimage, &mut self.news);
+        }
+    }
+
+    /// The peer has shown what opens own transfers, in a round that was not agreed to: each pre-image proves itself (A4).
+    pub(crate) fn learn_shown(&mut self, shown: &[(ContractId, Preimage)]) {
+        for (contract, preimage) in shown {
+            let lock = self.outgoing_of(contract).map(|row| row.offer.terms.lock);
+            if lock.is_some_and(|lock| preimage.lock(lock.function, &Native) == lock) {
+                self.learn_of(contract, preimage);
+            }
         }
     }
 

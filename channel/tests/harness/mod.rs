@@ -11,7 +11,7 @@ pub(crate) mod book;
 pub(crate) mod chain;
 pub(crate) mod contracts;
 pub(crate) mod forge;
-mod process;
+pub(crate) mod process;
 pub(crate) mod reckoning;
 pub(crate) mod registry;
 pub(crate) mod script;
@@ -134,6 +134,8 @@ pub(crate) struct World {
     pub(crate) fetch_code: bool,
     /// How soon each side believes to see and to answer.
     pub(crate) pace: Pace,
+    /// Who decides about each side's transfers, where somebody does.
+    pub(crate) routes: Pair<Option<Box<dyn process::Route>>>,
     later: VecDeque<(Party, Input)>,
     references: u64,
 }
@@ -156,6 +158,7 @@ impl World {
             messages: 0,
             answer_nonce: true,
             fetch_code: true,
+            routes: Pair::default(),
             later: VecDeque::new(),
             references: 0,
         }
@@ -198,7 +201,7 @@ impl World {
         let ctx = side.context(self.now, self.pace);
         let (channel, step) = Channel::propose(request, side.config, &ctx)?;
         side.channel = Some(channel);
-        self.act(Initiator, step, None);
+        self.act(Initiator, vec![step], None);
         Ok(())
     }
 
@@ -208,7 +211,10 @@ impl World {
         assert!(!self.linked && !self.sides[Initiator].asleep && !self.sides[Responder].asleep);
         self.linked = true;
         for party in Party::BOTH {
-            self.input(party, Input::LinkUp).unwrap();
+            // Where the first one crashes, the link is down again.
+            if self.linked {
+                self.input(party, Input::LinkUp).unwrap();
+            }
         }
     }
 
@@ -258,7 +264,7 @@ impl World {
         let (peer, terms) = (key(party.peer()).public(), party_terms(party));
         let (channel, step) = Channel::accept(REFERENCE, peer, open, terms, &side.policy, side.config, &ctx)?;
         side.channel = Some(channel);
-        self.act(party, step, None);
+        self.act(party, vec![step], None);
         Ok(())
     }
 
@@ -289,9 +295,14 @@ impl World {
 
     // Chain and clock.
 
-    /// One block, told to both sides as far as they do not lag.
+    /// One block, told to both sides.
     pub(crate) fn mine(&mut self) {
         self.chain.mine();
+        self.tell_blocks();
+    }
+
+    /// Both sides are told of the blocks that there are, as far as they do not lag.
+    pub(crate) fn tell_blocks(&mut self) {
         for party in Party::BOTH {
             while !self.sides[party].asleep && self.sides[party].seen + self.lag[party] < self.chain.head() {
                 let number = self.sides[party].seen + 1;

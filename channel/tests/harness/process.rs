@@ -4,8 +4,23 @@ use super::{
     CrashPlan, Initiator, Responder, World, chain, party_terms,
     side::{Held, Write},
 };
-use channel::{ChainInput, ChangeId, Channel, Effect, Input, Message, Misuse, Step, UnconfirmedDispute};
+use channel::{
+    ChainInput, ChangeId, Channel, Command, Effect, Input, Message, Misuse, Step, UnconfirmedDispute,
+    transfer::{TransferCommand, TransferEvent},
+};
 use protocol::{BlockNumber, Pair, Party, call::Call, contracts::ContractId, event::ArbiterEvent};
+use std::collections::VecDeque;
+
+/// Whoever decides about a side's transfers: it is told of a step before that is committed, and what it keeps is in the same commit (D8). A crash at
+/// a commit ends the side's process then, and whoever owns that begins it again.
+pub(crate) trait Route {
+    /// What the machine tells, what can be offered in it included: commands for the same machine, in order.
+    fn route(&mut self, channel: &Channel, events: Vec<TransferEvent>) -> Vec<TransferCommand>;
+    /// The machine refused a command: others instead.
+    fn refused(&mut self, command: TransferCommand, misuse: &Misuse) -> Vec<TransferCommand>;
+    /// The commit is durable.
+    fn committed(&mut self);
+}
 
 impl World {
     /// Gives one input to one side, commits, and does what it wants done.
@@ -29,7 +44,8 @@ impl World {
             }
             Ok(step) => {
                 side.check(before.as_ref(), &step, heard.as_ref());
-                self.act(party, step, heard);
+                let steps = self.route(party, step);
+                self.act(party, steps, heard);
                 while let Some((party, input)) = self.later.pop_front() {
                     self.input(party, input).expect("the chain's answers are no misuse");
                 }
@@ -38,16 +54,57 @@ impl World {
         }
     }
 
-    pub(super) fn act(&mut self, party: Party, step: Step, heard: Option<Message>) {
-        let side = &mut self.sides[party];
-        let (changed, effects) = match step {
-            Step::Act(effects) => (None, effects),
-            // They are held back until it is stored.
-            Step::Commit(commit) => {
-                let changed = (commit.contracts().to_vec(), commit.payments().to_vec(), commit.transfers().to_vec());
-                (Some(changed), commit.committed())
+    /// Whoever decides about the side's transfers hears what the step tells of them, and has done what it wants of this channel.
+    fn route(&mut self, party: Party, step: Step) -> Vec<Step> {
+        let mut steps = vec![step];
+        let Some(mut route) = self.routes[party].take() else { return steps };
+        let mut heard: Vec<_> = steps[0].transfers().cloned().collect();
+        loop {
+            let channel = self.sides[party].machine();
+            let mut commands = VecDeque::from(route.route(channel, std::mem::take(&mut heard)));
+            if commands.is_empty() {
+                break;
             }
-        };
+            while let Some(command) = commands.pop_front() {
+                let side = &mut self.sides[party];
+                let before = side.before();
+                let mut channel = side.channel.take().expect("the machine runs");
+                let ctx = side.context(self.now, self.pace);
+                let handled = channel.handle(Input::User(Command::Transfer(command.clone())), &ctx);
+                side.channel = Some(channel);
+                match handled {
+                    Err(misuse) => {
+                        side.check_unchanged(before.as_ref());
+                        commands.extend(route.refused(command, &misuse));
+                    }
+                    Ok(step) => {
+                        side.check(before.as_ref(), &step, None);
+                        heard.extend(step.transfers().cloned());
+                        steps.push(step);
+                    }
+                }
+            }
+        }
+        self.routes[party] = Some(route);
+        steps
+    }
+
+    pub(super) fn act(&mut self, party: Party, steps: Vec<Step>, heard: Option<Message>) {
+        let side = &mut self.sides[party];
+        let (mut changed, mut effects) = (None, Vec::new());
+        for step in steps {
+            match step {
+                Step::Act(more) => effects.extend(more),
+                // They are held back until it is stored.
+                Step::Commit(commit) => {
+                    let all: &mut (Vec<_>, Vec<_>, Vec<_>) = changed.get_or_insert_default();
+                    all.0.extend(commit.contracts());
+                    all.1.extend(commit.payments());
+                    all.2.extend(commit.transfers());
+                    effects.extend(commit.committed());
+                }
+            }
+        }
         let stored = side.channel.as_ref().zip(changed).map(|(channel, (contracts, payments, transfers))| {
             let row = |id: &ContractId| (*id, channel.contract(id).cloned());
             let kept = |id: &ChangeId| (*id, channel.kept_payments().get(id).cloned());
@@ -94,6 +151,9 @@ impl World {
             side.commits += 1;
             stop_after = plan.map(|plan| plan.effects);
         }
+        if let Some(route) = &mut self.routes[party] {
+            route.committed();
+        }
         let effects = held.effects.len();
         for (index, effect) in held.effects.into_iter().enumerate() {
             if stop_after.is_none_or(|stop| index < stop) {
@@ -103,7 +163,11 @@ impl World {
         if stop_after.is_some() {
             let both = self.crash_plan.take().is_some_and(|plan| plan.both);
             self.crashed_with = Some(effects);
-            self.crash(party);
+            if self.routes[party].is_some() {
+                self.kill(party);
+            } else {
+                self.crash(party);
+            }
             if both {
                 self.crash(party.peer());
             }

@@ -9,7 +9,7 @@ use protocol::{
     Amount, BlockNumber,
     contracts::conditional::{HashLock, Preimage},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
 /// One side's view.
 #[derive(Clone, Debug)]
@@ -28,13 +28,21 @@ pub(crate) struct Registry {
     /// The premium that this side has agreed to stake.
     pub(crate) premium: Amount,
     pub(crate) margins: Margins,
+    /// Who is asked what is known and agreed to beyond this, where somebody is.
+    pub(crate) router: Option<Arc<dyn Asked>>,
+}
+
+/// A router, as a transfer book asks it.
+pub(crate) trait Asked: Debug + Send + Sync {
+    fn may_be_claimed(&self, key: &IdempotencyKey, terms: &TransferTerms, registered: Registered) -> Verdict;
+    fn preimage(&self, lock: &HashLock) -> Option<Preimage>;
 }
 
 impl Registry {
     pub(crate) fn new(head: BlockNumber) -> Self {
         let margins = Margins { register: 2, answer: 1 };
         let (shown, read, best) = (BTreeMap::new(), head, head);
-        Self { read, shown, best, blind: false, is_unread: false, verdict: None, premium: 0, margins }
+        Self { read, shown, best, blind: false, is_unread: false, verdict: None, premium: 0, margins, router: None }
     }
 
     /// The side sees the chain up to this block, which is final.
@@ -65,10 +73,14 @@ impl TransferBook for Registry {
     }
 
     fn preimage(&self, lock: &HashLock) -> Option<Preimage> {
-        self.shown.get(lock).map(|(preimage, _)| *preimage)
+        let shown = self.shown.get(lock).map(|(preimage, _)| *preimage);
+        shown.or_else(|| self.router.as_ref()?.preimage(lock))
     }
 
-    fn may_be_claimed(&self, _key: &IdempotencyKey, terms: &TransferTerms, _preimage: &Preimage) -> Verdict {
+    fn may_be_claimed(&self, key: &IdempotencyKey, terms: &TransferTerms, _preimage: &Preimage) -> Verdict {
+        if let Some(router) = &self.router {
+            return router.may_be_claimed(key, terms, self.registered(&terms.lock));
+        }
         let own = if self.best < terms.expiry { Verdict::Agree } else { Verdict::NotYet };
         self.verdict.unwrap_or(own)
     }

@@ -82,8 +82,9 @@ fn a_claim_that_was_forced_and_is_undone_by_an_older_round_is_made_again_after_c
 #[test]
 fn a_claim_that_was_forced_and_is_undone_by_a_deposit_that_was_signed_before_is_made_again() {
     let mut world = World::opened_with(Responder, |config| config.force_transfers_after = Some(1));
-    world.sides[Initiator].registry.margins.register = 0;
-    world.sides[Initiator].registry.margins.answer = 0;
+    for party in Party::BOTH {
+        world.sides[party].registry.margins = channel::transfer::Margins { register: 0, answer: 0 };
+    }
     world.offer(Initiator, 1, 100, 40).unwrap();
     world.run();
     let _new = world.chain.censored.insert("channel_deposit");

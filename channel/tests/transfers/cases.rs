@@ -36,6 +36,33 @@ fn a_claim_in_any_block_around_the_expiry_is_agreed_to_by_the_payers_own_heads_w
     }
 }
 
+/// Case T1d: a payer that asks for its coins back, and names whatever height it likes.
+#[test]
+fn a_refund_in_any_block_around_the_expiry_is_agreed_to_by_the_payees_own_final_head_whatever_height_the_round_names() {
+    for distance in -20_i64..=20 {
+        for (lag, height) in [(0, 0), (0, BlockNumber::MAX), (3, 0), (3, BlockNumber::MAX)] {
+            let mut world = World::opened();
+            let expiry = world.chain.head() + 30;
+            world.offer(Initiator, 1, 100, 30).unwrap();
+            world.run();
+            let contract = world.contract_of(Responder, 1).unwrap();
+            // The payer's own machine sees no block: it asks for nothing by itself.
+            (world.lag[Initiator], world.lag[Responder]) = (BlockNumber::from(u16::MAX), lag);
+            let at = BlockNumber::try_from(i64::from(expiry) + distance).unwrap();
+            world.mine_blocks(at - world.chain.head());
+            let refund = vec![Change::Refund { contract }];
+            let round = world.next_round_of(Initiator);
+            let update = world.forge_update_to(Initiator, round, refund, Pair::new(SHARE, SHARE));
+            world.hear(Responder, Message::Update(Update { height, ..update }));
+            let left = world.sides[Responder].machine().contracts().unwrap().transfers();
+            let is_over = distance >= i64::from(lag);
+            assert_eq!(left == 0, is_over, "{distance} blocks from the expiry, the payee {lag} blocks behind");
+            let registered = world.chain.times_asked(Responder, "preimage_register");
+            assert_eq!(registered, 0, "a payee without a pre-image has nothing to show");
+        }
+    }
+}
+
 /// Case T4b.
 #[test]
 fn a_claim_that_is_agreed_and_then_forced_on_the_state_before_it_is_paid_once() {
@@ -152,4 +179,96 @@ fn a_peer_that_claims_and_fails_one_transfer_in_one_round_is_refused() {
             assert_eq!(world.ours(Initiator), SHARE - 100);
         }
     }
+}
+
+/// Case B11a: the payee says one thing in a round that crosses one of the payer's, and the other thing in the next.
+#[test]
+fn a_payee_that_claims_in_one_of_two_crossing_rounds_and_fails_in_the_other_ends_the_transfer_once() {
+    for (is_claim_first, payer_wins) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut world = World::opened();
+        world.offer(Responder, 1, 100, 60).unwrap();
+        world.run();
+        let contract = world.contract_of(Initiator, 1).unwrap();
+        let claim = (Change::Claim { contract, preimage: secret(1).0 }, Pair::new(SHARE + 100, SHARE - 100));
+        let fail = (Change::Fail { contract, reason: FailReason(vec![1]) }, Pair::new(SHARE, SHARE));
+        let (first, second) = if is_claim_first { (claim, fail) } else { (fail, claim) };
+        // The payer's own round is on its way meanwhile: the higher one of the two wins (R6.1).
+        let _id = world.pay(Responder, 1).unwrap();
+        let own = world.wire[Initiator].back().cloned();
+        let Some(Message::Update(own)) = own else { panic!("{own:?}") };
+        let next = if payer_wins { own.round - 1 } else { own.round + 1 };
+        assert_eq!(Party::owner_of(next), Initiator);
+        world.wire[Initiator].clear();
+        let update = world.forge_update_to(Initiator, next, vec![first.0], first.1);
+        world.hear(Responder, Message::Update(update));
+        let open = |world: &World| world.sides[Responder].machine().contracts().unwrap().transfers();
+        assert_eq!(open(&world) == 0, !payer_wins, "what loses is not agreed to");
+        // The other thing, as soon as a round of the payee's may come again.
+        let next = world.sides[Responder].signed.keys().max().unwrap() + 1;
+        let next = if Party::owner_of(next) == Initiator { next } else { next + 1 };
+        let update = world.forge_update_to(Initiator, next, vec![second.0], second.1);
+        world.hear(Responder, Message::Update(update));
+        assert_eq!(open(&world), 0);
+        let ours = world.ours(Responder);
+        let is_paid = is_claim_first != payer_wins;
+        assert_eq!(ours, if is_paid { SHARE - 100 } else { SHARE }, "one of the two was made");
+        let progress = world.progress(Responder, 1);
+        let is_known = matches!(progress, Some(Progress::Fulfilled(preimage)) if preimage == secret(1).0);
+        assert_eq!(is_known, is_claim_first || is_paid, "a pre-image that was heard is never given up: {progress:?}");
+        let told = |test: fn(&TransferEvent) -> bool| world.was_routed(Responder, test);
+        let fulfilled = told(|it| matches!(it, TransferEvent::Fulfilled { .. }));
+        let failed = told(|it| matches!(it, TransferEvent::Failed { .. }));
+        assert_eq!((fulfilled, failed), if is_known { (1, 0) } else { (0, 1) }, "the router hears one thing");
+    }
+}
+
+/// A payer that does not keep to what the payee has said offers a transfer with this expiry.
+fn offered_with_expiry(expiry: BlockNumber, most: BlockNumber) -> World {
+    let mut world = World::opened_with_wrong_limits(TransferLimits { max_lock: most, ..TransferLimits::default() });
+    world.lag[Initiator] = BlockNumber::from(u16::MAX);
+    let payer = &mut world.sides[Initiator].registry;
+    (payer.best, payer.margins.register, payer.margins.answer) = (0, 0, 0);
+    if expiry > 100_000 {
+        payer.best = expiry - 1;
+    }
+    let command = TransferCommand::Offer { key: name(1), offer: an_offer(1, 100, expiry) };
+    world.command(Initiator, Command::Transfer(command)).unwrap();
+    assert!(world.deliver(Responder));
+    world
+}
+
+/// Case B4b: the machine takes an offer that is over as any other; its router is told, and has it given back.
+#[test]
+fn an_offer_that_is_over_is_told_to_the_router_and_can_be_given_back() {
+    for expiry in [1, 50] {
+        let mut world = offered_with_expiry(expiry, 1_000);
+        let contract = world.contract_of(Responder, 1).expect("it is open");
+        let told = |it: &TransferEvent| matches!(it, TransferEvent::Offered(row) if row.terms.expiry == expiry);
+        assert_eq!(world.was_routed(Responder, told), 1);
+        assert_eq!(world.chain.times_asked(Responder, "preimage_register"), 0);
+        let reason = FailReason(vec![2]);
+        world.command(Responder, Command::Transfer(TransferCommand::Fail { contract, reason })).unwrap();
+        world.run();
+        assert_eq!((world.open_transfers(), world.ours(Initiator), world.ours(Responder)), (0, SHARE, SHARE));
+        assert!(matches!(world.progress(Initiator, 1), Some(Progress::Failed(_))));
+        assert_eq!(world.states(), ("open", "open"));
+    }
+}
+
+/// Case B4b: what expires further ahead than this side has said that it takes is refused by its place in the round.
+#[test]
+fn an_offer_that_expires_further_ahead_than_was_agreed_is_refused_and_its_own_side_does_not_make_it() {
+    let refused = Some(Progress::Failed(Failure::Refused(RefusalCode::LIMITS)));
+    for (ahead, is_refused) in [(1_000, false), (1_001, true), (BlockNumber::MAX - 200, true)] {
+        let head = World::opened().chain.head();
+        let mut world = offered_with_expiry(head + ahead, 1_000);
+        world.run();
+        assert_eq!(world.progress(Initiator, 1) == refused, is_refused, "{ahead} blocks ahead");
+        assert_eq!(world.open_transfers(), usize::from(!is_refused));
+        assert_eq!(world.was_routed(Responder, |_| true), usize::from(!is_refused));
+    }
+    let limits = TransferLimits { max_lock: 50, ..TransferLimits::default() };
+    let mut world = World::opened_with(Responder, |config| config.transfers = limits);
+    assert!(matches!(world.offer(Initiator, 1, 100, 51), Err(Misuse::TransferLimits { .. })));
+    world.offer(Initiator, 1, 100, 50).unwrap();
 }

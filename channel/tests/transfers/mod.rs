@@ -8,6 +8,7 @@ mod late;
 mod life;
 mod limits;
 mod stories;
+mod withheld;
 
 use crate::harness::{Initiator, RESERVE, Responder, SHARE, World};
 use channel::{

@@ -3,7 +3,10 @@
 use super::{Transfers, wants::Became};
 use crate::{
     state::{Change, ChangeId, TransferTerms},
-    transfer::row::{Intent, Progress, TransferId},
+    transfer::{
+        book::Margins,
+        row::{Intent, Progress, TransferId},
+    },
 };
 use protocol::{
     BlockNumber,
@@ -31,9 +34,15 @@ impl Transfers {
     }
 
     /// The least expiry above this block.
-    pub(crate) fn next_expiry(&self, above: BlockNumber) -> Option<BlockNumber> {
+    fn next_expiry(&self, above: BlockNumber) -> Option<BlockNumber> {
         let first = (above.saturating_add(1), TransferId::Incoming(ContractId([0; 32])));
         self.by_expiry.range(first..).next().map(|(expiry, _)| *expiry)
+    }
+
+    /// The last block in which an operation may count: one that is signed stops everything else, and is over before an open transfer needs an answer (R8.3f).
+    pub(crate) fn operations_until(&self, head: BlockNumber, margins: Margins) -> BlockNumber {
+        let before = |expiry: BlockNumber| expiry.saturating_sub(margins.forward()).saturating_sub(1);
+        self.next_expiry(head).map_or(BlockNumber::MAX, before)
     }
 
     /// Transfers to the peer that no row tells of, with their expiries and locks.

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use protocol::{
-    Amount,
+    Amount, BlockNumber,
     contracts::{
         ContractId, Contracts,
         conditional::{HashLock, Preimage},
@@ -112,11 +112,12 @@ impl OutgoingRows {
     }
 
     /// Whether the peer's limits leave room for another offer.
-    pub(super) fn check_room(&self, limits: TransferLimits, offer: &Offer) -> Result<(), Misuse> {
+    pub(super) fn check_room(&self, limits: TransferLimits, offer: &Offer, best: BlockNumber) -> Result<(), Misuse> {
         let open = u32::try_from(self.open.len()).unwrap_or(u32::MAX);
         let amount = self.open_amount.checked_add(offer.terms.amount);
         if offer.terms.amount < limits.min_amount
             || open >= limits.max_open
+            || limits.is_too_far(offer.terms.expiry, best)
             || amount.is_none_or(|sum| sum > limits.max_amount)
         {
             return Err(Misuse::TransferLimits { open, limits });

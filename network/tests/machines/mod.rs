@@ -1,0 +1,16 @@
+//! Real machines with real routers: nodes whose channels are the two sides of `channel/tests/harness`, each with its rows.
+//!
+//! Each channel has a ledger of its own, and all have one registry of pre-images: whatever is shown in one block is shown in all of them. A router is told
+//! of a machine's step before that step is committed, its rows are in the same commit, and what it wants of other channels leaves after it. A crash
+//! of a machine at one of its commits is the crash of its node. Nothing here is random: who asks for an order gives it.
+
+mod cases;
+mod crashes;
+mod net;
+mod node;
+mod oracle;
+mod stories;
+
+#[path = "../../../channel/tests/harness/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests of channels use all of it")]
+mod link;
