@@ -32,6 +32,10 @@ node *arguments:
 contract:
     cargo xtask contract
 
+# The bundles in polkadot.js, papi and dedot: tools/README.md. Builds none of them: `just contract` does, or scripts/test.sh all.
+tools *arguments:
+    scripts/tools.sh {{arguments}}
+
 # What everything costs on chain, measured anew: writes docs/benchmarks/onchain.md, which tests compare with.
 costs:
     cargo xtask contract --package contract --package counter --package escrow --package exchange --package hidden --package hostile \

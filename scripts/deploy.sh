@@ -17,8 +17,7 @@ scripts/setup.sh
 step "building the contract"
 cargo xtask contract
 step "building the command line (the first time: minutes)"
-# Without the embedded chain, which takes longer than everything else together.
-cargo build --package ink-state-channels-cli --no-default-features
+cargo build --package ink-state-channels-cli
 target=$(realpath --no-symlinks "${CARGO_TARGET_DIR:-target}")
 step "deploying"
 cd "$from"

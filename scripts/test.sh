@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test. Does all set-up on a bare machine first; that takes a while once.
+# Runs every test, those of tools/ with Node.js first. Does all set-up on a bare machine first; that takes a while once.
 #
 # Usage: scripts/test.sh [--without-node] [arguments for cargo nextest, such as a filter]
 #
@@ -34,6 +34,8 @@ else
     prepare
     find_node
 fi
+step "the bundles in the tools that people have"
+scripts/tools.sh
 if cargo nextest --version >/dev/null 2>&1; then
     step "examples in the documentation"
     cargo test --workspace --doc

@@ -5,7 +5,10 @@ use super::{
     arbiter::{code_hash, constructor_data, instance_address},
 };
 use crate::private_files;
-use protocol::{AccountId, BlockNumber, Hash, terms::Limits};
+use protocol::{
+    AccountId, BlockNumber, Hash,
+    terms::{CallWeight, Limits},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -13,6 +16,15 @@ use std::{
     path::{Path, PathBuf},
 };
 use thiserror::Error;
+
+/// What an arbiter allows unless its deployer wants something else (R5.13).
+pub const DEFAULT_LIMITS: Limits = Limits {
+    lock_period_min: 10,
+    lock_period_max: 100_800,
+    validity_max: 1_000,
+    max_forced_max: 8,
+    call_weight: CallWeight::STANDARD,
+};
 
 /// An arbiter, and whether it was put there just now.
 #[derive(Clone, Debug)]

@@ -22,6 +22,7 @@ use protocol::{
     Base, BlockNumber, ChannelId, Pair, Party, PublicKey, Rejection, Round,
     call::{CallKind, CloseSolo},
     contracts::{Contract, ContractId, Contracts},
+    crypto::VerifyingKey,
     signing::Domain,
     terms::Terms,
 };
@@ -32,7 +33,7 @@ use std::collections::BTreeMap;
 pub struct Channel {
     pub(crate) reference: ChannelRef,
     pub(crate) me: Party,
-    pub(crate) peer: PublicKey,
+    pub(crate) peer: VerifyingKey,
     pub(crate) domain: Domain,
     pub(crate) config: Config,
     pub(crate) phase: Phase,
@@ -131,7 +132,7 @@ impl Channel {
         Self {
             reference,
             me,
-            peer,
+            peer: peer.into(),
             domain,
             config,
             phase,
@@ -167,7 +168,7 @@ impl Channel {
     /// The peer's identity and signing key.
     #[must_use]
     pub const fn peer(&self) -> PublicKey {
-        self.peer
+        self.peer.public()
     }
 
     /// The id on chain, once both accounts and the nonce are known.

@@ -85,7 +85,7 @@ impl Channel {
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         let Self { reference, me, peer, domain, config, phase, abandoned_opening, outbox, .. } = self;
-        let (reference, me, peer, domain, config) = (*reference, *me, *peer, *domain, *config);
+        let (reference, me, peer, domain, config) = (*reference, *me, peer.public(), *domain, *config);
         let deltas = phase.live().map(Live::deltas).unwrap_or_default();
         let abandoned_opening = *abandoned_opening;
         let payments = u32::try_from(self.payments.len()).unwrap_or(u32::MAX);

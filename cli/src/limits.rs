@@ -1,16 +1,8 @@
 //! What an arbiter allows (R5.13).
 
 use clap::Args;
-use protocol::terms::{CallWeight, Limits};
-
-/// What an arbiter allows unless told otherwise.
-pub(crate) const DEFAULT: Limits = Limits {
-    lock_period_min: 10,
-    lock_period_max: 100_800,
-    validity_max: 1_000,
-    max_forced_max: 8,
-    call_weight: CallWeight::STANDARD,
-};
+use protocol::terms::Limits;
+use sdk::chain::deploy::DEFAULT_LIMITS as DEFAULT;
 
 #[derive(Args)]
 #[command(next_help_heading = "What the arbiter allows")]

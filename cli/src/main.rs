@@ -1,8 +1,6 @@
 //! `channel`: the command line of the SDK. It parses, calls and prints; rules live below.
 
 mod account;
-#[cfg(feature = "demo")]
-mod demo;
 mod deploy;
 mod limits;
 
@@ -20,13 +18,6 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// A channel's whole life on an embedded chain: two nodes, real sockets, the real contract.
-    #[cfg(feature = "demo")]
-    Demo(demo::Options),
-    /// The hub of `demo --hub`, which starts it: a node in a process of its own, so that it can be killed.
-    #[cfg(feature = "demo")]
-    #[command(hide = true)]
-    DemoHub(demo::HubOptions),
     /// Puts the arbiter on a chain, or finds the one that is there, and writes down where it stands. Safe to run twice.
     Deploy(deploy::Options),
 }
@@ -36,10 +27,6 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let Cli { command } = Cli::parse();
     let done = match command {
-        #[cfg(feature = "demo")]
-        Command::Demo(options) => demo::run(&options),
-        #[cfg(feature = "demo")]
-        Command::DemoHub(options) => demo::run_hub(&options),
         Command::Deploy(options) => deploy::run(&options),
     };
     match done {

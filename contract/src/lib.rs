@@ -103,7 +103,7 @@ mod arbiter {
         #[ink(topic)]
         digest: protocol::Hash,
         /// How it is hashed.
-        function: HashFunction,
+        hash_function: HashFunction,
         /// What unlocks.
         preimage: Preimage,
         /// The block that counts: the first in which it was shown.
@@ -282,10 +282,10 @@ mod arbiter {
         pub fn preimage_register(
             &mut self,
             preimage: Preimage,
-            function: Exact<HashFunction>,
+            hash_function: Exact<HashFunction>,
         ) -> Result<BlockNumber, Rejection> {
             let ctx = self.context();
-            Ok(messages::preimage_register(self, &ctx, &preimage, function.0))
+            Ok(messages::preimage_register(self, &ctx, &preimage, hash_function.0))
         }
 
         /// As `preimage_register` for 1 to 64 pre-images; answers the block of each, in their order (R8.2). Anybody. Emits a `PreimageEvent`
@@ -297,10 +297,10 @@ mod arbiter {
         pub fn preimages_register(
             &mut self,
             preimages: Vec<Preimage>,
-            function: Exact<HashFunction>,
+            hash_function: Exact<HashFunction>,
         ) -> Result<Vec<BlockNumber>, Rejection> {
             let ctx = self.context();
-            messages::preimages_register(self, &ctx, &preimages, function.0)
+            messages::preimages_register(self, &ctx, &preimages, hash_function.0)
         }
 
         /// Makes 1 to 64 calls, in order, each by itself: what one refuses leaves nothing behind and stops no other; answers what became of
@@ -481,7 +481,7 @@ mod arbiter {
 
         fn announce_preimage(&mut self, lock: HashLock, preimage: Preimage, shown_at: BlockNumber) {
             let HashLock { function, digest } = lock;
-            self.env().emit_event(PreimageEvent { digest, function, preimage, shown_at });
+            self.env().emit_event(PreimageEvent { digest, hash_function: function, preimage, shown_at });
         }
     }
 

@@ -13,9 +13,13 @@ pub type Round = u64;
 macro_rules! bytes_newtype {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, MaxEncodedLen)]
         #[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, MaxEncodedLen)]
         pub struct $name(pub [u8; $len]);
+
+        crate::primitives::bytes_newtype!(@methods $name, $len);
+    };
+    (@methods $name:ident, $len:literal) => {
 
         impl $name {
             /// The bytes as they are hashed, signed and stored.
@@ -56,10 +60,25 @@ bytes_newtype!(
     /// A blake2b-256 digest (R3.1).
     Hash, 32
 );
-bytes_newtype!(
-    /// An account of the chain. It pays fees and receives payouts; it signs no channel states (R3.4).
-    AccountId, 32
-);
+/// An account of the chain. It pays fees and receives payouts; it signs no channel states (R3.4).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, MaxEncodedLen)]
+pub struct AccountId(pub [u8; 32]);
+
+bytes_newtype!(@methods AccountId, 32);
+
+/// Under the name that the tools of contracts know: they read and show addresses wherever it stands, and would take any other name for bare bytes.
+#[cfg(feature = "std")]
+impl scale_info::TypeInfo for AccountId {
+    type Identity = Self;
+
+    fn type_info() -> scale_info::Type {
+        scale_info::Type::builder()
+            .path(scale_info::Path::new("AccountId", "ink_primitives::types"))
+            .docs(&["An account of the chain. It pays fees and receives payouts; it signs no channel states."])
+            .composite(scale_info::build::Fields::unnamed().field(|field| field.ty::<[u8; 32]>().type_name("[u8; 32]")))
+    }
+}
+
 bytes_newtype!(
     /// An Ed25519 key that signs channel states (R3.4).
     PublicKey, 32

@@ -44,11 +44,16 @@ pub(crate) fn assemble(package: &Package, source: &Source<'_>, abi: Map<String, 
     Ok((metadata, serde_json::to_string(&whole)?))
 }
 
-/// What the manifest says about the crate; keys that it leaves out are left out.
+/// What the manifest says about the crate; keys that it leaves out are left out. What people are to call the contract may have a name of its own, in
+/// `[package.metadata.contract]`.
 fn contract(facts: &Value) -> Value {
     let keys =
         ["name", "version", "authors", "description", "documentation", "repository", "homepage", "license"].into_iter();
-    let said = keys.filter_map(|key| Some((key.to_owned(), facts.get(key).filter(|value| !value.is_null())?.clone())));
+    let own = |key| facts.pointer("/metadata/contract").and_then(|own| own.get(key));
+    let said = keys.filter_map(|key| {
+        let value = own(key).or_else(|| facts.get(key)).filter(|value| !value.is_null())?;
+        Some((key.to_owned(), value.clone()))
+    });
     Value::Object(said.collect())
 }
 
@@ -62,14 +67,19 @@ mod tests {
     use crate::workspace::Package;
     use serde_json::{Value, json};
 
-    fn assembled(version: u64) -> anyhow::Result<(String, String)> {
-        let package = Package {
+    fn package(facts: Value) -> Package {
+        Package {
             name: "sample".to_owned(),
             library: "sample".to_owned(),
             folder: "/sample".into(),
             ink_requirement: "=5.1.1".to_owned(),
-            facts: json!({ "name": "sample", "version": "1.2.3", "authors": [], "homepage": null, "targets": [] }),
-        };
+            facts,
+        }
+    }
+
+    fn assembled(version: u64) -> anyhow::Result<(String, String)> {
+        let package =
+            package(json!({ "name": "sample", "version": "1.2.3", "authors": [], "homepage": null, "targets": [] }));
         let wasm = b"\0asm";
         let source =
             Source { wasm, language: "ink! 5.1.1".to_owned(), compiler: "rustc 1.95.0", optimiser: "none".to_owned() };
@@ -88,6 +98,12 @@ mod tests {
         metadata["source"]["wasm"] = "0x0061736d".into();
         assert_eq!(metadata, bundle);
         assert_eq!(bundle["contract"], json!({ "name": "sample", "version": "1.2.3", "authors": [] }));
+    }
+
+    #[test]
+    fn a_contract_may_have_another_name_than_its_crate() {
+        let named = super::contract(&json!({ "name": "sample", "metadata": { "contract": { "name": "judge" } } }));
+        assert_eq!(named, json!({ "name": "judge" }));
     }
 
     #[test]

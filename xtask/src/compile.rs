@@ -14,6 +14,10 @@ use std::{
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
+/// What a message takes in, and what it hands to another contract and back, passes through one buffer of ink!'s: how that is told its size, for the Wasm and
+/// for the metadata, which names it.
+pub(crate) const BUFFER: (&str, &str) = ("INK_STATIC_BUFFER_SIZE", "65536");
+
 /// Stack of 160 KiB, so that a proof can be followed as deep as it may go (`protocol::tree::MAX_DEPTH`), 1 MiB of memory which the pallet
 /// hands in, nothing beyond the first Wasm, and no text of panics.
 const CONTRACT_FLAGS: [&str; 6] = [
@@ -44,8 +48,7 @@ pub(crate) fn to_wasm(workspace: &Workspace, toolchain: &Toolchain, package: &Pa
     let _ = cargo
         .current_dir(&workspace.root)
         .args(["--no-default-features", "--package", &package.name])
-        // What a message takes in, and what it hands to another contract and back, passes through one buffer of ink!'s.
-        .env("INK_STATIC_BUFFER_SIZE", "65536");
+        .env(BUFFER.0, BUFFER.1);
     run(cargo, &package.library)
 }
 

@@ -11,6 +11,7 @@ mod optimise;
 mod stable_api;
 mod tidy;
 mod toolchain;
+mod types;
 mod wasm;
 mod workspace;
 

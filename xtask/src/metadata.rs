@@ -5,15 +5,17 @@
 //! the contract is compiled with the very versions of the Wasm build, and no other crate's features get in.
 
 use crate::{
+    compile::BUFFER,
     files::write_if_changed,
     toolchain::Toolchain,
+    types,
     workspace::{Package, Workspace},
 };
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value};
 use std::{fs, path::Path, process::Stdio};
 
-/// Version, types, storage and spec: the metadata proper, before anything about the source is added.
+/// Version, types with their documentation, storage and spec: the metadata proper, before anything about the source is added.
 pub(crate) fn generate(workspace: &Workspace, toolchain: &Toolchain, package: &Package) -> Result<Map<String, Value>> {
     let host = workspace.build_dir.join("metadata").join(&package.name);
     write_if_changed(&host.join("Cargo.toml"), manifest(package)?.as_bytes())?;
@@ -24,12 +26,15 @@ pub(crate) fn generate(workspace: &Workspace, toolchain: &Toolchain, package: &P
         .current_dir(&host)
         .args(["run", "--quiet", "--target-dir"])
         .arg(workspace.build_dir.join("host"))
+        .env(BUFFER.0, BUFFER.1)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .context("running cargo")?;
     ensure!(output.status.success(), "the program that prints the metadata failed");
-    serde_json::from_slice(&output.stdout).context("reading the metadata")
+    let mut abi = serde_json::from_slice(&output.stdout).context("reading the metadata")?;
+    types::one_account(&mut abi)?;
+    Ok(abi)
 }
 
 fn manifest(package: &Package) -> Result<String> {
@@ -48,6 +53,8 @@ publish = false
 [dependencies]
 {name} = {{ path = {folder}, features = ["std"] }}
 ink = {{ version = "{ink}", features = ["std"] }}
+# What is written about types in the sources goes along.
+scale-info = {{ version = "2", features = ["docs"] }}
 serde_json = "1"
 
 [profile.dev]

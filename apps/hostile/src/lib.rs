@@ -79,21 +79,25 @@ mod described {
     use app_kit::{AppContext, AppReply};
     use ink::prelude::vec::Vec;
 
+    /// Nothing.
     #[ink(storage)]
     pub struct Hostile {}
 
     impl Hostile {
+        /// Deploys it, for tests.
         #[ink(constructor)]
         #[allow(clippy::new_without_default)]
         pub fn new() -> Self {
             Self {}
         }
 
+        /// Does what it is told to, and begins.
         #[ink(message, selector = 0x494E4954)]
         pub fn init(&self, context: AppContext, input: Vec<u8>) -> AppReply {
             super::logic::init(&context, &input)
         }
 
+        /// Does what it is told to.
         #[ink(message, selector = 0x43414C4C)]
         pub fn call(&self, context: AppContext, state: Vec<u8>, input: Vec<u8>) -> AppReply {
             super::logic::call(&context, &state, &input)
@@ -118,8 +122,10 @@ mod logic {
     };
     use scale::Encode;
 
+    /// What it must not say.
     #[ink::event]
     pub struct Noise {
+        /// Anything.
         number: u64,
     }
 

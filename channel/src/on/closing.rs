@@ -22,7 +22,6 @@ use crate::{
 use protocol::{
     Amount, BlockNumber, Party, Signature,
     call::Call,
-    crypto::{Crypto, Native},
     signing::{CloseMutualBody, signed_bytes},
 };
 use std::ops::ControlFlow;
@@ -154,7 +153,7 @@ impl Channel {
             return Err(Violation::CloseUnfair);
         }
         let message = signed_bytes(&self.domain, &live.funding.channel(), &body);
-        if !Native.verify(&self.peer, &message, &signature) {
+        if !self.peer.verify(&message, &signature) {
             return Err(Violation::SignatureInvalid);
         }
         let ours = ctx.key.sign(&message);
@@ -187,7 +186,7 @@ impl Channel {
             Phase::Closing(..) | Phase::Open(_) => return Ok(Step::default()),
             _ => return Err(out_of_place),
         };
-        if !Native.verify(&self.peer, &signed_bytes(&self.domain, &live.funding.channel(), &offer.body), &signature) {
+        if !self.peer.verify(&signed_bytes(&self.domain, &live.funding.channel(), &offer.body), &signature) {
             return Err(Violation::SignatureInvalid);
         }
         let signatures = both(self.me, offer.signature, signature);

@@ -31,7 +31,7 @@ use crate::{
 use protocol::{
     AccountId, Amount, Base, BlockNumber, ChannelId, Pair, Party, PartyId, PublicKey, Rejection,
     call::CallKind,
-    crypto::{Crypto, Native},
+    crypto::Native,
     record::Record,
     signing::signed_bytes,
     terms::{Destination, Limits, MAX_DELEGATES, PartyTerms},
@@ -108,7 +108,7 @@ impl Channel {
         else {
             return Err(out_of_place);
         };
-        if accept.responder.key != self.peer {
+        if accept.responder.key != self.peer.public() {
             return Err(Violation::SignatureInvalid);
         }
         if accept.responder.account == open.initiator.account {
@@ -163,7 +163,7 @@ impl Channel {
         let body = open.body(responder, funding.valid_until);
         let channel = body.terms.channel_id(&self.domain, funding.nonce, &Native);
         let message = signed_bytes(&self.domain, &channel, &body);
-        if !Native.verify(&self.peer, &message, &funding.signature) {
+        if !self.peer.verify(&message, &funding.signature) {
             return Err(Violation::SignatureInvalid);
         }
         let signature = ctx.key.sign(&message);
@@ -211,7 +211,7 @@ impl Channel {
             _ => return Err(self.out_of_place("funding_signed")),
         };
         let message = signed_bytes(&self.domain, &half.channel, &half.body);
-        if !Native.verify(&self.peer, &message, &funding.signature) {
+        if !self.peer.verify(&message, &funding.signature) {
             return Err(Violation::SignatureInvalid);
         }
         let channel = half.channel;

@@ -26,12 +26,7 @@ use crate::{
     step::Step,
     wait::Act,
 };
-use protocol::{
-    BlockNumber, Party, Rejection, Round, Signature,
-    call::CallKind,
-    crypto::{Crypto, Native},
-    terms::MAX_DELEGATES,
-};
+use protocol::{BlockNumber, Party, Rejection, Round, Signature, call::CallKind, terms::MAX_DELEGATES};
 use std::ops::ControlFlow;
 
 impl Channel {
@@ -155,7 +150,7 @@ impl Channel {
             return if known { Ok(Step::default()) } else { Err(Violation::RoundNotProposed { got: round }) };
         };
         let message = body.signed_bytes(&self.domain, &live.funding.channel());
-        if !Native.verify(&self.peer, &message, &signature) {
+        if !self.peer.verify(&message, &signature) {
             return Err(Violation::SignatureInvalid);
         }
         if live.outgoing.all().next().is_some() {

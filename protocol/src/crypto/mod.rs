@@ -1,6 +1,8 @@
 //! Hashing and signature checks behind one trait, so that the contract may use the chain's host functions (R3.1, R3.4).
 
 mod ed25519;
+#[cfg(feature = "std")]
+mod verifying;
 
 use crate::{Hash, Pair, Party, PublicKey, Signature};
 
@@ -31,11 +33,14 @@ pub trait Crypto {
 }
 
 #[cfg(feature = "std")]
-pub use native::{Native, SigningKey};
+pub use {
+    native::{Native, SigningKey},
+    verifying::VerifyingKey,
+};
 
 #[cfg(feature = "std")]
 mod native {
-    use super::Crypto;
+    use super::{Crypto, VerifyingKey};
     use crate::{Hash, PublicKey, Signature};
     use blake2::{Blake2b, Digest, digest::consts::U32};
     use core::fmt;
@@ -54,11 +59,9 @@ mod native {
             Hash(sha2::Sha256::digest(bytes).into())
         }
 
-        /// By the library, which is faster off chain; that both agree is tested.
+        /// By the library, which is faster off chain; that both agree is tested. Where a key is used again, [`VerifyingKey`] is faster still.
         fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
-            ed25519_dalek::VerifyingKey::from_bytes(&key.0).is_ok_and(|key| {
-                key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
-            })
+            VerifyingKey::from(*key).verify(message, signature)
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::crafted::{has_small_order, has_torsion, is_equal_but_for_small_order};
 use protocol::{
     Hash, Pair, Party, PublicKey, Signature,
-    crypto::{Crypto, Native, SigningKey},
+    crypto::{Crypto, Native, SigningKey, VerifyingKey},
 };
 
 /// [`Crypto`] as the contract has it: two hashes, and the checks that come with the trait.
@@ -61,6 +61,8 @@ impl Shown {
     pub fn check_alone(&self) -> bool {
         let valid = self.is_strictly_valid();
         assert_eq!(OnChain.verify(&self.key, &self.message, &self.signature), valid, "alone: {self:?}");
+        let ready = VerifyingKey::from(self.key);
+        assert_eq!(ready.verify(&self.message, &self.signature), valid, "by a peer: {self:?}");
         valid
     }
 

@@ -10,15 +10,8 @@ use std::{
     process::Command,
 };
 
-/// What ships without the embedded chain: folders and Cargo's arguments for each.
-const FREE: [(&str, &[&str]); 6] = [
-    ("protocol", &[]),
-    ("channel", &[]),
-    ("interpreter", &[]),
-    ("chain", &[]),
-    ("sdk", &[]),
-    ("cli", &["--no-default-features"]),
-];
+/// What ships without the embedded chain, as Cargo compiles each unless told otherwise: folders.
+const FREE: [&str; 7] = ["protocol", "channel", "network", "interpreter", "chain", "sdk", "cli"];
 
 /// What `deny.toml` says of licences.
 struct Rules {
@@ -41,11 +34,10 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Findings> {
     }
     let idle = rules.exceptions.keys().filter(|name| !everything.iter().any(|(package, _)| package == *name));
     findings.extend(idle.map(|name| format!("deny.toml: {name} is not compiled any more: take its exception out")));
-    for (folder, arguments) in FREE {
+    for folder in FREE {
         let manifest = workspace.root.join(folder).join("Cargo.toml");
         let Some(manifest) = manifest.to_str().filter(|_| manifest.is_file()) else { continue };
-        let tree =
-            compiled(workspace, &[&["--manifest-path", manifest, "--edges", "normal,build"], arguments].concat())?;
+        let tree = compiled(workspace, &["--manifest-path", manifest, "--edges", "normal,build"])?;
         for (package, licence) in
             tree.iter().filter(|(_, licence)| !permits(licence, &|one| rules.allowed.contains(one)))
         {

@@ -9,9 +9,9 @@ use crate::{
     state::{Change, Creation, Results, RoundBuilder, RoundContext, State},
 };
 use protocol::{
-    Base, BlockNumber, Hash, Party, PublicKey, Round,
+    Base, BlockNumber, Hash, Party, Round,
     contracts::{Code, ContractId},
-    crypto::{Crypto, Native},
+    crypto::VerifyingKey,
     signing::{Domain, StateBody, signed_bytes},
 };
 
@@ -119,9 +119,9 @@ impl Live {
     }
 
     /// Whether the peer signed this round, whatever it changes.
-    pub(crate) fn is_signed(&self, update: &Update, key: &PublicKey, domain: &Domain) -> bool {
+    pub(crate) fn is_signed(&self, update: &Update, key: &VerifyingKey, domain: &Domain) -> bool {
         let body = Self::body(update.round, update.base, update.state_hash);
-        Native.verify(key, &signed_bytes(domain, &self.funding.channel(), &body), &update.signature)
+        key.verify(&signed_bytes(domain, &self.funding.channel(), &body), &update.signature)
     }
 
     /// The first code that the peer's round needs and that is not here.

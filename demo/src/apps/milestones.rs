@@ -2,7 +2,7 @@
 //! a part is still open: it is to be had by force when its time has come.
 
 use super::{stage::Stage, words::name};
-use crate::demo::{LOCK_PERIOD, SHARE, report::UNIT, say, wait_for};
+use crate::{LOCK_PERIOD, SHARE, report::UNIT, say, wait_for};
 use anyhow::{Result, bail, ensure};
 use channel::{Certainty, Event, Misuse};
 use futures::future::try_join;

@@ -1,7 +1,7 @@
 //! Alice has coins, Bob has tokens, and they trade by orders. Bob stops answering: Alice takes his order while it is open, and then what is hers.
 
 use super::{stage::Stage, words::name};
-use crate::demo::{
+use crate::{
     SHARE,
     report::{UNIT, short},
     say,

@@ -1,12 +1,11 @@
 //! The demo's stage: an embedded chain, the arbiter on it, nodes that listen and dial on loopback.
 
-use crate::limits;
 use anyhow::{Context, Result};
 use devchain::{DevAccount, DevChain, Endpoint};
 use protocol::{AccountId, Amount, PartyId};
 use sdk::{
     apps::Registry,
-    chain::{Arbiter, Chain, Recorder, SharedChain},
+    chain::{Arbiter, Chain, Recorder, SharedChain, deploy::DEFAULT_LIMITS},
     keys::Identity,
     node::{Ack, EventStream, Node, NodeConfig, Storage},
     store::{Durability, StoreHandle},
@@ -48,7 +47,7 @@ impl World {
         let recorder = Arc::new(Recorder::new(Arc::new(chain.clone())));
         let shared: SharedChain = recorder.clone();
         let deployer = DevAccount::Charlie.signer();
-        let (arbiter, _receipt) = Arbiter::deploy(shared, &deployer, code, limits::DEFAULT, Vec::new()).await?;
+        let (arbiter, _receipt) = Arbiter::deploy(shared, &deployer, code, DEFAULT_LIMITS, Vec::new()).await?;
         let arbiter = Arc::new(arbiter);
         let stores = tempfile::tempdir()?;
         Ok(Self { chain, recorder, arbiter, stores, durability })

@@ -1,7 +1,7 @@
 //! Rock, paper, scissors for a stake. Bob has lost when he sees Alice's move, and does not show his own: she claims both stakes when his time is up.
 
 use super::stage::Stage;
-use crate::demo::{SHARE, report::UNIT, say};
+use crate::{SHARE, report::UNIT, say};
 use anyhow::{Context, Result, ensure};
 use hidden::{Choice, Creation, Error, Hidden, Input, Salt, Terms, commitment};
 use protocol::{Amount, BlockNumber, Pair, Party, contracts::ContractId};

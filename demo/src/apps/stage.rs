@@ -1,7 +1,7 @@
 //! What every app's story needs: a chain with the arbiter and the app, Alice and Bob with a channel, and words for what they do.
 
 use super::words::{both, coins, name, told};
-use crate::demo::{
+use crate::{
     Couple, Options, SHARE, build, meet, of, open,
     report::{self, Books, Speed, UNIT, signed},
     say, wait_for, wait_for_notice,

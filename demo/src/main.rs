@@ -1,4 +1,4 @@
-//! A channel's whole life, told as it happens: deploy, fund, open, pay, close; then an attempt to cheat, and what comes of it. With `--app`,
+//! `channel-demo`: a channel's whole life, told as it happens: deploy, fund, open, pay, close; then an attempt to cheat, and what comes of it. With `--app`,
 //! the life of a contract inside a channel instead; with `--hub`, payments across two channels.
 
 mod apps;
@@ -8,16 +8,15 @@ mod world;
 
 use anyhow::{Context, Result, bail, ensure};
 use channel::{CloseReason, Event, Notice};
-use clap::Args;
+use clap::{Args, Parser, Subcommand};
 use devchain::DevAccount;
-pub(crate) use hub::Options as HubOptions;
 use protocol::{Amount, Party, call::Call};
 use report::{Books, Speed, UNIT, signed, units};
 use sdk::{
     node::{ChannelHandle, EventStream, Node, Notification, OpenChannel},
     store::Durability,
 };
-use std::{path::PathBuf, time::Instant};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 use world::World;
 
 /// What each node puts into its vault.
@@ -31,9 +30,48 @@ const LOCK_PERIOD: u32 = 100;
 /// One payment.
 const PAYMENT: Amount = UNIT / 1_000;
 
-/// Settings of the demo.
+/// A channel's whole life on an embedded chain: two nodes, real sockets, the real contract.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    process: Option<Process>,
+    #[command(flatten)]
+    story: Options,
+}
+
+/// What the demo starts besides itself.
+#[derive(Subcommand)]
+enum Process {
+    /// The hub of `--hub`: a node in a process of its own, so that it can be killed.
+    #[command(name = hub::PROCESS, hide = true)]
+    Hub(hub::Options),
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_unset| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let Cli { process, story } = Cli::parse();
+    let done = match process {
+        Some(Process::Hub(options)) => hub::be(&options),
+        None => runtime().and_then(|runtime| runtime.block_on(play(&story))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Runtime::new().context("cannot start the runtime")
+}
+
+/// Settings of the story.
 #[derive(Args)]
-pub(crate) struct Options {
+struct Options {
     /// The arbiter's Wasm, as `cargo xtask contract` builds it.
     #[arg(long, default_value = "target/contract/contract.wasm")]
     contract: PathBuf,
@@ -67,15 +105,6 @@ impl Options {
 struct Couple {
     alice: Node,
     bob: Node,
-}
-
-pub(crate) fn run(options: &Options) -> Result<()> {
-    crate::runtime()?.block_on(play(options))
-}
-
-/// The hub's own process.
-pub(crate) fn run_hub(options: &HubOptions) -> Result<()> {
-    hub::be(options)
 }
 
 async fn play(options: &Options) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Bob pays Alice by the block. He stops answering, and she collects by force.
 
 use super::{stage::Stage, words::name};
-use crate::demo::{SHARE, report::UNIT, say};
+use crate::{SHARE, report::UNIT, say};
 use anyhow::{Context, Result, ensure};
 use protocol::{Amount, BlockNumber, Pair, Party};
 use std::time::Instant;

@@ -10,7 +10,7 @@
 //! The hub ends when its standard input does, and that ends with the story.
 
 use super::hub_policy;
-use crate::demo::world::{World, config, identity};
+use crate::world::{World, config, identity};
 use anyhow::{Context, Result, bail, ensure};
 use channel::{Certainty, Misuse};
 use clap::Args;
@@ -39,6 +39,8 @@ use std::{
 
 /// Whose node the hub is.
 pub(super) const ACCOUNT: DevAccount = DevAccount::Bob;
+/// The word by which the demo starts it.
+pub(crate) const PROCESS: &str = "hub-process";
 const LISTENS: &str = "listens ";
 const DONE: &str = "ok";
 
@@ -72,7 +74,7 @@ impl Hub {
     pub(super) fn start(world: &World, endpoint: &Endpoint, not_durable: bool) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         let _command = command
-            .arg("demo-hub")
+            .arg(PROCESS)
             .args(["--arbiter", &world.arbiter.info().domain.arbiter.to_string()])
             .args(["--chain".as_ref(), endpoint.path().as_os_str()])
             .args(["--store".as_ref(), world.store_path(ACCOUNT).as_os_str()])

@@ -1,6 +1,6 @@
 //! How the stories name people, coins, and what apps hear and say.
 
-use crate::demo::report::{UNIT, short};
+use crate::report::{UNIT, short};
 use protocol::{Amount, Pair, Party};
 use std::fmt::Debug;
 

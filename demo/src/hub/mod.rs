@@ -4,7 +4,7 @@
 mod payments;
 mod process;
 
-pub(crate) use process::{Options, be};
+pub(super) use process::{Options, PROCESS, be};
 
 use super::{
     LOCK_PERIOD, PENALTY, build,
@@ -129,7 +129,7 @@ struct Held {
     preimage: Preimage,
 }
 
-pub(crate) async fn play(options: &super::Options) -> Result<()> {
+pub(super) async fn play(options: &super::Options) -> Result<()> {
     let began = Instant::now();
     let world = build(options).await?;
     let books = Books::open(&world).await?;
