@@ -1,9 +1,10 @@
 //! `channel-demo`: a channel's whole life, told as it happens: deploy, fund, open, pay, close; then an attempt to cheat, and what comes of it. With `--app`,
-//! the life of a contract inside a channel instead; with `--hub`, payments across two channels.
+//! the life of a contract inside a channel instead; with `--hub`, payments across two channels; with `--swap`, swaps between two chains.
 
 mod apps;
 mod hub;
 mod report;
+mod swap;
 mod world;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -87,6 +88,9 @@ struct Options {
     /// Play the story of a hub instead: payments across it, its death with payments under way, peers that vanish, its attempts to cheat.
     #[arg(long, conflicts_with = "app")]
     hub: bool,
+    /// Play the story of swaps between two chains instead: one that goes well, one whose responder vanishes, one whose initiator cheats.
+    #[arg(long, conflicts_with_all = ["app", "hub"])]
+    swap: bool,
     /// Run the app as native code off chain, instead of interpreting its Wasm.
     #[arg(long, requires = "app")]
     native: bool,
@@ -113,6 +117,9 @@ async fn play(options: &Options) -> Result<()> {
     }
     if options.hub {
         return hub::play(options).await;
+    }
+    if options.swap {
+        return swap::play(options).await;
     }
     let began = Instant::now();
     let world = build(options).await?;

@@ -40,10 +40,13 @@ impl Holdings {
 
 impl World {
     pub(super) async fn build(contract: &Path, durability: Durability) -> Result<Self> {
+        Self::build_on(DevChain::new()?, contract, durability).await
+    }
+
+    pub(super) async fn build_on(chain: DevChain, contract: &Path, durability: Durability) -> Result<Self> {
         let code = std::fs::read(contract).with_context(|| {
             format!("cannot read {}: build it first with `cargo xtask contract`", contract.display())
         })?;
-        let chain = DevChain::new()?;
         let recorder = Arc::new(Recorder::new(Arc::new(chain.clone())));
         let shared: SharedChain = recorder.clone();
         let deployer = DevAccount::Charlie.signer();
@@ -65,10 +68,19 @@ impl World {
         store: StoreHandle,
         apps: Option<Arc<Registry>>,
     ) -> Result<(Node, EventStream)> {
+        let takes_part = |config: &mut NodeConfig| config.apps = apps.unwrap_or_else(|| Arc::clone(&config.apps));
+        self.start_with(account, store, takes_part).await
+    }
+
+    /// Starts a node of this account, on that store, with other settings.
+    pub(super) async fn start_with(
+        &self,
+        account: DevAccount,
+        store: StoreHandle,
+        change: impl FnOnce(&mut NodeConfig),
+    ) -> Result<(Node, EventStream)> {
         let mut config = config(account, Arc::clone(&self.arbiter), store);
-        if let Some(apps) = apps {
-            config.apps = apps;
-        }
+        change(&mut config);
         Ok(Node::start_with_events(config).await?)
     }
 

@@ -64,7 +64,7 @@ pub use receipt::{ChangesReceipt, ContractCallReceipt, CreationReceipt, PaymentR
 pub use redial::Backoff;
 pub use registry::{Caused, Interest, LockRegistry, RegistryReport, Watching, WrongPreimage};
 pub use restore::DamagedChannel;
-pub use swaps::{NewSwap, SwapFailed};
+pub use swaps::{NewSwap, OpenBothError, SwapFailed, open_on_both};
 
 use crate::{
     apps::Registry,

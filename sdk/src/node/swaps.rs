@@ -1,6 +1,6 @@
 //! Swaps as a program makes and takes them: coins of this node's chain for coins of another chain whose node is in the same [`RouterGroup`](super::RouterGroup).
 
-use super::{Node, payments::NotKept, random::random};
+use super::{ChannelHandle, Node, NodeError, OpenChannel, payments::NotKept, random::random};
 use network::{Router, RouterOutput, SwapError, SwapId, SwapOrder, SwapQuote, SwapStage, SwapState};
 use protocol::{Amount, PublicKey, signing::Domain};
 use thiserror::Error;
@@ -158,6 +158,51 @@ impl Node {
     pub fn swap_quotes(&self, peer: PublicKey) -> Option<Vec<SwapQuote>> {
         let chain = self.inner.peers.routing.chain();
         self.inner.peers.routing.ask(|router| router.quotes(chain, peer).map(<[SwapQuote]>::to_vec))
+    }
+}
+
+/// Why two channels were not opened together.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenBothError {
+    /// The first one was not opened; nothing else was tried.
+    #[error("the channel on the first chain was not opened: {0}")]
+    First(#[source] NodeError),
+    /// The second one was not opened, and the first one is closed again.
+    #[error("the channel on the second chain was not opened, and that on the first is closed again: {0}")]
+    Second(#[source] NodeError),
+    /// The second one was not opened, and the first one is still open: close it.
+    #[error(
+        "the channel on the second chain was not opened ({cause}), and that on the first could not be closed again: {close}"
+    )]
+    StillOpen {
+        /// Why the second one was not opened.
+        cause: NodeError,
+        /// Why the first one could not be closed.
+        #[source]
+        close: NodeError,
+        /// The first one.
+        first: Box<ChannelHandle>,
+    },
+}
+
+/// Opens a channel with a peer on each of two chains, as one act: where the second one is not opened, the first one is closed in agreement.
+///
+/// # Errors
+/// [`OpenBothError`].
+pub async fn open_on_both(
+    (first, its): (&Node, OpenChannel),
+    (second, others): (&Node, OpenChannel),
+    peer: PublicKey,
+) -> Result<[ChannelHandle; 2], OpenBothError> {
+    let opened = first.open_channel(peer, its).await.map_err(OpenBothError::First)?;
+    let cause = match second.open_channel(peer, others).await {
+        Ok(other) => return Ok([opened, other]),
+        Err(cause) => cause,
+    };
+    match opened.close(0).await {
+        Ok(_closed) => Err(OpenBothError::Second(cause)),
+        Err(close) => Err(OpenBothError::StillOpen { cause, close, first: Box::new(opened) }),
     }
 }
 
