@@ -51,6 +51,10 @@ bench-offchain *only:
 bench-network *how:
     cargo bench --profile dev --workspace --bench offchain -- network {{how}}
 
+# Swaps between two embedded chains; writes docs/benchmarks/swaps.md.
+bench-swaps:
+    cargo bench --profile dev --workspace --bench offchain -- network swaps
+
 # One honest stream of payments beside thirty hostile peers in processes of their own; writes docs/benchmarks/hostile.md.
 hostile:
     cargo bench --profile dev --workspace --bench hostile

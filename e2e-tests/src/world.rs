@@ -123,10 +123,15 @@ impl<C> World<C> {
 impl<C: TestChain> World<C> {
     /// Puts the arbiter on a chain on which the cast is rich.
     pub async fn on(chain: C) -> Self {
+        Self::salted(chain, Vec::new()).await
+    }
+
+    /// As [`on`](Self::on), with an arbiter at another address than those of chains with the same genesis.
+    pub async fn salted(chain: C, salt: Vec<u8>) -> Self {
         let recorder = Arc::new(Recorder::new(chain.client()));
         let shared: SharedChain = recorder.clone();
         let deployer = DevAccount::Charlie.signer();
-        let deploying = Arbiter::deploy(shared, &deployer, arbiter_code(), LIMITS, Vec::new());
+        let deploying = Arbiter::deploy(shared, &deployer, arbiter_code(), LIMITS, salt);
         let (arbiter, _receipt) = within("the arbiter's deployment", deploying).await.unwrap();
         Self {
             chain,

@@ -1,5 +1,6 @@
 //! What the example programs share: a node's settings out of files, and when to stop. Each program is one file in `src/bin`:
 //!
+//! - `exchange_desk` swaps coins of one chain for coins of another, by itself, with a customer on two chains in memory;
 //! - `hello` is the shortest way through a channel: two nodes in one process, on a chain in memory;
 //! - `open_and_pay` opens a channel with a peer, or goes on with the one that is there, and pays through it;
 //! - `accept_payments` is a service that turns each payment into one delivery, whatever crashes when;

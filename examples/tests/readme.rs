@@ -6,9 +6,11 @@ const README: &str = include_str!("../../README.md");
 const GUIDE: &str = include_str!("../../docs/dapps.md");
 const FIRST_PAGE: &str = include_str!("../../sdk/src/lib.rs");
 const HELLO: &str = include_str!("../src/bin/hello.rs");
-const SOURCES: [(&str, &str); 6] = [
+const SWAPS: &str = include_str!("../../docs/swaps.md");
+const SOURCES: [(&str, &str); 7] = [
     ("src/lib.rs", include_str!("../src/lib.rs")),
     ("src/bin/hello.rs", HELLO),
+    ("src/bin/exchange_desk.rs", include_str!("../src/bin/exchange_desk.rs")),
     ("src/bin/open_and_pay.rs", include_str!("../src/bin/open_and_pay.rs")),
     ("src/bin/accept_payments.rs", include_str!("../src/bin/accept_payments.rs")),
     ("src/bin/react_to_dispute.rs", include_str!("../src/bin/react_to_dispute.rs")),
@@ -30,7 +32,7 @@ fn quote(block: &str) -> &str {
 
 #[test]
 fn each_piece_of_rust_in_the_documents_is_literally_in_an_example_and_each_example_is_quoted() {
-    let quotes: Vec<_> = blocks(README).chain(blocks(GUIDE)).map(quote).collect();
+    let quotes: Vec<_> = blocks(README).chain(blocks(GUIDE)).chain(blocks(SWAPS)).map(quote).collect();
     for quote in &quotes {
         assert!(SOURCES.iter().any(|(_, source)| source.contains(quote)), "no example has this any more:\n{quote}");
     }

@@ -394,6 +394,28 @@ fn legs_go_through_a_hub_that_has_channels_on_both_chains() {
     assert!(world.gain(2) > 0, "the hub takes its fees");
 }
 
+#[test]
+fn a_process_that_starts_without_one_of_its_chains_decides_nothing_that_depends_on_it_and_goes_on_once_it_is_there() {
+    for who in [INITIATOR, RESPONDER] {
+        for after in 0..40 {
+            let mut world = world();
+            propose(&mut world, ID);
+            for _ in 0..after {
+                let Some((node, channel)) = world.ready().first().copied() else { break };
+                world.step(node, channel);
+            }
+            world.lose_second(who);
+            // Within the responder's margins.
+            pass(&mut world, 3);
+            world.join_second(who);
+            pass(&mut world, 3);
+            pass(&mut world, 260);
+            let _moved =
+                assert_both_or_none(&world, &format!("{who} starts without its second chain after {after} steps"));
+        }
+    }
+}
+
 /// A swap in a story of 200 acts: tasks take turns in any order, words are lost, nodes crash at any time and are away for less than their margins, either side cancels.
 fn play(bytes: &[u8]) -> bool {
     let mut world = world();

@@ -12,6 +12,7 @@ mod connection;
 mod deploying;
 mod liar;
 mod lies;
+mod swaps;
 mod the_same;
 
 use e2e_tests::{NodeChain, World};

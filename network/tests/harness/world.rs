@@ -77,6 +77,8 @@ pub(crate) struct World {
     /// How many messages about swaps were said, and which of them, counted from 1, are lost.
     pub(crate) words: usize,
     pub(crate) lost_words: Vec<usize>,
+    /// Nodes whose process runs without its node on the second chain from the next start on.
+    pub(crate) without_second: BTreeSet<usize>,
     /// Whether the second chain joins before the first one, at a start.
     pub(crate) joins_backwards: bool,
     /// Offers that have left, to be looked at by tests: node, channel, command.
@@ -150,6 +152,7 @@ impl World {
             steps: 0,
             words: 0,
             lost_words: Vec::new(),
+            without_second: BTreeSet::new(),
             joins_backwards: false,
             said: Vec::new(),
         };
@@ -185,7 +188,8 @@ impl World {
 
     /// Gives a node's task work to do.
     pub(crate) fn give(&mut self, node: usize, channel: usize, work: Work) {
-        if !self.nodes[node].is_away {
+        let is_missing = channel >= OTHER && self.without_second.contains(&node);
+        if !self.nodes[node].is_away && !is_missing {
             self.nodes[node].queues.entry(channel).or_default().push_back(work);
         }
     }
@@ -204,7 +208,9 @@ impl World {
             }
         });
         let channels: Vec<RestoredChannel> = restored.collect();
-        let (heads, shown) = (self.heads(), self.shown());
+        let [first_head, second_head] = self.heads();
+        let heads = if self.without_second.contains(&node) { vec![first_head] } else { vec![first_head, second_head] };
+        let shown = self.shown();
         let this = &mut self.nodes[node];
         this.router = router(this.seed, &this.policy);
         this.pending.clear();
@@ -219,7 +225,8 @@ impl World {
             rows: rows.clone().into_iter().collect(),
         });
         let [first, second] = restored;
-        let has_second = !second.channels.is_empty() || !second.rows.is_empty();
+        let has_second =
+            !self.without_second.contains(&node) && (!second.channels.is_empty() || !second.rows.is_empty());
         let in_order = if self.joins_backwards { [second, first] } else { [first, second] };
         for one in in_order.into_iter().filter(|one| one.chain == CHAIN || has_second) {
             outputs.extend(this.router.handle(RouterInput::Restored(one)));
@@ -329,9 +336,39 @@ impl World {
         }
     }
 
+    /// A node's process goes on without its node on the second chain.
+    pub(crate) fn lose_second(&mut self, node: usize) {
+        let _is_new = self.without_second.insert(node);
+        self.crash(node);
+    }
+
+    /// The node on the second chain joins the running process, from its store.
+    pub(crate) fn join_second(&mut self, node: usize) {
+        let _was_missing = self.without_second.remove(&node);
+        let store = &self.nodes[node].store;
+        let sides = store.sides.iter().filter(|(channel, _)| **channel >= OTHER);
+        let channels = sides.map(|(channel, side)| RestoredChannel {
+            at: at(*channel),
+            peer: self.key(self.peer(node, *channel)),
+            incoming: side.incoming.values().cloned().collect(),
+            outgoing: side.outgoing.values().cloned().collect(),
+            is_whole: true,
+        });
+        let rows = store.other_rows.clone().into_iter().collect();
+        let restored = Restored { chain: OTHER_CHAIN, channels: channels.collect(), rows };
+        let [_, head] = self.heads();
+        let mut outputs = self.nodes[node].router.handle(head);
+        outputs.extend(self.nodes[node].router.handle(RouterInput::Restored(restored)));
+        self.commit_outside(node, outputs);
+        for channel in self.channels_of(node).into_iter().filter(|channel| *channel >= OTHER) {
+            self.link(channel);
+        }
+    }
+
     pub(crate) fn link(&mut self, channel: usize) {
         let (one, other) = self.channels[&channel];
-        if !self.nodes[one].is_away && !self.nodes[other].is_away {
+        let is_missing = |node| channel >= OTHER && self.without_second.contains(&node);
+        if !self.nodes[one].is_away && !self.nodes[other].is_away && !is_missing(one) && !is_missing(other) {
             self.give(one, channel, Work::Up);
             self.give(other, channel, Work::Up);
         }

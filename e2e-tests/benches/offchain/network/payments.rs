@@ -76,7 +76,7 @@ async fn pay(three: &Three, count: u64, in_flight: usize) -> (Duration, Vec<Dura
 }
 
 /// What this process has used of the processors: all its nodes, and whoever measures.
-fn processor_time() -> Duration {
+pub(crate) fn processor_time() -> Duration {
     /// What the system counts in, whatever it counts by.
     const TICKS_PER_SECOND: u64 = 100;
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
