@@ -1,6 +1,6 @@
 //! Stories told by strings of bytes: see [`script`](crate::harness::script).
 
-use crate::harness::script::{CONTRACTS, play};
+use crate::harness::script::{CONTRACTS, TRANSFERS, play};
 use proptest::{collection::vec, prelude::any, prelude::proptest};
 
 proptest! {
@@ -33,6 +33,25 @@ proptest! {
     #[test]
     fn any_long_string_of_operations_with_contracts_ends_well(scene in any::<u8>(), bytes in vec(any::<u8>(), 200..1_000)) {
         play(&with_contracts(scene, &bytes));
+    }
+}
+
+/// Bytes that set a scene with conditional transfers.
+fn with_transfers(scene: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[scene | TRANSFERS], bytes].concat()
+}
+
+proptest! {
+    #![proptest_config(crate::property::config())]
+
+    #[test]
+    fn any_string_of_operations_with_transfers_ends_well(scene in any::<u8>(), bytes in vec(any::<u8>(), 1..200)) {
+        play(&with_transfers(scene, &bytes));
+    }
+
+    #[test]
+    fn any_long_string_of_operations_with_transfers_ends_well(scene in any::<u8>(), bytes in vec(any::<u8>(), 200..1_000)) {
+        play(&with_transfers(scene, &bytes));
     }
 }
 

@@ -1,7 +1,12 @@
 //! Every decoder that takes bytes from the network, the chain or the disk: it never panics, and what decodes encodes to the very same bytes,
-//! so that no two encodings mean the same (R3.2). The first byte chooses the type.
+//! so that no two encodings mean the same (R3.2). The first byte chooses the type; from 128 on one of the readers of what crosses channels
+//! (`network/tests/decoders.rs`), which a router is told of as well.
 
 #![no_main]
+
+#[path = "../../network/tests/decoders.rs"]
+#[allow(dead_code, reason = "shared with the tests, which use more of it")]
+mod decoders;
 
 use libfuzzer_sys::fuzz_target;
 use protocol::{
@@ -21,8 +26,11 @@ macro_rules! decoders {
     ($($decoded:ty),* $(,)?) => { [$(canonical::<$decoded> as fn(&[u8])),*] };
 }
 
+/// The first byte from which on it chooses a reader of what crosses channels.
+const ACROSS: u8 = 128;
+
 fuzz_target!(|bytes: &[u8]| {
-    let decoders = decoders![
+    let types = decoders![
         // The arguments of every message and read.
         call::Create,
         call::CloseMutual,
@@ -77,8 +85,10 @@ fuzz_target!(|bytes: &[u8]| {
         escrow::Creation,
     ];
     if let Some((choice, bytes)) = bytes.split_first() {
-        if let Some(decoder) = decoders.get(usize::from(*choice)) {
+        if let Some(decoder) = types.get(usize::from(*choice)) {
             decoder(bytes);
+        } else if let Some(reader) = choice.checked_sub(ACROSS) {
+            decoders::read(&[&[reader], bytes].concat());
         }
     }
 });

@@ -147,6 +147,7 @@ impl World {
         side.seen_stored = held.seen;
         if let Some(write) = held.stored {
             side.write(write);
+            side.note_transfers(&held.effects);
             let plan = self.crash_plan.filter(|plan| plan.party == party && plan.commit == side.commits);
             side.commits += 1;
             stop_after = plan.map(|plan| plan.effects);
@@ -236,9 +237,10 @@ impl World {
     /// As [`World::kill`], but the store had written `writes` more commits than the process knew.
     pub(crate) fn kill_after_writes(&mut self, party: Party, writes: usize) {
         let side = &mut self.sides[party];
-        let written = side.held.iter().filter_map(|held| Some((held.stored.clone()?, held.seen))).take(writes);
-        for (write, seen) in written.collect::<Vec<_>>() {
+        let written = side.held.iter().filter_map(|held| Some((held.stored.clone()?, held.seen, held.effects.clone())));
+        for (write, seen, effects) in written.take(writes).collect::<Vec<_>>() {
             side.write(write);
+            side.note_transfers(&effects);
             side.seen_stored = seen;
         }
         self.kill(party);

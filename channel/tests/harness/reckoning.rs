@@ -1,17 +1,22 @@
 //! What must be true once a channel is over: the chain paid out what the users were told.
 
 use super::{SHARE, World, chain::FUNDS, side::Side};
-use channel::{CloseReason, Event, Notice, RefusalCode};
+use channel::{
+    CloseReason, Effect, Event, Notice, Outcome, Performed, RefusalCode,
+    transfer::{IncomingEnd, TransferEvent},
+};
 use protocol::{Amount, Party};
 
 impl World {
-    /// What a party has in the channel, as its user was told: payments, coins attached, payouts, shares.
+    /// What a party has in the channel, as its user was told: payments, coins attached, payouts, shares, and transfers
+    /// that were claimed.
     pub(crate) fn told(&self, party: Party) -> Amount {
         let side = &self.sides[party];
         let (paid, received) = side.turnover();
         let created = Party::BOTH.into_iter().flat_map(|party| self.sides[party].created()).collect();
         let (put_in, got) = side.contracts_turnover(&created);
-        (SHARE + side.deposited + received + got).checked_sub(paid + side.withdrawn + put_in).unwrap()
+        let [given, taken] = [party.peer(), party].map(|payee| self.sides[payee].taken_of_transfers());
+        (SHARE + side.deposited + received + got + taken).checked_sub(paid + side.withdrawn + put_in + given).unwrap()
     }
 
     /// Whether a party was told that the channel was paid out while contracts hold coins.
@@ -35,6 +40,36 @@ impl World {
                 None => assert_eq!(wealth, owed, "{party:?}: what the chain paid is what its user was told"),
                 Some(cheat) if cheat == party => {}
                 Some(_) => assert!(wealth >= owed, "{party:?} has {wealth} and is owed {owed}"),
+            }
+        }
+    }
+}
+
+impl Side {
+    /// What it has of its peer's transfers: claimed in agreement, or by force as it was told.
+    fn taken_of_transfers(&self) -> Amount {
+        let mut claimed = self.claimed.clone();
+        for (_, _, Performed { outcome, .. }) in &self.performed {
+            if let Outcome::Called { contract, payouts, .. } = outcome
+                && let Some(amount) = self.offered.get(contract).filter(|_| payouts[self.party] > 0)
+            {
+                let _known = claimed.insert(*contract, *amount);
+            }
+        }
+        claimed.values().sum()
+    }
+
+    /// Notes what is told of the peer's transfers.
+    pub(crate) fn note_transfers(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::Transfer(TransferEvent::Offered(row)) => {
+                    let _known = self.offered.insert(row.contract, row.terms.amount);
+                }
+                Effect::Transfer(TransferEvent::Ended { contract, end: IncomingEnd::Claimed }) => {
+                    let _known = self.claimed.insert(*contract, self.offered[contract]);
+                }
+                _ => {}
             }
         }
     }

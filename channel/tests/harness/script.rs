@@ -6,6 +6,8 @@
 //! are conserved, each payment has counted exactly once, no honest party has less than its last co-signed state gives it, and both sides
 //! are idle and agree, or the channel is closed.
 
+mod transfers;
+
 use super::{
     Initiator, Responder, World, apps,
     apps::Tokens,
@@ -30,6 +32,8 @@ const CENSORED: [&str; 4] = ["channel_close_mutual", "channel_deposit", "channel
 
 /// The bits of the first byte that set a scene with contracts.
 pub(crate) const CONTRACTS: u8 = 24;
+/// Those that set one with conditional transfers.
+pub(crate) const TRANSFERS: u8 = 224;
 
 /// Reads operations off a string of bytes.
 struct Bytes<'a>(std::slice::Iter<'a, u8>);
@@ -60,6 +64,9 @@ struct Story {
     kept_state: Option<(State, Option<Payload>)>,
     /// Whether there are contracts.
     contracts: bool,
+    /// Whether there are conditional transfers, and how many were asked for.
+    transfers: bool,
+    offered: u8,
     cheat: Option<Party>,
     /// For how many blocks something has been on its way.
     silent: BlockNumber,
@@ -80,8 +87,8 @@ pub(crate) fn play(bytes: &[u8]) {
 }
 
 impl Story {
-    /// The first byte sets the scene: who decides by its user, whether the channel is open already, whether there are contracts, and who
-    /// forces calls that wait.
+    /// The first byte sets the scene: who decides by its user, whether the channel is open already, whether there are contracts or
+    /// transfers, and who forces calls that wait.
     fn new(scene: u8) -> Self {
         let mut world = World::new();
         let timeouts = Timeouts { opening: 50, answer: 50, review: 60, leave: 50, ..Timeouts::default() };
@@ -99,7 +106,8 @@ impl Story {
             world.mine();
             world.run();
         }
-        Self { world, kept: None, kept_state: None, contracts: scene & CONTRACTS == CONTRACTS, cheat: None, silent: 0 }
+        let (contracts, transfers) = (scene & CONTRACTS == CONTRACTS, scene & TRANSFERS == TRANSFERS);
+        Self { world, kept: None, kept_state: None, contracts, transfers, offered: 0, cheat: None, silent: 0 }
     }
 
     fn step(&mut self, bytes: &mut Bytes<'_>) {
@@ -108,7 +116,7 @@ impl Story {
         let world = &mut self.world;
         // What is not possible now is refused, and nothing else. More of what happens daily.
         match byte >> 1 {
-            0..=15 if self.contracts => self.step_of_contracts(party, bytes),
+            0..=23 if self.transfers || (self.contracts && byte < 32) => self.step_within(byte >> 1, party, bytes),
             0..=27 => {
                 let amount = bytes.amount(1);
                 drop(world.pay(party, amount));
@@ -385,6 +393,7 @@ impl Story {
     fn check(&mut self) {
         let states = self.world.states();
         if states == ("open", "open") {
+            self.check_transfers();
             self.check_open();
         } else {
             let residual = Party::BOTH.into_iter().all(|party| self.world.is_residual(party));

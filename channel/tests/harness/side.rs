@@ -39,12 +39,15 @@ pub(crate) enum Fate {
 
 #[derive(Clone)]
 pub(crate) struct Side {
-    party: Party,
+    pub(super) party: Party,
     pub(crate) key: SigningKey,
     pub(crate) config: Config,
     pub(crate) book: Book,
     /// What it knows outside of the channel.
     pub(crate) registry: Registry,
+    /// What it was offered by its peer, and of that what it has, as its router was told.
+    pub(crate) offered: BTreeMap<ContractId, Amount>,
+    pub(crate) claimed: BTreeMap<ContractId, Amount>,
     /// What its router was told since the process started.
     pub(crate) routed: Vec<TransferEvent>,
     /// Codes that the machine asked for.
@@ -156,6 +159,8 @@ impl Side {
             config: Config::default(),
             book: Book::new(),
             registry: Registry::new(seen),
+            offered: BTreeMap::new(),
+            claimed: BTreeMap::new(),
             routed: Vec::new(),
             transfers: BTreeMap::new(),
             fetched: Vec::new(),
@@ -493,7 +498,7 @@ impl Side {
         }
     }
 
-    /// What contracts have taken from this party, and given to it, as its user was told; `created` has what each side put into each.
+    /// What contracts have taken from this party, and given to it, as it was told; `created` has what each side put into each.
     pub(crate) fn contracts_turnover(&self, created: &BTreeMap<ContractId, Pair<Amount>>) -> (Amount, Amount) {
         let (mut put_in, mut got) = (0, 0);
         for (_, _, Performed { by, outcome, .. }) in &self.performed {
@@ -503,12 +508,12 @@ impl Side {
                     assert_eq!(coins.sum(), Some(*balance));
                     put_in += coins[self.party];
                 }
-                Outcome::Called { value, payouts, .. } => {
+                Outcome::Called { contract, value, payouts, .. } if created.contains_key(contract) => {
                     put_in += if *by == self.party { *value } else { 0 };
                     got += payouts[self.party];
                 }
                 Outcome::Removed { shares, .. } => got += shares[self.party],
-                Outcome::Upgraded { .. } | Outcome::Noted(_) => {}
+                Outcome::Called { .. } | Outcome::Upgraded { .. } | Outcome::Noted(_) => {}
             }
         }
         (put_in, got)

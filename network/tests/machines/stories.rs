@@ -194,7 +194,7 @@ fn in_random_stories_with_real_machines_every_payment_ends_and_nobody_who_carrie
         all.registered += told.registered;
     }
     println!("{all:?}, seeds from {first}");
-    assert!(all.made > all.asked / 4 && all.made < all.asked, "{all:?}");
+    assert!(all.made > all.asked / 8 && all.made < all.asked, "{all:?}");
     assert!(all.crashes > 20 && all.registered > 0, "{all:?}");
 }
 
