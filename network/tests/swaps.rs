@@ -1,19 +1,19 @@
 //! Swaps between two chains: both legs move, or none, whatever crashes, is lost, or stands still (R8.5).
 
 use crate::harness::{
-    CHAIN, Crash, CrashPoint, OTHER, OTHER_CHAIN, Work, World, assert_coins_are_kept, assert_nothing_is_open,
+    CHAIN, Crash, CrashPoint, OTHER, OTHER_CHAIN, Tamper, Work, World, assert_coins_are_kept, assert_nothing_is_open,
     hub_policy,
 };
 use network::{
-    BlockClock, ChainPolicy, RouterInput, RoutingPolicy, SwapBody, SwapCode, SwapError, SwapId, SwapItem, SwapOrder,
-    SwapPolicy, SwapQuote, SwapStage, SwapTerms, SwapWords,
+    BlockClock, ChainPolicy, RouterInput, RouterNotice, RoutingPolicy, SwapBody, SwapCode, SwapError, SwapId, SwapItem,
+    SwapOrder, SwapPolicy, SwapQuote, SwapStage, SwapTerms, SwapWords,
 };
 use protocol::{Amount, contracts::conditional::HashFunction};
 
 const FULL: Amount = 1_000_000;
-const PAID: Amount = 10_000;
-const GOT: Amount = 20_000;
-const PREMIUM: Amount = 200;
+pub(crate) const PAID: Amount = 10_000;
+pub(crate) const GOT: Amount = 20_000;
+pub(crate) const PREMIUM: Amount = 200;
 pub(crate) const INITIATOR: usize = 0;
 pub(crate) const RESPONDER: usize = 1;
 
@@ -38,7 +38,12 @@ pub(crate) fn policy(responds: bool) -> RoutingPolicy {
 }
 
 pub(crate) fn world() -> World {
-    World::on_two_chains(vec![policy(false), policy(true)], &[(0, 1, FULL, FULL)], &[(0, 1, FULL, FULL)])
+    on_two_chains(vec![policy(false), policy(true)])
+}
+
+/// An initiator and a responder with a channel on each chain.
+pub(crate) fn on_two_chains(policies: Vec<RoutingPolicy>) -> World {
+    World::on_two_chains(policies, &[(0, 1, FULL, FULL)], &[(0, 1, FULL, FULL)])
 }
 
 pub(crate) fn order(world: &World) -> SwapOrder {
@@ -84,7 +89,7 @@ fn stage(world: &World, node: usize, id: SwapId) -> Option<SwapStage> {
     world.nodes[node].router.swap(&id).map(|swap| swap.stage)
 }
 
-fn is_ended(world: &World, node: usize, id: SwapId) -> bool {
+pub(crate) fn is_ended(world: &World, node: usize, id: SwapId) -> bool {
     matches!(stage(world, node, id), None | Some(SwapStage::Ended { .. }))
 }
 
@@ -392,4 +397,74 @@ fn legs_go_through_a_hub_that_has_channels_on_both_chains() {
         assert!(outcome.source_moved && outcome.target_moved, "node {node}");
     }
     assert!(world.gain(2) > 0, "the hub takes its fees");
+}
+
+/// Goes on until the initiator has the target leg and has begun to claim it.
+fn lock_both(world: &mut World) {
+    while world.nodes[INITIATOR].store.sides[&OTHER].incoming.is_empty() {
+        let (node, channel) = world.ready().first().copied().unwrap();
+        world.step(node, channel);
+    }
+}
+
+#[test]
+fn a_swap_whose_source_leg_nobody_claims_is_over_for_the_initiator_once_that_leg_has_expired() {
+    let mut world = world();
+    propose(&mut world, ID);
+    lock_both(&mut world);
+    world.vanish(RESPONDER);
+    pass(&mut world, 260);
+    let Some(SwapStage::Ended { outcome, .. }) = stage(&world, INITIATOR, ID) else {
+        panic!("it waits for ever: {:?}", stage(&world, INITIATOR, ID))
+    };
+    assert!(outcome.target_moved && !outcome.source_moved, "{outcome:?}");
+    assert_eq!((gained(&world, INITIATOR, 0), gained(&world, INITIATOR, OTHER)), (0, 20_000));
+    assert_eq!(world.nodes[INITIATOR].router.open(), (0, 0));
+}
+
+#[test]
+fn a_leg_beside_which_a_premium_is_staked_is_claimed_whatever_its_words_are() {
+    let mut world = world();
+    world.faults.tamper = Some((RESPONDER, Tamper::Words));
+    propose(&mut world, ID);
+    pass(&mut world, 3);
+    assert!(assert_both_or_none(&world, "given back, it would have cost the premium"));
+}
+
+#[test]
+fn a_responder_that_left_a_claim_unanswered_gets_no_premium_by_its_next_leg() {
+    let mut world = world();
+    propose(&mut world, ID);
+    lock_both(&mut world);
+    world.vanish(RESPONDER);
+    pass(&mut world, 60);
+    world.come_back(RESPONDER);
+    pass(&mut world, 3);
+    assert!(assert_both_or_none(&world, "the first swap"));
+    let is_barred = |notice: &RouterNotice| matches!(notice, RouterNotice::ClaimUnanswered { chain: OTHER_CHAIN, .. });
+    assert!(world.nodes[INITIATOR].store.notices.iter().any(is_barred));
+    propose(&mut world, SwapId([6; 32]));
+    pass(&mut world, 3);
+    assert_eq!(gains(&world), MOVED.map(|(source, target)| (2 * source, 2 * target)));
+}
+
+#[test]
+fn no_premium_is_staked_where_finality_lags_too_far_for_the_secret_to_be_shown() {
+    // The initiator sees it, and the responder does not, or locks its leg for the sake of the premium.
+    let mut world = world();
+    world.other.frozen = Some(5_000);
+    world.advance_both(0, 18);
+    world.run();
+    propose(&mut world, ID);
+    while world.nodes[RESPONDER].store.sides[&0].incoming.is_empty() {
+        let (node, channel) = world.ready().first().copied().unwrap();
+        world.step(node, channel);
+    }
+    let lags = RouterInput::Head { chain: OTHER_CHAIN, best: 5_021, finalised: 5_000 };
+    let outputs = world.nodes[INITIATOR].router.handle(lags);
+    world.commit_outside(INITIATOR, outputs);
+    world.run();
+    world.other.frozen = None;
+    pass(&mut world, 260);
+    assert_eq!(gains(&world), NONE, "the premium is not the responder's");
 }
