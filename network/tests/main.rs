@@ -14,6 +14,7 @@ mod bounds;
 mod crashes;
 mod forwarding;
 mod invoices;
+mod outcomes;
 mod paying;
 mod property;
 mod seals;
