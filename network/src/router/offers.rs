@@ -27,7 +27,9 @@ pub(super) fn offered(core: &mut Core, origin: Origin, incoming: IncomingTransfe
     core.admit(origin, entry(peer, incoming));
     let name = (origin.at.chain, peer);
     let has_paid = core.policy.slot_fee > 0;
-    let admitted = core.guard.admit(name, expiry, risked, &core.policy, core.now);
+    // What this side has asked for, and has staked coins for, is within its bounds.
+    let is_staked = swaps::staked_leg(core, &origin).is_some();
+    let admitted = if is_staked { Ok(()) } else { core.guard.admit(name, expiry, risked, &core.policy, core.now) };
     if has_paid {
         core.write_peer(origin.at.chain, peer);
     }
@@ -43,7 +45,11 @@ pub(super) fn decide(core: &mut Core, origin: Origin) -> Result<(), FailureCode>
     let Some(entry) = core.transfers.incoming_mut(&origin).filter(|entry| entry.intent == Intent::Undecided) else {
         return Ok(());
     };
-    match Instruction::from_bytes(&entry.instruction).ok_or(FailureCode::UnknownOrWrong)? {
+    let instruction = Instruction::from_bytes(&entry.instruction);
+    if let Some(said) = swaps::staked_leg(core, &origin) {
+        return swaps::arrived(core, origin, said);
+    }
+    match instruction.ok_or(FailureCode::UnknownOrWrong)? {
         Instruction::Forward(forward) => forward::forward(core, origin, forward),
         Instruction::Deliver(sealed) => receive::delivered(core, origin, &sealed),
         Instruction::Swap(said) => swaps::arrived(core, origin, said),

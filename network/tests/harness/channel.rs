@@ -1,15 +1,16 @@
 //! One side of a modelled channel: what it commits, and how it answers.
 
+use super::chain::Sight;
 use ::channel::{
     ChangeId, IdempotencyKey,
     transfer::{
         FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, Margins, Offer, OutgoingTransfer, Progress,
-        Registered, TransferCommand, TransferEvent, TransferTerms,
+        TransferCommand, TransferEvent, TransferTerms,
     },
 };
 use network::CommandRefusal;
 use protocol::{
-    Amount, BlockNumber,
+    Amount,
     contracts::{
         ContractId,
         conditional::{HashLock, Preimage},
@@ -77,26 +78,12 @@ pub(crate) struct Side {
     pub(crate) forfeited: BTreeSet<ContractId>,
     pub(crate) is_up: bool,
     pub(crate) made: u64,
-}
-
-/// The chain as a side sees it.
-#[derive(Clone, Debug)]
-pub(crate) struct View {
-    pub(crate) height: BlockNumber,
-    pub(crate) registry: BTreeMap<HashLock, (BlockNumber, Preimage)>,
-}
-
-impl View {
-    pub(crate) fn registered(&self, lock: &HashLock) -> Registered {
-        match self.registry.get(lock) {
-            Some((at, _)) => Registered::Shown { at: *at },
-            None => Registered::Silent { at: self.height },
-        }
-    }
-
-    fn shown_in_time(&self, terms: &TransferTerms) -> Option<Preimage> {
-        self.registry.get(&terms.lock).filter(|(at, _)| *at < terms.expiry).map(|(_, preimage)| *preimage)
-    }
+    /// Whether the channel is settled on chain: its transfers end by registry and expiry alone.
+    pub(crate) is_closed: bool,
+    /// Own transfers that the state has not on which it was settled.
+    pub(crate) void: BTreeSet<ContractId>,
+    /// Transfers of the peer's that had ended in the state on which it was settled.
+    pub(crate) settled: BTreeMap<ContractId, IncomingEnd>,
 }
 
 /// What comes of a piece of work.
@@ -105,7 +92,7 @@ pub(crate) struct Said {
     pub(crate) events: Vec<TransferEvent>,
     pub(crate) messages: Vec<Msg>,
     pub(crate) refused: Option<CommandRefusal>,
-    pub(crate) register: Vec<(HashLock, Preimage, BlockNumber)>,
+    pub(crate) register: Vec<(HashLock, Preimage, protocol::BlockNumber)>,
 }
 
 /// Names a transfer: one offer, one contract.
@@ -223,8 +210,16 @@ impl Side {
             Msg::Forfeit(contract) => self.stake(contract),
             Msg::OfferAck(contract) => {
                 self.stake(contract);
-                let open = self.own.get(&contract).filter(|open| open.end.is_none());
-                let Some(key) = open.map(|open| open.key.clone()) else { return said };
+                let Some(open) = self.own.get(&contract) else { return said };
+                match open.end {
+                    Some(true) => said.messages.push(Msg::ClaimAck(contract)),
+                    Some(false) => said.messages.push(Msg::FailAck(contract)),
+                    None => {}
+                }
+                if open.end.is_some() {
+                    return said;
+                }
+                let key = open.key.clone();
                 if let Some(row) = self.outgoing.get_mut(&key)
                     && row.progress == Progress::Proposed
                 {
@@ -253,7 +248,7 @@ impl Side {
                         said.messages.push(Msg::FailAck(contract));
                     }
                     Some(false) => said.messages.push(Msg::FailAck(contract)),
-                    Some(true) => {}
+                    Some(true) => said.messages.push(Msg::ClaimAck(contract)),
                 }
             }
             Msg::FailAck(contract) => self.end(contract, IncomingEnd::Failed, &mut said),
@@ -345,34 +340,64 @@ impl Side {
     }
 
     /// What time and the registry do.
-    pub(crate) fn poll(&mut self, view: &View, margins: Margins) -> Said {
+    pub(crate) fn poll(&mut self, sight: &Sight, margins: Margins) -> Said {
         let mut said = Said::default();
         for row in self.incoming.values().cloned().collect::<Vec<_>>() {
             let terms = row.terms;
-            if view.shown_in_time(&terms).is_some() {
+            // What is given back in agreement is not claimed as well, as long as the two talk.
+            let may_claim = self.is_closed || !matches!(row.intent, Intent::Fail(_));
+            if let Some(end) = self.settled.get(&row.contract).copied() {
+                self.end(row.contract, end, &mut said);
+            } else if may_claim && sight.shown_in_time(&terms).is_some() {
                 self.end(row.contract, IncomingEnd::Claimed, &mut said);
-            } else if let Intent::Claim(preimage) = row.intent {
+            } else if sight.finalised >= terms.expiry && self.is_up && matches!(row.intent, Intent::Claim(_)) {
+                // The peer may have signed the claim and never been heard: it says which.
+                said.messages.push(Msg::OfferAck(row.contract));
+            } else if sight.finalised >= terms.expiry {
+                self.end(row.contract, IncomingEnd::Refunded, &mut said);
+            } else if let Intent::Claim(preimage) = row.intent
+                && sight.best < terms.expiry
+            {
                 said.messages.push(Msg::Claim(row.contract, preimage));
-                if view.height >= terms.expiry.saturating_sub(margins.register) && view.height < terms.expiry {
+                if sight.best >= terms.expiry.saturating_sub(margins.register) {
                     said.register.push((terms.lock, preimage, terms.expiry));
                 }
-            } else if view.height >= terms.expiry {
-                self.end(row.contract, IncomingEnd::Refunded, &mut said);
             }
         }
         for (contract, open) in self.own.clone() {
             if open.end.is_some() {
                 continue;
             }
-            if let Some(preimage) = view.shown_in_time(&open.terms) {
+            if self.void.contains(&contract) {
+                self.own.get_mut(&contract).unwrap().end = Some(false);
+                self.balance += open.terms.amount;
+                self.fail(&open.key, Failure::Dropped, &mut said);
+            } else if let Some(preimage) = sight.shown_in_time(&open.terms) {
                 self.own.get_mut(&contract).unwrap().end = Some(true);
                 self.fulfil(&open.key, contract, preimage, &mut said);
-            } else if view.height >= open.terms.expiry {
+            } else if sight.finalised >= open.terms.expiry {
                 self.own.get_mut(&contract).unwrap().end = Some(false);
                 self.balance += open.terms.amount + if open.is_staked { open.premium } else { 0 };
                 self.fail(&open.key, Failure::Expired, &mut said);
             }
         }
         said
+    }
+
+    /// The channel is settled on the newest state that both have signed: what either has committed of it counts for both.
+    pub(crate) fn settle_with(&mut self, peer: &mut Self) {
+        for (contract, open) in self.own.clone() {
+            if !peer.incoming.contains_key(&contract) && !peer.ended.contains_key(&contract) {
+                let _is_new = self.void.insert(contract);
+            }
+            if peer.staked.contains_key(&contract) || peer.forfeited.contains(&contract) {
+                self.stake(contract);
+            }
+            if let Some(is_paid) = open.end {
+                let end = if is_paid { IncomingEnd::Claimed } else { IncomingEnd::Failed };
+                let _new = peer.settled.insert(contract, end);
+            }
+        }
+        (self.is_up, self.is_closed) = (false, true);
     }
 }

@@ -1,13 +1,17 @@
 //! Nodes, their stores and tasks, one chain, and a place for crashes.
 
-use super::channel::{Msg, Said, Side, View, Work, contract};
+use super::{
+    chain::{Sight, View},
+    channel::{Msg, Said, Side, Work, contract},
+    faults::Faults,
+};
 use ::channel::{
     ChannelRef, IdempotencyKey,
     transfer::{TransferCommand, TransferLimits, TransferTerms, Verdict},
 };
 use network::{
-    At, ChainPolicy, Fee, Invoice, InvoiceRequest, Opening, PayError, PaymentId, PaymentState, Restored,
-    RestoredChannel, Router, RouterInput, RouterNotice, RouterOutput, RoutingPolicy, RowKey, SealKey,
+    At, ChainPolicy, Fee, Restored, RestoredChannel, Router, RouterInput, RouterNotice, RouterOutput, RoutingPolicy,
+    RowKey, SealKey,
 };
 use protocol::{
     AccountId, Amount, BlockNumber, Hash, PublicKey,
@@ -83,6 +87,8 @@ pub(crate) struct World {
     pub(crate) joins_backwards: bool,
     /// Offers that have left, to be looked at by tests: node, channel, command.
     pub(crate) said: Vec<(usize, usize, Msg)>,
+    /// What goes wrong by request.
+    pub(crate) faults: Faults,
 }
 
 pub(crate) fn hub_policy() -> RoutingPolicy {
@@ -140,12 +146,11 @@ impl World {
             }
         };
         let nodes = policies.into_iter().enumerate().map(node).collect();
-        let view = View { height: 100, registry: BTreeMap::new() };
         let mut world = Self {
             nodes,
             channels: channels.iter().map(|(number, (one, other, ..))| (*number, (*one, *other))).collect(),
-            other: View { height: 5_000, ..view.clone() },
-            view,
+            view: View::at_height(100),
+            other: View::at_height(5_000),
             now: 1_000_000,
             crashes: Vec::new(),
             registered_by: Vec::new(),
@@ -155,6 +160,7 @@ impl World {
             without_second: BTreeSet::new(),
             joins_backwards: false,
             said: Vec::new(),
+            faults: Faults::default(),
         };
         for (number, (one, other, its, others)) in channels {
             for (node, balance) in [(one, its), (other, others)] {
@@ -182,7 +188,7 @@ impl World {
         if node == one { other } else { one }
     }
 
-    fn channels_of(&self, node: usize) -> Vec<usize> {
+    pub(crate) fn channels_of(&self, node: usize) -> Vec<usize> {
         self.nodes[node].store.sides.keys().copied().collect()
     }
 
@@ -208,9 +214,9 @@ impl World {
             }
         });
         let channels: Vec<RestoredChannel> = restored.collect();
-        let [first_head, second_head] = self.heads();
+        let [first_head, second_head] = self.heads(node);
         let heads = if self.without_second.contains(&node) { vec![first_head] } else { vec![first_head, second_head] };
-        let shown = self.shown();
+        let shown = self.shown(node);
         let this = &mut self.nodes[node];
         this.router = router(this.seed, &this.policy);
         this.pending.clear();
@@ -309,7 +315,7 @@ impl World {
                 if !self.lost_words.contains(&self.words)
                     && let Some(channel) = channel
                 {
-                    self.give(to, channel, Work::Tell(RouterInput::Swap { chain, peer: from, bytes }));
+                    self.post(to, channel, Work::Tell(RouterInput::Swap { chain, peer: from, bytes }));
                 }
             }
             RouterOutput::Row { .. } | RouterOutput::Notify(_) => {}
@@ -356,7 +362,7 @@ impl World {
         });
         let rows = store.other_rows.clone().into_iter().collect();
         let restored = Restored { chain: OTHER_CHAIN, channels: channels.collect(), rows };
-        let [_, head] = self.heads();
+        let [_, head] = self.heads(node);
         let mut outputs = self.nodes[node].router.handle(head);
         outputs.extend(self.nodes[node].router.handle(RouterInput::Restored(restored)));
         self.commit_outside(node, outputs);
@@ -367,8 +373,10 @@ impl World {
 
     pub(crate) fn link(&mut self, channel: usize) {
         let (one, other) = self.channels[&channel];
+        let is_closed = self.nodes[one].store.sides[&channel].is_closed;
         let is_missing = |node| channel >= OTHER && self.without_second.contains(&node);
-        if !self.nodes[one].is_away && !self.nodes[other].is_away && !is_missing(one) && !is_missing(other) {
+        let is_there = |node: usize| !self.nodes[node].is_away && !is_missing(node);
+        if is_there(one) && is_there(other) && !is_closed {
             self.give(one, channel, Work::Up);
             self.give(other, channel, Work::Up);
         }
@@ -390,40 +398,36 @@ impl World {
         self.crash(node);
     }
 
-    fn heads(&self) -> [RouterInput; 2] {
-        [(CHAIN, &self.view), (OTHER_CHAIN, &self.other)].map(|(chain, view)| RouterInput::Head {
-            chain,
-            best: view.height,
-            finalised: view.height,
+    /// What a node sees of the chain of a channel.
+    fn sight(&self, node: usize, channel: usize) -> Sight {
+        let view = if channel < OTHER { &self.view } else { &self.other };
+        view.sight(node, self.now)
+    }
+
+    pub(crate) fn heads(&self, node: usize) -> [RouterInput; 2] {
+        [(CHAIN, &self.view), (OTHER_CHAIN, &self.other)].map(|(chain, view)| {
+            let Sight { best, finalised, .. } = view.sight(node, self.now);
+            RouterInput::Head { chain, best, finalised }
         })
     }
 
-    fn view_of(&self, channel: usize) -> &View {
-        if channel < OTHER { &self.view } else { &self.other }
-    }
-
-    fn shown(&self) -> Vec<RouterInput> {
+    pub(crate) fn shown(&self, node: usize) -> Vec<RouterInput> {
         let all = [(CHAIN, &self.view), (OTHER_CHAIN, &self.other)].map(|(chain, view)| {
-            let shown = view.registry.iter();
-            shown.map(move |(lock, (at, preimage))| (chain, lock, at, preimage))
-        });
-        all.into_iter()
-            .flatten()
-            .map(|(chain, lock, at, preimage)| RouterInput::Shown {
-                chain,
-                lock: *lock,
-                preimage: *preimage,
-                at: Some(*at),
+            let Sight { finalised, registry, .. } = view.sight(node, self.now);
+            registry.into_iter().map(move |(lock, (at, preimage))| {
+                let at = Some(at).filter(|at| *at <= finalised);
+                RouterInput::Shown { chain, lock, preimage, at }
             })
-            .collect()
+        });
+        all.into_iter().flatten().collect()
     }
 
-    /// Tells all nodes something.
-    fn tell_all(&mut self, inputs: &[RouterInput]) {
+    /// Tells each node something, and has its channels look at time and registry.
+    pub(crate) fn tell_all(&mut self, inputs: impl Fn(&Self, usize) -> Vec<RouterInput>) {
         for node in 0..self.nodes.len() {
             let Some(first) = self.channels_of(node).first().copied() else { continue };
-            for input in inputs {
-                self.give(node, first, Work::Tell(input.clone()));
+            for input in inputs(self, node) {
+                self.give(node, first, Work::Tell(input));
             }
             for channel in self.channels_of(node) {
                 self.give(node, channel, Work::Poll);
@@ -438,23 +442,19 @@ impl World {
     pub(crate) fn advance_both(&mut self, first: BlockNumber, second: BlockNumber) {
         self.view.height += first;
         self.other.height += second;
-        let heads = self.heads();
-        self.tell_all(&heads);
+        self.tell_all(|world, node| world.heads(node).to_vec());
     }
 
     pub(crate) fn tick(&mut self, millis: u64) {
         self.now += millis;
-        self.tell_all(&[RouterInput::Tick(self.now)]);
+        self.tell_all(|world, _| vec![RouterInput::Tick(world.now)]);
     }
 
     pub(crate) fn register_on(&mut self, node: usize, chain: Domain, lock: HashLock, preimage: Preimage) {
         let view = if chain == CHAIN { &mut self.view } else { &mut self.other };
-        let height = view.height;
-        if let std::collections::btree_map::Entry::Vacant(entry) = view.registry.entry(lock) {
-            let _new = entry.insert((height, preimage));
+        if view.register(node, lock, preimage) {
             self.registered_by.push((node, lock));
-            let shown = self.shown();
-            self.tell_all(&shown);
+            self.tell_all(Self::shown);
         }
     }
 
@@ -472,7 +472,7 @@ impl World {
     /// All tasks work until there is nothing to do.
     pub(crate) fn run(&mut self) {
         let first = self.steps;
-        while let Some((node, channel)) = self.ready().first().copied() {
+        while let Some((node, channel)) = self.next_task() {
             self.step(node, channel);
             assert!(self.steps - first < 100_000, "it never ends: {:?}", self.nodes[node].queues);
         }
@@ -491,6 +491,7 @@ impl World {
             for output in self.nodes[node].router.handle(input) {
                 match output {
                     RouterOutput::Command { at: to, command } if to == at(channel) => {
+                        let command = self.tampered(node, command);
                         let said = side.command(&command, |key, offer| contract(channel, node, key, offer));
                         messages.extend(said.messages.clone());
                         inputs.extend(after_command(channel, said, command));
@@ -541,16 +542,18 @@ impl World {
                 side.is_up = false;
                 return VecDeque::from([RouterInput::ChannelDown(this)]);
             }
-            Work::Poll => side.poll(self.view_of(channel), self.nodes[node].policy.chain.margins),
+            Work::Poll => side.poll(&self.sight(node, channel), self.nodes[node].policy.chain.margins),
             Work::Message(message) => {
                 let router = &self.nodes[node].router;
-                let view = self.view_of(channel);
+                let sight = self.sight(node, channel);
+                let signs = self.faults.signs_no_claim != Some(node);
                 let agrees = |key: &IdempotencyKey, terms: &TransferTerms| {
-                    router.may_be_claimed(&this, key, terms, view.registered(&terms.lock)) == Verdict::Agree
+                    signs && router.may_be_claimed(&this, key, terms, sight.registered(&terms.lock)) == Verdict::Agree
                 };
                 side.message(message, agrees, |terms, premium| router.stakes_premium(&this, terms, premium))
             }
             Work::Command(command) => {
+                let command = self.tampered(node, command);
                 let said = side.command(&command, |key, offer| contract(channel, node, key, offer));
                 messages.extend(said.messages.clone());
                 return after_command(channel, said, command);
@@ -568,56 +571,8 @@ impl World {
         let side = &self.nodes[node].store.sides[&channel];
         if side.is_up {
             let peer = self.peer(node, channel);
-            self.give(peer, channel, Work::Message(message));
+            self.post(peer, channel, Work::Message(message));
         }
-    }
-
-    /// A payment of a node's, by a number.
-    pub(crate) fn pay(
-        &mut self,
-        node: usize,
-        id: u8,
-        invoice: &Invoice,
-        amount: Option<Amount>,
-    ) -> Result<PaymentState, PayError> {
-        let seed = [id; 32];
-        let paid = self.nodes[node].router.pay(PaymentId([id; 32]), invoice, amount, 1_000_000, seed);
-        let (state, outputs) = paid?;
-        self.commit_outside(node, outputs);
-        Ok(state)
-    }
-
-    /// An invoice of a node's, by a number; its pre-image is made of it.
-    pub(crate) fn invoice(&mut self, node: usize, number: u8, amount: Option<Amount>, hubs: &[usize]) -> Invoice {
-        self.invoice_for(node, number, amount, hubs, Opening::AtOnce(Preimage([number; 32])))
-    }
-
-    pub(crate) fn invoice_for(
-        &mut self,
-        node: usize,
-        number: u8,
-        amount: Option<Amount>,
-        hubs: &[usize],
-        opening: Opening,
-    ) -> Invoice {
-        let request = InvoiceRequest {
-            chain: CHAIN,
-            amount,
-            opening,
-            secret: [number ^ 0xff; 32],
-            least_expiry: 0,
-            description: format!("number {number}"),
-            expires_at: self.now / 1_000 + 3_600,
-            hubs: hubs.iter().map(|hub| self.key(*hub)).collect(),
-        };
-        let (invoice, text, outputs) = self.nodes[node].router.add_invoice(request).expect("an invoice");
-        assert_eq!(Invoice::parse(&text), Ok(invoice.clone()));
-        self.commit_outside(node, outputs);
-        invoice
-    }
-
-    pub(crate) fn payment(&self, node: usize, id: u8) -> Option<PaymentState> {
-        self.nodes[node].router.payment(&PaymentId([id; 32]))
     }
 
     /// All that a node has, what is under way by its own offers included.

@@ -3,6 +3,7 @@
 use super::{
     SwapEvent, SwapRole, SwapStage, clear,
     negotiate::{is_revealed, ladder},
+    tables::Swap,
     tell, view, write,
 };
 use crate::{
@@ -223,6 +224,15 @@ fn reveal(core: &mut Core, id: SwapId) -> Result<(), Waits> {
         return Ok(());
     }
     tell(core, id, SwapEvent::TargetLocked);
+    may_show(core, &terms)?;
+    let preimage = preimage.ok_or(Waits::Never(SwapCode::OtherTerms))?;
+    tell(core, id, SwapEvent::Revealed);
+    origins.iter().for_each(|origin| core.claim(origin, preimage));
+    Ok(())
+}
+
+/// Whether the initiator may show the pre-image now, as the target chain stands.
+fn may_show(core: &Core, terms: &SwapTerms) -> Result<(), Waits> {
     if !core.heads.contains_key(&terms.target.chain) {
         return Err(Waits::Chain);
     }
@@ -230,12 +240,8 @@ fn reveal(core: &mut Core, id: SwapId) -> Result<(), Waits> {
     if target.best > terms.lock_by {
         return Err(Waits::Never(SwapCode::Late));
     }
-    let short = ladder(&terms).check_reveal(&target);
-    short.map_err(|short| Waits::Never(SwapCode::Ladder { have: short.have, need: short.need }))?;
-    let preimage = preimage.ok_or(Waits::Never(SwapCode::OtherTerms))?;
-    tell(core, id, SwapEvent::Revealed);
-    origins.iter().for_each(|origin| core.claim(origin, preimage));
-    Ok(())
+    let short = ladder(terms).check_reveal(&target);
+    short.map_err(|short| Waits::Never(SwapCode::Ladder { have: short.have, need: short.need }))
 }
 
 /// A transfer of this side's leg is paid.
@@ -276,7 +282,7 @@ pub(in crate::router) fn leg_failed(core: &mut Core, at: At, key: Option<Idempot
         }
         return;
     };
-    let role = swap.row.role;
+    let (role, target) = (swap.row.role, swap.row.terms.target.chain);
     if matches!(swap.row.stage, SwapStage::Ended { .. }) {
         drop_leg(core, id, at, number);
         return key.into_iter().for_each(|key| core.forget(at, key));
@@ -297,7 +303,10 @@ pub(in crate::router) fn leg_failed(core: &mut Core, at: At, key: Option<Idempot
         }
     }
     match role {
-        SwapRole::Initiator if is_revealed(core, id) => {}
+        // Whether it was shown is not known before the target chain is here.
+        SwapRole::Initiator if !core.joined.contains(&target) => {}
+        // It was shown, and the responder has let the source leg expire: what comes in is claimed all the same.
+        SwapRole::Initiator if is_revealed(core, id) => clear::begin(core, id, SwapCode::LegFailed),
         _ => clear::clear(core, id, SwapCode::LegFailed),
     }
     clear::finish(core, id);
@@ -328,21 +337,32 @@ pub(in crate::router) fn origins_of(core: &Core, id: SwapId) -> Option<Vec<Origi
     })
 }
 
-/// Whether this side stakes this premium beside a transfer to it: the target leg of a swap that it has proposed, in time (A7).
+/// Whether this side stakes this premium beside a transfer to it: the target leg of a swap that it has proposed, by which it shows the pre-image at once. A leg
+/// that it would have to give back would cost it the premium (A7).
 pub(in crate::router) fn stakes_premium(core: &Core, at: &At, terms: &TransferTerms, premium: Amount) -> bool {
-    let swap = core.swaps.by_lock(&terms.lock).and_then(|id| core.swaps.get(&id));
-    let Some(swap) = swap else { return false };
-    let agreed = &swap.row.terms;
-    let is_leg =
-        (agreed.target.chain, agreed.target.amount) == (at.chain, terms.amount) && terms.expiry >= agreed.target.expiry;
+    let Some((_, swap)) = with_premium(core, at, terms) else { return false };
     let is_first = !swap
         .arrived
         .iter()
         .any(|origin| core.transfers.incoming(origin).is_some_and(|entry| !matches!(entry.intent, Intent::Fail(_))));
-    swap.row.role == SwapRole::Initiator
-        && swap.row.stage == SwapStage::Agreed
-        && is_leg
-        && is_first
-        && agreed.premium == premium
-        && core.best(&at.chain) <= agreed.lock_by
+    is_first && swap.row.terms.premium == premium && may_show(core, &swap.row.terms).is_ok()
+}
+
+/// What a transfer that came in has to say, where it is a target leg beside which this side stakes a premium: known by its lock and its terms alone, whatever it
+/// says, since whoever gives it back gives the premium away.
+pub(in crate::router) fn staked_leg(core: &Core, origin: &Origin) -> Option<SwapInstruction> {
+    let entry = core.transfers.incoming(origin)?;
+    let (id, swap) = with_premium(core, &origin.at, &entry.terms)?;
+    let (sequence, acknowledges) = expected(&swap.row);
+    Some(SwapInstruction { id, source: swap.row.terms.source.chain, sequence, acknowledges })
+}
+
+/// The swap with a premium, proposed by this side and agreed to, whose target leg has these terms.
+fn with_premium<'a>(core: &'a Core, at: &At, terms: &TransferTerms) -> Option<(SwapId, &'a Swap)> {
+    let id = core.swaps.by_lock(&terms.lock)?;
+    let swap = core.swaps.get(&id)?;
+    let leg = &swap.row.terms.target;
+    let is_leg = (leg.chain, leg.amount) == (at.chain, terms.amount) && terms.expiry >= leg.expiry;
+    let is_awaited = swap.row.role == SwapRole::Initiator && swap.row.stage == SwapStage::Agreed;
+    (is_leg && is_awaited && swap.row.terms.premium > 0).then_some((id, swap))
 }
