@@ -1,7 +1,7 @@
 //! Putting an arbiter on a chain so that it may be done twice, and a file that says where it stands.
 
 use super::{
-    Arbiter, CallError, ChainError, Receipt, SharedChain, Signer,
+    AddressFormat, Arbiter, CallError, ChainError, Receipt, SharedChain, Signer, address,
     arbiter::{code_hash, constructor_data, instance_address},
 };
 use crate::private_files;
@@ -103,6 +103,9 @@ struct DeploymentFile {
     endpoints: Vec<String>,
     genesis: String,
     arbiter: String,
+    /// The same as people write it, with the chain's SS58 prefix. Files of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    arbiter_address: Option<String>,
     code_hash: String,
     block: BlockNumber,
 }
@@ -159,9 +162,17 @@ impl Deployment {
         let bytes = |name: &str, text: &str| {
             bytes(text).ok_or_else(|| malformed(format!("{name} is not 0x and 64 hex digits")))
         };
+        let arbiter = AccountId(bytes("arbiter", &form.arbiter)?);
+        if let Some(address) = &form.arbiter_address {
+            let (_, account) =
+                address::parse(address).map_err(|cause| malformed(format!("arbiter_address: {cause}")))?;
+            if account != arbiter {
+                return Err(malformed(format!("arbiter_address is the account {account}, and arbiter {arbiter}")));
+            }
+        }
         Ok(Self {
             genesis: Hash(bytes("genesis", &form.genesis)?),
-            arbiter: AccountId(bytes("arbiter", &form.arbiter)?),
+            arbiter,
             code_hash: Hash(bytes("code_hash", &form.code_hash)?),
             endpoints: form.endpoints,
             block: form.block,
@@ -173,12 +184,25 @@ impl Deployment {
     /// # Errors
     /// [`DeploymentError::Io`].
     pub fn save(&self, path: &Path) -> Result<(), DeploymentError> {
+        self.write(path, None)
+    }
+
+    /// As [`save`](Self::save), with the arbiter's address as people write it on its chain beside the hex.
+    ///
+    /// # Errors
+    /// [`DeploymentError::Io`].
+    pub fn save_with_address(&self, path: &Path, format: AddressFormat) -> Result<(), DeploymentError> {
+        self.write(path, Some(format.write(&self.arbiter)))
+    }
+
+    fn write(&self, path: &Path, arbiter_address: Option<String>) -> Result<(), DeploymentError> {
         let failed = |source| DeploymentError::Io { path: path.to_owned(), source };
         let form = DeploymentFile {
             format: FORMAT,
             endpoints: self.endpoints.clone(),
             genesis: self.genesis.to_string(),
             arbiter: self.arbiter.to_string(),
+            arbiter_address,
             code_hash: self.code_hash.to_string(),
             block: self.block,
         };
@@ -281,6 +305,25 @@ mod tests {
     }
 
     #[test]
+    fn an_address_stands_beside_the_hex_and_has_to_be_the_same_account() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deployment.json");
+        let format = AddressFormat::new(5).unwrap();
+        deployment().save_with_address(&path, format).unwrap();
+        assert_eq!(Deployment::load(&path).unwrap(), deployment());
+        let text = fs::read_to_string(&path).unwrap();
+        let address = format.write(&AccountId([2; 32]));
+        assert!(text.contains(&address) && text.contains(&AccountId([2; 32]).to_string()), "{text}");
+        for (other, said) in
+            [(format.write(&AccountId([3; 32])), "0x0303"), (address.to_lowercase(), "arbiter_address")]
+        {
+            fs::write(&path, text.replace(&address, &other)).unwrap();
+            let error = Deployment::load(&path).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
     fn anything_else_is_refused_with_what_is_wrong_and_the_file_is_left() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deployment.json");
@@ -314,7 +357,7 @@ mod tests {
             lock_period_max: max,
             validity_max: 1,
             max_forced_max: 1,
-            call_weight: protocol::terms::CallWeight::STANDARD,
+            call_weight: CallWeight::STANDARD,
         };
         let all = [
             address(&AccountId([1; 32]), b"code", Hash([1; 32]), limits(1), b""),

@@ -5,6 +5,7 @@
 //! or channels' states: `sdk` builds nodes on it and re-exports it as `sdk::chain`.
 
 pub mod account;
+pub mod address;
 pub mod arbiter;
 mod counting;
 pub mod deploy;
@@ -14,12 +15,14 @@ mod health;
 pub mod private_files;
 pub mod recorder;
 mod registration;
+pub mod released;
 #[cfg(feature = "remote")]
 pub mod remote;
 pub mod signer;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use address::{AddressFormat, Ss58Error};
 pub use arbiter::{Arbiter, CallError};
 pub use health::Health;
 pub use recorder::Recorder;
@@ -225,6 +228,27 @@ pub enum ChainError {
         /// The runtime's error.
         cause: String,
     },
+    /// The chain's balances are too narrow for it: nothing was signed.
+    #[error(
+        "this chain's balances hold at most {most}, and {amount} is more: nothing was signed; take less, or a chain with wider balances"
+    )]
+    AmountTooLarge {
+        /// What was asked for.
+        amount: Amount,
+        /// The most that the chain can say.
+        most: Amount,
+    },
+    /// The chain wants something of each transaction that this client does not know: nothing was signed.
+    #[error(
+        "transactions of this chain carry the extension {name}, which wants {wants} that this client does not know: nothing was signed; use a version of the \
+         SDK that knows it"
+    )]
+    ExtensionUnknown {
+        /// As the chain's metadata calls it.
+        name: String,
+        /// What it wants, as far as its type says.
+        wants: &'static str,
+    },
     /// The contract undid it.
     #[error("the contract undid the transaction")]
     Reverted,
@@ -349,6 +373,11 @@ impl ChainError {
 pub trait Chain: Send + Sync + 'static {
     /// The hash of block 0: which chain this is.
     async fn genesis(&self) -> Result<Hash, ChainError>;
+
+    /// How the chain writes its accounts for people. Unless a chain says otherwise, as one without a number of its own.
+    async fn address_format(&self) -> Result<AddressFormat, ChainError> {
+        Ok(AddressFormat::GENERIC)
+    }
 
     /// The newest finalised block.
     async fn finalised_head(&self) -> Result<BlockRef, ChainError>;

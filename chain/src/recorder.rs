@@ -1,8 +1,8 @@
 //! A chain that notes what every transaction through it cost: for whoever has to account for fees and deposits.
 
 use super::{
-    BestBlock, Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer, Transaction, Urgency,
-    Weight, arbiter, counting::Counted,
+    AddressFormat, BestBlock, Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, SharedChain, Signer,
+    Transaction, Urgency, Weight, arbiter, counting::Counted,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -82,6 +82,10 @@ impl fmt::Debug for Recorder {
 impl Chain for Recorder {
     async fn genesis(&self) -> Result<Hash, ChainError> {
         self.inner.genesis().await
+    }
+
+    async fn address_format(&self) -> Result<AddressFormat, ChainError> {
+        self.inner.address_format().await
     }
 
     async fn finalised_head(&self) -> Result<BlockRef, ChainError> {

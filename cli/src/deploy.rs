@@ -48,14 +48,17 @@ async fn deploy(options: &Options) -> Result<()> {
     let chain = RemoteChain::connect(settings).await?;
     let genesis = chain.genesis().await?;
     println!("chain    {genesis}, final block {}", chain.finalised_head().await?.number);
-    println!("account  {}, {} free", signer.account(), chain.free_balance(&signer.account()).await?);
+    let addresses = chain.address_format().await?;
+    let account = signer.account();
+    println!("account  {} ({account}), {} free", addresses.write(&account), chain.free_balance(&account).await?);
 
     let shared: SharedChain = Arc::new(chain.clone());
     let limits: Limits = options.limits.limits();
     let Deployed { arbiter, receipt } =
         ensure(shared, &*signer, code, limits, options.salt.clone().into_bytes()).await?;
     let info = arbiter.info();
-    println!("arbiter  {}, code {}", info.domain.arbiter, info.code_hash);
+    let address = info.domain.arbiter;
+    println!("arbiter  {} ({address}), code {}", addresses.write(&address), info.code_hash);
     let block = match &receipt {
         Some(receipt) => {
             let (block, fee, deposit) = (receipt.block.number, receipt.fee, receipt.storage_deposit);
@@ -76,7 +79,7 @@ async fn deploy(options: &Options) -> Result<()> {
         code_hash: info.code_hash,
         block,
     };
-    deployment.save(&options.out)?;
+    deployment.save_with_address(&options.out, addresses)?;
     println!("file     {}", options.out.display());
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `channel`: the command line of the SDK. It parses, calls and prints; rules live below.
 
 mod account;
+mod code;
 mod deploy;
 mod limits;
 
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// Puts the arbiter on a chain, or finds the one that is there, and writes down where it stands. Safe to run twice.
     Deploy(deploy::Options),
+    /// Says which code stands at an address, and which released arbiter that is.
+    Code(code::Options),
 }
 
 fn main() -> ExitCode {
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let done = match command {
         Command::Deploy(options) => deploy::run(&options),
+        Command::Code(options) => code::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 //! Written out here rather than by the `contract-metadata` crate, which would bring a URL parser with its Unicode tables
 //! into a program that is built first on a bare machine.
 
-use crate::{files::blake2b_256, workspace::Package};
+use crate::{files::blake2b_256, recipe::Recipe, workspace::Package};
 use anyhow::{Result, ensure};
 use serde_json::{Map, Value, json};
 
@@ -20,6 +20,8 @@ pub(crate) struct Source<'a> {
     pub(crate) compiler: &'a str,
     /// What optimised the Wasm, and how.
     pub(crate) optimiser: String,
+    /// The recipe that was followed, if one was: who follows it too gets the same Wasm.
+    pub(crate) recipe: Option<Recipe>,
 }
 
 /// The texts of `<package>.json` (without the Wasm) and `<package>.contract` (with it).
@@ -32,6 +34,11 @@ pub(crate) fn assemble(package: &Package, source: &Source<'_>, abi: Map<String, 
         "compiler": source.compiler,
         "build_info": { "builder": "cargo xtask contract", "build_mode": "Release", "wasm_opt": source.optimiser },
     });
+    if let Some(recipe) = &source.recipe
+        && let Some(info) = about.pointer_mut("/build_info").and_then(Value::as_object_mut)
+    {
+        let _ = info.insert("recipe".to_owned(), prefixed(&recipe.hash).into());
+    }
     let mut whole = abi;
     let _ = whole.insert("contract".to_owned(), contract(&package.facts));
     let _ = whole.insert("image".to_owned(), Value::Null);
@@ -81,8 +88,13 @@ mod tests {
         let package =
             package(json!({ "name": "sample", "version": "1.2.3", "authors": [], "homepage": null, "targets": [] }));
         let wasm = b"\0asm";
-        let source =
-            Source { wasm, language: "ink! 5.1.1".to_owned(), compiler: "rustc 1.95.0", optimiser: "none".to_owned() };
+        let source = Source {
+            wasm,
+            language: "ink! 5.1.1".to_owned(),
+            compiler: "rustc 1.95.0",
+            optimiser: "none".to_owned(),
+            recipe: None,
+        };
         let Value::Object(abi) = json!({ "version": version, "types": [], "spec": {}, "storage": {} }) else {
             unreachable!("an object was written")
         };

@@ -8,9 +8,10 @@
 use crate::{
     bundle, compile, files, metadata,
     optimise::{Optimiser, Passes},
+    recipe::Recipe,
     toolchain::Toolchain,
     wasm,
-    workspace::Workspace,
+    workspace::{Package, Workspace},
 };
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -80,12 +81,7 @@ fn build(
 ) -> Result<()> {
     let started = Instant::now();
     let package = workspace.package(name)?;
-    let raw = compile::to_wasm(workspace, toolchain, &package)?;
-    let stripped = wasm::strip(&raw)?;
-    // Checked before optimisation too: only here do functions still have names to complain about.
-    let _imports = wasm::check(&stripped, &wasm::function_names(&raw)?)?;
-    let wasm = optimise_once(optimiser, &stripped, &workspace.build_dir, name)?;
-    let imports = wasm::check(&wasm, &wasm::Names::new())?;
+    let Built { wasm, imports, sizes } = compiled(workspace, toolchain, optimiser, &package)?;
     ensure_size(wasm.len(), max_kib)?;
 
     let abi = metadata::generate(workspace, toolchain, &package)?;
@@ -94,10 +90,11 @@ fn build(
         language: format!("ink! {}", workspace.ink_version()?),
         compiler: &toolchain.version,
         optimiser: optimiser.to_string(),
+        recipe: Recipe::of(workspace)?.filter(|recipe| recipe.ensure_followed(toolchain, optimiser).is_ok()),
     };
     let (json, contract) = bundle::assemble(&package, &source, abi)?;
 
-    println!("size       {} bytes from the linker, {} stripped, {} final", raw.len(), stripped.len(), wasm.len());
+    println!("size       {} bytes from the linker, {} stripped, {} final", sizes[0], sizes[1], wasm.len());
     println!("imports    {}", imports.join(" "));
     println!("code hash  0x{}", hex::encode(files::blake2b_256(&wasm)));
     for (extension, bytes) in [("wasm", &*wasm), ("json", json.as_bytes()), ("contract", contract.as_bytes())] {
@@ -107,6 +104,29 @@ fn build(
     }
     println!("took       {:.1} s", started.elapsed().as_secs_f32());
     Ok(())
+}
+
+/// The final Wasm of a contract.
+pub(crate) fn wasm(workspace: &Workspace, toolchain: &Toolchain, optimiser: &Optimiser, name: &str) -> Result<Vec<u8>> {
+    Ok(compiled(workspace, toolchain, optimiser, &workspace.package(name)?)?.wasm)
+}
+
+/// Wasm that the pallet accepts.
+struct Built {
+    wasm: Vec<u8>,
+    imports: Vec<String>,
+    /// How large it was as the linker made it, and stripped.
+    sizes: [usize; 2],
+}
+
+fn compiled(workspace: &Workspace, toolchain: &Toolchain, optimiser: &Optimiser, package: &Package) -> Result<Built> {
+    let raw = compile::to_wasm(workspace, toolchain, package)?;
+    let stripped = wasm::strip(&raw)?;
+    // Checked before optimisation too: only here do functions still have names to complain about.
+    let _imports = wasm::check(&stripped, &wasm::function_names(&raw)?)?;
+    let wasm = optimise_once(optimiser, &stripped, &workspace.build_dir, &package.name)?;
+    let imports = wasm::check(&wasm, &wasm::Names::new())?;
+    Ok(Built { wasm, imports, sizes: [raw.len(), stripped.len()] })
 }
 
 /// Optimises, or takes the result of the last run when that started from the same bytes with the same optimiser.

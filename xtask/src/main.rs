@@ -8,10 +8,12 @@ mod files;
 mod metadata;
 mod node_runtime;
 mod optimise;
+mod recipe;
 mod stable_api;
 mod tidy;
 mod toolchain;
 mod types;
+mod verify;
 mod wasm;
 mod workspace;
 
@@ -31,6 +33,8 @@ enum Chore {
     NodeRuntime(node_runtime::Options),
     /// Hold the house to its tables: rules and citations, bytes, crates, licences, sizes, circles.
     Tidy(tidy::Options),
+    /// Build a contract by the recipe, and compare with what stands on a chain.
+    Verify(verify::Options),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         Chore::Contract(options) => contract::run(&options),
         Chore::NodeRuntime(options) => node_runtime::run(&options),
         Chore::Tidy(options) => tidy::run(&options),
+        Chore::Verify(options) => verify::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

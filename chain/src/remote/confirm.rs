@@ -3,6 +3,7 @@
 //! Each endpoint of the settings is asked over a connection of its own, whichever is used for everything else, so that none confirms itself.
 
 use super::{
+    balance::BalanceWidth,
     dry_run::{Answer, Question},
     endpoints::Endpoints,
     events::digest,
@@ -237,10 +238,12 @@ impl Node {
             let (url, block, expected) = (link.url.clone(), at.number, at.hash);
             return Err(ChainError::WrongChain { url, block, expected, found });
         }
-        let question = Question::about(contract, transaction).ok_or(ChainError::NoContract(*contract))?;
+        // Of a chain whose endpoint does not tell it the answer then decides: read in the wrong width it does not decode.
+        let balances = self.runtime(at).await.map_or(BalanceWidth::Bits128, |runtime| runtime.balances);
+        let question = Question::about(contract, transaction, balances)?.ok_or(ChainError::NoContract(*contract))?;
         let parameters = rpc_params![question.method, question.arguments(), at.hash.to_string()];
         let Bytes(bytes) = ask(&link, at.number, "state_call", parameters).await?;
-        match Answer::decode(transaction, &bytes).map_err(|error| unusual(&error))? {
+        match Answer::decode(transaction, &bytes, balances).map_err(|error| unusual(&error))? {
             Answer::Ran(dry_run) => Ok(dry_run.returned),
             Answer::Failed { .. } => Err(ChainError::Unreachable(format!("{} cannot read the contract", link.url))),
         }

@@ -1,7 +1,7 @@
 //! The contracts pallet's runtime API: its questions and answers as bytes. The pallet promises to only ever add to the end of an answer.
 
-use super::{dispatch::DispatchError, wire};
-use crate::{DryRun, Transaction, Weight};
+use super::{balance::BalanceWidth, dispatch::DispatchError, wire};
+use crate::{ChainError, DryRun, Transaction, Weight};
 use protocol::{AccountId, Amount};
 use scale::{Compact, Decode, Encode};
 
@@ -13,20 +13,32 @@ pub(super) struct Question {
 
 impl Question {
     /// How to ask what `transaction` would do if `origin` sent it; none for a transfer, which the pallet knows nothing of.
-    pub(super) fn about(origin: &AccountId, transaction: &Transaction) -> Option<Self> {
+    ///
+    /// # Errors
+    /// [`ChainError::AmountTooLarge`].
+    pub(super) fn about(
+        origin: &AccountId,
+        transaction: &Transaction,
+        balances: BalanceWidth,
+    ) -> Result<Option<Self>, ChainError> {
         // Neither limit is given: a whole block, and what the origin can afford.
-        let (gas, deposit) = (None::<()>, None::<Amount>);
-        match transaction {
+        let (gas, deposit) = (None::<()>, None::<()>);
+        let mut arguments = origin.encode();
+        let method = match transaction {
             Transaction::Call { contract, value, data } => {
-                let arguments = (origin, contract, value, gas, deposit, data).encode();
-                Some(Self { method: "ContractsApi_call", arguments })
+                contract.encode_to(&mut arguments);
+                balances.encode_to(*value, &mut arguments)?;
+                (gas, deposit, data).encode_to(&mut arguments);
+                "ContractsApi_call"
             }
             Transaction::Instantiate { code, value, data, salt } => {
-                let arguments = (origin, value, gas, deposit, Code::Upload(code), data, salt).encode();
-                Some(Self { method: "ContractsApi_instantiate", arguments })
+                balances.encode_to(*value, &mut arguments)?;
+                (gas, deposit, Code::Upload(code), data, salt).encode_to(&mut arguments);
+                "ContractsApi_instantiate"
             }
-            Transaction::Transfer { .. } => None,
-        }
+            Transaction::Transfer { .. } => return Ok(None),
+        };
+        Ok(Some(Self { method, arguments }))
     }
 
     pub(super) fn arguments(&self) -> String {
@@ -41,21 +53,31 @@ enum Code<'a> {
 }
 
 /// What every answer starts with.
-#[derive(Decode)]
 struct Costs {
     consumed: (Compact<u64>, Compact<u64>),
     required: (Compact<u64>, Compact<u64>),
-    deposit: Deposit,
+    /// With a sign: what is taken from the caller, or given back.
+    deposit: i128,
     /// Why code was rejected, for one.
     debug_message: Vec<u8>,
 }
 
-#[derive(Decode)]
-enum Deposit {
-    #[codec(index = 0)]
-    Refund(Amount),
-    #[codec(index = 1)]
-    Charge(Amount),
+/// How a deposit says whether it is given back or taken.
+const REFUND: u8 = 0;
+const CHARGE: u8 = 1;
+
+impl Costs {
+    fn decode(input: &mut &[u8], balances: BalanceWidth) -> Result<Self, scale::Error> {
+        let (consumed, required) = Decode::decode(input)?;
+        let direction = u8::decode(input)?;
+        let amount = signed(balances.decode(input)?);
+        let deposit = match direction {
+            REFUND => amount.saturating_neg(),
+            CHARGE => amount,
+            _ => return Err("a deposit is given back or taken".into()),
+        };
+        Ok(Self { consumed, required, deposit, debug_message: Decode::decode(input)? })
+    }
 }
 
 #[derive(Decode)]
@@ -74,9 +96,13 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    pub(super) fn decode(transaction: &Transaction, mut bytes: &[u8]) -> Result<Self, scale::Error> {
+    pub(super) fn decode(
+        transaction: &Transaction,
+        mut bytes: &[u8],
+        balances: BalanceWidth,
+    ) -> Result<Self, scale::Error> {
         let input = &mut bytes;
-        let Costs { consumed, required, deposit, debug_message } = Costs::decode(input)?;
+        let Costs { consumed, required, deposit, debug_message } = Costs::decode(input, balances)?;
         let (returned, instantiated) = match transaction {
             Transaction::Instantiate { .. } => match <Result<(Returned, AccountId), DispatchError>>::decode(input)? {
                 Ok((returned, address)) => (returned, Some(address)),
@@ -93,10 +119,7 @@ impl Answer {
         Ok(Self::Ran(DryRun {
             used: weight(consumed),
             required: weight(required),
-            storage_deposit: match deposit {
-                Deposit::Charge(amount) => signed(amount),
-                Deposit::Refund(amount) => signed(amount).saturating_neg(),
-            },
+            storage_deposit: deposit,
             returned: returned.data,
             reverted,
             instantiated: instantiated.filter(|_| !reverted),
@@ -117,6 +140,7 @@ pub(super) fn signed(amount: Amount) -> i128 {
 mod tests {
     use super::*;
 
+    const WIDE: BalanceWidth = BalanceWidth::Bits128;
     const CALL: Transaction = Transaction::Call { contract: AccountId([2; 32]), value: 5, data: Vec::new() };
 
     fn costs(deposit: (u8, Amount), message: &[u8]) -> Vec<u8> {
@@ -125,7 +149,7 @@ mod tests {
     }
 
     fn ran(transaction: &Transaction, bytes: &[u8]) -> DryRun {
-        match Answer::decode(transaction, bytes) {
+        match Answer::decode(transaction, bytes, WIDE) {
             Ok(Answer::Ran(dry_run)) => dry_run,
             Ok(Answer::Failed { error, .. }) => panic!("{error:?}"),
             Err(error) => panic!("{error}"),
@@ -161,23 +185,46 @@ mod tests {
     fn a_failure_keeps_the_debug_message() {
         let rest = [1, 3, 8, 5, 0, 0, 0, 0];
         let bytes = [costs((1, 0), b"why"), rest.to_vec()].concat();
-        let Ok(Answer::Failed { error, debug_message }) = Answer::decode(&CALL, &bytes) else { panic!("it failed") };
+        let Ok(Answer::Failed { error, debug_message }) = Answer::decode(&CALL, &bytes, WIDE) else {
+            panic!("it failed")
+        };
         assert_eq!((error, &*debug_message), (DispatchError::Module { pallet: 8, error: [5, 0, 0, 0] }, &b"why"[..]));
     }
 
     #[test]
     fn nonsense_is_an_error() {
         for bytes in [&[][..], &[1, 2, 3], &[0; 9]] {
-            assert!(Answer::decode(&CALL, bytes).is_err());
+            assert!(Answer::decode(&CALL, bytes, WIDE).is_err());
         }
     }
 
     #[test]
     fn a_question_has_its_arguments_in_the_pallets_order() {
-        let question = Question::about(&AccountId([1; 32]), &CALL).unwrap();
+        let question = Question::about(&AccountId([1; 32]), &CALL, WIDE).unwrap().unwrap();
         let expected = [&[1; 32][..], &[2; 32], &5_u128.encode(), &[0, 0], &[0]].concat();
         assert_eq!((question.method, question.arguments()), ("ContractsApi_call", wire::to_hex(&expected)));
         let transfer = Transaction::Transfer { to: AccountId([1; 32]), amount: 1 };
-        assert!(Question::about(&AccountId([1; 32]), &transfer).is_none());
+        assert!(Question::about(&AccountId([1; 32]), &transfer, WIDE).unwrap().is_none());
+    }
+
+    #[test]
+    fn where_balances_have_64_bits_they_are_asked_and_answered_in_64() {
+        let narrow = BalanceWidth::Bits64;
+        let question = Question::about(&AccountId([1; 32]), &CALL, narrow).unwrap().unwrap();
+        let expected = [&[1; 32][..], &[2; 32], &5_u64.encode(), &[0, 0], &[0]].concat();
+        assert_eq!(question.arguments(), wire::to_hex(&expected));
+        let weights = (Compact(1_u64), Compact(2_u64), Compact(3_u64), Compact(4_u64));
+        for (direction, deposit) in [(1_u8, 9), (0, -9)] {
+            let bytes =
+                [(weights, direction, 9_u64, Vec::<u8>::new()).encode(), [&[0][..], &0_u32.encode(), &[0, 0]].concat()]
+                    .concat();
+            let Ok(Answer::Ran(dry_run)) = Answer::decode(&CALL, &bytes, narrow) else { panic!("it ran") };
+            assert_eq!((dry_run.storage_deposit, dry_run.required), (deposit, Weight { ref_time: 3, proof_size: 4 }));
+            assert!(Answer::decode(&CALL, &bytes, WIDE).is_err());
+        }
+        let too_much =
+            Transaction::Call { contract: AccountId([2; 32]), value: Amount::from(u64::MAX) + 1, data: Vec::new() };
+        let refused = Question::about(&AccountId([1; 32]), &too_much, narrow);
+        assert!(matches!(refused, Err(ChainError::AmountTooLarge { .. })));
     }
 }

@@ -1,6 +1,9 @@
 //! Transactions as the chain takes them: calls in the shapes of its metadata, signed by whoever holds the account's key.
 
-use super::runtime::{Runtime, unusual};
+use super::{
+    extensions::other_fees,
+    runtime::{Runtime, unusual},
+};
 use crate::{
     BlockRef, ChainError, ChainSignature, DryRun, NotSigned, Signer, Transaction, Weight, signer::SIGNING_TIME,
 };
@@ -8,6 +11,7 @@ use protocol::{AccountId, Amount, BlockNumber};
 use std::time::Duration;
 use subxt::{
     config::{DefaultExtrinsicParamsBuilder, substrate::SubstrateConfig},
+    dynamic::Value,
     ext::scale_encode::EncodeAsType,
     transactions::{Payload, dynamic},
     utils::{AccountId32, H256, MultiAddress, MultiSignature},
@@ -94,7 +98,8 @@ pub(super) struct SignedForm {
 /// where the dry run was charged one; otherwise the runtime's default holds.
 ///
 /// # Errors
-/// [`ChainError::NotSigned`]; [`ChainError::Unreachable`] where the node's runtime has no such call.
+/// [`ChainError::AmountTooLarge`], [`ChainError::ExtensionUnknown`], [`ChainError::NotSigned`]; [`ChainError::Unreachable`] where the node's runtime has no
+/// such call.
 pub(super) async fn sign(
     runtime: &Runtime,
     transaction: &Transaction,
@@ -102,13 +107,16 @@ pub(super) async fn sign(
     signer: &dyn Signer,
     form: SignedForm,
 ) -> Result<Vec<u8>, ChainError> {
+    runtime.balances.check_transaction(transaction)?;
+    runtime.balances.check(form.tip)?;
     let Weight { ref_time, proof_size } = dry_run.required;
     let gas_limit = GasLimit {
         ref_time: ref_time.saturating_add(ref_time / 10),
         proof_size: proof_size.saturating_add(proof_size / 10),
     };
     let charge = Amount::try_from(dry_run.storage_deposit).ok().filter(|charge| *charge > 0);
-    let storage_deposit_limit = charge.map(|charge| charge.saturating_add(charge / 10));
+    let most = runtime.balances.most();
+    let storage_deposit_limit = charge.map(|charge| charge.saturating_add(charge / 10).min(most));
     match transaction.clone() {
         Transaction::Call { contract, value, data } => {
             let call = ContractCall { dest: address(contract), value, gas_limit, storage_deposit_limit, data };
@@ -131,11 +139,14 @@ async fn sign_call(
     signer: &dyn Signer,
     SignedForm { nonce, era: Era { from, blocks }, tip }: SignedForm,
 ) -> Result<Vec<u8>, ChainError> {
-    let parameters = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new()
+    let mut parameters = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new()
         .nonce(nonce)
         .tip(tip)
-        .mortal_from_unchecked(u64::from(blocks), u64::from(from.number), H256(from.hash.0))
-        .build();
+        .mortal_from_unchecked(u64::from(blocks), u64::from(from.number), H256(from.hash.0));
+    for fee in other_fees(runtime.at.metadata_ref())? {
+        parameters = parameters.custom_extension(fee, Value::u128(tip));
+    }
+    let parameters = parameters.build();
     let mut signable =
         runtime.at.transactions().create_signable_offline(call, parameters).map_err(|error| unusual(&error))?;
     let payload = signable.signer_payload().map_err(|error| unusual(&error))?;

@@ -2,6 +2,7 @@
 
 use super::{
     RemoteChain,
+    balance::BalanceWidth,
     dispatch::DispatchError,
     dry_run::{Answer, Question},
     events::{BlockEvents, digest},
@@ -10,7 +11,7 @@ use super::{
     runtime::{AccountData, Runtime, unusual},
     wire::RuntimeVersion,
 };
-use crate::{BlockRef, ChainError, ContractEvent, DryRun, Receipt, Signer, Transaction};
+use crate::{AddressFormat, BlockRef, ChainError, ContractEvent, DryRun, Receipt, Signer, Transaction};
 use protocol::{AccountId, Amount, Hash};
 use scale::Decode;
 
@@ -66,6 +67,20 @@ impl Codec {
         .await
     }
 
+    /// The most coins that the chain can say.
+    #[must_use]
+    pub const fn most(&self) -> Amount {
+        self.0.balances.most()
+    }
+
+    /// How the chain writes its accounts.
+    ///
+    /// # Errors
+    /// [`ChainError::Unreachable`].
+    pub fn address_format(&self) -> Result<AddressFormat, ChainError> {
+        self.0.address_format()
+    }
+
     /// The contracts' events of a block's stored events.
     ///
     /// # Errors
@@ -115,18 +130,19 @@ impl Codec {
     }
 }
 
-/// The runtime API's question about a transaction, as `0x..` text, and its name; none for a transfer.
+/// The runtime API's question about a transaction, as `0x..` text, and its name, where balances have 128 bits; none for a transfer.
 #[must_use]
 pub fn question(origin: &AccountId, transaction: &Transaction) -> Option<(&'static str, String)> {
-    Question::about(origin, transaction).map(|question| (question.method, question.arguments()))
+    let question = Question::about(origin, transaction, BalanceWidth::Bits128).ok()??;
+    Some((question.method, question.arguments()))
 }
 
-/// The runtime API's answer; none where the transaction failed.
+/// The runtime API's answer where balances have 128 bits; none where the transaction failed.
 ///
 /// # Errors
 /// [`ChainError::Unreachable`].
 pub fn answer(transaction: &Transaction, bytes: &[u8]) -> Result<Option<DryRun>, ChainError> {
-    match Answer::decode(transaction, bytes).map_err(|error| unusual(&error))? {
+    match Answer::decode(transaction, bytes, BalanceWidth::Bits128).map_err(|error| unusual(&error))? {
         Answer::Ran(dry_run) => Ok(Some(dry_run)),
         Answer::Failed { .. } => Ok(None),
     }

@@ -14,6 +14,7 @@
 //!
 //! What calls, events and errors look like comes from the node's metadata when it is needed; nothing is generated or kept.
 
+mod balance;
 mod best;
 mod blocks;
 mod confirm;
@@ -21,6 +22,7 @@ mod dispatch;
 mod dry_run;
 mod endpoints;
 mod events;
+mod extensions;
 mod extrinsic;
 mod follow;
 #[doc(hidden)]
@@ -38,7 +40,8 @@ mod wire;
 pub use settings::Settings;
 
 use super::{
-    BestBlock, Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, Signer, Transaction, Urgency, Weight,
+    AddressFormat, BestBlock, Block, BlockRef, Chain, ChainError, DryRun, Health, Receipt, Signer, Transaction,
+    Urgency, Weight,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -112,6 +115,10 @@ impl fmt::Debug for RemoteChain {
 impl Chain for RemoteChain {
     async fn genesis(&self) -> Result<Hash, ChainError> {
         Ok(self.node.genesis)
+    }
+
+    async fn address_format(&self) -> Result<AddressFormat, ChainError> {
+        self.node.runtime(self.node.head()).await?.address_format()
     }
 
     async fn finalised_head(&self) -> Result<BlockRef, ChainError> {

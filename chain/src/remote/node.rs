@@ -178,11 +178,13 @@ impl Node {
         transaction: &Transaction,
         block: BlockRef,
     ) -> Result<DryRun, ChainError> {
-        let Some(question) = Question::about(origin, transaction) else {
+        let balances = self.runtime(block).await?.balances;
+        balances.check_transaction(transaction)?;
+        let Some(question) = Question::about(origin, transaction, balances)? else {
             return self.dry_run_transfer(origin, transaction).await;
         };
         let bytes = self.call(question.method, question.arguments(), block).await?;
-        match Answer::decode(transaction, &bytes).map_err(|error| unusual(&error))? {
+        match Answer::decode(transaction, &bytes, balances).map_err(|error| unusual(&error))? {
             Answer::Ran(dry_run) => Ok(dry_run),
             Answer::Failed { error, debug_message } => {
                 let runtime = self.runtime(block).await?;
@@ -227,8 +229,9 @@ impl Node {
         bytes.extend(length.to_le_bytes());
         let answer = self.call("TransactionPaymentApi_query_info", to_hex(&bytes), head).await?;
         // Weight, class, fee.
-        let told = <((Compact<u64>, Compact<u64>), u8, Amount)>::decode(&mut &*answer);
-        told.map(|(_weight, _class, fee)| fee).map_err(|error| unusual(&error))
+        let mut input = &*answer;
+        let told = <((Compact<u64>, Compact<u64>), u8)>::decode(&mut input);
+        told.and_then(|_weight_and_class| runtime.balances.decode(&mut input)).map_err(|error| unusual(&error))
     }
 
     // --- Before a submission

@@ -1,8 +1,8 @@
 //! One version of the chain's runtime, as its own metadata describes it. No metadata is kept in this repository: what calls, events and
 //! errors look like is asked of the node, so a runtime that moves its pallets about is no reason to build anew.
 
-use super::wire::RuntimeVersion;
-use crate::{ChainError, Weight};
+use super::{balance::BalanceWidth, wire::RuntimeVersion};
+use crate::{AddressFormat, ChainError, Weight};
 use protocol::{AccountId, Amount, Hash};
 use std::{sync::Arc, time::Duration};
 use subxt::{
@@ -20,6 +20,7 @@ pub(super) type AtRuntime = ClientAtBlock<SubstrateConfig, OfflineClientAtBlockI
 
 pub(super) struct Runtime {
     pub(super) existential_deposit: Amount,
+    pub(super) balances: BalanceWidth,
     pub(super) at: AtRuntime,
 }
 
@@ -89,6 +90,7 @@ impl Runtime {
         if metadata.pallet_by_name("Contracts").is_none() {
             return Err(not("it has no pallet named Contracts"));
         }
+        let balances = BalanceWidth::of(&metadata).map_err(|what| not(&what))?;
         let RuntimeVersion { spec_version, transaction_version } = version;
         let config = SubstrateConfig::builder()
             .set_genesis_hash(H256(genesis.0))
@@ -104,7 +106,7 @@ impl Runtime {
             .constants()
             .entry(subxt::constants::dynamic::<Amount>("Balances", "ExistentialDeposit"))
             .map_err(|error| not(&error.to_string()))?;
-        Ok(Self { existential_deposit, at })
+        Ok(Self { existential_deposit, balances, at })
     }
 
     /// The most that a transaction of a user may weigh.
@@ -113,6 +115,13 @@ impl Runtime {
         let weights = self.at.constants().entry(constant).map_err(|error| unusual(&error))?;
         let limit = weights.per_class.normal.max_extrinsic;
         Ok(limit.map(|TwoWeights { ref_time, proof_size }| Weight { ref_time, proof_size }))
+    }
+
+    /// The SS58 prefix that the runtime gives itself.
+    pub(super) fn address_format(&self) -> Result<AddressFormat, ChainError> {
+        let constant = subxt::constants::dynamic::<u16>("System", "SS58Prefix");
+        let prefix = self.at.constants().entry(constant).map_err(|error| unusual(&error))?;
+        AddressFormat::new(prefix).ok_or_else(|| unusual(&format!("no chain can have {prefix} as its SS58 prefix")))
     }
 
     /// The least time between the clocks of two blocks that the runtime lets be.

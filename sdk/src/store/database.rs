@@ -8,7 +8,7 @@ use super::{
 use chain::private_files;
 use redb::{
     AccessGuard, Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, TableDefinition, TableError,
-    WriteTransaction,
+    WriteTransaction, backends::FileBackend,
 };
 use std::{
     fs::{self, File},
@@ -377,7 +377,8 @@ fn create(directory: &Path, path: &Path, opening: u64) -> Result<Database, OpenE
         _removed_or_not_there => {}
     }
     let file = private_files::create_new(&temporary).map_err(failed)?;
-    let database = builder().create_file(file).map_err(|error| open_error(&temporary, error))?;
+    let backend = FileBackend::new(file).map_err(|error| open_error(&temporary, error))?;
+    let database = builder().create_with_backend(backend).map_err(|error| open_error(&temporary, error))?;
     write_first(&database, opening).map_err(|error| storage_error(&temporary, error))?;
     fs::rename(&temporary, path).and_then(|()| private_files::sync_directory(directory)).map_err(failed)?;
     Ok(database)
