@@ -1,7 +1,7 @@
 //! Swaps in processes that start without one of their chains, and in random stories.
 
 use crate::{
-    harness::{Crash, CrashPoint, OTHER, Work},
+    harness::{Crash, CrashPoint, OTHER, Work, World},
     swaps::{ID, INITIATOR, RESPONDER, assert_both_or_none, pass, propose, world},
 };
 
@@ -27,12 +27,20 @@ fn a_process_that_starts_without_one_of_its_chains_decides_nothing_that_depends_
     }
 }
 
+/// A link that breaks, and is up again.
+fn break_link(world: &mut World, channel: usize) {
+    for node in [INITIATOR, RESPONDER] {
+        world.give(node, channel, Work::Down);
+    }
+    world.link(channel);
+}
+
 /// A swap in a story of 200 acts: tasks take turns in any order, words are lost, nodes crash at any time and are away for less than their margins, either side cancels.
 fn play(bytes: &[u8]) -> bool {
     let mut world = world();
     world.joins_backwards = bytes.first().is_some_and(|byte| byte % 2 == 1);
     propose(&mut world, ID);
-    let mut blocks = 0;
+    let (mut blocks, mut absences) = (0, 0);
     for pair in bytes.chunks_exact(2) {
         let (act, which) = (pair[0] % 16, usize::from(pair[1]));
         match act {
@@ -54,11 +62,7 @@ fn play(bytes: &[u8]) -> bool {
                 world.advance_both(1, 1);
             }
             13 => {
-                let channel = [0, OTHER][which % 2];
-                for node in [INITIATOR, RESPONDER] {
-                    world.give(node, channel, Work::Down);
-                }
-                world.link(channel);
+                break_link(&mut world, [0, OTHER][which % 2]);
             }
             14 if which % 8 == 0 => {
                 let who = which / 8 % 2;
@@ -66,7 +70,8 @@ fn play(bytes: &[u8]) -> bool {
                     world.commit_outside(who, outputs);
                 }
             }
-            15 if which % 4 == 0 => {
+            15 if which % 4 == 0 && absences < 2 => {
+                absences += 1;
                 let who = which / 4 % 2;
                 world.vanish(who);
                 for _ in 0..5 {
@@ -80,6 +85,9 @@ fn play(bytes: &[u8]) -> bool {
         }
     }
     world.crashes.clear();
+    for channel in [0, OTHER] {
+        break_link(&mut world, channel);
+    }
     pass(&mut world, 4);
     pass(&mut world, 260);
     assert_both_or_none(&world, "a random story")

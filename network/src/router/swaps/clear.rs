@@ -35,10 +35,7 @@ pub(super) fn begin(core: &mut Core, id: SwapId, code: SwapCode) {
 /// Gives back what came in, unless what went on because of it may be paid.
 fn give_back(core: &mut Core, id: SwapId) {
     let Some(swap) = core.swaps.get(&id) else { return };
-    let target = swap.row.terms.target.chain;
-    // What went on is known only where its chain is.
-    let may_be_owed =
-        swap.row.role == SwapRole::Responder && (!core.joined.contains(&target) || legs::is_owed(core, id));
+    let may_be_owed = swap.row.role == SwapRole::Responder && (legs::is_unknown(core, id) || legs::is_owed(core, id));
     if may_be_owed || !matches!(swap.row.stage, SwapStage::Clearing(_)) {
         return;
     }

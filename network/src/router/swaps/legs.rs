@@ -116,9 +116,17 @@ pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInst
     if !is_as_agreed {
         return Err(FailureCode::UnknownOrWrong);
     }
-    if swap.row.stage != SwapStage::Agreed {
+    let (role, stage) = (swap.row.role, swap.row.stage);
+    if role == SwapRole::Responder && is_unknown(core, said.id) {
+        // It may have gone on, whatever the stage is: it is claimed once its pre-image is known, and never given back before more is known (I4).
+        note(core, origin, said.id);
+        bind(core, origin, origin.at);
+        let _is_new = core.swaps.parked.insert(origin);
+        return Ok(());
+    }
+    if stage != SwapStage::Agreed {
         // What has gone on is decided by what went on.
-        return if core.swaps.legs.contains_key(&said.id) && swap.row.role == SwapRole::Responder {
+        return if role == SwapRole::Responder && core.swaps.legs.contains_key(&said.id) {
             note(core, origin, said.id);
             follow(core, said.id);
             Ok(())
@@ -130,10 +138,9 @@ pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInst
     if arrived_amount(core, said.id) < leg.amount {
         return Ok(());
     }
-    let role = core.swaps.get(&said.id).map(|swap| swap.row.role);
     let done = match role {
-        Some(SwapRole::Initiator) => reveal(core, said.id),
-        _ => go_on(core, said.id),
+        SwapRole::Initiator => reveal(core, said.id),
+        SwapRole::Responder => go_on(core, said.id),
     };
     match done {
         Err(Waits::Chain) => {
@@ -148,9 +155,16 @@ pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInst
     }
 }
 
+/// Whether this side, the responder, may have locked its leg without it being known here: the target chain has not joined, or not all rows of its channels can be read.
+pub(super) fn is_unknown(core: &Core, id: SwapId) -> bool {
+    let Some(swap) = core.swaps.get(&id) else { return true };
+    let target = swap.row.terms.target.chain;
+    !core.joined.contains(&target) || core.links.unread().any(|at| at.chain == target)
+}
+
 /// Why a swap does not go on.
 enum Waits {
-    /// A chain has not joined, or shown a block since.
+    /// A chain has not shown a block since the start.
     Chain,
     /// It comes to nothing.
     Never(SwapCode),
@@ -171,17 +185,11 @@ fn arrived_amount(core: &Core, id: SwapId) -> Amount {
 /// The responder locks the target leg, now that all of the source leg is there; or has, before a start.
 fn go_on(core: &mut Core, id: SwapId) -> Result<(), Waits> {
     let Some(terms) = core.swaps.get(&id).map(|swap| swap.row.terms) else { return Ok(()) };
-    let target = terms.target.chain;
-    if !core.joined.contains(&target) || !core.heads.contains_key(&target) {
-        return Err(Waits::Chain);
-    }
     if core.swaps.legs.contains_key(&id) {
         follow(core, id);
         return Ok(());
     }
-    let peer = core.swaps.get(&id).map(|swap| swap.row.peer);
-    if core.links.unread().any(|at| at.chain == target && core.links.get(&at).map(|link| link.peer) == peer) {
-        // It may have gone on there: what came in waits for its expiry, or for a pre-image.
+    if !core.heads.contains_key(&terms.target.chain) {
         return Err(Waits::Chain);
     }
     if core.transfers.lock(&terms.lock).is_some_and(|used| used.preimage.is_some()) {
