@@ -240,10 +240,9 @@ impl Node {
 
     /// Takes another policy for what crosses this node's channels, from now on; peers are told the new terms.
     pub async fn set_routing(&self, mut policy: RoutingPolicy) {
-        let chain = self.inner.peers.routing.chain();
         let configure = move |router: &mut Router| {
-            // What the chain takes, and what it costs, is not the policy's to say.
-            let _replaced = policy.chains.insert(chain, *router.policy().chain(&chain));
+            // What the chains take, and what they cost, is not the policy's to say.
+            policy.chains.extend(router.policy().chains.clone());
             Ok::<_, RoutedPaymentError>(((), router.configure(policy)))
         };
         let done = self.with_router(configure).await;
