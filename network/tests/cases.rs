@@ -110,7 +110,7 @@ fn restarted(begun_at: u64) -> (Router, Vec<RouterOutput>) {
     let channels = vec![channel(UP, 1, vec![incoming]), channel(DOWN, 2, vec![])];
     let mut outputs = hub.handle(RouterInput::Tick(begun_at));
     outputs.extend(hub.handle(RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 }));
-    outputs.extend(hub.handle(RouterInput::Restored(Restored { channels, rows: vec![] })));
+    outputs.extend(hub.handle(RouterInput::Restored(Restored { chain: CHAIN, channels, rows: vec![] })));
     outputs.extend(hub.handle(RouterInput::ChannelUp { at: UP, peer: key(1), limits: TransferLimits::default() }));
     outputs.extend(hub.handle(RouterInput::Spendable { at: UP, amount: FULL, risked: FULL }));
     (hub, outputs)

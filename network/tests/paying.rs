@@ -335,8 +335,8 @@ fn made_again(end: TransferEvent, again: u8) -> (Router, Vec<RouterOutput>, Paym
     let mut take = |outputs: Vec<RouterOutput>| {
         for output in outputs {
             match output {
-                RouterOutput::Row { key, value: Some(value) } => drop(rows.insert(key, value)),
-                RouterOutput::Row { key, value: None } => drop(rows.remove(&key)),
+                RouterOutput::Row { key, value: Some(value), .. } => drop(rows.insert(key, value)),
+                RouterOutput::Row { key, value: None, .. } => drop(rows.remove(&key)),
                 RouterOutput::Command { at, command: TransferCommand::Offer { key, offer } } => {
                     offers.push((at, key, offer));
                 }
@@ -362,7 +362,7 @@ fn made_again(end: TransferEvent, again: u8) -> (Router, Vec<RouterOutput>, Paym
         let row = OutgoingTransfer { change, key: key_of, offer, contract, premium, progress };
         RestoredChannel { at, peer: key, incoming: Vec::new(), outgoing: vec![row], is_whole: true }
     });
-    let restored = Restored { channels: channels.collect(), rows: rows.into_iter().collect() };
+    let restored = Restored { chain: CHAIN, channels: channels.collect(), rows: rows.into_iter().collect() };
     let mut payer =
         Router::new(SigningKey::from_seed(&[1; 32]), SealKey::from_seed(&[1; 32]), RoutingPolicy::default());
     drop(payer.handle(RouterInput::Tick(world.now)));

@@ -182,8 +182,11 @@ fn payer(
     drop(payer.handle(RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 }));
     let at = crate::harness::at(0);
     let channel = RestoredChannel { at, peer: world.key(1), incoming: Vec::new(), outgoing, is_whole: true };
-    let outputs =
-        payer.handle(RouterInput::Restored(Restored { channels: vec![channel], rows: rows.into_iter().collect() }));
+    let outputs = payer.handle(RouterInput::Restored(Restored {
+        chain: CHAIN,
+        channels: vec![channel],
+        rows: rows.into_iter().collect(),
+    }));
     (payer, outputs)
 }
 
@@ -308,7 +311,8 @@ fn payee(is_spontaneous: bool, intents: [Intent; 2]) -> (Router, [IncomingTransf
         Router::new(SigningKey::from_seed(&[2; 32]), SealKey::from_seed(&[2; 32]), RoutingPolicy::default());
     drop(payee.handle(RouterInput::Tick(100_000)));
     drop(payee.handle(RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 }));
-    let mut outputs = payee.handle(RouterInput::Restored(Restored { channels: channels.collect(), rows }));
+    let mut outputs =
+        payee.handle(RouterInput::Restored(Restored { chain: CHAIN, channels: channels.collect(), rows }));
     outputs.extend(wait(&mut payee));
     (payee, came_in, outputs)
 }
@@ -364,8 +368,8 @@ fn i3_a_pre_image_is_written_down_where_the_row_that_had_it_cannot_be_read() {
     drop(hub.handle(RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 }));
     let key = RowKey((4_u8, lock(SECRET)).encode());
     let rows = vec![(key.clone(), vec![9])];
-    drop(hub.handle(RouterInput::Restored(Restored { channels: vec![up, down], rows })));
+    drop(hub.handle(RouterInput::Restored(Restored { chain: CHAIN, channels: vec![up, down], rows })));
     let outputs = hub.handle(shown());
-    let kept = RouterOutput::Row { key, value: Some([&[1][..], &SECRET.0].concat()) };
+    let kept = RouterOutput::Row { chain: CHAIN, key, value: Some([&[1][..], &SECRET.0].concat()) };
     assert!(outputs.contains(&kept), "{outputs:?}");
 }

@@ -143,7 +143,7 @@ impl Net {
         let channels = channels.collect();
         let rows = self.nodes[node].shared().rows.clone().into_iter().collect();
         self.nodes[node].tell([RouterInput::Tick(self.now)]);
-        self.nodes[node].tell([self.head_of(node), RouterInput::Restored(Restored { channels, rows })]);
+        self.nodes[node].tell([self.head_of(node), RouterInput::Restored(Restored { chain: DOMAIN, channels, rows })]);
         for (link, party) in self.sides_of(node) {
             let (of, peer) = (self.nodes[node].clone(), identity(self.node_at(link, party.peer())));
             let verdicts: Arc<dyn Asked> = Arc::new(Verdicts { node: of.clone(), at: at(link) });
@@ -235,6 +235,7 @@ impl Net {
                     }
                 }
             }
+            RouterOutput::Tell { .. } => unreachable!("nobody swaps"),
             RouterOutput::Row { .. } | RouterOutput::Notify(_) => unreachable!("neither leaves"),
         }
     }

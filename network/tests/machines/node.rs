@@ -84,8 +84,8 @@ impl Shared {
     fn commit(&mut self) {
         for output in std::mem::take(&mut self.said) {
             match output {
-                RouterOutput::Row { key, value: Some(value) } => drop(self.rows.insert(key, value)),
-                RouterOutput::Row { key, value: None } => drop(self.rows.remove(&key)),
+                RouterOutput::Row { key, value: Some(value), .. } => drop(self.rows.insert(key, value)),
+                RouterOutput::Row { key, value: None, .. } => drop(self.rows.remove(&key)),
                 RouterOutput::Notify(notice) if notice.is_durable() => self.notices.push(notice),
                 RouterOutput::Notify(_) => {}
                 effect => self.outbox.push_back(effect),
