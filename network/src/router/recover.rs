@@ -105,8 +105,8 @@ fn own_row(
             let _former = core.invoices.insert(lock, row);
         }
         RowName::Preimage(lock) => {
-            let _former = core.kept.insert(lock, chain);
             known.push((lock, rows::read(value)?));
+            let _former = core.kept.insert(lock, chain);
         }
         RowName::Swap(id) => swaps::swap(core, id, rows::read(value)?),
         RowName::SwapSequence(_) => swaps::sequence(core, rows::read(value)?),
