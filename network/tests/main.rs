@@ -20,4 +20,5 @@ mod paying;
 mod property;
 mod seals;
 mod swaps;
+mod swaps_audit;
 mod unread;

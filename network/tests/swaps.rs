@@ -10,10 +10,10 @@ use network::{
 };
 use protocol::{Amount, contracts::conditional::HashFunction};
 
-const FULL: Amount = 1_000_000;
-const PAID: Amount = 10_000;
-const GOT: Amount = 20_000;
-const PREMIUM: Amount = 200;
+pub(crate) const FULL: Amount = 1_000_000;
+pub(crate) const PAID: Amount = 10_000;
+pub(crate) const GOT: Amount = 20_000;
+pub(crate) const PREMIUM: Amount = 200;
 pub(crate) const INITIATOR: usize = 0;
 pub(crate) const RESPONDER: usize = 1;
 
@@ -80,7 +80,7 @@ pub(crate) fn gains(world: &World) -> [(i128, i128); 2] {
 const MOVED: [(i128, i128); 2] = [(-10_000, 20_000), (10_000, -20_000)];
 const NONE: [(i128, i128); 2] = [(0, 0), (0, 0)];
 
-fn stage(world: &World, node: usize, id: SwapId) -> Option<SwapStage> {
+pub(crate) fn stage(world: &World, node: usize, id: SwapId) -> Option<SwapStage> {
     world.nodes[node].router.swap(&id).map(|swap| swap.stage)
 }
 
@@ -89,7 +89,7 @@ fn is_ended(world: &World, node: usize, id: SwapId) -> bool {
 }
 
 /// Both legs moved or none, nobody who kept to the rules has less, and nothing is open.
-fn assert_both_or_none(world: &World, context: &str) -> bool {
+pub(crate) fn assert_both_or_none(world: &World, context: &str) -> bool {
     assert_nothing_is_open(world);
     assert_coins_are_kept(world);
     for node in [INITIATOR, RESPONDER] {
@@ -267,11 +267,11 @@ fn what_a_responder_does_not_take_is_declined_by_name_and_nothing_is_locked() {
 }
 
 /// Words as a peer sends them.
-fn words(item: SwapItem) -> Vec<u8> {
+pub(crate) fn words(item: SwapItem) -> Vec<u8> {
     SwapWords::Items(vec![item]).to_bytes()
 }
 
-fn say(world: &mut World, to: usize, from: usize, bytes: Vec<u8>) {
+pub(crate) fn say(world: &mut World, to: usize, from: usize, bytes: Vec<u8>) {
     let peer = world.key(from);
     let outputs = world.nodes[to].router.handle(RouterInput::Swap { chain: CHAIN, peer, bytes });
     world.commit_outside(to, outputs);

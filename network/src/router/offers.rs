@@ -31,7 +31,8 @@ pub(super) fn offered(core: &mut Core, origin: Origin, incoming: IncomingTransfe
     if has_paid {
         core.write_peer(origin.at.chain, peer);
     }
-    match admitted.and_then(|()| decide(core, origin)) {
+    let is_served = admitted.or_else(|code| if swaps::is_awaited(core, &origin) { Ok(()) } else { Err(code) });
+    match is_served.and_then(|()| decide(core, origin)) {
         Ok(()) => {}
         Err(FailureCode::PeerAway) if core.is_new() => drop(core.waiting.insert(origin, core.now)),
         Err(code) => core.fail(&origin, &RouteFailure::new(code)),

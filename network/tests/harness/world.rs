@@ -548,7 +548,7 @@ impl World {
                 let agrees = |key: &IdempotencyKey, terms: &TransferTerms| {
                     router.may_be_claimed(&this, key, terms, view.registered(&terms.lock)) == Verdict::Agree
                 };
-                side.message(message, agrees, |terms, premium| router.stakes_premium(&this, terms, premium))
+                side.message(message, agrees, |offer| router.stakes_premium(&this, offer))
             }
             Work::Command(command) => {
                 let said = side.command(&command, |key, offer| contract(channel, node, key, offer));

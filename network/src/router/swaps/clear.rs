@@ -36,9 +36,9 @@ pub(super) fn begin(core: &mut Core, id: SwapId, code: SwapCode) {
 fn give_back(core: &mut Core, id: SwapId) {
     let Some(swap) = core.swaps.get(&id) else { return };
     let target = swap.row.terms.target.chain;
-    // What went on is known only where its chain is.
-    let may_be_owed =
-        swap.row.role == SwapRole::Responder && (!core.joined.contains(&target) || legs::is_owed(core, id));
+    // What went on is known only where its chain is, and all rows of its channels can be read.
+    let is_known = core.joined.contains(&target) && legs::unread(core, swap).is_none();
+    let may_be_owed = swap.row.role == SwapRole::Responder && (!is_known || legs::is_owed(core, id));
     if may_be_owed || !matches!(swap.row.stage, SwapStage::Clearing(_)) {
         return;
     }
@@ -104,6 +104,8 @@ pub(super) fn finish(core: &mut Core, id: SwapId) {
         swap.row.talk.say(SwapBody::Done);
         core.swaps.say(id);
     }
+    core.swaps.close(id);
+    core.swaps.note_vain(id);
     write(core, id);
     tell(core, id, SwapEvent::Ended(outcome));
 }

@@ -15,6 +15,9 @@ use protocol::signing::Domain;
 /// Takes the row of a swap over.
 pub(in crate::router) fn swap(core: &mut Core, id: SwapId, row: SwapRow) {
     core.swaps.insert(id, row);
+    if let Some(swap) = core.swaps.get_mut(&id) {
+        swap.is_restored = true;
+    }
 }
 
 /// Takes the numbers of swaps with a peer over.
@@ -66,9 +69,7 @@ fn decided_before(core: &mut Core, id: SwapId) {
 /// What depends on which rows there are of this side's own leg.
 fn resume(core: &mut Core, id: SwapId, chain: Domain) {
     let Some(swap) = core.swaps.get(&id) else { return };
-    let (pays_on, peer) = (swap.chains().0, swap.row.peer);
-    let is_unread =
-        core.links.unread().any(|at| at.chain == pays_on && core.links.get(&at).is_none_or(|link| link.peer == peer));
+    let (pays_on, is_unread) = (swap.chains().0, legs::unread(core, swap).is_some());
     match (swap.row.role, swap.row.stage) {
         // Both had agreed, and no transfer of the source leg was ever signed: nobody waits for it any more.
         (SwapRole::Initiator, SwapStage::Agreed)
