@@ -93,7 +93,7 @@ fn intent(world: &World, node: usize, channel: usize) -> Option<Intent> {
 fn a_transfer_that_is_given_back_is_no_part_of_a_leg_after_a_start() {
     let (mut world, terms) = agreed();
     let wrong = of_source(&terms, PAID - 1, leg(9, &ACCEPTED));
-    let _given_back = offer(&mut world, (RESPONDER, 0), 1, wrong);
+    let given_back = offer(&mut world, (RESPONDER, 0), 1, wrong);
     drive(&mut world, RESPONDER);
     assert!(matches!(intent(&world, RESPONDER, 0), Some(Intent::Fail(_))));
     // The initiator does not let the responder give it back, and waits for it to start anew.
@@ -103,6 +103,10 @@ fn a_transfer_that_is_given_back_is_no_part_of_a_leg_after_a_start() {
     let _rest = offer(&mut world, (RESPONDER, 0), 2, rest);
     drive(&mut world, RESPONDER);
     assert_eq!(sent(&world, RESPONDER), [], "for one coin");
+    // Nor does the swap come to nothing with it.
+    world.give(RESPONDER, 0, Work::Message(Msg::FailAck(given_back)));
+    drive(&mut world, RESPONDER);
+    assert_eq!(stage(&world, RESPONDER, ID), Some(SwapStage::Agreed));
 }
 
 /// The responder has sent the target leg off, and the initiator does nothing more of its own.

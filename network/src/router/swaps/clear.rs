@@ -7,7 +7,7 @@ use crate::{
     router::{forward::next_due, io::Origin, state::Core},
     swap::{SwapBody, SwapCode, SwapId},
 };
-use channel::transfer::{IncomingEnd, Intent};
+use channel::transfer::IncomingEnd;
 use protocol::{contracts::conditional::HashLock, signing::Domain};
 
 /// This side wants a swap over, and says so.
@@ -139,9 +139,4 @@ pub(in crate::router) fn due(core: &mut Core, chain: Domain) {
             clear(core, id, SwapCode::Late);
         }
     }
-}
-
-/// Whether a transfer that came in is one to be claimed or given back already.
-pub(super) const fn is_decided(intent: &Intent) -> bool {
-    !matches!(intent, Intent::Undecided)
 }

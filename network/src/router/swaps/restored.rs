@@ -10,6 +10,7 @@ use crate::{
     router::{io::Origin, offers, state::Core, tables::Reached},
     swap::{SwapCode, SwapId},
 };
+use channel::transfer::Intent;
 use protocol::signing::Domain;
 
 /// Takes the row of a swap over.
@@ -51,14 +52,20 @@ pub(in crate::router) fn look_again(core: &mut Core) {
     }
 }
 
-/// Transfers of the peer's leg that were being claimed or given back before the start.
+/// Transfers of the peer's leg that were being claimed before the start; or given back, where the swap comes to nothing: else what is given back was of no leg, and
+/// whoever knows the lock may have offered it.
 fn decided_before(core: &mut Core, id: SwapId) {
     let Some(swap) = core.swaps.get(&id) else { return };
     let (lock, paid_on) = (swap.row.terms.lock, swap.chains().1);
+    let comes_to_nothing = matches!(swap.row.stage, SwapStage::Clearing(_));
     let Some(used) = core.transfers.lock(&lock) else { return };
     let is_decided = |origin: &&Origin| {
         origin.at.chain == paid_on
-            && core.transfers.incoming(origin).is_some_and(|entry| clear::is_decided(&entry.intent))
+            && core.transfers.incoming(origin).is_some_and(|entry| match entry.intent {
+                Intent::Undecided => false,
+                Intent::Claim(_) => true,
+                Intent::Fail(_) => comes_to_nothing,
+            })
     };
     let origins: Vec<Origin> = used.incoming.iter().filter(is_decided).copied().collect();
     if let Some(swap) = core.swaps.get_mut(&id) {
