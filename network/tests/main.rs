@@ -24,4 +24,5 @@ mod property;
 mod seals;
 mod swap_stories;
 mod swaps;
+mod swaps_audit;
 mod unread;

@@ -35,7 +35,7 @@ fn break_link(world: &mut World, channel: usize) {
     world.link(channel);
 }
 
-/// A swap in a story of 200 acts: tasks take turns in any order, words are lost, nodes crash at any time and are away for less than their margins, either side cancels.
+/// A swap in a story of 200 acts: tasks take turns in any order, words are lost, nodes crash at any time and are away for less than their margins, either side cancels, and runs without its second chain for as long.
 fn play(bytes: &[u8]) -> bool {
     let mut world = world();
     world.joins_backwards = bytes.first().is_some_and(|byte| byte % 2 == 1);
@@ -70,6 +70,17 @@ fn play(bytes: &[u8]) -> bool {
                     world.commit_outside(who, outputs);
                 }
             }
+            14 if which % 8 == 1 && absences < 2 => {
+                absences += 1;
+                let who = which / 8 % 2;
+                world.lose_second(who);
+                for _ in 0..3 {
+                    world.run();
+                    world.tick(6_000);
+                    world.advance_both(1, 1);
+                }
+                world.join_second(who);
+            }
             15 if which % 4 == 0 && absences < 2 => {
                 absences += 1;
                 let who = which / 4 % 2;
@@ -94,7 +105,7 @@ fn play(bytes: &[u8]) -> bool {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::test_runner::Config { cases: 96, ..Default::default() })]
+    #![proptest_config(proptest::test_runner::Config { cases: 256, ..Default::default() })]
 
     #[test]
     fn a_swap_in_any_story_moves_both_legs_or_none(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 400)) {

@@ -1,10 +1,10 @@
 //! What a side knows outside of the channel when it judges transfers: the newest heads, the registry of pre-images, and whether an own transfer may
 //! still be claimed.
 
-use crate::state::{IdempotencyKey, TransferTerms};
+use crate::state::{IdempotencyKey, Offer, TransferTerms};
 
 use protocol::{
-    Amount, BlockNumber,
+    BlockNumber,
     contracts::conditional::{HashLock, Preimage},
 };
 use std::fmt;
@@ -95,8 +95,8 @@ pub trait TransferBook: fmt::Debug + Send + Sync {
     /// transfer up.
     fn may_be_claimed(&self, key: &IdempotencyKey, terms: &TransferTerms, preimage: &Preimage) -> Verdict;
 
-    /// Whether this side stakes such a premium beside a transfer with these terms: it has agreed to a swap that says so.
-    fn stakes_premium(&self, terms: &TransferTerms, premium: Amount) -> bool;
+    /// Whether this side stakes the premium of an offer beside it: it has agreed to a swap that says so.
+    fn stakes_premium(&self, offer: &Offer) -> bool;
 }
 
 /// For a side without transfers: it takes none, and makes none.
@@ -124,7 +124,7 @@ impl TransferBook for NoTransfers {
         Verdict::Agree
     }
 
-    fn stakes_premium(&self, _terms: &TransferTerms, _premium: Amount) -> bool {
+    fn stakes_premium(&self, _offer: &Offer) -> bool {
         false
     }
 }

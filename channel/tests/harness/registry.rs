@@ -3,7 +3,7 @@
 use super::chain::SimChain;
 use channel::{
     IdempotencyKey,
-    transfer::{Margins, Registered, TransferBook, TransferTerms, Verdict},
+    transfer::{Margins, Offer, Registered, TransferBook, TransferTerms, Verdict},
 };
 use protocol::{
     Amount, BlockNumber,
@@ -85,7 +85,7 @@ impl TransferBook for Registry {
         self.verdict.unwrap_or(own)
     }
 
-    fn stakes_premium(&self, _terms: &TransferTerms, premium: Amount) -> bool {
-        premium <= self.premium
+    fn stakes_premium(&self, offer: &Offer) -> bool {
+        offer.premium <= self.premium
     }
 }

@@ -34,7 +34,7 @@ use crate::{
 };
 use channel::{
     IdempotencyKey,
-    transfer::{Registered, TransferCommand, TransferEvent, TransferTerms, Verdict},
+    transfer::{Offer, Registered, TransferCommand, TransferEvent, TransferTerms, Verdict},
 };
 use protocol::{
     Amount, BlockNumber, PublicKey,
@@ -150,7 +150,7 @@ impl Router {
             },
             Some(OfferName::Leg(id, _)) => match swaps::origins_of(core, id) {
                 Some(origins) => origins,
-                // Its row, and what came in, are in a store that has not joined.
+                // Its row, and what came in, are in a store that has not joined; or nothing can be said of what came in.
                 None => return late(registered, terms.expiry),
             },
             Some(OfferName::Part(..)) | None => Vec::new(),
@@ -170,10 +170,10 @@ impl Router {
         if origins.iter().all(is_safe) { Verdict::Agree } else { late(registered, terms.expiry) }
     }
 
-    /// Whether this side stakes a premium beside a transfer of these terms (A7).
+    /// Whether this side stakes the premium of an offer beside it (A7).
     #[must_use]
-    pub fn stakes_premium(&self, at: &At, terms: &TransferTerms, premium: Amount) -> bool {
-        swaps::stakes_premium(&self.core, at, terms, premium)
+    pub fn stakes_premium(&self, at: &At, offer: &Offer) -> bool {
+        swaps::stakes_premium(&self.core, at, offer)
     }
 
     /// A pre-image that the router knows, for the channels' transfer books.

@@ -27,13 +27,12 @@ pub(super) fn offered(core: &mut Core, origin: Origin, incoming: IncomingTransfe
     core.admit(origin, entry(peer, incoming));
     let name = (origin.at.chain, peer);
     let has_paid = core.policy.slot_fee > 0;
-    // What this side has asked for, and has staked coins for, is within its bounds.
-    let is_staked = swaps::staked_leg(core, &origin).is_some();
-    let admitted = if is_staked { Ok(()) } else { core.guard.admit(name, expiry, risked, &core.policy, core.now) };
+    let admitted = core.guard.admit(name, expiry, risked, &core.policy, core.now);
     if has_paid {
         core.write_peer(origin.at.chain, peer);
     }
-    match admitted.and_then(|()| decide(core, origin)) {
+    let is_served = admitted.or_else(|code| if swaps::is_awaited(core, &origin) { Ok(()) } else { Err(code) });
+    match is_served.and_then(|()| decide(core, origin)) {
         Ok(()) => {}
         Err(FailureCode::PeerAway) if core.is_new() => drop(core.waiting.insert(origin, core.now)),
         Err(code) => core.fail(&origin, &RouteFailure::new(code)),
@@ -45,11 +44,7 @@ pub(super) fn decide(core: &mut Core, origin: Origin) -> Result<(), FailureCode>
     let Some(entry) = core.transfers.incoming_mut(&origin).filter(|entry| entry.intent == Intent::Undecided) else {
         return Ok(());
     };
-    let instruction = Instruction::from_bytes(&entry.instruction);
-    if let Some(said) = swaps::staked_leg(core, &origin) {
-        return swaps::arrived(core, origin, said);
-    }
-    match instruction.ok_or(FailureCode::UnknownOrWrong)? {
+    match Instruction::from_bytes(&entry.instruction).ok_or(FailureCode::UnknownOrWrong)? {
         Instruction::Forward(forward) => forward::forward(core, origin, forward),
         Instruction::Deliver(sealed) => receive::delivered(core, origin, &sealed),
         Instruction::Swap(said) => swaps::arrived(core, origin, said),

@@ -1,6 +1,7 @@
 //! How a payment is split over channels.
 
 use super::{
+    forward::LEAST_DELTA,
     io::At,
     rows::{Order, Part},
     state::Core,
@@ -18,6 +19,7 @@ use protocol::{
     Amount, BlockNumber, PublicKey,
     contracts::conditional::{HashFunction, HashLock},
     crypto::{Crypto, Native},
+    signing::Domain,
 };
 use scale::Encode;
 
@@ -44,7 +46,7 @@ pub(super) fn plan(
 ) -> Result<Vec<Part>, FailureCode> {
     let best = core.best(&order.chain);
     let least = order.least_expiry.max(core.policy.chain(&order.chain).margins.forward());
-    let shares = shares(core, order, amount, avoid, max_parts)?;
+    let shares = shares(core, order, amount, avoid, max_parts, |_| true)?;
     shares.into_iter().map(|(way, amount)| part(core, way, amount, best, least)).collect()
 }
 
@@ -55,8 +57,10 @@ fn shares(
     amount: Amount,
     avoid: &[At],
     max_parts: u32,
+    is_fit: impl Fn(&Way) -> bool,
 ) -> Result<Vec<(Way, Amount)>, FailureCode> {
     let mut ways = ways(core, order, avoid)?;
+    ways.retain(is_fit);
     ways.sort_by(|one, other| other.most.cmp(&one.most).then(one.at.cmp(&other.at)));
     match single(&ways, amount) {
         Some(way) => Ok(vec![(way, amount)]),
@@ -157,8 +161,15 @@ fn part(core: &Core, way: Way, amount: Amount, best: BlockNumber, least: BlockNu
     Ok(Part { number: 0, at: way.at, hub, amount, sent, expiry, sent_expiry })
 }
 
-/// Splits a leg of a swap over channels to whom it is for, or to hubs that serve them: it arrives with the leg's expiry. The parts are numbered.
-pub(super) fn plan_leg(core: &Core, leg: &SwapLeg, to: PublicKey) -> Result<Vec<Part>, FailureCode> {
+/// Splits a leg of a swap over channels to whom it is for, or to hubs that serve them: it arrives with the leg's expiry. The parts are numbered. A hub has it
+/// expire later where it is sent off: `is_in_time` says whether that may be. A premium is staked in one round with one transfer, between the two.
+pub(super) fn plan_leg(
+    core: &Core,
+    leg: &SwapLeg,
+    to: PublicKey,
+    premium: Amount,
+    is_in_time: impl Fn(BlockNumber) -> bool,
+) -> Result<Vec<Part>, FailureCode> {
     let policy = &core.policy;
     let max_fee = policy.swaps.max_fee.of(leg.amount).unwrap_or(Amount::MAX);
     let order = Order {
@@ -173,8 +184,13 @@ pub(super) fn plan_leg(core: &Core, leg: &SwapLeg, to: PublicKey) -> Result<Vec<
         preimage: None,
         note: Vec::new(),
     };
-    let shares = shares(core, &order, leg.amount, &[], policy.max_parts)?;
-    let fixed = |(way, amount)| leg_part(core, way, amount, leg);
+    let max_parts = if premium > 0 { 1 } else { policy.max_parts };
+    let is_fit = |way: &Way| {
+        let expiry = sent_expiry(way, leg).filter(|expiry| within_lock(core, way, *expiry).is_ok());
+        expiry.is_some_and(&is_in_time) && (premium == 0 || way.hub.is_none())
+    };
+    let shares = shares(core, &order, leg.amount, &[], max_parts, is_fit)?;
+    let fixed = |(way, amount)| leg_part(way, amount, leg);
     let parts: Vec<Part> = shares.into_iter().map(fixed).collect::<Result<_, _>>()?;
     let fees = parts.iter().fold(0_u128, |sum, part| sum.saturating_add(part.sent.saturating_sub(part.amount)));
     if fees > max_fee {
@@ -183,13 +199,26 @@ pub(super) fn plan_leg(core: &Core, leg: &SwapLeg, to: PublicKey) -> Result<Vec<
     Ok((0..).zip(parts).map(|(number, part)| Part { number, ..part }).collect())
 }
 
-fn leg_part(core: &Core, way: Way, amount: Amount, leg: &SwapLeg) -> Result<Part, FailureCode> {
-    let (sent, delta) = match way.hub {
-        None => (amount, 0),
-        Some((_, terms)) => (terms.fee.with(amount).ok_or(FailureCode::Fee)?, terms.delta.max(2)),
+/// When a transfer of a leg expires where it is sent off.
+fn sent_expiry(way: &Way, leg: &SwapLeg) -> Option<BlockNumber> {
+    leg.expiry.checked_add(way.hub.map_or(0, |(_, terms)| terms.delta.max(LEAST_DELTA)))
+}
+
+/// How much later a leg expires where it is sent off, if it comes to this side through one of its hubs: nothing where whoever sends it has a channel with it.
+pub(super) fn delta_of_hubs(core: &Core, chain: Domain, from: PublicKey) -> BlockNumber {
+    if core.links.to(chain, from).next().is_some() {
+        return 0;
+    }
+    let announced = core.links.peers_up(chain).filter_map(|hub| core.announcements.of(chain, hub, core.seconds()));
+    announced.map(|announced| announced.terms.delta.max(LEAST_DELTA)).max().unwrap_or(0)
+}
+
+fn leg_part(way: Way, amount: Amount, leg: &SwapLeg) -> Result<Part, FailureCode> {
+    let sent = match way.hub {
+        None => amount,
+        Some((_, terms)) => terms.fee.with(amount).ok_or(FailureCode::Fee)?,
     };
-    let sent_expiry = leg.expiry.checked_add(delta).ok_or(FailureCode::Expiry)?;
-    within_lock(core, &way, sent_expiry)?;
+    let sent_expiry = sent_expiry(&way, leg).ok_or(FailureCode::Expiry)?;
     let hub = way.hub.map(|(hub, _)| hub);
     Ok(Part { number: 0, at: way.at, hub, amount, sent, expiry: leg.expiry, sent_expiry })
 }

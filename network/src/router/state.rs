@@ -201,6 +201,7 @@ impl Core {
             let _was_there = claims.remove(&(due, *origin));
         }
         let _waited = self.waiting.remove(origin);
+        let _parked = self.swaps.parked.remove(origin);
         Some(entry)
     }
 

@@ -58,14 +58,20 @@ fn blocks(time: Millis, shortest: Millis) -> Option<BlockNumber> {
 }
 
 impl Ladder {
-    /// The shortest safe one: `answer` is what a peer has for an answer, `handshake` the time until the target leg is locked. None where the chains' times
-    /// are none, or no block numbers.
+    /// The shortest safe one: `answer` is what a peer has for an answer, `handshake` the time until the target leg is locked, and `delta` how much later that
+    /// leg expires where the responder sends it off, for hubs. None where the chains' times are none, or no block numbers.
     #[must_use]
-    pub fn shortest(source: &ChainView, target: &ChainView, answer: Millis, handshake: Millis) -> Option<Self> {
+    pub fn shortest(
+        source: &ChainView,
+        target: &ChainView,
+        answer: Millis,
+        handshake: Millis,
+        delta: BlockNumber,
+    ) -> Option<Self> {
         let lock_by = target.best.checked_add(blocks(handshake, target.clock.shortest)?)?;
         let expiry = lock_by.checked_add(Self::after_lock(target, answer)?)?;
         let late = blocks(handshake, source.clock.shortest)?;
-        let source = Self::least_source(source, target, expiry, answer)?.checked_add(late)?;
+        let source = Self::least_source(source, target, expiry.checked_add(delta)?, answer)?.checked_add(late)?;
         Some(Self { lock_by, target: expiry, source })
     }
 
@@ -85,6 +91,24 @@ impl Ladder {
         let need = Self::least_source(source, target, self.target, answer).unwrap_or(BlockNumber::MAX);
         if self.source < need {
             return Err(LadderShort { have: self.source, need });
+        }
+        Ok(())
+    }
+
+    /// Whether the target leg is locked soon, and not for much longer than it has to be: twice what the shortest ladder has, for policies differ. Until it is
+    /// claimed or over the initiator may go on with the swap or not, as prices change, and the responder's coins wait.
+    ///
+    /// # Errors
+    /// [`LadderShort`], in blocks of the target chain: what is needed is less than what there is.
+    pub fn check_length(&self, target: &ChainView, answer: Millis, handshake: Millis) -> Result<(), LadderShort> {
+        let twice = |count: Option<BlockNumber>| count.and_then(|count| count.checked_mul(2));
+        let (locks, lasts) = (twice(blocks(handshake, target.clock.shortest)), twice(Self::after_lock(target, answer)));
+        let last = target.best.saturating_add(locks.unwrap_or(0));
+        let end = last.saturating_add(lasts.unwrap_or(0));
+        for (have, need) in [(self.lock_by, last), (self.target, end)] {
+            if have > need {
+                return Err(LadderShort { have, need });
+            }
         }
         Ok(())
     }
@@ -133,10 +157,14 @@ mod tests {
     #[test]
     fn the_shortest_ladder_is_safe_and_one_block_less_is_refused_with_what_is_needed() {
         let (source, target) = (view(1_000), view(50));
-        let ladder = Ladder::shortest(&source, &target, 30_000, 30_000).unwrap();
+        let ladder = Ladder::shortest(&source, &target, 30_000, 30_000, 0).unwrap();
         // lock_by = 50 + 5; E_B = 55 + 10 + 20; T = (35 + 3) * 12 s + 600 s + 30 s = 1,086 s = 181 blocks; E_A = 1,000 + 181 + 20 + 5.
         assert_eq!(ladder, Ladder { lock_by: 55, target: 85, source: 1_206 });
         assert_eq!(ladder.check(&source, &target, 30_000), Ok(()));
+        // Where it goes through a hub that has it expire ten blocks later: 120 s more.
+        let far = Ladder::shortest(&source, &target, 30_000, 30_000, 10).unwrap();
+        assert_eq!(far, Ladder { source: 1_226, ..ladder });
+        assert_eq!(Ladder { target: 95, ..far }.check(&source, &target, 30_000), Ok(()));
         // What the handshake takes may pass on the source chain.
         assert_eq!(ladder.check(&view(1_005), &target, 30_000), Ok(()));
         let late = ladder.check(&view(1_006), &target, 30_000);
@@ -150,14 +178,24 @@ mod tests {
     }
 
     #[test]
+    fn a_ladder_that_is_more_than_twice_as_long_as_needed_is_refused() {
+        let ladder = Ladder { lock_by: 60, target: 120, source: 2_000 };
+        assert_eq!(ladder.check_length(&view(50), 30_000, 30_000), Ok(()));
+        let late = Ladder { lock_by: 61, ..ladder };
+        assert_eq!(late.check_length(&view(50), 30_000, 30_000), Err(LadderShort { have: 61, need: 60 }));
+        let long = Ladder { target: 121, ..ladder };
+        assert_eq!(long.check_length(&view(50), 30_000, 30_000), Err(LadderShort { have: 121, need: 120 }));
+    }
+
+    #[test]
     fn times_that_are_none_make_no_ladder() {
         let clock = BlockClock { shortest: 0, longest: 0, stall: 0 };
         let none = ChainView { clock, ..view(1) };
-        assert_eq!(Ladder::shortest(&none, &view(1), 30_000, 30_000), None);
-        assert_eq!(Ladder::shortest(&view(1), &none, 30_000, 30_000), None);
+        assert_eq!(Ladder::shortest(&none, &view(1), 30_000, 30_000, 0), None);
+        assert_eq!(Ladder::shortest(&view(1), &none, 30_000, 30_000, 0), None);
         let far = ChainView { best: BlockNumber::MAX, ..view(1) };
-        assert_eq!(Ladder::shortest(&far, &view(1), 30_000, 30_000), None);
+        assert_eq!(Ladder::shortest(&far, &view(1), 30_000, 30_000, 0), None);
         let slow = ChainView { clock: BlockClock { longest: Millis::MAX, ..view(1).clock }, ..view(1) };
-        assert_eq!(Ladder::shortest(&view(1), &slow, 30_000, 30_000), None);
+        assert_eq!(Ladder::shortest(&view(1), &slow, 30_000, 30_000, 0), None);
     }
 }

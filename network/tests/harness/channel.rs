@@ -185,14 +185,15 @@ impl Side {
         &mut self,
         message: Msg,
         agrees: impl Fn(&IdempotencyKey, &TransferTerms) -> bool,
-        stakes: impl Fn(&TransferTerms, Amount) -> bool,
+        stakes: impl Fn(&Offer) -> bool,
     ) -> Said {
         let mut said = Said::default();
         match message {
             Msg::Offer { contract, terms, premium, instruction } => {
                 let is_known = self.incoming.contains_key(&contract) || self.ended.contains_key(&contract);
                 if premium > 0 && !is_known {
-                    let Some(rest) = self.balance.checked_sub(premium).filter(|_| stakes(&terms, premium)) else {
+                    let offer = Offer { terms, premium, instruction: instruction.clone() };
+                    let Some(rest) = self.balance.checked_sub(premium).filter(|_| stakes(&offer)) else {
                         said.messages.push(Msg::Refuse(contract));
                         return said;
                     };

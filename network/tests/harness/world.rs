@@ -550,7 +550,7 @@ impl World {
                 let agrees = |key: &IdempotencyKey, terms: &TransferTerms| {
                     signs && router.may_be_claimed(&this, key, terms, sight.registered(&terms.lock)) == Verdict::Agree
                 };
-                side.message(message, agrees, |terms, premium| router.stakes_premium(&this, terms, premium))
+                side.message(message, agrees, |offer| router.stakes_premium(&this, offer))
             }
             Work::Command(command) => {
                 let command = self.tampered(node, command);

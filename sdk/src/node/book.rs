@@ -3,10 +3,10 @@
 use super::{registry::LockRegistry, routing::Routing};
 use channel::{
     ChannelRef, IdempotencyKey,
-    transfer::{Margins, Registered, TransferBook, TransferTerms, Verdict},
+    transfer::{Margins, Offer, Registered, TransferBook, TransferTerms, Verdict},
 };
 use protocol::{
-    Amount, BlockNumber,
+    BlockNumber,
     contracts::conditional::{HashLock, Preimage},
 };
 
@@ -43,8 +43,8 @@ impl TransferBook for Book<'_> {
         self.routing.ask(|router| router.may_be_claimed(&at, key, terms, registered))
     }
 
-    fn stakes_premium(&self, terms: &TransferTerms, premium: Amount) -> bool {
+    fn stakes_premium(&self, offer: &Offer) -> bool {
         let at = self.routing.at(self.channel);
-        self.routing.ask(|router| router.stakes_premium(&at, terms, premium))
+        self.routing.ask(|router| router.stakes_premium(&at, offer))
     }
 }

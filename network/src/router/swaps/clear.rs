@@ -7,7 +7,7 @@ use crate::{
     router::{forward::next_due, io::Origin, state::Core},
     swap::{SwapBody, SwapCode, SwapId},
 };
-use channel::transfer::{IncomingEnd, Intent};
+use channel::transfer::IncomingEnd;
 use protocol::{contracts::conditional::HashLock, signing::Domain};
 
 /// This side wants a swap over, and says so.
@@ -35,7 +35,10 @@ pub(super) fn begin(core: &mut Core, id: SwapId, code: SwapCode) {
 /// Gives back what came in, unless what went on because of it may be paid.
 fn give_back(core: &mut Core, id: SwapId) {
     let Some(swap) = core.swaps.get(&id) else { return };
-    let may_be_owed = swap.row.role == SwapRole::Responder && (legs::is_unknown(core, id) || legs::is_owed(core, id));
+    let target = swap.row.terms.target.chain;
+    // What went on is known only where its chain is, and all rows of its channels can be read.
+    let is_known = core.joined.contains(&target) && legs::unread(core, swap).is_none();
+    let may_be_owed = swap.row.role == SwapRole::Responder && (!is_known || legs::is_owed(core, id));
     if may_be_owed || !matches!(swap.row.stage, SwapStage::Clearing(_)) {
         return;
     }
@@ -101,6 +104,8 @@ pub(super) fn finish(core: &mut Core, id: SwapId) {
         swap.row.talk.say(SwapBody::Done);
         core.swaps.say(id);
     }
+    core.swaps.close(id);
+    core.swaps.note_vain(id);
     write(core, id);
     tell(core, id, SwapEvent::Ended(outcome));
 }
@@ -134,9 +139,4 @@ pub(in crate::router) fn due(core: &mut Core, chain: Domain) {
             clear(core, id, SwapCode::Late);
         }
     }
-}
-
-/// Whether a transfer that came in is one to be claimed or given back already.
-pub(super) const fn is_decided(intent: &Intent) -> bool {
-    !matches!(intent, Intent::Undecided)
 }

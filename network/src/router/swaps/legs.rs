@@ -3,34 +3,34 @@
 use super::{
     SwapEvent, SwapRole, SwapStage, clear,
     negotiate::{is_revealed, ladder},
-    tables::Swap,
+    tables::{Swap, SwapRow},
     tell, view, write,
 };
 use crate::{
-    instruction::{FailureCode, SwapInstruction},
+    instruction::{FailureCode, Instruction, SwapInstruction},
     keys::OfferName,
     router::{
         io::{At, Origin},
         parts,
-        rows::RowName,
+        rows::{Part, RowName},
         state::Core,
         tables::{Reached, Source},
     },
-    swap::{SwapBody, SwapCode, SwapId, SwapTerms},
+    swap::{Ladder, SwapBody, SwapCode, SwapId, SwapTerms},
 };
 use channel::{
     IdempotencyKey,
-    transfer::{Intent, TransferTerms},
+    transfer::{Intent, Offer, TransferTerms},
 };
-use protocol::Amount;
+use protocol::{Amount, BlockNumber, PublicKey};
 
 /// What the peer's leg has to say: its number, and that this side's words were heard.
-fn expected(row: &super::SwapRow) -> (u64, protocol::Hash) {
+fn expected(row: &SwapRow) -> (u64, protocol::Hash) {
     (row.sequences.1, SwapTerms::acknowledged(&own_words(row, row.role, row.sequences.0)))
 }
 
 /// The words by which a side agreed.
-const fn own_words(row: &super::SwapRow, role: SwapRole, sequence: u64) -> SwapBody {
+const fn own_words(row: &SwapRow, role: SwapRole, sequence: u64) -> SwapBody {
     match role {
         SwapRole::Initiator => SwapBody::Propose { sequence, terms: row.terms },
         SwapRole::Responder => SwapBody::Accept { sequence },
@@ -38,7 +38,7 @@ const fn own_words(row: &super::SwapRow, role: SwapRole, sequence: u64) -> SwapB
 }
 
 /// What this side's leg says.
-fn instruction(id: SwapId, row: &super::SwapRow) -> SwapInstruction {
+fn instruction(id: SwapId, row: &SwapRow) -> SwapInstruction {
     let other = match row.role {
         SwapRole::Initiator => SwapRole::Responder,
         SwapRole::Responder => SwapRole::Initiator,
@@ -58,24 +58,38 @@ pub(super) fn lock_source(core: &mut Core, id: SwapId) {
 
 /// Whether there is time for both legs, as both chains stand now.
 pub(super) fn has_time(core: &Core, terms: &SwapTerms) -> Result<(), SwapCode> {
+    has_time_until(core, terms, terms.target.expiry)
+}
+
+/// Whether there is time where what the responder sends off expires then: later than the target leg, for a hub.
+fn has_time_until(core: &Core, terms: &SwapTerms, expiry: BlockNumber) -> Result<(), SwapCode> {
     let (source, target) = (view(core, &terms.source.chain)?, view(core, &terms.target.chain)?);
-    let short = ladder(terms).check(&source, &target, core.policy.swaps.answer);
+    let ladder = Ladder { target: expiry, ..ladder(terms) };
+    let short = ladder.check(&source, &target, core.policy.swaps.answer);
     short.map_err(|short| SwapCode::Ladder { have: short.have, need: short.need })
+}
+
+/// The transfers that pay a side's leg.
+pub(super) fn plan(core: &Core, role: SwapRole, terms: &SwapTerms, peer: PublicKey) -> Result<Vec<Part>, SwapCode> {
+    let planned = match role {
+        SwapRole::Initiator => parts::plan_leg(core, &terms.source, peer, 0, |_| true),
+        SwapRole::Responder => {
+            let is_in_time = |expiry| has_time_until(core, terms, expiry).is_ok();
+            parts::plan_leg(core, &terms.target, peer, terms.premium, is_in_time)
+        }
+    };
+    planned.map_err(|_none| SwapCode::NoWay)
 }
 
 /// Offers this side's leg.
 fn lock(core: &mut Core, id: SwapId) -> Result<(), SwapCode> {
     let swap = core.swaps.get(&id).ok_or(SwapCode::Declined)?;
     let row = swap.row.clone();
-    let (leg, premium) = match row.role {
-        SwapRole::Initiator => (row.terms.source, 0),
-        SwapRole::Responder => (row.terms.target, row.terms.premium),
+    let premium = match row.role {
+        SwapRole::Initiator => 0,
+        SwapRole::Responder => row.terms.premium,
     };
-    let planned = parts::plan_leg(core, &leg, row.peer).map_err(|_none| SwapCode::NoWay)?;
-    // A premium is staked in one round with one transfer, between the two.
-    if premium > 0 && (planned.len() > 1 || planned.iter().any(|part| part.hub.is_some())) {
-        return Err(SwapCode::Premium);
-    }
+    let planned = plan(core, row.role, &row.terms, row.peer)?;
     let instruction = instruction(id, &row);
     let offers: Option<Vec<_>> = (0_u32..)
         .zip(planned)
@@ -104,43 +118,32 @@ pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInst
         let _is_new = core.swaps.parked.insert(origin);
         return Ok(());
     }
-    let swap = core.swaps.get(&said.id).ok_or(FailureCode::UnknownOrWrong)?;
+    let Some(swap) = core.swaps.get(&said.id) else {
+        if core.swaps.legs.contains_key(&said.id) {
+            // Its row is gone, and what went on because of it is not: likewise.
+            bind(core, origin, origin.at);
+            return Ok(());
+        }
+        return Err(FailureCode::UnknownOrWrong);
+    };
     let leg = match swap.row.role {
         SwapRole::Initiator => swap.row.terms.target,
         SwapRole::Responder => swap.row.terms.source,
     };
-    let is_as_agreed = leg.chain == origin.at.chain
-        && terms.lock == swap.row.terms.lock
-        && terms.expiry >= leg.expiry
-        && (said.sequence, said.acknowledges) == expected(&swap.row);
-    if !is_as_agreed {
+    if !is_as_agreed(&swap.row, &origin.at, &terms, &said) {
         return Err(FailureCode::UnknownOrWrong);
     }
-    let (role, stage) = (swap.row.role, swap.row.stage);
-    if role == SwapRole::Responder && is_unknown(core, said.id) {
-        // It may have gone on, whatever the stage is: it is claimed once its pre-image is known, and never given back before more is known (I4).
-        note(core, origin, said.id);
-        bind(core, origin, origin.at);
-        let _is_new = core.swaps.parked.insert(origin);
-        return Ok(());
-    }
-    if stage != SwapStage::Agreed {
-        // What has gone on is decided by what went on.
-        return if role == SwapRole::Responder && core.swaps.legs.contains_key(&said.id) {
-            note(core, origin, said.id);
-            follow(core, said.id);
-            Ok(())
-        } else {
-            Err(FailureCode::SwapOver)
-        };
+    if swap.row.stage != SwapStage::Agreed {
+        return came_late(core, origin, said.id);
     }
     note(core, origin, said.id);
     if arrived_amount(core, said.id) < leg.amount {
         return Ok(());
     }
+    let role = core.swaps.get(&said.id).map(|swap| swap.row.role);
     let done = match role {
-        SwapRole::Initiator => reveal(core, said.id),
-        SwapRole::Responder => go_on(core, said.id),
+        Some(SwapRole::Initiator) => reveal(core, said.id),
+        _ => go_on(core, said.id),
     };
     match done {
         Err(Waits::Chain) => {
@@ -155,16 +158,28 @@ pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInst
     }
 }
 
-/// Whether this side, the responder, may have locked its leg without it being known here: the target chain has not joined, or not all rows of its channels can be read.
-pub(super) fn is_unknown(core: &Core, id: SwapId) -> bool {
-    let Some(swap) = core.swaps.get(&id) else { return true };
-    let target = swap.row.terms.target.chain;
-    !core.joined.contains(&target) || core.links.unread().any(|at| at.chain == target)
+/// A transfer of a leg is here whose swap comes to nothing: what has gone on is decided by what went on (I4).
+fn came_late(core: &mut Core, origin: Origin, id: SwapId) -> Result<(), FailureCode> {
+    let Some(swap) = core.swaps.get(&id).filter(|swap| swap.row.role == SwapRole::Responder) else {
+        return Err(FailureCode::SwapOver);
+    };
+    if !core.joined.contains(&swap.chains().0) {
+        // What went on is known once its chain is: until then the swap is not over.
+        note(core, origin, id);
+        let _is_new = core.swaps.parked.insert(origin);
+        return Ok(());
+    }
+    if !core.swaps.legs.contains_key(&id) && unread(core, swap).is_none() {
+        return Err(FailureCode::SwapOver);
+    }
+    note(core, origin, id);
+    follow(core, id);
+    Ok(())
 }
 
 /// Why a swap does not go on.
 enum Waits {
-    /// A chain has not shown a block since the start.
+    /// A chain has not joined, or shown a block since.
     Chain,
     /// It comes to nothing.
     Never(SwapCode),
@@ -176,21 +191,25 @@ fn note(core: &mut Core, origin: Origin, id: SwapId) {
     }
 }
 
+/// What has come in, but for what is given back.
 fn arrived_amount(core: &Core, id: SwapId) -> Amount {
     let Some(swap) = core.swaps.get(&id) else { return 0 };
-    let amounts = swap.arrived.iter().filter_map(|origin| Some(core.transfers.incoming(origin)?.terms.amount));
-    amounts.fold(0, Amount::saturating_add)
+    let entries = swap.arrived.iter().filter_map(|origin| core.transfers.incoming(origin));
+    let entries = entries.filter(|entry| !matches!(entry.intent, Intent::Fail(_)));
+    entries.fold(0, |sum, entry| sum.saturating_add(entry.terms.amount))
 }
 
 /// The responder locks the target leg, now that all of the source leg is there; or has, before a start.
 fn go_on(core: &mut Core, id: SwapId) -> Result<(), Waits> {
-    let Some(terms) = core.swaps.get(&id).map(|swap| swap.row.terms) else { return Ok(()) };
-    if core.swaps.legs.contains_key(&id) {
+    let Some(swap) = core.swaps.get(&id) else { return Ok(()) };
+    let terms = swap.row.terms;
+    let (source, target) = (terms.source.chain, terms.target.chain);
+    if !core.joined.contains(&target) || ![source, target].iter().all(|chain| core.heads.contains_key(chain)) {
+        return Err(Waits::Chain);
+    }
+    if core.swaps.legs.contains_key(&id) || unread(core, swap).is_some() {
         follow(core, id);
         return Ok(());
-    }
-    if !core.heads.contains_key(&terms.target.chain) {
-        return Err(Waits::Chain);
     }
     if core.transfers.lock(&terms.lock).is_some_and(|used| used.preimage.is_some()) {
         return Err(Waits::Never(SwapCode::LockUsed));
@@ -203,10 +222,19 @@ fn go_on(core: &mut Core, id: SwapId) -> Result<(), Waits> {
     Ok(())
 }
 
-/// What came in is bound to what went on: it is claimed by its pre-image, and given back only where it is absent.
+/// A channel by which the responder's leg may have gone on without anybody knowing: one of which not all rows can be read, where the swap was begun before the
+/// start. It may be a hub's.
+pub(super) fn unread(core: &Core, swap: &Swap) -> Option<At> {
+    let pays_on = swap.chains().0;
+    core.links.unread().find(|at| swap.is_restored && at.chain == pays_on)
+}
+
+/// What came in is bound to what went on, or may have: it is claimed by its pre-image, and given back only where that is absent.
 pub(super) fn follow(core: &mut Core, id: SwapId) {
-    let Some(at) = core.swaps.legs.get(&id).and_then(|legs| legs.first().map(|(at, _)| *at)) else { return };
     let Some(swap) = core.swaps.get(&id) else { return };
+    let known = core.swaps.legs.get(&id).and_then(|legs| legs.first().map(|(at, _)| *at));
+    let may_be_unread = swap.row.role == SwapRole::Responder;
+    let Some(at) = known.or_else(|| unread(core, swap).filter(|_| may_be_unread)) else { return };
     let (origins, lock): (Vec<Origin>, _) = (swap.arrived.iter().copied().collect(), swap.row.terms.lock);
     origins.iter().for_each(|origin| bind(core, *origin, at));
     if let Some(preimage) = core.transfers.lock(&lock).and_then(|used| used.preimage) {
@@ -232,15 +260,6 @@ fn reveal(core: &mut Core, id: SwapId) -> Result<(), Waits> {
         return Ok(());
     }
     tell(core, id, SwapEvent::TargetLocked);
-    may_show(core, &terms)?;
-    let preimage = preimage.ok_or(Waits::Never(SwapCode::OtherTerms))?;
-    tell(core, id, SwapEvent::Revealed);
-    origins.iter().for_each(|origin| core.claim(origin, preimage));
-    Ok(())
-}
-
-/// Whether the initiator may show the pre-image now, as the target chain stands.
-fn may_show(core: &Core, terms: &SwapTerms) -> Result<(), Waits> {
     if !core.heads.contains_key(&terms.target.chain) {
         return Err(Waits::Chain);
     }
@@ -248,8 +267,12 @@ fn may_show(core: &Core, terms: &SwapTerms) -> Result<(), Waits> {
     if target.best > terms.lock_by {
         return Err(Waits::Never(SwapCode::Late));
     }
-    let short = ladder(terms).check_reveal(&target);
-    short.map_err(|short| Waits::Never(SwapCode::Ladder { have: short.have, need: short.need }))
+    let short = ladder(&terms).check_reveal(&target);
+    short.map_err(|short| Waits::Never(SwapCode::Ladder { have: short.have, need: short.need }))?;
+    let preimage = preimage.ok_or(Waits::Never(SwapCode::OtherTerms))?;
+    tell(core, id, SwapEvent::Revealed);
+    origins.iter().for_each(|origin| core.claim(origin, preimage));
+    Ok(())
 }
 
 /// A transfer of this side's leg is paid.
@@ -290,7 +313,7 @@ pub(in crate::router) fn leg_failed(core: &mut Core, at: At, key: Option<Idempot
         }
         return;
     };
-    let (role, target) = (swap.row.role, swap.row.terms.target.chain);
+    let role = swap.row.role;
     if matches!(swap.row.stage, SwapStage::Ended { .. }) {
         drop_leg(core, id, at, number);
         return key.into_iter().for_each(|key| core.forget(at, key));
@@ -311,10 +334,12 @@ pub(in crate::router) fn leg_failed(core: &mut Core, at: At, key: Option<Idempot
         }
     }
     match role {
-        // Whether it was shown is not known before the target chain is here.
-        SwapRole::Initiator if !core.joined.contains(&target) => {}
-        // It was shown, and the responder has let the source leg expire: what comes in is claimed all the same.
-        SwapRole::Initiator if is_revealed(core, id) => clear::begin(core, id, SwapCode::LegFailed),
+        // The pre-image is out: where the responder has let all of its leg expire, nothing more happens to it.
+        SwapRole::Initiator if is_revealed(core, id) => {
+            if !core.swaps.legs.contains_key(&id) {
+                clear::begin(core, id, SwapCode::LegFailed);
+            }
+        }
         _ => clear::clear(core, id, SwapCode::LegFailed),
     }
     clear::finish(core, id);
@@ -336,41 +361,65 @@ pub(super) fn is_owed(core: &Core, id: SwapId) -> bool {
     reached.any(|onward| !matches!(onward.reached, Reached::Failed(_)))
 }
 
-/// What came in of a swap whose target leg this side pays: nothing where this side pays the source leg, none where it is not known.
+/// What came in of a swap whose target leg this side pays: nothing where this side pays the source leg; none where it is not known, or is not here, and could not
+/// be claimed in time any more.
 pub(in crate::router) fn origins_of(core: &Core, id: SwapId) -> Option<Vec<Origin>> {
     let swap = core.swaps.get(&id)?;
-    Some(match swap.row.role {
-        SwapRole::Initiator => Vec::new(),
-        SwapRole::Responder => swap.arrived.iter().copied().collect(),
-    })
+    if swap.row.role == SwapRole::Initiator {
+        return Some(Vec::new());
+    }
+    let (source, origins) = (swap.row.terms.source, swap.arrived.iter().copied().collect::<Vec<_>>());
+    if origins.is_empty() && !swap.row.source_moved {
+        // It may be in a channel that cannot be read.
+        let margin = core.policy.chain(&source.chain).margins.forward();
+        let heads = core.heads.get(&source.chain)?;
+        return (heads.best < source.expiry.saturating_sub(margin)).then_some(origins);
+    }
+    Some(origins)
 }
 
-/// Whether this side stakes this premium beside a transfer to it: the target leg of a swap that it has proposed, by which it shows the pre-image at once. A leg
-/// that it would have to give back would cost it the premium (A7).
-pub(in crate::router) fn stakes_premium(core: &Core, at: &At, terms: &TransferTerms, premium: Amount) -> bool {
-    let Some((_, swap)) = with_premium(core, at, terms) else { return false };
+/// Whether this side stakes the premium of an offer beside it: the target leg of a swap that it has proposed, in time and in the words that were agreed to, from
+/// the responder itself (A7). It is shown the pre-image for as soon as it is here.
+pub(in crate::router) fn stakes_premium(core: &Core, at: &At, offer: &Offer) -> bool {
+    let Some(Instruction::Swap(said)) = Instruction::from_bytes(&offer.instruction) else { return false };
+    let Some(swap) = core.swaps.get(&said.id) else { return false };
+    let agreed = &swap.row.terms;
     let is_first = !swap
         .arrived
         .iter()
         .any(|origin| core.transfers.incoming(origin).is_some_and(|entry| !matches!(entry.intent, Intent::Fail(_))));
-    is_first && swap.row.terms.premium == premium && may_show(core, &swap.row.terms).is_ok()
+    let is_in_time = view(core, &agreed.target.chain)
+        .is_ok_and(|target| target.best <= agreed.lock_by && ladder(agreed).check_reveal(&target).is_ok());
+    is_whole_target(swap, at, &offer.terms, &said)
+        && core.links.get(at).is_some_and(|link| link.peer == swap.row.peer)
+        && offer.terms.amount == agreed.target.amount
+        && is_first
+        && agreed.premium == offer.premium
+        && is_in_time
 }
 
-/// What a transfer that came in has to say, where it is a target leg beside which this side stakes a premium: known by its lock and its terms alone, whatever it
-/// says, since whoever gives it back gives the premium away.
-pub(in crate::router) fn staked_leg(core: &Core, origin: &Origin) -> Option<SwapInstruction> {
-    let entry = core.transfers.incoming(origin)?;
-    let (id, swap) = with_premium(core, &origin.at, &entry.terms)?;
-    let (sequence, acknowledges) = expected(&swap.row);
-    Some(SwapInstruction { id, source: swap.row.terms.source.chain, sequence, acknowledges })
+/// Whether a transfer is all of the target leg of a swap of this side's own: a premium may be staked beside it, so that no bound has it given back.
+pub(in crate::router) fn is_awaited(core: &Core, origin: &Origin) -> bool {
+    let Some(entry) = core.transfers.incoming(origin) else { return false };
+    let Some(Instruction::Swap(said)) = Instruction::from_bytes(&entry.instruction) else { return false };
+    core.swaps.get(&said.id).is_some_and(|swap| is_whole_target(swap, &origin.at, &entry.terms, &said))
 }
 
-/// The swap with a premium, proposed by this side and agreed to, whose target leg has these terms.
-fn with_premium<'a>(core: &'a Core, at: &At, terms: &TransferTerms) -> Option<(SwapId, &'a Swap)> {
-    let id = core.swaps.by_lock(&terms.lock)?;
-    let swap = core.swaps.get(&id)?;
-    let leg = &swap.row.terms.target;
-    let is_leg = (leg.chain, leg.amount) == (at.chain, terms.amount) && terms.expiry >= leg.expiry;
-    let is_awaited = swap.row.role == SwapRole::Initiator && swap.row.stage == SwapStage::Agreed;
-    (is_leg && is_awaited && swap.row.terms.premium > 0).then_some((id, swap))
+fn is_whole_target(swap: &Swap, at: &At, terms: &TransferTerms, said: &SwapInstruction) -> bool {
+    (swap.row.role, swap.row.stage) == (SwapRole::Initiator, SwapStage::Agreed)
+        && terms.amount >= swap.row.terms.target.amount
+        && is_as_agreed(&swap.row, at, terms, said)
+}
+
+/// Whether a transfer is of the peer's leg, as both have agreed to it.
+fn is_as_agreed(row: &SwapRow, at: &At, terms: &TransferTerms, said: &SwapInstruction) -> bool {
+    let leg = match row.role {
+        SwapRole::Initiator => row.terms.target,
+        SwapRole::Responder => row.terms.source,
+    };
+    leg.chain == at.chain
+        && said.source == row.terms.source.chain
+        && terms.lock == row.terms.lock
+        && terms.expiry >= leg.expiry
+        && (said.sequence, said.acknowledges) == expected(row)
 }

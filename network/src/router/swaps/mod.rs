@@ -17,10 +17,9 @@ mod restored;
 mod tables;
 
 pub(super) use clear::{due, ended};
-pub(super) use legs::{arrived, leg_failed, leg_paid, origins_of, staked_leg, stakes_premium};
+pub(super) use legs::{arrived, is_awaited, leg_failed, leg_paid, origins_of, stakes_premium};
 pub(super) use negotiate::{accept, ask_quotes, cancel, decline, forget, heard, peer_up, propose, tick};
 pub(super) use restored::{look_again, restored, sequence, swap};
-use tables::SwapRow;
 pub(super) use tables::Swaps;
 
 use super::{

@@ -41,14 +41,17 @@ pub(in crate::router) fn propose(
             && (terms.target.chain, terms.target.amount) == order.target;
         return is_same.then_some(known.row.stage).ok_or(SwapError::OtherSwap);
     }
+    // It may have been proposed before.
+    if core.is_unread(RowName::Swap(id)) || core.swaps.legs.contains_key(&id) {
+        return Err(SwapError::OtherSwap);
+    }
     let preimage = Preimage(Native.hash(&(b"isc-swap", seed).encode()).0);
     let terms = terms(core, &order, preimage)?;
     terms.check().map_err(SwapError::Terms)?;
-    if core.swaps.len() >= usize::try_from(core.policy.max_kept).unwrap_or(usize::MAX) {
+    if !make_room(core) {
         return Err(SwapError::Terms(SwapCode::Inventory));
     }
-    let _parts =
-        parts::plan_leg(core, &terms.source, order.responder).map_err(|_none| SwapError::Terms(SwapCode::NoWay))?;
+    let _parts = legs::plan(core, SwapRole::Initiator, &terms, order.responder).map_err(SwapError::Terms)?;
     let stakes =
         |core: &Core| core.links.to(order.target.0, order.responder).any(|(_, link)| link.spendable >= order.premium);
     if order.premium > 0 && !stakes(core) {
@@ -84,7 +87,9 @@ fn terms(core: &Core, order: &SwapOrder, preimage: Preimage) -> Result<SwapTerms
     };
     let (source, target) = (view(&order.source.0)?, view(&order.target.0)?);
     let policy = &core.policy.swaps;
-    let ladder = Ladder::shortest(&source, &target, policy.answer, policy.handshake).ok_or(SwapError::NoBlockTime)?;
+    let delta = parts::delta_of_hubs(core, order.target.0, order.responder);
+    let ladder = Ladder::shortest(&source, &target, policy.answer, policy.handshake, delta);
+    let ladder = ladder.ok_or(SwapError::NoBlockTime)?;
     Ok(SwapTerms {
         lock: preimage.lock(HashFunction::Sha2_256, &Native),
         source: SwapLeg { chain: order.source.0, amount: order.source.1, expiry: ladder.source },
@@ -101,6 +106,31 @@ fn sequence(core: &mut Core, chain: Domain, peer: PublicKey) -> &mut NamedSequen
 fn write_sequence(core: &mut Core, chain: Domain, peer: PublicKey) {
     let named = *sequence(core, chain, peer);
     core.write(chain, RowName::SwapSequence(Native.hash(&(chain, peer).encode())), Some(row(&named)));
+}
+
+/// Whether one more swap can be kept: of what came to nothing by somebody else's proposal, the first one is forgotten for it.
+fn make_room(core: &mut Core) -> bool {
+    let most = usize::try_from(core.policy.max_kept).unwrap_or(usize::MAX);
+    if core.swaps.len() >= most
+        && let Some(id) = core.swaps.in_vain.first().copied()
+    {
+        let _forgotten = forget(core, id);
+        let _was_there = core.swaps.in_vain.remove(&id);
+    }
+    core.swaps.len() < most
+}
+
+/// Strangers cost nothing: where as many numbers are kept as may be, those of one without a channel are forgotten for another's. It hears what is expected of it.
+fn hold_sequences(core: &mut Core, chain: Domain, peer: PublicKey) {
+    let most = usize::try_from(core.policy.max_kept).unwrap_or(usize::MAX);
+    if core.swaps.sequences.len() < most || core.swaps.sequences.contains_key(&(chain, peer)) {
+        return;
+    }
+    let is_stranger = |named: &&(Domain, PublicKey)| core.links.to(named.0, named.1).next().is_none();
+    if let Some(named) = core.swaps.sequences.keys().find(is_stranger).copied() {
+        let _forgotten = core.swaps.sequences.remove(&named);
+        core.write(named.0, RowName::SwapSequence(Native.hash(&named.encode())), None);
+    }
 }
 
 /// This side's next number towards a peer.
@@ -123,7 +153,11 @@ pub(in crate::router) fn heard(core: &mut Core, chain: Domain, peer: PublicKey, 
             let bytes = SwapWords::Quotes(quotes.copied().take(64).collect()).to_bytes();
             core.say_to(chain, peer, bytes);
         }
-        SwapWords::Quotes(quotes) => drop(core.swaps.quotes.insert((chain, peer), quotes)),
+        // What nobody has asked for is not kept.
+        SwapWords::Quotes(quotes) if core.swaps.asked.remove(&(chain, peer)) => {
+            let _former = core.swaps.quotes.insert((chain, peer), quotes);
+        }
+        SwapWords::Quotes(_) => {}
     }
 }
 
@@ -132,6 +166,7 @@ fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
     if swap.row.peer != peer || swap.row.terms.source.chain != chain {
         return;
     }
+    let was_waiting = !swap.row.talk.is_acknowledged();
     let body = match swap.row.talk.hear(&item) {
         Ok(body) => body,
         Err(_fault) => {
@@ -139,7 +174,11 @@ fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
             return clear::clear(core, item.id, SwapCode::WordsChanged);
         }
     };
-    write(core, item.id);
+    let is_waiting = core.swaps.heed(item.id);
+    // What is only said again changes nothing.
+    if body.is_some() || was_waiting != is_waiting {
+        write(core, item.id);
+    }
     if item.body.is_some() {
         // What is said again is acknowledged again.
         core.swaps.say(item.id);
@@ -152,20 +191,27 @@ fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
 /// Words about a swap of which there is no row: a proposal, or about one that is forgotten.
 fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
     let Some(body) = item.body else { return };
+    // Of one whose row cannot be read nothing is known, and nothing is said.
+    if core.is_unread(RowName::Swap(item.id)) {
+        return;
+    }
     let SwapBody::Propose { sequence: number, terms } = body else {
         let ack = SwapItem { id: item.id, number: 0, acknowledges: item.number, body: None };
         return core.swaps.bare.push((chain, peer, ack));
     };
-    let expected = sequence(core, chain, peer).heard.saturating_add(1);
+    let mut talk = Talk::default();
+    let Ok(Some(_)) = talk.hear(&item) else { return };
+    let expected = core.swaps.sequences.get(&(chain, peer)).map_or(0, |named| named.heard).saturating_add(1);
     let decided = if number == expected {
+        hold_sequences(core, chain, peer);
         sequence(core, chain, peer).heard = number;
         write_sequence(core, chain, peer);
-        check(core, chain, peer, &terms)
+        let has_room = make_room(core);
+        check(core, chain, peer, item.id, &terms)
+            .and_then(|quoted| has_room.then_some(quoted).ok_or(SwapCode::Inventory))
     } else {
         Err(SwapCode::Sequence { expected })
     };
-    let mut talk = Talk::default();
-    let Ok(Some(_)) = talk.hear(&item) else { return };
     let is_quoted = match decided {
         Ok(is_quoted) => is_quoted,
         Err(code) => {
@@ -195,9 +241,11 @@ fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
 }
 
 /// Whether a proposal can be agreed to, and whether a quote says so; else the user does.
-fn check(core: &Core, chain: Domain, peer: PublicKey, terms: &SwapTerms) -> Result<bool, SwapCode> {
+fn check(core: &Core, chain: Domain, peer: PublicKey, id: SwapId, terms: &SwapTerms) -> Result<bool, SwapCode> {
     terms.check()?;
-    let is_used = core.swaps.by_lock(&terms.lock).is_some()
+    // Transfers of a swap by this name may still be there.
+    let is_used = core.swaps.legs.contains_key(&id)
+        || core.swaps.by_lock(&terms.lock).is_some()
         || core.transfers.lock(&terms.lock).is_some()
         || core.paying.contains_key(&terms.lock)
         || core.invoices.contains_key(&terms.lock);
@@ -209,12 +257,13 @@ fn check(core: &Core, chain: Domain, peer: PublicKey, terms: &SwapTerms) -> Resu
     }
     let policy = &core.policy.swaps;
     let (open, count) = core.swaps.open(&terms.target.chain, &peer);
-    let is_full = core.swaps.len() >= usize::try_from(core.policy.max_kept).unwrap_or(usize::MAX);
-    if is_full || count >= usize::try_from(policy.max_open).unwrap_or(usize::MAX) {
+    if count >= usize::try_from(policy.max_open).unwrap_or(usize::MAX) {
         return Err(SwapCode::Inventory);
     }
     legs::has_time(core, terms)?;
-    let _parts = parts::plan_leg(core, &terms.target, peer).map_err(|_none| SwapCode::NoWay)?;
+    let short = ladder(terms).check_length(&view(core, &terms.target.chain)?, policy.answer, policy.handshake);
+    short.map_err(|short| SwapCode::Ladder { have: short.have, need: short.need })?;
+    let _parts = legs::plan(core, SwapRole::Responder, terms, peer)?;
     let mut why = None;
     for quote in &policy.quotes {
         match quote.check(terms, open, core.seconds()) {
@@ -351,27 +400,21 @@ pub(in crate::router) fn forget(core: &mut Core, id: SwapId) -> Result<(), SwapE
 
 /// A peer is there: what it has not acknowledged is said again.
 pub(in crate::router) fn peer_up(core: &mut Core, chain: Domain, peer: PublicKey) {
-    repeat(core, |with, on| (on, with) == (chain, peer));
+    let waiting = core.swaps.waiting_for(chain, peer);
+    waiting.into_iter().for_each(|id| core.swaps.say(id));
 }
 
 /// Says again what has waited.
 pub(in crate::router) fn tick(core: &mut Core) {
     if core.now.saturating_sub(core.swaps.repeated) >= REPEAT {
         core.swaps.repeated = core.now;
-        repeat(core, |_, _| true);
+        let waiting: Vec<SwapId> = core.swaps.unheard.iter().map(|(_, _, id)| *id).collect();
+        waiting.into_iter().for_each(|id| core.swaps.say(id));
     }
-}
-
-fn repeat(core: &mut Core, is_meant: impl Fn(PublicKey, Domain) -> bool) {
-    let waits = core
-        .swaps
-        .iter()
-        .filter(|(_, swap)| !swap.row.talk.is_acknowledged() && is_meant(swap.row.peer, swap.row.terms.source.chain));
-    let ids: Vec<SwapId> = waits.map(|(id, _)| *id).collect();
-    ids.into_iter().for_each(|id| core.swaps.say(id));
 }
 
 /// Asks a peer what it swaps.
 pub(in crate::router) fn ask_quotes(core: &mut Core, chain: Domain, peer: PublicKey) {
+    let _is_new = core.swaps.asked.insert((chain, peer));
     core.say_to(chain, peer, SwapWords::AskQuotes.to_bytes());
 }

@@ -10,11 +10,15 @@ use crate::{
     router::{io::Origin, offers, state::Core, tables::Reached},
     swap::{SwapCode, SwapId},
 };
+use channel::transfer::Intent;
 use protocol::signing::Domain;
 
 /// Takes the row of a swap over.
 pub(in crate::router) fn swap(core: &mut Core, id: SwapId, row: SwapRow) {
     core.swaps.insert(id, row);
+    if let Some(swap) = core.swaps.get_mut(&id) {
+        swap.is_restored = true;
+    }
 }
 
 /// Takes the numbers of swaps with a peer over.
@@ -48,14 +52,20 @@ pub(in crate::router) fn look_again(core: &mut Core) {
     }
 }
 
-/// Transfers of the peer's leg that were being claimed or given back before the start.
+/// Transfers of the peer's leg that were being claimed before the start; or given back, where the swap comes to nothing: else what is given back was of no leg, and
+/// whoever knows the lock may have offered it.
 fn decided_before(core: &mut Core, id: SwapId) {
     let Some(swap) = core.swaps.get(&id) else { return };
     let (lock, paid_on) = (swap.row.terms.lock, swap.chains().1);
+    let comes_to_nothing = matches!(swap.row.stage, SwapStage::Clearing(_));
     let Some(used) = core.transfers.lock(&lock) else { return };
     let is_decided = |origin: &&Origin| {
         origin.at.chain == paid_on
-            && core.transfers.incoming(origin).is_some_and(|entry| clear::is_decided(&entry.intent))
+            && core.transfers.incoming(origin).is_some_and(|entry| match entry.intent {
+                Intent::Undecided => false,
+                Intent::Claim(_) => true,
+                Intent::Fail(_) => comes_to_nothing,
+            })
     };
     let origins: Vec<Origin> = used.incoming.iter().filter(is_decided).copied().collect();
     if let Some(swap) = core.swaps.get_mut(&id) {
@@ -66,9 +76,7 @@ fn decided_before(core: &mut Core, id: SwapId) {
 /// What depends on which rows there are of this side's own leg.
 fn resume(core: &mut Core, id: SwapId, chain: Domain) {
     let Some(swap) = core.swaps.get(&id) else { return };
-    let (pays_on, peer) = (swap.chains().0, swap.row.peer);
-    let is_unread =
-        core.links.unread().any(|at| at.chain == pays_on && core.links.get(&at).is_none_or(|link| link.peer == peer));
+    let (pays_on, is_unread) = (swap.chains().0, legs::unread(core, swap).is_some());
     match (swap.row.role, swap.row.stage) {
         // Both had agreed, and no transfer of the source leg was ever signed: nobody waits for it any more.
         (SwapRole::Initiator, SwapStage::Agreed)

@@ -44,6 +44,8 @@ pub(in crate::router) struct NamedSequence {
 #[derive(Clone, Debug)]
 pub(in crate::router) struct Swap {
     pub(in crate::router) row: SwapRow,
+    /// Whether it was begun before the start.
+    pub(in crate::router) is_restored: bool,
     /// The transfers of the peer's leg that are here.
     pub(in crate::router) arrived: BTreeSet<Origin>,
     /// Whether the target leg moved, as far as this process saw it.
@@ -54,7 +56,7 @@ pub(in crate::router) struct Swap {
 
 impl Swap {
     pub(in crate::router) const fn new(row: SwapRow) -> Self {
-        Self { row, arrived: BTreeSet::new(), target_moved: false, blocks: (0, 0) }
+        Self { row, is_restored: false, arrived: BTreeSet::new(), target_moved: false, blocks: (0, 0) }
     }
 
     /// The chain on which this side pays, and the one on which it is paid.
@@ -86,10 +88,19 @@ pub(in crate::router) struct Swaps {
     pub(in crate::router) to_tell: BTreeMap<(Domain, PublicKey), BTreeSet<SwapId>>,
     /// What is said about swaps of which there is no row.
     pub(in crate::router) bare: Vec<(Domain, PublicKey, SwapItem)>,
+    /// Whom this side has asked what it swaps.
+    pub(in crate::router) asked: BTreeSet<(Domain, PublicKey)>,
     /// What peers said that they swap.
     pub(in crate::router) quotes: BTreeMap<(Domain, PublicKey), Vec<SwapQuote>>,
     /// Transfers that say that they are of swaps of which nothing can be said before another chain has joined.
     pub(in crate::router) parked: BTreeSet<Origin>,
+    /// Swaps of which the peer has not acknowledged all that was said.
+    pub(in crate::router) unheard: BTreeSet<(Domain, PublicKey, SwapId)>,
+    /// Swaps that others proposed, that are over, and in which no coins have moved.
+    pub(in crate::router) in_vain: BTreeSet<SwapId>,
+    /// How many swaps are open with a peer, and what this side is to pay in open ones on a chain.
+    counts: BTreeMap<PublicKey, usize>,
+    promised: BTreeMap<Domain, Amount>,
     /// When it was last said again what is not acknowledged.
     pub(in crate::router) repeated: u64,
 }
@@ -121,11 +132,72 @@ impl Swaps {
         if matches!(row.stage, SwapStage::Proposed | SwapStage::Agreed) {
             let _is_new = self.due.entry(target.chain).or_default().insert((lock_by, id));
         }
+        let is_over = matches!(row.stage, SwapStage::Ended { .. });
+        if !is_over {
+            let count = self.counts.entry(row.peer).or_default();
+            *count = count.saturating_add(1);
+            if row.role == SwapRole::Responder {
+                let sum = self.promised.entry(target.chain).or_default();
+                *sum = sum.saturating_add(target.amount);
+            }
+        }
         let _former = self.all.insert(id, Swap::new(row));
+        let _is_waiting = self.heed(id);
+        if is_over {
+            self.note_vain(id);
+        }
+    }
+
+    /// Counts a swap no more that is over.
+    pub(in crate::router) fn close(&mut self, id: SwapId) {
+        let Some(SwapRow { peer, role, terms, .. }) = self.all.get(&id).map(|swap| &swap.row) else { return };
+        if let Some(count) = self.counts.get_mut(peer) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                let _none = self.counts.remove(peer);
+            }
+        }
+        if let (SwapRole::Responder, Some(sum)) = (role, self.promised.get_mut(&terms.target.chain)) {
+            *sum = sum.saturating_sub(terms.target.amount);
+        }
+    }
+
+    /// Notes a swap that is over, where it came to nothing and somebody else had proposed it.
+    pub(in crate::router) fn note_vain(&mut self, id: SwapId) {
+        let Some(swap) = self.all.get(&id) else { return };
+        if let (SwapRole::Responder, SwapStage::Ended { outcome, .. }) = (swap.row.role, swap.row.stage)
+            && !outcome.source_moved
+            && !outcome.target_moved
+        {
+            let _is_new = self.in_vain.insert(id);
+        }
+    }
+
+    /// Looks whether the peer has still to acknowledge something.
+    pub(in crate::router) fn heed(&mut self, id: SwapId) -> bool {
+        let Some(swap) = self.all.get(&id) else { return false };
+        let (name, is_waiting) = ((swap.row.terms.source.chain, swap.row.peer, id), !swap.row.talk.is_acknowledged());
+        if is_waiting {
+            let _is_new = self.unheard.insert(name);
+        } else {
+            let _was_there = self.unheard.remove(&name);
+        }
+        is_waiting
+    }
+
+    /// The swaps with a peer of which it has not acknowledged all that was said.
+    pub(in crate::router) fn waiting_for(&self, chain: Domain, peer: PublicKey) -> Vec<SwapId> {
+        let from = (chain, peer, SwapId([0; 32]))..=(chain, peer, SwapId([0xff; 32]));
+        self.unheard.range(from).map(|(_, _, id)| *id).collect()
     }
 
     pub(in crate::router) fn remove(&mut self, id: &SwapId) -> Option<Swap> {
+        if self.all.get(id).is_some_and(|swap| !matches!(swap.row.stage, SwapStage::Ended { .. })) {
+            self.close(*id);
+        }
         let swap = self.all.remove(id)?;
+        let _was_there = self.in_vain.remove(id);
+        let _was_waiting = self.unheard.remove(&(swap.row.terms.source.chain, swap.row.peer, *id));
         let SwapTerms { lock, target, lock_by, .. } = swap.row.terms;
         if self.by_lock.get(&lock) == Some(id) {
             let _was_there = self.by_lock.remove(&lock);
@@ -138,14 +210,7 @@ impl Swaps {
 
     /// What this side has in open swaps on a chain, as the one who pays there at last; and how many it has with a peer.
     pub(in crate::router) fn open(&self, chain: &Domain, peer: &PublicKey) -> (Amount, usize) {
-        let is_open = |swap: &&Swap| !matches!(swap.row.stage, SwapStage::Ended { .. });
-        let open = self.all.values().filter(is_open);
-        open.fold((0, 0), |(sum, count), swap| {
-            let SwapRow { role, terms, peer: with, .. } = &swap.row;
-            let pays = *role == SwapRole::Responder && terms.target.chain == *chain;
-            let sum = if pays { terms.target.amount.saturating_add(sum) } else { sum };
-            (sum, if with == peer { count.saturating_add(1) } else { count })
-        })
+        (self.promised.get(chain).copied().unwrap_or(0), self.counts.get(peer).copied().unwrap_or(0))
     }
 
     /// Takes what is to be said, by whom it is for.
@@ -155,14 +220,17 @@ impl Swaps {
             words.entry((chain, peer)).or_default().push(item);
         }
         for (to, ids) in std::mem::take(&mut self.to_tell) {
-            let said = ids.into_iter().filter_map(|id| Some(self.all.get(&id)?.row.talk.items(id)));
-            words.entry(to).or_default().extend(said.flatten());
+            // Proposals are counted by the peer: in the order of their numbers.
+            let mut said: Vec<_> = ids.into_iter().filter_map(|id| Some((id, &self.all.get(&id)?.row))).collect();
+            said.sort_by_key(|(_, row)| row.sequences.0);
+            words.entry(to).or_default().extend(said.into_iter().flat_map(|(id, row)| row.talk.items(id)));
         }
         words.into_iter().map(|((chain, peer), items)| (chain, peer, items)).collect()
     }
 
     /// Has something said about a swap.
     pub(in crate::router) fn say(&mut self, id: SwapId) {
+        let _is_waiting = self.heed(id);
         if let Some(swap) = self.all.get(&id) {
             let _is_new = self.to_tell.entry((swap.row.terms.source.chain, swap.row.peer)).or_default().insert(id);
         }
