@@ -1,6 +1,6 @@
 //! What a router is told, and what it wants done.
 
-use super::swaps::SwapEvent;
+use super::swaps::kinds::SwapEvent;
 use crate::{instruction::FailureCode, keys::PaymentId, swap::SwapId};
 use channel::{
     ChannelRef,

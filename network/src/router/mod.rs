@@ -24,7 +24,7 @@ pub use io::{
 pub use payments::{PayError, PaymentState};
 pub use policy::{ChainPolicy, RoutingPolicy, SwapPolicy};
 pub use requests::{Earned, InvoiceRequest, InvoiceState, Opening, ReceiveError, Spontaneous};
-pub use swaps::{SwapError, SwapEvent, SwapOrder, SwapOutcome, SwapRole, SwapStage, SwapState};
+pub use swaps::kinds::{SwapError, SwapEvent, SwapOrder, SwapOutcome, SwapRole, SwapStage, SwapState};
 
 use crate::{
     announce::{Announcement, AnnouncementError},
@@ -43,6 +43,7 @@ use protocol::{
     signing::Domain,
 };
 use state::{Core, Heads};
+use swaps::{clear, legs, negotiate, restored};
 use tables::{Reached, Source};
 
 /// Carries transfers on, pays and is paid: see the crate's page for what its shell owes to it.
@@ -69,7 +70,7 @@ impl Router {
                 let link = core.links.entry(at, peer);
                 (link.is_up, link.is_fresh, link.limits) = (true, true, limits);
                 terms::changed(core, at.chain);
-                swaps::peer_up(core, at.chain, peer);
+                negotiate::peer_up(core, at.chain, peer);
             }
             RouterInput::ChannelDown(at) => {
                 if let Some(link) = core.links.get_mut(&at) {
@@ -92,9 +93,9 @@ impl Router {
                     claims.iter().for_each(|(_, origin)| core.await_claim(origin));
                 }
                 if is_first {
-                    swaps::look_again(core);
+                    restored::look_again(core);
                 }
-                swaps::due(core, chain);
+                clear::due(core, chain);
                 forward::claims_due(core, chain);
                 receive::holds_due(core, chain);
             }
@@ -105,10 +106,10 @@ impl Router {
                 core.now = core.now.max(now);
                 receive::tick(core);
                 recover::look_again(core);
-                swaps::tick(core);
+                negotiate::tick(core);
                 terms::tick(core);
             }
-            RouterInput::Swap { chain, peer, bytes } => swaps::heard(core, chain, peer, &bytes),
+            RouterInput::Swap { chain, peer, bytes } => negotiate::heard(core, chain, peer, &bytes),
             // What cannot be taken is as if it had not been said; `read_announcement` says why.
             RouterInput::Announced { peer, bytes } => drop(terms::heard(core, &peer, &bytes)),
         }
@@ -148,7 +149,7 @@ impl Router {
                     return if is_in_time { own() } else { late(registered, terms.expiry) };
                 }
             },
-            Some(OfferName::Leg(id, _)) => match swaps::origins_of(core, id) {
+            Some(OfferName::Leg(id, _)) => match legs::origins_of(core, id) {
                 Some(origins) => origins,
                 // Its row, and what came in, are in a store that has not joined; or nothing can be said of what came in.
                 None => return late(registered, terms.expiry),
@@ -173,7 +174,7 @@ impl Router {
     /// Whether this side stakes the premium of an offer beside it (A7).
     #[must_use]
     pub fn stakes_premium(&self, at: &At, offer: &Offer) -> bool {
-        swaps::stakes_premium(&self.core, at, offer)
+        legs::stakes_premium(&self.core, at, offer)
     }
 
     /// A pre-image that the router knows, for the channels' transfer books.
@@ -365,7 +366,7 @@ fn on_transfer(core: &mut Core, at: At, event: TransferEvent) {
             if let Some(terms) = core.transfers.incoming(&origin).map(|entry| entry.terms) {
                 receive::ended(core, origin, &terms.lock, terms.amount);
                 forward::ended(core, origin, end);
-                swaps::ended(core, origin, &terms.lock, end);
+                clear::ended(core, origin, &terms.lock, end);
             }
         }
         TransferEvent::Accepted { .. } => {}
@@ -412,7 +413,7 @@ fn on_refused(core: &mut Core, at: At, command: TransferCommand, why: CommandRef
         (TransferCommand::Offer { key, offer }, _) => match core.unmake(at, &key).map(|onward| onward.source) {
             Some(Source::Forward(Some(origin))) => forward::refused(core, at, origin, why, &offer),
             Some(Source::Part(id, number)) => payments::refused(core, at, id, number, why),
-            Some(Source::Leg(id, number)) => swaps::leg_failed(core, at, None, (id, number)),
+            Some(Source::Leg(id, number)) => legs::leg_failed(core, at, None, (id, number)),
             Some(Source::Forward(None)) | None => {}
         },
         (TransferCommand::Claim { preimage, .. }, Some(origin)) => forward::claim_refused(core, origin, preimage),

@@ -1,6 +1,6 @@
 //! What is done with a transfer that has come in: it is carried on, taken, or given back.
 
-use super::{forward, io::Origin, receive, state::Core, swaps, tables::Entry};
+use super::{forward, io::Origin, receive, state::Core, swaps::legs, tables::Entry};
 use crate::instruction::{FailureCode, Instruction, RouteFailure};
 use channel::transfer::{IncomingTransfer, Intent};
 use protocol::PublicKey;
@@ -31,7 +31,7 @@ pub(super) fn offered(core: &mut Core, origin: Origin, incoming: IncomingTransfe
     if has_paid {
         core.write_peer(origin.at.chain, peer);
     }
-    let is_served = admitted.or_else(|code| if swaps::is_awaited(core, &origin) { Ok(()) } else { Err(code) });
+    let is_served = admitted.or_else(|code| if legs::is_awaited(core, &origin) { Ok(()) } else { Err(code) });
     match is_served.and_then(|()| decide(core, origin)) {
         Ok(()) => {}
         Err(FailureCode::PeerAway) if core.is_new() => drop(core.waiting.insert(origin, core.now)),
@@ -47,6 +47,6 @@ pub(super) fn decide(core: &mut Core, origin: Origin) -> Result<(), FailureCode>
     match Instruction::from_bytes(&entry.instruction).ok_or(FailureCode::UnknownOrWrong)? {
         Instruction::Forward(forward) => forward::forward(core, origin, forward),
         Instruction::Deliver(sealed) => receive::delivered(core, origin, &sealed),
-        Instruction::Swap(said) => swaps::arrived(core, origin, said),
+        Instruction::Swap(said) => legs::arrived(core, origin, said),
     }
 }

@@ -19,7 +19,7 @@ use super::{
     offers, payments, receive,
     rows::{self, InvoiceRow, NamedPeer, PaymentRow, RowName, Stage},
     state::{Core, Paying},
-    swaps,
+    swaps::{legs, restored as restored_swaps},
     tables::{Onward, Reached, Source},
 };
 use crate::{
@@ -81,7 +81,7 @@ pub(super) fn restored(core: &mut Core, restored: Restored) {
     receive::restored(core, restored.chain);
     origins.into_iter().for_each(|origin| undecided(core, origin));
     over.into_iter().for_each(|(at, key)| resolve(core, at, key));
-    swaps::restored(core, restored.chain);
+    restored_swaps::restored(core, restored.chain);
     core.sweep(core.kept.keys().copied().collect());
 }
 
@@ -108,8 +108,8 @@ fn own_row(
             known.push((lock, rows::read(value)?));
             let _former = core.kept.insert(lock, chain);
         }
-        RowName::Swap(id) => swaps::swap(core, id, rows::read(value)?),
-        RowName::SwapSequence(_) => swaps::sequence(core, rows::read(value)?),
+        RowName::Swap(id) => restored_swaps::swap(core, id, rows::read(value)?),
+        RowName::SwapSequence(_) => restored_swaps::sequence(core, rows::read(value)?),
         RowName::Peer(_) => core.guard.restore(rows::read::<NamedPeer>(value)?),
     }
     Some(())
@@ -242,8 +242,8 @@ pub(super) fn resolve(core: &mut Core, at: At, key: IdempotencyKey) {
             payments::fulfilled(core, at, key, id, number, preimage);
         }
         (Source::Part(id, number), Reached::Failed(why)) => payments::failed(core, at, key, id, number, &why),
-        (Source::Leg(id, number), Reached::Fulfilled(_)) => swaps::leg_paid(core, at, key, (id, number)),
-        (Source::Leg(id, number), Reached::Failed(_)) => swaps::leg_failed(core, at, Some(key), (id, number)),
+        (Source::Leg(id, number), Reached::Fulfilled(_)) => legs::leg_paid(core, at, key, (id, number)),
+        (Source::Leg(id, number), Reached::Failed(_)) => legs::leg_failed(core, at, Some(key), (id, number)),
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     io::{At, Millis, Origin, RouterNotice, RouterOutput, RowKey},
     policy::RoutingPolicy,
     rows::{InvoiceRow, NamedPeer, PaymentRow, RowName, row},
-    swaps::Swaps,
+    swaps::tables::Swaps,
     tables::{Entry, Links, Onward, Reached, Source, Transfers},
 };
 use crate::{

@@ -2,7 +2,10 @@
 
 use super::{
     Router, RouterOutput,
-    swaps::{self, SwapError, SwapOrder, SwapStage, SwapState},
+    swaps::{
+        kinds::{SwapError, SwapOrder, SwapStage, SwapState},
+        negotiate,
+    },
 };
 use crate::swap::{SwapId, SwapQuote};
 use protocol::{PublicKey, signing::Domain};
@@ -18,7 +21,7 @@ impl Router {
         order: SwapOrder,
         seed: &[u8; 32],
     ) -> Result<(SwapStage, Vec<RouterOutput>), SwapError> {
-        let stage = swaps::propose(&mut self.core, id, order, seed)?;
+        let stage = negotiate::propose(&mut self.core, id, order, seed)?;
         Ok((stage, self.core.take_outputs()))
     }
 
@@ -30,7 +33,7 @@ impl Router {
         all: &[(SwapId, SwapOrder, [u8; 32])],
     ) -> (Vec<Result<SwapStage, SwapError>>, Vec<RouterOutput>) {
         let core = &mut self.core;
-        let begun = all.iter().map(|(id, order, seed)| swaps::propose(core, *id, *order, seed)).collect();
+        let begun = all.iter().map(|(id, order, seed)| negotiate::propose(core, *id, *order, seed)).collect();
         (begun, self.core.take_outputs())
     }
 
@@ -39,7 +42,7 @@ impl Router {
     /// # Errors
     /// [`SwapError::Unknown`], [`SwapError::TooLate`], [`SwapError::Terms`] where there is no time any more.
     pub fn accept_swap(&mut self, id: SwapId) -> Result<Vec<RouterOutput>, SwapError> {
-        swaps::accept(&mut self.core, id)?;
+        negotiate::accept(&mut self.core, id)?;
         Ok(self.core.take_outputs())
     }
 
@@ -48,7 +51,7 @@ impl Router {
     /// # Errors
     /// [`SwapError::Unknown`], [`SwapError::TooLate`].
     pub fn decline_swap(&mut self, id: SwapId) -> Result<Vec<RouterOutput>, SwapError> {
-        swaps::decline(&mut self.core, id)?;
+        negotiate::decline(&mut self.core, id)?;
         Ok(self.core.take_outputs())
     }
 
@@ -57,7 +60,7 @@ impl Router {
     /// # Errors
     /// [`SwapError::Unknown`], [`SwapError::TooLate`].
     pub fn cancel_swap(&mut self, id: SwapId) -> Result<Vec<RouterOutput>, SwapError> {
-        swaps::cancel(&mut self.core, id)?;
+        negotiate::cancel(&mut self.core, id)?;
         Ok(self.core.take_outputs())
     }
 
@@ -66,7 +69,7 @@ impl Router {
     /// # Errors
     /// [`SwapError::Unknown`], [`SwapError::UnderWay`].
     pub fn forget_swap(&mut self, id: SwapId) -> Result<Vec<RouterOutput>, SwapError> {
-        swaps::forget(&mut self.core, id)?;
+        negotiate::forget(&mut self.core, id)?;
         Ok(self.core.take_outputs())
     }
 
@@ -84,7 +87,7 @@ impl Router {
     /// Asks a peer what it swaps for coins of this chain: [`Router::quotes`] says it once the peer has answered.
     #[must_use]
     pub fn ask_quotes(&mut self, chain: Domain, peer: PublicKey) -> Vec<RouterOutput> {
-        swaps::ask_quotes(&mut self.core, chain, peer);
+        negotiate::ask_quotes(&mut self.core, chain, peer);
         self.core.take_outputs()
     }
 

@@ -7,6 +7,7 @@
 mod chain;
 mod channel;
 mod faults;
+mod joining;
 mod oracle;
 mod payments;
 mod world;

@@ -342,35 +342,6 @@ impl World {
         }
     }
 
-    /// A node's process goes on without its node on the second chain.
-    pub(crate) fn lose_second(&mut self, node: usize) {
-        let _is_new = self.without_second.insert(node);
-        self.crash(node);
-    }
-
-    /// The node on the second chain joins the running process, from its store.
-    pub(crate) fn join_second(&mut self, node: usize) {
-        let _was_missing = self.without_second.remove(&node);
-        let store = &self.nodes[node].store;
-        let sides = store.sides.iter().filter(|(channel, _)| **channel >= OTHER);
-        let channels = sides.map(|(channel, side)| RestoredChannel {
-            at: at(*channel),
-            peer: self.key(self.peer(node, *channel)),
-            incoming: side.incoming.values().cloned().collect(),
-            outgoing: side.outgoing.values().cloned().collect(),
-            is_whole: true,
-        });
-        let rows = store.other_rows.clone().into_iter().collect();
-        let restored = Restored { chain: OTHER_CHAIN, channels: channels.collect(), rows };
-        let [_, head] = self.heads(node);
-        let mut outputs = self.nodes[node].router.handle(head);
-        outputs.extend(self.nodes[node].router.handle(RouterInput::Restored(restored)));
-        self.commit_outside(node, outputs);
-        for channel in self.channels_of(node).into_iter().filter(|channel| *channel >= OTHER) {
-            self.link(channel);
-        }
-    }
-
     pub(crate) fn link(&mut self, channel: usize) {
         let (one, other) = self.channels[&channel];
         let is_closed = self.nodes[one].store.sides[&channel].is_closed;

@@ -2,9 +2,11 @@
 //! and of the time.
 
 use super::{
+    group::Member,
     inbox::PeerInput,
+    outgoing::Outgoing,
     peers::Peers,
-    routing::{Outgoing, RouterTurn, Routing, now},
+    routing::{RouterTurn, Routing, now},
 };
 use crate::store::Batch;
 use channel::{ChannelRef, transfer::TransferCommand};
@@ -117,17 +119,6 @@ impl Peers {
         true
     }
 
-    /// The router wants this, because of something that is durable on another chain: keeps what it has to keep here, and has it done.
-    pub(super) async fn carry_out_for_others(self: Arc<Self>, outgoing: Outgoing) {
-        let turn = self.routing.turn().await;
-        if turn.has_rows() {
-            let _kept = self.keep(turn, outgoing).await;
-        } else {
-            drop(turn);
-            self.routing.carry_out(outgoing, &self);
-        }
-    }
-
     fn register(&self, registrations: Vec<(HashLock, Preimage, BlockNumber)>) {
         if registrations.is_empty() {
             return;
@@ -135,6 +126,21 @@ impl Peers {
         for error in self.registry.register_all(registrations, self.config.identity.public()) {
             tracing::error!(%error, "the router wanted a pre-image registered that is none");
         }
+    }
+}
+
+impl Member for Peers {
+    /// Keeps what the router has to keep here, and has done what it wants.
+    fn take_over(self: Arc<Self>, outgoing: Outgoing) {
+        let _task = tokio::spawn(async move {
+            let turn = self.routing.turn().await;
+            if turn.has_rows() {
+                let _kept = self.keep(turn, outgoing).await;
+            } else {
+                drop(turn);
+                self.routing.carry_out(outgoing, &self);
+            }
+        });
     }
 }
 

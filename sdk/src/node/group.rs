@@ -6,10 +6,7 @@
 //!        '--------- Router: told by both, one turn at a time; its rows for A in A's store, and for B in B's
 //! ```
 
-use super::{
-    peers::Peers,
-    routing::{Outgoing, RouterRows},
-};
+use super::outgoing::{Outgoing, RouterRows};
 use network::{Router, RouterNotice, RoutingPolicy};
 use protocol::{PublicKey, signing::Domain};
 use std::{
@@ -34,8 +31,14 @@ pub(super) struct Group {
     /// The router's rows that no commit has taken yet, by the chain in whose store they belong. Whoever holds this has the turn.
     pub(super) rows: tokio::sync::Mutex<BTreeMap<Domain, RouterRows>>,
     joined: Mutex<BTreeSet<Domain>>,
-    members: Mutex<BTreeMap<Domain, Weak<Peers>>>,
+    members: Mutex<BTreeMap<Domain, Weak<dyn Member>>>,
     pub(super) notices: broadcast::Sender<RouterNotice>,
+}
+
+/// A node of a group, as the nodes of other chains reach it.
+pub(super) trait Member: Send + Sync {
+    /// The router wants this of it, because of something that is durable on another chain.
+    fn take_over(self: Arc<Self>, outgoing: Outgoing);
 }
 
 /// Why a node does not join a group.
@@ -101,19 +104,20 @@ impl Group {
     }
 
     /// The node of a chain has started.
-    pub(super) fn enter(&self, chain: Domain, peers: Weak<Peers>) {
-        let _former = self.members().insert(chain, peers);
+    pub(super) fn enter(&self, chain: Domain, node: Weak<dyn Member>) {
+        let _former = self.members().insert(chain, node);
     }
 
-    fn members(&self) -> MutexGuard<'_, BTreeMap<Domain, Weak<Peers>>> {
+    fn members(&self) -> MutexGuard<'_, BTreeMap<Domain, Weak<dyn Member>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands over what the router wants of other chains' nodes. What is for a node that has stopped is lost, as in a crash: the next start derives it from the rows.
     pub(super) fn hand_over(&self, all: BTreeMap<Domain, Outgoing>) {
         for (chain, outgoing) in all {
-            let Some(peers) = self.members().get(&chain).and_then(Weak::upgrade) else { continue };
-            let _task = tokio::spawn(async move { peers.carry_out_for_others(outgoing).await });
+            if let Some(node) = self.members().get(&chain).and_then(Weak::upgrade) {
+                node.take_over(outgoing);
+            }
         }
     }
 }

@@ -29,6 +29,7 @@ mod handle;
 mod inbox;
 mod limits;
 mod link;
+mod outgoing;
 mod packet;
 mod payments;
 mod peer;
@@ -78,6 +79,7 @@ use defence::Defence;
 use defended::Report;
 use events::Events;
 use following::Following;
+use group::Member;
 use inbox::{Connected, Inbox, Opening, PeerInput};
 use peers::Peers;
 use places::{PerOrigin, Strangers};
@@ -199,7 +201,9 @@ impl Node {
         }
         let events = peers.events.subscribe();
         peers.tell_of_damage();
-        peers.routing.group().enter(peers.routing.chain(), Arc::downgrade(&peers));
+        let member: Arc<dyn Member> = Arc::<Peers>::clone(&peers);
+        peers.routing.group().enter(peers.routing.chain(), Arc::downgrade(&member));
+        drop(member);
         for (identity, channels) in channels {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }

@@ -94,11 +94,11 @@ pub fn payment_id(key: &IdempotencyKey) -> PaymentId {
     PaymentId(Native.hash(&key.0).0)
 }
 
-/// The node stops, or its store takes nothing more.
-pub(super) struct NotKept;
+/// The node stops, or its store takes nothing more: what the router was to do is not kept.
+pub(super) struct RouterStopped;
 
-impl From<NotKept> for RoutedPaymentError {
-    fn from(_stopped: NotKept) -> Self {
+impl From<RouterStopped> for RoutedPaymentError {
+    fn from(_stopped: RouterStopped) -> Self {
         Self::Stopped
     }
 }
@@ -286,7 +286,7 @@ impl Node {
     }
 
     /// Has the router do something, keeps what it has to keep, and has done what it wants: also where nobody waits for it any more.
-    pub(super) async fn with_router<T: Send + 'static, E: From<NotKept> + Send + 'static>(
+    pub(super) async fn with_router<T: Send + 'static, E: From<RouterStopped> + Send + 'static>(
         &self,
         act: impl FnOnce(&mut Router) -> Result<(T, Vec<network::RouterOutput>), E> + Send + 'static,
     ) -> Result<T, E> {
@@ -294,9 +294,9 @@ impl Node {
         let done = tokio::spawn(async move {
             let mut turn = peers.routing.turn().await;
             let (value, outgoing) = peers.routing.with(&mut turn, act)?;
-            peers.keep(turn, outgoing).await.then_some(value).ok_or_else(|| NotKept.into())
+            peers.keep(turn, outgoing).await.then_some(value).ok_or_else(|| RouterStopped.into())
         });
-        done.await.unwrap_or_else(|_ended| Err(NotKept.into()))
+        done.await.unwrap_or_else(|_ended| Err(RouterStopped.into()))
     }
 }
 

@@ -13,22 +13,16 @@
 use super::{
     config::NodeConfig,
     group::{Group, JoinError, RouterGroup},
+    outgoing::{Outgoing, RouterRows},
     registry::LockRegistry,
     restore::Loaded,
 };
 use crate::store::{Batch, StoreError, StoreHandle, Table};
-use channel::{
-    Channel, ChannelRef,
-    transfer::{Registered, TransferCommand},
-};
+use channel::{Channel, ChannelRef, transfer::Registered};
 use network::{
     At, ChainPolicy, Restored, RestoredChannel, Router, RouterInput, RouterNotice, RouterOutput, RowKey, SealKey,
 };
-use protocol::{
-    BlockNumber, PublicKey,
-    contracts::conditional::{HashLock, Preimage},
-    signing::Domain,
-};
+use protocol::{PublicKey, signing::Domain};
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
@@ -46,9 +40,6 @@ pub(super) struct Routing {
     /// Whose each channel of this node is.
     owners: Mutex<HashMap<ChannelRef, PublicKey>>,
 }
-
-/// Rows of the router's own; none for one that is erased.
-pub(super) type RouterRows = BTreeMap<RowKey, Option<Vec<u8>>>;
 
 /// The turn to have the router do something, until what it has to keep is queued. What is not queued when it ends is kept by nobody: it follows from what is not
 /// kept either.
@@ -86,42 +77,6 @@ impl RouterTurn<'_> {
     pub(super) fn leave(mut self) {
         for (chain, rows) in std::mem::take(&mut self.rows) {
             self.waiting.entry(chain).or_default().extend(rows);
-        }
-    }
-}
-
-/// What is to be done once the rows are durable.
-#[derive(Debug, Default)]
-pub(super) struct Outgoing {
-    pub(super) commands: Vec<(ChannelRef, TransferCommand)>,
-    pub(super) notices: Vec<RouterNotice>,
-    /// Each with the first block in which it is too late.
-    pub(super) registrations: Vec<(HashLock, Preimage, BlockNumber)>,
-    pub(super) announcements: Vec<Vec<u8>>,
-    /// What peers are told about swaps.
-    pub(super) words: Vec<(PublicKey, Vec<u8>)>,
-    /// What is for the nodes of other chains, and which of them have rows to keep.
-    pub(super) elsewhere: BTreeMap<Domain, Self>,
-}
-
-impl Outgoing {
-    pub(super) fn is_empty(&self) -> bool {
-        self.commands.is_empty()
-            && self.notices.is_empty()
-            && self.registrations.is_empty()
-            && self.announcements.is_empty()
-            && self.words.is_empty()
-            && self.elsewhere.is_empty()
-    }
-
-    pub(super) fn extend(&mut self, other: Self) {
-        self.commands.extend(other.commands);
-        self.notices.extend(other.notices);
-        self.registrations.extend(other.registrations);
-        self.announcements.extend(other.announcements);
-        self.words.extend(other.words);
-        for (chain, outgoing) in other.elsewhere {
-            self.elsewhere.entry(chain).or_default().extend(outgoing);
         }
     }
 }
@@ -304,7 +259,7 @@ mod tests {
     use crate::store::Durability;
     use futures::poll;
     use network::{InvoiceRequest, Opening, RoutingPolicy};
-    use protocol::{AccountId, Hash, crypto::SigningKey};
+    use protocol::{AccountId, Hash, contracts::conditional::Preimage, crypto::SigningKey};
     use std::sync::Arc;
 
     fn routing(chain: Domain) -> Routing {

@@ -1,6 +1,6 @@
 //! Swaps as a program makes and takes them: coins of this node's chain for coins of another chain whose node is in the same [`RouterGroup`](super::RouterGroup).
 
-use super::{ChannelHandle, Node, NodeError, OpenChannel, payments::NotKept, random::random};
+use super::{ChannelHandle, Node, NodeError, OpenChannel, payments::RouterStopped, random::random};
 use network::{Router, RouterOutput, SwapError, SwapId, SwapOrder, SwapQuote, SwapStage, SwapState};
 use protocol::{Amount, PublicKey, signing::Domain};
 use thiserror::Error;
@@ -20,8 +20,8 @@ pub enum SwapFailed {
     Stopped,
 }
 
-impl From<NotKept> for SwapFailed {
-    fn from(_stopped: NotKept) -> Self {
+impl From<RouterStopped> for SwapFailed {
+    fn from(_stopped: RouterStopped) -> Self {
         Self::Stopped
     }
 }

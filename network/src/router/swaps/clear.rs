@@ -1,6 +1,9 @@
 //! Clearing: what is locked and comes to nothing goes back, and what is over is noted (R8.5d).
 
-use super::{SwapEvent, SwapOutcome, SwapRole, SwapStage, legs, negotiate::is_revealed, tell, write};
+use super::{
+    ask::{is_live, is_owed, is_revealed, tell, unread, was_paid, write},
+    kinds::{SwapEvent, SwapOutcome, SwapRole, SwapStage},
+};
 use crate::{
     instruction::{FailureCode, RouteFailure},
     keys::OfferName,
@@ -37,8 +40,8 @@ fn give_back(core: &mut Core, id: SwapId) {
     let Some(swap) = core.swaps.get(&id) else { return };
     let target = swap.row.terms.target.chain;
     // What went on is known only where its chain is, and all rows of its channels can be read.
-    let is_known = core.joined.contains(&target) && legs::unread(core, swap).is_none();
-    let may_be_owed = swap.row.role == SwapRole::Responder && (!is_known || legs::is_owed(core, id));
+    let is_known = core.joined.contains(&target) && unread(core, swap).is_none();
+    let may_be_owed = swap.row.role == SwapRole::Responder && (!is_known || is_owed(core, id));
     if may_be_owed || !matches!(swap.row.stage, SwapStage::Clearing(_)) {
         return;
     }
@@ -108,21 +111,6 @@ pub(super) fn finish(core: &mut Core, id: SwapId) {
     core.swaps.note_vain(id);
     write(core, id);
     tell(core, id, SwapEvent::Ended(outcome));
-}
-
-fn reached(core: &Core, id: SwapId) -> impl Iterator<Item = &crate::router::tables::Reached> {
-    let legs = core.swaps.legs.get(&id).into_iter().flatten();
-    legs.filter_map(move |(at, number)| {
-        Some(&core.transfers.outgoing(*at, &OfferName::Leg(id, *number).key())?.reached)
-    })
-}
-
-fn is_live(core: &Core, id: SwapId) -> bool {
-    reached(core, id).any(|reached| *reached == crate::router::tables::Reached::Live)
-}
-
-fn was_paid(core: &Core, id: SwapId) -> bool {
-    reached(core, id).any(|reached| matches!(reached, crate::router::tables::Reached::Fulfilled(_)))
 }
 
 /// Swaps whose target leg may not be locked any more, and is not.

@@ -1,10 +1,10 @@
 //! Execution: the source leg, then the target leg, then the pre-image (R8.5c).
 
 use super::{
-    SwapEvent, SwapRole, SwapStage, clear,
-    negotiate::{is_revealed, ladder},
+    ask::{is_revealed, ladder, tell, unread, view, write},
+    clear,
+    kinds::{SwapEvent, SwapRole, SwapStage},
     tables::{Swap, SwapRow},
-    tell, view, write,
 };
 use crate::{
     instruction::{FailureCode, Instruction, SwapInstruction},
@@ -14,7 +14,7 @@ use crate::{
         parts,
         rows::{Part, RowName},
         state::Core,
-        tables::{Reached, Source},
+        tables::Source,
     },
     swap::{Ladder, SwapBody, SwapCode, SwapId, SwapTerms},
 };
@@ -222,13 +222,6 @@ fn go_on(core: &mut Core, id: SwapId) -> Result<(), Waits> {
     Ok(())
 }
 
-/// A channel by which the responder's leg may have gone on without anybody knowing: one of which not all rows can be read, where the swap was begun before the
-/// start. It may be a hub's.
-pub(super) fn unread(core: &Core, swap: &Swap) -> Option<At> {
-    let pays_on = swap.chains().0;
-    core.links.unread().find(|at| swap.is_restored && at.chain == pays_on)
-}
-
 /// What came in is bound to what went on, or may have: it is claimed by its pre-image, and given back only where that is absent.
 pub(super) fn follow(core: &mut Core, id: SwapId) {
     let Some(swap) = core.swaps.get(&id) else { return };
@@ -352,13 +345,6 @@ pub(super) fn drop_leg(core: &mut Core, id: SwapId, at: At, number: u32) {
             let _empty = core.swaps.legs.remove(&id);
         }
     }
-}
-
-/// Whether a transfer of this side's leg may still be paid, or was.
-pub(super) fn is_owed(core: &Core, id: SwapId) -> bool {
-    let legs = core.swaps.legs.get(&id).into_iter().flatten();
-    let mut reached = legs.filter_map(|(at, number)| core.transfers.outgoing(*at, &OfferName::Leg(id, *number).key()));
-    reached.any(|onward| !matches!(onward.reached, Reached::Failed(_)))
 }
 
 /// What came in of a swap whose target leg this side pays: nothing where this side pays the source leg; none where it is not known, or is not here, and could not

@@ -1,9 +1,11 @@
 //! Negotiation: both legs are proposed, agreed to and acknowledged before anything is locked (R8.5a, R8.5b).
 
 use super::{
-    SwapError, SwapEvent, SwapOrder, SwapRole, SwapStage, clear, legs,
+    ask::{is_revealed, ladder, tell, view, write},
+    clear,
+    kinds::{SwapError, SwapEvent, SwapOrder, SwapRole, SwapStage},
+    legs,
     tables::{NamedSequence, SwapRow},
-    tell, view, write,
 };
 use crate::{
     router::{
@@ -14,7 +16,6 @@ use crate::{
     },
     swap::{Ladder, SwapBody, SwapCode, SwapId, SwapItem, SwapLeg, SwapTerms, SwapWords, Talk},
 };
-use channel::transfer::Intent;
 use protocol::{
     PublicKey,
     contracts::conditional::{HashFunction, Preimage},
@@ -279,11 +280,6 @@ fn check(core: &Core, chain: Domain, peer: PublicKey, id: SwapId, terms: &SwapTe
     }
 }
 
-/// The ladder of a swap's terms.
-pub(super) const fn ladder(terms: &SwapTerms) -> Ladder {
-    Ladder { lock_by: terms.lock_by, target: terms.target.expiry, source: terms.source.expiry }
-}
-
 /// The responder agrees.
 fn agree(core: &mut Core, id: SwapId) {
     let Some((chain, peer)) = core.swaps.get(&id).map(|swap| (swap.row.terms.source.chain, swap.row.peer)) else {
@@ -330,17 +326,6 @@ fn on_body(core: &mut Core, id: SwapId, body: SwapBody) {
             clear::clear(core, id, SwapCode::WordsChanged);
         }
     }
-}
-
-/// Whether the initiator has shown the pre-image, or may have: what its leg's channel says of it is not known before the target chain has joined.
-pub(super) fn is_revealed(core: &Core, id: SwapId) -> bool {
-    let Some(swap) = core.swaps.get(&id) else { return false };
-    let is_claimed =
-        |origin| core.transfers.incoming(origin).is_some_and(|entry| matches!(entry.intent, Intent::Claim(_)));
-    swap.row.source_moved
-        || swap.target_moved
-        || !core.joined.contains(&swap.row.terms.target.chain)
-        || swap.arrived.iter().any(is_claimed)
 }
 
 /// The user agrees to a proposal.

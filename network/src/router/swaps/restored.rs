@@ -1,7 +1,10 @@
 //! Swaps after a start, or when a second chain joins: derived from what both stores have, as far as they are here.
 
 use super::{
-    SwapRole, SwapStage, clear, legs,
+    ask::{is_owed, unread},
+    clear,
+    kinds::{SwapRole, SwapStage},
+    legs,
     tables::{NamedSequence, SwapRow},
 };
 use crate::{
@@ -76,7 +79,7 @@ fn decided_before(core: &mut Core, id: SwapId) {
 /// What depends on which rows there are of this side's own leg.
 fn resume(core: &mut Core, id: SwapId, chain: Domain) {
     let Some(swap) = core.swaps.get(&id) else { return };
-    let (pays_on, is_unread) = (swap.chains().0, legs::unread(core, swap).is_some());
+    let (pays_on, is_unread) = (swap.chains().0, unread(core, swap).is_some());
     match (swap.row.role, swap.row.stage) {
         // Both had agreed, and no transfer of the source leg was ever signed: nobody waits for it any more.
         (SwapRole::Initiator, SwapStage::Agreed)
@@ -97,7 +100,7 @@ fn resume(core: &mut Core, id: SwapId, chain: Domain) {
             }
         }
         (SwapRole::Responder, SwapStage::Agreed)
-            if core.swaps.legs.contains_key(&id) && core.joined.contains(&pays_on) && !legs::is_owed(core, id) =>
+            if core.swaps.legs.contains_key(&id) && core.joined.contains(&pays_on) && !is_owed(core, id) =>
         {
             clear::clear(core, id, SwapCode::LegFailed);
         }

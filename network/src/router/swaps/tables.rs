@@ -1,6 +1,6 @@
 //! What is known of swaps, with an index for each question.
 
-use super::{SwapRole, SwapStage, SwapState};
+use super::kinds::{SwapRole, SwapStage, SwapState};
 use crate::{
     router::io::{At, Origin},
     swap::{SwapId, SwapItem, SwapQuote, SwapTerms, Talk},

@@ -1,0 +1,82 @@
+//! What is asked of a swap from everywhere: how a chain stands, how far it is, what of it may be owed; and its row.
+
+use super::{kinds::SwapEvent, tables::Swap};
+use crate::{
+    keys::OfferName,
+    router::{
+        io::{At, RouterNotice},
+        rows::{RowName, row},
+        state::Core,
+        tables::Reached,
+    },
+    swap::{ChainView, Ladder, SwapCode, SwapId, SwapTerms},
+};
+use channel::transfer::Intent;
+use protocol::signing::Domain;
+
+/// How a chain stands, for a ladder.
+pub(super) fn view(core: &Core, chain: &Domain) -> Result<ChainView, SwapCode> {
+    let policy = core.policy.chain(chain);
+    let heads = core.heads.get(chain).filter(|_| core.joined.contains(chain)).ok_or(SwapCode::Chain)?;
+    let clock = policy.clock.ok_or(SwapCode::ChainStalled)?;
+    if heads.best.saturating_sub(heads.finalised) > policy.max_lag {
+        return Err(SwapCode::ChainStalled);
+    }
+    Ok(ChainView { best: heads.best, clock, finality: policy.finality, margins: policy.margins })
+}
+
+/// Writes the row of a swap.
+pub(super) fn write(core: &mut Core, id: SwapId) {
+    let Some(swap) = core.swaps.get(&id) else { return };
+    let (chain, value) = (swap.row.terms.source.chain, row(&swap.row));
+    core.write(chain, RowName::Swap(id), Some(value));
+}
+
+pub(super) fn tell(core: &mut Core, id: SwapId, event: SwapEvent) {
+    core.notify(RouterNotice::Swap { id, event });
+}
+
+/// The ladder of a swap's terms.
+pub(super) const fn ladder(terms: &SwapTerms) -> Ladder {
+    Ladder { lock_by: terms.lock_by, target: terms.target.expiry, source: terms.source.expiry }
+}
+
+/// Whether the initiator has shown the pre-image, or may have: what its leg's channel says of it is not known before the target chain has joined.
+pub(super) fn is_revealed(core: &Core, id: SwapId) -> bool {
+    let Some(swap) = core.swaps.get(&id) else { return false };
+    let is_claimed =
+        |origin| core.transfers.incoming(origin).is_some_and(|entry| matches!(entry.intent, Intent::Claim(_)));
+    swap.row.source_moved
+        || swap.target_moved
+        || !core.joined.contains(&swap.row.terms.target.chain)
+        || swap.arrived.iter().any(is_claimed)
+}
+
+/// Whether a transfer of this side's leg may still be paid, or was.
+pub(super) fn is_owed(core: &Core, id: SwapId) -> bool {
+    let legs = core.swaps.legs.get(&id).into_iter().flatten();
+    let mut reached = legs.filter_map(|(at, number)| core.transfers.outgoing(*at, &OfferName::Leg(id, *number).key()));
+    reached.any(|onward| !matches!(onward.reached, Reached::Failed(_)))
+}
+
+/// A channel by which the responder's leg may have gone on without anybody knowing: one of which not all rows can be read, where the swap was begun before the
+/// start. It may be a hub's.
+pub(super) fn unread(core: &Core, swap: &Swap) -> Option<At> {
+    let pays_on = swap.chains().0;
+    core.links.unread().find(|at| swap.is_restored && at.chain == pays_on)
+}
+
+pub(super) fn reached(core: &Core, id: SwapId) -> impl Iterator<Item = &Reached> {
+    let legs = core.swaps.legs.get(&id).into_iter().flatten();
+    legs.filter_map(move |(at, number)| {
+        Some(&core.transfers.outgoing(*at, &OfferName::Leg(id, *number).key())?.reached)
+    })
+}
+
+pub(super) fn is_live(core: &Core, id: SwapId) -> bool {
+    reached(core, id).any(|reached| *reached == Reached::Live)
+}
+
+pub(super) fn was_paid(core: &Core, id: SwapId) -> bool {
+    reached(core, id).any(|reached| matches!(reached, Reached::Fulfilled(_)))
+}
