@@ -1,9 +1,28 @@
-//! A process that runs without its node on the second chain, and that node's joining.
+//! Processes that are away, or run without their node on the second chain, and are back.
 
-use super::world::{OTHER, OTHER_CHAIN, World, at};
+use super::{
+    Work,
+    world::{OTHER, OTHER_CHAIN, World, at},
+};
 use network::{Restored, RestoredChannel, RouterInput};
 
 impl World {
+    /// A node does nothing more, and says nothing.
+    pub(crate) fn vanish(&mut self, node: usize) {
+        self.nodes[node].is_away = true;
+        self.nodes[node].queues.clear();
+        for channel in self.channels_of(node) {
+            let peer = self.peer(node, channel);
+            self.give(peer, channel, Work::Down);
+        }
+    }
+
+    /// It is back, from its store.
+    pub(crate) fn come_back(&mut self, node: usize) {
+        self.nodes[node].is_away = false;
+        self.crash(node);
+    }
+
     /// A node's process goes on without its node on the second chain.
     pub(crate) fn lose_second(&mut self, node: usize) {
         let _is_new = self.without_second.insert(node);

@@ -353,22 +353,6 @@ impl World {
         }
     }
 
-    /// A node does nothing more, and says nothing.
-    pub(crate) fn vanish(&mut self, node: usize) {
-        self.nodes[node].is_away = true;
-        self.nodes[node].queues.clear();
-        for channel in self.channels_of(node) {
-            let peer = self.peer(node, channel);
-            self.give(peer, channel, Work::Down);
-        }
-    }
-
-    /// It is back, from its store.
-    pub(crate) fn come_back(&mut self, node: usize) {
-        self.nodes[node].is_away = false;
-        self.crash(node);
-    }
-
     /// What a node sees of the chain of a channel.
     fn sight(&self, node: usize, channel: usize) -> Sight {
         let view = if channel < OTHER { &self.view } else { &self.other };
