@@ -8,10 +8,11 @@ const ROOTS: [(&str, &str); 3] =
     [("contract/", "contract/tests/arbiter"), ("rules/", "protocol/tests"), ("peers/", "channel/tests")];
 
 /// Where the modules of the catalogue's test programs lie: the first part of a test's name, and the folder or file.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("channel", "channel/tests"),
     ("network", "network/tests"),
     ("network::seal", "network/src/seal.rs"),
+    ("network::swap", "network/src/swap"),
     ("arbiter", "contract/tests/arbiter"),
     ("forced", "protocol/tests/forced"),
     ("messages", "protocol/tests/messages"),
