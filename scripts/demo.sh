@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A channel's whole life on an embedded chain, with --app a contract's inside one, or with --hub payments across two channels. Does all set-up on a bare machine first; that takes a while once.
+# A channel's whole life on an embedded chain, with --app a contract's inside one, with --hub payments across two channels, or with --swap swaps between two chains. Does all set-up on a bare machine first; that takes a while once.
 #
-# Usage: scripts/demo.sh [options of `channel-demo`, such as --payments 5000, --app exchange, or --hub]
+# Usage: scripts/demo.sh [options of `channel-demo`, such as --payments 5000, --app exchange, --hub, or --swap]
 # Exits with an error if a single coin is missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -5,6 +5,7 @@ mod apps;
 mod hub;
 mod report;
 mod swap;
+mod wire;
 mod world;
 
 use anyhow::{Context, Result, bail, ensure};

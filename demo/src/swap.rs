@@ -5,6 +5,7 @@ use crate::{
     LOCK_PERIOD, Options, PENALTY,
     report::{Books, UNIT, short, signed},
     say, terms, wait_for,
+    wire::Wire,
     world::World,
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -33,8 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(5);
 /// The most blocks that pass until somebody has had something done on chain.
 const MOST_BLOCKS: u32 = 300;
-/// How often Bob tries to vanish at just the right moment.
-const MOST_TRIES: u8 = 50;
 
 /// Two chains, each with an arbiter.
 struct Chains {
@@ -58,6 +57,8 @@ struct Story {
     /// Alice's views.
     channels: [ChannelHandle; 2],
     quote: SwapQuote,
+    /// Between the nodes on the target chain.
+    wire: Wire,
     /// How many swaps have moved both legs.
     moved: u32,
 }
@@ -106,11 +107,11 @@ impl Party {
         [&self.source, &self.target]
     }
 
-    async fn connect(&self, peer: &Self) -> Result<PublicKey> {
-        for (node, peer) in self.nodes().into_iter().zip(peer.nodes()) {
-            let _peer = node.connect(&peer.address().context("it listens")?).await?;
-        }
-        Ok(peer.source.identity())
+    async fn connect(&self, peer: &Self) -> Result<(PublicKey, Wire)> {
+        let _peer = self.source.connect(&peer.source.address().context("it listens")?).await?;
+        let wire = Wire::to(&peer.target.address().context("it listens")?).await?;
+        let peer = self.target.connect(wire.address()).await?;
+        Ok((peer, wire))
     }
 
     /// How a swap has ended.
@@ -167,11 +168,11 @@ impl Story {
         for node in alice.nodes().into_iter().chain(bob.nodes()) {
             let _done = node.vault_deposit(SHARE).await?;
         }
-        let peer = alice.connect(&bob).await?;
+        let (peer, wire) = alice.connect(&bob).await?;
         let first = alice.source.open_channel(peer, terms(SHARE, SHARE)).await?;
         let second = alice.target.open_channel(peer, terms(SHARE, SHARE)).await?;
         alice.source.ask_swap_quotes(peer).await?;
-        let story = Self { chains, alice, bob, channels: [first, second], quote, moved: 0 };
+        let story = Self { chains, alice, bob, channels: [first, second], quote, wire, moved: 0 };
         story.until("Bob's quote", async || Ok(story.alice.source.swap_quotes(peer).map(drop))).await?;
         say("Bob quotes by himself: 3 units of the target chain for 2 of the source chain, and a premium of 0.5 %");
         Ok(story)
@@ -258,7 +259,7 @@ impl Story {
         ));
         let quotes = vec![self.quote];
         self.bob = self.chains.start(DevAccount::Bob, self.bob.stores.clone(), quotes).await?;
-        let _peer = self.bob.connect(&self.alice).await?;
+        (_, self.wire) = self.alice.connect(&self.bob).await?;
         for party in [&self.alice, &self.bob] {
             let outcome = party.ended(&id).await?;
             ensure!(outcome.source_moved && outcome.target_moved, "both legs should have moved: {outcome:?}");
@@ -267,30 +268,23 @@ impl Story {
         self.balances().await
     }
 
-    /// Swaps until Bob's nodes are gone before they have answered the claim of his leg.
+    /// Alice proposes, and Bob is gone before he has heard that she claims his leg.
     async fn catch(&mut self) -> Result<SwapId> {
-        for number in 0..MOST_TRIES {
-            let id = SwapId([0x10_u8.saturating_add(number); 32]);
-            let before = self.has().await?;
-            let mut notices = self.alice.source.routing_notices();
-            self.propose(id).await?;
-            hear("Alice", &mut notices, id, |event| event == SwapEvent::Revealed).await?;
-            self.bob.target.clone().stop().await;
-            self.bob.source.clone().stop().await;
-            self.moved = self.moved.saturating_add(1);
-            if self.has().await? == [before[0].saturating_sub(PAYS), before[1]] {
-                say("  Bob is gone: Alice has shown him the pre-image, and he has not answered");
-                return Ok(id);
-            }
-            say("  Bob was too slow: he had answered before he was gone. He comes back, and they do it once more");
-            self.bob = self.chains.start(DevAccount::Bob, self.bob.stores.clone(), vec![self.quote]).await?;
-            let _peer = self.bob.connect(&self.alice).await?;
-            let _over = self.alice.ended(&id).await?;
-            if self.moved >= 5 {
-                break;
-            }
-        }
-        bail!("Bob is never gone in time")
+        let id = SwapId([2; 32]);
+        let before = self.has().await?;
+        let mut notices = self.alice.source.routing_notices();
+        self.wire.cut();
+        self.propose(id).await?;
+        hear("Alice", &mut notices, id, |event| event == SwapEvent::Revealed).await?;
+        self.bob.target.clone().stop().await;
+        self.bob.source.clone().stop().await;
+        self.moved = self.moved.saturating_add(1);
+        let has = self.has().await?;
+        let staked = self.quote.premium_of(self.gets()?).context("a premium")?;
+        let on_their_way = [before[0].saturating_sub(PAYS), before[1].saturating_sub(staked)];
+        ensure!(has == on_their_way, "only the source leg and the premium should be on their way: {has:?}");
+        say("  Bob is gone: what Alice has said last on the target chain's channel has not reached him");
+        Ok(id)
     }
 
     /// Blocks pass on a chain, each once the party's node has done what it does about the one before, until it has had this called.
