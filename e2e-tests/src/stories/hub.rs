@@ -1,14 +1,15 @@
 //! Payments that cross a hub: two channels, one transfer through both (R8.4).
 
 use crate::{Actor, TestChain, UNIT, World, signer, terms, until, within};
-use channel::IdempotencyKey;
-use network::{Fee, InvoiceState, PaymentState, RoutingPolicy};
+use channel::{IdempotencyKey, Stage};
+use network::{FailureCode, Fee, Invoice, InvoiceError, InvoiceState, PayError, PaymentState, RoutingPolicy};
 use protocol::{
     Amount,
     call::Call,
     contracts::conditional::{HashLock, Preimage},
+    crypto::SigningKey,
 };
-use sdk::node::{ChannelHandle, NewInvoice, NodeConfig, invoice_lock};
+use sdk::node::{ChannelHandle, NewInvoice, NodeConfig, RoutedPaymentError, invoice_lock};
 
 /// What each payment is of.
 pub const AMOUNT: Amount = 10_000;
@@ -177,6 +178,59 @@ pub async fn a_payment_that_is_held_too_long_goes_back_and_every_channel_stays_o
     until("the hub's coins", || async { (three.hubs().await == before).then_some(()) }).await;
     let payer = three.upstream.balances().await.unwrap().unwrap();
     assert_eq!(payer.ours, terms().our_share);
+}
+
+/// Nobody ever decides about what is held: it goes back by itself before it expires, and every channel is open beyond that.
+pub async fn a_payment_that_nobody_decides_about_goes_back_by_itself_and_every_channel_stays_open<C: TestChain>(
+    world: &World<C>,
+) {
+    let three = Three::meet(world).await;
+    let before = three.hubs().await;
+    let (lock, text) = three.invoice(Some(invoice_lock(&PRE_IMAGE))).await;
+    let begun_at = world.chain.block_number().await;
+    let _begun = three.pay("undecided", &text).await;
+    three.is_held(&lock).await;
+    // What is held for an invoice expires three margins ahead at least, and is given back two margins before that.
+    let margin = RoutingPolicy::default().chain.margins.forward();
+    world.pass_until(begun_at + margin - 1).await;
+    assert_eq!(three.payer.node.routed_payment(&key("undecided")), Some(PaymentState::Pending), "it is not too late");
+    world.pass_until(begun_at + margin + 8).await;
+    assert_eq!(three.ended("undecided").await, PaymentState::Failed(FailureCode::HeldTooLong));
+    assert!(world.chain.block_number().await < begun_at + 3 * margin, "long before it expires");
+    assert_eq!(three.payee.node.invoice_state(&lock), Some(InvoiceState::Cancelled));
+    let settled = three.payee.node.settle_invoice(lock, PRE_IMAGE).await;
+    assert!(settled.is_err(), "settling it is refused: {settled:?}");
+    world.pass_until(begun_at + 4 * margin).await;
+    until("the hub's coins", || async { (three.hubs().await == before).then_some(()) }).await;
+    for handle in [&three.upstream, &three.downstream] {
+        assert_eq!(handle.status().await.unwrap().state, Stage::Open);
+    }
+    assert_eq!(three.upstream.balances().await.unwrap().unwrap().ours, terms().our_share);
+}
+
+/// An invoice that asks for coins of another chain, or of another arbiter on this one, is not paid.
+pub async fn an_invoice_of_another_chain_or_arbiter_is_refused_and_nothing_is_paid<C: TestChain>(world: &World<C>) {
+    let three = Three::meet(world).await;
+    let before = three.upstream.balances().await.unwrap();
+    let (_, text) = three.invoice(None).await;
+    let invoice = Invoice::parse(&text).unwrap();
+    let payee = SigningKey::from_seed(&[5; 32]);
+    let mut other_chain = Invoice { payee: payee.public(), ..invoice.clone() };
+    other_chain.asset.registry.genesis.0[0] ^= 1;
+    let mut other_arbiter = Invoice { payee: payee.public(), ..invoice };
+    other_arbiter.asset.registry.arbiter.0[0] ^= 1;
+    let key = key("elsewhere");
+    for other in [other_chain, other_arbiter] {
+        let text = other.sign(&payee).unwrap();
+        let refused = within("a refusal", three.payer.node.pay_invoice(&key, &text, None, MAX_FEE)).await;
+        let other_chain = RoutedPaymentError::Pay(PayError::Invoice(InvoiceError::OtherChain));
+        assert_eq!(refused.unwrap_err().to_string(), other_chain.to_string());
+        assert_eq!(three.payer.node.routed_payment(&key), None);
+    }
+    assert_eq!(three.upstream.balances().await.unwrap(), before);
+    // The key names nothing: the right invoice is paid by it.
+    let _begun = three.pay("elsewhere", &text).await;
+    assert!(matches!(three.ended("elsewhere").await, PaymentState::Paid(_)));
 }
 
 /// The payee vanishes with the pre-image shown on chain alone: the hub has it from there, and is paid by the payer.

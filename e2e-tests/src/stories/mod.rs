@@ -41,6 +41,8 @@ macro_rules! tell_every_story {
         $crate::tell! { $world, hub:
             a_payment_crosses_a_hub_and_is_made_once
             a_payment_that_is_held_too_long_goes_back_and_every_channel_stays_open
+            a_payment_that_nobody_decides_about_goes_back_by_itself_and_every_channel_stays_open
+            an_invoice_of_another_chain_or_arbiter_is_refused_and_nothing_is_paid
             a_payee_that_vanishes_after_showing_its_pre_image_costs_the_hub_nothing
             a_hub_that_goes_away_with_payments_under_way_ends_them_when_it_is_back
         }
