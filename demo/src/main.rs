@@ -18,7 +18,11 @@ use sdk::{
     node::{ChannelHandle, EventStream, Node, Notification, OpenChannel},
     store::Durability,
 };
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 use world::World;
 
 /// What each node puts into its vault.
@@ -29,6 +33,8 @@ const SHARE: Amount = 100 * UNIT;
 const PENALTY: Amount = 5 * UNIT;
 /// Agreed at opening: blocks a solo close waits for an answer.
 const LOCK_PERIOD: u32 = 100;
+/// How often something is looked for that nobody announces.
+const LOOK: Duration = Duration::from_millis(5);
 /// One payment.
 const PAYMENT: Amount = UNIT / 1_000;
 
@@ -303,6 +309,18 @@ fn gains(balances: &protocol::Pair<Amount>) -> Result<Gains> {
     let share = signed(SHARE)?;
     let gain = |amount| anyhow::Ok(signed(amount)?.saturating_sub(share));
     Ok((gain(balances.initiator)?, gain(balances.responder)?))
+}
+
+/// Asks again and again until there is an answer.
+async fn until_within<T>(patience: Duration, what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    let began = Instant::now();
+    while began.elapsed() < patience {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    bail!("waited {patience:?} in vain for {what}")
 }
 
 fn say(what: &str) {

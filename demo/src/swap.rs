@@ -4,7 +4,7 @@
 use crate::{
     LOCK_PERIOD, Options, PENALTY,
     report::{Books, UNIT, short, signed},
-    say, terms, wait_for,
+    say, terms, until_within, wait_for,
     wire::Wire,
     world::World,
 };
@@ -30,10 +30,12 @@ const SOURCE_CLOCK: BlockClock = BlockClock { shortest: 6_000, longest: 12_000, 
 const TARGET_CLOCK: BlockClock = BlockClock { shortest: 2_000, longest: 4_000, stall: 60_000 };
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often something is looked for that nobody announces.
-const LOOK: Duration = Duration::from_millis(5);
 /// The most blocks that pass until somebody has had something done on chain.
 const MOST_BLOCKS: u32 = 300;
+
+async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    until_within(PATIENCE, what, ask).await
+}
 
 /// Two chains, each with an arbiter.
 struct Chains {
@@ -173,21 +175,9 @@ impl Story {
         let second = alice.target.open_channel(peer, terms(SHARE, SHARE)).await?;
         alice.source.ask_swap_quotes(peer).await?;
         let story = Self { chains, alice, bob, channels: [first, second], quote, wire, moved: 0 };
-        story.until("Bob's quote", async || Ok(story.alice.source.swap_quotes(peer).map(drop))).await?;
+        until("Bob's quote", async || Ok(story.alice.source.swap_quotes(peer).map(drop))).await?;
         say("Bob quotes by himself: 3 units of the target chain for 2 of the source chain, and a premium of 0.5 %");
         Ok(story)
-    }
-
-    /// Asks again and again until there is an answer.
-    async fn until<T>(&self, what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE {
-            if let Some(answer) = ask().await? {
-                return Ok(answer);
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        bail!("waited {PATIENCE:?} in vain for {what}")
     }
 
     /// What Alice has in both channels.
@@ -207,8 +197,7 @@ impl Story {
         let moved = Amount::from(self.moved);
         let (paid, got) = (PAYS.saturating_mul(moved), self.gets()?.saturating_mul(moved));
         let expected = [SHARE.checked_sub(paid).context("enough coins")?, SHARE.saturating_add(got)];
-        self.until("the coins to be where they belong", async || Ok((self.has().await? == expected).then_some(())))
-            .await?;
+        until("the coins to be where they belong", async || Ok((self.has().await? == expected).then_some(()))).await?;
         let both = SHARE.saturating_mul(2);
         let [source, target] = expected.map(|ours| (short(ours), short(both.saturating_sub(ours))));
         say(&format!(
@@ -299,7 +288,7 @@ impl Story {
                 return Ok(receipt.block.number);
             }
             let head = world.chain.produce_blocks(1).await?.number;
-            self.until("a block to be seen", async || {
+            until("a block to be seen", async || {
                 let report = party.target.registry().report();
                 let is_done = report.waiting == 0 && report.under_way == 0 && report.finalised >= head;
                 Ok(is_done.then_some(()))

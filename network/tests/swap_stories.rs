@@ -2,19 +2,14 @@
 
 use crate::{
     harness::{Crash, CrashPoint, OTHER, Work, World},
-    swaps::{ID, INITIATOR, RESPONDER, assert_both_or_none, pass, propose, world},
+    swaps::{ID, INITIATOR, RESPONDER, assert_both_or_none, begun, pass, propose, world},
 };
 
 #[test]
 fn a_process_that_starts_without_one_of_its_chains_decides_nothing_that_depends_on_it_and_goes_on_once_it_is_there() {
     for who in [INITIATOR, RESPONDER] {
         for after in 0..40 {
-            let mut world = world();
-            propose(&mut world, ID);
-            for _ in 0..after {
-                let Some((node, channel)) = world.ready().first().copied() else { break };
-                world.step(node, channel);
-            }
+            let mut world = begun(after);
             world.lose_second(who);
             // Within the responder's margins.
             pass(&mut world, 3);
@@ -24,6 +19,15 @@ fn a_process_that_starts_without_one_of_its_chains_decides_nothing_that_depends_
             let _moved =
                 assert_both_or_none(&world, &format!("{who} starts without its second chain after {after} steps"));
         }
+    }
+}
+
+/// Those who are there go on for so many blocks.
+fn go_on(world: &mut World, blocks: u32) {
+    for _ in 0..blocks {
+        world.run();
+        world.tick(6_000);
+        world.advance_both(1, 1);
     }
 }
 
@@ -74,22 +78,14 @@ fn play(bytes: &[u8]) -> bool {
                 absences += 1;
                 let who = which / 8 % 2;
                 world.lose_second(who);
-                for _ in 0..3 {
-                    world.run();
-                    world.tick(6_000);
-                    world.advance_both(1, 1);
-                }
+                go_on(&mut world, 3);
                 world.join_second(who);
             }
             15 if which % 4 == 0 && absences < 2 => {
                 absences += 1;
                 let who = which / 4 % 2;
                 world.vanish(who);
-                for _ in 0..5 {
-                    world.run();
-                    world.tick(6_000);
-                    world.advance_both(1, 1);
-                }
+                go_on(&mut world, 5);
                 world.come_back(who);
             }
             _ => {}

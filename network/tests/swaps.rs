@@ -60,6 +60,17 @@ pub(crate) fn propose(world: &mut World, id: SwapId) {
     world.commit_outside(INITIATOR, outputs);
 }
 
+/// A swap that was proposed, so many steps ago.
+pub(crate) fn begun(steps: usize) -> World {
+    let mut world = world();
+    propose(&mut world, ID);
+    for _ in 0..steps {
+        let Some((node, channel)) = world.ready().first().copied() else { break };
+        world.step(node, channel);
+    }
+    world
+}
+
 /// Lets so many blocks pass on both chains, with time for repeated words.
 pub(crate) fn pass(world: &mut World, blocks: u32) {
     for _ in 0..blocks {
@@ -165,12 +176,7 @@ fn any_message_of_words_may_be_lost() {
 fn whoever_vanishes_at_any_step_the_other_one_loses_nothing() {
     for gone in [INITIATOR, RESPONDER] {
         for after in 0..40 {
-            let mut world = world();
-            propose(&mut world, ID);
-            for _ in 0..after {
-                let Some((node, channel)) = world.ready().first().copied() else { break };
-                world.step(node, channel);
-            }
+            let mut world = begun(after);
             world.vanish(gone);
             pass(&mut world, 60);
             // Back after the target leg's expiry, before the source leg's: in time for all that was registered.
@@ -201,12 +207,7 @@ fn a_cancel_gives_back_what_is_locked_and_comes_too_late_once_the_secret_is_out(
     // Cancelled by either at any step: both legs or none.
     for who in [INITIATOR, RESPONDER] {
         for after in 0..30 {
-            let mut world = world();
-            propose(&mut world, ID);
-            for _ in 0..after {
-                let Some((node, channel)) = world.ready().first().copied() else { break };
-                world.step(node, channel);
-            }
+            let mut world = begun(after);
             if let Ok(outputs) = world.nodes[who].router.cancel_swap(ID) {
                 world.commit_outside(who, outputs);
             }

@@ -7,9 +7,9 @@ mod process;
 pub(super) use process::{Options, PROCESS, be};
 
 use super::{
-    LOCK_PERIOD, PENALTY, build,
+    LOCK_PERIOD, LOOK, PENALTY, build,
     report::{self, Books, UNIT, short, signed, units},
-    say, terms, wait_for,
+    say, terms, until_within, wait_for,
     world::World,
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -42,8 +42,6 @@ const MAX_FEE: Amount = UNIT;
 const SPARE: Amount = 100 * UNIT;
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often something is looked for that nobody announces.
-const LOOK: Duration = Duration::from_millis(5);
 /// The most blocks that pass until the hub has had something done on chain.
 const MOST_BLOCKS: u32 = 400;
 
@@ -67,15 +65,8 @@ fn after([alice, hub, charlie]: [Amount; 3], paid: Amount, fees: Amount) -> Resu
 }
 
 /// Asks again and again until there is an answer.
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    let began = Instant::now();
-    while began.elapsed() < PATIENCE {
-        if let Some(answer) = ask().await? {
-            return Ok(answer);
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    bail!("waited {PATIENCE:?} in vain for {what}")
+async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    until_within(PATIENCE, what, ask).await
 }
 
 /// The three and their two channels.

@@ -5,6 +5,7 @@
 //!   source:  best_A ----------------- all of that at the target's longest blocks, its tolerated stall, an answer ----> M_A ----> E_A
 //! ```
 
+use super::terms::SwapCode;
 use channel::{Millis, transfer::Margins};
 use protocol::BlockNumber;
 
@@ -50,6 +51,12 @@ pub struct LadderShort {
     pub have: BlockNumber,
     /// Where it would have to.
     pub need: BlockNumber,
+}
+
+impl From<LadderShort> for SwapCode {
+    fn from(LadderShort { have, need }: LadderShort) -> Self {
+        Self::Ladder { have, need }
+    }
 }
 
 /// How many blocks a chain makes at most in a time.

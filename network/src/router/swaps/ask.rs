@@ -54,9 +54,7 @@ pub(super) fn is_revealed(core: &Core, id: SwapId) -> bool {
 
 /// Whether a transfer of this side's leg may still be paid, or was.
 pub(super) fn is_owed(core: &Core, id: SwapId) -> bool {
-    let legs = core.swaps.legs.get(&id).into_iter().flatten();
-    let mut reached = legs.filter_map(|(at, number)| core.transfers.outgoing(*at, &OfferName::Leg(id, *number).key()));
-    reached.any(|onward| !matches!(onward.reached, Reached::Failed(_)))
+    reached(core, id).any(|reached| !matches!(reached, Reached::Failed(_)))
 }
 
 /// A channel by which the responder's leg may have gone on without anybody knowing: one of which not all rows can be read, where the swap was begun before the
@@ -66,17 +64,20 @@ pub(super) fn unread(core: &Core, swap: &Swap) -> Option<At> {
     core.links.unread().find(|at| swap.is_restored && at.chain == pays_on)
 }
 
-pub(super) fn reached(core: &Core, id: SwapId) -> impl Iterator<Item = &Reached> {
+/// How far the transfers of this side's leg are.
+fn reached(core: &Core, id: SwapId) -> impl Iterator<Item = &Reached> {
     let legs = core.swaps.legs.get(&id).into_iter().flatten();
     legs.filter_map(move |(at, number)| {
         Some(&core.transfers.outgoing(*at, &OfferName::Leg(id, *number).key())?.reached)
     })
 }
 
+/// Whether a transfer of this side's leg may still be paid.
 pub(super) fn is_live(core: &Core, id: SwapId) -> bool {
     reached(core, id).any(|reached| *reached == Reached::Live)
 }
 
+/// Whether one of them was paid.
 pub(super) fn was_paid(core: &Core, id: SwapId) -> bool {
     reached(core, id).any(|reached| matches!(reached, Reached::Fulfilled(_)))
 }

@@ -65,8 +65,7 @@ pub(super) fn has_time(core: &Core, terms: &SwapTerms) -> Result<(), SwapCode> {
 fn has_time_until(core: &Core, terms: &SwapTerms, expiry: BlockNumber) -> Result<(), SwapCode> {
     let (source, target) = (view(core, &terms.source.chain)?, view(core, &terms.target.chain)?);
     let ladder = Ladder { target: expiry, ..ladder(terms) };
-    let short = ladder.check(&source, &target, core.policy.swaps.answer);
-    short.map_err(|short| SwapCode::Ladder { have: short.have, need: short.need })
+    Ok(ladder.check(&source, &target, core.policy.swaps.answer)?)
 }
 
 /// The transfers that pay a side's leg.
@@ -126,10 +125,7 @@ pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInst
         }
         return Err(FailureCode::UnknownOrWrong);
     };
-    let leg = match swap.row.role {
-        SwapRole::Initiator => swap.row.terms.target,
-        SwapRole::Responder => swap.row.terms.source,
-    };
+    let (role, leg) = (swap.row.role, swap.row.peers_leg());
     if !is_as_agreed(&swap.row, &origin.at, &terms, &said) {
         return Err(FailureCode::UnknownOrWrong);
     }
@@ -140,10 +136,9 @@ pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInst
     if arrived_amount(core, said.id) < leg.amount {
         return Ok(());
     }
-    let role = core.swaps.get(&said.id).map(|swap| swap.row.role);
     let done = match role {
-        Some(SwapRole::Initiator) => reveal(core, said.id),
-        _ => go_on(core, said.id),
+        SwapRole::Initiator => reveal(core, said.id),
+        SwapRole::Responder => go_on(core, said.id),
     };
     match done {
         Err(Waits::Chain) => {
@@ -260,8 +255,7 @@ fn reveal(core: &mut Core, id: SwapId) -> Result<(), Waits> {
     if target.best > terms.lock_by {
         return Err(Waits::Never(SwapCode::Late));
     }
-    let short = ladder(&terms).check_reveal(&target);
-    short.map_err(|short| Waits::Never(SwapCode::Ladder { have: short.have, need: short.need }))?;
+    ladder(&terms).check_reveal(&target).map_err(|short| Waits::Never(short.into()))?;
     let preimage = preimage.ok_or(Waits::Never(SwapCode::OtherTerms))?;
     tell(core, id, SwapEvent::Revealed);
     origins.iter().for_each(|origin| core.claim(origin, preimage));
@@ -399,10 +393,7 @@ fn is_whole_target(swap: &Swap, at: &At, terms: &TransferTerms, said: &SwapInstr
 
 /// Whether a transfer is of the peer's leg, as both have agreed to it.
 fn is_as_agreed(row: &SwapRow, at: &At, terms: &TransferTerms, said: &SwapInstruction) -> bool {
-    let leg = match row.role {
-        SwapRole::Initiator => row.terms.target,
-        SwapRole::Responder => row.terms.source,
-    };
+    let leg = row.peers_leg();
     leg.chain == at.chain
         && said.source == row.terms.source.chain
         && terms.lock == row.terms.lock

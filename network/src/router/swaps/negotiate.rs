@@ -262,8 +262,7 @@ fn check(core: &Core, chain: Domain, peer: PublicKey, id: SwapId, terms: &SwapTe
         return Err(SwapCode::Inventory);
     }
     legs::has_time(core, terms)?;
-    let short = ladder(terms).check_length(&view(core, &terms.target.chain)?, policy.answer, policy.handshake);
-    short.map_err(|short| SwapCode::Ladder { have: short.have, need: short.need })?;
+    ladder(terms).check_length(&view(core, &terms.target.chain)?, policy.answer, policy.handshake)?;
     let _parts = legs::plan(core, SwapRole::Responder, terms, peer)?;
     let mut why = None;
     for quote in &policy.quotes {
@@ -314,10 +313,8 @@ fn on_body(core: &mut Core, id: SwapId, body: SwapBody) {
             }
             clear::begin(core, id, code);
         }
-        (SwapBody::Cancel(code), SwapRole::Initiator, SwapStage::Agreed) if is_revealed(core, id) => {
-            // Both legs move already.
-            let _late = code;
-        }
+        // Both legs move already.
+        (SwapBody::Cancel(_), SwapRole::Initiator, SwapStage::Agreed) if is_revealed(core, id) => {}
         (SwapBody::Cancel(code), _, SwapStage::Proposed | SwapStage::Agreed) => clear::begin(core, id, code),
         // It crosses what ends the swap here, or says again that it is over.
         (SwapBody::Accept { .. } | SwapBody::Decline(_) | SwapBody::Cancel(_) | SwapBody::Done, ..) => {}

@@ -3,7 +3,7 @@
 use super::kinds::{SwapRole, SwapStage, SwapState};
 use crate::{
     router::io::{At, Origin},
-    swap::{SwapId, SwapItem, SwapQuote, SwapTerms, Talk},
+    swap::{SwapId, SwapItem, SwapLeg, SwapQuote, SwapTerms, Talk},
 };
 use protocol::{
     Amount, BlockNumber, PublicKey,
@@ -27,6 +27,16 @@ pub(in crate::router) struct SwapRow {
     pub(in crate::router) stage: SwapStage,
     /// Whether the source leg moved.
     pub(in crate::router) source_moved: bool,
+}
+
+impl SwapRow {
+    /// What the peer pays this side.
+    pub(in crate::router) const fn peers_leg(&self) -> SwapLeg {
+        match self.role {
+            SwapRole::Initiator => self.terms.target,
+            SwapRole::Responder => self.terms.source,
+        }
+    }
 }
 
 /// The last numbers of swaps between this side and a peer.
