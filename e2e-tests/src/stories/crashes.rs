@@ -188,7 +188,11 @@ pub async fn a_payment_with_a_key_is_made_once_wherever_its_payer_is_killed<C: T
         let key = format!("order-{count}");
         let ask = format!("pay-once alice {BOBS} {key}");
         match stage {
-            Stage::Waits => proxy.cut(),
+            // Bob's node dials again within a second, and must not get through before it is asked.
+            Stage::Waits => {
+                proxy.stall();
+                proxy.cut();
+            }
             Stage::Proposed => proxy.swallow(Direction::Forth),
             Stage::Signed => proxy.swallow(Direction::Back),
             Stage::Made => {}
