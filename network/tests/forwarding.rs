@@ -265,6 +265,7 @@ fn i11_a_channel_that_cannot_claim_has_the_pre_image_registered() {
     drop(offer(&mut hub, offered(1)));
     let paid = TransferEvent::Fulfilled { key: forward_key(), preimage: SECRET };
     let (at, command) = commands(hub.handle(RouterInput::Transfer(DOWN, paid))).pop().unwrap();
+    drop(hub.handle(RouterInput::Transfer(DOWN, TransferEvent::Claimed { key: forward_key() })));
     let outputs = hub.handle(RouterInput::Refused { at, command, why: CommandRefusal::NotOpen });
     assert_eq!(
         outputs,

@@ -102,6 +102,41 @@ fn a_payment_in_parts_arrives_whole_or_not_at_all_wherever_anybody_crashes() {
     }
 }
 
+/// Two hubs, neither of which can carry all of it: each carries a part, whoever crashes.
+#[test]
+fn a_payment_goes_in_parts_through_several_hubs_whole_or_not_at_all_wherever_anybody_crashes() {
+    let world = || {
+        let policies = vec![RoutingPolicy::default(), hub_policy(), hub_policy(), RoutingPolicy::default()];
+        World::new(policies, &[(0, 1, 50_000, FULL), (0, 2, 40_000, FULL), (1, 3, FULL, 0), (2, 3, FULL, 0)])
+    };
+    let story = |world: &mut World| {
+        let invoice = world.invoice(3, 1, Some(80_000), &[1, 2]);
+        world.run();
+        for _ in 0..3 {
+            let _state = world.pay(0, 1, &invoice, None);
+            world.run();
+        }
+        world.settle();
+        assert_ended_well(world, &[(0, 3, 1, 80_000)]);
+        let gain = world.gain(3);
+        assert!(gain == 0 || gain == 80_000, "a part came alone: {gain}");
+        assert_eq!(matches!(world.payment(0, 1), Some(PaymentState::Paid(_))), gain > 0);
+    };
+    let mut whole = world();
+    story(&mut whole);
+    assert_eq!(whole.payment(0, 1), Some(PaymentState::Paid(Preimage([1; 32]))));
+    assert!(whole.gain(1) > 0 && whole.gain(2) > 0, "both have carried a part");
+    for node in 0..4 {
+        for commit in 0..whole.nodes[node].commits {
+            for crash in [Crash::Before, Crash::After] {
+                let mut world = world();
+                world.crashes = vec![CrashPoint { node, commit, crash }];
+                story(&mut world);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_paid_is_refused_by_its_name_and_nothing_is_kept() {
     let mut world = line();
@@ -337,7 +372,7 @@ fn made_again(end: TransferEvent, again: u8) -> (Router, Vec<RouterOutput>, Paym
             match output {
                 RouterOutput::Row { key, value: Some(value), .. } => drop(rows.insert(key, value)),
                 RouterOutput::Row { key, value: None, .. } => drop(rows.remove(&key)),
-                RouterOutput::Command { at, command: TransferCommand::Offer { key, offer } } => {
+                RouterOutput::Command { at, command: TransferCommand::Offer { key, offer, .. } } => {
                     offers.push((at, key, offer));
                 }
                 _ => {}

@@ -70,7 +70,7 @@ impl<'a> Judge<'a> {
 
     pub(crate) fn change(&mut self, change: &Change) -> Result<(), RefusalCode> {
         match change {
-            Change::Offer(offer) => self.offer(offer),
+            Change::Offer(offer) | Change::PaidOffer { offer, .. } => self.offer(offer),
             Change::Claim { contract, preimage } => self.claim(contract, preimage),
             Change::Refund { contract } => self.refund(contract),
             // The payee gives it back: this side has its coins.

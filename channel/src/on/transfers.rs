@@ -95,7 +95,7 @@ impl Channel {
 
     pub(crate) fn on_transfer_command(&mut self, command: TransferCommand, ctx: &Context<'_>) -> Result<Step, Misuse> {
         match command {
-            TransferCommand::Offer { key, offer } => self.on_user_offer(key, offer, ctx),
+            TransferCommand::Offer { key, offer, fee } => self.on_user_offer(key, offer, fee, ctx),
             TransferCommand::Claim { contract, preimage } => self.on_user_claim(contract, preimage, ctx),
             TransferCommand::Fail { contract, reason } => self.on_user_fail_transfer(contract, reason, ctx),
             TransferCommand::Forget { key } => self.on_user_forget_transfer(&key),
@@ -103,7 +103,13 @@ impl Channel {
     }
 
     /// Transition: open -> open
-    fn on_user_offer(&mut self, key: IdempotencyKey, offer: Offer, ctx: &Context<'_>) -> Result<Step, Misuse> {
+    fn on_user_offer(
+        &mut self,
+        key: IdempotencyKey,
+        offer: Offer,
+        fee: Amount,
+        ctx: &Context<'_>,
+    ) -> Result<Step, Misuse> {
         if self.transfers.knows(&key, &offer)? {
             return Ok(Step::default());
         }
@@ -121,7 +127,7 @@ impl Channel {
             return Err(Misuse::LockUsed);
         }
         self.transfers.check_room(me, &offer, ctx.transfers.best())?;
-        let change = [Change::Offer(offer.clone())];
+        let change = [Change::of_offer(offer.clone(), fee)];
         live.check_changes(me, &change, &self.config, ctx)?;
         let id = live.next_change();
         change.into_iter().for_each(|change| live.outgoing.enqueue(me, change));
@@ -452,7 +458,7 @@ fn to_register(row: &IncomingTransfer, book: &dyn TransferBook) -> Option<Effect
     let (lock, expiry) = (row.terms.lock, row.terms.expiry);
     let registered = book.registered(&lock);
     let is_open = !registered.is_shown_before(expiry) && !registered.is_silent_at(expiry);
-    is_open.then_some(Effect::Register { lock, preimage, expiry })
+    (is_open && book.is_owed(&row.contract)).then_some(Effect::Register { lock, preimage, expiry })
 }
 
 /// Notes what became of own changes that begin or end transfers: their router is told, and nobody else.

@@ -144,6 +144,7 @@ impl<'a> RoundBuilder<'a> {
             }
             Change::Meta(words) => Some(Outcome::Noted(words.clone())),
             Change::Offer(offer) => self.offer(offer)?,
+            Change::PaidOffer { fee, offer } => self.paid_offer(*fee, offer)?,
             Change::Fail { contract, reason } => self.fail(*contract, reason)?,
             Change::Claim { contract, preimage } => self.claim(*contract, preimage)?,
             Change::Refund { contract } => self.refund(*contract)?,

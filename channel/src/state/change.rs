@@ -104,6 +104,15 @@ pub enum Change {
         /// Which.
         contract: ContractId,
     },
+    /// The proposer offers its peer a conditional transfer, and pays the peer for its place without condition: whatever comes of the transfer, the fee has
+    /// moved. One change, so that neither is ever made without the other.
+    #[codec(index = 10)]
+    PaidOffer {
+        /// What the place costs, above zero.
+        fee: Amount,
+        /// What is offered.
+        offer: Offer,
+    },
 }
 
 /// Why a change cannot be made on a state. Numbers are never reused.
@@ -195,6 +204,7 @@ impl Change {
             Self::CreateContract(creation) => creation.coins[proposer],
             Self::CallContract { value, .. } => *value,
             Self::Offer(offer) => offer.terms.amount,
+            Self::PaidOffer { fee, offer } => offer.terms.amount.saturating_add(*fee),
             Self::RemoveContract { .. } | Self::UpgradeContract { .. } | Self::Meta(_) => 0,
             Self::Fail { .. } | Self::Claim { .. } | Self::Refund { .. } => 0,
         }
@@ -220,14 +230,29 @@ impl Change {
             Self::CreateContract(Creation { input, .. }) | Self::CallContract { input, .. } => input.len(),
             Self::UpgradeContract { state, .. } => state.as_ref().map_or(0, Vec::len),
             Self::Meta(words) => words.len(),
-            Self::Offer(offer) => offer.instruction.len(),
+            Self::Offer(offer) | Self::PaidOffer { offer, .. } => offer.instruction.len(),
             Self::Fail { reason, .. } => reason.0.len(),
         }
     }
 
     /// Whether it begins or ends a conditional transfer (R8.3).
     pub(crate) const fn is_of_transfer(&self) -> bool {
-        matches!(self, Self::Offer(_) | Self::Fail { .. } | Self::Claim { .. } | Self::Refund { .. })
+        let ends = matches!(self, Self::Fail { .. } | Self::Claim { .. } | Self::Refund { .. });
+        ends || self.offered().is_some()
+    }
+
+    /// An offer of a conditional transfer.
+    pub(crate) fn of_offer(offer: Offer, fee: Amount) -> Self {
+        if fee == 0 { Self::Offer(offer) } else { Self::PaidOffer { fee, offer } }
+    }
+
+    /// The conditional transfer that it offers, where it offers one, and what is paid for its place.
+    pub(crate) const fn offered(&self) -> Option<(&Offer, Amount)> {
+        match self {
+            Self::Offer(offer) => Some((offer, 0)),
+            Self::PaidOffer { fee, offer } => Some((offer, *fee)),
+            _ => None,
+        }
     }
 }
 

@@ -5,7 +5,10 @@ use crate::state::{IdempotencyKey, Offer, TransferTerms};
 
 use protocol::{
     BlockNumber,
-    contracts::conditional::{HashLock, Preimage},
+    contracts::{
+        ContractId,
+        conditional::{HashLock, Preimage},
+    },
 };
 use std::fmt;
 
@@ -94,6 +97,12 @@ pub trait TransferBook: fmt::Debug + Send + Sync {
     /// Whether the peer may claim the own transfer of this key now: a forwarder agrees where it is safe upstream (A2), an origin where it has not given the
     /// transfer up.
     fn may_be_claimed(&self, key: &IdempotencyKey, terms: &TransferTerms, preimage: &Preimage) -> Verdict;
+
+    /// Whether this side loses coins where it is not paid for this transfer of the peer's, which it claims: what went on because of it is paid, or nothing went
+    /// on. Only then is its pre-image worth a registration (B1).
+    fn is_owed(&self, _contract: &ContractId) -> bool {
+        true
+    }
 
     /// Whether this side stakes the premium of an offer beside it: it has agreed to a swap that says so.
     fn stakes_premium(&self, offer: &Offer) -> bool;

@@ -1,7 +1,10 @@
 //! What a router wants of a channel's transfers.
 
 use crate::state::{FailReason, IdempotencyKey, Offer};
-use protocol::contracts::{ContractId, conditional::Preimage};
+use protocol::{
+    Amount,
+    contracts::{ContractId, conditional::Preimage},
+};
 
 /// A command about one transfer, [`Command::Transfer`](crate::Command::Transfer).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub enum TransferCommand {
         key: IdempotencyKey,
         /// What is offered.
         offer: Offer,
+        /// What the peer is paid for its place in the same change, whatever comes of it; zero for nothing.
+        fee: Amount,
     },
     /// Be paid for a transfer of the peer's: from here on it is never failed.
     Claim {

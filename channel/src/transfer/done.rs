@@ -5,7 +5,7 @@ use crate::{
     state::{Change, ChangeId, FailReason, Offer},
 };
 use protocol::{
-    ChannelId, Party, Round,
+    Amount, ChannelId, Party, Round,
     call::ForcedCall,
     contracts::{
         ContractId,
@@ -25,6 +25,7 @@ pub(crate) enum Done {
         contract: ContractId,
         premium: Option<ContractId>,
         offer: Offer,
+        fee: Amount,
     },
     Claimed {
         contract: ContractId,
@@ -57,11 +58,12 @@ pub(crate) fn of_round(
             Change::CreateContract(_) => {
                 let _app = next();
             }
-            Change::Offer(offer) => {
+            Change::Offer(offer) | Change::PaidOffer { offer, .. } => {
                 let contract = next();
                 let premium = (offer.premium > 0).then(&mut next);
+                let fee = change.offered().map_or(0, |(_, fee)| fee);
                 let (change, offer) = (id(place), offer.clone());
-                done.push(Done::Offered { by, change, contract, premium, offer });
+                done.push(Done::Offered { by, change, contract, premium, offer, fee });
             }
             Change::Claim { contract, preimage } => {
                 done.push(Done::Claimed { contract: *contract, preimage: *preimage });

@@ -382,7 +382,7 @@ impl Transfers {
     pub(crate) fn take_done(&mut self, me: Party, done: Vec<Done>) {
         for done in done {
             match done {
-                Done::Offered { by, change, contract, premium, offer } => {
+                Done::Offered { by, change, contract, premium, offer, fee } => {
                     if by == me {
                         self.accepted(change, (contract, premium));
                     } else {
@@ -390,6 +390,9 @@ impl Transfers {
                         let intent = Intent::Undecided;
                         let row = IncomingTransfer { contract, premium, terms, instruction, intent };
                         if self.put_incoming(row.clone()) {
+                            if fee > 0 {
+                                self.news.tell(TransferEvent::Prepaid { amount: fee });
+                            }
                             self.news.tell(TransferEvent::Offered(row));
                         }
                     }
@@ -398,6 +401,10 @@ impl Transfers {
                     self.incoming.note_claimed(&contract, &preimage, &mut self.news);
                     self.end_incoming(contract, IncomingEnd::Claimed);
                     self.learn_of(&contract, &preimage);
+                    if let Some(row) = self.outgoing_of(&contract) {
+                        let key = row.key.clone();
+                        self.news.tell(TransferEvent::Claimed { key });
+                    }
                 }
                 Done::Failed { contract, reason } => {
                     self.end_incoming(contract, IncomingEnd::Failed);

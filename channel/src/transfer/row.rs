@@ -4,7 +4,10 @@ use crate::{
     message::RefusalCode,
     state::{ChangeFault, ChangeId, FailReason, IdempotencyKey, Offer, TransferTerms},
 };
-use protocol::contracts::{ContractId, Contracts, conditional::Preimage};
+use protocol::{
+    Amount,
+    contracts::{ContractId, Contracts, conditional::Preimage},
+};
 use scale::{Decode, Encode};
 
 /// Names a row.
@@ -153,6 +156,11 @@ pub enum IncomingEnd {
 /// What a router is told. All of it can be read from the rows as well, after a crash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferEvent {
+    /// The peer has paid for the place of the transfer that is told of next, without condition.
+    Prepaid {
+        /// How much.
+        amount: Amount,
+    },
     /// The peer's offer is agreed.
     Offered(IncomingTransfer),
     /// A transfer of the peer's is over.
@@ -175,6 +183,11 @@ pub enum TransferEvent {
         key: IdempotencyKey,
         /// The pre-image.
         preimage: Preimage,
+    },
+    /// The peer has the coins of an own transfer in a state that counts. [`Fulfilled`](Self::Fulfilled) says less: its claim may be refused yet.
+    Claimed {
+        /// Its key.
+        key: IdempotencyKey,
     },
     /// An own transfer is irrevocably absent; told once.
     Failed {

@@ -7,7 +7,10 @@ use channel::{
 };
 use protocol::{
     Amount, BlockNumber,
-    contracts::conditional::{HashLock, Preimage},
+    contracts::{
+        ContractId,
+        conditional::{HashLock, Preimage},
+    },
 };
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
@@ -36,6 +39,7 @@ pub(crate) struct Registry {
 pub(crate) trait Asked: Debug + Send + Sync {
     fn may_be_claimed(&self, key: &IdempotencyKey, terms: &TransferTerms, registered: Registered) -> Verdict;
     fn preimage(&self, lock: &HashLock) -> Option<Preimage>;
+    fn is_owed(&self, contract: &ContractId) -> bool;
 }
 
 impl Registry {
@@ -83,6 +87,10 @@ impl TransferBook for Registry {
         }
         let own = if self.best < terms.expiry { Verdict::Agree } else { Verdict::NotYet };
         self.verdict.unwrap_or(own)
+    }
+
+    fn is_owed(&self, contract: &ContractId) -> bool {
+        self.router.as_ref().is_none_or(|router| router.is_owed(contract))
     }
 
     fn stakes_premium(&self, offer: &Offer) -> bool {

@@ -100,7 +100,7 @@ fn two_transfers_with_one_lock_and_one_amount_in_one_channel_are_told_apart_and_
     let mut world = World::opened();
     let offer = an_offer(1, 100, world.chain.head() + 60);
     for key in [1, 2] {
-        let command = TransferCommand::Offer { key: name(key), offer: offer.clone() };
+        let command = TransferCommand::Offer { key: name(key), offer: offer.clone(), fee: 0 };
         world.command(Initiator, Command::Transfer(command)).unwrap();
     }
     world.run();
@@ -231,7 +231,7 @@ fn offered_with_expiry(expiry: BlockNumber, most: BlockNumber) -> World {
     if expiry > 100_000 {
         payer.best = expiry - 1;
     }
-    let command = TransferCommand::Offer { key: name(1), offer: an_offer(1, 100, expiry) };
+    let command = TransferCommand::Offer { key: name(1), offer: an_offer(1, 100, expiry), fee: 0 };
     world.command(Initiator, Command::Transfer(command)).unwrap();
     assert!(world.deliver(Responder));
     world

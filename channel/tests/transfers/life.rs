@@ -97,13 +97,13 @@ fn one_offer_is_made_however_often_it_is_asked_for() {
     let offer = an_offer(1, 100, world.chain.head() + 20);
     for _ in 0..3 {
         world
-            .command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer: offer.clone() }))
+            .command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer: offer.clone(), fee: 0 }))
             .unwrap();
         world.run();
     }
     assert_eq!(world.open_transfers(), 1);
     let other = Offer { instruction: vec![9], ..offer };
-    let taken = world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer: other }));
+    let taken = world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer: other, fee: 0 }));
     assert!(matches!(taken, Err(Misuse::KeyInUse { .. })));
 }
 

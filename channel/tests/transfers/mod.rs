@@ -54,7 +54,7 @@ impl World {
         blocks: BlockNumber,
     ) -> Result<(), Misuse> {
         let offer = an_offer(number, amount, self.chain.head() + blocks);
-        self.command(party, Command::Transfer(TransferCommand::Offer { key: name(number), offer }))
+        self.command(party, Command::Transfer(TransferCommand::Offer { key: name(number), offer, fee: 0 }))
     }
 
     /// The contract of the peer's transfer with this number.

@@ -240,7 +240,7 @@ impl Story {
         if number > 60 {
             return;
         }
-        let command = Command::Transfer(TransferCommand::Offer { key: name(number), offer: offer.clone() });
+        let command = Command::Transfer(TransferCommand::Offer { key: name(number), offer: offer.clone(), fee: 0 });
         let done = self.world.command(party, command);
         self.log(format!(
             "{party:?} offers {number}: {amount} and {premium}, {blocks} blocks: {:?}",

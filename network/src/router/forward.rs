@@ -48,7 +48,7 @@ pub(super) fn forward(core: &mut Core, origin: Origin, forward: Forward) -> Resu
         entry.onward = Some(at);
     }
     let _waited = core.waiting.remove(&origin);
-    core.offer(at, Transfers::onward_key(&origin), Source::Forward(Some(origin)), offer, is_general);
+    core.offer(at, Transfers::onward_key(&origin), Source::Forward(Some(origin)), (offer, 0), is_general);
     Ok(())
 }
 
@@ -176,30 +176,36 @@ pub(super) const fn refusal(why: CommandRefusal) -> FailureCode {
     }
 }
 
-/// A channel cannot claim: the pre-image is shown in the registry instead (A5, I11).
+/// A channel cannot claim: the pre-image is shown in the registry instead (A5, I11), if not being paid would cost anything.
 pub(super) fn claim_refused(core: &mut Core, origin: Origin, preimage: Preimage) {
-    let Some(entry) = core.transfers.incoming(&origin) else { return };
+    let Some(entry) = core.transfers.incoming(&origin).filter(|_| core.is_owed(&origin)) else { return };
     let (lock, expiry) = (entry.terms.lock, entry.terms.expiry);
     core.register(origin.at.chain, lock, preimage, expiry);
 }
 
 /// Claims that the peer has left unanswered for too long: it offers nothing more (B1). Their pre-images are registered, whatever has become of the command and
-/// of the task that was to carry it out.
+/// of the task that was to carry it out. What is not owed is not worth a registration; and a peer that was asked too late to have its time may refuse as this side
+/// does (R8.4f), and is not blamed.
 pub(super) fn claims_due(core: &mut Core, chain: Domain) {
     let best = core.best(&chain);
     while let Some(origin) = next_due(core.claims.get_mut(&chain), best) {
         let Some(entry) = core.transfers.incoming(&origin) else { continue };
         let (peer, lock, expiry) = (entry.peer, entry.terms.lock, entry.terms.expiry);
         let Intent::Claim(preimage) = entry.intent else { continue };
+        let asked_until = entry.due;
         // Who was registered by somebody else before has left nothing to be registered.
         let shown = core.transfers.lock(&lock).and_then(|used| used.shown.get(&chain));
         let due = expiry.saturating_sub(core.policy.chain(&chain).margins.register);
         if shown.is_some_and(|block| *block < due) {
             continue;
         }
+        if !core.is_owed(&origin) {
+            continue;
+        }
         core.register(chain, lock, preimage, expiry);
+        let was_in_time = asked_until == Some(due);
         let row = core.guard.row_mut((chain, peer));
-        if !row.is_barred {
+        if was_in_time && !row.is_barred {
             row.is_barred = true;
             core.write_peer(chain, peer);
             core.notify(RouterNotice::ClaimUnanswered { chain, peer, origin });

@@ -23,11 +23,51 @@ struct Standing {
     used_at: Millis,
 }
 
+/// How many transfers are open, and how many of them came from peers that bring no revenue.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    all: u32,
+    general: u32,
+}
+
+impl Count {
+    fn add(&mut self, is_general: bool) {
+        self.all = self.all.saturating_add(1);
+        self.general = self.general.saturating_add(u32::from(is_general));
+    }
+
+    fn remove(&mut self, is_general: bool) {
+        self.all = self.all.saturating_sub(1);
+        self.general = self.general.saturating_sub(u32::from(is_general));
+    }
+
+    const fn plus(self, other: Self) -> Self {
+        Self { all: self.all.saturating_add(other.all), general: self.general.saturating_add(other.general) }
+    }
+
+    /// The greater of each.
+    fn max(self, other: Self) -> Self {
+        Self { all: self.all.max(other.all), general: self.general.max(other.general) }
+    }
+}
+
+/// A transfer that has come in, as its bounds see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) expiry: BlockNumber,
+    /// The peer's coins in its channel.
+    pub(super) risked: Amount,
+    /// It is of a peer that brings no revenue, for which half of what is bounded is there.
+    pub(super) is_general: bool,
+    /// It is to be carried on, and not for this side itself: its place costs.
+    pub(super) goes_on: bool,
+}
+
 /// What is open on a chain.
 #[derive(Clone, Debug, Default)]
 struct Load {
-    by_expiry: BTreeMap<BlockNumber, u32>,
-    open: u32,
+    by_expiry: BTreeMap<BlockNumber, Count>,
+    open: Count,
 }
 
 /// What a hub has taken upon itself on a chain, against its bounds (B2).
@@ -65,26 +105,25 @@ impl Guard {
         &mut self.peers.entry(peer).or_default().row
     }
 
-    /// Counts a transfer that has come in.
-    pub(super) fn open(&mut self, peer: PeerName, expiry: BlockNumber) {
+    /// Counts a transfer that has come in. `is_general`: of a peer that brings no revenue.
+    pub(super) fn open(&mut self, peer: PeerName, expiry: BlockNumber, is_general: bool) {
         let standing = self.peers.entry(peer).or_default();
         standing.open = standing.open.saturating_add(1);
         let load = self.loads.entry(peer.0).or_default();
-        load.open = load.open.saturating_add(1);
-        let count = load.by_expiry.entry(expiry).or_default();
-        *count = count.saturating_add(1);
+        load.open.add(is_general);
+        load.by_expiry.entry(expiry).or_default().add(is_general);
     }
 
     /// Counts it no more.
-    pub(super) fn close(&mut self, peer: PeerName, expiry: BlockNumber) {
+    pub(super) fn close(&mut self, peer: PeerName, expiry: BlockNumber, is_general: bool) {
         if let Some(standing) = self.peers.get_mut(&peer) {
             standing.open = standing.open.saturating_sub(1);
         }
         let Some(load) = self.loads.get_mut(&peer.0) else { return };
-        load.open = load.open.saturating_sub(1);
+        load.open.remove(is_general);
         if let Some(count) = load.by_expiry.get_mut(&expiry) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
+            count.remove(is_general);
+            if count.all == 0 {
                 let _empty = load.by_expiry.remove(&expiry);
             }
         }
@@ -94,11 +133,11 @@ impl Guard {
     pub(super) fn admit(
         &mut self,
         peer: PeerName,
-        expiry: BlockNumber,
-        risked: Amount,
+        arrival: &Arrival,
         policy: &RoutingPolicy,
         now: Millis,
     ) -> Result<(), FailureCode> {
+        let Arrival { expiry, risked, is_general, goes_on } = *arrival;
         let chain = policy.chain(&peer.0);
         let standing = self.peers.entry(peer).or_default();
         if standing.row.is_barred {
@@ -107,24 +146,28 @@ impl Guard {
         if !standing.spend(policy, now) || standing.open > standing.bound(policy.least_open, risked, chain) {
             return Err(FailureCode::Limits);
         }
-        if policy.slot_fee > 0 {
+        if policy.slot_fee > 0 && goes_on {
             standing.row.prepaid = standing.row.prepaid.checked_sub(policy.slot_fee).ok_or(FailureCode::Fee)?;
         }
         let load = self.loads.entry(peer.0).or_default();
-        let is_within = load.crowded(expiry, chain) <= crowded_bound(chain)
-            && Amount::from(load.open).saturating_mul(chain.registration_cost) <= chain.reserve;
-        is_within.then_some(()).ok_or(FailureCode::Limits)
+        let (crowded, bound) = (load.crowded(expiry, chain), crowded_bound(chain));
+        let cost = |count: u32| Amount::from(count).saturating_mul(chain.registration_cost);
+        let is_within = crowded.all <= bound && cost(load.open.all) <= chain.reserve;
+        // Strangers that fill all of it would keep out whoever the hub lives on.
+        let leaves_the_rest =
+            crowded.general <= bound.div_ceil(2) && cost(load.open.general) <= chain.reserve.div_ceil(2);
+        (is_within && (leaves_the_rest || !is_general)).then_some(()).ok_or(FailureCode::Limits)
     }
 
     pub(super) fn load(&self, chain: Domain, policy: &RoutingPolicy) -> HubLoad {
         let bounds = policy.chain(&chain);
         let load = self.loads.get(&chain).cloned().unwrap_or_default();
-        let crowded = load.by_expiry.keys().map(|expiry| load.from(*expiry, bounds)).max().unwrap_or(0);
+        let crowded = load.by_expiry.keys().map(|expiry| load.from(*expiry, bounds).all).max().unwrap_or(0);
         HubLoad {
-            open: load.open,
+            open: load.open.all,
             crowded,
             crowded_bound: crowded_bound(bounds),
-            cost: Amount::from(load.open).saturating_mul(bounds.registration_cost),
+            cost: Amount::from(load.open.all).saturating_mul(bounds.registration_cost),
             reserve: bounds.reserve,
         }
     }
@@ -148,15 +191,16 @@ fn crowded_bound(chain: &ChainPolicy) -> u32 {
 
 impl Load {
     /// The most that expire in any window of `Rg` blocks with this block in it.
-    fn crowded(&self, expiry: BlockNumber, chain: &ChainPolicy) -> u32 {
+    fn crowded(&self, expiry: BlockNumber, chain: &ChainPolicy) -> Count {
         let first = expiry.saturating_sub(chain.margins.register.saturating_sub(1));
-        self.by_expiry.range(first..=expiry).map(|(start, _)| self.from(*start, chain)).max().unwrap_or(0)
+        let windows = self.by_expiry.range(first..=expiry).map(|(start, _)| self.from(*start, chain));
+        windows.fold(Count::default(), Count::max)
     }
 
     /// How many expire in the window of `Rg` blocks that begins here.
-    fn from(&self, start: BlockNumber, chain: &ChainPolicy) -> u32 {
+    fn from(&self, start: BlockNumber, chain: &ChainPolicy) -> Count {
         let end = start.saturating_add(chain.margins.register);
-        self.by_expiry.range(start..end).fold(0_u32, |sum, (_, count)| sum.saturating_add(*count))
+        self.by_expiry.range(start..end).fold(Count::default(), |sum, (_, count)| sum.plus(*count))
     }
 }
 

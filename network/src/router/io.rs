@@ -94,13 +94,6 @@ pub enum RouterInput {
         /// Why.
         why: CommandRefusal,
     },
-    /// The peer of a channel paid without condition for places of transfers (B6), before the offers that it pays for.
-    Prepaid {
-        /// Which channel.
-        at: At,
-        /// How much.
-        amount: Amount,
-    },
     /// Time passes.
     Tick(Millis),
     /// A peer says something about swaps, on its connection with the node of their source chain: [`SwapWords`](crate::SwapWords).

@@ -38,7 +38,10 @@ use channel::{
 };
 use protocol::{
     Amount, BlockNumber, PublicKey,
-    contracts::conditional::{HashLock, Preimage},
+    contracts::{
+        ContractId,
+        conditional::{HashLock, Preimage},
+    },
     crypto::{Native, SigningKey},
     signing::Domain,
 };
@@ -67,7 +70,7 @@ impl Router {
             RouterInput::Restored(restored) => recover::restored(core, restored),
             RouterInput::Transfer(at, event) => on_transfer(core, at, event),
             RouterInput::ChannelUp { at, peer, limits } => {
-                let link = core.links.entry(at, peer);
+                let link = core.link(at, peer);
                 (link.is_up, link.is_fresh, link.limits) = (true, true, limits);
                 terms::changed(core, at.chain);
                 negotiate::peer_up(core, at.chain, peer);
@@ -101,7 +104,6 @@ impl Router {
             }
             RouterInput::Shown { chain, lock, preimage, at } => on_shown(core, chain, lock, preimage, at),
             RouterInput::Refused { at, command, why } => on_refused(core, at, command, why),
-            RouterInput::Prepaid { at, amount } => on_prepaid(core, at, amount),
             RouterInput::Tick(now) => {
                 core.now = core.now.max(now);
                 receive::tick(core);
@@ -169,6 +171,12 @@ impl Router {
             return own();
         }
         if origins.iter().all(is_safe) { Verdict::Agree } else { late(registered, terms.expiry) }
+    }
+
+    /// Whether this side loses coins where it is not paid for a transfer of the peer's that it claims: only then is its pre-image worth a registration (B1).
+    #[must_use]
+    pub fn is_owed(&self, at: &At, contract: &ContractId) -> bool {
+        self.core.is_owed(&Origin { at: *at, contract: *contract })
     }
 
     /// Whether this side stakes the premium of an offer beside it (A7).
@@ -301,8 +309,7 @@ impl Router {
     /// Lets a peer offer again that left a claim unanswered (B1).
     #[must_use]
     pub fn let_offer(&mut self, chain: Domain, peer: PublicKey) -> Vec<RouterOutput> {
-        self.core.guard.row_mut((chain, peer)).is_barred = false;
-        self.core.write_peer(chain, peer);
+        self.core.let_offer(chain, peer);
         self.core.take_outputs()
     }
 
@@ -358,6 +365,8 @@ const fn late(registered: Registered, expiry: BlockNumber) -> Verdict {
 
 fn on_transfer(core: &mut Core, at: At, event: TransferEvent) {
     match event {
+        TransferEvent::Prepaid { amount } => on_prepaid(core, at, amount),
+        TransferEvent::Claimed { key } => core.note_claimed(at, &key),
         TransferEvent::Offered(incoming) => {
             offers::offered(core, Origin { at, contract: incoming.contract }, incoming);
         }
@@ -410,7 +419,7 @@ fn on_shown(core: &mut Core, chain: Domain, lock: HashLock, preimage: Preimage, 
 fn on_refused(core: &mut Core, at: At, command: TransferCommand, why: CommandRefusal) {
     let origin = forward::origin_of(at, &command);
     match (command, origin) {
-        (TransferCommand::Offer { key, offer }, _) => match core.unmake(at, &key).map(|onward| onward.source) {
+        (TransferCommand::Offer { key, offer, .. }, _) => match core.unmake(at, &key).map(|onward| onward.source) {
             Some(Source::Forward(Some(origin))) => forward::refused(core, at, origin, why, &offer),
             Some(Source::Part(id, number)) => payments::refused(core, at, id, number, why),
             Some(Source::Leg(id, number)) => legs::leg_failed(core, at, None, (id, number)),

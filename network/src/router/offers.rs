@@ -1,6 +1,6 @@
 //! What is done with a transfer that has come in: it is carried on, taken, or given back.
 
-use super::{forward, io::Origin, receive, state::Core, swaps::legs, tables::Entry};
+use super::{forward, guard::Arrival, io::Origin, receive, state::Core, swaps::legs, tables::Entry};
 use crate::instruction::{FailureCode, Instruction, RouteFailure};
 use channel::transfer::{IncomingTransfer, Intent};
 use protocol::PublicKey;
@@ -13,6 +13,7 @@ pub(super) fn entry(peer: PublicKey, incoming: IncomingTransfer) -> Entry {
         intent: incoming.intent,
         due: None,
         onward: None,
+        is_general: false,
         refused: Vec::new(),
         instruction: incoming.instruction,
     }
@@ -27,7 +28,10 @@ pub(super) fn offered(core: &mut Core, origin: Origin, incoming: IncomingTransfe
     core.admit(origin, entry(peer, incoming));
     let name = (origin.at.chain, peer);
     let has_paid = core.policy.slot_fee > 0;
-    let admitted = core.guard.admit(name, expiry, risked, &core.policy, core.now);
+    let Some(entry) = core.transfers.incoming(&origin) else { return };
+    let goes_on = matches!(Instruction::from_bytes(&entry.instruction), Some(Instruction::Forward(_)));
+    let arrival = Arrival { expiry, risked, is_general: entry.is_general, goes_on };
+    let admitted = core.guard.admit(name, &arrival, &core.policy, core.now);
     if has_paid {
         core.write_peer(origin.at.chain, peer);
     }

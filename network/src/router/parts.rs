@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     announce::HubTerms,
-    fees::Fee,
     instruction::{Delivery, FailureCode, Forward, Instruction, SwapInstruction},
     seal::seal,
     swap::SwapLeg,
@@ -98,10 +97,10 @@ fn way(at: At, link: &Link, hub: Option<(PublicKey, HubTerms)>) -> Option<Way> {
     if !link.is_up || link.open >= limits.max_open {
         return None;
     }
-    let can_leave = link.spendable.min(limits.max_amount.saturating_sub(link.amount));
+    let place = hub.map_or(0, |(_, terms)| terms.slot_fee);
+    let can_leave = link.spendable.checked_sub(place)?.min(limits.max_amount.saturating_sub(link.amount));
     let (least, most) = match hub {
         None => (limits.min_amount.max(1), can_leave),
-        Some((_, terms)) if terms.slot_fee > 0 => return None,
         // What leaves is more than what arrives: its own minimum is met with what arrives.
         Some((_, terms)) => {
             (limits.min_amount.max(terms.min_amount).max(1), terms.fee.without(can_leave).min(terms.max_amount))
@@ -115,7 +114,10 @@ fn single(ways: &[Way], amount: Amount) -> Option<Way> {
     let fits = |way: &&Way| (way.least..=way.most).contains(&amount);
     let mut best: Option<(Amount, Way)> = None;
     for way in ways.iter().filter(fits) {
-        let fee = way.hub.map_or(Fee::default(), |(_, terms)| terms.fee).of(amount)?;
+        let fee = match way.hub {
+            None => 0,
+            Some((_, terms)) => terms.fee.of(amount)?.checked_add(terms.slot_fee)?,
+        };
         if best.is_none_or(|(least, _)| fee < least) {
             best = Some((fee, *way));
         }
@@ -157,12 +159,13 @@ fn part(core: &Core, way: Way, amount: Amount, best: BlockNumber, least: BlockNu
     let sent_expiry = expiry.checked_add(delta).ok_or(FailureCode::Expiry)?;
     within_lock(core, &way, sent_expiry)?;
     let sent = sent.ok_or(FailureCode::Fee)?;
-    let hub = way.hub.map(|(hub, _)| hub);
-    Ok(Part { number: 0, at: way.at, hub, amount, sent, expiry, sent_expiry })
+    let (hub, place) = way.hub.map_or((None, 0), |(hub, terms)| (Some(hub), terms.slot_fee));
+    Ok(Part { number: 0, at: way.at, hub, amount, sent, expiry, sent_expiry, place })
 }
 
 /// Splits a leg of a swap over channels to whom it is for, or to hubs that serve them: it arrives with the leg's expiry. The parts are numbered. A hub has it
-/// expire later where it is sent off: `is_in_time` says whether that may be. A premium is staked in one round with one transfer, between the two.
+/// expire later where it is sent off: `is_in_time` says whether that may be. A premium is staked in one round with one transfer, between the two. Hubs that
+/// want their places paid for are passed over: what a leg costs is agreed before it is known who carries it.
 pub(super) fn plan_leg(
     core: &Core,
     leg: &SwapLeg,
@@ -187,12 +190,13 @@ pub(super) fn plan_leg(
     let max_parts = if premium > 0 { 1 } else { policy.max_parts };
     let is_fit = |way: &Way| {
         let expiry = sent_expiry(way, leg).filter(|expiry| within_lock(core, way, *expiry).is_ok());
-        expiry.is_some_and(&is_in_time) && (premium == 0 || way.hub.is_none())
+        let is_free = way.hub.is_none_or(|(_, terms)| terms.slot_fee == 0);
+        expiry.is_some_and(&is_in_time) && is_free && (premium == 0 || way.hub.is_none())
     };
     let shares = shares(core, &order, leg.amount, &[], max_parts, is_fit)?;
     let fixed = |(way, amount)| leg_part(way, amount, leg);
     let parts: Vec<Part> = shares.into_iter().map(fixed).collect::<Result<_, _>>()?;
-    let fees = parts.iter().fold(0_u128, |sum, part| sum.saturating_add(part.sent.saturating_sub(part.amount)));
+    let fees = parts.iter().fold(0_u128, |sum, part| sum.saturating_add(part.cost()));
     if fees > max_fee {
         return Err(FailureCode::Fee);
     }
@@ -220,7 +224,7 @@ fn leg_part(way: Way, amount: Amount, leg: &SwapLeg) -> Result<Part, FailureCode
     };
     let sent_expiry = sent_expiry(&way, leg).ok_or(FailureCode::Expiry)?;
     let hub = way.hub.map(|(hub, _)| hub);
-    Ok(Part { number: 0, at: way.at, hub, amount, sent, expiry: leg.expiry, sent_expiry })
+    Ok(Part { number: 0, at: way.at, hub, amount, sent, expiry: leg.expiry, sent_expiry, place: 0 })
 }
 
 /// Whether the peer of a channel takes a transfer that is locked for so long.

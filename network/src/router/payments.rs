@@ -7,7 +7,7 @@ use super::{
     forward,
     io::{At, CommandRefusal, RouterNotice},
     parts,
-    rows::{Order, Part, PaymentRow, RowName, Stage, row},
+    rows::{Order, Part, PaymentRow, RowName, Stage},
     state::{Core, Paying},
     tables::{Onward, Reached, Source},
 };
@@ -34,7 +34,7 @@ pub enum PaymentState {
     /// It is made, and this proves it.
     #[codec(index = 1)]
     Paid(Preimage),
-    /// It came to nothing: no coins have moved.
+    /// It came to nothing: no coins have moved, but for what places of its parts have cost (B6).
     #[codec(index = 2)]
     Failed(FailureCode),
 }
@@ -109,7 +109,7 @@ pub(super) fn pay(core: &mut Core, id: PaymentId, order: Order, seed: [u8; 32]) 
         return Err(PayError::Amount);
     }
     let planned = parts::plan(core, &order, order.total, &[], core.policy.max_parts).map_err(PayError::NoWay)?;
-    let needed = planned.iter().fold(0_u128, |sum, part| sum.saturating_add(part.sent.saturating_sub(part.amount)));
+    let needed = planned.iter().fold(0_u128, |sum, part| sum.saturating_add(part.cost()));
     if needed > order.max_fee {
         return Err(PayError::Fees { needed, allowed: order.max_fee });
     }
@@ -119,11 +119,12 @@ pub(super) fn pay(core: &mut Core, id: PaymentId, order: Order, seed: [u8; 32]) 
     let offers = offers.ok_or(PayError::Payee)?;
     let _former = core.paying.insert(order.lock, id);
     let made = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-    let row = PaymentRow { order, seed, parts: parts.clone(), made, state: Stage::Pending };
+    let row = PaymentRow { order, seed, parts: parts.clone(), made, state: Stage::Pending, lost: 0 };
     let _former = core.payments.insert(id, Paying { row, avoid: Vec::new() });
     write(core, id);
     for (part, offer) in parts.into_iter().zip(offers) {
-        core.offer(part.at, OfferName::Part(id, part.number).key(), Source::Part(id, part.number), offer, false);
+        let (name, source) = (OfferName::Part(id, part.number), Source::Part(id, part.number));
+        core.offer(part.at, name.key(), source, (offer, part.place), false);
     }
     Ok(PaymentState::Pending)
 }
@@ -157,12 +158,12 @@ fn offer(core: &mut Core, id: PaymentId, number: u32) {
     let Some(paying) = core.payments.get(&id) else { return };
     let Some(part) = paying.row.parts.iter().find(|part| part.number == number).copied() else { return };
     let Some(offer) = parts::offer(&paying.row.order, &paying.row.seed, &part) else { return };
-    core.offer(part.at, OfferName::Part(id, number).key(), Source::Part(id, number), offer, false);
+    core.offer(part.at, OfferName::Part(id, number).key(), Source::Part(id, number), (offer, part.place), false);
 }
 
 fn write(core: &mut Core, id: PaymentId) {
     let Some(paying) = core.payments.get(&id) else { return };
-    let (chain, value) = (paying.row.order.chain, row(&paying.row));
+    let (chain, value) = (paying.row.order.chain, paying.row.to_bytes());
     core.write(chain, RowName::Payment(id), Some(value));
 }
 
@@ -185,20 +186,33 @@ pub(super) fn fulfilled(core: &mut Core, at: At, key: IdempotencyKey, id: Paymen
 
 /// A part is irrevocably absent: another one takes its place, or the payment comes to nothing.
 pub(super) fn failed(core: &mut Core, at: At, key: IdempotencyKey, id: PaymentId, number: u32, why: &Failure) {
-    lost(core, at, id, number, forward::passed_on(why).code);
+    lost(core, at, (id, number), forward::passed_on(why).code, has_cost(why));
     forget_part(core, at, key, id);
 }
 
 /// A part was never signed.
 pub(super) fn refused(core: &mut Core, at: At, id: PaymentId, number: u32, why: CommandRefusal) {
-    lost(core, at, id, number, forward::refusal(why));
+    lost(core, at, (id, number), forward::refusal(why), false);
 }
 
-fn lost(core: &mut Core, at: At, id: PaymentId, number: u32, code: FailureCode) {
+/// Whether a part that came to nothing was ever agreed, and with it what is paid for its place.
+const fn has_cost(why: &Failure) -> bool {
+    let was_never_made = matches!(
+        why,
+        Failure::Refused(_) | Failure::NotMade(_) | Failure::Dropped | Failure::TooLate | Failure::PeerAway
+    );
+    !was_never_made
+}
+
+/// A part came to nothing. `has_cost`: what its place costs has moved.
+fn lost(core: &mut Core, at: At, (id, number): (PaymentId, u32), code: FailureCode, has_cost: bool) {
     let _unsent = core.unsent.remove(&(id, number));
     let Some(paying) = core.payments.get_mut(&id) else { return };
     let Some(place) = paying.row.parts.iter().position(|part| part.number == number) else { return };
     let part = paying.row.parts.swap_remove(place);
+    if has_cost {
+        paying.row.lost = paying.row.lost.saturating_add(part.place);
+    }
     if !paying.avoid.contains(&at) {
         paying.avoid.push(at);
     }
@@ -241,9 +255,7 @@ fn replacement(core: &Core, id: PaymentId, part: &Part, code: FailureCode) -> Re
     }
     let room = core.policy.max_parts.saturating_sub(u32::try_from(row.parts.len()).unwrap_or(u32::MAX)).min(left);
     let planned = parts::plan(core, &row.order, part.amount, avoid, room).map_err(|_none| code)?;
-    let all = planned.iter().chain(&row.parts);
-    let fees = all.fold(0_u128, |sum, part| sum.saturating_add(part.sent.saturating_sub(part.amount)));
-    (fees <= row.order.max_fee).then_some(planned).ok_or(FailureCode::Fee)
+    (row.fees_with(&planned) <= row.order.max_fee).then_some(planned).ok_or(FailureCode::Fee)
 }
 
 /// After a start: parts that no channel has were never signed, where all rows of their channels can be read.
@@ -267,7 +279,8 @@ pub(super) fn restored(core: &mut Core, chain: Domain) {
     core.unsent.extend(unsent.into_iter().map(|which| (which, now)));
     // What cannot be read may have been signed, and may be paid.
     for (at, key, source, terms) in unread {
-        core.transfers.insert_outgoing(at, key, Onward { source, terms, reached: Reached::Live, is_general: false });
+        let (reached, is_claimed, is_general) = (Reached::Live, false, false);
+        core.transfers.insert_outgoing(at, key, Onward { source, terms, reached, is_claimed, is_general });
     }
 }
 
@@ -286,9 +299,10 @@ pub(super) fn look_again(core: &mut Core) {
         let best = core.best(&part.at.chain);
         let margin = core.policy.chain(&part.at.chain).margins.forward();
         let is_late = part.expiry < best.saturating_add(margin);
-        let fits = core.links.get(&part.at).is_some_and(|link| link.is_up && link.spendable >= part.sent);
+        let leaves = part.sent.saturating_add(part.place);
+        let fits = core.links.get(&part.at).is_some_and(|link| link.is_up && link.spendable >= leaves);
         if !is_wanted || is_late || core.now.saturating_sub(since) >= core.policy.patience {
-            lost(core, part.at, id, number, FailureCode::PeerAway);
+            lost(core, part.at, (id, number), FailureCode::PeerAway, false);
         } else if fits {
             let _sent = core.unsent.remove(&(id, number));
             offer(core, id, number);

@@ -51,7 +51,7 @@ pub(super) fn restored(core: &mut Core, restored: Restored) {
     let mut outgoing = Vec::new();
     let mut origins = Vec::new();
     for RestoredChannel { at, peer, incoming, outgoing: own, is_whole } in restored.channels {
-        let _link = core.links.entry(at, peer);
+        let _link = core.link(at, peer);
         if !is_whole {
             core.links.note_unread(at);
         }
@@ -94,7 +94,7 @@ fn own_row(
 ) -> Option<()> {
     match RowName::read(key)? {
         RowName::Payment(id) => {
-            let row: PaymentRow = rows::read(value)?;
+            let row = PaymentRow::read(value)?;
             if !matches!(row.state, Stage::Failed(_)) {
                 let _other = core.paying.insert(row.order.lock, id);
             }
@@ -159,7 +159,8 @@ fn own_transfer(core: &mut Core, at: At, row: OutgoingTransfer, known: &mut Vec<
     if is_live && let Some(link) = core.links.get_mut(&at) {
         guard::hold_room(link, terms.amount, is_general);
     }
-    core.transfers.insert_outgoing(at, row.key, Onward { source, terms, reached, is_general });
+    let is_claimed = matches!(reached, Reached::Fulfilled(_));
+    core.transfers.insert_outgoing(at, row.key, Onward { source, terms, reached, is_claimed, is_general });
     Some(!is_live)
 }
 

@@ -5,6 +5,7 @@ use crate::{instruction::FailureCode, keys::PaymentId, swap::SwapId};
 use protocol::{
     Amount, BlockNumber, PublicKey,
     contracts::conditional::{HashLock, Preimage},
+    crypto::{Crypto, Native},
     signing::Domain,
 };
 use scale::{Decode, Encode};
@@ -33,6 +34,11 @@ pub(super) enum RowName {
 }
 
 impl RowName {
+    /// What is remembered of a peer.
+    pub(super) fn peer(chain: Domain, peer: PublicKey) -> Self {
+        Self::Peer(Native.hash(&(chain, peer).encode()))
+    }
+
     pub(super) fn key(&self) -> RowKey {
         RowKey(self.encode())
     }
@@ -62,6 +68,51 @@ pub(super) struct PaymentRow {
     /// How many were ever made.
     pub(super) made: u32,
     pub(super) state: Stage,
+    /// What places have cost of parts that came to nothing. Stored as the fees beside the row.
+    #[codec(skip)]
+    pub(super) lost: Amount,
+}
+
+/// What a payment's places cost: stored behind its row, where there is anything of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+struct PlaceFees {
+    lost: Amount,
+    /// Of each part that is under way, in their order.
+    parts: Vec<Amount>,
+}
+
+/// The version in front of payments that have [`PlaceFees`] behind their row.
+const VERSION_WITH_FEES: u8 = 2;
+
+impl PaymentRow {
+    /// What is stored.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let fees = PlaceFees { lost: self.lost, parts: self.parts.iter().map(|part| part.place).collect() };
+        if fees.lost == 0 && fees.parts.iter().all(|fee| *fee == 0) {
+            return row(self);
+        }
+        (VERSION_WITH_FEES, self, fees).encode()
+    }
+
+    /// Reads what is stored.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let (version, value) = bytes.split_first()?;
+        if *version != VERSION_WITH_FEES {
+            return read(bytes);
+        }
+        let (mut payment, PlaceFees { lost, parts }): (Self, PlaceFees) = protocol::decode_exact(value).ok()?;
+        if parts.len() != payment.parts.len() {
+            return None;
+        }
+        payment.lost = lost;
+        payment.parts.iter_mut().zip(parts).for_each(|(part, fee)| part.place = fee);
+        Some(payment)
+    }
+
+    /// What it costs beyond what arrives, with these parts beside those that are under way.
+    pub(super) fn fees_with(&self, planned: &[Part]) -> Amount {
+        self.parts.iter().chain(planned).fold(self.lost, |sum, part| sum.saturating_add(part.cost()))
+    }
 }
 
 /// What is to be paid.
@@ -94,6 +145,16 @@ pub(super) struct Part {
     pub(super) expiry: BlockNumber,
     /// What leaves expires then.
     pub(super) sent_expiry: BlockNumber,
+    /// What its place at the hub costs, whatever comes of it (B6). Stored as the fees beside the row.
+    #[codec(skip)]
+    pub(super) place: Amount,
+}
+
+impl Part {
+    /// What it costs beyond what arrives.
+    pub(super) const fn cost(&self) -> Amount {
+        self.sent.saturating_sub(self.amount).saturating_add(self.place)
+    }
 }
 
 /// How far a payment is.

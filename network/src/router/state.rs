@@ -6,7 +6,7 @@ use super::{
     policy::RoutingPolicy,
     rows::{InvoiceRow, NamedPeer, PaymentRow, RowName, row},
     swaps::tables::Swaps,
-    tables::{Entry, Links, Onward, Reached, Source, Transfers},
+    tables::{Entry, Link, Links, Onward, Reached, Source, Transfers},
 };
 use crate::{
     announce::Announcements,
@@ -22,10 +22,9 @@ use channel::{
 use protocol::{
     Amount, BlockNumber, PublicKey,
     contracts::conditional::{HashLock, Preimage},
-    crypto::{Crypto, Native, SigningKey},
+    crypto::{Native, SigningKey},
     signing::Domain,
 };
-use scale::Encode;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The heads of a chain (A2).
@@ -179,13 +178,52 @@ impl Core {
     /// Writes what is remembered of a peer.
     pub(super) fn write_peer(&mut self, chain: Domain, peer: PublicKey) {
         let named = NamedPeer { chain, peer, row: self.guard.row(&(chain, peer)) };
-        let name = RowName::Peer(Native.hash(&(chain, peer).encode()));
-        self.write(chain, name, Some(row(&named)));
+        self.write(chain, RowName::peer(chain, peer), Some(row(&named)));
+    }
+
+    /// A channel, and whose it is too. What cannot be read of a peer may have said that it offers nothing more (B1): it offers nothing until it is let.
+    pub(super) fn link(&mut self, at: At, peer: PublicKey) -> &mut Link {
+        if self.is_unread(RowName::peer(at.chain, peer)) {
+            self.guard.row_mut((at.chain, peer)).is_barred = true;
+        }
+        self.links.entry(at, peer)
+    }
+
+    /// Lets a peer offer again.
+    pub(super) fn let_offer(&mut self, chain: Domain, peer: PublicKey) {
+        self.guard.row_mut((chain, peer)).is_barred = false;
+        let _was_unread = self.unread.remove(&RowName::peer(chain, peer).key());
+        self.write_peer(chain, peer);
+    }
+
+    /// Whether this side loses coins where it is not paid for what came in, though it has the pre-image (B1). What went on in the same registry is paid once its
+    /// claim is agreed, which is only while there is time (R8.4f), or once its pre-image is shown, which pays what came in as well: else nothing is owed.
+    pub(super) fn is_owed(&self, origin: &Origin) -> bool {
+        let Some(at) = self.transfers.incoming(origin).and_then(|entry| entry.onward) else { return true };
+        if at.chain != origin.at.chain || self.links.is_unread(&at) || self.links.is_unread(&origin.at) {
+            return true;
+        }
+        self.transfers.outgoing(at, &Transfers::onward_key(origin)).is_none_or(|onward| onward.is_claimed)
+    }
+
+    /// The peer has the coins of an own transfer in a state that counts: what came in for it is owed from now on.
+    pub(super) fn note_claimed(&mut self, at: At, key: &IdempotencyKey) {
+        let Some(onward) = self.transfers.outgoing_mut(at, key) else { return };
+        if std::mem::replace(&mut onward.is_claimed, true) {
+            return;
+        }
+        if let Source::Forward(Some(origin)) = onward.source
+            && self.transfers.incoming(&origin).is_some_and(|entry| matches!(entry.intent, Intent::Claim(_)))
+        {
+            self.await_claim(&origin);
+        }
     }
 
     /// Counts a transfer that came in.
-    pub(super) fn admit(&mut self, origin: Origin, entry: Entry) {
-        self.guard.open((origin.at.chain, entry.peer), entry.terms.expiry);
+    pub(super) fn admit(&mut self, origin: Origin, mut entry: Entry) {
+        let peer = (origin.at.chain, entry.peer);
+        entry.is_general = !self.guard.brings_revenue(&peer, &self.policy);
+        self.guard.open(peer, entry.terms.expiry, entry.is_general);
         let is_claimed = matches!(entry.intent, Intent::Claim(_));
         self.transfers.insert_incoming(origin, entry);
         if is_claimed {
@@ -196,7 +234,7 @@ impl Core {
     /// Counts it no more that has ended.
     pub(super) fn dismiss(&mut self, origin: &Origin) -> Option<Entry> {
         let entry = self.transfers.remove_incoming(origin)?;
-        self.guard.close((origin.at.chain, entry.peer), entry.terms.expiry);
+        self.guard.close((origin.at.chain, entry.peer), entry.terms.expiry, entry.is_general);
         if let (Some(due), Some(claims)) = (entry.due, self.claims.get_mut(&origin.at.chain)) {
             let _was_there = claims.remove(&(due, *origin));
         }
@@ -281,17 +319,26 @@ impl Core {
         }
     }
 
-    /// Offers something, unless it is offered already.
-    pub(super) fn offer(&mut self, at: At, key: IdempotencyKey, source: Source, offer: Offer, is_general: bool) {
+    /// Offers something, unless it is offered already. `fee` is what its place costs.
+    pub(super) fn offer(
+        &mut self,
+        at: At,
+        key: IdempotencyKey,
+        source: Source,
+        (offer, fee): (Offer, Amount),
+        is_general: bool,
+    ) {
         if self.transfers.outgoing(at, &key).is_some() {
             return;
         }
         if let Some(link) = self.links.get_mut(&at) {
             guard::take_room(link, offer.terms.amount, is_general);
+            link.spendable = link.spendable.saturating_sub(fee);
         }
-        let onward = Onward { source, terms: offer.terms, reached: Reached::Live, is_general };
+        let (reached, is_claimed) = (Reached::Live, false);
+        let onward = Onward { source, terms: offer.terms, reached, is_claimed, is_general };
         self.transfers.insert_outgoing(at, key.clone(), onward);
-        self.command(at, TransferCommand::Offer { key, offer });
+        self.command(at, TransferCommand::Offer { key, offer, fee });
     }
 
     /// Notes how far an own transfer is. True where that is new.

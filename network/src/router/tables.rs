@@ -133,6 +133,8 @@ pub(super) struct Entry {
     pub(super) due: Option<BlockNumber>,
     /// Where it goes on.
     pub(super) onward: Option<At>,
+    /// It was counted as that of a peer that brings no revenue.
+    pub(super) is_general: bool,
     /// Channels that refused to carry it on.
     pub(super) refused: Vec<At>,
     /// What it says, as long as nothing is decided.
@@ -165,6 +167,8 @@ pub(super) struct Onward {
     pub(super) source: Source,
     pub(super) terms: TransferTerms,
     pub(super) reached: Reached,
+    /// The peer has its coins in a state that counts, or may have: after a start that is not told apart from a pre-image that is known.
+    pub(super) is_claimed: bool,
     /// It takes of the places and coins that are for everybody.
     pub(super) is_general: bool,
 }

@@ -92,7 +92,7 @@ pub(crate) struct Said {
     pub(crate) events: Vec<TransferEvent>,
     pub(crate) messages: Vec<Msg>,
     pub(crate) refused: Option<CommandRefusal>,
-    pub(crate) register: Vec<(HashLock, Preimage, protocol::BlockNumber)>,
+    pub(crate) register: Vec<(ContractId, HashLock, Preimage, protocol::BlockNumber)>,
 }
 
 /// Names a transfer: one offer, one contract.
@@ -114,7 +114,8 @@ impl Side {
     ) -> Said {
         let mut said = Said::default();
         match command {
-            TransferCommand::Offer { key, offer } => {
+            TransferCommand::Offer { key, offer, fee } => {
+                assert_eq!(*fee, 0, "places are paid for in real channels alone");
                 // A row whose payment is forgotten stays until its coins have left it.
                 let holds_coins = |open: &Open| is_part(key) && open.key == *key && open.end.is_none();
                 let is_other = self.outgoing.get(key).is_some_and(|known| known.offer != *offer);
@@ -280,6 +281,7 @@ impl Side {
                 return;
             }
             self.own.get_mut(&contract).unwrap().end = Some(true);
+            said.events.push(TransferEvent::Claimed { key: open.key });
         } else if open.end == Some(false) {
             return;
         }
@@ -361,7 +363,7 @@ impl Side {
             {
                 said.messages.push(Msg::Claim(row.contract, preimage));
                 if sight.best >= terms.expiry.saturating_sub(margins.register) {
-                    said.register.push((terms.lock, preimage, terms.expiry));
+                    said.register.push((row.contract, terms.lock, preimage, terms.expiry));
                 }
             }
         }
@@ -376,6 +378,7 @@ impl Side {
             } else if let Some(preimage) = sight.shown_in_time(&open.terms) {
                 self.own.get_mut(&contract).unwrap().end = Some(true);
                 self.fulfil(&open.key, contract, preimage, &mut said);
+                said.events.push(TransferEvent::Claimed { key: open.key });
             } else if sight.finalised >= open.terms.expiry {
                 self.own.get_mut(&contract).unwrap().end = Some(false);
                 self.balance += open.terms.amount + if open.is_staked { open.premium } else { 0 };

@@ -515,8 +515,11 @@ impl World {
             }
         };
         messages.extend(said.messages);
-        let register = |(lock, preimage, expiry)| RouterOutput::Register { chain: this.chain, lock, preimage, expiry };
-        effects.extend(said.register.into_iter().map(register));
+        let router = &self.nodes[node].router;
+        let owed = said.register.into_iter().filter(|(contract, ..)| router.is_owed(&this, contract));
+        let register =
+            |(_, lock, preimage, expiry)| RouterOutput::Register { chain: this.chain, lock, preimage, expiry };
+        effects.extend(owed.map(register));
         said.events.into_iter().map(|event| RouterInput::Transfer(this, event)).collect()
     }
 

@@ -9,6 +9,7 @@ mod crashes;
 mod net;
 mod node;
 mod oracle;
+mod places;
 mod stories;
 
 #[path = "../../../channel/tests/harness/mod.rs"]

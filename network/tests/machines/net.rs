@@ -13,7 +13,7 @@ use network::{
     RouterInput, RouterOutput, RoutingPolicy,
 };
 use protocol::{
-    Amount, BlockNumber, Party, PublicKey, call::Call, contracts::conditional::Preimage, crypto::SigningKey,
+    Amount, BlockNumber, Party, PublicKey, call::Call, contracts::conditional::{HashLock, Preimage}, crypto::SigningKey,
 };
 use std::sync::Arc;
 
@@ -35,6 +35,7 @@ pub(super) struct Net {
     /// The node at either side of each channel.
     pub(super) ends: Vec<(usize, usize)>,
     nodes: Vec<Node>,
+    policy: RoutingPolicy,
     /// Nodes whose process does not run.
     pub(super) is_away: Vec<bool>,
     /// Nodes that are told of no block, as if they saw none.
@@ -67,6 +68,11 @@ pub(super) fn at(link: usize) -> At {
 impl Net {
     /// So many nodes, with open channels between these.
     pub(super) fn new(count: usize, ends: &[(usize, usize)]) -> Self {
+        Self::with(policy(), count, ends)
+    }
+
+    /// As [`new`](Self::new), all of them with this policy.
+    pub(super) fn with(policy: RoutingPolicy, count: usize, ends: &[(usize, usize)]) -> Self {
         let mut links: Vec<Link> = ends.iter().map(|_| Link::opened()).collect();
         for link in &mut links {
             for party in Party::BOTH {
@@ -76,7 +82,8 @@ impl Net {
         let mut net = Self {
             links,
             ends: ends.to_vec(),
-            nodes: (0..count).map(|node| Node::new(seed(node), policy())).collect(),
+            nodes: (0..count).map(|node| Node::new(seed(node), policy.clone())).collect(),
+            policy,
             is_away: vec![false; count],
             is_deaf: vec![false; count],
             lag: vec![0; count],
@@ -162,7 +169,7 @@ impl Net {
                 self.links[link].kill(party);
             }
         }
-        self.nodes[node].crash(seed(node), policy());
+        self.nodes[node].crash(seed(node), self.policy.clone());
     }
 
     /// It begins again, from what was committed.
@@ -408,8 +415,25 @@ impl Net {
         added.expect("an invoice")
     }
 
+    /// A payee gives back what it holds.
+    pub(super) fn cancel(&mut self, node: usize, lock: HashLock) {
+        let cancelled = self.nodes[node].act(|router| router.cancel(lock).map(|said| ((), said)));
+        cancelled.expect("it is not paid");
+    }
+
     pub(super) fn pay(&mut self, node: usize, id: u8, invoice: &Invoice) -> Result<PaymentState, PayError> {
-        self.nodes[node].act(|router| router.pay(PaymentId([id; 32]), invoice, None, 1_000, [id; 32]))
+        self.pay_for(node, id, invoice, 1_000)
+    }
+
+    /// As [`pay`](Self::pay), for fees of at most so much.
+    pub(super) fn pay_for(
+        &mut self,
+        node: usize,
+        id: u8,
+        invoice: &Invoice,
+        max_fee: Amount,
+    ) -> Result<PaymentState, PayError> {
+        self.nodes[node].act(|router| router.pay(PaymentId([id; 32]), invoice, None, max_fee, [id; 32]))
     }
 
     pub(super) fn payment(&self, node: usize, id: u8) -> Option<PaymentState> {

@@ -8,7 +8,10 @@ use channel::{
 use network::{At, CommandRefusal, Router, RouterInput, RouterNotice, RouterOutput, RoutingPolicy, RowKey, SealKey};
 use protocol::{
     Amount, PublicKey,
-    contracts::conditional::{HashLock, Preimage},
+    contracts::{
+        ContractId,
+        conditional::{HashLock, Preimage},
+    },
     crypto::SigningKey,
 };
 use std::{
@@ -177,5 +180,9 @@ impl Asked for Verdicts {
 
     fn preimage(&self, lock: &HashLock) -> Option<Preimage> {
         self.node.shared().router.preimage(lock)
+    }
+
+    fn is_owed(&self, contract: &ContractId) -> bool {
+        self.node.shared().router.is_owed(&self.at, contract)
     }
 }

@@ -7,7 +7,10 @@ use channel::{
 };
 use protocol::{
     BlockNumber,
-    contracts::conditional::{HashLock, Preimage},
+    contracts::{
+        ContractId,
+        conditional::{HashLock, Preimage},
+    },
 };
 
 /// For one channel.
@@ -41,6 +44,11 @@ impl TransferBook for Book<'_> {
         let registered = self.registry.registered(&terms.lock);
         let at = self.routing.at(self.channel);
         self.routing.ask(|router| router.may_be_claimed(&at, key, terms, registered))
+    }
+
+    fn is_owed(&self, contract: &ContractId) -> bool {
+        let at = self.routing.at(self.channel);
+        self.routing.ask(|router| router.is_owed(&at, contract))
     }
 
     fn stakes_premium(&self, offer: &Offer) -> bool {

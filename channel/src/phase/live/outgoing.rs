@@ -236,7 +236,7 @@ impl Outgoing {
 
     /// Takes offers of conditional transfers out of the queue, those of which this is true. Returns their ids.
     pub(crate) fn unqueue_offers(&mut self, me: Party, which: impl Fn(&Offer) -> bool) -> Vec<ChangeId> {
-        let is_one = |change: &Change| matches!(change, Change::Offer(offer) if which(offer));
+        let is_one = |change: &Change| change.offered().is_some_and(|(offer, _)| which(offer));
         let ids: Vec<_> = self.queue.iter().filter(|(_, change)| is_one(change)).map(|(id, _)| *id).collect();
         if let Some(last) = ids.last() {
             self.first_unproposed = self.first_unproposed.max(after(*last, 1));

@@ -194,7 +194,7 @@ impl Live {
                 Err(Misuse::Change(ChangeFault::MetaTooLong { got: length(words) }))
             }
             Change::Meta(_) => Ok(()),
-            Change::Offer(offer) => offer.check().map_err(Misuse::Change),
+            Change::Offer(offer) | Change::PaidOffer { offer, .. } => offer.check().map_err(Misuse::Change),
             // They are made by commands of their own, which keep a row of each.
             Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract } => {
                 known(contract)

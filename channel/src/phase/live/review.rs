@@ -166,7 +166,8 @@ impl Live {
             Change::UpgradeContract { .. } => true,
             Change::Transfer(_) | Change::CallContract { .. } | Change::Meta(_) => false,
             // They are judged by what this side sees itself (R8.3c), a premium among it.
-            Change::Offer(_) | Change::Claim { .. } | Change::Fail { .. } | Change::Refund { .. } => false,
+            Change::Offer(_) | Change::PaidOffer { .. } => false,
+            Change::Claim { .. } | Change::Fail { .. } | Change::Refund { .. } => false,
         })
     }
 }

@@ -31,6 +31,22 @@ impl RoundBuilder<'_> {
         Ok(None)
     }
 
+    /// As [`offer`](Self::offer), with a fee for its place, which moves whatever comes of it.
+    pub(super) fn paid_offer(&mut self, fee: Amount, offer: &Offer) -> Result<Option<Outcome>, ChangeFault> {
+        if fee == 0 {
+            return Err(ChangeFault::PaymentOfNothing);
+        }
+        let before = self.balances;
+        let mut shares = Pair::default();
+        shares[self.context.proposer.peer()] = fee;
+        self.balances = self.moved(&self.taking(fee), &shares)?;
+        let offered = self.offer(offer);
+        if offered.is_err() {
+            self.balances = before;
+        }
+        offered
+    }
+
     fn lock(&mut self, balance: Amount, state: &ConditionalTransfer) {
         let id = self.next_id();
         let (code, owner) = (Code::Builtin(BUILTIN), self.context.proposer);

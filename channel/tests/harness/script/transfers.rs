@@ -44,7 +44,7 @@ impl Story {
         let (amount, blocks) = (1 + bytes.amount(1) / 3, bytes.blocks(40));
         let terms = TransferTerms { amount, lock: secret(self.offered).1, expiry: self.world.chain.head() + blocks };
         let offer = Offer { terms, premium: 0, instruction: vec![self.offered] };
-        self.transfer(party, TransferCommand::Offer { key: IdempotencyKey::from([self.offered]), offer });
+        self.transfer(party, TransferCommand::Offer { key: IdempotencyKey::from([self.offered]), offer, fee: 0 });
     }
 
     /// The payee claims one that is undecided, or gives it back.

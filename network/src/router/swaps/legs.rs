@@ -98,7 +98,7 @@ fn lock(core: &mut Core, id: SwapId) -> Result<(), SwapCode> {
         .collect();
     for (number, at, offer) in offers.ok_or(SwapCode::NoWay)? {
         let _is_new = core.swaps.legs.entry(id).or_default().insert((at, number));
-        core.offer(at, OfferName::Leg(id, number).key(), Source::Leg(id, number), offer, false);
+        core.offer(at, OfferName::Leg(id, number).key(), Source::Leg(id, number), (offer, 0), false);
     }
     Ok(())
 }
