@@ -25,7 +25,7 @@ const TAG: &[u8; 16] = b"isc-announcement";
 pub struct HubTerms {
     /// What it takes.
     pub fee: Fee,
-    /// What it takes for the place of a transfer, paid without condition in the offer's round (B6); zero for none.
+    /// What it takes for the place of a transfer, paid without condition in the offer's own change (R8.4i); zero for none.
     pub slot_fee: Amount,
     /// How much later what comes in expires than what goes on, at least, in blocks.
     pub delta: BlockNumber,

@@ -18,7 +18,8 @@
 //!    None is dropped silently, but by a crash or with the router itself.
 //! 3. At start the time and the heads come first, then [`RouterInput::Restored`], with every row of every channel, closed and damaged ones as well, before any
 //!    link is up. Its rows are committed before its commands leave.
-//! 4. Where a commit fails, the router is thrown away and built again from the store (B9). Commands of the former router that no task has applied
+//! 4. Where a commit fails, the router is thrown away and built again from the store (B9); where somebody breaks down before a commit, it is told that it is ahead
+//!    ([`Router::get_ahead`]), and does no more than claim until it is built again. Commands of the former router that no task has applied
 //!    yet are dropped before that: none of them may come to a channel afterwards.
 //! 5. Events of a channel come in the order in which it said them, each with its commit, and after the first [`RouterInput::ChannelUp`] of a channel
 //!    that [`RouterInput::Restored`] did not name.

@@ -183,13 +183,8 @@ fn a_hub_that_comes_back_too_late_for_an_answer_registers_and_bars_nobody() {
     let lock = incoming_lock();
     let terms = TransferTerms { lock, ..incoming.terms };
     let row = IncomingTransfer { terms, instruction, intent, ..incoming };
-    let up = network::RestoredChannel {
-        at: UP,
-        peer: key(1),
-        incoming: vec![row],
-        outgoing: Vec::new(),
-        is_whole: true,
-    };
+    let up =
+        network::RestoredChannel { at: UP, peer: key(1), incoming: vec![row], outgoing: Vec::new(), is_whole: true };
     let restored = network::Restored { chain: CHAIN, channels: vec![up], rows: Vec::new() };
     let (seed, seal) = (SigningKey::from_seed(&[9; 32]), network::SealKey::from_seed(&[9; 32]));
     let mut router = Router::new(seed, seal, hub_policy());
@@ -278,7 +273,10 @@ fn places_that_are_not_paid_for_in_advance_are_not_given() {
     assert_eq!(offers(&mut router, [150]), vec![Some(FailureCode::Fee)]);
     // What is for the hub itself needs no place: its peer pays for nothing.
     let number = NUMBER.replace(NUMBER.get() + 1);
-    let mut incoming = IncomingTransfer { instruction: network::Instruction::Deliver(vec![1]).to_bytes().unwrap(), ..offered(number).0 };
+    let mut incoming = IncomingTransfer {
+        instruction: network::Instruction::Deliver(vec![1]).to_bytes().unwrap(),
+        ..offered(number).0
+    };
     incoming.terms.lock = crate::forwarding::lock(Preimage([number; 32]));
     let outputs = router.handle(RouterInput::Transfer(UP, TransferEvent::Offered(incoming)));
     assert_eq!(code(&outputs), Some(FailureCode::UnknownOrWrong), "nobody sealed it");

@@ -77,6 +77,34 @@ fn i4_what_may_have_gone_on_unread_goes_on_nowhere_else_is_not_given_back_and_is
     assert!(matches!(commands(wait(&mut hub)).as_slice(), [(_, TransferCommand::Offer { .. })]));
 }
 
+/// A router that has said what no store has: whoever was to keep it has broken down (B9).
+#[test]
+fn a_router_that_is_ahead_of_its_stores_gives_nothing_back_offers_nothing_and_claims_all_the_same() {
+    let up = RestoredChannel { incoming: vec![came_in()], ..channel(UP, 1, true) };
+    let down = RestoredChannel { outgoing: vec![gone_on(Progress::Offered)], ..channel(DOWN, 2, true) };
+    let (mut hub, _) = started(vec![up, down]);
+    drop(wait(&mut hub));
+    // The task of the channel to peer 2 tells that what went on is absent for good, and breaks down before it has kept that: by what is kept it may be paid.
+    let why = Failure::ByPayee(::channel::transfer::FailReason(vec![1]));
+    let failed = RouterInput::Transfer(DOWN, TransferEvent::Failed { key: forward_key(), why: why.clone() });
+    assert!(code(&hub.handle(failed)).is_some());
+    hub.get_ahead();
+    assert!(hub.is_ahead());
+    let other = At { chain: CHAIN, channel: ::channel::ChannelRef([8; 16]) };
+    drop(hub.handle(RouterInput::ChannelUp { at: other, peer: key(3), limits: TransferLimits::default() }));
+    let mut offered = came_in();
+    offered.contract = ContractId([9; 32]);
+    assert_eq!(hub.handle(RouterInput::Transfer(other, TransferEvent::Offered(offered))), vec![]);
+    // It is paid: so is the hub, whatever it had decided, and it says so with each block.
+    let claim = RouterOutput::Command {
+        at: UP,
+        command: TransferCommand::Claim { contract: ContractId([1; 32]), preimage: SECRET },
+    };
+    assert_eq!(hub.handle(shown()), vec![claim.clone()]);
+    assert_eq!(hub.handle(RouterInput::Head { chain: CHAIN, best: 102, finalised: 102 }), vec![claim]);
+    assert_eq!(hub.handle(RouterInput::Tick(2_000_000)), vec![]);
+}
+
 #[test]
 fn what_can_be_read_of_a_damaged_channel_counts() {
     let up = RestoredChannel { incoming: vec![came_in()], ..channel(UP, 1, true) };

@@ -294,7 +294,9 @@ fn a_transfer_and_its_premium_are_forced_whole_however_many_there_are() {
     let premium = |number: u8| if number == 1 { 0 } else { 2 };
     for number in 1..=33 {
         let offer = Offer { premium: premium(number), ..an_offer(number, 10, world.chain.head() + 8) };
-        world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(number), offer, fee: 0 })).unwrap();
+        world
+            .command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(number), offer, fee: 0 }))
+            .unwrap();
     }
     world.run();
     assert_eq!(world.open_transfers(), 65);

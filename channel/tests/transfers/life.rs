@@ -30,7 +30,8 @@ fn a_transfer_is_offered_and_claimed_and_both_routers_are_told() {
         told[..],
         [
             TransferEvent::Accepted { key: name(1), contract },
-            TransferEvent::Fulfilled { key: name(1), preimage: secret(1).0 }
+            TransferEvent::Fulfilled { key: name(1), preimage: secret(1).0 },
+            TransferEvent::Claimed { key: name(1) }
         ]
     );
     let ended = TransferEvent::Ended { contract, end: IncomingEnd::Claimed };
@@ -42,6 +43,40 @@ fn a_transfer_is_offered_and_claimed_and_both_routers_are_told() {
     assert!(world.sides[Initiator].transfers.is_empty(), "its row is gone");
     assert!(world.sides[Initiator].noticed.is_empty() && world.sides[Responder].noticed.is_empty());
     assert_eq!(world.sides[Initiator].was_told(|event| matches!(event, channel::Event::Paid { .. })), 0);
+}
+
+/// One change offers and pays: what a place costs moves with its offer, whatever comes of that, and never without it.
+#[test]
+fn what_a_place_costs_moves_with_its_offer_and_does_not_come_back() {
+    let mut world = World::opened();
+    let expiry = world.chain.head() + 20;
+    let mut offer = |world: &mut World, number: u8, fee: Amount| {
+        let (key, offer) = (name(number), an_offer(number, 100, expiry));
+        world.command(Initiator, Command::Transfer(TransferCommand::Offer { key, offer, fee }))
+    };
+    let refused = offer(&mut world, 1, SHARE - RESERVE - 99);
+    assert!(matches!(refused, Err(Misuse::InsufficientBalance { .. })), "{refused:?}");
+    for _ in 0..2 {
+        offer(&mut world, 1, 7).unwrap();
+    }
+    assert_eq!(world.sides[Initiator].balances().spendable, SHARE - RESERVE - 107, "also before it is agreed");
+    world.run();
+    assert_eq!((world.ours(Initiator), world.ours(Responder)), (SHARE - 107, SHARE + 7));
+    let told = &world.sides[Responder].routed;
+    assert!(matches!(told[..], [TransferEvent::Prepaid { amount: 7 }, TransferEvent::Offered(_)]), "{told:?}");
+    world.fail(Responder, 1).unwrap();
+    world.run();
+    assert_eq!((world.ours(Initiator), world.ours(Responder)), (SHARE - 7, SHARE + 7));
+    // The peer cannot be reached: neither is made.
+    offer(&mut world, 2, 5).unwrap();
+    world.disconnect();
+    world.connect();
+    world.run();
+    let is_made = world.progress(Initiator, 2) == Some(Progress::Offered);
+    let (amount, fee) = if is_made { (100, 5) } else { (0, 0) };
+    assert_eq!((world.ours(Initiator), world.ours(Responder)), (SHARE - 7 - amount - fee, SHARE + 7 + fee));
+    let change = channel::Change::PaidOffer { fee: 1, offer: an_offer(1, 1, 1) };
+    assert_eq!(change.encode()[..17], [&[10][..], &1_u128.encode()].concat()[..], "the bytes of SPEC");
 }
 
 #[test]
@@ -97,13 +132,17 @@ fn one_offer_is_made_however_often_it_is_asked_for() {
     let offer = an_offer(1, 100, world.chain.head() + 20);
     for _ in 0..3 {
         world
-            .command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer: offer.clone(), fee: 0 }))
+            .command(
+                Initiator,
+                Command::Transfer(TransferCommand::Offer { key: name(1), offer: offer.clone(), fee: 0 }),
+            )
             .unwrap();
         world.run();
     }
     assert_eq!(world.open_transfers(), 1);
     let other = Offer { instruction: vec![9], ..offer };
-    let taken = world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer: other, fee: 0 }));
+    let taken =
+        world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer: other, fee: 0 }));
     assert!(matches!(taken, Err(Misuse::KeyInUse { .. })));
 }
 

@@ -9,14 +9,14 @@ use protocol::{
     contracts::conditional::{HashLock, Preimage},
     crypto::SigningKey,
 };
-use sdk::node::{ChannelHandle, NewInvoice, NodeConfig, RoutedPaymentError, invoice_lock};
+use sdk::node::{ChannelHandle, NewInvoice, NodeConfig, OpenChannel, RoutedPaymentError, invoice_lock};
 
 /// What each payment is of.
 pub const AMOUNT: Amount = 10_000;
 /// Above every fee here.
 const MAX_FEE: Amount = 1_000;
 /// What the hub takes for [`AMOUNT`]: 100 and one percent.
-const FEE: Amount = 200;
+pub const FEE: Amount = 200;
 /// What opens the lock of a payment that is held.
 pub const PRE_IMAGE: Preimage = Preimage([7; 32]);
 
@@ -35,7 +35,8 @@ pub struct Three {
     pub downstream: ChannelHandle,
 }
 
-fn carries(config: &mut NodeConfig) {
+/// A hub.
+pub fn carries(config: &mut NodeConfig) {
     config.routing = RoutingPolicy {
         is_hub: true,
         fee: Fee { base: 100, parts_per_million: 10_000 },
@@ -46,7 +47,7 @@ fn carries(config: &mut NodeConfig) {
 }
 
 /// Takes what both hub and payee have to put in.
-fn takes(config: &mut NodeConfig) {
+pub fn takes(config: &mut NodeConfig) {
     config.policy.share_max = Amount::MAX;
 }
 
@@ -70,16 +71,25 @@ impl Three {
     }
 
     /// They meet, the hub with these settings.
-    pub async fn meet_with<C: TestChain>(world: &World<C>, carries: fn(&mut NodeConfig)) -> Self {
-        let payer = world.start("alice").await;
-        let hub = world.start_with("hub", carries).await;
-        let payee = world.start_with("bob", takes).await;
+    pub async fn meet_with<C: TestChain>(world: &World<C>, carries: impl FnOnce(&mut NodeConfig)) -> Self {
+        let (mut hub, mut payee) = (world.config("hub"), world.config("bob"));
+        carries(&mut hub);
+        takes(&mut payee);
+        Self::meet_as(world, [world.config("alice"), hub, payee], terms()).await
+    }
+
+    /// They meet with these settings, the payer and the hub in a channel with these terms.
+    pub async fn meet_as<C: TestChain>(world: &World<C>, configs: [NodeConfig; 3], upstream: OpenChannel) -> Self {
+        let [payers, hubs, payees] = configs;
+        let payer = world.start_with("alice", |config| *config = payers).await;
+        let hub = world.start_with("hub", |config| *config = hubs).await;
+        let payee = world.start_with("bob", |config| *config = payees).await;
         for actor in [&payer, &hub, &payee] {
             let _done = within("a vault to be filled", actor.node.vault_deposit(300 * UNIT)).await.unwrap();
         }
         payer.connect(&hub).await;
         hub.connect(&payee).await;
-        let (upstream, _) = payer.open(&hub).await;
+        let (upstream, _) = payer.open_on(&hub, upstream).await;
         let (downstream, _) = hub.open(&payee).await;
         let three = Self { payer, hub, payee, upstream, downstream };
         three.is_served().await;
@@ -97,7 +107,7 @@ impl Three {
     }
 
     /// What the hub has in both channels.
-    async fn hubs(&self) -> Amount {
+    pub async fn hubs(&self) -> Amount {
         let ours = |handle: &ChannelHandle| {
             let handle = handle.clone();
             async move { handle.balances().await.unwrap().unwrap() }

@@ -7,6 +7,7 @@ pub mod apps;
 pub mod contracts;
 pub mod crashes;
 pub mod disputes;
+pub mod flood;
 pub mod hub;
 pub mod life;
 pub mod many;
@@ -45,6 +46,10 @@ macro_rules! tell_every_story {
             an_invoice_of_another_chain_or_arbiter_is_refused_and_nothing_is_paid
             a_payee_that_vanishes_after_showing_its_pre_image_costs_the_hub_nothing
             a_hub_that_goes_away_with_payments_under_way_ends_them_when_it_is_back
+        }
+        $crate::tell! { $world, flood:
+            a_peer_whose_claims_all_come_due_together_costs_a_hub_no_more_than_the_peer_has_at_risk
+            a_peer_whose_claims_all_come_due_together_gets_no_more_of_them_in_than_the_chain_registers_in_time
         }
         $crate::tell! { $world, registry:
             pre_images_that_wait_are_registered_in_one_call_at_the_price_that_was_told

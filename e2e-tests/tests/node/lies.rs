@@ -2,9 +2,14 @@
 //! registered (R8.31): nothing is known for that.
 
 use crate::liar::{BOAST, Liar, Sent};
-use channel::transfer::Registered;
+use channel::{Stage, transfer::Registered};
 use devchain::DevAccount;
-use e2e_tests::{NodeChain, UNIT, within};
+use e2e_tests::{
+    NodeChain, UNIT,
+    stories::hub::{AMOUNT, FEE, PRE_IMAGE, Three, carries, takes},
+    terms, until, within,
+};
+use network::{InvoiceState, PaymentState};
 use protocol::{
     AccountId,
     call::Call,
@@ -13,7 +18,7 @@ use protocol::{
 };
 use sdk::{
     chain::{Arbiter, Chain, RemoteChain, Signer, Transaction, Urgency, remote::Settings},
-    node::{Interest, Node, NodeConfig},
+    node::{Interest, Node, NodeConfig, invoice_lock},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -128,5 +133,81 @@ async fn an_endpoint_that_hides_what_was_registered_has_nobody_believe_that_it_w
     }
     for node in [alice, two, one] {
         node.stop().await;
+    }
+}
+
+/// Payer, hub and payee each have an endpoint among three that says that nothing was registered. The payee, whom the hub does not hear, shows its pre-image on
+/// chain: the hub is paid, nobody takes back what was shown in time, and the payee has its coins once the two talk again, after the expiry.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_through_a_hub_ends_right_although_one_endpoint_of_three_hides_what_was_registered() {
+    let Some(world) = crate::world().await else { return };
+    let liar = Liar::before(world.chain.port()).await;
+    let honest = world.chain.url();
+    let through = async |name: &str| {
+        let endpoints = vec![liar.url(), honest.clone(), honest.clone()];
+        let settings = Settings { endpoints, ..Settings::for_instant_seal(liar.url()) };
+        let chain = Arc::new(within("a client", RemoteChain::connect(settings)).await.unwrap());
+        let address = world.arbiter.info().domain.arbiter;
+        let arbiter = Arc::new(within("the arbiter", Arbiter::attach(chain, address, None)).await.unwrap());
+        NodeConfig { arbiter, ..world.config(name) }
+    };
+    let (mut hubs, mut payees) = (through("hub").await, through("bob").await);
+    carries(&mut hubs);
+    takes(&mut payees);
+    let three = Three::meet_as(&world, [through("alice").await, hubs, payees], terms()).await;
+    let before = three.hubs().await;
+    let payee_before = three.downstream.balances().await.unwrap().unwrap().peers;
+    let (lock, text) = three.invoice(Some(invoice_lock(&PRE_IMAGE))).await;
+    let (began, margins) = (three.hub.node.registry().best(), three.hub.node.registry().margins());
+    // What is held expires three margins ahead, and what may pass on its way.
+    let expiry = began + 3 * margins.forward() + 3;
+    let _begun = three.pay("lied about", &text).await;
+    three.is_held(&lock).await;
+    for actor in [&three.payer, &three.hub] {
+        let registry = actor.node.registry();
+        let mut changes = registry.changes();
+        registry.ask(&lock);
+        within("the truth, so far", async {
+            while !matches!(registry.registered(&lock), Registered::Silent { .. }) {
+                changes.changed().await.unwrap();
+            }
+        })
+        .await;
+    }
+    // From now on it repeats that.
+    liar.lies(|lies| lies.hides = true);
+    let Three { payer, hub, payee, upstream, downstream } = three;
+    let reference = downstream.reference();
+    payee.stop_and_wait().await;
+    let mut payees = through("bob").await;
+    takes(&mut payees);
+    let payee = world.start_with("bob", |config| *config = payees).await;
+    within("the payee to settle", payee.node.settle_invoice(lock, PRE_IMAGE)).await.unwrap();
+    world.pass_until(expiry - margins.register).await;
+    for actor in [&payee, &hub, &payer] {
+        let known = within("the registration", actor.node.registry().settled(&lock, expiry)).await;
+        assert!(known.is_shown_before(expiry), "{} knows {known:?}", actor.name);
+    }
+    let paid = within("the payment", payer.node.routed_payment_ended(&"lied about".into())).await;
+    assert_eq!(paid, Some(PaymentState::Paid(PRE_IMAGE)));
+    let hub_has = async || {
+        let (up, down) = (upstream.balances().await.unwrap().unwrap(), downstream.balances().await.unwrap().unwrap());
+        up.peers + down.ours
+    };
+    until("the hub to be paid", || async { (hub_has().await == before + FEE).then_some(()) }).await;
+    // After the expiry: were it true what the endpoint says, the payee's coins would go back to the hub, and the hub's to the payer.
+    world.pass_until(expiry + 10).await;
+    assert_eq!(hub_has().await, before + FEE, "nobody has taken anything back");
+    hub.connect(&payee).await;
+    let theirs = payee.channel(&hub, reference).await;
+    until("the payee to be paid", || async {
+        let has = theirs.balances().await.unwrap().unwrap().ours;
+        (has == payee_before + AMOUNT).then_some(())
+    })
+    .await;
+    assert_eq!(hub_has().await, before + FEE);
+    assert!(matches!(payee.node.invoice_state(&lock), Some(InvoiceState::Paid { amount: AMOUNT, .. })));
+    for handle in [&upstream, &downstream, &theirs] {
+        assert_eq!(handle.status().await.unwrap().state, Stage::Open);
     }
 }

@@ -101,6 +101,9 @@ impl Router {
                 clear::due(core, chain);
                 forward::claims_due(core, chain);
                 receive::holds_due(core, chain);
+                if core.is_ahead {
+                    core.claim_again(chain);
+                }
             }
             RouterInput::Shown { chain, lock, preimage, at } => on_shown(core, chain, lock, preimage, at),
             RouterInput::Refused { at, command, why } => on_refused(core, at, command, why),
@@ -249,10 +252,26 @@ impl Router {
         Ok((state, self.core.take_outputs()))
     }
 
-    /// How far a payment is; none where it was never begun, is forgotten, or cannot be read.
+    /// How far a payment is; none where it was never begun, is forgotten, or cannot be read. A router that is [ahead](Self::is_ahead) says of none that it has
+    /// failed: by what is stored it may yet be made.
     #[must_use]
     pub fn payment(&self, id: &PaymentId) -> Option<PaymentState> {
-        self.core.payments.get(id).map(|paying| paying.row.state.into())
+        let state = self.core.payments.get(id).map(|paying| paying.row.state.into())?;
+        let is_unsure = self.core.is_ahead && matches!(state, PaymentState::Failed(_));
+        Some(if is_unsure { PaymentState::Pending } else { state })
+    }
+
+    /// What this router said last is kept by no store, and cannot be: whoever was to keep it has broken down. Until it is built again from the stores (B9) it
+    /// claims and registers what it has pre-images of, and does nothing else: it offers nothing, gives nothing back, forgets and writes nothing.
+    pub fn get_ahead(&mut self) {
+        self.core.is_ahead = true;
+        self.core.outputs.clear();
+    }
+
+    /// Whether it is ahead of what the stores have: see [`get_ahead`](Self::get_ahead).
+    #[must_use]
+    pub const fn is_ahead(&self) -> bool {
+        self.core.is_ahead
     }
 
     /// Forgets a payment that is over: asked for again by its id it would be made again. None where it is under way, or unknown.

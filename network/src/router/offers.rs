@@ -45,6 +45,10 @@ pub(super) fn offered(core: &mut Core, origin: Origin, incoming: IncomingTransfe
 
 /// Decides about a transfer of which nothing is decided yet.
 pub(super) fn decide(core: &mut Core, origin: Origin) -> Result<(), FailureCode> {
+    if core.is_ahead {
+        // Nothing goes on: it would be claimed without that.
+        return Ok(());
+    }
     let Some(entry) = core.transfers.incoming_mut(&origin).filter(|entry| entry.intent == Intent::Undecided) else {
         return Ok(());
     };

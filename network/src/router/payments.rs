@@ -34,7 +34,7 @@ pub enum PaymentState {
     /// It is made, and this proves it.
     #[codec(index = 1)]
     Paid(Preimage),
-    /// It came to nothing: no coins have moved, but for what places of its parts have cost (B6).
+    /// It came to nothing: no coins have moved, but for what places of its parts have cost (R8.4i).
     #[codec(index = 2)]
     Failed(FailureCode),
 }

@@ -16,7 +16,7 @@ pub struct RoutingPolicy {
     pub is_hub: bool,
     /// What is taken for it.
     pub fee: Fee,
-    /// What is taken for the place of a transfer, in advance (B6); zero for nothing.
+    /// What is taken for the place of a transfer that is to be carried on, in advance (R8.4i); zero for nothing.
     pub slot_fee: Amount,
     /// How much later what comes in expires than what goes on, at least 2 blocks (A5).
     pub delta: BlockNumber,
@@ -24,7 +24,8 @@ pub struct RoutingPolicy {
     pub burst: u32,
     /// How many more it may make each second.
     pub offers_per_second: u32,
-    /// The fees from which on a peer counts as one that brings revenue: half of places and coins are for those alone. Zero keeps nothing back.
+    /// The fees from which on a peer counts as one that brings revenue: half of places and coins, of what may expire together and of the reserve are for those
+    /// alone. Zero keeps nothing back.
     pub revenue: Amount,
     /// How many transfers a peer may always have open (B1).
     pub least_open: u32,

@@ -145,7 +145,7 @@ pub(super) struct Part {
     pub(super) expiry: BlockNumber,
     /// What leaves expires then.
     pub(super) sent_expiry: BlockNumber,
-    /// What its place at the hub costs, whatever comes of it (B6). Stored as the fees beside the row.
+    /// What its place at the hub costs, whatever comes of it (R8.4i). Stored as the fees beside the row.
     #[codec(skip)]
     pub(super) place: Amount,
 }

@@ -90,6 +90,8 @@ pub(super) struct Core {
     pub(super) announce_at: BTreeMap<Domain, Millis>,
     pub(super) swaps: Swaps,
     pub(super) outputs: Vec<RouterOutput>,
+    /// Something was said that no store has (B9): only what is right whatever the stores have is said from then on.
+    pub(super) is_ahead: bool,
 }
 
 impl Core {
@@ -119,6 +121,7 @@ impl Core {
             announce_at: BTreeMap::new(),
             swaps: Swaps::default(),
             outputs: Vec::new(),
+            is_ahead: false,
         }
     }
 
@@ -158,6 +161,11 @@ impl Core {
 
     /// What is to be done, with what is to be said about swaps in as few messages as may be.
     pub(super) fn take_outputs(&mut self) -> Vec<RouterOutput> {
+        if self.is_ahead {
+            // A pre-image proves itself: by it alone nobody loses anything (I3, I4).
+            self.outputs.retain(is_of_preimage);
+            return std::mem::take(&mut self.outputs);
+        }
         for (chain, peer, items) in self.swaps.take_words() {
             for items in items.chunks(MAX_SWAP_ITEMS) {
                 self.say_to(chain, peer, SwapWords::Items(items.to_vec()).to_bytes());
@@ -196,7 +204,7 @@ impl Core {
         self.write_peer(chain, peer);
     }
 
-    /// Whether this side loses coins where it is not paid for what came in, though it has the pre-image (B1). What went on in the same registry is paid once its
+    /// Whether this side loses coins where it is not paid for what came in, though it has the pre-image (R8.4h). What went on in the same registry is paid once its
     /// claim is agreed, which is only while there is time (R8.4f), or once its pre-image is shown, which pays what came in as well: else nothing is owed.
     pub(super) fn is_owed(&self, origin: &Origin) -> bool {
         let Some(at) = self.transfers.incoming(origin).and_then(|entry| entry.onward) else { return true };
@@ -272,8 +280,11 @@ impl Core {
 
     /// Has a transfer claimed; from here on it is never failed (I4).
     pub(super) fn claim(&mut self, origin: &Origin, preimage: Preimage) {
+        let is_ahead = self.is_ahead;
         let Some(entry) = self.transfers.incoming_mut(origin) else { return };
-        if entry.intent != Intent::Undecided {
+        // What a router that is ahead wanted to give back its channel may never have heard of.
+        let is_open = entry.intent == Intent::Undecided || (is_ahead && matches!(entry.intent, Intent::Fail(_)));
+        if !is_open {
             return;
         }
         entry.intent = Intent::Claim(preimage);
@@ -281,6 +292,14 @@ impl Core {
         let _waited = self.waiting.remove(origin);
         self.await_claim(origin);
         self.command(origin.at, TransferCommand::Claim { contract: origin.contract, preimage });
+    }
+
+    /// Has everything claimed again that is to be claimed: commands may have been lost. A channel that has it does nothing.
+    pub(super) fn claim_again(&mut self, chain: Domain) {
+        let claims: Vec<_> = self.transfers.claims(chain).collect();
+        for (Origin { at, contract }, preimage) in claims {
+            self.command(at, TransferCommand::Claim { contract, preimage });
+        }
     }
 
     /// A pre-image is known: what goes on under its lock is claimed where it came in, whoever said it (I3, I4). What has not gone on is not: it is
@@ -371,4 +390,12 @@ impl Core {
         let _gone = self.unmake(at, &key);
         self.command(at, TransferCommand::Forget { key });
     }
+}
+
+/// Whether something follows from a pre-image that is known, and from nothing else.
+const fn is_of_preimage(output: &RouterOutput) -> bool {
+    matches!(
+        output,
+        RouterOutput::Register { .. } | RouterOutput::Command { command: TransferCommand::Claim { .. }, .. }
+    )
 }

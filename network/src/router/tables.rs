@@ -275,6 +275,15 @@ impl Transfers {
         std::mem::take(&mut self.unused)
     }
 
+    /// The transfers on a chain that are to be claimed.
+    pub(super) fn claims(&self, chain: Domain) -> impl Iterator<Item = (Origin, Preimage)> {
+        let of_chain = self.incoming.iter().filter(move |(origin, _)| origin.at.chain == chain);
+        of_chain.filter_map(|(origin, entry)| match entry.intent {
+            Intent::Claim(preimage) => Some((*origin, preimage)),
+            Intent::Undecided | Intent::Fail(_) => None,
+        })
+    }
+
     /// The locks of which it is not known what a registry has, or what opens them.
     pub(super) fn unseen(&self, chain: Domain) -> Vec<HashLock> {
         let is_unseen = |used: &LockUse| used.preimage.is_none() || !used.shown.contains_key(&chain);

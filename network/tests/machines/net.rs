@@ -13,7 +13,10 @@ use network::{
     RouterInput, RouterOutput, RoutingPolicy,
 };
 use protocol::{
-    Amount, BlockNumber, Party, PublicKey, call::Call, contracts::conditional::{HashLock, Preimage}, crypto::SigningKey,
+    Amount, BlockNumber, Party, PublicKey,
+    call::Call,
+    contracts::conditional::{HashLock, Preimage},
+    crypto::SigningKey,
 };
 use std::sync::Arc;
 

@@ -293,6 +293,9 @@ impl Node {
         let peers = Arc::clone(&self.inner.peers);
         let done = tokio::spawn(async move {
             let mut turn = peers.routing.turn().await;
+            if peers.routing.ask(Router::is_ahead) {
+                return Err(RouterStopped.into());
+            }
             let (value, outgoing) = peers.routing.with(&mut turn, act)?;
             peers.keep(turn, outgoing).await.then_some(value).ok_or_else(|| RouterStopped.into())
         });

@@ -45,10 +45,23 @@ pub(super) struct Routing {
 /// kept either.
 pub(super) struct RouterTurn<'a> {
     chain: Domain,
+    group: &'a Group,
     /// What the router has had kept in this turn, by the chain in whose store it belongs.
     rows: BTreeMap<Domain, RouterRows>,
     /// What waits for the next commit of each store since earlier turns.
     waiting: tokio::sync::MutexGuard<'a, BTreeMap<Domain, RouterRows>>,
+}
+
+/// Whoever breaks down in its turn leaves a router that has heard what no store has.
+impl Drop for RouterTurn<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(
+                "a task broke down while it had the router do something: from now on only what has been shown is claimed; start the node again"
+            );
+            let _none = self.group.with(Router::get_ahead);
+        }
+    }
 }
 
 impl RouterTurn<'_> {
@@ -136,7 +149,8 @@ impl Routing {
 
     /// Waits for the turn to have the router do something.
     pub(super) async fn turn(&self) -> RouterTurn<'_> {
-        RouterTurn { chain: self.chain, rows: BTreeMap::new(), waiting: self.group.rows.lock().await }
+        let (rows, group) = (BTreeMap::new(), &*self.group);
+        RouterTurn { chain: self.chain, group, rows, waiting: group.rows.lock().await }
     }
 
     /// Takes a name for a channel of this peer: the router knows channels by their names alone, and peers choose them. Whether it is free, or this peer's.
@@ -321,5 +335,6 @@ mod tests {
         routing.turn().await.commit(&store, Batch::new().put(Table::Meta, b"other", b"1")).await.unwrap();
         assert!(store.get(Table::Meta, b"other").unwrap().is_some());
         assert_eq!(store.load_all(Table::Routing).unwrap(), [], "without what it follows from");
+        assert!(routing.ask(Router::is_ahead), "the router knows of an invoice that no store has");
     }
 }
