@@ -170,7 +170,7 @@ fn a_late_claim_that_a_hub_has_refused_is_not_registered_and_bars_nobody() {
     drop(claimed_by(&mut router, 200));
     assert!(router.is_owed(&UP, &ContractId([200; 32])));
     let outputs = router.handle(RouterInput::Head { chain: CHAIN, best: 146, finalised: 146 });
-    assert!(matches!(outputs.as_slice(), [RouterOutput::Register { expiry: 152, .. }]), "{outputs:?}");
+    assert!(matches!(outputs.as_slice(), [RouterOutput::Register { expiry: 152, peer: Some(_), .. }]), "{outputs:?}");
     assert_eq!(offers(&mut router, [190]), vec![None], "it had no time to answer");
 }
 
@@ -194,7 +194,7 @@ fn a_hub_that_comes_back_too_late_for_an_answer_registers_and_bars_nobody() {
         assert_eq!(router.handle(RouterInput::Head { chain: CHAIN, best, finalised: best }), vec![]);
     }
     let outputs = router.handle(RouterInput::Head { chain: CHAIN, best: 144, finalised: 144 });
-    assert!(matches!(outputs.as_slice(), [RouterOutput::Register { expiry: 152, .. }]), "{outputs:?}");
+    assert!(matches!(outputs.as_slice(), [RouterOutput::Register { expiry: 152, peer: Some(_), .. }]), "{outputs:?}");
 }
 
 /// What is remembered of a peer cannot be read: it may have said that the peer left a claim unanswered.

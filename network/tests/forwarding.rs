@@ -269,7 +269,13 @@ fn i11_a_channel_that_cannot_claim_has_the_pre_image_registered() {
     let outputs = hub.handle(RouterInput::Refused { at, command, why: CommandRefusal::NotOpen });
     assert_eq!(
         outputs,
-        vec![RouterOutput::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152 }]
+        vec![RouterOutput::Register {
+            chain: CHAIN,
+            lock: lock(SECRET),
+            preimage: SECRET,
+            expiry: 152,
+            peer: Some(key(1))
+        }]
     );
 }
 

@@ -132,7 +132,8 @@ fn i5_what_came_in_unread_is_registered_in_time_and_what_went_on_because_of_it_i
     }
     let paid = TransferEvent::Fulfilled { key: forward_key(), preimage: SECRET };
     // It expires two blocks after what went on, at least.
-    let register = RouterOutput::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152 };
+    let register =
+        RouterOutput::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152, peer: None };
     assert_eq!(hub.handle(RouterInput::Transfer(DOWN, paid.clone())), vec![register]);
     let (mut hub, _) = started(vec![channel(UP, 1, true), down]);
     let forgotten = commands(hub.handle(RouterInput::Transfer(DOWN, paid)));
@@ -153,7 +154,8 @@ fn a_claim_whose_command_was_lost_is_registered_before_its_expiry() {
     let (mut hub, _the_command_is_lost) = started(vec![up, down]);
     let head = |best| RouterInput::Head { chain: CHAIN, best, finalised: best };
     assert_eq!(hub.handle(head(139)), vec![]);
-    let register = RouterOutput::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152 };
+    let register =
+        RouterOutput::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152, peer: Some(key(1)) };
     assert!(hub.handle(head(140)).contains(&register), "Rg before its expiry");
 }
 

@@ -50,7 +50,7 @@ fn a_transfer_is_offered_and_claimed_and_both_routers_are_told() {
 fn what_a_place_costs_moves_with_its_offer_and_does_not_come_back() {
     let mut world = World::opened();
     let expiry = world.chain.head() + 20;
-    let mut offer = |world: &mut World, number: u8, fee: Amount| {
+    let offer = |world: &mut World, number: u8, fee: Amount| {
         let (key, offer) = (name(number), an_offer(number, 100, expiry));
         world.command(Initiator, Command::Transfer(TransferCommand::Offer { key, offer, fee }))
     };

@@ -184,7 +184,8 @@ async fn a_payment_through_a_hub_ends_right_although_one_endpoint_of_three_hides
     let payee = world.start_with("bob", |config| *config = payees).await;
     within("the payee to settle", payee.node.settle_invoice(lock, PRE_IMAGE)).await.unwrap();
     world.pass_until(expiry - margins.register).await;
-    for actor in [&payee, &hub, &payer] {
+    // The payer's own transfer may have been claimed by now: then it does not look at the lock any more.
+    for actor in [&payee, &hub] {
         let known = within("the registration", actor.node.registry().settled(&lock, expiry)).await;
         assert!(known.is_shown_before(expiry), "{} knows {known:?}", actor.name);
     }

@@ -95,8 +95,8 @@ pub(super) fn is_of_unread(core: &Core, key: &IdempotencyKey) -> bool {
 /// read again. Until then what went on is remembered (I5).
 fn register_for_unknown(core: &mut Core, at: At, key: &IdempotencyKey, preimage: Preimage) {
     let Some(onward) = core.transfers.outgoing(at, key) else { return };
-    let (lock, expiry) = (onward.terms.lock, onward.terms.expiry.saturating_add(LEAST_DELTA));
-    core.register(at.chain, lock, preimage, expiry);
+    let terms = TransferTerms { expiry: onward.terms.expiry.saturating_add(LEAST_DELTA), ..onward.terms };
+    core.register(at.chain, terms, preimage, None);
 }
 
 /// What went on is irrevocably absent: what came in is given back, unless a pre-image is known.
@@ -179,8 +179,8 @@ pub(super) const fn refusal(why: CommandRefusal) -> FailureCode {
 /// A channel cannot claim: the pre-image is shown in the registry instead (A5, I11), if not being paid would cost anything.
 pub(super) fn claim_refused(core: &mut Core, origin: Origin, preimage: Preimage) {
     let Some(entry) = core.transfers.incoming(&origin).filter(|_| core.is_owed(&origin)) else { return };
-    let (lock, expiry) = (entry.terms.lock, entry.terms.expiry);
-    core.register(origin.at.chain, lock, preimage, expiry);
+    let (terms, peer) = (entry.terms, entry.peer);
+    core.register(origin.at.chain, terms, preimage, Some(peer));
 }
 
 /// Claims that the peer has left unanswered for too long: it offers nothing more (B1). Their pre-images are registered, whatever has become of the command and
@@ -190,19 +190,19 @@ pub(super) fn claims_due(core: &mut Core, chain: Domain) {
     let best = core.best(&chain);
     while let Some(origin) = next_due(core.claims.get_mut(&chain), best) {
         let Some(entry) = core.transfers.incoming(&origin) else { continue };
-        let (peer, lock, expiry) = (entry.peer, entry.terms.lock, entry.terms.expiry);
+        let (peer, terms) = (entry.peer, entry.terms);
         let Intent::Claim(preimage) = entry.intent else { continue };
         let asked_until = entry.due;
         // Who was registered by somebody else before has left nothing to be registered.
-        let shown = core.transfers.lock(&lock).and_then(|used| used.shown.get(&chain));
-        let due = expiry.saturating_sub(core.policy.chain(&chain).margins.register);
+        let shown = core.transfers.lock(&terms.lock).and_then(|used| used.shown.get(&chain));
+        let due = terms.expiry.saturating_sub(core.policy.chain(&chain).margins.register);
         if shown.is_some_and(|block| *block < due) {
             continue;
         }
         if !core.is_owed(&origin) {
             continue;
         }
-        core.register(chain, lock, preimage, expiry);
+        core.register(chain, terms, preimage, Some(peer));
         let was_in_time = asked_until == Some(due);
         let row = core.guard.row_mut((chain, peer));
         if was_in_time && !row.is_barred {

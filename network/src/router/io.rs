@@ -191,6 +191,8 @@ pub enum RouterOutput {
         preimage: Preimage,
         /// The first block in which that is too late.
         expiry: BlockNumber,
+        /// On whose account: the peer who should have signed the claim, where it is known.
+        peer: Option<PublicKey>,
     },
     /// A peer is told something about swaps, by the node of this chain.
     Tell {

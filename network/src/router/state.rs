@@ -17,7 +17,7 @@ use crate::{
 };
 use channel::{
     IdempotencyKey,
-    transfer::{Intent, Offer, TransferCommand},
+    transfer::{Intent, Offer, TransferCommand, TransferTerms},
 };
 use protocol::{
     Amount, BlockNumber, PublicKey,
@@ -147,10 +147,16 @@ impl Core {
         self.outputs.push(RouterOutput::Command { at, command });
     }
 
-    /// Has a pre-image shown in a registry, where it is not too late for that: before block `expiry`.
-    pub(super) fn register(&mut self, chain: Domain, lock: HashLock, preimage: Preimage, expiry: BlockNumber) {
+    /// Has the pre-image of a transfer with these terms shown in a registry, where it is not too late for that; on account of whom, where that is known.
+    pub(super) fn register(
+        &mut self,
+        chain: Domain,
+        TransferTerms { lock, expiry, .. }: TransferTerms,
+        preimage: Preimage,
+        peer: Option<PublicKey>,
+    ) {
         if self.best(&chain) < expiry {
-            self.outputs.push(RouterOutput::Register { chain, lock, preimage, expiry });
+            self.outputs.push(RouterOutput::Register { chain, lock, preimage, expiry, peer });
         }
     }
 

@@ -517,8 +517,13 @@ impl World {
         messages.extend(said.messages);
         let router = &self.nodes[node].router;
         let owed = said.register.into_iter().filter(|(contract, ..)| router.is_owed(&this, contract));
-        let register =
-            |(_, lock, preimage, expiry)| RouterOutput::Register { chain: this.chain, lock, preimage, expiry };
+        let register = |(_, lock, preimage, expiry)| RouterOutput::Register {
+            chain: this.chain,
+            lock,
+            preimage,
+            expiry,
+            peer: None,
+        };
         effects.extend(owed.map(register));
         said.events.into_iter().map(|event| RouterInput::Transfer(this, event)).collect()
     }

@@ -12,10 +12,11 @@ use crate::store::Batch;
 use channel::{ChannelRef, transfer::TransferCommand};
 use network::{ChainPolicy, RouterInput};
 use protocol::{
-    BlockNumber,
+    BlockNumber, PublicKey,
     contracts::conditional::{HashLock, Preimage},
 };
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     sync::{Arc, Weak},
     time::Duration,
@@ -119,12 +120,17 @@ impl Peers {
         true
     }
 
-    fn register(&self, registrations: Vec<(HashLock, Preimage, BlockNumber)>) {
-        if registrations.is_empty() {
-            return;
+    fn register(&self, registrations: Vec<(HashLock, Preimage, BlockNumber, Option<PublicKey>)>) {
+        let mut all: BTreeMap<PublicKey, Vec<_>> = BTreeMap::new();
+        for (lock, preimage, expiry, peer) in registrations {
+            // What nobody is known to have caused is on one's own account.
+            let peer = peer.unwrap_or_else(|| self.config.identity.public());
+            all.entry(peer).or_default().push((lock, preimage, expiry));
         }
-        for error in self.registry.register_all(registrations, self.config.identity.public()) {
-            tracing::error!(%error, "the router wanted a pre-image registered that is none");
+        for (peer, wanted) in all {
+            for error in self.registry.register_all(wanted, peer) {
+                tracing::error!(%error, "the router wanted a pre-image registered that is none");
+            }
         }
     }
 }

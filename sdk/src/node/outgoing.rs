@@ -17,8 +17,8 @@ pub(super) type RouterRows = BTreeMap<RowKey, Option<Vec<u8>>>;
 pub(super) struct Outgoing {
     pub(super) commands: Vec<(ChannelRef, TransferCommand)>,
     pub(super) notices: Vec<RouterNotice>,
-    /// Each with the first block in which it is too late.
-    pub(super) registrations: Vec<(HashLock, Preimage, BlockNumber)>,
+    /// Each with the first block in which it is too late, and on whose account it is, where that is known.
+    pub(super) registrations: Vec<(HashLock, Preimage, BlockNumber, Option<PublicKey>)>,
     pub(super) announcements: Vec<Vec<u8>>,
     /// What peers are told about swaps.
     pub(super) words: Vec<(PublicKey, Vec<u8>)>,

@@ -234,8 +234,8 @@ impl Routing {
                     let _earlier = turn.rows.entry(chain).or_default().insert(key, value);
                 }
                 RouterOutput::Notify(notice) => outgoing.notices.push(notice),
-                RouterOutput::Register { lock, preimage, expiry, .. } => {
-                    outgoing.registrations.push((lock, preimage, expiry));
+                RouterOutput::Register { lock, preimage, expiry, peer, .. } => {
+                    outgoing.registrations.push((lock, preimage, expiry, peer));
                 }
                 RouterOutput::Announce { bytes, .. } => outgoing.announcements.push(bytes),
                 RouterOutput::Tell { peer, bytes, .. } => outgoing.words.push((peer, bytes)),

@@ -6,7 +6,7 @@ use crate::{
     report::{Limit, percentile, write_page},
 };
 use sdk::store::{StoreHandle, Table};
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, thread::available_parallelism, time::Duration};
 
 /// How payments go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,15 +152,18 @@ impl Page {
         self.sealing = limit::sealing();
         let limit = way.limit(storage, Limit::now(), self.sealing);
         let rate = latencies.len() as f64 / elapsed.as_secs_f64();
+        let each = processor.checked_div(u32::try_from(latencies.len()).unwrap()).unwrap_or_default();
+        let cores = available_parallelism().map_or(1.0, |cores| cores.get() as f64);
+        let most = if in_flight == 1 { limit.as_secs_f64().recip() } else { cores / each.as_secs_f64() };
         let row = format!(
-            "| {}, {in_flight} in flight | {} | {rate:.0} | {:.2?} | {:.2?} | {} | {limit:.1?} | {:.0} % | {:.0?} |",
+            "| {}, {in_flight} in flight | {} | {rate:.0} | {:.2?} | {:.2?} | {} | {limit:.1?} | {:.0} % | {:.0?} | {most:.0} |",
             way.name(),
             storage.name(),
             percentile(&latencies, 50),
             percentile(&latencies, 99),
             way.goal(storage, in_flight),
             100.0 * rate * limit.as_secs_f64(),
-            processor.checked_div(u32::try_from(latencies.len()).unwrap()).unwrap_or_default()
+            each
         );
         println!("{row}");
         self.payments.push(row);
@@ -223,8 +226,10 @@ profile that tests use (the SDK at opt-level 2, the curve at 3). Each payment is
 `Node::pay_spontaneously` and that ends when it has the proof: routed, sealed for the payee, its row kept by each node where that is durable. The limit is what a \
 payment takes at least, measured right after each row: the bare signatures and verifications of its rounds (two directly, four through a hub), one after the other on \
 one core, sealing its words for the payee and opening them, and where it is durable one `fdatasync` for each commit that waits for another (three, seven). Share: the rate against that limit; above 100 % where \
-payments share rounds and syncs. Processor time: what all nodes together and the measuring itself used for one payment. The nodes allow 16,384 open transfers in a channel and a million offers a second, instead of 256 and 10,000, and a hub lets twenty times as many expire within the same blocks as it would (R8.4e).\n\n\
-| payments | kept | per second | p50 | p99 | goal | limit of a payment | share | processor time |\n|---|---|---|---|---|---|---|---|---|\n";
+payments share rounds and syncs. Processor time: what all nodes together and the measuring itself used for one payment. \
+Most: what this machine could reach, one in flight by payments that take no more than the limit, and many at once by all of its processors at work without a break for as long as each payment has used them. A goal above \
+that is missed for the bare work: signatures and sealing one after the other, or what all nodes together have to compute; one below it for what lies in between, waking tasks, queues and syncs. The nodes allow 16,384 open transfers in a channel and a million offers a second, instead of 256 and 10,000, and a hub lets twenty times as many expire within the same blocks as it would (R8.4e).\n\n\
+| payments | kept | per second | p50 | p99 | goal | limit of a payment | share | processor time | most |\n|---|---|---|---|---|---|---|---|---|---|\n";
 
 const OPEN: &str = "\n## Open transfers\n\nPayments through a hub that the payee holds: each is a transfer in each of two channels, so the hub has two rows of each. What is \
 kept is what the stores have beyond what they had before, keys included, as `rows: bytes` of each table. Start: from opening the store to the running node.\n\n\
