@@ -278,7 +278,7 @@ mod tests {
         ) {
             let Some(format) = AddressFormat::new(prefix) else { return Ok(()) };
             let mut text = format.write(&AccountId(account));
-            let place = place.min(text.len() - 1);
+            let place = place.min(text.len().saturating_sub(1));
             text.replace_range(place..=place, &letter);
             if let Ok(read) = format.read(&text) {
                 prop_assert_eq!(format.write(&read), text);

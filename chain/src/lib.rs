@@ -361,7 +361,7 @@ impl ChainError {
             | Self::NotSigned { account, .. }
             | Self::NonceRace { account, .. }
             | Self::NoContract(account) => account.format = format,
-            Self::FailedInBlock { cause, .. } => *cause = Box::new(cause.as_ref().clone().written(format)),
+            Self::FailedInBlock { cause, .. } => **cause = cause.as_ref().clone().written(format),
             _ => {}
         }
         self

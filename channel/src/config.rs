@@ -229,8 +229,9 @@ impl Policy {
         if open.lock_period < min || open.lock_period > max {
             return Err(PolicyRefusal::LockPeriod { got: open.lock_period, min, max });
         }
+        // What no chain can say is refused with the full terms.
         let coins = open.shares.initiator.checked_add(open.shares.responder);
-        if coins.is_none_or(|coins| coins > self.largest_amount) {
+        if coins.is_some_and(|coins| coins > self.largest_amount) {
             return Err(PolicyRefusal::AmountTooLarge { shares: open.shares, most: self.largest_amount });
         }
         if open.shares.responder > self.share_max {

@@ -68,7 +68,7 @@ fn shares_that_are_together_more_than_the_chain_can_say_are_refused() {
         open.balances.initiator = most - SHARE;
     };
     assert!(accept(all).is_ok());
-    for initiator in [most - SHARE + 1, most, Amount::MAX] {
+    for initiator in [most - SHARE + 1, most, Amount::MAX - SHARE] {
         let shares = Pair::new(initiator, SHARE);
         refused(|open| open.shares = shares, PolicyRefusal::AmountTooLarge { shares, most });
     }

@@ -39,8 +39,8 @@ async fn hold(metadata: &[u8], what: &str) -> bool {
     assert!((4..=1_024).contains(&era) && era.is_power_of_two(), "{what}: {era}");
     for transaction in [transfer(1), crate::call(most)] {
         let (done, signatures) = signed(&codec, &transaction).await;
-        // Whatever is refused was not signed.
-        assert_eq!(done.is_ok(), signatures == 1, "{what}: {done:?}");
+        // Signed once, or not at all; what a made-up type of signatures cannot hold is signed, and never sent.
+        assert!(signatures == 1 || (signatures == 0 && done.is_err()), "{what}: {done:?}");
     }
     if let Some(amount) = most.checked_add(1) {
         let refused = (Err(ChainError::AmountTooLarge { amount, most }), 0);
