@@ -7,6 +7,7 @@
 
 use blake2::{Blake2b512, Digest};
 use protocol::AccountId;
+use std::fmt;
 use thiserror::Error;
 
 /// The number of any chain that has none of its own.
@@ -20,6 +21,34 @@ const LONGEST: usize = 64;
 /// How one chain writes its accounts: SS58 with the chain's own number, its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressFormat(u16);
+
+/// An account as its chain writes it: what is shown to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The account.
+    pub account: AccountId,
+    /// How its chain writes accounts.
+    pub format: AddressFormat,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.format.write(&self.account))
+    }
+}
+
+/// As chains without a number of their own write it.
+impl From<AccountId> for Address {
+    fn from(account: AccountId) -> Self {
+        AddressFormat::GENERIC.address(account)
+    }
+}
+
+impl PartialEq<AccountId> for Address {
+    fn eq(&self, account: &AccountId) -> bool {
+        self.account == *account
+    }
+}
 
 /// Why a text is not the address of an account of this chain.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -65,6 +94,12 @@ impl AddressFormat {
     #[must_use]
     pub const fn prefix(self) -> u16 {
         self.0
+    }
+
+    /// An account of this chain.
+    #[must_use]
+    pub const fn address(self, account: AccountId) -> Address {
+        Address { account, format: self }
     }
 
     /// An account's address on this chain.
@@ -181,6 +216,13 @@ mod tests {
     }
 
     #[test]
+    fn an_account_is_shown_as_its_chain_writes_it() {
+        let (prefix, text) = WRITTEN[2];
+        assert_eq!(AddressFormat::new(prefix).unwrap().address(ALICE).to_string(), text);
+        assert_eq!(Address::from(ALICE).to_string(), WRITTEN[0].1);
+    }
+
+    #[test]
     fn hex_is_read_on_any_chain() {
         for prefix in [42, 5, 1_284] {
             assert_eq!(AddressFormat::new(prefix).unwrap().read(&ALICE.to_string()), Ok(ALICE));
@@ -224,6 +266,32 @@ mod tests {
             let text = format.write(&AccountId(account));
             prop_assert_eq!(format.read(&text), Ok(AccountId(account)));
             prop_assert_eq!(other.read(&text).is_ok(), format == other);
+        }
+
+        /// A letter more, another one, or one less.
+        #[test]
+        fn a_mistyped_address_is_refused_or_is_another_one_of_this_chain_to_the_letter(
+            account: [u8; 32],
+            prefix in 0_u16..=16_383,
+            place in 0_usize..52,
+            letter in "[0-9A-Za-z ]{0,2}",
+        ) {
+            let Some(format) = AddressFormat::new(prefix) else { return Ok(()) };
+            let mut text = format.write(&AccountId(account));
+            let place = place.min(text.len().saturating_sub(1));
+            text.replace_range(place..=place, &letter);
+            if let Ok(read) = format.read(&text) {
+                prop_assert_eq!(format.write(&read), text);
+            }
+        }
+
+        #[test]
+        fn bytes_of_any_kind_with_a_good_checksum_are_one_address_of_one_chain(payload in proptest::collection::vec(any::<u8>(), 0..40), prefix in 0_u16..=16_383) {
+            let Some(format) = AddressFormat::new(prefix) else { return Ok(()) };
+            let text = bs58::encode([&payload[..], &checksum(&payload)].concat()).into_string();
+            if let Ok(read) = format.read(&text) {
+                prop_assert_eq!(format.write(&read), text);
+            }
         }
 
         #[test]

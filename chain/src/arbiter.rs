@@ -1,6 +1,9 @@
 //! The arbiter contract as its callers see it: typed calls, typed reads, typed refusals, typed events.
 
-use super::{BlockRef, Chain, ChainError, ContractEvent, Receipt, SharedChain, Signer, Transaction, Urgency, Weight};
+use super::{
+    Address, AddressFormat, BlockRef, Chain, ChainError, ContractEvent, Receipt, SharedChain, Signer, Transaction,
+    Urgency, Weight,
+};
 use futures::StreamExt;
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, PartyId, PublicKey, Rejection,
@@ -32,7 +35,7 @@ pub enum CallError {
     )]
     NotAnArbiter {
         /// Where.
-        address: AccountId,
+        address: Address,
         /// What is wrong with it.
         cause: String,
     },
@@ -58,6 +61,21 @@ pub struct ArbiterInfo {
     pub limits: Limits,
     /// The hash of its code.
     pub code_hash: Hash,
+    /// The most coins that its chain can say ([`Chain::largest_amount`]).
+    pub largest_amount: Amount,
+    /// How its chain writes accounts ([`Chain::address_format`]).
+    pub addresses: AddressFormat,
+}
+
+impl ArbiterInfo {
+    /// Refuses an amount that its chain cannot say, before anybody signs anything that names it.
+    ///
+    /// # Errors
+    /// [`ChainError::AmountTooLarge`].
+    pub const fn check_amount(&self, amount: Amount) -> Result<(), ChainError> {
+        let most = self.largest_amount;
+        if amount > most { Err(ChainError::AmountTooLarge { amount, most }) } else { Ok(()) }
+    }
 }
 
 /// An event of the arbiter, with the channel it is about (R5.14).
@@ -98,8 +116,13 @@ pub const HEAVIEST: Weight = Weight { ref_time: 6_500_000_000, proof_size: 256 *
 /// How long such a call may be in bytes, without much of a proof.
 const HEAVIEST_BYTES: usize = 2_048;
 
-/// What an opening lays down at most, in tenths of what a new vault does: `contract/tests/costs` has both, and a story of the node holds it to them.
-const OPENING_TENTHS: Amount = 21;
+/// What an opening stores at most: a channel's record, and the nonce of a pair's first one. `contract/tests/costs` has both, and a story holds it to them.
+const OPENING_ENTRIES: Amount = 2;
+/// The bytes of both.
+const OPENING_BYTES: Amount = 1_000;
+/// The bytes of a vault's entry, and of a pre-image's.
+const VAULT_BYTES: Amount = 16;
+const PREIMAGE_BYTES: Amount = 4;
 
 /// How long the next block may take to be final, for a call that only waits for it.
 const NEXT_BLOCK: Duration = Duration::from_secs(60);
@@ -140,8 +163,8 @@ impl Arbiter {
         check_call_weight(&*chain, &limits).await?;
         let transaction = Transaction::Instantiate { code, value: 0, data: constructor_data(genesis, limits), salt };
         let dry_run = chain.dry_run(&signer.account(), &transaction).await?;
-        let address = dry_run.instantiated.unwrap_or(AccountId([0; 32]));
-        let answer: Result<(), Rejection> = decode_answer(&address, &dry_run.returned)?;
+        let address = chain.address_format().await?.address(dry_run.instantiated.unwrap_or(AccountId([0; 32])));
+        let answer: Result<(), Rejection> = decode_answer(address, &dry_run.returned)?;
         answer?;
         let receipt = chain.submit(signer, transaction, &dry_run).await?;
         let address = receipt
@@ -156,8 +179,10 @@ impl Arbiter {
     /// # Errors
     /// [`ChainError::NoContract`], [`CallError::NotAnArbiter`].
     pub async fn attach(chain: SharedChain, address: AccountId, code_hash: Option<Hash>) -> Result<Self, CallError> {
-        let found = chain.code_hash(&address).await?.ok_or(ChainError::NoContract(address))?;
-        let not = |cause: String| CallError::NotAnArbiter { address, cause };
+        let addresses = chain.address_format().await?;
+        let at = addresses.address(address);
+        let found = chain.code_hash(&address).await?.ok_or(ChainError::NoContract(at))?;
+        let not = |cause: String| CallError::NotAnArbiter { address: at, cause };
         if let Some(expected) = code_hash.filter(|expected| *expected != found) {
             return Err(not(format!("its code hash is {found}, expected was {expected}")));
         }
@@ -165,18 +190,19 @@ impl Arbiter {
             CallError::Chain(ChainError::Unreachable(_)) => error,
             other => not(format!("it does not answer the arbiter's reads ({other})")),
         };
-        let version: u16 = read(&*chain, &address, Read::Version).await.map_err(unreadable)?;
+        let version: u16 = read(&*chain, at, Read::Version).await.map_err(unreadable)?;
         if version != VERSION {
             return Err(not(format!("it speaks version {version}, this SDK version {VERSION}")));
         }
-        let domain: Domain = read(&*chain, &address, Read::Domain).await.map_err(unreadable)?;
+        let domain: Domain = read(&*chain, at, Read::Domain).await.map_err(unreadable)?;
         let genesis = chain.genesis().await?;
         if domain != (Domain { genesis, arbiter: address }) {
             return Err(not(format!("it was made for chain {}, this is {genesis}", domain.genesis)));
         }
-        let limits = read(&*chain, &address, Read::Limits).await.map_err(unreadable)?;
+        let limits = read(&*chain, at, Read::Limits).await.map_err(unreadable)?;
         check_call_weight(&*chain, &limits).await?;
-        Ok(Self { chain, info: ArbiterInfo { domain, limits, code_hash: found } })
+        let largest_amount = chain.largest_amount().await?;
+        Ok(Self { chain, info: ArbiterInfo { domain, limits, code_hash: found, largest_amount, addresses } })
     }
 
     /// What it is.
@@ -268,11 +294,15 @@ impl Arbiter {
     async fn confirmed_read<T: Decode>(&self, what: Read, at: BlockRef) -> Result<T, CallError> {
         let address = &self.info.domain.arbiter;
         let data = [&selector(what.name())[..], &what.arguments()].concat();
-        decode_answer(address, &self.chain.confirmed_read(address, data, at).await?)
+        decode_answer(self.address(), &self.chain.confirmed_read(address, data, at).await?)
     }
 
     async fn read<T: Decode>(&self, what: Read) -> Result<T, CallError> {
-        read(&*self.chain, &self.info.domain.arbiter, what).await
+        read(&*self.chain, self.address(), what).await
+    }
+
+    const fn address(&self) -> Address {
+        self.info.addresses.address(self.info.domain.arbiter)
     }
 
     /// Calls the arbiter with `value` coins attached: a dry run first, so that a refusal costs nothing, then the transaction, until it is final.
@@ -294,17 +324,26 @@ impl Arbiter {
     }
 
     /// What an opening lays down for its storage at most, by whoever submits it, at the chain's own prices: a record, and a pair's nonce where it is the
-    /// pair's first. A new vault of `payer`'s is tried, and nothing is sent.
+    /// pair's first. A new vault of `payer`'s and a pre-image are tried, which store one entry each of different lengths, and nothing is sent.
     ///
     /// # Errors
     /// The chain's own.
     pub async fn opening_deposit(&self, payer: &AccountId) -> Result<Amount, CallError> {
         // Nobody can use this key, so there is no such vault.
         let new_vault = Call::VaultDeposit { key: PublicKey([0xff; 32]) };
-        let dry_run = self.chain.dry_run(payer, &self.transaction(&new_vault, 1)).await?;
+        let vault = self.try_deposit(payer, &new_vault, 1).await?;
+        // Nobody can have shown what follows from the newest block.
+        let newest = self.chain.finalised_head().await?.hash;
+        let preimage = Preimage(Native.hash(&(payer, newest).encode()).0);
+        let shown = Call::PreimageRegister { preimage, function: HashFunction::Blake2b256 };
+        Ok(opening_deposit(vault, self.try_deposit(payer, &shown, 0).await?))
+    }
+
+    /// What a call would lay down.
+    async fn try_deposit(&self, payer: &AccountId, call: &Call, value: Amount) -> Result<Amount, CallError> {
+        let dry_run = self.chain.dry_run(payer, &self.transaction(call, value)).await?;
         self.check_answer(&dry_run.returned)?;
-        let entry = Amount::try_from(dry_run.storage_deposit).unwrap_or_default();
-        Ok(entry.saturating_mul(OPENING_TENTHS) / 10)
+        Ok(Amount::try_from(dry_run.storage_deposit).unwrap_or_default())
     }
 
     /// As [`call`](Self::call), where it matters that the transaction is in a block soon.
@@ -389,7 +428,7 @@ impl Arbiter {
 
     /// The answer of a dry run as the arbiter's verdict: every message answers `Result<_, Rejection>`, and only the refusal matters here.
     pub(crate) fn check_answer(&self, returned: &[u8]) -> Result<(), CallError> {
-        let address = &self.info.domain.arbiter;
+        let address = self.address();
         // Ok(Ok(..)) starts with two zero bytes; what follows differs by message.
         match returned {
             [0, 0, ..] => Ok(()),
@@ -439,19 +478,27 @@ async fn check_call_weight(chain: &dyn Chain, limits: &Limits) -> Result<(), Cal
     }
 }
 
-async fn read<T: Decode>(chain: &dyn Chain, address: &AccountId, what: Read) -> Result<T, CallError> {
+async fn read<T: Decode>(chain: &dyn Chain, at: Address, what: Read) -> Result<T, CallError> {
     let data = [&selector(what.name())[..], &what.arguments()].concat();
     // Reads are free and ask nothing of whoever makes them, so the contract's own account asks: it surely exists.
-    let transaction = Transaction::Call { contract: *address, value: 0, data };
-    let dry_run = chain.dry_run(address, &transaction).await?;
-    decode_answer(address, &dry_run.returned)
+    let transaction = Transaction::Call { contract: at.account, value: 0, data };
+    let dry_run = chain.dry_run(&at.account, &transaction).await?;
+    decode_answer(at, &dry_run.returned)
 }
 
-fn decode_answer<T: Decode>(address: &AccountId, returned: &[u8]) -> Result<T, CallError> {
-    let not = |cause: String| CallError::NotAnArbiter { address: *address, cause };
+fn decode_answer<T: Decode>(address: Address, returned: &[u8]) -> Result<T, CallError> {
+    let not = |cause: String| CallError::NotAnArbiter { address, cause };
     decode_exact::<Result<T, LangError>>(returned)
         .map_err(|error| not(format!("its answer does not decode ({error})")))?
         .map_err(|error| not(format!("{error:?}")))
+}
+
+/// What an opening lays down at most where a new vault and a new pre-image lay down so much: two entries of known lengths tell the price of an entry and
+/// that of a byte.
+const fn opening_deposit(vault: Amount, preimage: Amount) -> Amount {
+    let byte = vault.saturating_sub(preimage).div_ceil(VAULT_BYTES.saturating_sub(PREIMAGE_BYTES));
+    let entry = vault.saturating_sub(byte.saturating_mul(VAULT_BYTES));
+    entry.saturating_mul(OPENING_ENTRIES).saturating_add(byte.saturating_mul(OPENING_BYTES))
 }
 
 /// What an arbiter for the chain with this genesis is constructed with.
@@ -481,3 +528,18 @@ pub fn selector(name: &str) -> [u8; 4] {
 
 /// An arbiter that many tasks share.
 pub type SharedArbiter = Arc<Arbiter>;
+
+#[cfg(test)]
+mod tests {
+    use super::opening_deposit;
+
+    #[test]
+    fn what_an_opening_lays_down_follows_from_the_prices_of_entries_and_bytes() {
+        // Entry and byte on the contracts node, on Bittensor, and where nothing is laid down at all.
+        for (entry, byte) in [(100_000_000_000, 5_000_000), (75, 30), (0, 0)] {
+            let told = opening_deposit(entry + 16 * byte, entry + 4 * byte);
+            assert_eq!(told, 2 * entry + 1_000 * byte);
+        }
+        assert!(opening_deposit(555, 0) > 30_000, "where the pre-image was known before, rather too much is told");
+    }
+}

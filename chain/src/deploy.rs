@@ -164,10 +164,11 @@ impl Deployment {
         };
         let arbiter = AccountId(bytes("arbiter", &form.arbiter)?);
         if let Some(address) = &form.arbiter_address {
-            let (_, account) =
+            let (format, account) =
                 address::parse(address).map_err(|cause| malformed(format!("arbiter_address: {cause}")))?;
             if account != arbiter {
-                return Err(malformed(format!("arbiter_address is the account {account}, and arbiter {arbiter}")));
+                let here = format.write(&arbiter);
+                return Err(malformed(format!("arbiter_address is {address}, and arbiter is {here} there")));
             }
         }
         Ok(Self {
@@ -314,12 +315,11 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         let address = format.write(&AccountId([2; 32]));
         assert!(text.contains(&address) && text.contains(&AccountId([2; 32]).to_string()), "{text}");
-        for (other, said) in
-            [(format.write(&AccountId([3; 32])), "0x0303"), (address.to_lowercase(), "arbiter_address")]
-        {
-            fs::write(&path, text.replace(&address, &other)).unwrap();
+        let other = format.write(&AccountId([3; 32]));
+        for (wrong, said) in [(other.clone(), &[&other, &address][..]), (address.to_lowercase(), &[])] {
+            fs::write(&path, text.replace(&address, &wrong)).unwrap();
             let error = Deployment::load(&path).unwrap_err().to_string();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains("arbiter_address") && said.iter().all(|said| error.contains(*said)), "{error}");
         }
     }
 

@@ -22,7 +22,7 @@ pub mod signer;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use address::{AddressFormat, Ss58Error};
+pub use address::{Address, AddressFormat, Ss58Error};
 pub use arbiter::{Arbiter, CallError};
 pub use health::Health;
 pub use recorder::Recorder;
@@ -203,7 +203,7 @@ pub enum ChainError {
     #[error("account {account} cannot pay for this: {cause}; send it coins first")]
     InsufficientFunds {
         /// Whose.
-        account: AccountId,
+        account: Address,
         /// The chain's own words.
         cause: String,
     },
@@ -211,7 +211,7 @@ pub enum ChainError {
     #[error("the signer of account {account} did not sign: {cause}; nothing was sent")]
     NotSigned {
         /// The account.
-        account: AccountId,
+        account: Address,
         /// Why not.
         #[source]
         cause: NotSigned,
@@ -263,7 +263,7 @@ pub enum ChainError {
     },
     /// No contract lives at that address.
     #[error("there is no contract at {0}: check the address and the chain")]
-    NoContract(AccountId),
+    NoContract(Address),
     /// The chain cannot be reached, or answers nonsense.
     #[error("the chain cannot be reached: {0}; check the URL and the node")]
     Unreachable(String),
@@ -334,7 +334,7 @@ pub enum ChainError {
     )]
     NonceRace {
         /// The account.
-        account: AccountId,
+        account: Address,
         /// How many were tried.
         tries: u8,
     },
@@ -353,6 +353,20 @@ pub enum ChainError {
 }
 
 impl ChainError {
+    /// The same, with accounts as a chain of this format writes them.
+    #[must_use]
+    pub fn written(mut self, format: AddressFormat) -> Self {
+        match &mut self {
+            Self::InsufficientFunds { account, .. }
+            | Self::NotSigned { account, .. }
+            | Self::NonceRace { account, .. }
+            | Self::NoContract(account) => account.format = format,
+            Self::FailedInBlock { cause, .. } => **cause = cause.as_ref().clone().written(format),
+            _ => {}
+        }
+        self
+    }
+
     /// Whether the same transaction may succeed later without anybody doing anything about it.
     #[must_use]
     pub const fn may_pass(&self) -> bool {
@@ -377,6 +391,12 @@ pub trait Chain: Send + Sync + 'static {
     /// How the chain writes its accounts for people. Unless a chain says otherwise, as one without a number of its own.
     async fn address_format(&self) -> Result<AddressFormat, ChainError> {
         Ok(AddressFormat::GENERIC)
+    }
+
+    /// The most coins that the chain can say: it refuses amounts above that before anything is signed ([`ChainError::AmountTooLarge`]). Unless a chain
+    /// says otherwise, as many as anybody can.
+    async fn largest_amount(&self) -> Result<Amount, ChainError> {
+        Ok(Amount::MAX)
     }
 
     /// The newest finalised block.
@@ -447,6 +467,11 @@ pub trait Chain: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// The time from block to block that the chain is made for, as its own constants say; none where they say nothing, or where blocks are made on demand.
+    async fn block_time(&self) -> Result<Option<Duration>, ChainError> {
+        Ok(None)
+    }
+
     /// Whether a second endpoint has this block with these events. Where there is but one endpoint, it is believed (R6.9a).
     ///
     /// [`ChainError::Disputed`] where two tell different things, [`ChainError::Unconfirmed`] where no second one answers within a moment,
@@ -494,6 +519,19 @@ pub type SharedChain = Arc<dyn Chain>;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_shows_accounts_as_its_chain_writes_them() {
+        let (account, format) = (AccountId([7; 32]), AddressFormat::new(5).unwrap());
+        let here = format.write(&account);
+        let poor = ChainError::InsufficientFunds { account: account.into(), cause: String::new() };
+        let failed = ChainError::FailedInBlock { fee: 1, cause: Box::new(poor.clone()) };
+        for error in [poor, failed, ChainError::NoContract(account.into())] {
+            assert!(!error.to_string().contains(&here), "{error}");
+            let written = error.written(format).to_string();
+            assert!(written.contains(&here) && !written.contains("0x"), "{written}");
+        }
+    }
 
     #[test]
     fn tips_rise_to_the_most_as_the_last_block_comes_near() {

@@ -88,6 +88,10 @@ impl Chain for Recorder {
         self.inner.address_format().await
     }
 
+    async fn largest_amount(&self) -> Result<Amount, ChainError> {
+        self.inner.largest_amount().await
+    }
+
     async fn finalised_head(&self) -> Result<BlockRef, ChainError> {
         self.inner.finalised_head().await
     }
@@ -155,6 +159,10 @@ impl Chain for Recorder {
 
     async fn least_block_time(&self) -> Result<Option<Duration>, ChainError> {
         self.inner.least_block_time().await
+    }
+
+    async fn block_time(&self) -> Result<Option<Duration>, ChainError> {
+        self.inner.block_time().await
     }
 
     async fn confirm(&self, block: &Block) -> Result<(), ChainError> {

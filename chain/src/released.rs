@@ -16,6 +16,12 @@ pub fn code_hash(version: &str) -> Option<Hash> {
     parse(FILE).find(|(known, _)| *known == version).map(|(_, hash)| hash)
 }
 
+/// The arbiter that was released last: its version, and the hash of its code.
+#[must_use]
+pub fn newest() -> Option<(&'static str, Hash)> {
+    parse(FILE).last()
+}
+
 /// Version and hash of each line that is no remark.
 fn parse(text: &str) -> impl Iterator<Item = (&str, Hash)> {
     text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
@@ -46,5 +52,6 @@ mod tests {
             assert_eq!((version_of(&hash), code_hash(version)), (Some(version), Some(hash)));
         }
         assert_eq!((version_of(&Hash([7; 32])), code_hash("none")), (None, None));
+        assert_eq!(newest().map(|(version, _)| version), FILE.lines().last().and_then(|line| line.split(' ').next()));
     }
 }

@@ -110,8 +110,10 @@ async fn a_fee_is_paid_for_what_fails_in_its_block_too_and_by_nobody_who_cannot(
     let mut failed = 0;
     for sent in twice {
         if let Err(error) = sent.await.unwrap() {
-            let cause =
-                ChainError::InsufficientFunds { account: alice.account(), cause: "Token::FundsUnavailable".into() };
+            let cause = ChainError::InsufficientFunds {
+                account: alice.account().into(),
+                cause: "Token::FundsUnavailable".into(),
+            };
             assert_eq!(error, ChainError::FailedInBlock { fee: 7, cause: Box::new(cause) });
             failed += 1;
         }
@@ -176,7 +178,7 @@ async fn what_is_not_signed_is_not_sent() {
     let chain = MemoryChain::new();
     chain.endow(STRANGER, RICH);
     let refused = send(&chain, &Unwilling, transfer(STRANGER, 1)).await.unwrap_err();
-    assert_eq!(refused, ChainError::NotSigned { account: STRANGER, cause: NotSigned("not today".into()) });
+    assert_eq!(refused, ChainError::NotSigned { account: STRANGER.into(), cause: NotSigned("not today".into()) });
     assert_eq!(chain.block_number(), 0);
 }
 
@@ -222,7 +224,7 @@ async fn what_is_no_app_is_refused_and_where_nothing_is_nothing_answers() {
         "{refused}"
     );
     let nobody = Transaction::Call { contract: STRANGER, value: 0, data: Vec::new() };
-    assert_eq!(chain.dry_run(&alice.account(), &nobody).await, Err(ChainError::NoContract(STRANGER)));
+    assert_eq!(chain.dry_run(&alice.account(), &nobody).await, Err(ChainError::NoContract(STRANGER.into())));
 }
 
 #[tokio::test]

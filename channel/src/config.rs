@@ -1,7 +1,7 @@
 //! What a node is willing to do: timeouts, and the terms it accepts (R6.7).
 
 use crate::{message::ChannelOpen, transfer::TransferLimits, units::Millis};
-use protocol::{Amount, BlockNumber, Hash, signing::Domain, terms::Limits};
+use protocol::{Amount, BlockNumber, Hash, Pair, signing::Domain, terms::Limits};
 use scale::{Decode, Encode};
 use thiserror::Error;
 
@@ -167,6 +167,8 @@ pub struct Policy {
     pub code_hash: Hash,
     /// The arbiter's own bounds.
     pub limits: Limits,
+    /// The most coins that the chain can say: both shares together are no more.
+    pub largest_amount: Amount,
     /// The shortest lock period, in blocks, where [`Pace`] does not ask for a longer one.
     pub lock_period_min: BlockNumber,
     /// The longest, in blocks: own coins wait that long.
@@ -198,6 +200,8 @@ pub enum PolicyRefusal {
     LockPeriod { got: BlockNumber, min: BlockNumber, max: BlockNumber },
     #[error("a share of {got}, at most {max} would suit")]
     Share { got: Amount, max: Amount },
+    #[error("shares of {} and {}, and the chain's balances hold at most {most}: both together must be no more", shares.initiator, shares.responder)]
+    AmountTooLarge { shares: Pair<Amount>, most: Amount },
     #[error("a reserve of {got}, {min} to {max} would suit")]
     Reserve { got: Amount, min: Amount, max: Amount },
     #[error("a penalty of {got}, {min} to {max} would suit")]
@@ -224,6 +228,11 @@ impl Policy {
         let (min, max) = (self.lock_period_min.max(pace.least_lock(open.max_forced)), self.lock_period_max);
         if open.lock_period < min || open.lock_period > max {
             return Err(PolicyRefusal::LockPeriod { got: open.lock_period, min, max });
+        }
+        // What no chain can say is refused with the full terms.
+        let coins = open.shares.initiator.checked_add(open.shares.responder);
+        if coins.is_some_and(|coins| coins > self.largest_amount) {
+            return Err(PolicyRefusal::AmountTooLarge { shares: open.shares, most: self.largest_amount });
         }
         if open.shares.responder > self.share_max {
             return Err(PolicyRefusal::Share { got: open.shares.responder, max: self.share_max });

@@ -11,7 +11,7 @@ use channel::{
     NoApps, Notice, OpenRequest, Pace, Policy, PolicyRefusal, RefusalCode, Stage, Violation, transfer::NoTransfers,
 };
 use protocol::{
-    AccountId, Hash, Pair, Party, Rejection, Signature,
+    AccountId, Amount, Hash, Pair, Party, Rejection, Signature,
     call::{Call, Create},
     crypto::SigningKey,
     terms::{Delegate, Limits, MAX_DELEGATES},
@@ -58,6 +58,20 @@ fn an_opening_at_the_edges_of_the_policy_is_accepted() {
     assert!(accept(|open| open.lock_period = policy().lock_period_min).is_ok());
     assert!(accept(|open| open.penalty = 0).is_ok());
     assert!(accept(|open| (open.shares, open.balances) = (Pair::new(SHARE, 0), Pair::new(SHARE - 10, 10))).is_ok());
+}
+
+#[test]
+fn shares_that_are_together_more_than_the_chain_can_say_are_refused() {
+    let most = policy().largest_amount;
+    let all = |open: &mut ChannelOpen| {
+        open.shares.initiator = most - SHARE;
+        open.balances.initiator = most - SHARE;
+    };
+    assert!(accept(all).is_ok());
+    for initiator in [most - SHARE + 1, most, Amount::MAX - SHARE] {
+        let shares = Pair::new(initiator, SHARE);
+        refused(|open| open.shares = shares, PolicyRefusal::AmountTooLarge { shares, most });
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ async fn tell(options: &Options) -> Result<()> {
     let chain = RemoteChain::connect(settings).await?;
     let addresses = chain.address_format().await?;
     let contract = addresses.read(&options.address)?;
-    let code = chain.code_hash(&contract).await?.ok_or(ChainError::NoContract(contract))?;
+    let code = chain.code_hash(&contract).await?.ok_or(ChainError::NoContract(addresses.address(contract)))?;
     println!("contract {} ({contract})", addresses.write(&contract));
     match released::version_of(&code) {
         Some(version) => println!("code     {code}: the arbiter of release {version}"),

@@ -152,7 +152,7 @@ async fn build(options: &Options) -> Result<World> {
     say(&format!("uploading and instantiating the arbiter, {}", options.contract.display()));
     let world = World::build(&options.contract, options.durability()).await?;
     let info = world.arbiter.info();
-    say(&format!("arbiter at {}, code hash {}", info.domain.arbiter, info.code_hash));
+    say(&format!("arbiter at {}, code hash {}", info.addresses.write(&info.domain.arbiter), info.code_hash));
     Ok(world)
 }
 

@@ -111,7 +111,7 @@ impl World {
         DevAccount::ALL
             .into_iter()
             .find(|known| known.id() == *account)
-            .map_or_else(|| account.to_string(), |known| format!("{known:?}"))
+            .map_or_else(|| self.arbiter.info().addresses.write(account), |known| format!("{known:?}"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use chain::signer::Sr25519Signer;
 use protocol::{AccountId, Amount};
+use runtime::Balance;
 use subxt_signer::{
     SecretUri,
     sr25519::{Keypair, dev},
@@ -11,7 +12,7 @@ use subxt_signer::{
 pub const DEV_ENDOWMENT: Amount = 1 << 60;
 
 /// What the faucet owns at genesis: more than tests can spend, and far from overflowing the total issuance.
-pub(crate) const FAUCET_ENDOWMENT: Amount = 1 << 100;
+pub(crate) const FAUCET_ENDOWMENT: Balance = 1 << if Balance::BITS > 100 { 100 } else { Balance::BITS - 2 };
 
 /// A development account whose sr25519 key everybody knows (`//Alice` and so on), endowed at genesis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

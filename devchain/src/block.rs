@@ -2,8 +2,8 @@
 
 use crate::{errors, extrinsic, pool::Pending};
 use chain::{BlockRef, ChainError};
-use contracts_node_runtime::{Executive, Header, Runtime, RuntimeEvent, System};
 use protocol::AccountId;
+use runtime::{Executive, Header, Runtime, RuntimeEvent, System};
 use sp_core::H256;
 use sp_runtime::{
     DispatchResult,

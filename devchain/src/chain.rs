@@ -1,14 +1,14 @@
 //! What the SDK needs of a chain.
 
 use crate::{
-    DevChain, errors, extrinsic, history, inspect,
+    DevChain, coins, errors, extrinsic, history, inspect,
     pool::{Pending, Verdict},
 };
 use async_trait::async_trait;
 use chain::{Block, BlockRef, Chain, ChainError, DryRun, Receipt, Signer, Transaction, Urgency, Weight};
-use contracts_node_runtime::RuntimeCall;
 use futures::stream::BoxStream;
 use protocol::{AccountId, Amount, BlockNumber, Hash};
+use runtime::RuntimeCall;
 use scale::Encode;
 use tokio::sync::oneshot;
 
@@ -27,6 +27,10 @@ impl Chain for DevChain {
 
     async fn block_hash(&self, number: BlockNumber) -> Result<Option<Hash>, ChainError> {
         Ok(self.shared.history.block(number).map(|block| block.at.hash))
+    }
+
+    async fn largest_amount(&self) -> Result<Amount, ChainError> {
+        Ok(coins::most())
     }
 
     /// Free and not frozen, the existential deposit included.
@@ -58,7 +62,7 @@ impl Chain for DevChain {
 
     async fn fee(&self, transaction: &Transaction, required: Weight) -> Result<Amount, ChainError> {
         let transaction = transaction.clone();
-        self.read(move || Ok(inspect::fee(transaction, required))).await
+        self.read(move || inspect::fee(transaction, required)).await
     }
 
     /// Blocks have room for everything here, and transactions are taken as they come: nothing is gained by a tip.
@@ -73,7 +77,7 @@ impl Chain for DevChain {
             Transaction::Call { contract, .. } => Some(*contract),
             Transaction::Instantiate { .. } | Transaction::Transfer { .. } => None,
         };
-        let call = extrinsic::call(transaction, dry_run);
+        let call = extrinsic::call(transaction, dry_run)?;
         for _ in 0..MAX_SIGNATURES {
             let verdict = self.sign_and_send(signer, call.clone(), contract).await?;
             match verdict.await.map_err(|_| errors::stopped())? {

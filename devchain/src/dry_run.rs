@@ -1,12 +1,12 @@
 //! Executing a transaction in the next block without keeping it. Everything here runs inside the state's externalities,
 //! in a block that [`block::open`](crate::block::open) has opened.
 
-use crate::{errors, extrinsic, receipt};
+use crate::{coins, errors, extrinsic, receipt};
 use chain::{ChainError, DryRun, Transaction};
-use contracts_node_runtime::{Contracts, Runtime, RuntimeOrigin};
 use frame_support::weights::Weight;
 use pallet_contracts::{Code, CollectEvents, DebugInfo, Determinism, ExecReturnValue, StorageDeposit};
 use protocol::{AccountId, Amount};
+use runtime::{Balance, Contracts, Runtime, RuntimeOrigin};
 use sp_core::crypto::AccountId32;
 use sp_runtime::{DispatchError, traits::Dispatchable as _};
 
@@ -30,7 +30,7 @@ fn call(from: AccountId32, contract: AccountId, value: Amount, data: Vec<u8>) ->
     let output = Contracts::bare_call(
         from,
         AccountId32::new(contract.0),
-        value,
+        coins::balance(value)?,
         gas_limit(),
         None,
         data,
@@ -52,7 +52,7 @@ fn instantiate(
     let origin = receipt::account(&from);
     let output = Contracts::bare_instantiate(
         from,
-        value,
+        coins::balance(value)?,
         gas_limit(),
         None,
         Code::Upload(code),
@@ -75,7 +75,7 @@ fn instantiate(
 
 fn transfer(from: AccountId32, to: AccountId, amount: Amount) -> Result<DryRun, ChainError> {
     let origin = receipt::account(&from);
-    let _post_info = extrinsic::transfer(to, amount)
+    let _post_info = extrinsic::transfer(to, amount)?
         .dispatch(RuntimeOrigin::signed(from))
         .map_err(|failure| errors::dispatch(failure.error, origin, None))?;
     Ok(DryRun::of(Default::default()))
@@ -84,7 +84,7 @@ fn transfer(from: AccountId32, to: AccountId, amount: Amount) -> Result<DryRun, 
 fn outcome(
     used: Weight,
     required: Weight,
-    deposit: &StorageDeposit<Amount>,
+    deposit: &StorageDeposit<Balance>,
     result: ExecReturnValue,
     instantiated: Option<AccountId>,
 ) -> DryRun {
@@ -92,8 +92,8 @@ fn outcome(
         used: receipt::weight(used),
         required: receipt::weight(required),
         storage_deposit: match deposit {
-            StorageDeposit::Charge(amount) => receipt::signed(*amount),
-            StorageDeposit::Refund(amount) => receipt::signed(*amount).saturating_neg(),
+            StorageDeposit::Charge(amount) => coins::signed(*amount),
+            StorageDeposit::Refund(amount) => coins::signed(*amount).saturating_neg(),
         },
         reverted: result.did_revert(),
         returned: result.data,
@@ -104,7 +104,7 @@ fn outcome(
 /// Without a limit given, the deposit's limit is what the origin can afford (and never above the runtime's default).
 fn refusal(error: DispatchError, origin: AccountId, contract: Option<AccountId>) -> ChainError {
     if error == ContractsError::StorageDepositLimitExhausted.into() {
-        return ChainError::InsufficientFunds { account: origin, cause: errors::name(error) };
+        return ChainError::InsufficientFunds { account: origin.into(), cause: errors::name(error) };
     }
     errors::dispatch(error, origin, contract)
 }

@@ -25,6 +25,7 @@ use tokio::{
 #[derive(Encode, Decode)]
 enum Question {
     Genesis,
+    LargestAmount,
     Head,
     BlockHash(BlockNumber),
     FreeBalance(AccountId),
@@ -106,6 +107,7 @@ async fn answer(chain: &dyn Chain, keys: &[Sr25519Signer], mut stream: UnixStrea
     let told = |error: ChainError| error.to_string();
     match question {
         Question::Genesis => write(&mut stream, &chain.genesis().await.map_err(told)).await,
+        Question::LargestAmount => write(&mut stream, &chain.largest_amount().await.map_err(told)).await,
         Question::Head => write(&mut stream, &chain.finalised_head().await.map(at).map_err(told)).await,
         Question::BlockHash(number) => write(&mut stream, &chain.block_hash(number).await.map_err(told)).await,
         Question::FreeBalance(account) => write(&mut stream, &chain.free_balance(&account).await.map_err(told)).await,
@@ -178,6 +180,10 @@ impl RemoteChain {
 impl Chain for RemoteChain {
     async fn genesis(&self) -> Result<Hash, ChainError> {
         self.ask(Question::Genesis).await
+    }
+
+    async fn largest_amount(&self) -> Result<Amount, ChainError> {
+        self.ask(Question::LargestAmount).await
     }
 
     async fn finalised_head(&self) -> Result<BlockRef, ChainError> {

@@ -11,8 +11,8 @@ use crate::{
     state::State,
 };
 use chain::{Block, BlockRef, ChainError, DryRun, Transaction};
-use contracts_node_runtime::System;
 use protocol::{AccountId, Hash};
+use runtime::System;
 use sp_core::crypto::AccountId32;
 use std::{
     cell::Cell,
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
     use crate::{DevAccount, DevChain};
     use chain::{Chain, Receipt};
-    use contracts_node_runtime::Runtime;
+    use runtime::Runtime;
 
     async fn pay(chain: &DevChain, from: DevAccount) -> Result<Receipt, ChainError> {
         let transfer = Transaction::Transfer { to: DevAccount::Eve.id(), amount: 1 };

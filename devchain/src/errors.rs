@@ -1,9 +1,9 @@
 //! The runtime's errors in the words of [`ChainError`].
 
 use chain::ChainError;
-use contracts_node_runtime::{AllPalletsWithSystem, Runtime};
 use frame_support::traits::PalletsInfoAccess;
 use protocol::AccountId;
+use runtime::{AllPalletsWithSystem, Runtime};
 use sp_runtime::{
     DispatchError, ModuleError, TokenError,
     transaction_validity::{InvalidTransaction, TransactionValidityError},
@@ -19,8 +19,8 @@ pub(crate) fn dispatch(error: DispatchError, account: AccountId, contract: Optio
         return ChainError::Reverted;
     }
     match contract {
-        Some(contract) if error == ContractsError::ContractNotFound.into() => ChainError::NoContract(contract),
-        _ if is_about_funds(error) => ChainError::InsufficientFunds { account, cause: name(error) },
+        Some(contract) if error == ContractsError::ContractNotFound.into() => ChainError::NoContract(contract.into()),
+        _ if is_about_funds(error) => ChainError::InsufficientFunds { account: account.into(), cause: name(error) },
         _ => ChainError::Failed { cause: name(error) },
     }
 }
@@ -41,7 +41,7 @@ pub(crate) fn validity(error: TransactionValidityError, account: AccountId) -> C
     let cause = words.to_owned();
     match error {
         TransactionValidityError::Invalid(InvalidTransaction::Payment) => {
-            ChainError::InsufficientFunds { account, cause }
+            ChainError::InsufficientFunds { account: account.into(), cause }
         }
         _ => ChainError::Invalid { cause },
     }
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_revert_and_a_missing_contract_have_their_own_errors() {
         assert_eq!(told(ContractsError::ContractReverted), ChainError::Reverted);
-        assert_eq!(told(ContractsError::ContractNotFound), ChainError::NoContract(CONTRACT));
+        assert_eq!(told(ContractsError::ContractNotFound), ChainError::NoContract(CONTRACT.into()));
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
             (ContractsError::TransferFailed.into(), "Contracts::TransferFailed"),
             (ContractsError::StorageDepositNotEnoughFunds.into(), "Contracts::StorageDepositNotEnoughFunds"),
         ] {
-            assert_eq!(told(error), ChainError::InsufficientFunds { account: PAYER, cause: cause.into() });
+            assert_eq!(told(error), ChainError::InsufficientFunds { account: PAYER.into(), cause: cause.into() });
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Transactions as the runtime's own extrinsics, signed as the chain prescribes.
 
+use crate::coins;
 use chain::{ChainError, ChainSignature, DryRun, Signer, Transaction, Weight};
-use contracts_node_runtime::{
-    Address, BalancesCall, RuntimeCall, SignedExtra, SignedPayload, TimestampCall, UncheckedExtrinsic, VERSION,
-};
 use pallet_transaction_payment::ChargeTransactionPayment;
 use protocol::{AccountId, Amount, Hash};
+use runtime::{
+    Address, BalancesCall, RuntimeCall, SignedExtra, SignedPayload, TimestampCall, UncheckedExtrinsic, VERSION,
+};
 use scale::{Compact, Encode};
 use sp_core::{H256, crypto::AccountId32, ecdsa, sr25519};
 use sp_runtime::{MultiSignature, generic::Era};
@@ -13,25 +14,28 @@ use sp_runtime::{MultiSignature, generic::Era};
 /// The runtime's call for a transaction, with the limits of its dry run and a margin of a tenth: the state may have moved in between.
 ///
 /// A deposit limit is set where the dry run was charged one; otherwise the runtime's default holds.
-pub(crate) fn call(transaction: Transaction, dry_run: &DryRun) -> RuntimeCall {
+///
+/// # Errors
+/// [`ChainError::AmountTooLarge`].
+pub(crate) fn call(transaction: Transaction, dry_run: &DryRun) -> Result<RuntimeCall, ChainError> {
     let Weight { ref_time, proof_size } = dry_run.required;
     let gas_limit = frame_support::weights::Weight::from_parts(
         ref_time.saturating_add(ref_time / 10),
         proof_size.saturating_add(proof_size / 10),
     );
     let charge = Amount::try_from(dry_run.storage_deposit).ok().filter(|charge| *charge > 0);
-    let storage_deposit_limit = charge.map(|charge| Compact(charge.saturating_add(charge / 10)));
-    match transaction {
+    let storage_deposit_limit = charge.map(|charge| Compact(coins::limit(charge.saturating_add(charge / 10))));
+    Ok(match transaction {
         Transaction::Call { contract, value, data } => RuntimeCall::Contracts(pallet_contracts::Call::call {
             dest: address(contract),
-            value,
+            value: coins::balance(value)?,
             gas_limit,
             storage_deposit_limit,
             data,
         }),
         Transaction::Instantiate { code, value, data, salt } => {
             RuntimeCall::Contracts(pallet_contracts::Call::instantiate_with_code {
-                value,
+                value: coins::balance(value)?,
                 gas_limit,
                 storage_deposit_limit,
                 code,
@@ -39,13 +43,17 @@ pub(crate) fn call(transaction: Transaction, dry_run: &DryRun) -> RuntimeCall {
                 salt,
             })
         }
-        Transaction::Transfer { to, amount } => transfer(to, amount),
-    }
+        Transaction::Transfer { to, amount } => transfer(to, amount)?,
+    })
 }
 
 /// A plain transfer. It may empty the sender's account.
-pub(crate) fn transfer(to: AccountId, amount: Amount) -> RuntimeCall {
-    RuntimeCall::Balances(BalancesCall::transfer_allow_death { dest: address(to), value: amount })
+///
+/// # Errors
+/// [`ChainError::AmountTooLarge`].
+pub(crate) fn transfer(to: AccountId, amount: Amount) -> Result<RuntimeCall, ChainError> {
+    let value = coins::balance(amount)?;
+    Ok(RuntimeCall::Balances(BalancesCall::transfer_allow_death { dest: address(to), value }))
 }
 
 /// Signs a call: immortal, without tip, for this runtime's versions and the chain with this genesis.
@@ -73,7 +81,7 @@ pub(crate) async fn sign(
     let payload = SignedPayload::from_raw(call, extra, additional);
     let account = signer.account();
     let signed = signer.sign(&payload.using_encoded(<[u8]>::to_vec)).await;
-    let signature = match signed.map_err(|cause| ChainError::NotSigned { account, cause })? {
+    let signature = match signed.map_err(|cause| ChainError::NotSigned { account: account.into(), cause })? {
         ChainSignature::Sr25519(bytes) => MultiSignature::Sr25519(sr25519::Signature::from_raw(bytes)),
         ChainSignature::Ecdsa(bytes) => MultiSignature::Ecdsa(ecdsa::Signature::from_raw(bytes)),
     };

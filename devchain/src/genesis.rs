@@ -2,15 +2,17 @@
 
 use crate::{
     accounts::{self, DEV_ENDOWMENT, DevAccount, FAUCET_ENDOWMENT},
+    coins,
     state::State,
 };
-use chain::{BlockRef, ChainError};
-use contracts_node_runtime::{
-    BalancesConfig, BuildStorage, EXISTENTIAL_DEPOSIT, Header, RuntimeGenesisConfig, SudoConfig, VERSION,
-};
+use chain::{Address, BlockRef, ChainError};
 use protocol::{AccountId, Amount, Hash};
+use runtime::{BalancesConfig, EXISTENTIAL_DEPOSIT, Header, RuntimeGenesisConfig, SudoConfig, VERSION};
 use sp_core::{H256, crypto::AccountId32};
-use sp_runtime::traits::{BlakeTwo256, Hash as _, Header as _};
+use sp_runtime::{
+    BuildStorage as _,
+    traits::{BlakeTwo256, Hash as _, Header as _},
+};
 use std::collections::BTreeMap;
 
 /// The state and the block that a chain starts from.
@@ -25,11 +27,12 @@ pub(crate) struct Genesis {
 /// [`ChainError::Invalid`] where an endowment is below the existential deposit, or all of them exceed what the chain can count.
 pub(crate) fn build(endowed: BTreeMap<AccountId, Amount>) -> Result<Genesis, ChainError> {
     let mut balances: BTreeMap<_, _> = DevAccount::ALL.into_iter().map(|who| (who.id(), DEV_ENDOWMENT)).collect();
-    let _new = balances.insert(AccountId(accounts::faucet().public_key().0), FAUCET_ENDOWMENT);
+    let _new = balances.insert(AccountId(accounts::faucet().public_key().0), coins::amount(FAUCET_ENDOWMENT));
     balances.extend(endowed);
     check(&balances)?;
 
-    let balances = balances.into_iter().map(|(AccountId(id), amount)| (AccountId32::new(id), amount)).collect();
+    let owned = |(AccountId(id), amount)| Ok((AccountId32::new(id), coins::balance(amount)?));
+    let balances = balances.into_iter().map(owned).collect::<Result<_, ChainError>>()?;
     let config = RuntimeGenesisConfig {
         balances: BalancesConfig { balances },
         sudo: SudoConfig { key: Some(AccountId32::new(DevAccount::Alice.id().0)) },
@@ -44,11 +47,14 @@ pub(crate) fn build(endowed: BTreeMap<AccountId, Amount>) -> Result<Genesis, Cha
 
 /// What the runtime's builder would panic about.
 fn check(balances: &BTreeMap<AccountId, Amount>) -> Result<(), ChainError> {
-    if let Some((account, amount)) = balances.iter().find(|(_, amount)| **amount < EXISTENTIAL_DEPOSIT) {
-        let cause =
-            format!("{account} is endowed with {amount}, below the existential deposit of {EXISTENTIAL_DEPOSIT}");
+    if let Some((account, amount)) = balances.iter().find(|(_, amount)| **amount < coins::amount(EXISTENTIAL_DEPOSIT)) {
+        let cause = format!(
+            "{} is endowed with {amount}, below the existential deposit of {EXISTENTIAL_DEPOSIT}",
+            Address::from(*account)
+        );
         return Err(ChainError::Invalid { cause });
     }
     let total = balances.values().try_fold(0, |total: Amount, amount| total.checked_add(*amount));
-    total.map(drop).ok_or_else(|| ChainError::Invalid { cause: "the endowments overflow the total issuance".into() })
+    let fits = total.is_some_and(|total| total <= coins::most());
+    fits.then_some(()).ok_or_else(|| ChainError::Invalid { cause: "the endowments overflow the total issuance".into() })
 }

@@ -1,8 +1,7 @@
 //! What tests want to know about the state. Everything here runs inside the state's externalities.
 
-use crate::{extrinsic, receipt};
+use crate::{coins, extrinsic, receipt};
 use chain::{ChainError, DryRun, Transaction, Weight};
-use contracts_node_runtime::{Contracts, Runtime, TransactionPayment};
 use frame_support::{
     StorageHasher, Twox64Concat,
     dispatch::{DispatchClass, GetDispatchInfo},
@@ -10,10 +9,11 @@ use frame_support::{
     traits::fungible::{Inspect, InspectHold},
 };
 use protocol::{AccountId, Amount, Hash};
+use runtime::{Balance, Contracts, Runtime, TransactionPayment};
 use scale::{Decode, Encode};
 use sp_core::{H256, crypto::AccountId32};
 
-type Balances = contracts_node_runtime::Balances;
+type Balances = runtime::Balances;
 
 /// What a contract occupies on the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +55,9 @@ struct Stored {
     code_hash: H256,
     bytes: u32,
     items: u32,
-    byte_deposit: Amount,
-    item_deposit: Amount,
-    base_deposit: Amount,
+    byte_deposit: Balance,
+    item_deposit: Balance,
+    base_deposit: Balance,
 }
 
 pub(crate) fn contract(address: &AccountId) -> Result<Option<ContractInfo>, ChainError> {
@@ -66,7 +66,12 @@ pub(crate) fn contract(address: &AccountId) -> Result<Option<ContractInfo>, Chai
     let Some(bytes) = sp_io::storage::get(&key) else { return Ok(None) };
     let stored = Stored::decode(&mut &bytes[..]).map_err(|error| ChainError::Failed { cause: error.to_string() })?;
     let deposit = stored.byte_deposit.saturating_add(stored.item_deposit).saturating_add(stored.base_deposit);
-    Ok(Some(ContractInfo { code_hash: Hash(stored.code_hash.0), items: stored.items, bytes: stored.bytes, deposit }))
+    Ok(Some(ContractInfo {
+        code_hash: Hash(stored.code_hash.0),
+        items: stored.items,
+        bytes: stored.bytes,
+        deposit: coins::amount(deposit),
+    }))
 }
 
 pub(crate) fn code_hash(contract: &AccountId) -> Option<Hash> {
@@ -82,24 +87,24 @@ pub(crate) fn code(hash: &Hash) -> Result<Option<Vec<u8>>, ChainError> {
 }
 
 /// What the inclusion of a transaction costs on this state. It is as long as one that is signed, or a few bytes longer.
-pub(crate) fn fee(transaction: Transaction, required: Weight) -> Amount {
+pub(crate) fn fee(transaction: Transaction, required: Weight) -> Result<Amount, ChainError> {
     const SIGNED: usize = 112;
-    let call = extrinsic::call(transaction, &DryRun::of(required));
+    let call = extrinsic::call(transaction, &DryRun::of(required))?;
     let length = u32::try_from(call.encoded_size().saturating_add(SIGNED)).unwrap_or(u32::MAX);
-    TransactionPayment::compute_fee(length, &call.get_dispatch_info(), 0)
+    Ok(coins::amount(TransactionPayment::compute_fee(length, &call.get_dispatch_info(), 0)))
 }
 
 /// Free and not frozen. It includes the existential deposit, as wallets show it, though neither fees nor values can take that.
 pub(crate) fn free_balance(account: &AccountId) -> Amount {
     let data = frame_system::Account::<Runtime>::get(AccountId32::new(account.0)).data;
     // What is reserved counts towards what is frozen.
-    data.free.saturating_sub(data.frozen.saturating_sub(data.reserved))
+    coins::amount(data.free.saturating_sub(data.frozen.saturating_sub(data.reserved)))
 }
 
 pub(crate) fn held_balance(account: &AccountId) -> Amount {
-    Balances::total_balance_on_hold(&AccountId32::new(account.0))
+    coins::amount(Balances::total_balance_on_hold(&AccountId32::new(account.0)))
 }
 
 pub(crate) fn total_issuance() -> Amount {
-    <Balances as Inspect<AccountId32>>::total_issuance()
+    coins::amount(<Balances as Inspect<AccountId32>>::total_issuance())
 }

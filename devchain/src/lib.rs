@@ -46,6 +46,7 @@
 mod accounts;
 mod block;
 mod chain;
+mod coins;
 mod dry_run;
 mod endpoint;
 mod engine;

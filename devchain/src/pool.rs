@@ -1,8 +1,8 @@
 //! Signed transactions that wait for a block.
 
 use chain::{ChainError, Receipt};
-use contracts_node_runtime::UncheckedExtrinsic;
 use protocol::AccountId;
+use runtime::UncheckedExtrinsic;
 use std::collections::VecDeque;
 use tokio::sync::{oneshot, watch};
 

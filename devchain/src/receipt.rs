@@ -1,10 +1,13 @@
 //! What a block's events say about a transaction, and about contracts.
 
-use crate::block::EventRecord;
+use crate::{
+    block::EventRecord,
+    coins::{amount, signed},
+};
 use chain::{BlockRef, ContractEvent, Receipt, Weight};
-use contracts_node_runtime::{EXISTENTIAL_DEPOSIT, Runtime, RuntimeEvent};
 use frame_system::Phase;
-use protocol::{AccountId, Amount, Hash};
+use protocol::{AccountId, Hash};
+use runtime::{EXISTENTIAL_DEPOSIT, Runtime, RuntimeEvent};
 use sp_core::crypto::AccountId32;
 
 /// Every event that a contract emitted, in order.
@@ -47,7 +50,7 @@ fn read(receipt: &mut Receipt, event: &RuntimeEvent, signer: AccountId) {
             actual_fee,
             tip,
             ..
-        }) => receipt.fee = actual_fee.saturating_sub(*tip),
+        }) => receipt.fee = amount(actual_fee.saturating_sub(*tip)),
         RuntimeEvent::System(frame_system::Event::ExtrinsicSuccess { dispatch_info }) => {
             receipt.weight = weight(dispatch_info.weight);
         }
@@ -62,11 +65,11 @@ fn read_contracts(receipt: &mut Receipt, event: &pallet_contracts::Event<Runtime
     };
     let deposit = &mut receipt.storage_deposit;
     match event {
-        StorageDepositTransferredAndHeld { from, amount, .. } if account(from) == signer => {
-            *deposit = deposit.saturating_add(signed(*amount));
+        StorageDepositTransferredAndHeld { from, amount: held, .. } if account(from) == signer => {
+            *deposit = deposit.saturating_add(signed(*held));
         }
-        StorageDepositTransferredAndReleased { to, amount, .. } if account(to) == signer => {
-            *deposit = deposit.saturating_sub(signed(*amount));
+        StorageDepositTransferredAndReleased { to, amount: given, .. } if account(to) == signer => {
+            *deposit = deposit.saturating_sub(signed(*given));
         }
         CodeStored { deposit_held, uploader, .. } if account(uploader) == signer => {
             *deposit = deposit.saturating_add(signed(*deposit_held));
@@ -89,9 +92,4 @@ pub(crate) fn account(id: &AccountId32) -> AccountId {
 
 pub(crate) const fn weight(weight: frame_support::weights::Weight) -> Weight {
     Weight { ref_time: weight.ref_time(), proof_size: weight.proof_size() }
-}
-
-/// A deposit with a sign. Half of what an amount can hold is more coins than any deposit.
-pub(crate) fn signed(amount: Amount) -> i128 {
-    i128::try_from(amount).unwrap_or(i128::MAX)
 }

@@ -244,6 +244,10 @@ impl Chain for Impaired {
         self.chain.genesis().await
     }
 
+    async fn largest_amount(&self) -> Result<Amount, ChainError> {
+        self.chain.largest_amount().await
+    }
+
     async fn finalised_head(&self) -> Result<BlockRef, ChainError> {
         let head = self.chain.finalised_head().await?;
         Ok(BlockRef { number: head.number + self.boasts.load(Ordering::Acquire), ..head })

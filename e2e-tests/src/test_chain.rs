@@ -25,28 +25,36 @@ pub trait TestChain: fmt::Debug + Send + Sync + 'static {
     fn url(&self) -> Option<String>;
 }
 
-#[async_trait]
-impl TestChain for DevChain {
-    fn client(&self) -> SharedChain {
-        Arc::new(self.clone())
-    }
+/// An embedded chain, whatever its runtime.
+macro_rules! embedded {
+    ($chain:ty) => {
+        #[async_trait]
+        impl TestChain for $chain {
+            fn client(&self) -> SharedChain {
+                Arc::new(self.clone())
+            }
 
-    async fn produce_blocks(&self, count: u32) {
-        let _head = Self::produce_blocks(self, count).await.unwrap();
-    }
+            async fn produce_blocks(&self, count: u32) {
+                let _head = Self::produce_blocks(self, count).await.unwrap();
+            }
 
-    async fn block_number(&self) -> BlockNumber {
-        Self::block_number(self)
-    }
+            async fn block_number(&self) -> BlockNumber {
+                Self::block_number(self)
+            }
 
-    async fn total_issuance(&self) -> Amount {
-        Self::total_issuance(self).await.unwrap()
-    }
+            async fn total_issuance(&self) -> Amount {
+                Self::total_issuance(self).await.unwrap()
+            }
 
-    fn url(&self) -> Option<String> {
-        None
-    }
+            fn url(&self) -> Option<String> {
+                None
+            }
+        }
+    };
 }
+
+embedded!(DevChain);
+embedded!(devchain_narrow::DevChain);
 
 #[async_trait]
 impl TestChain for MemoryChain {

@@ -86,6 +86,15 @@ impl World {
     }
 }
 
+impl World<devchain_narrow::DevChain> {
+    /// A new embedded chain whose balances have 64 bits, with the arbiter on it.
+    pub async fn narrow() -> Self {
+        let builder = devchain_narrow::DevChain::builder();
+        let builder = CAST.into_iter().fold(builder, |builder, name| builder.endow(account(name), ENDOWMENT));
+        Self::on(builder.build().unwrap()).await
+    }
+}
+
 impl World<MemoryChain> {
     /// A new chain in memory, where the arbiter is its rules.
     pub async fn in_memory() -> Self {

@@ -240,7 +240,8 @@ impl Node {
         }
         // Of a chain whose endpoint does not tell it the answer then decides: read in the wrong width it does not decode.
         let balances = self.runtime(at).await.map_or(BalanceWidth::Bits128, |runtime| runtime.balances);
-        let question = Question::about(contract, transaction, balances)?.ok_or(ChainError::NoContract(*contract))?;
+        let question =
+            Question::about(contract, transaction, balances)?.ok_or(ChainError::NoContract((*contract).into()))?;
         let parameters = rpc_params![question.method, question.arguments(), at.hash.to_string()];
         let Bytes(bytes) = ask(&link, at.number, "state_call", parameters).await?;
         match Answer::decode(transaction, &bytes, balances).map_err(|error| unusual(&error))? {

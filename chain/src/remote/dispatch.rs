@@ -82,8 +82,10 @@ impl DispatchError {
 pub(super) fn failure(name: String, account: AccountId, contract: Option<AccountId>) -> ChainError {
     match (name.as_str(), contract) {
         ("Contracts::ContractReverted", _) => ChainError::Reverted,
-        ("Contracts::ContractNotFound", Some(contract)) => ChainError::NoContract(contract),
-        (name, _) if ABOUT_FUNDS.contains(&name) => ChainError::InsufficientFunds { account, cause: name.to_owned() },
+        ("Contracts::ContractNotFound", Some(contract)) => ChainError::NoContract(contract.into()),
+        (name, _) if ABOUT_FUNDS.contains(&name) => {
+            ChainError::InsufficientFunds { account: account.into(), cause: name.to_owned() }
+        }
         _ => ChainError::Failed { cause: name },
     }
 }
@@ -91,7 +93,7 @@ pub(super) fn failure(name: String, account: AccountId, contract: Option<Account
 /// As [`failure`], for a dry run without a limit for the deposit: what limits it then is what the account can afford.
 pub(super) fn dry_run_failure(name: String, account: AccountId, contract: Option<AccountId>) -> ChainError {
     if name == "Contracts::StorageDepositLimitExhausted" {
-        return ChainError::InsufficientFunds { account, cause: name };
+        return ChainError::InsufficientFunds { account: account.into(), cause: name };
     }
     failure(name, account, contract)
 }
@@ -110,9 +112,9 @@ mod tests {
     #[test]
     fn a_revert_a_missing_contract_and_missing_coins_have_their_own_errors() {
         assert_eq!(told("Contracts::ContractReverted"), ChainError::Reverted);
-        assert_eq!(told("Contracts::ContractNotFound"), ChainError::NoContract(CONTRACT));
+        assert_eq!(told("Contracts::ContractNotFound"), ChainError::NoContract(CONTRACT.into()));
         for name in ABOUT_FUNDS {
-            assert_eq!(told(name), ChainError::InsufficientFunds { account: PAYER, cause: name.into() });
+            assert_eq!(told(name), ChainError::InsufficientFunds { account: PAYER.into(), cause: name.into() });
         }
         assert_eq!(told("Contracts::OutOfGas"), ChainError::Failed { cause: "Contracts::OutOfGas".into() });
     }
@@ -122,7 +124,7 @@ mod tests {
         let name = "Contracts::StorageDepositLimitExhausted";
         assert_eq!(told(name), ChainError::Failed { cause: name.into() });
         let refused = dry_run_failure(name.into(), PAYER, Some(CONTRACT));
-        assert_eq!(refused, ChainError::InsufficientFunds { account: PAYER, cause: name.into() });
+        assert_eq!(refused, ChainError::InsufficientFunds { account: PAYER.into(), cause: name.into() });
     }
 
     #[test]

@@ -23,6 +23,8 @@ const KNOWN: [&str; 9] = [
 const FEE: &str = "Charge";
 /// No type of an extension lies deeper.
 const DEPTH: u8 = 8;
+/// No type of an extension has so many parts: types within types are followed no further, whoever made them up.
+const PARTS: u32 = 1_000;
 
 /// The extensions of fees that are not called as usual: each is told the tip.
 ///
@@ -36,7 +38,7 @@ pub(super) fn other_fees(metadata: &Metadata) -> Result<Vec<String>, ChainError>
         if KNOWN.contains(&name) {
             continue;
         }
-        let is_nothing = |id| is_nothing(types, id, DEPTH);
+        let is_nothing = |id| is_nothing(types, id, DEPTH, &mut { PARTS });
         if !is_nothing(extension.additional_ty()) {
             return Err(unknown(name, "something that is signed and not sent"));
         }
@@ -63,11 +65,12 @@ fn parts(kind: &TypeDef<PortableForm>) -> Option<Vec<u32>> {
     }
 }
 
-/// Whether a value of this type has no bytes.
-fn is_nothing(types: &PortableRegistry, id: u32, depth: u8) -> bool {
-    let Some(depth) = depth.checked_sub(1) else { return false };
+/// Whether a value of this type has no bytes, as far as `left` parts of it say.
+fn is_nothing(types: &PortableRegistry, id: u32, depth: u8, left: &mut u32) -> bool {
+    let (Some(depth), Some(fewer)) = (depth.checked_sub(1), left.checked_sub(1)) else { return false };
+    *left = fewer;
     let parts = types.resolve(id).and_then(|kind| parts(&kind.type_def));
-    parts.is_some_and(|parts| parts.into_iter().all(|part| is_nothing(types, part, depth)))
+    parts.is_some_and(|parts| parts.into_iter().all(|part| is_nothing(types, part, depth, left)))
 }
 
 /// Whether a value of this type is one compact number, under however many names.

@@ -1,13 +1,12 @@
 //! Transactions as the chain takes them: calls in the shapes of its metadata, signed by whoever holds the account's key.
 
 use super::{
+    era::Era,
     extensions::other_fees,
     runtime::{Runtime, unusual},
 };
-use crate::{
-    BlockRef, ChainError, ChainSignature, DryRun, NotSigned, Signer, Transaction, Weight, signer::SIGNING_TIME,
-};
-use protocol::{AccountId, Amount, BlockNumber};
+use crate::{ChainError, ChainSignature, DryRun, NotSigned, Signer, Transaction, Weight, signer::SIGNING_TIME};
+use protocol::{AccountId, Amount};
 use std::time::Duration;
 use subxt::{
     config::{DefaultExtrinsicParamsBuilder, substrate::SubstrateConfig},
@@ -17,38 +16,6 @@ use subxt::{
     utils::{AccountId32, H256, MultiAddress, MultiSignature},
 };
 use tokio::time::timeout;
-
-/// For which blocks a transaction is valid, and how it says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Era {
-    /// A final block: the transaction is valid after it.
-    pub(super) from: BlockRef,
-    /// For how many blocks, counting that one. A power of two.
-    pub(super) blocks: u32,
-}
-
-/// The longest validity: well within what chains remember of their own block hashes, and a bound on what is waited for.
-const LONGEST: u32 = 1_024;
-
-impl Era {
-    /// An era after `head` of at least `least` blocks, and longer where the best block is far ahead of the final one.
-    pub(super) fn new(head: BlockRef, best: BlockNumber, least: u32) -> Self {
-        let ahead = best.saturating_sub(head.number).saturating_mul(2);
-        let blocks = least.saturating_add(ahead).clamp(4, LONGEST);
-        Self { from: head, blocks: blocks.checked_next_power_of_two().unwrap_or(LONGEST) }
-    }
-
-    /// An era after `from` that lasts for `least` blocks beyond the best one, and for `most` altogether where that is less.
-    pub(super) fn short(from: BlockRef, best: BlockNumber, (least, most): (u32, u32)) -> Self {
-        let blocks = best.saturating_sub(from.number).saturating_add(least).clamp(4, most);
-        Self { from, blocks: blocks.checked_next_power_of_two().unwrap_or(most) }
-    }
-
-    /// The last block that can take the transaction.
-    pub(super) const fn last(&self) -> BlockNumber {
-        self.from.number.saturating_add(self.blocks).saturating_sub(1)
-    }
-}
 
 #[derive(EncodeAsType)]
 #[encode_as_type(crate_path = "subxt::ext::scale_encode")]
@@ -163,7 +130,7 @@ async fn sign_call(
 async fn signature(signer: &dyn Signer, payload: &[u8], time: Duration) -> Result<ChainSignature, ChainError> {
     let late = |_elapsed| Err(NotSigned(format!("no answer within {} s", time.as_secs())));
     let signed = timeout(time, signer.sign(payload)).await.unwrap_or_else(late);
-    signed.map_err(|cause| ChainError::NotSigned { account: signer.account(), cause })
+    signed.map_err(|cause| ChainError::NotSigned { account: signer.account().into(), cause })
 }
 
 const fn address(AccountId(account): AccountId) -> MultiAddress<AccountId32, ()> {
@@ -174,7 +141,6 @@ const fn address(AccountId(account): AccountId) -> MultiAddress<AccountId32, ()>
 mod tests {
     use super::*;
     use async_trait::async_trait;
-    use protocol::Hash;
 
     /// A wallet whose owner has gone for lunch.
     struct Silent;
@@ -194,32 +160,6 @@ mod tests {
     async fn a_wallet_that_does_not_answer_is_not_waited_for_for_ever() {
         let waited = signature(&Silent, b"payload", Duration::ZERO).await;
         let cause = NotSigned("no answer within 0 s".into());
-        assert_eq!(waited, Err(ChainError::NotSigned { account: AccountId([7; 32]), cause }));
-    }
-
-    fn era(head: BlockNumber, best: BlockNumber, least: u32) -> (u32, BlockNumber) {
-        let era = Era::new(BlockRef { number: head, hash: Hash::ZERO }, best, least);
-        (era.blocks, era.last())
-    }
-
-    #[test]
-    fn an_era_is_a_power_of_two_and_ends_before_its_length_is_over() {
-        assert_eq!(era(100, 100, 64), (64, 163));
-        assert_eq!(era(100, 100, 65), (128, 227));
-        assert_eq!(era(0, 0, 0), (4, 3));
-        assert_eq!(era(0, 0, u32::MAX), (LONGEST, LONGEST - 1));
-    }
-
-    #[test]
-    fn a_short_era_lasts_for_a_retry_beyond_the_best_block_and_no_longer_whatever_that_is_said_to_be() {
-        let short = |best| Era::short(BlockRef { number: 100, hash: Hash::ZERO }, best, (8, 64)).blocks;
-        assert_eq!([100, 104, 110, 130, 1_000_000, 90].map(short), [8, 16, 32, 64, 64, 8]);
-    }
-
-    #[test]
-    fn an_era_is_longer_where_finality_lags() {
-        assert_eq!(era(100, 130, 64), (128, 227));
-        assert_eq!(era(100, 100_000, 64).0, LONGEST);
-        assert_eq!(era(100, 90, 64).0, 64, "a best block below the final one is another endpoint's");
+        assert_eq!(waited, Err(ChainError::NotSigned { account: AccountId([7; 32]).into(), cause }));
     }
 }

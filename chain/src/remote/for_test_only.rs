@@ -5,8 +5,9 @@ use super::{
     balance::BalanceWidth,
     dispatch::DispatchError,
     dry_run::{Answer, Question},
+    era::Era,
     events::{BlockEvents, digest},
-    extrinsic::{self, Era, SignedForm},
+    extrinsic::{self, SignedForm},
     nonces::Wrong,
     runtime::{AccountData, Runtime, unusual},
     wire::RuntimeVersion,
@@ -14,6 +15,7 @@ use super::{
 use crate::{AddressFormat, BlockRef, ChainError, ContractEvent, DryRun, Receipt, Signer, Transaction};
 use protocol::{AccountId, Amount, Hash};
 use scale::Decode;
+use std::time::Duration;
 
 /// Whether two endpoints have a block with these events, as they are stored.
 ///
@@ -79,6 +81,18 @@ impl Codec {
     /// [`ChainError::Unreachable`].
     pub fn address_format(&self) -> Result<AddressFormat, ChainError> {
         self.0.address_format()
+    }
+
+    /// The time from block to block that the chain is made for.
+    #[must_use]
+    pub fn block_time(&self) -> Option<Duration> {
+        self.0.block_time()
+    }
+
+    /// For how many blocks a transaction can be valid at most.
+    #[must_use]
+    pub fn longest_era(&self) -> u32 {
+        self.0.longest_era()
     }
 
     /// The contracts' events of a block's stored events.

@@ -21,6 +21,7 @@ mod confirm;
 mod dispatch;
 mod dry_run;
 mod endpoints;
+mod era;
 mod events;
 mod extensions;
 mod extrinsic;
@@ -121,6 +122,10 @@ impl Chain for RemoteChain {
         self.node.runtime(self.node.head()).await?.address_format()
     }
 
+    async fn largest_amount(&self) -> Result<Amount, ChainError> {
+        Ok(self.node.runtime(self.node.head()).await?.balances.most())
+    }
+
     async fn finalised_head(&self) -> Result<BlockRef, ChainError> {
         Ok(self.node.head())
     }
@@ -146,7 +151,7 @@ impl Chain for RemoteChain {
     }
 
     async fn dry_run(&self, origin: &AccountId, transaction: &Transaction) -> Result<DryRun, ChainError> {
-        self.node.dry_run(origin, transaction, self.node.head()).await
+        self.node.written(self.node.dry_run(origin, transaction, self.node.head()).await)
     }
 
     async fn fee(&self, transaction: &Transaction, required: Weight) -> Result<Amount, ChainError> {
@@ -160,7 +165,7 @@ impl Chain for RemoteChain {
         dry_run: &DryRun,
         urgency: Urgency,
     ) -> Result<Receipt, ChainError> {
-        submit::submit(&self.node, signer, transaction, dry_run, urgency).await
+        self.node.written(submit::submit(&self.node, signer, transaction, dry_run, urgency).await)
     }
 
     async fn finalised_blocks(
@@ -182,6 +187,14 @@ impl Chain for RemoteChain {
         Ok(self.node.runtime(self.node.head()).await?.least_block_time())
     }
 
+    /// None as well where the settings say that blocks are made on demand.
+    async fn block_time(&self) -> Result<Option<Duration>, ChainError> {
+        if self.node.settings.stalled_after.is_none() {
+            return Ok(None);
+        }
+        Ok(self.node.runtime(self.node.head()).await?.block_time())
+    }
+
     async fn confirm(&self, block: &Block) -> Result<(), ChainError> {
         self.node.confirm(block).await
     }
@@ -199,7 +212,7 @@ impl Chain for RemoteChain {
     }
 
     async fn confirmed_read(&self, contract: &AccountId, data: Vec<u8>, at: BlockRef) -> Result<Vec<u8>, ChainError> {
-        self.node.confirmed_read(contract, data, at).await
+        self.node.written(self.node.confirmed_read(contract, data, at).await)
     }
 
     fn health(&self) -> Health {

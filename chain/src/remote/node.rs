@@ -4,8 +4,9 @@ use super::{
     dispatch::dry_run_failure,
     dry_run::{Answer, Question},
     endpoints::Endpoints,
+    era::{Era, LONGEST},
     events::{BlockEvents, digest},
-    extrinsic::{self, Era, SignedForm},
+    extrinsic::{self, SignedForm},
     nonces::Nonces,
     runtime::{AccountData, Runtime, unusual},
     settings::Settings,
@@ -13,14 +14,18 @@ use super::{
     wire::{Bytes, Header, Hex32, RuntimeVersion, SignedBlock, to_hex},
 };
 use crate::{
-    BlockRef, ChainError, ChainSignature, ContractEvent, DryRun, Health, NotSigned, Signer, Transaction, Weight,
+    AddressFormat, BlockRef, ChainError, ChainSignature, ContractEvent, DryRun, Health, NotSigned, Signer, Transaction,
+    Weight,
 };
 use async_trait::async_trait;
 use protocol::{AccountId, Amount, BlockNumber, Hash};
 use scale::{Compact, Decode, Encode};
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU16, AtomicU32, Ordering},
+    },
 };
 use subxt::{
     rpcs::{client::RpcParams, rpc_params},
@@ -51,6 +56,10 @@ pub(super) struct Node {
     pub(super) tracker: Arc<Tracker>,
     pub(super) in_flight: Semaphore,
     runtimes: tokio::sync::Mutex<HashMap<u32, Arc<Runtime>>>,
+    /// For how many blocks a transaction can be valid at most, as the runtime that was read last has it.
+    longest_era: AtomicU32,
+    /// The prefix of accounts, the same.
+    prefix: AtomicU16,
     blocks: Mutex<VecDeque<(BlockNumber, Reading)>>,
 }
 
@@ -86,6 +95,8 @@ impl Node {
             tracker: Tracker::new(head.number),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             runtimes: tokio::sync::Mutex::default(),
+            longest_era: AtomicU32::new(LONGEST),
+            prefix: AtomicU16::new(AddressFormat::GENERIC.prefix()),
             blocks: Mutex::default(),
         })
     }
@@ -99,6 +110,17 @@ impl Node {
     /// The runtime in the state after `block`: it executes the next one.
     pub(super) async fn runtime(&self, block: BlockRef) -> Result<Arc<Runtime>, ChainError> {
         self.runtime_of(self.version(block).await?, block).await
+    }
+
+    /// For how many blocks a transaction can be valid at most.
+    pub(super) fn longest_era(&self) -> u32 {
+        self.longest_era.load(Ordering::Relaxed)
+    }
+
+    /// What was done, or an error that shows accounts as this chain writes them.
+    pub(super) fn written<T>(&self, done: Result<T, ChainError>) -> Result<T, ChainError> {
+        let format = AddressFormat::new(self.prefix.load(Ordering::Relaxed)).unwrap_or(AddressFormat::GENERIC);
+        done.map_err(|error| error.written(format))
     }
 
     async fn version(&self, block: BlockRef) -> Result<RuntimeVersion, ChainError> {
@@ -115,6 +137,10 @@ impl Node {
         let metadata = self.metadata(block).await?;
         let runtime = Arc::new(Runtime::new(self.genesis, version, &metadata)?);
         tracing::info!(spec = version.spec_version, bytes = metadata.len(), "read the runtime's metadata");
+        self.longest_era.store(runtime.longest_era(), Ordering::Relaxed);
+        if let Ok(format) = runtime.address_format() {
+            self.prefix.store(format.prefix(), Ordering::Relaxed);
+        }
         let _none = runtimes.insert(version.spec_version, Arc::clone(&runtime));
         Ok(runtime)
     }
@@ -206,7 +232,7 @@ impl Node {
             let have = self.account(origin).await?.unwrap_or_default().spendable();
             if have < *amount {
                 return Err(ChainError::InsufficientFunds {
-                    account: *origin,
+                    account: (*origin).into(),
                     cause: "Token::FundsUnavailable".into(),
                 });
             }
@@ -222,7 +248,7 @@ impl Node {
     pub(super) async fn fee(&self, transaction: &Transaction, required: Weight) -> Result<Amount, ChainError> {
         let head = self.head();
         let runtime = self.runtime(head).await?;
-        let era = Era::new(head, head.number, self.settings.valid_for);
+        let era = Era::new(head, head.number, (self.settings.valid_for, self.longest_era()));
         let form = SignedForm { nonce: 0, era, tip: 0 };
         let mut bytes = extrinsic::sign(&runtime, transaction, &DryRun::of(required), &Unsigned, form).await?;
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);

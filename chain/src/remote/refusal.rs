@@ -53,9 +53,10 @@ impl Refusal {
             // A gap below it: its owner signs anew with what is then the lowest.
             INVALID if says(FUTURE) || says(ANCIENT_BIRTH_BLOCK) || says(BAD_PROOF) => Self::SignAnew,
             INVALID if says(EXHAUSTS_RESOURCES) => Self::NoRoom,
-            INVALID if says(PAYMENT) => {
-                Self::Final(ChainError::InsufficientFunds { account, cause: complaint.data.clone().unwrap_or(words) })
-            }
+            INVALID if says(PAYMENT) => Self::Final(ChainError::InsufficientFunds {
+                account: account.into(),
+                cause: complaint.data.clone().unwrap_or(words),
+            }),
             _ => Self::Final(ChainError::Invalid { cause: words }),
         }
     }
@@ -91,7 +92,7 @@ mod tests {
     #[test]
     fn too_few_coins_are_told_with_the_account_that_lacks_them() {
         let cause = "Inability to pay some fees (e.g. account balance too low)";
-        let error = ChainError::InsufficientFunds { account: ACCOUNT, cause: cause.into() };
+        let error = ChainError::InsufficientFunds { account: ACCOUNT.into(), cause: cause.into() };
         assert_eq!(invalid(cause), Refusal::Final(error));
     }
 

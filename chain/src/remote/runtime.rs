@@ -1,7 +1,11 @@
 //! One version of the chain's runtime, as its own metadata describes it. No metadata is kept in this repository: what calls, events and
 //! errors look like is asked of the node, so a runtime that moves its pallets about is no reason to build anew.
 
-use super::{balance::BalanceWidth, wire::RuntimeVersion};
+use super::{
+    balance::BalanceWidth,
+    era::{LONGEST, era_within},
+    wire::RuntimeVersion,
+};
 use crate::{AddressFormat, ChainError, Weight};
 use protocol::{AccountId, Amount, Hash};
 use std::{sync::Arc, time::Duration};
@@ -124,11 +128,30 @@ impl Runtime {
         AddressFormat::new(prefix).ok_or_else(|| unusual(&format!("no chain can have {prefix} as its SS58 prefix")))
     }
 
-    /// The least time between the clocks of two blocks that the runtime lets be.
+    /// The least time between the clocks of two blocks that the runtime lets be. A slot is no such bound: some chains make several blocks in one.
     pub(super) fn least_block_time(&self) -> Option<Duration> {
-        let constant = subxt::constants::dynamic::<u64>("Timestamp", "MinimumPeriod");
+        self.time("Timestamp", "MinimumPeriod")
+    }
+
+    /// The time from block to block that the chain is made for: a slot of Aura's, what Babe expects, or else twice the least. None where the metadata says
+    /// nothing of it.
+    pub(super) fn block_time(&self) -> Option<Duration> {
+        self.time("Aura", "SlotDuration")
+            .or_else(|| self.time("Babe", "ExpectedBlockTime"))
+            .or_else(|| self.least_block_time()?.checked_mul(2))
+    }
+
+    /// A constant in milliseconds; none where there is no such, or where it says nothing.
+    fn time(&self, pallet: &str, constant: &str) -> Option<Duration> {
+        let constant = subxt::constants::dynamic::<u64>(pallet, constant);
         let millis = self.at.constants().entry(constant).ok()?;
         (millis > 0).then(|| Duration::from_millis(millis))
+    }
+
+    /// For how many blocks a transaction can be valid at most: the chain has to know the hash of the one after which it is.
+    pub(super) fn longest_era(&self) -> u32 {
+        let constant = subxt::constants::dynamic::<u32>("System", "BlockHashCount");
+        self.at.constants().entry(constant).map_or(LONGEST, era_within)
     }
 
     /// Events as they are stored in a block's state.

@@ -89,7 +89,7 @@ pub(super) async fn submit(
                 job.pass_over(&refusal, nonce, &told);
                 tracing::info!(%account, signatures, "a nonce was taken by another program: signing anew");
                 if signatures >= MAX_SIGNATURES {
-                    return Err(ChainError::NonceRace { account, tries: signatures });
+                    return Err(ChainError::NonceRace { account: account.into(), tries: signatures });
                 }
             }
             Refusal::NoRoom => {

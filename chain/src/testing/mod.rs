@@ -471,7 +471,10 @@ impl Chain for MemoryChain {
         let receipt = {
             let lane = self.lane(account);
             let _turn = lane.lock().await;
-            let _signature = signer.sign(&payload).await.map_err(|cause| ChainError::NotSigned { account, cause })?;
+            let _signature = signer
+                .sign(&payload)
+                .await
+                .map_err(|cause| ChainError::NotSigned { account: account.into(), cause })?;
             self.enqueue(account, transaction)?
         };
         {

@@ -120,7 +120,7 @@ impl ChainState {
                 Some(_app) => ChainError::Failed {
                     cause: "a chain in memory runs an app in a forced step, and not for a call of its own: use the embedded chain".into(),
                 },
-                None => ChainError::NoContract(contract),
+                None => ChainError::NoContract(contract.into()),
             });
         };
         self.accounts.attach(&from, &contract, value)?;

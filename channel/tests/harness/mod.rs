@@ -87,6 +87,9 @@ pub(crate) fn opening() -> ChannelOpen {
     }
 }
 
+/// The most coins that the chain can say: one with balances of 64 bits.
+pub(crate) const LARGEST: Amount = u64::MAX as Amount;
+
 pub(crate) fn policy() -> Policy {
     Policy {
         domain: DOMAIN,
@@ -99,6 +102,7 @@ pub(crate) fn policy() -> Policy {
         reserve_max: 100,
         penalty_min: 0,
         penalty_max: 50,
+        largest_amount: LARGEST,
         validity_max: 100,
     }
 }

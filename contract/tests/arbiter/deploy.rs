@@ -11,7 +11,11 @@ use protocol::{
     terms::{CallWeight, Limits, MAX_FORCED_PER_BASE},
 };
 use scale::Encode;
-use sdk::chain::{Arbiter, CallError, Chain, Transaction, arbiter::selector};
+use sdk::chain::{
+    Arbiter, CallError, Chain, Transaction,
+    arbiter::{code_hash, selector},
+    released,
+};
 use std::sync::Arc;
 
 mutations! {
@@ -29,6 +33,30 @@ mutations! {
         TooManyForcedSteps,
         NothingAtAll,
     }
+}
+
+/// What stands in the changelog as long as the arbiter is another one than was released last.
+const CHANGED: &str = "The arbiter's code has changed since release";
+
+#[test]
+fn the_arbiter_that_is_built_by_the_recipe_is_the_newest_release_or_the_changelog_says_that_it_has_changed() {
+    let read = |path: &str| std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let bundle: serde_json::Value = serde_json::from_str(&read("target/contract/contract.json")).unwrap();
+    let Some(_recipe) = bundle.pointer("/source/build_info/recipe") else {
+        println!(
+            "SKIPPED: it was built by other programs than the recipe's (contract/recipe.txt), which give other bytes"
+        );
+        return;
+    };
+    let built = code_hash(&wasm());
+    let (version, released) = released::newest().unwrap();
+    let changelog = read("CHANGELOG.md");
+    let says_so = changelog.contains(&format!("{CHANGED} {version}"));
+    assert_eq!(
+        built != released,
+        says_so,
+        "built is {built}, release {version} is {released}: where they differ, and only then, CHANGELOG.md says `{CHANGED} {version}`"
+    );
 }
 
 #[tokio::test]

@@ -166,9 +166,9 @@ async fn an_address_without_a_contract_is_told_as_such() {
     let nowhere = contract::store(NOBODY, b"");
     assert_eq!(chain.code_hash(&NOBODY).await.unwrap(), None);
     assert_eq!(chain.contract_info(NOBODY).await.unwrap(), None);
-    assert_eq!(chain.dry_run(&DevAccount::Alice.id(), &nowhere).await, Err(ChainError::NoContract(NOBODY)));
+    assert_eq!(chain.dry_run(&DevAccount::Alice.id(), &nowhere).await, Err(ChainError::NoContract(NOBODY.into())));
     let refused = chain.submit(&DevAccount::Alice.signer(), nowhere, &healthy).await;
-    assert_eq!(failed_in_block(refused), ChainError::NoContract(NOBODY));
+    assert_eq!(failed_in_block(refused), ChainError::NoContract(NOBODY.into()));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Fees follow the chain's load as on the published chain: `stubs/polkadot-runtime-common` stands in the place of the crate that says how.
 
-use contracts_node_runtime::Runtime;
 use pallet_transaction_payment::{Config, Multiplier, MultiplierUpdate};
+use runtime::Runtime;
 use sp_runtime::{FixedPointNumber, Perquintill, traits::Bounded};
 
 #[test]

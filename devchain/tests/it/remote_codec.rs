@@ -5,14 +5,12 @@ use chain::{
     account::{Scheme, from_uri},
     remote::for_test_only::{Codec, answer, question},
 };
-use contracts_node_runtime::{
-    EXISTENTIAL_DEPOSIT, Runtime, RuntimeCall, RuntimeEvent, System, UncheckedExtrinsic, VERSION,
-};
 use devchain::DevAccount;
 use frame_support::dispatch::{DispatchInfo, Pays};
 use frame_system::{EventRecord, Phase};
 use pallet_contracts::{ContractResult, ExecReturnValue, InstantiateReturnValue, StorageDeposit};
 use protocol::{AccountId, Hash};
+use runtime::{EXISTENTIAL_DEPOSIT, Runtime, RuntimeCall, RuntimeEvent, System, UncheckedExtrinsic, VERSION};
 use scale::{Decode, Encode};
 use sp_core::{H256, crypto::AccountId32};
 use sp_io::TestExternalities;

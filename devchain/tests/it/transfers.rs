@@ -59,7 +59,7 @@ async fn an_account_without_coins_is_told_so_and_no_block_is_made() {
 
     let dry = chain.dry_run(&pauper.account(), &transaction).await;
     let cause = "Token::FundsUnavailable".to_owned();
-    assert_eq!(dry, Err(ChainError::InsufficientFunds { account: pauper.account(), cause }));
+    assert_eq!(dry, Err(ChainError::InsufficientFunds { account: pauper.account().into(), cause }));
 
     let dry_run = chain.dry_run(&DevAccount::Alice.id(), &transaction).await.unwrap();
     let sent = chain.submit(&pauper, transaction, &dry_run).await;
@@ -149,7 +149,7 @@ async fn what_its_owner_does_not_sign_is_not_sent_and_holds_up_nothing() {
     let chain = DevChain::new().unwrap();
     let refused = send(&chain, &Unwilling, transfer(NOBODY, UNIT)).await;
     let (account, cause) = (DevAccount::Alice.id(), NotSigned("not today".into()));
-    assert_eq!(refused, Err(ChainError::NotSigned { account, cause }));
+    assert_eq!(refused, Err(ChainError::NotSigned { account: account.into(), cause }));
     assert_eq!(chain.block_number(), 0);
     let _receipt = send(&chain, &DevAccount::Alice.signer(), transfer(NOBODY, UNIT)).await.unwrap();
 }

@@ -71,7 +71,7 @@ pub async fn a_wallet_in_another_process_signs_everything_that_a_channel_needs<C
     wallet.take_away().await;
     let refused = alice.try_open(&bob, terms()).await.unwrap_err();
     let cause = NotSigned("the wallet is gone".into());
-    let expected = ChainError::NotSigned { account: alice.account(), cause };
+    let expected = ChainError::NotSigned { account: alice.account().into(), cause };
     assert!(matches!(&refused, NodeError::Call(CallError::Chain(error)) if *error == expected), "{refused}");
     let (bobs, alices) = bob.open(&alice).await;
     let _paid = bobs.pays(UNIT, "Bob has his key").await;

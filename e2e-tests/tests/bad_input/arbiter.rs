@@ -40,7 +40,7 @@ fn cause_of(error: CallError, at: AccountId) -> String {
 async fn an_address_without_a_contract_is_no_arbiter() {
     let world = World::new().await;
     let nowhere = AccountId([7; 32]);
-    assert_eq!(attach(&world.chain, nowhere, None).await, CallError::Chain(ChainError::NoContract(nowhere)));
+    assert_eq!(attach(&world.chain, nowhere, None).await, CallError::Chain(ChainError::NoContract(nowhere.into())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -71,7 +71,7 @@ async fn a_deployment_file_leads_to_its_arbiter_and_to_no_other() {
 
     let nobody = Deployment { arbiter: AccountId([1; 32]), ..file.clone() };
     let refused = within("the refusal", nobody.connect_with(settings.clone())).await.unwrap_err();
-    assert_eq!(refused, CallError::Chain(ChainError::NoContract(AccountId([1; 32]))));
+    assert_eq!(refused, CallError::Chain(ChainError::NoContract(AccountId([1; 32]).into())));
 
     let other_code = Deployment { code_hash: Hash([1; 32]), ..file };
     let refused = within("the refusal", other_code.connect_with(settings)).await.unwrap_err();

@@ -20,6 +20,7 @@ mod hub_damaged;
 mod in_memory;
 mod lied_to;
 mod many;
+mod narrow;
 mod openings;
 mod operations;
 mod payments;

@@ -87,7 +87,9 @@ async fn a_store_of_another_node_is_refused_and_left_as_it_is() {
     config.storage = Storage::Disk(world.free_store_of("alice").await);
     let owner = |name| Owner { identity: world.config(name).identity.public(), domain: world.arbiter.info().domain };
     match Node::start(config).await {
-        Err(StartError::ForeignStore { store, node }) => assert_eq!((store, node), (owner("alice"), owner("mallory"))),
+        Err(StartError::ForeignStore { store, node, .. }) => {
+            assert_eq!((store, node), (owner("alice"), owner("mallory")))
+        }
         other => panic!("{other:?}"),
     }
     let alice = world.start_with("alice", soon).await;

@@ -113,6 +113,7 @@ impl NodeConfig {
                 domain: info.domain,
                 code_hash: info.code_hash,
                 limits: info.limits,
+                largest_amount: info.largest_amount,
                 lock_period_min: info.limits.lock_period_min,
                 lock_period_max: info.limits.lock_period_max,
                 share_max: 0,

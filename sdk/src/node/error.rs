@@ -2,14 +2,14 @@
 
 use super::group::JoinError;
 use crate::{
-    chain::{CallError, ChainError, Health},
+    chain::{Address, AddressFormat, CallError, ChainError, Health},
     store::StoreError,
     transport::{BindError, DialError},
 };
 use channel::{ChangeFault, ChangeId, ChannelRef, CloseReason, Misuse, OperationKind, Pace, RefusalCode, SavedError};
-use protocol::{AccountId, Amount, BlockNumber, Hash, PublicKey, Round, signing::Domain};
+use protocol::{Amount, BlockNumber, Hash, PublicKey, Round, signing::Domain};
 use scale::{Decode, Encode};
-use std::{fmt, io};
+use std::io;
 use thiserror::Error;
 
 /// Why a node did not start.
@@ -65,12 +65,14 @@ pub enum StartError {
         channels: usize,
     },
     /// The store was made by another identity or for another arbiter: its channels would be lost to both.
-    #[error("the store belongs to {store}, this node is {node}: give each its own store")]
+    #[error("the store belongs to {}, this node is {}: give each its own store", written(store, *addresses), written(node, *addresses))]
     ForeignStore {
         /// Whose it is.
         store: Owner,
         /// Who wants to use it.
         node: Owner,
+        /// How this node's chain writes accounts.
+        addresses: AddressFormat,
     },
 }
 
@@ -83,11 +85,9 @@ pub struct Owner {
     pub domain: Domain,
 }
 
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { identity, domain: Domain { genesis, arbiter } } = self;
-        write!(f, "{identity} at the arbiter {arbiter} on the chain {genesis}")
-    }
+/// An owner in words.
+fn written(Owner { identity, domain: Domain { genesis, arbiter } }: &Owner, addresses: AddressFormat) -> String {
+    format!("{identity} at the arbiter {} on the chain {genesis}", addresses.write(arbiter))
 }
 
 /// Why a command did not do what it should.
@@ -123,7 +123,7 @@ pub enum NodeError {
     )]
     FeesTooLow {
         /// Whose coins pay for calls.
-        account: AccountId,
+        account: Address,
         /// What it holds, or would hold.
         have: Amount,
         /// What is kept for fees ([`FeeReserve`](super::FeeReserve)).

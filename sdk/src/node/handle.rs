@@ -264,6 +264,7 @@ impl ChannelHandle {
     /// chain does not take it in time.
     pub async fn deposit(&self, amount: Amount) -> Result<Round, NodeError> {
         let config = self.node.upgrade().map(|node| Arc::clone(&node.config)).ok_or(NodeError::Stopped)?;
+        config.arbiter.info().check_amount(amount)?;
         let have = config.arbiter.vault_balance(config.id()).await?;
         if have < amount {
             return Err(NodeError::VaultTooLow { have, need: amount });

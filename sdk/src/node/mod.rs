@@ -334,7 +334,8 @@ impl Node {
     /// be under way at once, with one peer too.
     ///
     /// # Errors
-    /// [`NodeError::ChainUnhealthy`], [`NodeError::VaultTooLow`] for this node's vault, [`NodeError::TooMany`] beyond
+    /// [`NodeError::ChainUnhealthy`], [`ChainError::AmountTooLarge`](crate::chain::ChainError::AmountTooLarge) where the chain's balances cannot hold both
+    /// shares together, [`NodeError::VaultTooLow`] for this node's vault, [`NodeError::TooMany`] beyond
     /// [`MAX_OPENINGS_PER_PEER`], [`NodeError::Call`] where the arbiter refuses, [`NodeError::Ended`] where the peer does,
     /// [`NodeError::NotConnected`], [`NodeError::Misuse`]. [`Rejection::NonceOutOfBounds`](protocol::Rejection::NonceOutOfBounds) says that
     /// another opening of the two was on chain first: ask again.
@@ -343,6 +344,9 @@ impl Node {
         let health = self.chain_health();
         if !health.is_good() {
             return Err(NodeError::ChainUnhealthy(health));
+        }
+        for amount in [open.our_share.saturating_add(open.peer_share), open.push, open.reserve, open.penalty] {
+            self.inner.config.arbiter.info().check_amount(amount)?;
         }
         let channels = self.inner.peers.channels().len();
         let paid_for = self.inner.peers.purse.check_opening(channels).await?;
@@ -453,6 +457,7 @@ impl Node {
     /// # Errors
     /// [`NodeError::FeesTooLow`] where the account would not keep enough for fees; the arbiter's and the chain's own.
     pub async fn vault_deposit(&self, amount: Amount) -> Result<FinalisedCall, NodeError> {
+        self.inner.config.arbiter.info().check_amount(amount)?;
         let channels = self.inner.peers.channels().len();
         self.inner.peers.purse.check(channels, amount).await?;
         let config = &self.inner.config;
@@ -465,6 +470,7 @@ impl Node {
     /// The arbiter's and the chain's own.
     pub async fn vault_withdraw(&self, amount: Amount) -> Result<FinalisedCall, NodeError> {
         let config = &self.inner.config;
+        config.arbiter.info().check_amount(amount)?;
         let call = Call::VaultWithdraw { key: self.identity(), amount };
         Ok(config.arbiter.call(&*config.signer, &call, 0).await?)
     }

@@ -7,6 +7,7 @@
 //! No rule lives here: what to do is the channel's to say. Everything that one gathering changed is committed by one durable write, and
 //! nothing leaves before it (R6.4). A gathering takes as many turns as it needs, and lets other tasks have theirs in between (R6.9c).
 
+mod amounts;
 mod calls;
 mod code;
 mod commands;

@@ -155,9 +155,10 @@ impl Purse {
 
     /// The same, by what was seen last.
     fn have_for(&self, channels: usize, away: Amount) -> Result<(), NodeError> {
+        let account = self.arbiter.info().addresses.address(self.account);
         match self.fees(channels) {
             Some(Fees { have, need }) if have.saturating_sub(away) < need => {
-                Err(NodeError::FeesTooLow { account: self.account, have: have.saturating_sub(away), need })
+                Err(NodeError::FeesTooLow { account, have: have.saturating_sub(away), need })
             }
             _ => Ok(()),
         }

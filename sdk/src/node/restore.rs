@@ -106,7 +106,7 @@ pub(super) async fn load(config: &NodeConfig, head: BlockRef) -> Result<Loaded, 
     let node = Owner { identity: config.identity.public(), domain: config.arbiter.info().domain };
     let owner = store.get(Table::Meta, OWNER)?.and_then(|bytes| decode_exact::<Owner>(&bytes).ok());
     if let Some(owner) = owner.filter(|owner| *owner != node) {
-        return Err(StartError::ForeignStore { store: owner, node });
+        return Err(StartError::ForeignStore { store: owner, node, addresses: config.arbiter.info().addresses });
     }
     let restored = channels(store, &[])?;
     // Where there are others that can be read, a version may be damage too, and they are to be defended.

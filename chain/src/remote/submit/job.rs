@@ -4,7 +4,7 @@ use crate::{
     BlockRef, ChainError, DryRun, Signer, Transaction, Urgency,
     remote::{
         endpoints::DIAL_AGAIN,
-        extrinsic::Era,
+        era::Era,
         node::{Best, FinalBlock, Node},
         nonces::{Lane, Told, Wrong},
         refusal::Refusal,
@@ -124,22 +124,27 @@ impl Job<'_> {
     /// such a block is refused as too old, the head is tried.
     pub(super) fn era(&self, best: BlockNumber) -> Era {
         let Node { settings, endpoints, .. } = self.node;
-        let (least, most) = FIRST_VALID_FOR;
+        let (least, most) = self.first_valid_for();
         let of_two = endpoints.anchor().filter(|_| self.corrections.is_multiple_of(2));
         match (self.urgency.is_first, of_two) {
-            (false, _) => Era::new(self.node.head(), best, settings.valid_for),
+            (false, _) => Era::new(self.node.head(), best, (settings.valid_for, self.node.longest_era())),
             (true, Some(anchor)) => Era::short(anchor, best, (least, most)),
-            (true, None) => Era::new(self.node.head(), best, least),
+            (true, None) => Era::new(self.node.head(), best, (least, self.node.longest_era())),
         }
     }
 
     /// For which blocks it is signed after a final block that two endpoints have reached, whatever head the endpoint in use tells of.
     pub(super) fn era_after(&self, from: BlockRef, best: BlockNumber) -> Era {
-        let (least, most) = FIRST_VALID_FOR;
+        let (least, most) = self.first_valid_for();
         match self.urgency.is_first {
             true => Era::short(from, best, (least, most)),
-            false => Era::new(from, best, self.node.settings.valid_for),
+            false => Era::new(from, best, (self.node.settings.valid_for, self.node.longest_era())),
         }
+    }
+
+    fn first_valid_for(&self) -> (u32, u32) {
+        let (least, most) = FIRST_VALID_FOR;
+        (least, most.min(self.node.longest_era()))
     }
 
     /// What is to be offered for it now: for its own sake, or for that of one behind it.

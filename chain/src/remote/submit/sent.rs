@@ -4,7 +4,8 @@ use super::job::Job;
 use crate::{
     ChainError, Receipt,
     remote::{
-        extrinsic::{self, Era, SignedForm},
+        era::Era,
+        extrinsic::{self, SignedForm},
         follow::MAX_LAG,
         link::{Complaint, Failure},
         node::called,

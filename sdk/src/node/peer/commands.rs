@@ -1,6 +1,6 @@
 //! What users want of a peer and of the channels with it.
 
-use super::Peer;
+use super::{Peer, amounts::largest};
 use crate::node::{
     book::Book,
     config::OpenChannel,
@@ -316,6 +316,7 @@ impl Peer {
     }
 
     fn command(&mut self, reference: ChannelRef, command: Command) -> Result<(), NodeError> {
+        self.config.arbiter.info().check_amount(largest(&command))?;
         let step = self.handle_input(reference, Input::User(command))?;
         self.done(reference, step);
         Ok(())

@@ -1,11 +1,17 @@
-//! Chains as their metadata describes them: the one that was recorded of the development node, and what others would say that differ from it in one thing each.
+//! Chains as their metadata describes them: what was recorded of three, what others would say that differ from the development node in one thing each, and
+//! what an endpoint may make up.
 
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::panic,
     reason = "a test fails by panicking, and so do its helpers"
 )]
 #![cfg(feature = "remote")]
+
+mod random;
+mod recorded;
 
 use async_trait::async_trait;
 use chain::{
@@ -21,7 +27,7 @@ use scale::{Decode, Encode};
 use scale_info::{PortableType, TypeDef, TypeDefCompact, TypeDefPrimitive, TypeDefTuple};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const RECORDED: &[u8] = include_bytes!("metadata/contracts-node-0.42.scale");
+const RECORDED: &[u8] = recorded::CONTRACTS_NODE;
 const NARROW: Amount = u64::MAX as Amount;
 
 /// The recorded metadata with a change, as a node would send it.
