@@ -20,6 +20,7 @@ mod blocks;
 mod confirm;
 mod dispatch;
 mod dry_run;
+mod endless;
 mod endpoints;
 mod era;
 mod events;

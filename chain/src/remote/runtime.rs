@@ -3,6 +3,7 @@
 
 use super::{
     balance::BalanceWidth,
+    endless::is_any_endless,
     era::{LONGEST, era_within},
     wire::RuntimeVersion,
 };
@@ -93,6 +94,9 @@ impl Runtime {
             Metadata::decode_from(metadata).map_err(|error| not(&format!("its metadata does not decode ({error})")))?;
         if metadata.pallet_by_name("Contracts").is_none() {
             return Err(not("it has no pallet named Contracts"));
+        }
+        if is_any_endless(metadata.types()) {
+            return Err(not("its metadata has a type that contains itself, so that no value of it has an end"));
         }
         let balances = BalanceWidth::of(&metadata).map_err(|what| not(&what))?;
         let RuntimeVersion { spec_version, transaction_version } = version;

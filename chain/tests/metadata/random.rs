@@ -121,6 +121,21 @@ fn change(metadata: &mut RuntimeMetadataV14, numbers: &mut Numbers) {
 }
 
 #[test]
+fn a_type_that_contains_itself_is_refused() {
+    for far in [0_u32, 1, 5] {
+        let metadata = changed(|metadata| {
+            let first = u32::try_from(metadata.types.types.len()).unwrap();
+            for step in 0..=far {
+                let part = if step == far { first } else { first + step + 1 };
+                let _id = new_type(metadata, TypeDef::Tuple(TypeDefTuple::new_portable([part.into()])));
+            }
+        });
+        let error = codec(&metadata).err().unwrap().to_string();
+        assert!(error.contains("contains itself"), "{error}");
+    }
+}
+
+#[test]
 fn metadata_that_is_cut_short_is_refused() {
     for (recorded, name) in [(CONTRACTS_NODE, "node"), (BITTENSOR, "Bittensor"), (PENDULUM, "Pendulum")] {
         let read = hold_each((0..64).map(|part| {
