@@ -228,6 +228,10 @@ impl LockRegistry {
                 wrong.push(WrongPreimage(lock));
                 continue;
             }
+            // Whoever asks late, for it has had to keep something first, has nothing left to be registered.
+            if state.facts.registered(&lock).is_shown_before(until) {
+                continue;
+            }
             if state.queue.want(lock, preimage, until, on_account_of) {
                 state.watch(lock, (until, Interest::Paid));
             }

@@ -234,6 +234,24 @@ async fn asked_for_again_after_a_crash_it_is_registered_once_and_paid_for_withou
 }
 
 #[tokio::test]
+async fn who_asks_for_what_is_shown_already_pays_nothing_for_it() {
+    let mut scene = Scene::new().await;
+    scene.run().await;
+    let _watching = scene.registry.watch(lock(1), LATE, Interest::Paid);
+    scene.registry.register(lock(1), preimage(1), LATE, PEER).unwrap();
+    scene.waiting().await;
+    let _head = scene.chain.pass(1);
+    let known = timeout(Duration::from_secs(20), scene.registry.settled(&lock(1), LATE)).await.unwrap();
+    assert!(known.is_shown_before(LATE));
+    scene.until("the receipt", |registry| registry.caused_by(&PEER).count == 1).await;
+    scene.until("it is over", |registry| registry.report().waiting + registry.report().under_way == 0).await;
+    // A router asks once it has kept something: the channel of the transfer has asked before.
+    scene.registry.register(lock(1), preimage(1), LATE, PEER).unwrap();
+    let report = scene.registry.report();
+    assert_eq!((report.waiting, report.under_way, scene.registry.caused_by(&PEER).count), (0, 0, 1));
+}
+
+#[tokio::test]
 async fn after_skipped_blocks_locks_are_read_and_their_pre_images_looked_for() {
     let mut scene = Scene::new().await;
     let [_one, _two] = [1, 2].map(|of| scene.registry.watch(lock(of), LATE, Interest::Paid));
