@@ -228,7 +228,44 @@ pub async fn a_swap_survives_a_crash_of_either_party<C: TestChain>(
     swappers.both_moved(before).await;
 }
 
+/// A block on both chains, which all of these nodes have seen when this answers: no node is slower than its chain.
+async fn pass_one<C: TestChain>(chains: &TwoChains<C>, on_first: &[&ChannelHandle], on_second: &[&ChannelHandle]) {
+    chains.pass(1).await;
+    for (world, views) in [(&chains.first, on_first), (&chains.second, on_second)] {
+        let head = world.chain.block_number().await;
+        for view in views {
+            until("a block to be seen", || async { (view.head().await.unwrap() >= head).then_some(()) }).await;
+        }
+    }
+}
+
 impl<C: TestChain> Swappers<C> {
+    /// The responder's views of both channels.
+    async fn responders_views(&self) -> [ChannelHandle; 2] {
+        let ([first, second], Party { first: here, second: there }) = (&self.channels, &self.responder);
+        [
+            here.channel(&self.initiator.first, first.reference()).await,
+            there.channel(&self.initiator.second, second.reference()).await,
+        ]
+    }
+
+    /// Blocks come until the swap is over for both.
+    async fn pass_until_ended(&self) {
+        let ([ours, our_second], [theirs, their_second]) = (&self.channels, &self.responders_views().await);
+        until("the swap to end for both", || async {
+            let is_over = |party: &Party| {
+                let state = party.first.node.swap(&SWAP);
+                state.is_some_and(|state| matches!(state.stage, SwapStage::Ended { .. }))
+            };
+            if is_over(&self.initiator) && is_over(&self.responder) {
+                return Some(());
+            }
+            pass_one(&self.chains, &[ours, theirs], &[our_second, their_second]).await;
+            None
+        })
+        .await;
+    }
+
     async fn initiators_views(&self) -> [ChannelHandle; 2] {
         let ([first, second], Party { first: here, second: there }) = (&self.channels, &self.initiator);
         [
@@ -251,15 +288,13 @@ pub async fn a_responder_that_vanishes_is_paid_when_it_is_back<C: TestChain>(cha
     let state = swappers.initiator.first.node.swap(&SWAP).unwrap();
     // Where its leg was not locked in time, nothing moves; where it was, the initiator has what it is due, and the responder when it is back.
     let expiry = state.terms.target.expiry;
-    for _ in 0..200 {
-        if swappers.chains.second.chain.block_number().await >= expiry + 5 {
-            break;
-        }
-        swappers.chains.pass(1).await;
+    let [ours, our_second] = &swappers.channels;
+    while swappers.chains.second.chain.block_number().await < expiry + 5 {
+        pass_one(&swappers.chains, &[ours], &[our_second]).await;
     }
     swappers.responder = swappers.chains.start("bob").await;
     swappers.responder.connect(&swappers.initiator).await;
-    swappers.chains.pass(3).await;
+    swappers.pass_until_ended().await;
     let [theirs, ours] = [swappers.responder.ended().await, swappers.initiator.ended().await];
     assert_eq!((theirs.source_moved, theirs.target_moved), (ours.source_moved, ours.target_moved));
     assert_eq!(ours.source_moved, ours.target_moved, "both, or none");
