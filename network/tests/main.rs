@@ -20,6 +20,7 @@ mod invoices;
 mod machines;
 mod outcomes;
 mod paying;
+mod places_audit;
 mod property;
 mod seals;
 mod swap_stories;

@@ -72,7 +72,8 @@ fn check(core: &Core, origin: &Origin, entry: &Entry, forward: &Forward) -> Resu
     }
     let delta = core.policy.delta.max(LEAST_DELTA);
     let is_far_enough = forward.expiry.checked_add(delta).is_some_and(|least| entry.terms.expiry >= least);
-    let is_late_enough = forward.expiry >= heads.best.saturating_add(bounds.margins.forward());
+    // The next channel offers nothing that expires sooner (R8.3d).
+    let is_late_enough = forward.expiry > heads.best.saturating_add(bounds.margins.forward());
     (is_far_enough && is_late_enough).then_some(()).ok_or(FailureCode::Expiry)
 }
 

@@ -105,21 +105,29 @@ impl Guard {
         &mut self.peers.entry(peer).or_default().row
     }
 
-    /// Counts a transfer that has come in. `is_general`: of a peer that brings no revenue.
-    pub(super) fn open(&mut self, peer: PeerName, expiry: BlockNumber, is_general: bool) {
+    /// Counts a transfer that has come in, against its peer.
+    pub(super) fn open(&mut self, peer: PeerName) {
         let standing = self.peers.entry(peer).or_default();
         standing.open = standing.open.saturating_add(1);
-        let load = self.loads.entry(peer.0).or_default();
+    }
+
+    /// Counts it no more.
+    pub(super) fn close(&mut self, peer: PeerName) {
+        if let Some(standing) = self.peers.get_mut(&peer) {
+            standing.open = standing.open.saturating_sub(1);
+        }
+    }
+
+    /// Counts a transfer that the hub may have to register. `is_general`: of a peer that brings no revenue.
+    pub(super) fn load_with(&mut self, chain: Domain, expiry: BlockNumber, is_general: bool) {
+        let load = self.loads.entry(chain).or_default();
         load.open.add(is_general);
         load.by_expiry.entry(expiry).or_default().add(is_general);
     }
 
-    /// Counts it no more.
-    pub(super) fn close(&mut self, peer: PeerName, expiry: BlockNumber, is_general: bool) {
-        if let Some(standing) = self.peers.get_mut(&peer) {
-            standing.open = standing.open.saturating_sub(1);
-        }
-        let Some(load) = self.loads.get_mut(&peer.0) else { return };
+    /// It has ended, or is given back: it is not registered any more, whether its payer signs that or not.
+    pub(super) fn unload(&mut self, chain: Domain, expiry: BlockNumber, is_general: bool) {
+        let Some(load) = self.loads.get_mut(&chain) else { return };
         load.open.remove(is_general);
         if let Some(count) = load.by_expiry.get_mut(&expiry) {
             count.remove(is_general);
@@ -247,6 +255,11 @@ pub(super) fn room(link: &Link, amount: Amount, is_general: bool) -> Result<(), 
 pub(super) fn take_room(link: &mut Link, amount: Amount, is_general: bool) {
     link.spendable = link.spendable.saturating_sub(amount);
     hold_room(link, amount, is_general);
+}
+
+/// What was to be offered has not left the channel: it was refused there. Never more than the channel had as it was told last.
+pub(super) fn return_coins(link: &mut Link, amount: Amount) {
+    link.spendable = link.spendable.saturating_add(amount).min(link.told);
 }
 
 /// Counts a transfer that is there already.

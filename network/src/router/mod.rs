@@ -416,7 +416,7 @@ fn on_transfer(core: &mut Core, at: At, event: TransferEvent) {
 
 fn on_spendable(core: &mut Core, at: At, amount: Amount, risked: Amount) {
     let Some(link) = core.links.get_mut(&at) else { return };
-    (link.spendable, link.risked) = (amount, risked);
+    (link.spendable, link.told, link.risked) = (amount, amount, risked);
     if std::mem::take(&mut link.is_fresh) {
         recover::look_again(core);
     }
@@ -438,12 +438,18 @@ fn on_shown(core: &mut Core, chain: Domain, lock: HashLock, preimage: Preimage, 
 fn on_refused(core: &mut Core, at: At, command: TransferCommand, why: CommandRefusal) {
     let origin = forward::origin_of(at, &command);
     match (command, origin) {
-        (TransferCommand::Offer { key, offer, .. }, _) => match core.unmake(at, &key).map(|onward| onward.source) {
-            Some(Source::Forward(Some(origin))) => forward::refused(core, at, origin, why, &offer),
-            Some(Source::Part(id, number)) => payments::refused(core, at, id, number, why),
-            Some(Source::Leg(id, number)) => legs::leg_failed(core, at, None, (id, number)),
-            Some(Source::Forward(None)) | None => {}
-        },
+        (TransferCommand::Offer { key, offer, fee }, _) => {
+            let Some(onward) = core.unmake(at, &key) else { return };
+            if let Some(link) = core.links.get_mut(&at) {
+                guard::return_coins(link, offer.terms.amount.saturating_add(fee));
+            }
+            match onward.source {
+                Source::Forward(Some(origin)) => forward::refused(core, at, origin, why, &offer),
+                Source::Part(id, number) => payments::refused(core, at, id, number, why),
+                Source::Leg(id, number) => legs::leg_failed(core, at, None, (id, number)),
+                Source::Forward(None) => {}
+            }
+        }
         (TransferCommand::Claim { preimage, .. }, Some(origin)) => forward::claim_refused(core, origin, preimage),
         // There is nothing left to give back, or to forget.
         _ => {}

@@ -14,6 +14,7 @@ pub(super) fn entry(peer: PublicKey, incoming: IncomingTransfer) -> Entry {
         due: None,
         onward: None,
         is_general: false,
+        is_counted: false,
         refused: Vec::new(),
         instruction: incoming.instruction,
     }

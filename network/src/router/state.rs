@@ -189,8 +189,11 @@ impl Core {
         self.outputs.push(RouterOutput::Row { chain, key: name.key(), value });
     }
 
-    /// Writes what is remembered of a peer.
+    /// Writes what is remembered of a peer, but over nothing that cannot be read.
     pub(super) fn write_peer(&mut self, chain: Domain, peer: PublicKey) {
+        if self.is_unread(RowName::peer(chain, peer)) {
+            return;
+        }
         let named = NamedPeer { chain, peer, row: self.guard.row(&(chain, peer)) };
         self.write(chain, RowName::peer(chain, peer), Some(row(&named)));
     }
@@ -217,7 +220,9 @@ impl Core {
         if at.chain != origin.at.chain || self.links.is_unread(&at) || self.links.is_unread(&origin.at) {
             return true;
         }
-        self.transfers.outgoing(at, &Transfers::onward_key(origin)).is_none_or(|onward| onward.is_claimed)
+        // Where this one has failed, another one was paid, or it would not be claimed.
+        let is_paid = |onward: &Onward| onward.is_claimed || matches!(onward.reached, Reached::Failed(_));
+        self.transfers.outgoing(at, &Transfers::onward_key(origin)).is_none_or(is_paid)
     }
 
     /// The peer has the coins of an own transfer in a state that counts: what came in for it is owed from now on.
@@ -237,7 +242,11 @@ impl Core {
     pub(super) fn admit(&mut self, origin: Origin, mut entry: Entry) {
         let peer = (origin.at.chain, entry.peer);
         entry.is_general = !self.guard.brings_revenue(&peer, &self.policy);
-        self.guard.open(peer, entry.terms.expiry, entry.is_general);
+        entry.is_counted = !matches!(entry.intent, Intent::Fail(_));
+        self.guard.open(peer);
+        if entry.is_counted {
+            self.guard.load_with(origin.at.chain, entry.terms.expiry, entry.is_general);
+        }
         let is_claimed = matches!(entry.intent, Intent::Claim(_));
         self.transfers.insert_incoming(origin, entry);
         if is_claimed {
@@ -248,7 +257,10 @@ impl Core {
     /// Counts it no more that has ended.
     pub(super) fn dismiss(&mut self, origin: &Origin) -> Option<Entry> {
         let entry = self.transfers.remove_incoming(origin)?;
-        self.guard.close((origin.at.chain, entry.peer), entry.terms.expiry, entry.is_general);
+        self.guard.close((origin.at.chain, entry.peer));
+        if entry.is_counted {
+            self.guard.unload(origin.at.chain, entry.terms.expiry, entry.is_general);
+        }
         if let (Some(due), Some(claims)) = (entry.due, self.claims.get_mut(&origin.at.chain)) {
             let _was_there = claims.remove(&(due, *origin));
         }
@@ -257,12 +269,15 @@ impl Core {
         Some(entry)
     }
 
-    /// From when on the peer has left a claim unanswered: its pre-image has to be registered then, and it has had its time.
+    /// From when on the peer has left a claim unanswered: its pre-image has to be registered then, and it has had its time. Where it cannot have that any more, the
+    /// pre-image is registered with the next block from then on.
     pub(super) fn await_claim(&mut self, origin: &Origin) {
         let chain = origin.at.chain;
         let (margins, best) = (self.policy.chain(&chain).margins, self.best(&chain));
         let Some(entry) = self.transfers.incoming_mut(origin) else { return };
-        let due = entry.terms.expiry.saturating_sub(margins.register).max(best.saturating_add(margins.answer));
+        let last = entry.terms.expiry.saturating_sub(margins.register);
+        let has_time = best.saturating_add(margins.answer) <= last;
+        let due = if has_time { last } else { last.max(best).saturating_add(1) };
         let former = entry.due.replace(due);
         let claims = self.claims.entry(chain).or_default();
         if let Some(former) = former {
@@ -280,6 +295,9 @@ impl Core {
         let reason = failure.to_reason();
         entry.intent = Intent::Fail(reason.clone());
         entry.instruction = Vec::new();
+        if std::mem::take(&mut entry.is_counted) {
+            self.guard.unload(origin.at.chain, entry.terms.expiry, entry.is_general);
+        }
         let _waited = self.waiting.remove(origin);
         self.command(origin.at, TransferCommand::Fail { contract: origin.contract, reason });
     }

@@ -27,7 +27,10 @@ pub(super) struct Link {
     /// It came up, and what can be spent in it has not been told yet.
     pub(super) is_fresh: bool,
     pub(super) limits: TransferLimits,
+    /// What can be spent in it: as it was told, less what was offered since.
     pub(super) spendable: Amount,
+    /// As it was told last.
+    pub(super) told: Amount,
     pub(super) risked: Amount,
     /// Own transfers in it that may still be paid.
     pub(super) open: u32,
@@ -63,6 +66,7 @@ impl Links {
             is_fresh: false,
             limits: TransferLimits::default(),
             spendable: 0,
+            told: 0,
             risked: 0,
             open: 0,
             amount: 0,
@@ -135,6 +139,8 @@ pub(super) struct Entry {
     pub(super) onward: Option<At>,
     /// It was counted as that of a peer that brings no revenue.
     pub(super) is_general: bool,
+    /// It counts among what the hub may have to register.
+    pub(super) is_counted: bool,
     /// Channels that refused to carry it on.
     pub(super) refused: Vec<At>,
     /// What it says, as long as nothing is decided.

@@ -10,6 +10,7 @@ mod net;
 mod node;
 mod oracle;
 mod places;
+mod places_audit;
 mod stories;
 
 #[path = "../../../channel/tests/harness/mod.rs"]

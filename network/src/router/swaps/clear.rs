@@ -93,9 +93,17 @@ pub(super) fn finish(core: &mut Core, id: SwapId) {
         SwapStage::Clearing(code) if !swap.row.source_moved => Some(code),
         _ => None,
     };
+    // What paid the initiator leaves no row. Where that was before a start it is known by what came of it: only what the initiator had shown for all of the target
+    // leg could move the source leg, and an end of the target leg without a claim would have begun to clear the swap.
+    let was_claimed = match swap.row.role {
+        SwapRole::Initiator => {
+            swap.is_restored && swap.row.source_moved && !matches!(swap.row.stage, SwapStage::Clearing(_))
+        }
+        SwapRole::Responder => was_paid(core, id),
+    };
     let outcome = SwapOutcome {
         source_moved: swap.row.source_moved,
-        target_moved: swap.target_moved || (swap.row.role == SwapRole::Responder && was_paid(core, id)),
+        target_moved: swap.target_moved || was_claimed,
         source_block: swap.blocks.0,
         target_block: swap.blocks.1,
     };
