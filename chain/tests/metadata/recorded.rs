@@ -7,9 +7,9 @@ use std::time::Duration;
 
 /// The node's metadata of version 14.
 pub(crate) const CONTRACTS_NODE: &[u8] = include_bytes!("contracts-node-0.42.scale");
-/// Bittensor's of version 16 (finney, April 2026).
+/// Bittensor's of version 16 (finney, April 2026), as `CortexLM/bittensor-rs` has recorded it (commit 1ff7ff7, MIT).
 pub(crate) const BITTENSOR: &[u8] = include_bytes!("bittensor.scale");
-/// Pendulum's of version 15, a parachain (March 2026).
+/// Pendulum's of version 15, a parachain (March 2026), as `pendulum-chain/spacewalk` has recorded it (commit ea6f952).
 pub(crate) const PENDULUM: &[u8] = include_bytes!("pendulum.scale");
 
 #[tokio::test]
