@@ -75,13 +75,14 @@ fn a_barred_peer_takes_no_places_from_anybody() {
     drop(router.handle(RouterInput::Shown { chain: CHAIN, lock: lock(preimage), preimage, at: None }));
     let owed = key_of(&mut hub(hub_policy()), 1);
     drop(router.handle(RouterInput::Transfer(DOWN, TransferEvent::Claimed { key: owed })));
-    let due = router.handle(RouterInput::Head { chain: CHAIN, best: 138, finalised: 138 });
+    let due = router.handle(head(138));
     let is_barred =
         |output: &RouterOutput| matches!(output, RouterOutput::Notify(RouterNotice::ClaimUnanswered { .. }));
     assert!(due.iter().any(is_barred), "{due:?}");
     let ended = TransferEvent::Ended { contract: ContractId([1; 32]), end: IncomingEnd::Claimed };
     drop(router.handle(RouterInput::Transfer(UP, ended)));
     assert_eq!(router.load(CHAIN).open, 0);
+    drop(router.handle(RouterInput::Head { chain: CHAIN, best: 138, finalised: 138 }));
     assert_eq!((10..20).filter(|number| offer_by(&mut router, UP, *number, 190)).count(), 0, "it is barred");
     assert!(offer_by(&mut router, REVENUE, 101, 190));
 }
@@ -251,20 +252,4 @@ fn what_pays_for_no_place_takes_none_from_those_that_pay() {
     }
     drop(router.handle(RouterInput::Transfer(REVENUE, TransferEvent::Prepaid { amount: 5 })));
     assert!(offer_by(&mut router, REVENUE, 100, 150));
-}
-
-/// An endpoint that shows blocks that are not there is taken back: what is owed is registered in its block, and nobody is to blame for what has not been.
-#[test]
-fn a_head_that_is_taken_back_loses_no_claim_and_bars_nobody() {
-    let mut router = hub(hub_policy());
-    drop(crate::forwarding::offer(&mut router, offered(1)));
-    let fulfilled = TransferEvent::Fulfilled { key: forward_key(), preimage: SECRET };
-    drop(router.handle(RouterInput::Transfer(DOWN, fulfilled)));
-    drop(router.handle(RouterInput::Transfer(DOWN, TransferEvent::Claimed { key: forward_key() })));
-    let told = router.handle(head(5_000));
-    let barred = |output: &RouterOutput| matches!(output, RouterOutput::Notify(RouterNotice::ClaimUnanswered { .. }));
-    let is_barred = told.iter().any(barred);
-    drop(router.handle(head(101)));
-    let is_registered = (102..152).any(|best| registers(&mut router, best));
-    assert_eq!((is_barred, is_registered), (false, true));
 }

@@ -186,11 +186,9 @@ pub(super) fn claim_refused(core: &mut Core, origin: Origin, preimage: Preimage)
 
 /// Claims that the peer has left unanswered for too long: it offers nothing more (B1). Their pre-images are registered, whatever has become of the command and
 /// of the task that was to carry it out. What is not owed is not worth a registration; and a peer that was asked too late to have its time may refuse as this side
-/// does (R8.4f), and is not blamed. A head that is not final may be taken back: it has a pre-image registered, again with each head, and nobody is blamed by it.
+/// does (R8.4f), and is not blamed.
 pub(super) fn claims_due(core: &mut Core, chain: Domain) {
     let best = core.best(&chain);
-    let finalised = core.heads.get(&chain).map_or(0, |heads| heads.finalised);
-    let mut undecided = Vec::new();
     while let Some(origin) = next_due(core.claims.get_mut(&chain), best) {
         let Some(entry) = core.transfers.incoming(&origin) else { continue };
         let (peer, terms) = (entry.peer, entry.terms);
@@ -206,10 +204,6 @@ pub(super) fn claims_due(core: &mut Core, chain: Domain) {
             continue;
         }
         core.register(chain, terms, preimage, Some(peer));
-        if let Some(asked_until) = asked_until.filter(|block| finalised < *block) {
-            undecided.push((asked_until, origin));
-            continue;
-        }
         let was_in_time = asked_until == Some(due);
         let row = core.guard.row_mut((chain, peer));
         if was_in_time && !row.is_barred {
@@ -218,7 +212,6 @@ pub(super) fn claims_due(core: &mut Core, chain: Domain) {
             core.notify(RouterNotice::ClaimUnanswered { chain, peer, origin });
         }
     }
-    core.claims.entry(chain).or_default().extend(undecided);
 }
 
 /// The next thing of a list whose block has come, taken out of it.
