@@ -12,6 +12,7 @@ mod harness;
 mod announcements;
 mod bounds;
 mod cases;
+mod claims;
 mod crashes;
 mod decoders;
 mod forwarding;

@@ -37,6 +37,23 @@ fn wide() -> World {
     World::new(policies, &[(0, 1, 50_000, FULL), (0, 1, 40_000, FULL), (1, 2, 45_000, 0), (1, 2, 60_000, 0)])
 }
 
+/// Three hubs, none of which can carry all of it: the greatest wants its places paid for, and the two others are cheaper together.
+#[test]
+fn a_payment_in_parts_goes_through_the_cheaper_hubs() {
+    let dear = RoutingPolicy { slot_fee: 5_000, ..hub_policy() };
+    let policies = vec![RoutingPolicy::default(), dear, hub_policy(), hub_policy(), RoutingPolicy::default()];
+    let to_hubs = [(0, 1, 60_000, FULL), (0, 2, 45_000, FULL), (0, 3, 40_000, FULL)];
+    let to_payee = [(1, 4, FULL, 0), (2, 4, FULL, 0), (3, 4, FULL, 0)];
+    let mut world = World::new(policies, &[to_hubs, to_payee].concat());
+    let invoice = world.invoice(4, 1, Some(80_000), &[1, 2, 3]);
+    world.run();
+    let _state = world.pay(0, 1, &invoice, None);
+    world.run();
+    world.settle();
+    assert_eq!(world.payment(0, 1), Some(PaymentState::Paid(Preimage([1; 32]))));
+    assert_eq!((world.gain(4), world.gain(1), world.gain(2) + world.gain(3)), (80_000, 0, 83));
+}
+
 #[test]
 fn a_payment_asked_for_again_is_made_once() {
     let mut world = line();

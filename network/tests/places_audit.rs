@@ -75,14 +75,13 @@ fn a_barred_peer_takes_no_places_from_anybody() {
     drop(router.handle(RouterInput::Shown { chain: CHAIN, lock: lock(preimage), preimage, at: None }));
     let owed = key_of(&mut hub(hub_policy()), 1);
     drop(router.handle(RouterInput::Transfer(DOWN, TransferEvent::Claimed { key: owed })));
-    let due = router.handle(head(138));
+    let due = router.handle(RouterInput::Head { chain: CHAIN, best: 138, finalised: 138 });
     let is_barred =
         |output: &RouterOutput| matches!(output, RouterOutput::Notify(RouterNotice::ClaimUnanswered { .. }));
     assert!(due.iter().any(is_barred), "{due:?}");
     let ended = TransferEvent::Ended { contract: ContractId([1; 32]), end: IncomingEnd::Claimed };
     drop(router.handle(RouterInput::Transfer(UP, ended)));
     assert_eq!(router.load(CHAIN).open, 0);
-    drop(router.handle(RouterInput::Head { chain: CHAIN, best: 138, finalised: 138 }));
     assert_eq!((10..20).filter(|number| offer_by(&mut router, UP, *number, 190)).count(), 0, "it is barred");
     assert!(offer_by(&mut router, REVENUE, 101, 190));
 }

@@ -21,9 +21,9 @@ use crate::{
 };
 use channel::{
     IdempotencyKey,
-    transfer::{Failure, IncomingEnd, Intent, Offer, TransferCommand, TransferTerms},
+    transfer::{Failure, IncomingEnd, Offer, TransferCommand, TransferTerms},
 };
-use protocol::{BlockNumber, contracts::conditional::Preimage, signing::Domain};
+use protocol::{BlockNumber, contracts::conditional::Preimage};
 use std::collections::BTreeSet;
 
 /// How much later what comes in expires than what goes on, whatever a policy says (A5).
@@ -182,36 +182,6 @@ pub(super) fn claim_refused(core: &mut Core, origin: Origin, preimage: Preimage)
     let Some(entry) = core.transfers.incoming(&origin).filter(|_| core.is_owed(&origin)) else { return };
     let (terms, peer) = (entry.terms, entry.peer);
     core.register(origin.at.chain, terms, preimage, Some(peer));
-}
-
-/// Claims that the peer has left unanswered for too long: it offers nothing more (B1). Their pre-images are registered, whatever has become of the command and
-/// of the task that was to carry it out. What is not owed is not worth a registration; and a peer that was asked too late to have its time may refuse as this side
-/// does (R8.4f), and is not blamed.
-pub(super) fn claims_due(core: &mut Core, chain: Domain) {
-    let best = core.best(&chain);
-    while let Some(origin) = next_due(core.claims.get_mut(&chain), best) {
-        let Some(entry) = core.transfers.incoming(&origin) else { continue };
-        let (peer, terms) = (entry.peer, entry.terms);
-        let Intent::Claim(preimage) = entry.intent else { continue };
-        let asked_until = entry.due;
-        // Who was registered by somebody else before has left nothing to be registered.
-        let shown = core.transfers.lock(&terms.lock).and_then(|used| used.shown.get(&chain));
-        let due = terms.expiry.saturating_sub(core.policy.chain(&chain).margins.register);
-        if shown.is_some_and(|block| *block < due) {
-            continue;
-        }
-        if !core.is_owed(&origin) {
-            continue;
-        }
-        core.register(chain, terms, preimage, Some(peer));
-        let was_in_time = asked_until == Some(due);
-        let row = core.guard.row_mut((chain, peer));
-        if was_in_time && !row.is_barred {
-            row.is_barred = true;
-            core.write_peer(chain, peer);
-            core.notify(RouterNotice::ClaimUnanswered { chain, peer, origin });
-        }
-    }
 }
 
 /// The next thing of a list whose block has come, taken out of it.

@@ -1,5 +1,6 @@
 //! The router: one for a process, across chains (D8).
 
+mod claims;
 mod forward;
 mod guard;
 mod io;
@@ -85,26 +86,7 @@ impl Router {
                 core.links.remove(&at);
                 terms::changed(core, at.chain);
             }
-            RouterInput::Head { chain, best, finalised } => {
-                let is_first = !core.heads.contains_key(&chain);
-                let heads = core.heads.entry(chain).or_default();
-                // An endpoint that shows blocks which are not there is taken back (R8.30): the newest block may fall.
-                *heads = Heads { best: best.max(finalised), finalised: finalised.max(heads.finalised) };
-                if is_first {
-                    // Claims of before a start have their time from now on.
-                    let claims = core.claims.get(&chain).cloned().unwrap_or_default();
-                    claims.iter().for_each(|(_, origin)| core.await_claim(origin));
-                }
-                if is_first {
-                    restored::look_again(core);
-                }
-                clear::due(core, chain);
-                forward::claims_due(core, chain);
-                receive::holds_due(core, chain);
-                if core.is_ahead {
-                    core.claim_again(chain);
-                }
-            }
+            RouterInput::Head { chain, best, finalised } => on_head(core, chain, best, finalised),
             RouterInput::Shown { chain, lock, preimage, at } => on_shown(core, chain, lock, preimage, at),
             RouterInput::Refused { at, command, why } => on_refused(core, at, command, why),
             RouterInput::Tick(now) => {
@@ -419,6 +401,28 @@ fn on_spendable(core: &mut Core, at: At, amount: Amount, risked: Amount) {
     (link.spendable, link.told, link.risked) = (amount, amount, risked);
     if std::mem::take(&mut link.is_fresh) {
         recover::look_again(core);
+    }
+}
+
+fn on_head(core: &mut Core, chain: Domain, best: BlockNumber, finalised: BlockNumber) {
+    let before = core.heads.get(&chain).copied();
+    let finalised = finalised.max(before.unwrap_or_default().finalised);
+    // An endpoint that shows blocks which are not there is taken back (R8.30): the best block may fall.
+    let best = best.max(finalised);
+    let _former = core.heads.insert(chain, Heads { best, finalised });
+    match before {
+        None => {
+            claims::begin(core, chain);
+            restored::look_again(core);
+        }
+        Some(before) if best < before.best => claims::fall(core, chain),
+        Some(_) => {}
+    }
+    clear::due(core, chain);
+    claims::due(core, chain);
+    receive::holds_due(core, chain);
+    if core.is_ahead {
+        core.claim_again(chain);
     }
 }
 

@@ -114,10 +114,7 @@ fn single(ways: &[Way], amount: Amount) -> Option<Way> {
     let fits = |way: &&Way| (way.least..=way.most).contains(&amount);
     let mut best: Option<(Amount, Way)> = None;
     for way in ways.iter().filter(fits) {
-        let fee = match way.hub {
-            None => 0,
-            Some((_, terms)) => terms.fee.of(amount)?.checked_add(terms.slot_fee)?,
-        };
+        let fee = fee(way, amount);
         if best.is_none_or(|(least, _)| fee < least) {
             best = Some((fee, *way));
         }
@@ -125,8 +122,29 @@ fn single(ways: &[Way], amount: Amount) -> Option<Way> {
     best.map(|(_, way)| way)
 }
 
-/// The greatest channels first; what is left for the last is at least its least.
-fn split(ways: &[Way], amount: Amount, max_parts: u32) -> Option<Vec<(Way, Amount)>> {
+/// What a hub takes for carrying so much, its place included.
+fn fee(way: &Way, amount: Amount) -> Amount {
+    let Some((_, terms)) = way.hub else { return 0 };
+    terms.fee.of(amount).unwrap_or(Amount::MAX).saturating_add(terms.slot_fee)
+}
+
+/// The cheaper of two splits: the greatest channels first, which takes the fewest places, or the cheapest ones first.
+fn split(greatest_first: &[Way], amount: Amount, max_parts: u32) -> Option<Vec<(Way, Amount)>> {
+    let mut cheapest_first = greatest_first.to_vec();
+    cheapest_first.sort_by_key(|way| {
+        let share = way.most.min(amount);
+        // In millionths of what it carries.
+        fee(way, share).saturating_mul(1_000_000).checked_div(share)
+    });
+    let splits = [fill(greatest_first, amount, max_parts), fill(&cheapest_first, amount, max_parts)];
+    let cost = |shares: &Vec<(Way, Amount)>| {
+        shares.iter().fold(0_u128, |sum, (way, amount)| sum.saturating_add(fee(way, *amount)))
+    };
+    splits.into_iter().flatten().min_by_key(cost)
+}
+
+/// Fills one channel after the other; what is left for the last is at least its least.
+fn fill(ways: &[Way], amount: Amount, max_parts: u32) -> Option<Vec<(Way, Amount)>> {
     let mut left = amount;
     let mut shares: Vec<(Way, Amount)> = Vec::new();
     for way in ways.iter().take(usize::try_from(max_parts).unwrap_or(usize::MAX)) {

@@ -36,7 +36,12 @@ pub(super) enum RowName {
 impl RowName {
     /// What is remembered of a peer.
     pub(super) fn peer(chain: Domain, peer: PublicKey) -> Self {
-        Self::Peer(Native.hash(&(chain, peer).encode()))
+        Self::Peer(hash_of(chain, peer))
+    }
+
+    /// The last numbers of swaps with a peer.
+    pub(super) fn swap_sequence(chain: Domain, peer: PublicKey) -> Self {
+        Self::SwapSequence(hash_of(chain, peer))
     }
 
     pub(super) fn key(&self) -> RowKey {
@@ -46,6 +51,10 @@ impl RowName {
     pub(super) fn read(key: &RowKey) -> Option<Self> {
         protocol::decode_exact(&key.0).ok()
     }
+}
+
+fn hash_of(chain: Domain, peer: PublicKey) -> protocol::Hash {
+    Native.hash(&(chain, peer).encode())
 }
 
 pub(super) fn row<T: Encode>(value: &T) -> Vec<u8> {

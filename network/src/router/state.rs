@@ -1,6 +1,7 @@
 //! All that a router knows, and the few things that are done to it from everywhere.
 
 use super::{
+    claims::{self, Claims},
     guard::{self, Guard},
     io::{At, Millis, Origin, RouterNotice, RouterOutput, RowKey},
     policy::RoutingPolicy,
@@ -69,8 +70,7 @@ pub(super) struct Core {
     pub(super) links: Links,
     pub(super) transfers: Transfers,
     pub(super) guard: Guard,
-    /// Transfers that are to be claimed, by the block in which their pre-images have to be registered.
-    pub(super) claims: BTreeMap<Domain, BTreeSet<(BlockNumber, Origin)>>,
+    pub(super) claims: BTreeMap<Domain, Claims>,
     /// Transfers that wait after a restart for a peer to come back, and since when.
     pub(super) waiting: BTreeMap<Origin, Millis>,
     pub(super) payments: BTreeMap<PaymentId, Paying>,
@@ -209,6 +209,9 @@ impl Core {
     /// Lets a peer offer again.
     pub(super) fn let_offer(&mut self, chain: Domain, peer: PublicKey) {
         self.guard.row_mut((chain, peer)).is_barred = false;
+        if let Some(claims) = self.claims.get_mut(&chain) {
+            claims.forgive(&peer);
+        }
         let _was_unread = self.unread.remove(&RowName::peer(chain, peer).key());
         self.write_peer(chain, peer);
     }
@@ -234,7 +237,7 @@ impl Core {
         if let Source::Forward(Some(origin)) = onward.source
             && self.transfers.incoming(&origin).is_some_and(|entry| matches!(entry.intent, Intent::Claim(_)))
         {
-            self.await_claim(&origin);
+            claims::wait(self, &origin);
         }
     }
 
@@ -250,7 +253,7 @@ impl Core {
         let is_claimed = matches!(entry.intent, Intent::Claim(_));
         self.transfers.insert_incoming(origin, entry);
         if is_claimed {
-            self.await_claim(&origin);
+            claims::wait(self, &origin);
         }
     }
 
@@ -262,28 +265,11 @@ impl Core {
             self.guard.unload(origin.at.chain, entry.terms.expiry, entry.is_general);
         }
         if let (Some(due), Some(claims)) = (entry.due, self.claims.get_mut(&origin.at.chain)) {
-            let _was_there = claims.remove(&(due, *origin));
+            claims.remove(origin, due);
         }
         let _waited = self.waiting.remove(origin);
         let _parked = self.swaps.parked.remove(origin);
         Some(entry)
-    }
-
-    /// From when on the peer has left a claim unanswered: its pre-image has to be registered then, and it has had its time. Where it cannot have that any more, the
-    /// pre-image is registered with the next block from then on.
-    pub(super) fn await_claim(&mut self, origin: &Origin) {
-        let chain = origin.at.chain;
-        let (margins, best) = (self.policy.chain(&chain).margins, self.best(&chain));
-        let Some(entry) = self.transfers.incoming_mut(origin) else { return };
-        let last = entry.terms.expiry.saturating_sub(margins.register);
-        let has_time = best.saturating_add(margins.answer) <= last;
-        let due = if has_time { last } else { last.max(best).saturating_add(1) };
-        let former = entry.due.replace(due);
-        let claims = self.claims.entry(chain).or_default();
-        if let Some(former) = former {
-            let _was_there = claims.remove(&(former, *origin));
-        }
-        let _is_new = claims.insert((due, *origin));
     }
 
     /// Gives a transfer back, unless it is to be claimed (I4).
@@ -314,7 +300,7 @@ impl Core {
         entry.intent = Intent::Claim(preimage);
         entry.instruction = Vec::new();
         let _waited = self.waiting.remove(origin);
-        self.await_claim(origin);
+        claims::wait(self, origin);
         self.command(origin.at, TransferCommand::Claim { contract: origin.contract, preimage });
     }
 

@@ -106,7 +106,7 @@ fn sequence(core: &mut Core, chain: Domain, peer: PublicKey) -> &mut NamedSequen
 
 fn write_sequence(core: &mut Core, chain: Domain, peer: PublicKey) {
     let named = *sequence(core, chain, peer);
-    core.write(chain, RowName::SwapSequence(Native.hash(&(chain, peer).encode())), Some(row(&named)));
+    core.write(chain, RowName::swap_sequence(chain, peer), Some(row(&named)));
 }
 
 /// Whether one more swap can be kept: of what came to nothing by somebody else's proposal, the first one is forgotten for it.
@@ -130,7 +130,7 @@ fn hold_sequences(core: &mut Core, chain: Domain, peer: PublicKey) {
     let is_stranger = |named: &&(Domain, PublicKey)| core.links.to(named.0, named.1).next().is_none();
     if let Some(named) = core.swaps.sequences.keys().find(is_stranger).copied() {
         let _forgotten = core.swaps.sequences.remove(&named);
-        core.write(named.0, RowName::SwapSequence(Native.hash(&named.encode())), None);
+        core.write(named.0, RowName::swap_sequence(named.0, named.1), None);
     }
 }
 
