@@ -47,7 +47,8 @@ pub enum WaitReason {
     PendingReplay,
     /// The peer has to say that it goes on from a forced state, which is agreed here.
     PeerReplay,
-    /// A deposit, a withdrawal or other delegates are signed: they get on chain, or their last block passes (R6.5).
+    /// A deposit, a withdrawal or other delegates are signed: they get on chain, or their last block passes (R6.5). Or this side has pledged: the round for which it
+    /// has comes, or the pledge's last block passes (R6.5d).
     Operation,
     /// The user has to acknowledge events ([`Input::EventsAcked`](crate::Input::EventsAcked)): too many wait.
     EventsUnacknowledged,
@@ -82,6 +83,8 @@ pub(crate) enum Act {
     Force,
     /// A round of the peer's is agreed to.
     AgreeToRound,
+    /// The round of the peer's that this side has pledged is agreed to (R6.5d).
+    AgreeToPledged,
     /// An operation of the peer's is agreed to.
     AgreeToOperation,
     /// A close that the peer offers is agreed to.
@@ -117,17 +120,16 @@ impl WaitReason {
 
     /// Whether this act has to wait for that.
     const fn stops(self, act: Act) -> bool {
-        use Act::{AgreeToOperation, AgreeToRound, AgreeToShutdown, Any, AskAnew, Force, Propose};
+        use Act::{AgreeToPledged, AgreeToRound, AgreeToShutdown, Any, AskAnew, Force, Propose};
         match self {
             Self::Opening | Self::ClosingOnChain | Self::ClosingSolo | Self::Forcing | Self::PendingReplay => true,
             // Calls are forced because of such a peer.
-            Self::Disconnected | Self::Left | Self::Reestablishing | Self::PeerReplay | Self::Operation => {
-                !matches!(act, Force)
-            }
+            Self::Disconnected | Self::Left | Self::Reestablishing | Self::PeerReplay => !matches!(act, Force),
+            Self::Operation => !matches!(act, Force | AgreeToPledged),
             // A close in agreement pays what both know of; a crossing one may be answered.
             Self::ClosingMutual | Self::StaleStore => !matches!(act, AgreeToShutdown),
-            Self::EventsUnacknowledged => matches!(act, Any | Propose | AskAnew | AgreeToRound | AgreeToOperation),
-            Self::ChainUnconfirmed => matches!(act, Any | AgreeToRound),
+            Self::EventsUnacknowledged => !matches!(act, Force | AgreeToShutdown),
+            Self::ChainUnconfirmed => matches!(act, Any | AgreeToRound | AgreeToPledged),
             Self::Leaving | Self::PeerLock | Self::PendingReview | Self::PendingCode | Self::PendingBlock => {
                 matches!(act, Any | Propose | AskAnew)
             }

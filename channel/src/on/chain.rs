@@ -43,15 +43,26 @@ impl Channel {
         let step = step.and(self.on_head_while_transferring(ctx)).and(self.look_again(ctx));
         let step = step.and(self.replay_on(ctx)).and(self.on_head_while_closing(ctx));
         let step = step.and(self.on_head_while_operating(ctx));
-        let again =
-            [self.solo_again(), self.defence(ctx.head), self.snapshot_again(ctx.head).into_iter().collect()].concat();
+        let again = [
+            self.solo_again(),
+            self.defence(ctx.head),
+            self.snapshot_again(ctx.head).into_iter().collect(),
+            self.pledge_again(ctx.transfers.best().max(ctx.head), ctx).into_iter().collect(),
+        ]
+        .concat();
         step.and(Step::act(again)).and(self.take_held(ctx)).and(self.force_again(ctx)).and(self.resume(ctx))
     }
 
     /// One endpoint tells of a block, and nobody confirms it: what is known to need an answer is answered again, and nothing else is done (R6.9a).
-    pub(crate) fn on_unconfirmed_head(&mut self, block: BlockNumber, head: BlockNumber) -> Step {
+    pub(crate) fn on_unconfirmed_head(&mut self, block: BlockNumber, ctx: &Context<'_>) -> Step {
+        let head = ctx.head;
         self.unconfirmed_head = UnconfirmedHead { block, head };
-        let again = [self.solo_again(), self.defence(head), self.snapshot_again(head).into_iter().collect()];
+        let again = [
+            self.solo_again(),
+            self.defence(head),
+            self.snapshot_again(head).into_iter().collect(),
+            self.pledge_again(block, ctx).into_iter().collect(),
+        ];
         Step::act(again.concat())
     }
 
@@ -137,7 +148,8 @@ impl Channel {
         // Nothing but a state counts any more.
         told.extend(live.operation.give_up(RefusalCode::CLOSING));
         live.incoming.drop_review();
-        Step::tell(told).and(stale).and(Step::act(self.defence(ctx.head)))
+        let pledge = self.pledge_again(ctx.transfers.best().max(ctx.head), ctx).into_iter().collect();
+        Step::tell(told).and(stale).and(Step::act(self.defence(ctx.head))).and(Step::act(pledge))
     }
 
     /// Transition: open (bound) -> open. A deposit, a withdrawal or other delegates are final: the state after it is the agreed one.
@@ -178,7 +190,7 @@ impl Channel {
             Step::tell([event]).and(live.note_stale(from, round))
         };
         live.operation.retry_above();
-        step.and(Step::act(vec![Effect::Send(kind.locked(round))]))
+        step.and(Step::act(kind.locked(round).map(Effect::Send).into_iter().collect()))
     }
 
     /// Somebody put a state on chain that both signed. What we hold is newer as a rule; but the peer may have used a round of ours that it

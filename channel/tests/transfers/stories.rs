@@ -240,8 +240,17 @@ impl Story {
         if number > 60 {
             return;
         }
-        let command = Command::Transfer(TransferCommand::Offer { key: name(number), offer: offer.clone(), fee: 0 });
-        let done = self.world.command(party, command);
+        let done = match premium {
+            0 => {
+                let command = TransferCommand::Offer { key: name(number), offer: offer.clone(), fee: 0 };
+                self.world.command(party, Command::Transfer(command))
+            }
+            _ => {
+                let lasts = BlockNumber::try_from(2 + self.dice.roll(8)).unwrap();
+                let until = self.world.chain.head() + lasts.min(blocks);
+                self.world.offer_staked(party, number, offer.clone(), until)
+            }
+        };
         self.log(format!(
             "{party:?} offers {number}: {amount} and {premium}, {blocks} blocks: {:?}",
             done.as_ref().err()
