@@ -22,6 +22,7 @@ mod machines;
 mod outcomes;
 mod paying;
 mod places_audit;
+mod pledges;
 mod property;
 mod seals;
 mod swap_stories;

@@ -1,10 +1,13 @@
 //! What is asked of a swap from everywhere: how a chain stands, how far it is, what of it may be owed; and its row.
 
-use super::{kinds::SwapEvent, tables::Swap};
+use super::{
+    kinds::{SwapEvent, SwapRole},
+    tables::Swap,
+};
 use crate::{
     keys::OfferName,
     router::{
-        io::{At, RouterNotice},
+        io::{At, Origin, RouterNotice},
         rows::{RowName, row},
         state::Core,
         tables::Reached,
@@ -50,6 +53,30 @@ pub(super) fn is_revealed(core: &Core, id: SwapId) -> bool {
         || swap.target_moved
         || !core.joined.contains(&swap.row.terms.target.chain)
         || swap.arrived.iter().any(is_claimed)
+}
+
+/// Whether there is time to show the pre-image for a target leg that expires as agreed.
+pub(super) fn may_reveal(core: &Core, terms: &SwapTerms) -> Result<(), SwapCode> {
+    let target = view(core, &terms.target.chain)?;
+    ladder(terms).check_reveal(&target).map_err(Into::into)
+}
+
+/// Whether the target leg is claimed in time by whoever shows the pre-image now, also where its peer does not answer: also while finality stands still, since a
+/// registration counts from its block on.
+pub(super) fn has_time_to_claim(core: &Core, terms: &SwapTerms) -> bool {
+    let (chain, margin) = (&terms.target.chain, core.policy.chain(&terms.target.chain).margins.forward());
+    core.heads.contains_key(chain) && core.best(chain).saturating_add(margin) <= terms.target.expiry
+}
+
+/// An initiator that has staked a premium loses it where it does not claim: what is locked beside it is claimed as long as there is time, whatever has become of the
+/// swap meanwhile. The responder has locked it, or has shown the pledge for it to the chain (R6.5d), when it could have let it be.
+pub(super) fn claim_staked(core: &mut Core, id: SwapId) {
+    let Some(swap) = core.swaps.get(&id).filter(|swap| swap.row.role == SwapRole::Initiator) else { return };
+    let (terms, preimage) = (swap.row.terms, swap.row.preimage);
+    let is_staked = |origin: &Origin| core.transfers.incoming(origin).is_some_and(|entry| entry.is_staked);
+    let staked: Vec<Origin> = swap.arrived.iter().copied().filter(is_staked).collect();
+    let Some(preimage) = preimage.filter(|_| has_time_to_claim(core, &terms)) else { return };
+    staked.iter().for_each(|origin| core.claim(origin, preimage));
 }
 
 /// Whether a transfer of this side's leg may still be paid, or was.

@@ -370,7 +370,14 @@ pub(in crate::router) fn cancel(core: &mut Core, id: SwapId) -> Result<(), SwapE
 /// Forgets a swap that is over. False where it is under way, or the peer may still say something of it.
 pub(in crate::router) fn forget(core: &mut Core, id: SwapId) -> Result<(), SwapError> {
     let swap = core.swaps.get(&id).ok_or(SwapError::Unknown)?;
-    let is_over = matches!(swap.row.stage, SwapStage::Ended { .. }) && !core.swaps.legs.contains_key(&id);
+    // What an initiator has pledged may be shown to the chain up to its last block, and is known here once that is final.
+    let target = swap.row.terms.target.chain;
+    let finalised = core.heads.get(&target).map_or(0, |heads| heads.finalised);
+    let is_pledged = swap.row.role == SwapRole::Initiator
+        && swap.row.terms.premium > 0
+        && finalised <= swap.row.terms.lock_by.saturating_add(core.policy.chain(&target).margins.answer);
+    let is_ended = matches!(swap.row.stage, SwapStage::Ended { .. }) && !core.swaps.legs.contains_key(&id);
+    let is_over = is_ended && !(is_pledged && !swap.target_moved);
     if !is_over {
         return Err(SwapError::UnderWay);
     }
