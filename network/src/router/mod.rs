@@ -1,6 +1,7 @@
 //! The router: one for a process, across chains (D8).
 
 mod claims;
+mod claims_due;
 mod forward;
 mod guard;
 mod io;
@@ -412,14 +413,14 @@ fn on_head(core: &mut Core, chain: Domain, best: BlockNumber, finalised: BlockNu
     let _former = core.heads.insert(chain, Heads { best, finalised });
     match before {
         None => {
-            claims::begin(core, chain);
+            claims_due::begin(core, chain);
             restored::look_again(core);
         }
-        Some(before) if best < before.best => claims::fall(core, chain),
+        Some(before) if best < before.best => claims_due::fall(core, chain),
         Some(_) => {}
     }
     clear::due(core, chain);
-    claims::due(core, chain);
+    claims_due::due(core, chain);
     receive::holds_due(core, chain);
     if core.is_ahead {
         core.claim_again(chain);

@@ -1,7 +1,7 @@
 //! All that a router knows, and the few things that are done to it from everywhere.
 
 use super::{
-    claims::{self, Claims},
+    claims::Claims,
     guard::{self, Guard},
     io::{At, Millis, Origin, RouterNotice, RouterOutput, RowKey},
     policy::RoutingPolicy,
@@ -237,7 +237,7 @@ impl Core {
         if let Source::Forward(Some(origin)) = onward.source
             && self.transfers.incoming(&origin).is_some_and(|entry| matches!(entry.intent, Intent::Claim(_)))
         {
-            claims::wait(self, &origin);
+            self.await_claim(&origin);
         }
     }
 
@@ -253,7 +253,7 @@ impl Core {
         let is_claimed = matches!(entry.intent, Intent::Claim(_));
         self.transfers.insert_incoming(origin, entry);
         if is_claimed {
-            claims::wait(self, &origin);
+            self.await_claim(&origin);
         }
     }
 
@@ -270,6 +270,19 @@ impl Core {
         let _waited = self.waiting.remove(origin);
         let _parked = self.swaps.parked.remove(origin);
         Some(entry)
+    }
+
+    /// Awaits a claim until the block in which its pre-image has to be registered. Where the peer cannot have its time before that any more, the pre-image is
+    /// registered with the next block from then on.
+    pub(super) fn await_claim(&mut self, origin: &Origin) {
+        let chain = origin.at.chain;
+        let (margins, best) = (self.policy.chain(&chain).margins, self.best(&chain));
+        let Some(entry) = self.transfers.incoming_mut(origin) else { return };
+        let last = entry.terms.expiry.saturating_sub(margins.register);
+        let has_time = best.saturating_add(margins.answer) <= last;
+        let due = if has_time { last } else { last.max(best).saturating_add(1) };
+        let former = entry.due.replace(due);
+        self.claims.entry(chain).or_default().wait(*origin, due, former);
     }
 
     /// Gives a transfer back, unless it is to be claimed (I4).
@@ -300,7 +313,7 @@ impl Core {
         entry.intent = Intent::Claim(preimage);
         entry.instruction = Vec::new();
         let _waited = self.waiting.remove(origin);
-        claims::wait(self, origin);
+        self.await_claim(origin);
         self.command(origin.at, TransferCommand::Claim { contract: origin.contract, preimage });
     }
 
