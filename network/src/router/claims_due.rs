@@ -2,12 +2,13 @@
 
 use super::{claims::Claims, io::RouterNotice, state::Core};
 use channel::transfer::Intent;
-use protocol::signing::Domain;
+use protocol::{PublicKey, signing::Domain};
 
-/// Claims of before a start have their time from the first block that is shown.
+/// Claims of before a start have their time from the first block that is shown after it.
 pub(super) fn begin(core: &mut Core, chain: Domain) {
     let awaited = core.claims.get(&chain).map(Claims::awaited).unwrap_or_default();
     awaited.iter().for_each(|(_, origin)| core.await_claim(origin));
+    core.claims.entry(chain).or_default().begin();
 }
 
 /// The best block has fallen: what was judged by those that are not there is judged again. A claim that had its time keeps its block; one that had not, by a block
@@ -15,9 +16,10 @@ pub(super) fn begin(core: &mut Core, chain: Domain) {
 pub(super) fn fall(core: &mut Core, chain: Domain) {
     let best = core.best(&chain);
     let Some(claims) = core.claims.get_mut(&chain) else { return };
-    claims.fall(best);
+    let (forgiven, awaited) = (claims.fall(best), claims.awaited());
+    forgiven.into_iter().for_each(|peer| bar(core, chain, peer, false));
     let register = core.policy.chain(&chain).margins.register;
-    for (due, origin) in claims.awaited() {
+    for (due, origin) in awaited {
         let last = core.transfers.incoming(&origin).map(|entry| entry.terms.expiry.saturating_sub(register));
         if last.is_some_and(|last| last < due) {
             core.await_claim(&origin);
@@ -25,11 +27,22 @@ pub(super) fn fall(core: &mut Core, chain: Domain) {
     }
 }
 
-/// Has the pre-images of claims registered whose block has come, whatever has become of the command and of the task that was to carry it out. What is not owed is
-/// not worth a registration. Then bars whoever's lateness is final: one that was asked too late to have its time may refuse as this side does (R8.4f), and is not.
+/// Has the pre-images of claims registered whose block has come, whatever has become of the command and of the task that was to carry it out; then bars whoever has
+/// left one unanswered, and tells of those for whom that is final.
 pub(super) fn due(core: &mut Core, chain: Domain) {
-    let heads = core.heads.get(&chain).copied().unwrap_or_default();
-    while let Some((due, origin)) = core.claims.get_mut(&chain).and_then(|claims| claims.next_due(heads.best)) {
+    register(core, chain);
+    judge(core, chain);
+    let finalised = core.heads.get(&chain).map_or(0, |heads| heads.finalised);
+    let told = core.claims.get_mut(&chain).map(|claims| claims.take_final(finalised)).unwrap_or_default();
+    for (peer, origin) in told {
+        core.notify(RouterNotice::ClaimUnanswered { chain, peer, origin });
+    }
+}
+
+/// What is not owed is not worth a registration.
+fn register(core: &mut Core, chain: Domain) {
+    let best = core.best(&chain);
+    while let Some((due, origin)) = core.claims.get_mut(&chain).and_then(|claims| claims.next_due(best)) {
         let Some(entry) = core.transfers.incoming(&origin) else { continue };
         let (peer, terms) = (entry.peer, entry.terms);
         let Intent::Claim(preimage) = entry.intent else { continue };
@@ -40,14 +53,30 @@ pub(super) fn due(core: &mut Core, chain: Domain) {
             continue;
         }
         core.register(chain, terms, preimage, Some(peer));
-        if due == last && !core.guard.row(&(chain, peer)).is_barred {
-            core.claims.entry(chain).or_default().note_late(peer, due, origin);
+        let is_missed = core.sure(&chain) >= terms.expiry;
+        let claims = core.claims.entry(chain).or_default();
+        if is_missed {
+            claims.note_missed((due, origin));
+        }
+        // One that was asked too late to have its time may refuse as this side does (R8.4f), and is not to blame.
+        if due == last {
+            claims.note_owed((due, origin), peer);
         }
     }
-    let barred = core.claims.get_mut(&chain).map(|claims| claims.take_final(heads.finalised)).unwrap_or_default();
-    for (peer, origin) in barred {
-        core.guard.row_mut((chain, peer)).is_barred = true;
-        core.write_peer(chain, peer);
-        core.notify(RouterNotice::ClaimUnanswered { chain, peer, origin });
+}
+
+/// A peer that is late is barred in its row at once: a start may come before its block is final.
+fn judge(core: &mut Core, chain: Domain) {
+    let sure = core.sure(&chain);
+    while let Some((claim, peer)) = core.claims.get_mut(&chain).and_then(|claims| claims.next_unanswered(sure)) {
+        if !core.guard.row(&(chain, peer)).is_barred {
+            core.claims.entry(chain).or_default().note_late(peer, claim);
+            bar(core, chain, peer, true);
+        }
     }
+}
+
+fn bar(core: &mut Core, chain: Domain, peer: PublicKey, is_barred: bool) {
+    core.guard.row_mut((chain, peer)).is_barred = is_barred;
+    core.write_peer(chain, peer);
 }
