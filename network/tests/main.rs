@@ -13,6 +13,7 @@ mod announcements;
 mod bounds;
 mod cases;
 mod claims;
+mod claims_audit;
 mod crashes;
 mod decoders;
 mod forwarding;

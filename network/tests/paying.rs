@@ -37,7 +37,7 @@ fn wide() -> World {
     World::new(policies, &[(0, 1, 50_000, FULL), (0, 1, 40_000, FULL), (1, 2, 45_000, 0), (1, 2, 60_000, 0)])
 }
 
-/// Three hubs, none of which can carry all of it: the greatest wants its places paid for, and the two others are cheaper together.
+/// Three hubs, none of which can carry all of it: the greatest wants more for its places than the payer gives, and the two others carry it for that together.
 #[test]
 fn a_payment_in_parts_goes_through_the_cheaper_hubs() {
     let dear = RoutingPolicy { slot_fee: 5_000, ..hub_policy() };
@@ -47,7 +47,8 @@ fn a_payment_in_parts_goes_through_the_cheaper_hubs() {
     let mut world = World::new(policies, &[to_hubs, to_payee].concat());
     let invoice = world.invoice(4, 1, Some(80_000), &[1, 2, 3]);
     world.run();
-    let _state = world.pay(0, 1, &invoice, None);
+    assert_eq!(world.pay_within(0, 1, &invoice, None, 82), Err(PayError::Fees { needed: 83, allowed: 82 }));
+    assert_eq!(world.pay_within(0, 1, &invoice, None, 5_000), Ok(PaymentState::Pending));
     world.run();
     world.settle();
     assert_eq!(world.payment(0, 1), Some(PaymentState::Paid(Preimage([1; 32]))));

@@ -153,6 +153,7 @@ fn a_claim_whose_command_was_lost_is_registered_before_its_expiry() {
     let down = RestoredChannel { outgoing: vec![gone_on(Progress::Fulfilled(SECRET))], ..channel(DOWN, 2, true) };
     let (mut hub, _the_command_is_lost) = started(vec![up, down]);
     let head = |best| RouterInput::Head { chain: CHAIN, best, finalised: best };
+    assert_eq!(hub.handle(head(134)), vec![], "whoever is asked by then has its time");
     assert_eq!(hub.handle(head(139)), vec![]);
     let register =
         RouterOutput::Register { chain: CHAIN, lock: lock(SECRET), preimage: SECRET, expiry: 152, peer: Some(key(1)) };

@@ -263,7 +263,8 @@ pub enum RouterNotice {
         /// What is earned.
         fee: Amount,
     },
-    /// A peer left a claim unanswered, so that its pre-image has to be registered: it offers nothing more until it is let (B1). Durable.
+    /// A peer left a claim unanswered, so that its pre-image has to be registered: it offers nothing more until it is let (B1). Told once the block by which it was
+    /// late is final. Durable.
     #[codec(index = 6)]
     ClaimUnanswered {
         /// On which chain.

@@ -1,6 +1,7 @@
 //! The router: one for a process, across chains (D8).
 
 mod claims;
+mod claims_due;
 mod forward;
 mod guard;
 mod io;
@@ -37,6 +38,7 @@ use channel::{
     IdempotencyKey,
     transfer::{Offer, Registered, TransferCommand, TransferEvent, TransferTerms, Verdict},
 };
+use claims::Claims;
 use protocol::{
     Amount, BlockNumber, PublicKey,
     contracts::{
@@ -410,16 +412,16 @@ fn on_head(core: &mut Core, chain: Domain, best: BlockNumber, finalised: BlockNu
     // An endpoint that shows blocks which are not there is taken back (R8.30): the best block may fall.
     let best = best.max(finalised);
     let _former = core.heads.insert(chain, Heads { best, finalised });
+    if !core.claims.get(&chain).is_some_and(Claims::has_begun) {
+        claims_due::begin(core, chain);
+    }
     match before {
-        None => {
-            claims::begin(core, chain);
-            restored::look_again(core);
-        }
-        Some(before) if best < before.best => claims::fall(core, chain),
+        None => restored::look_again(core),
+        Some(before) if best < before.best => claims_due::fall(core, chain),
         Some(_) => {}
     }
     clear::due(core, chain);
-    claims::due(core, chain);
+    claims_due::due(core, chain);
     receive::holds_due(core, chain);
     if core.is_ahead {
         core.claim_again(chain);

@@ -33,11 +33,7 @@ pub(super) fn offered(core: &mut Core, origin: Origin, incoming: IncomingTransfe
     let Some(entry) = core.transfers.incoming(&origin) else { return };
     let goes_on = matches!(Instruction::from_bytes(&entry.instruction), Some(Instruction::Forward(_)));
     let arrival = Arrival { expiry, risked, is_general: entry.is_general, goes_on };
-    let is_late = core.claims.get(&name.0).is_some_and(|claims| claims.is_late(&peer));
-    let admitted = match is_late {
-        true => Err(FailureCode::NotServed),
-        false => core.guard.admit(name, &arrival, &core.policy, core.now),
-    };
+    let admitted = core.guard.admit(name, &arrival, &core.policy, core.now);
     if has_paid {
         core.write_peer(origin.at.chain, peer);
     }

@@ -35,17 +35,21 @@ struct Way {
     most: Amount,
 }
 
-/// Splits `amount` over channels. The parts have no numbers yet.
+/// Splits `amount` over channels, for `budget` if that can be. The parts have no numbers yet.
 pub(super) fn plan(
     core: &Core,
     order: &Order,
     amount: Amount,
+    budget: Amount,
     avoid: &[At],
     max_parts: u32,
 ) -> Result<Vec<Part>, FailureCode> {
     let best = core.best(&order.chain);
     let least = order.least_expiry.max(core.policy.chain(&order.chain).margins.forward());
-    let shares = shares(core, order, amount, avoid, max_parts, |_| true)?;
+    let is_fit = |way: &Way| part(core, *way, way.most, best, least).is_ok();
+    let fitting = shares(core, order, (amount, budget), avoid, max_parts, is_fit);
+    // Where none can be used, the first one that would be says why.
+    let shares = fitting.or_else(|_| shares(core, order, (amount, budget), avoid, max_parts, |_| true))?;
     shares.into_iter().map(|(way, amount)| part(core, way, amount, best, least)).collect()
 }
 
@@ -53,7 +57,7 @@ pub(super) fn plan(
 fn shares(
     core: &Core,
     order: &Order,
-    amount: Amount,
+    (amount, budget): (Amount, Amount),
     avoid: &[At],
     max_parts: u32,
     is_fit: impl Fn(&Way) -> bool,
@@ -63,7 +67,7 @@ fn shares(
     ways.sort_by(|one, other| other.most.cmp(&one.most).then(one.at.cmp(&other.at)));
     match single(&ways, amount) {
         Some(way) => Ok(vec![(way, amount)]),
-        None => split(&ways, amount, max_parts).ok_or(FailureCode::Liquidity),
+        None => split(&ways, amount, budget, max_parts).ok_or(FailureCode::Liquidity),
     }
 }
 
@@ -128,19 +132,23 @@ fn fee(way: &Way, amount: Amount) -> Amount {
     terms.fee.of(amount).unwrap_or(Amount::MAX).saturating_add(terms.slot_fee)
 }
 
-/// The cheaper of two splits: the greatest channels first, which takes the fewest places, or the cheapest ones first.
-fn split(greatest_first: &[Way], amount: Amount, max_parts: u32) -> Option<Vec<(Way, Amount)>> {
+/// The greatest channels first, which takes the fewest of them; the cheapest ones first only where the others cannot carry it for the budget. Whoever is cheap and
+/// carries nothing on would else keep a payment from being made by those that do.
+fn split(greatest_first: &[Way], amount: Amount, budget: Amount, max_parts: u32) -> Option<Vec<(Way, Amount)>> {
+    let cost = |shares: &Vec<(Way, Amount)>| {
+        shares.iter().fold(0_u128, |sum, (way, amount)| sum.saturating_add(fee(way, *amount)))
+    };
+    let greatest = fill(greatest_first, amount, max_parts);
+    if greatest.as_ref().is_some_and(|shares| cost(shares) <= budget) {
+        return greatest;
+    }
     let mut cheapest_first = greatest_first.to_vec();
     cheapest_first.sort_by_key(|way| {
         let share = way.most.min(amount);
         // In millionths of what it carries.
         fee(way, share).saturating_mul(1_000_000).checked_div(share)
     });
-    let splits = [fill(greatest_first, amount, max_parts), fill(&cheapest_first, amount, max_parts)];
-    let cost = |shares: &Vec<(Way, Amount)>| {
-        shares.iter().fold(0_u128, |sum, (way, amount)| sum.saturating_add(fee(way, *amount)))
-    };
-    splits.into_iter().flatten().min_by_key(cost)
+    [greatest, fill(&cheapest_first, amount, max_parts)].into_iter().flatten().min_by_key(cost)
 }
 
 /// Fills one channel after the other; what is left for the last is at least its least.
@@ -211,7 +219,7 @@ pub(super) fn plan_leg(
         let is_free = way.hub.is_none_or(|(_, terms)| terms.slot_fee == 0);
         expiry.is_some_and(&is_in_time) && is_free && (premium == 0 || way.hub.is_none())
     };
-    let shares = shares(core, &order, leg.amount, &[], max_parts, is_fit)?;
+    let shares = shares(core, &order, (leg.amount, max_fee), &[], max_parts, is_fit)?;
     let fixed = |(way, amount)| leg_part(way, amount, leg);
     let parts: Vec<Part> = shares.into_iter().map(fixed).collect::<Result<_, _>>()?;
     let fees = parts.iter().fold(0_u128, |sum, part| sum.saturating_add(part.cost()));

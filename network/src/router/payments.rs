@@ -108,7 +108,8 @@ pub(super) fn pay(core: &mut Core, id: PaymentId, order: Order, seed: [u8; 32]) 
     if order.total == 0 {
         return Err(PayError::Amount);
     }
-    let planned = parts::plan(core, &order, order.total, &[], core.policy.max_parts).map_err(PayError::NoWay)?;
+    let planned = parts::plan(core, &order, order.total, order.max_fee, &[], core.policy.max_parts);
+    let planned = planned.map_err(PayError::NoWay)?;
     let needed = planned.iter().fold(0_u128, |sum, part| sum.saturating_add(part.cost()));
     if needed > order.max_fee {
         return Err(PayError::Fees { needed, allowed: order.max_fee });
@@ -254,7 +255,8 @@ fn replacement(core: &Core, id: PaymentId, part: &Part, code: FailureCode) -> Re
         return Err(code);
     }
     let room = core.policy.max_parts.saturating_sub(u32::try_from(row.parts.len()).unwrap_or(u32::MAX)).min(left);
-    let planned = parts::plan(core, &row.order, part.amount, avoid, room).map_err(|_none| code)?;
+    let budget = row.order.max_fee.saturating_sub(row.fees_with(&[]));
+    let planned = parts::plan(core, &row.order, part.amount, budget, avoid, room).map_err(|_none| code)?;
     (row.fees_with(&planned) <= row.order.max_fee).then_some(planned).ok_or(FailureCode::Fee)
 }
 

@@ -56,7 +56,7 @@ pub struct RoutingPolicy {
 pub struct ChainPolicy {
     /// What takes how long.
     pub margins: Margins,
-    /// How far finality may lag before nothing more is carried on (A2).
+    /// How far finality may lag before nothing more is carried on (A2). A block further from the final one is not sure (R8.30).
     pub max_lag: BlockNumber,
     /// How many blocks a transaction waits to get into one: `i` (D18).
     pub inclusion: BlockNumber,

@@ -39,6 +39,7 @@ use protocol::{
 /// Takes over what the store has, and derives what is to be done.
 pub(super) fn restored(core: &mut Core, restored: Restored) {
     let _is_new = core.joined.insert(restored.chain);
+    core.claims.entry(restored.chain).or_default().restart();
     core.started = Some(core.now).filter(|now| *now > 0);
     let mut known = Vec::new();
     for (key, value) in restored.rows {

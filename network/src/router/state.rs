@@ -1,7 +1,7 @@
 //! All that a router knows, and the few things that are done to it from everywhere.
 
 use super::{
-    claims::{self, Claims},
+    claims::Claims,
     guard::{self, Guard},
     io::{At, Millis, Origin, RouterNotice, RouterOutput, RowKey},
     policy::RoutingPolicy,
@@ -129,6 +129,12 @@ impl Core {
         self.heads.get(chain).map_or(0, |heads| heads.best)
     }
 
+    /// The newest block that an endpoint alone cannot make up: as far beyond the final one as finality may lag (R8.30).
+    pub(super) fn sure(&self, chain: &Domain) -> BlockNumber {
+        let heads = self.heads.get(chain).copied().unwrap_or_default();
+        heads.best.min(heads.finalised.saturating_add(self.policy.chain(chain).max_lag))
+    }
+
     /// Whether it started so lately that peers may still be coming back.
     pub(super) fn is_new(&self) -> bool {
         self.started.is_some_and(|started| self.now.saturating_sub(started) < self.policy.patience)
@@ -155,7 +161,7 @@ impl Core {
         preimage: Preimage,
         peer: Option<PublicKey>,
     ) {
-        if self.best(&chain) < expiry {
+        if self.sure(&chain) < expiry {
             self.outputs.push(RouterOutput::Register { chain, lock, preimage, expiry, peer });
         }
     }
@@ -237,7 +243,7 @@ impl Core {
         if let Source::Forward(Some(origin)) = onward.source
             && self.transfers.incoming(&origin).is_some_and(|entry| matches!(entry.intent, Intent::Claim(_)))
         {
-            claims::wait(self, &origin);
+            self.await_claim(&origin);
         }
     }
 
@@ -253,7 +259,7 @@ impl Core {
         let is_claimed = matches!(entry.intent, Intent::Claim(_));
         self.transfers.insert_incoming(origin, entry);
         if is_claimed {
-            claims::wait(self, &origin);
+            self.await_claim(&origin);
         }
     }
 
@@ -270,6 +276,24 @@ impl Core {
         let _waited = self.waiting.remove(origin);
         let _parked = self.swaps.parked.remove(origin);
         Some(entry)
+    }
+
+    /// Awaits a claim until the block in which its pre-image has to be registered, and no longer than before. Where the peer cannot have its time until then any
+    /// more, the pre-image is registered with the next block from then on.
+    pub(super) fn await_claim(&mut self, origin: &Origin) {
+        let chain = origin.at.chain;
+        let margins = self.policy.chain(&chain).margins;
+        let (best, sure) = (self.best(&chain), self.sure(&chain));
+        let Some(entry) = self.transfers.incoming_mut(origin) else { return };
+        let last = entry.terms.expiry.saturating_sub(margins.register);
+        let has_time = best.saturating_add(margins.answer) <= last;
+        let due = if has_time { last } else { last.max(sure).saturating_add(1) };
+        let claims = self.claims.entry(chain).or_default();
+        // What it was given at a start, before any block was shown, counts for nothing.
+        let counts = entry.due.filter(|_| claims.has_begun());
+        let due = counts.map_or(due, |before| due.min(before));
+        let former = entry.due.replace(due);
+        claims.wait(*origin, due, former);
     }
 
     /// Gives a transfer back, unless it is to be claimed (I4).
@@ -300,7 +324,7 @@ impl Core {
         entry.intent = Intent::Claim(preimage);
         entry.instruction = Vec::new();
         let _waited = self.waiting.remove(origin);
-        claims::wait(self, origin);
+        self.await_claim(origin);
         self.command(origin.at, TransferCommand::Claim { contract: origin.contract, preimage });
     }
 

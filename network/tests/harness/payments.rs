@@ -13,8 +13,20 @@ impl World {
         invoice: &Invoice,
         amount: Option<Amount>,
     ) -> Result<PaymentState, PayError> {
+        self.pay_within(node, id, invoice, amount, 1_000_000)
+    }
+
+    /// Likewise, for so much in fees at most.
+    pub(crate) fn pay_within(
+        &mut self,
+        node: usize,
+        id: u8,
+        invoice: &Invoice,
+        amount: Option<Amount>,
+        max_fee: Amount,
+    ) -> Result<PaymentState, PayError> {
         let seed = [id; 32];
-        let paid = self.nodes[node].router.pay(PaymentId([id; 32]), invoice, amount, 1_000_000, seed);
+        let paid = self.nodes[node].router.pay(PaymentId([id; 32]), invoice, amount, max_fee, seed);
         let (state, outputs) = paid?;
         self.commit_outside(node, outputs);
         Ok(state)
