@@ -24,6 +24,7 @@ mod paying;
 mod places_audit;
 mod property;
 mod seals;
+mod swap_inventory;
 mod swap_stories;
 mod swaps;
 mod swaps_audit;

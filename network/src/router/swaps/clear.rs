@@ -2,6 +2,7 @@
 
 use super::{
     ask::{is_live, is_owed, is_revealed, tell, unread, was_paid, write},
+    inventory,
     kinds::{SwapEvent, SwapOutcome, SwapRole, SwapStage},
 };
 use crate::{
@@ -28,6 +29,7 @@ pub(super) fn begin(core: &mut Core, id: SwapId, code: SwapCode) {
     let Some(swap) = core.swaps.get_mut(&id) else { return };
     if matches!(swap.row.stage, SwapStage::Proposed | SwapStage::Agreed) {
         swap.row.stage = SwapStage::Clearing(code);
+        inventory::count(core, id);
         write(core, id);
         tell(core, id, SwapEvent::Clearing(code));
     }

@@ -2,7 +2,7 @@
 
 use super::{
     ask::{is_owed, unread},
-    clear,
+    clear, inventory,
     kinds::{SwapRole, SwapStage},
     legs,
     tables::{NamedSequence, SwapRow},
@@ -39,6 +39,7 @@ pub(in crate::router) fn restored(core: &mut Core, chain: Domain) {
         .map(|(id, _)| *id)
         .collect();
     for id in of_chain {
+        inventory::count(core, id);
         decided_before(core, id);
         legs::follow(core, id);
         resume(core, id, chain);
