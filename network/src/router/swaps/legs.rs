@@ -1,7 +1,7 @@
 //! Execution: the source leg, then the target leg, then the pre-image (R8.5c).
 
 use super::{
-    ask::{is_revealed, ladder, tell, unread, view, write},
+    ask::{is_revealed, ladder, note_target, tell, unread, view, write},
     clear, inventory,
     kinds::{SwapEvent, SwapRole, SwapStage},
     tables::{Swap, SwapRow},
@@ -277,7 +277,7 @@ pub(in crate::router) fn leg_paid(core: &mut Core, at: At, key: IdempotencyKey, 
     }
     if swap.row.role == SwapRole::Responder {
         // What came in is claimed by now, since the pre-image is known; the row stays until that has ended (I5).
-        (swap.target_moved, swap.blocks.1) = (true, best);
+        note_target(core, id, true);
         tell(core, id, SwapEvent::Revealed);
         inventory::count(core, id);
         follow(core, id);

@@ -1,7 +1,7 @@
 //! Negotiation: both legs are proposed, agreed to and acknowledged before anything is locked (R8.5a, R8.5b).
 
 use super::{
-    ask::{is_revealed, ladder, tell, view, write},
+    ask::{drop_target, is_revealed, ladder, tell, view, write},
     clear, inventory,
     kinds::{SwapError, SwapEvent, SwapOrder, SwapRole, SwapStage},
     legs,
@@ -365,6 +365,7 @@ pub(in crate::router) fn forget(core: &mut Core, id: SwapId) -> Result<(), SwapE
     let chain = swap.row.terms.source.chain;
     let _forgotten = core.swaps.remove(&id);
     core.write(chain, RowName::Swap(id), None);
+    drop_target(core, id);
     Ok(())
 }
 

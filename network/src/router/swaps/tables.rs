@@ -39,6 +39,16 @@ impl SwapRow {
     }
 }
 
+/// What became of a swap's target leg: a row in the store of its *target* chain, written with what ended the leg there (R8.5e).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(in crate::router) struct TargetEnd {
+    /// The chain in whose store the swap's own row is.
+    pub(in crate::router) source: Domain,
+    pub(in crate::router) has_moved: bool,
+    /// The newest block of the target chain then.
+    pub(in crate::router) block: BlockNumber,
+}
+
 /// The last numbers of swaps between this side and a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub(in crate::router) struct NamedSequence {
@@ -70,8 +80,6 @@ pub(in crate::router) struct Swap {
     pub(in crate::router) is_restored: bool,
     /// The transfers of the peer's leg that are here.
     pub(in crate::router) arrived: BTreeSet<Origin>,
-    /// Whether the target leg moved, as far as this process saw it.
-    pub(in crate::router) target_moved: bool,
     /// Blocks in which transfers were over, of the source and the target chain.
     pub(in crate::router) blocks: (BlockNumber, BlockNumber),
     /// What the target leg's coins are counted as; none where none are kept for it.
@@ -80,7 +88,7 @@ pub(in crate::router) struct Swap {
 
 impl Swap {
     pub(in crate::router) const fn new(row: SwapRow) -> Self {
-        Self { row, is_restored: false, arrived: BTreeSet::new(), target_moved: false, blocks: (0, 0), held: None }
+        Self { row, is_restored: false, arrived: BTreeSet::new(), blocks: (0, 0), held: None }
     }
 
     /// The chain on which this side pays, and the one on which it is paid.
@@ -118,6 +126,8 @@ pub(in crate::router) struct Swaps {
     pub(in crate::router) quotes: BTreeMap<(Domain, PublicKey), Vec<SwapQuote>>,
     /// Transfers that say that they are of swaps of which nothing can be said before another chain has joined.
     pub(in crate::router) parked: BTreeSet<Origin>,
+    /// What became of target legs, and in which chain's store that is; also of swaps whose rows are not here yet.
+    pub(in crate::router) targets: BTreeMap<SwapId, (Domain, TargetEnd)>,
     /// Swaps of which the peer has not acknowledged all that was said.
     pub(in crate::router) unheard: BTreeSet<(Domain, PublicKey, SwapId)>,
     /// Swaps that others proposed, that are over, and in which no coins have moved.
@@ -204,6 +214,11 @@ impl Swaps {
         {
             let _is_new = self.in_vain.insert(id);
         }
+    }
+
+    /// Whether it is known that the target leg moved.
+    pub(in crate::router) fn has_target_moved(&self, id: &SwapId) -> bool {
+        self.targets.get(id).is_some_and(|(_, end)| end.has_moved)
     }
 
     /// Looks whether the peer has still to acknowledge something.
