@@ -152,6 +152,7 @@ impl Peers {
 
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::Release);
+        self.routing.group().leave(self.routing.chain());
     }
 
     pub(super) fn is_over(&self) -> bool {
