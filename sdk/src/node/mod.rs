@@ -48,6 +48,7 @@ mod submitted;
 mod swaps;
 mod transit;
 mod watcher;
+mod withdrawals;
 
 pub use causes::{Cause, CauseCounts};
 pub use config::{FeeReserve, KEEP_ENDED, LOCK_PERIOD, NodeConfig, OpenChannel, Storage};
@@ -102,6 +103,7 @@ use tokio::{
     task::JoinHandle,
 };
 use watcher::{Notes, Sight, Watcher};
+use withdrawals::Withdrawals;
 
 /// A running node. Dropping the last clone stops it; what it has agreed stays in its store.
 #[derive(Clone)]
@@ -173,6 +175,7 @@ impl Node {
             config: Arc::clone(&config),
             limits,
             routing: Arc::new(routing),
+            withdrawals: Withdrawals::load(config.store())?,
             tally: Arc::default(),
             dialler: Arc::default(),
             inboxes: Mutex::default(),

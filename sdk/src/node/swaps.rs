@@ -15,6 +15,15 @@ pub enum SwapFailed {
     /// The system gives no randomness.
     #[error("the operating system gives no randomness: nothing was begun")]
     NoRandomness,
+    /// The swap has brought this side nothing.
+    #[error("the swap has brought nothing: there is nothing to be withdrawn")]
+    NotMoved,
+    /// What the swap has brought is on another chain.
+    #[error("what the swap has brought is on another chain: ask that chain's node")]
+    OtherChain,
+    /// No channel pays it out.
+    #[error("the swapped coins are not withdrawn: {0}")]
+    Withdrawal(#[source] NodeError),
     /// The node stops, or its store takes nothing more.
     #[error("the node has stopped, or keeps nothing more: what has become of the swap is known after the next start")]
     Stopped,
@@ -128,12 +137,14 @@ impl Node {
         self.swap_act(id, false, move |router| router.cancel_swap(id)).await
     }
 
-    /// Forgets a swap that is over: its row is kept until then.
+    /// Forgets a swap that is over: its row is kept until then, and on this node what was withdrawn for it.
     ///
     /// # Errors
     /// [`SwapFailed`].
     pub async fn forget_swap(&self, id: SwapId) -> Result<(), SwapFailed> {
-        self.swap_act(id, false, move |router| router.forget_swap(id)).await
+        self.swap_act(id, false, move |router| router.forget_swap(id)).await?;
+        self.forget_withdrawal(&id).await;
+        Ok(())
     }
 
     /// Does something with a swap, where the nodes run that have to keep it: the source chain's, and perhaps the target chain's.

@@ -1,67 +1,15 @@
 //! Swaps and payments asked of nodes that have stopped: each question is answered by name, at once; nobody waits for ever.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
-
+use crate::parties::{Chains, ID, Parties, at_once};
 use sdk::{
-    Node, NodeConfig, OpenChannel,
-    chain::testing::MemoryChain,
-    network::{BlockClock, RoutingPolicy, SwapError, SwapId, SwapPolicy, SwapStage},
-    node::{NewSwap, RouterGroup, SwapFailed, open_on_both},
-    protocol::{Amount, Hash},
+    network::{RoutingPolicy, SwapError, SwapId, SwapPolicy, SwapStage},
+    node::SwapFailed,
 };
-use std::{future::Future, time::Duration};
-
-const ID: SwapId = SwapId([5; 32]);
-
-/// Two chains, and two parties with a node and a channel on each.
-struct Parties {
-    initiator: [Node; 2],
-    responder: [Node; 2],
-    swap: NewSwap,
-}
-
-async fn start(chains: [&MemoryChain; 2], name: &str, policy: RoutingPolicy) -> [Node; 2] {
-    let group = RouterGroup::new(policy);
-    let mut nodes = Vec::new();
-    for chain in chains {
-        let mut config = NodeConfig::for_tests(chain, name).await.unwrap();
-        config.group = Some(group.clone());
-        config.routing.chain.clock = Some(BlockClock { shortest: 6_000, longest: 12_000, stall: 600_000 });
-        config.policy.share_max = Amount::MAX;
-        let node = Node::start(config).await.unwrap();
-        let _done = node.vault_deposit(2_000_000).await.unwrap();
-        nodes.push(node);
-    }
-    <[Node; 2]>::try_from(nodes).unwrap_or_else(|_other| unreachable!("two chains"))
-}
-
-/// The responder's user is asked about every swap.
-async fn meet() -> Parties {
-    let (first, second) = (MemoryChain::new(), MemoryChain::builder().genesis(Hash([2; 32])).build());
-    let chains = [&first, &second];
-    let swaps = SwapPolicy { asks_user: true, ..SwapPolicy::default() };
-    let initiator = start(chains, "alice", RoutingPolicy::default()).await;
-    let responder = start(chains, "bob", RoutingPolicy { swaps, ..RoutingPolicy::default() }).await;
-    for (ours, theirs) in initiator.iter().zip(&responder) {
-        let _peer = ours.connect(&theirs.address().unwrap()).await.unwrap();
-    }
-    let peer = responder[0].identity();
-    let shares = [OpenChannel::new(1_000_000, 0), OpenChannel::new(10_000, 1_000_000)];
-    let [paying, paid] = shares;
-    let _channels = open_on_both((&initiator[0], paying), (&initiator[1], paid), peer).await.unwrap();
-    let target = second.arbiter().await.unwrap().info().domain;
-    let swap = NewSwap { responder: peer, pay: 1_000, target, get: 2_000, premium: 0 };
-    Parties { initiator, responder, swap }
-}
-
-/// It is answered long before this; what is never answered fails the test.
-async fn at_once<T>(answer: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), answer).await.unwrap()
-}
 
 /// The responder has heard of the swap, and its user has not answered.
 async fn proposed() -> Parties {
-    let parties = meet().await;
+    let swaps = SwapPolicy { asks_user: true, ..SwapPolicy::default() };
+    let parties = Chains::new().meet(RoutingPolicy { swaps, ..RoutingPolicy::default() }, None).await;
     let mut notices = parties.responder[0].routing_notices();
     let stage = parties.initiator[0].propose_swap(ID, parties.swap).await.unwrap();
     assert_eq!(stage, SwapStage::Proposed);
