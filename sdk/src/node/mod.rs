@@ -31,6 +31,7 @@ mod limits;
 mod link;
 mod outgoing;
 mod packet;
+mod paying_out;
 mod payments;
 mod peer;
 mod peers;
@@ -80,7 +81,6 @@ use defence::Defence;
 use defended::Report;
 use events::Events;
 use following::Following;
-use group::Member;
 use inbox::{Connected, Inbox, Opening, PeerInput};
 use peers::Peers;
 use places::{PerOrigin, Strangers};
@@ -204,9 +204,7 @@ impl Node {
         }
         let events = peers.events.subscribe();
         peers.tell_of_damage();
-        let member: Arc<dyn Member> = Arc::<Peers>::clone(&peers);
-        peers.routing.group().enter(peers.routing.chain(), Arc::downgrade(&member));
-        drop(member);
+        peers.enter_group();
         for (identity, channels) in channels {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }

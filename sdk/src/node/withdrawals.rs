@@ -1,13 +1,11 @@
-//! Coins that a swap has brought, paid out to an account that need not be this node's own: once for each swap, whatever crashes (R8.5g).
+//! What was asked to be paid out of swapped coins, and what has come of it (R8.5g).
 //!
-//! What is asked of a channel, and what has come of it, is kept in one commit with the channel's own step: a withdrawal is either not asked for, or under way in
-//! the channel that the row names, or made.
+//! It is kept in one commit with the channel's own step: a withdrawal is either not asked for, or under way in the channel that the row names, or made.
 
-use super::{ChannelHandle, Node, NodeError, SwapFailed, error::StartError, inbox::Request};
-use crate::store::{Batch, StoreHandle, Table};
-use channel::{ChannelRef, Command};
-use network::{SwapError, SwapId, SwapRole, SwapStage};
-use protocol::{AccountId, PublicKey, Round, decode_exact};
+use crate::store::{StoreError, StoreHandle, Table};
+use channel::ChannelRef;
+use network::SwapId;
+use protocol::{PublicKey, Round, decode_exact};
 use scale::{Decode, Encode};
 use std::{
     collections::BTreeMap,
@@ -41,7 +39,7 @@ fn key(id: &SwapId) -> Vec<u8> {
 
 impl Withdrawals {
     /// Those that a store has. One that cannot be read is left alone: its swap's coins are not withdrawn once more by this.
-    pub(super) fn load(store: Option<&StoreHandle>) -> Result<Self, StartError> {
+    pub(super) fn load(store: Option<&StoreHandle>) -> Result<Self, StoreError> {
         let mut all = BTreeMap::new();
         for (row, value) in store.map_or_else(|| Ok(Vec::new()), |store| store.load(Table::Meta, PREFIX))? {
             let id = row.strip_prefix(PREFIX).and_then(|id| id.try_into().ok()).map(SwapId);
@@ -79,73 +77,31 @@ impl Withdrawals {
     }
 
     /// Forgets one, and gives the row that is erased.
-    fn forget(&self, id: &SwapId) -> Option<WithdrawalRow> {
+    pub(super) fn forget(&self, id: &SwapId) -> Option<WithdrawalRow> {
         self.all().remove(id).map(|_| (key(id), None))
     }
 }
 
-impl Node {
-    /// Pays the coins that a swap has brought this side on this node's chain to an account, which need not be this node's own, and waits until that is final on
-    /// chain: it waits for the swap's end first. Once for each swap: asked again, also after a crash, it goes on, or says the round after the withdrawal that was
-    /// made. Where the chain refuses the transfer to the account the coins come to this node's vault.
-    ///
-    /// # Errors
-    /// Those of [`swap_ended`](Node::swap_ended); [`SwapFailed::NotMoved`] where the swap has brought nothing, [`SwapFailed::OtherChain`] where it has on
-    /// another chain; [`SwapFailed::Withdrawal`] where no channel pays it out now: then nothing is, unless it says that one is pending.
-    pub async fn withdraw_swapped(&self, id: &SwapId, to: AccountId) -> Result<Round, SwapFailed> {
-        let peers = &self.inner.peers;
-        if let Some(Withdrawal { round: Some(round), .. }) = peers.withdrawals.get(id) {
-            return Ok(round);
-        }
-        let state = self.swap_ended(id).await?;
-        let SwapStage::Ended { outcome, .. } = state.stage else { return Err(SwapError::UnderWay.into()) };
-        let (leg, has_moved) = match state.role {
-            SwapRole::Initiator => (state.terms.target, outcome.target_moved),
-            SwapRole::Responder => (state.terms.source, outcome.source_moved),
-        };
-        if leg.chain != peers.routing.chain() {
-            return Err(SwapFailed::OtherChain);
-        }
-        if !has_moved {
-            return Err(SwapFailed::NotMoved);
-        }
-        let mut why = NodeError::NotConnected(state.peer);
-        for channel in self.channels_for(id, state.peer).await? {
-            let command = Command::Withdraw { amount: leg.amount, to: Some(to) };
-            match channel.ask(|reply| Request::WithdrawOnce(*id, command, reply)).await.and_then(|made| made) {
-                Ok(round) => return Ok(round),
-                Err(error) => why = error,
-            }
-        }
-        Err(SwapFailed::Withdrawal(why))
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// The channels out of which a swap's coins may be paid: the one in which that is under way; else those with the other party before those with others.
-    async fn channels_for(&self, id: &SwapId, party: PublicKey) -> Result<Vec<ChannelHandle>, SwapFailed> {
-        let peers = &self.inner.peers;
-        if let Some(Withdrawal { peer, reference, .. }) = peers.withdrawals.get(id)
-            && let Some(inbox) = peers.inbox(&peer)
-        {
-            return Ok(vec![self.handle(peer, reference, inbox)]);
-        }
-        let others = self.peers().into_iter().filter(|peer| *peer != party);
-        let mut all = Vec::new();
-        for peer in std::iter::once(party).chain(others) {
-            all.extend(self.channels(peer).await.map_err(SwapFailed::Withdrawal)?);
-        }
-        Ok(all)
-    }
-
-    /// Forgets what was withdrawn for a swap.
-    pub(super) async fn forget_withdrawal(&self, id: &SwapId) {
-        let peers = &self.inner.peers;
-        let is_made = peers.withdrawals.get(id).is_some_and(|one| one.round.is_some());
-        if is_made
-            && let Some((key, _)) = peers.withdrawals.forget(id)
-            && let Some(store) = self.inner.config.store()
-            && let Err(error) = store.commit(Batch::new().delete(Table::Meta, key)).await
-        {
-            tracing::error!(%error, "what was withdrawn for a swap is not forgotten");
-        }
+    #[test]
+    fn a_row_is_what_the_rules_say_and_the_withdrawal_that_ends_is_the_one_under_way_in_the_channel() {
+        let all = Withdrawals::default();
+        let (id, reference) = (SwapId([3; 32]), ChannelRef([2; 16]));
+        let one = Withdrawal { peer: PublicKey([1; 32]), reference, round: None };
+        let (key, row) = all.note(id, one);
+        assert_eq!(key, [&b"withdrawal/"[..], &[3; 32]].concat());
+        assert_eq!(row.unwrap(), [&[1][..], &[1; 32], &[2; 16], &[0]].concat());
+        assert_eq!(all.end(ChannelRef([9; 16]), Some(7)), None, "another channel's");
+        let (_, row) = all.end(reference, Some(7)).unwrap();
+        assert_eq!(row.unwrap(), [&[1][..], &[1; 32], &[2; 16], &[1, 7, 0, 0, 0, 0, 0, 0, 0]].concat());
+        assert_eq!(all.end(reference, None), None, "it was made");
+        assert_eq!(all.get(&id).unwrap().round, Some(7));
+        let another = SwapId([4; 32]);
+        let _row = all.note(another, one);
+        assert_eq!(all.end(reference, None), Some(([&b"withdrawal/"[..], &[4; 32]].concat(), None)));
+        assert_eq!(all.get(&another), None, "it may be asked for again");
     }
 }
