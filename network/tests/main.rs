@@ -25,6 +25,8 @@ mod paying;
 mod places_audit;
 mod property;
 mod seals;
+mod swap_inventory;
+mod swap_returns;
 mod swap_stories;
 mod swaps;
 mod swaps_audit;
