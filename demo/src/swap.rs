@@ -118,7 +118,7 @@ impl Party {
 
     /// How a swap has ended.
     async fn ended(&self, id: &SwapId) -> Result<SwapOutcome> {
-        let state = tokio::time::timeout(PATIENCE, self.source.swap_ended(id)).await?.context("the swap is known")?;
+        let state = tokio::time::timeout(PATIENCE, self.source.swap_ended(id)).await??;
         match state.stage {
             SwapStage::Ended { outcome, .. } => Ok(outcome),
             other => bail!("the swap is not over: {other:?}"),

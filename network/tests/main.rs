@@ -26,6 +26,8 @@ mod places_audit;
 mod pledges;
 mod property;
 mod seals;
+mod swap_inventory;
+mod swap_returns;
 mod swap_stories;
 mod swaps;
 mod swaps_audit;

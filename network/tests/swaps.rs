@@ -111,6 +111,12 @@ pub(crate) fn assert_both_or_none(world: &World, context: &str) -> bool {
     for node in [INITIATOR, RESPONDER] {
         assert!(is_ended(world, node, ID), "{context}: node {node} is at {:?}", stage(world, node, ID));
     }
+    for node in [INITIATOR, RESPONDER] {
+        if let Some(SwapStage::Ended { outcome, .. }) = stage(world, node, ID) {
+            let coins = (gained(world, node, 0) != 0, gained(world, node, OTHER).abs() == 20_000);
+            assert_eq!((outcome.source_moved, outcome.target_moved), coins, "{context}: node {node} is told otherwise");
+        }
+    }
     let gains = gains(world);
     let forfeited = [(0, -200), (0, 200)];
     assert!([MOVED, NONE, forfeited].contains(&gains), "{context}: {gains:?}");

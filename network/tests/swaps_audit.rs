@@ -60,8 +60,12 @@ fn agreed() -> (World, SwapTerms) {
 
 /// What a leg says whose receiver agreed by these words.
 fn leg(sequence: u64, words: &SwapBody) -> Vec<u8> {
+    leg_of(ID, sequence, words)
+}
+
+pub(crate) fn leg_of(id: SwapId, sequence: u64, words: &SwapBody) -> Vec<u8> {
     let acknowledges = SwapTerms::acknowledged(words);
-    Instruction::Swap(SwapInstruction { id: ID, source: CHAIN, sequence, acknowledges }).to_bytes().unwrap()
+    Instruction::Swap(SwapInstruction { id, source: CHAIN, sequence, acknowledges }).to_bytes().unwrap()
 }
 
 fn offer(world: &mut World, (to, channel): (usize, usize), number: u8, offer: Offer) -> ContractId {

@@ -81,6 +81,9 @@ pub struct SwapPolicy {
     pub handshake: Millis,
     /// The most swaps that are open with one peer.
     pub max_open: u32,
+    /// How much of a quote's inventory is kept for swaps that one peer has agreed to and locked nothing of, in parts of a million; peers without a channel have
+    /// one such share together (R8.5f). A single swap of more than that is declined.
+    pub idle_share: u32,
     /// What a leg may cost beyond its amount, for hubs.
     pub max_fee: Fee,
     /// What is swapped without asking the user. Where two quotes are for the same chains, either counts.
@@ -97,6 +100,7 @@ impl Default for SwapPolicy {
             answer: 30_000,
             handshake: 30_000,
             max_open: 1_024,
+            idle_share: 500_000,
             max_fee: Fee { base: 1_000, parts_per_million: 10_000 },
             quotes: Vec::new(),
             asks_user: false,

@@ -110,6 +110,7 @@ fn own_row(
             let _former = core.kept.insert(lock, chain);
         }
         RowName::Swap(id) => restored_swaps::swap(core, id, rows::read(value)?),
+        RowName::SwapTarget(id) => restored_swaps::target(core, id, chain, rows::read(value)?),
         RowName::SwapSequence(_) => restored_swaps::sequence(core, rows::read(value)?),
         RowName::Peer(_) => core.guard.restore(rows::read::<NamedPeer>(value)?),
     }

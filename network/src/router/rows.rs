@@ -31,6 +31,9 @@ pub(super) enum RowName {
     /// The last numbers of swaps with a peer, by the hash of chain and key.
     #[codec(index = 6)]
     SwapSequence(protocol::Hash),
+    /// What became of a swap's target leg, in the target chain's store.
+    #[codec(index = 7)]
+    SwapTarget(SwapId),
 }
 
 impl RowName {

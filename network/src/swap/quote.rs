@@ -17,7 +17,7 @@ pub struct SwapQuote {
     pub amounts: (Amount, Amount),
     /// The premium that it asks for, in parts of a million of what it pays, rounded up.
     pub premium: u32,
-    /// The most that it has locked on the target chain in swaps at once.
+    /// The most that it has promised or locked on the target chain in swaps at once.
     pub inventory: Amount,
     /// The last second since 1970 in which it holds.
     pub expires_at: u64,
@@ -45,7 +45,14 @@ impl SwapQuote {
         share(target, (u64::from(self.premium), 1_000_000), true)
     }
 
-    /// Whether a swap is within the quote. `open` is what is locked in swaps on the target chain.
+    /// How much of the inventory this share is, in parts of a million, rounded down: at most all of it.
+    #[must_use]
+    pub fn idle(&self, share_of_it: u32) -> Amount {
+        let part = share(self.inventory, (u64::from(share_of_it), 1_000_000), false);
+        part.map_or(self.inventory, |part| part.min(self.inventory))
+    }
+
+    /// Whether a swap is within the quote. `open` is what is promised in swaps on the target chain.
     ///
     /// # Errors
     /// [`SwapCode::Chain`], [`SwapCode::Rate`], [`SwapCode::Amount`], [`SwapCode::Premium`], [`SwapCode::Inventory`].
@@ -92,6 +99,9 @@ mod tests {
             (quote.premium_of(0), quote.premium_of(1), quote.premium_of(1_000_001)),
             (Some(0), Some(1), Some(2))
         );
+        let some = SwapQuote { inventory: 7, ..quote };
+        assert_eq!((some.idle(0), some.idle(500_000), some.idle(1_000_000), some.idle(u32::MAX)), (0, 3, 7, 7));
+        assert_eq!((quote.idle(1_000_000), quote.idle(u32::MAX)), (Amount::MAX, Amount::MAX));
         let double = SwapQuote { rate: (2, 1), ..quote };
         assert_eq!(double.pays(Amount::MAX), None);
         let nothing = SwapQuote { rate: (1, 0), ..quote };

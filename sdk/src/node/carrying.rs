@@ -135,6 +135,14 @@ impl Peers {
     }
 }
 
+impl Peers {
+    /// The node has started: from now on the nodes of other chains reach it.
+    pub(super) fn enter_group(self: &Arc<Self>) {
+        let member: Arc<dyn Member> = Arc::<Self>::clone(self);
+        self.routing.group().enter(self.routing.chain(), Arc::downgrade(&member));
+    }
+}
+
 impl Member for Peers {
     /// Keeps what the router has to keep here, and has done what it wants.
     fn take_over(self: Arc<Self>, outgoing: Outgoing) {

@@ -14,13 +14,14 @@ use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// How many notices wait for a subscriber before it misses the oldest.
 const NOTICES: usize = 4_096;
 
 /// One router for the nodes of a program, each on a chain of its own, all under one identity. A node joins it by [`NodeConfig::group`](super::NodeConfig::group);
-/// a chain is added to a running program by starting a node for it. What has to do with a chain that has not joined waits until it has.
+/// a chain is added to a running program by starting a node for it. What has to do with a chain that has not joined waits until it has. A node that has stopped does not
+/// join again: what needs it is refused from then on ([`SwapError::NoChain`](network::SwapError::NoChain)), and goes on once all nodes have been started with a new group.
 #[derive(Clone)]
 pub struct RouterGroup(pub(super) Arc<Group>);
 
@@ -32,6 +33,8 @@ pub(super) struct Group {
     pub(super) rows: tokio::sync::Mutex<BTreeMap<Domain, RouterRows>>,
     joined: Mutex<BTreeSet<Domain>>,
     members: Mutex<BTreeMap<Domain, Weak<dyn Member>>>,
+    /// The chains whose nodes have stopped: none of them joins again.
+    stopped: watch::Sender<BTreeSet<Domain>>,
     pub(super) notices: broadcast::Sender<RouterNotice>,
 }
 
@@ -74,6 +77,7 @@ impl Group {
             rows: tokio::sync::Mutex::default(),
             joined: Mutex::default(),
             members: Mutex::default(),
+            stopped: watch::Sender::default(),
             notices: broadcast::Sender::new(NOTICES),
         }
     }
@@ -106,6 +110,21 @@ impl Group {
     /// The node of a chain has started.
     pub(super) fn enter(&self, chain: Domain, node: Weak<dyn Member>) {
         let _former = self.members().insert(chain, node);
+    }
+
+    /// The node of a chain stops: whoever waits for something that it would have done is told.
+    pub(super) fn leave(&self, chain: Domain) {
+        let _is_new = self.stopped.send_if_modified(|stopped| stopped.insert(chain));
+    }
+
+    /// Whether the node of a chain has stopped. One that has not started yet has not.
+    pub(super) fn has_stopped(&self, chain: &Domain) -> bool {
+        self.stopped.borrow().contains(chain)
+    }
+
+    /// Says which nodes have stopped, now and from now on.
+    pub(super) fn stops(&self) -> watch::Receiver<BTreeSet<Domain>> {
+        self.stopped.subscribe()
     }
 
     fn members(&self) -> MutexGuard<'_, BTreeMap<Domain, Weak<dyn Member>>> {

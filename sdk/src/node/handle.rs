@@ -416,7 +416,7 @@ impl ChannelHandle {
         self.ask(Request::Closed).await?
     }
 
-    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, NodeError> {
+    pub(super) async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, NodeError> {
         let (reply, answer) = oneshot::channel();
         let input = PeerInput::Request(self.reference, ask(reply));
         self.inbox.send(input).await.map_err(|_closed| self.gone())?;

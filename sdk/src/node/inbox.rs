@@ -12,6 +12,7 @@ use channel::{
     Balances, Certainty, Change, ChannelRef, CloseReason, Command, Config, EventNumber, IdempotencyKey, Outcome,
     Payment, PaymentRecord, Performed, State, Status,
 };
+use network::SwapId;
 use protocol::{
     Amount, BlockNumber, Hash, Pair, PartyId, Round,
     call::{CallKind, CloseSolo, ForcedCall},
@@ -108,6 +109,8 @@ pub(super) enum Request {
     Force(Vec<ForcedCall>, Certainty, Reply<Vec<Performed>>),
     State(oneshot::Sender<Option<State>>),
     Operate(Command, Reply<Round>),
+    /// A withdrawal for a swap, made once.
+    WithdrawOnce(SwapId, Command, Reply<Round>),
     /// Whatever is done at once.
     Tell(Command, Reply<()>),
     AckEvents(EventNumber, oneshot::Sender<()>),

@@ -31,6 +31,7 @@ mod limits;
 mod link;
 mod outgoing;
 mod packet;
+mod paying_out;
 mod payments;
 mod peer;
 mod peers;
@@ -48,6 +49,7 @@ mod submitted;
 mod swaps;
 mod transit;
 mod watcher;
+mod withdrawals;
 
 pub use causes::{Cause, CauseCounts};
 pub use config::{FeeReserve, KEEP_ENDED, LOCK_PERIOD, NodeConfig, OpenChannel, Storage};
@@ -79,7 +81,6 @@ use defence::Defence;
 use defended::Report;
 use events::Events;
 use following::Following;
-use group::Member;
 use inbox::{Connected, Inbox, Opening, PeerInput};
 use peers::Peers;
 use places::{PerOrigin, Strangers};
@@ -102,6 +103,7 @@ use tokio::{
     task::JoinHandle,
 };
 use watcher::{Notes, Sight, Watcher};
+use withdrawals::Withdrawals;
 
 /// A running node. Dropping the last clone stops it; what it has agreed stays in its store.
 #[derive(Clone)]
@@ -173,6 +175,7 @@ impl Node {
             config: Arc::clone(&config),
             limits,
             routing: Arc::new(routing),
+            withdrawals: Withdrawals::load(config.store())?,
             tally: Arc::default(),
             dialler: Arc::default(),
             inboxes: Mutex::default(),
@@ -201,9 +204,7 @@ impl Node {
         }
         let events = peers.events.subscribe();
         peers.tell_of_damage();
-        let member: Arc<dyn Member> = Arc::<Peers>::clone(&peers);
-        peers.routing.group().enter(peers.routing.chain(), Arc::downgrade(&member));
-        drop(member);
+        peers.enter_group();
         for (identity, channels) in channels {
             let _inbox = peers.start(identity, channels, addresses.remove(&identity));
         }

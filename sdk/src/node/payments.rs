@@ -10,10 +10,11 @@ use protocol::{
     Amount, BlockNumber, PublicKey,
     contracts::conditional::{HashFunction, HashLock, Preimage},
     crypto::{Crypto, Native},
+    signing::Domain,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use thiserror::Error;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// Why a payment across channels, or an invoice, is not made.
 #[derive(Debug, Error)]
@@ -71,13 +72,23 @@ impl NewInvoice {
 /// The notices of a node's router: what has become of payments and invoices. Told in passing: [`Node::routed_payment`] and [`Node::invoice_state`] say at any
 /// time how far each is, after a crash too.
 #[derive(Debug)]
-pub struct RoutingNotices(broadcast::Receiver<RouterNotice>);
+pub struct RoutingNotices {
+    notices: broadcast::Receiver<RouterNotice>,
+    stops: watch::Receiver<BTreeSet<Domain>>,
+    chain: Domain,
+}
 
 impl RoutingNotices {
     /// The next one; none once the node has stopped. A subscriber that is too slow misses the oldest.
     pub async fn next(&mut self) -> Option<RouterNotice> {
+        let Self { notices, stops, chain } = self;
         loop {
-            match self.0.recv().await {
+            let heard = tokio::select! {
+                biased;
+                heard = notices.recv() => heard,
+                _stopped = stops.wait_for(|stopped| stopped.contains(chain)) => return None,
+            };
+            match heard {
                 Ok(notice) => return Some(notice),
                 Err(broadcast::error::RecvError::Lagged(missed)) => {
                     tracing::warn!(missed, "a subscriber of routing notices is too slow");
@@ -111,7 +122,8 @@ impl Node {
     /// What becomes of payments, invoices and transfers that are carried on, from now on.
     #[must_use]
     pub fn routing_notices(&self) -> RoutingNotices {
-        RoutingNotices(self.inner.peers.routing.notices())
+        let routing = &self.inner.peers.routing;
+        RoutingNotices { notices: routing.notices(), stops: routing.group().stops(), chain: routing.chain() }
     }
 
     /// Makes an invoice: its text is for the payer. It is durable when this returns.
@@ -293,7 +305,7 @@ impl Node {
         let peers = Arc::clone(&self.inner.peers);
         let done = tokio::spawn(async move {
             let mut turn = peers.routing.turn().await;
-            if peers.routing.ask(Router::is_ahead) {
+            if peers.is_over() || peers.routing.ask(Router::is_ahead) {
                 return Err(RouterStopped.into());
             }
             let (value, outgoing) = peers.routing.with(&mut turn, act)?;

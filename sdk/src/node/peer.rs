@@ -18,6 +18,7 @@ mod fetches;
 mod manners;
 mod messages;
 mod news;
+mod once;
 mod steps;
 mod transfers;
 mod turns;
@@ -43,6 +44,7 @@ use super::{
     routing::Routing,
     slot::Slot,
     transit::Hearing,
+    withdrawals::WithdrawalRow,
 };
 use crate::{
     keys::PeerAddress,
@@ -126,6 +128,8 @@ pub(super) struct Peer {
     touched: BTreeSet<ChannelRef>,
     /// What the router wants done after the commit.
     outgoing: Outgoing,
+    /// Rows about withdrawals for swaps, for the next commit.
+    withdrawn: Vec<WithdrawalRow>,
     /// What the chain has new.
     follower: Follower,
     /// The node is going away.
@@ -199,6 +203,7 @@ impl Peer {
             heard: Hearing::default(),
             touched: BTreeSet::new(),
             outgoing: Outgoing::default(),
+            withdrawn: Vec::new(),
             follower,
             stopping: false,
         };
@@ -514,6 +519,7 @@ impl Peer {
     /// Notes what a channel's step asks for.
     fn done(&mut self, reference: ChannelRef, step: Step) {
         self.note_transfers(reference, &step);
+        self.note_withdrawal(reference, &step);
         let mut is_known = false;
         if let Some(slot) = self.slots.get_mut(&reference) {
             slot.note_doubt(&step);

@@ -16,6 +16,7 @@ use super::{
     routing::Routing,
     submitted::Defending,
     watcher::{Notes, Sight},
+    withdrawals::Withdrawals,
 };
 use crate::{
     chain::{BlockRef, Health},
@@ -68,6 +69,8 @@ pub(crate) struct Peers {
     pub(super) registry: LockRegistry,
     /// What crosses channels.
     pub(super) routing: Arc<Routing>,
+    /// What is paid out of swapped coins.
+    pub(super) withdrawals: Withdrawals,
     /// Every channel that may be on chain, with its parties as the chain knows them.
     pub(super) channels: Mutex<HashMap<ChannelId, Pair<PartyId>>>,
     /// The node stops: nothing more is signed.
@@ -152,6 +155,7 @@ impl Peers {
 
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::Release);
+        self.routing.group().leave(self.routing.chain());
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -100,6 +100,13 @@ impl fmt::Debug for Routing {
     }
 }
 
+/// Whatever ends a node, nobody waits for it.
+impl Drop for Routing {
+    fn drop(&mut self) {
+        self.group.leave(self.chain);
+    }
+}
+
 impl Routing {
     /// A router that goes on from what the store has. Its rows are to be committed before what it wants done is.
     ///

@@ -15,6 +15,15 @@ pub enum SwapFailed {
     /// The system gives no randomness.
     #[error("the operating system gives no randomness: nothing was begun")]
     NoRandomness,
+    /// The swap has brought this side nothing.
+    #[error("the swap has brought nothing: there is nothing to be withdrawn")]
+    NotMoved,
+    /// What the swap has brought is on another chain.
+    #[error("what the swap has brought is on another chain: ask that chain's node")]
+    OtherChain,
+    /// No channel pays it out.
+    #[error("the swapped coins are not withdrawn: {0}")]
+    Withdrawal(#[source] NodeError),
     /// The node stops, or its store takes nothing more.
     #[error("the node has stopped, or keeps nothing more: what has become of the swap is known after the next start")]
     Stopped,
@@ -55,12 +64,20 @@ impl NewSwap {
 impl Node {
     /// Proposes a swap, once by this id: asked again, also after a crash, it says how far the swap is. It returns when the proposal is durable; the two nodes of
     /// this process, on this chain and on the target's, do the rest, and [`Node::swap_ended`] waits for the end. The responder has to be connected with this node.
+    /// Where the target's node has stopped, nothing is begun ([`SwapError::NoChain`]).
     ///
     /// # Errors
     /// [`SwapFailed`]; nothing is begun then, but for [`SwapFailed::Stopped`].
     pub async fn propose_swap(&self, id: SwapId, swap: NewSwap) -> Result<SwapStage, SwapFailed> {
         let (order, seed) = (self.order(&swap), seed()?);
-        self.with_router(move |router| Ok::<_, SwapFailed>(router.propose_swap(id, order, &seed)?)).await
+        let is_gone = self.inner.peers.routing.group().has_stopped(&swap.target);
+        self.with_router(move |router| {
+            if is_gone && router.swap(&id).is_none() {
+                return Err(SwapError::NoChain.into());
+            }
+            Ok::<_, SwapFailed>(router.propose_swap(id, order, &seed)?)
+        })
+        .await
     }
 
     /// Proposes many swaps in few messages: how far each is, or why it is not begun.
@@ -73,7 +90,21 @@ impl Node {
     ) -> Result<Vec<Result<SwapStage, SwapError>>, SwapFailed> {
         let orders = swaps.iter().map(|(id, swap)| Ok((*id, self.order(swap), seed()?)));
         let orders: Vec<_> = orders.collect::<Result<_, SwapFailed>>()?;
-        self.with_router(move |router| Ok::<_, SwapFailed>(router.propose_swaps(&orders))).await
+        let stops = self.inner.peers.routing.group().stops();
+        self.with_router(move |router| {
+            let stopped = stops.borrow();
+            let is_refused = |(id, order, _): &(SwapId, SwapOrder, _)| {
+                stopped.contains(&order.target.0) && router.swap(id).is_none()
+            };
+            let refused: Vec<bool> = orders.iter().map(is_refused).collect();
+            let taken = orders.iter().zip(&refused).filter(|(_, is_refused)| !**is_refused);
+            let (said, outputs) = router.propose_swaps(&taken.map(|(order, _)| *order).collect::<Vec<_>>());
+            let mut said = said.into_iter();
+            let none = Err(SwapError::NoChain);
+            let all = refused.into_iter().map(|is_refused| if is_refused { none } else { said.next().unwrap_or(none) });
+            Ok::<_, SwapFailed>((all.collect(), outputs))
+        })
+        .await
     }
 
     fn order(&self, swap: &NewSwap) -> SwapOrder {
@@ -81,43 +112,59 @@ impl Node {
         SwapOrder { responder, source: (self.inner.peers.routing.chain(), pay), target: (target, get), premium }
     }
 
-    /// Agrees to a swap that a peer proposed.
+    /// Agrees to a swap that a peer proposed. On the node of the source chain it is durable when this returns. Both chains' nodes have to run.
     ///
     /// # Errors
     /// [`SwapFailed`].
     pub async fn accept_swap(&self, id: SwapId) -> Result<(), SwapFailed> {
-        self.swap_act(move |router| router.accept_swap(id)).await
+        self.swap_act(id, true, move |router| router.accept_swap(id)).await
     }
 
-    /// Declines a swap that a peer proposed.
+    /// Declines a swap that a peer proposed. The source chain's node has to run, as for [`cancel_swap`](Self::cancel_swap) and [`forget_swap`](Self::forget_swap).
     ///
     /// # Errors
     /// [`SwapFailed`].
     pub async fn decline_swap(&self, id: SwapId) -> Result<(), SwapFailed> {
-        self.swap_act(move |router| router.decline_swap(id)).await
+        self.swap_act(id, false, move |router| router.decline_swap(id)).await
     }
 
-    /// Wants a swap over: what is locked goes back, unless the pre-image has been shown. The responder's word is a wish from when its own leg is locked.
+    /// Wants a swap over: what is locked goes back, unless the pre-image has been shown. The responder's word is a wish from when its own leg is locked. Where the
+    /// target chain's node has stopped, what is to be done there is done once it has been started again.
     ///
     /// # Errors
     /// [`SwapFailed`].
     pub async fn cancel_swap(&self, id: SwapId) -> Result<(), SwapFailed> {
-        self.swap_act(move |router| router.cancel_swap(id)).await
+        self.swap_act(id, false, move |router| router.cancel_swap(id)).await
     }
 
-    /// Forgets a swap that is over: its row is kept until then.
+    /// Forgets a swap that is over: its row is kept until then, and on this node what was withdrawn for it.
     ///
     /// # Errors
     /// [`SwapFailed`].
     pub async fn forget_swap(&self, id: SwapId) -> Result<(), SwapFailed> {
-        self.swap_act(move |router| router.forget_swap(id)).await
+        self.swap_act(id, false, move |router| router.forget_swap(id)).await?;
+        self.forget_withdrawal(&id).await;
+        Ok(())
     }
 
+    /// Does something with a swap, where the nodes run that have to keep it: the source chain's, and perhaps the target chain's.
     async fn swap_act(
         &self,
+        id: SwapId,
+        needs_target: bool,
         act: impl FnOnce(&mut Router) -> Result<Vec<RouterOutput>, SwapError> + Send + 'static,
     ) -> Result<(), SwapFailed> {
-        self.with_router(move |router| Ok::<_, SwapFailed>(((), act(router)?))).await
+        let stops = self.inner.peers.routing.group().stops();
+        self.with_router(move |router| {
+            if let Some(SwapState { terms, .. }) = router.swap(&id) {
+                let stopped = stops.borrow();
+                if stopped.contains(&terms.source.chain) || (needs_target && stopped.contains(&terms.target.chain)) {
+                    return Err(SwapError::NoChain.into());
+                }
+            }
+            Ok::<_, SwapFailed>(((), act(router)?))
+        })
+        .await
     }
 
     /// How far a swap is; none where there is none.
@@ -132,15 +179,33 @@ impl Node {
         self.inner.peers.routing.ask(|router| router.swaps().collect())
     }
 
-    /// Waits until nothing of a swap is open any more; none where there is none, or the node stops.
-    pub async fn swap_ended(&self, id: &SwapId) -> Option<SwapState> {
-        let mut notices = self.routing_notices();
+    /// Waits until nothing of a swap is open any more, as long as the nodes of both chains run. It waits for a node that has not started yet.
+    ///
+    /// # Errors
+    /// [`SwapError::Unknown`] where there is none, or its source chain's node has not started; [`SwapFailed::Stopped`] where this node has stopped;
+    /// [`SwapError::NoChain`] where the other chain's has. The swap goes on once all of them have been started again.
+    pub async fn swap_ended(&self, id: &SwapId) -> Result<SwapState, SwapFailed> {
+        let routing = &self.inner.peers.routing;
+        let (mut notices, mut stops) = (self.routing_notices(), routing.group().stops());
         loop {
-            let state = self.swap(id)?;
+            let state = self.swap(id).ok_or(SwapError::Unknown)?;
             if matches!(state.stage, SwapStage::Ended { .. }) {
-                return Some(state);
+                return Ok(state);
             }
-            let _notice = notices.next().await?;
+            {
+                let stopped = stops.borrow_and_update();
+                if stopped.contains(&routing.chain()) {
+                    return Err(SwapFailed::Stopped);
+                }
+                if [state.terms.source.chain, state.terms.target.chain].iter().any(|chain| stopped.contains(chain)) {
+                    return Err(SwapError::NoChain.into());
+                }
+            }
+            // Whatever it is: how far the swap is says the router.
+            tokio::select! {
+                _notice = notices.next() => {}
+                _stopped = stops.changed() => {}
+            }
         }
     }
 

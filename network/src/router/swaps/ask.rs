@@ -2,7 +2,7 @@
 
 use super::{
     kinds::{SwapEvent, SwapRole},
-    tables::Swap,
+    tables::{Swap, TargetEnd},
 };
 use crate::{
     keys::OfferName,
@@ -35,6 +35,23 @@ pub(super) fn write(core: &mut Core, id: SwapId) {
     core.write(chain, RowName::Swap(id), Some(value));
 }
 
+/// Notes what became of the target leg, with whatever it follows from.
+pub(super) fn note_target(core: &mut Core, id: SwapId, has_moved: bool) {
+    let Some(SwapTerms { source, target, .. }) = core.swaps.get(&id).map(|swap| swap.row.terms) else { return };
+    let has_moved = has_moved || core.swaps.has_target_moved(&id);
+    let end = TargetEnd { source: source.chain, has_moved, block: core.best(&target.chain) };
+    if core.swaps.targets.insert(id, (target.chain, end)) != Some((target.chain, end)) {
+        core.write(target.chain, RowName::SwapTarget(id), Some(row(&end)));
+    }
+}
+
+/// Erases what is noted of a target leg.
+pub(super) fn drop_target(core: &mut Core, id: SwapId) {
+    if let Some((chain, _)) = core.swaps.targets.remove(&id) {
+        core.write(chain, RowName::SwapTarget(id), None);
+    }
+}
+
 pub(super) fn tell(core: &mut Core, id: SwapId, event: SwapEvent) {
     core.notify(RouterNotice::Swap { id, event });
 }
@@ -50,7 +67,7 @@ pub(super) fn is_revealed(core: &Core, id: SwapId) -> bool {
     let is_claimed =
         |origin| core.transfers.incoming(origin).is_some_and(|entry| matches!(entry.intent, Intent::Claim(_)));
     swap.row.source_moved
-        || swap.target_moved
+        || core.swaps.has_target_moved(&id)
         || !core.joined.contains(&swap.row.terms.target.chain)
         || swap.arrived.iter().any(is_claimed)
 }

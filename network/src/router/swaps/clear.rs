@@ -1,7 +1,8 @@
 //! Clearing: what is locked and comes to nothing goes back, and what is over is noted (R8.5d).
 
 use super::{
-    ask::{claim_staked, is_live, is_owed, is_revealed, tell, unread, was_paid, write},
+    ask::{claim_staked, is_live, is_owed, is_revealed, note_target, tell, unread, was_paid, write},
+    inventory,
     kinds::{SwapEvent, SwapOutcome, SwapRole, SwapStage},
 };
 use crate::{
@@ -28,6 +29,7 @@ pub(super) fn begin(core: &mut Core, id: SwapId, code: SwapCode) {
     let Some(swap) = core.swaps.get_mut(&id) else { return };
     if matches!(swap.row.stage, SwapStage::Proposed | SwapStage::Agreed) {
         swap.row.stage = SwapStage::Clearing(code);
+        inventory::count(core, id);
         write(core, id);
         tell(core, id, SwapEvent::Clearing(code));
     }
@@ -60,10 +62,7 @@ pub(in crate::router) fn ended(core: &mut Core, origin: Origin, lock: &HashLock,
     }
     let has_moved = end == IncomingEnd::Claimed;
     match swap.row.role {
-        SwapRole::Initiator => {
-            swap.target_moved |= has_moved;
-            swap.blocks.1 = best;
-        }
+        SwapRole::Initiator => note_target(core, id, has_moved),
         SwapRole::Responder => {
             swap.blocks.0 = best;
             if has_moved && !swap.row.source_moved {
@@ -94,19 +93,20 @@ pub(super) fn finish(core: &mut Core, id: SwapId) {
         SwapStage::Clearing(code) if !swap.row.source_moved => Some(code),
         _ => None,
     };
-    // What paid the initiator leaves no row. Where that was before a start it is known by what came of it: only what the initiator had shown for all of the target
-    // leg could move the source leg, and an end of the target leg without a claim would have begun to clear the swap.
-    let was_claimed = match swap.row.role {
+    // Where nothing is noted, for the leg ended while the swap's own row was not here, it is known by what came of it: only what the initiator had shown for all of
+    // the target leg could move the source leg.
+    let was_claimed = || match swap.row.role {
         SwapRole::Initiator => {
             swap.is_restored && swap.row.source_moved && !matches!(swap.row.stage, SwapStage::Clearing(_))
         }
         SwapRole::Responder => was_paid(core, id),
     };
+    let noted = core.swaps.targets.get(&id).map(|(_, end)| *end);
     let outcome = SwapOutcome {
         source_moved: swap.row.source_moved,
-        target_moved: swap.target_moved || was_claimed,
+        target_moved: noted.map_or_else(was_claimed, |end| end.has_moved),
         source_block: swap.blocks.0,
-        target_block: swap.blocks.1,
+        target_block: noted.map_or(swap.blocks.1, |end| end.block),
     };
     for (at, number) in core.swaps.legs.remove(&id).into_iter().flatten() {
         core.forget(at, OfferName::Leg(id, number).key());

@@ -112,8 +112,8 @@ pub enum SwapError {
     /// Nothing was proposed, for this reason.
     #[error("the swap cannot be proposed: {0}")]
     Terms(SwapCode),
-    /// No node of this process serves the chain, or it has not started.
-    #[error("no node of this process serves that chain")]
+    /// No node of this process serves the chain: it has not started, or it has stopped.
+    #[error("no node of this process serves that chain, or it has stopped")]
     NoChain,
     /// The least block time of a chain is not fixed, or not known: no ladder of expiries is safe on it.
     #[error("the block times of a chain are not known: set them in the routing policy")]

@@ -1,8 +1,8 @@
 //! Execution: the source leg, then the target leg, then the pre-image (R8.5c).
 
 use super::{
-    ask::{claim_staked, has_time_to_claim, is_revealed, ladder, may_reveal, tell, unread, view, write},
-    clear,
+    ask::{claim_staked, has_time_to_claim, is_revealed, ladder, may_reveal, note_target, tell, unread, view, write},
+    clear, inventory,
     kinds::{SwapEvent, SwapRole, SwapStage},
     tables::{Swap, SwapRow},
 };
@@ -100,6 +100,7 @@ fn lock(core: &mut Core, id: SwapId) -> Result<(), SwapCode> {
         let _is_new = core.swaps.legs.entry(id).or_default().insert((at, number));
         core.offer(at, OfferName::Leg(id, number).key(), Source::Leg(id, number), (offer, 0), false);
     }
+    inventory::count(core, id);
     Ok(())
 }
 
@@ -280,8 +281,9 @@ pub(in crate::router) fn leg_paid(core: &mut Core, at: At, key: IdempotencyKey, 
     }
     if swap.row.role == SwapRole::Responder {
         // What came in is claimed by now, since the pre-image is known; the row stays until that has ended (I5).
-        (swap.target_moved, swap.blocks.1) = (true, best);
+        note_target(core, id, true);
         tell(core, id, SwapEvent::Revealed);
+        inventory::count(core, id);
         follow(core, id);
         return clear::finish(core, id);
     }
@@ -324,6 +326,7 @@ pub(in crate::router) fn leg_failed(core: &mut Core, at: At, key: Option<Idempot
             }
         }
     }
+    inventory::count(core, id);
     match role {
         // The pre-image is out: where the responder has let all of its leg expire, nothing more happens to it.
         SwapRole::Initiator if is_revealed(core, id) => {

@@ -18,3 +18,4 @@ pub(super) mod restored;
 pub(super) mod tables;
 
 mod ask;
+mod inventory;

@@ -1,8 +1,8 @@
 //! Negotiation: both legs are proposed, agreed to and acknowledged before anything is locked (R8.5a, R8.5b).
 
 use super::{
-    ask::{is_revealed, ladder, tell, view, write},
-    clear,
+    ask::{drop_target, is_revealed, ladder, tell, view, write},
+    clear, inventory,
     kinds::{SwapError, SwapEvent, SwapOrder, SwapRole, SwapStage},
     legs,
     tables::{NamedSequence, SwapRow},
@@ -257,26 +257,13 @@ fn check(core: &Core, chain: Domain, peer: PublicKey, id: SwapId, terms: &SwapTe
         return Err(SwapCode::Chain);
     }
     let policy = &core.policy.swaps;
-    let (open, count) = core.swaps.open(&terms.target.chain, &peer);
-    if count >= usize::try_from(policy.max_open).unwrap_or(usize::MAX) {
+    if core.swaps.count(&peer) >= usize::try_from(policy.max_open).unwrap_or(usize::MAX) {
         return Err(SwapCode::Inventory);
     }
     legs::has_time(core, terms)?;
     ladder(terms).check_length(&view(core, &terms.target.chain)?, policy.answer, policy.handshake)?;
     let _parts = legs::plan(core, SwapRole::Responder, terms, peer)?;
-    let mut why = None;
-    for quote in &policy.quotes {
-        match quote.check(terms, open, core.seconds()) {
-            Ok(()) => return Ok(true),
-            Err(SwapCode::Chain) => {}
-            Err(code) => why = Some(code),
-        }
-    }
-    match why {
-        Some(code) => Err(code),
-        None if policy.asks_user => Ok(false),
-        None => Err(SwapCode::Rate),
-    }
+    inventory::is_quoted(core, terms, peer)
 }
 
 /// The responder agrees.
@@ -289,6 +276,7 @@ fn agree(core: &mut Core, id: SwapId) {
     swap.row.sequences.0 = number;
     swap.row.stage = SwapStage::Agreed;
     swap.row.talk.say(SwapBody::Accept { sequence: number });
+    inventory::count(core, id);
     write(core, id);
     core.swaps.say(id);
     tell(core, id, SwapEvent::Agreed);
@@ -377,13 +365,14 @@ pub(in crate::router) fn forget(core: &mut Core, id: SwapId) -> Result<(), SwapE
         && swap.row.terms.premium > 0
         && finalised <= swap.row.terms.lock_by.saturating_add(core.policy.chain(&target).margins.answer);
     let is_ended = matches!(swap.row.stage, SwapStage::Ended { .. }) && !core.swaps.legs.contains_key(&id);
-    let is_over = is_ended && !(is_pledged && !swap.target_moved);
+    let is_over = is_ended && !(is_pledged && !core.swaps.has_target_moved(&id));
     if !is_over {
         return Err(SwapError::UnderWay);
     }
     let chain = swap.row.terms.source.chain;
     let _forgotten = core.swaps.remove(&id);
     core.write(chain, RowName::Swap(id), None);
+    drop_target(core, id);
     Ok(())
 }
 

@@ -1,16 +1,16 @@
 //! Swaps after a start, or when a second chain joins: derived from what both stores have, as far as they are here.
 
 use super::{
-    ask::{is_owed, unread},
-    clear,
+    ask::{drop_target, is_owed, unread},
+    clear, inventory,
     kinds::{SwapRole, SwapStage},
     legs,
-    tables::{NamedSequence, SwapRow},
+    tables::{NamedSequence, SwapRow, TargetEnd},
 };
 use crate::{
     instruction::RouteFailure,
     keys::OfferName,
-    router::{io::Origin, offers, state::Core, tables::Reached},
+    router::{io::Origin, offers, rows::RowName, state::Core, tables::Reached},
     swap::{SwapCode, SwapId},
 };
 use channel::transfer::Intent;
@@ -24,6 +24,11 @@ pub(in crate::router) fn swap(core: &mut Core, id: SwapId, row: SwapRow) {
     }
 }
 
+/// Takes over what became of a target leg.
+pub(in crate::router) fn target(core: &mut Core, id: SwapId, chain: Domain, end: TargetEnd) {
+    let _former = core.swaps.targets.insert(id, (chain, end));
+}
+
 /// Takes the numbers of swaps with a peer over.
 pub(in crate::router) fn sequence(core: &mut Core, named: NamedSequence) {
     let _former = core.swaps.sequences.insert((named.chain, named.peer), named);
@@ -32,6 +37,12 @@ pub(in crate::router) fn sequence(core: &mut Core, named: NamedSequence) {
 /// A chain's rows are here: goes on with the swaps that have to do with it.
 pub(in crate::router) fn restored(core: &mut Core, chain: Domain) {
     look_again(core);
+    // Of swaps that were forgotten before the erasure was kept here.
+    let is_left = |(id, (_, end)): &(&SwapId, &(Domain, TargetEnd))| {
+        core.joined.contains(&end.source) && core.swaps.get(id).is_none() && !core.is_unread(RowName::Swap(**id))
+    };
+    let left: Vec<SwapId> = core.swaps.targets.iter().filter(is_left).map(|(id, _)| *id).collect();
+    left.into_iter().for_each(|id| drop_target(core, id));
     let of_chain: Vec<SwapId> = core
         .swaps
         .iter()
@@ -39,6 +50,7 @@ pub(in crate::router) fn restored(core: &mut Core, chain: Domain) {
         .map(|(id, _)| *id)
         .collect();
     for id in of_chain {
+        inventory::count(core, id);
         decided_before(core, id);
         legs::follow(core, id);
         resume(core, id, chain);

@@ -39,6 +39,16 @@ impl SwapRow {
     }
 }
 
+/// What became of a swap's target leg: a row in the store of its *target* chain, written with what ended the leg there (R8.5e).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(in crate::router) struct TargetEnd {
+    /// The chain in whose store the swap's own row is.
+    pub(in crate::router) source: Domain,
+    pub(in crate::router) has_moved: bool,
+    /// The newest block of the target chain then.
+    pub(in crate::router) block: BlockNumber,
+}
+
 /// The last numbers of swaps between this side and a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub(in crate::router) struct NamedSequence {
@@ -50,6 +60,18 @@ pub(in crate::router) struct NamedSequence {
     pub(in crate::router) heard: u64,
 }
 
+/// On whose account a swap is: strangers, who have no channel with this side, have one account together.
+pub(in crate::router) type Account = Option<PublicKey>;
+
+/// What a responder's coins for a swap are counted as (R8.5f).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::router) enum Held {
+    /// Both have agreed, and this side's leg is not locked: the initiator may never lock its own.
+    Idle(Account),
+    /// This side's leg is locked, or is being locked.
+    Locked,
+}
+
 /// A swap with what is remembered of it only while the process lasts.
 #[derive(Clone, Debug)]
 pub(in crate::router) struct Swap {
@@ -58,15 +80,15 @@ pub(in crate::router) struct Swap {
     pub(in crate::router) is_restored: bool,
     /// The transfers of the peer's leg that are here.
     pub(in crate::router) arrived: BTreeSet<Origin>,
-    /// Whether the target leg moved, as far as this process saw it.
-    pub(in crate::router) target_moved: bool,
     /// Blocks in which transfers were over, of the source and the target chain.
     pub(in crate::router) blocks: (BlockNumber, BlockNumber),
+    /// What the target leg's coins are counted as; none where none are kept for it.
+    held: Option<Held>,
 }
 
 impl Swap {
     pub(in crate::router) const fn new(row: SwapRow) -> Self {
-        Self { row, is_restored: false, arrived: BTreeSet::new(), target_moved: false, blocks: (0, 0) }
+        Self { row, is_restored: false, arrived: BTreeSet::new(), blocks: (0, 0), held: None }
     }
 
     /// The chain on which this side pays, and the one on which it is paid.
@@ -104,13 +126,17 @@ pub(in crate::router) struct Swaps {
     pub(in crate::router) quotes: BTreeMap<(Domain, PublicKey), Vec<SwapQuote>>,
     /// Transfers that say that they are of swaps of which nothing can be said before another chain has joined.
     pub(in crate::router) parked: BTreeSet<Origin>,
+    /// What became of target legs, and in which chain's store that is; also of swaps whose rows are not here yet.
+    pub(in crate::router) targets: BTreeMap<SwapId, (Domain, TargetEnd)>,
     /// Swaps of which the peer has not acknowledged all that was said.
     pub(in crate::router) unheard: BTreeSet<(Domain, PublicKey, SwapId)>,
     /// Swaps that others proposed, that are over, and in which no coins have moved.
     pub(in crate::router) in_vain: BTreeSet<SwapId>,
-    /// How many swaps are open with a peer, and what this side is to pay in open ones on a chain.
+    /// How many swaps are open with a peer.
     counts: BTreeMap<PublicKey, usize>,
+    /// What this side has promised on a chain; and what of it on whose account with nothing locked.
     promised: BTreeMap<Domain, Amount>,
+    idle: BTreeMap<(Domain, Account), Amount>,
     /// When it was last said again what is not acknowledged.
     pub(in crate::router) repeated: u64,
 }
@@ -146,10 +172,6 @@ impl Swaps {
         if !is_over {
             let count = self.counts.entry(row.peer).or_default();
             *count = count.saturating_add(1);
-            if row.role == SwapRole::Responder {
-                let sum = self.promised.entry(target.chain).or_default();
-                *sum = sum.saturating_add(target.amount);
-            }
         }
         let _former = self.all.insert(id, Swap::new(row));
         let _is_waiting = self.heed(id);
@@ -160,16 +182,27 @@ impl Swaps {
 
     /// Counts a swap no more that is over.
     pub(in crate::router) fn close(&mut self, id: SwapId) {
-        let Some(SwapRow { peer, role, terms, .. }) = self.all.get(&id).map(|swap| &swap.row) else { return };
-        if let Some(count) = self.counts.get_mut(peer) {
+        self.hold(id, None);
+        let Some(peer) = self.all.get(&id).map(|swap| swap.row.peer) else { return };
+        if let Some(count) = self.counts.get_mut(&peer) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                let _none = self.counts.remove(peer);
+                let _none = self.counts.remove(&peer);
             }
         }
-        if let (SwapRole::Responder, Some(sum)) = (role, self.promised.get_mut(&terms.target.chain)) {
-            *sum = sum.saturating_sub(terms.target.amount);
-        }
+    }
+
+    /// Counts the coins of a swap's target leg as this from now on.
+    pub(in crate::router) fn hold(&mut self, id: SwapId, held: Option<Held>) {
+        let Some(swap) = self.all.get_mut(&id) else { return };
+        let SwapLeg { chain, amount, .. } = swap.row.terms.target;
+        let former = std::mem::replace(&mut swap.held, held);
+        let account = |held: Option<Held>| match held {
+            Some(Held::Idle(account)) => Some((chain, account)),
+            Some(Held::Locked) | None => None,
+        };
+        recount(&mut self.promised, former.map(|_| chain), held.map(|_| chain), amount);
+        recount(&mut self.idle, account(former), account(held), amount);
     }
 
     /// Notes a swap that is over, where it came to nothing and somebody else had proposed it.
@@ -181,6 +214,11 @@ impl Swaps {
         {
             let _is_new = self.in_vain.insert(id);
         }
+    }
+
+    /// Whether it is known that the target leg moved.
+    pub(in crate::router) fn has_target_moved(&self, id: &SwapId) -> bool {
+        self.targets.get(id).is_some_and(|(_, end)| end.has_moved)
     }
 
     /// Looks whether the peer has still to acknowledge something.
@@ -218,9 +256,15 @@ impl Swaps {
         Some(swap)
     }
 
-    /// What this side has in open swaps on a chain, as the one who pays there at last; and how many it has with a peer.
-    pub(in crate::router) fn open(&self, chain: &Domain, peer: &PublicKey) -> (Amount, usize) {
-        (self.promised.get(chain).copied().unwrap_or(0), self.counts.get(peer).copied().unwrap_or(0))
+    /// How many swaps are open with a peer.
+    pub(in crate::router) fn count(&self, peer: &PublicKey) -> usize {
+        self.counts.get(peer).copied().unwrap_or(0)
+    }
+
+    /// What this side has promised on a chain, as the one who pays there; and what of it on this account with nothing locked.
+    pub(in crate::router) fn promised(&self, chain: Domain, account: Account) -> (Amount, Amount) {
+        let idle = self.idle.get(&(chain, account));
+        (self.promised.get(&chain).copied().unwrap_or(0), idle.copied().unwrap_or(0))
     }
 
     /// Takes what is to be said, by whom it is for.
@@ -244,5 +288,21 @@ impl Swaps {
         if let Some(swap) = self.all.get(&id) {
             let _is_new = self.to_tell.entry((swap.row.terms.source.chain, swap.row.peer)).or_default().insert(id);
         }
+    }
+}
+
+/// Takes an amount from one sum and adds it to another one.
+fn recount<K: Ord>(sums: &mut BTreeMap<K, Amount>, from: Option<K>, to: Option<K>, amount: Amount) {
+    if let Some(key) = from
+        && let Some(sum) = sums.get_mut(&key)
+    {
+        *sum = sum.saturating_sub(amount);
+        if *sum == 0 {
+            let _none = sums.remove(&key);
+        }
+    }
+    if let Some(key) = to {
+        let sum = sums.entry(key).or_default();
+        *sum = sum.saturating_add(amount);
     }
 }

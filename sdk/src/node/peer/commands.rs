@@ -144,6 +144,7 @@ impl Peer {
             Request::Operate(command, reply) => {
                 self.command_for(reference, command, reply, |slot, reply| slot.operation = Some(reply));
             }
+            Request::WithdrawOnce(id, command, reply) => self.on_withdraw_once(reference, id, command, reply),
             Request::Tell(command, reply) => {
                 let done = self.command(reference, command);
                 self.answer(reply, done);
@@ -315,7 +316,7 @@ impl Peer {
         }
     }
 
-    fn command(&mut self, reference: ChannelRef, command: Command) -> Result<(), NodeError> {
+    pub(super) fn command(&mut self, reference: ChannelRef, command: Command) -> Result<(), NodeError> {
         self.config.arbiter.info().check_amount(largest(&command))?;
         let step = self.handle_input(reference, Input::User(command))?;
         self.done(reference, step);

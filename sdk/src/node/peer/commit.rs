@@ -25,6 +25,12 @@ impl Peer {
             return Ok(());
         }
         let mut batch = Batch::default();
+        for (key, row) in std::mem::take(&mut self.withdrawn) {
+            batch = match row {
+                Some(row) => batch.put(Table::Meta, key, row),
+                None => batch.delete(Table::Meta, key),
+            };
+        }
         if std::mem::take(&mut self.address_changed)
             && let Some(address) = self.redial.address()
         {
