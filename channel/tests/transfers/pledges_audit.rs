@@ -92,9 +92,7 @@ fn a_payee_that_offers_to_close_has_no_choice_for_it() {
     let shutdown = world.forge_shutdown(Responder, 0, world.chain.head() + 20);
     world.hear(Initiator, Message::Shutdown(shutdown));
     world.hear(Initiator, Message::UpdateError { round: update.round, code: RefusalCode::CLOSING });
-    println!("{:?} {:?}", world.states(), world.wire[Responder]);
     mine_until(&mut world, until);
-    println!("asked {}", world.chain.times_asked(Initiator, "channel_snapshot_solo"));
     assert_counts(&world, update.round);
 }
 
@@ -188,8 +186,9 @@ fn a_payee_that_closes_while_the_payer_shows_the_pledge_has_no_choice_for_it() {
     let events = world.chain.block(until - 2).events.clone();
     assert!(events.iter().any(|event| matches!(event, ArbiterEvent::ChannelClosedSolo { .. })));
     // One endpoint tells of it: what is shown costs a fee at most (R6.9a).
-    let answered = events.iter().filter(|event| world.answers_in_doubt(Initiator, event)).count();
-    println!("answered {answered}");
+    for event in &events {
+        let _is_answered = world.answers_in_doubt(Initiator, event);
+    }
     mine_until(&mut world, until);
     assert_counts(&world, update.round);
 }
@@ -223,7 +222,6 @@ fn an_offer_whose_pledge_cannot_be_asked_for_holds_up_no_claim() {
     let until = staked(&mut world, 9);
     world.claim(Initiator, 2).unwrap();
     world.run();
-    println!("{:?}", world.sides[Initiator].machine().status());
     mine_until(&mut world, until + 2);
     world.run();
     let asked = world.chain.asked.iter().filter(|(_, name)| name.starts_with("preimage")).count();
@@ -278,7 +276,11 @@ fn a_payee_that_sleeps_learns_of_what_was_shown() {
                 }
                 world.mine_blocks(3);
                 assert_good(&world, Responder);
-                assert!(on_chain(&world).agreed >= update.round || way == 3 && sleeps == 1, "{way} {:?}", on_chain(&world));
+                assert!(
+                    on_chain(&world).agreed >= update.round || way == 3 && sleeps == 1,
+                    "{way} {:?}",
+                    on_chain(&world)
+                );
                 if on_chain(&world).agreed >= update.round {
                     assert!(world.contract_of(Responder, 1).is_some(), "{way} {by_record} {sleeps}");
                     let offered = world.was_routed(Responder, |it| matches!(it, TransferEvent::Offered(_)));
@@ -321,7 +323,6 @@ fn a_payee_that_forces_a_step_on_the_state_before_has_staked_all_the_same() {
             for party in [Initiator, Responder] {
                 assert_good(&world, party);
             }
-            println!("{hears} {crashes:?} {:?} {:?}", world.progress(Initiator, 1), on_chain(&world));
             let accepted = world.was_routed(Initiator, |it| matches!(it, TransferEvent::Accepted { .. }));
             assert!(accepted <= 2, "{accepted}");
             go_on(&mut world);
@@ -404,7 +405,6 @@ fn a_payee_has_no_choice_by_a_round_that_the_payer_refuses() {
         Message::Update(counter) if counter.refuses.is_some() => Some(counter.clone()),
         _ => None,
     });
-    println!("{:?}", world.wire[Responder]);
     world.wire[Responder].clear();
     mine_until(&mut world, until + 3);
     assert_counts(&world, update.round);
@@ -437,7 +437,7 @@ fn two_honest(seed: u64, log: &mut Vec<String>) {
     let mut world = World::opened();
     for party in Party::BOTH {
         world.sides[party].registry.premium = PREMIUM;
-        world.sides[party].config.force_transfers_after = Some(100);
+        world.sides[party].config.force_transfers_after = Some(if seed.is_multiple_of(2) { 100 } else { 1 });
     }
     let mut number = 0_u8;
     for _ in 0..120 {
@@ -564,8 +564,13 @@ fn two_honest(seed: u64, log: &mut Vec<String>) {
                     assert!(is_there, "{row:?}");
                     let other = theirs.get(&row.contract.unwrap());
                     let other = other.unwrap_or_else(|| panic!("{row:?} is not known to its payee"));
-                    assert_eq!((other.premium.is_some(), other.instruction.clone()), (row.offer.premium > 0, row.offer.instruction.clone()));
+                    assert_eq!(
+                        (other.premium.is_some(), other.instruction.clone()),
+                        (row.offer.premium > 0, row.offer.instruction.clone())
+                    );
                 }
+                // Its coins are still there where something else goes first.
+                Progress::Failed(Failure::Expired) => {}
                 Progress::Failed(_) => assert!(!is_there, "{row:?}"),
                 Progress::Fulfilled(_) => {}
                 other => panic!("{other:?}: {row:?}"),
@@ -624,7 +629,6 @@ fn a_snapshot_of_what_is_agreed_does_not_keep_the_pledge_from_being_shown() {
             if let channel::Effect::Submit(call) = effect
                 && let Call::ChannelSnapshotSolo(snapshot) = *call
             {
-                println!("{} {:?}", snapshot.payload.round, snapshot.payload.valid_until);
                 let _first = made.get_or_insert(snapshot.payload.round);
             }
         }
@@ -640,7 +644,6 @@ fn a_pledge_that_comes_after_a_parting_is_not_used() {
     assert!(world.deliver(Responder));
     world.command(Initiator, Command::Leave).unwrap();
     assert!(world.deliver(Initiator));
-    println!("{:?}", world.wire[Responder]);
     let says = world.wire[Responder].iter().any(|message| matches!(message, Message::Update(_)));
     assert!(!says);
 }
@@ -705,5 +708,77 @@ fn nonsense_about_pledges_is_harmless() {
                 world.connect();
             }
         }
+    }
+}
+
+/// The payee shows a round of the payer's that lies above the pledged one, and has signed it.
+fn show_instead(world: &mut World, update: &Update) {
+    let payload = world.co_signed(Initiator, update);
+    let channel = world.channel_id();
+    world.chain.submit(Responder, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
+    world.mine_blocks(2);
+}
+
+/// What the payer has said of rounds that lie above the pledged one.
+fn said_above(world: &World, round: Round) -> Option<Update> {
+    world.wire[Responder].iter().find_map(|message| match message {
+        Message::Update(update) if update.round > round => Some(update.clone()),
+        _ => None,
+    })
+}
+
+/// A payee that forces a step has its payer go on above it, while the pledged round may still count.
+fn forced_beside(world: &mut World) -> (BlockNumber, Update) {
+    world.offer(Initiator, 2, 30, 40).unwrap();
+    world.run();
+    let contract = world.contract_of(Responder, 2).unwrap();
+    let (until, update) = proposed(world, 8);
+    world.force_claim(Responder, contract, 2).unwrap();
+    world.mine();
+    // It says that it goes on from there.
+    while world.deliver(Initiator) {}
+    (until, update)
+}
+
+/// As [`a_payee_has_no_choice_by_a_round_that_the_payer_refuses`], where the pledged round was given up for a forced step.
+#[test]
+fn a_payee_has_no_choice_by_a_forced_step_and_a_round_that_the_payer_refuses() {
+    let mut world = World::opened();
+    let (until, update) = forced_beside(&mut world);
+    let forged = world.forge_update_to(Responder, update.round + 5, Vec::new(), world.agreed(Initiator));
+    world.hear(Initiator, Message::Update(forged));
+    let counter = said_above(&world, update.round);
+    world.wire[Responder].clear();
+    mine_until(&mut world, until);
+    assert_eq!(on_chain(&world), Base::of(update.round), "the pledge was shown");
+    if let Some(counter) = counter {
+        show_instead(&mut world, &counter);
+    }
+    assert_eq!(on_chain(&world), Base::of(update.round));
+}
+
+/// The payer pays above the forced step once it is too late for another pledge, and hears later that the first was shown in time.
+#[test]
+fn a_payee_has_no_choice_by_a_forced_step_and_a_payment() {
+    for lag in [0, 1, 3] {
+        let mut world = World::opened();
+        let (until, update) = forced_beside(&mut world);
+        let _paid = world.pay(Initiator, 1).unwrap();
+        let mut above = None;
+        while world.chain.head() < until + 1 {
+            if world.chain.head() >= until - 2 {
+                world.lag[Initiator] = lag;
+            }
+            world.mine();
+            world.sides[Initiator].registry.best = world.chain.head();
+            // The payee says nothing more.
+            above = above.or_else(|| said_above(&world, update.round));
+            world.wire = protocol::Pair::default();
+        }
+        assert_eq!(on_chain(&world), Base::of(update.round), "the pledge was shown");
+        if let Some(above) = above {
+            show_instead(&mut world, &above);
+        }
+        assert_eq!(on_chain(&world), Base::of(update.round), "{lag}");
     }
 }

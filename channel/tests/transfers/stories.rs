@@ -184,6 +184,9 @@ impl Story {
     /// What the cheat may show of what it holds, beside what its machine has agreed to.
     fn note_proofs(&mut self) {
         let (honest, cheat) = (self.honest, self.cheat());
+        if Party::BOTH.iter().all(|it| self.world.sides[*it].is_over()) {
+            return;
+        }
         let pledge = self.world.sides[cheat].channel.as_ref().and_then(|it| it.pledge().cloned());
         let rounds: Vec<_> = self.world.wire[cheat]
             .iter()
@@ -205,7 +208,9 @@ impl Story {
     fn show_a_proof(&mut self) {
         let newest = self.dice.roll(2) == 0;
         let proof = if newest { self.proofs.last().cloned() } else { self.dice.pick(&self.proofs).cloned() };
-        let Some(payload) = proof else { return };
+        let Some(payload) = proof.filter(|_| Party::BOTH.iter().any(|it| !self.world.sides[*it].is_over())) else {
+            return;
+        };
         let (cheat, channel) = (self.cheat(), self.world.channel_id());
         self.log(format!("the cheat shows round {} up to {:?}", payload.round, payload.valid_until));
         self.world.chain.submit(cheat, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
