@@ -24,6 +24,7 @@ mod outcomes;
 mod paying;
 mod places_audit;
 mod pledges;
+mod pledges_audit;
 mod property;
 mod seals;
 mod swap_inventory;

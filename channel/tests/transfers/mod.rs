@@ -8,6 +8,7 @@ mod late;
 mod life;
 mod limits;
 mod pledges;
+mod pledges_audit;
 mod stories;
 mod withheld;
 
