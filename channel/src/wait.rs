@@ -50,6 +50,8 @@ pub enum WaitReason {
     /// A deposit, a withdrawal or other delegates are signed: they get on chain, or their last block passes (R6.5). Or this side has pledged: the round for which it
     /// has comes, or the pledge's last block passes (R6.5d).
     Operation,
+    /// The peer has to answer the own round that it has pledged, or the pledge's last block passes: until then it may count, and nothing else is signed (R6.5d).
+    Pledge,
     /// The user has to acknowledge events ([`Input::EventsAcked`](crate::Input::EventsAcked)): too many wait.
     EventsUnacknowledged,
     /// A second endpoint has to confirm what one alone tells of the chain (R6.9a): no round of the peer's is agreed to before.
@@ -93,7 +95,7 @@ pub(crate) enum Act {
 
 impl WaitReason {
     /// Every reason, in the order in which they are looked at.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Opening,
         Self::Disconnected,
         Self::Left,
@@ -107,6 +109,7 @@ impl WaitReason {
         Self::PendingReplay,
         Self::PeerReplay,
         Self::Operation,
+        Self::Pledge,
         Self::EventsUnacknowledged,
         Self::ChainUnconfirmed,
         Self::PeerLock,
@@ -126,6 +129,7 @@ impl WaitReason {
             // Calls are forced because of such a peer.
             Self::Disconnected | Self::Left | Self::Reestablishing | Self::PeerReplay => !matches!(act, Force),
             Self::Operation => !matches!(act, Force | AgreeToPledged),
+            Self::Pledge => true,
             // A close in agreement pays what both know of; a crossing one may be answered.
             Self::ClosingMutual | Self::StaleStore => !matches!(act, AgreeToShutdown),
             Self::EventsUnacknowledged => !matches!(act, Force | AgreeToShutdown),
@@ -156,6 +160,7 @@ impl WaitReason {
             Self::PendingReplay => "pending_replay",
             Self::PeerReplay => "peer_replay",
             Self::Operation => "operation",
+            Self::Pledge => "pledge",
             Self::EventsUnacknowledged => "events_unacknowledged",
             Self::ChainUnconfirmed => "chain_unconfirmed",
             Self::PeerLock => "peer_lock",
@@ -221,6 +226,7 @@ impl Live {
             WaitReason::PeerReplay => self.agreed.forced().is_some() && self.awaits_lock(),
             WaitReason::PeerLock => self.agreed.forced().is_none() && self.awaits_lock(),
             WaitReason::Operation => self.operation.is_signed(),
+            WaitReason::Pledge => self.open_pledge().is_some(),
             WaitReason::PendingReview => awaits(|it| it == Awaits::User),
             WaitReason::PendingCode => awaits(|it| matches!(it, Awaits::Code(_))),
             WaitReason::PendingBlock => awaits(|it| matches!(it, Awaits::Head | Awaits::Judgement)),

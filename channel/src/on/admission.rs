@@ -82,7 +82,7 @@ impl Channel {
                 Step::act(self.signed_again())
             }
             // The peer refuses our proposal, or has signed it: its answer decides. Or it has seen before us that an operation expired.
-            (WaitReason::Operation | WaitReason::Answer, PeerProposal::Shutdown(shutdown)) => {
+            (WaitReason::Operation | WaitReason::Pledge | WaitReason::Answer, PeerProposal::Shutdown(shutdown)) => {
                 self.defer_shutdown(shutdown);
                 Step::default()
             }

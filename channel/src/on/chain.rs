@@ -39,31 +39,26 @@ impl Channel {
     /// A block is final, and all its events have been told.
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
         self.unconfirmed_head = UnconfirmedHead::default();
-        let step = self.forget_expired(ctx).and(self.on_head_while_opening(ctx));
+        let step = self.forget_expired(ctx).and(self.expire_pledges(ctx.head)).and(self.on_head_while_opening(ctx));
         let step = step.and(self.on_head_while_transferring(ctx)).and(self.look_again(ctx));
         let step = step.and(self.replay_on(ctx)).and(self.on_head_while_closing(ctx));
         let step = step.and(self.on_head_while_operating(ctx));
-        let again = [
-            self.solo_again(),
-            self.defence(ctx.head),
-            self.snapshot_again(ctx.head).into_iter().collect(),
-            self.pledge_again(ctx.transfers.best().max(ctx.head), ctx).into_iter().collect(),
-        ]
-        .concat();
+        let again = [self.solo_again(), self.shown_again(ctx.transfers.best(), ctx)].concat();
         step.and(Step::act(again)).and(self.take_held(ctx)).and(self.force_again(ctx)).and(self.resume(ctx))
     }
 
     /// One endpoint tells of a block, and nobody confirms it: what is known to need an answer is answered again, and nothing else is done (R6.9a).
     pub(crate) fn on_unconfirmed_head(&mut self, block: BlockNumber, ctx: &Context<'_>) -> Step {
-        let head = ctx.head;
-        self.unconfirmed_head = UnconfirmedHead { block, head };
-        let again = [
-            self.solo_again(),
-            self.defence(head),
-            self.snapshot_again(head).into_iter().collect(),
-            self.pledge_again(block, ctx).into_iter().collect(),
-        ];
-        Step::act(again.concat())
+        self.unconfirmed_head = UnconfirmedHead { block, head: ctx.head };
+        Step::act([self.solo_again(), self.shown_again(block, ctx)].concat())
+    }
+
+    /// What is shown to the chain again with each block. A pledge goes before what is agreed: it lies above that, and of one kind one call is made at a time.
+    pub(crate) fn shown_again(&self, best: BlockNumber, ctx: &Context<'_>) -> Vec<Effect> {
+        if let Some(pledge) = self.pledge_again(best, ctx) {
+            return vec![pledge];
+        }
+        [self.defence(ctx.head), self.snapshot_again(ctx.head).into_iter().collect()].concat()
     }
 
     /// Own rounds that no block takes any more are forgotten (R5.4b).
@@ -148,8 +143,7 @@ impl Channel {
         // Nothing but a state counts any more.
         told.extend(live.operation.give_up(RefusalCode::CLOSING));
         live.incoming.drop_review();
-        let pledge = self.pledge_again(ctx.transfers.best().max(ctx.head), ctx).into_iter().collect();
-        Step::tell(told).and(stale).and(Step::act(self.defence(ctx.head))).and(Step::act(pledge))
+        Step::tell(told).and(stale).and(Step::act(self.shown_again(ctx.transfers.best(), ctx)))
     }
 
     /// Transition: open (bound) -> open. A deposit, a withdrawal or other delegates are final: the state after it is the agreed one.

@@ -15,6 +15,7 @@ use crate::{
     state::{Change, State},
     step::Step,
     transfer::{Failure, room::Became},
+    wait::Act,
 };
 use protocol::{BlockNumber, Signature};
 
@@ -23,7 +24,7 @@ impl Channel {
     pub(crate) fn judge_pledge(&mut self, body: &PledgeBody, ctx: &Context<'_>) -> Result<(), RefusalCode> {
         let PledgeBody { round, base, offer, state_hash, valid_until } = body;
         let lasts = ctx.transfers.stakes_until(offer).ok_or(RefusalCode::POLICY)?;
-        if *valid_until > lasts || !pledge::is_in_time(ctx.transfers.best(), *valid_until) {
+        if *valid_until > lasts {
             return Err(RefusalCode::POLICY);
         }
         let round = Update {
@@ -44,13 +45,18 @@ impl Channel {
 
     /// The peer has pledged: the round for which it has is proposed, in time for the pledge to be shown where the peer keeps back its answer.
     pub(crate) fn on_pledged(&mut self, body: &PledgeBody, state: State, peers: Signature, ctx: &Context<'_>) -> Step {
+        if self.waits_for(Act::AskAnew, ctx.head).is_some() {
+            return Step::default();
+        }
         let (me, domain) = (self.me, self.domain);
         let best = ctx.transfers.best().max(ctx.head);
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        let is_in_time = pledge::is_in_time(best, body.valid_until);
+        let is_in_time = pledge::is_in_time(best, body.valid_until, ctx.transfers.margins().register);
         let sign = Sign { domain: &domain, ctx };
         if let Some(proposed) = is_in_time.then(|| live.propose_pledged(me, body, state, peers, sign)).flatten() {
-            return proposed;
+            // Where showing it may take until its last block, it is shown at once.
+            let shown = self.pledge_again(best, ctx).into_iter().collect();
+            return proposed.and(Step::act(shown));
         }
         // What waited has gone, or it is too late for it: its turn says which.
         live.operation.retry_above();
@@ -69,14 +75,28 @@ impl Channel {
         Step::commit(Vec::new()).and(self.advance(ctx))
     }
 
-    /// Shows the peer's pledge to the chain, where it keeps back its answer: a block that is not final is enough to do so.
+    /// Shows the peer's pledge to the chain, where it keeps back its answer: as soon as showing it may take until its last block, also by blocks that are not final;
+    /// at once where the channel is being closed on a state without it.
     pub(crate) fn pledge_again(&self, best: BlockNumber, ctx: &Context<'_>) -> Option<Effect> {
-        let margin = pledge::margin(ctx.transfers.margins().register);
         match &self.phase {
-            _ if !self.config.defend => None,
-            Phase::Open(live) => live.show_pledge(best, margin, false),
-            Phase::Closing(live, ClosePath::Solo(_)) => live.show_pledge(best, margin, true),
+            Phase::Closing(live, ClosePath::Solo(_)) if self.config.defend => {
+                live.slash_by_pledge(ctx.head).map(|call| Effect::Submit(Box::new(call)))
+            }
+            Phase::Open(live) | Phase::Closing(live, ClosePath::Offered(_) | ClosePath::Agreed(_)) => {
+                let margin = pledge::margin(ctx.transfers.margins().register);
+                // A snapshot that is wanted anyway is one of what lies highest.
+                let margin = if live.is_in_danger() { BlockNumber::MAX } else { margin };
+                let due = live.pledge_due((ctx.head, best.max(ctx.head)), margin);
+                due.and_then(|_until| live.snapshot_pledge())
+            }
             _ => None,
         }
+    }
+
+    /// Pledges that no block takes any more are over.
+    pub(crate) fn expire_pledges(&mut self, head: BlockNumber) -> Step {
+        let is_closing = matches!(self.phase, Phase::Closing(..));
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
+        if live.operation.expire_pledges(head, is_closing) { Step::commit(Vec::new()) } else { Step::default() }
     }
 }

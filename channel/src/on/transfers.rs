@@ -207,8 +207,14 @@ impl Channel {
     pub(crate) fn drop_late_offers(&mut self, ctx: &Context<'_>) {
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return };
-        let best = ctx.transfers.best().max(ctx.head);
-        for id in live.outgoing.unqueue_unpledged(me, |until| pledge::is_in_time(best, until)) {
+        let (best, margins) = (ctx.transfers.best().max(ctx.head), ctx.transfers.margins());
+        // What cannot be asked for, since another transfer is too near to its expiry (R8.3f), would hold up what waits behind it. And whoever does not defend itself
+        // would not show a pledge.
+        let last = self.transfers.operations_until(ctx.head, margins).saturating_sub(best.saturating_sub(ctx.head));
+        let is_to_be_had = |until: BlockNumber| {
+            self.config.defend && until <= last && pledge::is_in_time(best, until, margins.register)
+        };
+        for id in live.outgoing.unqueue_unpledged(me, is_to_be_had) {
             let _offer = self.transfers.note(id, Became::Not(Failure::TooLate));
         }
         let least = least_expiry(ctx.transfers);

@@ -134,6 +134,23 @@ impl Operation {
         self.given().is_some() && self.is_next(round, state_hash)
     }
 
+    /// What this side has pledged: the state after it, and under which name the chain has that.
+    pub(crate) fn pledged(&self) -> Option<(Base, &State)> {
+        let signed = self.signed.as_ref().filter(|_| self.given().is_some())?;
+        Some((Base::of(signed.body.round()), &signed.state))
+    }
+
+    /// Drops pledges that no block takes any more, where `is_over`, also what this side has pledged. Says whether anything was dropped.
+    pub(crate) fn expire_pledges(&mut self, head: BlockNumber, is_over: bool) -> bool {
+        let is_late = |held: &mut Payload| held.valid_until.is_some_and(|until| head > until);
+        let was_held = self.held.take_if(is_late).is_some();
+        let was_given = is_over && self.given().is_some_and(|body| head > body.valid_until);
+        if was_given {
+            self.signed = None;
+        }
+        was_held || was_given
+    }
+
     /// What this side has pledged.
     fn given(&self) -> Option<&PledgeBody> {
         match &self.signed.as_ref()?.body {

@@ -13,7 +13,7 @@ use crate::{
 use protocol::{
     BlockNumber, Hash, Party, Round, Signature,
     arbiter::{Candidate, Standing, standing},
-    call::{Call, Slash},
+    call::{Call, Payload, Slash},
     signing::signed_bytes,
 };
 
@@ -55,19 +55,37 @@ impl Live {
         }
     }
 
-    /// Shows a pledge of the peer's to the chain, where the peer keeps back its answer to the round for which it is: in time while the channel is open, at once where
-    /// it is being closed on a state without it.
-    pub(crate) fn show_pledge(&self, best: BlockNumber, margin: BlockNumber, is_closing: bool) -> Option<Effect> {
-        let payload = self.operation.held().filter(|held| self.outgoing.find(held.round).is_some())?;
-        let until = payload.valid_until.filter(|until| best < *until)?;
-        if is_closing {
-            let on_chain = self.dispute.on_chain();
-            let standing = standing(on_chain, self.funding.terms(), &Candidate::from(payload), best.saturating_add(1));
-            let commitment = self.outgoing.find(payload.round)?.state().commitment();
-            let slash = Slash { channel: self.funding.channel(), payload: payload.clone(), commitment };
-            return (standing == Ok(Standing::Newer)).then(|| Effect::Submit(Box::new(Call::ChannelSlash(slash))));
-        }
-        (best.saturating_add(margin) >= until).then(|| self.snapshot(payload.clone()))
+    /// The peer's pledge for an own round that may count yet: until it is answered, or no block takes the pledge any more, nothing else is signed (R6.5d).
+    pub(crate) fn open_pledge(&self) -> Option<&Payload> {
+        self.operation.held().filter(|held| self.outgoing.find(held.round).is_some())
+    }
+
+    /// The last block in which the chain takes the peer's pledge, where showing it takes until then: by the newest block that anybody shows. Whether it is over is
+    /// judged by `head` alone (R8.30).
+    pub(crate) fn pledge_due(
+        &self,
+        (head, best): (BlockNumber, BlockNumber),
+        margin: BlockNumber,
+    ) -> Option<BlockNumber> {
+        let until = self.open_pledge()?.valid_until.filter(|until| head < *until)?;
+        (best.saturating_add(margin) >= until).then_some(until)
+    }
+
+    /// Shows the peer's pledge while the channel is open.
+    pub(crate) fn snapshot_pledge(&self) -> Option<Effect> {
+        self.open_pledge().map(|payload| self.snapshot(payload.clone()))
+    }
+
+    /// Shows the peer's pledge against a close on a state without it, in the block after `head`.
+    pub(crate) fn slash_by_pledge(&self, head: BlockNumber) -> Option<Call> {
+        let payload = self.open_pledge()?;
+        let until = payload.valid_until?;
+        let on_chain = self.dispute.on_chain();
+        let is_newer = standing(on_chain, self.funding.terms(), &Candidate::from(payload), head.saturating_add(1))
+            == Ok(Standing::Newer);
+        let commitment = self.outgoing.find(payload.round)?.state().commitment();
+        let slash = Slash { channel: self.funding.channel(), payload: payload.clone(), commitment };
+        (is_newer && head < until).then_some(Call::ChannelSlash(slash))
     }
 
     /// The chain has a round that this side has pledged: the state after it is agreed. None where this side has pledged nothing like it.
@@ -81,16 +99,15 @@ impl Live {
     }
 }
 
-/// How long before the last block of a pledge it is shown, by what a transaction takes in the worst case: a part of it, since the offer is agreed before as a rule.
+/// How long before its last block a pledge is shown: what a transaction takes in the worst case.
 pub(crate) const fn margin(register: BlockNumber) -> BlockNumber {
-    let half = register.div_ceil(2);
-    if half < LEAST_MARGIN { LEAST_MARGIN } else { half }
+    if register < LEAST_MARGIN { LEAST_MARGIN } else { register }
 }
 
-/// The least number of blocks that a pledge has to be good for when the round is proposed.
-pub(crate) const LEAST_MARGIN: BlockNumber = 2;
+/// The least number of blocks that a transaction takes.
+const LEAST_MARGIN: BlockNumber = 2;
 
 /// Whether a pledge is good for as long as showing it takes.
-pub(crate) const fn is_in_time(best: BlockNumber, until: BlockNumber) -> bool {
-    best.saturating_add(LEAST_MARGIN) <= until
+pub(crate) const fn is_in_time(best: BlockNumber, until: BlockNumber, register: BlockNumber) -> bool {
+    best.saturating_add(margin(register)) <= until
 }

@@ -96,7 +96,8 @@ impl Live {
         ctx: &Context<'_>,
     ) -> Option<Effect> {
         let base = self.agreed.base();
-        if self.outgoing.has_counter() || self.operation.is_signed() || !self.outgoing.may_sign_on(base) {
+        let is_bound = self.operation.is_signed() || self.open_pledge().is_some();
+        if self.outgoing.has_counter() || is_bound || !self.outgoing.may_sign_on(base) {
             return None;
         }
         let highest =
