@@ -15,7 +15,7 @@ use crate::{
     swap::{ChainView, Ladder, SwapCode, SwapId, SwapTerms},
 };
 use channel::transfer::Intent;
-use protocol::signing::Domain;
+use protocol::{Amount, signing::Domain};
 
 /// How a chain stands, for a ladder.
 pub(super) fn view(core: &Core, chain: &Domain) -> Result<ChainView, SwapCode> {
@@ -25,7 +25,14 @@ pub(super) fn view(core: &Core, chain: &Domain) -> Result<ChainView, SwapCode> {
     if heads.best.saturating_sub(heads.finalised) > policy.max_lag {
         return Err(SwapCode::ChainStalled);
     }
-    Ok(ChainView { best: heads.best, clock, finality: policy.finality, margins: policy.margins })
+    let (finality, margins) = (policy.finality, policy.margins);
+    Ok(ChainView { best: heads.best, clock, finality, margins, lag_of_pledge: None })
+}
+
+/// The same of the target chain of a swap with this premium.
+pub(super) fn view_of_target(core: &Core, chain: &Domain, premium: Amount) -> Result<ChainView, SwapCode> {
+    let lag = core.policy.chain(chain).max_lag;
+    view(core, chain).map(|view| ChainView { lag_of_pledge: (premium > 0).then_some(lag), ..view })
 }
 
 /// Writes the row of a swap.

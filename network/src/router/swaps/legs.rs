@@ -1,7 +1,10 @@
 //! Execution: the source leg, then the target leg, then the pre-image (R8.5c).
 
 use super::{
-    ask::{claim_staked, has_time_to_claim, is_revealed, ladder, may_reveal, note_target, tell, unread, view, write},
+    ask::{
+        claim_staked, has_time_to_claim, is_revealed, ladder, may_reveal, note_target, tell, unread, view,
+        view_of_target, write,
+    },
     clear, inventory,
     kinds::{SwapEvent, SwapRole, SwapStage},
     tables::{Swap, SwapRow},
@@ -63,7 +66,8 @@ pub(super) fn has_time(core: &Core, terms: &SwapTerms) -> Result<(), SwapCode> {
 
 /// Whether there is time where what the responder sends off expires then: later than the target leg, for a hub.
 fn has_time_until(core: &Core, terms: &SwapTerms, expiry: BlockNumber) -> Result<(), SwapCode> {
-    let (source, target) = (view(core, &terms.source.chain)?, view(core, &terms.target.chain)?);
+    let source = view(core, &terms.source.chain)?;
+    let target = view_of_target(core, &terms.target.chain, terms.premium)?;
     let ladder = Ladder { target: expiry, ..ladder(terms) };
     Ok(ladder.check(&source, &target, core.policy.swaps.answer)?)
 }
@@ -382,7 +386,10 @@ pub(in crate::router) fn stakes_until(core: &Core, at: &At, offer: &Offer) -> Op
         && is_first
         && agreed.premium == offer.premium
         && is_in_time;
-    stakes.then_some(agreed.lock_by)
+    // What is shown in the pledge's last block is known here once that is final, and claimed then.
+    let (bounds, chain) = (core.policy.chain(&agreed.target.chain), &agreed.target);
+    let known = chain.expiry.saturating_sub(bounds.margins.forward()).saturating_sub(bounds.max_lag);
+    stakes.then_some(agreed.lock_by.min(known))
 }
 
 /// Whether a transfer is all of the target leg of a swap of this side's own: a premium may be staked beside it, so that no bound has it given back.
