@@ -20,7 +20,7 @@ use crate::{
 };
 use protocol::{
     Base, BlockNumber, ChannelId, Pair, Party, PublicKey, Rejection, Round,
-    call::{CallKind, CloseSolo},
+    call::{CallKind, CloseSolo, Payload},
     contracts::{Contract, ContractId, Contracts},
     crypto::VerifyingKey,
     signing::Domain,
@@ -269,6 +269,12 @@ impl Channel {
     #[must_use]
     pub fn evidence(&self) -> Option<CloseSolo> {
         self.phase.live().map(Live::close_solo)
+    }
+
+    /// The peer's pledge for an own round that it has not answered (R6.5d): both have signed it, and the chain takes it as a snapshot up to its last block.
+    #[must_use]
+    pub fn pledge(&self) -> Option<&Payload> {
+        self.phase.live()?.operation.held()
     }
 
     /// Takes the running channel out of its phase, leaving a placeholder that the caller replaces at once.

@@ -176,6 +176,10 @@ pub enum Misuse {
     ExpiryTooNear { expiry: BlockNumber, least: BlockNumber },
     #[error("the pre-image of this lock was shown already: whoever knows it takes the coins; use another one")]
     LockUsed,
+    #[error(
+        "an offer with a premium waits for the payee's pledge: it is made by `TransferCommand::OfferStaked`, which says how long that lasts"
+    )]
+    PremiumNotPledged,
     #[error("there is no open transfer of the peer's with the contract {0}")]
     TransferUnknown(ContractId),
     #[error("that is not the pre-image of the transfer with the contract {0}")]

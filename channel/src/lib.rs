@@ -37,6 +37,7 @@ mod operation;
 mod outbox;
 mod payments;
 mod phase;
+mod pledge;
 mod proposal;
 mod rounds;
 mod saved;
@@ -63,6 +64,7 @@ pub use message::{
 pub use on::{opening::OpenRequest, unconfirmed::UnconfirmedDispute};
 pub use operation::OperationKind;
 pub use payments::{MAX_REMEMBERED, PaymentOutcome, PaymentRecord};
+pub use pledge::PledgeBody;
 pub use proposal::ProposalId;
 pub use saved::{Evidence, SavedError};
 pub use stage::Stage;

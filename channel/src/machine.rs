@@ -94,7 +94,7 @@ impl Channel {
     }
 
     fn on_peer(&mut self, message: Message, ctx: &Context<'_>) -> Result<Step, Violation> {
-        use OperationKind::{Deposit, SetDelegates, Withdraw};
+        use OperationKind::{Deposit, Pledge, SetDelegates, Withdraw};
         let name = message.name();
         match message {
             Message::Update(update) => {
@@ -129,6 +129,9 @@ impl Channel {
             Message::SetDelegatesError { round, code } => {
                 self.on_peer_operation_error(SetDelegates, (round, code), ctx)
             }
+            Message::PledgeCreated(body) => self.on_peer_created(OperationBody::Pledge(body), ctx),
+            Message::PledgeSigned { round, signature } => self.on_peer_signed(Pledge, round, signature, ctx),
+            Message::PledgeError { round, code } => self.on_peer_operation_error(Pledge, (round, code), ctx),
             Message::ForceProgressLocked { round } => self.on_peer_force_progress_locked(round, ctx),
             Message::Reestablish(theirs) | Message::ReestablishAck(theirs) => {
                 self.on_peer_reestablish(theirs, name, ctx)
@@ -146,7 +149,7 @@ impl Channel {
         match input {
             ChainInput::Head => self.on_chain_head(ctx),
             ChainInput::Locks => self.on_locks(ctx),
-            ChainInput::UnconfirmedHead(block) => self.on_unconfirmed_head(block, ctx.head),
+            ChainInput::UnconfirmedHead(block) => self.on_unconfirmed_head(block, ctx),
             ChainInput::Event(event) => self.on_chain_event(event, ctx),
             ChainInput::Record { from, record, nonce } => self.on_chain_record(from, record, nonce, ctx),
             ChainInput::Nonce { parties, nonce } => self.on_chain_nonce(&parties, nonce, ctx),

@@ -13,7 +13,7 @@
 //! | 32 to 34 | leave, leave_ack, inband_message |
 //! | 40 | error |
 
-use crate::{state::Change, transfer::TransferLimits};
+use crate::{pledge::PledgeBody, state::Change, transfer::TransferLimits};
 use protocol::{
     Amount, Base, BlockNumber, Hash, Pair, Round, Signature, StateCommitment,
     signing::{CloseMutualBody, CreateBody, DepositBody, Domain, SetDelegatesBody, WithdrawBody},
@@ -380,6 +380,25 @@ pub enum Message {
         /// The refuser's reason.
         code: RefusalCode,
     },
+    /// Asks for a pledge (R6.5d). As [`Message::DepositCreated`].
+    #[codec(index = 17)]
+    PledgeCreated(PledgeBody),
+    /// Pledges: as [`Message::DepositSigned`], but that its sender agrees to the round that was named.
+    #[codec(index = 18)]
+    PledgeSigned {
+        /// The round.
+        round: Round,
+        /// The sender's, over the round's body with the pledge's last block.
+        signature: Signature,
+    },
+    /// Refuses to pledge.
+    #[codec(index = 19)]
+    PledgeError {
+        /// Which round.
+        round: Round,
+        /// The refuser's reason.
+        code: RefusalCode,
+    },
     /// The sender has seen forced calls on chain, final, and goes on from the state after them.
     #[codec(index = 28)]
     ForceProgressLocked {
@@ -451,6 +470,9 @@ impl Message {
             Self::SetDelegatesSigned { .. } => "set_delegates_signed",
             Self::SetDelegatesLocked { .. } => "set_delegates_locked",
             Self::SetDelegatesError { .. } => "set_delegates_error",
+            Self::PledgeCreated(_) => "pledge_created",
+            Self::PledgeSigned { .. } => "pledge_signed",
+            Self::PledgeError { .. } => "pledge_error",
             Self::ForceProgressLocked { .. } => "force_progress_locked",
             Self::Shutdown(_) => "shutdown",
             Self::ShutdownAck { .. } => "shutdown_ack",
@@ -474,6 +496,7 @@ impl Message {
                 | Self::DepositError { .. }
                 | Self::WithdrawError { .. }
                 | Self::SetDelegatesError { .. }
+                | Self::PledgeError { .. }
                 | Self::ShutdownError { .. }
                 | Self::LeaveAck
                 | Self::Error { .. }

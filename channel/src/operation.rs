@@ -3,11 +3,12 @@
 use crate::{
     error::Violation,
     message::{Message, RefusalCode},
-    state::State,
+    pledge::PledgeBody,
+    state::{Change, ChangeFault, ChangeId, Offer, RoundBuilder, RoundContext, State},
 };
 use protocol::{
     AccountId, Amount, Base, BlockNumber, ChannelId, Hash, Pair, Party, Rejection, Round, Signature,
-    call::{Call, CallKind, Deposit, SetDelegates, Withdraw},
+    call::{Call, CallKind, Deposit, SetDelegates, SnapshotSolo, Withdraw},
     signing::{DepositBody, Domain, SetDelegatesBody, WithdrawBody, signed_bytes},
     terms::{Delegate, MAX_DELEGATES, Terms},
 };
@@ -25,6 +26,9 @@ pub enum OperationKind {
     /// Other accounts may defend a party.
     #[codec(index = 2)]
     SetDelegates,
+    /// The peer pledges that it stakes coins of its own beside an offer (R6.5d).
+    #[codec(index = 3)]
+    Pledge,
 }
 
 /// What a user asks for.
@@ -36,6 +40,9 @@ pub(crate) enum OperationRequest {
     Withdraw { amount: Amount, to: Option<AccountId> },
     #[codec(index = 2)]
     SetDelegates { delegates: Vec<Delegate> },
+    /// An own offer with a premium waits for its peer's pledge: the id of the change, and the last block of the pledge.
+    #[codec(index = 3)]
+    Pledge { change: ChangeId, offer: Offer, until: BlockNumber },
 }
 
 /// What both sign. It carries the round and the state after it, and is no state itself: past `valid_until` it is worth nothing.
@@ -47,6 +54,8 @@ pub(crate) enum OperationBody {
     Withdraw(WithdrawBody),
     #[codec(index = 2)]
     SetDelegates(SetDelegatesBody),
+    #[codec(index = 3)]
+    Pledge(PledgeBody),
 }
 
 impl OperationRequest {
@@ -55,6 +64,7 @@ impl OperationRequest {
             Self::Deposit { .. } => OperationKind::Deposit,
             Self::Withdraw { .. } => OperationKind::Withdraw,
             Self::SetDelegates { .. } => OperationKind::SetDelegates,
+            Self::Pledge { .. } => OperationKind::Pledge,
         }
     }
 
@@ -62,18 +72,28 @@ impl OperationRequest {
     pub(crate) const fn takes(&self) -> Amount {
         match self {
             Self::Withdraw { amount, .. } => *amount,
-            Self::Deposit { .. } | Self::SetDelegates { .. } => 0,
+            // What is offered is counted where it waits.
+            Self::Deposit { .. } | Self::SetDelegates { .. } | Self::Pledge { .. } => 0,
         }
     }
 
-    /// What `party` proposes on top of `state`; none where the amounts do not allow it.
+    /// Why an own offer cannot be made with its premium, where that is what waits.
+    pub(crate) fn fault(&self, context: RoundContext<'_>, state: &State) -> Option<ChangeFault> {
+        match self {
+            Self::Pledge { offer, .. } => with_offer(context, state, offer).err(),
+            Self::Deposit { .. } | Self::Withdraw { .. } | Self::SetDelegates { .. } => None,
+        }
+    }
+
+    /// What is asked for on top of `state`, in the round of `context` and by its proposer; none where the amounts do not allow it.
     pub(crate) fn body(
         &self,
-        party: Party,
+        context: RoundContext<'_>,
         state: &State,
         terms: &Terms,
-        (round, base, valid_until): (Round, Base, BlockNumber),
+        (base, valid_until): (Base, BlockNumber),
     ) -> Option<OperationBody> {
+        let (party, round) = (context.proposer, context.round);
         Some(match self {
             Self::Deposit { amount } => {
                 let (amount, state_hash) = (*amount, with_more(state, party, *amount)?.hash());
@@ -95,6 +115,10 @@ impl OperationRequest {
                     valid_until,
                 })
             }
+            Self::Pledge { offer, until, .. } => {
+                let (offer, state_hash) = (offer.clone(), with_offer(context, state, offer).ok()?.hash());
+                OperationBody::Pledge(PledgeBody { round, base, offer, state_hash, valid_until: *until })
+            }
         })
     }
 }
@@ -105,6 +129,7 @@ impl OperationBody {
             Self::Deposit(_) => OperationKind::Deposit,
             Self::Withdraw(_) => OperationKind::Withdraw,
             Self::SetDelegates(_) => OperationKind::SetDelegates,
+            Self::Pledge(_) => OperationKind::Pledge,
         }
     }
 
@@ -112,7 +137,8 @@ impl OperationBody {
         match self {
             Self::Deposit(DepositBody { round, .. })
             | Self::Withdraw(WithdrawBody { round, .. })
-            | Self::SetDelegates(SetDelegatesBody { round, .. }) => *round,
+            | Self::SetDelegates(SetDelegatesBody { round, .. })
+            | Self::Pledge(PledgeBody { round, .. }) => *round,
         }
     }
 
@@ -120,7 +146,8 @@ impl OperationBody {
         match self {
             Self::Deposit(DepositBody { base, .. })
             | Self::Withdraw(WithdrawBody { base, .. })
-            | Self::SetDelegates(SetDelegatesBody { base, .. }) => *base,
+            | Self::SetDelegates(SetDelegatesBody { base, .. })
+            | Self::Pledge(PledgeBody { base, .. }) => *base,
         }
     }
 
@@ -128,7 +155,8 @@ impl OperationBody {
         match self {
             Self::Deposit(DepositBody { valid_until, .. })
             | Self::Withdraw(WithdrawBody { valid_until, .. })
-            | Self::SetDelegates(SetDelegatesBody { valid_until, .. }) => *valid_until,
+            | Self::SetDelegates(SetDelegatesBody { valid_until, .. })
+            | Self::Pledge(PledgeBody { valid_until, .. }) => *valid_until,
         }
     }
 
@@ -136,7 +164,8 @@ impl OperationBody {
         match self {
             Self::Deposit(DepositBody { state_hash, .. })
             | Self::Withdraw(WithdrawBody { state_hash, .. })
-            | Self::SetDelegates(SetDelegatesBody { state_hash, .. }) => *state_hash,
+            | Self::SetDelegates(SetDelegatesBody { state_hash, .. })
+            | Self::Pledge(PledgeBody { state_hash, .. }) => *state_hash,
         }
     }
 
@@ -146,6 +175,7 @@ impl OperationBody {
             Self::Deposit(body) => signed_bytes(domain, channel, body),
             Self::Withdraw(body) => signed_bytes(domain, channel, body),
             Self::SetDelegates(body) => signed_bytes(domain, channel, body),
+            Self::Pledge(body) => signed_bytes(domain, channel, &body.state_body()),
         }
     }
 
@@ -155,11 +185,20 @@ impl OperationBody {
             Self::Deposit(body) => Call::ChannelDeposit(Deposit { channel, body, signatures }),
             Self::Withdraw(body) => Call::ChannelWithdraw(Withdraw { channel, body, signatures }),
             Self::SetDelegates(body) => Call::ChannelSetDelegates(SetDelegates { channel, body, signatures }),
+            Self::Pledge(body) => {
+                Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload: body.payload(signatures) })
+            }
         }
     }
 
-    /// The state after it, on top of `state`, where `proposer` may ask for it: only for itself, and only what the arbiter would do.
-    pub(crate) fn state_after(&self, proposer: Party, state: &State, terms: &Terms) -> Result<State, Violation> {
+    /// The state after it, on top of `state`, where the proposer of `context` may ask for it: only for itself, and only what the arbiter would do.
+    pub(crate) fn state_after(
+        &self,
+        context: RoundContext<'_>,
+        state: &State,
+        terms: &Terms,
+    ) -> Result<State, Violation> {
+        let proposer = context.proposer;
         let after = match self {
             Self::Deposit(DepositBody { party, .. }) | Self::Withdraw(WithdrawBody { party, .. })
                 if *party != proposer =>
@@ -186,6 +225,9 @@ impl OperationBody {
                 }
                 state.with_balances(state.balances)
             }
+            // Nothing of the peer's is staked beside it: there is nothing to pledge.
+            Self::Pledge(PledgeBody { offer, .. }) if offer.premium == 0 => return Err(Violation::NoChanges),
+            Self::Pledge(PledgeBody { offer, .. }) => with_offer(context, state, offer)?,
         };
         let (got, want) = (self.state_hash(), after.hash());
         if got == want { Ok(after) } else { Err(Violation::StateHashMismatch { got, want }) }
@@ -197,6 +239,7 @@ impl OperationBody {
             Self::Deposit(body) => Message::DepositCreated(body),
             Self::Withdraw(body) => Message::WithdrawCreated(body),
             Self::SetDelegates(body) => Message::SetDelegatesCreated(body),
+            Self::Pledge(body) => Message::PledgeCreated(body),
         }
     }
 
@@ -207,6 +250,7 @@ impl OperationBody {
             Self::Deposit(_) => Message::DepositSigned { round, signature },
             Self::Withdraw(_) => Message::WithdrawSigned { round, signature },
             Self::SetDelegates(_) => Message::SetDelegatesSigned { round, signature },
+            Self::Pledge(_) => Message::PledgeSigned { round, signature },
         }
     }
 }
@@ -218,10 +262,11 @@ impl OperationKind {
             Self::Deposit => CallKind::ChannelDeposit,
             Self::Withdraw => CallKind::ChannelWithdraw,
             Self::SetDelegates => CallKind::ChannelSetDelegates,
+            Self::Pledge => CallKind::ChannelSnapshotSolo,
         }
     }
 
-    /// The names of its four messages.
+    /// The names of its messages. Nobody says of a pledge that it is final: what it locks is in a round.
     pub(crate) const fn names(self) -> [&'static str; 4] {
         match self {
             Self::Deposit => ["deposit_created", "deposit_signed", "deposit_locked", "deposit_error"],
@@ -229,15 +274,17 @@ impl OperationKind {
             Self::SetDelegates => {
                 ["set_delegates_created", "set_delegates_signed", "set_delegates_locked", "set_delegates_error"]
             }
+            Self::Pledge => ["pledge_created", "pledge_signed", "update_ack", "pledge_error"],
         }
     }
 
-    /// Says that it is final here.
-    pub(crate) const fn locked(self, round: Round) -> Message {
+    /// Says that it is final here, of an operation of which that is said.
+    pub(crate) const fn locked(self, round: Round) -> Option<Message> {
         match self {
-            Self::Deposit => Message::DepositLocked { round },
-            Self::Withdraw => Message::WithdrawLocked { round },
-            Self::SetDelegates => Message::SetDelegatesLocked { round },
+            Self::Deposit => Some(Message::DepositLocked { round }),
+            Self::Withdraw => Some(Message::WithdrawLocked { round }),
+            Self::SetDelegates => Some(Message::SetDelegatesLocked { round }),
+            Self::Pledge => None,
         }
     }
 
@@ -247,12 +294,20 @@ impl OperationKind {
             Self::Deposit => Message::DepositError { round, code },
             Self::Withdraw => Message::WithdrawError { round, code },
             Self::SetDelegates => Message::SetDelegatesError { round, code },
+            Self::Pledge => Message::PledgeError { round, code },
         }
     }
 }
 
 pub(crate) fn delegates_of(terms: &Terms) -> Pair<Vec<Delegate>> {
     terms.parties.as_ref().map(|party| party.delegates.clone())
+}
+
+/// The state after an offer, by the proposer of `context`.
+fn with_offer(context: RoundContext<'_>, state: &State, offer: &Offer) -> Result<State, ChangeFault> {
+    let mut builder = RoundBuilder::new(context, state);
+    builder.make(&Change::Offer(offer.clone()))?;
+    builder.finish().map(|(state, _results)| state)
 }
 
 /// More coins for one party; none where they are beyond the number range.

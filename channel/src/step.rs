@@ -189,6 +189,7 @@ impl RefusalReply {
             Message::DepositCreated(body) => Self::OperationError(OperationKind::Deposit, body.round),
             Message::WithdrawCreated(body) => Self::OperationError(OperationKind::Withdraw, body.round),
             Message::SetDelegatesCreated(body) => Self::OperationError(OperationKind::SetDelegates, body.round),
+            Message::PledgeCreated(body) => Self::OperationError(OperationKind::Pledge, body.round),
             Message::Shutdown(_) => Self::ShutdownError,
             _ => Self::Error,
         }

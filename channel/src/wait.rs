@@ -47,8 +47,11 @@ pub enum WaitReason {
     PendingReplay,
     /// The peer has to say that it goes on from a forced state, which is agreed here.
     PeerReplay,
-    /// A deposit, a withdrawal or other delegates are signed: they get on chain, or their last block passes (R6.5).
+    /// A deposit, a withdrawal or other delegates are signed: they get on chain, or their last block passes (R6.5). Or this side has pledged: the round for which it
+    /// has comes, or the pledge's last block passes (R6.5d).
     Operation,
+    /// The peer has to answer the own round that it has pledged, or the pledge's last block passes: until then it may count, and nothing else is signed (R6.5d).
+    Pledge,
     /// The user has to acknowledge events ([`Input::EventsAcked`](crate::Input::EventsAcked)): too many wait.
     EventsUnacknowledged,
     /// A second endpoint has to confirm what one alone tells of the chain (R6.9a): no round of the peer's is agreed to before.
@@ -82,6 +85,8 @@ pub(crate) enum Act {
     Force,
     /// A round of the peer's is agreed to.
     AgreeToRound,
+    /// The round of the peer's that this side has pledged is agreed to (R6.5d).
+    AgreeToPledged,
     /// An operation of the peer's is agreed to.
     AgreeToOperation,
     /// A close that the peer offers is agreed to.
@@ -90,7 +95,7 @@ pub(crate) enum Act {
 
 impl WaitReason {
     /// Every reason, in the order in which they are looked at.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Opening,
         Self::Disconnected,
         Self::Left,
@@ -104,6 +109,7 @@ impl WaitReason {
         Self::PendingReplay,
         Self::PeerReplay,
         Self::Operation,
+        Self::Pledge,
         Self::EventsUnacknowledged,
         Self::ChainUnconfirmed,
         Self::PeerLock,
@@ -117,17 +123,17 @@ impl WaitReason {
 
     /// Whether this act has to wait for that.
     const fn stops(self, act: Act) -> bool {
-        use Act::{AgreeToOperation, AgreeToRound, AgreeToShutdown, Any, AskAnew, Force, Propose};
+        use Act::{AgreeToPledged, AgreeToRound, AgreeToShutdown, Any, AskAnew, Force, Propose};
         match self {
             Self::Opening | Self::ClosingOnChain | Self::ClosingSolo | Self::Forcing | Self::PendingReplay => true,
             // Calls are forced because of such a peer.
-            Self::Disconnected | Self::Left | Self::Reestablishing | Self::PeerReplay | Self::Operation => {
-                !matches!(act, Force)
-            }
+            Self::Disconnected | Self::Left | Self::Reestablishing | Self::PeerReplay => !matches!(act, Force),
+            Self::Operation => !matches!(act, Force | AgreeToPledged),
+            Self::Pledge => true,
             // A close in agreement pays what both know of; a crossing one may be answered.
             Self::ClosingMutual | Self::StaleStore => !matches!(act, AgreeToShutdown),
-            Self::EventsUnacknowledged => matches!(act, Any | Propose | AskAnew | AgreeToRound | AgreeToOperation),
-            Self::ChainUnconfirmed => matches!(act, Any | AgreeToRound),
+            Self::EventsUnacknowledged => !matches!(act, Force | AgreeToShutdown),
+            Self::ChainUnconfirmed => matches!(act, Any | AgreeToRound | AgreeToPledged),
             Self::Leaving | Self::PeerLock | Self::PendingReview | Self::PendingCode | Self::PendingBlock => {
                 matches!(act, Any | Propose | AskAnew)
             }
@@ -154,6 +160,7 @@ impl WaitReason {
             Self::PendingReplay => "pending_replay",
             Self::PeerReplay => "peer_replay",
             Self::Operation => "operation",
+            Self::Pledge => "pledge",
             Self::EventsUnacknowledged => "events_unacknowledged",
             Self::ChainUnconfirmed => "chain_unconfirmed",
             Self::PeerLock => "peer_lock",
@@ -219,6 +226,7 @@ impl Live {
             WaitReason::PeerReplay => self.agreed.forced().is_some() && self.awaits_lock(),
             WaitReason::PeerLock => self.agreed.forced().is_none() && self.awaits_lock(),
             WaitReason::Operation => self.operation.is_signed(),
+            WaitReason::Pledge => self.open_pledge().is_some(),
             WaitReason::PendingReview => awaits(|it| it == Awaits::User),
             WaitReason::PendingCode => awaits(|it| matches!(it, Awaits::Code(_))),
             WaitReason::PendingBlock => awaits(|it| matches!(it, Awaits::Head | Awaits::Judgement)),

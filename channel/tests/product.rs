@@ -8,10 +8,12 @@ use crate::harness::{
 };
 use channel::{
     Acceptance, Change, Channel, ChannelAccept, Command, FundingCreated, FundingSigned, Input, Message, Notice,
-    Reestablish, RefusalCode, Shutdown, Stage, State, Update, Violation,
+    PledgeBody, Reestablish, RefusalCode, Shutdown, Stage, State, Update, Violation,
+    transfer::{Offer, TransferTerms},
 };
 use protocol::{
     Base, Hash, Pair, Party, Signature,
+    contracts::conditional::{HashFunction, HashLock},
     signing::{CloseMutualBody, DepositBody, SetDelegatesBody, WithdrawBody},
 };
 use std::collections::BTreeSet;
@@ -31,6 +33,9 @@ pub(crate) fn one_of_each(of: Party) -> Vec<Message> {
     let (party, amount, state_hash, valid_until) = (of.peer(), 5, Hash::ZERO, 110);
     let (at, base, to) = (Base::of(9), Base::of(1), account(of.peer()));
     let signatures = Some(Pair::new(WRONG, WRONG));
+    let lock = HashLock { function: HashFunction::Sha2_256, digest: Hash::ZERO };
+    let terms = TransferTerms { amount, lock, expiry: 130 };
+    let offer = Offer { terms, premium: 1, instruction: Vec::new() };
     let reestablish = Reestablish { at, base, state: State::of(balances).commitment(), signatures };
     vec![
         Message::ChannelOpen(opening()),
@@ -72,6 +77,9 @@ pub(crate) fn one_of_each(of: Party) -> Vec<Message> {
         Message::Inband(b"words".to_vec()),
         Message::Error { code },
         Message::ForceProgressLocked { round },
+        Message::PledgeCreated(PledgeBody { round, base, offer, state_hash, valid_until }),
+        Message::PledgeSigned { round: ours, signature: WRONG },
+        Message::PledgeError { round: ours, code },
     ]
 }
 
@@ -108,6 +116,9 @@ const fn column(message: &Message) -> usize {
         Message::Inband(_) => 27,
         Message::Error { .. } => 28,
         Message::ForceProgressLocked { .. } => 29,
+        Message::PledgeCreated(_) => 30,
+        Message::PledgeSigned { .. } => 31,
+        Message::PledgeError { .. } => 32,
     }
 }
 
@@ -253,6 +264,7 @@ fn outcome(name: &str, party: Party, message: Message) -> char {
             Message::DepositCreated(body) => Message::DepositError { round: body.round, code },
             Message::WithdrawCreated(body) => Message::WithdrawError { round: body.round, code },
             Message::SetDelegatesCreated(body) => Message::SetDelegatesError { round: body.round, code },
+            Message::PledgeCreated(body) => Message::PledgeError { round: body.round, code },
             Message::Shutdown(_) => Message::ShutdownError { code },
             ref other => {
                 if let Violation::OutOfPlace { message, state } = violation {
@@ -276,53 +288,54 @@ fn outcome(name: &str, party: Party, message: Message) -> char {
 fn every_message_in_every_state_is_taken_or_refused_by_a_typed_violation() {
     // open accept created signed locked | update ack error | deposit: created signed locked error | withdraw | shutdown ack error
     // | set_delegates | reestablish ack | leave ack | inband | error | force_progress_locked
+    // | pledge: created signed error
     let table = [
-        ("initialized", Initiator, "oiooo ooo oooo oooo ooo oooo oo oo o C o"),
-        ("initialized, accepted", Initiator, "ooooo ooo oooo oooo ooo oooo oo oo o C o"),
-        ("accepted", Responder, "ooioo ooo oooo oooo ooo oooo oo oo o C o"),
-        ("half_signed", Initiator, "oooio ooo oooo oooo ooo oooo oo oo o s o"),
-        ("signed", Initiator, "ooo.C ooo oooo oooo ooo oooo ii so o s o"),
-        ("signed", Responder, "ooooC ooo oooo oooo ooo oooo ii so o s o"),
-        ("signed, locked", Initiator, "ooo.C ooo oooo oooo ooo oooo ii so o s o"),
-        ("signed, locked", Responder, "ooooC ooo oooo oooo ooo oooo ii so o s o"),
-        ("open", Initiator, "ooo.. in. hn.. hn.. i.. hn.. ii s. s s ."),
-        ("open", Responder, "oooo. in. hn.. hn.. i.. hn.. ii s. s s ."),
-        ("open, proposed", Initiator, "ooo.. iis .n.. .n.. ... .n.. ii s. s s ."),
-        ("open, proposed", Responder, "oooo. .is .n.. .n.. ... .n.. ii s. s s ."),
-        ("open, undecided", Initiator, "ooo.. in. hn.. hn.. i.. hn.. ii s. s s ."),
-        ("open, undecided", Responder, "oooo. in. hn.. hn.. i.. hn.. ii s. s s ."),
-        ("open, asked", Initiator, "ooo.. in. hi.C h... i.. h... ii s. s s ."),
-        ("open, asked", Responder, "oooo. in. .i.C .... i.. .... ii s. s s ."),
-        ("open, bound and submitting", Initiator, "ooo.. sn. s... s... ... s... ii s. s s ."),
-        ("open, bound and submitting", Responder, "oooo. sn. s... s... ... s... ii s. s s ."),
-        ("open, bound", Initiator, "ooo.. sn. sn.. sn.. ... sn.. ii s. s s ."),
-        ("open, bound", Responder, "oooo. sn. sn.. sn.. ... sn.. ii s. s s ."),
-        ("open, locked", Initiator, "ooo.. s.. s... s... u.. s... ii s. s s ."),
-        ("open, locked", Responder, "oooo. ... .... .... u.. .... ii s. s s ."),
-        ("open, parted", Initiator, "ooo.. .n. .n.. .n.. ... .n.. ii s. s s ."),
-        ("open, parted", Responder, "oooo. .n. .n.. .n.. ... .n.. ii s. s s ."),
-        ("open, leaving", Initiator, "ooo.. in. hn.. hn.. i.. hn.. ii ss s s ."),
-        ("open, leaving", Responder, "oooo. in. hn.. hn.. i.. hn.. ii ss s s ."),
-        ("open, disconnected", Initiator, "ooo.. .n. .n.. .n.. ... .n.. ii s. s s ."),
-        ("open, disconnected", Responder, "oooo. .n. .n.. .n.. ... .n.. ii s. s s ."),
-        ("open, outdated", Initiator, "ooo.. sn. sn.. sn.. u.. sn.. ii s. s s ."),
-        ("open, outdated", Responder, "oooo. sn. sn.. sn.. u.. sn.. ii s. s s ."),
-        ("open, closing alone", Initiator, "ooo.. sn. sn.. sn.. s.. sn.. ii s. s s ."),
-        ("open, closing alone", Responder, "oooo. sn. sn.. sn.. s.. sn.. ii s. s s ."),
-        ("closing, offered", Initiator, "ooo.. sn. sn.. sn.. .iC sn.. ii s. s s ."),
-        ("closing, offered", Responder, "oooo. sn. sn.. sn.. iiC sn.. ii s. s s ."),
-        ("closing, agreed", Initiator, "ooo.. sn. sn.. sn.. i.C sn.. ii s. s s ."),
-        ("closing, agreed", Responder, "oooo. sn. sn.. sn.. i.C sn.. ii s. s s ."),
-        ("closing, solo", Initiator, "ooo.. sn. sn.. sn.. s.C sn.. ii s. s s ."),
-        ("closing, solo", Responder, "oooo. sn. sn.. sn.. s.C sn.. ii s. s s ."),
-        ("open, forcing", Initiator, "ooo.. sn. sn.. sn.. s.. sn.. ii s. s s ."),
-        ("open, forcing", Responder, "oooo. sn. sn.. sn.. s.. sn.. ii s. s s ."),
-        ("open, forced (awaiting lock)", Initiator, "ooo.. s.. sn.. sn.. s.. sn.. ii s. s s ."),
-        ("open, forced (awaiting lock)", Responder, "oooo. s.. sn.. sn.. s.. sn.. ii s. s s ."),
-        ("closing, residual", Initiator, "ooo.. sn. sn.. sn.. s.C sn.. ww s. s s ."),
-        ("closing, residual", Responder, "oooo. sn. sn.. sn.. s.C sn.. ww s. s s ."),
-        ("closed", Initiator, "ooooo ooo oooo oooo ooo oooo oo o. o s o"),
-        ("closed", Responder, "ooooo ooo oooo oooo ooo oooo oo o. o s o"),
+        ("initialized", Initiator, "oiooo ooo oooo oooo ooo oooo oo oo o C o ooo"),
+        ("initialized, accepted", Initiator, "ooooo ooo oooo oooo ooo oooo oo oo o C o ooo"),
+        ("accepted", Responder, "ooioo ooo oooo oooo ooo oooo oo oo o C o ooo"),
+        ("half_signed", Initiator, "oooio ooo oooo oooo ooo oooo oo oo o s o ooo"),
+        ("signed", Initiator, "ooo.C ooo oooo oooo ooo oooo ii so o s o ooo"),
+        ("signed", Responder, "ooooC ooo oooo oooo ooo oooo ii so o s o ooo"),
+        ("signed, locked", Initiator, "ooo.C ooo oooo oooo ooo oooo ii so o s o ooo"),
+        ("signed, locked", Responder, "ooooC ooo oooo oooo ooo oooo ii so o s o ooo"),
+        ("open", Initiator, "ooo.. in. hn.. hn.. i.. hn.. ii s. s s . hn."),
+        ("open", Responder, "oooo. in. hn.. hn.. i.. hn.. ii s. s s . hn."),
+        ("open, proposed", Initiator, "ooo.. iis .n.. .n.. ... .n.. ii s. s s . .n."),
+        ("open, proposed", Responder, "oooo. .is .n.. .n.. ... .n.. ii s. s s . .n."),
+        ("open, undecided", Initiator, "ooo.. in. hn.. hn.. i.. hn.. ii s. s s . hn."),
+        ("open, undecided", Responder, "oooo. in. hn.. hn.. i.. hn.. ii s. s s . hn."),
+        ("open, asked", Initiator, "ooo.. in. hi.C h... i.. h... ii s. s s . h.."),
+        ("open, asked", Responder, "oooo. in. .i.C .... i.. .... ii s. s s . ..."),
+        ("open, bound and submitting", Initiator, "ooo.. sn. s... s... ... s... ii s. s s . s.."),
+        ("open, bound and submitting", Responder, "oooo. sn. s... s... ... s... ii s. s s . s.."),
+        ("open, bound", Initiator, "ooo.. sn. sn.. sn.. ... sn.. ii s. s s . sn."),
+        ("open, bound", Responder, "oooo. sn. sn.. sn.. ... sn.. ii s. s s . sn."),
+        ("open, locked", Initiator, "ooo.. s.. s... s... u.. s... ii s. s s . s.."),
+        ("open, locked", Responder, "oooo. ... .... .... u.. .... ii s. s s . ..."),
+        ("open, parted", Initiator, "ooo.. .n. .n.. .n.. ... .n.. ii s. s s . .n."),
+        ("open, parted", Responder, "oooo. .n. .n.. .n.. ... .n.. ii s. s s . .n."),
+        ("open, leaving", Initiator, "ooo.. in. hn.. hn.. i.. hn.. ii ss s s . hn."),
+        ("open, leaving", Responder, "oooo. in. hn.. hn.. i.. hn.. ii ss s s . hn."),
+        ("open, disconnected", Initiator, "ooo.. .n. .n.. .n.. ... .n.. ii s. s s . .n."),
+        ("open, disconnected", Responder, "oooo. .n. .n.. .n.. ... .n.. ii s. s s . .n."),
+        ("open, outdated", Initiator, "ooo.. sn. sn.. sn.. u.. sn.. ii s. s s . sn."),
+        ("open, outdated", Responder, "oooo. sn. sn.. sn.. u.. sn.. ii s. s s . sn."),
+        ("open, closing alone", Initiator, "ooo.. sn. sn.. sn.. s.. sn.. ii s. s s . sn."),
+        ("open, closing alone", Responder, "oooo. sn. sn.. sn.. s.. sn.. ii s. s s . sn."),
+        ("closing, offered", Initiator, "ooo.. sn. sn.. sn.. .iC sn.. ii s. s s . sn."),
+        ("closing, offered", Responder, "oooo. sn. sn.. sn.. iiC sn.. ii s. s s . sn."),
+        ("closing, agreed", Initiator, "ooo.. sn. sn.. sn.. i.C sn.. ii s. s s . sn."),
+        ("closing, agreed", Responder, "oooo. sn. sn.. sn.. i.C sn.. ii s. s s . sn."),
+        ("closing, solo", Initiator, "ooo.. sn. sn.. sn.. s.C sn.. ii s. s s . sn."),
+        ("closing, solo", Responder, "oooo. sn. sn.. sn.. s.C sn.. ii s. s s . sn."),
+        ("open, forcing", Initiator, "ooo.. sn. sn.. sn.. s.. sn.. ii s. s s . sn."),
+        ("open, forcing", Responder, "oooo. sn. sn.. sn.. s.. sn.. ii s. s s . sn."),
+        ("open, forced (awaiting lock)", Initiator, "ooo.. s.. sn.. sn.. s.. sn.. ii s. s s . sn."),
+        ("open, forced (awaiting lock)", Responder, "oooo. s.. sn.. sn.. s.. sn.. ii s. s s . sn."),
+        ("closing, residual", Initiator, "ooo.. sn. sn.. sn.. s.C sn.. ww s. s s . sn."),
+        ("closing, residual", Responder, "oooo. sn. sn.. sn.. s.C sn.. ww s. s s . sn."),
+        ("closed", Initiator, "ooooo ooo oooo oooo ooo oooo oo o. o s o ooo"),
+        ("closed", Responder, "ooooo ooo oooo oooo ooo oooo oo o. o s o ooo"),
     ];
     let mut wrong = String::new();
     for (name, party, want) in table {

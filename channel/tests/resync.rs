@@ -135,6 +135,7 @@ fn an_operation_that_got_on_chain_unseen_is_told_of_as_it_was_signed() {
                         let delegates = vec![Delegate::defender(protocol::AccountId([77; 32]))];
                         world.command(party, channel::Command::SetDelegates { delegates }).unwrap();
                     }
+                    OperationKind::Pledge => unreachable!("it is no user's"),
                 }
                 world.run();
                 world

@@ -23,6 +23,8 @@ mod machines;
 mod outcomes;
 mod paying;
 mod places_audit;
+mod pledges;
+mod pledges_audit;
 mod property;
 mod seals;
 mod swap_inventory;

@@ -199,7 +199,7 @@ fn a_responder_that_answers_nothing_and_an_initiator_that_waits_are_given_up_in_
     let mut world = world();
     world.vanish(RESPONDER);
     propose(&mut world, ID);
-    pass(&mut world, 10);
+    pass(&mut world, 30);
     let Some(SwapStage::Ended { code, .. }) = stage(&world, INITIATOR, ID) else { panic!("it waits") };
     assert_eq!(code, Some(SwapCode::Late));
     world.come_back(RESPONDER);

@@ -28,7 +28,7 @@ use scale::Encode;
 const ACCEPTED: SwapBody = SwapBody::Accept { sequence: 1 };
 
 /// What opens the swap of [`ID`].
-fn secret() -> Preimage {
+pub(crate) fn secret() -> Preimage {
     Preimage(Native.hash(&(b"isc-swap", &ID.0).encode()).0)
 }
 
@@ -148,7 +148,7 @@ fn a_source_leg_is_not_given_back_before_the_target_chain_has_joined() {
 }
 
 /// A node started from its store, the channels of one chain, or of both, damaged: what went out by those is not known.
-fn restarted(world: &World, node: usize, damaged: &[Domain]) -> (Router, Vec<RouterOutput>) {
+pub(crate) fn restarted(world: &World, node: usize, damaged: &[Domain]) -> (Router, Vec<RouterOutput>) {
     let this = &world.nodes[node];
     let seed = [this.seed; 32];
     let mut router = Router::new(SigningKey::from_seed(&seed), SealKey::from_seed(&seed), this.policy.clone());
@@ -224,7 +224,7 @@ fn a_swap_whose_row_cannot_be_read_is_not_begun_anew() {
 }
 
 /// The initiator has locked the source leg, and the responder says what it likes.
-fn waits(policies: Vec<RoutingPolicy>) -> (World, SwapTerms) {
+pub(crate) fn waits(policies: Vec<RoutingPolicy>) -> (World, SwapTerms) {
     let mut world = World::on_two_chains(policies, &[(0, 1, FULL, FULL)], &[(0, 1, FULL, FULL)]);
     propose(&mut world, ID);
     let is_locked = |world: &World| {
@@ -239,7 +239,7 @@ fn waits(policies: Vec<RoutingPolicy>) -> (World, SwapTerms) {
     (world, terms)
 }
 
-fn of_target(terms: &SwapTerms, words: u64) -> Offer {
+pub(crate) fn of_target(terms: &SwapTerms, words: u64) -> Offer {
     let proposed = SwapBody::Propose { sequence: 1, terms: *terms };
     let leg = leg(words, &proposed);
     let terms = TransferTerms { amount: GOT, lock: terms.lock, expiry: terms.target.expiry };
@@ -250,7 +250,7 @@ fn of_target(terms: &SwapTerms, words: u64) -> Offer {
 fn no_premium_is_staked_beside_what_is_not_taken_for_the_target_leg() {
     let policies = || vec![policy(false), policy(true)];
     let (mut world, terms) = waits(policies());
-    let stakes = |world: &World, offer: &Offer| world.nodes[INITIATOR].router.stakes_premium(&at(OTHER), offer);
+    let stakes = |world: &World, offer: &Offer| world.nodes[INITIATOR].router.stakes_until(&at(OTHER), offer).is_some();
     let good = of_target(&terms, 1);
     assert!(stakes(&world, &good));
     assert!(!stakes(&world, &of_target(&terms, 2)), "it would be given back, and the premium is the responder's");
@@ -273,11 +273,11 @@ fn no_premium_is_staked_for_a_hub_or_before_a_block_is_known() {
     let (world, terms) = waits(vec![policy(false), policy(true)]);
     let good = of_target(&terms, 1);
     let mut router = restarted(&world, INITIATOR, &[]).0;
-    assert!(router.stakes_premium(&at(OTHER), &good));
+    assert!(router.stakes_until(&at(OTHER), &good).is_some());
     let hubs = at(OTHER + 1);
     let limits = ::channel::transfer::TransferLimits::default();
     drop(router.handle(RouterInput::ChannelUp { at: hubs, peer: PublicKey([9; 32]), limits }));
-    assert!(!router.stakes_premium(&hubs, &good), "a hub of the source leg knows the lock");
+    assert!(router.stakes_until(&hubs, &good).is_none(), "a hub of the source leg knows the lock");
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn a_target_leg_goes_through_no_hub_that_has_it_expire_too_late_for_the_source_l
     let honest = world.nodes[INITIATOR].router.swap(&ID).unwrap().terms;
     drop(outputs);
     let clock = policy(false).chain.clock.unwrap();
-    let view = |best| ChainView { best, clock, finality: 3, margins: policy(false).chain.margins };
+    let view = |best| ChainView { best, clock, finality: 3, margins: policy(false).chain.margins, lag_of_pledge: None };
     let shortest = Ladder::shortest(&view(100), &view(5_000), 30_000, 30_000, 0).unwrap();
     assert!(honest.source.expiry > shortest.source, "an honest initiator leaves time for its hub");
     // This one says nothing of it.
@@ -460,7 +460,13 @@ fn a_swap_waits_for_the_first_block_of_either_chain_after_a_start() {
         }
         let outputs = router.handle(head(missing));
         let is_offer = |output: &RouterOutput| {
-            matches!(output, RouterOutput::Command { command: TransferCommand::Offer { .. }, .. })
+            matches!(
+                output,
+                RouterOutput::Command {
+                    command: TransferCommand::Offer { .. } | TransferCommand::OfferStaked { .. },
+                    ..
+                }
+            )
         };
         assert!(outputs.iter().any(is_offer), "{outputs:?}");
     }

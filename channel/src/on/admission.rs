@@ -17,6 +17,8 @@ use std::ops::ControlFlow;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PeerProposal<'a> {
     Round(Round),
+    /// The round that this side has pledged.
+    Pledged(Round),
     Operation(&'a OperationBody),
     Shutdown(&'a Shutdown),
 }
@@ -25,6 +27,7 @@ impl PeerProposal<'_> {
     const fn act(self) -> Act {
         match self {
             Self::Round(_) => Act::AgreeToRound,
+            Self::Pledged(_) => Act::AgreeToPledged,
             Self::Operation(_) => Act::AgreeToOperation,
             Self::Shutdown(_) => Act::AgreeToShutdown,
         }
@@ -33,7 +36,7 @@ impl PeerProposal<'_> {
     /// The name of the message that brings it.
     const fn name(self) -> &'static str {
         match self {
-            Self::Round(_) => "update",
+            Self::Round(_) | Self::Pledged(_) => "update",
             Self::Operation(body) => {
                 let [created, ..] = body.kind().names();
                 created
@@ -44,7 +47,7 @@ impl PeerProposal<'_> {
 
     fn refused(self, code: RefusalCode) -> Step {
         let answer = match self {
-            Self::Round(round) => RefusalReply::UpdateError(round),
+            Self::Round(round) | Self::Pledged(round) => RefusalReply::UpdateError(round),
             Self::Operation(body) => RefusalReply::OperationError(body.kind(), body.round()),
             Self::Shutdown(_) => RefusalReply::ShutdownError,
         };
@@ -79,7 +82,7 @@ impl Channel {
                 Step::act(self.signed_again())
             }
             // The peer refuses our proposal, or has signed it: its answer decides. Or it has seen before us that an operation expired.
-            (WaitReason::Operation | WaitReason::Answer, PeerProposal::Shutdown(shutdown)) => {
+            (WaitReason::Operation | WaitReason::Pledge | WaitReason::Answer, PeerProposal::Shutdown(shutdown)) => {
                 self.defer_shutdown(shutdown);
                 Step::default()
             }

@@ -39,20 +39,26 @@ impl Channel {
     /// A block is final, and all its events have been told.
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
         self.unconfirmed_head = UnconfirmedHead::default();
-        let step = self.forget_expired(ctx).and(self.on_head_while_opening(ctx));
+        let step = self.forget_expired(ctx).and(self.expire_pledges(ctx.head)).and(self.on_head_while_opening(ctx));
         let step = step.and(self.on_head_while_transferring(ctx)).and(self.look_again(ctx));
         let step = step.and(self.replay_on(ctx)).and(self.on_head_while_closing(ctx));
         let step = step.and(self.on_head_while_operating(ctx));
-        let again =
-            [self.solo_again(), self.defence(ctx.head), self.snapshot_again(ctx.head).into_iter().collect()].concat();
+        let again = [self.solo_again(), self.shown_again(ctx.transfers.best(), ctx)].concat();
         step.and(Step::act(again)).and(self.take_held(ctx)).and(self.force_again(ctx)).and(self.resume(ctx))
     }
 
     /// One endpoint tells of a block, and nobody confirms it: what is known to need an answer is answered again, and nothing else is done (R6.9a).
-    pub(crate) fn on_unconfirmed_head(&mut self, block: BlockNumber, head: BlockNumber) -> Step {
-        self.unconfirmed_head = UnconfirmedHead { block, head };
-        let again = [self.solo_again(), self.defence(head), self.snapshot_again(head).into_iter().collect()];
-        Step::act(again.concat())
+    pub(crate) fn on_unconfirmed_head(&mut self, block: BlockNumber, ctx: &Context<'_>) -> Step {
+        self.unconfirmed_head = UnconfirmedHead { block, head: ctx.head };
+        Step::act([self.solo_again(), self.shown_again(block, ctx)].concat())
+    }
+
+    /// What is shown to the chain again with each block. A pledge goes before what is agreed: it lies above that, and of one kind one call is made at a time.
+    pub(crate) fn shown_again(&self, best: BlockNumber, ctx: &Context<'_>) -> Vec<Effect> {
+        if let Some(pledge) = self.pledge_again(best, ctx) {
+            return vec![pledge];
+        }
+        [self.defence(ctx.head), self.snapshot_again(ctx.head).into_iter().collect()].concat()
     }
 
     /// Own rounds that no block takes any more are forgotten (R5.4b).
@@ -137,7 +143,7 @@ impl Channel {
         // Nothing but a state counts any more.
         told.extend(live.operation.give_up(RefusalCode::CLOSING));
         live.incoming.drop_review();
-        Step::tell(told).and(stale).and(Step::act(self.defence(ctx.head)))
+        Step::tell(told).and(stale).and(Step::act(self.shown_again(ctx.transfers.best(), ctx)))
     }
 
     /// Transition: open (bound) -> open. A deposit, a withdrawal or other delegates are final: the state after it is the agreed one.
@@ -178,7 +184,7 @@ impl Channel {
             Step::tell([event]).and(live.note_stale(from, round))
         };
         live.operation.retry_above();
-        step.and(Step::act(vec![Effect::Send(kind.locked(round))]))
+        step.and(Step::act(kind.locked(round).map(Effect::Send).into_iter().collect()))
     }
 
     /// Somebody put a state on chain that both signed. What we hold is newer as a rule; but the peer may have used a round of ours that it

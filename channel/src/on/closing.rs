@@ -245,7 +245,8 @@ impl Channel {
     pub(crate) fn solo_again(&self) -> Vec<Effect> {
         match &self.phase {
             Phase::Open(live) | Phase::Closing(live, ClosePath::Offered(_) | ClosePath::Agreed(_))
-                if live.wish.is_solo() && !live.store.is_stale() =>
+                // What this side has pledged may count yet: a close on the state before it would cost the penalty (R6.5d).
+                if live.wish.is_solo() && !live.store.is_stale() && live.operation.pledged().is_none() =>
             {
                 vec![Effect::Submit(Box::new(Call::ChannelCloseSolo(live.close_solo())))]
             }

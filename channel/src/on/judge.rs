@@ -90,7 +90,7 @@ impl<'a> Judge<'a> {
         if open > most || amount > limits.max_amount || offer.terms.amount < limits.min_amount || is_too_far {
             return Err(RefusalCode::LIMITS);
         }
-        if offer.premium > 0 && !self.book.stakes_premium(offer) {
+        if offer.premium > 0 && self.book.stakes_until(offer).is_none() {
             return Err(RefusalCode::POLICY);
         }
         (self.open, self.amount) = (open, amount);

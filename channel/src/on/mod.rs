@@ -9,6 +9,7 @@ pub(crate) mod leaving;
 pub(crate) mod opening;
 pub(crate) mod operations;
 pub(crate) mod payments;
+mod pledges;
 pub(crate) mod progress;
 pub(crate) mod record;
 pub(crate) mod reestablish;

@@ -120,8 +120,15 @@ impl Channel {
             // A peer that keeps it back would have this side's claims registered (R8.3f).
             return refuse(RefusalCode::NOT_NOW);
         }
-        let state = body.state_after(peer, live.agreed.state(), live.funding.terms())?;
-
+        let context = live.round_context(peer, round, live.agreed.height(), &self.config, ctx);
+        let state = body.state_after(context, live.agreed.state(), live.funding.terms())?;
+        if let OperationBody::Pledge(pledge) = &body
+            && let Err(code) = self.judge_pledge(pledge, ctx)
+        {
+            return refuse(code);
+        }
+        let out_of_place = self.out_of_place(name);
+        let Phase::Open(live) = &mut self.phase else { return Err(out_of_place) };
         let ours = ctx.key.sign(&body.signed_bytes(&self.domain, &live.funding.channel()));
         live.operation.retry_above();
         live.incoming.drop_review();
@@ -163,11 +170,15 @@ impl Channel {
             return Ok(self.ask_anew(ctx));
         }
         // Whoever asks is not asked at the same time, and nothing was agreed since.
-        let after = body.state_after(me, live.agreed.state(), live.funding.terms()).ok();
+        let context = live.round_context(me, round, live.agreed.height(), &self.config, ctx);
+        let after = body.state_after(context, live.agreed.state(), live.funding.terms()).ok();
         let Some(state) = after.filter(|_| body.base() == live.agreed.base()) else {
             live.operation.retry_above();
             return Ok(Step::commit(Vec::new()).and(self.advance(ctx)));
         };
+        if let OperationBody::Pledge(pledge) = &body {
+            return Ok(self.on_pledged(pledge, state, signature, ctx));
+        }
         let ours = ctx.key.sign(&message);
         live.outgoing.note_signed(round);
         live.operation.sign_own(body, state, ours, signature);
@@ -214,6 +225,9 @@ impl Channel {
             let is_late = live.operation.note_postponed() == 2;
             let told = is_late.then_some(Effect::Notify(Notice::Postponed { round, code }));
             return Ok(Step::commit(told.into_iter().collect()).and(self.advance(ctx)));
+        }
+        if kind == OperationKind::Pledge {
+            return Ok(self.on_pledge_refused(code, ctx));
         }
         let failed = live.operation.give_up_unsigned(code);
         Ok(Step::tell(failed).and(self.advance(ctx)))

@@ -51,9 +51,7 @@ impl Channel {
         {
             step = step.and(Step::act(vec![Effect::Notify(Notice::PendingReplay { round: posted.at.round() })]));
         }
-        step = step
-            .and(Step::act(self.snapshot_again(ctx.head).into_iter().collect()))
-            .and(Step::act(self.defence(ctx.head)));
+        step = step.and(Step::act(self.shown_again(ctx.transfers.best(), ctx)));
         step.and(self.end_residual()).and(self.advance(ctx))
     }
 

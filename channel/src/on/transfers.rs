@@ -17,7 +17,7 @@ use crate::{
     phase::{
         Phase,
         closing::ClosePath,
-        live::{Live, forcing::Forcing},
+        live::{Live, forcing::Forcing, pledge},
     },
     state::{Change, ChangeId, FailReason, IdempotencyKey, Offer, OwnChanges},
     step::Step,
@@ -42,6 +42,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How many blocks a round of the peer's is looked at again in, before what cannot be told in it is refused.
 const JUDGED_WITHIN: BlockNumber = 2;
+
+/// An own offer, with what is beside it.
+enum Offered {
+    Alone { offer: Offer, fee: Amount },
+    Staked { offer: Offer, pledged_until: BlockNumber },
+}
+
+impl Offered {
+    const fn offer(&self) -> &Offer {
+        match self {
+            Self::Alone { offer, .. } | Self::Staked { offer, .. } => offer,
+        }
+    }
+
+    fn change(&self) -> Change {
+        match self {
+            Self::Alone { offer, fee } => Change::of_offer(offer.clone(), *fee),
+            Self::Staked { offer, .. } => Change::Offer(offer.clone()),
+        }
+    }
+}
 
 /// What this side says to the transfers of a round of the peer's.
 pub(crate) enum Judged {
@@ -95,7 +116,10 @@ impl Channel {
 
     pub(crate) fn on_transfer_command(&mut self, command: TransferCommand, ctx: &Context<'_>) -> Result<Step, Misuse> {
         match command {
-            TransferCommand::Offer { key, offer, fee } => self.on_user_offer(key, offer, fee, ctx),
+            TransferCommand::Offer { key, offer, fee } => self.on_user_offer(key, Offered::Alone { offer, fee }, ctx),
+            TransferCommand::OfferStaked { key, offer, pledged_until } => {
+                self.on_user_offer(key, Offered::Staked { offer, pledged_until }, ctx)
+            }
             TransferCommand::Claim { contract, preimage } => self.on_user_claim(contract, preimage, ctx),
             TransferCommand::Fail { contract, reason } => self.on_user_fail_transfer(contract, reason, ctx),
             TransferCommand::Forget { key } => self.on_user_forget_transfer(&key),
@@ -103,13 +127,8 @@ impl Channel {
     }
 
     /// Transition: open -> open
-    fn on_user_offer(
-        &mut self,
-        key: IdempotencyKey,
-        offer: Offer,
-        fee: Amount,
-        ctx: &Context<'_>,
-    ) -> Result<Step, Misuse> {
+    fn on_user_offer(&mut self, key: IdempotencyKey, offered: Offered, ctx: &Context<'_>) -> Result<Step, Misuse> {
+        let offer = offered.offer().clone();
         if self.transfers.knows(&key, &offer)? {
             return Ok(Step::default());
         }
@@ -119,6 +138,9 @@ impl Channel {
             return Err(Misuse::Disconnected);
         }
         offer.check().map_err(Misuse::Change)?;
+        if offer.premium > 0 && matches!(offered, Offered::Alone { .. }) {
+            return Err(Misuse::PremiumNotPledged);
+        }
         let (expiry, least) = (offer.terms.expiry, least_expiry(ctx.transfers));
         if expiry < least {
             return Err(Misuse::ExpiryTooNear { expiry, least });
@@ -127,10 +149,13 @@ impl Channel {
             return Err(Misuse::LockUsed);
         }
         self.transfers.check_room(me, &offer, ctx.transfers.best())?;
-        let change = [Change::of_offer(offer.clone(), fee)];
+        let change = [offered.change()];
         live.check_changes(me, &change, &self.config, ctx)?;
         let id = live.next_change();
-        change.into_iter().for_each(|change| live.outgoing.enqueue(me, change));
+        match offered {
+            Offered::Staked { offer, pledged_until } => live.outgoing.enqueue_staked(me, offer, pledged_until),
+            Offered::Alone { .. } => change.into_iter().for_each(|change| live.outgoing.enqueue(me, change)),
+        }
         live.outgoing.keep_ids();
         self.transfers.begin(id, key, offer);
         Ok(Step::commit(Vec::new()).and(self.advance(ctx)))
@@ -182,6 +207,16 @@ impl Channel {
     pub(crate) fn drop_late_offers(&mut self, ctx: &Context<'_>) {
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return };
+        let (best, margins) = (ctx.transfers.best().max(ctx.head), ctx.transfers.margins());
+        // What cannot be asked for, since another transfer is too near to its expiry (R8.3f), would hold up what waits behind it. And whoever does not defend itself
+        // would not show a pledge.
+        let last = self.transfers.operations_until(ctx.head, margins).saturating_sub(best.saturating_sub(ctx.head));
+        let is_to_be_had = |until: BlockNumber| {
+            self.config.defend && until <= last && pledge::is_in_time(best, until, margins.register)
+        };
+        for id in live.outgoing.unqueue_unpledged(me, is_to_be_had) {
+            let _offer = self.transfers.note(id, Became::Not(Failure::TooLate));
+        }
         let least = least_expiry(ctx.transfers);
         if !self.transfers.has_proposed_before(least) {
             return;
@@ -200,6 +235,7 @@ impl Channel {
             for id in live.outgoing.unqueue_offers(me, |_| true) {
                 let _offer = self.transfers.note(id, Became::Not(Failure::PeerAway));
             }
+            live.want_pledge();
             let outgoing = &live.outgoing;
             self.transfers.drop_unproposed(&Failure::PeerAway, |id| outgoing.is_proposed(id));
         }

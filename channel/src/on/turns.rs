@@ -21,8 +21,9 @@ impl Channel {
         // It is over for this side only once a final block says so.
         let lag = ctx.transfers.best().saturating_sub(ctx.head);
         let until = self.transfers.operations_until(ctx.head, ctx.transfers.margins()).saturating_sub(lag).min(latest);
+        live.want_pledge();
         let step = if until > ctx.head.saturating_add(2) {
-            live.ask(self.me, until.saturating_sub(ctx.head), ctx.head)
+            live.ask(self.me, until, &self.config, ctx)
         } else {
             Step::default()
         };

@@ -86,6 +86,11 @@ impl Channel {
         else {
             return None;
         };
+        let is_below = live.open_pledge().is_some_and(|held| dispute.at < Base::of(held.round));
+        if self.config.defend && dispute.closing.is_some() && is_below {
+            // What the peer has pledged, and keeps back, lies above what is agreed.
+            return live.slash_by_pledge(self.unconfirmed_head.head);
+        }
         if !self.config.defend || dispute.at >= live.agreed.base() {
             return None;
         }

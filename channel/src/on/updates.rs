@@ -65,7 +65,10 @@ impl Channel {
     pub(crate) fn on_peer_update(&mut self, update: Update, ctx: &Context<'_>) -> Result<Step, Violation> {
         let round = update.round;
         let refuse = |code| Ok(Step::act(vec![Effect::Send(Message::UpdateError { round, code })]));
-        if let ControlFlow::Break(step) = self.admit(PeerProposal::Round(round), ctx.head)? {
+        let is_pledged =
+            self.phase.live().is_some_and(|live| live.operation.is_pledged(update.round, &update.state_hash));
+        let proposal = if is_pledged { PeerProposal::Pledged(round) } else { PeerProposal::Round(round) };
+        if let ControlFlow::Break(step) = self.admit(proposal, ctx.head)? {
             return Ok(step);
         }
         let out_of_place = self.out_of_place("update");
@@ -101,7 +104,7 @@ impl Channel {
             // The last round was refused, and that is to be answered first: no other could be refused now, so none is run (R6.1a, R7.4a).
             return refuse(RefusalCode::NOT_NOW);
         }
-        if round > live.agreed.round() && round <= live.outgoing.signed() {
+        if round > live.agreed.round() && round <= live.signed_before(&update) {
             // The chain may still take a higher one of ours, which was given up for a forced step: agreed above it.
             return Ok(self.refuse(&update, Refused::All(RefusalCode::SUPERSEDED), ctx));
         }
@@ -220,7 +223,7 @@ impl Channel {
         let RoundFault { place, violation } = fault;
         let Phase::Open(live) = &self.phase else { return Err(violation) };
         let is_new =
-            update.round > live.agreed.round().max(live.outgoing.signed()) && update.base == live.agreed.base();
+            update.round > live.agreed.round().max(live.signed_before(update)) && update.base == live.agreed.base();
         if !is_new {
             return Err(violation);
         }

@@ -104,8 +104,8 @@ pub trait TransferBook: fmt::Debug + Send + Sync {
         true
     }
 
-    /// Whether this side stakes the premium of an offer beside it: it has agreed to a swap that says so.
-    fn stakes_premium(&self, offer: &Offer) -> bool;
+    /// Until which block this side pledges the premium of an offer beside it (R6.5d): it has agreed to a swap that says so. None where it stakes nothing.
+    fn stakes_until(&self, offer: &Offer) -> Option<BlockNumber>;
 }
 
 /// For a side without transfers: it takes none, and makes none.
@@ -133,7 +133,7 @@ impl TransferBook for NoTransfers {
         Verdict::Agree
     }
 
-    fn stakes_premium(&self, _offer: &Offer) -> bool {
-        false
+    fn stakes_until(&self, _offer: &Offer) -> Option<BlockNumber> {
+        None
     }
 }

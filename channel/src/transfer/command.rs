@@ -2,7 +2,7 @@
 
 use crate::state::{FailReason, IdempotencyKey, Offer};
 use protocol::{
-    Amount,
+    Amount, BlockNumber,
     contracts::{ContractId, conditional::Preimage},
 };
 
@@ -18,6 +18,15 @@ pub enum TransferCommand {
         offer: Offer,
         /// What the peer is paid for its place in the same change, whatever comes of it; zero for nothing.
         fee: Amount,
+    },
+    /// As [`Offer`](Self::Offer), with coins of the payee's beside it: the payee pledges them before the offer is proposed (R6.5d).
+    OfferStaked {
+        /// The offerer's own name for it.
+        key: IdempotencyKey,
+        /// What is offered, with the premium.
+        offer: Offer,
+        /// The last block of the payee's pledge: from then on nothing is proposed.
+        pledged_until: BlockNumber,
     },
     /// Be paid for a transfer of the peer's: from here on it is never failed.
     Claim {

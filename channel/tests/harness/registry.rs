@@ -93,7 +93,7 @@ impl TransferBook for Registry {
         self.router.as_ref().is_none_or(|router| router.is_owed(contract))
     }
 
-    fn stakes_premium(&self, offer: &Offer) -> bool {
-        offer.premium <= self.premium
+    fn stakes_until(&self, offer: &Offer) -> Option<BlockNumber> {
+        (offer.premium <= self.premium).then_some(offer.terms.expiry)
     }
 }

@@ -422,6 +422,9 @@ impl Side {
                 (Effect::Send(Message::SetDelegatesSigned { round, .. }), Some(Message::SetDelegatesCreated(body))) => {
                     (*round, digest(body))
                 }
+                (Effect::Send(Message::PledgeSigned { round, .. }), Some(Message::PledgeCreated(body))) => {
+                    (*round, body.state_hash)
+                }
                 (Effect::Submit(call), _) => match &**call {
                     Call::ChannelDeposit(call) => (call.body.round, digest(&call.body)),
                     Call::ChannelWithdraw(call) => (call.body.round, digest(&call.body)),

@@ -268,7 +268,8 @@ fn a_transfer_and_its_premium_do_not_end_in_opposite_ways() {
     let mut world = World::opened();
     world.sides[Responder].registry.premium = 20;
     let offer = Offer { premium: 20, ..an_offer(1, 100, world.chain.head() + 30) };
-    world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer, fee: 0 })).unwrap();
+    let until = world.chain.head() + 10;
+    world.offer_staked(Initiator, 1, offer, until).unwrap();
     world.run();
     assert_eq!(world.open_transfers(), 2);
     let contract = world.contract_of(Responder, 1).unwrap();
@@ -292,11 +293,13 @@ fn a_transfer_and_its_premium_are_forced_whole_however_many_there_are() {
     let mut world = World::opened_with(Responder, soon);
     world.sides[Responder].registry.premium = 2;
     let premium = |number: u8| if number == 1 { 0 } else { 2 };
+    let until = world.chain.head() + 4;
     for number in 1..=33 {
         let offer = Offer { premium: premium(number), ..an_offer(number, 10, world.chain.head() + 8) };
-        world
-            .command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(number), offer, fee: 0 }))
-            .unwrap();
+        match offer.premium {
+            0 => world.offer(Initiator, number, 10, 8).unwrap(),
+            _ => world.offer_staked(Initiator, number, offer, until).unwrap(),
+        }
     }
     world.run();
     assert_eq!(world.open_transfers(), 65);
@@ -315,8 +318,8 @@ fn a_transfer_and_its_premium_are_forced_whole_however_many_there_are() {
 fn a_premium_that_is_left_alone_is_asked_for_by_agreement() {
     let mut world = World::opened_with(Responder, soon);
     world.sides[Responder].registry.premium = 20;
-    let offer = Offer { premium: 20, ..an_offer(1, 100, world.chain.head() + 8) };
-    world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer, fee: 0 })).unwrap();
+    let (offer, until) = (Offer { premium: 20, ..an_offer(1, 100, world.chain.head() + 8) }, world.chain.head() + 4);
+    world.offer_staked(Initiator, 1, offer, until).unwrap();
     world.run();
     let contract = world.contract_of(Responder, 1).unwrap();
     world.disconnect();

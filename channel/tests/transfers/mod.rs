@@ -7,6 +7,8 @@ mod judged;
 mod late;
 mod life;
 mod limits;
+mod pledges;
+mod pledges_audit;
 mod stories;
 mod withheld;
 
@@ -55,6 +57,18 @@ impl World {
     ) -> Result<(), Misuse> {
         let offer = an_offer(number, amount, self.chain.head() + blocks);
         self.command(party, Command::Transfer(TransferCommand::Offer { key: name(number), offer, fee: 0 }))
+    }
+
+    /// Offers the transfer with this number, with a premium that the peer pledges until this block.
+    pub(crate) fn offer_staked(
+        &mut self,
+        party: Party,
+        number: u8,
+        offer: Offer,
+        pledged_until: BlockNumber,
+    ) -> Result<(), Misuse> {
+        let key = name(number);
+        self.command(party, Command::Transfer(TransferCommand::OfferStaked { key, offer, pledged_until }))
     }
 
     /// The contract of the peer's transfer with this number.

@@ -49,6 +49,8 @@ struct Story {
     kept: Vec<CloseSolo>,
     copies: Vec<Side>,
     said: Vec<Message>,
+    /// Pledges of the honest party that the cheat holds, and rounds of the honest party's that the cheat has signed and not answered.
+    proofs: Vec<protocol::call::Payload>,
     log: Vec<String>,
 }
 
@@ -80,6 +82,7 @@ impl Story {
             kept: Vec::new(),
             copies: Vec::new(),
             said: Vec::new(),
+            proofs: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -106,7 +109,7 @@ impl Story {
     fn step(&mut self) {
         let cheat = self.cheat();
         let party = self.somebody();
-        match self.dice.roll(33) {
+        match self.dice.roll(37) {
             0..=3 => self.offer(party),
             4 | 5 => self.claim(party),
             6 => self.give_back(party),
@@ -165,15 +168,52 @@ impl Story {
                     self.log(format!("the cheat closes: {done}"));
                 }
             }
+            30 => self.show_a_proof(),
             _ => {
                 let _heard = self.world.deliver(party);
             }
         }
+        self.note_proofs();
         self.said.extend(self.world.wire[self.honest].iter().cloned());
         if self.said.len() > 60 {
             let _old: Vec<_> = self.said.drain(..30).collect();
         }
         self.observe();
+    }
+
+    /// What the cheat may show of what it holds, beside what its machine has agreed to.
+    fn note_proofs(&mut self) {
+        let (honest, cheat) = (self.honest, self.cheat());
+        if Party::BOTH.iter().all(|it| self.world.sides[*it].is_over()) {
+            return;
+        }
+        let pledge = self.world.sides[cheat].channel.as_ref().and_then(|it| it.pledge().cloned());
+        let rounds: Vec<_> = self.world.wire[cheat]
+            .iter()
+            .filter_map(|message| match message {
+                Message::Update(update) => Some(self.world.co_signed(honest, update)),
+                _ => None,
+            })
+            .collect();
+        for proof in pledge.into_iter().chain(rounds) {
+            if !self.proofs.contains(&proof) {
+                self.proofs.push(proof);
+            }
+        }
+        if self.proofs.len() > 12 {
+            let _old: Vec<_> = self.proofs.drain(..4).collect();
+        }
+    }
+
+    fn show_a_proof(&mut self) {
+        let newest = self.dice.roll(2) == 0;
+        let proof = if newest { self.proofs.last().cloned() } else { self.dice.pick(&self.proofs).cloned() };
+        let Some(payload) = proof.filter(|_| Party::BOTH.iter().any(|it| !self.world.sides[*it].is_over())) else {
+            return;
+        };
+        let (cheat, channel) = (self.cheat(), self.world.channel_id());
+        self.log(format!("the cheat shows round {} up to {:?}", payload.round, payload.valid_until));
+        self.world.chain.submit(cheat, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
     }
 
     fn pay(&mut self, party: Party) {
@@ -235,13 +275,22 @@ impl Story {
         let number = u8::try_from(self.made.len() + 1).unwrap();
         let amount = u128::try_from(10 + self.dice.roll(80)).unwrap();
         let blocks = BlockNumber::try_from(5 + self.dice.roll(25)).unwrap();
-        let premium = if self.dice.roll(3) == 0 { 15 } else { 0 };
+        let premium = if self.dice.roll(3) < 2 { 15 } else { 0 };
         let offer = Offer { premium, ..an_offer(number, amount, self.world.chain.head() + blocks) };
         if number > 60 {
             return;
         }
-        let command = Command::Transfer(TransferCommand::Offer { key: name(number), offer: offer.clone(), fee: 0 });
-        let done = self.world.command(party, command);
+        let done = match premium {
+            0 => {
+                let command = TransferCommand::Offer { key: name(number), offer: offer.clone(), fee: 0 };
+                self.world.command(party, Command::Transfer(command))
+            }
+            _ => {
+                let lasts = BlockNumber::try_from(2 + self.dice.roll(8)).unwrap();
+                let until = self.world.chain.head() + lasts.min(blocks);
+                self.world.offer_staked(party, number, offer.clone(), until)
+            }
+        };
         self.log(format!(
             "{party:?} offers {number}: {amount} and {premium}, {blocks} blocks: {:?}",
             done.as_ref().err()

@@ -198,6 +198,6 @@ pub(super) fn origin_of(at: At, command: &TransferCommand) -> Option<Origin> {
         TransferCommand::Claim { contract, .. } | TransferCommand::Fail { contract, .. } => {
             Some(Origin { at, contract: *contract })
         }
-        TransferCommand::Offer { .. } | TransferCommand::Forget { .. } => None,
+        TransferCommand::Offer { .. } | TransferCommand::OfferStaked { .. } | TransferCommand::Forget { .. } => None,
     }
 }

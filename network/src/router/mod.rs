@@ -166,10 +166,10 @@ impl Router {
         self.core.is_owed(&Origin { at: *at, contract: *contract })
     }
 
-    /// Whether this side stakes the premium of an offer beside it (A7).
+    /// Until which block this side pledges the premium of an offer beside it (A7, R6.5d); none where it stakes nothing.
     #[must_use]
-    pub fn stakes_premium(&self, at: &At, offer: &Offer) -> bool {
-        legs::stakes_premium(&self.core, at, offer)
+    pub fn stakes_until(&self, at: &At, offer: &Offer) -> Option<BlockNumber> {
+        legs::stakes_until(&self.core, at, offer)
     }
 
     /// A pre-image that the router knows, for the channels' transfer books.
@@ -443,7 +443,7 @@ fn on_shown(core: &mut Core, chain: Domain, lock: HashLock, preimage: Preimage, 
 
 fn on_refused(core: &mut Core, at: At, command: TransferCommand, why: CommandRefusal) {
     let origin = forward::origin_of(at, &command);
-    match (command, origin) {
+    match (without_pledge(command), origin) {
         (TransferCommand::Offer { key, offer, fee }, _) => {
             let Some(onward) = core.unmake(at, &key) else { return };
             if let Some(link) = core.links.get_mut(&at) {
@@ -459,6 +459,14 @@ fn on_refused(core: &mut Core, at: At, command: TransferCommand, why: CommandRef
         (TransferCommand::Claim { preimage, .. }, Some(origin)) => forward::claim_refused(core, origin, preimage),
         // There is nothing left to give back, or to forget.
         _ => {}
+    }
+}
+
+/// An offer, whether or not its payee was to pledge something for it.
+fn without_pledge(command: TransferCommand) -> TransferCommand {
+    match command {
+        TransferCommand::OfferStaked { key, offer, .. } => TransferCommand::Offer { key, offer, fee: 0 },
+        command => command,
     }
 }
 

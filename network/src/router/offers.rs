@@ -11,6 +11,7 @@ pub(super) fn entry(peer: PublicKey, incoming: IncomingTransfer) -> Entry {
         peer,
         terms: incoming.terms,
         intent: incoming.intent,
+        is_staked: incoming.premium.is_some(),
         due: None,
         onward: None,
         is_general: false,

@@ -391,7 +391,22 @@ impl Core {
         let (reached, is_claimed) = (Reached::Live, false);
         let onward = Onward { source, terms: offer.terms, reached, is_claimed, is_general };
         self.transfers.insert_outgoing(at, key.clone(), onward);
-        self.command(at, TransferCommand::Offer { key, offer, fee });
+        let pledged_until = self.pledged_until(source, &offer);
+        self.command(
+            at,
+            match pledged_until {
+                Some(pledged_until) => TransferCommand::OfferStaked { key, offer, pledged_until },
+                None => TransferCommand::Offer { key, offer, fee },
+            },
+        );
+    }
+
+    /// The last block of the payee's pledge, where it stakes a premium beside an offer: the block until which the target leg of its swap may be locked (R6.5d).
+    fn pledged_until(&self, source: Source, offer: &Offer) -> Option<BlockNumber> {
+        match source {
+            Source::Leg(id, _) if offer.premium > 0 => Some(self.swaps.get(&id)?.row.terms.lock_by),
+            _ => None,
+        }
     }
 
     /// Notes how far an own transfer is. True where that is new.

@@ -133,6 +133,8 @@ pub(super) struct Entry {
     pub(super) peer: PublicKey,
     pub(super) terms: TransferTerms,
     pub(super) intent: Intent,
+    /// This side has staked a premium beside it.
+    pub(super) is_staked: bool,
     /// Where it is to be claimed: the block in which the peer has had its time to answer.
     pub(super) due: Option<BlockNumber>,
     /// Where it goes on.

@@ -1,9 +1,11 @@
 //! Safe expiries of a swap's two legs, computed from how long things take on both chains (D18, A6).
 //!
 //! ```text
-//!   target:  best_B ---- handshake ----> lock_by ---- 2 answers, M_B ----> E_B ---- f_B ----> final
+//!   target:  best_B ---- handshake (, Rg_B) ----> lock_by ---- 2 answers (or the lag), M_B ----> E_B ---- f_B ----> final
 //!   source:  best_A ----------------- all of that at the target's longest blocks, its tolerated stall, an answer ----> M_A ----> E_A
 //! ```
+//!
+//! What is in brackets is for a premium, which is pledged (R6.5d): the responder may have to show the pledge to the chain by `lock_by`, and the initiator hears of that once it is final.
 
 use super::terms::SwapCode;
 use channel::{Millis, transfer::Margins};
@@ -31,6 +33,16 @@ pub struct ChainView {
     pub finality: BlockNumber,
     /// What takes how long.
     pub margins: Margins,
+    /// How many blocks final ones may be behind the newest, on the target chain of a swap with a premium; none without one.
+    pub lag_of_pledge: Option<BlockNumber>,
+}
+
+impl ChainView {
+    /// Blocks until the target leg is locked at the latest: the handshake and, for a premium, what showing the pledge takes.
+    fn until_locked(&self, handshake: Millis) -> Option<BlockNumber> {
+        let shown = self.lag_of_pledge.map_or(0, |_lag| self.margins.register);
+        blocks(handshake, self.clock.shortest)?.checked_add(shown)
+    }
 }
 
 /// The expiries of a swap.
@@ -75,7 +87,7 @@ impl Ladder {
         handshake: Millis,
         delta: BlockNumber,
     ) -> Option<Self> {
-        let lock_by = target.best.checked_add(blocks(handshake, target.clock.shortest)?)?;
+        let lock_by = target.best.checked_add(target.until_locked(handshake)?)?;
         let expiry = lock_by.checked_add(Self::after_lock(target, answer)?)?;
         let late = blocks(handshake, source.clock.shortest)?;
         let source = Self::least_source(source, target, expiry.checked_add(delta)?, answer)?.checked_add(late)?;
@@ -109,7 +121,7 @@ impl Ladder {
     /// [`LadderShort`], in blocks of the target chain: what is needed is less than what there is.
     pub fn check_length(&self, target: &ChainView, answer: Millis, handshake: Millis) -> Result<(), LadderShort> {
         let twice = |count: Option<BlockNumber>| count.and_then(|count| count.checked_mul(2));
-        let (locks, lasts) = (twice(blocks(handshake, target.clock.shortest)), twice(Self::after_lock(target, answer)));
+        let (locks, lasts) = (twice(target.until_locked(handshake)), twice(Self::after_lock(target, answer)));
         let last = target.best.saturating_add(locks.unwrap_or(0));
         let end = last.saturating_add(lasts.unwrap_or(0));
         for (have, need) in [(self.lock_by, last), (self.target, end)] {
@@ -132,9 +144,11 @@ impl Ladder {
         Ok(())
     }
 
-    /// Blocks of the target chain between the last one in which the leg may be locked and its expiry: `M_B + ceil(2a / b_B)`.
+    /// Blocks of the target chain between the last one in which the leg may be locked and its expiry: `M_B + ceil(2a / b_B)`; for a premium no fewer than finality may
+    /// lag in the place of the answers, since a pledge that was shown in its last block is known once that is final.
     fn after_lock(target: &ChainView, answer: Millis) -> Option<BlockNumber> {
-        blocks(answer.checked_mul(2)?, target.clock.shortest)?.checked_add(target.margins.forward())
+        let answers = blocks(answer.checked_mul(2)?, target.clock.shortest)?;
+        answers.max(target.lag_of_pledge.unwrap_or(0)).checked_add(target.margins.forward())
     }
 
     /// The least expiry of the source leg: `best_A + ceil(T / b_A) + M_A`, `T = (E_B - best_B + f_B) * B_B + S_B + a`.
@@ -158,7 +172,7 @@ mod tests {
     /// The example of D18: b 6 s, B 12 s, i 5, f 3, a 30 s, S 10 min.
     fn view(best: BlockNumber) -> ChainView {
         let clock = BlockClock { shortest: 6_000, longest: 12_000, stall: 600_000 };
-        ChainView { best, clock, finality: 3, margins: Margins { register: 15, answer: 5 } }
+        ChainView { best, clock, finality: 3, margins: Margins { register: 15, answer: 5 }, lag_of_pledge: None }
     }
 
     #[test]
@@ -182,6 +196,21 @@ mod tests {
         assert_eq!(ladder.check(&source, &view(56), 30_000), Err(LadderShort { have: 55, need: 56 }));
         assert_eq!(ladder.check_reveal(&view(65)), Ok(()));
         assert_eq!(ladder.check_reveal(&view(66)), Err(LadderShort { have: 85, need: 86 }));
+    }
+
+    #[test]
+    fn a_premium_has_its_time_to_be_shown_and_to_be_heard_of() {
+        let (source, target) = (view(1_000), ChainView { lag_of_pledge: Some(20), ..view(50) });
+        let ladder = Ladder::shortest(&source, &target, 30_000, 30_000, 0).unwrap();
+        // lock_by = 50 + 5 + 15; E_B = 70 + 20 + 20; T = (60 + 3) * 12 s + 630 s = 1,386 s = 231 blocks; E_A = 1,000 + 231 + 20 + 5.
+        assert_eq!(ladder, Ladder { lock_by: 70, target: 110, source: 1_256 });
+        assert_eq!(ladder.check(&source, &target, 30_000), Ok(()));
+        assert_eq!(ladder.check_length(&target, 30_000, 30_000), Ok(()));
+        let short = Ladder { target: 109, ..ladder };
+        assert_eq!(short.check(&source, &target, 30_000), Err(LadderShort { have: 109, need: 110 }));
+        // Where finality lags less than the answers take, those count.
+        let target = ChainView { lag_of_pledge: Some(3), ..target };
+        assert_eq!(Ladder::shortest(&source, &target, 30_000, 30_000, 0).unwrap().target, 100);
     }
 
     #[test]

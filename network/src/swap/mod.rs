@@ -12,6 +12,8 @@
 //!     | <- 8 Done --------------------------------------------------- |
 //! ```
 //!
+//! A premium is pledged between 3 and 4: the responder asks for it, the initiator signs first, and leg 2 is the round that it has pledged (R6.5d).
+//!
 //! *Batch clearing* is what happens to legs that are locked and not confirmed in time: given back by agreement after a `Cancel`, by force from their expiries on.
 
 mod ladder;

@@ -114,8 +114,11 @@ impl Side {
     ) -> Said {
         let mut said = Said::default();
         match command {
-            TransferCommand::Offer { key, offer, fee } => {
-                assert_eq!(*fee, 0, "places are paid for in real channels alone");
+            // The modelled payee signs its premium in the round itself.
+            TransferCommand::Offer { key, offer, .. } | TransferCommand::OfferStaked { key, offer, .. } => {
+                if let TransferCommand::Offer { fee, .. } = command {
+                    assert_eq!(*fee, 0, "places are paid for in real channels alone");
+                }
                 // A row whose payment is forgotten stays until its coins have left it.
                 let holds_coins = |open: &Open| is_part(key) && open.key == *key && open.end.is_none();
                 let is_other = self.outgoing.get(key).is_some_and(|known| known.offer != *offer);
@@ -204,7 +207,8 @@ impl Side {
                 said.messages.push(Msg::OfferAck(contract));
                 if !self.incoming.contains_key(&contract) && !self.ended.contains_key(&contract) {
                     let intent = Intent::Undecided;
-                    let row = IncomingTransfer { contract, premium: None, terms, instruction, intent };
+                    let premium = (premium > 0).then_some(ContractId([0xee; 32]));
+                    let row = IncomingTransfer { contract, premium, terms, instruction, intent };
                     let _new = self.incoming.insert(contract, row.clone());
                     said.events.push(TransferEvent::Offered(row));
                 }

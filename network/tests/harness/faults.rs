@@ -132,7 +132,10 @@ impl World {
 
     /// What a node's offer says, where it tampers with it.
     pub(crate) fn tampered(&self, node: usize, command: TransferCommand) -> TransferCommand {
-        let TransferCommand::Offer { key, mut offer, fee } = command else { return command };
+        let mut command = command;
+        let (TransferCommand::Offer { offer, .. } | TransferCommand::OfferStaked { offer, .. }) = &mut command else {
+            return command;
+        };
         match self.faults.tamper.filter(|(by, _)| *by == node) {
             Some((_, Tamper::Amount)) => offer.terms.amount -= 1,
             Some((_, Tamper::Lock)) => offer.terms.lock.digest.0[0] ^= 1,
@@ -140,7 +143,7 @@ impl World {
             Some((_, Tamper::Words)) => *offer.instruction.last_mut().unwrap() ^= 1,
             None => {}
         }
-        TransferCommand::Offer { key, offer, fee }
+        command
     }
 
     /// A node vanishes, and so may what it has said.

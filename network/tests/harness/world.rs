@@ -505,7 +505,7 @@ impl World {
                 let agrees = |key: &IdempotencyKey, terms: &TransferTerms| {
                     signs && router.may_be_claimed(&this, key, terms, sight.registered(&terms.lock)) == Verdict::Agree
                 };
-                side.message(message, agrees, |offer| router.stakes_premium(&this, offer))
+                side.message(message, agrees, |offer| router.stakes_until(&this, offer).is_some())
             }
             Work::Command(command) => {
                 let command = self.tampered(node, command);

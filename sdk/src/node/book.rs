@@ -51,8 +51,8 @@ impl TransferBook for Book<'_> {
         self.routing.ask(|router| router.is_owed(&at, contract))
     }
 
-    fn stakes_premium(&self, offer: &Offer) -> bool {
+    fn stakes_until(&self, offer: &Offer) -> Option<BlockNumber> {
         let at = self.routing.at(self.channel);
-        self.routing.ask(|router| router.stakes_premium(&at, offer))
+        self.routing.ask(|router| router.stakes_until(&at, offer))
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod incoming;
 pub(crate) mod open_round;
 pub(crate) mod operation;
 pub(crate) mod outgoing;
+pub(crate) mod pledge;
 pub(crate) mod proposing;
 pub(crate) mod replay;
 pub(crate) mod review;
@@ -238,6 +239,7 @@ impl Live {
         signatures: Option<Pair<Signature>>,
     ) {
         self.agreed.adopt((round, named), state, hash, signatures);
+        self.operation.end_pledges(round);
         self.outgoing.note_signed(round);
         self.outgoing.bury(me, round);
         self.outgoing.abandon_below(me, Base::of(round));
@@ -245,11 +247,12 @@ impl Live {
         let _expired = self.incoming.take_shutdown();
     }
 
-    /// A round of ours that the chain has: the peer made it co-signed, and answered nobody but the arbiter. None where the chain tells of
+    /// A round of ours that the chain has: the peer made it co-signed, and answered nobody but the arbiter; or one that this side has pledged. None where the chain tells of
     /// nothing new; otherwise the state is the agreed one from now on, and what is told of its changes.
     pub(crate) fn adopt_from_chain(&mut self, posted: &Posted, me: Party) -> Option<Vec<Event>> {
         let Posted { at: Base { agreed: round, steps: 0 }, state_hash } = *posted else { return None };
-        self.adopt_own(OwnCosigned { round, state_hash, signatures: None }, me)
+        let own = self.adopt_own(OwnCosigned { round, state_hash, signatures: None }, me);
+        own.or_else(|| self.adopt_pledged(round, &state_hash, me))
     }
 
     /// Adopts a round of ours that both have signed, answered or not. None where this side does not know it.

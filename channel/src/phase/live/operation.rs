@@ -9,10 +9,12 @@ use crate::{
     event::{Event, Notice},
     message::{Message, RefusalCode},
     operation::{OperationBody, OperationKind, OperationRequest},
-    state::State,
+    pledge::PledgeBody,
+    state::{ChangeId, Offer, State},
 };
 use protocol::{
     Amount, Base, BlockNumber, ChannelId, Hash, Party, Round, Signature,
+    call::Payload,
     contracts::ContractId,
     signing::{DepositBody, SetDelegatesBody, WithdrawBody},
 };
@@ -25,6 +27,11 @@ pub(crate) struct Operation {
     signed: Option<SignedOperation>,
     /// The highest round this side ever asked in: asked in once only, so that an answer is about one thing only.
     asked_up_to: Round,
+    /// The peer's pledge for an own round that is open, signed by both (R6.5d).
+    held: Option<Payload>,
+    /// An own offer that waits for its peer's pledge. Not saved: what the peer has no signature for comes to nothing with a crash.
+    #[codec(skip)]
+    pledge: Option<Requested>,
     /// The highest round that the peer says it has seen on chain. Not saved: it says so again.
     #[codec(skip)]
     peer_saw: Round,
@@ -72,15 +79,25 @@ impl Operation {
         self.requested.is_some() || self.signed.as_ref().is_some_and(|signed| signed.peers.is_some())
     }
 
-    /// What the user requested and the peer was not asked for, where it may be asked now.
-    pub(crate) fn to_be_asked(&self) -> Option<&OperationRequest> {
-        let requested = self.requested.as_ref().filter(|requested| requested.asked.is_none() && !self.deferred)?;
-        Some(&requested.request)
+    /// An own offer waits for its peer's pledge, or none does any more. What the user requests comes first.
+    pub(crate) fn want_pledge(&mut self, wanted: Option<(ChangeId, Offer, BlockNumber)>) {
+        let request = wanted.map(|(change, offer, until)| OperationRequest::Pledge { change, offer, until });
+        if self.pledge.as_ref().map(|pledge| &pledge.request) != request.as_ref() {
+            self.pledge = request.map(|request| Requested { request, asked: None });
+        }
     }
 
-    /// The peer is asked for what the user requested, by this body.
+    /// What the user requested, or else an own offer needs, and the peer was not asked for, where it may be asked now: for one thing at a time.
+    pub(crate) fn to_be_asked(&self) -> Option<&OperationRequest> {
+        if self.deferred || self.asked().is_some() {
+            return None;
+        }
+        self.requested.as_ref().or(self.pledge.as_ref()).map(|requested| &requested.request)
+    }
+
+    /// The peer is asked for what is [to be asked](Self::to_be_asked), by this body.
     pub(crate) fn ask(&mut self, body: OperationBody) {
-        if let Some(requested) = &mut self.requested {
+        if let Some(requested) = self.requested.as_mut().or(self.pledge.as_mut()) {
             self.asked_up_to = body.round();
             requested.asked = Some(body);
         }
@@ -100,6 +117,65 @@ impl Operation {
     pub(crate) fn sign_own(&mut self, body: OperationBody, state: State, ours: Signature, peers: Signature) {
         self.requested = None;
         self.signed = Some(SignedOperation { body, state, ours, peers: Some(peers) });
+    }
+
+    /// The peer has pledged for an own round, which is about to be proposed; both have signed it.
+    pub(crate) fn hold(&mut self, pledge: Payload) {
+        (self.pledge, self.held) = (None, Some(pledge));
+    }
+
+    /// What is signed and submitted by nobody here: a pledge for an own round, of the peer's.
+    pub(crate) const fn held(&self) -> Option<&Payload> {
+        self.held.as_ref()
+    }
+
+    /// Whether this side has pledged this state in this round.
+    pub(crate) fn is_pledged(&self, round: Round, state_hash: &Hash) -> bool {
+        self.given().is_some() && self.is_next(round, state_hash)
+    }
+
+    /// What this side has pledged: the state after it, and under which name the chain has that.
+    pub(crate) fn pledged(&self) -> Option<(Base, &State)> {
+        let signed = self.signed.as_ref().filter(|_| self.given().is_some())?;
+        Some((Base::of(signed.body.round()), &signed.state))
+    }
+
+    /// Drops pledges that no block takes any more, where `is_over`, also what this side has pledged. Says whether anything was dropped.
+    pub(crate) fn expire_pledges(&mut self, head: BlockNumber, is_over: bool) -> bool {
+        let is_late = |held: &mut Payload| held.valid_until.is_some_and(|until| head > until);
+        let was_held = self.held.take_if(is_late).is_some();
+        let was_given = is_over && self.given().is_some_and(|body| head > body.valid_until);
+        if was_given {
+            self.signed = None;
+        }
+        was_held || was_given
+    }
+
+    /// What this side has pledged.
+    fn given(&self) -> Option<&PledgeBody> {
+        match &self.signed.as_ref()?.body {
+            OperationBody::Pledge(body) => Some(body),
+            _ => None,
+        }
+    }
+
+    /// Takes what this side has pledged, where it is this, with the state after it.
+    pub(crate) fn take_pledge(&mut self, round: Round, state_hash: &Hash) -> Option<(PledgeBody, State)> {
+        if !self.is_pledged(round, state_hash) {
+            return None;
+        }
+        self.signed.take().and_then(|signed| match signed.body {
+            OperationBody::Pledge(body) => Some((body, signed.state)),
+            _ => None,
+        })
+    }
+
+    /// A round is agreed: pledges for rounds up to it are over.
+    pub(crate) fn end_pledges(&mut self, round: Round) {
+        let _over = self.held.take_if(|held| held.round <= round);
+        if self.given().is_some_and(|body| body.round <= round) {
+            self.signed = None;
+        }
     }
 
     /// Whether this is what this side has signed for the peer: it is said again.
@@ -184,7 +260,7 @@ impl Operation {
     /// What is under way.
     pub(crate) fn kind(&self) -> Option<OperationKind> {
         let signed = self.signed.as_ref().map(|signed| signed.body.kind());
-        signed.or_else(|| self.requested.as_ref().map(|requested| requested.request.kind()))
+        signed.or_else(|| self.requested.as_ref().or(self.pledge.as_ref()).map(|requested| requested.request.kind()))
     }
 
     /// The last block that may take what this side has signed.
@@ -194,7 +270,8 @@ impl Operation {
 
     /// What the peer was asked for and has not answered.
     pub(crate) fn asked(&self) -> Option<&OperationBody> {
-        self.requested.as_ref()?.asked.as_ref()
+        let mut requested = self.requested.iter().chain(&self.pledge);
+        requested.find_map(|requested| requested.asked.as_ref())
     }
 
     /// How much of the own agreed balance is on its way out.
@@ -210,20 +287,23 @@ impl Operation {
 
     /// A crossing proposal of the peer's won: it is asked for again, above that.
     pub(crate) fn retry_above(&mut self) {
-        if let Some(requested) = &mut self.requested {
+        for requested in [&mut self.requested, &mut self.pledge].into_iter().flatten() {
             requested.asked = None;
         }
     }
 
-    /// What is told of the user's operation when it will not be any more.
+    /// What is told of the user's operation when it will not be any more. A pledge of this side's may still be shown to the chain, whatever happens.
     pub(crate) fn give_up(&mut self, code: RefusalCode) -> Option<Event> {
-        let signed = self.signed.take().filter(|signed| signed.peers.is_some()).map(|signed| signed.body.kind());
+        let signed = self.signed.take_if(|signed| signed.body.kind() != OperationKind::Pledge);
+        let signed = signed.filter(|signed| signed.peers.is_some()).map(|signed| signed.body.kind());
+        self.pledge = None;
         let operation = self.requested.take().map(|requested| requested.request.kind()).or(signed)?;
         Some(Event::OperationFailed { operation, code })
     }
 
     /// Takes the user's operation back where nothing of it is signed here.
     pub(crate) fn give_up_unsigned(&mut self, code: RefusalCode) -> Option<Event> {
+        self.pledge = None;
         let operation = self.requested.take()?.request.kind();
         Some(Event::OperationFailed { operation, code })
     }
@@ -254,7 +334,8 @@ impl Operation {
     pub(crate) fn as_done(&self, posted: &Posted) -> Option<(OperationKind, Event)> {
         let body = &self.signed.as_ref()?.body;
         let is_it = body.round() == posted.at.agreed && body.state_hash() == posted.state_hash;
-        is_it.then(|| (body.kind(), as_event(body)))
+        let event = as_event(body).filter(|_| is_it)?;
+        Some((body.kind(), event))
     }
 
     /// The peer says that the chain refused an operation of its own that this side has signed: told once.
@@ -278,9 +359,9 @@ impl Operation {
     }
 }
 
-/// What is told of it once it is final.
-fn as_event(body: &OperationBody) -> Event {
-    match body {
+/// What is told of it once it is final; nothing of a pledge, which is told of as the round that it is for.
+fn as_event(body: &OperationBody) -> Option<Event> {
+    Some(match body {
         OperationBody::Deposit(DepositBody { party, amount, round, .. }) => {
             Event::Deposited { party: *party, amount: *amount, round: *round }
         }
@@ -290,5 +371,6 @@ fn as_event(body: &OperationBody) -> Event {
         OperationBody::SetDelegates(SetDelegatesBody { delegates, round, .. }) => {
             Event::DelegatesSet { delegates: delegates.clone(), round: *round }
         }
-    }
+        OperationBody::Pledge(_) => return None,
+    })
 }

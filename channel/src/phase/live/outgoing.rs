@@ -19,7 +19,7 @@ use crate::{
 };
 use protocol::{Amount, Base, BlockNumber, Hash, Party, Round, call::ForcedCall, contracts::ContractId};
 use scale::{Decode, Encode};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The most abandoned rounds: a proposal and a counter-round on each of two states. Beyond it nothing is signed until one of them is dead (R6.2a).
 const MAX_ABANDONED: usize = 4;
@@ -47,6 +47,10 @@ pub(crate) struct Outgoing {
     queue: VecDeque<(ChangeId, Change)>,
     #[codec(skip)]
     queued_amount: Amount,
+    /// Until when the pledges for own offers last beside which the peer stakes something (R6.5d). Not saved either: what the peer has no signature for comes to
+    /// nothing with a crash.
+    #[codec(skip)]
+    pledged_until: BTreeMap<ChangeId, BlockNumber>,
 }
 
 impl Outgoing {
@@ -61,6 +65,7 @@ impl Outgoing {
             made_in: None,
             queue: VecDeque::new(),
             queued_amount: 0,
+            pledged_until: BTreeMap::new(),
         }
     }
 
@@ -151,6 +156,38 @@ impl Outgoing {
         self.queue.push_back((id, change));
     }
 
+    /// An offer beside which the peer stakes something: it waits for the peer's pledge, which lasts until this block.
+    pub(crate) fn enqueue_staked(&mut self, me: Party, offer: Offer, until: BlockNumber) {
+        let waits = self.all().flat_map(|ours| ours.ids().iter()).chain(self.queue.iter().map(|(id, _)| *id));
+        let waits: BTreeSet<_> = waits.collect();
+        self.pledged_until.retain(|id, _| waits.contains(id));
+        let _new = self.pledged_until.insert(self.next_change(), until);
+        self.enqueue(me, Change::Offer(offer));
+    }
+
+    /// The change in front of the queue, where it is an offer beside which the peer stakes something, and until when the pledge for it lasts.
+    pub(crate) fn next_staked(&self) -> Option<(ChangeId, &Offer, BlockNumber)> {
+        let (id, change) = self.queue.front()?;
+        let (offer, _fee) = change.offered().filter(|(offer, _)| offer.premium > 0)?;
+        Some((*id, offer, self.pledged_until.get(id).copied()?))
+    }
+
+    /// Takes offers out of the queue for which no pledge can come in time any more. Returns their ids.
+    pub(crate) fn unqueue_unpledged(&mut self, me: Party, is_in_time: impl Fn(BlockNumber) -> bool) -> Vec<ChangeId> {
+        let is_late = |(id, change): &(ChangeId, Change)| {
+            let is_staked = change.offered().is_some_and(|(offer, _)| offer.premium > 0);
+            is_staked && !self.pledged_until.get(id).is_some_and(|until| is_in_time(*until))
+        };
+        let late: Vec<_> = self.queue.iter().filter(|change| is_late(change)).map(|(id, _)| *id).collect();
+        self.remove_queued(me, &late.iter().copied().collect());
+        late
+    }
+
+    /// Takes one change out of the queue, where it is there.
+    pub(crate) fn unqueue_one(&mut self, me: Party, id: ChangeId) {
+        self.remove_queued(me, &std::iter::once(id).collect());
+    }
+
     /// Payments with a key that were on their way before a crash, in the order of their ids: those that are not proposed wait again.
     pub(crate) fn restore(&mut self, me: Party, pending: impl Iterator<Item = (ChangeId, Payment)>) {
         for (id, payment) in pending {
@@ -187,9 +224,10 @@ impl Outgoing {
         })
     }
 
-    /// The first changes that wait, as many as a round may carry.
+    /// The first changes that wait, as many as a round may carry, up to one that waits for a pledge: that is alone in its round.
     pub(crate) fn next_changes(&self) -> impl Iterator<Item = &Change> {
-        self.queue.iter().take(MAX_UPDATES_PER_ROUND).map(|(_, change)| change)
+        let changes = self.queue.iter().take(MAX_UPDATES_PER_ROUND).map(|(_, change)| change);
+        changes.take_while(|change| change.offered().is_none_or(|(offer, _)| offer.premium == 0))
     }
 
     /// The proposal was signed: it is open from now on.

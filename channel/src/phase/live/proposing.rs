@@ -8,6 +8,7 @@ use crate::{
     event::Event,
     input::Context,
     message::{Message, Refusal, RefusalCode, Update},
+    operation::OperationRequest,
     rounds::{first_above, next_round},
     state::{
         Change, ChangeFault, ChangeId, MAX_META, MAX_REFERENCE, Outcome, Payment, Results, RoundBuilder, State,
@@ -24,6 +25,13 @@ use protocol::{
 /// How many own calls that an app fails on are given up in one turn: what a failed one took is not known, and may be as much as any call may take.
 /// The others are tried with the next turn, the next block's at the latest (R7.4a).
 const MAX_FAILED_CALLS: usize = 32;
+
+/// What a round is signed for and by.
+#[derive(Clone, Copy)]
+pub(crate) struct Sign<'a> {
+    pub(crate) domain: &'a Domain,
+    pub(crate) ctx: &'a Context<'a>,
+}
 
 impl Live {
     /// The next round of one's own, where rounds have not run out.
@@ -71,7 +79,7 @@ impl Live {
             };
             let (ids, changes): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
             let place = (round, base, height);
-            let ours = self.sign_round(place, None, changes, (state, results, ids), (domain, ctx));
+            let ours = self.sign_round(place, None, changes, (state, results, ids), Sign { domain, ctx });
             let say = Effect::Send(Message::Update(ours.update().clone()));
             self.outgoing.set_proposal(ours);
             return step.and(Step::commit(vec![say]));
@@ -88,7 +96,8 @@ impl Live {
         ctx: &Context<'_>,
     ) -> Option<Effect> {
         let base = self.agreed.base();
-        if self.outgoing.has_counter() || self.operation.is_signed() || !self.outgoing.may_sign_on(base) {
+        let is_bound = self.operation.is_signed() || self.open_pledge().is_some();
+        if self.outgoing.has_counter() || is_bound || !self.outgoing.may_sign_on(base) {
             return None;
         }
         let highest =
@@ -98,19 +107,20 @@ impl Live {
             RoundBuilder::new(self.round_context(me, round, self.agreed.height(), config, ctx), self.agreed.state());
         let (state, results) = builder.finish().ok()?;
         let place = (round, base, self.agreed.height());
-        let ours = self.sign_round(place, Some(refusal), Vec::new(), (state, results, Vec::new()), (domain, ctx));
+        let ours =
+            self.sign_round(place, Some(refusal), Vec::new(), (state, results, Vec::new()), Sign { domain, ctx });
         let say = Effect::Send(Message::Update(ours.update().clone()));
         self.outgoing.set_counter(ours);
         Some(say)
     }
 
-    fn sign_round(
+    pub(super) fn sign_round(
         &self,
         (round, base, height): (Round, Base, BlockNumber),
         refuses: Option<Refusal>,
         changes: Vec<Change>,
         (state, results, ids): (State, Results, Vec<ChangeId>),
-        (domain, ctx): (&Domain, &Context<'_>),
+        Sign { domain, ctx }: Sign<'_>,
     ) -> OpenRound {
         let state_hash = state.hash();
         let body = Self::body(round, base, state_hash);
@@ -119,16 +129,26 @@ impl Live {
         OpenRound::new(update, state, results, ids.into_iter().collect())
     }
 
-    /// Asks the peer for what the user wants, if nothing is unanswered.
-    pub(crate) fn ask(&mut self, me: Party, validity: BlockNumber, head: BlockNumber) -> Step {
+    /// Asks the peer for what the user wants, or an own offer needs, if nothing is unanswered: for something that lasts until this block at most.
+    pub(crate) fn ask(&mut self, me: Party, valid_until: BlockNumber, config: &Config, ctx: &Context<'_>) -> Step {
         if self.outgoing.highest_open().is_some() {
             return Step::default();
         }
         let (round, base) = (self.next_round(me), self.agreed.base());
         let Some(request) = self.operation.to_be_asked() else { return Step::default() };
-        let valid_until = head.saturating_add(validity);
-        let body = round
-            .and_then(|round| request.body(me, self.agreed.state(), self.funding.terms(), (round, base, valid_until)));
+        if matches!(request, OperationRequest::Pledge { until, .. } if *until > valid_until) {
+            // Other transfers are nearer to their expiry than it lasts (R8.3f).
+            return Step::default();
+        }
+        let Some(context) = round.map(|round| self.round_context(me, round, self.agreed.height(), config, ctx)) else {
+            return Step::default();
+        };
+        if let Some(fault) = request.fault(context, self.agreed.state()) {
+            let changes = self.outgoing.unqueue(me, 1).iter().collect();
+            self.want_pledge();
+            return Step::tell([Event::Failed { changes, fault }]);
+        }
+        let body = request.body(context, self.agreed.state(), self.funding.terms(), (base, valid_until));
         let Some(body) = body else {
             // It was checked when it came, and what has come since only adds to the own balance; but the peer's may have grown too far.
             let failed = self.operation.give_up_unsigned(RefusalCode::VALIDATION);

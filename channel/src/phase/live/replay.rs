@@ -66,7 +66,9 @@ impl Live {
         // Either from what is agreed, or from a round of ours that the peer has signed and shown to the arbiter only.
         let ours = self.outgoing.all().map(|ours| (Base::of(ours.round()), ours.state()));
         let below = self.agreed.below();
-        let states = std::iter::once((self.agreed.base(), self.agreed.state())).chain(ours).chain(below);
+        // Or from what this side has pledged, which the peer may show together with calls.
+        let pledged = self.operation.pledged();
+        let states = std::iter::once((self.agreed.base(), self.agreed.state())).chain(ours).chain(below).chain(pledged);
         let states: Vec<_> = states.filter(|(known, _)| *known == before).map(|(_, state)| state).collect();
         let found = states.iter().find_map(|state| {
             let shown = Posted { at: before, state_hash: state.hash() };

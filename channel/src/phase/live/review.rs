@@ -62,7 +62,7 @@ impl Live {
         ctx: &Context<'_>,
     ) -> Result<CheckedRound, RoundFault> {
         let Update { round, base, height, refuses, changes, state_hash, .. } = update;
-        let (got, have) = (*round, self.agreed.round().max(self.outgoing.signed()));
+        let (got, have) = (*round, self.agreed.round().max(self.signed_before(update)));
         if got <= have {
             // Not only what is agreed counts: the peer may still make co-signed what it refused (R6.1, R6.2).
             return Err(Violation::RoundTooOld { got, have }.into());

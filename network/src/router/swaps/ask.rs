@@ -1,13 +1,13 @@
 //! What is asked of a swap from everywhere: how a chain stands, how far it is, what of it may be owed; and its row.
 
 use super::{
-    kinds::SwapEvent,
+    kinds::{SwapEvent, SwapRole},
     tables::{Swap, TargetEnd},
 };
 use crate::{
     keys::OfferName,
     router::{
-        io::{At, RouterNotice},
+        io::{At, Origin, RouterNotice},
         rows::{RowName, row},
         state::Core,
         tables::Reached,
@@ -15,7 +15,7 @@ use crate::{
     swap::{ChainView, Ladder, SwapCode, SwapId, SwapTerms},
 };
 use channel::transfer::Intent;
-use protocol::signing::Domain;
+use protocol::{Amount, signing::Domain};
 
 /// How a chain stands, for a ladder.
 pub(super) fn view(core: &Core, chain: &Domain) -> Result<ChainView, SwapCode> {
@@ -25,7 +25,14 @@ pub(super) fn view(core: &Core, chain: &Domain) -> Result<ChainView, SwapCode> {
     if heads.best.saturating_sub(heads.finalised) > policy.max_lag {
         return Err(SwapCode::ChainStalled);
     }
-    Ok(ChainView { best: heads.best, clock, finality: policy.finality, margins: policy.margins })
+    let (finality, margins) = (policy.finality, policy.margins);
+    Ok(ChainView { best: heads.best, clock, finality, margins, lag_of_pledge: None })
+}
+
+/// The same of the target chain of a swap with this premium.
+pub(super) fn view_of_target(core: &Core, chain: &Domain, premium: Amount) -> Result<ChainView, SwapCode> {
+    let lag = core.policy.chain(chain).max_lag;
+    view(core, chain).map(|view| ChainView { lag_of_pledge: (premium > 0).then_some(lag), ..view })
 }
 
 /// Writes the row of a swap.
@@ -70,6 +77,30 @@ pub(super) fn is_revealed(core: &Core, id: SwapId) -> bool {
         || core.swaps.has_target_moved(&id)
         || !core.joined.contains(&swap.row.terms.target.chain)
         || swap.arrived.iter().any(is_claimed)
+}
+
+/// Whether there is time to show the pre-image for a target leg that expires as agreed.
+pub(super) fn may_reveal(core: &Core, terms: &SwapTerms) -> Result<(), SwapCode> {
+    let target = view(core, &terms.target.chain)?;
+    ladder(terms).check_reveal(&target).map_err(Into::into)
+}
+
+/// Whether the target leg is claimed in time by whoever shows the pre-image now, also where its peer does not answer: also while finality stands still, since a
+/// registration counts from its block on.
+pub(super) fn has_time_to_claim(core: &Core, terms: &SwapTerms) -> bool {
+    let (chain, margin) = (&terms.target.chain, core.policy.chain(&terms.target.chain).margins.forward());
+    core.heads.contains_key(chain) && core.best(chain).saturating_add(margin) <= terms.target.expiry
+}
+
+/// An initiator that has staked a premium loses it where it does not claim: what is locked beside it is claimed as long as there is time, whatever has become of the
+/// swap meanwhile. The responder has locked it, or has shown the pledge for it to the chain (R6.5d), when it could have let it be.
+pub(super) fn claim_staked(core: &mut Core, id: SwapId) {
+    let Some(swap) = core.swaps.get(&id).filter(|swap| swap.row.role == SwapRole::Initiator) else { return };
+    let (terms, preimage) = (swap.row.terms, swap.row.preimage);
+    let is_staked = |origin: &Origin| core.transfers.incoming(origin).is_some_and(|entry| entry.is_staked);
+    let staked: Vec<Origin> = swap.arrived.iter().copied().filter(is_staked).collect();
+    let Some(preimage) = preimage.filter(|_| has_time_to_claim(core, &terms)) else { return };
+    staked.iter().for_each(|origin| core.claim(origin, preimage));
 }
 
 /// Whether a transfer of this side's leg may still be paid, or was.

@@ -1,7 +1,7 @@
 //! Clearing: what is locked and comes to nothing goes back, and what is over is noted (R8.5d).
 
 use super::{
-    ask::{is_live, is_owed, is_revealed, note_target, tell, unread, was_paid, write},
+    ask::{claim_staked, is_live, is_owed, is_revealed, note_target, tell, unread, was_paid, write},
     inventory,
     kinds::{SwapEvent, SwapOutcome, SwapRole, SwapStage},
 };
@@ -48,6 +48,7 @@ fn give_back(core: &mut Core, id: SwapId) {
         return;
     }
     let origins: Vec<Origin> = swap.arrived.iter().copied().collect();
+    claim_staked(core, id);
     origins.iter().for_each(|origin| core.fail(origin, &RouteFailure::new(FailureCode::SwapOver)));
 }
 

@@ -1,7 +1,10 @@
 //! Execution: the source leg, then the target leg, then the pre-image (R8.5c).
 
 use super::{
-    ask::{is_revealed, ladder, note_target, tell, unread, view, write},
+    ask::{
+        claim_staked, has_time_to_claim, is_revealed, ladder, may_reveal, note_target, tell, unread, view,
+        view_of_target, write,
+    },
     clear, inventory,
     kinds::{SwapEvent, SwapRole, SwapStage},
     tables::{Swap, SwapRow},
@@ -63,7 +66,8 @@ pub(super) fn has_time(core: &Core, terms: &SwapTerms) -> Result<(), SwapCode> {
 
 /// Whether there is time where what the responder sends off expires then: later than the target leg, for a hub.
 fn has_time_until(core: &Core, terms: &SwapTerms, expiry: BlockNumber) -> Result<(), SwapCode> {
-    let (source, target) = (view(core, &terms.source.chain)?, view(core, &terms.target.chain)?);
+    let source = view(core, &terms.source.chain)?;
+    let target = view_of_target(core, &terms.target.chain, terms.premium)?;
     let ladder = Ladder { target: expiry, ..ladder(terms) };
     Ok(ladder.check(&source, &target, core.policy.swaps.answer)?)
 }
@@ -131,6 +135,10 @@ pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInst
         return Err(FailureCode::UnknownOrWrong);
     }
     if swap.row.stage != SwapStage::Agreed {
+        if role == SwapRole::Initiator && core.transfers.incoming(&origin).is_some_and(|entry| entry.is_staked) {
+            note(core, origin, said.id);
+            claim_staked(core, said.id);
+        }
         return came_late(core, origin, said.id);
     }
     note(core, origin, said.id);
@@ -252,11 +260,11 @@ fn reveal(core: &mut Core, id: SwapId) -> Result<(), Waits> {
     if !core.heads.contains_key(&terms.target.chain) {
         return Err(Waits::Chain);
     }
-    let target = view(core, &terms.target.chain).map_err(Waits::Never)?;
-    if target.best > terms.lock_by {
-        return Err(Waits::Never(SwapCode::Late));
+    // What this side has pledged a premium for may come by the chain, a while after it was shown there: it is claimed as long as there is time.
+    if terms.premium == 0 || !has_time_to_claim(core, &terms) {
+        let is_late = core.best(&terms.target.chain) > terms.lock_by;
+        may_reveal(core, &terms).and(if is_late { Err(SwapCode::Late) } else { Ok(()) }).map_err(Waits::Never)?;
     }
-    ladder(&terms).check_reveal(&target).map_err(|short| Waits::Never(short.into()))?;
     let preimage = preimage.ok_or(Waits::Never(SwapCode::OtherTerms))?;
     tell(core, id, SwapEvent::Revealed);
     origins.iter().for_each(|origin| core.claim(origin, preimage));
@@ -361,31 +369,38 @@ pub(in crate::router) fn origins_of(core: &Core, id: SwapId) -> Option<Vec<Origi
     Some(origins)
 }
 
-/// Whether this side stakes the premium of an offer beside it: the target leg of a swap that it has proposed, in time and in the words that were agreed to, from
-/// the responder itself (A7). It is shown the pre-image for as soon as it is here.
-pub(in crate::router) fn stakes_premium(core: &Core, at: &At, offer: &Offer) -> bool {
-    let Some(Instruction::Swap(said)) = Instruction::from_bytes(&offer.instruction) else { return false };
-    let Some(swap) = core.swaps.get(&said.id) else { return false };
+/// Until which block this side pledges the premium of an offer beside it, if it does: the target leg of a swap that it has proposed, in time and in the words that
+/// were agreed to, from the responder itself (A7). It is shown the pre-image for as soon as it is here.
+pub(in crate::router) fn stakes_until(core: &Core, at: &At, offer: &Offer) -> Option<BlockNumber> {
+    let Some(Instruction::Swap(said)) = Instruction::from_bytes(&offer.instruction) else { return None };
+    let swap = core.swaps.get(&said.id)?;
     let agreed = &swap.row.terms;
     let is_first = !swap
         .arrived
         .iter()
         .any(|origin| core.transfers.incoming(origin).is_some_and(|entry| !matches!(entry.intent, Intent::Fail(_))));
-    let is_in_time = view(core, &agreed.target.chain)
-        .is_ok_and(|target| target.best <= agreed.lock_by && ladder(agreed).check_reveal(&target).is_ok());
-    is_whole_target(swap, at, &offer.terms, &said)
+    let is_in_time = core.best(&agreed.target.chain) <= agreed.lock_by && may_reveal(core, agreed).is_ok();
+    let stakes = is_whole_target(swap, at, &offer.terms, &said)
         && core.links.get(at).is_some_and(|link| link.peer == swap.row.peer)
         && offer.terms.amount == agreed.target.amount
         && is_first
         && agreed.premium == offer.premium
-        && is_in_time
+        && is_in_time;
+    // What is shown in the pledge's last block is known here once that is final, and claimed then.
+    let (bounds, chain) = (core.policy.chain(&agreed.target.chain), &agreed.target);
+    let known = chain.expiry.saturating_sub(bounds.margins.forward()).saturating_sub(bounds.max_lag);
+    stakes.then_some(agreed.lock_by.min(known))
 }
 
 /// Whether a transfer is all of the target leg of a swap of this side's own: a premium may be staked beside it, so that no bound has it given back.
 pub(in crate::router) fn is_awaited(core: &Core, origin: &Origin) -> bool {
     let Some(entry) = core.transfers.incoming(origin) else { return false };
     let Some(Instruction::Swap(said)) = Instruction::from_bytes(&entry.instruction) else { return false };
-    core.swaps.get(&said.id).is_some_and(|swap| is_whole_target(swap, &origin.at, &entry.terms, &said))
+    core.swaps.get(&said.id).is_some_and(|swap| {
+        let is_pledged = entry.is_staked && swap.row.role == SwapRole::Initiator;
+        (is_pledged && is_as_agreed(&swap.row, &origin.at, &entry.terms, &said))
+            || is_whole_target(swap, &origin.at, &entry.terms, &said)
+    })
 }
 
 fn is_whole_target(swap: &Swap, at: &At, terms: &TransferTerms, said: &SwapInstruction) -> bool {

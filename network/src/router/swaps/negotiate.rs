@@ -1,7 +1,7 @@
 //! Negotiation: both legs are proposed, agreed to and acknowledged before anything is locked (R8.5a, R8.5b).
 
 use super::{
-    ask::{drop_target, is_revealed, ladder, tell, view, write},
+    ask::{drop_target, is_revealed, ladder, tell, view_of_target, write},
     clear, inventory,
     kinds::{SwapError, SwapEvent, SwapOrder, SwapRole, SwapStage},
     legs,
@@ -79,14 +79,14 @@ pub(in crate::router) fn propose(
 
 /// The terms of what is ordered, with the shortest safe ladder.
 fn terms(core: &Core, order: &SwapOrder, preimage: Preimage) -> Result<SwapTerms, SwapError> {
-    let view = |chain: &Domain| {
-        view(core, chain).map_err(|code| match code {
+    let view = |chain: &Domain, premium| {
+        view_of_target(core, chain, premium).map_err(|code| match code {
             SwapCode::Chain => SwapError::NoChain,
             SwapCode::ChainStalled if core.policy.chain(chain).clock.is_none() => SwapError::NoBlockTime,
             other => SwapError::Terms(other),
         })
     };
-    let (source, target) = (view(&order.source.0)?, view(&order.target.0)?);
+    let (source, target) = (view(&order.source.0, 0)?, view(&order.target.0, order.premium)?);
     let policy = &core.policy.swaps;
     let delta = parts::delta_of_hubs(core, order.target.0, order.responder);
     let ladder = Ladder::shortest(&source, &target, policy.answer, policy.handshake, delta);
@@ -261,7 +261,8 @@ fn check(core: &Core, chain: Domain, peer: PublicKey, id: SwapId, terms: &SwapTe
         return Err(SwapCode::Inventory);
     }
     legs::has_time(core, terms)?;
-    ladder(terms).check_length(&view(core, &terms.target.chain)?, policy.answer, policy.handshake)?;
+    let target = view_of_target(core, &terms.target.chain, terms.premium)?;
+    ladder(terms).check_length(&target, policy.answer, policy.handshake)?;
     let _parts = legs::plan(core, SwapRole::Responder, terms, peer)?;
     inventory::is_quoted(core, terms, peer)
 }
@@ -358,7 +359,14 @@ pub(in crate::router) fn cancel(core: &mut Core, id: SwapId) -> Result<(), SwapE
 /// Forgets a swap that is over. False where it is under way, or the peer may still say something of it.
 pub(in crate::router) fn forget(core: &mut Core, id: SwapId) -> Result<(), SwapError> {
     let swap = core.swaps.get(&id).ok_or(SwapError::Unknown)?;
-    let is_over = matches!(swap.row.stage, SwapStage::Ended { .. }) && !core.swaps.legs.contains_key(&id);
+    // What an initiator has pledged may be shown to the chain up to its last block, and is known here once that is final.
+    let target = swap.row.terms.target.chain;
+    let finalised = core.heads.get(&target).map_or(0, |heads| heads.finalised);
+    let is_pledged = swap.row.role == SwapRole::Initiator
+        && swap.row.terms.premium > 0
+        && finalised <= swap.row.terms.lock_by.saturating_add(core.policy.chain(&target).margins.answer);
+    let is_ended = matches!(swap.row.stage, SwapStage::Ended { .. }) && !core.swaps.legs.contains_key(&id);
+    let is_over = is_ended && !(is_pledged && !core.swaps.has_target_moved(&id));
     if !is_over {
         return Err(SwapError::UnderWay);
     }

@@ -1,0 +1,113 @@
+//! Pledges (R6.5d): what this side has of its peer's, or has given, beside the rounds for which they are.
+
+use super::{Live, agreed::both, proposing::Sign};
+use crate::{
+    effect::Effect,
+    event::Event,
+    message::{Message, Update},
+    pledge::PledgeBody,
+    state::{Change, State},
+    step::Step,
+    transfer::done::of_round,
+};
+use protocol::{
+    BlockNumber, Hash, Party, Round, Signature,
+    arbiter::{Candidate, Standing, standing},
+    call::{Call, Payload, Slash},
+    signing::signed_bytes,
+};
+
+impl Live {
+    /// What the peer is asked to pledge next: for the own offer that waits in front, where its peer stakes something beside it.
+    pub(crate) fn want_pledge(&mut self) {
+        let wanted = self.outgoing.next_staked().map(|(change, offer, until)| (change, offer.clone(), until));
+        self.operation.want_pledge(wanted);
+    }
+
+    /// The peer has pledged: the round is proposed for which it has. None where what waited has gone meanwhile.
+    pub(crate) fn propose_pledged(
+        &mut self,
+        me: Party,
+        body: &PledgeBody,
+        state: State,
+        peers: Signature,
+        sign: Sign<'_>,
+    ) -> Option<Step> {
+        let (change, ..) = self.outgoing.next_staked().filter(|(_, offer, _)| **offer == body.offer)?;
+        let own = sign.ctx.key.sign(&signed_bytes(sign.domain, &self.funding.channel(), &body.state_body()));
+        self.operation.hold(body.payload(both(me, own, peers)));
+        let _taken = self.outgoing.unqueue(me, 1);
+        let place = (body.round, body.base, sign.ctx.head.max(self.agreed.height()));
+        let made = (state, Vec::new(), vec![change]);
+        let ours = self.sign_round(place, None, vec![Change::Offer(body.offer.clone())], made, sign);
+        let say = Effect::Send(Message::Update(ours.update().clone()));
+        self.outgoing.set_proposal(ours);
+        Some(Step::commit(vec![say]))
+    }
+
+    /// The highest round this side has signed that is not the one of this update: of a round that it has pledged it has signed the same state already.
+    pub(crate) fn signed_before(&self, update: &Update) -> Round {
+        let signed = self.outgoing.signed();
+        if self.operation.is_pledged(update.round, &update.state_hash) {
+            signed.min(update.round.saturating_sub(1))
+        } else {
+            signed
+        }
+    }
+
+    /// The peer's pledge for an own round that may count yet: until it is answered, or no block takes the pledge any more, nothing else is signed (R6.5d).
+    pub(crate) fn open_pledge(&self) -> Option<&Payload> {
+        self.operation.held().filter(|held| self.outgoing.find(held.round).is_some())
+    }
+
+    /// The last block in which the chain takes the peer's pledge, where showing it takes until then: by the newest block that anybody shows. Whether it is over is
+    /// judged by `head` alone (R8.30).
+    pub(crate) fn pledge_due(
+        &self,
+        (head, best): (BlockNumber, BlockNumber),
+        margin: BlockNumber,
+    ) -> Option<BlockNumber> {
+        let until = self.open_pledge()?.valid_until.filter(|until| head < *until)?;
+        (best.saturating_add(margin) >= until).then_some(until)
+    }
+
+    /// Shows the peer's pledge while the channel is open.
+    pub(crate) fn snapshot_pledge(&self) -> Option<Effect> {
+        self.open_pledge().map(|payload| self.snapshot(payload.clone()))
+    }
+
+    /// Shows the peer's pledge against a close on a state without it, in the block after `head`.
+    pub(crate) fn slash_by_pledge(&self, head: BlockNumber) -> Option<Call> {
+        let payload = self.open_pledge()?;
+        let until = payload.valid_until?;
+        let on_chain = self.dispute.on_chain();
+        let is_newer = standing(on_chain, self.funding.terms(), &Candidate::from(payload), head.saturating_add(1))
+            == Ok(Standing::Newer);
+        let commitment = self.outgoing.find(payload.round)?.state().commitment();
+        let slash = Slash { channel: self.funding.channel(), payload: payload.clone(), commitment };
+        (is_newer && head < until).then_some(Call::ChannelSlash(slash))
+    }
+
+    /// The chain has a round that this side has pledged: the state after it is agreed. None where this side has pledged nothing like it.
+    pub(crate) fn adopt_pledged(&mut self, round: Round, state_hash: &Hash, me: Party) -> Option<Vec<Event>> {
+        let (PledgeBody { base, offer, .. }, state) = self.operation.take_pledge(round, state_hash)?;
+        let told: Vec<_> = self.replaced(round, base).into_iter().collect();
+        let place = (&self.funding.channel(), round, me.peer());
+        self.transfers_done.extend(of_round(place, &[Change::Offer(offer)], |_| None));
+        self.adopt(me, (round, base), state, *state_hash, None);
+        Some(told)
+    }
+}
+
+/// How long before its last block a pledge is shown: what a transaction takes in the worst case.
+pub(crate) const fn margin(register: BlockNumber) -> BlockNumber {
+    if register < LEAST_MARGIN { LEAST_MARGIN } else { register }
+}
+
+/// The least number of blocks that a transaction takes.
+const LEAST_MARGIN: BlockNumber = 2;
+
+/// Whether a pledge is good for as long as showing it takes.
+pub(crate) const fn is_in_time(best: BlockNumber, until: BlockNumber, register: BlockNumber) -> bool {
+    best.saturating_add(margin(register)) <= until
+}
