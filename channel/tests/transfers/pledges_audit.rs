@@ -12,11 +12,11 @@ use protocol::{
     record::{Penalty, Phase as RecordPhase},
 };
 
-const PREMIUM: Amount = 20;
-const AMOUNT: Amount = 100;
+pub(super) const PREMIUM: Amount = 20;
+pub(super) const AMOUNT: Amount = 100;
 
 /// A payer (the initiator) whose payee stakes a premium, and the last block of the pledge.
-fn staked(world: &mut World, lasts: BlockNumber) -> BlockNumber {
+pub(super) fn staked(world: &mut World, lasts: BlockNumber) -> BlockNumber {
     world.sides[Responder].registry.premium = PREMIUM;
     let offer = Offer { premium: PREMIUM, ..an_offer(1, AMOUNT, world.chain.head() + 30) };
     let until = world.chain.head() + lasts;
@@ -25,7 +25,7 @@ fn staked(world: &mut World, lasts: BlockNumber) -> BlockNumber {
 }
 
 /// The payee has pledged, the payer has proposed, and the payee has not heard it.
-fn proposed(world: &mut World, lasts: BlockNumber) -> (BlockNumber, Update) {
+pub(super) fn proposed(world: &mut World, lasts: BlockNumber) -> (BlockNumber, Update) {
     let until = staked(world, lasts);
     assert!(world.deliver(Responder));
     assert!(world.deliver(Initiator));
@@ -33,12 +33,12 @@ fn proposed(world: &mut World, lasts: BlockNumber) -> (BlockNumber, Update) {
     (until, update)
 }
 
-fn held(world: &World) -> Payload {
+pub(super) fn held(world: &World) -> Payload {
     world.sides[Initiator].machine().pledge().cloned().expect("the payer holds it")
 }
 
 /// The state that is pledged, as the payer knows it.
-fn pledged_state(world: &mut World, update: &Update) -> State {
+pub(super) fn pledged_state(world: &mut World, update: &Update) -> State {
     let before = world.sides[Initiator].clone();
     let said = world.wire.clone();
     let signature = sign(Responder, world.channel_id(), &state_body(update.round, update.base, update.state_hash));
@@ -51,27 +51,27 @@ fn pledged_state(world: &mut World, update: &Update) -> State {
 }
 
 /// What the chain has of the channel.
-fn on_chain(world: &World) -> Base {
+pub(super) fn on_chain(world: &World) -> Base {
     world.chain.ledger.channels.first_key_value().unwrap().1.on_chain.at
 }
 
-fn mine_until(world: &mut World, block: BlockNumber) {
+pub(super) fn mine_until(world: &mut World, block: BlockNumber) {
     while world.chain.head() < block {
         world.mine();
     }
 }
 
 /// The round counts: on chain, or agreed by the payer.
-fn assert_counts(world: &World, round: Round) {
+pub(super) fn assert_counts(world: &World, round: Round) {
     let agreed = world.sides[Initiator].machine().status().round;
     assert!(on_chain(world).agreed >= round || agreed >= Some(round), "{:?}, {agreed:?}", on_chain(world));
 }
 
-fn assert_good(world: &World, party: Party) {
+pub(super) fn assert_good(world: &World, party: Party) {
     assert!(!world.sides[party].machine().status().stale_store, "{party:?} holds its store for old");
 }
 
-fn go_on(world: &mut World) {
+pub(super) fn go_on(world: &mut World) {
     world.run();
     world.mine_blocks(3);
     world.run();
@@ -420,10 +420,10 @@ fn a_payee_has_no_choice_by_a_round_that_the_payer_refuses() {
 }
 
 /// Splitmix64: a story is its seed.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -712,7 +712,7 @@ fn nonsense_about_pledges_is_harmless() {
 }
 
 /// The payee shows a round of the payer's that lies above the pledged one, and has signed it.
-fn show_instead(world: &mut World, update: &Update) {
+pub(super) fn show_instead(world: &mut World, update: &Update) {
     let payload = world.co_signed(Initiator, update);
     let channel = world.channel_id();
     world.chain.submit(Responder, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
@@ -720,7 +720,7 @@ fn show_instead(world: &mut World, update: &Update) {
 }
 
 /// What the payer has said of rounds that lie above the pledged one.
-fn said_above(world: &World, round: Round) -> Option<Update> {
+pub(super) fn said_above(world: &World, round: Round) -> Option<Update> {
     world.wire[Responder].iter().find_map(|message| match message {
         Message::Update(update) if update.round > round => Some(update.clone()),
         _ => None,
@@ -728,7 +728,7 @@ fn said_above(world: &World, round: Round) -> Option<Update> {
 }
 
 /// A payee that forces a step has its payer go on above it, while the pledged round may still count.
-fn forced_beside(world: &mut World) -> (BlockNumber, Update) {
+pub(super) fn forced_beside(world: &mut World) -> (BlockNumber, Update) {
     world.offer(Initiator, 2, 30, 40).unwrap();
     world.run();
     let contract = world.contract_of(Responder, 2).unwrap();
