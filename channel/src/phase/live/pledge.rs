@@ -14,6 +14,7 @@ use protocol::{
     BlockNumber, Hash, Party, Round, Signature,
     arbiter::{Candidate, Standing, standing},
     call::{Call, Payload, Slash},
+    record::Penalty,
     signing::signed_bytes,
 };
 
@@ -77,8 +78,12 @@ impl Live {
     }
 
     /// Shows the peer's pledge against a close on a state without it, in the block after `head`.
-    pub(crate) fn slash_by_pledge(&self, head: BlockNumber) -> Option<Call> {
+    pub(crate) fn slash_by_pledge(&self, head: BlockNumber, penalty: &Penalty, me: Party) -> Option<Call> {
         let payload = self.open_pledge()?;
+        let after = penalty.shown(payload.round, payload.base);
+        if after != *penalty && after == Penalty::Due(me) {
+            return None;
+        }
         let until = payload.valid_until?;
         let on_chain = self.dispute.on_chain();
         let is_newer = standing(on_chain, self.funding.terms(), &Candidate::from(payload), head.saturating_add(1))
