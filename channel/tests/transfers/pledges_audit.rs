@@ -12,11 +12,11 @@ use protocol::{
     record::{Penalty, Phase as RecordPhase},
 };
 
-const PREMIUM: Amount = 20;
+pub(super) const PREMIUM: Amount = 20;
 const AMOUNT: Amount = 100;
 
 /// A payer (the initiator) whose payee stakes a premium, and the last block of the pledge.
-fn staked(world: &mut World, lasts: BlockNumber) -> BlockNumber {
+pub(super) fn staked(world: &mut World, lasts: BlockNumber) -> BlockNumber {
     world.sides[Responder].registry.premium = PREMIUM;
     let offer = Offer { premium: PREMIUM, ..an_offer(1, AMOUNT, world.chain.head() + 30) };
     let until = world.chain.head() + lasts;
@@ -67,7 +67,7 @@ fn assert_counts(world: &World, round: Round) {
     assert!(on_chain(world).agreed >= round || agreed >= Some(round), "{:?}, {agreed:?}", on_chain(world));
 }
 
-fn assert_good(world: &World, party: Party) {
+pub(super) fn assert_good(world: &World, party: Party) {
     assert!(!world.sides[party].machine().status().stale_store, "{party:?} holds its store for old");
 }
 
@@ -419,184 +419,6 @@ fn a_payee_has_no_choice_by_a_round_that_the_payer_refuses() {
     assert_eq!(world.progress(Initiator, 1), Some(Progress::Offered));
 }
 
-/// Splitmix64: a story is its seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-}
-
-fn two_honest(seed: u64, log: &mut Vec<String>) {
-    let mut dice = Dice(seed);
-    let mut world = World::opened();
-    for party in Party::BOTH {
-        world.sides[party].registry.premium = PREMIUM;
-        world.sides[party].config.force_transfers_after = Some(if seed.is_multiple_of(2) { 100 } else { 1 });
-    }
-    let mut number = 0_u8;
-    for _ in 0..120 {
-        let party = if dice.roll(2) == 0 { Initiator } else { Responder };
-        let head = world.chain.head();
-        match dice.roll(22) {
-            0..=2 => {
-                if number < 60 {
-                    number += 1;
-                    let expiry = head + 10 + BlockNumber::try_from(dice.roll(30)).unwrap();
-                    let offer = Offer { premium: PREMIUM, ..an_offer(number, 10, expiry) };
-                    let until = head + 2 + BlockNumber::try_from(dice.roll(9)).unwrap();
-                    let done = world.offer_staked(party, number, offer, until);
-                    log.push(format!("{head} {party:?} offers {number} until {until}: {done:?}"));
-                }
-            }
-            3 => {
-                if number < 60 {
-                    number += 1;
-                    let done = world.offer(party, number, 10, 10 + BlockNumber::try_from(dice.roll(30)).unwrap());
-                    log.push(format!("{head} {party:?} offers {number} plain: {done:?}"));
-                }
-            }
-            4 | 5 => {
-                let done = world.pay(party, 1);
-                log.push(format!("{head} {party:?} pays: {done:?}"));
-            }
-            6 => {
-                let open: Vec<u8> = (1..=number).filter(|it| world.contract_of(party, *it).is_some()).collect();
-                if !open.is_empty() {
-                    let it = open[usize::try_from(dice.roll(open.len() as u64)).unwrap()];
-                    let done = match dice.roll(3) {
-                        0 => world.fail(party, it),
-                        1 => world.claim(party, it),
-                        _ => {
-                            let contract = world.contract_of(party, it).unwrap();
-                            world.force_claim(party, contract, it)
-                        }
-                    };
-                    log.push(format!("{head} {party:?} ends {it}: {done:?}"));
-                }
-            }
-            7 => {
-                let done = match dice.roll(2) {
-                    0 => world.deposit(party, 3),
-                    _ => world.withdraw(party, 3),
-                };
-                log.push(format!("{head} {party:?} operates: {done:?}"));
-            }
-            8..=10 => {
-                log.push(format!("{head} block"));
-                world.mine();
-            }
-            11 => {
-                log.push(format!("{head} link down"));
-                world.disconnect();
-            }
-            12 => {
-                if !world.linked {
-                    log.push(format!("{head} link up"));
-                    world.connect();
-                }
-            }
-            13 => {
-                log.push(format!("{head} {party:?} crashes"));
-                world.crash(party);
-            }
-            14 => {
-                let (commits, effects) = (dice.roll(4), dice.roll(3));
-                log.push(format!("{head} {party:?} will crash {commits} {effects}"));
-                let commits = usize::try_from(commits).unwrap();
-                world.plan_crash(party, commits, usize::try_from(effects).unwrap(), false);
-            }
-            15 => {
-                log.push(format!("{head} all is said"));
-                world.run();
-            }
-            16 => {
-                let lag = BlockNumber::try_from(dice.roll(4)).unwrap();
-                log.push(format!("{head} {party:?} lags {lag}"));
-                world.lag[party] = lag;
-            }
-            _ => {
-                let name = world.wire[party].front().map(Message::name);
-                if world.deliver(party) {
-                    log.push(format!("{head} {party:?} hears {name:?}"));
-                }
-            }
-        }
-        for party in Party::BOTH {
-            assert_good(&world, party);
-        }
-    }
-    world.crash_plan = None;
-    world.lag = protocol::Pair::default();
-    log.push("the end".into());
-    // As long as the longest pledge, and some blocks more.
-    for _ in 0..16 {
-        world.run();
-        world.mine();
-    }
-    world.run();
-    let paid = (world.pay(Initiator, 1), world.pay(Responder, 1));
-    world.run();
-    world.mine();
-    world.run();
-    let state = |party| world.sides[party].machine().state().unwrap().commitment();
-    let status = |party| world.sides[party].machine().status();
-    let tell = || format!("{paid:?} {:?} {:?}", status(Initiator), status(Responder));
-    assert_eq!(world.rounds().0, world.rounds().1, "{}", tell());
-    assert_eq!(state(Initiator), state(Responder));
-    for party in Party::BOTH {
-        assert_good(&world, party);
-        assert!(status(party).pending == 0 || status(party).operation.is_some(), "{}", tell());
-        // What else is asked for waits for transfers that are about to expire (R8.3f).
-        assert_ne!(status(party).operation, Some(channel::OperationKind::Pledge), "{}", tell());
-        // What one has is what the other has, and what their routers were told.
-        let machine = world.sides[party].machine();
-        let theirs = world.sides[party.peer()].machine().incoming_transfers();
-        for row in machine.outgoing_transfers().values() {
-            let is_there = row.contract.is_some_and(|id| machine.contract(&id).is_some());
-            match &row.progress {
-                Progress::Offered => {
-                    assert!(is_there, "{row:?}");
-                    let other = theirs.get(&row.contract.unwrap());
-                    let other = other.unwrap_or_else(|| panic!("{row:?} is not known to its payee"));
-                    assert_eq!(
-                        (other.premium.is_some(), other.instruction.clone()),
-                        (row.offer.premium > 0, row.offer.instruction.clone())
-                    );
-                }
-                // Its coins are still there where something else goes first.
-                Progress::Failed(Failure::Expired) => {}
-                Progress::Failed(_) => assert!(!is_there, "{row:?}"),
-                Progress::Fulfilled(_) => {}
-                other => panic!("{other:?}: {row:?}"),
-            }
-        }
-    }
-}
-
-#[test]
-fn two_honest_parties_agree_on_what_is_locked_whatever_happens_to_them() {
-    let number = |name: &str, or: u64| std::env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(or);
-    let first = number("FIRST", 0);
-    let mut bad = Vec::new();
-    for seed in first..first + number("COUNT", 200) {
-        let mut log = Vec::new();
-        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| two_honest(seed, &mut log)));
-        if told.is_err() {
-            if bad.is_empty() {
-                println!("seed {seed}:\n{}", log.join("\n"));
-            }
-            bad.push(seed);
-        }
-    }
-    assert!(bad.is_empty(), "{} seeds: {bad:?}", bad.len());
-}
-
 /// A node makes one call of a kind at a time for a channel. A payee that forces a step on an older state has the payer show its newest one: what is shown then
 /// is the pledge, where it is time for that.
 #[test]
@@ -659,55 +481,6 @@ fn a_payee_that_says_that_its_store_is_old_has_staked_all_the_same() {
         assert_counts(&world, update.round);
         assert_eq!(world.progress(Initiator, 1), Some(Progress::Offered));
         go_on(&mut world);
-    }
-}
-
-/// Whatever is said of pledges, and whenever: nobody breaks down, and nothing is signed that should not be.
-#[test]
-fn nonsense_about_pledges_is_harmless() {
-    let mut world = World::opened();
-    let _until = staked(&mut world, 8);
-    let Message::PledgeCreated(good) = world.steal(Responder) else { panic!("asked for") };
-    let mut bodies = Vec::new();
-    for round in [0, 1, good.round - 1, good.round, good.round + 1, good.round + (1 << 17), Round::MAX] {
-        for valid_until in [0, 1, good.valid_until, BlockNumber::MAX] {
-            for premium in [0, 1, PREMIUM, SHARE, Amount::MAX] {
-                for amount in [0, 1, SHARE, Amount::MAX] {
-                    let terms = TransferTerms { amount, ..good.offer.terms };
-                    let offer = Offer { terms, premium, ..good.offer.clone() };
-                    let base = if premium == 1 { Base { agreed: Round::MAX, steps: u32::MAX } } else { good.base };
-                    bodies.push(channel::PledgeBody { round, valid_until, offer, base, ..good.clone() });
-                }
-            }
-        }
-    }
-    for phase in 0..4 {
-        let mut world = World::opened();
-        world.sides[Responder].registry.premium = Amount::MAX;
-        match phase {
-            1 => {
-                world.close_solo(Initiator).unwrap();
-                world.mine_blocks(2);
-            }
-            2 => world.shutdown(Responder, 0).unwrap(),
-            3 => drop(staked(&mut world, 8)),
-            _ => {}
-        }
-        for body in &bodies {
-            let (round, signature) = (body.round, protocol::Signature([3; 64]));
-            world.hear(Responder, Message::PledgeCreated(body.clone()));
-            for party in [Initiator, Responder] {
-                world.hear(party, Message::PledgeSigned { round, signature });
-                for code in [RefusalCode::ON_CHAIN, RefusalCode::POLICY, RefusalCode::NOT_NOW] {
-                    world.hear(party, Message::PledgeError { round, code });
-                }
-            }
-            let pledged = world.wire[Initiator].iter().any(|it| matches!(it, Message::PledgeSigned { .. }));
-            assert!(!pledged || *body == good, "{body:?}");
-            if !world.linked {
-                world.connect();
-            }
-        }
     }
 }
 
