@@ -39,6 +39,7 @@ mod payments;
 mod phase;
 mod pledge;
 mod proposal;
+mod refusal;
 mod rounds;
 mod saved;
 mod stage;

@@ -6,6 +6,7 @@ pub(crate) mod closing;
 pub(crate) mod forcing;
 pub(crate) mod judge;
 pub(crate) mod leaving;
+mod offers;
 pub(crate) mod opening;
 pub(crate) mod operations;
 pub(crate) mod payments;

@@ -206,9 +206,8 @@ impl Channel {
     /// are now is not known, so that nothing more is signed.
     pub(crate) fn lose_track(&mut self, posted: &Posted, ctx: &Context<'_>) -> Step {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
-        let is_known = live.agreed.base() == posted.at
-            || live.dispute.pending_replay().is_some()
-            || live.open_pledge().is_some();
+        let is_known =
+            live.agreed.base() == posted.at || live.dispute.pending_replay().is_some() || live.open_pledge().is_some();
         if !posted.is_forced() || is_known || live.store.is_stale() || live.newer_than_chain(ctx.head).is_some() {
             return Step::default();
         }

@@ -1,6 +1,10 @@
 //! What must be true once a channel is over: the chain paid out what the users were told.
 
-use super::{SHARE, World, chain::FUNDS, side::Side};
+use super::{
+    SHARE, World,
+    chain::FUNDS,
+    side::{Fate, Side},
+};
 use channel::{
     CloseReason, Effect, Event, Notice, Outcome, Performed, RefusalCode,
     transfer::{IncomingEnd, TransferEvent},
@@ -118,5 +122,20 @@ pub(crate) fn harmless(notice: &Notice) -> bool {
         }
         // None that this harness knows of.
         _ => false,
+    }
+}
+
+impl Fate {
+    /// Whether a user that was told this may be told that next.
+    pub(super) const fn may_become(self, new: Self) -> bool {
+        match (self, new) {
+            (Self::Pending, _) | (Self::Paid(_), Self::Undone) => true,
+            // What the peer holds a signature for it may still use (R6.1).
+            (Self::Refused | Self::Failed | Self::ForceFailed | Self::Forcing | Self::Undone, Self::Paid(_)) => true,
+            // Said again by a peer that would not answer, and still did not.
+            (Self::Refused, Self::Refused | Self::Dropped) => true,
+            (Self::Forcing, Self::Forced(_) | Self::ForceFailed | Self::Failed | Self::Refused | Self::Dropped) => true,
+            _ => false,
+        }
     }
 }

@@ -583,21 +583,6 @@ impl Side {
     }
 }
 
-impl Fate {
-    /// Whether a user that was told this may be told that next.
-    const fn may_become(self, new: Self) -> bool {
-        match (self, new) {
-            (Self::Pending, _) | (Self::Paid(_), Self::Undone) => true,
-            // What the peer holds a signature for it may still use (R6.1).
-            (Self::Refused | Self::Failed | Self::ForceFailed | Self::Forcing | Self::Undone, Self::Paid(_)) => true,
-            // Said again by a peer that would not answer, and still did not.
-            (Self::Refused, Self::Refused | Self::Dropped) => true,
-            (Self::Forcing, Self::Forced(_) | Self::ForceFailed | Self::Failed | Self::Refused | Self::Dropped) => true,
-            _ => false,
-        }
-    }
-}
-
 fn digest(body: &impl Encode) -> Hash {
     Native.hash(&body.encode())
 }

@@ -252,3 +252,23 @@ fn a_pledge_is_given_for_what_is_agreed_to_and_no_longer() {
         assert!(hear(body.clone()).is_some(), "{body:?}");
     }
 }
+
+/// The bytes of SPEC: what is asked, and what both sign of it, which is a round's body with its last block.
+#[test]
+fn a_pledge_has_the_bytes_of_spec() {
+    let mut world = World::opened();
+    let until = staked(&mut world, 8);
+    let Message::PledgeCreated(body) = world.steal(Responder) else { panic!("asked for") };
+    let fields = (body.round, body.base, body.offer.clone(), body.state_hash, body.valid_until).encode();
+    assert_eq!(Message::PledgeCreated(body.clone()).encode(), [&[17][..], &fields].concat());
+    let PledgeBody { round, base, state_hash, valid_until, .. } = body.clone();
+    assert_eq!(valid_until, until);
+    let signed = protocol::signing::StateBody { round, base, state_hash, valid_until: Some(valid_until) };
+    let signature = crate::harness::forge::sign(Responder, world.channel_id(), &signed);
+    world.hear(Responder, Message::PledgeCreated(body));
+    let answer = world.steal(Initiator);
+    assert_eq!(answer, Message::PledgeSigned { round, signature });
+    assert_eq!(answer.encode(), [&[18][..], &round.encode(), &signature.0].concat());
+    let refused = Message::PledgeError { round, code: RefusalCode::POLICY };
+    assert_eq!(refused.encode(), [&[19][..], &round.encode(), &2_u16.encode()].concat());
+}

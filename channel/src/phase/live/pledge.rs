@@ -46,13 +46,17 @@ impl Live {
         Some(Step::commit(vec![say]))
     }
 
+    /// The highest round that this side has signed, or pledged.
+    pub(crate) fn highest_signed(&self) -> Round {
+        self.outgoing.signed().max(self.operation.pledged_up_to())
+    }
+
     /// The highest round this side has signed that is not the one of this update: of a round that it has pledged it has signed the same state already.
     pub(crate) fn signed_before(&self, update: &Update) -> Round {
-        let signed = self.outgoing.signed();
         if self.operation.is_pledged(update.round, &update.state_hash) {
-            signed.min(update.round.saturating_sub(1))
+            self.outgoing.signed()
         } else {
-            signed
+            self.highest_signed()
         }
     }
 
