@@ -39,7 +39,7 @@ impl Channel {
     /// A block is final, and all its events have been told.
     pub(crate) fn on_chain_head(&mut self, ctx: &Context<'_>) -> Step {
         self.unconfirmed_head = UnconfirmedHead::default();
-        let step = self.forget_expired(ctx).and(self.expire_pledges(ctx.head)).and(self.on_head_while_opening(ctx));
+        let step = self.forget_expired(ctx).and(self.expire_pledges(ctx)).and(self.on_head_while_opening(ctx));
         let step = step.and(self.on_head_while_transferring(ctx)).and(self.look_again(ctx));
         let step = step.and(self.replay_on(ctx)).and(self.on_head_while_closing(ctx));
         let step = step.and(self.on_head_while_operating(ctx));
@@ -55,10 +55,18 @@ impl Channel {
 
     /// What is shown to the chain again with each block. A pledge goes before what is agreed: it lies above that, and of one kind one call is made at a time.
     pub(crate) fn shown_again(&self, best: BlockNumber, ctx: &Context<'_>) -> Vec<Effect> {
-        if let Some(pledge) = self.pledge_again(best, ctx) {
-            return vec![pledge];
+        let others = [self.defence(ctx.head), self.snapshot_again(ctx.head).into_iter().collect()].concat();
+        match self.pledge_again(best, ctx) {
+            // Where the newest block, which may be made up, says that it is over, what is agreed goes first in every second block.
+            Some(pledge) if others.is_empty() || !self.is_pledge_over_by(best) || best % 2 == 0 => vec![pledge],
+            _ => others,
         }
-        [self.defence(ctx.head), self.snapshot_again(ctx.head).into_iter().collect()].concat()
+    }
+
+    /// Whether no block takes the pledge that is held, were this one final.
+    pub(crate) fn is_pledge_over_by(&self, best: BlockNumber) -> bool {
+        let until = self.phase.live().and_then(|live| live.open_pledge()?.valid_until);
+        until.is_some_and(|until| best >= until)
     }
 
     /// Own rounds that no block takes any more are forgotten (R5.4b).

@@ -104,7 +104,7 @@ impl Channel {
             // It was too long on its way, or our head is ahead: no wrong, and no use any more.
             return refuse(RefusalCode::NOT_NOW);
         }
-        let have = live.agreed.round().max(live.outgoing.signed());
+        let have = live.agreed.round().max(live.highest_signed());
         if round <= have {
             return Err(Violation::RoundTooOld { got: round, have });
         }
@@ -132,7 +132,10 @@ impl Channel {
         let ours = ctx.key.sign(&body.signed_bytes(&self.domain, &live.funding.channel()));
         live.operation.retry_above();
         live.incoming.drop_review();
-        live.outgoing.note_signed(round);
+        if body.kind() != OperationKind::Pledge {
+            // Of a pledged round it is known that this side has signed it once the round is agreed, or on chain: a store from before that is old (R6.6).
+            live.outgoing.note_signed(round);
+        }
         let signed = Effect::Send(body.signed(ours));
         live.operation.sign_peers(body, state, ours);
         Ok(Step::commit(vec![signed]))

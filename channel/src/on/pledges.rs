@@ -9,7 +9,7 @@ use crate::{
     phase::{
         Phase,
         closing::ClosePath,
-        live::{pledge, proposing::Sign},
+        live::{agreed::Posted, pledge, proposing::Sign},
     },
     pledge::PledgeBody,
     state::{Change, State},
@@ -79,8 +79,8 @@ impl Channel {
     /// at once where the channel is being closed on a state without it.
     pub(crate) fn pledge_again(&self, best: BlockNumber, ctx: &Context<'_>) -> Option<Effect> {
         match &self.phase {
-            Phase::Closing(live, ClosePath::Solo(_)) if self.config.defend => {
-                live.slash_by_pledge(ctx.head).map(|call| Effect::Submit(Box::new(call)))
+            Phase::Closing(live, ClosePath::Solo(solo)) if self.config.defend => {
+                live.slash_by_pledge(ctx.head, &solo.penalty, self.me).map(|call| Effect::Submit(Box::new(call)))
             }
             Phase::Open(live) | Phase::Closing(live, ClosePath::Offered(_) | ClosePath::Agreed(_)) => {
                 let margin = pledge::margin(ctx.transfers.margins().register);
@@ -94,9 +94,15 @@ impl Channel {
     }
 
     /// Pledges that no block takes any more are over.
-    pub(crate) fn expire_pledges(&mut self, head: BlockNumber) -> Step {
+    pub(crate) fn expire_pledges(&mut self, ctx: &Context<'_>) -> Step {
+        let head = ctx.head;
         let is_closing = matches!(self.phase, Phase::Closing(..));
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
-        if live.operation.expire_pledges(head, is_closing) { Step::commit(Vec::new()) } else { Step::default() }
+        if !live.operation.expire_pledges(head, is_closing) {
+            return Step::default();
+        }
+        let on_chain = live.dispute.on_chain();
+        let posted = Posted { at: on_chain.at, state_hash: on_chain.state_hash };
+        Step::commit(Vec::new()).and(self.lose_track(&posted, ctx))
     }
 }

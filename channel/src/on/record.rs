@@ -204,9 +204,10 @@ impl Channel {
 
     /// The state on chain was forced by calls that cannot be read any more, and nothing that is held here replaces it: what the channel's contracts
     /// are now is not known, so that nothing more is signed.
-    fn lose_track(&mut self, posted: &Posted, ctx: &Context<'_>) -> Step {
+    pub(crate) fn lose_track(&mut self, posted: &Posted, ctx: &Context<'_>) -> Step {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
-        let is_known = live.agreed.base() == posted.at || live.dispute.pending_replay().is_some();
+        let is_known =
+            live.agreed.base() == posted.at || live.dispute.pending_replay().is_some() || live.open_pledge().is_some();
         if !posted.is_forced() || is_known || live.store.is_stale() || live.newer_than_chain(ctx.head).is_some() {
             return Step::default();
         }

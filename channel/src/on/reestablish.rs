@@ -140,7 +140,9 @@ impl Channel {
         if at == have && state_hash != live.agreed.hash() && at.steps == 0 && !theirs_on_chain {
             return Err(Violation::StateHashMismatch { got: state_hash, want: live.agreed.hash() });
         }
-        if at <= have || at.steps > 0 || theirs_on_chain || live.operation.is_next(round, &state_hash) {
+        // A state after an operation has no signatures of its own; a round that was pledged has, where the peer has this side's answer: a store without it is old.
+        let is_next = signatures.is_none() && live.operation.is_next(round, &state_hash);
+        if at <= have || at.steps > 0 || theirs_on_chain || is_next {
             // Ours is newer or the same; or the peer has seen on chain what we have not seen yet, and the chain will tell.
             return Ok(None);
         }

@@ -97,8 +97,7 @@ impl Channel {
             self.operation_again(ctx.head),
             self.mutual_again(ctx.head),
             self.solo_again(),
-            self.defence(ctx.head),
-            self.snapshot_again(ctx.head).into_iter().collect(),
+            self.shown_again(ctx.transfers.best(), ctx),
         ];
         Step::act(again.concat())
     }

@@ -16,7 +16,8 @@ impl Channel {
             let code = RefusalCode::TIMEOUT;
             return Step::act(vec![Effect::Send(Message::Error { code })]).and(self.abandon_opening(Some(code)));
         }
-        let pledge = self.pledge_again(ctx.transfers.best(), ctx).into_iter().collect();
+        let best = ctx.transfers.best();
+        let pledge = if self.pledge_again(best, ctx).is_some() { self.shown_again(best, ctx) } else { Vec::new() };
         let decided = self.on_tick_while_reviewing(ctx).and(self.on_tick_while_calling(ctx)).and(Step::act(pledge));
         let timeouts = self.config.timeouts;
         let late = match &mut self.waiting {

@@ -87,9 +87,12 @@ impl Channel {
             return None;
         };
         let is_below = live.open_pledge().is_some_and(|held| dispute.at < Base::of(held.round));
-        if self.config.defend && dispute.closing.is_some() && is_below {
+        if let Some(closing) = dispute.closing.as_ref().filter(|_| self.config.defend && is_below)
+            && !self.is_pledge_over_by(self.unconfirmed_head.block)
+            && let Some(call) = live.slash_by_pledge(self.unconfirmed_head.head, &closing.penalty, self.me)
+        {
             // What the peer has pledged, and keeps back, lies above what is agreed.
-            return live.slash_by_pledge(self.unconfirmed_head.head);
+            return Some(call);
         }
         if !self.config.defend || dispute.at >= live.agreed.base() {
             return None;

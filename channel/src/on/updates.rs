@@ -184,7 +184,9 @@ impl Channel {
             Ok(checked) => checked,
             Err(fault) => return self.refuse_update(&update, fault, ctx),
         };
-        match self.judge(&update, ctx) {
+        // What this side has pledged counts if it is shown: nothing is gained by refusing it now.
+        let is_pledged = live.operation.is_pledged(update.round, &update.state_hash);
+        match if is_pledged { Judged::Agreed } else { self.judge(&update, ctx) } {
             Judged::Agreed => {}
             Judged::Refused(items) => return Ok(self.refuse(&update, Refused::Some(items), ctx)),
             Judged::Later => {

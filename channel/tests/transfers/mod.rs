@@ -9,6 +9,7 @@ mod life;
 mod limits;
 mod pledges;
 mod pledges_audit;
+mod pledges_audit2;
 mod pledges_stories;
 mod stories;
 mod withheld;

@@ -13,7 +13,7 @@ use protocol::{
 };
 
 pub(super) const PREMIUM: Amount = 20;
-const AMOUNT: Amount = 100;
+pub(super) const AMOUNT: Amount = 100;
 
 /// A payer (the initiator) whose payee stakes a premium, and the last block of the pledge.
 pub(super) fn staked(world: &mut World, lasts: BlockNumber) -> BlockNumber {
@@ -25,7 +25,7 @@ pub(super) fn staked(world: &mut World, lasts: BlockNumber) -> BlockNumber {
 }
 
 /// The payee has pledged, the payer has proposed, and the payee has not heard it.
-fn proposed(world: &mut World, lasts: BlockNumber) -> (BlockNumber, Update) {
+pub(super) fn proposed(world: &mut World, lasts: BlockNumber) -> (BlockNumber, Update) {
     let until = staked(world, lasts);
     assert!(world.deliver(Responder));
     assert!(world.deliver(Initiator));
@@ -33,12 +33,12 @@ fn proposed(world: &mut World, lasts: BlockNumber) -> (BlockNumber, Update) {
     (until, update)
 }
 
-fn held(world: &World) -> Payload {
+pub(super) fn held(world: &World) -> Payload {
     world.sides[Initiator].machine().pledge().cloned().expect("the payer holds it")
 }
 
 /// The state that is pledged, as the payer knows it.
-fn pledged_state(world: &mut World, update: &Update) -> State {
+pub(super) fn pledged_state(world: &mut World, update: &Update) -> State {
     let before = world.sides[Initiator].clone();
     let said = world.wire.clone();
     let signature = sign(Responder, world.channel_id(), &state_body(update.round, update.base, update.state_hash));
@@ -51,18 +51,18 @@ fn pledged_state(world: &mut World, update: &Update) -> State {
 }
 
 /// What the chain has of the channel.
-fn on_chain(world: &World) -> Base {
+pub(super) fn on_chain(world: &World) -> Base {
     world.chain.ledger.channels.first_key_value().unwrap().1.on_chain.at
 }
 
-fn mine_until(world: &mut World, block: BlockNumber) {
+pub(super) fn mine_until(world: &mut World, block: BlockNumber) {
     while world.chain.head() < block {
         world.mine();
     }
 }
 
 /// The round counts: on chain, or agreed by the payer.
-fn assert_counts(world: &World, round: Round) {
+pub(super) fn assert_counts(world: &World, round: Round) {
     let agreed = world.sides[Initiator].machine().status().round;
     assert!(on_chain(world).agreed >= round || agreed >= Some(round), "{:?}, {agreed:?}", on_chain(world));
 }
@@ -71,7 +71,7 @@ pub(super) fn assert_good(world: &World, party: Party) {
     assert!(!world.sides[party].machine().status().stale_store, "{party:?} holds its store for old");
 }
 
-fn go_on(world: &mut World) {
+pub(super) fn go_on(world: &mut World) {
     world.run();
     world.mine_blocks(3);
     world.run();
@@ -485,7 +485,7 @@ fn a_payee_that_says_that_its_store_is_old_has_staked_all_the_same() {
 }
 
 /// The payee shows a round of the payer's that lies above the pledged one, and has signed it.
-fn show_instead(world: &mut World, update: &Update) {
+pub(super) fn show_instead(world: &mut World, update: &Update) {
     let payload = world.co_signed(Initiator, update);
     let channel = world.channel_id();
     world.chain.submit(Responder, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
@@ -493,7 +493,7 @@ fn show_instead(world: &mut World, update: &Update) {
 }
 
 /// What the payer has said of rounds that lie above the pledged one.
-fn said_above(world: &World, round: Round) -> Option<Update> {
+pub(super) fn said_above(world: &World, round: Round) -> Option<Update> {
     world.wire[Responder].iter().find_map(|message| match message {
         Message::Update(update) if update.round > round => Some(update.clone()),
         _ => None,
@@ -501,7 +501,7 @@ fn said_above(world: &World, round: Round) -> Option<Update> {
 }
 
 /// A payee that forces a step has its payer go on above it, while the pledged round may still count.
-fn forced_beside(world: &mut World) -> (BlockNumber, Update) {
+pub(super) fn forced_beside(world: &mut World) -> (BlockNumber, Update) {
     world.offer(Initiator, 2, 30, 40).unwrap();
     world.run();
     let contract = world.contract_of(Responder, 2).unwrap();

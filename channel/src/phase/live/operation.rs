@@ -27,6 +27,8 @@ pub(crate) struct Operation {
     signed: Option<SignedOperation>,
     /// The highest round this side ever asked in: asked in once only, so that an answer is about one thing only.
     asked_up_to: Round,
+    /// The highest round that this side ever pledged: no other state of the peer's is signed in it.
+    pledged_up_to: Round,
     /// The peer's pledge for an own round that is open, signed by both (R6.5d).
     held: Option<Payload>,
     /// An own offer that waits for its peer's pledge. Not saved: what the peer has no signature for comes to nothing with a crash.
@@ -110,6 +112,9 @@ impl Operation {
 
     /// This side has signed what the peer asked for: the peer submits it.
     pub(crate) fn sign_peers(&mut self, body: OperationBody, state: State, ours: Signature) {
+        if body.kind() == OperationKind::Pledge {
+            self.pledged_up_to = self.pledged_up_to.max(body.round());
+        }
         self.signed = Some(SignedOperation { body, state, ours, peers: None });
     }
 
@@ -132,6 +137,11 @@ impl Operation {
     /// Whether this side has pledged this state in this round.
     pub(crate) fn is_pledged(&self, round: Round, state_hash: &Hash) -> bool {
         self.given().is_some() && self.is_next(round, state_hash)
+    }
+
+    /// The highest round that this side ever pledged.
+    pub(crate) const fn pledged_up_to(&self) -> Round {
+        self.pledged_up_to
     }
 
     /// What this side has pledged: the state after it, and under which name the chain has that.

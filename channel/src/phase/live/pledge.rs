@@ -14,6 +14,7 @@ use protocol::{
     BlockNumber, Hash, Party, Round, Signature,
     arbiter::{Candidate, Standing, standing},
     call::{Call, Payload, Slash},
+    record::Penalty,
     signing::signed_bytes,
 };
 
@@ -45,13 +46,17 @@ impl Live {
         Some(Step::commit(vec![say]))
     }
 
+    /// The highest round that this side has signed, or pledged.
+    pub(crate) fn highest_signed(&self) -> Round {
+        self.outgoing.signed().max(self.operation.pledged_up_to())
+    }
+
     /// The highest round this side has signed that is not the one of this update: of a round that it has pledged it has signed the same state already.
     pub(crate) fn signed_before(&self, update: &Update) -> Round {
-        let signed = self.outgoing.signed();
         if self.operation.is_pledged(update.round, &update.state_hash) {
-            signed.min(update.round.saturating_sub(1))
+            self.outgoing.signed()
         } else {
-            signed
+            self.highest_signed()
         }
     }
 
@@ -77,8 +82,12 @@ impl Live {
     }
 
     /// Shows the peer's pledge against a close on a state without it, in the block after `head`.
-    pub(crate) fn slash_by_pledge(&self, head: BlockNumber) -> Option<Call> {
+    pub(crate) fn slash_by_pledge(&self, head: BlockNumber, penalty: &Penalty, me: Party) -> Option<Call> {
         let payload = self.open_pledge()?;
+        let after = penalty.shown(payload.round, payload.base);
+        if after != *penalty && after == Penalty::Due(me) {
+            return None;
+        }
         let until = payload.valid_until?;
         let on_chain = self.dispute.on_chain();
         let is_newer = standing(on_chain, self.funding.terms(), &Candidate::from(payload), head.saturating_add(1))

@@ -37,7 +37,7 @@ impl Live {
     /// The next round of one's own, where rounds have not run out.
     pub(crate) fn next_round(&self, me: Party) -> Option<Round> {
         let forced_by = self.agreed.forced().map(|forced| forced.by);
-        next_round(me, self.agreed.round(), forced_by, self.outgoing.signed().max(self.operation.asked_up_to()))
+        next_round(me, self.agreed.round(), forced_by, self.highest_signed().max(self.operation.asked_up_to()))
     }
 
     /// Proposes the next round with what waits (R6.3), if something does and nothing is unanswered. What cannot be made on the agreed state is
@@ -101,7 +101,7 @@ impl Live {
             return None;
         }
         let highest =
-            refusal.round.max(self.agreed.round()).max(self.outgoing.signed()).max(self.operation.asked_up_to());
+            refusal.round.max(self.agreed.round()).max(self.highest_signed()).max(self.operation.asked_up_to());
         let round = first_above(me, highest)?;
         let builder =
             RoundBuilder::new(self.round_context(me, round, self.agreed.height(), config, ctx), self.agreed.state());
