@@ -262,7 +262,8 @@ impl Story {
         let id = SwapId([2; 32]);
         let before = self.has().await?;
         let mut notices = self.alice.source.routing_notices();
-        self.wire.cut();
+        // Her pledge still reaches him: after that he locks his leg.
+        self.wire.cut_after(1);
         self.propose(id).await?;
         hear("Alice", &mut notices, id, |event| event == SwapEvent::Revealed).await?;
         self.bob.target.clone().stop().await;

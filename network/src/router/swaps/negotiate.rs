@@ -363,6 +363,7 @@ pub(in crate::router) fn forget(core: &mut Core, id: SwapId) -> Result<(), SwapE
     let target = swap.row.terms.target.chain;
     let finalised = core.heads.get(&target).map_or(0, |heads| heads.finalised);
     let is_pledged = swap.row.role == SwapRole::Initiator
+        && swap.row.sequences.1 > 0
         && swap.row.terms.premium > 0
         && finalised <= swap.row.terms.lock_by.saturating_add(core.policy.chain(&target).margins.answer);
     let is_ended = matches!(swap.row.stage, SwapStage::Ended { .. }) && !core.swaps.legs.contains_key(&id);
