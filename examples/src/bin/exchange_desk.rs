@@ -5,7 +5,7 @@ use sdk::{
     chain::testing::MemoryChain,
     network::{BlockClock, RoutingPolicy, SwapId, SwapPolicy, SwapQuote},
     node::{NewSwap, RouterGroup, open_on_both},
-    protocol::{Amount, Hash},
+    protocol::{Amount, Hash, PublicKey},
 };
 
 /// Coins of the first chain for so many of the second one, each time.
@@ -31,6 +31,16 @@ async fn start(
         nodes.push(node);
     }
     <[Node; 2]>::try_from(nodes).map_err(|_other| "two chains".into())
+}
+
+/// Whether a channel with this peer is open, as this node sees it.
+async fn has_coins(node: &Node, peer: PublicKey) -> Result<bool, Box<dyn std::error::Error>> {
+    for channel in node.channels(peer).await? {
+        if channel.balances().await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[tokio::main]
@@ -61,6 +71,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         peer,
     )
     .await?;
+
+    // The desk hears of the block with a channel's opening a little later, and swaps by no channel that is not open for it.
+    for node in &desk {
+        while !has_coins(node, customer[0].identity()).await? {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
 
     customer[0].ask_swap_quotes(peer).await?;
     let quote = loop {
