@@ -78,7 +78,7 @@ impl Live {
 
     /// Shows the peer's pledge while the channel is open.
     pub(crate) fn snapshot_pledge(&self) -> Option<Effect> {
-        self.open_pledge().map(|payload| self.snapshot(payload.clone()))
+        self.open_pledge().map(|payload| self.snapshot(*payload))
     }
 
     /// Shows the peer's pledge against a close on a state without it, in the block after `head`.
@@ -93,7 +93,7 @@ impl Live {
         let is_newer = standing(on_chain, self.funding.terms(), &Candidate::from(payload), head.saturating_add(1))
             == Ok(Standing::Newer);
         let commitment = self.outgoing.find(payload.round)?.state().commitment();
-        let slash = Slash { channel: self.funding.channel(), payload: payload.clone(), commitment };
+        let slash = Slash { channel: self.funding.channel(), payload: *payload, commitment };
         (is_newer && head < until).then_some(Call::ChannelSlash(slash))
     }
 
