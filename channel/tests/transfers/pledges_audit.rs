@@ -262,7 +262,7 @@ fn a_payee_that_sleeps_learns_of_what_was_shown() {
                         payload: Some(payload),
                         commitment: state.commitment(),
                     }),
-                    _ => Call::ChannelCloseSolo(kept.clone()),
+                    _ => Call::ChannelCloseSolo(kept),
                 };
                 if way < 3 {
                     world.chain.submit(Initiator, call);

@@ -365,10 +365,10 @@ pub(in crate::router) fn forget(core: &mut Core, id: SwapId) -> Result<(), SwapE
     let is_pledged = swap.row.role == SwapRole::Initiator
         && swap.row.sequences.1 > 0
         && swap.row.terms.premium > 0
-        && finalised <= swap.row.terms.lock_by.saturating_add(core.policy.chain(&target).margins.answer);
+        && finalised <= swap.row.terms.lock_by.saturating_add(core.policy.chain(&target).margins.answer)
+        && !core.swaps.has_target_moved(&id);
     let is_ended = matches!(swap.row.stage, SwapStage::Ended { .. }) && !core.swaps.legs.contains_key(&id);
-    let is_over = is_ended && !(is_pledged && !core.swaps.has_target_moved(&id));
-    if !is_over {
+    if is_pledged || !is_ended {
         return Err(SwapError::UnderWay);
     }
     let chain = swap.row.terms.source.chain;
