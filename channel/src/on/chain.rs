@@ -58,7 +58,9 @@ impl Channel {
         let others = [self.defence(ctx.head), self.snapshot_again(ctx.head).into_iter().collect()].concat();
         match self.pledge_again(best, ctx) {
             // Where the newest block, which may be made up, says that it is over, what is agreed goes first in every second block.
-            Some(pledge) if others.is_empty() || !self.is_pledge_over_by(best) || best.is_multiple_of(2) => vec![pledge],
+            Some(pledge) if others.is_empty() || !self.is_pledge_over_by(best) || best.is_multiple_of(2) => {
+                vec![pledge]
+            }
             _ => others,
         }
     }
