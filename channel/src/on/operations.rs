@@ -88,7 +88,7 @@ impl Channel {
             // A question loses to any open proposal: the peer answers that first, and asks again (R6.5a).
             return Ok(Step::act(live.outgoing.say_again(true)));
         }
-        if !live.outgoing.may_sign_on(live.agreed.base()) || live.outgoing.all().next().is_some() {
+        if !live.may_sign(kind) {
             // The chain may still take a round of ours that was given up for a forced step.
             return refuse(RefusalCode::NOT_NOW);
         }
@@ -163,7 +163,7 @@ impl Channel {
         if !self.peer.verify(&message, &signature) {
             return Err(Violation::SignatureInvalid);
         }
-        if live.outgoing.all().next().is_some() {
+        if !live.may_sign(kind) {
             // The chain may still take a round of ours that was given up: who signs an operation has none open (R6.5a).
             live.operation.retry_at_next_block();
             return Ok(Step::commit(Vec::new()));

@@ -5,7 +5,7 @@ use sdk::{
     chain::testing::MemoryChain,
     network::{BlockClock, RoutingPolicy, SwapId},
     node::{NewSwap, RouterGroup, Storage, open_on_both},
-    protocol::{Amount, Hash},
+    protocol::{Amount, Hash, PublicKey},
     store::{Durability, StoreHandle},
 };
 use std::{future::Future, path::Path, time::Duration};
@@ -63,7 +63,19 @@ impl Chains {
 
 pub(crate) async fn connect(ours: &[Node; 2], theirs: &[Node; 2]) {
     for (ours, theirs) in ours.iter().zip(theirs) {
-        let _peer = ours.connect(&theirs.address().unwrap()).await.unwrap();
+        let peer = ours.connect(&theirs.address().unwrap()).await.unwrap();
+        // Either side swaps by channels alone that are up for it.
+        for (node, peer) in [(ours, peer), (theirs, ours.identity())] {
+            at_once(all_up(node, peer)).await;
+        }
+    }
+}
+
+async fn all_up(node: &Node, peer: PublicKey) {
+    for channel in node.channels(peer).await.unwrap() {
+        while channel.status().await.unwrap().waits_for.is_some() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 

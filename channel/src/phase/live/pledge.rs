@@ -5,6 +5,7 @@ use crate::{
     effect::Effect,
     event::Event,
     message::{Message, Update},
+    operation::OperationKind,
     pledge::PledgeBody,
     state::{Change, State},
     step::Step,
@@ -44,6 +45,13 @@ impl Live {
         let say = Effect::Send(Message::Update(ours.update().clone()));
         self.outgoing.set_proposal(ours);
         Some(Step::commit(vec![say]))
+    }
+
+    /// Whether an operation may be signed beside own rounds that were given up for a forced step and that the chain may still take: none may, but a pledge, which is
+    /// of a round, as any round (R6.2a).
+    pub(crate) fn may_sign(&self, kind: OperationKind) -> bool {
+        let is_free = self.outgoing.all().next().is_none();
+        self.outgoing.may_sign_on(self.agreed.base()) && (is_free || kind == OperationKind::Pledge)
     }
 
     /// The highest round that this side has signed, or pledged.
