@@ -52,6 +52,8 @@ pub enum WaitReason {
     Operation,
     /// The peer has to answer the own round that it has pledged, or the pledge's last block passes: until then it may count, and nothing else is signed (R6.5d).
     Pledge,
+    /// This side's router has to say whether it pledges for an offer of the peer's (R8.5h): until then nothing crosses the peer's question.
+    PledgeQuestion,
     /// The user has to acknowledge events ([`Input::EventsAcked`](crate::Input::EventsAcked)): too many wait.
     EventsUnacknowledged,
     /// A second endpoint has to confirm what one alone tells of the chain (R6.9a): no round of the peer's is agreed to before.
@@ -95,7 +97,7 @@ pub(crate) enum Act {
 
 impl WaitReason {
     /// Every reason, in the order in which they are looked at.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Opening,
         Self::Disconnected,
         Self::Left,
@@ -110,6 +112,7 @@ impl WaitReason {
         Self::PeerReplay,
         Self::Operation,
         Self::Pledge,
+        Self::PledgeQuestion,
         Self::EventsUnacknowledged,
         Self::ChainUnconfirmed,
         Self::PeerLock,
@@ -134,7 +137,7 @@ impl WaitReason {
             Self::ClosingMutual | Self::StaleStore => !matches!(act, AgreeToShutdown),
             Self::EventsUnacknowledged => !matches!(act, Force | AgreeToShutdown),
             Self::ChainUnconfirmed => matches!(act, Any | AgreeToRound | AgreeToPledged),
-            Self::Leaving | Self::PeerLock | Self::PendingReview | Self::PendingCode | Self::PendingBlock => {
+            Self::PledgeQuestion | Self::Leaving | Self::PeerLock | Self::PendingReview | Self::PendingCode | Self::PendingBlock => {
                 matches!(act, Any | Propose | AskAnew)
             }
             // What is asked anew was asked before: it does not wait for its own answer.
@@ -161,6 +164,7 @@ impl WaitReason {
             Self::PeerReplay => "peer_replay",
             Self::Operation => "operation",
             Self::Pledge => "pledge",
+            Self::PledgeQuestion => "pledge_question",
             Self::EventsUnacknowledged => "events_unacknowledged",
             Self::ChainUnconfirmed => "chain_unconfirmed",
             Self::PeerLock => "peer_lock",
@@ -227,6 +231,7 @@ impl Live {
             WaitReason::PeerLock => self.agreed.forced().is_none() && self.awaits_lock(),
             WaitReason::Operation => self.operation.is_signed(),
             WaitReason::Pledge => self.open_pledge().is_some(),
+            WaitReason::PledgeQuestion => self.operation.has_put_off(),
             WaitReason::PendingReview => awaits(|it| it == Awaits::User),
             WaitReason::PendingCode => awaits(|it| matches!(it, Awaits::Code(_))),
             WaitReason::PendingBlock => awaits(|it| matches!(it, Awaits::Head | Awaits::Judgement)),

@@ -5,7 +5,7 @@ use crate::{
     message::{RefusalCode, Update},
     phase::live::Live,
     state::{Change, Offer},
-    transfer::{Progress, TransferBook, Verdict, room::Transfers},
+    transfer::{Progress, Stake, TransferBook, Verdict, room::Transfers},
 };
 use protocol::{
     Amount, BlockNumber, Party,
@@ -13,6 +13,7 @@ use protocol::{
         ContractId, Contracts,
         conditional::{ConditionalTransfer, Preimage},
     },
+    crypto::Native,
     decode_exact,
 };
 use std::collections::BTreeMap;
@@ -36,6 +37,15 @@ impl End {
     }
 }
 
+/// What the peer wants of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// That it is agreed.
+    Round,
+    /// That this side pledges for it (R6.5d).
+    Pledge,
+}
+
 /// Judges the transfers of one round of the peer's.
 pub(crate) struct Judge<'a> {
     transfers: &'a mut Transfers,
@@ -46,6 +56,9 @@ pub(crate) struct Judge<'a> {
     contracts: Contracts,
     /// Whether this side wants to close: nothing new begins.
     is_closing: bool,
+    /// What is wanted of the round, and the contract that its first change makes, if it makes one.
+    asked: Asked,
+    first: ContractId,
     /// What the peer's transfers come to with this round.
     open: usize,
     amount: Amount,
@@ -57,7 +70,7 @@ impl<'a> Judge<'a> {
     pub(crate) fn new(
         transfers: &'a mut Transfers,
         live: &Live,
-        update: &Update,
+        (update, asked): (&Update, Asked),
         me: Party,
         ctx: &Context<'a>,
     ) -> Self {
@@ -65,7 +78,8 @@ impl<'a> Judge<'a> {
         let is_closing = !live.wish.is_none();
         let (book, head, ends) = (ctx.transfers, ctx.head, update.changes.iter().filter_map(End::of).collect());
         let contracts = live.agreed.state().contracts.clone();
-        Self { transfers, me, book, head, contracts, is_closing, open, amount, ends }
+        let first = ContractId::derive(&live.funding.channel(), update.round, 0, &Native);
+        Self { transfers, me, book, head, contracts, is_closing, asked, first, open, amount, ends }
     }
 
     pub(crate) fn change(&mut self, change: &Change) -> Result<(), RefusalCode> {
@@ -90,8 +104,13 @@ impl<'a> Judge<'a> {
         if open > most || amount > limits.max_amount || offer.terms.amount < limits.min_amount || is_too_far {
             return Err(RefusalCode::LIMITS);
         }
-        if offer.premium > 0 && self.book.stakes_until(offer).is_none() {
-            return Err(RefusalCode::POLICY);
+        if offer.premium > 0 {
+            // An offer with a premium is alone in its round.
+            match self.book.stakes(&self.first, offer) {
+                Stake::Until(_) => {}
+                Stake::NotYet if self.asked == Asked::Pledge => {}
+                Stake::NotYet | Stake::No => return Err(RefusalCode::POLICY),
+            }
         }
         (self.open, self.amount) = (open, amount);
         Ok(())

@@ -4,7 +4,10 @@ use crate::{
     channel::{Channel, LinkState},
     error::Misuse,
     input::Context,
-    phase::{Phase, live::pledge},
+    phase::{
+        Phase,
+        live::{outgoing::PledgeUse, pledge},
+    },
     state::{Change, IdempotencyKey, Offer},
     step::Step,
     transfer::{Failure, Registered, TransferBook, room::Became},
@@ -14,7 +17,7 @@ use protocol::{Amount, BlockNumber};
 /// An own offer, with what is beside it.
 pub(crate) enum Offered {
     Alone { offer: Offer, fee: Amount },
-    Staked { offer: Offer, pledged_until: BlockNumber },
+    Staked { offer: Offer, pledge: PledgeUse },
 }
 
 impl Offered {
@@ -61,11 +64,18 @@ impl Channel {
             return Err(Misuse::LockUsed);
         }
         self.transfers.check_room(me, &offer, ctx.transfers.best())?;
+        if let Offered::Staked { pledge: PledgeUse { until, is_kept_back: true }, .. } = &offered {
+            // What the peer forces, or closes on, after it has pledged must not be final before the pledge can be shown.
+            let most = ctx.head.saturating_add(live.funding.terms().lock_period);
+            if *until > most {
+                return Err(Misuse::PledgeTooLong { until: *until, most });
+            }
+        }
         let change = [offered.change()];
         live.check_changes(me, &change, &self.config, ctx)?;
         let id = live.next_change();
         match offered {
-            Offered::Staked { offer, pledged_until } => live.outgoing.enqueue_staked(me, offer, pledged_until),
+            Offered::Staked { offer, pledge } => live.outgoing.enqueue_staked(me, offer, pledge),
             Offered::Alone { .. } => change.into_iter().for_each(|change| live.outgoing.enqueue(me, change)),
         }
         live.outgoing.keep_ids();

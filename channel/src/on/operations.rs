@@ -13,7 +13,7 @@
 //! agreed meanwhile would lack the coins that came, or promise those that left. An operation that expires leaves nothing behind: its body is
 //! no state, its round is never used again, and the channel goes on from the state before it.
 
-use super::admission::PeerProposal;
+use super::{admission::PeerProposal, pledges::Pledging};
 use crate::{
     channel::Channel,
     effect::Effect,
@@ -122,10 +122,12 @@ impl Channel {
         }
         let context = live.round_context(peer, round, live.agreed.height(), &self.config, ctx);
         let state = body.state_after(context, live.agreed.state(), live.funding.terms())?;
-        if let OperationBody::Pledge(pledge) = &body
-            && let Err(code) = self.judge_pledge(pledge, ctx)
-        {
-            return refuse(code);
+        if let OperationBody::Pledge(pledge) = &body {
+            match self.judge_pledge(pledge, ctx) {
+                Ok(Pledging::Now) => {}
+                Ok(Pledging::NotYet(contract)) => return Ok(self.put_off_pledge(contract, pledge.clone())),
+                Err(code) => return refuse(code),
+            }
         }
         let out_of_place = self.out_of_place(name);
         let Phase::Open(live) = &mut self.phase else { return Err(out_of_place) };

@@ -1,32 +1,41 @@
 //! Pledges (R6.5d): the payee commits to stake coins of its own beside an offer, before the offer is proposed.
 
-use super::transfers::Judged;
+use super::{judge::Asked, transfers::Judged};
 use crate::{
-    channel::Channel,
+    channel::{Channel, LinkState},
     effect::Effect,
     input::Context,
-    message::{RefusalCode, Update},
+    message::{Message, RefusalCode, Update},
+    operation::{OperationBody, OperationKind},
     phase::{
         Phase,
         closing::ClosePath,
-        live::{agreed::Posted, pledge, proposing::Sign},
+        live::{
+            agreed::Posted,
+            pledge::{self, Proposed},
+            proposing::Sign,
+        },
     },
     pledge::PledgeBody,
-    state::{Change, State},
-    step::Step,
-    transfer::{Failure, room::Became},
+    state::{Change, IdempotencyKey, State},
+    step::{RefusalReply, Step},
+    transfer::{Failure, Stake, TransferEvent, room::Became},
     wait::Act,
 };
-use protocol::{BlockNumber, Signature};
+use protocol::{BlockNumber, Signature, contracts::ContractId, crypto::Native};
+
+/// Whether this side pledges for an offer that it would agree to.
+pub(crate) enum Pledging {
+    /// It does.
+    Now,
+    /// Its router says so later, by the contract that the offer would make.
+    NotYet(ContractId),
+}
 
 impl Channel {
     /// Whether this side pledges for an offer of the peer's: as it would agree to the offer, and for no longer than its router says.
-    pub(crate) fn judge_pledge(&mut self, body: &PledgeBody, ctx: &Context<'_>) -> Result<(), RefusalCode> {
+    pub(crate) fn judge_pledge(&mut self, body: &PledgeBody, ctx: &Context<'_>) -> Result<Pledging, RefusalCode> {
         let PledgeBody { round, base, offer, state_hash, valid_until } = body;
-        let lasts = ctx.transfers.stakes_until(offer).ok_or(RefusalCode::POLICY)?;
-        if *valid_until > lasts {
-            return Err(RefusalCode::POLICY);
-        }
         let round = Update {
             round: *round,
             base: *base,
@@ -36,11 +45,68 @@ impl Channel {
             state_hash: *state_hash,
             signature: Signature([0; 64]),
         };
-        match self.judge(&round, ctx) {
-            Judged::Agreed => Ok(()),
-            Judged::Later => Err(RefusalCode::NOT_NOW),
-            Judged::Refused(items) => Err(items.first().map_or(RefusalCode::POLICY, |(_, code)| *code)),
+        match self.judge_as(Asked::Pledge, &round, ctx) {
+            Judged::Agreed => {}
+            Judged::Later => return Err(RefusalCode::NOT_NOW),
+            Judged::Refused(items) => return Err(items.first().map_or(RefusalCode::POLICY, |(_, code)| *code)),
         }
+        let contract = self.contract_of(body).ok_or(RefusalCode::POLICY)?;
+        match ctx.transfers.stakes(&contract, offer) {
+            Stake::Until(lasts) if *valid_until <= lasts => Ok(Pledging::Now),
+            Stake::NotYet => Ok(Pledging::NotYet(contract)),
+            Stake::Until(_) | Stake::No => Err(RefusalCode::POLICY),
+        }
+    }
+
+    /// The contract that a pledged offer makes: it is alone in its round.
+    fn contract_of(&self, body: &PledgeBody) -> Option<ContractId> {
+        Some(ContractId::derive(&self.phase.live()?.funding.channel(), body.round, 0, &Native))
+    }
+
+    /// The peer's question for a pledge waits for this side's router.
+    pub(crate) fn put_off_pledge(&mut self, contract: ContractId, body: PledgeBody) -> Step {
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        let (offer, valid_until) = (body.offer.clone(), body.valid_until);
+        if live.operation.put_off(body) {
+            self.transfers.tell(TransferEvent::PledgeWanted { contract, offer, valid_until });
+        }
+        Step::default()
+    }
+
+    /// The router can say by now whether it stakes: the peer's question is answered, where it is still open.
+    pub(crate) fn on_user_answer_pledge(&mut self, contract: &ContractId, ctx: &Context<'_>) -> Step {
+        let link = self.link;
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
+        let Some(body) = live.operation.take_put_off() else { return Step::default() };
+        let have = live.agreed.round().max(live.highest_signed());
+        // What has happened since is no wrong of the peer's, who asks again where it still wants an answer.
+        let is_open = link == LinkState::Up && body.round > have && body.base == live.agreed.base();
+        if !is_open {
+            return self.advance(ctx);
+        }
+        if self.contract_of(&body).as_ref() != Some(contract) {
+            let Phase::Open(live) = &mut self.phase else { return Step::default() };
+            let _again = live.operation.put_off(body);
+            return Step::default();
+        }
+        let round = body.round;
+        let answered = self.on_peer_created(OperationBody::Pledge(body), ctx).unwrap_or_else(|violation| {
+            RefusalReply::OperationError(OperationKind::Pledge, round).refusing(violation)
+        });
+        answered.and(self.advance(ctx))
+    }
+
+    /// The round of an offer that was kept back is proposed; or shown to the chain, where it is late or the peer goes against its pledge.
+    pub(crate) fn on_user_release(&mut self, key: &IdempotencyKey, ctx: &Context<'_>) -> Step {
+        let Some(change) = self.transfers.find(key).map(|row| row.change) else { return Step::default() };
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
+        let Some(round) = live.outgoing.release(change) else { return Step::default() };
+        let is_there = self.link == LinkState::Up && matches!(self.phase, Phase::Open(_));
+        let live = self.phase.live().filter(|_| is_there);
+        let ours = live.and_then(|live| live.outgoing.proposal()).filter(|ours| ours.round() == round);
+        let say = ours.map(|ours| Effect::Send(Message::Update(ours.update().clone())));
+        let shown = self.pledge_again(ctx.transfers.best().max(ctx.head), ctx);
+        Step::commit(say.into_iter().chain(shown).collect())
     }
 
     /// The peer has pledged: the round for which it has is proposed, in time for the pledge to be shown where the peer keeps back its answer.
@@ -53,10 +119,19 @@ impl Channel {
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         let is_in_time = pledge::is_in_time(best, body.valid_until, ctx.transfers.margins().register);
         let sign = Sign { domain: &domain, ctx };
-        if let Some(proposed) = is_in_time.then(|| live.propose_pledged(me, body, state, peers, sign)).flatten() {
-            // Where showing it may take until its last block, it is shown at once.
-            let shown = self.pledge_again(best, ctx).into_iter().collect();
-            return proposed.and(Step::act(shown));
+        match is_in_time.then(|| live.propose_pledged(me, body, state, peers, sign)).flatten() {
+            Some(Proposed::Said(say)) => {
+                // Where showing it may take until its last block, it is shown at once.
+                let shown = self.pledge_again(best, ctx);
+                return Step::commit(std::iter::once(say).chain(shown).collect());
+            }
+            Some(Proposed::KeptBack(change)) => {
+                if let Some(key) = self.transfers.key_of(change) {
+                    self.transfers.tell(TransferEvent::Pledged { key });
+                }
+                return Step::commit(Vec::new());
+            }
+            None => {}
         }
         // What waited has gone, or it is too late for it: its turn says which.
         live.operation.retry_above();
@@ -101,6 +176,12 @@ impl Channel {
         if !live.operation.expire_pledges(head, is_closing) {
             return Step::default();
         }
+        // What was kept back for a pledge that is over is not said any more: the peer has no signature for it.
+        let dropped = if live.operation.held().is_none() { live.outgoing.drop_kept_back() } else { Vec::new() };
+        for change in dropped {
+            let _offer = self.transfers.note(change, Became::Not(Failure::TooLate));
+        }
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         let on_chain = live.dispute.on_chain();
         let posted = Posted { at: on_chain.at, state_hash: on_chain.state_hash };
         Step::commit(Vec::new()).and(self.lose_track(&posted, ctx))

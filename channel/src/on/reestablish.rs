@@ -65,6 +65,7 @@ impl Channel {
         if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
             live.incoming.forget();
             live.operation.retry_now();
+            let _asked_again = live.operation.take_put_off();
         }
     }
 

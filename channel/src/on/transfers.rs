@@ -6,7 +6,10 @@
 //!   a block --> pre-images to show before their expiry; refunds of what expired; what the peer leaves unanswered is forced, at leisure
 //! ```
 
-use super::{judge::Judge, offers::Offered};
+use super::{
+    judge::{Asked, Judge},
+    offers::Offered,
+};
 use crate::{
     channel::{Channel, LinkState},
     effect::Effect,
@@ -17,7 +20,7 @@ use crate::{
     phase::{
         Phase,
         closing::ClosePath,
-        live::{Live, forcing::Forcing},
+        live::{Live, forcing::Forcing, outgoing::PledgeUse},
     },
     state::{Change, ChangeId, FailReason, IdempotencyKey, OwnChanges},
     step::Step,
@@ -96,9 +99,11 @@ impl Channel {
     pub(crate) fn on_transfer_command(&mut self, command: TransferCommand, ctx: &Context<'_>) -> Result<Step, Misuse> {
         match command {
             TransferCommand::Offer { key, offer, fee } => self.on_user_offer(key, Offered::Alone { offer, fee }, ctx),
-            TransferCommand::OfferStaked { key, offer, pledged_until } => {
-                self.on_user_offer(key, Offered::Staked { offer, pledged_until }, ctx)
+            TransferCommand::OfferStaked { key, offer, pledged_until: until, is_kept_back } => {
+                self.on_user_offer(key, Offered::Staked { offer, pledge: PledgeUse { until, is_kept_back } }, ctx)
             }
+            TransferCommand::Release { key } => Ok(self.on_user_release(&key, ctx)),
+            TransferCommand::AnswerPledge { contract } => Ok(self.on_user_answer_pledge(&contract, ctx)),
             TransferCommand::Claim { contract, preimage } => self.on_user_claim(contract, preimage, ctx),
             TransferCommand::Fail { contract, reason } => self.on_user_fail_transfer(contract, reason, ctx),
             TransferCommand::Forget { key } => self.on_user_forget_transfer(&key),
@@ -149,13 +154,18 @@ impl Channel {
 
     /// What this side says to the transfers of the peer's round, which breaks no rule. Pre-images that it shows are known from here on, whatever is said (I3).
     pub(crate) fn judge(&mut self, update: &Update, ctx: &Context<'_>) -> Judged {
+        self.judge_as(Asked::Round, update, ctx)
+    }
+
+    /// The same of a round, or of the question for a pledge for it.
+    pub(crate) fn judge_as(&mut self, asked: Asked, update: &Update, ctx: &Context<'_>) -> Judged {
         if !update.changes.iter().any(Change::is_of_transfer) {
             return Judged::Agreed;
         }
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return Judged::Agreed };
         let is_last = live.incoming.judged_since(update.round, ctx.head).saturating_add(JUDGED_WITHIN) <= ctx.head;
-        let mut judge = Judge::new(&mut self.transfers, live, update, me, ctx);
+        let mut judge = Judge::new(&mut self.transfers, live, (update, asked), me, ctx);
         let verdicts: Vec<_> = (0_u32..).zip(&update.changes).map(|(place, it)| (place, judge.change(it))).collect();
         let refused: Vec<_> = verdicts
             .iter()

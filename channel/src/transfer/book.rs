@@ -57,6 +57,18 @@ pub enum Verdict {
     Refuse,
 }
 
+/// Whether a side stakes coins of its own beside an offer of the peer's (R6.5d).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stake {
+    /// No.
+    No,
+    /// Its router has something to do first: it is told [`TransferEvent::PledgeWanted`](super::TransferEvent::PledgeWanted), and says by
+    /// [`TransferCommand::AnswerPledge`](super::TransferCommand::AnswerPledge) when it can tell.
+    NotYet,
+    /// Yes: it pledges up to this block at most.
+    Until(BlockNumber),
+}
+
 /// How many blocks things take on a chain (D18).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Margins {
@@ -104,8 +116,9 @@ pub trait TransferBook: fmt::Debug + Send + Sync {
         true
     }
 
-    /// Until which block this side pledges the premium of an offer beside it (R6.5d): it has agreed to a swap that says so. None where it stakes nothing.
-    fn stakes_until(&self, offer: &Offer) -> Option<BlockNumber>;
+    /// Whether this side stakes the premium of an offer beside it (R6.5d): it has agreed to a swap that says so, or carries the offer on to somebody who has pledged
+    /// as much (R8.5h). `contract` is what the offer would make.
+    fn stakes(&self, contract: &ContractId, offer: &Offer) -> Stake;
 }
 
 /// For a side without transfers: it takes none, and makes none.
@@ -133,7 +146,7 @@ impl TransferBook for NoTransfers {
         Verdict::Agree
     }
 
-    fn stakes_until(&self, _offer: &Offer) -> Option<BlockNumber> {
-        None
+    fn stakes(&self, _contract: &ContractId, _offer: &Offer) -> Stake {
+        Stake::No
     }
 }

@@ -27,6 +27,20 @@ pub enum TransferCommand {
         offer: Offer,
         /// The last block of the payee's pledge: from then on nothing is proposed.
         pledged_until: BlockNumber,
+        /// Whether the round for which the payee has pledged is kept back until [`Release`](Self::Release): a hub offers nothing before it has what it carries on
+        /// (R8.5h).
+        is_kept_back: bool,
+    },
+    /// Propose the round of an offer that was kept back, whose payee has pledged. What is not kept back, or not known, stays as it is.
+    Release {
+        /// Its key.
+        key: IdempotencyKey,
+    },
+    /// Answer the peer's question for a pledge that was put off ([`Stake::NotYet`](super::Stake::NotYet)): the router can say by now whether it stakes. A
+    /// question that is not open any more is not answered.
+    AnswerPledge {
+        /// The contract that the offer would make.
+        contract: ContractId,
     },
     /// Be paid for a transfer of the peer's: from here on it is never failed.
     Claim {

@@ -21,7 +21,7 @@ pub(crate) mod room;
 mod row;
 
 pub use crate::state::{FailReason, MAX_INSTRUCTION, MAX_REASON, Offer, TransferTerms};
-pub use book::{Margins, NoTransfers, Registered, TransferBook, Verdict};
+pub use book::{Margins, NoTransfers, Registered, Stake, TransferBook, Verdict};
 pub use command::TransferCommand;
 pub use limits::TransferLimits;
 pub use row::{

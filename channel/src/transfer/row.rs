@@ -5,7 +5,7 @@ use crate::{
     state::{ChangeFault, ChangeId, FailReason, IdempotencyKey, Offer, TransferTerms},
 };
 use protocol::{
-    Amount,
+    Amount, BlockNumber,
     contracts::{ContractId, Contracts, conditional::Preimage},
 };
 use scale::{Decode, Encode};
@@ -160,6 +160,21 @@ pub enum TransferEvent {
     Prepaid {
         /// How much.
         amount: Amount,
+    },
+    /// The peer asks this side to pledge for an offer, which its router has to prepare first ([`Stake::NotYet`](super::Stake::NotYet)). In passing: after a
+    /// lost connection the peer asks again.
+    PledgeWanted {
+        /// The contract that the offer would make.
+        contract: ContractId,
+        /// The offer, with its premium.
+        offer: Offer,
+        /// The last block of the pledge.
+        valid_until: BlockNumber,
+    },
+    /// The payee of an own offer that is [kept back](super::TransferCommand::OfferStaked) has pledged; told once, and of what is in the store with it.
+    Pledged {
+        /// Its key.
+        key: IdempotencyKey,
     },
     /// The peer's offer is agreed.
     Offered(IncomingTransfer),

@@ -3,7 +3,7 @@
 use super::chain::SimChain;
 use channel::{
     IdempotencyKey,
-    transfer::{Margins, Offer, Registered, TransferBook, TransferTerms, Verdict},
+    transfer::{Margins, Offer, Registered, Stake, TransferBook, TransferTerms, Verdict},
 };
 use protocol::{
     Amount, BlockNumber,
@@ -30,6 +30,8 @@ pub(crate) struct Registry {
     pub(crate) verdict: Option<Verdict>,
     /// The premium that this side has agreed to stake.
     pub(crate) premium: Amount,
+    /// Its router has something to do before it stakes that.
+    pub(crate) asks_first: bool,
     pub(crate) margins: Margins,
     /// Who is asked what is known and agreed to beyond this, where somebody is.
     pub(crate) router: Option<Arc<dyn Asked>>,
@@ -46,7 +48,8 @@ impl Registry {
     pub(crate) fn new(head: BlockNumber) -> Self {
         let margins = Margins { register: 2, answer: 1 };
         let (shown, read, best) = (BTreeMap::new(), head, head);
-        Self { read, shown, best, blind: false, is_unread: false, verdict: None, premium: 0, margins, router: None }
+        let (blind, is_unread, asks_first) = (false, false, false);
+        Self { read, shown, best, blind, is_unread, verdict: None, premium: 0, asks_first, margins, router: None }
     }
 
     /// The side sees the chain up to this block, which is final.
@@ -93,7 +96,11 @@ impl TransferBook for Registry {
         self.router.as_ref().is_none_or(|router| router.is_owed(contract))
     }
 
-    fn stakes_until(&self, offer: &Offer) -> Option<BlockNumber> {
-        (offer.premium <= self.premium).then_some(offer.terms.expiry)
+    fn stakes(&self, _contract: &ContractId, offer: &Offer) -> Stake {
+        match (offer.premium <= self.premium, self.asks_first) {
+            (false, _) => Stake::No,
+            (true, true) => Stake::NotYet,
+            (true, false) => Stake::Until(offer.terms.expiry),
+        }
     }
 }

@@ -69,8 +69,8 @@ impl World {
         offer: Offer,
         pledged_until: BlockNumber,
     ) -> Result<(), Misuse> {
-        let key = name(number);
-        self.command(party, Command::Transfer(TransferCommand::OfferStaked { key, offer, pledged_until }))
+        let (key, is_kept_back) = (name(number), false);
+        self.command(party, Command::Transfer(TransferCommand::OfferStaked { key, offer, pledged_until, is_kept_back }))
     }
 
     /// The contract of the peer's transfer with this number.

@@ -15,6 +15,8 @@ pub(crate) struct OpenRound {
     state: State,
     results: Results,
     ids: Ids,
+    /// It was not said: the peer has pledged for it, and this side waits with it for what it carries on (R8.5h).
+    is_kept_back: bool,
     /// The peer does not answer it now: it is said again when that may have changed.
     #[codec(skip)]
     deferred: bool,
@@ -26,7 +28,7 @@ pub(crate) struct OpenRound {
 impl OpenRound {
     /// A round that was just signed: an answer is owed to it.
     pub(crate) const fn new(update: Update, state: State, results: Results, ids: Ids) -> Self {
-        Self { update, state, results, ids, deferred: false, postponed: 0 }
+        Self { update, state, results, ids, is_kept_back: false, deferred: false, postponed: 0 }
     }
 
     pub(crate) const fn update(&self) -> &Update {
@@ -60,6 +62,21 @@ impl OpenRound {
     /// What it does to conditional transfers.
     pub(crate) fn transfers(&self, channel: &ChannelId, me: Party) -> Vec<Done> {
         of_round((channel, self.update.round, me), &self.update.changes, |place| self.ids.at(place))
+    }
+
+    /// The same round, which the peer does not hear of until it is released.
+    pub(super) fn kept_back(self) -> Self {
+        Self { is_kept_back: true, ..self }
+    }
+
+    /// Whether the peer has not heard of it.
+    pub(crate) const fn is_kept_back(&self) -> bool {
+        self.is_kept_back
+    }
+
+    /// The peer may hear of it.
+    pub(super) const fn release(&mut self) {
+        self.is_kept_back = false;
     }
 
     /// The state that it goes on from.

@@ -34,6 +34,9 @@ pub(crate) struct Operation {
     /// An own offer that waits for its peer's pledge. Not saved: what the peer has no signature for comes to nothing with a crash.
     #[codec(skip)]
     pledge: Option<Requested>,
+    /// The peer's question for a pledge, which waits for this side's router (R8.5h). Not saved: the peer asks again.
+    #[codec(skip)]
+    put_off: Option<PledgeBody>,
     /// The highest round that the peer says it has seen on chain. Not saved: it says so again.
     #[codec(skip)]
     peer_saw: Round,
@@ -115,6 +118,7 @@ impl Operation {
         if body.kind() == OperationKind::Pledge {
             self.pledged_up_to = self.pledged_up_to.max(body.round());
         }
+        self.put_off = None;
         self.signed = Some(SignedOperation { body, state, ours, peers: None });
     }
 
@@ -122,6 +126,23 @@ impl Operation {
     pub(crate) fn sign_own(&mut self, body: OperationBody, state: State, ours: Signature, peers: Signature) {
         self.requested = None;
         self.signed = Some(SignedOperation { body, state, ours, peers: Some(peers) });
+    }
+
+    /// The peer's question for a pledge is answered later. Says whether it is another one than waits already.
+    pub(crate) fn put_off(&mut self, body: PledgeBody) -> bool {
+        let is_new = self.put_off.as_ref() != Some(&body);
+        self.put_off = Some(body);
+        is_new
+    }
+
+    /// The question that waits, to be answered now or never.
+    pub(crate) const fn take_put_off(&mut self) -> Option<PledgeBody> {
+        self.put_off.take()
+    }
+
+    /// Whether the peer waits for this side's router to say whether it pledges.
+    pub(crate) const fn has_put_off(&self) -> bool {
+        self.put_off.is_some()
     }
 
     /// The peer has pledged for an own round, which is about to be proposed; both have signed it.
@@ -153,6 +174,7 @@ impl Operation {
     /// Drops pledges that no block takes any more, where `is_over`, also what this side has pledged. Says whether anything was dropped.
     pub(crate) fn expire_pledges(&mut self, head: BlockNumber, is_over: bool) -> bool {
         let is_late = |held: &mut Payload| held.valid_until.is_some_and(|until| head > until);
+        let _unanswered = self.put_off.take_if(|body| head >= body.valid_until);
         let was_held = self.held.take_if(is_late).is_some();
         let was_given = is_over && self.given().is_some_and(|body| head > body.valid_until);
         if was_given {

@@ -10,6 +10,10 @@
 //! Invariants: at most one proposal and one counter-round (R6.1a) are open on the agreed state. Beside them stand abandoned rounds, few and only after forced
 //! steps: the peer holds this side's signature on them, and the chain takes them until the step has stood for a lock period (R5.4b).
 
+mod staked;
+
+pub(crate) use staked::PledgeUse;
+
 use super::open_round::OpenRound;
 use crate::{
     effect::Effect,
@@ -19,7 +23,7 @@ use crate::{
 };
 use protocol::{Amount, Base, BlockNumber, Hash, Party, Round, call::ForcedCall, contracts::ContractId};
 use scale::{Decode, Encode};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// The most abandoned rounds: a proposal and a counter-round on each of two states. Beyond it nothing is signed until one of them is dead (R6.2a).
 const MAX_ABANDONED: usize = 4;
@@ -50,7 +54,7 @@ pub(crate) struct Outgoing {
     /// Until when the pledges for own offers last beside which the peer stakes something (R6.5d). Not saved either: what the peer has no signature for comes to
     /// nothing with a crash.
     #[codec(skip)]
-    pledged_until: BTreeMap<ChangeId, BlockNumber>,
+    pledged_until: BTreeMap<ChangeId, PledgeUse>,
 }
 
 impl Outgoing {
@@ -126,7 +130,7 @@ impl Outgoing {
 
     /// The own round that an answer is owed to.
     pub(crate) fn unanswered(&self) -> Option<Round> {
-        self.open().find(|ours| !ours.is_deferred()).map(OpenRound::round)
+        self.open().find(|ours| !ours.is_deferred() && !ours.is_kept_back()).map(OpenRound::round)
     }
 
     /// Whether an own counter-round is open: until it is answered no other is signed (R6.1a).
@@ -154,33 +158,6 @@ impl Outgoing {
         self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
         let id = self.next_change();
         self.queue.push_back((id, change));
-    }
-
-    /// An offer beside which the peer stakes something: it waits for the peer's pledge, which lasts until this block.
-    pub(crate) fn enqueue_staked(&mut self, me: Party, offer: Offer, until: BlockNumber) {
-        let waits = self.all().flat_map(|ours| ours.ids().iter()).chain(self.queue.iter().map(|(id, _)| *id));
-        let waits: BTreeSet<_> = waits.collect();
-        self.pledged_until.retain(|id, _| waits.contains(id));
-        let _new = self.pledged_until.insert(self.next_change(), until);
-        self.enqueue(me, Change::Offer(offer));
-    }
-
-    /// The change in front of the queue, where it is an offer beside which the peer stakes something, and until when the pledge for it lasts.
-    pub(crate) fn next_staked(&self) -> Option<(ChangeId, &Offer, BlockNumber)> {
-        let (id, change) = self.queue.front()?;
-        let (offer, _fee) = change.offered().filter(|(offer, _)| offer.premium > 0)?;
-        Some((*id, offer, self.pledged_until.get(id).copied()?))
-    }
-
-    /// Takes offers out of the queue for which no pledge can come in time any more. Returns their ids.
-    pub(crate) fn unqueue_unpledged(&mut self, me: Party, is_in_time: impl Fn(BlockNumber) -> bool) -> Vec<ChangeId> {
-        let is_late = |(id, change): &(ChangeId, Change)| {
-            let is_staked = change.offered().is_some_and(|(offer, _)| offer.premium > 0);
-            is_staked && !self.pledged_until.get(id).is_some_and(|until| is_in_time(*until))
-        };
-        let late: Vec<_> = self.queue.iter().filter(|change| is_late(change)).map(|(id, _)| *id).collect();
-        self.remove_queued(me, &late.iter().copied().collect());
-        late
     }
 
     /// Takes one change out of the queue, where it is there.
@@ -343,7 +320,10 @@ impl Outgoing {
     /// Goes on without the proposal, though the peer holds its signature.
     fn abandon(&mut self, me: Party, which: impl Fn(&OpenRound) -> bool) -> Option<&OpenRound> {
         let ours = self.proposal.take_if(|ours| which(ours))?;
-        self.requeue(me, ours.clone().changes());
+        // The peer has pledged for what is kept back, and has to be held to that: it is not offered in another round.
+        if !ours.is_kept_back() {
+            self.requeue(me, ours.clone().changes());
+        }
         self.abandoned.push(ours);
         self.abandoned.last()
     }
@@ -418,8 +398,8 @@ impl Outgoing {
 
     /// Says again what the peer did not answer: everything, or only what was put off.
     pub(crate) fn say_again(&mut self, only_deferred: bool) -> Vec<Effect> {
-        let open =
-            self.proposal.iter_mut().chain(&mut self.counter).filter(|ours| ours.is_deferred() || !only_deferred);
+        let is_said = |ours: &&mut OpenRound| !ours.is_kept_back() && (ours.is_deferred() || !only_deferred);
+        let open = self.proposal.iter_mut().chain(&mut self.counter).filter(is_said);
         open.map(|ours| Effect::Send(Message::Update(ours.say()))).collect()
     }
 

@@ -1,14 +1,13 @@
 //! Pledges (R6.5d): what this side has of its peer's, or has given, beside the rounds for which they are.
 
-use super::{Live, agreed::both, proposing::Sign};
+use super::{Live, agreed::both, outgoing::PledgeUse, proposing::Sign};
 use crate::{
     effect::Effect,
     event::Event,
     message::{Message, Update},
     operation::OperationKind,
     pledge::PledgeBody,
-    state::{Change, State},
-    step::Step,
+    state::{Change, ChangeId, State},
     transfer::done::of_round,
 };
 use protocol::{
@@ -19,14 +18,23 @@ use protocol::{
     signing::signed_bytes,
 };
 
+/// What has become of a round for which the peer has pledged.
+pub(crate) enum Proposed {
+    /// It is proposed.
+    Said(Effect),
+    /// It is kept back, with this change.
+    KeptBack(ChangeId),
+}
+
 impl Live {
     /// What the peer is asked to pledge next: for the own offer that waits in front, where its peer stakes something beside it.
     pub(crate) fn want_pledge(&mut self) {
-        let wanted = self.outgoing.next_staked().map(|(change, offer, until)| (change, offer.clone(), until));
+        let wanted = self.outgoing.next_staked();
+        let wanted = wanted.map(|(change, offer, PledgeUse { until, .. })| (change, offer.clone(), until));
         self.operation.want_pledge(wanted);
     }
 
-    /// The peer has pledged: the round is proposed for which it has. None where what waited has gone meanwhile.
+    /// The peer has pledged: the round is proposed for which it has, or kept back. None where what waited has gone meanwhile.
     pub(crate) fn propose_pledged(
         &mut self,
         me: Party,
@@ -34,17 +42,21 @@ impl Live {
         state: State,
         peers: Signature,
         sign: Sign<'_>,
-    ) -> Option<Step> {
-        let (change, ..) = self.outgoing.next_staked().filter(|(_, offer, _)| **offer == body.offer)?;
+    ) -> Option<Proposed> {
+        let (change, _, pledge) = self.outgoing.next_staked().filter(|(_, offer, _)| **offer == body.offer)?;
         let own = sign.ctx.key.sign(&signed_bytes(sign.domain, &self.funding.channel(), &body.state_body()));
         self.operation.hold(body.payload(both(me, own, peers)));
         let _taken = self.outgoing.unqueue(me, 1);
         let place = (body.round, body.base, sign.ctx.head.max(self.agreed.height()));
         let made = (state, Vec::new(), vec![change]);
         let ours = self.sign_round(place, None, vec![Change::Offer(body.offer.clone())], made, sign);
+        if pledge.is_kept_back {
+            self.outgoing.set_proposal(ours.kept_back());
+            return Some(Proposed::KeptBack(change));
+        }
         let say = Effect::Send(Message::Update(ours.update().clone()));
         self.outgoing.set_proposal(ours);
-        Some(Step::commit(vec![say]))
+        Some(Proposed::Said(say))
     }
 
     /// Whether an operation may be signed beside own rounds that were given up for a forced step and that the chain may still take: none may, but a pledge, which is
@@ -73,6 +85,11 @@ impl Live {
         self.operation.held().filter(|held| self.outgoing.find(held.round).is_some())
     }
 
+    /// The same, where this side may show it: not where the round for which it is is kept back.
+    pub(crate) fn pledge_to_show(&self) -> Option<&Payload> {
+        self.operation.held().filter(|held| self.outgoing.find(held.round).is_some_and(|ours| !ours.is_kept_back()))
+    }
+
     /// The last block in which the chain takes the peer's pledge, where showing it takes until then: by the newest block that anybody shows. Whether it is over is
     /// judged by `head` alone (R8.30).
     pub(crate) fn pledge_due(
@@ -80,18 +97,18 @@ impl Live {
         (head, best): (BlockNumber, BlockNumber),
         margin: BlockNumber,
     ) -> Option<BlockNumber> {
-        let until = self.open_pledge()?.valid_until.filter(|until| head < *until)?;
+        let until = self.pledge_to_show()?.valid_until.filter(|until| head < *until)?;
         (best.saturating_add(margin) >= until).then_some(until)
     }
 
     /// Shows the peer's pledge while the channel is open.
     pub(crate) fn snapshot_pledge(&self) -> Option<Effect> {
-        self.open_pledge().map(|payload| self.snapshot(*payload))
+        self.pledge_to_show().map(|payload| self.snapshot(*payload))
     }
 
     /// Shows the peer's pledge against a close on a state without it, in the block after `head`.
     pub(crate) fn slash_by_pledge(&self, head: BlockNumber, penalty: &Penalty, me: Party) -> Option<Call> {
-        let payload = self.open_pledge()?;
+        let payload = self.pledge_to_show()?;
         let after = penalty.shown(payload.round, payload.base);
         if after != *penalty && after == Penalty::Due(me) {
             return None;

@@ -2,10 +2,10 @@
 
 use super::{Transfers, wants::Became};
 use crate::{
-    state::{Change, ChangeId, TransferTerms},
+    state::{Change, ChangeId, IdempotencyKey, TransferTerms},
     transfer::{
         book::Margins,
-        row::{Intent, Progress, TransferId},
+        row::{Intent, Progress, TransferEvent, TransferId},
     },
 };
 use protocol::{
@@ -17,6 +17,16 @@ use protocol::{
 pub(crate) type Wanted = (ContractId, Change);
 
 impl Transfers {
+    /// Has the router told of something that is in no row.
+    pub(crate) fn tell(&mut self, event: TransferEvent) {
+        self.news.tell(event);
+    }
+
+    /// The key of the own transfer that this change makes.
+    pub(crate) fn key_of(&self, change: ChangeId) -> Option<IdempotencyKey> {
+        self.outgoing.get(change).map(|row| row.key.clone())
+    }
+
     /// Transfers whose expiry is at most `until`, with it.
     pub(crate) fn due(&self, until: BlockNumber) -> Vec<TransferId> {
         self.by_expiry.iter().take_while(|(expiry, _)| *expiry <= until).map(|(_, id)| *id).collect()
