@@ -110,6 +110,11 @@ impl Config {
     pub(crate) fn height_limit(&self, head: BlockNumber) -> BlockNumber {
         head.saturating_add(BlockNumber::from(self.height_window.ahead))
     }
+
+    /// The last block of the longest pledge: as far as whoever is asked for something takes a block for (R6.5a).
+    pub(crate) const fn longest_pledge(&self, head: BlockNumber) -> BlockNumber {
+        head.saturating_add(self.operation_validity.saturating_mul(2))
+    }
 }
 
 impl Default for Config {

@@ -17,7 +17,7 @@ pub const MAX_SERVED: usize = 1_024;
 /// The most hubs whose announcements are kept.
 pub const MAX_HUBS_KEPT: usize = 1_024;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const TAG: &[u8; 16] = b"isc-announcement";
 
 /// At what terms a hub carries transfers on.
@@ -35,6 +35,8 @@ pub struct HubTerms {
     pub min_amount: Amount,
     /// The greatest.
     pub max_amount: Amount,
+    /// How many blocks before the next one's pledge the hub's own ends, at least, where it carries a premium on; none where it carries none (R8.5h).
+    pub pledge_delta: Option<BlockNumber>,
 }
 
 /// A hub's own words, of which the newest count.

@@ -23,6 +23,9 @@ pub enum Instruction {
     /// It is of a swap between the two ends.
     #[codec(index = 3)]
     Swap(SwapInstruction),
+    /// Carry it on with its premium, which the next one pledges (R8.5h).
+    #[codec(index = 4)]
+    ForwardStaked(StakedForward),
 }
 
 /// Of which swap a transfer is, and that its sender has heard what the other one agreed to.
@@ -51,6 +54,17 @@ pub struct Forward {
     pub expiry: BlockNumber,
     /// The next one's instruction.
     pub inner: Vec<u8>,
+}
+
+/// How to carry a transfer on beside which its payee stakes something, as whoever carries it on does where it comes in.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct StakedForward {
+    /// How to carry the transfer on.
+    pub forward: Forward,
+    /// What the next one stakes beside it.
+    pub premium: Amount,
+    /// The last block of the next one's pledge (R6.5d).
+    pub pledged_until: BlockNumber,
 }
 
 /// What the payer tells the payee, and nobody else.

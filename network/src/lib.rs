@@ -38,7 +38,7 @@ mod swap;
 
 pub use announce::{Announcement, AnnouncementError, HubTerms, MAX_ANNOUNCEMENT, MAX_HUBS_KEPT, MAX_SERVED};
 pub use fees::Fee;
-pub use instruction::{Delivery, FailureCode, Forward, Instruction, RouteFailure, SwapInstruction};
+pub use instruction::{Delivery, FailureCode, Forward, Instruction, RouteFailure, StakedForward, SwapInstruction};
 pub use invoice::{Asset, AssetKind, Invoice, InvoiceError, MAX_DESCRIPTION, MAX_HUBS, PREFIX};
 pub use keys::PaymentId;
 pub use router::{

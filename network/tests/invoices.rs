@@ -111,6 +111,7 @@ fn the_vectors_are_as_they_were() {
         least_expiry: 18,
         min_amount: 10,
         max_amount: 1_000_000,
+        pledge_delta: Some(32),
     };
     let announcement = Announcement {
         hub: signer().public(),

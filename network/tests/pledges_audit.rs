@@ -5,7 +5,7 @@ use crate::{
     swaps::{INITIATOR, policy},
     swaps_audit::{of_target, restarted, secret, waits},
 };
-use ::channel::transfer::{IncomingTransfer, Intent, Offer, TransferCommand, TransferEvent};
+use ::channel::transfer::{IncomingTransfer, Intent, Offer, Stake, TransferCommand, TransferEvent};
 use network::{Router, RouterInput, RouterOutput, SwapTerms};
 use protocol::{BlockNumber, contracts::ContractId};
 
@@ -29,7 +29,7 @@ fn a_leg_that_is_shown_in_the_last_block_of_its_pledge_is_claimed_however_far_fi
         let (_world, mut router, terms) = initiator();
         let offer = of_target(&terms, 1);
         head(&mut router, terms.lock_by, terms.lock_by.saturating_sub(lag));
-        if router.stakes_until(&at(OTHER), &offer) != Some(terms.lock_by) {
+        if router.stakes(&at(OTHER), &ContractId([1; 32]), &offer) != Stake::Until(terms.lock_by) {
             continue;
         }
         head(&mut router, terms.lock_by + lag, terms.lock_by);

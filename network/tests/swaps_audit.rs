@@ -7,9 +7,9 @@ use crate::{
         say, stage, words, world,
     },
 };
-use ::channel::transfer::{Intent, Offer, Registered, TransferCommand, TransferTerms, Verdict};
+use ::channel::transfer::{Intent, Offer, Registered, Stake, TransferCommand, TransferTerms, Verdict};
 use network::{
-    ChainView, Instruction, Ladder, Restored, RestoredChannel, Router, RouterInput, RouterOutput, RoutingPolicy,
+    At, ChainView, Instruction, Ladder, Restored, RestoredChannel, Router, RouterInput, RouterOutput, RoutingPolicy,
     SealKey, SwapBody, SwapCode, SwapId, SwapInstruction, SwapItem, SwapLeg, SwapOrder, SwapStage, SwapTerms,
     SwapWords,
 };
@@ -26,6 +26,10 @@ use scale::Encode;
 
 /// The words by which the responder agrees.
 const ACCEPTED: SwapBody = SwapBody::Accept { sequence: 1 };
+
+fn is_staked(router: &Router, at: &At, offer: &Offer) -> bool {
+    matches!(router.stakes(at, &ContractId([1; 32]), offer), Stake::Until(_))
+}
 
 /// What opens the swap of [`ID`].
 pub(crate) fn secret() -> Preimage {
@@ -250,7 +254,7 @@ pub(crate) fn of_target(terms: &SwapTerms, words: u64) -> Offer {
 fn no_premium_is_staked_beside_what_is_not_taken_for_the_target_leg() {
     let policies = || vec![policy(false), policy(true)];
     let (mut world, terms) = waits(policies());
-    let stakes = |world: &World, offer: &Offer| world.nodes[INITIATOR].router.stakes_until(&at(OTHER), offer).is_some();
+    let stakes = |world: &World, offer: &Offer| is_staked(&world.nodes[INITIATOR].router, &at(OTHER), offer);
     let good = of_target(&terms, 1);
     assert!(stakes(&world, &good));
     assert!(!stakes(&world, &of_target(&terms, 2)), "it would be given back, and the premium is the responder's");
@@ -273,11 +277,11 @@ fn no_premium_is_staked_for_a_hub_or_before_a_block_is_known() {
     let (world, terms) = waits(vec![policy(false), policy(true)]);
     let good = of_target(&terms, 1);
     let mut router = restarted(&world, INITIATOR, &[]).0;
-    assert!(router.stakes_until(&at(OTHER), &good).is_some());
+    assert!(is_staked(&router, &at(OTHER), &good));
     let hubs = at(OTHER + 1);
     let limits = ::channel::transfer::TransferLimits::default();
     drop(router.handle(RouterInput::ChannelUp { at: hubs, peer: PublicKey([9; 32]), limits }));
-    assert!(router.stakes_until(&hubs, &good).is_none(), "a hub of the source leg knows the lock");
+    assert!(!is_staked(&router, &hubs, &good), "a hub of the source leg knows the lock");
 }
 
 #[test]
@@ -308,7 +312,7 @@ fn a_target_leg_goes_through_no_hub_that_has_it_expire_too_late_for_the_source_l
     let honest = world.nodes[INITIATOR].router.swap(&ID).unwrap().terms;
     drop(outputs);
     let clock = policy(false).chain.clock.unwrap();
-    let view = |best| ChainView { best, clock, finality: 3, margins: policy(false).chain.margins, lag_of_pledge: None };
+    let view = |best| ChainView { best, clock, finality: 3, margins: policy(false).chain.margins, lag_of_pledge: None, pledge_delta: 0 };
     let shortest = Ladder::shortest(&view(100), &view(5_000), 30_000, 30_000, 0).unwrap();
     assert!(honest.source.expiry > shortest.source, "an honest initiator leaves time for its hub");
     // This one says nothing of it.

@@ -91,7 +91,7 @@ impl Channel {
         // What cannot be asked for, since another transfer is too near to its expiry (R8.3f), would hold up what waits behind it. And whoever does not defend itself
         // would not show a pledge.
         let last = self.transfers.operations_until(ctx.head, margins).saturating_sub(best.saturating_sub(ctx.head));
-        let last = last.min(ctx.head.saturating_add(self.config.operation_validity));
+        let last = last.min(self.config.longest_pledge(ctx.head));
         let is_to_be_had = |until: BlockNumber| {
             self.config.defend && until <= last && pledge::is_in_time(best, until, margins.register)
         };

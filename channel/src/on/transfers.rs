@@ -350,6 +350,8 @@ impl Channel {
             _ => Vec::new(),
         };
         if done.is_empty() && self.transfers.is_empty() && changed.is_empty() {
+            // A question for a pledge may be the first word of a transfer.
+            step.effects_mut().extend(self.transfers.take_told().into_iter().map(Effect::Transfer));
             return step;
         }
         self.transfers.take_done(self.me, done);

@@ -3,7 +3,11 @@
 use crate::{
     channel::{Awaited, Channel, LinkState, PendingAnswer},
     input::Context,
-    phase::{Phase, closing::ClosePath, live::Live},
+    phase::{
+        Phase,
+        closing::ClosePath,
+        live::{Live, proposing::Latest},
+    },
     step::Step,
     wait::Act,
 };
@@ -17,13 +21,13 @@ impl Channel {
         self.drop_late_offers(ctx);
         self.ask_for_ends();
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        let latest = ctx.head.saturating_add(self.config.operation_validity);
+        let (latest, longest) = (ctx.head.saturating_add(self.config.operation_validity), self.config.longest_pledge(ctx.head));
         // It is over for this side only once a final block says so.
         let lag = ctx.transfers.best().saturating_sub(ctx.head);
-        let until = self.transfers.operations_until(ctx.head, ctx.transfers.margins()).saturating_sub(lag).min(latest);
+        let until = self.transfers.operations_until(ctx.head, ctx.transfers.margins()).saturating_sub(lag);
         live.want_pledge();
-        let step = if until > ctx.head.saturating_add(2) {
-            live.ask(self.me, until, &self.config, ctx)
+        let step = if until.min(latest) > ctx.head.saturating_add(2) {
+            live.ask(self.me, Latest { operation: until.min(latest), pledge: until.min(longest) }, &self.config, ctx)
         } else {
             Step::default()
         };

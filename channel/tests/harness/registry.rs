@@ -42,6 +42,7 @@ pub(crate) trait Asked: Debug + Send + Sync {
     fn may_be_claimed(&self, key: &IdempotencyKey, terms: &TransferTerms, registered: Registered) -> Verdict;
     fn preimage(&self, lock: &HashLock) -> Option<Preimage>;
     fn is_owed(&self, contract: &ContractId) -> bool;
+    fn stakes(&self, contract: &ContractId, offer: &Offer) -> Stake;
 }
 
 impl Registry {
@@ -96,7 +97,10 @@ impl TransferBook for Registry {
         self.router.as_ref().is_none_or(|router| router.is_owed(contract))
     }
 
-    fn stakes(&self, _contract: &ContractId, offer: &Offer) -> Stake {
+    fn stakes(&self, contract: &ContractId, offer: &Offer) -> Stake {
+        if let Some(router) = &self.router {
+            return router.stakes(contract, offer);
+        }
         match (offer.premium <= self.premium, self.asks_first) {
             (false, _) => Stake::No,
             (true, true) => Stake::NotYet,

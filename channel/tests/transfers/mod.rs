@@ -10,6 +10,7 @@ mod limits;
 mod pledges;
 mod pledges_audit;
 mod pledges_audit2;
+mod pledges_kept_back;
 mod pledges_stories;
 mod stories;
 mod withheld;

@@ -41,7 +41,7 @@ impl<'a> Story<'a> {
 
     fn step(&mut self) {
         let party = if self.dice.roll(2) == 0 { Initiator } else { Responder };
-        match self.dice.roll(22) {
+        match self.dice.roll(25) {
             0..=2 => self.offer(party, true),
             3 => self.offer(party, false),
             4 | 5 => {
@@ -56,8 +56,35 @@ impl<'a> Story<'a> {
                 };
                 self.say(format!("{party:?} operates: {done:?}"));
             }
+            22 => self.prepare(party),
+            23 | 24 => self.release(party),
             kind => self.happen(party, kind),
         }
+    }
+
+    /// The side's router has to ask before it stakes, or can tell now.
+    fn prepare(&mut self, party: Party) {
+        let registry = &mut self.world.sides[party].registry;
+        registry.asks_first = !registry.asks_first;
+        let (asks_first, mut answers) = (registry.asks_first, Vec::new());
+        for event in &self.world.sides[party].routed {
+            if let TransferEvent::PledgeWanted { contract, .. } = event {
+                answers.push(*contract);
+            }
+        }
+        if !asks_first {
+            for contract in answers {
+                let answer = TransferCommand::AnswerPledge { contract };
+                self.world.command(party, Command::Transfer(answer)).unwrap();
+            }
+        }
+        self.say(format!("{party:?} asks first: {asks_first}"));
+    }
+
+    fn release(&mut self, party: Party) {
+        let number = u8::try_from(self.dice.roll(usize::from(self.number) + 1)).unwrap();
+        self.world.command(party, Command::Transfer(TransferCommand::Release { key: name(number) })).unwrap();
+        self.say(format!("{party:?} releases {number}"));
     }
 
     fn offer(&mut self, party: Party, is_staked: bool) {
@@ -73,8 +100,10 @@ impl<'a> Story<'a> {
         let head = self.world.chain.head();
         let offer = Offer { premium: PREMIUM, ..an_offer(number, 10, head + lasts) };
         let until = head + 2 + self.blocks(9);
-        let done = self.world.offer_staked(party, number, offer, until);
-        self.say(format!("{party:?} offers {number} until {until}: {done:?}"));
+        let (key, pledged_until, is_kept_back) = (name(number), until, self.dice.roll(3) == 0);
+        let staked = TransferCommand::OfferStaked { key, offer, pledged_until, is_kept_back };
+        let done = self.world.command(party, Command::Transfer(staked));
+        self.say(format!("{party:?} offers {number} until {until}, kept back {is_kept_back}: {done:?}"));
     }
 
     fn end_one(&mut self, party: Party) {

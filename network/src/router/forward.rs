@@ -12,6 +12,7 @@ use super::{
     guard,
     io::{At, CommandRefusal, Origin, RouterNotice},
     rows::PeerRow,
+    stakes,
     state::Core,
     tables::{Entry, Reached, Source, Transfers},
 };
@@ -23,7 +24,7 @@ use channel::{
     IdempotencyKey,
     transfer::{Failure, IncomingEnd, Offer, TransferCommand, TransferTerms},
 };
-use protocol::{BlockNumber, contracts::conditional::Preimage};
+use protocol::{BlockNumber, contracts::conditional::Preimage, signing::Domain};
 use std::collections::BTreeSet;
 
 /// How much later what comes in expires than what goes on, whatever a policy says (A5).
@@ -32,16 +33,12 @@ pub(super) const LEAST_DELTA: BlockNumber = 2;
 /// Carries a transfer on that was counted and may stay.
 pub(super) fn forward(core: &mut Core, origin: Origin, forward: Forward) -> Result<(), FailureCode> {
     let Some(entry) = core.transfers.incoming(&origin) else { return Ok(()) };
-    check(core, &origin, entry, &forward)?;
+    check(core, origin.at.chain, &entry.terms, &forward)?;
     let peer = (origin.at.chain, entry.peer);
     let is_general = !core.guard.brings_revenue(&peer, &core.policy);
     let to = core.links.to(origin.at.chain, forward.next);
     let at = guard::choose(to, forward.amount, is_general, &entry.refused)?;
-    let Some(link) = core.links.get(&at) else { return Err(FailureCode::PeerAway) };
-    let best = core.best(&origin.at.chain);
-    if forward.expiry.saturating_sub(best) > link.limits.max_lock {
-        return Err(FailureCode::Expiry);
-    }
+    within_lock(core, &at, forward.expiry)?;
     let terms = TransferTerms { amount: forward.amount, lock: entry.terms.lock, expiry: forward.expiry };
     let offer = Offer { terms, premium: 0, instruction: forward.inner };
     if let Some(entry) = core.transfers.incoming_mut(&origin) {
@@ -52,17 +49,28 @@ pub(super) fn forward(core: &mut Core, origin: Origin, forward: Forward) -> Resu
     Ok(())
 }
 
-/// Whether a transfer may go on at these terms at all, through whichever channel.
-fn check(core: &Core, origin: &Origin, entry: &Entry, forward: &Forward) -> Result<(), FailureCode> {
-    let chain = origin.at.chain;
+/// Whether the next one takes a transfer that is locked for so long.
+pub(super) fn within_lock(core: &Core, at: &At, expiry: BlockNumber) -> Result<(), FailureCode> {
+    let link = core.links.get(at).ok_or(FailureCode::PeerAway)?;
+    let lasts = expiry.saturating_sub(core.best(&at.chain));
+    (lasts <= link.limits.max_lock).then_some(()).ok_or(FailureCode::Expiry)
+}
+
+/// Whether a transfer that comes in at these terms may go on at all, through whichever channel.
+pub(super) fn check(
+    core: &Core,
+    chain: Domain,
+    came: &TransferTerms,
+    forward: &Forward,
+) -> Result<(), FailureCode> {
     if !core.policy.is_hub || forward.chain.is_some_and(|other| other != chain) {
         return Err(FailureCode::OtherRegistry);
     }
-    if core.transfers.lock(&entry.terms.lock).is_some_and(|used| used.preimage.is_some()) {
+    if core.transfers.lock(&came.lock).is_some_and(|used| used.preimage.is_some()) {
         return Err(FailureCode::HashUsed);
     }
     let needed = core.policy.fee.with(forward.amount).filter(|_| forward.amount > 0);
-    if needed.is_none_or(|needed| entry.terms.amount < needed) {
+    if needed.is_none_or(|needed| came.amount < needed) {
         return Err(FailureCode::Fee);
     }
     let heads = core.heads.get(&chain).copied().unwrap_or_default();
@@ -71,7 +79,7 @@ fn check(core: &Core, origin: &Origin, entry: &Entry, forward: &Forward) -> Resu
         return Err(FailureCode::ChainStalled);
     }
     let delta = core.policy.delta.max(LEAST_DELTA);
-    let is_far_enough = forward.expiry.checked_add(delta).is_some_and(|least| entry.terms.expiry >= least);
+    let is_far_enough = forward.expiry.checked_add(delta).is_some_and(|least| came.expiry >= least);
     // The next channel offers nothing that expires sooner (R8.3d).
     let is_late_enough = forward.expiry > heads.best.saturating_add(bounds.margins.forward());
     (is_far_enough && is_late_enough).then_some(()).ok_or(FailureCode::Expiry)
@@ -150,6 +158,7 @@ fn earn(core: &mut Core, origin: &Origin, entry: &Entry, paid: u128) {
 
 /// A channel refused at once to carry a transfer on: another one may, else it is given back (never signed, I4).
 pub(super) fn refused(core: &mut Core, at: At, origin: Origin, why: CommandRefusal, offer: &Offer) {
+    stakes::failed(core, &origin);
     let Some(entry) = core.transfers.incoming_mut(&origin) else { return };
     entry.onward = None;
     entry.refused.push(at);
@@ -198,6 +207,10 @@ pub(super) fn origin_of(at: At, command: &TransferCommand) -> Option<Origin> {
         TransferCommand::Claim { contract, .. } | TransferCommand::Fail { contract, .. } => {
             Some(Origin { at, contract: *contract })
         }
-        TransferCommand::Offer { .. } | TransferCommand::OfferStaked { .. } | TransferCommand::Forget { .. } => None,
+        TransferCommand::Offer { .. }
+        | TransferCommand::OfferStaked { .. }
+        | TransferCommand::Release { .. }
+        | TransferCommand::AnswerPledge { .. }
+        | TransferCommand::Forget { .. } => None,
     }
 }

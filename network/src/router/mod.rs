@@ -13,6 +13,7 @@ mod receive;
 mod recover;
 mod requests;
 mod rows;
+mod stakes;
 mod state;
 mod swap_requests;
 mod swaps;
@@ -36,7 +37,7 @@ use crate::{
 };
 use channel::{
     IdempotencyKey,
-    transfer::{Offer, Registered, TransferCommand, TransferEvent, TransferTerms, Verdict},
+    transfer::{Offer, Registered, Stake, TransferCommand, TransferEvent, TransferTerms, Verdict},
 };
 use claims::Claims;
 use protocol::{
@@ -166,10 +167,10 @@ impl Router {
         self.core.is_owed(&Origin { at: *at, contract: *contract })
     }
 
-    /// Until which block this side pledges the premium of an offer beside it (A7, R6.5d); none where it stakes nothing.
+    /// Whether this side stakes the premium of an offer beside it, which would make this contract (A7, R6.5d, R8.5h).
     #[must_use]
-    pub fn stakes_until(&self, at: &At, offer: &Offer) -> Option<BlockNumber> {
-        legs::stakes_until(&self.core, at, offer)
+    pub fn stakes(&self, at: &At, contract: &ContractId, offer: &Offer) -> Stake {
+        stakes::stakes(&self.core, &Origin { at: *at, contract: *contract }, offer)
     }
 
     /// A pre-image that the router knows, for the channels' transfer books.
@@ -381,7 +382,11 @@ fn on_transfer(core: &mut Core, at: At, event: TransferEvent) {
                 clear::ended(core, origin, &terms.lock, end);
             }
         }
-        TransferEvent::Accepted { .. } => {}
+        TransferEvent::PledgeWanted { contract, offer, valid_until } => {
+            stakes::wanted(core, Origin { at, contract }, &offer, valid_until);
+        }
+        TransferEvent::Pledged { key } => stakes::pledged(core, at, &key),
+        TransferEvent::Accepted { key, .. } => core.stakes.accepted(at, &key),
         TransferEvent::Fulfilled { key, preimage } => {
             if core.reach(at, &key, Reached::Fulfilled(preimage)) {
                 if let Some(lock) = core.transfers.outgoing(at, &key).map(|onward| onward.terms.lock) {
@@ -422,6 +427,7 @@ fn on_head(core: &mut Core, chain: Domain, best: BlockNumber, finalised: BlockNu
     }
     clear::due(core, chain);
     claims_due::due(core, chain);
+    stakes::due(core, chain);
     receive::holds_due(core, chain);
     if core.is_ahead {
         core.claim_again(chain);

@@ -1,6 +1,6 @@
 //! What is done with a transfer that has come in: it is carried on, taken, or given back.
 
-use super::{forward, guard::Arrival, io::Origin, receive, state::Core, swaps::legs, tables::Entry};
+use super::{forward, guard::Arrival, io::Origin, receive, stakes, state::Core, swaps::legs, tables::Entry};
 use crate::instruction::{FailureCode, Instruction, RouteFailure};
 use channel::transfer::{IncomingTransfer, Intent};
 use protocol::PublicKey;
@@ -31,13 +31,17 @@ pub(super) fn offered(core: &mut Core, origin: Origin, incoming: IncomingTransfe
     let name = (origin.at.chain, peer);
     let has_paid = core.policy.slot_fee > 0;
     let Some(entry) = core.transfers.incoming(&origin) else { return };
-    let goes_on = matches!(Instruction::from_bytes(&entry.instruction), Some(Instruction::Forward(_)));
+    let goes_on = matches!(
+        Instruction::from_bytes(&entry.instruction),
+        Some(Instruction::Forward(_) | Instruction::ForwardStaked(_))
+    );
     let arrival = Arrival { expiry, risked, is_general: entry.is_general, goes_on };
     let admitted = core.guard.admit(name, &arrival, &core.policy, core.now);
     if has_paid {
         core.write_peer(origin.at.chain, peer);
     }
-    let is_served = admitted.or_else(|code| if legs::is_awaited(core, &origin) { Ok(()) } else { Err(code) });
+    let is_staked = legs::is_awaited(core, &origin) || core.stakes.is_held(&origin);
+    let is_served = admitted.or_else(|code| if is_staked { Ok(()) } else { Err(code) });
     match is_served.and_then(|()| decide(core, origin)) {
         Ok(()) => {}
         Err(FailureCode::PeerAway) if core.is_new() => drop(core.waiting.insert(origin, core.now)),
@@ -58,5 +62,6 @@ pub(super) fn decide(core: &mut Core, origin: Origin) -> Result<(), FailureCode>
         Instruction::Forward(forward) => forward::forward(core, origin, forward),
         Instruction::Deliver(sealed) => receive::delivered(core, origin, &sealed),
         Instruction::Swap(said) => legs::arrived(core, origin, said),
+        Instruction::ForwardStaked(_) => stakes::go_on(core, origin),
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     announce::HubTerms,
-    instruction::{Delivery, FailureCode, Forward, Instruction, SwapInstruction},
+    instruction::{Delivery, FailureCode, Forward, Instruction, StakedForward, SwapInstruction},
     seal::seal,
     swap::SwapLeg,
 };
@@ -190,7 +190,7 @@ fn part(core: &Core, way: Way, amount: Amount, best: BlockNumber, least: BlockNu
 }
 
 /// Splits a leg of a swap over channels to whom it is for, or to hubs that serve them: it arrives with the leg's expiry. The parts are numbered. A hub has it
-/// expire later where it is sent off: `is_in_time` says whether that may be. A premium is staked in one round with one transfer, between the two. Hubs that
+/// expire later where it is sent off: `is_in_time` says whether that may be. A premium is staked in one round with one transfer, and not through every hub (R8.5h). Hubs that
 /// want their places paid for are passed over: what a leg costs is agreed before it is known who carries it.
 pub(super) fn plan_leg(
     core: &Core,
@@ -217,7 +217,8 @@ pub(super) fn plan_leg(
     let is_fit = |way: &Way| {
         let expiry = sent_expiry(way, leg).filter(|expiry| within_lock(core, way, *expiry).is_ok());
         let is_free = way.hub.is_none_or(|(_, terms)| terms.slot_fee == 0);
-        expiry.is_some_and(&is_in_time) && is_free && (premium == 0 || way.hub.is_none())
+        let is_staked = premium == 0 || way.hub.is_none_or(|(_, terms)| terms.pledge_delta.is_some());
+        expiry.is_some_and(&is_in_time) && is_free && is_staked
     };
     let shares = shares(core, &order, (leg.amount, max_fee), &[], max_parts, is_fit)?;
     let fixed = |(way, amount)| leg_part(way, amount, leg);
@@ -243,6 +244,15 @@ pub(super) fn delta_of_hubs(core: &Core, chain: Domain, from: PublicKey) -> Bloc
     announced.map(|announced| announced.terms.delta.max(LEAST_DELTA)).max().unwrap_or(0)
 }
 
+/// How many blocks sooner a pledge of a hub on the way to `other` ends than the one that it asks for (R8.5h), at most; nothing where there is a channel with it.
+pub(super) fn pledge_delta_of_hubs(core: &Core, chain: Domain, other: PublicKey) -> BlockNumber {
+    if core.links.to(chain, other).next().is_some() {
+        return 0;
+    }
+    let announced = core.links.peers_up(chain).filter_map(|hub| core.announcements.of(chain, hub, core.seconds()));
+    announced.filter_map(|announced| announced.terms.pledge_delta).max().unwrap_or(0)
+}
+
 fn leg_part(way: Way, amount: Amount, leg: &SwapLeg) -> Result<Part, FailureCode> {
     let sent = match way.hub {
         None => amount,
@@ -265,19 +275,35 @@ pub(super) fn leg_offer(
     part: &Part,
     to: PublicKey,
     lock: HashLock,
-    premium: Amount,
+    (premium, pledged_until): (Amount, BlockNumber),
     said: SwapInstruction,
 ) -> Option<Offer> {
     let said = Instruction::Swap(said).to_bytes()?;
     let terms = TransferTerms { amount: part.sent, lock, expiry: part.sent_expiry };
-    Some(Offer { terms, premium, instruction: through(part, to, said)? })
+    let instruction = match forward(part, to, said) {
+        Err(said) => said,
+        Ok(forward) if premium > 0 => {
+            Instruction::ForwardStaked(StakedForward { forward, premium, pledged_until }).to_bytes()?
+        }
+        Ok(forward) => Instruction::Forward(forward).to_bytes()?,
+    };
+    Some(Offer { terms, premium, instruction })
 }
 
 /// The instruction of a part: what it says to whom it is for, through a hub if it goes through one.
 fn through(part: &Part, to: PublicKey, said: Vec<u8>) -> Option<Vec<u8>> {
-    let Some(_hub) = part.hub else { return Some(said) };
-    let forward = Forward { next: to, chain: None, amount: part.amount, expiry: part.expiry, inner: said };
-    Instruction::Forward(forward).to_bytes()
+    match forward(part, to, said) {
+        Ok(forward) => Instruction::Forward(forward).to_bytes(),
+        Err(said) => Some(said),
+    }
+}
+
+/// How a hub carries a part on, where it goes through one; else what it says to whom it is for.
+fn forward(part: &Part, to: PublicKey, said: Vec<u8>) -> Result<Forward, Vec<u8>> {
+    match part.hub {
+        Some(_hub) => Ok(Forward { next: to, chain: None, amount: part.amount, expiry: part.expiry, inner: said }),
+        None => Err(said),
+    }
 }
 
 /// What a part offers: the same bytes each time. None where the payee's key is not one, or the words are too long.

@@ -20,6 +20,9 @@ pub struct RoutingPolicy {
     pub slot_fee: Amount,
     /// How much later what comes in expires than what goes on, at least 2 blocks (A5).
     pub delta: BlockNumber,
+    /// Whether target legs of swaps are carried on with their premiums: this side stakes a premium where such a leg comes in, once the next one has pledged as much
+    /// (R8.5h). Not where places are paid for.
+    pub carries_premiums: bool,
     /// Offers that a peer may make at once before it has to wait.
     pub burst: u32,
     /// How many more it may make each second.
@@ -131,6 +134,7 @@ impl Default for RoutingPolicy {
             fee: Fee::default(),
             slot_fee: 0,
             delta: 2,
+            carries_premiums: false,
             burst: 10_000,
             offers_per_second: 10_000,
             revenue: 1,

@@ -18,12 +18,13 @@ use super::{
     io::{At, Origin, Restored, RestoredChannel, RouterNotice, RowKey},
     offers, payments, receive,
     rows::{self, InvoiceRow, NamedPeer, PaymentRow, RowName, Stage},
+    stakes,
     state::{Core, Paying},
     swaps::{legs, restored as restored_swaps},
     tables::{Onward, Reached, Source},
 };
 use crate::{
-    instruction::{FailureCode, Instruction, RouteFailure},
+    instruction::{FailureCode, Instruction, RouteFailure, StakedForward},
     keys::OfferName,
 };
 use channel::{
@@ -148,6 +149,10 @@ fn own_transfer(core: &mut Core, at: At, row: OutgoingTransfer, known: &mut Vec<
         OfferName::Forward(channel, contract) => {
             let origin = core.transfers.named(channel, contract);
             let entry = origin.and_then(|origin| core.transfers.incoming_mut(&origin));
+            let is_kept_back = is_live && entry.as_ref().is_some_and(|entry| entry.is_staked);
+            if let Some(origin) = origin.filter(|_| is_kept_back) {
+                core.stakes.await_release(origin, at);
+            }
             if let Some(entry) = entry
                 // Of two channels that were asked, one after the other, the one that may still pay counts (I9).
                 && (entry.onward.is_none() || is_live)
@@ -155,6 +160,7 @@ fn own_transfer(core: &mut Core, at: At, row: OutgoingTransfer, known: &mut Vec<
                 entry.onward = Some(at);
                 is_general = !core.guard.brings_revenue(&(at.chain, entry.peer), &core.policy);
             }
+            let origin = origin.or_else(|| stakes::restored(core, at, (channel, contract), &row.offer, is_live));
             Source::Forward(origin)
         }
     };
@@ -176,7 +182,9 @@ fn undecided(core: &mut Core, origin: Origin) {
     let instruction = Instruction::from_bytes(&entry.instruction);
     let is_unread = |at: &At| core.links.is_unread(at);
     let next = match &instruction {
-        Some(Instruction::Forward(forward)) => Some(forward.next),
+        Some(Instruction::Forward(forward) | Instruction::ForwardStaked(StakedForward { forward, .. })) => {
+            Some(forward.next)
+        }
         Some(Instruction::Deliver(_) | Instruction::Swap(_)) | None => None,
     };
     let onward = next.and_then(|next| core.links.to(origin.at.chain, next).map(|(at, _)| at).find(is_unread));
@@ -237,7 +245,10 @@ pub(super) fn resolve(core: &mut Core, at: At, key: IdempotencyKey) {
             let carries =
                 |origin: Origin| core.transfers.incoming(&origin).is_some_and(|entry| entry.onward == Some(at));
             match origin {
-                Some(one) if !carries(one) => core.forget(at, key),
+                Some(one) if !carries(one) => {
+                    stakes::failed(core, &one);
+                    core.forget(at, key);
+                }
                 _ => forward::failed(core, at, key, origin, &why),
             }
         }
@@ -253,6 +264,7 @@ pub(super) fn resolve(core: &mut Core, at: At, key: IdempotencyKey) {
 /// Decides about what has waited since the start: where its next one is there by now, or where it has waited for too long.
 pub(super) fn look_again(core: &mut Core) {
     let _first = core.started.get_or_insert(core.now);
+    stakes::tick(core);
     for (origin, since) in core.waiting.clone() {
         // Not known before the first tick.
         let since = if since == 0 { core.now } else { since };

@@ -5,6 +5,7 @@ use super::{
     guard::{self, Guard},
     io::{At, Millis, Origin, RouterNotice, RouterOutput, RowKey},
     policy::RoutingPolicy,
+    stakes::{self, Stakes},
     rows::{InvoiceRow, NamedPeer, PaymentRow, RowName, row},
     swaps::tables::Swaps,
     tables::{Entry, Link, Links, Onward, Reached, Source, Transfers},
@@ -71,6 +72,7 @@ pub(super) struct Core {
     pub(super) transfers: Transfers,
     pub(super) guard: Guard,
     pub(super) claims: BTreeMap<Domain, Claims>,
+    pub(super) stakes: Stakes,
     /// Transfers that wait after a restart for a peer to come back, and since when.
     pub(super) waiting: BTreeMap<Origin, Millis>,
     pub(super) payments: BTreeMap<PaymentId, Paying>,
@@ -118,6 +120,7 @@ impl Core {
             kept: BTreeMap::new(),
             unread: BTreeSet::new(),
             announcements: Announcements::default(),
+            stakes: Stakes::default(),
             announce_at: BTreeMap::new(),
             swaps: Swaps::default(),
             outputs: Vec::new(),
@@ -274,6 +277,7 @@ impl Core {
             claims.remove(origin, due);
         }
         let _waited = self.waiting.remove(origin);
+        self.stakes.ended(origin);
         let _parked = self.swaps.parked.remove(origin);
         Some(entry)
     }
@@ -391,22 +395,16 @@ impl Core {
         let (reached, is_claimed) = (Reached::Live, false);
         let onward = Onward { source, terms: offer.terms, reached, is_claimed, is_general };
         self.transfers.insert_outgoing(at, key.clone(), onward);
-        let pledged_until = self.pledged_until(source, &offer);
+        let pledge = stakes::pledge_for(self, at, source, &offer);
         self.command(
             at,
-            match pledged_until {
-                Some(pledged_until) => TransferCommand::OfferStaked { key, offer, pledged_until },
+            match pledge {
+                Some((pledged_until, is_kept_back)) => {
+                    TransferCommand::OfferStaked { key, offer, pledged_until, is_kept_back }
+                }
                 None => TransferCommand::Offer { key, offer, fee },
             },
         );
-    }
-
-    /// The last block of the payee's pledge, where it stakes a premium beside an offer: the block until which the target leg of its swap may be locked (R6.5d).
-    fn pledged_until(&self, source: Source, offer: &Offer) -> Option<BlockNumber> {
-        match source {
-            Source::Leg(id, _) if offer.premium > 0 => Some(self.swaps.get(&id)?.row.terms.lock_by),
-            _ => None,
-        }
     }
 
     /// Notes how far an own transfer is. True where that is new.

@@ -35,12 +35,14 @@ pub struct ChainView {
     pub margins: Margins,
     /// How many blocks final ones may be behind the newest, on the target chain of a swap with a premium; none without one.
     pub lag_of_pledge: Option<BlockNumber>,
+    /// How many blocks sooner the pledge ends that a hub on the way to the initiator gives than the one that it asks for (R8.5h); zero where there is no hub.
+    pub pledge_delta: BlockNumber,
 }
 
 impl ChainView {
-    /// Blocks until the target leg is locked at the latest: the handshake and, for a premium, what showing the pledge takes.
+    /// Blocks until the target leg is locked at the latest: the handshake and, for a premium, what showing the pledge takes, to each that is on its way.
     fn until_locked(&self, handshake: Millis) -> Option<BlockNumber> {
-        let shown = self.lag_of_pledge.map_or(0, |_lag| self.margins.register);
+        let shown = self.lag_of_pledge.map_or(0, |_lag| self.margins.register.saturating_add(self.pledge_delta));
         blocks(handshake, self.clock.shortest)?.checked_add(shown)
     }
 }
@@ -172,7 +174,7 @@ mod tests {
     /// The example of D18: b 6 s, B 12 s, i 5, f 3, a 30 s, S 10 min.
     fn view(best: BlockNumber) -> ChainView {
         let clock = BlockClock { shortest: 6_000, longest: 12_000, stall: 600_000 };
-        ChainView { best, clock, finality: 3, margins: Margins { register: 15, answer: 5 }, lag_of_pledge: None }
+        ChainView { best, clock, finality: 3, margins: Margins { register: 15, answer: 5 }, lag_of_pledge: None, pledge_delta: 0 }
     }
 
     #[test]
@@ -208,6 +210,12 @@ mod tests {
         assert_eq!(ladder.check_length(&target, 30_000, 30_000), Ok(()));
         let short = Ladder { target: 109, ..ladder };
         assert_eq!(short.check(&source, &target, 30_000), Err(LadderShort { have: 109, need: 110 }));
+        // Through a hub whose own pledge ends 35 blocks sooner.
+        let far = ChainView { pledge_delta: 35, ..target };
+        let ladder = Ladder::shortest(&source, &far, 30_000, 30_000, 0).unwrap();
+        assert_eq!((ladder.lock_by, ladder.target), (105, 145));
+        assert_eq!(ladder.check_length(&far, 30_000, 30_000), Ok(()));
+        assert_eq!(ladder.check_length(&target, 30_000, 30_000), Err(LadderShort { have: 105, need: 90 }));
         // Where finality lags less than the answers take, those count.
         let target = ChainView { lag_of_pledge: Some(3), ..target };
         assert_eq!(Ladder::shortest(&source, &target, 30_000, 30_000, 0).unwrap().target, 100);

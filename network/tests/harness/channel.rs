@@ -174,6 +174,9 @@ impl Side {
                     said.messages.push(Msg::Fail(*contract, reason.clone()));
                 }
             }
+            TransferCommand::Release { .. } | TransferCommand::AnswerPledge { .. } => {
+                unreachable!("premiums go through hubs in real channels alone")
+            }
             TransferCommand::Forget { key } => {
                 if let Some(row) = self.outgoing.remove(key) {
                     let is_over = matches!(row.progress, Progress::Fulfilled(_) | Progress::Failed(_));
@@ -189,7 +192,7 @@ impl Side {
         &mut self,
         message: Msg,
         agrees: impl Fn(&IdempotencyKey, &TransferTerms) -> bool,
-        stakes: impl Fn(&Offer) -> bool,
+        stakes: impl Fn(&ContractId, &Offer) -> bool,
     ) -> Said {
         let mut said = Said::default();
         match message {
@@ -197,7 +200,7 @@ impl Side {
                 let is_known = self.incoming.contains_key(&contract) || self.ended.contains_key(&contract);
                 if premium > 0 && !is_known {
                     let offer = Offer { terms, premium, instruction: instruction.clone() };
-                    let Some(rest) = self.balance.checked_sub(premium).filter(|_| stakes(&offer)) else {
+                    let Some(rest) = self.balance.checked_sub(premium).filter(|_| stakes(&contract, &offer)) else {
                         said.messages.push(Msg::Refuse(contract));
                         return said;
                     };

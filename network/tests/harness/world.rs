@@ -7,7 +7,7 @@ use super::{
 };
 use ::channel::{
     ChannelRef, IdempotencyKey,
-    transfer::{TransferCommand, TransferLimits, TransferTerms, Verdict},
+    transfer::{Stake, TransferCommand, TransferLimits, TransferTerms, Verdict},
 };
 use network::{
     At, ChainPolicy, Fee, Restored, RestoredChannel, Router, RouterInput, RouterNotice, RouterOutput, RoutingPolicy,
@@ -505,7 +505,9 @@ impl World {
                 let agrees = |key: &IdempotencyKey, terms: &TransferTerms| {
                     signs && router.may_be_claimed(&this, key, terms, sight.registered(&terms.lock)) == Verdict::Agree
                 };
-                side.message(message, agrees, |offer| router.stakes_until(&this, offer).is_some())
+                side.message(message, agrees, |contract, offer| {
+                    matches!(router.stakes(&this, contract, offer), Stake::Until(_))
+                })
             }
             Work::Command(command) => {
                 let command = self.tampered(node, command);

@@ -11,6 +11,7 @@ mod node;
 mod oracle;
 mod places;
 mod places_audit;
+mod premiums;
 mod stories;
 
 #[path = "../../../channel/tests/harness/mod.rs"]

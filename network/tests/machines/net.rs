@@ -17,9 +17,12 @@ use protocol::{
     call::Call,
     contracts::conditional::{HashLock, Preimage},
     crypto::SigningKey,
+    signing::Domain,
 };
 use std::sync::Arc;
 
+/// The second chain, where there is one.
+pub(super) const OTHER_CHAIN: Domain = crate::harness::OTHER_CHAIN;
 pub(super) const MARGINS: Margins = Margins { register: 8, answer: 4 };
 /// What each side has in each channel at first.
 pub(super) const SHARE: Amount = super::link::SHARE;
@@ -38,7 +41,9 @@ pub(super) struct Net {
     /// The node at either side of each channel.
     pub(super) ends: Vec<(usize, usize)>,
     nodes: Vec<Node>,
-    policy: RoutingPolicy,
+    policies: Vec<RoutingPolicy>,
+    /// The first channel of the second chain, where there is one.
+    second: usize,
     /// Nodes whose process does not run.
     pub(super) is_away: Vec<bool>,
     /// Nodes that are told of no block, as if they saw none.
@@ -74,19 +79,34 @@ impl Net {
         Self::with(policy(), count, ends)
     }
 
+    /// A node for each of these policies, with open channels between these: on one chain, and on another one.
+    pub(super) fn on_two_chains(
+        policies: Vec<RoutingPolicy>,
+        first: &[(usize, usize)],
+        second: &[(usize, usize)],
+    ) -> Self {
+        Self::begun(policies, &[first, second].concat(), first.len())
+    }
+
     /// As [`new`](Self::new), all of them with this policy.
     pub(super) fn with(policy: RoutingPolicy, count: usize, ends: &[(usize, usize)]) -> Self {
+        Self::begun(vec![policy; count], ends, usize::MAX)
+    }
+
+    fn begun(policies: Vec<RoutingPolicy>, ends: &[(usize, usize)], second: usize) -> Self {
+        let (count, margins) = (policies.len(), policies[0].chain.margins);
         let mut links: Vec<Link> = ends.iter().map(|_| Link::opened()).collect();
         for link in &mut links {
             for party in Party::BOTH {
-                link.sides[party].registry.margins = MARGINS;
+                link.sides[party].registry.margins = margins;
             }
         }
         let mut net = Self {
             links,
             ends: ends.to_vec(),
-            nodes: (0..count).map(|node| Node::new(seed(node), policy.clone())).collect(),
-            policy,
+            nodes: policies.iter().enumerate().map(|(node, policy)| Node::new(seed(node), policy.clone())).collect(),
+            policies,
+            second,
             is_away: vec![false; count],
             is_deaf: vec![false; count],
             lag: vec![0; count],
@@ -134,9 +154,25 @@ impl Net {
 
     /// The router takes its rows over, and its tasks begin: before any link is up.
     fn begin(&mut self, node: usize) {
-        let channels = self.sides_of(node).into_iter().map(|(link, party)| {
+        self.nodes[node].tell([RouterInput::Tick(self.now)]);
+        for chain in self.chains() {
+            self.join(node, chain);
+        }
+        for (link, party) in self.sides_of(node) {
+            let (of, peer) = (self.nodes[node].clone(), identity(self.node_at(link, party.peer())));
+            let verdicts: Arc<dyn Asked> = Arc::new(Verdicts { node: of.clone(), at: self.at(link) });
+            self.links[link].sides[party].registry.router = Some(verdicts);
+            let at = self.at(link);
+            self.links[link].routes[party] = Some(Box::new(Task { node: of, at, peer, told: None }));
+        }
+    }
+
+    /// The router takes over what the store of one chain has.
+    fn join(&mut self, node: usize, chain: Domain) {
+        let of_chain = self.sides_of(node).into_iter().filter(|(link, _)| self.at(*link).chain == chain);
+        let channels = of_chain.map(|(link, party)| {
             let mut restored = RestoredChannel {
-                at: at(link),
+                at: self.at(link),
                 peer: identity(self.node_at(link, party.peer())),
                 incoming: Vec::new(),
                 outgoing: Vec::new(),
@@ -151,16 +187,21 @@ impl Net {
             restored
         });
         let channels = channels.collect();
-        let rows = self.nodes[node].shared().rows.clone().into_iter().collect();
-        self.nodes[node].tell([RouterInput::Tick(self.now)]);
-        self.nodes[node]
-            .tell([self.head_of(node), RouterInput::Restored(Restored { chain: at(0).chain, channels, rows })]);
-        for (link, party) in self.sides_of(node) {
-            let (of, peer) = (self.nodes[node].clone(), identity(self.node_at(link, party.peer())));
-            let verdicts: Arc<dyn Asked> = Arc::new(Verdicts { node: of.clone(), at: at(link) });
-            self.links[link].sides[party].registry.router = Some(verdicts);
-            self.links[link].routes[party] = Some(Box::new(Task { node: of, at: at(link), peer, told: None }));
-        }
+        let all = self.nodes[node].shared().rows.clone();
+        let rows = all.into_iter().filter(|((of, _), _)| *of == chain).map(|((_, key), value)| (key, value)).collect();
+        let restored = RouterInput::Restored(Restored { chain, channels, rows });
+        self.nodes[node].tell([self.head_of(node, chain), restored]);
+    }
+
+    /// The chains that there are.
+    fn chains(&self) -> Vec<Domain> {
+        if self.second < self.links.len() { vec![DOMAIN, OTHER_CHAIN] } else { vec![DOMAIN] }
+    }
+
+    /// A channel's name.
+    pub(super) fn at(&self, link: usize) -> At {
+        let chain = if link < self.second { DOMAIN } else { OTHER_CHAIN };
+        At { chain, ..at(link) }
     }
 
     /// The process ends.
@@ -172,7 +213,7 @@ impl Net {
                 self.links[link].kill(party);
             }
         }
-        self.nodes[node].crash(seed(node), self.policy.clone());
+        self.nodes[node].crash(seed(node), self.policies[node].clone());
     }
 
     /// It begins again, from what was committed.
@@ -229,11 +270,13 @@ impl Net {
         match wish {
             RouterOutput::Command { at: wanted, command } => {
                 let all = self.sides_of(node);
-                let side = all.into_iter().find(|(link, _)| at(*link) == wanted).expect("a channel of its own");
+                let side = all.into_iter().find(|(link, _)| self.at(*link) == wanted).expect("a channel of its own");
                 self.command(node, side, command);
             }
-            RouterOutput::Register { lock, preimage, .. } => {
-                let (link, party) = self.sides_of(node)[0];
+            RouterOutput::Register { chain, lock, preimage, .. } => {
+                let all = self.sides_of(node);
+                let side = all.into_iter().find(|(link, _)| self.at(*link).chain == chain);
+                let (link, party) = side.expect("a channel there");
                 let call = Call::PreimageRegister { preimage, function: lock.function };
                 self.links[link].chain.submit(party, call);
             }
@@ -246,7 +289,12 @@ impl Net {
                     }
                 }
             }
-            RouterOutput::Tell { .. } => unreachable!("nobody swaps here"),
+            RouterOutput::Tell { chain, peer, bytes } => {
+                let to = (0..self.count()).find(|other| identity(*other) == peer).expect("somebody known");
+                if !self.is_away[node] && !self.is_away[to] {
+                    self.nodes[to].tell([RouterInput::Swap { chain, peer: identity(node), bytes }]);
+                }
+            }
             RouterOutput::Row { .. } | RouterOutput::Notify(_) => unreachable!("neither leaves"),
         }
     }
@@ -255,7 +303,7 @@ impl Net {
         let input = Input::User(Command::Transfer(command.clone()));
         if let Err(misuse) = self.links[link].input(party, input) {
             let why = refusal(&misuse);
-            self.nodes[node].tell([RouterInput::Refused { at: at(link), command, why }]);
+            self.nodes[node].tell([RouterInput::Refused { at: self.at(link), command, why }]);
         }
     }
 
@@ -309,10 +357,18 @@ impl Net {
         (0..self.count()).for_each(|node| self.tell_registry(node));
     }
 
-    /// What was shown in one ledger was shown in all of them.
+    /// What was shown in one ledger was shown in all of its chain.
     fn share_registry(&mut self) {
-        let all = self.links.iter().flat_map(|link| link.chain.preimages.clone()).collect::<Vec<_>>();
-        for link in &mut self.links {
+        let second = self.second.min(self.links.len());
+        let (first, second) = self.links.split_at_mut(second);
+        for links in [first, second] {
+            Self::share_among(links);
+        }
+    }
+
+    fn share_among(links: &mut [Link]) {
+        let all = links.iter().flat_map(|link| link.chain.preimages.clone()).collect::<Vec<_>>();
+        for link in links {
             for (lock, (preimage, shown_at)) in &all {
                 let _first = link.chain.preimages.entry(*lock).or_insert((*preimage, *shown_at));
                 let _first = link.chain.ledger.preimages.entry(*lock).or_insert(*shown_at);
@@ -320,24 +376,28 @@ impl Net {
         }
     }
 
-    fn head_of(&self, node: usize) -> RouterInput {
+    fn head_of(&self, node: usize, chain: Domain) -> RouterInput {
         let best = self.head();
-        RouterInput::Head { chain: DOMAIN, best, finalised: best - self.lag[node] }
+        RouterInput::Head { chain, best, finalised: best - self.lag[node] }
     }
 
     fn tell_registry(&mut self, node: usize) {
         if self.is_away[node] || self.is_deaf[node] {
             return;
         }
-        let (final_head, shown) = (self.head() - self.lag[node], &self.links[0].chain.preimages);
-        let unseen = self.nodes[node].shared().router.unseen(DOMAIN);
-        let known = unseen.into_iter().filter_map(|lock| {
-            let (preimage, shown_at) = *shown.get(&lock)?;
-            let at = (shown_at <= final_head).then_some(shown_at);
-            Some(RouterInput::Shown { chain: DOMAIN, lock, preimage, at })
-        });
-        let inputs: Vec<_> = std::iter::once(self.head_of(node)).chain(known).collect();
-        self.nodes[node].tell(inputs);
+        let final_head = self.head() - self.lag[node];
+        for chain in self.chains() {
+            let of_chain = if chain == DOMAIN { 0 } else { self.second };
+            let shown = &self.links[of_chain].chain.preimages;
+            let unseen = self.nodes[node].shared().router.unseen(chain);
+            let known = unseen.into_iter().filter_map(|lock| {
+                let (preimage, shown_at) = *shown.get(&lock)?;
+                let at = (shown_at <= final_head).then_some(shown_at);
+                Some(RouterInput::Shown { chain, lock, preimage, at })
+            });
+            let inputs: Vec<_> = std::iter::once(self.head_of(node, chain)).chain(known).collect();
+            self.nodes[node].tell(inputs);
+        }
         self.carry_out_all();
     }
 

@@ -3,7 +3,9 @@
 use super::link::{process::Route, registry::Asked};
 use channel::{
     Channel, IdempotencyKey, Misuse,
-    transfer::{Registered, TransferCommand, TransferEvent, TransferLimits, TransferTerms, Verdict},
+    transfer::{
+        Offer, Registered, Stake, TransferCommand, TransferEvent, TransferLimits, TransferTerms, Verdict,
+    },
 };
 use network::{At, CommandRefusal, Router, RouterInput, RouterNotice, RouterOutput, RoutingPolicy, RowKey, SealKey};
 use protocol::{
@@ -13,6 +15,7 @@ use protocol::{
         conditional::{HashLock, Preimage},
     },
     crypto::SigningKey,
+    signing::Domain,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,8 +28,8 @@ pub(super) struct Shared {
     pub(super) router: Router,
     /// What the router said since the last commit.
     said: Vec<RouterOutput>,
-    /// The router's rows, durable.
-    pub(super) rows: BTreeMap<RowKey, Vec<u8>>,
+    /// The router's rows in the store of each chain, durable.
+    pub(super) rows: BTreeMap<(Domain, RowKey), Vec<u8>>,
     pub(super) notices: Vec<RouterNotice>,
     /// What leaves now that its commit is durable.
     pub(super) outbox: VecDeque<RouterOutput>,
@@ -87,8 +90,8 @@ impl Shared {
     fn commit(&mut self) {
         for output in std::mem::take(&mut self.said) {
             match output {
-                RouterOutput::Row { key, value: Some(value), .. } => drop(self.rows.insert(key, value)),
-                RouterOutput::Row { key, value: None, .. } => drop(self.rows.remove(&key)),
+                RouterOutput::Row { chain, key, value: Some(value) } => drop(self.rows.insert((chain, key), value)),
+                RouterOutput::Row { chain, key, value: None } => drop(self.rows.remove(&(chain, key))),
                 RouterOutput::Notify(notice) if notice.is_durable() => self.notices.push(notice),
                 RouterOutput::Notify(_) => {}
                 effect => self.outbox.push_back(effect),
@@ -184,5 +187,9 @@ impl Asked for Verdicts {
 
     fn is_owed(&self, contract: &ContractId) -> bool {
         self.node.shared().router.is_owed(&self.at, contract)
+    }
+
+    fn stakes(&self, contract: &ContractId, offer: &Offer) -> Stake {
+        self.node.shared().router.stakes(&self.at, contract, offer)
     }
 }

@@ -3,7 +3,7 @@
 use super::{registry::LockRegistry, routing::Routing};
 use channel::{
     ChannelRef, IdempotencyKey,
-    transfer::{Margins, Offer, Registered, TransferBook, TransferTerms, Verdict},
+    transfer::{Margins, Offer, Registered, Stake, TransferBook, TransferTerms, Verdict},
 };
 use protocol::{
     BlockNumber,
@@ -51,8 +51,8 @@ impl TransferBook for Book<'_> {
         self.routing.ask(|router| router.is_owed(&at, contract))
     }
 
-    fn stakes_until(&self, offer: &Offer) -> Option<BlockNumber> {
+    fn stakes(&self, contract: &ContractId, offer: &Offer) -> Stake {
         let at = self.routing.at(self.channel);
-        self.routing.ask(|router| router.stakes_until(&at, offer))
+        self.routing.ask(|router| router.stakes(&at, contract, offer))
     }
 }

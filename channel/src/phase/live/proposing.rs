@@ -33,6 +33,13 @@ pub(crate) struct Sign<'a> {
     pub(crate) ctx: &'a Context<'a>,
 }
 
+/// The last blocks for which the peer may be asked for something.
+#[derive(Clone, Copy)]
+pub(crate) struct Latest {
+    pub(crate) operation: BlockNumber,
+    pub(crate) pledge: BlockNumber,
+}
+
 impl Live {
     /// The next round of one's own, where rounds have not run out.
     pub(crate) fn next_round(&self, me: Party) -> Option<Round> {
@@ -130,13 +137,13 @@ impl Live {
     }
 
     /// Asks the peer for what the user wants, or an own offer needs, if nothing is unanswered: for something that lasts until this block at most.
-    pub(crate) fn ask(&mut self, me: Party, valid_until: BlockNumber, config: &Config, ctx: &Context<'_>) -> Step {
+    pub(crate) fn ask(&mut self, me: Party, latest: Latest, config: &Config, ctx: &Context<'_>) -> Step {
         if self.outgoing.highest_open().is_some() {
             return Step::default();
         }
         let (round, base) = (self.next_round(me), self.agreed.base());
         let Some(request) = self.operation.to_be_asked() else { return Step::default() };
-        if matches!(request, OperationRequest::Pledge { until, .. } if *until > valid_until) {
+        if matches!(request, OperationRequest::Pledge { until, .. } if *until > latest.pledge) {
             // Other transfers are nearer to their expiry than it lasts (R8.3f).
             return Step::default();
         }
@@ -148,7 +155,7 @@ impl Live {
             self.want_pledge();
             return Step::tell([Event::Failed { changes, fault }]);
         }
-        let body = request.body(context, self.agreed.state(), self.funding.terms(), (base, valid_until));
+        let body = request.body(context, self.agreed.state(), self.funding.terms(), (base, latest.operation));
         let Some(body) = body else {
             // It was checked when it came, and what has come since only adds to the own balance; but the peer's may have grown too far.
             let failed = self.operation.give_up_unsigned(RefusalCode::VALIDATION);

@@ -8,6 +8,7 @@ use crate::{
     keys::OfferName,
     router::{
         io::{At, Origin, RouterNotice},
+        parts,
         rows::{RowName, row},
         state::Core,
         tables::Reached,
@@ -15,7 +16,7 @@ use crate::{
     swap::{ChainView, Ladder, SwapCode, SwapId, SwapTerms},
 };
 use channel::transfer::Intent;
-use protocol::{Amount, signing::Domain};
+use protocol::{Amount, PublicKey, signing::Domain};
 
 /// How a chain stands, for a ladder.
 pub(super) fn view(core: &Core, chain: &Domain) -> Result<ChainView, SwapCode> {
@@ -26,13 +27,24 @@ pub(super) fn view(core: &Core, chain: &Domain) -> Result<ChainView, SwapCode> {
         return Err(SwapCode::ChainStalled);
     }
     let (finality, margins) = (policy.finality, policy.margins);
-    Ok(ChainView { best: heads.best, clock, finality, margins, lag_of_pledge: None })
+    Ok(ChainView { best: heads.best, clock, finality, margins, lag_of_pledge: None, pledge_delta: 0 })
 }
 
 /// The same of the target chain of a swap with this premium.
 pub(super) fn view_of_target(core: &Core, chain: &Domain, premium: Amount) -> Result<ChainView, SwapCode> {
     let lag = core.policy.chain(chain).max_lag;
     view(core, chain).map(|view| ChainView { lag_of_pledge: (premium > 0).then_some(lag), ..view })
+}
+
+/// The same, with what pledges take on the way between this side and another one.
+pub(super) fn view_of_way(
+    core: &Core,
+    chain: &Domain,
+    premium: Amount,
+    other: PublicKey,
+) -> Result<ChainView, SwapCode> {
+    let pledge_delta = parts::pledge_delta_of_hubs(core, *chain, other);
+    view_of_target(core, chain, premium).map(|view| ChainView { pledge_delta, ..view })
 }
 
 /// Writes the row of a swap.

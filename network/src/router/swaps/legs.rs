@@ -16,6 +16,7 @@ use crate::{
         io::{At, Origin},
         parts,
         rows::{Part, RowName},
+        stakes,
         state::Core,
         tables::Source,
     },
@@ -92,12 +93,13 @@ fn lock(core: &mut Core, id: SwapId) -> Result<(), SwapCode> {
         SwapRole::Initiator => 0,
         SwapRole::Responder => row.terms.premium,
     };
+    let stake = (premium, row.terms.lock_by);
     let planned = plan(core, row.role, &row.terms, row.peer)?;
     let instruction = instruction(id, &row);
     let offers: Option<Vec<_>> = (0_u32..)
         .zip(planned)
         .map(|(number, part)| {
-            Some((number, part.at, parts::leg_offer(&part, row.peer, row.terms.lock, premium, instruction)?))
+            Some((number, part.at, parts::leg_offer(&part, row.peer, row.terms.lock, stake, instruction)?))
         })
         .collect();
     for (number, at, offer) in offers.ok_or(SwapCode::NoWay)? {
@@ -370,7 +372,7 @@ pub(in crate::router) fn origins_of(core: &Core, id: SwapId) -> Option<Vec<Origi
 }
 
 /// Until which block this side pledges the premium of an offer beside it, if it does: the target leg of a swap that it has proposed, in time and in the words that
-/// were agreed to, from the responder itself (A7). It is shown the pre-image for as soon as it is here.
+/// were agreed to, from the responder itself, or from a hub where there is no channel with it (A7, R8.5h). It is shown the pre-image for as soon as it is here.
 pub(in crate::router) fn stakes_until(core: &Core, at: &At, offer: &Offer) -> Option<BlockNumber> {
     let Some(Instruction::Swap(said)) = Instruction::from_bytes(&offer.instruction) else { return None };
     let swap = core.swaps.get(&said.id)?;
@@ -381,7 +383,7 @@ pub(in crate::router) fn stakes_until(core: &Core, at: &At, offer: &Offer) -> Op
         .any(|origin| core.transfers.incoming(origin).is_some_and(|entry| !matches!(entry.intent, Intent::Fail(_))));
     let is_in_time = core.best(&agreed.target.chain) <= agreed.lock_by && may_reveal(core, agreed).is_ok();
     let stakes = is_whole_target(swap, at, &offer.terms, &said)
-        && core.links.get(at).is_some_and(|link| link.peer == swap.row.peer)
+        && stakes::may_ask(core, at, swap.row.peer)
         && offer.terms.amount == agreed.target.amount
         && is_first
         && agreed.premium == offer.premium

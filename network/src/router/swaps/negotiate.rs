@@ -1,7 +1,7 @@
 //! Negotiation: both legs are proposed, agreed to and acknowledged before anything is locked (R8.5a, R8.5b).
 
 use super::{
-    ask::{drop_target, is_revealed, ladder, tell, view_of_target, write},
+    ask::{drop_target, is_revealed, ladder, tell, view_of_way, write},
     clear, inventory,
     kinds::{SwapError, SwapEvent, SwapOrder, SwapRole, SwapStage},
     legs,
@@ -12,6 +12,7 @@ use crate::{
         io::Millis,
         parts,
         rows::{RowName, row},
+        stakes,
         state::Core,
     },
     swap::{Ladder, SwapBody, SwapCode, SwapId, SwapItem, SwapLeg, SwapTerms, SwapWords, Talk},
@@ -53,9 +54,7 @@ pub(in crate::router) fn propose(
         return Err(SwapError::Terms(SwapCode::Inventory));
     }
     let _parts = legs::plan(core, SwapRole::Initiator, &terms, order.responder).map_err(SwapError::Terms)?;
-    let stakes =
-        |core: &Core| core.links.to(order.target.0, order.responder).any(|(_, link)| link.spendable >= order.premium);
-    if order.premium > 0 && !stakes(core) {
+    if order.premium > 0 && !stakes::could_stake(core, order.target.0, order.responder, order.premium) {
         return Err(SwapError::Terms(SwapCode::Premium));
     }
     let sequence = next_own(core, terms.source.chain, order.responder);
@@ -80,7 +79,7 @@ pub(in crate::router) fn propose(
 /// The terms of what is ordered, with the shortest safe ladder.
 fn terms(core: &Core, order: &SwapOrder, preimage: Preimage) -> Result<SwapTerms, SwapError> {
     let view = |chain: &Domain, premium| {
-        view_of_target(core, chain, premium).map_err(|code| match code {
+        view_of_way(core, chain, premium, order.responder).map_err(|code| match code {
             SwapCode::Chain => SwapError::NoChain,
             SwapCode::ChainStalled if core.policy.chain(chain).clock.is_none() => SwapError::NoBlockTime,
             other => SwapError::Terms(other),
@@ -261,7 +260,7 @@ fn check(core: &Core, chain: Domain, peer: PublicKey, id: SwapId, terms: &SwapTe
         return Err(SwapCode::Inventory);
     }
     legs::has_time(core, terms)?;
-    let target = view_of_target(core, &terms.target.chain, terms.premium)?;
+    let target = view_of_way(core, &terms.target.chain, terms.premium, peer)?;
     ladder(terms).check_length(&target, policy.answer, policy.handshake)?;
     let _parts = legs::plan(core, SwapRole::Responder, terms, peer)?;
     inventory::is_quoted(core, terms, peer)
