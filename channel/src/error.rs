@@ -180,7 +180,9 @@ pub enum Misuse {
         "an offer with a premium waits for the payee's pledge: it is made by `TransferCommand::OfferStaked`, which says how long that lasts"
     )]
     PremiumNotPledged,
-    #[error("a pledge that is kept back may last until block {most}, within the channel's lock period, this one until {until}: choose an earlier block")]
+    #[error(
+        "a pledge that is kept back may last until block {most}, within the channel's lock period, this one until {until}: choose an earlier block"
+    )]
     PledgeTooLong { until: BlockNumber, most: BlockNumber },
     #[error("there is no open transfer of the peer's with the contract {0}")]
     TransferUnknown(ContractId),

@@ -137,7 +137,12 @@ impl WaitReason {
             Self::ClosingMutual | Self::StaleStore => !matches!(act, AgreeToShutdown),
             Self::EventsUnacknowledged => !matches!(act, Force | AgreeToShutdown),
             Self::ChainUnconfirmed => matches!(act, Any | AgreeToRound | AgreeToPledged),
-            Self::PledgeQuestion | Self::Leaving | Self::PeerLock | Self::PendingReview | Self::PendingCode | Self::PendingBlock => {
+            Self::PledgeQuestion
+            | Self::Leaving
+            | Self::PeerLock
+            | Self::PendingReview
+            | Self::PendingCode
+            | Self::PendingBlock => {
                 matches!(act, Any | Propose | AskAnew)
             }
             // What is asked anew was asked before: it does not wait for its own answer.

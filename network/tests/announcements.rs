@@ -14,8 +14,15 @@ fn signer() -> SigningKey {
 }
 
 fn announcement() -> Announcement {
-    let terms =
-        HubTerms { fee: Fee::default(), slot_fee: 0, delta: 2, least_expiry: 18, min_amount: 1, max_amount: u128::MAX, pledge_delta: None };
+    let terms = HubTerms {
+        fee: Fee::default(),
+        slot_fee: 0,
+        delta: 2,
+        least_expiry: 18,
+        min_amount: 1,
+        max_amount: u128::MAX,
+        pledge_delta: None,
+    };
     Announcement { hub: signer().public(), chain: CHAIN, sequence: 5, valid_until: 1_000, terms, serves: Vec::new() }
 }
 

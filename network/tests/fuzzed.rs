@@ -26,7 +26,8 @@ fn right() -> Vec<(u8, Vec<u8>)> {
     let failure = RouteFailure { code: network::FailureCode::Fee, inner: vec![7; 30] };
     let delivery = Delivery { secret: [1; 32], total: 5, preimage: Some(Preimage([2; 32])), note: b"words".to_vec() };
     let fee = Fee { base: 1, parts_per_million: 2 };
-    let terms = HubTerms { fee, slot_fee: 3, delta: 4, least_expiry: 5, min_amount: 6, max_amount: 7, pledge_delta: Some(8) };
+    let terms =
+        HubTerms { fee, slot_fee: 3, delta: 4, least_expiry: 5, min_amount: 6, max_amount: 7, pledge_delta: Some(8) };
     let announcement =
         Announcement { hub: key.public(), chain, sequence: 8, valid_until: 9, terms, serves: vec![next; 3] };
     let invoice = Invoice {

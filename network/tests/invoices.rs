@@ -3,7 +3,7 @@
 use bech32::{Bech32m, Hrp};
 use network::{
     Announcement, Asset, AssetKind, Fee, Forward, HubTerms, Instruction, Invoice, InvoiceError, MAX_DESCRIPTION,
-    MAX_HUBS,
+    MAX_HUBS, StakedForward,
 };
 use protocol::{
     AccountId, Hash, PublicKey,
@@ -104,6 +104,7 @@ fn what_is_wrong_with_a_whole_text_is_said_by_its_name() {
 #[test]
 fn the_vectors_are_as_they_were() {
     let forward = Forward { next: PublicKey([5; 32]), chain: None, amount: 1_000, expiry: 77, inner: vec![1, 2, 3] };
+    let staked = StakedForward { forward: forward.clone(), premium: 20, pledged_until: 60 };
     let terms = HubTerms {
         fee: Fee { base: 1, parts_per_million: 2_000 },
         slot_fee: 0,
@@ -124,6 +125,7 @@ fn the_vectors_are_as_they_were() {
     let made = serde_json::json!({
         "invoice": { "payee_seed": hex::encode([1; 32]), "text": invoice().sign(&signer()).unwrap() },
         "forward": hex::encode(Instruction::Forward(forward).to_bytes().unwrap()),
+        "forward_staked": hex::encode(Instruction::ForwardStaked(staked).to_bytes().unwrap()),
         "deliver": hex::encode(Instruction::Deliver(vec![9; 4]).to_bytes().unwrap()),
         "failure": hex::encode(network::RouteFailure::new(network::FailureCode::HashUsed).to_reason().0),
         "announcement": hex::encode(announcement.sign(&signer()).unwrap()),

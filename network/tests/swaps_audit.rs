@@ -312,7 +312,14 @@ fn a_target_leg_goes_through_no_hub_that_has_it_expire_too_late_for_the_source_l
     let honest = world.nodes[INITIATOR].router.swap(&ID).unwrap().terms;
     drop(outputs);
     let clock = policy(false).chain.clock.unwrap();
-    let view = |best| ChainView { best, clock, finality: 3, margins: policy(false).chain.margins, lag_of_pledge: None, pledge_delta: 0 };
+    let view = |best| ChainView {
+        best,
+        clock,
+        finality: 3,
+        margins: policy(false).chain.margins,
+        lag_of_pledge: None,
+        pledge_delta: 0,
+    };
     let shortest = Ladder::shortest(&view(100), &view(5_000), 30_000, 30_000, 0).unwrap();
     assert!(honest.source.expiry > shortest.source, "an honest initiator leaves time for its hub");
     // This one says nothing of it.

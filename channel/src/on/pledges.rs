@@ -90,9 +90,9 @@ impl Channel {
             return Step::default();
         }
         let round = body.round;
-        let answered = self.on_peer_created(OperationBody::Pledge(body), ctx).unwrap_or_else(|violation| {
-            RefusalReply::OperationError(OperationKind::Pledge, round).refusing(violation)
-        });
+        let answered = self
+            .on_peer_created(OperationBody::Pledge(body), ctx)
+            .unwrap_or_else(|violation| RefusalReply::OperationError(OperationKind::Pledge, round).refusing(violation));
         answered.and(self.advance(ctx))
     }
 

@@ -21,7 +21,8 @@ impl Channel {
         self.drop_late_offers(ctx);
         self.ask_for_ends();
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        let (latest, longest) = (ctx.head.saturating_add(self.config.operation_validity), self.config.longest_pledge(ctx.head));
+        let (latest, longest) =
+            (ctx.head.saturating_add(self.config.operation_validity), self.config.longest_pledge(ctx.head));
         // It is over for this side only once a final block says so.
         let lag = ctx.transfers.best().saturating_sub(ctx.head);
         let until = self.transfers.operations_until(ctx.head, ctx.transfers.margins()).saturating_sub(lag);

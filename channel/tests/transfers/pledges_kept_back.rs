@@ -264,7 +264,8 @@ fn a_question_that_is_never_answered_is_over_with_its_last_block() {
         answer(&mut world, contract);
         assert_goes_on(&mut world);
         assert!(world.contract_of(Responder, 1).is_none(), "{how}");
-        let lost: Vec<_> = world.sides[Responder].events.iter().filter(|it| matches!(it, Event::Dropped { .. })).collect();
+        let lost: Vec<_> =
+            world.sides[Responder].events.iter().filter(|it| matches!(it, Event::Dropped { .. })).collect();
         assert!(lost.is_empty() || how == 2, "{lost:?}");
     }
 }

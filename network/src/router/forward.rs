@@ -57,12 +57,7 @@ pub(super) fn within_lock(core: &Core, at: &At, expiry: BlockNumber) -> Result<(
 }
 
 /// Whether a transfer that comes in at these terms may go on at all, through whichever channel.
-pub(super) fn check(
-    core: &Core,
-    chain: Domain,
-    came: &TransferTerms,
-    forward: &Forward,
-) -> Result<(), FailureCode> {
+pub(super) fn check(core: &Core, chain: Domain, came: &TransferTerms, forward: &Forward) -> Result<(), FailureCode> {
     if !core.policy.is_hub || forward.chain.is_some_and(|other| other != chain) {
         return Err(FailureCode::OtherRegistry);
     }

@@ -5,8 +5,8 @@ use super::{
     guard::{self, Guard},
     io::{At, Millis, Origin, RouterNotice, RouterOutput, RowKey},
     policy::RoutingPolicy,
-    stakes::{self, Stakes},
     rows::{InvoiceRow, NamedPeer, PaymentRow, RowName, row},
+    stakes::{self, Stakes},
     swaps::tables::Swaps,
     tables::{Entry, Link, Links, Onward, Reached, Source, Transfers},
 };

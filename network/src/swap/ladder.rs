@@ -174,7 +174,14 @@ mod tests {
     /// The example of D18: b 6 s, B 12 s, i 5, f 3, a 30 s, S 10 min.
     fn view(best: BlockNumber) -> ChainView {
         let clock = BlockClock { shortest: 6_000, longest: 12_000, stall: 600_000 };
-        ChainView { best, clock, finality: 3, margins: Margins { register: 15, answer: 5 }, lag_of_pledge: None, pledge_delta: 0 }
+        ChainView {
+            best,
+            clock,
+            finality: 3,
+            margins: Margins { register: 15, answer: 5 },
+            lag_of_pledge: None,
+            pledge_delta: 0,
+        }
     }
 
     #[test]

@@ -3,9 +3,7 @@
 use super::link::{process::Route, registry::Asked};
 use channel::{
     Channel, IdempotencyKey, Misuse,
-    transfer::{
-        Offer, Registered, Stake, TransferCommand, TransferEvent, TransferLimits, TransferTerms, Verdict,
-    },
+    transfer::{Offer, Registered, Stake, TransferCommand, TransferEvent, TransferLimits, TransferTerms, Verdict},
 };
 use network::{At, CommandRefusal, Router, RouterInput, RouterNotice, RouterOutput, RoutingPolicy, RowKey, SealKey};
 use protocol::{

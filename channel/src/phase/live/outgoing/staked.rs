@@ -1,6 +1,6 @@
 //! Own offers beside which the peer stakes something: they wait for the peer's pledge (R6.5d), and may be kept back once they have it (R8.5h).
 
-use super::{Outgoing, OpenRound};
+use super::{OpenRound, Outgoing};
 use crate::state::{Change, ChangeId, Offer};
 use protocol::{BlockNumber, Party, Round};
 use std::collections::BTreeSet;
