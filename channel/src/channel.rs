@@ -271,10 +271,11 @@ impl Channel {
         self.phase.live().map(Live::close_solo)
     }
 
-    /// The peer's pledge for an own round that it has not answered (R6.5d): both have signed it, and the chain takes it as a snapshot up to its last block.
+    /// The peer's pledge for an own round that it has not answered (R6.5d): both have signed it, and the chain takes it as a snapshot up to its last block. None for a
+    /// round that is kept back: shown to the chain it would lock what nothing has come in for (R8.5h).
     #[must_use]
     pub fn pledge(&self) -> Option<&Payload> {
-        self.phase.live()?.operation.held()
+        self.phase.live()?.pledge_to_show()
     }
 
     /// Takes the running channel out of its phase, leaving a placeholder that the caller replaces at once.

@@ -245,9 +245,20 @@ impl Channel {
     }
 
     /// The last block in which a newer state of this side counts for certain, where an older one on chain threatens it: the close can be settled from
-    /// the block after it on, or a mark matures, and the newer state with it loses its force (R5.4b, R6.9).
+    /// the block after it on, or a mark matures, and the newer state with it loses its force (R5.4b, R6.9). Or the last one that takes a pledge of the peer's that
+    /// is to be shown (R6.5d).
     #[must_use]
     pub fn defend_by(&self, head: BlockNumber) -> Option<BlockNumber> {
+        let pledge = self.phase.live()?.pledge_to_show().and_then(|held| held.valid_until).filter(|until| head < *until);
+        let settled = match &self.phase {
+            Phase::Closing(_, ClosePath::Solo(solo)) => solo.unlock_at.saturating_sub(1),
+            _ => BlockNumber::MAX,
+        };
+        pledge.map(|until| until.min(settled)).into_iter().chain(self.counts_until(head)).min()
+    }
+
+    /// The same of what is agreed alone.
+    fn counts_until(&self, head: BlockNumber) -> Option<BlockNumber> {
         let live = self.phase.live()?;
         let payload = live.newer_than_chain(head)?;
         match &self.phase {

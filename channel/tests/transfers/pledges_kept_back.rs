@@ -20,7 +20,8 @@ fn kept_back(world: &mut World, lasts: BlockNumber) -> BlockNumber {
     world.run();
     assert!(world.sides[Initiator].routed.contains(&TransferEvent::Pledged { key: name(1) }));
     assert_eq!((world.ours(Initiator), world.ours(Responder)), before, "nothing is locked");
-    assert!(world.sides[Initiator].machine().pledge().is_some());
+    assert_eq!(world.sides[Initiator].machine().status().waits_for, Some(WaitReason::Pledge));
+    assert_eq!(world.sides[Initiator].machine().pledge(), None, "nobody is to show it");
     until
 }
 
@@ -153,7 +154,11 @@ fn a_payee_is_held_to_its_pledge_whatever_it_does_while_the_round_is_kept_back()
             }
         }
         assert_eq!(world.chain.times_asked(Initiator, "channel_slash"), 0, "{deed}");
+        let defends_by = |world: &World| world.sides[Initiator].machine().defend_by(world.chain.head());
+        assert_eq!(defends_by(&world), None, "{deed}");
         release(&mut world);
+        let last = defends_by(&world).expect("it is to be shown");
+        assert!(last <= until && world.sides[Initiator].machine().pledge().is_some(), "{deed}");
         while world.chain.head() <= until {
             world.mine();
         }
