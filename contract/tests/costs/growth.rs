@@ -3,7 +3,10 @@
 use crate::{
     fit::Fit,
     harness::*,
-    inside::{From, Inside, claim, count, counter, echo, echo_call, id, opened, proof_bytes, transfer},
+    inside::{
+        From, Inside, claim, claim_by, count, counter, echo, echo_call, expired, id, opened, premium_of, proof_bytes,
+        refund, transfer,
+    },
     measure::Cost,
     page::{Cell, Page, Table, Unit, thousands},
     stories::Crowded,
@@ -53,7 +56,8 @@ pub(crate) async fn measure(crowds: &[Crowded]) -> Growth {
         thousands(limits().weight.ref_time.into()),
         thousands(limits().length.into()),
     ));
-    for series in [calls().await, touched().await, claims().await, input().await, state().await] {
+    let ends = [claims().await, premiums().await, refunds().await];
+    for series in [calls().await, touched().await].into_iter().chain(ends).chain([input().await, state().await]) {
         series.write(&mut page);
     }
     let (slashes, preimages) = (slashes().await, preimages().await);
@@ -186,6 +190,38 @@ async fn claims() -> Series {
     Series {
         heading: "Conditional transfers claimed in one step, each with a pre-image of its own",
         size: "transfers claimed",
+        is_logarithmic: false,
+        points,
+    }
+}
+
+/// Those that nobody has claimed, by their payer.
+async fn refunds() -> Series {
+    let mut points = Vec::new();
+    for size in doubling(1, STEPS) {
+        points.push((size, all_called(size, expired, refund).await));
+    }
+    Series {
+        heading: "Expired conditional transfers taken back in one step",
+        size: "transfers taken back",
+        is_logarithmic: false,
+        points,
+    }
+}
+
+/// Target legs of swaps with their premiums: two contracts each, under one lock.
+async fn premiums() -> Series {
+    let mut points = Vec::new();
+    for size in doubling(1, STEPS / 2) {
+        let legs = || (0..).map(id).step_by(2).zip((1..).map(id).step_by(2)).take(size);
+        let both = legs().flat_map(|(leg, premium)| [(leg, transfer(leg)), (premium, premium_of(leg))]);
+        let inside = Inside::new(both.collect());
+        let calls = legs().flat_map(|(leg, premium)| [claim(leg), claim_by(premium, leg)]);
+        points.push((size, step(&inside, From::Chain, calls.collect()).await));
+    }
+    Series {
+        heading: "Conditional transfers claimed in one step with their premiums, each of the two under one lock",
+        size: "transfers claimed with a premium",
         is_logarithmic: false,
         points,
     }

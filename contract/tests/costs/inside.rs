@@ -147,6 +147,29 @@ pub(crate) fn transfer_of(contract: ContractId, balance: Amount) -> Contract {
     Contract { code: Code::Builtin(BUILTIN), balance, owner: Party::Responder, state: state.encode() }
 }
 
+/// A conditional transfer to the other party that has expired: the initiator may have it back.
+pub(crate) fn expired(contract: ContractId) -> Contract {
+    let lock = preimage(contract).lock(HashFunction::Blake2b256, &Native);
+    let state = ConditionalTransfer { payee: Party::Responder, lock, expiry: 1 };
+    Contract { code: Code::Builtin(BUILTIN), balance: UNIT, owner: Party::Initiator, state: state.encode() }
+}
+
+/// The premium of a transfer: coins of its payee's own under the transfer's lock.
+pub(crate) fn premium_of(transfer: ContractId) -> Contract {
+    let lock = preimage(transfer).lock(HashFunction::Blake2b256, &Native);
+    let state = ConditionalTransfer { payee: Party::Initiator, lock, expiry: 1_000 };
+    Contract { code: Code::Builtin(BUILTIN), balance: UNIT, owner: Party::Initiator, state: state.encode() }
+}
+
+pub(crate) fn refund(contract: ContractId) -> ForcedCall {
+    ForcedCall { contract, value: 0, input: ConditionalInput::Refund.encode() }
+}
+
+/// Claims a contract by the pre-image of a transfer.
+pub(crate) fn claim_by(contract: ContractId, transfer: ContractId) -> ForcedCall {
+    ForcedCall { contract, value: 0, input: ConditionalInput::Claim(preimage(transfer)).encode() }
+}
+
 pub(crate) fn count(contract: ContractId, by: u64) -> ForcedCall {
     ForcedCall { contract, value: 0, input: by.encode() }
 }

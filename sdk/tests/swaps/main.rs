@@ -9,4 +9,5 @@
 
 mod parties;
 mod stopped;
+mod through_hub;
 mod withdrawn;

@@ -71,7 +71,7 @@ pub(crate) async fn connect(ours: &[Node; 2], theirs: &[Node; 2]) {
     }
 }
 
-async fn all_up(node: &Node, peer: PublicKey) {
+pub(crate) async fn all_up(node: &Node, peer: PublicKey) {
     for channel in node.channels(peer).await.unwrap() {
         while channel.status().await.unwrap().waits_for.is_some() {
             tokio::time::sleep(Duration::from_millis(1)).await;
