@@ -10,6 +10,7 @@
 mod harness;
 
 mod announcements;
+mod attack;
 mod bounds;
 mod cases;
 mod claims;
