@@ -101,7 +101,8 @@ async fn a_withdrawal_that_was_made_while_a_pledge_is_wanted_is_made_once() {
     for id in &others {
         let _ended = at_once(source.swap_ended(id)).await.unwrap();
     }
-    let _another = at_once(target.open_channel(met.bob[0].identity(), OpenChannel::new(500_000, 500_000))).await.unwrap();
+    let _another =
+        at_once(target.open_channel(met.bob[0].identity(), OpenChannel::new(500_000, 500_000))).await.unwrap();
     let closed = at_once(met.channel.close(0)).await;
     println!("closed: {closed:?}");
     let later = tokio::time::timeout(Duration::from_secs(10), target.withdraw_swapped(&ID, PAYEE)).await;
