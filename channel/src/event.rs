@@ -258,6 +258,15 @@ pub enum Event {
         /// What the contracts hold.
         held: Amount,
     },
+    /// The channel has ended in blocks that were not read, and what both had signed of an own deposit, withdrawal or other delegates may have been made before that: it
+    /// is not known here.
+    ///
+    /// In a crash: told again, until it is acknowledged.
+    #[codec(index = 26)]
+    OperationUnseen {
+        /// The operation.
+        operation: OperationKind,
+    },
 }
 
 impl Event {

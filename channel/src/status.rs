@@ -105,6 +105,12 @@ impl Channel {
         }
     }
 
+    /// Whether a deposit, a withdrawal or other delegates that this side has asked for are under way: not even signed, or signed and not final on chain.
+    #[must_use]
+    pub fn is_operation_pending(&self) -> bool {
+        self.phase.live().is_some_and(|live| live.operation.is_own_pending())
+    }
+
     /// Who has what; none before the channel is open and after it has ended.
     #[must_use]
     pub fn balances(&self) -> Option<Balances> {

@@ -331,3 +331,27 @@ fn the_greatest_heads_there_are_break_nothing() {
         }
     }
 }
+
+/// A hub with a great channel asks for more than the payer allows. It alone could carry all of a payment, so it is what is planned (one channel that carries all of it was taken
+/// whatever it costs), and the payment is refused for its fees; two others carry it in parts for a hundredth of that. Right would be that one channel is taken
+/// only where it is within the budget, and else what is split.
+#[test]
+fn a_hub_that_is_too_dear_keeps_no_payment_from_being_made_in_parts() {
+    let dear = RoutingPolicy { fee: Fee { base: 20_000, parts_per_million: 0 }, ..hub_policy() };
+    let policies = vec![RoutingPolicy::default(), hub_policy(), hub_policy(), dear, RoutingPolicy::default()];
+    let to_payee = [(1, 4, FULL, 0), (2, 4, FULL, 0), (3, 4, FULL, 0)];
+    for carries in [60_000, 110_000] {
+        let to_hubs = [(0, 1, 60_000, FULL), (0, 2, 45_000, FULL), (0, 3, carries, FULL)];
+        let mut world = World::new(policies.clone(), &[to_hubs, to_payee].concat());
+        let invoice = world.invoice(4, 1, Some(80_000), &[1, 2, 3]);
+        world.run();
+        assert_eq!(
+            world.pay_within(0, 1, &invoice, None, 1_000),
+            Ok(PaymentState::Pending),
+            "the dear one could carry {carries}"
+        );
+        world.run();
+        world.settle();
+        assert_eq!(world.payment(0, 1), Some(PaymentState::Paid(Preimage([1; 32]))));
+    }
+}

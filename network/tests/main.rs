@@ -10,7 +10,6 @@
 mod harness;
 
 mod announcements;
-mod attack;
 mod bounds;
 mod cases;
 mod claims;

@@ -56,13 +56,10 @@ impl Channel {
     /// What is shown to the chain again with each block. A pledge goes before what is agreed: it lies above that, and of one kind one call is made at a time.
     pub(crate) fn shown_again(&self, best: BlockNumber, ctx: &Context<'_>) -> Vec<Effect> {
         let others = [self.defence(ctx.head), self.snapshot_again(ctx.head).into_iter().collect()].concat();
-        match self.pledge_again(best, ctx) {
-            // Where the newest block, which may be made up, says that it is over, what is agreed goes first in every second block.
-            Some(pledge) if others.is_empty() || !self.is_pledge_over_by(best) || best.is_multiple_of(2) => {
-                vec![pledge]
-            }
-            _ => others,
-        }
+        let pledge = self.pledge_again(best, ctx);
+        // Where the newest block, which may be made up, says that it is over, what is agreed goes first in every second block.
+        let goes_first = others.is_empty() || !self.is_pledge_over_by(best) || best.is_multiple_of(2);
+        if goes_first && !pledge.is_empty() { pledge } else { others }
     }
 
     /// Whether no block takes the pledge that is held, were this one final.
@@ -278,7 +275,7 @@ impl Channel {
         }
         let given_up = self.abandon_create(call, Some(rejection));
         let known = self.last_rejection.replace((call, rejection)) == Some((call, rejection));
-        if known || matches!(self.phase, Phase::Closed(_)) {
+        if known || matches!(self.phase, Phase::Closed(_)) || self.is_other_half(call) {
             return given_up;
         }
         let told = Effect::Notify(Notice::CallRejected { call, rejection });

@@ -308,6 +308,9 @@ impl Channel {
         let mut told = Vec::new();
         if let Some(mut live) = self.take_live() {
             told.extend(live.dispute.take_forcing().map(|forcing| forcing.too_late()));
+            if matches!(reason, CloseReason::Unseen { .. }) {
+                told.extend(live.operation.end_unseen());
+            }
             told.extend(live.drop_pending(RefusalCode::CLOSING));
             if live.store.is_doubtful() {
                 self.transfers.leave_untold();

@@ -22,7 +22,7 @@ use crate::{
     transfer::{Failure, Stake, TransferEvent, room::Became},
     wait::Act,
 };
-use protocol::{BlockNumber, Signature, contracts::ContractId, crypto::Native};
+use protocol::{BlockNumber, Signature, call::CallKind, contracts::ContractId, crypto::Native};
 
 /// Whether this side pledges for an offer that it would agree to.
 pub(crate) enum Pledging {
@@ -152,20 +152,27 @@ impl Channel {
 
     /// Shows the peer's pledge to the chain, where it keeps back its answer: as soon as showing it may take until its last block, also by blocks that are not final;
     /// at once where the channel is being closed on a state without it.
-    pub(crate) fn pledge_again(&self, best: BlockNumber, ctx: &Context<'_>) -> Option<Effect> {
+    pub(crate) fn pledge_again(&self, best: BlockNumber, ctx: &Context<'_>) -> Vec<Effect> {
         match &self.phase {
             Phase::Closing(live, ClosePath::Solo(solo)) if self.config.defend => {
-                live.slash_by_pledge(ctx.head, &solo.penalty, self.me).map(|call| Effect::Submit(Box::new(call)))
+                let slash = live.slash_by_pledge(ctx.head, &solo.penalty, self.me);
+                slash.map(|call| Effect::Submit(Box::new(call))).into_iter().collect()
             }
             Phase::Open(live) | Phase::Closing(live, ClosePath::Offered(_) | ClosePath::Agreed(_)) => {
                 let margin = pledge::margin(ctx.transfers.margins().register);
                 // A snapshot that is wanted anyway is one of what lies highest.
                 let margin = if live.is_in_danger() { BlockNumber::MAX } else { margin };
                 let due = live.pledge_due((ctx.head, best.max(ctx.head)), margin);
-                due.and_then(|_until| live.snapshot_pledge())
+                due.map(|_until| live.show_pledge()).unwrap_or_default()
             }
-            _ => None,
+            _ => Vec::new(),
         }
+    }
+
+    /// Whether the arbiter refuses a call that shows a pledge only because another one of [`Live::show_pledge`] does.
+    pub(crate) fn is_other_half(&self, call: CallKind) -> bool {
+        matches!(call, CallKind::ChannelSlash | CallKind::ChannelSnapshotSolo)
+            && self.phase.live().is_some_and(|live| live.pledge_to_show().is_some())
     }
 
     /// Pledges that no block takes any more are over.

@@ -17,7 +17,7 @@ impl Channel {
             return Step::act(vec![Effect::Send(Message::Error { code })]).and(self.abandon_opening(Some(code)));
         }
         let best = ctx.transfers.best();
-        let pledge = if self.pledge_again(best, ctx).is_some() { self.shown_again(best, ctx) } else { Vec::new() };
+        let pledge = if self.pledge_again(best, ctx).is_empty() { Vec::new() } else { self.shown_again(best, ctx) };
         let decided = self.on_tick_while_reviewing(ctx).and(self.on_tick_while_calling(ctx)).and(Step::act(pledge));
         let timeouts = self.config.timeouts;
         let late = match &mut self.waiting {

@@ -66,7 +66,7 @@ impl Channel {
         let round = update.round;
         let refuse = |code| Ok(Step::act(vec![Effect::Send(Message::UpdateError { round, code })]));
         let is_pledged =
-            self.phase.live().is_some_and(|live| live.operation.is_pledged(update.round, &update.state_hash));
+            self.phase.live().is_some_and(|live| live.operation.is_pledged_by(&update));
         let proposal = if is_pledged { PeerProposal::Pledged(round) } else { PeerProposal::Round(round) };
         if let ControlFlow::Break(step) = self.admit(proposal, ctx.head)? {
             return Ok(step);
@@ -185,7 +185,7 @@ impl Channel {
             Err(fault) => return self.refuse_update(&update, fault, ctx),
         };
         // What this side has pledged counts if it is shown: nothing is gained by refusing it now.
-        let is_pledged = live.operation.is_pledged(update.round, &update.state_hash);
+        let is_pledged = live.operation.is_pledged_by(&update);
         match if is_pledged { Judged::Agreed } else { self.judge(&update, ctx) } {
             Judged::Agreed => {}
             Judged::Refused(items) => return Ok(self.refuse(&update, Refused::Some(items), ctx)),

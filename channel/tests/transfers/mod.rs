@@ -1,6 +1,5 @@
 //! Conditional transfers between two peers (R8.3): their life, what each side agrees to, and that no crash, race or forced step takes coins from anybody.
 
-mod attack_pledges;
 mod audit;
 mod cases;
 mod crash;
@@ -11,6 +10,7 @@ mod limits;
 mod pledges;
 mod pledges_audit;
 mod pledges_audit2;
+mod pledges_audit3;
 mod pledges_kept_back;
 mod pledges_stories;
 mod stories;

@@ -65,9 +65,14 @@ fn shares(
     let mut ways = ways(core, order, avoid)?;
     ways.retain(is_fit);
     ways.sort_by(|one, other| other.most.cmp(&one.most).then(one.at.cmp(&other.at)));
-    match single(&ways, amount) {
-        Some(way) => Ok(vec![(way, amount)]),
-        None => split(&ways, amount, budget, max_parts).ok_or(FailureCode::Liquidity),
+    let whole = single(&ways, amount).map(|way| vec![(way, amount)]);
+    match whole {
+        Some(whole) if cost(&whole) <= budget => Ok(whole),
+        // What one channel carries for too much, several may for less.
+        whole => {
+            let split = split(&ways, amount, budget, max_parts);
+            [whole, split].into_iter().flatten().min_by_key(|shares| cost(shares)).ok_or(FailureCode::Liquidity)
+        }
     }
 }
 
@@ -132,12 +137,14 @@ fn fee(way: &Way, amount: Amount) -> Amount {
     terms.fee.of(amount).unwrap_or(Amount::MAX).saturating_add(terms.slot_fee)
 }
 
+/// What hubs take for all of them.
+fn cost(shares: &[(Way, Amount)]) -> Amount {
+    shares.iter().fold(0_u128, |sum, (way, amount)| sum.saturating_add(fee(way, *amount)))
+}
+
 /// The greatest channels first, which takes the fewest of them; the cheapest ones first only where the others cannot carry it for the budget. Whoever is cheap and
 /// carries nothing on would else keep a payment from being made by those that do.
 fn split(greatest_first: &[Way], amount: Amount, budget: Amount, max_parts: u32) -> Option<Vec<(Way, Amount)>> {
-    let cost = |shares: &Vec<(Way, Amount)>| {
-        shares.iter().fold(0_u128, |sum, (way, amount)| sum.saturating_add(fee(way, *amount)))
-    };
     let greatest = fill(greatest_first, amount, max_parts);
     if greatest.as_ref().is_some_and(|shares| cost(shares) <= budget) {
         return greatest;
@@ -148,7 +155,7 @@ fn split(greatest_first: &[Way], amount: Amount, budget: Amount, max_parts: u32)
         // In millionths of what it carries.
         fee(way, share).saturating_mul(1_000_000).checked_div(share)
     });
-    [greatest, fill(&cheapest_first, amount, max_parts)].into_iter().flatten().min_by_key(cost)
+    [greatest, fill(&cheapest_first, amount, max_parts)].into_iter().flatten().min_by_key(|shares| cost(shares))
 }
 
 /// Fills one channel after the other; what is left for the last is at least its least.

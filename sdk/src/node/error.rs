@@ -181,6 +181,12 @@ pub enum NodeError {
         /// What the peer said; `TIMEOUT` where it did not reach the chain in time, `CLOSING` where the channel closes.
         code: RefusalCode,
     },
+    /// The channel has ended in blocks that were not read: whether a deposit, a withdrawal or other delegates that both had signed were made is not known here.
+    #[error("whether the {operation:?} was made before the channel ended is not known: its blocks were not read; look at the chain")]
+    OperationUnseen {
+        /// The operation.
+        operation: OperationKind,
+    },
     /// The peer refused to close in agreement.
     #[error("the peer refused to close: {0}; close alone, or try again later")]
     ShutdownRefused(RefusalCode),

@@ -224,6 +224,7 @@ const fn is_answer(event: &Notification) -> bool {
                 | Event::Failed { .. }
                 | Event::ShutdownRefused { .. }
                 | Event::OperationFailed { .. }
+                | Event::OperationUnseen { .. }
                 | Event::Forcing { .. }
                 | Event::ForceFailed { .. }
         )

@@ -110,7 +110,7 @@ pub(super) enum Request {
     State(oneshot::Sender<Option<State>>),
     Operate(Command, Reply<Round>),
     /// A withdrawal for a swap, made once.
-    WithdrawOnce(SwapId, Command, Reply<Round>),
+    WithdrawOnce((SwapId, HashLock), (Amount, AccountId), Reply<Round>),
     /// Whatever is done at once.
     Tell(Command, Reply<()>),
     AckEvents(EventNumber, oneshot::Sender<()>),

@@ -2,7 +2,6 @@
 
 use super::{ChannelHandle, Node, NodeError, SwapFailed, inbox::Request, withdrawals::Withdrawal};
 use crate::store::{Batch, Table};
-use channel::Command;
 use network::{SwapError, SwapId, SwapRole, SwapStage};
 use protocol::{AccountId, PublicKey, Round};
 
@@ -16,8 +15,11 @@ impl Node {
     /// another chain; [`SwapFailed::Withdrawal`] where no channel pays it out now: then nothing is, unless it says that one is pending.
     pub async fn withdraw_swapped(&self, id: &SwapId, to: AccountId) -> Result<Round, SwapFailed> {
         let peers = &self.inner.peers;
-        if let Some(Withdrawal { round: Some(round), .. }) = peers.withdrawals.get(id) {
-            return Ok(round);
+        let known = self.swap(id).map(|state| state.terms.lock);
+        match peers.withdrawals.get(id).filter(|one| known.is_none_or(|lock| lock == one.lock)) {
+            Some(one) if one.to != to => return Err(SwapFailed::OtherAccount { account: one.to }),
+            Some(Withdrawal { round: Some(round), .. }) => return Ok(round),
+            Some(_) | None => {}
         }
         let state = self.swap_ended(id).await?;
         let SwapStage::Ended { outcome, .. } = state.stage else { return Err(SwapError::UnderWay.into()) };
@@ -33,8 +35,8 @@ impl Node {
         }
         let mut why = NodeError::NotConnected(state.peer);
         for channel in self.channels_for(id, state.peer).await? {
-            let command = Command::Withdraw { amount: leg.amount, to: Some(to) };
-            match channel.ask(|reply| Request::WithdrawOnce(*id, command, reply)).await.and_then(|made| made) {
+            let swap = (*id, state.terms.lock);
+            match channel.ask(|reply| Request::WithdrawOnce(swap, (leg.amount, to), reply)).await.and_then(|made| made) {
                 Ok(round) => return Ok(round),
                 Err(error) => why = error,
             }
@@ -45,7 +47,7 @@ impl Node {
     /// The channels out of which a swap's coins may be paid: the one in which that is under way; else those with the other party before those with others.
     async fn channels_for(&self, id: &SwapId, party: PublicKey) -> Result<Vec<ChannelHandle>, SwapFailed> {
         let peers = &self.inner.peers;
-        if let Some(Withdrawal { peer, reference, .. }) = peers.withdrawals.get(id)
+        if let Some(Withdrawal { peer, reference, round: None, .. }) = peers.withdrawals.get(id)
             && let Some(inbox) = peers.inbox(&peer)
         {
             return Ok(vec![self.handle(peer, reference, inbox)]);

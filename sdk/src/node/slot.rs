@@ -209,8 +209,11 @@ impl Slot {
                 self.answer_operation(Ok(*round));
             }
             // The peer's are told in the same words: it is one's own that waits when there is none under way any more.
-            Event::DelegatesSet { round, .. } if self.channel.status().operation.is_none() => {
+            Event::DelegatesSet { round, .. } if !self.channel.is_operation_pending() => {
                 self.answer_operation(Ok(*round));
+            }
+            Event::OperationUnseen { operation } => {
+                self.answer_operation(Err(NodeError::OperationUnseen { operation: *operation }));
             }
             Event::OperationFailed { operation, code } => {
                 self.answer_operation(Err(NodeError::OperationFailed { operation: *operation, code: *code }));

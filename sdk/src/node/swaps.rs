@@ -2,7 +2,7 @@
 
 use super::{ChannelHandle, Node, NodeError, OpenChannel, payments::RouterStopped, random::random};
 use network::{Router, RouterOutput, SwapError, SwapId, SwapOrder, SwapQuote, SwapStage, SwapState};
-use protocol::{Amount, PublicKey, signing::Domain};
+use protocol::{AccountId, Amount, PublicKey, signing::Domain};
 use thiserror::Error;
 
 /// Why a swap is not begun, or something is not done with it.
@@ -21,6 +21,12 @@ pub enum SwapFailed {
     /// What the swap has brought is on another chain.
     #[error("what the swap has brought is on another chain: ask that chain's node")]
     OtherChain,
+    /// It is paid, or being paid, to another account: once for each swap.
+    #[error("what the swap has brought goes to the account {account}, as was asked for before")]
+    OtherAccount {
+        /// The account that was named first.
+        account: AccountId,
+    },
     /// No channel pays it out.
     #[error("the swapped coins are not withdrawn: {0}")]
     Withdrawal(#[source] NodeError),
@@ -142,6 +148,10 @@ impl Node {
     /// # Errors
     /// [`SwapFailed`].
     pub async fn forget_swap(&self, id: SwapId) -> Result<(), SwapFailed> {
+        if self.inner.peers.withdrawals.get(&id).is_some_and(|one| one.round.is_none()) {
+            // What becomes of it is told by the swap's id.
+            return Err(SwapError::UnderWay.into());
+        }
         self.swap_act(id, false, move |router| router.forget_swap(id)).await?;
         self.forget_withdrawal(&id).await;
         Ok(())

@@ -7,8 +7,8 @@
     reason = "a test fails by panicking, and so do its helpers"
 )]
 
-mod attack;
 mod parties;
 mod stopped;
 mod through_hub;
 mod withdrawn;
+mod withdrawn_audit;

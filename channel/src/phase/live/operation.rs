@@ -7,10 +7,10 @@ use super::agreed::{Posted, both};
 use crate::{
     effect::Effect,
     event::{Event, Notice},
-    message::{Message, RefusalCode},
+    message::{Message, RefusalCode, Update},
     operation::{OperationBody, OperationKind, OperationRequest},
     pledge::PledgeBody,
-    state::{ChangeId, Offer, State},
+    state::{Change, ChangeId, Offer, State},
 };
 use protocol::{
     Amount, Base, BlockNumber, ChannelId, Hash, Party, Round, Signature,
@@ -160,6 +160,12 @@ impl Operation {
         self.given().is_some() && self.is_next(round, state_hash)
     }
 
+    /// Whether this update is the round that this side has pledged: with that offer and nothing else, also of what is in no state, as its instruction.
+    pub(crate) fn is_pledged_by(&self, update: &Update) -> bool {
+        let is_alone = |body: &PledgeBody| matches!(&update.changes[..], [Change::Offer(offer)] if *offer == body.offer);
+        self.is_next(update.round, &update.state_hash) && update.refuses.is_none() && self.given().is_some_and(is_alone)
+    }
+
     /// The highest round that this side ever pledged.
     pub(crate) const fn pledged_up_to(&self) -> Round {
         self.pledged_up_to
@@ -289,10 +295,10 @@ impl Operation {
         self.signed.as_mut().map(|signed| &mut signed.state)
     }
 
-    /// What is under way.
+    /// What is under way: an own offer that waits for its pledge is not.
     pub(crate) fn kind(&self) -> Option<OperationKind> {
         let signed = self.signed.as_ref().map(|signed| signed.body.kind());
-        signed.or_else(|| self.requested.as_ref().or(self.pledge.as_ref()).map(|requested| requested.request.kind()))
+        signed.or_else(|| self.requested.as_ref().map(|requested| requested.request.kind()))
     }
 
     /// The last block that may take what this side has signed.
@@ -331,6 +337,13 @@ impl Operation {
         self.pledge = None;
         let operation = self.requested.take().map(|requested| requested.request.kind()).or(signed)?;
         Some(Event::OperationFailed { operation, code })
+    }
+
+    /// What is told of the user's operation where the channel has ended unseen: a block may have taken what both have signed.
+    pub(crate) fn end_unseen(&mut self) -> Option<Event> {
+        let is_own = |signed: &mut SignedOperation| signed.peers.is_some() && signed.body.kind() != OperationKind::Pledge;
+        let operation = self.signed.take_if(is_own)?.body.kind();
+        Some(Event::OperationUnseen { operation })
     }
 
     /// Takes the user's operation back where nothing of it is signed here.

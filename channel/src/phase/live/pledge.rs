@@ -7,7 +7,7 @@ use crate::{
     message::{Message, Update},
     operation::OperationKind,
     pledge::PledgeBody,
-    state::{Change, ChangeId, State},
+    state::{Change, ChangeId, Ids, State},
     transfer::done::of_round,
 };
 use protocol::{
@@ -73,7 +73,7 @@ impl Live {
 
     /// The highest round this side has signed that is not the one of this update: of a round that it has pledged it has signed the same state already.
     pub(crate) fn signed_before(&self, update: &Update) -> Round {
-        if self.operation.is_pledged(update.round, &update.state_hash) {
+        if self.operation.is_pledged_by(update) {
             self.outgoing.signed()
         } else {
             self.highest_signed()
@@ -101,9 +101,15 @@ impl Live {
         (best.saturating_add(margin) >= until).then_some(until)
     }
 
-    /// Shows the peer's pledge while the channel is open.
-    pub(crate) fn snapshot_pledge(&self) -> Option<Effect> {
-        self.pledge_to_show().map(|payload| self.snapshot(*payload))
+    /// Shows the peer's pledge, as far as this side knows that the channel is open: by a snapshot; and by a slash, since the peer may be closing in a block that is not
+    /// final. The arbiter takes one of the two.
+    pub(crate) fn show_pledge(&self) -> Vec<Effect> {
+        let Some(payload) = self.pledge_to_show() else { return Vec::new() };
+        let slash = self.outgoing.find(payload.round).map(|ours| {
+            let (channel, commitment) = (self.funding.channel(), ours.state().commitment());
+            Effect::Submit(Box::new(Call::ChannelSlash(Slash { channel, payload: *payload, commitment })))
+        });
+        std::iter::once(self.snapshot(*payload)).chain(slash).collect()
     }
 
     /// Shows the peer's pledge against a close on a state without it, in the block after `head`.
@@ -125,7 +131,9 @@ impl Live {
     /// The chain has a round that this side has pledged: the state after it is agreed. None where this side has pledged nothing like it.
     pub(crate) fn adopt_pledged(&mut self, round: Round, state_hash: &Hash, me: Party) -> Option<Vec<Event>> {
         let (PledgeBody { base, offer, .. }, state) = self.operation.take_pledge(round, state_hash)?;
-        let told: Vec<_> = self.replaced(round, base).into_iter().collect();
+        let mut told: Vec<_> = self.replaced(round, base).into_iter().collect();
+        let undone = self.outgoing.undone_by(base, self.agreed.round(), &Ids::default());
+        told.extend((!undone.is_empty()).then_some(Event::Undone { changes: undone, round }));
         let place = (&self.funding.channel(), round, me.peer());
         self.transfers_done.extend(of_round(place, &[Change::Offer(offer)], |_| None));
         self.adopt(me, (round, base), state, *state_hash, None);

@@ -103,6 +103,15 @@ fn sequence(core: &mut Core, chain: Domain, peer: PublicKey) -> &mut NamedSequen
     core.swaps.sequences.entry((chain, peer)).or_insert(NamedSequence { chain, peer, own: 0, heard: 0 })
 }
 
+/// A peer's word of agreement counts among its numbers, as its proposals do.
+fn hear_number(core: &mut Core, chain: Domain, peer: PublicKey, number: u64) {
+    let named = sequence(core, chain, peer);
+    if named.heard < number {
+        named.heard = number;
+        write_sequence(core, chain, peer);
+    }
+}
+
 fn write_sequence(core: &mut Core, chain: Domain, peer: PublicKey) {
     let named = *sequence(core, chain, peer);
     core.write(chain, RowName::swap_sequence(chain, peer), Some(row(&named)));
@@ -288,7 +297,9 @@ fn on_body(core: &mut Core, id: SwapId, body: SwapBody) {
         (SwapBody::Accept { sequence }, SwapRole::Initiator, SwapStage::Proposed) => {
             swap.row.sequences.1 = sequence;
             swap.row.stage = SwapStage::Agreed;
+            let (chain, peer) = (swap.row.terms.source.chain, swap.row.peer);
             write(core, id);
+            hear_number(core, chain, peer, sequence);
             tell(core, id, SwapEvent::Agreed);
             legs::lock_source(core, id);
         }

@@ -144,7 +144,7 @@ impl Peer {
             Request::Operate(command, reply) => {
                 self.command_for(reference, command, reply, |slot, reply| slot.operation = Some(reply));
             }
-            Request::WithdrawOnce(id, command, reply) => self.on_withdraw_once(reference, id, command, reply),
+            Request::WithdrawOnce(swap, payment, reply) => self.on_withdraw_once(reference, swap, payment, reply),
             Request::Tell(command, reply) => {
                 let done = self.command(reference, command);
                 self.answer(reply, done);

@@ -1,18 +1,18 @@
 //! Withdrawals that are made once for a swap, kept in one commit with the channel's own step (R8.5g).
 
 use super::Peer;
-use crate::node::{inbox::Reply, slot::Slot, withdrawals::Withdrawal};
-use channel::{ChannelRef, Command, Event, Misuse, OperationKind, Step};
+use crate::node::{NodeError, inbox::Reply, slot::Slot, withdrawals::Withdrawal};
+use channel::{ChannelRef, CloseReason, Command, Event, Misuse, OperationKind, Step};
 use network::SwapId;
-use protocol::Round;
+use protocol::{AccountId, Amount, Round, contracts::conditional::HashLock};
 
 impl Peer {
     /// The user wants coins of a swap withdrawn: asked again, it waits for what is under way, or hears what has come of it.
     pub(super) fn on_withdraw_once(
         &mut self,
         reference: ChannelRef,
-        id: SwapId,
-        command: Command,
+        (id, lock): (SwapId, HashLock),
+        (amount, to): (Amount, AccountId),
         reply: Reply<Round>,
     ) {
         let Some(peers) = self.peers.upgrade() else { return };
@@ -21,40 +21,40 @@ impl Peer {
                 let _gone = before.send(Err(Misuse::OperationPending.into()));
             }
         };
-        match peers.withdrawals.get(&id) {
-            Some(Withdrawal { round: Some(round), .. }) => {
+        // It is noted before it is asked for, so that two who ask at once ask for one; and forgotten where the channel refuses.
+        let one = Withdrawal { peer: self.identity, reference, lock, to, round: None };
+        match peers.withdrawals.begin(id, one) {
+            Err(Withdrawal { round: Some(round), .. }) => {
                 let _gone = reply.send(Ok(round));
             }
-            Some(one) if one.reference == reference => {
-                if let Some(slot) = self.slots.get_mut(&reference) {
-                    waits(slot, reply);
+            Err(before) if before == one => match self.slots.get_mut(&reference) {
+                Some(slot) if slot.channel.status().closed.is_none() => waits(slot, reply),
+                _ => {
+                    let _gone = reply.send(Err(NodeError::OperationUnseen { operation: OperationKind::Withdraw }));
                 }
-            }
-            Some(_elsewhere) => {
+            },
+            Err(_elsewhere) => {
                 let _gone = reply.send(Err(Misuse::OperationPending.into()));
             }
-            None => {
-                // What is noted is kept with what the channel notes, and erased where that refuses.
-                let one = Withdrawal { peer: self.identity, reference, round: None };
-                match self.command(reference, command) {
-                    Ok(()) => {
-                        self.withdrawn.push(peers.withdrawals.note(id, one));
-                        if let Some(slot) = self.slots.get_mut(&reference) {
-                            waits(slot, reply);
-                        }
-                    }
-                    Err(error) => {
-                        let _gone = reply.send(Err(error));
+            Ok(row) => match self.command(reference, Command::Withdraw { amount, to: Some(to) }) {
+                Ok(()) => {
+                    self.withdrawn.push(row);
+                    if let Some(slot) = self.slots.get_mut(&reference) {
+                        waits(slot, reply);
                     }
                 }
-            }
+                Err(error) => {
+                    let _row = peers.withdrawals.forget(&id);
+                    let _gone = reply.send(Err(error));
+                }
+            },
         }
     }
 
     /// Notes what a channel's step tells of a withdrawal for a swap.
     pub(super) fn note_withdrawal(&mut self, reference: ChannelRef, step: &Step) {
         let Some(channel) = self.slots.get(&reference).map(|slot| &slot.channel) else { return };
-        if channel.status().operation.is_some() {
+        if channel.is_operation_pending() {
             // What is told is told again, of one before.
             return;
         }
@@ -62,6 +62,8 @@ impl Peer {
         for event in step.events() {
             let round = match event {
                 Event::Withdrawn { party, round, .. } if *party == own => Some(*round),
+                // Whether it was made before an end that was not seen is not known: then it is not asked for again.
+                Event::Closed(CloseReason::Unseen { .. }) => continue,
                 Event::OperationFailed { operation: OperationKind::Withdraw, .. } | Event::Closed(_) => None,
                 _ => continue,
             };
