@@ -12,6 +12,7 @@ mod oracle;
 mod places;
 mod places_audit;
 mod premiums;
+mod premiums_attack;
 mod stories;
 
 #[path = "../../../channel/tests/harness/mod.rs"]
