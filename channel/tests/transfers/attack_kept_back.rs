@@ -118,7 +118,6 @@ fn what_is_given_up_for_a_forced_step_and_then_disconnected_is_still_released() 
             world.run();
         }
         world.mine_blocks(2);
-        assert_eq!(world.progress(Initiator, 1), Some(Progress::Proposed), "{cuts} {crashes}");
         world.command(Initiator, Command::Transfer(TransferCommand::Release { key: name(1) })).unwrap();
         mine_until(&mut world, pledge.valid_until.unwrap() + 2);
         world.run();

@@ -197,6 +197,53 @@ fn a_question_asked_again_with_a_later_block_has_the_hub_pledge_no_longer_than_i
     assert!(gain_of_hub(&net) >= 0, "the hub has lost {}", -gain_of_hub(&net));
 }
 
+/// *Sequence:* the initiator has two channels with the hub, and is slow to answer the question that it is asked in the first; the responder has the hub forget that, as above, and asks
+/// once more in the same round, so that the hub asks in the second channel. There the initiator pledges, and the hub pledges to the responder. Only then the initiator
+/// refuses the question in the first channel, and the responder proposes its round. *Loss:* the hub takes the refusal for one of what it holds, gives back what has come
+/// in, and its premium goes to the responder, while the pledge that it holds lapses. *Right:* what has failed in a channel concerns a reservation in that channel alone.
+#[test]
+fn what_fails_in_one_channel_is_not_taken_for_what_is_held_in_another() {
+    let mut net = Net::with(policy(), 3, &[(0, HUB), (HUB, 2), (0, HUB)]);
+    for (link, party) in [(0, Initiator), (1, Responder), (2, Initiator)] {
+        corrupt(&mut net.links[link], party);
+    }
+    let head = net.head();
+    let (expiry, until) = (head + 50, head + 18);
+    let fresh: Side = net.links[TO_R].sides[Responder].clone();
+    ask(&mut net.links[TO_R], Responder, 1, carried(1, identity(0), expiry, until, Vec::new()), until - DELTA);
+    hear(&mut net, TO_R, Initiator);
+    let is_asked = |net: &Net, link: usize| !net.links[link].wire[Initiator].is_empty();
+    let slow = if is_asked(&net, 0) { 0 } else { 2 };
+    let quick = 2 - slow;
+    let first = question(&net.links[slow], Initiator);
+    net.tick(31_000);
+    net.carry_out_all();
+    hear(&mut net, TO_R, Responder);
+    let nobody = SigningKey::from_seed(&[99; 32]).public();
+    ask(&mut net.links[TO_R], Responder, 2, carried(2, nobody, expiry, until, Vec::new()), until - DELTA);
+    hear(&mut net, TO_R, Initiator);
+    hear(&mut net, TO_R, Responder);
+    net.links[TO_R].sides[Responder] = fresh;
+    net.links[TO_R].wire[Responder].clear();
+    ask(&mut net.links[TO_R], Responder, 1, carried(1, identity(0), expiry, until, Vec::new()), until - DELTA);
+    hear(&mut net, TO_R, Initiator);
+    if !is_asked(&net, quick) {
+        return;
+    }
+    hear(&mut net, quick, Initiator);
+    hear(&mut net, quick, Responder);
+    let code = channel::RefusalCode::POLICY;
+    net.links[slow].hear(Responder, Message::PledgeError { round: first.round, code });
+    net.carry_out_all();
+    net.links[slow].wire[Initiator].clear();
+    let silent = [(slow, Initiator), (quick, Initiator)];
+    talk(&mut net, &silent);
+    pass(&mut net, 60, &silent);
+    let of = |link: usize, party: Party| net.links[link].sides[party].machine().state().unwrap().balances[party];
+    let has = of(0, Responder) + of(TO_R, Initiator) + of(2, Responder);
+    assert!(has >= 3 * SHARE, "the hub has lost {}", 3 * SHARE - has);
+}
+
 /// *Sequence:* the responder asks, and cuts the connection, so that its question is gone when the initiator has pledged: the hub holds that pledge, and has given none. In
 /// the last block of the pledge the responder proposes that very round, for which it has no pledge of the hub's. *Loss:* the hub agrees, since it "stakes until" some block
 /// that is long over, and what it releases comes too late for the pledge to be shown; the initiator does not answer. The premium goes to the responder. *Right:* a
@@ -242,46 +289,68 @@ fn a_round_that_is_proposed_after_the_hub_would_have_pledged_is_not_agreed_to() 
 /// a pledge only who carries nothing on, or puts a price or a bound on it for whoever asks and does not propose.
 #[test]
 fn a_channel_between_two_hubs_is_not_held_up_by_others_for_nothing() {
+    held_up_for_nothing(true);
+}
+
+/// The same, where the accomplice does not even answer: each of the questions waits in the channel between the two hubs for as long as a peer has for an answer.
+#[test]
+fn a_channel_between_two_hubs_is_not_held_up_by_questions_that_nobody_answers() {
+    held_up_for_nothing(false);
+}
+
+/// `pledges`: whether the accomplice pledges, or does not even answer.
+fn held_up_for_nothing(pledges: bool) {
     // Initiator - hub - hub - responder.
     let mut net = Net::with(policy(), 4, &[(0, 1), (1, 2), (2, 3)]);
     corrupt(&mut net.links[0], Initiator);
     corrupt(&mut net.links[2], Responder);
-    let (mut held_up, mut blocks) = (0_u32, 0_u32);
-    let mut paid: Amount = 0;
-    for number in 1..=4 {
-        let head = net.head();
-        let (last, middle) = (head + LOCK - 1, head + LOCK - 1 - DELTA);
-        let inner = carried(number, identity(0), head + 40, last, Vec::new()).instruction;
-        let forward = Forward { next: identity(1), chain: None, amount: AMOUNT, expiry: head + 42, inner };
-        let staked = StakedForward { forward, premium: PREMIUM, pledged_until: middle };
-        let instruction = Instruction::ForwardStaked(staked).to_bytes().unwrap();
-        let terms = TransferTerms { amount: AMOUNT, lock: lock(number), expiry: head + 44 };
-        let offer = Offer { terms, premium: PREMIUM, instruction };
-        ask(&mut net.links[2], Responder, number, offer, middle - DELTA);
-        // Its round never arrives.
+    let (mut number, mut paid, mut held_up) = (0_u8, 0, 0_u32);
+    let blocks = 60;
+    for _ in 0..blocks {
+        if net.links[2].sides[Responder].machine().outgoing_transfers().values().all(|row| row.is_decided()) {
+            number += 1;
+            ask_through_two(&mut net, number);
+        }
+        let has = net.links[1].sides[Responder].machine().state().unwrap().balances[Responder];
+        if has == SHARE - paid {
+            let _payment = net.links[1].pay(Responder, 1).unwrap();
+            paid += 1;
+        }
+        net.tick(6_000);
+        net.mine();
         while let Some(ready) = net.ready().first().copied() {
-            if let Ready::Message(2, Initiator) = ready
-                && matches!(net.links[2].wire[Initiator].front(), Some(Message::Update(_)))
-            {
-                let _kept = net.links[2].wire[Initiator].pop_front();
-                continue;
+            // The responder lets every pledge of the hub's lapse.
+            let is_lost = match ready {
+                Ready::Message(0, Initiator) => !pledges,
+                Ready::Message(2, Responder) => {
+                    matches!(net.links[2].wire[Responder].front(), Some(Message::PledgeSigned { .. }))
+                }
+                _ => false,
+            };
+            match ready {
+                Ready::Message(link, party) if is_lost => drop(net.links[link].wire[party].pop_front()),
+                _ => net.step(ready),
             }
-            net.step(ready);
         }
-        let _payment = net.links[1].pay(Responder, 1).unwrap();
-        paid += 1;
-        while net.head() <= middle + 1 {
-            pass(&mut net, 1, &[(2, Initiator)]);
-            let has = net.links[1].sides[Responder].machine().state().unwrap().balances[Responder];
-            blocks += 1;
-            held_up += u32::from(has > SHARE - paid);
-        }
-        // It goes on from the state before, as if its process had crashed.
-        net.cut(2);
-        net.connect(2);
-        net.run();
+        let has = net.links[1].sides[Responder].machine().state().unwrap().balances[Responder];
+        held_up += u32::from(has > SHARE - paid);
     }
-    assert!(held_up * 4 < blocks, "held up in {held_up} of {blocks} blocks");
+    let has = |link: usize, party: Party| net.links[link].sides[party].machine().state().unwrap().balances[party];
+    assert_eq!((has(0, Initiator), has(2, Responder)), (SHARE, SHARE), "neither has locked a coin");
+    assert!(held_up * 4 < blocks, "held up in {held_up} of {blocks} blocks; the accomplice pledges: {pledges}");
+}
+
+/// A responder asks a hub for a pledge, which is to be carried on by another one.
+fn ask_through_two(net: &mut Net, number: u8) {
+    let head = net.head();
+    let (last, middle) = (head + LOCK - 1, head + LOCK - 1 - DELTA);
+    let inner = carried(number, identity(0), head + 40, last, Vec::new()).instruction;
+    let forward = Forward { next: identity(1), chain: None, amount: AMOUNT, expiry: head + 42, inner };
+    let staked = StakedForward { forward, premium: PREMIUM, pledged_until: middle };
+    let instruction = Instruction::ForwardStaked(staked).to_bytes().unwrap();
+    let terms = TransferTerms { amount: AMOUNT, lock: lock(number), expiry: head + 44 };
+    let offer = Offer { terms, premium: PREMIUM, instruction };
+    ask(&mut net.links[2], Responder, number, offer, middle - DELTA);
 }
 
 const CHAIN: Domain = super::link::DOMAIN;
@@ -350,6 +419,25 @@ fn a_hub_that_announces_nonsense_does_not_keep_swaps_from_going_by_another() {
     }
 }
 
+/// *Sequence:* a hub, which may be the initiator's friend, announces that it needs a thousand blocks between two pledges. *Loss:* the responder, by whose own policy a target leg
+/// of this swap lasts a few dozen blocks at most, agrees to one that may be locked, and taken, in the next thousand: the option lasts as long as a stranger says, at
+/// the premium that was quoted. *Right:* a responder has a bound of its own for what hubs may add.
+#[test]
+fn a_responder_does_not_grant_as_many_blocks_as_a_hub_likes() {
+    let mut hub = policy();
+    hub.chain.max_lag = 1_000;
+    let mut net = Net::on_two_chains(vec![policy(), hub, responding()], &[(0, 2)], &[(0, 1), (1, 2)]);
+    let _stage = propose(&mut net, 2).unwrap();
+    let head = net.head();
+    for _ in 0..6 {
+        let Some(ready) = net.ready().first().copied() else { break };
+        net.step(ready);
+    }
+    let swap = net.node(2).shared().router.swap(&ID).expect("it has heard of it");
+    let (stage, lock_by) = (swap.stage, swap.terms.lock_by);
+    assert!(matches!(stage, SwapStage::Ended { .. }) || lock_by < head + 200, "{stage:?}: {lock_by}, {head}");
+}
+
 /// *Sequence:* the responder of a swap asks for the initiator's pledge through two hubs at once, with the same words. The initiator pledges to both, since nothing has arrived;
 /// both legs are locked, and the initiator is away until they have expired. *Loss:* it forfeits two premiums, and has agreed to one. *Right:* while a pledge of its own for
 /// a leg may count, it gives no other one for it.
@@ -410,4 +498,167 @@ fn an_initiator_stakes_its_premium_once() {
     let has = |link: usize| net.links[link].sides[Initiator].machine().state().unwrap().balances[Initiator];
     let lost = 2 * SHARE - (has(1) + has(3)).min(2 * SHARE);
     assert!(lost <= PREMIUM, "it has lost {lost}; pledged in both: {pledged:?}");
+}
+
+/// Numbers that look like chance.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides
+    }
+}
+
+/// What a side has: outside of the channel, and in it.
+fn worth(link: &Link, party: Party) -> Amount {
+    let inside = link.sides[party].machine().state().map_or(0, |state| state.balances[party]);
+    link.chain.wealth(party) + if link.chain.is_closed() { 0 } else { inside }
+}
+
+/// One of the two who play against the hub does something.
+fn misbehave(net: &mut Net, dice: &mut Dice, number: &mut u8, kept: &mut [Vec<protocol::call::CloseSolo>; 2]) {
+    let head = net.head();
+    let side = |link: usize| if link == TO_I { Initiator } else { Responder };
+    match dice.roll(14) {
+        0..=3 => {
+            *number += 1;
+            let until = head + 5 + BlockNumber::try_from(dice.roll(16)).unwrap();
+            let expiry = until + 1 + BlockNumber::try_from(dice.roll(30)).unwrap();
+            let lock_of = if dice.roll(5) == 0 { 1 } else { *number };
+            let mut offer = carried(lock_of, identity(0), expiry, until, Vec::new());
+            offer.terms.expiry += BlockNumber::try_from(dice.roll(3)).unwrap();
+            let valid = until.saturating_sub(DELTA) + BlockNumber::from(dice.roll(6) == 0);
+            let staked =
+                TransferCommand::OfferStaked { key: key(*number), offer, pledged_until: valid, is_kept_back: false };
+            let _taken = net.links[TO_R].command(Responder, Command::Transfer(staked));
+        }
+        4 => {
+            let link = usize::try_from(dice.roll(2)).unwrap();
+            if net.links[link].linked { net.cut(link) } else { net.connect(link) }
+        }
+        5 => {
+            let link = usize::try_from(dice.roll(2)).unwrap();
+            kept[link].extend(net.links[link].sides[side(link)].machine().evidence());
+        }
+        6 if dice.roll(4) == 0 => {
+            let link = usize::try_from(dice.roll(2)).unwrap();
+            let call = match kept[link].last() {
+                Some(kept) if dice.roll(2) == 0 => Some(kept.clone()),
+                _ => net.links[link].sides[side(link)].machine().evidence(),
+            };
+            if let Some(call) = call {
+                net.links[link].chain.submit(side(link), protocol::call::Call::ChannelCloseSolo(call));
+            }
+        }
+        7 | 8 => {
+            let machine = net.links[TO_I].sides[Initiator].machine();
+            let rows: Vec<_> = machine.incoming_transfers().values().map(|row| (row.contract, row.terms.lock)).collect();
+            if let Some((contract, of)) = rows.first().copied() {
+                let opens = (0..=u8::MAX).find(|number| lock(*number) == of).unwrap();
+                let reason = channel::transfer::FailReason(Vec::new());
+                let end = match dice.roll(3) {
+                    0 => TransferCommand::Fail { contract, reason },
+                    _ => TransferCommand::Claim { contract, preimage: Preimage([opens; 32]) },
+                };
+                let _done = net.links[TO_I].command(Initiator, Command::Transfer(end));
+            }
+        }
+        9 => {
+            let (link, payer) = if dice.roll(2) == 0 { (TO_I, Initiator) } else { (TO_R, Responder) };
+            let _paid = net.links[link].pay(payer, 1);
+        }
+        10 => {
+            // A word is lost, with what comes after it.
+            let link = usize::try_from(dice.roll(2)).unwrap();
+            if net.links[link].linked {
+                net.cut(link);
+                net.connect(link);
+            }
+        }
+        11 if dice.roll(3) == 0 => {
+            let preimage = Preimage([*number; 32]);
+            let call = protocol::call::Call::PreimageRegister { preimage, function: HashFunction::Sha2_256 };
+            net.links[TO_I].chain.submit(Initiator, call);
+        }
+        _ => {}
+    }
+}
+
+/// *Sequence:* whatever two dishonest ends do with their own machines, in any order: questions with any blocks, words kept back, closes on old states, lost connections,
+/// claims and failures, while the hub crashes and finality lags as far as it tolerates. *Right:* the hub has no less than before.
+#[test]
+fn a_hub_loses_nothing_whatever_both_ends_do_in_whichever_order() {
+    let seeds = std::env::var("ATTACK_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(40);
+    let mut lost = Vec::new();
+    let mut locked = 0;
+    for seed in 1..=seeds {
+        let (gain, count) = game(seed);
+        locked += count;
+        if gain < 0 {
+            lost.push((seed, gain));
+        }
+    }
+    assert!(lost.is_empty(), "{lost:?}");
+    assert!(locked > 0, "nothing ever was locked");
+}
+
+fn game(seed: u64) -> (i128, usize) {
+    let mut net = against_a_hub();
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let before = worth(&net.links[TO_I], Responder) + worth(&net.links[TO_R], Initiator);
+    let mut kept: [Vec<_>; 2] = Default::default();
+    let (mut number, mut locked) = (1_u8, 0);
+    // How willing each end is to hear.
+    let mut hears = [true, true];
+    for _ in 0..250 {
+        match dice.roll(20) {
+            0..=9 => {
+                let ready = net.ready();
+                let may = |ready: &&Ready| match ready {
+                    Ready::Message(TO_I, Initiator) => hears[0],
+                    Ready::Message(TO_R, Responder) => hears[1],
+                    _ => true,
+                };
+                let ready: Vec<_> = ready.iter().filter(may).copied().collect();
+                if !ready.is_empty() {
+                    let at = usize::try_from(dice.roll(ready.len() as u64)).unwrap();
+                    net.step(ready[at]);
+                }
+            }
+            10..=12 => {
+                // The hub's process is not slow.
+                net.carry_out_all();
+                for (link, party) in [(TO_I, Responder), (TO_R, Initiator)] {
+                    while net.ready().contains(&Ready::Message(link, party)) {
+                        net.step(Ready::Message(link, party));
+                        net.carry_out_all();
+                    }
+                }
+                net.lag[HUB] = BlockNumber::try_from(dice.roll(3)).unwrap().min(net.lag[HUB] + 1);
+                net.tick(6_000);
+                net.mine();
+                net.carry_out_all();
+            }
+            13 => {
+                let end = usize::try_from(dice.roll(2)).unwrap();
+                hears[end] = !hears[end];
+            }
+            14 if dice.roll(3) == 0 => net.crash(HUB),
+            15 if dice.roll(4) == 0 => net.tick(31_000),
+            _ => misbehave(&mut net, &mut dice, &mut number, &mut kept),
+        }
+        locked += net.links[TO_I].sides[Initiator].machine().incoming_transfers().len();
+    }
+    net.lag[HUB] = 0;
+    net.run();
+    for _ in 0..160 {
+        net.tick(6_000);
+        net.mine();
+        net.run();
+    }
+    let after = worth(&net.links[TO_I], Responder) + worth(&net.links[TO_R], Initiator);
+    (i128::try_from(after).unwrap() - i128::try_from(before).unwrap(), locked)
 }
