@@ -7,30 +7,27 @@ use super::{
         forge::{sign, state_body},
         side::Side,
     },
-    net::{Net, OTHER_CHAIN, Ready, SHARE, identity},
+    net::{Net, Ready, SHARE, identity},
 };
 use crate::swaps::policy as of_swaps;
 use channel::{
     Command, IdempotencyKey, Message, PledgeBody,
     transfer::{Margins, Offer, TransferCommand, TransferTerms},
 };
-use network::{
-    Announcement, ChainPolicy, Forward, HubTerms, Instruction, RouterInput, RoutingPolicy, StakedForward, SwapId,
-    SwapOrder, SwapQuote, SwapStage,
-};
+use network::{ChainPolicy, Forward, Instruction, RoutingPolicy, StakedForward};
 use protocol::{
     Amount, BlockNumber, Party, PublicKey,
     contracts::conditional::{HashFunction, HashLock, Preimage},
     crypto::{Native, SigningKey},
-    signing::{Domain, StateBody},
+    signing::StateBody,
 };
 
-const AMOUNT: Amount = 100;
-const PREMIUM: Amount = 20;
+pub(super) const AMOUNT: Amount = 100;
+pub(super) const PREMIUM: Amount = 20;
 /// What the hub needs between two pledges, by its policy.
-const DELTA: BlockNumber = 6;
+pub(super) const DELTA: BlockNumber = 6;
 
-fn policy() -> RoutingPolicy {
+pub(super) fn policy() -> RoutingPolicy {
     let mut policy = of_swaps(false);
     let margins = Margins { register: 4, answer: 2 };
     policy.chain = ChainPolicy { margins, max_lag: 2, ..policy.chain };
@@ -65,7 +62,7 @@ fn carried(number: u8, next: PublicKey, expiry: BlockNumber, until: BlockNumber,
     Offer { terms, premium: PREMIUM, instruction }
 }
 
-fn ask(link: &mut Link, party: Party, number: u8, offer: Offer, pledged_until: BlockNumber) {
+pub(super) fn ask(link: &mut Link, party: Party, number: u8, offer: Offer, pledged_until: BlockNumber) {
     let staked = TransferCommand::OfferStaked { key: key(number), offer, pledged_until, is_kept_back: false };
     link.command(party, Command::Transfer(staked)).unwrap();
 }
@@ -203,6 +200,16 @@ fn a_question_asked_again_with_a_later_block_has_the_hub_pledge_no_longer_than_i
 /// in, and its premium goes to the responder, while the pledge that it holds lapses. *Right:* what has failed in a channel concerns a reservation in that channel alone.
 #[test]
 fn what_fails_in_one_channel_is_not_taken_for_what_is_held_in_another() {
+    two_channels(true);
+}
+
+/// The same, where nothing fails in the first channel before the round is agreed: the hub shows what it holds in the second.
+#[test]
+fn a_question_that_is_still_open_in_one_channel_does_no_harm_to_what_is_held_in_another() {
+    two_channels(false);
+}
+
+fn two_channels(refuses: bool) {
     let mut net = Net::with(policy(), 3, &[(0, HUB), (HUB, 2), (0, HUB)]);
     for (link, party) in [(0, Initiator), (1, Responder), (2, Initiator)] {
         corrupt(&mut net.links[link], party);
@@ -233,12 +240,14 @@ fn what_fails_in_one_channel_is_not_taken_for_what_is_held_in_another() {
     hear(&mut net, quick, Initiator);
     hear(&mut net, quick, Responder);
     let code = channel::RefusalCode::POLICY;
-    net.links[slow].hear(Responder, Message::PledgeError { round: first.round, code });
+    if refuses {
+        net.links[slow].hear(Responder, Message::PledgeError { round: first.round, code });
+    }
     net.carry_out_all();
     net.links[slow].wire[Initiator].clear();
     let silent = [(slow, Initiator), (quick, Initiator)];
     talk(&mut net, &silent);
-    pass(&mut net, 60, &silent);
+    pass(&mut net, 300, &silent);
     let of = |link: usize, party: Party| net.links[link].sides[party].machine().state().unwrap().balances[party];
     let has = of(0, Responder) + of(TO_R, Initiator) + of(2, Responder);
     assert!(has >= 3 * SHARE, "the hub has lost {}", 3 * SHARE - has);
@@ -353,151 +362,72 @@ fn ask_through_two(net: &mut Net, number: u8) {
     ask(&mut net.links[2], Responder, number, offer, middle - DELTA);
 }
 
-const CHAIN: Domain = super::link::DOMAIN;
-const ID: SwapId = SwapId([6; 32]);
-const SWAP_PAID: Amount = 50;
-
-fn responding() -> RoutingPolicy {
-    let mut policy = policy();
-    policy.swaps.quotes = vec![SwapQuote {
-        source: CHAIN,
-        target: OTHER_CHAIN,
-        rate: (2, 1),
-        amounts: (1, 100_000),
-        premium: 200_000,
-        inventory: 500_000,
-        expires_at: u64::MAX,
-    }];
-    policy
-}
-
-fn propose(net: &mut Net, responder: usize) -> Result<SwapStage, network::SwapError> {
-    let order = SwapOrder {
-        responder: identity(responder),
-        source: (CHAIN, SWAP_PAID),
-        target: (OTHER_CHAIN, AMOUNT),
-        premium: PREMIUM,
-    };
-    net.node(0).act(|router| router.propose_swap(ID, order, &ID.0))
-}
-
-/// *Sequence:* somebody who has a channel with the initiator, and nothing else to do with the swap, announces that it needs very many blocks between two pledges. *Loss:*
-/// no swap with a premium can be proposed any more, through whichever hub. *Right:* what counts is the hub that may carry the leg: that serves the responder,
-/// and whose blocks are within what is sensible.
+/// *Sequence:* the responder shows the hub's pledge in its very last block: as a snapshot, with a close alone, or against a close of its own on the state before, while finality lags at
+/// the hub as far as it tolerates, and the initiator is silent, or has closed as soon as it had pledged. *Right:* the hub has what it holds shown in time.
 #[test]
-fn a_hub_that_announces_nonsense_does_not_keep_swaps_from_going_by_another() {
-    // Initiator, hub, responder, and somebody else.
-    let policies = vec![policy(), policy(), responding(), policy()];
-    for pledge_delta in [DELTA, 1_000, BlockNumber::MAX] {
-        let mut net = Net::on_two_chains(policies.clone(), &[(0, 2)], &[(0, 1), (1, 2), (0, 3)]);
-        let signer = SigningKey::from_seed(&[53; 32]);
-        assert_eq!(signer.public(), identity(3));
-        let terms = HubTerms {
-            fee: network::Fee::default(),
-            slot_fee: 0,
-            delta: 2,
-            least_expiry: 6,
-            min_amount: 1,
-            max_amount: Amount::MAX,
-            pledge_delta: Some(pledge_delta),
-        };
-        let announcement = Announcement {
-            chain: OTHER_CHAIN,
-            hub: identity(3),
-            sequence: u64::MAX,
-            terms,
-            serves: Vec::new(),
-            valid_until: u64::MAX,
-        };
-        let bytes = announcement.sign(&signer).unwrap();
-        net.node(0).tell([RouterInput::Announced { peer: identity(3), bytes }]);
-        assert_eq!(propose(&mut net, 2), Ok(SwapStage::Proposed), "{pledge_delta}");
-        net.run();
-        net.settle();
-        let stage = net.node(0).shared().router.swap(&ID).map(|swap| swap.stage);
-        assert!(matches!(stage, Some(SwapStage::Ended { code: None, .. })), "{pledge_delta}: {stage:?}");
+fn a_pledge_that_is_shown_in_its_last_block_leaves_the_hub_time_to_show_its_own() {
+    for how in 0..3 {
+        for lag in 0..=2 {
+            for closes in [false, true] {
+                let gain = shown_last(how, lag, closes);
+                assert!(gain >= 0, "by {how}, with a lag of {lag}, the initiator closes: {closes}: {gain}");
+            }
+        }
     }
 }
 
-/// *Sequence:* a hub, which may be the initiator's friend, announces that it needs a thousand blocks between two pledges. *Loss:* the responder, by whose own policy a target leg
-/// of this swap lasts a few dozen blocks at most, agrees to one that may be locked, and taken, in the next thousand: the option lasts as long as a stranger says, at
-/// the premium that was quoted. *Right:* a responder has a bound of its own for what hubs may add.
-#[test]
-fn a_responder_does_not_grant_as_many_blocks_as_a_hub_likes() {
-    let mut hub = policy();
-    hub.chain.max_lag = 1_000;
-    let mut net = Net::on_two_chains(vec![policy(), hub, responding()], &[(0, 2)], &[(0, 1), (1, 2)]);
-    let _stage = propose(&mut net, 2).unwrap();
+fn shown_last(how: u8, lag: BlockNumber, closes: bool) -> i128 {
+    use protocol::call::{Call, CloseSolo, Slash, SnapshotSolo};
+    let mut net = against_a_hub();
+    let before = worth(&net.links[TO_I], Responder) + worth(&net.links[TO_R], Initiator);
+    net.lag[HUB] = lag;
+    pass(&mut net, 1, &[]);
     let head = net.head();
-    for _ in 0..6 {
-        let Some(ready) = net.ready().first().copied() else { break };
-        net.step(ready);
+    let (expiry, until) = (head + 50, head + 16);
+    ask(&mut net.links[TO_R], Responder, 1, carried(1, identity(0), expiry, until, Vec::new()), until - DELTA);
+    for (link, party) in [(TO_R, Initiator), (TO_I, Initiator), (TO_I, Responder)] {
+        hear(&mut net, link, party);
     }
-    let swap = net.node(2).shared().router.swap(&ID).expect("it has heard of it");
-    let (stage, lock_by) = (swap.stage, swap.terms.lock_by);
-    assert!(matches!(stage, SwapStage::Ended { .. }) || lock_by < head + 200, "{stage:?}: {lock_by}, {head}");
-}
-
-/// *Sequence:* the responder of a swap asks for the initiator's pledge through two hubs at once, with the same words. The initiator pledges to both, since nothing has arrived;
-/// both legs are locked, and the initiator is away until they have expired. *Loss:* it forfeits two premiums, and has agreed to one. *Right:* while a pledge of its own for
-/// a leg may count, it gives no other one for it.
-#[test]
-fn an_initiator_stakes_its_premium_once() {
-    let policies = vec![policy(), policy(), responding(), policy()];
-    let mut net = Net::on_two_chains(policies, &[(0, 2)], &[(0, 1), (1, 2), (0, 3), (3, 2)]);
-    let _stage = propose(&mut net, 2).unwrap();
-    // The responder's first question.
-    let mut body = None;
-    for link in [2, 4] {
-        net.links[link].sides[Responder].is_cheat = true;
-        net.links[link].sides[Responder].strict = false;
+    // What its machine would show by itself is not shown.
+    for call in ["channel_snapshot_solo", "channel_slash"] {
+        let _new = net.links[TO_R].chain.censored.insert(call);
     }
-    while body.is_none() {
-        let ready = net.ready().first().copied().expect("it asks");
-        net.step(ready);
-        body = [2, 4].into_iter().find_map(|link| match net.links[link].wire[Initiator].front() {
-            Some(Message::PledgeCreated(body)) => Some((link, body.clone())),
-            _ => None,
-        });
+    let old = net.links[TO_R].sides[Responder].machine().evidence().unwrap();
+    hear(&mut net, TO_R, Responder);
+    let machine = net.links[TO_R].sides[Responder].machine();
+    let pledge = *machine.pledge().expect("the hub has pledged");
+    let Some(Message::Update(update)) = net.links[TO_R].wire[Initiator].pop_back() else { panic!("proposed") };
+    let channel = net.links[TO_R].channel_id();
+    // The state that is pledged, as its owner knows it.
+    let mut copy = net.links[TO_R].sides[Responder].clone();
+    std::mem::swap(&mut copy, &mut net.links[TO_R].sides[Responder]);
+    let signature = sign(Initiator, channel, &state_body(update.round, update.base, update.state_hash));
+    net.links[TO_R].hear(Responder, Message::UpdateAck { round: update.round, signature });
+    let commitment = net.links[TO_R].sides[Responder].machine().state().unwrap().commitment();
+    net.links[TO_R].sides[Responder] = copy;
+    net.links[TO_R].wire = protocol::Pair::default();
+    if closes {
+        let call = net.links[TO_I].sides[Initiator].machine().evidence().unwrap();
+        net.links[TO_I].chain.submit(Initiator, Call::ChannelCloseSolo(call));
     }
-    let (asked, body) = body.unwrap();
-    let other = 6 - asked;
-    net.links[other].routes[Responder] = None;
-    ask(&mut net.links[other], Responder, 9, body.offer, body.valid_until);
-    // Both questions are answered before either round is proposed.
-    let is_early = |net: &Net, ready: &Ready| match ready {
-        Ready::Message(link @ (2 | 4), Initiator) => {
-            !matches!(net.links[*link].wire[Initiator].front(), Some(Message::Update(_)))
+    let silent = [(TO_I, Initiator), (TO_R, Initiator)];
+    while net.head() + 1 < until - DELTA {
+        if how == 2 && net.head() + 3 == until - DELTA {
+            net.links[TO_R].chain.submit(Responder, Call::ChannelCloseSolo(old.clone()));
         }
-        _ => true,
+        pass(&mut net, 1, &silent);
+        net.links[TO_R].wire = protocol::Pair::default();
+    }
+    net.links[TO_R].chain.censored.clear();
+    let call = match how {
+        0 => Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload: pledge }),
+        1 => Call::ChannelCloseSolo(CloseSolo { channel, payload: Some(pledge), commitment }),
+        _ => Call::ChannelSlash(Slash { channel, payload: pledge, commitment }),
     };
-    while let Some(ready) = net.ready().into_iter().find(|ready| is_early(&net, ready)) {
-        net.step(ready);
-    }
-    let pledged = [2, 4].map(|link| matches!(net.links[link].wire[Initiator].front(), Some(Message::Update(_))));
-    // Both rounds are agreed, and those that the hubs have kept back; then the initiator's process is away.
-    for link in [2, 4] {
-        while net.links[link].deliver(Initiator) {}
-    }
-    net.carry_out_all();
-    for link in [1, 3] {
-        // What it is told of the second one is not heard before it has agreed to both.
-        while net.links[link].deliver(Initiator) {}
-    }
-    net.vanish(0);
-    for _ in 0..150 {
-        net.tick(6_000);
-        net.mine();
-        while let Some(ready) = net.ready().first().copied() {
-            net.step(ready);
-        }
-    }
-    net.come_back(0);
-    net.run();
-    net.settle();
-    let has = |link: usize| net.links[link].sides[Initiator].machine().state().unwrap().balances[Initiator];
-    let lost = 2 * SHARE - (has(1) + has(3)).min(2 * SHARE);
-    assert!(lost <= PREMIUM, "it has lost {lost}; pledged in both: {pledged:?}");
+    net.links[TO_R].chain.submit(Responder, call);
+    pass(&mut net, 300, &silent);
+    let after = worth(&net.links[TO_I], Responder) + worth(&net.links[TO_R], Initiator);
+    i128::try_from(after).unwrap() - i128::try_from(before).unwrap()
 }
 
 /// Numbers that look like chance.
@@ -555,7 +485,8 @@ fn misbehave(net: &mut Net, dice: &mut Dice, number: &mut u8, kept: &mut [Vec<pr
         }
         7 | 8 => {
             let machine = net.links[TO_I].sides[Initiator].machine();
-            let rows: Vec<_> = machine.incoming_transfers().values().map(|row| (row.contract, row.terms.lock)).collect();
+            let rows: Vec<_> =
+                machine.incoming_transfers().values().map(|row| (row.contract, row.terms.lock)).collect();
             if let Some((contract, of)) = rows.first().copied() {
                 let opens = (0..=u8::MAX).find(|number| lock(*number) == of).unwrap();
                 let reason = channel::transfer::FailReason(Vec::new());
