@@ -105,11 +105,10 @@ impl<'a> Judge<'a> {
             return Err(RefusalCode::LIMITS);
         }
         if offer.premium > 0 {
-            // An offer with a premium is alone in its round.
-            match self.book.stakes(&self.first, offer) {
-                Stake::Until(_) => {}
-                Stake::NotYet if self.asked == Asked::Pledge => {}
-                Stake::NotYet | Stake::No => return Err(RefusalCode::POLICY),
+            // It is alone in its round, and this side has pledged for that, or does not agree to it (R6.5d).
+            let stakes = || self.book.stakes(&self.first, offer) != Stake::No;
+            if self.asked == Asked::Round || !stakes() {
+                return Err(RefusalCode::POLICY);
             }
         }
         (self.open, self.amount) = (open, amount);

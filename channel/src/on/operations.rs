@@ -24,6 +24,7 @@ use crate::{
     operation::{OperationBody, OperationKind, OperationRequest},
     phase::Phase,
     step::Step,
+    transfer::TransferEvent,
     wait::Act,
 };
 use protocol::{BlockNumber, Party, Rejection, Round, Signature, call::CallKind, terms::MAX_DELEGATES};
@@ -140,6 +141,9 @@ impl Channel {
         }
         let signed = Effect::Send(body.signed(ours));
         live.operation.sign_peers(body, state, ours);
+        if let Some(given) = self.given_pledge() {
+            self.transfers.tell(TransferEvent::PledgeGiven(given));
+        }
         Ok(Step::commit(vec![signed]))
     }
 

@@ -11,6 +11,7 @@ use crate::{
         Phase,
         closing::ClosePath,
         live::{
+            Live,
             agreed::Posted,
             pledge::{self, Proposed},
             proposing::Sign,
@@ -19,7 +20,7 @@ use crate::{
     pledge::PledgeBody,
     state::{Change, IdempotencyKey, State},
     step::{RefusalReply, Step},
-    transfer::{Failure, Stake, TransferEvent, room::Became},
+    transfer::{Failure, GivenPledge, Stake, TransferEvent, room::Became},
     wait::Act,
 };
 use protocol::{BlockNumber, Signature, call::CallKind, contracts::ContractId, crypto::Native};
@@ -127,7 +128,7 @@ impl Channel {
             }
             Some(Proposed::KeptBack(change)) => {
                 if let Some(key) = self.transfers.key_of(change) {
-                    self.transfers.tell(TransferEvent::Pledged { key });
+                    self.transfers.tell(TransferEvent::Pledged { key, valid_until: body.valid_until });
                 }
                 return Step::commit(Vec::new());
             }
@@ -167,6 +168,33 @@ impl Channel {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// An own offer that the peer has no signature for is not made.
+    pub(crate) fn on_user_take_back(&mut self, key: &IdempotencyKey, ctx: &Context<'_>) -> Step {
+        let Some(change) = self.transfers.find(key).map(|row| row.change) else { return Step::default() };
+        let me = self.me;
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
+        let is_kept_back = |live: &Live| live.outgoing.all().any(|ours| ours.is_kept_back() && ours.makes(change));
+        if is_kept_back(live) {
+            live.operation.let_go();
+            drop(live.outgoing.drop_kept_back());
+        } else if live.outgoing.is_queued(change) && !live.outgoing.may_appear(change) {
+            live.outgoing.unqueue_one(me, change);
+            live.want_pledge();
+        } else {
+            return Step::default();
+        }
+        let _offer = self.transfers.note(change, Became::Not(Failure::Dropped));
+        Step::commit(Vec::new()).and(self.advance(ctx))
+    }
+
+    /// What this side has pledged, as long as it may come to count: for a router that begins anew.
+    #[must_use]
+    pub fn given_pledge(&self) -> Option<GivenPledge> {
+        let body = self.phase.live()?.operation.given()?;
+        let (offer, valid_until) = (body.offer.clone(), body.valid_until);
+        Some(GivenPledge { contract: self.contract_of(body)?, offer, valid_until })
     }
 
     /// Whether the arbiter refuses a call that shows a pledge only because another one of [`Live::show_pledge`] does.

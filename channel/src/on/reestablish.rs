@@ -147,7 +147,7 @@ impl Channel {
             // Ours is newer or the same; or the peer has seen on chain what we have not seen yet, and the chain will tell.
             return Ok(None);
         }
-        let ours = live.outgoing.find(round).is_some_and(|ours| ours.update().state_hash == state_hash);
+        let ours = live.outgoing.find_said(round).is_some_and(|ours| ours.update().state_hash == state_hash);
         let (channel, keys) = (live.funding.channel(), live.funding.terms().keys());
         let body = StateBody { round, base, state_hash, valid_until: None };
         let co_signed = signatures

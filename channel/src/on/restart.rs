@@ -10,6 +10,7 @@ use crate::{
     phase::Phase,
     state::State,
     step::Step,
+    transfer::TransferEvent,
 };
 use protocol::{Base, call::ForcedCall};
 
@@ -82,6 +83,9 @@ impl Channel {
     pub(crate) fn restart_told(&mut self, ctx: &Context<'_>) -> Step {
         // Nothing is queued any more.
         self.drop_unsigned_offers();
+        if let Some(given) = self.given_pledge() {
+            self.transfers.tell(TransferEvent::PledgeGiven(given));
+        }
         if let Some(contracts) = self.contracts().filter(|_| self.state().is_some_and(State::is_whole)).cloned() {
             self.transfers.note_missing(&contracts);
         }

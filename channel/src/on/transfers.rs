@@ -103,6 +103,7 @@ impl Channel {
                 self.on_user_offer(key, Offered::Staked { offer, pledge: PledgeUse { until, is_kept_back } }, ctx)
             }
             TransferCommand::Release { key } => Ok(self.on_user_release(&key, ctx)),
+            TransferCommand::TakeBack { key } => Ok(self.on_user_take_back(&key, ctx)),
             TransferCommand::AnswerPledge { contract } => Ok(self.on_user_answer_pledge(&contract, ctx)),
             TransferCommand::Claim { contract, preimage } => self.on_user_claim(contract, preimage, ctx),
             TransferCommand::Fail { contract, reason } => self.on_user_fail_transfer(contract, reason, ctx),

@@ -304,7 +304,7 @@ impl Channel {
         let out_of_place = self.out_of_place("update_ack");
         let is_being_closed = matches!(self.phase, Phase::Closing(..));
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
-        let Some(ours) = live.outgoing.find(round).map(|ours| head_of(ours.update())) else {
+        let Some(ours) = live.outgoing.find_said(round).map(|ours| head_of(ours.update())) else {
             // The chain may have told of it before the peer's answer came, and of calls forced on top of it.
             let on_chain = round > 1 && live.agreed.round() >= round && live.agreed.is_on_chain();
             return if on_chain { Ok(Step::default()) } else { Err(Violation::RoundNotProposed { got: round }) };

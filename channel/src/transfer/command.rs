@@ -36,6 +36,11 @@ pub enum TransferCommand {
         /// Its key.
         key: IdempotencyKey,
     },
+    /// Take an own offer back that the peer has no signature for: it waits for its round, or is kept back. One that the peer has is left alone.
+    TakeBack {
+        /// Its key.
+        key: IdempotencyKey,
+    },
     /// Answer the peer's question for a pledge that was put off ([`Stake::NotYet`](super::Stake::NotYet)): the router can say by now whether it stakes. A
     /// question that is not open any more is not answered.
     AnswerPledge {

@@ -153,6 +153,17 @@ pub enum IncomingEnd {
     Superseded,
 }
 
+/// A pledge of this side's that may come to count (R6.5d).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenPledge {
+    /// The contract that the offer makes.
+    pub contract: ContractId,
+    /// The offer, with its premium.
+    pub offer: Offer,
+    /// The last block of the pledge.
+    pub valid_until: BlockNumber,
+}
+
 /// What a router is told. All of it can be read from the rows as well, after a crash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferEvent {
@@ -175,7 +186,11 @@ pub enum TransferEvent {
     Pledged {
         /// Its key.
         key: IdempotencyKey,
+        /// The last block of the pledge.
+        valid_until: BlockNumber,
     },
+    /// This side has pledged for an offer of the peer's. After a start [`Channel::given_pledge`](crate::Channel::given_pledge) says so.
+    PledgeGiven(GivenPledge),
     /// The peer's offer is agreed.
     Offered(IncomingTransfer),
     /// A transfer of the peer's is over.

@@ -18,7 +18,7 @@ fn kept_back(world: &mut World, lasts: BlockNumber) -> BlockNumber {
     let staked = TransferCommand::OfferStaked { key, offer, pledged_until, is_kept_back };
     world.command(Initiator, Command::Transfer(staked)).unwrap();
     world.run();
-    assert!(world.sides[Initiator].routed.contains(&TransferEvent::Pledged { key: name(1) }));
+    assert!(world.sides[Initiator].routed.contains(&TransferEvent::Pledged { key: name(1), valid_until: until }));
     assert_eq!((world.ours(Initiator), world.ours(Responder)), before, "nothing is locked");
     assert_eq!(world.sides[Initiator].machine().status().waits_for, Some(WaitReason::Pledge));
     assert_eq!(world.sides[Initiator].machine().pledge(), None, "nobody is to show it");

@@ -153,8 +153,12 @@ fn earn(core: &mut Core, origin: &Origin, entry: &Entry, paid: u128) {
 
 /// A channel refused at once to carry a transfer on: another one may, else it is given back (never signed, I4).
 pub(super) fn refused(core: &mut Core, at: At, origin: Origin, why: CommandRefusal, offer: &Offer) {
-    stakes::failed(core, &origin);
+    stakes::failed(core, at, &origin);
     let Some(entry) = core.transfers.incoming_mut(&origin) else { return };
+    if entry.is_staked {
+        // Nothing goes on without the premium that is staked for it.
+        return core.fail(&origin, &RouteFailure::new(refusal(why)));
+    }
     entry.onward = None;
     entry.refused.push(at);
     let next = core.links.get(&at).map(|link| link.peer);
@@ -205,6 +209,7 @@ pub(super) fn origin_of(at: At, command: &TransferCommand) -> Option<Origin> {
         TransferCommand::Offer { .. }
         | TransferCommand::OfferStaked { .. }
         | TransferCommand::Release { .. }
+        | TransferCommand::TakeBack { .. }
         | TransferCommand::AnswerPledge { .. }
         | TransferCommand::Forget { .. } => None,
     }

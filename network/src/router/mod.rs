@@ -385,7 +385,8 @@ fn on_transfer(core: &mut Core, at: At, event: TransferEvent) {
         TransferEvent::PledgeWanted { contract, offer, valid_until } => {
             stakes::wanted(core, Origin { at, contract }, &offer, valid_until);
         }
-        TransferEvent::Pledged { key } => stakes::pledged(core, at, &key),
+        TransferEvent::Pledged { key, valid_until } => stakes::pledged(core, at, &key, valid_until),
+        TransferEvent::PledgeGiven(given) => legs::pledge_given(core, at, &given),
         TransferEvent::Accepted { key, .. } => core.stakes.accepted(at, &key),
         TransferEvent::Fulfilled { key, preimage } => {
             if core.reach(at, &key, Reached::Fulfilled(preimage)) {

@@ -4,6 +4,7 @@ use super::{
     forward::LEAST_DELTA,
     io::At,
     rows::{Order, Part},
+    stakes,
     state::Core,
     tables::Link,
 };
@@ -224,7 +225,7 @@ pub(super) fn plan_leg(
     let is_fit = |way: &Way| {
         let expiry = sent_expiry(way, leg).filter(|expiry| within_lock(core, way, *expiry).is_ok());
         let is_free = way.hub.is_none_or(|(_, terms)| terms.slot_fee == 0);
-        let is_staked = premium == 0 || way.hub.is_none_or(|(_, terms)| terms.pledge_delta.is_some());
+        let is_staked = premium == 0 || way.hub.is_none_or(|(hub, _)| stakes::carries(core, &leg.chain, hub));
         expiry.is_some_and(&is_in_time) && is_free && is_staked
     };
     let shares = shares(core, &order, (leg.amount, max_fee), &[], max_parts, is_fit)?;
@@ -249,15 +250,6 @@ pub(super) fn delta_of_hubs(core: &Core, chain: Domain, from: PublicKey) -> Bloc
     }
     let announced = core.links.peers_up(chain).filter_map(|hub| core.announcements.of(chain, hub, core.seconds()));
     announced.map(|announced| announced.terms.delta.max(LEAST_DELTA)).max().unwrap_or(0)
-}
-
-/// How many blocks sooner a pledge of a hub on the way to `other` ends than the one that it asks for (R8.5h), at most; nothing where there is a channel with it.
-pub(super) fn pledge_delta_of_hubs(core: &Core, chain: Domain, other: PublicKey) -> BlockNumber {
-    if core.links.to(chain, other).next().is_some() {
-        return 0;
-    }
-    let announced = core.links.peers_up(chain).filter_map(|hub| core.announcements.of(chain, hub, core.seconds()));
-    announced.filter_map(|announced| announced.terms.pledge_delta).max().unwrap_or(0)
 }
 
 fn leg_part(way: Way, amount: Amount, leg: &SwapLeg) -> Result<Part, FailureCode> {

@@ -246,7 +246,7 @@ pub(super) fn resolve(core: &mut Core, at: At, key: IdempotencyKey) {
                 |origin: Origin| core.transfers.incoming(&origin).is_some_and(|entry| entry.onward == Some(at));
             match origin {
                 Some(one) if !carries(one) => {
-                    stakes::failed(core, &one);
+                    stakes::failed(core, at, &one);
                     core.forget(at, key);
                 }
                 _ => forward::failed(core, at, key, origin, &why),

@@ -93,23 +93,52 @@ impl Stakes {
         of_channel.into_iter().any(|(origin, reserved)| origin != with && reserved.stage != Stage::Failed)
     }
 
-    /// Forgets what did not come for offers of this channel.
-    fn forget_failed(&mut self, at: At) {
-        self.reserved.retain(|origin, reserved| origin.at != at || reserved.stage != Stage::Failed);
+    /// How much has failed for offers of a channel whose time is not over: what was asked of the next one is not asked again by the same name.
+    fn failed(&self, at: At) -> usize {
+        let of_channel = self.reserved.range(Origin { at, contract: ContractId([0; 32]) }..);
+        of_channel.take_while(|(origin, _)| origin.at == at).filter(|(_, it)| it.stage == Stage::Failed).count()
     }
 }
+
+/// The most offers of a channel that may have failed before their time is over: whoever asks in vain waits.
+const MOST_FAILED: usize = 16;
 
 /// How many blocks before the next one's pledge this side's own ends: its own may be shown in its last block, which is known once that is final, and the next
 /// one's is to be shown after that. None where no premium is carried on.
 pub(super) fn delta(core: &Core, chain: &Domain) -> Option<BlockNumber> {
-    let bounds = core.policy.chain(chain);
     let carries = core.policy.is_hub && core.policy.carries_premiums && core.policy.slot_fee == 0;
-    carries.then(|| bounds.max_lag.saturating_add(bounds.margins.register))
+    carries.then(|| least_delta(core, chain))
+}
+
+/// The same, of a hub with this side's own policy for the chain.
+fn least_delta(core: &Core, chain: &Domain) -> BlockNumber {
+    let bounds = core.policy.chain(chain);
+    // A pledge is shown two blocks before its last one at the latest (R6.5d).
+    bounds.max_lag.saturating_add(bounds.margins.register.max(2))
+}
+
+/// What a hub may need between two pledges, at most, to be used: beyond it whoever is responder would grant a choice for as long as a hub likes.
+fn most_delta(core: &Core, chain: &Domain) -> BlockNumber {
+    least_delta(core, chain).saturating_mul(2)
+}
+
+/// How many blocks sooner a pledge of a hub on the way to `other` ends than the one that it asks for, for the slowest hub that serves it; nothing where there is a
+/// channel with it.
+pub(super) fn delta_of_way(core: &Core, chain: Domain, other: PublicKey) -> BlockNumber {
+    if core.links.to(chain, other).next().is_some() {
+        return 0;
+    }
+    let serves = |hub: &PublicKey| {
+        let announced = core.announcements.of(chain, *hub, core.seconds());
+        announced.is_some_and(|announced| announced.serves.contains(&other))
+    };
+    let hubs = core.links.peers_up(chain).filter(serves);
+    hubs.filter_map(|hub| delta_of_hub(core, &chain, hub)).max().unwrap_or(0)
 }
 
 /// Whether this side stakes the premium of an offer beside it.
 pub(super) fn stakes(core: &Core, origin: &Origin, offer: &Offer) -> Stake {
-    if let Some(until) = legs::stakes_until(core, &origin.at, offer) {
+    if let Some(until) = legs::stakes_until(core, origin, offer) {
         return Stake::Until(until);
     }
     let Some(staked) = staked(offer).filter(|_| !core.is_ahead) else { return Stake::No };
@@ -132,7 +161,11 @@ pub(super) fn stakes(core: &Core, origin: &Origin, offer: &Offer) -> Stake {
 
 fn staked(offer: &Offer) -> Option<StakedForward> {
     match Instruction::from_bytes(&offer.instruction)? {
-        Instruction::ForwardStaked(staked) if offer.premium > 0 && staked.premium == offer.premium => Some(staked),
+        // It goes to the initiator itself: no other hub's channels wait for it.
+        Instruction::ForwardStaked(staked) if offer.premium > 0 && staked.premium == offer.premium => {
+            let is_last = matches!(Instruction::from_bytes(&staked.forward.inner), Some(Instruction::Swap(_)));
+            is_last.then_some(staked)
+        }
         _ => None,
     }
 }
@@ -163,10 +196,13 @@ pub(super) fn wanted(core: &mut Core, origin: Origin, offer: &Offer, valid_until
 
 /// Asks the next one. Of what cannot be carried on it is noted that it is not.
 fn ask(core: &mut Core, origin: Origin, offer: &Offer, valid_until: BlockNumber) -> Result<(), FailureCode> {
-    core.stakes.forget_failed(origin.at);
+    if core.stakes.failed(origin.at) >= MOST_FAILED {
+        return Err(FailureCode::Limits);
+    }
     let staked = staked(offer).filter(|_| !core.is_ahead).ok_or(FailureCode::UnknownOrWrong)?;
     let (at, until, carried) = (origin.at, staked.pledged_until, onward(offer, &staked));
-    let reserved = Reservation { at, onward: carried.clone(), until, stage: Stage::Failed };
+    // Of what is not asked it is remembered as long as the pledge would last, at most: the same question is not looked at again.
+    let reserved = Reservation { at, onward: carried.clone(), until: until.min(valid_until), stage: Stage::Failed };
     let _former = core.stakes.reserved.insert(origin, reserved);
     check(core, &origin, offer, &staked)?;
     let delta = delta(core, &at.chain).ok_or(FailureCode::OtherRegistry)?;
@@ -193,24 +229,30 @@ fn answer(core: &mut Core, origin: &Origin) {
 }
 
 /// The next one has pledged: this side may.
-pub(super) fn pledged(core: &mut Core, at: At, key: &IdempotencyKey) {
+pub(super) fn pledged(core: &mut Core, at: At, key: &IdempotencyKey, valid_until: BlockNumber) {
     let Some(OfferName::Forward(channel, contract)) = OfferName::read(key) else { return };
     let origin = Origin { at: At { chain: at.chain, channel }, contract };
     if core.transfers.incoming(&origin).is_some() {
         // It was pledged for once more, and what came in waits for it.
         return release(core, origin, at);
     }
-    let Some(reserved) = core.stakes.reserved.get_mut(&origin).filter(|reserved| reserved.at == at) else { return };
-    if matches!(reserved.stage, Stage::Asked { .. }) {
-        reserved.stage = Stage::Held;
-        answer(core, &origin);
+    let is_asked = |reserved: &&mut Reservation| reserved.at == at && matches!(reserved.stage, Stage::Asked { .. });
+    match core.stakes.reserved.get_mut(&origin).filter(is_asked) {
+        Some(reserved) if reserved.until == valid_until => {
+            reserved.stage = Stage::Held;
+            answer(core, &origin);
+        }
+        // It comes too late, or is not what was asked for.
+        _ => core.command(at, TransferCommand::TakeBack { key: key.clone() }),
     }
 }
 
-/// What was to go on will not be offered: the next one has not pledged.
-pub(super) fn failed(core: &mut Core, origin: &Origin) {
-    core.stakes.ended(origin);
-    let Some(reserved) = core.stakes.reserved.get_mut(origin) else { return };
+/// What was to go on by this channel will not be offered: the next one has not pledged.
+pub(super) fn failed(core: &mut Core, at: At, origin: &Origin) {
+    if core.stakes.releasing.get(origin) == Some(&at) {
+        core.stakes.ended(origin);
+    }
+    let Some(reserved) = core.stakes.reserved.get_mut(origin).filter(|reserved| reserved.at == at) else { return };
     if std::mem::replace(&mut reserved.stage, Stage::Failed) != Stage::Failed {
         answer(core, origin);
     }
@@ -219,7 +261,7 @@ pub(super) fn failed(core: &mut Core, origin: &Origin) {
 /// What is carried on is agreed: the round that was kept back goes out.
 pub(super) fn go_on(core: &mut Core, origin: Origin) -> Result<(), FailureCode> {
     let reserved = core.stakes.reserved.remove(&origin).filter(|reserved| reserved.stage == Stage::Held);
-    let at = reserved.ok_or(FailureCode::Limits)?.at;
+    let at = reserved.map(|reserved| reserved.at).or_else(|| unread_onward(core, &origin)).ok_or(FailureCode::Limits)?;
     if let Some(entry) = core.transfers.incoming_mut(&origin) {
         entry.onward = Some(at);
     }
@@ -230,6 +272,13 @@ pub(super) fn go_on(core: &mut Core, origin: Origin) -> Result<(), FailureCode> 
         core.claim(&origin, preimage);
     }
     Ok(())
+}
+
+/// A channel by which it may have gone on without anybody knowing: then it is claimed once its pre-image is known, and else goes back by its expiry (I4).
+fn unread_onward(core: &Core, origin: &Origin) -> Option<At> {
+    let instruction = Instruction::from_bytes(&core.transfers.incoming(origin)?.instruction)?;
+    let Instruction::ForwardStaked(staked) = instruction else { return None };
+    core.links.to(origin.at.chain, staked.forward.next).map(|(at, _)| at).find(|at| core.links.is_unread(at))
 }
 
 fn release(core: &mut Core, origin: Origin, at: At) {
@@ -252,7 +301,7 @@ pub(super) fn restored(
     }
     // Its last block is not known any more: this side pledges nothing by it that it has not pledged before. The channel drops it when it is over.
     let reserved = Reservation { at, onward: offer.clone(), until: BlockNumber::MAX, stage: Stage::Held };
-    let _former = core.stakes.reserved.insert(origin, reserved);
+    let _known = core.stakes.reserved.entry(origin).or_insert(reserved);
     Some(origin)
 }
 
@@ -260,9 +309,11 @@ pub(super) fn restored(
 pub(super) fn tick(core: &mut Core) {
     let (now, patience) = (core.now, core.policy.swaps.answer);
     let is_late = |stage: Stage| matches!(stage, Stage::Asked { since } if now.saturating_sub(since) >= patience);
-    let late: Vec<Origin> =
-        core.stakes.reserved.iter().filter(|(_, it)| is_late(it.stage)).map(|(origin, _)| *origin).collect();
-    late.iter().for_each(|origin| failed(core, origin));
+    let late = core.stakes.reserved.iter().filter(|(_, it)| is_late(it.stage));
+    for (origin, at) in late.map(|(origin, it)| (*origin, it.at)).collect::<Vec<_>>() {
+        failed(core, at, &origin);
+        core.command(at, TransferCommand::TakeBack { key: Transfers::onward_key(&origin) });
+    }
 }
 
 /// A block: pledges that no block takes any more are over, and what is to be released is told so again.
@@ -285,7 +336,7 @@ pub(super) fn pledge_for(core: &Core, at: At, source: Source, offer: &Offer) -> 
     match source {
         Source::Leg(id, _) => {
             let lock_by = core.swaps.get(&id)?.row.terms.lock_by;
-            let sooner = staked(offer).map_or(0, |_| delta_of(core, at).unwrap_or(0));
+            let sooner = staked(offer).map_or(0, |_| delta_of(core, at).unwrap_or_else(|| least_delta(core, &at.chain)));
             Some((lock_by.saturating_sub(sooner), false))
         }
         Source::Forward(Some(origin)) => Some((core.stakes.reserved.get(&origin)?.until, true)),
@@ -293,10 +344,20 @@ pub(super) fn pledge_for(core: &Core, at: At, source: Source, offer: &Offer) -> 
     }
 }
 
-/// What a hub says that it needs between two pledges.
+/// What the hub at the other end of a channel says that it needs between two pledges.
 fn delta_of(core: &Core, at: At) -> Option<BlockNumber> {
-    let hub = core.links.get(&at)?.peer;
-    core.announcements.of(at.chain, hub, core.seconds())?.terms.pledge_delta
+    delta_of_hub(core, &at.chain, core.links.get(&at)?.peer)
+}
+
+/// What a hub says that it needs between two pledges, where it carries premiums and is not too slow to be used.
+fn delta_of_hub(core: &Core, chain: &Domain, hub: PublicKey) -> Option<BlockNumber> {
+    let delta = core.announcements.of(*chain, hub, core.seconds())?.terms.pledge_delta?;
+    (delta <= most_delta(core, chain)).then_some(delta)
+}
+
+/// Whether a leg with a premium may go through this hub.
+pub(super) fn carries(core: &Core, chain: &Domain, hub: PublicKey) -> bool {
+    delta_of_hub(core, chain, hub).is_some()
 }
 
 /// Whether a premium is staked for a leg that comes by this channel: the responder's own, or that of a hub where there is no channel with the responder.

@@ -174,7 +174,9 @@ impl Side {
                     said.messages.push(Msg::Fail(*contract, reason.clone()));
                 }
             }
-            TransferCommand::Release { .. } | TransferCommand::AnswerPledge { .. } => {
+            TransferCommand::Release { .. }
+            | TransferCommand::TakeBack { .. }
+            | TransferCommand::AnswerPledge { .. } => {
                 unreachable!("premiums go through hubs in real channels alone")
             }
             TransferCommand::Forget { key } => {

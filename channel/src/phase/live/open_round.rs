@@ -74,6 +74,11 @@ impl OpenRound {
         self.is_kept_back
     }
 
+    /// Whether this change is among those that it makes.
+    pub(crate) fn makes(&self, id: ChangeId) -> bool {
+        self.ids.contains(id)
+    }
+
     /// The peer may hear of it.
     pub(super) const fn release(&mut self) {
         self.is_kept_back = false;

@@ -189,8 +189,13 @@ impl Operation {
         was_held || was_given
     }
 
+    /// The peer's pledge is not used.
+    pub(crate) const fn let_go(&mut self) {
+        self.held = None;
+    }
+
     /// What this side has pledged.
-    fn given(&self) -> Option<&PledgeBody> {
+    pub(crate) fn given(&self) -> Option<&PledgeBody> {
         match &self.signed.as_ref()?.body {
             OperationBody::Pledge(body) => Some(body),
             _ => None,

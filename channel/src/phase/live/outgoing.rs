@@ -154,6 +154,11 @@ impl Outgoing {
         self.all().find(|ours| ours.round() == round)
     }
 
+    /// The same, where the peer has heard of it: its answer to what is kept back is none.
+    pub(crate) fn find_said(&self, round: Round) -> Option<&OpenRound> {
+        self.find(round).filter(|ours| !ours.is_kept_back())
+    }
+
     pub(crate) fn enqueue(&mut self, me: Party, change: Change) {
         self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
         let id = self.next_change();
@@ -258,6 +263,11 @@ impl Outgoing {
             self.remove_queued(me, &ids.iter().copied().collect());
         }
         ids
+    }
+
+    /// Whether this change waits for a round.
+    pub(crate) fn is_queued(&self, id: ChangeId) -> bool {
+        self.queue.iter().any(|(waiting, _)| *waiting == id)
     }
 
     /// Whether this change is proposed.

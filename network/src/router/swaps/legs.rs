@@ -24,7 +24,7 @@ use crate::{
 };
 use channel::{
     IdempotencyKey,
-    transfer::{Intent, Offer, TransferTerms},
+    transfer::{GivenPledge, Intent, Offer, TransferTerms},
 };
 use protocol::{Amount, BlockNumber, PublicKey};
 
@@ -373,7 +373,8 @@ pub(in crate::router) fn origins_of(core: &Core, id: SwapId) -> Option<Vec<Origi
 
 /// Until which block this side pledges the premium of an offer beside it, if it does: the target leg of a swap that it has proposed, in time and in the words that
 /// were agreed to, from the responder itself, or from a hub where there is no channel with it (A7, R8.5h). It is shown the pre-image for as soon as it is here.
-pub(in crate::router) fn stakes_until(core: &Core, at: &At, offer: &Offer) -> Option<BlockNumber> {
+pub(in crate::router) fn stakes_until(core: &Core, origin: &Origin, offer: &Offer) -> Option<BlockNumber> {
+    let at = &origin.at;
     let Some(Instruction::Swap(said)) = Instruction::from_bytes(&offer.instruction) else { return None };
     let swap = core.swaps.get(&said.id)?;
     let agreed = &swap.row.terms;
@@ -386,12 +387,26 @@ pub(in crate::router) fn stakes_until(core: &Core, at: &At, offer: &Offer) -> Op
         && stakes::may_ask(core, at, swap.row.peer)
         && offer.terms.amount == agreed.target.amount
         && is_first
+        && !has_pledged_elsewhere(core, said.id, origin)
         && agreed.premium == offer.premium
         && is_in_time;
     // What is shown in the pledge's last block is known here once that is final, and claimed then.
     let (bounds, chain) = (core.policy.chain(&agreed.target.chain), &agreed.target);
     let known = chain.expiry.saturating_sub(bounds.margins.forward()).saturating_sub(bounds.max_lag);
     stakes.then_some(agreed.lock_by.min(known))
+}
+
+/// Whether the premium of a swap is pledged for another offer than this one, which may yet come to count: it is staked once.
+fn has_pledged_elsewhere(core: &Core, id: SwapId, origin: &Origin) -> bool {
+    let finalised = core.heads.get(&origin.at.chain).map_or(0, |heads| heads.finalised);
+    core.swaps.pledged.get(&id).is_some_and(|(other, until)| other != origin && finalised <= *until)
+}
+
+/// This side has pledged for an offer.
+pub(in crate::router) fn pledge_given(core: &mut Core, at: At, given: &GivenPledge) {
+    let Some(Instruction::Swap(said)) = Instruction::from_bytes(&given.offer.instruction) else { return };
+    let pledged = (Origin { at, contract: given.contract }, given.valid_until);
+    let _former = core.swaps.pledged.insert(said.id, pledged);
 }
 
 /// Whether a transfer is all of the target leg of a swap of this side's own: a premium may be staked beside it, so that no bound has it given back.

@@ -383,6 +383,7 @@ pub(in crate::router) fn forget(core: &mut Core, id: SwapId) -> Result<(), SwapE
     }
     let chain = swap.row.terms.source.chain;
     let _forgotten = core.swaps.remove(&id);
+    let _over = core.swaps.pledged.remove(&id);
     core.write(chain, RowName::Swap(id), None);
     drop_target(core, id);
     Ok(())

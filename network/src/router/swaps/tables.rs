@@ -126,6 +126,8 @@ pub(in crate::router) struct Swaps {
     pub(in crate::router) quotes: BTreeMap<(Domain, PublicKey), Vec<SwapQuote>>,
     /// Transfers that say that they are of swaps of which nothing can be said before another chain has joined.
     pub(in crate::router) parked: BTreeSet<Origin>,
+    /// For which offer this side has pledged the premium of a swap, and until when that may count; also of swaps whose rows are not here yet.
+    pub(in crate::router) pledged: BTreeMap<SwapId, (Origin, BlockNumber)>,
     /// What became of target legs, and in which chain's store that is; also of swaps whose rows are not here yet.
     pub(in crate::router) targets: BTreeMap<SwapId, (Domain, TargetEnd)>,
     /// Swaps of which the peer has not acknowledged all that was said.
