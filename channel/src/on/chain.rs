@@ -246,7 +246,8 @@ impl Channel {
     /// is to be shown (R6.5d).
     #[must_use]
     pub fn defend_by(&self, head: BlockNumber) -> Option<BlockNumber> {
-        let pledge = self.phase.live()?.pledge_to_show().and_then(|held| held.valid_until).filter(|until| head < *until);
+        let pledge =
+            self.phase.live()?.pledge_to_show().and_then(|held| held.valid_until).filter(|until| head < *until);
         let settled = match &self.phase {
             Phase::Closing(_, ClosePath::Solo(solo)) => solo.unlock_at.saturating_sub(1),
             _ => BlockNumber::MAX,

@@ -65,8 +65,7 @@ impl Channel {
     pub(crate) fn on_peer_update(&mut self, update: Update, ctx: &Context<'_>) -> Result<Step, Violation> {
         let round = update.round;
         let refuse = |code| Ok(Step::act(vec![Effect::Send(Message::UpdateError { round, code })]));
-        let is_pledged =
-            self.phase.live().is_some_and(|live| live.operation.is_pledged_by(&update));
+        let is_pledged = self.phase.live().is_some_and(|live| live.operation.is_pledged_by(&update));
         let proposal = if is_pledged { PeerProposal::Pledged(round) } else { PeerProposal::Round(round) };
         if let ControlFlow::Break(step) = self.admit(proposal, ctx.head)? {
             return Ok(step);

@@ -19,7 +19,12 @@ fn kept_back(world: &mut World, lasts: BlockNumber) -> Payload {
     let staked = TransferCommand::OfferStaked { key, offer, pledged_until, is_kept_back };
     world.command(Initiator, Command::Transfer(staked)).unwrap();
     world.run();
-    *world.sides[Initiator].machine().pledge().expect("held")
+    // As it would be shown, were the round released.
+    let side = &world.sides[Initiator];
+    let mut released = side.machine().clone();
+    let release = channel::Input::User(Command::Transfer(TransferCommand::Release { key: name(1) }));
+    let _step = released.handle(release, &side.context(world.now, world.pace)).unwrap();
+    *released.pledge().expect("held")
 }
 
 /// *Sequence:* the payee pledges, and at once acknowledges the round that it has pledged, of which it has not heard: number, base and state are those of the

@@ -58,6 +58,11 @@ pub(super) fn on_chain(world: &World) -> Base {
 pub(super) fn mine_until(world: &mut World, block: BlockNumber) {
     while world.chain.head() < block {
         world.mine();
+        // What is to be shown is shown again as time passes and blocks are seen, also while nothing becomes final.
+        for party in Party::BOTH {
+            world.sides[party].registry.best = world.sides[party].registry.best.max(world.chain.head());
+        }
+        world.tick(1_000);
     }
 }
 

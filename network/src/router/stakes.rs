@@ -261,7 +261,8 @@ pub(super) fn failed(core: &mut Core, at: At, origin: &Origin) {
 /// What is carried on is agreed: the round that was kept back goes out.
 pub(super) fn go_on(core: &mut Core, origin: Origin) -> Result<(), FailureCode> {
     let reserved = core.stakes.reserved.remove(&origin).filter(|reserved| reserved.stage == Stage::Held);
-    let at = reserved.map(|reserved| reserved.at).or_else(|| unread_onward(core, &origin)).ok_or(FailureCode::Limits)?;
+    let at =
+        reserved.map(|reserved| reserved.at).or_else(|| unread_onward(core, &origin)).ok_or(FailureCode::Limits)?;
     if let Some(entry) = core.transfers.incoming_mut(&origin) {
         entry.onward = Some(at);
     }
@@ -336,7 +337,8 @@ pub(super) fn pledge_for(core: &Core, at: At, source: Source, offer: &Offer) -> 
     match source {
         Source::Leg(id, _) => {
             let lock_by = core.swaps.get(&id)?.row.terms.lock_by;
-            let sooner = staked(offer).map_or(0, |_| delta_of(core, at).unwrap_or_else(|| least_delta(core, &at.chain)));
+            let sooner =
+                staked(offer).map_or(0, |_| delta_of(core, at).unwrap_or_else(|| least_delta(core, &at.chain)));
             Some((lock_by.saturating_sub(sooner), false))
         }
         Source::Forward(Some(origin)) => Some((core.stakes.reserved.get(&origin)?.until, true)),

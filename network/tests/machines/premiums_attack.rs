@@ -7,14 +7,14 @@ use super::{
         forge::{sign, state_body},
         side::Side,
     },
-    net::{Net, Ready, SHARE, identity},
+    net::{Net, Ready, SHARE, at, identity},
 };
 use crate::swaps::policy as of_swaps;
 use channel::{
     Command, IdempotencyKey, Message, PledgeBody,
     transfer::{Margins, Offer, TransferCommand, TransferTerms},
 };
-use network::{ChainPolicy, Forward, Instruction, RoutingPolicy, StakedForward};
+use network::{ChainPolicy, Forward, Instruction, RoutingPolicy, StakedForward, SwapId, SwapInstruction};
 use protocol::{
     Amount, BlockNumber, Party, PublicKey,
     contracts::conditional::{HashFunction, HashLock, Preimage},
@@ -55,6 +55,9 @@ fn corrupt(link: &mut Link, party: Party) {
 
 /// An offer that is to be carried on to `next`, whose pledge lasts until `until`.
 fn carried(number: u8, next: PublicKey, expiry: BlockNumber, until: BlockNumber, inner: Vec<u8>) -> Offer {
+    let (id, acknowledges) = (SwapId([number; 32]), protocol::Hash([number; 32]));
+    let said = SwapInstruction { id, source: at(0).chain, sequence: 1, acknowledges };
+    let inner = if inner.is_empty() { Instruction::Swap(said).to_bytes().unwrap() } else { inner };
     let forward = Forward { next, chain: None, amount: AMOUNT, expiry, inner };
     let staked = StakedForward { forward, premium: PREMIUM, pledged_until: until };
     let instruction = Instruction::ForwardStaked(staked).to_bytes().unwrap();

@@ -182,7 +182,9 @@ pub enum NodeError {
         code: RefusalCode,
     },
     /// The channel has ended in blocks that were not read: whether a deposit, a withdrawal or other delegates that both had signed were made is not known here.
-    #[error("whether the {operation:?} was made before the channel ended is not known: its blocks were not read; look at the chain")]
+    #[error(
+        "whether the {operation:?} was made before the channel ended is not known: its blocks were not read; look at the chain"
+    )]
     OperationUnseen {
         /// The operation.
         operation: OperationKind,

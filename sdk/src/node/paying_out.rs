@@ -36,7 +36,8 @@ impl Node {
         let mut why = NodeError::NotConnected(state.peer);
         for channel in self.channels_for(id, state.peer).await? {
             let swap = (*id, state.terms.lock);
-            match channel.ask(|reply| Request::WithdrawOnce(swap, (leg.amount, to), reply)).await.and_then(|made| made) {
+            match channel.ask(|reply| Request::WithdrawOnce(swap, (leg.amount, to), reply)).await.and_then(|made| made)
+            {
                 Ok(round) => return Ok(round),
                 Err(error) => why = error,
             }

@@ -59,7 +59,8 @@ async fn has(party: &[Node; 2], peer: PublicKey) -> [Amount; 2] {
 async fn both_legs_and_the_premium_go_through_a_hub() {
     let chains = Chains::new();
     let [source, target] = [&chains.0[0], &chains.0[1]];
-    let [source, target] = [source.arbiter().await.unwrap(), target.arbiter().await.unwrap()].map(|it| it.info().domain);
+    let [source, target] =
+        [source.arbiter().await.unwrap(), target.arbiter().await.unwrap()].map(|it| it.info().domain);
     let (rate, amounts, inventory) = ((2, 1), (1, Amount::MAX), 500_000);
     let quote = SwapQuote { source, target, rate, amounts, premium: 10_000, inventory, expires_at: u64::MAX };
     let carries = RoutingPolicy { is_hub: true, carries_premiums: true, ..RoutingPolicy::default() };

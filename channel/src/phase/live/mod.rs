@@ -266,6 +266,7 @@ impl Live {
         if !undone.is_empty() {
             told.push(Event::Undone { changes: undone, round });
         }
+        self.operation.note_agreed(round, ours.own_changes());
         let executes_at = ours.executes_at();
         let channel = self.funding.channel();
         self.transfers_done.extend(ours.transfers(&channel, me));

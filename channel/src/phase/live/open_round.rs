@@ -128,7 +128,7 @@ impl OpenRound {
     }
 
     /// Its changes as the user knows them.
-    pub(super) fn own_changes(&self) -> OwnChanges {
+    pub(crate) fn own_changes(&self) -> OwnChanges {
         self.ids.iter().zip(self.update.changes.iter().map(Change::reference)).collect()
     }
 

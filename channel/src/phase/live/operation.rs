@@ -10,7 +10,7 @@ use crate::{
     message::{Message, RefusalCode, Update},
     operation::{OperationBody, OperationKind, OperationRequest},
     pledge::PledgeBody,
-    state::{Change, ChangeId, Offer, State},
+    state::{Change, ChangeId, Offer, OwnChanges, State},
 };
 use protocol::{
     Amount, Base, BlockNumber, ChannelId, Hash, Party, Round, Signature,
@@ -31,6 +31,8 @@ pub(crate) struct Operation {
     pledged_up_to: Round,
     /// The peer's pledge for an own round that is open, signed by both (R6.5d).
     held: Option<Payload>,
+    /// Own changes that were agreed in this round, of whose place what this side has pledged may yet take.
+    replaceable: Option<(Round, OwnChanges)>,
     /// An own offer that waits for its peer's pledge. Not saved: what the peer has no signature for comes to nothing with a crash.
     #[codec(skip)]
     pledge: Option<Requested>,
@@ -162,13 +164,27 @@ impl Operation {
 
     /// Whether this update is the round that this side has pledged: with that offer and nothing else, also of what is in no state, as its instruction.
     pub(crate) fn is_pledged_by(&self, update: &Update) -> bool {
-        let is_alone = |body: &PledgeBody| matches!(&update.changes[..], [Change::Offer(offer)] if *offer == body.offer);
+        let is_alone =
+            |body: &PledgeBody| matches!(&update.changes[..], [Change::Offer(offer)] if *offer == body.offer);
         self.is_next(update.round, &update.state_hash) && update.refuses.is_none() && self.given().is_some_and(is_alone)
     }
 
     /// The highest round that this side ever pledged.
     pub(crate) const fn pledged_up_to(&self) -> Round {
         self.pledged_up_to
+    }
+
+    /// Own changes are agreed in this round on a base: where what this side has pledged goes on from below it, that may yet take their place.
+    pub(crate) fn note_agreed(&mut self, round: Round, changes: OwnChanges) {
+        if self.given().is_some_and(|body| body.round > round && body.base.agreed < round) {
+            self.replaceable = Some((round, changes));
+        }
+    }
+
+    /// The changes agreed in this round of whose place what was pledged has taken.
+    pub(crate) fn take_replaced(&mut self, agreed: Round) -> OwnChanges {
+        let replaced = self.replaceable.take().filter(|(round, _)| *round == agreed);
+        replaced.map(|(_, changes)| changes).unwrap_or_default()
     }
 
     /// What this side has pledged: the state after it, and under which name the chain has that.
@@ -346,7 +362,8 @@ impl Operation {
 
     /// What is told of the user's operation where the channel has ended unseen: a block may have taken what both have signed.
     pub(crate) fn end_unseen(&mut self) -> Option<Event> {
-        let is_own = |signed: &mut SignedOperation| signed.peers.is_some() && signed.body.kind() != OperationKind::Pledge;
+        let is_own =
+            |signed: &mut SignedOperation| signed.peers.is_some() && signed.body.kind() != OperationKind::Pledge;
         let operation = self.signed.take_if(is_own)?.body.kind();
         Some(Event::OperationUnseen { operation })
     }

@@ -466,18 +466,12 @@ impl Outgoing {
         Some(self.abandoned.swap_remove(at))
     }
 
-    /// The changes of the own round that was agreed last, in `agreed`, of whose place a round on this base takes that does not make them: those are undone.
-    pub(crate) fn undone_by(&mut self, base: Base, agreed: Round, makes: &Ids) -> OwnChanges {
-        let replaced = self.made_in.take().filter(|(round, _)| *round == agreed && base.agreed < *round);
-        let undone = replaced.map(|(_, changes)| changes.only(|id| !makes.contains(id))).unwrap_or_default();
-        self.made.retain(|id| !undone.ids().contains(id));
-        undone
-    }
-
     /// The changes of an own round that is agreed and that were not told of before. Those that wait once more do not any more, and those of
     /// another round that it takes the place of without making them are undone.
     pub(crate) fn account_for(&mut self, me: Party, ours: &OpenRound, agreed: Round) -> (OwnChanges, OwnChanges) {
-        let undone = self.undone_by(ours.base(), agreed, ours.ids());
+        let replaced = self.made_in.take().filter(|(round, _)| *round == agreed && ours.base().agreed < *round);
+        let undone = replaced.map(|(_, changes)| changes.only(|id| !ours.ids().contains(id))).unwrap_or_default();
+        self.made.retain(|id| !undone.ids().contains(id));
         let mut new = ours.own_changes();
         if !self.made.is_empty() {
             new = new.only(|id| !self.made.contains(&id));

@@ -7,7 +7,7 @@ use crate::{
     message::{Message, Update},
     operation::OperationKind,
     pledge::PledgeBody,
-    state::{Change, ChangeId, Ids, State},
+    state::{Change, ChangeId, State},
     transfer::done::of_round,
 };
 use protocol::{
@@ -73,11 +73,7 @@ impl Live {
 
     /// The highest round this side has signed that is not the one of this update: of a round that it has pledged it has signed the same state already.
     pub(crate) fn signed_before(&self, update: &Update) -> Round {
-        if self.operation.is_pledged_by(update) {
-            self.outgoing.signed()
-        } else {
-            self.highest_signed()
-        }
+        if self.operation.is_pledged_by(update) { self.outgoing.signed() } else { self.highest_signed() }
     }
 
     /// The peer's pledge for an own round that may count yet: until it is answered, or no block takes the pledge any more, nothing else is signed (R6.5d).
@@ -132,7 +128,7 @@ impl Live {
     pub(crate) fn adopt_pledged(&mut self, round: Round, state_hash: &Hash, me: Party) -> Option<Vec<Event>> {
         let (PledgeBody { base, offer, .. }, state) = self.operation.take_pledge(round, state_hash)?;
         let mut told: Vec<_> = self.replaced(round, base).into_iter().collect();
-        let undone = self.outgoing.undone_by(base, self.agreed.round(), &Ids::default());
+        let undone = self.operation.take_replaced(self.agreed.round());
         told.extend((!undone.is_empty()).then_some(Event::Undone { changes: undone, round }));
         let place = (&self.funding.channel(), round, me.peer());
         self.transfers_done.extend(of_round(place, &[Change::Offer(offer)], |_| None));
