@@ -11,6 +11,7 @@
 //! ```
 
 mod accept;
+mod answer;
 mod aside;
 mod book;
 mod budget;
@@ -52,7 +53,7 @@ mod watcher;
 mod withdrawals;
 
 pub use causes::{Cause, CauseCounts};
-pub use config::{FeeReserve, KEEP_ENDED, LOCK_PERIOD, NodeConfig, OpenChannel, Storage};
+pub use config::{FeeReserve, KEEP_ENDED, LOCK_PERIOD, NodeConfig, OpenChannel, Storage, Told};
 pub use defended::{DefenceCall, DefenceCause, DefendedPeer};
 pub use ended::EndedChannel;
 pub use error::{NodeError, Owner, StartError};

@@ -20,6 +20,7 @@ mod messages;
 mod news;
 mod once;
 mod steps;
+mod told;
 mod transfers;
 mod turns;
 mod unfunded;
@@ -68,6 +69,7 @@ use tokio::{
     task::yield_now,
     time::{Instant, MissedTickBehavior, interval},
 };
+use told::Unkept;
 use turns::CreateTurn;
 use unfunded::Unfunded;
 
@@ -120,6 +122,8 @@ pub(super) struct Peer {
     ended: Vec<ChannelRef>,
     /// Answers to the user that tell of what may not be committed yet: given once it is.
     answers_held: Vec<Box<dyn FnOnce() + Send>>,
+    /// What was told and is not kept.
+    unkept: Unkept,
     routing: Arc<Routing>,
     registry: LockRegistry,
     /// What the router is to be told.
@@ -198,6 +202,7 @@ impl Peer {
             steps: Steps::default(),
             ended: Vec::new(),
             answers_held: Vec::new(),
+            unkept: Unkept::default(),
             routing: Arc::clone(&peers.routing),
             registry: peers.registry.clone(),
             heard: Hearing::default(),
@@ -238,10 +243,14 @@ impl Peer {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let error = loop {
-            if let Err(NotKept(error)) = self.act().await {
+            let awaited = self.awaits_taking();
+            if awaited.is_none()
+                && let Err(NotKept(error)) = self.act().await
+            {
                 break error;
             }
             tokio::select! {
+                () = told::taken(awaited) => {}
                 news = self.follower.next() => self.on_news(&news),
                 received = self.link.recv() => self.on_received(received),
                 input = self.inbox.recv() => match input {
@@ -520,6 +529,7 @@ impl Peer {
     fn done(&mut self, reference: ChannelRef, step: Step) {
         self.note_transfers(reference, &step);
         self.note_withdrawal(reference, &step);
+        self.tell_of_agreed(reference, &step);
         let mut is_known = false;
         if let Some(slot) = self.slots.get_mut(&reference) {
             slot.note_doubt(&step);
