@@ -49,12 +49,12 @@ use tokio::{
 /// How many hostile peers there are.
 const HOSTILE: usize = 30;
 /// How many pairs of phases there are, one of them hostile, and how long each phase is measured.
-const PAIRS: usize = 16;
-const PHASE: Duration = Duration::from_secs(3);
+const PAIRS: usize = 24;
+const PHASE: Duration = Duration::from_secs(2);
 /// How often nothing is beside the payments.
 const ALONE: usize = 2;
 /// How long those beside have to begin before anything is measured, and to be gone.
-const BEGINNING: Duration = Duration::from_millis(1_500);
+const BEGINNING: Duration = Duration::from_millis(1_000);
 const END: Duration = Duration::from_millis(500);
 
 /// What this program plays where it was started by itself.

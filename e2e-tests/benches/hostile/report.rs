@@ -85,14 +85,16 @@ the hostile one first in every other pair; what hostility costs is computed in e
         let rates = |phase| sorted(of(phase).iter().map(|latencies| rate(latencies)));
         let p50s = |phase| sorted(of(phase).iter().map(|latencies| percentile(latencies, 50).as_secs_f64() * 1e6));
         let (hostile, computing) = (rates(Phase::Hostile), rates(Phase::Computing));
+        let all = |phase| of(phase).iter().map(Vec::len).sum::<usize>() as f64;
         let _infallible = writeln!(
             text,
-            "\nMedian of the pairs: hostility costs {:.0} % beyond what the same load costs as plain computing; a quarter of the pairs say {:.0} % or less, a quarter {:.0} % or more. Payments per second, medians with the quarters below and \
+            "\nMedian of the pairs: hostility costs {:.0} % beyond what the same load costs as plain computing; a quarter of the pairs say {:.0} % or less, a quarter {:.0} % or more; all phases together, {:.0} %. Payments per second, medians with the quarters below and \
 above: {} beside hostile peers, {} beside computing; beside nothing {:.0}. Half of the payments took up to {:.0} µs beside hostile peers, {:.0} µs beside computing. The node's memory was {} MiB at its highest, {} MiB before.\n\n\
 ## What the node counted\n\n| cause | times |\n|---|---|",
             quantile(&costs, 2),
             quantile(&costs, 1),
             quantile(&costs, 3),
+            100.0 * (1.0 - all(Phase::Hostile) / all(Phase::Computing)),
             spread(&hostile),
             spread(&computing),
             quantile(&rates(Phase::Alone), 2),

@@ -63,8 +63,8 @@ impl Handshakes {
             task.abort();
             peers.tally.count(Cause::HandshakeDisplaced);
         }
-        let peers = Arc::downgrade(peers);
-        let _none = self.tasks.insert(number, tokio::spawn(async move { greet(pending, &peers).await }));
+        let (strangers, peers) = (peers.quarters.of(true), Arc::downgrade(peers));
+        let _none = self.tasks.insert(number, strangers.spawn(async move { greet(pending, &peers).await }));
     }
 }
 

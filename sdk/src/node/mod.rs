@@ -38,6 +38,7 @@ mod peer;
 mod peers;
 mod places;
 mod purse;
+mod quarters;
 mod random;
 mod receipt;
 mod redial;
@@ -87,6 +88,7 @@ use peers::Peers;
 use places::{PerOrigin, Strangers};
 use protocol::{Amount, PublicKey, call::Call};
 use purse::Purse;
+use quarters::{Outside, Quarters};
 use random::random;
 use restore::{Loaded, load};
 use routing::Routing;
@@ -120,6 +122,8 @@ struct Inner {
     tasks: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
     /// A thread of its own for whatever follows and defends: no peer takes its time.
     guard: Option<Runtime>,
+    /// Another one for strangers: what they want takes the time that is left.
+    _outside: Outside,
 }
 
 impl Drop for Inner {
@@ -168,6 +172,7 @@ impl Node {
         };
         let listening = listener.as_ref().map(Listener::local_addr);
         let limits = limits::descriptors().map_or(config.limits, |descriptors| config.limits.within(descriptors));
+        let (quarters, outside) = Quarters::open().map_err(StartError::NoThread)?;
         let (signals, for_defence) = mpsc::unbounded_channel();
         let registry = LockRegistry::new(pace, head.number);
         let (routing, restored) = Routing::new(&config, &registry, &loaded).await?;
@@ -199,6 +204,7 @@ impl Node {
             damaged,
             defending: Arc::default(),
             launch: peer::launch,
+            quarters,
         });
         if let Err(error) = peers.purse.look().await {
             tracing::warn!(%error, "the account could not be looked at: no channel is accepted before");
@@ -207,7 +213,7 @@ impl Node {
         peers.tell_of_damage();
         peers.enter_group();
         for (identity, channels) in channels {
-            let _inbox = peers.start(identity, channels, addresses.remove(&identity));
+            let _inbox = peers.start(identity, channels, addresses.remove(&identity), false);
         }
         // What follows from what the store has, before anybody is connected.
         let turn = peers.routing.turn().await;
@@ -228,7 +234,10 @@ impl Node {
             tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))));
         }
         let tasks = tokio::sync::Mutex::new(tasks);
-        Ok((Self { inner: Arc::new(Inner { config, peers, listening, tasks, guard: Some(guard) }) }, events))
+        Ok((
+            Self { inner: Arc::new(Inner { config, peers, listening, tasks, guard: Some(guard), _outside: outside }) },
+            events,
+        ))
     }
 
     /// Who this node is to its peers.

@@ -136,6 +136,8 @@ pub(super) struct Peer {
     withdrawn: Vec<WithdrawalRow>,
     /// What the chain has new.
     follower: Follower,
+    /// It runs among strangers.
+    is_outside: bool,
     /// The node is going away.
     stopping: bool,
 }
@@ -158,8 +160,11 @@ pub(super) fn launch(
     inbox: (&Inbox, mpsc::Receiver<PeerInput>),
     channels: Vec<Channel>,
     address: Option<PeerAddress>,
+    is_dialled: bool,
 ) {
-    let _task = tokio::spawn(Peer::new(peers, identity, inbox, channels, address).run());
+    let peer = Box::new(Peer::new(peers, identity, inbox, channels, address));
+    let is_stranger = peer.is_stranger() && !is_dialled;
+    peer.settle(is_stranger);
 }
 
 impl Peer {
@@ -210,6 +215,7 @@ impl Peer {
             outgoing: Outgoing::default(),
             withdrawn: Vec::new(),
             follower,
+            is_outside: false,
             stopping: false,
         };
         for channel in channels {
@@ -238,8 +244,16 @@ impl Peer {
         peer
     }
 
-    /// Runs until the node stops, its store fails, or the peer is gone and has no channel here.
-    async fn run(mut self) {
+    /// Goes on where it belongs.
+    fn settle(mut self: Box<Self>, is_stranger: bool) {
+        self.is_outside = is_stranger;
+        if let Some(peers) = self.peers.upgrade() {
+            let _task = peers.quarters.of(self.is_outside).spawn(self.run());
+        }
+    }
+
+    /// Runs until the node stops, its store fails, or the peer is gone and has no channel here; or until it belongs elsewhere.
+    async fn run(mut self: Box<Self>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let error = loop {
@@ -269,6 +283,10 @@ impl Peer {
             }
             if self.is_idle() {
                 return self.retire().await;
+            }
+            let is_stranger = self.is_stranger();
+            if is_stranger != self.is_outside && self.link.was_up() {
+                return self.settle(is_stranger);
             }
         };
         self.hand_over(&error);
