@@ -1,4 +1,4 @@
-//! Takes connections from outside: handshakes first, each in a task of its own, then a place for whoever has proven who it is.
+//! Takes connections from outside: handshakes first, each in a task of its own, then a place for whoever has proven who it is. All of it runs among strangers.
 
 use super::{
     causes::Cause,
@@ -63,8 +63,8 @@ impl Handshakes {
             task.abort();
             peers.tally.count(Cause::HandshakeDisplaced);
         }
-        let (strangers, peers) = (peers.quarters.of(true), Arc::downgrade(peers));
-        let _none = self.tasks.insert(number, strangers.spawn(async move { greet(pending, &peers).await }));
+        let peers = Arc::downgrade(peers);
+        let _none = self.tasks.insert(number, tokio::spawn(async move { greet(pending, &peers).await }));
     }
 }
 

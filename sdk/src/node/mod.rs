@@ -231,7 +231,7 @@ impl Node {
         let mut tasks = vec![guard.spawn(watcher.run()), guard.spawn(defence.run()), guard.spawn(registry)];
         tasks.push(tokio::spawn(carrying::run(Arc::downgrade(&peers))));
         if let Some(listener) = listener {
-            tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))));
+            tasks.push(peers.quarters.of(true).spawn(accept::listen(listener, Arc::downgrade(&peers))));
         }
         let tasks = tokio::sync::Mutex::new(tasks);
         Ok((

@@ -254,6 +254,7 @@ impl Peer {
 
     /// Runs until the node stops, its store fails, or the peer is gone and has no channel here; or until it belongs elsewhere.
     async fn run(mut self: Box<Self>) {
+        self.link.watch_here();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let error = loop {
