@@ -28,16 +28,20 @@ use report::{Phase, Report};
 use scale::Encode;
 use sdk::{
     chain::Arbiter,
-    keys::PeerAddress,
+    keys::{Identity, PeerAddress},
     node::{Ack, ChannelHandle, Node, NodeConfig, OpenChannel, Storage},
     store::{Durability, StoreHandle},
+    transport::{ConnectionTimeouts, dial},
 };
 use std::{
     env,
     io::Read,
     path::PathBuf,
     process::Stdio,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
@@ -49,8 +53,10 @@ use tokio::{
 /// How many hostile peers there are.
 const HOSTILE: usize = 30;
 /// How many pairs of phases there are, one of them hostile, and how long each phase is measured.
-const PAIRS: usize = 24;
+const PAIRS: usize = 12;
 const PHASE: Duration = Duration::from_secs(2);
+/// How many that have never been there connect in each.
+const NEWCOMERS: usize = 5;
 /// How often nothing is beside the payments.
 const ALONE: usize = 2;
 /// How long those beside have to begin before anything is measured, and to be gone.
@@ -240,6 +246,7 @@ async fn measure() {
             };
             tokio::time::sleep(BEGINNING).await;
             report.add(phase, pay(&channel, PHASE).await);
+            report.newcomers(phase, newcomers(&bob.address).await);
             drop(crowd);
             tokio::time::sleep(END).await;
         }
@@ -253,6 +260,23 @@ async fn measure() {
         report.answers = answers::measure(&world, &endpoint).await;
     }
     report.write();
+}
+
+/// How long a session takes for somebody who has never been there, several times one after the other; none where it was not to be had.
+async fn newcomers(to: &PeerAddress) -> Vec<Option<Duration>> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let (mut took, to) = (Vec::new(), to.clone());
+    let dialling = tokio::spawn(async move {
+        for _ in 0..NEWCOMERS {
+            let mut seed = [55; 32];
+            seed[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+            let began = Instant::now();
+            let session = dial(&Identity::from_seed(&seed), &to, ConnectionTimeouts::default()).await;
+            took.push(session.is_ok().then(|| began.elapsed()));
+        }
+        took
+    });
+    dialling.await.unwrap()
 }
 
 /// Pays with one payment in flight for so long: how long each took.

@@ -28,6 +28,8 @@ impl Phase {
 pub(crate) struct Report {
     /// How long each payment took, by phase, one list for each round.
     phases: BTreeMap<Phase, Vec<Vec<Duration>>>,
+    /// How long those who had never been there took to connect.
+    newcomers: BTreeMap<Phase, Vec<Option<Duration>>>,
     /// The node's memory before anybody was hostile and after everything, at its highest, in bytes.
     quiet_peak: u64,
     pub(crate) peak: u64,
@@ -50,6 +52,11 @@ impl Report {
         latencies.sort();
         println!("{}", row(phase.name(), &latencies));
         self.phases.entry(phase).or_default().push(latencies);
+    }
+
+    /// Notes how long those took to connect who had never been there.
+    pub(crate) fn newcomers(&mut self, phase: Phase, took: Vec<Option<Duration>>) {
+        self.newcomers.entry(phase).or_default().extend(took);
     }
 
     /// Writes the page.
@@ -89,7 +96,7 @@ the hostile one first in every other pair; what hostility costs is computed in e
         let _infallible = writeln!(
             text,
             "\nMedian of the pairs: hostility costs {:.0} % beyond what the same load costs as plain computing; a quarter of the pairs say {:.0} % or less, a quarter {:.0} % or more; all phases together, {:.0} %. Payments per second, medians with the quarters below and \
-above: {} beside hostile peers, {} beside computing; beside nothing {:.0}. Half of the payments took up to {:.0} µs beside hostile peers, {:.0} µs beside computing. The node's memory was {} MiB at its highest, {} MiB before.\n\n\
+above: {} beside hostile peers, {} beside computing; beside nothing {:.0}. Half of the payments took up to {:.0} µs beside hostile peers, {:.0} µs beside computing. The node's memory was {} MiB at its highest, {} MiB before.{}\n\n\
 ## What the node counted\n\n| cause | times |\n|---|---|",
             quantile(&costs, 2),
             quantile(&costs, 1),
@@ -102,6 +109,7 @@ above: {} beside hostile peers, {} beside computing; beside nothing {:.0}. Half 
             quantile(&p50s(Phase::Computing), 2),
             self.peak >> 20,
             self.quiet_peak >> 20,
+            self.about_newcomers(),
         );
         for (cause, count) in &self.counted {
             let _infallible = writeln!(text, "| `{cause}` | {count} |");
@@ -112,6 +120,21 @@ above: {} beside hostile peers, {} beside computing; beside nothing {:.0}. Half 
 }
 
 impl Report {
+    fn about_newcomers(&self) -> String {
+        let of = |phase| {
+            let all = self.newcomers.get(&phase).map_or(&[][..], Vec::as_slice);
+            let mut took: Vec<_> = all.iter().copied().flatten().collect();
+            took.sort();
+            let (p50, worst) = (percentile(&took, 50), took.last().copied().unwrap_or_default());
+            format!("{p50:.2?} (at most {worst:.2?}; {} of {} came to nothing)", all.len() - took.len(), all.len())
+        };
+        format!(
+            " Somebody who has never been there has a session after {} beside hostile peers, {} beside computing.",
+            of(Phase::Hostile),
+            of(Phase::Computing)
+        )
+    }
+
     fn write_answers(&self, text: &mut String) {
         let _infallible = writeln!(
             text,
