@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, oneshot};
 
 /// How whoever asked for payments is answered.
-pub(super) type PaymentReply<T> = oneshot::Sender<Answer<T>>;
+pub(super) type PaymentReply<T> = oneshot::Sender<PaymentAnswer<T>>;
 
 /// An answer that can be an error.
 pub(super) trait Failing {
@@ -19,7 +19,7 @@ impl<T> Failing for Result<T, NodeError> {
     }
 }
 
-impl<T> Failing for Answer<T> {
+impl<T> Failing for PaymentAnswer<T> {
     fn failed(error: NodeError) -> Self {
         Err(error).into()
     }
@@ -27,7 +27,7 @@ impl<T> Failing for Answer<T> {
 
 /// An answer about payments.
 #[derive(Debug)]
-pub(super) struct Answer<T> {
+pub(super) struct PaymentAnswer<T> {
     said: Result<T, NodeError>,
     taken: Option<Taken>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Answer<T> {
 #[derive(Debug)]
 struct Taken(Arc<Notify>);
 
-impl<T> Answer<T> {
+impl<T> PaymentAnswer<T> {
     /// About what is not kept yet: `taken` is notified within the turn of whoever takes it.
     pub(super) fn of_agreed(said: T, taken: &Arc<Notify>) -> Self {
         Self { said: Ok(said), taken: Some(Taken(Arc::clone(taken))) }
@@ -49,7 +49,7 @@ impl<T> Answer<T> {
     }
 }
 
-impl<T> From<Result<T, NodeError>> for Answer<T> {
+impl<T> From<Result<T, NodeError>> for PaymentAnswer<T> {
     fn from(said: Result<T, NodeError>) -> Self {
         Self { said, taken: None }
     }
@@ -74,19 +74,19 @@ mod tests {
     fn an_answer_is_taken_by_whoever_reads_it_and_where_nobody_does() {
         let taken = Arc::new(Notify::new());
         let (reply, mut answer) = oneshot::channel();
-        let _sent = reply.send(Answer::of_agreed(7, &taken)).unwrap();
+        let _sent = reply.send(PaymentAnswer::of_agreed(7, &taken)).unwrap();
         assert!(!is_taken(&taken), "nobody has read it");
         assert_eq!(answer.try_recv().unwrap().take().unwrap(), 7);
         assert!(is_taken(&taken));
 
         let (reply, answer) = oneshot::channel();
-        let _sent = reply.send(Answer::of_agreed(7, &taken)).unwrap();
+        let _sent = reply.send(PaymentAnswer::of_agreed(7, &taken)).unwrap();
         drop(answer);
         assert!(is_taken(&taken), "whoever asked has gone after it was sent");
 
         let (reply, answer) = oneshot::channel();
         drop(answer);
-        drop(reply.send(Answer::of_agreed(7, &taken)));
+        drop(reply.send(PaymentAnswer::of_agreed(7, &taken)));
         assert!(is_taken(&taken), "whoever asked has gone before");
     }
 }

@@ -1,7 +1,7 @@
 //! A channel as its user holds it.
 
 use super::{
-    answer::Answer,
+    answer::PaymentAnswer,
     error::NodeError,
     inbox::{Inbox, PeerInput, Request},
     peers::Peers,
@@ -114,7 +114,7 @@ impl ChannelHandle {
         let answers = self.ask(|reply| Request::PayAllOnce(payments, reply)).await??;
         let mut paid = Vec::with_capacity(answers.len());
         for answer in answers {
-            paid.push(answer.await.map_or_else(|_dropped| Err(self.gone()), Answer::take));
+            paid.push(answer.await.map_or_else(|_dropped| Err(self.gone()), PaymentAnswer::take));
         }
         Ok(paid)
     }

@@ -1,7 +1,7 @@
 //! What reaches a peer's task.
 
 use super::{
-    answer::{Answer, PaymentReply},
+    answer::{PaymentAnswer, PaymentReply},
     config::OpenChannel,
     error::NodeError,
     purse::PaidOpening,
@@ -87,7 +87,7 @@ pub(super) struct Connected {
 pub(super) enum Request {
     Pay(Payment, PaymentReply<PaymentReceipt>),
     PayOnce(IdempotencyKey, Payment, PaymentReply<PaymentReceipt>),
-    PayAllOnce(Vec<(IdempotencyKey, Payment)>, Reply<Vec<oneshot::Receiver<Answer<PaymentReceipt>>>>),
+    PayAllOnce(Vec<(IdempotencyKey, Payment)>, Reply<Vec<oneshot::Receiver<PaymentAnswer<PaymentReceipt>>>>),
     Settings(oneshot::Sender<Config>),
     Payment(IdempotencyKey, oneshot::Sender<Option<PaymentRecord>>),
     Payments(oneshot::Sender<Vec<PaymentRecord>>),

@@ -93,7 +93,7 @@ use random::random;
 use restore::{Loaded, load};
 use routing::Routing;
 use std::{
-    fmt,
+    fmt, io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, OnceLock,
@@ -124,6 +124,11 @@ struct Inner {
     guard: Option<Runtime>,
     /// Another one for strangers: what they want takes the time that is left.
     _outside: Outside,
+}
+
+/// The thread of whatever follows and defends.
+fn guard() -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).thread_name("guard").enable_all().build()
 }
 
 impl Drop for Inner {
@@ -218,11 +223,9 @@ impl Node {
         // What follows from what the store has, before anybody is connected.
         let turn = peers.routing.turn().await;
         let _kept = peers.keep(turn, restored).await;
-        let (arbiter, store) = (Arc::clone(&config.arbiter), config.store().cloned());
-        let watched = (arbiter, store);
+        let watched = (Arc::clone(&config.arbiter), config.store().cloned());
         let watcher = Watcher::new(watched, Arc::downgrade(&peers), (next, seen), config.keep_ended, signals.clone());
-        let guard = Builder::new_multi_thread().worker_threads(1).thread_name("guard").enable_all().build();
-        let guard = guard.map_err(StartError::NoThread)?;
+        let guard = guard().map_err(StartError::NoThread)?;
         let defence = Defence::new(&peers, (signals, for_defence));
         let purse = Arc::clone(&peers.purse);
         let urgency = move |until| purse.urgency(Some(until));
@@ -234,10 +237,8 @@ impl Node {
             tasks.push(peers.quarters.of(true).spawn(accept::listen(listener, Arc::downgrade(&peers))));
         }
         let tasks = tokio::sync::Mutex::new(tasks);
-        Ok((
-            Self { inner: Arc::new(Inner { config, peers, listening, tasks, guard: Some(guard), _outside: outside }) },
-            events,
-        ))
+        let inner = Inner { config, peers, listening, tasks, guard: Some(guard), _outside: outside };
+        Ok((Self { inner: Arc::new(inner) }, events))
     }
 
     /// Who this node is to its peers.

@@ -24,6 +24,7 @@ mod told;
 mod transfers;
 mod turns;
 mod unfunded;
+mod unkept;
 mod vaults;
 
 use super::{
@@ -69,9 +70,9 @@ use tokio::{
     task::yield_now,
     time::{Instant, MissedTickBehavior, interval},
 };
-use told::Unkept;
 use turns::CreateTurn;
 use unfunded::Unfunded;
+use unkept::{Unkept, taken};
 
 /// How many inputs one commit may cover: bounds how long the first one waits for the others.
 const GATHER: usize = 1_024;
@@ -265,7 +266,7 @@ impl Peer {
                 break error;
             }
             tokio::select! {
-                () = told::taken(awaited) => {}
+                () = taken(awaited) => {}
                 news = self.follower.next() => self.on_news(&news),
                 received = self.link.recv() => self.on_received(received),
                 input = self.inbox.recv() => match input {

@@ -64,18 +64,25 @@ impl Quarters {
 fn give_way() {
     // Elsewhere it is the whole process whose priority would change.
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, GIVES_WAY) {
-        tracing::warn!(%error, "strangers are served with the priority of everybody");
+    {
+        use rustix::process::{getpriority_process, setpriority_process};
+        let given = getpriority_process(None).and_then(|ours| match ours < GIVES_WAY {
+            true => setpriority_process(None, GIVES_WAY),
+            false => Ok(()),
+        });
+        if let Err(error) = given {
+            tracing::warn!(%error, "strangers are served with the priority of everybody");
+        }
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
-    use super::*;
-    use rustix::process::getpriority_process;
-
+    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn the_strangers_thread_gives_way_and_no_other_does() {
+        use super::{GIVES_WAY, Quarters};
+        use rustix::process::getpriority_process;
         let ours = getpriority_process(None).unwrap();
         let (quarters, _outside) = Quarters::open().unwrap();
         let of = async |is_stranger| {

@@ -1,7 +1,7 @@
 //! A channel with everybody who waits for something of it.
 
 use super::{
-    answer::{Answer, Failing, PaymentReply},
+    answer::{Failing, PaymentAnswer, PaymentReply},
     aside::Pulse,
     disputes::UnconfirmedDisputes,
     error::NodeError,
@@ -103,7 +103,7 @@ impl BatchWaiter {
 
     fn failed(self, error: NodeError) {
         let _gone = match self.told {
-            BatchReply::PaidAll(reply) => reply.send(Answer::failed(error)).is_err(),
+            BatchReply::PaidAll(reply) => reply.send(PaymentAnswer::failed(error)).is_err(),
             BatchReply::Made(reply) => reply.send(Err(error)).is_err(),
         };
     }
@@ -187,11 +187,11 @@ impl Slot {
     /// kinds did is told once it is kept.
     pub(super) fn answer_agreed(&mut self, payments: &[ChangeId], round: Round, taken: &Arc<Notify>) {
         let Some(&last) = payments.last() else { return };
-        self.answer_payments(payments, |payment| Answer::of_agreed(PaymentReceipt { payment, round }, taken));
+        self.answer_payments(payments, |payment| PaymentAnswer::of_agreed(PaymentReceipt { payment, round }, taken));
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
                 BatchWaiter { first, ids, told: BatchReply::PaidAll(reply), .. } if ids.end <= after(last) => {
-                    let _gone = reply.send(Answer::of_agreed(PaymentsReceipt { first, round }, taken));
+                    let _gone = reply.send(PaymentAnswer::of_agreed(PaymentsReceipt { first, round }, taken));
                 }
                 waiting => self.waiting.push_back(waiting),
             }
@@ -268,7 +268,7 @@ impl Slot {
     fn fail_changes(&mut self, changes: &[ChangeId], error: impl Fn(ChangeId) -> NodeError) {
         let unknown: HashSet<_> = changes.iter().copied().filter(|change| self.unknown.remove(change)).collect();
         let error = |change| if unknown.contains(&change) { NodeError::PaymentUnknown(change) } else { error(change) };
-        self.answer_payments(changes, |change| Answer::failed(error(change)));
+        self.answer_payments(changes, |change| PaymentAnswer::failed(error(change)));
         let (Some(&lowest), Some(&highest)) = (changes.first(), changes.last()) else { return };
         for waiting in std::mem::take(&mut self.waiting) {
             if waiting.ids.start <= highest && lowest < waiting.ids.end {
@@ -336,7 +336,7 @@ impl Slot {
         }
     }
 
-    fn answer_payments(&mut self, payments: &[ChangeId], answer: impl Fn(ChangeId) -> Answer<PaymentReceipt>) {
+    fn answer_payments(&mut self, payments: &[ChangeId], answer: impl Fn(ChangeId) -> PaymentAnswer<PaymentReceipt>) {
         if self.payments.is_empty() && self.keyed.is_empty() {
             return;
         }
@@ -364,11 +364,11 @@ impl Slot {
             false => NodeError::PaymentDropped(change),
         };
         for (payment, reply) in self.payments.drain() {
-            let _gone = reply.send(Answer::failed(unmade(payment)));
+            let _gone = reply.send(PaymentAnswer::failed(unmade(payment)));
         }
         for (payment, replies) in self.keyed.drain() {
             for reply in replies {
-                let _gone = reply.send(Answer::failed(unmade(payment)));
+                let _gone = reply.send(PaymentAnswer::failed(unmade(payment)));
             }
         }
         for waiting in self.waiting.drain(..) {

@@ -2,7 +2,7 @@
 
 use super::{Peer, amounts::largest};
 use crate::node::{
-    answer::{Answer, Failing, PaymentReply},
+    answer::{Failing, PaymentAnswer, PaymentReply},
     book::Book,
     config::OpenChannel,
     error::NodeError,
@@ -186,7 +186,7 @@ impl Peer {
         reply: PaymentReply<PaymentReceipt>,
     ) {
         if let Err(error) = self.command(reference, Command::PayOnce { key: key.clone(), payment }) {
-            let _gone = reply.send(Answer::failed(error));
+            let _gone = reply.send(PaymentAnswer::failed(error));
             return;
         }
         self.wait_for_keyed(reference, key, reply);
@@ -197,7 +197,7 @@ impl Peer {
         &mut self,
         reference: ChannelRef,
         payments: Vec<(IdempotencyKey, Payment)>,
-        reply: Reply<Vec<oneshot::Receiver<Answer<PaymentReceipt>>>>,
+        reply: Reply<Vec<oneshot::Receiver<PaymentAnswer<PaymentReceipt>>>>,
     ) {
         let keys: Vec<_> = payments.iter().map(|(key, _)| key.clone()).collect();
         if let Err(error) = self.command(reference, Command::PayAllOnce(payments)) {

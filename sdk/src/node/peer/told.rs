@@ -11,15 +11,6 @@ use channel::{ChannelRef, Event, Step};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// What was told and is not kept.
-#[derive(Debug, Default)]
-pub(super) struct Unkept {
-    /// Notified once somebody has taken what was told in this gathering; none where nobody was told.
-    taken: Option<Arc<Notify>>,
-    /// The last commit that could wait has waited: this one does not.
-    has_waited: bool,
-}
-
 impl Peer {
     /// Answers whoever waits for payments that this step tells of, where the user wants to know so soon.
     pub(super) fn tell_of_agreed(&mut self, reference: ChannelRef, step: &Step) {
@@ -31,8 +22,7 @@ impl Peer {
             if let Event::Paid { payments, round } = event
                 && slot.has_waiting()
             {
-                let taken = self.unkept.taken.get_or_insert_with(Arc::default);
-                slot.answer_agreed(payments.ids(), *round, taken);
+                slot.answer_agreed(payments.ids(), *round, self.unkept.tell());
             }
         }
     }
@@ -40,18 +30,7 @@ impl Peer {
     /// What the commit is to wait for, once: somebody was told of a payment and may ask for the next one in the same turn, and nothing else would be held up.
     /// Whatever comes in ends it.
     pub(super) fn awaits_taking(&mut self) -> Option<Arc<Notify>> {
-        let taken = self.unkept.taken.take().filter(|_| {
-            !self.unkept.has_waited && self.steps.only_tell() && self.answers_held.is_empty() && !self.stopping
-        });
-        self.unkept.has_waited = taken.is_some();
-        taken
-    }
-}
-
-/// Until an answer is taken; never, where none is awaited.
-pub(super) async fn taken(awaited: Option<Arc<Notify>>) {
-    match awaited {
-        Some(taken) => taken.notified().await,
-        None => std::future::pending().await,
+        let may_wait = self.steps.only_tell() && self.answers_held.is_empty() && !self.stopping;
+        self.unkept.awaited(may_wait)
     }
 }
