@@ -74,13 +74,13 @@ mod tests {
     fn an_answer_is_taken_by_whoever_reads_it_and_where_nobody_does() {
         let taken = Arc::new(Notify::new());
         let (reply, mut answer) = oneshot::channel();
-        let _sent = reply.send(PaymentAnswer::of_agreed(7, &taken)).unwrap();
+        reply.send(PaymentAnswer::of_agreed(7, &taken)).unwrap();
         assert!(!is_taken(&taken), "nobody has read it");
         assert_eq!(answer.try_recv().unwrap().take().unwrap(), 7);
         assert!(is_taken(&taken));
 
         let (reply, answer) = oneshot::channel();
-        let _sent = reply.send(PaymentAnswer::of_agreed(7, &taken)).unwrap();
+        reply.send(PaymentAnswer::of_agreed(7, &taken)).unwrap();
         drop(answer);
         assert!(is_taken(&taken), "whoever asked has gone after it was sent");
 
