@@ -11,8 +11,8 @@ use protocol::{
 use scale::Encode;
 use sdk::{
     keys::PeerAddress,
-    node::Packet,
-    transport::{ConnectionTimeouts, PROTOCOL_VERSION, Receiver, Sender, dial},
+    node::{Node, Packet},
+    transport::{ConnectionTimeouts, Listener, PROTOCOL_VERSION, Receiver, Sender, dial},
 };
 use snow::StatelessTransportState;
 use std::net::SocketAddr;
@@ -38,6 +38,20 @@ impl Intruder {
     pub async fn connect_to(name: &str, address: &PeerAddress) -> Self {
         let us = identity(name);
         let session = within("an intruder's session", dial(&us, address, ConnectionTimeouts::default())).await.unwrap();
+        let (sender, receiver) = session.split();
+        Self { sender, receiver }
+    }
+
+    /// Has the node dial `name`, who is no stranger to it then.
+    pub async fn dialled_by(node: &Node, name: &str) -> Self {
+        let listener = Listener::bind("127.0.0.1:0", ConnectionTimeouts::default()).await.unwrap();
+        let us = identity(name);
+        let address = PeerAddress::new(us.public(), "127.0.0.1", listener.local_addr().port()).unwrap();
+        let listening = async { listener.accept().await.unwrap().handshake(&us).await.unwrap() };
+        let (session, _peer) = within("a node to dial an intruder", async {
+            tokio::join!(listening, async { node.connect(&address).await.unwrap() })
+        })
+        .await;
         let (sender, receiver) = session.split();
         Self { sender, receiver }
     }

@@ -6,9 +6,10 @@
 //!   thirty processes, niced: one kind of hostility each ----------'-'-'     or thirty that only compute
 //! ```
 //!
-//! Three rounds of: alone, beside the hostile peers, beside as many processes that only compute. Then old closes beside the hostile peers, each answered by
-//! a Bob whose store is slow: with `strace`, which delays his syncs. Results are written to `docs/benchmarks/hostile.md`, with the node's peak memory and what it
-//! counted (R6.9c). `just hostile answers` measures the answers alone, and writes nothing.
+//! Pairs of short phases that follow one another, beside the hostile peers and beside as many processes that only compute, in alternating order: what changes on
+//! the machine meanwhile changes both. Then old closes beside the hostile peers, each answered by a Bob whose store is slow: with `strace`, which delays his
+//! syncs. Results are written to `docs/benchmarks/hostile.md`, with the node's peak memory and what it counted (R6.9c). `just hostile pairs` measures half of the pairs
+//! and `just hostile answers` the answers alone; neither writes anything.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,16 +28,20 @@ use report::{Phase, Report};
 use scale::Encode;
 use sdk::{
     chain::Arbiter,
-    keys::PeerAddress,
+    keys::{Identity, PeerAddress},
     node::{Ack, ChannelHandle, Node, NodeConfig, OpenChannel, Storage},
     store::{Durability, StoreHandle},
+    transport::{ConnectionTimeouts, dial},
 };
 use std::{
     env,
     io::Read,
     path::PathBuf,
     process::Stdio,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
@@ -47,11 +52,16 @@ use tokio::{
 
 /// How many hostile peers there are.
 const HOSTILE: usize = 30;
-/// How often each phase is measured, and for how long.
-const ROUNDS: usize = 3;
-const PHASE: Duration = Duration::from_secs(12);
-/// How long hostile peers have to begin before anything is measured.
-const BEGINNING: Duration = Duration::from_secs(3);
+/// How many pairs of phases there are, one of them hostile, and how long each phase is measured.
+const PAIRS: usize = 12;
+const PHASE: Duration = Duration::from_secs(2);
+/// How many that have never been there connect in each.
+const NEWCOMERS: usize = 5;
+/// How often nothing is beside the payments.
+const ALONE: usize = 2;
+/// How long those beside have to begin before anything is measured, and to be gone.
+const BEGINNING: Duration = Duration::from_millis(1_000);
+const END: Duration = Duration::from_millis(500);
 
 /// What this program plays where it was started by itself.
 const PART: &str = "HOSTILE_PART";
@@ -200,10 +210,12 @@ impl Crowd {
 async fn measure() {
     let world = World::new().await;
     let endpoint = e2e_tests::serve(Arc::new(world.chain.clone()), world.store_of("chain.socket"));
-    if env::args().skip(1).any(|argument| argument == "answers") {
+    let asked = |what: &str| env::args().skip(1).any(|argument| argument == what);
+    if asked("answers") {
         let _printed = answers::measure(&world, &endpoint).await;
         return;
     }
+    let pairs = if asked("pairs") { PAIRS / 2 } else { PAIRS };
     let bob = Bob::start(&world, &endpoint).await;
     let alice = Node::start(world.config("alice")).await.unwrap();
     let _done = alice.vault_deposit(1_000 * UNIT).await.unwrap();
@@ -221,25 +233,50 @@ async fn measure() {
     let channel = alice.open_channel(identity("bob").public(), terms).await.unwrap();
     let _warm = pay(&channel, Duration::from_secs(2)).await;
     let mut report = Report::new(bob.peak());
-    for _ in 0..ROUNDS {
-        report.add(Phase::Alone, pay(&channel, PHASE).await);
-        let crowd = Crowd::start(peers::KINDS.into_iter().cycle(), &bob);
-        tokio::time::sleep(BEGINNING).await;
-        report.add(Phase::Hostile, pay(&channel, PHASE).await);
-        drop(crowd);
-        tokio::time::sleep(BEGINNING).await;
-        let crowd = Crowd::start(std::iter::repeat("compute"), &bob);
-        tokio::time::sleep(BEGINNING).await;
-        report.add(Phase::Computing, pay(&channel, PHASE).await);
-        drop(crowd);
-        tokio::time::sleep(BEGINNING).await;
+    for _ in 0..ALONE {
+        report.alone(pay(&channel, PHASE).await);
+    }
+    for pair in 0..pairs {
+        let order = [Phase::Hostile, Phase::Computing];
+        let order = if pair.is_multiple_of(2) { order } else { [order[1], order[0]] };
+        for phase in order {
+            let crowd = match phase {
+                Phase::Computing => Crowd::start(std::iter::repeat("compute"), &bob),
+                _ => Crowd::start(peers::KINDS.into_iter().cycle(), &bob),
+            };
+            tokio::time::sleep(BEGINNING).await;
+            report.add(phase, pay(&channel, PHASE).await);
+            report.newcomers(phase, newcomers(&bob.address).await);
+            drop(crowd);
+            tokio::time::sleep(END).await;
+        }
     }
     report.peak = bob.peak();
     report.counted = bob.counted().await;
+    if asked("pairs") {
+        return println!("{}", report.page());
+    }
     if answers::can_delay_syncs() {
         report.answers = answers::measure(&world, &endpoint).await;
     }
     report.write();
+}
+
+/// How long a session takes for somebody who has never been there, several times one after the other; none where it was not to be had.
+async fn newcomers(to: &PeerAddress) -> Vec<Option<Duration>> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let (mut took, to) = (Vec::new(), to.clone());
+    let dialling = tokio::spawn(async move {
+        for _ in 0..NEWCOMERS {
+            let mut seed = [55; 32];
+            seed[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+            let began = Instant::now();
+            let session = dial(&Identity::from_seed(&seed), &to, ConnectionTimeouts::default()).await;
+            took.push(session.is_ok().then(|| began.elapsed()));
+        }
+        took
+    });
+    dialling.await.unwrap()
 }
 
 /// Pays with one payment in flight for so long: how long each took.

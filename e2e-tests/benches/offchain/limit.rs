@@ -7,45 +7,68 @@ use protocol::{
     signing::{Domain, StateBody, signed_bytes},
 };
 use std::{
+    fs::File,
     io::{Seek, SeekFrom, Write},
     time::{Duration, Instant},
 };
 
 /// How many rounds one measurement makes.
 const ROUNDS: u32 = 1_000;
+const DURABLE_ROUNDS: u32 = 1_000;
 /// How often pages are synced, how many the file has, how far from each other they are written, and their size in bytes.
 const SYNCS: usize = 200;
 const PAGES: usize = 2_000;
 const APART: usize = 37;
 const PAGE: usize = 4_096;
 
+/// Two parties that sign what they agree to, and nothing else.
+struct Parties {
+    keys: [SigningKey; 2],
+    /// As channels keep their peer's.
+    ready: [VerifyingKey; 2],
+    domain: Domain,
+}
+
+impl Parties {
+    fn new() -> Self {
+        let keys = [SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32])];
+        let ready = keys.each_ref().map(|key| VerifyingKey::from(key.public()));
+        Self { keys, ready, domain: Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) } }
+    }
+
+    /// Each signs, keeps that, and the other verifies it.
+    fn agree(&self, round: u64, mut keep: impl FnMut()) {
+        let body =
+            StateBody { round, base: Base::of(round.saturating_sub(1)), state_hash: Hash([4; 32]), valid_until: None };
+        let message = signed_bytes(&self.domain, &ChannelId([3; 32]), &body);
+        for (key, ready) in self.keys.iter().zip(&self.ready) {
+            let signature = key.sign(&message);
+            keep();
+            assert!(ready.verify(&message, &signature));
+        }
+    }
+}
+
 /// Two signatures and two verifications, one after the other, on one core: the median of a few measurements.
 pub(crate) fn round() -> Duration {
-    let keys = [SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32])];
-    // As channels keep their peer's.
-    let ready = keys.each_ref().map(|key| VerifyingKey::from(key.public()));
-    let domain = Domain { genesis: Hash([1; 32]), arbiter: AccountId([2; 32]) };
+    let parties = Parties::new();
     let mut measured: Vec<_> = (0..5)
         .map(|_| {
             let began = Instant::now();
-            for round in 0..u64::from(ROUNDS) {
-                let body = StateBody {
-                    round,
-                    base: Base::of(round.saturating_sub(1)),
-                    state_hash: Hash([4; 32]),
-                    valid_until: None,
-                };
-                let message = signed_bytes(&domain, &ChannelId([3; 32]), &body);
-                for (key, ready) in keys.iter().zip(&ready) {
-                    let signature = key.sign(&message);
-                    assert!(ready.verify(&message, &signature));
-                }
-            }
+            (0..u64::from(ROUNDS)).for_each(|round| parties.agree(round, || {}));
             began.elapsed() / ROUNDS
         })
         .collect();
     measured.sort();
     measured[measured.len() / 2]
+}
+
+/// The same with a page synced after each signature: what a round takes that waits for the disk twice and does nothing else. The mean, as rates are.
+pub(crate) fn round_with_two_syncs() -> Duration {
+    let (parties, mut disk) = (Parties::new(), Disk::new());
+    let began = Instant::now();
+    (0..u64::from(DURABLE_ROUNDS)).for_each(|round| parties.agree(round, || disk.sync()));
+    began.elapsed() / DURABLE_ROUNDS
 }
 
 /// What sealing words for a payee and opening them costs on the curve, on one core: an ephemeral key, the payee's key in its Montgomery form, and the shared
@@ -71,18 +94,36 @@ pub(crate) fn sealing() -> Duration {
     measured[measured.len() / 2]
 }
 
+/// A file whose pages are written in place and synced.
+struct Disk {
+    file: File,
+    syncs: usize,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![0; PAGE * PAGES]).unwrap();
+        file.sync_all().unwrap();
+        Self { file, syncs: 0 }
+    }
+
+    fn sync(&mut self) {
+        let place = self.syncs * APART % PAGES;
+        self.syncs += 1;
+        let _at = self.file.seek(SeekFrom::Start((place * PAGE) as u64)).unwrap();
+        self.file.write_all(&[1; PAGE]).unwrap();
+        self.file.sync_data().unwrap();
+    }
+}
+
 /// One `fdatasync` of this disk after a page was written in place: the median of many.
 pub(crate) fn sync() -> Duration {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(&vec![0; PAGE * PAGES]).unwrap();
-    file.sync_all().unwrap();
+    let mut disk = Disk::new();
     let mut measured: Vec<_> = (0..SYNCS)
-        .map(|number| {
+        .map(|_| {
             let began = Instant::now();
-            let place = number * APART % PAGES;
-            let _at = file.seek(SeekFrom::Start((place * PAGE) as u64)).unwrap();
-            file.write_all(&[1; PAGE]).unwrap();
-            file.sync_data().unwrap();
+            disk.sync();
             began.elapsed()
         })
         .collect();

@@ -5,7 +5,7 @@ use e2e_tests::{UNIT, World};
 use protocol::Amount;
 use sdk::{
     keys::PeerAddress,
-    node::{self, ChannelHandle, Node, NodeConfig, OpenChannel},
+    node::{self, ChannelHandle, Node, NodeConfig, OpenChannel, Told},
     store::{Durability, StoreHandle},
 };
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub(crate) enum Storage {
     Memory,
     /// On disk, every round with an fsync.
     Durable,
+    /// The same, and the payer is told once both have signed.
+    DurableOnceAgreed,
     /// On disk, without waiting for it: to make many channels quickly.
     Quick,
 }
@@ -27,10 +29,21 @@ pub(crate) enum Storage {
 impl Storage {
     pub(crate) const MEASURED: [Self; 2] = [Self::Memory, Self::Durable];
 
+    /// How often a round is kept, one time after the other, before its payer knows that it is agreed: as a proposal by the payer, as agreed by the payee,
+    /// as agreed by the payer (R6.4), which may be kept with the next proposal (R6.4c).
+    pub(crate) const fn syncs(self) -> u32 {
+        match self {
+            Self::Memory | Self::Quick => 0,
+            Self::Durable => 3,
+            Self::DurableOnceAgreed => 2,
+        }
+    }
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Memory => "in memory",
             Self::Durable => "durable",
+            Self::DurableOnceAgreed => "durable, told once agreed",
             Self::Quick => "not durable",
         }
     }
@@ -51,6 +64,10 @@ pub(crate) async fn restart(world: &World, name: &str, storage: Storage, change:
     config.storage = match storage {
         Storage::Memory => node::Storage::DangerInMemory,
         Storage::Durable => store(Durability::Immediate),
+        Storage::DurableOnceAgreed => {
+            config.told = Told::OnceAgreed;
+            store(Durability::Immediate)
+        }
         Storage::Quick => store(Durability::DangerNone),
     };
     Node::start(config).await.unwrap()

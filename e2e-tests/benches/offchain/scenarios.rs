@@ -25,10 +25,10 @@ pub(crate) async fn run(storage: Storage, wanted: &impl Fn(&str) -> bool, report
     for (round_trip, wire) in [(Duration::ZERO, ""), (ROUND_TRIP, ", 25 ms")] {
         let count = if round_trip.is_zero() { ONE_BY_ONE } else { 100 };
         if wanted("one in flight") {
-            let nodes = Nodes::start(storage, round_trip).await;
-            let channels = nodes.open(1).await;
-            let (elapsed, latencies) = one_by_one(&channels[0].0, count).await;
-            report.add(rounds(format!("one in flight{wire}"), storage, elapsed, latencies));
+            report.add(one_in_flight(storage, round_trip, count, wire).await);
+            if storage == Storage::Durable {
+                report.add(one_in_flight(Storage::DurableOnceAgreed, round_trip, count, wire).await);
+            }
         }
         if wanted("both sides") {
             let nodes = Nodes::start(storage, round_trip).await;
@@ -52,6 +52,14 @@ pub(crate) async fn run(storage: Storage, wanted: &impl Fn(&str) -> bool, report
             report.add(side_by_side(&channels, ONE_BY_ONE * 2 / count as u64, storage).await);
         }
     }
+}
+
+/// One payment after the other in one channel.
+async fn one_in_flight(storage: Storage, round_trip: Duration, count: u64, wire: &str) -> Measured {
+    let nodes = Nodes::start(storage, round_trip).await;
+    let channels = nodes.open(1).await;
+    let (elapsed, latencies) = one_by_one(&channels[0].0, count).await;
+    rounds(format!("one in flight{wire}"), storage, elapsed, latencies)
 }
 
 /// So many payments over each of these channels, which share a connection, with one in flight on each.

@@ -90,10 +90,10 @@ async fn other_tasks_have_their_turn_while_a_peer_floods() {
     let bob = world
         .start_with("bob", |config| {
             config.arbiter = Arc::new(arbiter);
-            config.limits.stranger_burst = u32::MAX;
         })
         .await;
-    let mut intruder = Intruder::connect("mallory", "bob", bob.socket()).await;
+    // Not a stranger: those have a thread of their own.
+    let mut intruder = Intruder::dialled_by(&bob.node, "mallory").await;
     // In one thread: another task that wants nothing but its turn, and looks how many openings were handled since its last one.
     let over = Arc::new(AtomicBool::new(false));
     let other = tokio::spawn({
@@ -134,6 +134,7 @@ async fn a_peer_that_asks_and_does_not_read_is_cut_off_when_too_much_waits_for_i
         let app = witness.world.deploy_app("counter").await;
         let code = witness.bob.node.apps().add(&app.wasm).unwrap();
         let intruder = &mut Intruder::connect("mallory", "bob", witness.bob.socket()).await;
+        assert!(intruder.is_served().await, "Bob has it");
         // Bob wants a channel with it, so that it is no stranger.
         let node = witness.bob.node.clone();
         let _opening = tokio::spawn(async move {

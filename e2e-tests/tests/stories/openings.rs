@@ -149,7 +149,9 @@ impl Responder {
     async fn new() -> Self {
         let world = World::new().await;
         let bob = world.start_rich("bob", 1_000 * UNIT).await;
-        let intruder = Intruder::connect("mallory", "bob", bob.socket()).await;
+        let mut intruder = Intruder::connect("mallory", "bob", bob.socket()).await;
+        // Bob opens channels with her: he has to have her first.
+        assert!(intruder.is_served().await);
         Self { intruder, world, bob }
     }
 

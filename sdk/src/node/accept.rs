@@ -1,4 +1,4 @@
-//! Takes connections from outside: handshakes first, each in a task of its own, then a place for whoever has proven who it is.
+//! Takes connections from outside: handshakes first, each in a task of its own, then a place for whoever has proven who it is. All of it runs among strangers.
 
 use super::{
     causes::Cause,

@@ -47,6 +47,8 @@ pub struct NodeConfig {
     pub ping_interval: Duration,
     /// When events count as acknowledged; by default once their user says so ([`Ack::Manual`]), so that none is lost in a crash.
     pub ack: Ack,
+    /// When whoever asked for a payment is told that it is made; by default once it is kept ([`Told::OnceKept`]).
+    pub told: Told,
     /// The apps that contracts in its channels run; none by default.
     pub apps: Arc<Registry>,
     /// What the account keeps for the defence of channels: with less, none is opened, accepted or filled from the account (R6.9e). Estimated by the
@@ -84,6 +86,25 @@ pub enum FeeReserve {
     PerChannel(Amount),
     /// Nothing: whoever cannot pay for an answer loses what an old state takes. For tests, and for accounts that others fill in time.
     DangerNothing,
+}
+
+/// When whoever asked for a payment ([`pay`](super::ChannelHandle::pay), [`pay_once`](super::ChannelHandle::pay_once),
+/// [`pay_all`](super::ChannelHandle::pay_all) and the like) is told that it is made (R6.4c). Nothing leaves for the peer or the chain sooner by either, and everything else
+/// that a user is told, events and what contracts did among it, is told once it is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Told {
+    /// Once both have signed it and this node keeps both signatures: a payment that was told of is made, whatever crashes and whatever the peer says.
+    #[default]
+    OnceKept,
+    /// As soon as both have signed it. What is agreed is then kept together with the user's next payment, where that is asked for at once, or else alone: one
+    /// wait for the disk less for each of many payments in a row.
+    ///
+    /// A crash in between is to this node as if the peer's answer had been lost on the way: the proposal is kept, and is said again once the peer is back. Until then the
+    /// payment is pending to [`payment`](super::ChannelHandle::payment), which it may have been told of by its key, and its coins cannot be spent twice; then
+    /// [`Event::Paid`](channel::Event::Paid) tells of it. What differs is a peer that denies what it has signed: it may refuse the payment after all
+    /// ([`Event::Refused`](channel::Event::Refused)), or close on the state before it, and this node has nothing to show against that. It gives back the payment's coins so, and this
+    /// node loses none; whoever needs the proof of a payment waits for its event.
+    OnceAgreed,
 }
 
 /// Where a node keeps its channels.
@@ -128,6 +149,7 @@ impl NodeConfig {
             timeouts: transport::ConnectionTimeouts::default(),
             ping_interval: Duration::from_secs(15),
             ack: Ack::Manual,
+            told: Told::default(),
             apps: Arc::new(Registry::in_memory(info.limits.call_weight)),
             fee_reserve: FeeReserve::default(),
             tip_max: None,

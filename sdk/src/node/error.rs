@@ -15,8 +15,8 @@ use thiserror::Error;
 /// Why a node did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The operating system gives no thread for whatever follows the chain and defends.
-    #[error("the operating system gives no thread for the defence of channels: {0}")]
+    /// The operating system gives no thread for whatever follows the chain and defends, or for strangers.
+    #[error("the operating system gives no thread for the defence of channels or for strangers: {0}")]
     NoThread(#[source] io::Error),
     /// The group of nodes that share a router.
     #[error(transparent)]

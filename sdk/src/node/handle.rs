@@ -1,6 +1,7 @@
 //! A channel as its user holds it.
 
 use super::{
+    answer::PaymentAnswer,
     error::NodeError,
     inbox::{Inbox, PeerInput, Request},
     peers::Peers,
@@ -48,7 +49,7 @@ impl ChannelHandle {
     /// [`NodeError::PaymentUnknown`] where it may have been made all the same, or may be yet.
     pub async fn pay(&self, amount: Amount, reference: impl Into<Vec<u8>>) -> Result<PaymentReceipt, NodeError> {
         let payment = Payment { amount, reference: reference.into() };
-        self.ask(|reply| Request::Pay(payment, reply)).await?
+        self.ask(|reply| Request::Pay(payment, reply)).await?.take()
     }
 
     /// Pays the peer once, however often this is asked for by this key, and waits until the payment is agreed. It is on disk before anything
@@ -69,7 +70,7 @@ impl ChannelHandle {
     ) -> Result<PaymentReceipt, NodeError> {
         let payment = Payment { amount, reference: reference.into() };
         let key = key.into();
-        self.ask(|reply| Request::PayOnce(key, payment, reply)).await?
+        self.ask(|reply| Request::PayOnce(key, payment, reply)).await?.take()
     }
 
     /// The own payment that was asked for by this key, with what has become of it, as long as it is remembered ([`pay_once`](Self::pay_once)).
@@ -96,7 +97,7 @@ impl ChannelHandle {
     /// # Errors
     /// As [`pay`](Self::pay); [`NodeError::PaymentRefused`] and [`NodeError::PaymentDropped`] name the first that is not made, those before it are.
     pub async fn pay_all(&self, payments: Vec<Payment>) -> Result<PaymentsReceipt, NodeError> {
-        self.ask(|reply| Request::PayAll(payments, reply)).await?
+        self.ask(|reply| Request::PayAll(payments, reply)).await?.take()
     }
 
     /// Makes many payments, in order, each once by its key ([`pay_once`](Self::pay_once)), and waits until something has become of all. Those that
@@ -113,7 +114,7 @@ impl ChannelHandle {
         let answers = self.ask(|reply| Request::PayAllOnce(payments, reply)).await??;
         let mut paid = Vec::with_capacity(answers.len());
         for answer in answers {
-            paid.push(answer.await.unwrap_or_else(|_dropped| Err(self.gone())));
+            paid.push(answer.await.map_or_else(|_dropped| Err(self.gone()), PaymentAnswer::take));
         }
         Ok(paid)
     }

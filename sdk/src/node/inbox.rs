@@ -1,6 +1,7 @@
 //! What reaches a peer's task.
 
 use super::{
+    answer::{PaymentAnswer, PaymentReply},
     config::OpenChannel,
     error::NodeError,
     purse::PaidOpening,
@@ -84,9 +85,9 @@ pub(super) struct Connected {
 /// What a user wants of a channel.
 #[derive(Debug)]
 pub(super) enum Request {
-    Pay(Payment, Reply<PaymentReceipt>),
-    PayOnce(IdempotencyKey, Payment, Reply<PaymentReceipt>),
-    PayAllOnce(Vec<(IdempotencyKey, Payment)>, Reply<Vec<oneshot::Receiver<Result<PaymentReceipt, NodeError>>>>),
+    Pay(Payment, PaymentReply<PaymentReceipt>),
+    PayOnce(IdempotencyKey, Payment, PaymentReply<PaymentReceipt>),
+    PayAllOnce(Vec<(IdempotencyKey, Payment)>, Reply<Vec<oneshot::Receiver<PaymentAnswer<PaymentReceipt>>>>),
     Settings(oneshot::Sender<Config>),
     Payment(IdempotencyKey, oneshot::Sender<Option<PaymentRecord>>),
     Payments(oneshot::Sender<Vec<PaymentRecord>>),
@@ -96,7 +97,7 @@ pub(super) enum Request {
     Close(Command, Reply<CloseReason>),
     CancelClose(Reply<()>),
     Closed(Reply<CloseReason>),
-    PayAll(Vec<Payment>, Reply<PaymentsReceipt>),
+    PayAll(Vec<Payment>, PaymentReply<PaymentsReceipt>),
     Make(Vec<Change>, Reply<ChangesReceipt>),
     Try(Change, Reply<Option<Outcome>>),
     App {

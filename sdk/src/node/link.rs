@@ -5,7 +5,9 @@ use super::{
     limits::NodeLimits,
     packet::Packet,
 };
-use crate::transport::{ConnectionTimeouts, MAX_MESSAGE, Receiver, RecvError, Role, SendError, Sender, Session};
+use crate::transport::{
+    ConnectionTimeouts, MAX_MESSAGE, Receiver, RecvError, Role, SendError, Sender, Session, watched_here,
+};
 use futures::FutureExt;
 use protocol::PublicKey;
 use scale::Encode;
@@ -15,6 +17,8 @@ use tokio::time::{Instant, sleep_until};
 pub(super) struct Link {
     session: Option<Open>,
     was_up: bool,
+    /// The connection is gone, and nobody was told: the next [`Link::recv`] does.
+    is_lost: bool,
     /// A connection that lost against the one above, kept until that one has shown that it lives: the peer may have dialled because it
     /// does not.
     reserve: Option<(Open, Instant)>,
@@ -92,7 +96,7 @@ impl Link {
         tally: Arc<CauseTally>,
     ) -> Self {
         let idle = timeouts.idle;
-        Self { session: None, was_up: false, reserve: None, ping_interval, idle, bounds, tally }
+        Self { session: None, was_up: false, is_lost: false, reserve: None, ping_interval, idle, bounds, tally }
     }
 
     pub(super) const fn is_up(&self) -> bool {
@@ -118,6 +122,14 @@ impl Link {
         }
     }
 
+    /// Has the runtime of whoever calls this watch the connection's socket. A connection that cannot be watched is lost.
+    pub(super) fn watch_here(&mut self) {
+        let was_up = self.session.is_some();
+        self.session = self.session.take().and_then(Open::watched_here);
+        self.is_lost = was_up && self.session.is_none();
+        self.reserve = self.reserve.take().and_then(|(open, since)| Some((open.watched_here()?, since)));
+    }
+
     /// Reads nothing from the peer for a while; what it says meanwhile waits at its end.
     pub(super) fn pause(&mut self, pause: Duration) {
         if let Some(open) = &mut self.session {
@@ -141,7 +153,7 @@ impl Link {
             _ => {}
         }
         self.session = Some(new);
-        self.reserve = None;
+        (self.reserve, self.is_lost) = (None, false);
         true
     }
 
@@ -154,9 +166,14 @@ impl Link {
 
     /// What comes next; never, where there is no connection. Sends on what could not be sent at once. Cancel-safe.
     pub(super) async fn recv(&mut self) -> Received {
-        let Some(open) = &mut self.session else { return std::future::pending().await };
-        if let Some(received) = open.recv().await {
-            return received;
+        match &mut self.session {
+            Some(open) => {
+                if let Some(received) = open.recv().await {
+                    return received;
+                }
+            }
+            None if std::mem::take(&mut self.is_lost) => {}
+            None => return std::future::pending().await,
         }
         self.session = self.reserve.take().map(|(open, _since)| open);
         if self.session.is_some() { Received::Replaced } else { Received::Lost }
@@ -257,6 +274,16 @@ impl Open {
             tells_drained: false,
             broken: false,
             tally,
+        }
+    }
+
+    fn watched_here(self) -> Option<Self> {
+        match watched_here(self.sender, self.receiver) {
+            Ok((sender, receiver)) => Some(Self { sender, receiver, ..self }),
+            Err(error) => {
+                tracing::info!(%error, "connection lost");
+                None
+            }
         }
     }
 

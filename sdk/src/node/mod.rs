@@ -11,6 +11,7 @@
 //! ```
 
 mod accept;
+mod answer;
 mod aside;
 mod book;
 mod budget;
@@ -37,6 +38,7 @@ mod peer;
 mod peers;
 mod places;
 mod purse;
+mod quarters;
 mod random;
 mod receipt;
 mod redial;
@@ -52,7 +54,7 @@ mod watcher;
 mod withdrawals;
 
 pub use causes::{Cause, CauseCounts};
-pub use config::{FeeReserve, KEEP_ENDED, LOCK_PERIOD, NodeConfig, OpenChannel, Storage};
+pub use config::{FeeReserve, KEEP_ENDED, LOCK_PERIOD, NodeConfig, OpenChannel, Storage, Told};
 pub use defended::{DefenceCall, DefenceCause, DefendedPeer};
 pub use ended::EndedChannel;
 pub use error::{NodeError, Owner, StartError};
@@ -86,11 +88,12 @@ use peers::Peers;
 use places::{PerOrigin, Strangers};
 use protocol::{Amount, PublicKey, call::Call};
 use purse::Purse;
+use quarters::{Outside, Quarters};
 use random::random;
 use restore::{Loaded, load};
 use routing::Routing;
 use std::{
-    fmt,
+    fmt, io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, OnceLock,
@@ -119,6 +122,13 @@ struct Inner {
     tasks: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
     /// A thread of its own for whatever follows and defends: no peer takes its time.
     guard: Option<Runtime>,
+    /// Another one for strangers: what they want takes the time that is left.
+    _outside: Outside,
+}
+
+/// The thread of whatever follows and defends.
+fn guard() -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).thread_name("guard").enable_all().build()
 }
 
 impl Drop for Inner {
@@ -167,6 +177,7 @@ impl Node {
         };
         let listening = listener.as_ref().map(Listener::local_addr);
         let limits = limits::descriptors().map_or(config.limits, |descriptors| config.limits.within(descriptors));
+        let (quarters, outside) = Quarters::open().map_err(StartError::NoThread)?;
         let (signals, for_defence) = mpsc::unbounded_channel();
         let registry = LockRegistry::new(pace, head.number);
         let (routing, restored) = Routing::new(&config, &registry, &loaded).await?;
@@ -198,6 +209,7 @@ impl Node {
             damaged,
             defending: Arc::default(),
             launch: peer::launch,
+            quarters,
         });
         if let Err(error) = peers.purse.look().await {
             tracing::warn!(%error, "the account could not be looked at: no channel is accepted before");
@@ -206,16 +218,14 @@ impl Node {
         peers.tell_of_damage();
         peers.enter_group();
         for (identity, channels) in channels {
-            let _inbox = peers.start(identity, channels, addresses.remove(&identity));
+            let _inbox = peers.start(identity, channels, addresses.remove(&identity), false);
         }
         // What follows from what the store has, before anybody is connected.
         let turn = peers.routing.turn().await;
         let _kept = peers.keep(turn, restored).await;
-        let (arbiter, store) = (Arc::clone(&config.arbiter), config.store().cloned());
-        let watched = (arbiter, store);
+        let watched = (Arc::clone(&config.arbiter), config.store().cloned());
         let watcher = Watcher::new(watched, Arc::downgrade(&peers), (next, seen), config.keep_ended, signals.clone());
-        let guard = Builder::new_multi_thread().worker_threads(1).thread_name("guard").enable_all().build();
-        let guard = guard.map_err(StartError::NoThread)?;
+        let guard = guard().map_err(StartError::NoThread)?;
         let defence = Defence::new(&peers, (signals, for_defence));
         let purse = Arc::clone(&peers.purse);
         let urgency = move |until| purse.urgency(Some(until));
@@ -224,10 +234,11 @@ impl Node {
         let mut tasks = vec![guard.spawn(watcher.run()), guard.spawn(defence.run()), guard.spawn(registry)];
         tasks.push(tokio::spawn(carrying::run(Arc::downgrade(&peers))));
         if let Some(listener) = listener {
-            tasks.push(tokio::spawn(accept::listen(listener, Arc::downgrade(&peers))));
+            tasks.push(peers.quarters.of(true).spawn(accept::listen(listener, Arc::downgrade(&peers))));
         }
         let tasks = tokio::sync::Mutex::new(tasks);
-        Ok((Self { inner: Arc::new(Inner { config, peers, listening, tasks, guard: Some(guard) }) }, events))
+        let inner = Inner { config, peers, listening, tasks, guard: Some(guard), _outside: outside };
+        Ok((Self { inner: Arc::new(inner) }, events))
     }
 
     /// Who this node is to its peers.

@@ -20,9 +20,11 @@ mod messages;
 mod news;
 mod once;
 mod steps;
+mod told;
 mod transfers;
 mod turns;
 mod unfunded;
+mod unkept;
 mod vaults;
 
 use super::{
@@ -70,6 +72,7 @@ use tokio::{
 };
 use turns::CreateTurn;
 use unfunded::Unfunded;
+use unkept::{Unkept, taken};
 
 /// How many inputs one commit may cover: bounds how long the first one waits for the others.
 const GATHER: usize = 1_024;
@@ -120,6 +123,8 @@ pub(super) struct Peer {
     ended: Vec<ChannelRef>,
     /// Answers to the user that tell of what may not be committed yet: given once it is.
     answers_held: Vec<Box<dyn FnOnce() + Send>>,
+    /// What was told and is not kept.
+    unkept: Unkept,
     routing: Arc<Routing>,
     registry: LockRegistry,
     /// What the router is to be told.
@@ -132,6 +137,8 @@ pub(super) struct Peer {
     withdrawn: Vec<WithdrawalRow>,
     /// What the chain has new.
     follower: Follower,
+    /// It runs among strangers.
+    is_outside: bool,
     /// The node is going away.
     stopping: bool,
 }
@@ -154,8 +161,11 @@ pub(super) fn launch(
     inbox: (&Inbox, mpsc::Receiver<PeerInput>),
     channels: Vec<Channel>,
     address: Option<PeerAddress>,
+    is_dialled: bool,
 ) {
-    let _task = tokio::spawn(Peer::new(peers, identity, inbox, channels, address).run());
+    let peer = Box::new(Peer::new(peers, identity, inbox, channels, address));
+    let is_stranger = peer.is_stranger() && !is_dialled;
+    peer.settle(is_stranger);
 }
 
 impl Peer {
@@ -198,6 +208,7 @@ impl Peer {
             steps: Steps::default(),
             ended: Vec::new(),
             answers_held: Vec::new(),
+            unkept: Unkept::default(),
             routing: Arc::clone(&peers.routing),
             registry: peers.registry.clone(),
             heard: Hearing::default(),
@@ -205,6 +216,7 @@ impl Peer {
             outgoing: Outgoing::default(),
             withdrawn: Vec::new(),
             follower,
+            is_outside: false,
             stopping: false,
         };
         for channel in channels {
@@ -233,15 +245,28 @@ impl Peer {
         peer
     }
 
-    /// Runs until the node stops, its store fails, or the peer is gone and has no channel here.
-    async fn run(mut self) {
+    /// Goes on where it belongs.
+    fn settle(mut self: Box<Self>, is_stranger: bool) {
+        self.is_outside = is_stranger;
+        if let Some(peers) = self.peers.upgrade() {
+            let _task = peers.quarters.of(self.is_outside).spawn(self.run());
+        }
+    }
+
+    /// Runs until the node stops, its store fails, or the peer is gone and has no channel here; or until it belongs elsewhere.
+    async fn run(mut self: Box<Self>) {
+        self.link.watch_here();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let error = loop {
-            if let Err(NotKept(error)) = self.act().await {
+            let awaited = self.awaits_taking();
+            if awaited.is_none()
+                && let Err(NotKept(error)) = self.act().await
+            {
                 break error;
             }
             tokio::select! {
+                () = taken(awaited) => {}
                 news = self.follower.next() => self.on_news(&news),
                 received = self.link.recv() => self.on_received(received),
                 input = self.inbox.recv() => match input {
@@ -260,6 +285,10 @@ impl Peer {
             }
             if self.is_idle() {
                 return self.retire().await;
+            }
+            let is_stranger = self.is_stranger();
+            if is_stranger != self.is_outside && self.link.was_up() {
+                return self.settle(is_stranger);
             }
         };
         self.hand_over(&error);
@@ -520,6 +549,7 @@ impl Peer {
     fn done(&mut self, reference: ChannelRef, step: Step) {
         self.note_transfers(reference, &step);
         self.note_withdrawal(reference, &step);
+        self.tell_of_agreed(reference, &step);
         let mut is_known = false;
         if let Some(slot) = self.slots.get_mut(&reference) {
             slot.note_doubt(&step);

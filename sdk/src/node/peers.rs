@@ -11,6 +11,7 @@ use super::{
     limits::{MAX_PEERS, NodeLimits},
     places::{Origin, PerOrigin, Strangers},
     purse::{Fees, Purse},
+    quarters::Quarters,
     registry::LockRegistry,
     restore::DamagedChannel,
     routing::Routing,
@@ -22,7 +23,7 @@ use crate::{
     chain::{BlockRef, Health},
     keys::PeerAddress,
     store::StoreError,
-    transport::Dialler,
+    transport::{Dialler, Role},
 };
 use channel::{Channel, Notice};
 use protocol::{BlockNumber, ChannelId, Pair, PartyId, PublicKey};
@@ -35,9 +36,9 @@ use std::{
 };
 use tokio::sync::{Semaphore, mpsc};
 
-/// Starts the task of a peer: with its inbox, from both ends, its channels, and where it was last found.
+/// Starts the task of a peer: with its inbox, from both ends, its channels, where it was last found, and whether this node dials it just now.
 pub(super) type Launch =
-    fn(&Arc<Peers>, PublicKey, (&Inbox, mpsc::Receiver<PeerInput>), Vec<Channel>, Option<PeerAddress>);
+    fn(&Arc<Peers>, PublicKey, (&Inbox, mpsc::Receiver<PeerInput>), Vec<Channel>, Option<PeerAddress>, bool);
 
 /// The tasks of all peers.
 pub(crate) struct Peers {
@@ -83,6 +84,8 @@ pub(crate) struct Peers {
     pub(super) defending: Arc<Defending>,
     /// What runs as a peer's task.
     pub(super) launch: Launch,
+    /// Where that is.
+    pub(super) quarters: Quarters,
 }
 
 impl Peers {
@@ -206,7 +209,7 @@ impl Peers {
 
     /// Gives a connection to its peer's task, and starts that task where there is none.
     pub(super) async fn connected(self: &Arc<Self>, connected: Connected) -> Result<(), NodeError> {
-        let peer = connected.session.peer();
+        let (peer, is_dialled) = (connected.session.peer(), connected.session.role() == Role::Dialler);
         let mut input = PeerInput::Connected(Box::new(connected));
         loop {
             self.check()?;
@@ -219,7 +222,7 @@ impl Peers {
                 None if self.count() >= MAX_PEERS => {
                     return Err(NodeError::TooMany { what: "peers", max: MAX_PEERS });
                 }
-                None => self.start(peer, Vec::new(), None),
+                None => self.start(peer, Vec::new(), None, is_dialled),
             };
             match inbox.send(input).await {
                 Ok(()) => return Ok(()),
@@ -248,13 +251,14 @@ impl Peers {
         identity: PublicKey,
         channels: Vec<Channel>,
         address: Option<PeerAddress>,
+        is_dialled: bool,
     ) -> Inbox {
         let mut inboxes = self.inboxes();
         if let Some(inbox) = inboxes.get(&identity).filter(|inbox| !inbox.is_closed()) {
             return inbox.clone();
         }
         let (inbox, inputs) = mpsc::channel(INBOX);
-        (self.launch)(self, identity, (&inbox, inputs), channels, address);
+        (self.launch)(self, identity, (&inbox, inputs), channels, address, is_dialled);
         let _previous = inboxes.insert(identity, inbox.clone());
         inbox
     }

@@ -1,6 +1,7 @@
 //! A channel with everybody who waits for something of it.
 
 use super::{
+    answer::{Failing, PaymentAnswer, PaymentReply},
     aside::Pulse,
     disputes::UnconfirmedDisputes,
     error::NodeError,
@@ -19,8 +20,9 @@ use protocol::{ChannelId, Pair, Party, PartyId, Rejection, Round, call::CallKind
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     ops::Range,
+    sync::Arc,
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 /// The places that an opening takes until it is on chain: of the peer's and, where the peer is a stranger, of all strangers' and of its address's.
 pub(super) type Asked = Vec<OwnedSemaphorePermit>;
@@ -38,11 +40,11 @@ pub(super) struct Slot {
     /// Held by an opening that the account pays for until it has ended, well or not.
     pub(super) paid_for: Option<PaidOpening>,
     /// Wait for payments to be agreed.
-    pub(super) payments: HashMap<ChangeId, Reply<PaymentReceipt>>,
+    pub(super) payments: HashMap<ChangeId, PaymentReply<PaymentReceipt>>,
     /// What was told of calls that do not reach the arbiter: each kind of reason once; forgotten when one does.
     pub(super) failing: HashMap<CallKind, Vec<FailureKind>>,
     /// Wait for payments with a key to be agreed: whoever asked for the same one.
-    pub(super) keyed: HashMap<ChangeId, Vec<Reply<PaymentReceipt>>>,
+    pub(super) keyed: HashMap<ChangeId, Vec<PaymentReply<PaymentReceipt>>>,
     /// Wait for several changes to be agreed, in the order of those changes.
     waiting: VecDeque<BatchWaiter>,
     /// Those that are about to be told of as not made, and may have been made all the same.
@@ -85,7 +87,7 @@ struct BatchWaiter {
 /// What is said once all of the changes are agreed.
 pub(super) enum BatchReply {
     /// That these payments are made.
-    PaidAll(Reply<PaymentsReceipt>),
+    PaidAll(PaymentReply<PaymentsReceipt>),
     /// What each has done.
     Made(Reply<ChangesReceipt>),
 }
@@ -94,14 +96,14 @@ impl BatchWaiter {
     /// Whoever has stopped waiting is not missed.
     fn done(self, round: Round) {
         let _gone = match self.told {
-            BatchReply::PaidAll(reply) => reply.send(Ok(PaymentsReceipt { first: self.first, round })).is_err(),
+            BatchReply::PaidAll(reply) => reply.send(Ok(PaymentsReceipt { first: self.first, round }).into()).is_err(),
             BatchReply::Made(reply) => reply.send(Ok(ChangesReceipt { round, outcomes: self.outcomes })).is_err(),
         };
     }
 
     fn failed(self, error: NodeError) {
         let _gone = match self.told {
-            BatchReply::PaidAll(reply) => reply.send(Err(error)).is_err(),
+            BatchReply::PaidAll(reply) => reply.send(PaymentAnswer::failed(error)).is_err(),
             BatchReply::Made(reply) => reply.send(Err(error)).is_err(),
         };
     }
@@ -176,13 +178,33 @@ impl Slot {
         }
     }
 
+    /// Whether somebody waits for changes.
+    pub(super) fn has_waiting(&self) -> bool {
+        !(self.payments.is_empty() && self.keyed.is_empty() && self.waiting.is_empty())
+    }
+
+    /// Answers whoever waits for payments that are agreed and not kept yet (R6.4c); `taken` is notified once somebody has taken that. What changes of other
+    /// kinds did is told once it is kept.
+    pub(super) fn answer_agreed(&mut self, payments: &[ChangeId], round: Round, taken: &Arc<Notify>) {
+        let Some(&last) = payments.last() else { return };
+        self.answer_payments(payments, |payment| PaymentAnswer::of_agreed(PaymentReceipt { payment, round }, taken));
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting {
+                BatchWaiter { first, ids, told: BatchReply::PaidAll(reply), .. } if ids.end <= after(last) => {
+                    let _gone = reply.send(PaymentAnswer::of_agreed(PaymentsReceipt { first, round }, taken));
+                }
+                waiting => self.waiting.push_back(waiting),
+            }
+        }
+    }
+
     fn answer_event(&mut self, event: &Event) {
         match event {
             Event::Opened { .. } => {
                 self.end_opening(Ok(self.channel.reference()));
             }
             Event::Paid { payments, round } => {
-                self.answer_payments(payments.ids(), |payment| Ok(PaymentReceipt { payment, round: *round }));
+                self.answer_payments(payments.ids(), |payment| Ok(PaymentReceipt { payment, round: *round }).into());
                 self.answer_waiting(payments.ids(), *round);
             }
             Event::Executed { round, forced, performed } => self.note_performed(*round, *forced, performed),
@@ -249,7 +271,7 @@ impl Slot {
     fn fail_changes(&mut self, changes: &[ChangeId], error: impl Fn(ChangeId) -> NodeError) {
         let unknown: HashSet<_> = changes.iter().copied().filter(|change| self.unknown.remove(change)).collect();
         let error = |change| if unknown.contains(&change) { NodeError::PaymentUnknown(change) } else { error(change) };
-        self.answer_payments(changes, |change| Err(error(change)));
+        self.answer_payments(changes, |change| PaymentAnswer::failed(error(change)));
         let (Some(&lowest), Some(&highest)) = (changes.first(), changes.last()) else { return };
         for waiting in std::mem::take(&mut self.waiting) {
             if waiting.ids.start <= highest && lowest < waiting.ids.end {
@@ -265,7 +287,7 @@ impl Slot {
     fn answer_waiting(&mut self, changes: &[ChangeId], round: Round) {
         let Some(&last) = changes.last() else { return };
         while let Some(waiting) = self.waiting.front_mut().filter(|waiting| waiting.ids.start <= last) {
-            waiting.ids.start = waiting.ids.end.min(ChangeId(last.0.saturating_add(1)));
+            waiting.ids.start = waiting.ids.end.min(after(last));
             if waiting.ids.start < waiting.ids.end {
                 return;
             }
@@ -317,11 +339,7 @@ impl Slot {
         }
     }
 
-    fn answer_payments(
-        &mut self,
-        payments: &[ChangeId],
-        answer: impl Fn(ChangeId) -> Result<PaymentReceipt, NodeError>,
-    ) {
+    fn answer_payments(&mut self, payments: &[ChangeId], answer: impl Fn(ChangeId) -> PaymentAnswer<PaymentReceipt>) {
         if self.payments.is_empty() && self.keyed.is_empty() {
             return;
         }
@@ -349,11 +367,11 @@ impl Slot {
             false => NodeError::PaymentDropped(change),
         };
         for (payment, reply) in self.payments.drain() {
-            let _gone = reply.send(Err(unmade(payment)));
+            let _gone = reply.send(PaymentAnswer::failed(unmade(payment)));
         }
         for (payment, replies) in self.keyed.drain() {
             for reply in replies {
-                let _gone = reply.send(Err(unmade(payment)));
+                let _gone = reply.send(PaymentAnswer::failed(unmade(payment)));
             }
         }
         for waiting in self.waiting.drain(..) {
@@ -368,4 +386,9 @@ impl Slot {
             let _gone = reply.send(Ok(reason.clone()));
         }
     }
+}
+
+/// The id that follows.
+const fn after(id: ChangeId) -> ChangeId {
+    ChangeId(id.0.saturating_add(1))
 }

@@ -43,6 +43,7 @@ pub use handshake::PROTOCOL_VERSION;
 pub use message::MAX_MESSAGE;
 pub use receiver::Receiver;
 pub use sender::Sender;
+pub(crate) use session::watched_here;
 pub use session::{Role, Session};
 pub use tcp::{Dialler, IncomingConnection, Listener, dial};
 

@@ -47,6 +47,41 @@ impl Receiver {
         }
     }
 
+    /// Its socket, and itself with another one in that place.
+    pub(super) fn part(self) -> (OwnedReadHalf, impl FnOnce(OwnedReadHalf) -> Self) {
+        let Self {
+            socket,
+            cipher,
+            nonce,
+            input,
+            start,
+            end,
+            plain,
+            plain_start,
+            plain_end,
+            assembler,
+            idle,
+            over,
+            counters,
+        } = self;
+        let with = move |socket| Self {
+            socket,
+            cipher,
+            nonce,
+            input,
+            start,
+            end,
+            plain,
+            plain_start,
+            plain_end,
+            assembler,
+            idle,
+            over,
+            counters,
+        };
+        (socket, with)
+    }
+
     /// The next message. Waits at most [`ConnectionTimeouts::idle`](super::ConnectionTimeouts::idle) for each next piece of it.
     ///
     /// Cancel-safe: a dropped call loses nothing, and its idle time starts anew with the next one.

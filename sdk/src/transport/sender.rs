@@ -51,6 +51,14 @@ impl Sender {
         }
     }
 
+    /// Its socket, and itself with another one in that place.
+    pub(super) fn part(self) -> (OwnedWriteHalf, impl FnOnce(OwnedWriteHalf) -> Self) {
+        let Self { socket, cipher, nonce, plain, sealed, written, stall, waiting_since, over, counters } = self;
+        let with =
+            move |socket| Self { socket, cipher, nonce, plain, sealed, written, stall, waiting_since, over, counters };
+        (socket, with)
+    }
+
     /// Sends one message now: [`feed`](Self::feed) and [`flush`](Self::flush).
     ///
     /// # Errors

@@ -64,11 +64,32 @@ impl Session {
         self.remote_addr
     }
 
+    /// Has the runtime of whoever calls this watch its socket, in place of the one that did.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn watched_here(self) -> io::Result<Self> {
+        let (sender, receiver) = watched_here(self.sender, self.receiver)?;
+        Ok(Self { sender, receiver, ..self })
+    }
+
     /// The two directions, for two tasks: they share no lock.
     #[must_use]
     pub fn split(self) -> (Sender, Receiver) {
         (self.sender, self.receiver)
     }
+}
+
+/// As [`Session::watched_here`], for its two directions. Nothing that was read, sealed or is under way is lost.
+///
+/// # Errors
+/// The system's, and [`io::ErrorKind::InvalidInput`] where they are of two sessions.
+pub(crate) fn watched_here(sender: Sender, receiver: Receiver) -> io::Result<(Sender, Receiver)> {
+    let (read, receiver) = receiver.part();
+    let (write, sender) = sender.part();
+    let stream = read.reunite(write).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let (read, write) = TcpStream::from_std(stream.into_std()?)?.into_split();
+    Ok((sender(write), receiver(read)))
 }
 
 #[cfg(test)]
@@ -95,5 +116,35 @@ pub(crate) mod tests {
             |stream, established, role| Session::new(stream, established, role, ConnectionTimeouts::default()).unwrap();
         let number = super::super::tcp::next_number();
         (session(dialled, at_alice, (Role::Dialler, number)), session(accepted, at_bob, (Role::Listener, number)))
+    }
+
+    #[test]
+    fn a_session_goes_on_in_another_runtime_with_all_that_was_said() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (one, other) = (runtime(), runtime());
+        let ((mut alice, mut alices), (bob, bobs)) = one.block_on(async {
+            let (alice, bob) = pair().await;
+            let ((mut alice, alices), (mut bob, mut bobs)) = (alice.split(), bob.split());
+            alice.feed(b"first").await.unwrap();
+            alice.send(b"second").await.unwrap();
+            bob.feed(b"not flushed").await.unwrap();
+            assert_eq!(bobs.recv().await.unwrap(), b"first");
+            ((alice, alices), (bob, bobs))
+        });
+        let (mut bob, mut bobs) = other.block_on(async {
+            let (mut bob, mut bobs) = watched_here(bob, bobs).unwrap();
+            assert_eq!(bobs.recv().await.unwrap(), b"second");
+            bob.flush().await.unwrap();
+            (bob, bobs)
+        });
+        one.block_on(async {
+            assert_eq!(alices.recv().await.unwrap(), b"not flushed");
+            alice.send(b"third").await.unwrap();
+        });
+        other.block_on(async {
+            assert_eq!(bobs.recv().await.unwrap(), b"third");
+            bob.send(b"fourth").await.unwrap();
+        });
+        one.block_on(async { assert_eq!(alices.recv().await.unwrap(), b"fourth") });
     }
 }

@@ -55,6 +55,10 @@ impl Chains {
         let peer = responder[0].identity();
         let [paying, paid] = [OpenChannel::new(1_000_000, 0), OpenChannel::new(10_000, 1_000_000)];
         let _channels = open_on_both((&initiator[0], paying), (&initiator[1], paid), peer).await.unwrap();
+        // The responder has seen the channels too, on both chains.
+        for node in &responder {
+            at_once(all_up(node, initiator[0].identity())).await;
+        }
         let target = self.0[1].arbiter().await.unwrap().info().domain;
         let swap = NewSwap { responder: peer, pay: 1_000, target, get: 2_000, premium: 0 };
         Parties { initiator, responder, swap }

@@ -2,6 +2,7 @@
 
 use super::{Peer, amounts::largest};
 use crate::node::{
+    answer::{Failing, PaymentAnswer, PaymentReply},
     book::Book,
     config::OpenChannel,
     error::NodeError,
@@ -168,7 +169,7 @@ impl Peer {
         }
     }
 
-    fn on_pay(&mut self, reference: ChannelRef, payment: Payment, reply: Reply<PaymentReceipt>) {
+    fn on_pay(&mut self, reference: ChannelRef, payment: Payment, reply: PaymentReply<PaymentReceipt>) {
         let id = self.next_change(reference);
         self.command_for(reference, Command::Pay(payment), reply, |slot, reply| {
             let _none = slot.payments.insert(id, reply);
@@ -182,10 +183,10 @@ impl Peer {
         reference: ChannelRef,
         key: &IdempotencyKey,
         payment: Payment,
-        reply: Reply<PaymentReceipt>,
+        reply: PaymentReply<PaymentReceipt>,
     ) {
         if let Err(error) = self.command(reference, Command::PayOnce { key: key.clone(), payment }) {
-            let _gone = reply.send(Err(error));
+            let _gone = reply.send(PaymentAnswer::failed(error));
             return;
         }
         self.wait_for_keyed(reference, key, reply);
@@ -196,7 +197,7 @@ impl Peer {
         &mut self,
         reference: ChannelRef,
         payments: Vec<(IdempotencyKey, Payment)>,
-        reply: Reply<Vec<oneshot::Receiver<Result<PaymentReceipt, NodeError>>>>,
+        reply: Reply<Vec<oneshot::Receiver<PaymentAnswer<PaymentReceipt>>>>,
     ) {
         let keys: Vec<_> = payments.iter().map(|(key, _)| key.clone()).collect();
         if let Err(error) = self.command(reference, Command::PayAllOnce(payments)) {
@@ -213,16 +214,16 @@ impl Peer {
     }
 
     /// Answers with what has become of a payment with a key, or once something has.
-    fn wait_for_keyed(&mut self, reference: ChannelRef, key: &IdempotencyKey, reply: Reply<PaymentReceipt>) {
+    fn wait_for_keyed(&mut self, reference: ChannelRef, key: &IdempotencyKey, reply: PaymentReply<PaymentReceipt>) {
         let Some(slot) = self.slots.get_mut(&reference) else { return };
         let Some(&PaymentRecord { change, outcome, .. }) = slot.channel.payment(key) else { return };
         match outcome {
             PaymentOutcome::Pending => slot.keyed.entry(change).or_default().push(reply),
-            outcome => self.answer(reply, paid(change, outcome)),
+            outcome => self.answer(reply, paid(change, outcome).into()),
         }
     }
 
-    fn on_pay_all(&mut self, reference: ChannelRef, payments: Vec<Payment>, reply: Reply<PaymentsReceipt>) {
+    fn on_pay_all(&mut self, reference: ChannelRef, payments: Vec<Payment>, reply: PaymentReply<PaymentsReceipt>) {
         let ids = self.next_changes(reference, payments.len());
         self.command_for(reference, Command::PayAll(payments), reply, |slot, reply| {
             slot.wait(ids, BatchReply::PaidAll(reply))
@@ -300,17 +301,17 @@ impl Peer {
     }
 
     /// Gives a channel a command. Who asked is told what is wrong with it, or waits in its slot for what comes of it.
-    fn command_for<T>(
+    fn command_for<A: Failing>(
         &mut self,
         reference: ChannelRef,
         command: Command,
-        reply: Reply<T>,
-        wait: impl FnOnce(&mut Slot, Reply<T>),
+        reply: oneshot::Sender<A>,
+        wait: impl FnOnce(&mut Slot, oneshot::Sender<A>),
     ) {
         match (self.command(reference, command), self.slots.get_mut(&reference)) {
             (Ok(()), Some(slot)) => wait(slot, reply),
             (Err(error), _) => {
-                let _gone = reply.send(Err(error));
+                let _gone = reply.send(A::failed(error));
             }
             (Ok(()), None) => {}
         }

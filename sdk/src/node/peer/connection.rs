@@ -22,6 +22,15 @@ impl Peer {
         let Connected { session, address, told } = *connected;
         let ours = self.config.identity.public();
         let (origin, role) = (Origin::of(session.remote_addr().ip()), session.role());
+        let session = match role {
+            // It was accepted among strangers.
+            Role::Listener if !self.is_outside => session.watched_here(),
+            _ => Ok(session),
+        };
+        let session = match session {
+            Ok(session) => session,
+            Err(error) => return tracing::info!(peer = %self.identity, %error, "connection lost"),
+        };
         if self.link.adopt(session, &ours) {
             self.origin = Some(origin);
             if role == Role::Listener {

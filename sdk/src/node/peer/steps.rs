@@ -22,6 +22,11 @@ impl Steps {
         self.steps.is_empty()
     }
 
+    /// Whether nothing comes of them but events for the user.
+    pub(super) fn only_tell(&self) -> bool {
+        self.steps.iter().all(|(_, step)| step.events().count() == step.len())
+    }
+
     /// How many effects they have.
     pub(super) const fn effects(&self) -> usize {
         self.effects
