@@ -12,8 +12,7 @@ use super::{
     guard,
     io::{At, CommandRefusal, Origin, RouterNotice},
     rows::PeerRow,
-    stakes,
-    state::Core,
+    state::{Beside, Core},
     tables::{Entry, Reached, Source, Transfers},
 };
 use crate::{
@@ -45,7 +44,8 @@ pub(super) fn forward(core: &mut Core, origin: Origin, forward: Forward) -> Resu
         entry.onward = Some(at);
     }
     let _waited = core.waiting.remove(&origin);
-    core.offer(at, Transfers::onward_key(&origin), Source::Forward(Some(origin)), (offer, 0), is_general);
+    let beside = Beside::Fee(0);
+    core.offer(at, Transfers::onward_key(&origin), Source::Forward(Some(origin)), (offer, beside), is_general);
     Ok(())
 }
 
@@ -153,7 +153,6 @@ fn earn(core: &mut Core, origin: &Origin, entry: &Entry, paid: u128) {
 
 /// A channel refused at once to carry a transfer on: another one may, else it is given back (never signed, I4).
 pub(super) fn refused(core: &mut Core, at: At, origin: Origin, why: CommandRefusal, offer: &Offer) {
-    stakes::failed(core, at, &origin);
     let Some(entry) = core.transfers.incoming_mut(&origin) else { return };
     if entry.is_staked {
         // Nothing goes on without the premium that is staked for it.

@@ -8,12 +8,14 @@ mod io;
 mod offers;
 mod parts;
 mod payments;
+mod pledge_deltas;
 mod policy;
 mod receive;
 mod recover;
 mod requests;
 mod rows;
 mod stakes;
+mod staking;
 mod state;
 mod swap_requests;
 mod swaps;
@@ -170,7 +172,7 @@ impl Router {
     /// Whether this side stakes the premium of an offer beside it, which would make this contract (A7, R6.5d, R8.5h).
     #[must_use]
     pub fn stakes(&self, at: &At, contract: &ContractId, offer: &Offer) -> Stake {
-        stakes::stakes(&self.core, &Origin { at: *at, contract: *contract }, offer)
+        staking::stakes(&self.core, &Origin { at: *at, contract: *contract }, offer)
     }
 
     /// A pre-image that the router knows, for the channels' transfer books.
@@ -383,9 +385,9 @@ fn on_transfer(core: &mut Core, at: At, event: TransferEvent) {
             }
         }
         TransferEvent::PledgeWanted { contract, offer, valid_until } => {
-            stakes::wanted(core, Origin { at, contract }, &offer, valid_until);
+            staking::wanted(core, Origin { at, contract }, &offer, valid_until);
         }
-        TransferEvent::Pledged { key, valid_until } => stakes::pledged(core, at, &key, valid_until),
+        TransferEvent::Pledged { key, valid_until } => staking::pledged(core, at, &key, valid_until),
         TransferEvent::PledgeGiven(given) => legs::pledge_given(core, at, &given),
         TransferEvent::Accepted { key, .. } => core.stakes.accepted(at, &key),
         TransferEvent::Fulfilled { key, preimage } => {
@@ -428,7 +430,7 @@ fn on_head(core: &mut Core, chain: Domain, best: BlockNumber, finalised: BlockNu
     }
     clear::due(core, chain);
     claims_due::due(core, chain);
-    stakes::due(core, chain);
+    staking::due(core, chain);
     receive::holds_due(core, chain);
     if core.is_ahead {
         core.claim_again(chain);
@@ -457,7 +459,10 @@ fn on_refused(core: &mut Core, at: At, command: TransferCommand, why: CommandRef
                 guard::return_coins(link, offer.terms.amount.saturating_add(fee));
             }
             match onward.source {
-                Source::Forward(Some(origin)) => forward::refused(core, at, origin, why, &offer),
+                Source::Forward(Some(origin)) => {
+                    staking::failed(core, at, &origin);
+                    forward::refused(core, at, origin, why, &offer);
+                }
                 Source::Part(id, number) => payments::refused(core, at, id, number, why),
                 Source::Leg(id, number) => legs::leg_failed(core, at, None, (id, number)),
                 Source::Forward(None) => {}

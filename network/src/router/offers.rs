@@ -1,6 +1,6 @@
 //! What is done with a transfer that has come in: it is carried on, taken, or given back.
 
-use super::{forward, guard::Arrival, io::Origin, receive, stakes, state::Core, swaps::legs, tables::Entry};
+use super::{forward, guard::Arrival, io::Origin, receive, staking, state::Core, swaps::legs, tables::Entry};
 use crate::instruction::{FailureCode, Instruction, RouteFailure};
 use channel::transfer::{IncomingTransfer, Intent};
 use protocol::PublicKey;
@@ -62,6 +62,6 @@ pub(super) fn decide(core: &mut Core, origin: Origin) -> Result<(), FailureCode>
         Instruction::Forward(forward) => forward::forward(core, origin, forward),
         Instruction::Deliver(sealed) => receive::delivered(core, origin, &sealed),
         Instruction::Swap(said) => legs::arrived(core, origin, said),
-        Instruction::ForwardStaked(_) => stakes::go_on(core, origin),
+        Instruction::ForwardStaked(_) => staking::go_on(core, origin),
     }
 }

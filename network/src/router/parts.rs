@@ -3,8 +3,8 @@
 use super::{
     forward::LEAST_DELTA,
     io::At,
+    pledge_deltas,
     rows::{Order, Part},
-    stakes,
     state::Core,
     tables::Link,
 };
@@ -225,7 +225,7 @@ pub(super) fn plan_leg(
     let is_fit = |way: &Way| {
         let expiry = sent_expiry(way, leg).filter(|expiry| within_lock(core, way, *expiry).is_ok());
         let is_free = way.hub.is_none_or(|(_, terms)| terms.slot_fee == 0);
-        let is_staked = premium == 0 || way.hub.is_none_or(|(hub, _)| stakes::carries(core, &leg.chain, hub));
+        let is_staked = premium == 0 || way.hub.is_none_or(|(hub, _)| pledge_deltas::carries(core, &leg.chain, hub));
         expiry.is_some_and(&is_in_time) && is_free && is_staked
     };
     let shares = shares(core, &order, (leg.amount, max_fee), &[], max_parts, is_fit)?;

@@ -8,7 +8,7 @@ use super::{
     io::{At, CommandRefusal, RouterNotice},
     parts,
     rows::{Order, Part, PaymentRow, RowName, Stage},
-    state::{Core, Paying},
+    state::{Beside, Core, Paying},
     tables::{Onward, Reached, Source},
 };
 use crate::{
@@ -125,7 +125,7 @@ pub(super) fn pay(core: &mut Core, id: PaymentId, order: Order, seed: [u8; 32]) 
     write(core, id);
     for (part, offer) in parts.into_iter().zip(offers) {
         let (name, source) = (OfferName::Part(id, part.number), Source::Part(id, part.number));
-        core.offer(part.at, name.key(), source, (offer, part.place), false);
+        core.offer(part.at, name.key(), source, (offer, Beside::Fee(part.place)), false);
     }
     Ok(PaymentState::Pending)
 }
@@ -159,7 +159,13 @@ fn offer(core: &mut Core, id: PaymentId, number: u32) {
     let Some(paying) = core.payments.get(&id) else { return };
     let Some(part) = paying.row.parts.iter().find(|part| part.number == number).copied() else { return };
     let Some(offer) = parts::offer(&paying.row.order, &paying.row.seed, &part) else { return };
-    core.offer(part.at, OfferName::Part(id, number).key(), Source::Part(id, number), (offer, part.place), false);
+    core.offer(
+        part.at,
+        OfferName::Part(id, number).key(),
+        Source::Part(id, number),
+        (offer, Beside::Fee(part.place)),
+        false,
+    );
 }
 
 fn write(core: &mut Core, id: PaymentId) {

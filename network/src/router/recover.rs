@@ -18,7 +18,7 @@ use super::{
     io::{At, Origin, Restored, RestoredChannel, RouterNotice, RowKey},
     offers, payments, receive,
     rows::{self, InvoiceRow, NamedPeer, PaymentRow, RowName, Stage},
-    stakes,
+    staking,
     state::{Core, Paying},
     swaps::{legs, restored as restored_swaps},
     tables::{Onward, Reached, Source},
@@ -160,7 +160,7 @@ fn own_transfer(core: &mut Core, at: At, row: OutgoingTransfer, known: &mut Vec<
                 entry.onward = Some(at);
                 is_general = !core.guard.brings_revenue(&(at.chain, entry.peer), &core.policy);
             }
-            let origin = origin.or_else(|| stakes::restored(core, at, (channel, contract), &row.offer, is_live));
+            let origin = origin.or_else(|| staking::restored(core, at, (channel, contract), &row.offer, is_live));
             Source::Forward(origin)
         }
     };
@@ -246,7 +246,7 @@ pub(super) fn resolve(core: &mut Core, at: At, key: IdempotencyKey) {
                 |origin: Origin| core.transfers.incoming(&origin).is_some_and(|entry| entry.onward == Some(at));
             match origin {
                 Some(one) if !carries(one) => {
-                    stakes::failed(core, at, &one);
+                    staking::failed(core, at, &one);
                     core.forget(at, key);
                 }
                 _ => forward::failed(core, at, key, origin, &why),
@@ -264,7 +264,7 @@ pub(super) fn resolve(core: &mut Core, at: At, key: IdempotencyKey) {
 /// Decides about what has waited since the start: where its next one is there by now, or where it has waited for too long.
 pub(super) fn look_again(core: &mut Core) {
     let _first = core.started.get_or_insert(core.now);
-    stakes::tick(core);
+    staking::tick(core);
     for (origin, since) in core.waiting.clone() {
         // Not known before the first tick.
         let since = if since == 0 { core.now } else { since };

@@ -6,7 +6,7 @@ use super::{
     io::{At, Millis, Origin, RouterNotice, RouterOutput, RowKey},
     policy::RoutingPolicy,
     rows::{InvoiceRow, NamedPeer, PaymentRow, RowName, row},
-    stakes::{self, Stakes},
+    stakes::Stakes,
     swaps::tables::Swaps,
     tables::{Entry, Link, Links, Onward, Reached, Source, Transfers},
 };
@@ -54,6 +54,24 @@ pub(super) struct Paying {
     pub(super) row: PaymentRow,
     /// Channels that could not carry a part.
     pub(super) avoid: Vec<At>,
+}
+
+/// What is beside an own offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// What its place costs.
+    Fee(Amount),
+    /// The payee's premium: the last block of its pledge, and whether the round is kept back then (R8.5h).
+    Pledge { until: BlockNumber, is_kept_back: bool },
+}
+
+impl Beside {
+    const fn costs(self) -> Amount {
+        match self {
+            Self::Fee(fee) => fee,
+            Self::Pledge { .. } => 0,
+        }
+    }
 }
 
 /// All that a router knows.
@@ -376,13 +394,13 @@ impl Core {
         }
     }
 
-    /// Offers something, unless it is offered already. `fee` is what its place costs.
+    /// Offers something, unless it is offered already.
     pub(super) fn offer(
         &mut self,
         at: At,
         key: IdempotencyKey,
         source: Source,
-        (offer, fee): (Offer, Amount),
+        (offer, beside): (Offer, Beside),
         is_general: bool,
     ) {
         if self.transfers.outgoing(at, &key).is_some() {
@@ -390,19 +408,18 @@ impl Core {
         }
         if let Some(link) = self.links.get_mut(&at) {
             guard::take_room(link, offer.terms.amount, is_general);
-            link.spendable = link.spendable.saturating_sub(fee);
+            link.spendable = link.spendable.saturating_sub(beside.costs());
         }
         let (reached, is_claimed) = (Reached::Live, false);
         let onward = Onward { source, terms: offer.terms, reached, is_claimed, is_general };
         self.transfers.insert_outgoing(at, key.clone(), onward);
-        let pledge = stakes::pledge_for(self, at, source, &offer);
         self.command(
             at,
-            match pledge {
-                Some((pledged_until, is_kept_back)) => {
+            match beside {
+                Beside::Pledge { until: pledged_until, is_kept_back } => {
                     TransferCommand::OfferStaked { key, offer, pledged_until, is_kept_back }
                 }
-                None => TransferCommand::Offer { key, offer, fee },
+                Beside::Fee(fee) => TransferCommand::Offer { key, offer, fee },
             },
         );
     }

@@ -2,7 +2,7 @@
 
 use super::{
     io::{Millis, RouterOutput},
-    stakes,
+    pledge_deltas,
     state::Core,
 };
 use crate::announce::{Announcement, AnnouncementError, HubTerms, MAX_SERVED};
@@ -44,7 +44,7 @@ pub(super) fn own(core: &Core, chain: Domain) -> Announcement {
         least_expiry: bounds.margins.forward(),
         min_amount: bounds.registration_cost.max(1),
         max_amount: Amount::MAX,
-        pledge_delta: stakes::delta(core, &chain),
+        pledge_delta: pledge_deltas::delta(core, &chain),
     };
     let serves = core.links.peers_up(chain).take(MAX_SERVED).collect();
     let valid_until = core.now.saturating_add(core.policy.announced_for) / 1_000;

@@ -174,17 +174,13 @@ impl Side {
                     said.messages.push(Msg::Fail(*contract, reason.clone()));
                 }
             }
-            TransferCommand::Release { .. }
-            | TransferCommand::TakeBack { .. }
-            | TransferCommand::AnswerPledge { .. } => {
-                unreachable!("premiums go through hubs in real channels alone")
-            }
             TransferCommand::Forget { key } => {
                 if let Some(row) = self.outgoing.remove(key) {
                     let is_over = matches!(row.progress, Progress::Fulfilled(_) | Progress::Failed(_));
                     assert!(is_over, "forgotten while it could be paid (I5)");
                 }
             }
+            other => unreachable!("premiums go through hubs in real channels alone: {other:?}"),
         }
         said
     }

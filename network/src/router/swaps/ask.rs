@@ -8,8 +8,8 @@ use crate::{
     keys::OfferName,
     router::{
         io::{At, Origin, RouterNotice},
+        pledge_deltas,
         rows::{RowName, row},
-        stakes,
         state::Core,
         tables::Reached,
     },
@@ -43,7 +43,7 @@ pub(super) fn view_of_way(
     premium: Amount,
     other: PublicKey,
 ) -> Result<ChainView, SwapCode> {
-    let pledge_delta = stakes::delta_of_way(core, *chain, other);
+    let pledge_delta = pledge_deltas::delta_of_way(core, *chain, other);
     view_of_target(core, chain, premium).map(|view| ChainView { pledge_delta, ..view })
 }
 

@@ -14,10 +14,9 @@ use crate::{
     keys::OfferName,
     router::{
         io::{At, Origin},
-        parts,
+        parts, pledge_deltas,
         rows::{Part, RowName},
-        stakes,
-        state::Core,
+        state::{Beside, Core},
         tables::Source,
     },
     swap::{Ladder, SwapBody, SwapCode, SwapId, SwapTerms},
@@ -99,12 +98,14 @@ fn lock(core: &mut Core, id: SwapId) -> Result<(), SwapCode> {
     let offers: Option<Vec<_>> = (0_u32..)
         .zip(planned)
         .map(|(number, part)| {
-            Some((number, part.at, parts::leg_offer(&part, row.peer, row.terms.lock, stake, instruction)?))
+            let until = pledge_deltas::pledged_until(core, part.at, part.hub.is_some(), row.terms.lock_by);
+            let beside = if premium > 0 { Beside::Pledge { until, is_kept_back: false } } else { Beside::Fee(0) };
+            Some((number, part.at, parts::leg_offer(&part, row.peer, row.terms.lock, stake, instruction)?, beside))
         })
         .collect();
-    for (number, at, offer) in offers.ok_or(SwapCode::NoWay)? {
+    for (number, at, offer, beside) in offers.ok_or(SwapCode::NoWay)? {
         let _is_new = core.swaps.legs.entry(id).or_default().insert((at, number));
-        core.offer(at, OfferName::Leg(id, number).key(), Source::Leg(id, number), (offer, 0), false);
+        core.offer(at, OfferName::Leg(id, number).key(), Source::Leg(id, number), (offer, beside), false);
     }
     inventory::count(core, id);
     Ok(())
@@ -384,7 +385,7 @@ pub(in crate::router) fn stakes_until(core: &Core, origin: &Origin, offer: &Offe
         .any(|origin| core.transfers.incoming(origin).is_some_and(|entry| !matches!(entry.intent, Intent::Fail(_))));
     let is_in_time = core.best(&agreed.target.chain) <= agreed.lock_by && may_reveal(core, agreed).is_ok();
     let stakes = is_whole_target(swap, at, &offer.terms, &said)
-        && stakes::may_ask(core, at, swap.row.peer)
+        && pledge_deltas::may_ask(core, at, swap.row.peer)
         && offer.terms.amount == agreed.target.amount
         && is_first
         && !has_pledged_elsewhere(core, said.id, origin)

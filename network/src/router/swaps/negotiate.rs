@@ -10,9 +10,8 @@ use super::{
 use crate::{
     router::{
         io::Millis,
-        parts,
+        parts, pledge_deltas,
         rows::{RowName, row},
-        stakes,
         state::Core,
     },
     swap::{Ladder, SwapBody, SwapCode, SwapId, SwapItem, SwapLeg, SwapTerms, SwapWords, Talk},
@@ -54,7 +53,7 @@ pub(in crate::router) fn propose(
         return Err(SwapError::Terms(SwapCode::Inventory));
     }
     let _parts = legs::plan(core, SwapRole::Initiator, &terms, order.responder).map_err(SwapError::Terms)?;
-    if order.premium > 0 && !stakes::could_stake(core, order.target.0, order.responder, order.premium) {
+    if order.premium > 0 && !pledge_deltas::could_stake(core, order.target.0, order.responder, order.premium) {
         return Err(SwapError::Terms(SwapCode::Premium));
     }
     let sequence = next_own(core, terms.source.chain, order.responder);
