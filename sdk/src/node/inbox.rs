@@ -15,9 +15,9 @@ use channel::{
 };
 use network::SwapId;
 use protocol::{
-    Amount, BlockNumber, Hash, Pair, PartyId, Round,
+    AccountId, Amount, BlockNumber, Hash, Pair, PartyId, Round,
     call::{CallKind, CloseSolo, ForcedCall},
-    contracts::{AppReply, ContractId},
+    contracts::{AppReply, ContractId, conditional::HashLock},
 };
 use tokio::sync::{mpsc, oneshot};
 
