@@ -416,7 +416,7 @@ fn shown_last(how: u8, lag: BlockNumber, closes: bool) -> i128 {
     let silent = [(TO_I, Initiator), (TO_R, Initiator)];
     while net.head() + 1 < until - DELTA {
         if how == 2 && net.head() + 3 == until - DELTA {
-            net.links[TO_R].chain.submit(Responder, Call::ChannelCloseSolo(old.clone()));
+            net.links[TO_R].chain.submit(Responder, Call::ChannelCloseSolo(old));
         }
         pass(&mut net, 1, &silent);
         net.links[TO_R].wire = protocol::Pair::default();
@@ -479,7 +479,7 @@ fn misbehave(net: &mut Net, dice: &mut Dice, number: &mut u8, kept: &mut [Vec<pr
         6 if dice.roll(4) == 0 => {
             let link = usize::try_from(dice.roll(2)).unwrap();
             let call = match kept[link].last() {
-                Some(kept) if dice.roll(2) == 0 => Some(kept.clone()),
+                Some(kept) if dice.roll(2) == 0 => Some(*kept),
                 _ => net.links[link].sides[side(link)].machine().evidence(),
             };
             if let Some(call) = call {
