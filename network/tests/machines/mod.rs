@@ -13,6 +13,7 @@ mod places;
 mod places_audit;
 mod premiums;
 mod premiums_attack;
+mod premiums_attack3;
 mod premiums_attack_swaps;
 mod stories;
 

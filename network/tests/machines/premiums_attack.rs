@@ -37,7 +37,7 @@ pub(super) fn policy() -> RoutingPolicy {
     policy
 }
 
-fn lock(number: u8) -> HashLock {
+pub(super) fn lock(number: u8) -> HashLock {
     Preimage([number; 32]).lock(HashFunction::Sha2_256, &Native)
 }
 
@@ -46,7 +46,7 @@ fn key(number: u8) -> IdempotencyKey {
 }
 
 /// A side that says what its owner likes: no router decides for it, and it pledges whatever it is asked for.
-fn corrupt(link: &mut Link, party: Party) {
+pub(super) fn corrupt(link: &mut Link, party: Party) {
     link.routes[party] = None;
     let side = &mut link.sides[party];
     (side.registry.router, side.registry.premium) = (None, PREMIUM);
@@ -54,7 +54,7 @@ fn corrupt(link: &mut Link, party: Party) {
 }
 
 /// An offer that is to be carried on to `next`, whose pledge lasts until `until`.
-fn carried(number: u8, next: PublicKey, expiry: BlockNumber, until: BlockNumber, inner: Vec<u8>) -> Offer {
+pub(super) fn carried(number: u8, next: PublicKey, expiry: BlockNumber, until: BlockNumber, inner: Vec<u8>) -> Offer {
     let (id, acknowledges) = (SwapId([number; 32]), protocol::Hash([number; 32]));
     let said = SwapInstruction { id, source: at(0).chain, sequence: 1, acknowledges };
     let inner = if inner.is_empty() { Instruction::Swap(said).to_bytes().unwrap() } else { inner };
@@ -75,7 +75,7 @@ const HUB: usize = 1;
 const TO_I: usize = 0;
 const TO_R: usize = 1;
 
-fn against_a_hub() -> Net {
+pub(super) fn against_a_hub() -> Net {
     let mut net = Net::with(policy(), 3, &[(0, HUB), (HUB, 2)]);
     corrupt(&mut net.links[TO_I], Initiator);
     corrupt(&mut net.links[TO_R], Responder);
@@ -83,20 +83,20 @@ fn against_a_hub() -> Net {
 }
 
 /// What the hub has gained: by what is agreed in both of its channels.
-fn gain_of_hub(net: &Net) -> i128 {
+pub(super) fn gain_of_hub(net: &Net) -> i128 {
     let of = |link: usize, party: Party| net.links[link].sides[party].machine().state().unwrap().balances[party];
     let has = of(TO_I, Responder) + of(TO_R, Initiator);
     i128::try_from(has).unwrap() - i128::try_from(2 * SHARE).unwrap()
 }
 
 /// A message to a side of a channel is heard, and what the hub's router wants is done.
-fn hear(net: &mut Net, link: usize, party: Party) {
+pub(super) fn hear(net: &mut Net, link: usize, party: Party) {
     net.step(Ready::Message(link, party));
     net.carry_out_all();
 }
 
 /// The first question for a pledge that is on its way to this side.
-fn question(link: &Link, party: Party) -> PledgeBody {
+pub(super) fn question(link: &Link, party: Party) -> PledgeBody {
     let asked = link.wire[party].iter().find_map(|message| match message {
         Message::PledgeCreated(body) => Some(body.clone()),
         _ => None,
@@ -105,7 +105,7 @@ fn question(link: &Link, party: Party) -> PledgeBody {
 }
 
 /// Blocks pass, and everything is said but to the sides of these channels.
-fn pass(net: &mut Net, blocks: BlockNumber, deaf: &[(usize, Party)]) {
+pub(super) fn pass(net: &mut Net, blocks: BlockNumber, deaf: &[(usize, Party)]) {
     for _ in 0..blocks {
         net.tick(6_000);
         net.mine();
@@ -113,7 +113,7 @@ fn pass(net: &mut Net, blocks: BlockNumber, deaf: &[(usize, Party)]) {
     }
 }
 
-fn talk(net: &mut Net, deaf: &[(usize, Party)]) {
+pub(super) fn talk(net: &mut Net, deaf: &[(usize, Party)]) {
     let is_heard = |ready: &Ready| !deaf.iter().any(|(link, party)| *ready == Ready::Message(*link, *party));
     while let Some(ready) = net.ready().into_iter().find(is_heard) {
         net.step(ready);
@@ -446,7 +446,7 @@ impl Dice {
 }
 
 /// What a side has: outside of the channel, and in it.
-fn worth(link: &Link, party: Party) -> Amount {
+pub(super) fn worth(link: &Link, party: Party) -> Amount {
     let inside = link.sides[party].machine().state().map_or(0, |state| state.balances[party]);
     link.chain.wealth(party) + if link.chain.is_closed() { 0 } else { inside }
 }
