@@ -1,0 +1,93 @@
+//! Attacks on what earlier attacks on pledges led to (R6.5d).
+
+use super::pledges_audit::{AMOUNT, PREMIUM, mine_until, on_chain, staked};
+use super::*;
+use crate::harness::side::Fate;
+use channel::RefusalCode;
+
+/// *Sequence:* as in [`a_payment_that_a_pledge_takes_the_place_of_is_told_as_undone`](super::pledges_audit3), but the first pledge is never shown and is over. Then the payer
+/// asks for another pledge, on the state that the payment is in, keeps back its round and shows that pledge. *Loss:* the payee is told that its payment is undone, which
+/// is in the state that counts: it pays once more. *Right:* what was noted for the first pledge is over with it.
+#[test]
+fn a_payment_that_stands_is_not_told_as_undone_by_a_later_pledge() {
+    let mut world = World::opened();
+    world.offer(Responder, 2, 30, 60).unwrap();
+    world.run();
+    let contract = world.contract_of(Initiator, 2).unwrap();
+    let payment = world.pay(Responder, 5).unwrap();
+    let Message::Update(given_up) = world.steal(Initiator) else { panic!("proposed") };
+    // The payer agrees, and does as if it had not.
+    let before = world.sides[Initiator].clone();
+    world.hear(Initiator, Message::Update(given_up.clone()));
+    let _kept_back = world.steal(Responder);
+    let mut knows = std::mem::replace(&mut world.sides[Initiator], before);
+    world.hear(Responder, Message::UpdateError { round: given_up.round, code: RefusalCode::STALE_STORE });
+    world.force_claim(Initiator, contract, 2).unwrap();
+    world.mine();
+    while world.deliver(Responder) || world.deliver(Initiator) {}
+    for call in ["channel_snapshot_solo", "channel_slash"] {
+        let _new = world.chain.censored.insert(call);
+    }
+    let until = staked(&mut world, 20);
+    let mut is_pledged = false;
+    for _ in 0..8 {
+        let _asked = world.deliver(Responder);
+        let _answered = world.deliver(Initiator);
+        is_pledged = matches!(world.wire[Responder].back(), Some(Message::Update(_)));
+        if is_pledged {
+            break;
+        }
+        world.mine();
+    }
+    assert!(is_pledged);
+    world.wire = protocol::Pair::default();
+    let channel = world.channel_id();
+    let shown = world.co_signed(Responder, &given_up);
+    world.chain.censored.clear();
+    world.chain.drop_pool();
+    world.chain.submit(Initiator, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload: shown }));
+    world.mine();
+    world.chain.drop_pool();
+    assert_eq!(on_chain(&world).agreed, given_up.round);
+    assert!(matches!(world.fate(Responder, payment), Fate::Paid(_)));
+    // The first pledge is never shown.
+    for call in ["channel_snapshot_solo", "channel_slash"] {
+        let _new = world.chain.censored.insert(call);
+    }
+    mine_until(&mut world, until + 3);
+    world.chain.drop_pool();
+    world.chain.censored.clear();
+    world.disconnect();
+    std::mem::swap(&mut knows, &mut world.sides[Initiator]);
+    world.mine_blocks(2);
+    world.chain.drop_pool();
+    world.connect();
+    while world.deliver(Responder) || world.deliver(Initiator) {}
+    assert!(matches!(world.fate(Responder, payment), Fate::Paid(_)));
+    let paid = world.ours(Responder);
+    eprintln!("agreed {:?}, {paid}", world.rounds());
+    let head = world.chain.head();
+    let offer = Offer { premium: PREMIUM, ..an_offer(4, AMOUNT, head + 40) };
+    world.offer_staked(Initiator, 4, offer, head + 20).unwrap();
+    is_pledged = false;
+    for _ in 0..16 {
+        while world.deliver(Responder) {}
+        if world.wire[Initiator].iter().any(|said| matches!(said, Message::PledgeSigned { .. })) {
+            while world.deliver(Initiator) {}
+            is_pledged = world.sides[Initiator].machine().pledge().is_some();
+            if is_pledged {
+                break;
+            }
+        }
+        while world.deliver(Initiator) {}
+        world.mine();
+    }
+    assert!(is_pledged, "asked again");
+    // The round is not said: the machine shows the pledge when it is time.
+    for _ in 0..26 {
+        world.wire = protocol::Pair::default();
+        world.mine();
+    }
+    assert_eq!(world.ours(Responder), paid - PREMIUM, "the payment is in the state that counts, and the premium is staked");
+    assert!(matches!(world.fate(Responder, payment), Fate::Paid(_)), "told as {:?}", world.fate(Responder, payment));
+}
