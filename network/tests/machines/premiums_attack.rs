@@ -41,7 +41,7 @@ pub(super) fn lock(number: u8) -> HashLock {
     Preimage([number; 32]).lock(HashFunction::Sha2_256, &Native)
 }
 
-fn key(number: u8) -> IdempotencyKey {
+pub(super) fn key(number: u8) -> IdempotencyKey {
     IdempotencyKey::from([number])
 }
 
@@ -434,10 +434,10 @@ fn shown_last(how: u8, lag: BlockNumber, closes: bool) -> i128 {
 }
 
 /// Numbers that look like chance.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

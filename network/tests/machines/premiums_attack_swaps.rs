@@ -158,3 +158,37 @@ fn an_initiator_stakes_its_premium_once() {
     let lost = 2 * SHARE - (has(1) + has(3)).min(2 * SHARE);
     assert!(lost <= PREMIUM, "it has lost {lost}; pledged in both: {pledged:?}");
 }
+
+/// *Sequence:* as above, but it is the blocks between what comes in and what goes on (`delta`) of which it announces very many. *Right:* as above.
+#[test]
+fn a_hub_that_announces_another_nonsense_does_not_keep_swaps_from_going_by_another() {
+    let policies = vec![policy(), policy(), responding(), policy()];
+    for delta in [2, 1_000, BlockNumber::MAX] {
+        let mut net = Net::on_two_chains(policies.clone(), &[(0, 2)], &[(0, 1), (1, 2), (0, 3)]);
+        let signer = SigningKey::from_seed(&[53; 32]);
+        let terms = HubTerms {
+            fee: network::Fee::default(),
+            slot_fee: 0,
+            delta,
+            least_expiry: 6,
+            min_amount: 1,
+            max_amount: Amount::MAX,
+            pledge_delta: None,
+        };
+        let announcement = Announcement {
+            chain: OTHER_CHAIN,
+            hub: identity(3),
+            sequence: u64::MAX,
+            terms,
+            serves: Vec::new(),
+            valid_until: u64::MAX,
+        };
+        let bytes = announcement.sign(&signer).unwrap();
+        net.node(0).tell([RouterInput::Announced { peer: identity(3), bytes }]);
+        assert_eq!(propose(&mut net, 2), Ok(SwapStage::Proposed), "{delta}");
+        net.run();
+        net.settle();
+        let stage = net.node(0).shared().router.swap(&ID).map(|swap| swap.stage);
+        assert!(matches!(stage, Some(SwapStage::Ended { code: None, .. })), "{delta}: {stage:?}");
+    }
+}
