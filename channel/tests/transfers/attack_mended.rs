@@ -1,9 +1,10 @@
 //! Attacks on what earlier attacks on pledges led to (R6.5d).
 
-use super::pledges_audit::{AMOUNT, PREMIUM, mine_until, on_chain, staked};
+use super::pledges_audit::{AMOUNT, PREMIUM, mine_until, on_chain, proposed, staked};
 use super::*;
 use crate::harness::side::Fate;
 use channel::RefusalCode;
+use protocol::record::{Penalty, Phase as RecordPhase};
 
 /// *Sequence:* as in [`a_payment_that_a_pledge_takes_the_place_of_is_told_as_undone`](super::pledges_audit3), but the first pledge is never shown and is over. Then the payer
 /// asks for another pledge, on the state that the payment is in, keeps back its round and shows that pledge. *Loss:* the payee is told that its payment is undone, which
@@ -90,4 +91,36 @@ fn a_payment_that_stands_is_not_told_as_undone_by_a_later_pledge() {
     }
     assert_eq!(world.ours(Responder), paid - PREMIUM, "the payment is in the state that counts, and the premium is staked");
     assert!(matches!(world.fate(Responder, payment), Fate::Paid(_)), "told as {:?}", world.fate(Responder, payment));
+}
+
+/// *Sequence:* a payer holds a pledge whose round is not answered. Its own account closes on an old state by another hand, in a block that is not final yet when the pledge
+/// is due, and its peer is away. *Loss:* beside the snapshot its machine shows the pledge by a slash, which makes its own penalty due. *Right:* as where the close is final,
+/// and as a snapshot alone does, nothing is shown that makes this side's own penalty due.
+#[test]
+fn a_payer_does_not_slash_itself_by_a_pledge_while_finality_lags() {
+    let mut due = Vec::new();
+    for lag in [0, 1, 2, 3] {
+        for before in 1..=5 {
+            let mut world = World::opened();
+            let _paid = world.pay(Responder, 1).unwrap();
+            world.run();
+            let old = world.kept(Initiator);
+            for party in Party::BOTH {
+                let _paid = world.pay(party, 1).unwrap();
+                world.run();
+            }
+            let (until, _update) = proposed(&mut world, 8);
+            world.kill(Responder);
+            world.lag[Initiator] = lag;
+            mine_until(&mut world, until - before);
+            world.chain.submit(Initiator, Call::ChannelCloseSolo(old));
+            mine_until(&mut world, until + 6);
+            let record = world.chain.ledger.channels.first_key_value().unwrap().1.clone();
+            let RecordPhase::Closing(closing) = record.phase else { continue };
+            if closing.penalty == Penalty::Due(Initiator) {
+                due.push((lag, before));
+            }
+        }
+    }
+    assert!(due.is_empty(), "made due by its own machine, with such a lag, closed so long before the last block: {due:?}");
 }
