@@ -192,3 +192,36 @@ fn a_hub_that_announces_another_nonsense_does_not_keep_swaps_from_going_by_anoth
         assert!(matches!(stage, Some(SwapStage::Ended { code: None, .. })), "{delta}: {stage:?}");
     }
 }
+
+/// *Sequence:* an initiator cancels its swap while the responder's word of agreement is on its way; later the responder proposes a swap itself. *Loss:* the word of agreement is
+/// not counted, so that the proposal is declined for its number, and comes to nothing. *Right:* a word of agreement counts among the peer's numbers whenever it is heard.
+#[test]
+fn a_word_of_agreement_that_crosses_a_cancellation_counts_among_the_numbers() {
+    let policies = vec![responding(), policy(), responding()];
+    let mut net = Net::on_two_chains(policies, &[(0, 2)], &[(0, 1), (1, 2)]);
+    assert_eq!(propose(&mut net, 2), Ok(SwapStage::Proposed));
+    let stage = |net: &Net, node: usize, id: SwapId| net.node(node).shared().router.swap(&id).map(|swap| swap.stage);
+    while stage(&net, 2, ID).is_none() {
+        net.step(Ready::Wish(0));
+    }
+    assert_eq!(stage(&net, 2, ID), Some(SwapStage::Agreed));
+    net.node(0).act(|router| router.cancel_swap(ID).map(|said| ((), said))).unwrap();
+    net.run();
+    net.settle();
+    let own = SwapId([7; 32]);
+    let order = SwapOrder {
+        responder: identity(0),
+        source: (CHAIN, SWAP_PAID),
+        target: (OTHER_CHAIN, AMOUNT),
+        premium: PREMIUM,
+    };
+    let proposed = net.node(2).act(|router| router.propose_swap(own, order, &own.0));
+    assert_eq!(proposed, Ok(SwapStage::Proposed));
+    net.run();
+    net.settle();
+    let ended = stage(&net, 2, own);
+    assert!(
+        !matches!(ended, Some(SwapStage::Ended { code: Some(network::SwapCode::Sequence { .. }), .. })),
+        "{ended:?}"
+    );
+}
