@@ -364,10 +364,10 @@ fn a_dear_hub_and_a_small_cheap_one_keep_no_payment_from_being_made_in_parts() {
     let cheap = RoutingPolicy { fee: Fee { base: 0, parts_per_million: 0 }, ..hub_policy() };
     let payer = RoutingPolicy { max_parts: 2, ..RoutingPolicy::default() };
     let policies = vec![payer, hub_policy(), hub_policy(), dear, RoutingPolicy::default(), cheap];
-    let to_payee = [(1, 4, FULL, 0), (2, 4, FULL, 0), (3, 4, FULL, 0), (5, 4, FULL, 0)];
-    let to_hubs = [(0, 1, 60_000, FULL), (0, 2, 45_000, FULL), (0, 3, 110_000, FULL), (0, 5, 2_000, FULL)];
+    let to_payee = [(1, 4, FULL, 0), (3, 4, FULL, 0), (5, 4, FULL, 0)];
+    let to_hubs = [(0, 1, 60_000, FULL), (0, 1, 45_000, FULL), (0, 3, 110_000, FULL), (0, 5, 2_000, FULL)];
     let mut world = World::new(policies, &[&to_hubs[..], &to_payee].concat());
-    let invoice = world.invoice(4, 1, Some(80_000), &[1, 2, 3, 5]);
+    let invoice = world.invoice(4, 1, Some(80_000), &[1, 3, 5]);
     world.run();
     assert_eq!(world.pay_within(0, 1, &invoice, None, 1_000), Ok(PaymentState::Pending));
 }
