@@ -91,6 +91,11 @@ impl Channel {
             return Step::default();
         }
         let round = body.round;
+        if ctx.transfers.stakes(contract, &body.offer) == Stake::NotYet {
+            // It was put off once: what cannot be told by now is refused, or nobody would ever hear an answer.
+            let refused = Effect::Send(OperationKind::Pledge.error(round, RefusalCode::POLICY));
+            return Step::act(vec![refused]).and(self.advance(ctx));
+        }
         let answered = self
             .on_peer_created(OperationBody::Pledge(body), ctx)
             .unwrap_or_else(|violation| RefusalReply::OperationError(OperationKind::Pledge, round).refusing(violation));
@@ -164,7 +169,8 @@ impl Channel {
                 // A snapshot that is wanted anyway is one of what lies highest.
                 let margin = if live.is_in_danger() { BlockNumber::MAX } else { margin };
                 let due = live.pledge_due((ctx.head, best.max(ctx.head)), margin);
-                due.map(|_until| live.show_pledge()).unwrap_or_default()
+                let lags = best.saturating_sub(ctx.head) >= pledge::margin(ctx.transfers.margins().register);
+                due.map(|_until| live.show_pledge(lags)).unwrap_or_default()
             }
             _ => Vec::new(),
         }

@@ -89,7 +89,11 @@ fn a_payment_that_stands_is_not_told_as_undone_by_a_later_pledge() {
         world.wire = protocol::Pair::default();
         world.mine();
     }
-    assert_eq!(world.ours(Responder), paid - PREMIUM, "the payment is in the state that counts, and the premium is staked");
+    assert_eq!(
+        world.ours(Responder),
+        paid - PREMIUM,
+        "the payment is in the state that counts, and the premium is staked"
+    );
     assert!(matches!(world.fate(Responder, payment), Fate::Paid(_)), "told as {:?}", world.fate(Responder, payment));
 }
 
@@ -102,6 +106,10 @@ fn a_payer_does_not_slash_itself_by_a_pledge_while_finality_lags() {
     for lag in [0, 1, 2, 3] {
         for before in 1..=5 {
             let mut world = World::opened();
+            for party in Party::BOTH {
+                // A lag of as much as showing a pledge takes is what the slash is for.
+                world.sides[party].registry.margins = channel::transfer::Margins { register: 4, answer: 1 };
+            }
             let _paid = world.pay(Responder, 1).unwrap();
             world.run();
             let old = world.kept(Initiator);
@@ -122,5 +130,8 @@ fn a_payer_does_not_slash_itself_by_a_pledge_while_finality_lags() {
             }
         }
     }
-    assert!(due.is_empty(), "made due by its own machine, with such a lag, closed so long before the last block: {due:?}");
+    assert!(
+        due.is_empty(),
+        "made due by its own machine, with such a lag, closed so long before the last block: {due:?}"
+    );
 }

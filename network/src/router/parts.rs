@@ -23,6 +23,9 @@ use protocol::{
 };
 use scale::Encode;
 
+/// How much later a leg of a swap may expire where it is sent off, for a hub: one that asks for more is not used, nor reckoned with.
+const MOST_DELTA: BlockNumber = 1_008;
+
 /// Blocks that may pass while a part is on its way.
 const SLACK: BlockNumber = 3;
 
@@ -156,7 +159,11 @@ fn split(greatest_first: &[Way], amount: Amount, budget: Amount, max_parts: u32)
         // In millionths of what it carries.
         fee(way, share).saturating_mul(1_000_000).checked_div(share)
     });
-    [greatest, fill(&cheapest_first, amount, max_parts)].into_iter().flatten().min_by_key(|shares| cost(shares))
+    // Those whose share of it alone is within the budget.
+    let is_cheap = |way: &&Way| fee(way, way.most.min(amount)) <= budget;
+    let cheap: Vec<Way> = greatest_first.iter().filter(is_cheap).copied().collect();
+    let fills = [greatest, fill(&cheapest_first, amount, max_parts), fill(&cheap, amount, max_parts)];
+    fills.into_iter().flatten().min_by_key(|shares| cost(shares))
 }
 
 /// Fills one channel after the other; what is left for the last is at least its least.
@@ -240,7 +247,8 @@ pub(super) fn plan_leg(
 
 /// When a transfer of a leg expires where it is sent off.
 fn sent_expiry(way: &Way, leg: &SwapLeg) -> Option<BlockNumber> {
-    leg.expiry.checked_add(way.hub.map_or(0, |(_, terms)| terms.delta.max(LEAST_DELTA)))
+    let delta = way.hub.map_or(0, |(_, terms)| terms.delta.max(LEAST_DELTA));
+    leg.expiry.checked_add(delta).filter(|_| delta <= MOST_DELTA)
 }
 
 /// How much later a leg expires where it is sent off, if it comes to this side through one of its hubs: nothing where whoever sends it has a channel with it.
@@ -249,7 +257,9 @@ pub(super) fn delta_of_hubs(core: &Core, chain: Domain, from: PublicKey) -> Bloc
         return 0;
     }
     let announced = core.links.peers_up(chain).filter_map(|hub| core.announcements.of(chain, hub, core.seconds()));
-    announced.map(|announced| announced.terms.delta.max(LEAST_DELTA)).max().unwrap_or(0)
+    let serving = announced.filter(|announced| announced.serves.contains(&from));
+    let deltas = serving.map(|announced| announced.terms.delta.max(LEAST_DELTA));
+    deltas.filter(|delta| *delta <= MOST_DELTA).max().unwrap_or(0)
 }
 
 fn leg_part(way: Way, amount: Amount, leg: &SwapLeg) -> Result<Part, FailureCode> {

@@ -47,6 +47,8 @@ pub(super) fn stakes(core: &Core, origin: &Origin, offer: &Offer) -> Stake {
         return Stake::No;
     }
     match core.stakes.reserved.get(origin) {
+        // Whoever has asked in vain so often waits.
+        None if core.stakes.failed(origin.at) >= MOST_FAILED => Stake::No,
         None => Stake::NotYet,
         Some(reserved) if reserved.onward != onward(offer, &staked) || reserved.until != staked.pledged_until => {
             Stake::No
@@ -156,7 +158,13 @@ pub(super) fn failed(core: &mut Core, at: At, origin: &Origin) {
         core.stakes.ended(origin);
     }
     let Some(reserved) = core.stakes.reserved.get_mut(origin).filter(|reserved| reserved.at == at) else { return };
-    if std::mem::replace(&mut reserved.stage, PledgeStage::Failed) != PledgeStage::Failed {
+    let is_unknown = reserved.until == BlockNumber::MAX;
+    let was_open = std::mem::replace(&mut reserved.stage, PledgeStage::Failed) != PledgeStage::Failed;
+    if is_unknown {
+        // Nothing says when its time would be over.
+        let _gone = core.stakes.reserved.remove(origin);
+    }
+    if was_open {
         answer(core, origin);
     }
 }

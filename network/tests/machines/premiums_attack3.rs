@@ -94,7 +94,10 @@ fn misbehave(net: &mut Net, dice: &mut Dice, number: &mut u8, kept: &mut Vec<(us
                 let command = match dice.roll(4) {
                     0 => Command::Transfer(TransferCommand::Fail { contract, reason: FailReason(Vec::new()) }),
                     1 | 2 => {
-                        let call = Call::PreimageRegister { preimage: Preimage([opens; 32]), function: HashFunction::Sha2_256 };
+                        let call = Call::PreimageRegister {
+                            preimage: Preimage([opens; 32]),
+                            function: HashFunction::Sha2_256,
+                        };
                         net.links[link].chain.submit(side, call);
                         let input = ConditionalInput::Claim(Preimage([opens; 32])).encode();
                         let calls = vec![ForcedCall { contract, value: 0, input }];
@@ -208,7 +211,8 @@ fn game(seed: u64) -> (i128, usize) {
                 if dice.roll(3) == 0 {
                     net.crash(HUB);
                 } else {
-                    let (commit, effects) = (usize::try_from(dice.roll(3)).unwrap(), usize::try_from(dice.roll(3)).unwrap());
+                    let (commit, effects) =
+                        (usize::try_from(dice.roll(3)).unwrap(), usize::try_from(dice.roll(3)).unwrap());
                     net.links[link].crash_plan = Some(CrashPlan { party, commit, effects, both: false });
                 }
             }

@@ -181,9 +181,9 @@ impl Operation {
         }
     }
 
-    /// The changes agreed in this round of whose place what was pledged has taken.
-    pub(crate) fn take_replaced(&mut self, agreed: Round) -> OwnChanges {
-        let replaced = self.replaceable.take().filter(|(round, _)| *round == agreed);
+    /// The changes agreed in this round of whose place what was pledged on this base has taken.
+    pub(crate) fn take_replaced(&mut self, agreed: Round, base: Base) -> OwnChanges {
+        let replaced = self.replaceable.take().filter(|(round, _)| *round == agreed && base.agreed < *round);
         replaced.map(|(_, changes)| changes).unwrap_or_default()
     }
 
@@ -200,7 +200,7 @@ impl Operation {
         let was_held = self.held.take_if(is_late).is_some();
         let was_given = is_over && self.given().is_some_and(|body| head > body.valid_until);
         if was_given {
-            self.signed = None;
+            (self.signed, self.replaceable) = (None, None);
         }
         was_held || was_given
     }
@@ -233,7 +233,7 @@ impl Operation {
     pub(crate) fn end_pledges(&mut self, round: Round) {
         let _over = self.held.take_if(|held| held.round <= round);
         if self.given().is_some_and(|body| body.round <= round) {
-            self.signed = None;
+            (self.signed, self.replaceable) = (None, None);
         }
     }
 

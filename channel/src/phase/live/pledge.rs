@@ -97,11 +97,11 @@ impl Live {
         (best.saturating_add(margin) >= until).then_some(until)
     }
 
-    /// Shows the peer's pledge, as far as this side knows that the channel is open: by a snapshot; and by a slash, since the peer may be closing in a block that is not
-    /// final. The arbiter takes one of the two.
-    pub(crate) fn show_pledge(&self) -> Vec<Effect> {
+    /// Shows the peer's pledge, as far as this side knows that the channel is open: by a snapshot; and where finality lags by as much as showing it takes, by a slash,
+    /// since the peer may be closing in a block that is not final before the pledge is over. The arbiter takes one of the two.
+    pub(crate) fn show_pledge(&self, lags: bool) -> Vec<Effect> {
         let Some(payload) = self.pledge_to_show() else { return Vec::new() };
-        let slash = self.outgoing.find(payload.round).map(|ours| {
+        let slash = self.outgoing.find(payload.round).filter(|_| lags).map(|ours| {
             let (channel, commitment) = (self.funding.channel(), ours.state().commitment());
             Effect::Submit(Box::new(Call::ChannelSlash(Slash { channel, payload: *payload, commitment })))
         });
@@ -128,7 +128,7 @@ impl Live {
     pub(crate) fn adopt_pledged(&mut self, round: Round, state_hash: &Hash, me: Party) -> Option<Vec<Event>> {
         let (PledgeBody { base, offer, .. }, state) = self.operation.take_pledge(round, state_hash)?;
         let mut told: Vec<_> = self.replaced(round, base).into_iter().collect();
-        let undone = self.operation.take_replaced(self.agreed.round());
+        let undone = self.operation.take_replaced(self.agreed.round(), base);
         told.extend((!undone.is_empty()).then_some(Event::Undone { changes: undone, round }));
         let place = (&self.funding.channel(), round, me.peer());
         self.transfers_done.extend(of_round(place, &[Change::Offer(offer)], |_| None));

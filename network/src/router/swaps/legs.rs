@@ -400,7 +400,10 @@ pub(in crate::router) fn stakes_until(core: &Core, origin: &Origin, offer: &Offe
 /// Whether the premium of a swap is pledged for another offer than this one, which may yet come to count: it is staked once.
 fn has_pledged_elsewhere(core: &Core, id: SwapId, origin: &Origin) -> bool {
     let finalised = core.heads.get(&origin.at.chain).map_or(0, |heads| heads.finalised);
-    core.swaps.pledged.get(&id).is_some_and(|(other, until)| other != origin && finalised <= *until)
+    // The other one's channel may hear of the chain a little later.
+    let answer = core.policy.chain(&origin.at.chain).margins.answer;
+    let may_count = |until: BlockNumber| finalised <= until.saturating_add(answer);
+    core.swaps.pledged.get(&id).is_some_and(|(other, until)| other != origin && may_count(*until))
 }
 
 /// This side has pledged for an offer.

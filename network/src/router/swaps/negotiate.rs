@@ -291,14 +291,18 @@ fn agree(core: &mut Core, id: SwapId) {
 }
 
 fn on_body(core: &mut Core, id: SwapId, body: SwapBody) {
+    let Some(swap) = core.swaps.get(&id) else { return };
+    let (role, chain, peer) = (swap.row.role, swap.row.terms.source.chain, swap.row.peer);
+    if let (SwapBody::Accept { sequence }, SwapRole::Initiator) = (&body, role) {
+        // Also where it crosses what ends the swap.
+        hear_number(core, chain, peer, *sequence);
+    }
     let Some(swap) = core.swaps.get_mut(&id) else { return };
     match (body, swap.row.role, swap.row.stage) {
         (SwapBody::Accept { sequence }, SwapRole::Initiator, SwapStage::Proposed) => {
             swap.row.sequences.1 = sequence;
             swap.row.stage = SwapStage::Agreed;
-            let (chain, peer) = (swap.row.terms.source.chain, swap.row.peer);
             write(core, id);
-            hear_number(core, chain, peer, sequence);
             tell(core, id, SwapEvent::Agreed);
             legs::lock_source(core, id);
         }

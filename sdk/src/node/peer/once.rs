@@ -24,7 +24,7 @@ impl Peer {
         // It is noted before it is asked for, so that two who ask at once ask for one; and forgotten where the channel refuses.
         let one = Withdrawal { peer: self.identity, reference, lock, to, round: None };
         match peers.withdrawals.begin(id, one) {
-            Err(Withdrawal { round: Some(round), .. }) => {
+            Err(Withdrawal { round: Some(round), to: paid, .. }) if paid == to => {
                 let _gone = reply.send(Ok(round));
             }
             Err(before) if before == one => match self.slots.get_mut(&reference) {
@@ -36,18 +36,16 @@ impl Peer {
             Err(_elsewhere) => {
                 let _gone = reply.send(Err(Misuse::OperationPending.into()));
             }
-            Ok(row) => match self.command(reference, Command::Withdraw { amount, to: Some(to) }) {
-                Ok(()) => {
-                    self.withdrawn.push(row);
-                    if let Some(slot) = self.slots.get_mut(&reference) {
-                        waits(slot, reply);
-                    }
-                }
-                Err(error) => {
-                    let _row = peers.withdrawals.forget(&id);
+            Ok(row) => {
+                // What the command tells of it comes after it.
+                self.withdrawn.push(row);
+                if let Err(error) = self.command(reference, Command::Withdraw { amount, to: Some(to) }) {
+                    self.withdrawn.extend(peers.withdrawals.forget(&id));
                     let _gone = reply.send(Err(error));
+                } else if let Some(slot) = self.slots.get_mut(&reference) {
+                    waits(slot, reply);
                 }
-            },
+            }
         }
     }
 
