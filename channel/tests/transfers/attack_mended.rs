@@ -6,6 +6,20 @@ use crate::harness::side::Fate;
 use channel::RefusalCode;
 use protocol::record::{Penalty, Phase as RecordPhase};
 
+/// The payee pledges, and the payer proposes what does not arrive.
+fn propose_pledged(world: &mut World) {
+    for _ in 0..8 {
+        let _asked = world.deliver(Responder);
+        let _answered = world.deliver(Initiator);
+        if matches!(world.wire[Responder].back(), Some(Message::Update(_))) {
+            world.wire = protocol::Pair::default();
+            return;
+        }
+        world.mine();
+    }
+    panic!("it is not pledged");
+}
+
 /// *Sequence:* as in [`a_payment_that_a_pledge_takes_the_place_of_is_told_as_undone`](super::pledges_audit3), but the first pledge is never shown and is over. Then the payer
 /// asks for another pledge, on the state that the payment is in, keeps back its round and shows that pledge. *Loss:* the payee is told that its payment is undone, which
 /// is in the state that counts: it pays once more. *Right:* what was noted for the first pledge is over with it.
@@ -30,18 +44,7 @@ fn a_payment_that_stands_is_not_told_as_undone_by_a_later_pledge() {
         let _new = world.chain.censored.insert(call);
     }
     let until = staked(&mut world, 20);
-    let mut is_pledged = false;
-    for _ in 0..8 {
-        let _asked = world.deliver(Responder);
-        let _answered = world.deliver(Initiator);
-        is_pledged = matches!(world.wire[Responder].back(), Some(Message::Update(_)));
-        if is_pledged {
-            break;
-        }
-        world.mine();
-    }
-    assert!(is_pledged);
-    world.wire = protocol::Pair::default();
+    propose_pledged(&mut world);
     let channel = world.channel_id();
     let shown = world.co_signed(Responder, &given_up);
     world.chain.censored.clear();
@@ -66,11 +69,10 @@ fn a_payment_that_stands_is_not_told_as_undone_by_a_later_pledge() {
     while world.deliver(Responder) || world.deliver(Initiator) {}
     assert!(matches!(world.fate(Responder, payment), Fate::Paid(_)));
     let paid = world.ours(Responder);
-    eprintln!("agreed {:?}, {paid}", world.rounds());
     let head = world.chain.head();
     let offer = Offer { premium: PREMIUM, ..an_offer(4, AMOUNT, head + 40) };
     world.offer_staked(Initiator, 4, offer, head + 20).unwrap();
-    is_pledged = false;
+    let mut is_pledged = false;
     for _ in 0..16 {
         while world.deliver(Responder) {}
         if world.wire[Initiator].iter().any(|said| matches!(said, Message::PledgeSigned { .. })) {

@@ -79,35 +79,13 @@ fn misbehave(net: &mut Net, dice: &mut Dice, number: &mut u8, kept: &mut Vec<(us
             }
         }
         8 if dice.roll(5) == 0 => {
-            let of = kept.iter().rev().find(|(of, _)| *of == link).map(|(_, call)| call.clone());
+            let of = kept.iter().rev().find(|(of, _)| *of == link).map(|(_, call)| *call);
             let call = of.filter(|_| dice.roll(2) == 0).or_else(|| net.links[link].sides[side].machine().evidence());
             if let Some(call) = call {
                 net.links[link].chain.submit(side, Call::ChannelCloseSolo(call));
             }
         }
-        9 | 10 => {
-            let machine = net.links[link].sides[side].machine();
-            let rows: Vec<_> =
-                machine.incoming_transfers().values().map(|row| (row.contract, row.terms.lock)).collect();
-            if let Some((contract, of)) = rows.first().copied() {
-                let Some(opens) = (0..=u8::MAX).find(|number| lock(*number) == of) else { return };
-                let command = match dice.roll(4) {
-                    0 => Command::Transfer(TransferCommand::Fail { contract, reason: FailReason(Vec::new()) }),
-                    1 | 2 => {
-                        let call = Call::PreimageRegister {
-                            preimage: Preimage([opens; 32]),
-                            function: HashFunction::Sha2_256,
-                        };
-                        net.links[link].chain.submit(side, call);
-                        let input = ConditionalInput::Claim(Preimage([opens; 32])).encode();
-                        let calls = vec![ForcedCall { contract, value: 0, input }];
-                        Command::Force { calls, certainty: Certainty::OwnStoreIsNewest }
-                    }
-                    _ => Command::Transfer(TransferCommand::Claim { contract, preimage: Preimage([opens; 32]) }),
-                };
-                let _done = net.links[link].command(side, command);
-            }
-        }
+        9 | 10 => end_one(net, dice, (link, side)),
         11 => drop(net.links[link].pay(side, 1)),
         12 if net.links[link].linked => {
             net.cut(link);
@@ -133,6 +111,27 @@ fn misbehave(net: &mut Net, dice: &mut Dice, number: &mut u8, kept: &mut Vec<(us
             let _taken = net.links[link].command(side, Command::Transfer(plain));
         }
         _ => {}
+    }
+}
+
+/// A transfer of the hub's that has come in is claimed, by force or not, or given back.
+fn end_one(net: &mut Net, dice: &mut Dice, (link, side): (usize, Party)) {
+    let machine = net.links[link].sides[side].machine();
+    let rows: Vec<_> = machine.incoming_transfers().values().map(|row| (row.contract, row.terms.lock)).collect();
+    if let Some((contract, of)) = rows.first().copied() {
+        let Some(opens) = (0..=u8::MAX).find(|number| lock(*number) == of) else { return };
+        let command = match dice.roll(4) {
+            0 => Command::Transfer(TransferCommand::Fail { contract, reason: FailReason(Vec::new()) }),
+            1 | 2 => {
+                let call = Call::PreimageRegister { preimage: Preimage([opens; 32]), function: HashFunction::Sha2_256 };
+                net.links[link].chain.submit(side, call);
+                let input = ConditionalInput::Claim(Preimage([opens; 32])).encode();
+                let calls = vec![ForcedCall { contract, value: 0, input }];
+                Command::Force { calls, certainty: Certainty::OwnStoreIsNewest }
+            }
+            _ => Command::Transfer(TransferCommand::Claim { contract, preimage: Preimage([opens; 32]) }),
+        };
+        let _done = net.links[link].command(side, command);
     }
 }
 
