@@ -8,7 +8,7 @@ const ROOTS: [(&str, &str); 3] =
     [("contract/", "contract/tests/arbiter"), ("rules/", "protocol/tests"), ("peers/", "channel/tests")];
 
 /// Where the modules of the catalogue's test programs lie: the first part of a test's name, and the folder or file.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("channel", "channel/tests"),
     ("network", "network/tests"),
     ("network::seal", "network/src/seal.rs"),
@@ -18,6 +18,7 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("messages", "protocol/tests/messages"),
     ("disputes", "model/tests/disputes.rs"),
     ("sdk", "sdk/src"),
+    ("swaps", "sdk/tests/swaps"),
     ("stories", "e2e-tests/tests/stories"),
     ("node", "e2e-tests/tests/node"),
 ];
