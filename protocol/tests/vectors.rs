@@ -249,7 +249,8 @@ fn an_apps_call_and_its_answers_decode() {
     let arguments: (AppContext, Vec<u8>, Vec<u8>) = decode_exact(&data[4..]).unwrap();
     assert_eq!(arguments.0.encode(), bytes(&call["context"]));
     assert_eq!((&arguments.1[..], &arguments.2[..]), (&b"state"[..], &b"input"[..]));
-    for (answer, accepted) in [("answer", true), ("refusal", false)] {
+    let requiring = ["answer that requires a pre-image", "answer that requires silence"].map(|answer| (answer, true));
+    for (answer, accepted) in [("answer", true), ("refusal", false)].into_iter().chain(requiring) {
         let answer = bytes(&call[answer]);
         let reply: AppReply = decode_exact(&answer[1..]).unwrap();
         assert_eq!((answer[0], reply.is_ok()), (0, accepted));

@@ -12,7 +12,8 @@ pub use protocol::{
     Amount, BlockNumber, ChannelId, Pair, Party, Round,
     contracts::{
         App, AppContext, AppOutcome, AppReply, CALL_SELECTOR, ContractId, INIT_SELECTOR, MAX_INPUT, MAX_OUTPUT,
-        MAX_STATE,
+        MAX_STATE, Requirement,
+        conditional::{HashFunction, HashLock, Preimage},
     },
 };
 

@@ -48,6 +48,7 @@ use protocol::{
     decode_exact,
 };
 use scale::{Decode, Encode};
+use std::collections::BTreeMap;
 
 /// The channel in which every bench's contract lives.
 pub const CHANNEL: ChannelId = ChannelId([1; 32]);
@@ -64,6 +65,7 @@ pub struct Bench<A> {
     height: BlockNumber,
     attached: Pair<Amount>,
     paid: Pair<Amount>,
+    shown: BTreeMap<HashLock, BlockNumber>,
     app: PhantomData<fn() -> A>,
 }
 
@@ -83,6 +85,8 @@ pub enum Refusal<E> {
     App(E),
     /// The bytes are not exactly one creation, or one state and one input.
     Undecodable,
+    /// What the app required of a hash lock is not so (R7.1a).
+    Requirement(CallFault),
 }
 
 impl<A: App> Bench<A> {
@@ -125,12 +129,26 @@ impl<A: App> Bench<A> {
         let outcome = reply.map_err(refusal)?;
         assert!(outcome.state.len() <= MAX_STATE, "a state of {} bytes; {MAX_STATE} are allowed", outcome.state.len());
         let contract = Contract { code: Code::Contract(Hash::ZERO), balance, owner, state: outcome.state };
-        Ok(Self { contract, round, height, attached: coins, paid: Pair::default(), app: PhantomData })
+        Ok(Self {
+            contract,
+            round,
+            height,
+            attached: coins,
+            paid: Pair::default(),
+            shown: BTreeMap::new(),
+            app: PhantomData,
+        })
     }
 
     /// Says at which height the next calls are made. It may go back: heights of calls fluctuate by a window (R7.3).
     pub fn at(&mut self, height: BlockNumber) -> &mut Self {
         self.height = height;
+        self
+    }
+
+    /// Says that the pre-image of a lock was first shown on chain in this block.
+    pub fn show(&mut self, lock: HashLock, block: BlockNumber) -> &mut Self {
+        let _first = self.shown.entry(lock).or_insert(block);
         self
     }
 
@@ -182,16 +200,23 @@ impl<A: App> Bench<A> {
             app: None,
         };
         let mut contract = self.contract.clone();
-        let mut surroundings = Surroundings::<A> { error: None, app: PhantomData };
+        let mut surroundings = Surroundings::<A> { error: None, shown: self.shown.clone(), app: PhantomData };
         let executed = match execute(&mut surroundings, &mut contract, &call) {
             Ok(executed) => executed,
             Err(CallFault::Refused) => return Err(refusal(surroundings.error.unwrap_or_default())),
+            Err(
+                fault @ (CallFault::WrongPreimage
+                | CallFault::TooLate { .. }
+                | CallFault::TooEarly { .. }
+                | CallFault::ShownInTime),
+            ) => return Err(Refusal::Requirement(fault)),
             Err(fault) => panic!("what no app may do: {fault}"),
         };
         let mut again = self.contract.clone();
         let repeated = execute(&mut surroundings, &mut again, &call);
         assert_eq!((Ok(&executed), &contract), (repeated.as_ref(), &again), "the same call had two outcomes");
         self.contract = contract;
+        self.shown = surroundings.shown;
         self.round = round;
         add(&mut self.attached[caller], value);
         Party::BOTH.into_iter().for_each(|party| add(&mut self.paid[party], executed.payouts[party]));
@@ -255,7 +280,7 @@ impl<A> Bench<A> {
 /// A copy goes its own way: try one call, then another instead of it.
 impl<A> Clone for Bench<A> {
     fn clone(&self) -> Self {
-        Self { contract: self.contract.clone(), app: PhantomData, ..*self }
+        Self { contract: self.contract.clone(), shown: self.shown.clone(), app: PhantomData, ..*self }
     }
 }
 
@@ -286,6 +311,7 @@ fn refusal<E: Decode>(error: Vec<u8>) -> Refusal<E> {
 /// What an app has around it on the bench: itself.
 struct Surroundings<A> {
     error: Option<Vec<u8>>,
+    shown: BTreeMap<HashLock, BlockNumber>,
     app: PhantomData<fn() -> A>,
 }
 
@@ -313,12 +339,12 @@ impl<A: App> Executor for Surroundings<A> {
         Ok(reply)
     }
 
-    fn shown_at(&self, _lock: &HashLock) -> Option<BlockNumber> {
-        None
+    fn shown_at(&self, lock: &HashLock) -> Option<BlockNumber> {
+        self.shown.get(lock).copied()
     }
 
-    fn show(&mut self, _lock: &HashLock, _preimage: &Preimage, now: BlockNumber) -> BlockNumber {
-        now
+    fn show(&mut self, lock: &HashLock, _preimage: &Preimage, now: BlockNumber) -> BlockNumber {
+        *self.shown.entry(*lock).or_insert(now)
     }
 }
 

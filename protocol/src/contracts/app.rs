@@ -5,7 +5,7 @@
 //!   out  SCALE(Result<AppReply, LangError>)                                    as ink! wraps what a message returns
 //! ```
 
-use super::ContractId;
+use super::{ContractId, Requirement};
 use crate::{Amount, BlockNumber, ChannelId, Pair, Party, Round};
 use alloc::vec::Vec;
 use scale::{Decode, Encode, MaxEncodedLen};
@@ -45,6 +45,8 @@ pub struct AppOutcome {
     pub payouts: Pair<Amount>,
     /// The answer to the caller, at most [`MAX_OUTPUT`](super::MAX_OUTPUT) bytes.
     pub output: Vec<u8>,
+    /// Without what the call has not happened (R7.1a).
+    pub requirement: Option<Requirement>,
 }
 
 /// An app's answer: what the call did, or its own error, encoded.
@@ -81,6 +83,12 @@ pub trait App {
         input: Self::Input,
     ) -> Result<(Pair<Amount>, Self::Output), Self::Error>;
 
+    /// What has to be true of a hash lock for this call to count, judged on the state before it (R7.1a): nothing, unless the app says so. On chain the arbiter asks
+    /// its registry of pre-images; off chain the peer agrees to the call where it would be made there.
+    fn requires(_context: &AppContext, _state: &Self::State, _input: &Self::Input) -> Option<Requirement> {
+        None
+    }
+
     /// [`App::init`] on bytes. Bytes that are not exactly one creation are refused with no error bytes.
     ///
     /// # Errors
@@ -98,7 +106,8 @@ pub trait App {
     fn call_bytes(context: &AppContext, state: &[u8], input: &[u8]) -> AppReply {
         let mut state = crate::decode_exact::<Self::State>(state).map_err(|_undecodable| Vec::new())?;
         let input = crate::decode_exact(input).map_err(|_undecodable| Vec::new())?;
+        let requirement = Self::requires(context, &state, &input);
         let (payouts, output) = Self::call(context, &mut state, input).map_err(|error| error.encode())?;
-        Ok(AppOutcome { state: state.encode(), payouts, output: output.encode() })
+        Ok(AppOutcome { state: state.encode(), payouts, output: output.encode(), requirement })
     }
 }

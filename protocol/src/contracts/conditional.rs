@@ -6,6 +6,7 @@ pub use super::lock::{HashFunction, HashLock, Preimage};
 use super::{
     AppContext,
     executor::{CallFault, Effect, Executor},
+    requirement::Requirement,
 };
 use crate::{BlockNumber, Pair, Party};
 use alloc::vec::Vec;
@@ -39,8 +40,6 @@ pub enum ConditionalInput {
 }
 
 /// Executes a call. The contract ends with it.
-///
-/// A claim shows the pre-image on chain first: were the forced chain replaced afterwards, the claim can be made again at any time (R8.2).
 pub(super) fn call(
     executor: &mut impl Executor,
     context: &AppContext,
@@ -52,27 +51,12 @@ pub(super) fn call(
     }
     let malformed = |_error| CallFault::Malformed;
     let ConditionalTransfer { payee, lock, expiry } = crate::decode_exact(state).map_err(malformed)?;
-    let to = match crate::decode_exact(input).map_err(malformed)? {
-        ConditionalInput::Claim(preimage) => {
-            if preimage.lock(lock.function, executor) != lock {
-                return Err(CallFault::WrongPreimage);
-            }
-            if executor.show(&lock, &preimage, context.height) >= expiry {
-                return Err(CallFault::TooLate { expiry });
-            }
-            payee
-        }
-        ConditionalInput::Refund => {
-            if context.height < expiry {
-                return Err(CallFault::TooEarly { expiry, height: context.height });
-            }
-            if executor.shown_at(&lock).is_some_and(|shown| shown < expiry) {
-                return Err(CallFault::ShownInTime);
-            }
-            payee.peer()
-        }
+    let (to, requirement) = match crate::decode_exact(input).map_err(malformed)? {
+        ConditionalInput::Claim(preimage) => (payee, Requirement::Shown { lock, preimage, before: expiry }),
+        ConditionalInput::Refund => (payee.peer(), Requirement::Silent { lock, from: expiry }),
     };
+    requirement.check(executor, context.height)?;
     let mut payouts = Pair::default();
     payouts[to] = context.balance;
-    Ok(Effect { state: None, payouts, output: Vec::new() })
+    Ok(Effect { state: None, payouts, output: Vec::new(), requirement: Some(requirement) })
 }

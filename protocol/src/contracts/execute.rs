@@ -1,8 +1,9 @@
 //! One call of one contract: coins in, code, payouts out (R7.1). The arbiter and the peers run this very function.
 
 use super::{
-    AppContext, CallReceipt, Code, Contract, ContractId, MAX_INPUT, MAX_OUTPUT, MAX_STATE, conditional,
+    AppContext, AppOutcome, CallReceipt, Code, Contract, ContractId, MAX_INPUT, MAX_OUTPUT, MAX_STATE, conditional,
     executor::{CallFault, Effect, Executor},
+    requirement::Requirement,
 };
 use crate::{AccountId, Amount, BlockNumber, ChannelId, Pair, Party, Round};
 use alloc::vec::Vec;
@@ -38,6 +39,8 @@ pub struct Executed {
     pub output: Vec<u8>,
     /// Whether the contract ended with it and leaves the tree; it holds nothing then.
     pub ended: bool,
+    /// What it required of a hash lock, as far as the executor can tell met (R7.1a).
+    pub requirement: Option<Requirement>,
     /// What the round's state keeps of the call (R4.1).
     pub receipt: CallReceipt,
 }
@@ -64,7 +67,7 @@ pub fn execute(
         balance,
         height: call.height,
     };
-    let Effect { state, payouts, output } = match contract.code {
+    let Effect { state, payouts, output, requirement } = match contract.code {
         Code::Contract(code) => {
             let reply = executor.call_app(&code, call.app, &context, &contract.state, call.input)?;
             let outcome = reply.map_err(|_apps_own| CallFault::Refused)?;
@@ -74,7 +77,11 @@ pub fn execute(
             if outcome.output.len() > MAX_OUTPUT {
                 return Err(CallFault::OutputTooLong);
             }
-            Effect { state: Some(outcome.state), payouts: outcome.payouts, output: outcome.output }
+            if let Some(requirement) = outcome.requirement {
+                requirement.check(executor, call.height)?;
+            }
+            let AppOutcome { state, payouts, output, requirement } = outcome;
+            Effect { state: Some(state), payouts, output, requirement }
         }
         Code::Builtin(conditional::BUILTIN) => conditional::call(executor, &context, &contract.state, call.input)?,
         Code::Builtin(unknown) => return Err(CallFault::BuiltinUnknown(unknown)),
@@ -91,5 +98,5 @@ pub fn execute(
         payouts,
         output: executor.hash(&output),
     };
-    Ok(Executed { payouts, output, ended, receipt })
+    Ok(Executed { payouts, output, ended, requirement, receipt })
 }

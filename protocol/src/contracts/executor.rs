@@ -3,6 +3,7 @@
 use super::{
     AppContext, AppReply,
     lock::{HashLock, Preimage},
+    requirement::Requirement,
 };
 use crate::{AccountId, Amount, BlockNumber, Hash, Pair, crypto::Crypto};
 use alloc::vec::Vec;
@@ -90,4 +91,6 @@ pub(super) struct Effect {
     pub(super) state: Option<Vec<u8>>,
     pub(super) payouts: Pair<Amount>,
     pub(super) output: Vec<u8>,
+    /// What it required of a lock; it is met.
+    pub(super) requirement: Option<Requirement>,
 }

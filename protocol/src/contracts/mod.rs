@@ -15,6 +15,7 @@ mod executor;
 mod lock;
 #[cfg(feature = "std")]
 mod native;
+mod requirement;
 #[cfg(feature = "std")]
 mod store;
 
@@ -23,6 +24,7 @@ pub use execute::{Executed, Invocation, execute};
 pub use executor::{CallFault, Executor};
 #[cfg(feature = "std")]
 pub use native::{Apps, NativeApps, NativeCall, NativeInit, Predictor, first_state};
+pub use requirement::Requirement;
 #[cfg(feature = "std")]
 pub use store::Contracts;
 

@@ -63,7 +63,7 @@ pub fn first_state(apps: &dyn Apps, code: &Code, context: &AppContext, input: &[
     let state = match code {
         Code::Contract(code) => {
             let outcome = apps.init(code, context, input)?.map_err(|_apps_own| CallFault::Refused)?;
-            if outcome.payouts != Pair::default() || !outcome.output.is_empty() {
+            if outcome.payouts != Pair::default() || !outcome.output.is_empty() || outcome.requirement.is_some() {
                 return Err(CallFault::Undecodable);
             }
             outcome.state

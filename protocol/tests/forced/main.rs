@@ -13,4 +13,5 @@ mod fixture;
 mod maturity;
 mod mutations;
 mod plans;
+mod requirements;
 mod steps;

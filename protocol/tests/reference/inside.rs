@@ -5,7 +5,7 @@ use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round, StateCommitment,
     call::ForcedCall,
     contracts::{
-        AppContext, Apps, CallFault, Code, Contract, ContractId, NativeApps,
+        AppContext, Apps, CallFault, Code, Contract, ContractId, NativeApps, Requirement,
         conditional::{ConditionalInput, ConditionalTransfer, HashFunction, HashLock, Preimage},
     },
     decode_exact,
@@ -110,6 +110,13 @@ pub fn call(
             if answer.state.len() > 16_384 {
                 return Err(CallFault::TooLarge);
             }
+            match answer.requirement {
+                Some(Requirement::Shown { lock: required, preimage, before }) => {
+                    shown = Some(show(required, preimage, before, place.height, preimages)?);
+                }
+                Some(Requirement::Silent { lock, from }) => is_silent(lock, from, place.height, preimages)?,
+                None => {}
+            }
             (payouts, output) = (answer.payouts, answer.output);
             Some(answer.state)
         }
@@ -146,21 +153,45 @@ fn transfer(
     }
     let transfer: ConditionalTransfer = decode_exact(&contract.state).map_err(|_| CallFault::Malformed)?;
     let input: ConditionalInput = decode_exact(&call.input).map_err(|_| CallFault::Malformed)?;
-    let expiry = transfer.expiry;
-    let shown_at = preimages.get(&transfer.lock).copied();
     match input {
         ConditionalInput::Claim(preimage) => {
-            if lock(&preimage, transfer.lock.function) != transfer.lock {
-                return Err(CallFault::WrongPreimage);
-            }
-            let counts = shown_at.unwrap_or(height);
-            if counts >= expiry {
-                return Err(CallFault::TooLate { expiry });
-            }
-            Ok((transfer.payee, Some((transfer.lock, preimage, counts))))
+            let shown = show(transfer.lock, preimage, transfer.expiry, height, preimages)?;
+            Ok((transfer.payee, Some(shown)))
         }
-        ConditionalInput::Refund if height < expiry => Err(CallFault::TooEarly { expiry, height }),
-        ConditionalInput::Refund if shown_at.is_some_and(|shown_at| shown_at < expiry) => Err(CallFault::ShownInTime),
-        ConditionalInput::Refund => Ok((transfer.payee.peer(), None)),
+        ConditionalInput::Refund => {
+            is_silent(transfer.lock, transfer.expiry, height, preimages)?;
+            Ok((transfer.payee.peer(), None))
+        }
+    }
+}
+
+/// A pre-image that has to be shown before a block, and the block that counts for it.
+fn show(
+    required: HashLock,
+    preimage: Preimage,
+    before: BlockNumber,
+    height: BlockNumber,
+    preimages: &BTreeMap<HashLock, BlockNumber>,
+) -> Result<(HashLock, Preimage, BlockNumber), CallFault> {
+    if lock(&preimage, required.function) != required {
+        return Err(CallFault::WrongPreimage);
+    }
+    match preimages.get(&required).copied().unwrap_or(height) {
+        counts if counts < before => Ok((required, preimage, counts)),
+        _ => Err(CallFault::TooLate { expiry: before }),
+    }
+}
+
+/// A lock whose pre-image must not have been shown before a block, which has come.
+fn is_silent(
+    lock: HashLock,
+    from: BlockNumber,
+    height: BlockNumber,
+    preimages: &BTreeMap<HashLock, BlockNumber>,
+) -> Result<(), CallFault> {
+    match preimages.get(&lock) {
+        _ if height < from => Err(CallFault::TooEarly { expiry: from, height }),
+        Some(shown_at) if *shown_at < from => Err(CallFault::ShownInTime),
+        _ => Ok(()),
     }
 }

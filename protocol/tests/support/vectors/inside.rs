@@ -6,7 +6,7 @@ use protocol::{
     call::{ForceProgress, ForcedCall, ProveContractState},
     contracts::{
         AppContext, AppOutcome, AppReply, CALL_SELECTOR, CallReceipt, Code, Contract, ContractId, Contracts,
-        NativeApps, Predictor, calls_root,
+        NativeApps, Predictor, Requirement, calls_root,
         conditional::{BUILTIN, ConditionalInput, ConditionalTransfer, HashFunction, HashLock, Preimage},
     },
     crypto::{Crypto, Native},
@@ -219,13 +219,24 @@ pub fn app_call(channel: &ChannelId) -> Value {
         height: 42,
     };
     let (state, input) = (b"state".to_vec(), b"input".to_vec());
-    let outcome = AppOutcome { state: b"after".to_vec(), payouts: Pair::new(4, 5), output: b"output".to_vec() };
+    let outcome = AppOutcome {
+        state: b"after".to_vec(),
+        payouts: Pair::new(4, 5),
+        output: b"output".to_vec(),
+        requirement: None,
+    };
+    let lock = HashLock { function: HashFunction::Sha2_256, digest: Hash([8; 32]) };
+    let requiring = |requirement| AppOutcome { requirement: Some(requirement), ..outcome.clone() };
+    let shown = requiring(Requirement::Shown { lock, preimage: Preimage([7; 32]), before: 43 });
+    let silent = requiring(Requirement::Silent { lock, from: 41 });
     // An ink! message's answer stands inside one more result, of its decoding.
     let answer = |reply: &AppReply| hex::encode([&[0][..], &reply.encode()].concat());
     json!({
         "context": hex::encode(context.encode()),
         "data": hex::encode([&CALL_SELECTOR[..], &(context, &state, &input).encode()].concat()),
         "answer": answer(&Ok(outcome)),
+        "answer that requires a pre-image": answer(&Ok(shown)),
+        "answer that requires silence": answer(&Ok(silent)),
         "refusal": answer(&Err(b"error".to_vec())),
     })
 }
