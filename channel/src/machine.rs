@@ -165,7 +165,7 @@ impl Channel {
 /// The pre-images that a round shows.
 fn shown_by(update: &Update) -> Vec<(ContractId, Preimage)> {
     let claim = |change: &Change| match change {
-        Change::Claim { contract, preimage } => Some((*contract, *preimage)),
+        Change::Claim { contract, preimage, .. } => Some((*contract, *preimage)),
         _ => None,
     };
     update.changes.iter().filter_map(claim).collect()

@@ -57,7 +57,7 @@ pub struct Evidence {
     pub has_all_transfers: bool,
 }
 
-const VERSION: u8 = 8;
+const VERSION: u8 = 9;
 
 #[derive(Encode, Decode)]
 struct Saved<P, O> {

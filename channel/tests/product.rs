@@ -9,7 +9,7 @@ use crate::harness::{
 use channel::{
     Acceptance, Change, Channel, ChannelAccept, Command, FundingCreated, FundingSigned, Input, Message, Notice,
     PledgeBody, Reestablish, RefusalCode, Shutdown, Stage, State, Update, Violation,
-    transfer::{Offer, TransferTerms},
+    transfer::{LockedCalls, Offer, TransferTerms},
 };
 use protocol::{
     Base, Hash, Pair, Party, Signature,
@@ -35,7 +35,7 @@ pub(crate) fn one_of_each(of: Party) -> Vec<Message> {
     let signatures = Some(Pair::new(WRONG, WRONG));
     let lock = HashLock { function: HashFunction::Sha2_256, digest: Hash::ZERO };
     let terms = TransferTerms { amount, lock, expiry: 130 };
-    let offer = Offer { terms, premium: 1, instruction: Vec::new() };
+    let offer = Offer { terms, premium: 1, calls: LockedCalls::NONE, instruction: Vec::new() };
     let reestablish = Reestablish { at, base, state: State::of(balances).commitment(), signatures };
     vec![
         Message::ChannelOpen(opening()),

@@ -32,7 +32,7 @@ fn the_stored_form_has_not_changed_by_accident() {
         std::fs::write(path, &saved).unwrap();
     }
     let fixture = std::fs::read(path).unwrap();
-    assert!(saved == fixture, "version 8 is written in another way now: that needs a new version");
+    assert!(saved == fixture, "version 9 is written in another way now: that needs a new version");
 }
 
 #[test]

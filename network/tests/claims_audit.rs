@@ -185,7 +185,7 @@ fn channels() -> Vec<RestoredChannel> {
     let instruction = Instruction::Forward(forward).to_bytes().unwrap();
     let came_in = IncomingTransfer { instruction, intent: Intent::Claim(SECRET), ..incoming };
     let terms = TransferTerms { amount: 10_000, lock: lock(SECRET), expiry: 150 };
-    let offer = Offer { terms, premium: 0, instruction: vec![5; 100] };
+    let offer = Offer { terms, premium: 0, calls: LockedCalls::NONE, instruction: vec![5; 100] };
     let progress = Progress::Fulfilled(SECRET);
     let gone_on =
         OutgoingTransfer { change: ChangeId(1), key: forward_key(), offer, contract: None, premium: None, progress };

@@ -101,7 +101,7 @@ fn came_in(intent: Intent) -> IncomingTransfer {
 
 fn gone_on(progress: Progress) -> OutgoingTransfer {
     let terms = TransferTerms { amount: 10_000, lock: lock(SECRET), expiry: 150 };
-    let offer = Offer { terms, premium: 0, instruction: vec![5; 100] };
+    let offer = Offer { terms, premium: 0, calls: LockedCalls::NONE, instruction: vec![5; 100] };
     OutgoingTransfer { change: ChangeId(1), key: forward_key(), offer, contract: None, premium: None, progress }
 }
 

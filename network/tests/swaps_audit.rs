@@ -74,14 +74,14 @@ pub(crate) fn leg_of(id: SwapId, sequence: u64, words: &SwapBody) -> Vec<u8> {
 
 fn offer(world: &mut World, (to, channel): (usize, usize), number: u8, offer: Offer) -> ContractId {
     let contract = ContractId([number; 32]);
-    let Offer { terms, premium, instruction } = offer;
+    let Offer { terms, premium, calls: LockedCalls::NONE, instruction } = offer;
     world.give(to, channel, Work::Message(Msg::Offer { contract, terms, premium, instruction }));
     contract
 }
 
 fn of_source(terms: &SwapTerms, amount: Amount, instruction: Vec<u8>) -> Offer {
     let terms = TransferTerms { amount, lock: terms.lock, expiry: terms.source.expiry };
-    Offer { terms, premium: 0, instruction }
+    Offer { terms, premium: 0, calls: LockedCalls::NONE, instruction }
 }
 
 /// The target legs that a node has sent off.
@@ -247,7 +247,7 @@ pub(crate) fn of_target(terms: &SwapTerms, words: u64) -> Offer {
     let proposed = SwapBody::Propose { sequence: 1, terms: *terms };
     let leg = leg(words, &proposed);
     let terms = TransferTerms { amount: GOT, lock: terms.lock, expiry: terms.target.expiry };
-    Offer { terms, premium: PREMIUM, instruction: leg }
+    Offer { terms, premium: PREMIUM, calls: LockedCalls::NONE, instruction: leg }
 }
 
 #[test]

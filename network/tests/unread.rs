@@ -37,7 +37,7 @@ fn came_in() -> IncomingTransfer {
 /// What went on because of it.
 fn gone_on(progress: Progress) -> OutgoingTransfer {
     let terms = TransferTerms { amount: 10_000, lock: lock(SECRET), expiry: 150 };
-    let offer = Offer { terms, premium: 0, instruction: vec![5; 100] };
+    let offer = Offer { terms, premium: 0, calls: LockedCalls::NONE, instruction: vec![5; 100] };
     OutgoingTransfer { change: ChangeId(1), key: forward_key(), offer, contract: None, premium: None, progress }
 }
 
@@ -272,7 +272,7 @@ fn a_part_of_a_payment_whose_row_cannot_be_read_stays_and_nothing_else_is_paid_t
     world.run();
     let sent = TransferTerms { amount: 1_002, lock: invoice.lock, expiry: 150 };
     let key = IdempotencyKey([&[0xf1][..], &[1; 32], &[0; 4]].concat());
-    let offer = Offer { terms: sent, premium: 0, instruction: Vec::new() };
+    let offer = Offer { terms: sent, premium: 0, calls: LockedCalls::NONE, instruction: Vec::new() };
     let part = |progress| OutgoingTransfer {
         change: ChangeId(1),
         key: key.clone(),

@@ -177,7 +177,7 @@ impl Channel {
     }
 
     /// The forced step as it would be made in the next block. What it comes to is left to the arbiter to say: apps may look at the height.
-    fn plan_of(&self, forcing: &Forcing, ctx: &Context<'_>) -> Result<Effect, Rejection> {
+    pub(crate) fn plan_of(&self, forcing: &Forcing, ctx: &Context<'_>) -> Result<Effect, Rejection> {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &self.phase else { return Err(Rejection::NotOpen) };
         let payload = live.newer_than_chain(ctx.head);
         if live.dispute.pending_replay().is_some() && payload.is_none() {

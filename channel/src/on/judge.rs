@@ -4,14 +4,14 @@ use crate::{
     input::Context,
     message::{RefusalCode, Update},
     phase::live::Live,
-    state::{Change, Offer},
-    transfer::{Progress, Stake, TransferBook, Verdict, room::Transfers},
+    state::{AppCall, Change, LockedCalls, Offer},
+    transfer::{OutgoingTransfer, Progress, Stake, TransferBook, Verdict, room::Transfers},
 };
 use protocol::{
     Amount, BlockNumber, Party,
     contracts::{
-        ContractId, Contracts,
-        conditional::{ConditionalTransfer, Preimage},
+        ContractId, Contracts, Requirement,
+        conditional::{ConditionalTransfer, HashLock, Preimage},
     },
     crypto::Native,
     decode_exact,
@@ -31,7 +31,7 @@ impl End {
         match change {
             Change::Claim { contract, .. } => Some((*contract, Self::Claim)),
             Change::Fail { contract, .. } => Some((*contract, Self::Fail)),
-            Change::Refund { contract } => Some((*contract, Self::Refund)),
+            Change::Refund { contract, .. } => Some((*contract, Self::Refund)),
             _ => None,
         }
     }
@@ -85,12 +85,55 @@ impl<'a> Judge<'a> {
     pub(crate) fn change(&mut self, change: &Change) -> Result<(), RefusalCode> {
         match change {
             Change::Offer(offer) | Change::PaidOffer { offer, .. } => self.offer(offer),
-            Change::Claim { contract, preimage } => self.claim(contract, preimage),
-            Change::Refund { contract } => self.refund(contract),
-            // The payee gives it back: this side has its coins.
-            Change::Fail { contract, .. } => self.whole(contract, End::Fail),
+            Change::Claim { contract, preimage, calls } => {
+                self.claim(contract, preimage).and_then(|()| self.calls(contract, calls, |row| row.to_claim(preimage)))
+            }
+            Change::Refund { contract, calls } => {
+                self.refund(contract).and_then(|()| self.calls(contract, calls, |row| row.returning.clone()))
+            }
+            // The payee gives it back: this side has its coins, and what was locked in apps has to come with them.
+            Change::Fail { contract, calls, .. } => {
+                self.whole(contract, End::Fail)?;
+                let locked = self.transfers.calls_of(contract).map_or(&[][..], |locked| &locked.returning);
+                if locked == calls { Ok(()) } else { Err(RefusalCode::VALIDATION) }
+            }
             _ => Ok(()),
         }
+    }
+
+    /// The calls that go with a claim or a refund are those of its offer, or none: without them the peer leaves what is its own.
+    fn calls(
+        &self,
+        contract: &ContractId,
+        calls: &[AppCall],
+        locked: impl Fn(&LockedCalls) -> Vec<AppCall>,
+    ) -> Result<(), RefusalCode> {
+        let is_agreed = || self.transfers.calls_of(contract).is_some_and(|offered| locked(offered) == calls);
+        if calls.is_empty() || is_agreed() { Ok(()) } else { Err(RefusalCode::VALIDATION) }
+    }
+
+    /// What a call of an app's requires of a hash lock: the peer is held to what the arbiter would say (R7.1a). A pre-image that it shows is known from here on.
+    pub(crate) fn requirement(&mut self, requirement: &Requirement) -> Result<(), RefusalCode> {
+        match requirement {
+            Requirement::Shown { lock, preimage, before } => {
+                self.transfers.learn(lock, preimage);
+                self.in_time(lock, *before)?;
+                // What this side has under the same lock moves because of it: it is shown no later than a claim of that could be.
+                let late = |row: &&OutgoingTransfer| !self.is_claimable(row, preimage);
+                let is_late = self.transfers.outgoing_with(lock).any(|row| late(&row));
+                if is_late && !self.book.registered(lock).is_shown_before(*before) {
+                    return Err(RefusalCode::NOT_NOW);
+                }
+                Ok(())
+            }
+            Requirement::Silent { lock, from } => self.silent(lock, *from),
+        }
+    }
+
+    /// Whether the peer might claim an own transfer now.
+    fn is_claimable(&self, row: &OutgoingTransfer, preimage: &Preimage) -> bool {
+        matches!(row.progress, Progress::Failed(_))
+            || self.book.may_be_claimed(&row.key, &row.offer.terms, preimage) == Verdict::Agree
     }
 
     fn offer(&mut self, offer: &Offer) -> Result<(), RefusalCode> {
@@ -103,6 +146,9 @@ impl<'a> Judge<'a> {
         let is_too_far = limits.is_too_far(offer.terms.expiry, self.book.best());
         if open > most || amount > limits.max_amount || offer.terms.amount < limits.min_amount || is_too_far {
             return Err(RefusalCode::LIMITS);
+        }
+        if !offer.calls.is_none() && !self.book.takes_calls(offer) {
+            return Err(RefusalCode::POLICY);
         }
         if offer.premium > 0 {
             // It is alone in its round, and this side has pledged for that, or does not agree to it (R6.5d).
@@ -155,7 +201,12 @@ impl<'a> Judge<'a> {
         let state = self.contracts.get(contract).map(|contract| contract.state.as_slice());
         let transfer = state.and_then(|state| decode_exact::<ConditionalTransfer>(state).ok());
         let ConditionalTransfer { lock, expiry, .. } = transfer.ok_or(RefusalCode::VALIDATION)?;
-        let registered = self.book.registered(&lock);
+        self.in_time(&lock, expiry)
+    }
+
+    /// Whether a pre-image was shown before this block, or is known before it.
+    fn in_time(&self, lock: &HashLock, expiry: BlockNumber) -> Result<(), RefusalCode> {
+        let registered = self.book.registered(lock);
         if registered.is_shown_before(expiry) || self.book.best() < expiry {
             Ok(())
         } else if self.head >= expiry && registered.is_silent_at(expiry) {
@@ -165,17 +216,22 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The peer wants its coins back: only where the registry was read after the expiry, and had nothing from before (A4).
-    fn refund(&mut self, contract: &ContractId) -> Result<(), RefusalCode> {
-        self.whole(contract, End::Refund)?;
-        let terms = self.transfers.terms_of(contract).ok_or(RefusalCode::VALIDATION)?;
-        let registered = self.book.registered(&terms.lock);
-        if registered.is_shown_before(terms.expiry) {
+    /// Whether the registry was read after the expiry, and had nothing from before (A4).
+    fn silent(&self, lock: &HashLock, expiry: BlockNumber) -> Result<(), RefusalCode> {
+        let registered = self.book.registered(lock);
+        if registered.is_shown_before(expiry) {
             return Err(RefusalCode::SHOWN);
         }
-        if self.head >= terms.expiry && registered.is_silent_at(terms.expiry) {
+        if self.head >= expiry && registered.is_silent_at(expiry) {
             return Ok(());
         }
         Err(RefusalCode::NOT_NOW)
+    }
+
+    /// The peer wants its coins back.
+    fn refund(&mut self, contract: &ContractId) -> Result<(), RefusalCode> {
+        self.whole(contract, End::Refund)?;
+        let terms = self.transfers.terms_of(contract).ok_or(RefusalCode::VALIDATION)?;
+        self.silent(&terms.lock, terms.expiry)
     }
 }

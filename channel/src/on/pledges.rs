@@ -46,7 +46,7 @@ impl Channel {
             state_hash: *state_hash,
             signature: Signature([0; 64]),
         };
-        match self.judge_as(Asked::Pledge, &round, ctx) {
+        match self.judge_as(Asked::Pledge, &round, &[], ctx) {
             Judged::Agreed => {}
             Judged::Later => return Err(RefusalCode::NOT_NOW),
             Judged::Refused(items) => return Err(items.first().map_or(RefusalCode::POLICY, |(_, code)| *code)),

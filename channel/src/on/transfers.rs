@@ -22,7 +22,7 @@ use crate::{
         closing::ClosePath,
         live::{Live, forcing::Forcing, outgoing::PledgeUse},
     },
-    state::{Change, ChangeId, FailReason, IdempotencyKey, OwnChanges},
+    state::{AppCall, Change, ChangeId, FailReason, IdempotencyKey, OwnChanges},
     step::Step,
     transfer::{
         Failure, IncomingTransfer, Intent, OutgoingTransfer, TransferBook, TransferCommand, TransferId, TransferLimits,
@@ -36,9 +36,10 @@ use protocol::{
     arbiter::MAX_FORCED_CALLS,
     call::ForcedCall,
     contracts::{
-        ContractId, Contracts,
+        ContractId, Contracts, Requirement,
         conditional::{ConditionalInput, HashLock, Preimage},
     },
+    decode_exact,
 };
 use scale::Encode;
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,7 +138,7 @@ impl Channel {
     }
 
     /// Has what is wanted of transfers wait for the next round, with everything else that waits.
-    pub(crate) fn ask_for_ends(&mut self) {
+    pub(crate) fn ask_for_ends(&mut self, ctx: &Context<'_>) {
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return };
         for (contract, change) in self.transfers.wanted() {
@@ -145,29 +146,45 @@ impl Channel {
             let parts = std::iter::once(contract).chain(self.transfers.premium_of(&contract));
             // One of them may have ended alone, by force.
             let parts: Vec<_> = parts.filter(|part| contracts.get(part).is_some()).collect();
+            let change = if live.can_make(me, &change, &self.config, ctx) { change } else { change.without_calls() };
             for part in parts {
                 let id = live.next_change();
-                live.outgoing.enqueue(me, on_contract(&change, part));
+                let change = if part == contract { change.clone() } else { of_premium(&change, part) };
+                live.outgoing.enqueue(me, change);
                 self.transfers.ask(id, contract);
             }
         }
     }
 
     /// What this side says to the transfers of the peer's round, which breaks no rule. Pre-images that it shows are known from here on, whatever is said (I3).
-    pub(crate) fn judge(&mut self, update: &Update, ctx: &Context<'_>) -> Judged {
-        self.judge_as(Asked::Round, update, ctx)
+    /// `requirements` are those of its calls, by the places of their changes.
+    pub(crate) fn judge(&mut self, update: &Update, requirements: &[(u32, Requirement)], ctx: &Context<'_>) -> Judged {
+        self.judge_as(Asked::Round, update, requirements, ctx)
     }
 
     /// The same of a round, or of the question for a pledge for it.
-    pub(crate) fn judge_as(&mut self, asked: Asked, update: &Update, ctx: &Context<'_>) -> Judged {
-        if !update.changes.iter().any(Change::is_of_transfer) {
+    pub(crate) fn judge_as(
+        &mut self,
+        asked: Asked,
+        update: &Update,
+        requirements: &[(u32, Requirement)],
+        ctx: &Context<'_>,
+    ) -> Judged {
+        if requirements.is_empty() && !update.changes.iter().any(Change::is_of_transfer) {
             return Judged::Agreed;
         }
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return Judged::Agreed };
         let is_last = live.incoming.judged_since(update.round, ctx.head).saturating_add(JUDGED_WITHIN) <= ctx.head;
         let mut judge = Judge::new(&mut self.transfers, live, (update, asked), me, ctx);
-        let verdicts: Vec<_> = (0_u32..).zip(&update.changes).map(|(place, it)| (place, judge.change(it))).collect();
+        let mut verdicts: Vec<_> =
+            (0_u32..).zip(&update.changes).map(|(place, it)| (place, judge.change(it))).collect();
+        for (place, requirement) in requirements {
+            let of_change = verdicts.iter_mut().find(|(of, verdict)| of == place && verdict.is_ok());
+            if let Some((_, verdict)) = of_change {
+                *verdict = judge.requirement(requirement);
+            }
+        }
         let refused: Vec<_> = verdicts
             .iter()
             .filter_map(|(place, verdict)| match verdict {
@@ -292,7 +309,7 @@ impl Channel {
         }
         let until = ctx.head.saturating_sub(patience);
         let due = self.transfers.due(until);
-        let ends = due.into_iter().filter_map(|id| self.end_of(id, live, ctx.transfers));
+        let ends = due.into_iter().filter_map(|id| self.end_of(id, live, ctx));
         let is_due = |expiry: BlockNumber, lock: &HashLock| {
             expiry <= until && ctx.transfers.registered(lock).is_silent_at(expiry)
         };
@@ -312,8 +329,8 @@ impl Channel {
         self.begin_forcing(Forcing::of(calls, Vec::new())).and(self.force_again(ctx))
     }
 
-    /// The calls that end a transfer on chain, where the arbiter would make them now.
-    fn end_of(&self, id: TransferId, live: &Live, book: &dyn TransferBook) -> Option<Vec<ForcedCall>> {
+    /// The calls that end a transfer on chain, where the arbiter would make them now: with the calls of apps that go with it, where these would be made too.
+    fn end_of(&self, id: TransferId, live: &Live, ctx: &Context<'_>) -> Option<Vec<ForcedCall>> {
         let (terms, contract, premium, input) = match self.transfers.row(id)? {
             TransferRow::Incoming(IncomingTransfer {
                 contract,
@@ -325,14 +342,37 @@ impl Channel {
             TransferRow::Incoming(_) => return None,
             TransferRow::Outgoing(row) => (row.offer.terms, row.contract?, row.premium, ConditionalInput::Refund),
         };
-        let registered = book.registered(&terms.lock);
+        let registered = ctx.transfers.registered(&terms.lock);
         let would_be_made = match input {
             ConditionalInput::Claim(_) => registered.is_shown_before(terms.expiry),
             ConditionalInput::Refund => registered.is_silent_at(terms.expiry),
         };
+        if !would_be_made {
+            return None;
+        }
         let contracts = &live.agreed.state().contracts;
         let there = std::iter::once(contract).chain(premium).filter(|id| contracts.get(id).is_some());
-        would_be_made.then(|| there.map(|contract| call_of(contract, input)).collect())
+        let ends: Vec<_> = there.map(|contract| call_of(contract, input)).collect();
+        let beside = self.transfers.calls_at(&contract, &input);
+        if beside.is_empty() || contracts.get(&contract).is_none() {
+            return Some(ends);
+        }
+        let all: Vec<_> = ends.iter().cloned().chain(beside.into_iter().map(forced)).collect();
+        let is_made = self.plan_of(&Forcing::of(all.clone(), Vec::new()), ctx).is_ok();
+        Some(if is_made { all } else { ends })
+    }
+
+    /// A forced step has ended transfers: what its calls of apps left undone that this side is to have, it asks for itself (R8.3g).
+    pub(crate) fn make_up_for(&mut self, made: &[ForcedCall]) {
+        let me = self.me;
+        let Phase::Open(live) = &mut self.phase else { return };
+        for end in made {
+            let Ok(input) = decode_exact::<ConditionalInput>(&end.input) else { continue };
+            let left = self.transfers.calls_at(&end.contract, &input).into_iter().map(forced);
+            for ForcedCall { contract, value, input } in left.filter(|call| !made.contains(call)) {
+                live.outgoing.enqueue(me, Change::CallContract { contract, value, input });
+            }
+        }
     }
 
     /// Takes what is told of own changes that begin or end transfers out of what the user is told: their router hears of it.
@@ -389,16 +429,21 @@ impl Channel {
     }
 }
 
+fn forced(AppCall { contract, input }: AppCall) -> ForcedCall {
+    ForcedCall { contract, value: 0, input }
+}
+
 fn call_of(contract: ContractId, input: ConditionalInput) -> ForcedCall {
     ForcedCall { contract, value: 0, input: input.encode() }
 }
 
-/// The same end of another contract.
-fn on_contract(change: &Change, contract: ContractId) -> Change {
+/// The same end of a transfer's premium: what is called goes with the transfer itself.
+fn of_premium(change: &Change, contract: ContractId) -> Change {
+    let calls = Vec::new();
     match change {
-        Change::Claim { preimage, .. } => Change::Claim { contract, preimage: *preimage },
-        Change::Fail { reason, .. } => Change::Fail { contract, reason: reason.clone() },
-        _ => Change::Refund { contract },
+        Change::Claim { preimage, .. } => Change::Claim { contract, preimage: *preimage, calls },
+        Change::Fail { reason, .. } => Change::Fail { contract, reason: reason.clone(), calls },
+        _ => Change::Refund { contract, calls },
     }
 }
 

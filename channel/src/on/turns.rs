@@ -19,7 +19,7 @@ impl Channel {
             return Step::default();
         }
         self.drop_late_offers(ctx);
-        self.ask_for_ends();
+        self.ask_for_ends(ctx);
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         let (latest, longest) =
             (ctx.head.saturating_add(self.config.operation_validity), self.config.longest_pledge(ctx.head));

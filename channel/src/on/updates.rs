@@ -179,13 +179,13 @@ impl Channel {
         let out_of_place = self.out_of_place("update");
         let Phase::Open(live) = &mut self.phase else { return Err(out_of_place) };
         let checked = live.check_round(&update, self.me.peer(), (&self.domain, &self.config), ctx);
-        let CheckedRound { state, results, message, height } = match checked {
+        let CheckedRound { state, results, requirements, message, height } = match checked {
             Ok(checked) => checked,
             Err(fault) => return self.refuse_update(&update, fault, ctx),
         };
         // What this side has pledged counts if it is shown: nothing is gained by refusing it now.
         let is_pledged = live.operation.is_pledged_by(&update);
-        match if is_pledged { Judged::Agreed } else { self.judge(&update, ctx) } {
+        match if is_pledged { Judged::Agreed } else { self.judge(&update, &requirements, ctx) } {
             Judged::Agreed => {}
             Judged::Refused(items) => return Ok(self.refuse(&update, Refused::Some(items), ctx)),
             Judged::Later => {

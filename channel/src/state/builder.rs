@@ -8,7 +8,7 @@ use protocol::{
     Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round,
     contracts::{
         AppContext, AppReply, Apps, CallFault, CallReceipt, Code, Contract, ContractId, Invocation, MAX_STATE,
-        Predictor, calls_root, execute, first_state,
+        Predictor, Requirement, calls_root, execute, first_state,
     },
     crypto::Native,
     terms::CallWeight,
@@ -44,6 +44,7 @@ pub(crate) struct RoundContext<'a> {
 }
 
 /// A round in the making.
+#[derive(Clone)]
 pub(crate) struct RoundBuilder<'a> {
     context: RoundContext<'a>,
     before: &'a State,
@@ -56,6 +57,8 @@ pub(crate) struct RoundBuilder<'a> {
     created: Vec<ContractId>,
     receipts: Vec<CallReceipt>,
     results: Results,
+    /// What its calls require of hash locks, by the places of their changes (R7.1a).
+    requirements: Vec<(u32, Requirement)>,
     executions: usize,
     /// What its apps have taken by now.
     time: u64,
@@ -107,6 +110,7 @@ impl<'a> RoundBuilder<'a> {
             created: Vec::new(),
             receipts: Vec::new(),
             results: Vec::new(),
+            requirements: Vec::new(),
             executions: 0,
             time: 0,
             bytes: 0,
@@ -119,7 +123,7 @@ impl<'a> RoundBuilder<'a> {
     /// # Errors
     /// [`ChangeFault`]; the builder is as it was.
     pub(crate) fn make(&mut self, change: &Change) -> Result<(), ChangeFault> {
-        let executions = self.executions.saturating_add(usize::from(change.executes()));
+        let executions = self.executions.saturating_add(change.executions());
         let bytes = self.bytes.saturating_add(change.bytes());
         let is_over = change.executes() && self.time >= MAX_ROUND_TIME;
         if is_over || executions > MAX_EXECUTIONS_PER_ROUND || bytes > MAX_ROUND_BYTES {
@@ -143,16 +147,24 @@ impl<'a> RoundBuilder<'a> {
                 return Err(ChangeFault::MetaTooLong { got: length(words) });
             }
             Change::Meta(words) => Some(Outcome::Noted(words.clone())),
-            Change::Offer(offer) => self.offer(offer)?,
-            Change::PaidOffer { fee, offer } => self.paid_offer(*fee, offer)?,
-            Change::Fail { contract, reason } => self.fail(*contract, reason)?,
-            Change::Claim { contract, preimage } => self.claim(*contract, preimage)?,
-            Change::Refund { contract } => self.refund(*contract)?,
+            Change::Offer(_)
+            | Change::PaidOffer { .. }
+            | Change::Fail { .. }
+            | Change::Claim { .. }
+            | Change::Refund { .. } => {
+                self.make_of_transfer(change)?;
+                None
+            }
         };
         (self.executions, self.bytes) = (executions, bytes);
         self.results.extend(outcome.map(|outcome| (self.changes, outcome)));
         self.changes = self.changes.saturating_add(1);
         Ok(())
+    }
+
+    /// What the calls so far require of hash locks, by the places of their changes: whether it is so is no matter of the state (R8.3c).
+    pub(crate) fn requirements(&self) -> &[(u32, Requirement)] {
+        &self.requirements
     }
 
     /// The state after all changes. The coins are those of before (R4.4).
@@ -203,10 +215,12 @@ impl<'a> RoundBuilder<'a> {
         check_code(&contract.code, apps)?;
         let call = Invocation { channel, contract: id, round, caller: proposer, value, height, input, app: None };
         let counted = CountedApps::new(apps);
-        let mut executor = Predictor::new(&counted, &|_| None);
+        // What an app requires of the registry of pre-images is judged by what this side knows of it, and not by the height that the proposer names.
+        let mut executor = Predictor::replaying(&counted);
         let done = execute(&mut executor, &mut contract, &call)?;
         self.balances = self.moved(&self.taking(value), &done.payouts)?;
         self.time = self.time.saturating_add(counted.took.into_inner());
+        self.requirements.extend(done.requirement.map(|requirement| (self.changes, requirement)));
         let payouts = done.payouts;
         let ended = done.ended;
         self.receipts.push(done.receipt);

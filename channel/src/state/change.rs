@@ -1,6 +1,6 @@
 //! What a round may change (R4.5), and why a change cannot be made.
 
-use super::{FailReason, MAX_INSTRUCTION, MAX_REASON, Offer};
+use super::{AppCall, FailReason, MAX_INSTRUCTION, MAX_LOCKED_CALLS, MAX_LOCKED_WORDS, MAX_REASON, Offer};
 use protocol::{
     Amount, Hash, Pair, Party,
     contracts::{CallFault, Code, ContractId, MAX_STATE, conditional::Preimage},
@@ -89,6 +89,8 @@ pub enum Change {
         contract: ContractId,
         /// Why.
         reason: FailReason,
+        /// The calls of apps that are made with it (R8.3g).
+        calls: Vec<AppCall>,
     },
     /// The payee of a conditional transfer shows the pre-image, and has the coins.
     #[codec(index = 8)]
@@ -97,12 +99,16 @@ pub enum Change {
         contract: ContractId,
         /// What unlocks it.
         preimage: Preimage,
+        /// The calls of apps that are made with it (R8.3g).
+        calls: Vec<AppCall>,
     },
     /// The payer of a conditional transfer that has expired has the coins back.
     #[codec(index = 9)]
     Refund {
         /// Which.
         contract: ContractId,
+        /// The calls of apps that are made with it (R8.3g).
+        calls: Vec<AppCall>,
     },
     /// The proposer offers its peer a conditional transfer, and pays the peer for its place without condition: whatever comes of the transfer, the fee has
     /// moved. One change, so that neither is ever made without the other.
@@ -181,6 +187,17 @@ pub enum ChangeFault {
         "a conditional transfer is claimed and failed by its payee, and refunded by its payer: the contract {0} is not the proposer's to end in this way"
     )]
     NotTheirs(ContractId),
+    #[codec(index = 20)]
+    #[error(
+        "the calls that go with a conditional transfer are more than {MAX_LOCKED_CALLS} of a kind, or have more than {MAX_LOCKED_WORDS} bytes of words"
+    )]
+    TooManyCalls,
+    #[codec(index = 21)]
+    #[error("an offer with calls of apps has no premium")]
+    PremiumBesideCalls,
+    #[codec(index = 22)]
+    #[error("a call that goes with an offer may not depend on what the registry of pre-images has")]
+    RequiresInOffer,
 }
 
 impl Payment {
@@ -218,20 +235,54 @@ impl Change {
         }
     }
 
-    /// Whether an app or a builtin runs for it.
-    pub(crate) const fn executes(&self) -> bool {
-        matches!(self, Self::CreateContract(_) | Self::CallContract { .. })
+    /// The contracts of apps that it calls.
+    pub fn calls(&self) -> impl Iterator<Item = &ContractId> {
+        let (own, beside): (_, &[AppCall]) = match self {
+            Self::CallContract { contract, .. } => (Some(contract), &[]),
+            Self::Offer(offer) | Self::PaidOffer { offer, .. } => (None, &offer.calls.locking),
+            Self::Fail { calls, .. } | Self::Claim { calls, .. } | Self::Refund { calls, .. } => (None, calls),
+            Self::Transfer(_)
+            | Self::CreateContract(_)
+            | Self::RemoveContract { .. }
+            | Self::UpgradeContract { .. }
+            | Self::Meta(_) => (None, &[]),
+        };
+        own.into_iter().chain(beside.iter().map(|call| &call.contract))
+    }
+
+    /// The same end of a transfer without the calls of apps that go with it.
+    pub(crate) fn without_calls(&self) -> Self {
+        match self {
+            Self::Claim { contract, preimage, .. } => {
+                Self::Claim { contract: *contract, preimage: *preimage, calls: Vec::new() }
+            }
+            Self::Refund { contract, .. } => Self::Refund { contract: *contract, calls: Vec::new() },
+            other => other.clone(),
+        }
+    }
+
+    /// How many calls of apps it takes.
+    pub(crate) fn executions(&self) -> usize {
+        usize::from(matches!(self, Self::CreateContract(_))).saturating_add(self.calls().count())
+    }
+
+    /// Whether an app runs for it.
+    pub(crate) fn executes(&self) -> bool {
+        self.executions() > 0
     }
 
     /// The bytes of its own that it carries.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Transfer(_) | Self::RemoveContract { .. } | Self::Claim { .. } | Self::Refund { .. } => 0,
+            Self::Transfer(_) | Self::RemoveContract { .. } => 0,
             Self::CreateContract(Creation { input, .. }) | Self::CallContract { input, .. } => input.len(),
             Self::UpgradeContract { state, .. } => state.as_ref().map_or(0, Vec::len),
             Self::Meta(words) => words.len(),
-            Self::Offer(offer) | Self::PaidOffer { offer, .. } => offer.instruction.len(),
-            Self::Fail { reason, .. } => reason.0.len(),
+            Self::Offer(offer) | Self::PaidOffer { offer, .. } => {
+                offer.instruction.len().saturating_add(offer.calls.words())
+            }
+            Self::Fail { reason, calls, .. } => reason.0.len().saturating_add(inputs(calls)),
+            Self::Claim { calls, .. } | Self::Refund { calls, .. } => inputs(calls),
         }
     }
 
@@ -256,6 +307,11 @@ impl Change {
     }
 }
 
+/// The bytes that calls say.
+fn inputs(calls: &[AppCall]) -> usize {
+    calls.iter().map(|call| call.input.len()).fold(0, usize::saturating_add)
+}
+
 /// A length for a message.
 pub(crate) fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
@@ -269,6 +325,12 @@ impl Offer {
         }
         if self.instruction.len() > MAX_INSTRUCTION {
             return Err(ChangeFault::InstructionTooLong { got: length(&self.instruction) });
+        }
+        if !self.calls.are_few() {
+            return Err(ChangeFault::TooManyCalls);
+        }
+        if self.premium > 0 && !self.calls.is_none() {
+            return Err(ChangeFault::PremiumBesideCalls);
         }
         Ok(())
     }

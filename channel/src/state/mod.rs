@@ -19,7 +19,10 @@ pub(crate) use ids::{Ids, after};
 pub use outcome::{Outcome, Performed};
 pub(crate) use outcome::{Results, performed};
 pub use own::{IdempotencyKey, MAX_KEY, OwnChange, OwnChanges};
-pub use transfer::{FailReason, MAX_INSTRUCTION, MAX_REASON, Offer, TransferTerms};
+pub use transfer::{
+    AppCall, FailReason, LockedCalls, MAX_INSTRUCTION, MAX_LOCKED_CALLS, MAX_LOCKED_WORDS, MAX_REASON, Offer,
+    TransferTerms,
+};
 
 use protocol::{
     Amount, Hash, Pair, StateCommitment,

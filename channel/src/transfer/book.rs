@@ -116,6 +116,11 @@ pub trait TransferBook: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether this side takes an offer with these calls of apps (R8.3g): it has agreed to a swap that says so. One without calls is nobody's question.
+    fn takes_calls(&self, _offer: &Offer) -> bool {
+        false
+    }
+
     /// Whether this side stakes the premium of an offer beside it (R6.5d): it has agreed to a swap that says so, or carries the offer on to somebody who has pledged
     /// as much (R8.5h). `contract` is what the offer would make.
     fn stakes(&self, contract: &ContractId, offer: &Offer) -> Stake;

@@ -65,13 +65,13 @@ pub(crate) fn of_round(
                 let (change, offer) = (id(place), offer.clone());
                 done.push(Done::Offered { by, change, contract, premium, offer, fee });
             }
-            Change::Claim { contract, preimage } => {
+            Change::Claim { contract, preimage, .. } => {
                 done.push(Done::Claimed { contract: *contract, preimage: *preimage });
             }
-            Change::Fail { contract, reason } => {
+            Change::Fail { contract, reason, .. } => {
                 done.push(Done::Failed { contract: *contract, reason: reason.clone() });
             }
-            Change::Refund { contract } => done.push(Done::Refunded { contract: *contract }),
+            Change::Refund { contract, .. } => done.push(Done::Refunded { contract: *contract }),
             _ => {}
         }
     }

@@ -20,7 +20,10 @@ mod limits;
 pub(crate) mod room;
 mod row;
 
-pub use crate::state::{FailReason, MAX_INSTRUCTION, MAX_REASON, Offer, TransferTerms};
+pub use crate::state::{
+    AppCall, FailReason, LockedCalls, MAX_INSTRUCTION, MAX_LOCKED_CALLS, MAX_LOCKED_WORDS, MAX_REASON, Offer,
+    TransferTerms,
+};
 pub use book::{Margins, NoTransfers, Registered, Stake, TransferBook, Verdict};
 pub use command::TransferCommand;
 pub use limits::TransferLimits;

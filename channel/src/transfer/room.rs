@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     error::Misuse,
-    state::{ChangeId, FailReason, IdempotencyKey, Offer, TransferTerms},
+    state::{ChangeId, FailReason, IdempotencyKey, Offer},
 };
 use incoming::IncomingRows;
 use news::News;
@@ -127,7 +127,7 @@ impl Transfers {
                 && !is_known
                 && transfer.payee == me
             {
-                let _first = all.put_incoming(wordless(*id, contract.balance, transfer));
+                let _first = all.put_incoming(IncomingTransfer::wordless(*id, contract.balance, transfer));
             }
         }
         all.join(me, contracts);
@@ -386,9 +386,9 @@ impl Transfers {
                     if by == me {
                         self.accepted(change, (contract, premium));
                     } else {
-                        let Offer { terms, instruction, .. } = offer;
+                        let Offer { terms, calls, instruction, .. } = offer;
                         let intent = Intent::Undecided;
-                        let row = IncomingTransfer { contract, premium, terms, instruction, intent };
+                        let row = IncomingTransfer { contract, premium, terms, calls, instruction, intent };
                         if self.put_incoming(row.clone()) {
                             if fee > 0 {
                                 self.news.tell(TransferEvent::Prepaid { amount: fee });
@@ -449,7 +449,7 @@ impl Transfers {
             }
             if transfer.payee == me {
                 // The state that it is in counts again, and what the payer said of it is forgotten.
-                let row = wordless(*id, contract.balance, transfer);
+                let row = IncomingTransfer::wordless(*id, contract.balance, transfer);
                 let _first = self.put_incoming(row.clone());
                 self.news.tell(TransferEvent::Offered(row));
             } else if let Some(change) = self.outgoing.id_of(id) {
@@ -491,10 +491,4 @@ impl Transfers {
     pub(crate) fn drop_unproposed(&mut self, why: &Failure, is_proposed: impl Fn(ChangeId) -> bool) {
         self.outgoing.drop_unproposed(why, is_proposed, &mut self.news);
     }
-}
-
-/// A transfer of the peer's of which nothing is known but its contract.
-const fn wordless(contract: ContractId, amount: Amount, transfer: ConditionalTransfer) -> IncomingTransfer {
-    let terms = TransferTerms { amount, lock: transfer.lock, expiry: transfer.expiry };
-    IncomingTransfer { contract, premium: None, terms, instruction: Vec::new(), intent: Intent::Undecided }
 }

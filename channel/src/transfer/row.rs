@@ -2,11 +2,14 @@
 
 use crate::{
     message::RefusalCode,
-    state::{ChangeFault, ChangeId, FailReason, IdempotencyKey, Offer, TransferTerms},
+    state::{ChangeFault, ChangeId, FailReason, IdempotencyKey, LockedCalls, Offer, TransferTerms},
 };
 use protocol::{
     Amount, BlockNumber,
-    contracts::{ContractId, Contracts, conditional::Preimage},
+    contracts::{
+        ContractId, Contracts,
+        conditional::{ConditionalTransfer, Preimage},
+    },
 };
 use scale::{Decode, Encode};
 
@@ -41,10 +44,21 @@ pub struct IncomingTransfer {
     pub premium: Option<ContractId>,
     /// Its terms.
     pub terms: TransferTerms,
+    /// The calls of apps that go with its end: this side's router knew them before the offer was agreed to.
+    pub calls: LockedCalls,
     /// What the payer told this side's router.
     pub instruction: Vec<u8>,
     /// What this side wants of it.
     pub intent: Intent,
+}
+
+impl IncomingTransfer {
+    /// A transfer of the peer's of which nothing is known but its contract.
+    pub(crate) const fn wordless(contract: ContractId, amount: Amount, transfer: ConditionalTransfer) -> Self {
+        let terms = TransferTerms { amount, lock: transfer.lock, expiry: transfer.expiry };
+        let intent = Intent::Undecided;
+        Self { contract, premium: None, terms, calls: LockedCalls::NONE, instruction: Vec::new(), intent }
+    }
 }
 
 /// What a payee wants of a transfer.

@@ -39,7 +39,8 @@ pub(crate) fn forced(contract: ContractId, value: Amount, input: &impl Encode) -
 
 /// What a puppet is told: to pay this.
 pub(crate) fn pays(initiator: Amount, responder: Amount) -> AppReply {
-    Ok(AppOutcome { state: Vec::new(), payouts: Pair::new(initiator, responder), output: b"done".to_vec() })
+    let (state, requirement) = (Vec::new(), None);
+    Ok(AppOutcome { state, payouts: Pair::new(initiator, responder), output: b"done".to_vec(), requirement })
 }
 
 /// So many coins of one party.

@@ -276,8 +276,8 @@ fn a_transfer_and_its_premium_do_not_end_in_opposite_ways() {
     let premium = world.sides[Responder].machine().incoming_transfers()[&contract].premium.unwrap();
     // The payee takes its stake back by the pre-image, and gives the transfer back.
     let changes = vec![
-        Change::Claim { contract: premium, preimage: secret(1).0 },
-        Change::Fail { contract, reason: FailReason(vec![1]) },
+        Change::Claim { contract: premium, preimage: secret(1).0, calls: Vec::new() },
+        Change::Fail { contract, reason: FailReason(vec![1]), calls: Vec::new() },
     ];
     let round = world.sides[Initiator].round() + 1;
     let round = if Party::owner_of(round) == Responder { round } else { round + 1 };

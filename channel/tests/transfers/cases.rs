@@ -26,7 +26,7 @@ fn a_claim_in_any_block_around_the_expiry_is_agreed_to_by_the_payers_own_heads_w
             world.lag[Initiator] = lag;
             let at = BlockNumber::try_from(i64::from(expiry) + distance).unwrap();
             world.mine_blocks(at - world.chain.head());
-            let claim = vec![Change::Claim { contract, preimage: secret(1).0 }];
+            let claim = vec![Change::Claim { contract, preimage: secret(1).0, calls: Vec::new() }];
             let balances = Pair::new(SHARE - 100, SHARE + 100);
             let update = world.forge_update_to(Responder, world.next_round_of(Responder), claim, balances);
             world.hear(Initiator, Message::Update(Update { height, ..update }));
@@ -50,7 +50,7 @@ fn a_refund_in_any_block_around_the_expiry_is_agreed_to_by_the_payees_own_final_
             (world.lag[Initiator], world.lag[Responder]) = (BlockNumber::from(u16::MAX), lag);
             let at = BlockNumber::try_from(i64::from(expiry) + distance).unwrap();
             world.mine_blocks(at - world.chain.head());
-            let refund = vec![Change::Refund { contract }];
+            let refund = vec![Change::Refund { contract, calls: Vec::new() }];
             let round = world.next_round_of(Initiator);
             let update = world.forge_update_to(Initiator, round, refund, Pair::new(SHARE, SHARE));
             world.hear(Responder, Message::Update(Update { height, ..update }));
@@ -170,8 +170,8 @@ fn a_peer_that_claims_and_fails_one_transfer_in_one_round_is_refused() {
             world.offer(Initiator, 1, 100, 60).unwrap();
             world.run();
             let contract = world.contract_of(Responder, 1).unwrap();
-            let claim = Change::Claim { contract, preimage: secret(1).0 };
-            let fail = Change::Fail { contract, reason: FailReason(vec![1]) };
+            let claim = Change::Claim { contract, preimage: secret(1).0, calls: Vec::new() };
+            let fail = Change::Fail { contract, reason: FailReason(vec![1]), calls: Vec::new() };
             let changes = if is_claim_first { vec![claim, fail] } else { vec![fail, claim] };
             let update = world.forge_update_to(Responder, world.next_round_of(Responder), changes, balances);
             world.hear(Initiator, Message::Update(update));
@@ -189,8 +189,9 @@ fn a_payee_that_claims_in_one_of_two_crossing_rounds_and_fails_in_the_other_ends
         world.offer(Responder, 1, 100, 60).unwrap();
         world.run();
         let contract = world.contract_of(Initiator, 1).unwrap();
-        let claim = (Change::Claim { contract, preimage: secret(1).0 }, Pair::new(SHARE + 100, SHARE - 100));
-        let fail = (Change::Fail { contract, reason: FailReason(vec![1]) }, Pair::new(SHARE, SHARE));
+        let claim =
+            (Change::Claim { contract, preimage: secret(1).0, calls: Vec::new() }, Pair::new(SHARE + 100, SHARE - 100));
+        let fail = (Change::Fail { contract, reason: FailReason(vec![1]), calls: Vec::new() }, Pair::new(SHARE, SHARE));
         let (first, second) = if is_claim_first { (claim, fail) } else { (fail, claim) };
         // The payer's own round is on its way meanwhile: the higher one of the two wins (R6.1).
         let _id = world.pay(Responder, 1).unwrap();

@@ -121,9 +121,9 @@ fn a_wrong_pre_image_an_unknown_transfer_and_the_wrong_party_are_refused_by_name
     assert_eq!(theirs, Err(Misuse::TransferUnknown(contract)));
     // A peer that does not keep to it.
     for change in [
-        Change::Claim { contract, preimage: secret(2).0 },
-        Change::Claim { contract: unknown, preimage: secret(1).0 },
-        Change::Refund { contract },
+        Change::Claim { contract, preimage: secret(2).0, calls: Vec::new() },
+        Change::Claim { contract: unknown, preimage: secret(1).0, calls: Vec::new() },
+        Change::Refund { contract, calls: Vec::new() },
         Change::RemoveContract { contract, shares: Pair::new(0, 100) },
         Change::UpgradeContract { contract, code: protocol::contracts::Code::Builtin(1), state: None },
         Change::CallContract { contract, value: 0, input: vec![1] },

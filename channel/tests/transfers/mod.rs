@@ -22,7 +22,7 @@ use crate::harness::{Initiator, RESERVE, Responder, SHARE, World};
 use channel::{
     Certainty, ChannelAccept, Command, IdempotencyKey, Message, Misuse,
     transfer::{
-        FailReason, Failure, IncomingTransfer, Intent, Offer, OutgoingTransfer, Progress, TransferCommand,
+        FailReason, Failure, IncomingTransfer, Intent, LockedCalls, Offer, OutgoingTransfer, Progress, TransferCommand,
         TransferEvent, TransferLimits, TransferTerms,
     },
 };
@@ -49,7 +49,7 @@ pub(crate) fn name(number: u8) -> IdempotencyKey {
 
 pub(crate) fn an_offer(number: u8, amount: Amount, expiry: BlockNumber) -> Offer {
     let terms = TransferTerms { amount, lock: secret(number).1, expiry };
-    Offer { terms, premium: 0, instruction: vec![number; 3] }
+    Offer { terms, premium: 0, calls: LockedCalls::NONE, instruction: vec![number; 3] }
 }
 
 impl World {

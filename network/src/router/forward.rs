@@ -39,7 +39,7 @@ pub(super) fn forward(core: &mut Core, origin: Origin, forward: Forward) -> Resu
     let at = guard::choose(to, forward.amount, is_general, &entry.refused)?;
     within_lock(core, &at, forward.expiry)?;
     let terms = TransferTerms { amount: forward.amount, lock: entry.terms.lock, expiry: forward.expiry };
-    let offer = Offer { terms, premium: 0, instruction: forward.inner };
+    let offer = Offer { terms, premium: 0, calls: LockedCalls::NONE, instruction: forward.inner };
     if let Some(entry) = core.transfers.incoming_mut(&origin) {
         entry.onward = Some(at);
     }

@@ -296,7 +296,7 @@ pub(super) fn leg_offer(
         }
         Ok(forward) => Instruction::Forward(forward).to_bytes()?,
     };
-    Some(Offer { terms, premium, instruction })
+    Some(Offer { terms, premium, calls: LockedCalls::NONE, instruction })
 }
 
 /// The instruction of a part: what it says to whom it is for, through a hub if it goes through one.
@@ -324,5 +324,5 @@ pub(super) fn offer(order: &Order, seed: &[u8; 32], part: &Part) -> Option<Offer
     let deliver = Instruction::Deliver(sealed).to_bytes()?;
     let instruction = through(part, order.payee, deliver)?;
     let terms = TransferTerms { amount: part.sent, lock: order.lock, expiry: part.sent_expiry };
-    Some(Offer { terms, premium: 0, instruction })
+    Some(Offer { terms, premium: 0, calls: LockedCalls::NONE, instruction })
 }

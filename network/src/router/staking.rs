@@ -75,7 +75,7 @@ fn staked(offer: &Offer) -> Option<StakedForward> {
 /// What is offered to the next one.
 fn onward(came: &Offer, StakedForward { forward, premium, .. }: &StakedForward) -> Offer {
     let terms = TransferTerms { amount: forward.amount, lock: came.terms.lock, expiry: forward.expiry };
-    Offer { terms, premium: *premium, instruction: forward.inner.clone() }
+    Offer { terms, premium: *premium, calls: LockedCalls::NONE, instruction: forward.inner.clone() }
 }
 
 /// Whether an offer may be carried on with its premium, as far as that does not depend on the next one.

@@ -197,7 +197,7 @@ impl Side {
             Msg::Offer { contract, terms, premium, instruction } => {
                 let is_known = self.incoming.contains_key(&contract) || self.ended.contains_key(&contract);
                 if premium > 0 && !is_known {
-                    let offer = Offer { terms, premium, instruction: instruction.clone() };
+                    let offer = Offer { terms, premium, calls: LockedCalls::NONE, instruction: instruction.clone() };
                     let Some(rest) = self.balance.checked_sub(premium).filter(|_| stakes(&contract, &offer)) else {
                         said.messages.push(Msg::Refuse(contract));
                         return said;

@@ -66,7 +66,7 @@ fn a_claim_to_a_hub_is_agreed_to_by_its_newest_head_as_long_as_it_could_still_cl
                 net.mine();
             }
             let contract = *net.links[1].sides[Party::Responder].machine().incoming_transfers().keys().next().unwrap();
-            let claim = vec![Change::Claim { contract, preimage: SECRET }];
+            let claim = vec![Change::Claim { contract, preimage: SECRET, calls: Vec::new() }];
             let balances = Pair::new(SHARE - 200, SHARE + 200);
             let round = next_round(&net, 1, Party::Responder);
             let update = net.links[1].forge_update_to(Party::Responder, round, claim, balances);
@@ -97,7 +97,7 @@ fn a_refund_by_a_hub_is_agreed_to_only_once_its_own_final_head_has_seen_the_expi
             }
             let row = net.links[0].sides[Party::Responder].machine().incoming_transfers().values().next().cloned();
             let row = row.expect("nothing was agreed to");
-            let refund = vec![Change::Refund { contract: row.contract }];
+            let refund = vec![Change::Refund { contract: row.contract, calls: Vec::new() }];
             let round = next_round(&net, 0, Party::Initiator);
             let update = net.links[0].forge_update_to(Party::Initiator, round, refund, Pair::new(SHARE, SHARE));
             net.links[0].hear(Party::Responder, Message::Update(Update { height, ..update }));
@@ -171,7 +171,7 @@ fn a_hub_that_heard_the_pre_image_in_a_round_that_it_did_not_look_at_claims_upst
     assert_eq!(net.pay(PAYER, 1, &invoice), Ok(PaymentState::Pending));
     net.run();
     let contract = *net.links[1].sides[Party::Responder].machine().incoming_transfers().keys().next().unwrap();
-    let claim = vec![Change::Claim { contract, preimage: SECRET }];
+    let claim = vec![Change::Claim { contract, preimage: SECRET, calls: Vec::new() }];
     let round = next_round(&net, 1, Party::Responder);
     let update = net.links[1].forge_update_to(Party::Responder, round, claim, Pair::new(SHARE - 201, SHARE + 201));
     let base = Base::of(1);

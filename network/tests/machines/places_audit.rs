@@ -31,7 +31,7 @@ fn offered_so_late(blocks: u32) {
         let lock = Preimage([100 + number; 32]).lock(HashFunction::Blake2b256, &Native);
         let terms = TransferTerms { amount: amount + amount / 500 + 2, lock, expiry: expiry + 40 };
         let instruction = Instruction::Forward(forward).to_bytes().unwrap();
-        let offer = Offer { terms, premium: 0, instruction };
+        let offer = Offer { terms, premium: 0, calls: LockedCalls::NONE, instruction };
         let command = TransferCommand::Offer { key: IdempotencyKey(vec![number]), offer, fee: 0 };
         net.links[0].input(Party::Initiator, Input::User(Command::Transfer(command))).unwrap();
         net.run();

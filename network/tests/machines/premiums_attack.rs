@@ -62,7 +62,7 @@ pub(super) fn carried(number: u8, next: PublicKey, expiry: BlockNumber, until: B
     let staked = StakedForward { forward, premium: PREMIUM, pledged_until: until };
     let instruction = Instruction::ForwardStaked(staked).to_bytes().unwrap();
     let terms = TransferTerms { amount: AMOUNT, lock: lock(number), expiry: expiry + 2 };
-    Offer { terms, premium: PREMIUM, instruction }
+    Offer { terms, premium: PREMIUM, calls: LockedCalls::NONE, instruction }
 }
 
 pub(super) fn ask(link: &mut Link, party: Party, number: u8, offer: Offer, pledged_until: BlockNumber) {
@@ -361,7 +361,7 @@ fn ask_through_two(net: &mut Net, number: u8) {
     let staked = StakedForward { forward, premium: PREMIUM, pledged_until: middle };
     let instruction = Instruction::ForwardStaked(staked).to_bytes().unwrap();
     let terms = TransferTerms { amount: AMOUNT, lock: lock(number), expiry: head + 44 };
-    let offer = Offer { terms, premium: PREMIUM, instruction };
+    let offer = Offer { terms, premium: PREMIUM, calls: LockedCalls::NONE, instruction };
     ask(&mut net.links[2], Responder, number, offer, middle - DELTA);
 }
 

@@ -36,8 +36,7 @@ pub(super) fn may_be_long(input: &Input) -> bool {
         _ => return false,
     };
     let begins = |change: &Change| matches!(change, Change::CreateContract(_) | Change::UpgradeContract { .. });
-    let calls = changes.iter().filter(|change| matches!(change, Change::CallContract { .. }));
-    calls.take(MANY).count() == MANY || changes.iter().any(begins)
+    changes.iter().flat_map(Change::calls).take(MANY).count() == MANY || changes.iter().any(begins)
 }
 
 /// Has another thread do what else this one has to do meanwhile, where the runtime has several.

@@ -187,7 +187,7 @@ impl Outgoing {
         let ends = self.all().flat_map(|ours| {
             let is_proposed = Some(ours.round()) == proposal;
             ours.numbered().filter_map(move |(id, change)| match change {
-                Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract } => {
+                Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract, .. } => {
                     Some((id, *contract, is_proposed))
                 }
                 _ => None,

@@ -221,12 +221,20 @@ impl Live {
                 Err(Misuse::Change(ChangeFault::MetaTooLong { got: length(words) }))
             }
             Change::Meta(_) => Ok(()),
-            Change::Offer(offer) | Change::PaidOffer { offer, .. } => offer.check().map_err(Misuse::Change),
+            Change::Offer(offer) | Change::PaidOffer { offer, .. } => {
+                offer.check().map_err(Misuse::Change)?;
+                offer.calls.locking.iter().try_for_each(|call| known(&call.contract))
+            }
             // They are made by commands of their own, which keep a row of each.
-            Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract } => {
+            Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract, .. } => {
                 known(contract)
             }
         }
+    }
+
+    /// Whether the calls that go with the end of a transfer would be made now.
+    pub(crate) fn can_make(&self, me: Party, end: &Change, config: &Config, ctx: &Context<'_>) -> bool {
+        !end.executes() || self.try_change(me, end, config, ctx).is_ok()
     }
 
     /// What a change would do, were its turn next.

@@ -10,7 +10,7 @@ use crate::{
 };
 use protocol::{
     Base, BlockNumber, Hash, Party, Round,
-    contracts::{Code, ContractId},
+    contracts::{Code, ContractId, Requirement},
     crypto::VerifyingKey,
     signing::{Domain, StateBody, signed_bytes},
 };
@@ -32,6 +32,8 @@ impl From<Violation> for RoundFault {
 pub(crate) struct CheckedRound {
     pub(crate) state: State,
     pub(crate) results: Results,
+    /// What its calls require of hash locks, by the places of their changes (R7.1a).
+    pub(crate) requirements: Vec<(u32, Requirement)>,
     /// What it signed, and what is to be signed.
     pub(crate) message: Vec<u8>,
     /// The height that counts from now on.
@@ -96,6 +98,7 @@ impl Live {
         for (place, change) in (0_u32..).zip(changes) {
             builder.make(change).map_err(|fault| RoundFault { place: Some(place), violation: fault.into() })?;
         }
+        let requirements = builder.requirements().to_vec();
         let (state, results) = builder.finish().map_err(Violation::from)?;
         let want = state.hash();
         if want != *state_hash {
@@ -103,7 +106,7 @@ impl Live {
         }
         let message = signed_bytes(domain, &self.funding.channel(), &Self::body(*round, *base, want));
         let height = if executes { *height } else { self.agreed.height() };
-        Ok(CheckedRound { state, results, message, height })
+        Ok(CheckedRound { state, results, requirements, message, height })
     }
 
     /// Whether a round names a block that this side is about to see, as far as it can tell, and has not seen (R7.3).
@@ -126,15 +129,14 @@ impl Live {
 
     /// The first code that the peer's round needs and that is not here.
     pub(crate) fn missing_code(&self, update: &Update, ctx: &Context<'_>) -> Option<Hash> {
-        let code = |change: &Change| match change {
+        let begun = |change: &Change| match change {
             Change::CreateContract(creation) => Some(creation.code),
             Change::UpgradeContract { code, .. } => Some(*code),
-            Change::CallContract { contract, .. } => {
-                self.agreed.state().contracts.get(contract).map(|known| known.code)
-            }
             _ => None,
         };
-        update.changes.iter().filter_map(code).find_map(|code| match code {
+        let called = |id: &ContractId| self.agreed.state().contracts.get(id).map(|known| known.code);
+        let called = update.changes.iter().flat_map(Change::calls).filter_map(called);
+        update.changes.iter().filter_map(begun).chain(called).find_map(|code| match code {
             Code::Contract(code) if !ctx.apps.knows(&code) => Some(code),
             _ => None,
         })

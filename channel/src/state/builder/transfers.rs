@@ -2,7 +2,7 @@
 //! that both sides always compute the same; whether a side agrees to it now is another question (R8.3c).
 
 use super::RoundBuilder;
-use crate::state::{ChangeFault, FailReason, Offer, Outcome};
+use crate::state::{AppCall, Change, ChangeFault, FailReason, MAX_LOCKED_CALLS, Offer};
 use protocol::{
     Amount, Pair,
     contracts::{
@@ -15,8 +15,50 @@ use protocol::{
 use scale::Encode;
 
 impl RoundBuilder<'_> {
+    /// A change that begins or ends a transfer, and the calls of apps that go with it: all of it, or nothing (R8.3g).
+    pub(super) fn make_of_transfer(&mut self, change: &Change) -> Result<(), ChangeFault> {
+        let before = change.executes().then(|| self.clone());
+        let made = match change {
+            Change::Offer(offer) => self.offer(offer).and_then(|()| self.lock_apps(offer)),
+            Change::PaidOffer { fee, offer } => self.paid_offer(*fee, offer).and_then(|()| self.lock_apps(offer)),
+            Change::Fail { contract, reason, calls } => {
+                self.fail(*contract, reason).and_then(|()| self.call_apps(calls))
+            }
+            Change::Claim { contract, preimage, calls } => {
+                self.claim(*contract, preimage).and_then(|()| self.call_apps(calls))
+            }
+            Change::Refund { contract, calls } => self.refund(*contract).and_then(|()| self.call_apps(calls)),
+            _ => Ok(()),
+        };
+        if let Some(before) = before.filter(|_| made.is_err()) {
+            *self = before;
+        }
+        made
+    }
+
+    /// The calls that go with an offer. They depend on nothing but the state, so that a round with an offer is judged by the offer alone.
+    fn lock_apps(&mut self, offer: &Offer) -> Result<(), ChangeFault> {
+        let required = self.requirements.len();
+        self.call_apps(&offer.calls.to_lock(&offer.terms))?;
+        if self.requirements.len() > required {
+            return Err(ChangeFault::RequiresInOffer);
+        }
+        Ok(())
+    }
+
+    fn call_apps(&mut self, calls: &[AppCall]) -> Result<(), ChangeFault> {
+        if calls.len() > MAX_LOCKED_CALLS {
+            return Err(ChangeFault::TooManyCalls);
+        }
+        for AppCall { contract, input } in calls {
+            let outcome = self.call(*contract, 0, input)?;
+            self.results.push((self.changes, outcome));
+        }
+        Ok(())
+    }
+
     /// The proposer's coins are locked for its peer; and where the peer stakes a premium, the peer's own, under the same lock.
-    pub(super) fn offer(&mut self, offer: &Offer) -> Result<Option<Outcome>, ChangeFault> {
+    pub(super) fn offer(&mut self, offer: &Offer) -> Result<(), ChangeFault> {
         self.check_whole()?;
         offer.check()?;
         let proposer = self.context.proposer;
@@ -28,11 +70,11 @@ impl RoundBuilder<'_> {
         if offer.premium > 0 {
             self.lock(offer.premium, &state);
         }
-        Ok(None)
+        Ok(())
     }
 
     /// As [`offer`](Self::offer), with a fee for its place, which moves whatever comes of it.
-    pub(super) fn paid_offer(&mut self, fee: Amount, offer: &Offer) -> Result<Option<Outcome>, ChangeFault> {
+    pub(super) fn paid_offer(&mut self, fee: Amount, offer: &Offer) -> Result<(), ChangeFault> {
         if fee == 0 {
             return Err(ChangeFault::PaymentOfNothing);
         }
@@ -58,14 +100,14 @@ impl RoundBuilder<'_> {
     }
 
     /// The payee gives the coins back.
-    pub(super) fn fail(&mut self, id: ContractId, reason: &FailReason) -> Result<Option<Outcome>, ChangeFault> {
+    pub(super) fn fail(&mut self, id: ContractId, reason: &FailReason) -> Result<(), ChangeFault> {
         reason.check()?;
         let (transfer, balance) = self.transfer(id)?;
         self.end(id, transfer.payee == self.context.proposer, transfer.payee.peer(), balance)
     }
 
     /// The payee shows the pre-image, and has the coins.
-    pub(super) fn claim(&mut self, id: ContractId, preimage: &Preimage) -> Result<Option<Outcome>, ChangeFault> {
+    pub(super) fn claim(&mut self, id: ContractId, preimage: &Preimage) -> Result<(), ChangeFault> {
         let (transfer, balance) = self.transfer(id)?;
         if preimage.lock(transfer.lock.function, &Native) != transfer.lock {
             return Err(CallFault::WrongPreimage.into());
@@ -74,7 +116,7 @@ impl RoundBuilder<'_> {
     }
 
     /// The payer has the coins back.
-    pub(super) fn refund(&mut self, id: ContractId) -> Result<Option<Outcome>, ChangeFault> {
+    pub(super) fn refund(&mut self, id: ContractId) -> Result<(), ChangeFault> {
         let (transfer, balance) = self.transfer(id)?;
         self.end(id, transfer.payee != self.context.proposer, transfer.payee.peer(), balance)
     }
@@ -93,7 +135,7 @@ impl RoundBuilder<'_> {
         is_theirs: bool,
         to: protocol::Party,
         balance: Amount,
-    ) -> Result<Option<Outcome>, ChangeFault> {
+    ) -> Result<(), ChangeFault> {
         if !is_theirs {
             return Err(ChangeFault::NotTheirs(id));
         }
@@ -102,6 +144,6 @@ impl RoundBuilder<'_> {
         self.balances = self.moved(&Pair::default(), &payouts)?;
         self.put(id, None);
         self.transfers = self.transfers.saturating_sub(1);
-        Ok(None)
+        Ok(())
     }
 }

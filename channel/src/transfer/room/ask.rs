@@ -2,15 +2,18 @@
 
 use super::{Transfers, wants::Became};
 use crate::{
-    state::{Change, ChangeId, IdempotencyKey, TransferTerms},
+    state::{AppCall, Change, ChangeId, IdempotencyKey, LockedCalls, TransferTerms},
     transfer::{
         book::Margins,
-        row::{Intent, Progress, TransferEvent, TransferId},
+        row::{Intent, OutgoingTransfer, Progress, TransferEvent, TransferId},
     },
 };
 use protocol::{
     BlockNumber,
-    contracts::{ContractId, conditional::HashLock},
+    contracts::{
+        ContractId,
+        conditional::{ConditionalInput, HashLock},
+    },
 };
 
 /// What a side asks for: a change, for the transfer with this contract.
@@ -67,13 +70,24 @@ impl Transfers {
 
     /// What is wanted and not asked for.
     pub(crate) fn wanted(&self) -> Vec<Wanted> {
-        let change = |contract: &ContractId| match self.incoming.get(contract).map(|row| &row.intent) {
-            Some(Intent::Claim(preimage)) => Some(Change::Claim { contract: *contract, preimage: *preimage }),
-            Some(Intent::Fail(reason)) => Some(Change::Fail { contract: *contract, reason: reason.clone() }),
-            Some(Intent::Undecided) => None,
-            None => Some(Change::Refund { contract: *contract }),
+        self.wants.wanted().filter_map(|contract| Some((*contract, self.end_of(*contract)?))).collect()
+    }
+
+    /// How this side ends a transfer, with the calls of apps that go with it; none where it does not want to.
+    pub(crate) fn end_of(&self, contract: ContractId) -> Option<Change> {
+        let Some(row) = self.incoming.get(&contract) else {
+            let calls = self.outgoing_of(&contract).map(|row| row.offer.calls.returning.clone()).unwrap_or_default();
+            return Some(Change::Refund { contract, calls });
         };
-        self.wants.wanted().filter_map(|contract| Some((*contract, change(contract)?))).collect()
+        match &row.intent {
+            Intent::Claim(preimage) => {
+                Some(Change::Claim { contract, preimage: *preimage, calls: row.calls.to_claim(preimage) })
+            }
+            Intent::Fail(reason) => {
+                Some(Change::Fail { contract, reason: reason.clone(), calls: row.calls.returning.clone() })
+            }
+            Intent::Undecided => None,
+        }
     }
 
     /// The contract of a transfer's premium, where it has one.
@@ -93,6 +107,29 @@ impl Transfers {
     /// The terms of a transfer of the peer's, or of its premium.
     pub(crate) fn terms_of(&self, contract: &ContractId) -> Option<TransferTerms> {
         self.incoming.get(self.main_of(contract)).map(|row| row.terms)
+    }
+
+    /// The calls of apps that go with a transfer, of either side, but not with its premium.
+    pub(crate) fn calls_of(&self, contract: &ContractId) -> Option<&LockedCalls> {
+        let incoming = self.incoming.get(contract).map(|row| &row.calls);
+        incoming.or_else(|| self.outgoing_of(contract).map(|row| &row.offer.calls))
+    }
+
+    /// The calls of apps that this side makes with a transfer that ends so, where it is the one that has something of it: the payee that claims, the payer that has its
+    /// coins back.
+    pub(crate) fn calls_at(&self, contract: &ContractId, end: &ConditionalInput) -> Vec<AppCall> {
+        match (self.incoming.get(contract), end) {
+            (Some(row), ConditionalInput::Claim(preimage)) => row.calls.to_claim(preimage),
+            (None, ConditionalInput::Refund) => {
+                self.outgoing_of(contract).map(|row| row.offer.calls.returning.clone()).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Own transfers with this lock.
+    pub(crate) fn outgoing_with(&self, lock: &HashLock) -> impl Iterator<Item = &OutgoingTransfer> {
+        self.outgoing.with_lock(lock).into_iter().filter_map(|id| self.outgoing.get(id))
     }
 
     /// This change is asked for.

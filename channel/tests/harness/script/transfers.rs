@@ -3,7 +3,7 @@
 use super::{Bytes, Story};
 use channel::{
     Channel, Command, IdempotencyKey,
-    transfer::{FailReason, Intent, Offer, TransferCommand, TransferTerms},
+    transfer::{FailReason, Intent, LockedCalls, Offer, TransferCommand, TransferTerms},
 };
 use protocol::{
     Party,
@@ -43,7 +43,7 @@ impl Story {
         self.offered += 1;
         let (amount, blocks) = (1 + bytes.amount(1) / 3, bytes.blocks(40));
         let terms = TransferTerms { amount, lock: secret(self.offered).1, expiry: self.world.chain.head() + blocks };
-        let offer = Offer { terms, premium: 0, instruction: vec![self.offered] };
+        let offer = Offer { terms, premium: 0, calls: LockedCalls::NONE, instruction: vec![self.offered] };
         self.transfer(party, TransferCommand::Offer { key: IdempotencyKey::from([self.offered]), offer, fee: 0 });
     }
 
