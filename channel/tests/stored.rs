@@ -75,9 +75,9 @@ fn a_stored_channel_goes_on() {
 #[test]
 fn a_channel_of_a_later_version_or_of_none_is_refused() {
     let mut bytes = full_of_things().sides[Initiator].machine().save();
-    bytes[0] = 9;
-    assert_eq!(Channel::load(&bytes, [], [], []), Err(SavedError::Newer(9)));
-    for older in [1, 2, 3, 4, 5, 6, 7] {
+    bytes[0] = 10;
+    assert_eq!(Channel::load(&bytes, [], [], []), Err(SavedError::Newer(10)));
+    for older in [1, 2, 3, 4, 5, 6, 7, 8] {
         bytes[0] = older;
         assert_eq!(Channel::load(&bytes, [], [], []), Err(SavedError::Older(older)));
     }

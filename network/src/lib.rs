@@ -49,6 +49,6 @@ pub use router::{
 };
 pub use seal::SealKey;
 pub use swap::{
-    BlockClock, ChainView, Ladder, LadderShort, MAX_SWAP_ITEMS, SwapBody, SwapCode, SwapId, SwapItem, SwapLeg,
-    SwapQuote, SwapTerms, SwapWords, Talk, TalkFault,
+    BlockClock, ChainView, Ladder, LadderShort, MAX_SWAP_ITEMS, SwapBody, SwapCalls, SwapCode, SwapId, SwapItem,
+    SwapLeg, SwapQuote, SwapTerms, SwapWords, Talk, TalkFault,
 };

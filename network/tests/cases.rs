@@ -5,7 +5,8 @@ use crate::{
     harness::{CHAIN, Msg, Work, World, assert_ended_well, hub_policy},
 };
 use ::channel::transfer::{
-    IncomingTransfer, Intent, Offer, Progress, TransferCommand, TransferEvent, TransferLimits, TransferTerms,
+    IncomingTransfer, Intent, LockedCalls, Offer, Progress, TransferCommand, TransferEvent, TransferLimits,
+    TransferTerms,
 };
 use network::{
     FailureCode, Instruction, InvoiceError, InvoiceRequest, InvoiceState, Opening, PayError, PaymentId, PaymentState,
@@ -208,6 +209,7 @@ fn delivered(payee: &mut Router, offer: &Offer, number: u8, expiry: BlockNumber)
         contract: ContractId([number; 32]),
         premium: None,
         terms,
+        calls: LockedCalls::NONE,
         instruction: offer.instruction.clone(),
         intent: Intent::Undecided,
     };

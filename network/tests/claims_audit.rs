@@ -10,8 +10,8 @@ use crate::{
 use ::channel::{
     ChangeId, IdempotencyKey,
     transfer::{
-        IncomingEnd, IncomingTransfer, Intent, Offer, OutgoingTransfer, Progress, TransferCommand, TransferEvent,
-        TransferLimits, TransferTerms,
+        IncomingEnd, IncomingTransfer, Intent, LockedCalls, Offer, OutgoingTransfer, Progress, TransferCommand,
+        TransferEvent, TransferLimits, TransferTerms,
     },
 };
 use network::{

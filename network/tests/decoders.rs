@@ -3,7 +3,10 @@
 
 use channel::{
     ChannelRef,
-    transfer::{FailReason, IncomingTransfer, Intent, TransferCommand, TransferEvent, TransferLimits, TransferTerms},
+    transfer::{
+        FailReason, IncomingTransfer, Intent, LockedCalls, TransferCommand, TransferEvent, TransferLimits,
+        TransferTerms,
+    },
 };
 use network::{
     Announcement, At, Delivery, FailureCode, Instruction, Invoice, RouteFailure, Router, RouterInput, RouterOutput,
@@ -107,7 +110,7 @@ fn offered(bytes: &[u8]) {
     let terms = TransferTerms { amount: 1_000, lock: LOCK, expiry: 1_000 };
     let contract = ContractId([3; 32]);
     let (instruction, intent) = (bytes.to_vec(), Intent::Undecided);
-    let row = IncomingTransfer { contract, premium: None, terms, instruction, intent };
+    let row = IncomingTransfer { contract, premium: None, terms, calls: LockedCalls::NONE, instruction, intent };
     for input in [
         RouterInput::Tick(100_000),
         RouterInput::Head { chain: CHAIN, best: 100, finalised: 100 },

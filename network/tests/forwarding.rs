@@ -4,8 +4,8 @@ use crate::harness::{CHAIN, hub_policy};
 use ::channel::{
     ChangeId, ChannelRef,
     transfer::{
-        FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, Offer, OutgoingTransfer, Progress, Registered,
-        TransferCommand, TransferEvent, TransferLimits, TransferTerms, Verdict,
+        FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, LockedCalls, Offer, OutgoingTransfer, Progress,
+        Registered, TransferCommand, TransferEvent, TransferLimits, TransferTerms, Verdict,
     },
 };
 use network::{
@@ -55,6 +55,7 @@ pub(crate) fn offered(contract: u8) -> (IncomingTransfer, Forward) {
         contract: ContractId([contract; 32]),
         premium: None,
         terms,
+        calls: LockedCalls::NONE,
         instruction: Vec::new(),
         intent: Intent::Undecided,
     };
@@ -297,6 +298,7 @@ fn i3_a_pre_image_that_was_only_seen_is_written_down_until_nobody_needs_it() {
     let offer = Offer {
         terms: TransferTerms { amount: 10_000, lock: lock(SECRET), expiry: 150 },
         premium: 0,
+        calls: LockedCalls::NONE,
         instruction: forward.inner,
     };
     let own = OutgoingTransfer {

@@ -7,8 +7,8 @@ use crate::{
 use ::channel::{
     ChangeId, ChannelRef,
     transfer::{
-        FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, Offer, OutgoingTransfer, Progress, TransferEvent,
-        TransferLimits, TransferTerms,
+        FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, LockedCalls, Offer, OutgoingTransfer, Progress,
+        TransferEvent, TransferLimits, TransferTerms,
     },
 };
 use network::{

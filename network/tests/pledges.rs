@@ -7,7 +7,7 @@ use crate::{
 };
 use ::channel::{
     IdempotencyKey,
-    transfer::{FailReason, Failure, IncomingTransfer, Intent, Offer, TransferCommand, TransferEvent},
+    transfer::{FailReason, Failure, IncomingTransfer, Intent, LockedCalls, Offer, TransferCommand, TransferEvent},
 };
 use network::{Router, RouterInput, RouterOutput, SwapBody, SwapCode, SwapError, SwapItem, SwapStage, SwapTerms};
 use protocol::{BlockNumber, contracts::ContractId};
@@ -27,7 +27,8 @@ fn head(router: &mut Router, best: BlockNumber, finalised: BlockNumber) {
 fn locked(router: &mut Router, terms: &SwapTerms, is_staked: bool) -> Vec<RouterOutput> {
     let Offer { terms, instruction, .. } = of_target(terms, 1);
     let (contract, premium) = (ContractId([1; 32]), is_staked.then_some(ContractId([2; 32])));
-    let row = IncomingTransfer { contract, premium, terms, instruction, intent: Intent::Undecided };
+    let row =
+        IncomingTransfer { contract, premium, terms, calls: LockedCalls::NONE, instruction, intent: Intent::Undecided };
     router.handle(RouterInput::Transfer(at(OTHER), TransferEvent::Offered(row)))
 }
 
@@ -93,7 +94,14 @@ fn a_staked_leg_of_a_swap_that_is_being_cleared_is_claimed_after_a_start() {
     cancel(&world, &mut router);
     let Offer { terms: of_leg, instruction, .. } = of_target(&terms, 1);
     let (contract, premium) = (ContractId([1; 32]), Some(ContractId([2; 32])));
-    let row = IncomingTransfer { contract, premium, terms: of_leg, instruction, intent: Intent::Undecided };
+    let row = IncomingTransfer {
+        contract,
+        premium,
+        terms: of_leg,
+        calls: LockedCalls::NONE,
+        instruction,
+        intent: Intent::Undecided,
+    };
     let _none = world.nodes[INITIATOR].store.sides.get_mut(&OTHER).unwrap().incoming.insert(contract, row);
     let (mut router, mut outputs) = restarted(&world, INITIATOR, &[]);
     outputs.extend(router.handle(RouterInput::Tick(world.now + 1_000)));

@@ -5,7 +5,7 @@ use crate::{
     swaps::{INITIATOR, policy},
     swaps_audit::{of_target, restarted, secret, waits},
 };
-use ::channel::transfer::{IncomingTransfer, Intent, Offer, Stake, TransferCommand, TransferEvent};
+use ::channel::transfer::{IncomingTransfer, Intent, LockedCalls, Offer, Stake, TransferCommand, TransferEvent};
 use network::{Router, RouterInput, RouterOutput, SwapTerms};
 use protocol::{BlockNumber, contracts::ContractId};
 
@@ -35,7 +35,14 @@ fn a_leg_that_is_shown_in_the_last_block_of_its_pledge_is_claimed_however_far_fi
         head(&mut router, terms.lock_by + lag, terms.lock_by);
         let Offer { terms, instruction, .. } = offer;
         let (contract, premium) = (ContractId([1; 32]), Some(ContractId([2; 32])));
-        let row = IncomingTransfer { contract, premium, terms, instruction, intent: Intent::Undecided };
+        let row = IncomingTransfer {
+            contract,
+            premium,
+            terms,
+            calls: LockedCalls::NONE,
+            instruction,
+            intent: Intent::Undecided,
+        };
         let outputs = router.handle(RouterInput::Transfer(at(OTHER), TransferEvent::Offered(row)));
         let is_claim = |output: &RouterOutput| match output {
             RouterOutput::Command { at: to, command: TransferCommand::Claim { preimage, .. } } => {

@@ -7,7 +7,7 @@ use crate::{
         say, stage, words, world,
     },
 };
-use ::channel::transfer::{Intent, Offer, Registered, Stake, TransferCommand, TransferTerms, Verdict};
+use ::channel::transfer::{Intent, LockedCalls, Offer, Registered, Stake, TransferCommand, TransferTerms, Verdict};
 use network::{
     At, ChainView, Instruction, Ladder, Restored, RestoredChannel, Router, RouterInput, RouterOutput, RoutingPolicy,
     SealKey, SwapBody, SwapCode, SwapId, SwapInstruction, SwapItem, SwapLeg, SwapOrder, SwapStage, SwapTerms,
@@ -74,7 +74,7 @@ pub(crate) fn leg_of(id: SwapId, sequence: u64, words: &SwapBody) -> Vec<u8> {
 
 fn offer(world: &mut World, (to, channel): (usize, usize), number: u8, offer: Offer) -> ContractId {
     let contract = ContractId([number; 32]);
-    let Offer { terms, premium, calls: LockedCalls::NONE, instruction } = offer;
+    let Offer { terms, premium, instruction, .. } = offer;
     world.give(to, channel, Work::Message(Msg::Offer { contract, terms, premium, instruction }));
     contract
 }

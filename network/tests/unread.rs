@@ -7,7 +7,7 @@ use crate::{
 use ::channel::{
     ChangeId, IdempotencyKey,
     transfer::{
-        Failure, IncomingTransfer, Intent, Offer, OutgoingTransfer, Progress, Registered, TransferCommand,
+        Failure, IncomingTransfer, Intent, LockedCalls, Offer, OutgoingTransfer, Progress, Registered, TransferCommand,
         TransferEvent, TransferLimits, TransferTerms, Verdict,
     },
 };
@@ -320,7 +320,7 @@ pub(crate) fn two_parts(is_spontaneous: bool) -> [IncomingTransfer; 2] {
     let part = |(number, command): (u8, TransferCommand)| match command {
         TransferCommand::Offer { offer: Offer { terms, instruction, .. }, .. } => {
             let (contract, intent) = (ContractId([number; 32]), Intent::Undecided);
-            IncomingTransfer { contract, premium: None, terms, instruction, intent }
+            IncomingTransfer { contract, premium: None, terms, calls: LockedCalls::NONE, instruction, intent }
         }
         other => panic!("{other:?}"),
     };

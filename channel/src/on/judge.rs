@@ -62,6 +62,8 @@ pub(crate) struct Judge<'a> {
     /// What the peer's transfers come to with this round.
     open: usize,
     amount: Amount,
+    /// Whether an offer with calls of apps was agreed to in it.
+    has_calls: bool,
     /// The contracts that the round ends, and how.
     ends: BTreeMap<ContractId, End>,
 }
@@ -79,7 +81,7 @@ impl<'a> Judge<'a> {
         let (book, head, ends) = (ctx.transfers, ctx.head, update.changes.iter().filter_map(End::of).collect());
         let contracts = live.agreed.state().contracts.clone();
         let first = ContractId::derive(&live.funding.channel(), update.round, 0, &Native);
-        Self { transfers, me, book, head, contracts, is_closing, asked, first, open, amount, ends }
+        Self { transfers, me, book, head, contracts, is_closing, asked, first, open, amount, has_calls: false, ends }
     }
 
     pub(crate) fn change(&mut self, change: &Change) -> Result<(), RefusalCode> {
@@ -147,7 +149,9 @@ impl<'a> Judge<'a> {
         if open > most || amount > limits.max_amount || offer.terms.amount < limits.min_amount || is_too_far {
             return Err(RefusalCode::LIMITS);
         }
-        if !offer.calls.is_none() && !self.book.takes_calls(offer) {
+        // One of a round: what this side's router knows of it is known once it is agreed.
+        let has_calls = !offer.calls.is_none();
+        if has_calls && (self.has_calls || !self.book.takes_calls(offer)) {
             return Err(RefusalCode::POLICY);
         }
         if offer.premium > 0 {
@@ -158,6 +162,7 @@ impl<'a> Judge<'a> {
             }
         }
         (self.open, self.amount) = (open, amount);
+        self.has_calls |= has_calls;
         Ok(())
     }
 

@@ -71,7 +71,8 @@ impl LockedCalls {
     }
 
     /// Whether they are no more than may go with one transfer.
-    pub(crate) fn are_few(&self) -> bool {
+    #[must_use]
+    pub fn are_few(&self) -> bool {
         self.each().into_iter().all(|calls| calls.len() <= MAX_LOCKED_CALLS) && self.words() <= MAX_LOCKED_WORDS
     }
 }

@@ -3,7 +3,7 @@
 use super::chain::SimChain;
 use channel::{
     IdempotencyKey,
-    transfer::{Margins, Offer, Registered, Stake, TransferBook, TransferTerms, Verdict},
+    transfer::{LockedCalls, Margins, Offer, Registered, Stake, TransferBook, TransferTerms, Verdict},
 };
 use protocol::{
     Amount, BlockNumber,
@@ -31,6 +31,8 @@ pub(crate) struct Registry {
     /// The premium that this side has agreed to stake.
     pub(crate) premium: Amount,
     /// Its router has something to do before it stakes that.
+    /// The calls of apps that the side takes with an offer.
+    pub(crate) calls: LockedCalls,
     pub(crate) asks_first: bool,
     pub(crate) margins: Margins,
     /// Who is asked what is known and agreed to beyond this, where somebody is.
@@ -42,6 +44,7 @@ pub(crate) trait Asked: Debug + Send + Sync {
     fn may_be_claimed(&self, key: &IdempotencyKey, terms: &TransferTerms, registered: Registered) -> Verdict;
     fn preimage(&self, lock: &HashLock) -> Option<Preimage>;
     fn is_owed(&self, contract: &ContractId) -> bool;
+    fn takes_calls(&self, offer: &Offer) -> bool;
     fn stakes(&self, contract: &ContractId, offer: &Offer) -> Stake;
 }
 
@@ -49,8 +52,20 @@ impl Registry {
     pub(crate) fn new(head: BlockNumber) -> Self {
         let margins = Margins { register: 2, answer: 1 };
         let (shown, read, best) = (BTreeMap::new(), head, head);
-        let (blind, is_unread, asks_first) = (false, false, false);
-        Self { read, shown, best, blind, is_unread, verdict: None, premium: 0, asks_first, margins, router: None }
+        let (blind, is_unread, asks_first, calls) = (false, false, false, LockedCalls::NONE);
+        Self {
+            read,
+            shown,
+            best,
+            blind,
+            is_unread,
+            verdict: None,
+            premium: 0,
+            calls,
+            asks_first,
+            margins,
+            router: None,
+        }
     }
 
     /// The side sees the chain up to this block, which is final.
@@ -95,6 +110,10 @@ impl TransferBook for Registry {
 
     fn is_owed(&self, contract: &ContractId) -> bool {
         self.router.as_ref().is_none_or(|router| router.is_owed(contract))
+    }
+
+    fn takes_calls(&self, offer: &Offer) -> bool {
+        self.router.as_ref().map_or(self.calls == offer.calls, |router| router.takes_calls(offer))
     }
 
     fn stakes(&self, contract: &ContractId, offer: &Offer) -> Stake {

@@ -3,6 +3,7 @@
 mod attack_kept_back;
 mod attack_mended;
 mod audit;
+mod calls;
 mod cases;
 mod crash;
 mod judged;

@@ -21,7 +21,7 @@ use crate::{
 };
 use channel::{
     IdempotencyKey,
-    transfer::{Failure, IncomingEnd, Offer, TransferCommand, TransferTerms},
+    transfer::{Failure, IncomingEnd, LockedCalls, Offer, TransferCommand, TransferTerms},
 };
 use protocol::{BlockNumber, contracts::conditional::Preimage, signing::Domain};
 use std::collections::BTreeSet;

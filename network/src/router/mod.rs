@@ -175,6 +175,12 @@ impl Router {
         staking::stakes(&self.core, &Origin { at: *at, contract: *contract }, offer)
     }
 
+    /// Whether this side takes an offer with these calls of apps (R8.3g).
+    #[must_use]
+    pub fn takes_calls(&self, at: &At, offer: &Offer) -> bool {
+        legs::takes_calls(&self.core, at, offer)
+    }
+
     /// A pre-image that the router knows, for the channels' transfer books.
     #[must_use]
     pub fn preimage(&self, lock: &HashLock) -> Option<Preimage> {

@@ -12,6 +12,7 @@ pub(super) fn entry(peer: PublicKey, incoming: IncomingTransfer) -> Entry {
         terms: incoming.terms,
         intent: incoming.intent,
         is_staked: incoming.premium.is_some(),
+        has_calls: !incoming.calls.is_none(),
         due: None,
         onward: None,
         is_general: false,

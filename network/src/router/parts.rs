@@ -14,7 +14,7 @@ use crate::{
     seal::seal,
     swap::SwapLeg,
 };
-use channel::transfer::{Offer, TransferTerms};
+use channel::transfer::{LockedCalls, Offer, TransferTerms};
 use protocol::{
     Amount, BlockNumber, PublicKey,
     contracts::conditional::{HashFunction, HashLock},

@@ -20,7 +20,7 @@ use super::{
     rows::{self, InvoiceRow, NamedPeer, PaymentRow, RowName, Stage},
     staking,
     state::{Core, Paying},
-    swaps::{legs, restored as restored_swaps},
+    swaps::{legs, restored as restored_swaps, tables::SwapRow},
     tables::{Onward, Reached, Source},
 };
 use crate::{
@@ -110,7 +110,7 @@ fn own_row(
             known.push((lock, rows::read(value)?));
             let _former = core.kept.insert(lock, chain);
         }
-        RowName::Swap(id) => restored_swaps::swap(core, id, rows::read(value)?),
+        RowName::Swap(id) => restored_swaps::swap(core, id, SwapRow::read(value)?),
         RowName::SwapTarget(id) => restored_swaps::target(core, id, chain, rows::read(value)?),
         RowName::SwapSequence(_) => restored_swaps::sequence(core, rows::read(value)?),
         RowName::Peer(_) => core.guard.restore(rows::read::<NamedPeer>(value)?),

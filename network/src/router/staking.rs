@@ -29,7 +29,7 @@ use crate::{
 };
 use channel::{
     ChannelRef, IdempotencyKey,
-    transfer::{Offer, Stake, TransferCommand, TransferTerms},
+    transfer::{LockedCalls, Offer, Stake, TransferCommand, TransferTerms},
 };
 use protocol::{BlockNumber, contracts::ContractId, signing::Domain};
 

@@ -7,7 +7,7 @@ use super::{
         negotiate,
     },
 };
-use crate::swap::{SwapId, SwapQuote};
+use crate::swap::{SwapCalls, SwapId, SwapQuote};
 use protocol::{PublicKey, signing::Domain};
 
 impl Router {
@@ -21,7 +21,21 @@ impl Router {
         order: SwapOrder,
         seed: &[u8; 32],
     ) -> Result<(SwapStage, Vec<RouterOutput>), SwapError> {
-        let stage = negotiate::propose(&mut self.core, id, order, seed)?;
+        self.propose_swap_with_calls(id, order, &SwapCalls::NONE, seed)
+    }
+
+    /// As [`propose_swap`](Self::propose_swap), with calls of apps under the lock of a leg (R8.3g): the responder's user is asked.
+    ///
+    /// # Errors
+    /// [`SwapError`]; nothing is kept then.
+    pub fn propose_swap_with_calls(
+        &mut self,
+        id: SwapId,
+        order: SwapOrder,
+        calls: &SwapCalls,
+        seed: &[u8; 32],
+    ) -> Result<(SwapStage, Vec<RouterOutput>), SwapError> {
+        let stage = negotiate::propose(&mut self.core, id, (order, calls), seed)?;
         Ok((stage, self.core.take_outputs()))
     }
 
@@ -33,7 +47,8 @@ impl Router {
         all: &[(SwapId, SwapOrder, [u8; 32])],
     ) -> (Vec<Result<SwapStage, SwapError>>, Vec<RouterOutput>) {
         let core = &mut self.core;
-        let begun = all.iter().map(|(id, order, seed)| negotiate::propose(core, *id, *order, seed)).collect();
+        let mut propose = |id, order, seed| negotiate::propose(core, id, (order, &SwapCalls::NONE), seed);
+        let begun = all.iter().map(|(id, order, seed)| propose(*id, *order, seed)).collect();
         (begun, self.core.take_outputs())
     }
 
@@ -77,6 +92,12 @@ impl Router {
     #[must_use]
     pub fn swap(&self, id: &SwapId) -> Option<SwapState> {
         self.core.swaps.get(id).map(|swap| swap.state())
+    }
+
+    /// The calls of apps that go with the legs of a swap; none where there is no such swap.
+    #[must_use]
+    pub fn swap_calls(&self, id: &SwapId) -> Option<&SwapCalls> {
+        self.core.swaps.get(id).map(|swap| &swap.row.calls)
     }
 
     /// All swaps that are kept.

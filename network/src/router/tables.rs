@@ -135,6 +135,8 @@ pub(super) struct Entry {
     pub(super) intent: Intent,
     /// This side has staked a premium beside it.
     pub(super) is_staked: bool,
+    /// Calls of apps go with it.
+    pub(super) has_calls: bool,
     /// Where it is to be claimed: the block in which the peer has had its time to answer.
     pub(super) due: Option<BlockNumber>,
     /// Where it goes on.

@@ -2,7 +2,7 @@
 
 use super::{
     quote::SwapQuote,
-    terms::{SwapCode, SwapId, SwapTerms},
+    terms::{SwapCalls, SwapCode, SwapId, SwapTerms},
 };
 use protocol::decode_exact;
 use scale::{Decode, Encode};
@@ -42,7 +42,7 @@ pub struct SwapItem {
 }
 
 /// Words of a swap. Numbers are never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum SwapBody {
     /// The initiator's first: the terms, and its number for its leg.
     #[codec(index = 0)]
@@ -67,6 +67,38 @@ pub enum SwapBody {
     /// Of both legs nothing is open any more at the sender's.
     #[codec(index = 4)]
     Done,
+    /// As [`Propose`](Self::Propose), with the calls of apps that go with the legs: at least one.
+    #[codec(index = 5)]
+    ProposeCalls {
+        /// The initiator's next number towards this responder, over all swaps.
+        sequence: u64,
+        /// The terms.
+        terms: SwapTerms,
+        /// The calls.
+        calls: Box<SwapCalls>,
+    },
+}
+
+impl SwapBody {
+    /// The words by which a swap is proposed.
+    #[must_use]
+    pub fn proposal(sequence: u64, terms: SwapTerms, calls: &SwapCalls) -> Self {
+        if calls.is_none() {
+            Self::Propose { sequence, terms }
+        } else {
+            Self::ProposeCalls { sequence, terms, calls: Box::new(calls.clone()) }
+        }
+    }
+
+    /// The number, the terms and the calls of a proposal; none of other words.
+    #[must_use]
+    pub fn proposed(&self) -> Option<(u64, SwapTerms, SwapCalls)> {
+        match self {
+            Self::Propose { sequence, terms } => Some((*sequence, *terms, SwapCalls::NONE)),
+            Self::ProposeCalls { sequence, terms, calls } => Some((*sequence, *terms, calls.as_ref().clone())),
+            Self::Accept { .. } | Self::Decline(_) | Self::Cancel(_) | Self::Done => None,
+        }
+    }
 }
 
 impl SwapWords {

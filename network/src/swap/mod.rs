@@ -26,4 +26,4 @@ pub use ladder::{BlockClock, ChainView, Ladder, LadderShort};
 pub use message::{MAX_SWAP_ITEMS, SwapBody, SwapItem, SwapWords};
 pub use quote::SwapQuote;
 pub use talk::{Talk, TalkFault};
-pub use terms::{SwapCode, SwapId, SwapLeg, SwapTerms};
+pub use terms::{SwapCalls, SwapCode, SwapId, SwapLeg, SwapTerms};

@@ -66,10 +66,10 @@ impl Talk {
         if item.acknowledges > self.said {
             return Err(TalkFault::Unsaid { number: item.acknowledges, said: self.said });
         }
-        let new = match item.body {
+        let new = match &item.body {
             None => None,
             Some(body) => {
-                let hash = SwapTerms::acknowledged(&body);
+                let hash = SwapTerms::acknowledged(body);
                 let place = usize::try_from(number).unwrap_or(usize::MAX).checked_sub(1);
                 let place = place.ok_or(TalkFault::Changed { number })?;
                 match self.heard.get(place) {
@@ -78,7 +78,7 @@ impl Talk {
                     None if number > MAX_WORDS => return Err(TalkFault::TooMany),
                     None if place == self.heard.len() => {
                         self.heard.push(hash);
-                        Some(body)
+                        Some(body.clone())
                     }
                     None => return Err(TalkFault::Skipped { number, heard }),
                 }
@@ -108,7 +108,7 @@ impl Talk {
         if self.unacknowledged.is_empty() {
             return vec![item(0, None)];
         }
-        self.unacknowledged.iter().map(|(number, body)| item(*number, Some(*body))).collect()
+        self.unacknowledged.iter().map(|(number, body)| item(*number, Some(body.clone()))).collect()
     }
 }
 

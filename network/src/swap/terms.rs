@@ -1,5 +1,6 @@
 //! What is swapped, and why a swap comes to nothing.
 
+use channel::transfer::LockedCalls;
 use protocol::{
     Amount, BlockNumber, Hash,
     contracts::conditional::HashLock,
@@ -36,6 +37,40 @@ pub struct SwapTerms {
     pub premium: Amount,
     /// The last block of the target chain in which the target leg may be locked.
     pub lock_by: BlockNumber,
+}
+
+/// The calls of apps that go with the legs of a swap, under its lock (R8.3g). What is called is in the one channel that the two have with each other on a leg's chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct SwapCalls {
+    /// With the source leg: the initiator locks, the responder claims.
+    pub source: LockedCalls,
+    /// With the target leg: the responder locks, the initiator claims.
+    pub target: LockedCalls,
+}
+
+impl SwapCalls {
+    /// None.
+    pub const NONE: Self = Self { source: LockedCalls::NONE, target: LockedCalls::NONE };
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.source.is_none() && self.target.is_none()
+    }
+
+    /// Whether these can be the calls of a swap with such terms at all.
+    ///
+    /// # Errors
+    /// [`SwapCode::Calls`] where they are more than go with one transfer, or have too many words; [`SwapCode::Premium`] where a premium is to be staked beside them.
+    pub fn check(&self, terms: &SwapTerms) -> Result<(), SwapCode> {
+        if !self.source.are_few() || !self.target.are_few() {
+            return Err(SwapCode::Calls);
+        }
+        if terms.premium > 0 && !self.target.is_none() {
+            return Err(SwapCode::Premium);
+        }
+        Ok(())
+    }
 }
 
 impl SwapTerms {
@@ -138,4 +173,8 @@ pub enum SwapCode {
     #[error("a leg has other terms")]
     #[codec(index = 15)]
     OtherTerms,
+    /// Calls of apps go with it that nobody has agreed to, or that cannot go with a leg: it needs the one channel that the two have with each other.
+    #[error("the calls of apps that go with a leg do not fit")]
+    #[codec(index = 16)]
+    Calls,
 }

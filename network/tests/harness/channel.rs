@@ -4,8 +4,8 @@ use super::chain::Sight;
 use ::channel::{
     ChangeId, IdempotencyKey,
     transfer::{
-        FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, Margins, Offer, OutgoingTransfer, Progress,
-        TransferCommand, TransferEvent, TransferTerms,
+        FailReason, Failure, IncomingEnd, IncomingTransfer, Intent, LockedCalls, Margins, Offer, OutgoingTransfer,
+        Progress, TransferCommand, TransferEvent, TransferTerms,
     },
 };
 use network::CommandRefusal;
@@ -209,7 +209,8 @@ impl Side {
                 if !self.incoming.contains_key(&contract) && !self.ended.contains_key(&contract) {
                     let intent = Intent::Undecided;
                     let premium = (premium > 0).then_some(ContractId([0xee; 32]));
-                    let row = IncomingTransfer { contract, premium, terms, instruction, intent };
+                    let row =
+                        IncomingTransfer { contract, premium, terms, calls: LockedCalls::NONE, instruction, intent };
                     let _new = self.incoming.insert(contract, row.clone());
                     said.events.push(TransferEvent::Offered(row));
                 }

@@ -187,6 +187,10 @@ impl Asked for Verdicts {
         self.node.shared().router.is_owed(&self.at, contract)
     }
 
+    fn takes_calls(&self, offer: &Offer) -> bool {
+        self.node.shared().router.takes_calls(&self.at, offer)
+    }
+
     fn stakes(&self, contract: &ContractId, offer: &Offer) -> Stake {
         self.node.shared().router.stakes(&self.at, contract, offer)
     }

@@ -3,7 +3,7 @@
 use super::net::{MARGINS, Net, SHARE, identity};
 use channel::{
     Command, IdempotencyKey, Input,
-    transfer::{Offer, TransferCommand, TransferTerms},
+    transfer::{LockedCalls, Offer, TransferCommand, TransferTerms},
 };
 use network::{Forward, Instruction, PaymentState};
 use protocol::{

@@ -12,7 +12,7 @@ use super::{
 use crate::swaps::policy as of_swaps;
 use channel::{
     Command, IdempotencyKey, Message, PledgeBody,
-    transfer::{Margins, Offer, TransferCommand, TransferTerms},
+    transfer::{LockedCalls, Margins, Offer, TransferCommand, TransferTerms},
 };
 use network::{ChainPolicy, Forward, Instruction, RoutingPolicy, StakedForward, SwapId, SwapInstruction};
 use protocol::{

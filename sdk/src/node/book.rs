@@ -51,6 +51,11 @@ impl TransferBook for Book<'_> {
         self.routing.ask(|router| router.is_owed(&at, contract))
     }
 
+    fn takes_calls(&self, offer: &Offer) -> bool {
+        let at = self.routing.at(self.channel);
+        self.routing.ask(|router| router.takes_calls(&at, offer))
+    }
+
     fn stakes(&self, contract: &ContractId, offer: &Offer) -> Stake {
         let at = self.routing.at(self.channel);
         self.routing.ask(|router| router.stakes(&at, contract, offer))

@@ -1,7 +1,7 @@
 //! Swaps as a program makes and takes them: coins of this node's chain for coins of another chain whose node is in the same [`RouterGroup`](super::RouterGroup).
 
 use super::{ChannelHandle, Node, NodeError, OpenChannel, payments::RouterStopped, random::random};
-use network::{Router, RouterOutput, SwapError, SwapId, SwapOrder, SwapQuote, SwapStage, SwapState};
+use network::{Router, RouterOutput, SwapCalls, SwapError, SwapId, SwapOrder, SwapQuote, SwapStage, SwapState};
 use protocol::{AccountId, Amount, PublicKey, signing::Domain};
 use thiserror::Error;
 
@@ -75,13 +75,27 @@ impl Node {
     /// # Errors
     /// [`SwapFailed`]; nothing is begun then, but for [`SwapFailed::Stopped`].
     pub async fn propose_swap(&self, id: SwapId, swap: NewSwap) -> Result<SwapStage, SwapFailed> {
+        self.propose_swap_with_calls(id, swap, SwapCalls::NONE).await
+    }
+
+    /// As [`propose_swap`](Self::propose_swap), with calls of apps under the lock of a leg (R8.3g): what they change in the apps moves with the leg's coins, or not at
+    /// all. The responder's user is asked ([`Node::swap_calls`]), whatever it quotes; and each leg with calls needs the one channel that the two have there.
+    ///
+    /// # Errors
+    /// As of [`propose_swap`](Self::propose_swap); [`SwapCode::Calls`](network::SwapCode::Calls) where a leg cannot carry them.
+    pub async fn propose_swap_with_calls(
+        &self,
+        id: SwapId,
+        swap: NewSwap,
+        calls: SwapCalls,
+    ) -> Result<SwapStage, SwapFailed> {
         let (order, seed) = (self.order(&swap), seed()?);
         let is_gone = self.inner.peers.routing.group().has_stopped(&swap.target);
         self.with_router(move |router| {
             if is_gone && router.swap(&id).is_none() {
                 return Err(SwapError::NoChain.into());
             }
-            Ok::<_, SwapFailed>(router.propose_swap(id, order, &seed)?)
+            Ok::<_, SwapFailed>(router.propose_swap_with_calls(id, order, &calls, &seed)?)
         })
         .await
     }
@@ -181,6 +195,12 @@ impl Node {
     #[must_use]
     pub fn swap(&self, id: &SwapId) -> Option<SwapState> {
         self.inner.peers.routing.ask(|router| router.swap(id))
+    }
+
+    /// The calls of apps that go with the legs of a swap; none where there is no such swap.
+    #[must_use]
+    pub fn swap_calls(&self, id: &SwapId) -> Option<SwapCalls> {
+        self.inner.peers.routing.ask(|router| router.swap_calls(id).cloned())
     }
 
     /// All swaps that are kept, of all chains of the group.

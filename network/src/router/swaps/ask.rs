@@ -50,7 +50,7 @@ pub(super) fn view_of_way(
 /// Writes the row of a swap.
 pub(super) fn write(core: &mut Core, id: SwapId) {
     let Some(swap) = core.swaps.get(&id) else { return };
-    let (chain, value) = (swap.row.terms.source.chain, row(&swap.row));
+    let (chain, value) = (swap.row.terms.source.chain, swap.row.to_bytes());
     core.write(chain, RowName::Swap(id), Some(value));
 }
 

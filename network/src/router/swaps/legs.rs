@@ -19,13 +19,13 @@ use crate::{
         state::{Beside, Core},
         tables::Source,
     },
-    swap::{Ladder, SwapBody, SwapCode, SwapId, SwapTerms},
+    swap::{Ladder, SwapBody, SwapCalls, SwapCode, SwapId, SwapTerms},
 };
 use channel::{
     IdempotencyKey,
     transfer::{GivenPledge, Intent, Offer, TransferTerms},
 };
-use protocol::{Amount, BlockNumber, PublicKey};
+use protocol::{Amount, BlockNumber, PublicKey, signing::Domain};
 
 /// What the peer's leg has to say: its number, and that this side's words were heard.
 fn expected(row: &SwapRow) -> (u64, protocol::Hash) {
@@ -33,9 +33,9 @@ fn expected(row: &SwapRow) -> (u64, protocol::Hash) {
 }
 
 /// The words by which a side agreed.
-const fn own_words(row: &SwapRow, role: SwapRole, sequence: u64) -> SwapBody {
+fn own_words(row: &SwapRow, role: SwapRole, sequence: u64) -> SwapBody {
     match role {
-        SwapRole::Initiator => SwapBody::Propose { sequence, terms: row.terms },
+        SwapRole::Initiator => SwapBody::proposal(sequence, row.terms, &row.calls),
         SwapRole::Responder => SwapBody::Accept { sequence },
     }
 }
@@ -73,7 +73,16 @@ fn has_time_until(core: &Core, terms: &SwapTerms, expiry: BlockNumber) -> Result
 }
 
 /// The transfers that pay a side's leg.
-pub(super) fn plan(core: &Core, role: SwapRole, terms: &SwapTerms, peer: PublicKey) -> Result<Vec<Part>, SwapCode> {
+pub(super) fn plan(
+    core: &Core,
+    role: SwapRole,
+    (terms, calls): (&SwapTerms, &SwapCalls),
+    peer: PublicKey,
+) -> Result<Vec<Part>, SwapCode> {
+    let (calls, chain) = match role {
+        SwapRole::Initiator => (&calls.source, terms.source.chain),
+        SwapRole::Responder => (&calls.target, terms.target.chain),
+    };
     let planned = match role {
         SwapRole::Initiator => parts::plan_leg(core, &terms.source, peer, 0, |_| true),
         SwapRole::Responder => {
@@ -81,7 +90,17 @@ pub(super) fn plan(core: &Core, role: SwapRole, terms: &SwapTerms, peer: PublicK
             parts::plan_leg(core, &terms.target, peer, terms.premium, is_in_time)
         }
     };
-    planned.map_err(|_none| SwapCode::NoWay)
+    let planned = planned.map_err(|_none| SwapCode::NoWay)?;
+    if !calls.is_none() && !has_place_for_calls(core, &planned, chain, peer) {
+        return Err(SwapCode::Calls);
+    }
+    Ok(planned)
+}
+
+/// Calls of apps go with a leg that is one transfer in the one channel that the two have with each other there: what is called is in it.
+fn has_place_for_calls(core: &Core, planned: &[Part], chain: Domain, peer: PublicKey) -> bool {
+    let channels: Vec<At> = core.links.to(chain, peer).map(|(at, _)| at).collect();
+    matches!((planned, channels.as_slice()), ([part], [only]) if part.at == *only && part.hub.is_none())
 }
 
 /// Offers this side's leg.
@@ -93,14 +112,15 @@ fn lock(core: &mut Core, id: SwapId) -> Result<(), SwapCode> {
         SwapRole::Responder => row.terms.premium,
     };
     let stake = (premium, row.terms.lock_by);
-    let planned = plan(core, row.role, &row.terms, row.peer)?;
+    let planned = plan(core, row.role, (&row.terms, &row.calls), row.peer)?;
     let instruction = instruction(id, &row);
     let offers: Option<Vec<_>> = (0_u32..)
         .zip(planned)
         .map(|(number, part)| {
             let until = pledge_deltas::pledged_until(core, part.at, part.hub.is_some(), row.terms.lock_by);
             let beside = if premium > 0 { Beside::Pledge { until, is_kept_back: false } } else { Beside::Fee(0) };
-            Some((number, part.at, parts::leg_offer(&part, row.peer, row.terms.lock, stake, instruction)?, beside))
+            let offer = parts::leg_offer(&part, row.peer, row.terms.lock, stake, instruction)?;
+            Some((number, part.at, Offer { calls: row.own_calls().clone(), ..offer }, beside))
         })
         .collect();
     for (number, at, offer, beside) in offers.ok_or(SwapCode::NoWay)? {
@@ -114,7 +134,7 @@ fn lock(core: &mut Core, id: SwapId) -> Result<(), SwapCode> {
 /// A transfer has come in that says that it is of a swap.
 pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInstruction) -> Result<(), FailureCode> {
     let Some(entry) = core.transfers.incoming(&origin) else { return Ok(()) };
-    let terms = entry.terms;
+    let (terms, has_calls) = (entry.terms, entry.has_calls);
     if core.unread.contains(&RowName::Swap(said.id).key()) {
         // It may have gone on: it is claimed once its pre-image is known, and else goes back by its expiry (I4).
         bind(core, origin, origin.at);
@@ -134,7 +154,7 @@ pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInst
         return Err(FailureCode::UnknownOrWrong);
     };
     let (role, leg) = (swap.row.role, swap.row.peers_leg());
-    if !is_as_agreed(&swap.row, &origin.at, &terms, &said) {
+    if !is_as_agreed(&swap.row, &origin.at, &terms, &said) || has_calls == swap.row.peers_calls().is_none() {
         return Err(FailureCode::UnknownOrWrong);
     }
     if swap.row.stage != SwapStage::Agreed {
@@ -370,6 +390,20 @@ pub(in crate::router) fn origins_of(core: &Core, id: SwapId) -> Option<Vec<Origi
         return (heads.best < source.expiry.saturating_sub(margin)).then_some(origins);
     }
     Some(origins)
+}
+
+/// Whether calls of apps go with an offer as both have agreed to: it is all of the peer's leg of a swap, and the first of it that comes (R8.3g).
+pub(in crate::router) fn takes_calls(core: &Core, at: &At, offer: &Offer) -> bool {
+    let Some(Instruction::Swap(said)) = Instruction::from_bytes(&offer.instruction) else { return false };
+    let peer = core.links.get(at).map(|link| link.peer);
+    core.swaps.get(&said.id).is_some_and(|swap| {
+        swap.row.stage == SwapStage::Agreed
+            && peer == Some(swap.row.peer)
+            && swap.arrived.is_empty()
+            && *swap.row.peers_calls() == offer.calls
+            && offer.terms.amount >= swap.row.peers_leg().amount
+            && is_as_agreed(&swap.row, at, &offer.terms, &said)
+    })
 }
 
 /// Until which block this side pledges the premium of an offer beside it, if it does: the target leg of a swap that it has proposed, in time and in the words that

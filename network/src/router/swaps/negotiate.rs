@@ -14,7 +14,7 @@ use crate::{
         rows::{RowName, row},
         state::Core,
     },
-    swap::{Ladder, SwapBody, SwapCode, SwapId, SwapItem, SwapLeg, SwapTerms, SwapWords, Talk},
+    swap::{Ladder, SwapBody, SwapCalls, SwapCode, SwapId, SwapItem, SwapLeg, SwapTerms, SwapWords, Talk},
 };
 use protocol::{
     PublicKey,
@@ -31,7 +31,7 @@ const REPEAT: Millis = 5_000;
 pub(in crate::router) fn propose(
     core: &mut Core,
     id: SwapId,
-    order: SwapOrder,
+    (order, calls): (SwapOrder, &SwapCalls),
     seed: &[u8; 32],
 ) -> Result<SwapStage, SwapError> {
     if let Some(known) = core.swaps.get(&id) {
@@ -39,7 +39,8 @@ pub(in crate::router) fn propose(
         let is_same = known.row.role == SwapRole::Initiator
             && (known.row.peer, terms.premium) == (order.responder, order.premium)
             && (terms.source.chain, terms.source.amount) == order.source
-            && (terms.target.chain, terms.target.amount) == order.target;
+            && (terms.target.chain, terms.target.amount) == order.target
+            && known.row.calls == *calls;
         return is_same.then_some(known.row.stage).ok_or(SwapError::OtherSwap);
     }
     // It may have been proposed before.
@@ -48,21 +49,22 @@ pub(in crate::router) fn propose(
     }
     let preimage = Preimage(Native.hash(&(b"isc-swap", seed).encode()).0);
     let terms = terms(core, &order, preimage)?;
-    terms.check().map_err(SwapError::Terms)?;
+    terms.check().and_then(|()| calls.check(&terms)).map_err(SwapError::Terms)?;
     if !make_room(core) {
         return Err(SwapError::Terms(SwapCode::Inventory));
     }
-    let _parts = legs::plan(core, SwapRole::Initiator, &terms, order.responder).map_err(SwapError::Terms)?;
+    let _parts = legs::plan(core, SwapRole::Initiator, (&terms, calls), order.responder).map_err(SwapError::Terms)?;
     if order.premium > 0 && !pledge_deltas::could_stake(core, order.target.0, order.responder, order.premium) {
         return Err(SwapError::Terms(SwapCode::Premium));
     }
     let sequence = next_own(core, terms.source.chain, order.responder);
     let mut talk = Talk::default();
-    talk.say(SwapBody::Propose { sequence, terms });
+    talk.say(SwapBody::proposal(sequence, terms, calls));
     let row = SwapRow {
         peer: order.responder,
         role: SwapRole::Initiator,
         terms,
+        calls: calls.clone(),
         preimage: Some(preimage),
         sequences: (sequence, 0),
         talk,
@@ -198,12 +200,12 @@ fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
 
 /// Words about a swap of which there is no row: a proposal, or about one that is forgotten.
 fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
-    let Some(body) = item.body else { return };
+    let Some(body) = &item.body else { return };
     // Of one whose row cannot be read nothing is known, and nothing is said.
     if core.is_unread(RowName::Swap(item.id)) {
         return;
     }
-    let SwapBody::Propose { sequence: number, terms } = body else {
+    let Some((number, terms, calls)) = body.proposed() else {
         let ack = SwapItem { id: item.id, number: 0, acknowledges: item.number, body: None };
         return core.swaps.bare.push((chain, peer, ack));
     };
@@ -215,7 +217,7 @@ fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
         sequence(core, chain, peer).heard = number;
         write_sequence(core, chain, peer);
         let has_room = make_room(core);
-        check(core, chain, peer, item.id, &terms)
+        check(core, chain, peer, item.id, (&terms, &calls))
             .and_then(|quoted| has_room.then_some(quoted).ok_or(SwapCode::Inventory))
     } else {
         Err(SwapCode::Sequence { expected })
@@ -232,6 +234,7 @@ fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
         peer,
         role: SwapRole::Responder,
         terms,
+        calls,
         preimage: None,
         sequences: (0, number),
         talk,
@@ -249,8 +252,15 @@ fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
 }
 
 /// Whether a proposal can be agreed to, and whether a quote says so; else the user does.
-fn check(core: &Core, chain: Domain, peer: PublicKey, id: SwapId, terms: &SwapTerms) -> Result<bool, SwapCode> {
+fn check(
+    core: &Core,
+    chain: Domain,
+    peer: PublicKey,
+    id: SwapId,
+    (terms, calls): (&SwapTerms, &SwapCalls),
+) -> Result<bool, SwapCode> {
     terms.check()?;
+    calls.check(terms)?;
     // Transfers of a swap by this name may still be there.
     let is_used = core.swaps.legs.contains_key(&id)
         || core.swaps.by_lock(&terms.lock).is_some()
@@ -270,8 +280,13 @@ fn check(core: &Core, chain: Domain, peer: PublicKey, id: SwapId, terms: &SwapTe
     legs::has_time(core, terms)?;
     let target = view_of_way(core, &terms.target.chain, terms.premium, peer)?;
     ladder(terms).check_length(&target, policy.answer, policy.handshake)?;
-    let _parts = legs::plan(core, SwapRole::Responder, terms, peer)?;
-    inventory::is_quoted(core, terms, peer)
+    let _parts = legs::plan(core, SwapRole::Responder, (terms, calls), peer)?;
+    match (calls.is_none(), policy.asks_user) {
+        (true, _) => inventory::is_quoted(core, terms, peer),
+        // What a call is worth is the user's to say.
+        (false, true) => Ok(false),
+        (false, false) => Err(SwapCode::Calls),
+    }
 }
 
 /// The responder agrees.
@@ -320,7 +335,7 @@ fn on_body(core: &mut Core, id: SwapId, body: SwapBody) {
         (SwapBody::Cancel(code), _, SwapStage::Proposed | SwapStage::Agreed) => clear::begin(core, id, code),
         // It crosses what ends the swap here, or says again that it is over.
         (SwapBody::Accept { .. } | SwapBody::Decline(_) | SwapBody::Cancel(_) | SwapBody::Done, ..) => {}
-        (SwapBody::Propose { .. }, ..) => {
+        (SwapBody::Propose { .. } | SwapBody::ProposeCalls { .. }, ..) => {
             tell(core, id, SwapEvent::Violated);
             clear::clear(core, id, SwapCode::WordsChanged);
         }

@@ -2,9 +2,13 @@
 
 use super::kinds::{SwapRole, SwapStage, SwapState};
 use crate::{
-    router::io::{At, Origin},
-    swap::{SwapId, SwapItem, SwapLeg, SwapQuote, SwapTerms, Talk},
+    router::{
+        io::{At, Origin},
+        rows,
+    },
+    swap::{SwapCalls, SwapId, SwapItem, SwapLeg, SwapQuote, SwapTerms, Talk},
 };
+use channel::transfer::LockedCalls;
 use protocol::{
     Amount, BlockNumber, PublicKey,
     contracts::conditional::{HashLock, Preimage},
@@ -27,9 +31,47 @@ pub(in crate::router) struct SwapRow {
     pub(in crate::router) stage: SwapStage,
     /// Whether the source leg moved.
     pub(in crate::router) source_moved: bool,
+    /// The calls of apps that go with the legs. Stored behind the row, where there are any.
+    #[codec(skip)]
+    pub(in crate::router) calls: SwapCalls,
 }
 
+/// The version in front of swaps that have [`SwapCalls`] behind their row.
+const VERSION_WITH_CALLS: u8 = 2;
+
 impl SwapRow {
+    /// What is stored.
+    pub(in crate::router) fn to_bytes(&self) -> Vec<u8> {
+        if self.calls.is_none() { rows::row(self) } else { (VERSION_WITH_CALLS, self, &self.calls).encode() }
+    }
+
+    /// Reads what is stored.
+    pub(in crate::router) fn read(bytes: &[u8]) -> Option<Self> {
+        match bytes.split_first()? {
+            (&VERSION_WITH_CALLS, value) => {
+                let (row, calls): (Self, SwapCalls) = protocol::decode_exact(value).ok()?;
+                Some(Self { calls, ..row })
+            }
+            _ => rows::read(bytes),
+        }
+    }
+
+    /// The calls that go with what the peer pays.
+    pub(in crate::router) const fn peers_calls(&self) -> &LockedCalls {
+        match self.role {
+            SwapRole::Initiator => &self.calls.target,
+            SwapRole::Responder => &self.calls.source,
+        }
+    }
+
+    /// The calls that go with what this side pays.
+    pub(in crate::router) const fn own_calls(&self) -> &LockedCalls {
+        match self.role {
+            SwapRole::Initiator => &self.calls.source,
+            SwapRole::Responder => &self.calls.target,
+        }
+    }
+
     /// What the peer pays this side.
     pub(in crate::router) const fn peers_leg(&self) -> SwapLeg {
         match self.role {
