@@ -369,7 +369,10 @@ impl Channel {
         for end in made {
             let Ok(input) = decode_exact::<ConditionalInput>(&end.input) else { continue };
             let left = self.transfers.calls_at(&end.contract, &input).into_iter().map(forced);
-            for ForcedCall { contract, value, input } in left.filter(|call| !made.contains(call)) {
+            let left: Vec<_> = left.filter(|call| !made.contains(call)).collect();
+            for ForcedCall { contract, value, input } in left {
+                // The user has not made them: it is told of what they did, and of nothing else.
+                self.transfers.give_up(live.next_change());
                 live.outgoing.enqueue(me, Change::CallContract { contract, value, input });
             }
         }

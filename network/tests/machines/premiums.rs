@@ -145,7 +145,7 @@ fn pass(net: &mut Net, blocks: BlockNumber) {
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub(super) enum Fault {
     /// A process ends, and begins again at once.
     Crash(usize),
     /// A process ends, and is back after so many blocks.
@@ -166,16 +166,26 @@ fn story(after: usize, fault: Fault) -> bool {
         let Some(ready) = net.ready().first().copied() else { return false };
         net.step(ready);
     }
+    happen(&mut net, fault);
+    net.run();
+    net.settle();
+    let is_late = matches!(fault, Fault::Away(INITIATOR, 30..));
+    assert_fair(&net, is_late, &format!("{fault:?} after {after}"));
+    true
+}
+
+/// Something goes wrong, and is over.
+pub(super) fn happen(net: &mut Net, fault: Fault) {
     match fault {
         Fault::Crash(node) => net.crash(node),
         Fault::Away(node, blocks) => {
             net.vanish(node);
-            pass(&mut net, blocks);
+            pass(net, blocks);
             net.come_back(node);
         }
         Fault::Cut(link, blocks) => {
             net.cut(link);
-            pass(&mut net, blocks);
+            pass(net, blocks);
         }
         Fault::Deaf(link, party, blocks) => {
             for _ in 0..blocks {
@@ -191,15 +201,10 @@ fn story(after: usize, fault: Fault) -> bool {
         Fault::Lag(node, blocks) => {
             net.lag[node] = 2;
             net.run();
-            pass(&mut net, blocks);
+            pass(net, blocks);
             net.lag[node] = 0;
         }
     }
-    net.run();
-    net.settle();
-    let is_late = matches!(fault, Fault::Away(INITIATOR, 30..));
-    assert_fair(&net, is_late, &format!("{fault:?} after {after}"));
-    true
 }
 
 fn stories(fault: Fault) {
