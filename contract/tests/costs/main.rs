@@ -105,7 +105,7 @@ fn head(page: &mut Page, code: usize) {
     page.text("What may be built is limited by `cargo xtask contract` (`--max-kib`).");
     let mut table = Table::new(&["what", "bytes"]);
     table.row("the arbiter's Wasm", vec![bytes(code)]);
-    for app in ["counter", "escrow", "stream", "exchange", "hidden", "milestones"] {
+    for app in ["counter", "escrow", "stream", "exchange", "hidden", "milestones", "titles"] {
         table.row(format!("the app `{app}`"), vec![bytes(harness::built(app).len())]);
     }
     page.table(table);
