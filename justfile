@@ -39,7 +39,7 @@ tools *arguments:
 # What everything costs on chain, measured anew: writes docs/benchmarks/onchain.md, which tests compare with.
 costs:
     cargo xtask contract --package contract --package counter --package escrow --package exchange --package hidden --package hostile \
-        --package milestones --package stream
+        --package milestones --package stream --package titles
     UPDATE_COSTS=1 cargo nextest run --workspace --test costs
 
 # What the off-chain protocol reaches over loopback, next to the bare cost of its signatures; writes docs/benchmarks/offchain.md.

@@ -16,5 +16,5 @@ prepare() {
     scripts/setup.sh
     step "building the contracts"
     cargo xtask contract --package contract --package counter --package escrow --package exchange --package hidden --package hostile \
-        --package milestones --package stream
+        --package milestones --package stream --package titles
 }

@@ -19,6 +19,7 @@ export const NAMES = {
     hostile: 'hostile',
     milestones: 'milestones',
     stream: 'stream',
+    titles: 'titles',
 };
 
 export const bundle = (file) => read(join(folder, `${file}.contract`));

@@ -35,16 +35,20 @@
 //! assert_eq!(done.payouts, Pair::new(0, 30));
 //! assert_eq!((bench.balance(), bench.gained(Party::Responder)), (0, 30));
 //! ```
+//!
+//! What an app requires of a hash lock (R7.1a) is checked as well, against what [`Bench::show`] and earlier calls have shown: `apps/titles` is tested so.
+
+pub use protocol::{contracts::CallFault, crypto::Native};
 
 use core::{fmt, marker::PhantomData};
 use protocol::{
     AccountId, Amount, BlockNumber, ChannelId, Hash, Pair, Party, Round,
     contracts::{
-        App, AppContext, AppReply, CallFault, Code, Contract, ContractId, Executor, Invocation, MAX_STATE,
+        App, AppContext, AppReply, Code, Contract, ContractId, Executor, Invocation, MAX_STATE,
         conditional::{HashLock, Preimage},
         execute,
     },
-    crypto::{Crypto, Native},
+    crypto::Crypto,
     decode_exact,
 };
 use scale::{Decode, Encode};
@@ -146,7 +150,7 @@ impl<A: App> Bench<A> {
         self
     }
 
-    /// Says that the pre-image of a lock was first shown on chain in this block.
+    /// Says that the pre-image of a lock was first shown on chain in this block. What was shown before, by a call or in this way, counts instead.
     pub fn show(&mut self, lock: HashLock, block: BlockNumber) -> &mut Self {
         let _first = self.shown.entry(lock).or_insert(block);
         self
@@ -233,9 +237,32 @@ impl<A: App> Bench<A> {
         A::Output: Decode + fmt::Debug + PartialEq,
         A::Error: Decode + fmt::Debug + PartialEq,
     {
-        let before = (self.contract.clone(), self.attached, self.paid);
-        assert_eq!(self.pay(caller, value, input), Err(Refusal::App(error)));
-        assert_eq!(before, (self.contract.clone(), self.attached, self.paid), "a refused call changed something");
+        self.assert_refused_by(caller, value, input, Refusal::App(error));
+    }
+
+    /// Makes a call with no coins that has to come to nothing because of what the app requires of a hash lock.
+    ///
+    /// # Panics
+    /// Where it does not, or for another reason.
+    pub fn assert_unmet(&mut self, caller: Party, input: A::Input, fault: CallFault)
+    where
+        A::Input: Encode,
+        A::Output: Decode + fmt::Debug + PartialEq,
+        A::Error: Decode + fmt::Debug + PartialEq,
+    {
+        self.assert_refused_by(caller, 0, input, Refusal::Requirement(fault));
+    }
+
+    fn assert_refused_by(&mut self, caller: Party, value: Amount, input: A::Input, refusal: Refusal<A::Error>)
+    where
+        A::Input: Encode,
+        A::Output: Decode + fmt::Debug + PartialEq,
+        A::Error: Decode + fmt::Debug + PartialEq,
+    {
+        let before = (self.contract.clone(), self.attached, self.paid, self.shown.clone());
+        assert_eq!(self.pay(caller, value, input), Err(refusal));
+        let after = (self.contract.clone(), self.attached, self.paid, self.shown.clone());
+        assert_eq!(before, after, "a refused call changed something");
     }
 
     /// What the app remembers.
@@ -347,6 +374,9 @@ impl<A: App> Executor for Surroundings<A> {
         *self.shown.entry(*lock).or_insert(now)
     }
 }
+
+#[cfg(test)]
+mod requirements;
 
 #[cfg(test)]
 mod tests {

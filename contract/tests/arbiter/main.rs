@@ -27,6 +27,7 @@ mod orders;
 mod payouts;
 mod preimages;
 mod random;
+mod requirements;
 mod residual;
 mod residual_forced;
 #[path = "../../../protocol/tests/support/script.rs"]

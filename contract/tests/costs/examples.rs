@@ -7,11 +7,15 @@ use milestones::{Milestone, Milestones};
 use protocol::{
     Amount, BlockNumber, ChannelId, Hash, Pair, Party,
     call::ForcedCall,
-    contracts::{Code, Contract, ContractId, NativeApps},
+    contracts::{
+        Code, Contract, ContractId, NativeApps,
+        conditional::{HashFunction, Preimage},
+    },
     crypto::{Crypto, Native},
 };
 use scale::Encode;
 use stream::Stream;
+use titles::{Lock, Title, Titles};
 
 /// How many orders each side has open.
 const ORDERS: u64 = 4;
@@ -31,7 +35,7 @@ pub(crate) struct Example {
 }
 
 /// All of them, each as the contract `id` of `channel`.
-pub(crate) fn all(channel: &ChannelId, id: ContractId) -> [Example; 4] {
+pub(crate) fn all(channel: &ChannelId, id: ContractId) -> [Example; 5] {
     let example = |package, what, state: Vec<u8>, input: Vec<u8>, register| {
         let code = Code::Contract(Native.hash(&built(package)));
         let contract = Contract { code, balance: UNIT, owner: Party::Initiator, state };
@@ -40,6 +44,7 @@ pub(crate) fn all(channel: &ChannelId, id: ContractId) -> [Example; 4] {
     let stream = stream::State { payer: Party::Responder, rate: 1_000, end: None, paid_until: 0, is_stopped: false };
     let take = exchange::Input::Take { nonce: ORDERS, amount: 1, price: PRICE };
     let moves = Pair::new((Choice::Paper, Salt::from([1; 32])), (Choice::Rock, Salt::from([2; 32])));
+    let claim = titles::Input::Claim { title: TITLES, preimage: SECRET };
     let show = hidden::Input::Reveal { choice: moves.initiator.0, salt: moves.initiator.1 };
     [
         example("stream", "collecting", stream.encode(), stream::Input::Collect.encode(), |apps, code| {
@@ -60,6 +65,9 @@ pub(crate) fn all(channel: &ChannelId, id: ContractId) -> [Example; 4] {
                 apps.register::<Milestones>(code);
             },
         ),
+        example("titles", "claiming one of eight titles", register().encode(), claim.encode(), |apps, code| {
+            apps.register::<Titles>(code);
+        }),
     ]
 }
 
@@ -87,6 +95,16 @@ fn committed(channel: &ChannelId, id: &ContractId, moves: &Pair<(Choice, Salt)>)
         played: 0,
         won: Pair::default(),
     }
+}
+
+/// How many titles there are; the last one is locked.
+const TITLES: u32 = 8;
+const SECRET: Preimage = Preimage([3; 32]);
+
+fn register() -> titles::State {
+    let lock = Lock { lock: SECRET.lock(HashFunction::Blake2b256, &Native), expiry: LATER };
+    let title = |number| Title { number, owner: Party::Responder, lock: (number == TITLES).then_some(lock) };
+    titles::State { titles: (1..=TITLES).map(title).collect() }
 }
 
 fn parts() -> milestones::State {

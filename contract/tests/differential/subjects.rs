@@ -10,11 +10,16 @@ use milestones::{Milestone, Milestones};
 use proptest::{collection::vec, prelude::*};
 use protocol::{
     Amount, ChannelId, Hash, Pair, Party,
-    contracts::{App, AppOutcome, ContractId, NativeCall, NativeInit},
+    contracts::{
+        App, AppOutcome, ContractId, NativeCall, NativeInit,
+        conditional::{HashFunction, Preimage},
+    },
+    crypto::Native,
 };
 use scale::Encode;
 use std::fmt::Debug;
 use stream::Stream;
+use titles::Titles;
 
 /// An app: its native code, its Wasm, and what it is told.
 pub(crate) struct Subject {
@@ -36,6 +41,7 @@ pub(crate) fn all() -> Vec<Subject> {
         Subject::of::<Exchange>("exchange", exchange_begins(), exchange_goes_on()).holding(exchange_holds),
         Subject::of::<Hidden>("hidden", hidden_begins(), hidden_goes_on()).holding(hidden_holds),
         Subject::of::<Milestones>("milestones", milestones_begin(), milestones_go_on()).holding(milestones_hold),
+        Subject::of::<Titles>("titles", titles_begin(), titles_go_on()).holding(|_input| Some(0)),
         hostile(),
     ]
 }
@@ -208,6 +214,32 @@ fn milestones_go_on() -> impl Strategy<Value = milestones::Input> {
         2 => (coins(), height()).prop_map(|(to_payee, expiry)| Input::Propose { to_payee, expiry }),
         1 => Just(Input::Withdraw),
         2 => coins().prop_map(|to_payee| Input::Accept { to_payee }),
+    ]
+}
+
+fn titles_begin() -> impl Strategy<Value = titles::Creation> {
+    let few = prop_oneof![8 => 1..8usize, 1 => 250..260usize];
+    (few.prop_flat_map(|count| vec(party(), count)), 0..8u8).prop_map(|(owners, reversed)| {
+        let mut titles: titles::Creation = (0..).zip(owners).collect();
+        if reversed == 0 {
+            titles.reverse();
+        }
+        titles
+    })
+}
+
+fn titles_go_on() -> impl Strategy<Value = titles::Input> {
+    use titles::Input;
+    let title = || prop_oneof![8 => 0..4u32, 1 => any::<u32>()];
+    let preimage = || prop_oneof![Just(Preimage([1; 32])), Just(Preimage([2; 32]))];
+    let function = prop_oneof![Just(HashFunction::Blake2b256), Just(HashFunction::Sha2_256)];
+    let lock = (preimage(), function).prop_map(|(preimage, function)| preimage.lock(function, &Native));
+    prop_oneof![
+        1 => title().prop_map(|title| Input::Give { title }),
+        4 => (title(), lock, height()).prop_map(|(title, lock, expiry)| Input::Lock { title, lock, expiry }),
+        // Whether it is the right one is for the arbiter to say.
+        3 => (title(), preimage()).prop_map(|(title, preimage)| Input::Claim { title, preimage }),
+        3 => title().prop_map(|title| Input::Return { title }),
     ]
 }
 

@@ -22,12 +22,13 @@ fn built(package: &str) -> Vec<u8> {
 fn an_app_of_the_kit_counts_and_pays_out() {
     let interpreter = interpreter();
     let code = interpreter.add(&built("counter")).unwrap();
-    let AppOutcome { state, payouts, output } = interpreter.init(&code, &CONTEXT, &3u64.encode()).unwrap().unwrap();
-    assert_eq!((&state, payouts, output), (&(0u64, 3u64).encode(), Pair::default(), Vec::new()));
+    let begun = interpreter.init(&code, &CONTEXT, &3u64.encode()).unwrap().unwrap();
+    let state = (0u64, 3u64).encode();
+    assert_eq!(begun, AppOutcome { state: state.clone(), ..AppOutcome::default() });
     let outcome = interpreter.call(&code, &CONTEXT, &state, &3u64.encode()).unwrap().unwrap();
     let mut payouts = Pair::default();
     payouts[Party::Responder] = CONTEXT.balance;
-    assert_eq!(outcome, AppOutcome { state: (3u64, 3u64).encode(), payouts, output: 3u64.encode() });
+    assert_eq!(outcome, AppOutcome { state: (3u64, 3u64).encode(), payouts, output: 3u64.encode(), requirement: None });
     let refused = interpreter.call(&code, &CONTEXT, &outcome.state, &1u64.encode()).unwrap();
     assert_eq!(refused, Err(vec![0]));
     // What is no input is refused without a word.

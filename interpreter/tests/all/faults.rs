@@ -18,12 +18,12 @@ fn met(code: &[u8]) -> Answer {
 
 #[test]
 fn an_app_is_told_the_question_as_the_arbiter_puts_it() {
-    // It answers with what it was told, as its output: 2 zero bytes (all is well), an empty state, no payouts, the length, the bytes.
+    // It answers with what it was told, as its output: 2 zero bytes (all is well), an empty state, no payouts, the length, the bytes, no requirement.
     let echo = app("(i32.store (i32.const 0) (i32.const 60000))
          (call $input (i32.const 1000) (i32.const 0))
          (local.set $n (i32.load (i32.const 0)))
          (i32.store16 (i32.const 998) (i32.or (i32.shl (local.get $n) (i32.const 2)) (i32.const 1)))
-         (call $return (i32.const 0) (i32.const 963) (i32.add (local.get $n) (i32.const 37)))");
+         (call $return (i32.const 0) (i32.const 963) (i32.add (local.get $n) (i32.const 38)))");
     let interpreter = interpreter();
     let code = interpreter.add(&echo).unwrap();
     let (state, input) = (&[1u8, 2, 3][..], &[4u8, 5][..]);

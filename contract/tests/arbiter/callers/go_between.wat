@@ -23,6 +23,6 @@
         (i32.load (i32.const 65700))
         (i32.const -1)
         (i32.const 0)))
-    ;; Ok | Ok | an empty state | no payouts[32] | an output of one byte
+    ;; Ok | Ok | an empty state | no payouts[32] | an output of one byte | no requirement
     (i32.store8 (i32.const 51) (i32.const 4))
-    (call $return (i32.const 0) (i32.const 16) (i32.const 37))))
+    (call $return (i32.const 0) (i32.const 16) (i32.const 38))))

@@ -174,7 +174,7 @@ impl World {
         let on = Start { channel: channel.id, record: &record, payload, balances, contracts, calls_root };
         let shown_at = |lock: &HashLock| self.ledger.preimages.get(lock).copied();
         let mut predictor = Predictor::new(&self.ledger.apps, &shown_at);
-        let deployed = |code: &Hash| self.apps.account_of(code);
+        let deployed = |code: &Hash| self.account_of(code);
         let planned = plan(&on, *party, calls.clone(), self.now(), &deployed, &mut predictor)?;
         let Plan { call, contracts, balances, calls_root, state_hash, .. } = planned;
         let after = Inside { round: round + calls.len() as Round, base, balances, contracts, calls_root };
@@ -209,7 +209,7 @@ impl World {
     pub(crate) fn shown(&self, base: &Inside, id: ContractId) -> ShownContract {
         let contract = base.contract(id);
         let app = match &contract.code {
-            Code::Contract(code) => self.apps.account_of(code),
+            Code::Contract(code) => self.account_of(code),
             Code::Builtin(_) => None,
         };
         ShownContract { id, contract, app }
@@ -243,7 +243,13 @@ impl World {
         self.refuse(who, &call, 0, rejection).await;
     }
 
-    /// Says that the code of one of the apps also stands at another account.
+    /// Where code stands: one of the apps that are always there, or another that the test has deployed.
+    fn account_of(&self, code: &Hash) -> Option<AccountId> {
+        let known = || self.ledger.deployed.iter().find(|(_, stands)| *stands == code).map(|(account, _)| *account);
+        self.apps.account_of(code).or_else(known)
+    }
+
+    /// Says that code stands at an account: of an app that the test has deployed, or of one of the apps for a second time.
     pub(crate) fn know_app_at(&mut self, account: AccountId, code: Hash) {
         let _new = self.ledger.deployed.insert(account, code);
     }
