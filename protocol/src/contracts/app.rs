@@ -5,7 +5,7 @@
 //!   out  SCALE(Result<AppReply, LangError>)                                    as ink! wraps what a message returns
 //! ```
 
-use super::{ContractId, Requirement};
+use super::{ContractId, lock::Requirement};
 use crate::{Amount, BlockNumber, ChannelId, Pair, Party, Round};
 use alloc::vec::Vec;
 use scale::{Decode, Encode, MaxEncodedLen};

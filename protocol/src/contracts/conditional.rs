@@ -6,7 +6,7 @@ pub use super::lock::{HashFunction, HashLock, Preimage};
 use super::{
     AppContext,
     executor::{CallFault, Effect, Executor},
-    requirement::Requirement,
+    lock::Requirement,
 };
 use crate::{BlockNumber, Pair, Party};
 use alloc::vec::Vec;

@@ -3,7 +3,7 @@
 use super::{
     AppContext, AppOutcome, CallReceipt, Code, Contract, ContractId, MAX_INPUT, MAX_OUTPUT, MAX_STATE, conditional,
     executor::{CallFault, Effect, Executor},
-    requirement::Requirement,
+    lock::Requirement,
 };
 use crate::{AccountId, Amount, BlockNumber, ChannelId, Pair, Party, Round};
 use alloc::vec::Vec;

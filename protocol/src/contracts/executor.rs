@@ -2,8 +2,7 @@
 
 use super::{
     AppContext, AppReply,
-    lock::{HashLock, Preimage},
-    requirement::Requirement,
+    lock::{HashLock, Preimage, Requirement},
 };
 use crate::{AccountId, Amount, BlockNumber, Hash, Pair, crypto::Crypto};
 use alloc::vec::Vec;

@@ -1,6 +1,6 @@
-//! Hashes whose pre-images unlock coins (R8.1).
+//! Hashes whose pre-images unlock coins (R8.1), and what a call may require of one (R7.1a).
 
-use crate::{crypto::Crypto, primitives::bytes_newtype};
+use crate::{BlockNumber, crypto::Crypto, primitives::bytes_newtype};
 use core::fmt;
 use scale::{Decode, Encode, MaxEncodedLen};
 
@@ -40,4 +40,29 @@ impl Preimage {
         };
         HashLock { function, digest }
     }
+}
+
+/// A fact of the registry of pre-images (R8.2) without which a call has not happened. The registry is one for all channels of an arbiter, and its facts are final at
+/// the block that they name: so a call that requires one of them may be made by force at any time after that block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen)]
+#[cfg_attr(feature = "std", derive(scale_info::TypeInfo))]
+pub enum Requirement {
+    /// The pre-image was shown before this block. Where it was not shown yet, the call shows it.
+    #[codec(index = 0)]
+    Shown {
+        /// The lock.
+        lock: HashLock,
+        /// What opens it.
+        preimage: Preimage,
+        /// The first block in which it is too late.
+        before: BlockNumber,
+    },
+    /// This block has come, and the pre-image was not shown before it.
+    #[codec(index = 1)]
+    Silent {
+        /// The lock.
+        lock: HashLock,
+        /// The first block in which it is too late to show it.
+        from: BlockNumber,
+    },
 }

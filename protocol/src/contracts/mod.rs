@@ -22,9 +22,9 @@ mod store;
 pub use app::{App, AppContext, AppOutcome, AppReply, CALL_SELECTOR, INIT_SELECTOR};
 pub use execute::{Executed, Invocation, execute};
 pub use executor::{CallFault, Executor};
+pub use lock::Requirement;
 #[cfg(feature = "std")]
 pub use native::{Apps, NativeApps, NativeCall, NativeInit, Predictor, first_state};
-pub use requirement::Requirement;
 #[cfg(feature = "std")]
 pub use store::Contracts;
 
