@@ -13,6 +13,7 @@ pub mod life;
 pub mod many;
 pub mod registry;
 pub mod swap;
+pub mod titles;
 
 /// Makes a test of every story. `$world` is a function that makes a new world, or answers none where the stories are to be skipped.
 #[macro_export]

@@ -51,7 +51,7 @@ pub struct Swappers<C> {
 /// Blocks of six to twelve seconds: on a chain that makes them on demand nothing else is known.
 const CLOCK: BlockClock = BlockClock { shortest: 6_000, longest: 12_000, stall: 600_000 };
 
-fn joins(config: &mut NodeConfig, group: &RouterGroup) {
+pub(super) fn joins(config: &mut NodeConfig, group: &RouterGroup) {
     config.routing.chain = ChainPolicy { clock: Some(CLOCK), ..config.routing.chain };
     config.group = Some(group.clone());
     config.policy.share_max = Amount::MAX;
@@ -70,7 +70,7 @@ impl Party {
         self.second.stop_and_wait().await;
     }
 
-    async fn connect(&self, peer: &Self) {
+    pub(super) async fn connect(&self, peer: &Self) {
         self.first.connect(&peer.first).await;
         self.second.connect(&peer.second).await;
     }
@@ -137,6 +137,11 @@ impl<C: TestChain> Swappers<C> {
     /// The parties meet, and open a channel on each chain.
     pub async fn meet(chains: TwoChains<C>) -> Self {
         let (initiator, responder) = (chains.start("alice").await, chains.start("bob").await);
+        Self::introduced(chains, initiator, responder).await
+    }
+
+    /// Two parties that have started meet, and open a channel on each chain.
+    pub(super) async fn introduced(chains: TwoChains<C>, initiator: Party, responder: Party) -> Self {
         for actor in [&initiator.first, &initiator.second, &responder.first, &responder.second] {
             let _done = within("a vault to be filled", actor.node.vault_deposit(300 * UNIT)).await.unwrap();
         }
@@ -229,7 +234,11 @@ pub async fn a_swap_survives_a_crash_of_either_party<C: TestChain>(
 }
 
 /// A block on both chains, which all of these nodes have seen when this answers: no node is slower than its chain.
-async fn pass_one<C: TestChain>(chains: &TwoChains<C>, on_first: &[&ChannelHandle], on_second: &[&ChannelHandle]) {
+pub(super) async fn pass_one<C: TestChain>(
+    chains: &TwoChains<C>,
+    on_first: &[&ChannelHandle],
+    on_second: &[&ChannelHandle],
+) {
     chains.pass(1).await;
     for (world, views) in [(&chains.first, on_first), (&chains.second, on_second)] {
         let head = world.chain.block_number().await;
@@ -241,7 +250,7 @@ async fn pass_one<C: TestChain>(chains: &TwoChains<C>, on_first: &[&ChannelHandl
 
 impl<C: TestChain> Swappers<C> {
     /// The responder's views of both channels.
-    async fn responders_views(&self) -> [ChannelHandle; 2] {
+    pub(super) async fn responders_views(&self) -> [ChannelHandle; 2] {
         let ([first, second], Party { first: here, second: there }) = (&self.channels, &self.responder);
         [
             here.channel(&self.initiator.first, first.reference()).await,
@@ -250,7 +259,7 @@ impl<C: TestChain> Swappers<C> {
     }
 
     /// Blocks come until the swap is over for both.
-    async fn pass_until_ended(&self) {
+    pub(super) async fn pass_until_ended(&self) {
         let ([ours, our_second], [theirs, their_second]) = (&self.channels, &self.responders_views().await);
         until("the swap to end for both", || async {
             let is_over = |party: &Party| {

@@ -6,6 +6,7 @@ use e2e_tests::{
         TwoChains, a_responder_that_vanishes_is_paid_when_it_is_back, a_swap_moves_both_legs,
         a_swap_survives_a_crash_of_either_party,
     },
+    stories::titles::a_title_is_swapped_for_coins,
 };
 use network::SwapEvent;
 
@@ -32,5 +33,12 @@ async fn a_swap_survives_a_crash_of_the_responder() {
 async fn a_swap_ends_well_for_a_responder_that_vanishes() {
     if let Some(chains) = two().await {
         a_responder_that_vanishes_is_paid_when_it_is_back(chains).await;
+    }
+}
+
+#[tokio::test]
+async fn a_title_is_swapped_for_coins_on_two_real_nodes() {
+    if let Some(chains) = two().await {
+        a_title_is_swapped_for_coins(chains).await;
     }
 }

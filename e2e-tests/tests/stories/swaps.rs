@@ -6,6 +6,7 @@ use e2e_tests::{
         TwoChains, a_responder_that_vanishes_is_paid_when_it_is_back, a_swap_moves_both_legs,
         a_swap_survives_a_crash_of_either_party,
     },
+    stories::titles::{a_title_is_swapped_for_coins, a_title_whose_seller_vanishes_moves_by_force_with_the_coins},
 };
 use network::SwapEvent;
 use protocol::Hash;
@@ -40,4 +41,15 @@ async fn a_responder_that_crashes_when_its_leg_is_locked_gets_all() {
 #[tokio::test]
 async fn a_responder_that_vanishes_loses_nothing() {
     a_responder_that_vanishes_is_paid_when_it_is_back(in_memory().await).await;
+}
+
+#[tokio::test]
+async fn a_title_moves_with_the_leg_that_carries_it_on_two_embedded_chains() {
+    a_title_is_swapped_for_coins(TwoChains { first: World::new().await, second: World::another().await }).await;
+}
+
+#[tokio::test]
+async fn a_title_moves_by_force_with_its_leg_on_two_embedded_chains() {
+    let chains = TwoChains { first: World::new().await, second: World::another().await };
+    a_title_whose_seller_vanishes_moves_by_force_with_the_coins(chains).await;
 }
