@@ -188,6 +188,11 @@ impl Channel {
                         transfers.give_up(id);
                     }
                 }
+                for (id, call, is_proposed) in live.outgoing.signed_calls() {
+                    if let Some(contract) = transfers.left_of(&call) {
+                        transfers.note_signed_left(id, contract, call, is_proposed);
+                    }
+                }
                 if !live.store.is_doubtful() {
                     payments.watch(|change| live.outgoing.may_appear(change));
                 }

@@ -3,7 +3,8 @@
 pub(crate) mod admission;
 pub(crate) mod chain;
 pub(crate) mod closing;
-pub(crate) mod forcing;
+pub(crate) mod ends;
+mod forcing;
 pub(crate) mod judge;
 pub(crate) mod leaving;
 mod offers;

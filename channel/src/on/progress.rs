@@ -71,7 +71,7 @@ impl Channel {
             match live.replay(record, &next, me, ctx) {
                 Ok(told) => {
                     live.dispute.note_replayed();
-                    self.make_up_for(&next.calls);
+                    self.transfers.note_forced(&next.calls);
                     step = step.and(self.on_replayed(&next, told));
                 }
                 Err(ReplayError::Lacks(code)) => return step.and(Step::act(vec![Effect::FetchCode(code)])),

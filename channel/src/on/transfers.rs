@@ -20,28 +20,20 @@ use crate::{
     phase::{
         Phase,
         closing::ClosePath,
-        live::{Live, forcing::Forcing, outgoing::PledgeUse},
+        live::{Live, outgoing::PledgeUse},
     },
-    state::{AppCall, Change, ChangeId, FailReason, IdempotencyKey, OwnChanges},
+    state::{Change, ChangeId, FailReason, IdempotencyKey, OwnChanges},
     step::Step,
     transfer::{
         Failure, IncomingTransfer, Intent, OutgoingTransfer, TransferBook, TransferCommand, TransferId, TransferLimits,
         TransferRow,
         room::{Became, Transfers},
     },
-    wait::Act,
 };
 use protocol::{
     Amount, BlockNumber, Party,
-    arbiter::MAX_FORCED_CALLS,
-    call::ForcedCall,
-    contracts::{
-        ContractId, Contracts, Requirement,
-        conditional::{ConditionalInput, HashLock, Preimage},
-    },
-    decode_exact,
+    contracts::{ContractId, Contracts, Requirement, conditional::Preimage},
 };
-use scale::Encode;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many blocks a round of the peer's is looked at again in, before what cannot be told in it is refused.
@@ -135,25 +127,6 @@ impl Channel {
     fn on_user_forget_transfer(&mut self, key: &IdempotencyKey) -> Result<Step, Misuse> {
         self.transfers.forget(key)?;
         Ok(Step::default())
-    }
-
-    /// Has what is wanted of transfers wait for the next round, with everything else that waits.
-    pub(crate) fn ask_for_ends(&mut self, ctx: &Context<'_>) {
-        let me = self.me;
-        let Phase::Open(live) = &mut self.phase else { return };
-        for (contract, change) in self.transfers.wanted() {
-            let contracts = &live.agreed.state().contracts;
-            let parts = std::iter::once(contract).chain(self.transfers.premium_of(&contract));
-            // One of them may have ended alone, by force.
-            let parts: Vec<_> = parts.filter(|part| contracts.get(part).is_some()).collect();
-            let change = if live.can_make(me, &change, &self.config, ctx) { change } else { change.without_calls() };
-            for part in parts {
-                let id = live.next_change();
-                let change = if part == contract { change.clone() } else { of_premium(&change, part) };
-                live.outgoing.enqueue(me, change);
-                self.transfers.ask(id, contract);
-            }
-        }
     }
 
     /// What this side says to the transfers of the peer's round, which breaks no rule. Pre-images that it shows are known from here on, whatever is said (I3).
@@ -250,6 +223,7 @@ impl Channel {
         orphans.map(|(contract, ..)| contract).collect::<Vec<_>>().into_iter().for_each(|contract| {
             self.transfers.want(contract);
         });
+        effects.extend(self.codes_to_fetch(ctx).into_iter().map(Effect::FetchCode));
         Step::act(effects).and(self.force_ends(ctx))
     }
 
@@ -291,90 +265,6 @@ impl Channel {
         match &self.phase {
             Phase::Closing(live, ClosePath::Residual(_)) => live.is_as_on_chain(),
             _ => false,
-        }
-    }
-
-    /// What has been over for some time and what the peer does not answer is forced: nothing is lost by waiting, so that it is done in few steps (A3). A settled
-    /// channel has nobody to ask.
-    fn force_ends(&mut self, ctx: &Context<'_>) -> Step {
-        let is_residual = matches!(self.phase, Phase::Closing(_, ClosePath::Residual(_)));
-        let Some(patience) = self.config.force_transfers_after else { return Step::default() };
-        let patience = if is_residual { 0 } else { patience };
-        let is_free = is_residual || self.waits_for(Act::Force, ctx.head).is_none();
-        let (Phase::Open(live) | Phase::Closing(live, _)) = &self.phase else { return Step::default() };
-        // An old store makes no claim of its own (R6.6a), but where the state is final.
-        let is_known = !live.store.is_doubtful() || self.is_settled_as_known();
-        if !is_free || live.dispute.forcing().is_some() || !is_known {
-            return Step::default();
-        }
-        let until = ctx.head.saturating_sub(patience);
-        let due = self.transfers.due(until);
-        let ends = due.into_iter().filter_map(|id| self.end_of(id, live, ctx));
-        let is_due = |expiry: BlockNumber, lock: &HashLock| {
-            expiry <= until && ctx.transfers.registered(lock).is_silent_at(expiry)
-        };
-        let orphans = self.transfers.orphans().filter(|(_, expiry, lock)| is_due(*expiry, lock));
-        let orphans = orphans.map(|(contract, ..)| vec![call_of(contract, ConditionalInput::Refund)]);
-        let mut calls = Vec::new();
-        for end in ends.chain(orphans) {
-            // A transfer and its premium are in one step.
-            if calls.len().saturating_add(end.len()) > MAX_FORCED_CALLS {
-                break;
-            }
-            calls.extend(end);
-        }
-        if calls.is_empty() || !self.transfers.may_force(ctx.head, patience) {
-            return Step::default();
-        }
-        self.begin_forcing(Forcing::of(calls, Vec::new())).and(self.force_again(ctx))
-    }
-
-    /// The calls that end a transfer on chain, where the arbiter would make them now: with the calls of apps that go with it, where these would be made too.
-    fn end_of(&self, id: TransferId, live: &Live, ctx: &Context<'_>) -> Option<Vec<ForcedCall>> {
-        let (terms, contract, premium, input) = match self.transfers.row(id)? {
-            TransferRow::Incoming(IncomingTransfer {
-                contract,
-                premium,
-                terms,
-                intent: Intent::Claim(preimage),
-                ..
-            }) => (terms, contract, premium, ConditionalInput::Claim(preimage)),
-            TransferRow::Incoming(_) => return None,
-            TransferRow::Outgoing(row) => (row.offer.terms, row.contract?, row.premium, ConditionalInput::Refund),
-        };
-        let registered = ctx.transfers.registered(&terms.lock);
-        let would_be_made = match input {
-            ConditionalInput::Claim(_) => registered.is_shown_before(terms.expiry),
-            ConditionalInput::Refund => registered.is_silent_at(terms.expiry),
-        };
-        if !would_be_made {
-            return None;
-        }
-        let contracts = &live.agreed.state().contracts;
-        let there = std::iter::once(contract).chain(premium).filter(|id| contracts.get(id).is_some());
-        let ends: Vec<_> = there.map(|contract| call_of(contract, input)).collect();
-        let beside = self.transfers.calls_at(&contract, &input);
-        if beside.is_empty() || contracts.get(&contract).is_none() {
-            return Some(ends);
-        }
-        let all: Vec<_> = ends.iter().cloned().chain(beside.into_iter().map(forced)).collect();
-        let is_made = self.plan_of(&Forcing::of(all.clone(), Vec::new()), ctx).is_ok();
-        Some(if is_made { all } else { ends })
-    }
-
-    /// A forced step has ended transfers: what its calls of apps left undone that this side is to have, it asks for itself (R8.3g).
-    pub(crate) fn make_up_for(&mut self, made: &[ForcedCall]) {
-        let me = self.me;
-        let Phase::Open(live) = &mut self.phase else { return };
-        for end in made {
-            let Ok(input) = decode_exact::<ConditionalInput>(&end.input) else { continue };
-            let left = self.transfers.calls_at(&end.contract, &input).into_iter().map(forced);
-            let left: Vec<_> = left.filter(|call| !made.contains(call)).collect();
-            for ForcedCall { contract, value, input } in left {
-                // The user has not made them: it is told of what they did, and of nothing else.
-                self.transfers.give_up(live.next_change());
-                live.outgoing.enqueue(me, Change::CallContract { contract, value, input });
-            }
         }
     }
 
@@ -420,6 +310,7 @@ impl Channel {
             self.transfers.note_missing(now);
         }
         if is_sure || live.is_none() {
+            self.transfers.want_left(now);
             self.transfers.settle_ended(now, |contract| may_count(None, Some(contract)));
         }
         let contracts = live.map(|live| &live.agreed.state().contracts);
@@ -429,24 +320,6 @@ impl Channel {
         }
         step.effects_mut().extend(self.transfers.take_told().into_iter().map(Effect::Transfer));
         step
-    }
-}
-
-fn forced(AppCall { contract, input }: AppCall) -> ForcedCall {
-    ForcedCall { contract, value: 0, input }
-}
-
-fn call_of(contract: ContractId, input: ConditionalInput) -> ForcedCall {
-    ForcedCall { contract, value: 0, input: input.encode() }
-}
-
-/// The same end of a transfer's premium: what is called goes with the transfer itself.
-fn of_premium(change: &Change, contract: ContractId) -> Change {
-    let calls = Vec::new();
-    match change {
-        Change::Claim { preimage, .. } => Change::Claim { contract, preimage: *preimage, calls },
-        Change::Fail { reason, .. } => Change::Fail { contract, reason: reason.clone(), calls },
-        _ => Change::Refund { contract, calls },
     }
 }
 

@@ -144,7 +144,9 @@ impl Channel {
         }
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         let Some(shown) = live.incoming.take_review_if(|pending| pending.awaits() == Awaits::Code(code)) else {
-            return Step::default();
+            // What goes with transfers may have waited for it.
+            self.transfers.want_again();
+            return self.advance(ctx);
         };
         let round = shown.update().round;
         if ctx.apps.knows(&code) {

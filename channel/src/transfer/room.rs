@@ -11,6 +11,7 @@
 
 mod ask;
 mod incoming;
+mod left;
 mod news;
 mod outgoing;
 mod wants;
@@ -30,6 +31,7 @@ use crate::{
     state::{ChangeId, FailReason, IdempotencyKey, Offer},
 };
 use incoming::IncomingRows;
+use left::LeftCalls;
 use news::News;
 use outgoing::OutgoingRows;
 use protocol::{
@@ -51,6 +53,7 @@ pub(crate) struct Transfers {
     limits: Pair<TransferLimits>,
     incoming: IncomingRows,
     outgoing: OutgoingRows,
+    left: LeftCalls,
     wants: Wants,
     news: News,
     by_expiry: BTreeSet<(BlockNumber, TransferId)>,
@@ -69,6 +72,7 @@ impl Transfers {
             limits,
             incoming: IncomingRows::new(),
             outgoing: OutgoingRows::new(),
+            left: LeftCalls::new(),
             wants: Wants::new(),
             news: News::new(),
             by_expiry: BTreeSet::new(),
@@ -137,6 +141,7 @@ impl Transfers {
     /// Holds rows that were stored against the contracts beside them.
     fn join(&mut self, me: Party, contracts: &Contracts) {
         self.news.forget_changed();
+        self.find_left(contracts);
         self.outgoing.close_over(contracts);
         let transfers = contracts.iter().filter(|(_, contract)| contract.is_transfer());
         let theirs: Vec<_> = transfers.map(|(id, _)| *id).collect();
@@ -245,7 +250,7 @@ impl Transfers {
             if is_there(&contract) {
                 self.incoming.come_back(&contract);
                 self.want_decided(contract);
-            } else if premium.as_ref().is_some_and(is_there) {
+            } else if premium.as_ref().is_some_and(is_there) || self.left.is_of(&contract) {
                 self.want_decided(contract);
             } else if !may_count(&contract) && !premium.as_ref().is_some_and(&may_count) {
                 self.erase_incoming(contract, end);
@@ -398,6 +403,7 @@ impl Transfers {
                     }
                 }
                 Done::Claimed { contract, preimage } => {
+                    self.settle_calls(&contract);
                     self.incoming.note_claimed(&contract, &preimage, &mut self.news);
                     self.end_incoming(contract, IncomingEnd::Claimed);
                     self.learn_of(&contract, &preimage);
@@ -407,10 +413,12 @@ impl Transfers {
                     }
                 }
                 Done::Failed { contract, reason } => {
+                    self.settle_calls(&contract);
                     self.end_incoming(contract, IncomingEnd::Failed);
                     self.left(&contract, Failure::ByPayee(reason));
                 }
                 Done::Refunded { contract } => {
+                    self.settle_calls(&contract);
                     self.end_incoming(contract, IncomingEnd::Refunded);
                     self.left(&contract, Failure::Expired);
                 }

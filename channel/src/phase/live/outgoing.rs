@@ -10,6 +10,7 @@
 //! Invariants: at most one proposal and one counter-round (R6.1a) are open on the agreed state. Beside them stand abandoned rounds, few and only after forced
 //! steps: the peer holds this side's signature on them, and the chain takes them until the step has stood for a lock period (R5.4b).
 
+mod signed;
 mod staked;
 
 pub(crate) use staked::PledgeUse;
@@ -181,21 +182,6 @@ impl Outgoing {
         }
     }
 
-    /// The ends of conditional transfers in own rounds that are not dead, with their ids and contracts, and whether they are proposed.
-    pub(crate) fn signed_ends(&self) -> Vec<(ChangeId, ContractId, bool)> {
-        let proposal = self.proposal.as_ref().map(OpenRound::round);
-        let ends = self.all().flat_map(|ours| {
-            let is_proposed = Some(ours.round()) == proposal;
-            ours.numbered().filter_map(move |(id, change)| match change {
-                Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract, .. } => {
-                    Some((id, *contract, is_proposed))
-                }
-                _ => None,
-            })
-        });
-        ends.collect()
-    }
-
     /// Payments that are neither agreed nor refused, with their ids.
     pub(crate) fn waiting_payments(&self) -> impl Iterator<Item = (ChangeId, &Payment)> {
         let proposed = self.proposal.iter().flat_map(OpenRound::numbered);
@@ -206,10 +192,17 @@ impl Outgoing {
         })
     }
 
-    /// The first changes that wait, as many as a round may carry, up to one that waits for a pledge: that is alone in its round.
+    /// The first changes that wait, as many as a round may carry, up to one that waits for a pledge: that is alone in its round. Of offers with calls of apps a round has
+    /// one: the peer's router hears of it with the round (R8.3g).
     pub(crate) fn next_changes(&self) -> impl Iterator<Item = &Change> {
         let changes = self.queue.iter().take(MAX_UPDATES_PER_ROUND).map(|(_, change)| change);
-        changes.take_while(|change| change.offered().is_none_or(|(offer, _)| offer.premium == 0))
+        let mut has_calls = false;
+        changes.take_while(move |change| {
+            let Some((offer, _fee)) = change.offered() else { return true };
+            let is_second = has_calls && !offer.calls.is_none();
+            has_calls |= !offer.calls.is_none();
+            offer.premium == 0 && !is_second
+        })
     }
 
     /// The proposal was signed: it is open from now on.

@@ -232,11 +232,6 @@ impl Live {
         }
     }
 
-    /// Whether the calls that go with the end of a transfer would be made now.
-    pub(crate) fn can_make(&self, me: Party, end: &Change, config: &Config, ctx: &Context<'_>) -> bool {
-        !end.executes() || self.try_change(me, end, config, ctx).is_ok()
-    }
-
     /// What a change would do, were its turn next.
     pub(crate) fn try_change(
         &self,

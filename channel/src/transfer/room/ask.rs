@@ -2,7 +2,7 @@
 
 use super::{Transfers, wants::Became};
 use crate::{
-    state::{AppCall, Change, ChangeId, IdempotencyKey, LockedCalls, TransferTerms},
+    state::{Change, ChangeId, IdempotencyKey, LockedCalls, TransferTerms},
     transfer::{
         book::Margins,
         row::{Intent, OutgoingTransfer, Progress, TransferEvent, TransferId},
@@ -10,10 +10,7 @@ use crate::{
 };
 use protocol::{
     BlockNumber,
-    contracts::{
-        ContractId,
-        conditional::{ConditionalInput, HashLock},
-    },
+    contracts::{ContractId, conditional::HashLock},
 };
 
 /// What a side asks for: a change, for the transfer with this contract.
@@ -115,18 +112,6 @@ impl Transfers {
         incoming.or_else(|| self.outgoing_of(contract).map(|row| &row.offer.calls))
     }
 
-    /// The calls of apps that this side makes with a transfer that ends so, where it is the one that has something of it: the payee that claims, the payer that has its
-    /// coins back.
-    pub(crate) fn calls_at(&self, contract: &ContractId, end: &ConditionalInput) -> Vec<AppCall> {
-        match (self.incoming.get(contract), end) {
-            (Some(row), ConditionalInput::Claim(preimage)) => row.calls.to_claim(preimage),
-            (None, ConditionalInput::Refund) => {
-                self.outgoing_of(contract).map(|row| row.offer.calls.returning.clone()).unwrap_or_default()
-            }
-            _ => Vec::new(),
-        }
-    }
-
     /// Own transfers with this lock.
     pub(crate) fn outgoing_with(&self, lock: &HashLock) -> impl Iterator<Item = &OutgoingTransfer> {
         self.outgoing.with_lock(lock).into_iter().filter_map(|id| self.outgoing.get(id))
@@ -146,12 +131,13 @@ impl Transfers {
     /// Forgets which ends were given up, but for those of which this is true.
     pub(crate) fn retain_given_up(&mut self, may_appear: impl Fn(ChangeId) -> bool) {
         self.wants.retain_given_up(may_appear);
+        self.left.retain_asked(|id| self.wants.knows(id));
     }
 
     /// A new block: what was refused is wanted again.
     pub(crate) fn want_again(&mut self) {
-        let incoming = &self.incoming;
-        self.wants.want_again(|contract| incoming.contains(contract));
+        let (incoming, left) = (&self.incoming, &self.left);
+        self.wants.want_again(|contract| incoming.contains(contract) || left.is_of(contract));
     }
 
     /// Whether ends may be forced in block `head`, after a try that came to nothing.
@@ -161,6 +147,9 @@ impl Transfers {
 
     /// What has become of own changes. Says whether it was one of these.
     pub(crate) fn note(&mut self, change: ChangeId, became: Became) -> bool {
+        if matches!(became, Became::Agreed) {
+            self.note_called(change);
+        }
         let is_asked = self.wants.note(change, &became);
         let is_offer = self.outgoing.get(change).is_some();
         if let Became::Not(why) = became {

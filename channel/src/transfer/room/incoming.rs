@@ -37,6 +37,10 @@ impl IncomingRows {
         self.rows.get(contract)
     }
 
+    pub(super) fn get_mut(&mut self, contract: &ContractId) -> Option<&mut IncomingTransfer> {
+        self.rows.get_mut(contract)
+    }
+
     pub(super) fn contains(&self, contract: &ContractId) -> bool {
         self.rows.contains_key(contract)
     }
@@ -112,9 +116,11 @@ impl IncomingRows {
         Ok(true)
     }
 
-    /// A transfer was claimed, whoever did it: where its premium is left, that is this side's by the same pre-image, whatever was decided.
+    /// A transfer was claimed, whoever did it: where its premium or calls of its are left, they are this side's by the same pre-image, whatever was decided.
     pub(super) fn note_claimed(&mut self, contract: &ContractId, preimage: &Preimage, news: &mut News) {
-        let Some(row) = self.rows.get_mut(contract).filter(|row| row.premium.is_some()) else { return };
+        let Some(row) = self.rows.get_mut(contract).filter(|row| row.premium.is_some() || !row.calls.is_none()) else {
+            return;
+        };
         if !matches!(row.intent, Intent::Claim(_)) {
             row.intent = Intent::Claim(*preimage);
             news.change(TransferId::Incoming(*contract));

@@ -74,6 +74,12 @@ impl Wants {
         true
     }
 
+    /// It is not asked for before the next block.
+    pub(super) fn postpone(&mut self, contract: ContractId) {
+        let _gone = self.wanted.remove(&contract);
+        let _new = self.postponed.insert(contract);
+    }
+
     /// What has become of a change. Whether it was one of these.
     pub(super) fn note(&mut self, change: ChangeId, became: &Became) -> bool {
         match became {
@@ -111,6 +117,11 @@ impl Wants {
             self.forced_in = Some(head);
         }
         may
+    }
+
+    /// Whether this change was asked for, or given up.
+    pub(super) fn knows(&self, change: ChangeId) -> bool {
+        self.asked.contains_key(&change) || self.given_up.contains(&change)
     }
 
     pub(super) fn is_empty(&self) -> bool {
