@@ -5,7 +5,10 @@ use crate::harness::{
     LOCK, apps,
     contracts::{call, counter, creation, forced, puppet},
 };
-use channel::{Acceptance, Outcome, RefusalCode, transfer::AppCall};
+use channel::{
+    Acceptance, Event, Outcome, RefusalCode,
+    transfer::{AppCall, Verdict},
+};
 use protocol::{
     Pair,
     contracts::{AppOutcome, AppReply, Requirement},
@@ -188,6 +191,8 @@ fn a_deed_that_was_promised_twice_holds_up_no_refund() {
     assert_eq!((deed_of(&world, Initiator, deed), world.open_transfers()), (Some((Initiator, true)), 3));
     world.disconnect();
     world.mine_blocks(400);
+    let failed = |event: &Event| matches!(event, Event::ForceFailed { .. });
+    assert_eq!(world.sides[Initiator].was_told(failed), 0, "no step is refused");
     assert_eq!(world.ours(Initiator), SHARE, "the coins of all three are back");
     assert_eq!(deed_of(&world, Initiator, deed), Some((Initiator, false)));
 }
@@ -310,4 +315,119 @@ fn calls_that_are_too_large_for_one_step_are_made_before_the_channel_ends() {
     world.mine_blocks(LOCK + 40);
     assert!(world.chain.is_closed());
     assert_eq!(calls_of(&world, Responder, made[7]), before + 1, "the last call was made before the channel ended");
+}
+
+/// An exchange by hand in one channel: the responder offers coins under a lock whose pre-image it knows, and the initiator locks its deed under the same lock. The
+/// responder claims the deed by a call off chain, which shows the pre-image in a round and nowhere else. The initiator agrees, since the call is in time, and keeps
+/// nothing of the pre-image: `learn` knows own transfers alone, and the initiator's is one that comes in. It cannot claim the coins, which go back after the expiry. Right
+/// would be that a pre-image that a call shows is known from then on (R8.3g), to the router as well, or that such a call is not agreed to before the registry has it.
+#[test]
+fn a_pre_image_that_a_call_shows_is_known_where_coins_come_in_for_it() {
+    let (mut world, made) =
+        World::with(Initiator, vec![creation(apps::DEED.code, Pair::default(), Initiator.encode())]);
+    let deed = made[0];
+    world.offer(Responder, 1, AMOUNT, 20).unwrap();
+    world.run();
+    let (preimage, lock) = secret(1);
+    let expiry = world.chain.head() + 20;
+    let _id = world.make_one(Initiator, call(deed, 0, &apps::DeedInput::Lock(lock, expiry))).unwrap();
+    world.run();
+    let _id = world.make_one(Responder, call(deed, 0, &apps::DeedInput::Claim(preimage))).unwrap();
+    world.run();
+    let is_told = world.sides[Initiator].routed.iter().any(|event| {
+        matches!(event, TransferEvent::Fulfilled { preimage: told, .. } if *told == preimage)
+    });
+    let is_kept = deed_of(&world, Initiator, deed) == Some((Initiator, true));
+    assert!(is_told || is_kept, "the deed has moved, and nothing tells what opens the coins");
+}
+
+/// The calls of an offer lock the deed and name none that return it: nobody refuses that, and the payee's user-made swap says so. The payee fails the transfer, which its
+/// payer's router is told of as irrevocably absent (I4), so that it gives the other leg back. Then the payee claims the deed, which is still locked: `is_claimable` takes
+/// a transfer that has failed for one that might be claimed, though a claim of it is agreed to only where the registry has the pre-image (R8.3c, R8.3g). The deed is the
+/// payee's for nothing, and the pre-image comes too late for the router. Right would be that such a call is agreed to only where the registry has it, or another own
+/// transfer with that lock might be claimed; and that calls which lock and name none that return are no calls of an offer.
+#[test]
+fn a_deed_whose_transfer_has_failed_is_not_claimed_without_the_registry() {
+    let (mut world, made) =
+        World::with(Initiator, vec![creation(apps::DEED.code, Pair::default(), Initiator.encode())]);
+    let deed = made[0];
+    let calls = LockedCalls { returning: Vec::new(), ..with_deed(deed) };
+    world.sides[Responder].registry.calls = calls.clone();
+    let offer = Offer { calls, ..an_offer(1, AMOUNT, world.chain.head() + 20) };
+    let offered = world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer, fee: 0 }));
+    world.run();
+    if offered.is_err() || world.open_transfers() == 0 {
+        return;
+    }
+    world.fail(Responder, 1).unwrap();
+    world.run();
+    assert_eq!(world.progress(Initiator, 1), Some(Progress::Failed(Failure::ByPayee(FailReason(vec![1])))));
+    let _id = world.make_one(Responder, call(deed, 0, &apps::DeedInput::Claim(secret(1).0))).unwrap();
+    world.run();
+    assert_eq!(deed_of(&world, Initiator, deed), Some((Initiator, true)));
+}
+
+/// The payer forces the claim of the coins alone while the payee is away.
+#[test]
+fn a_payee_that_was_away_while_the_claim_was_forced_alone_asks_for_the_deed() {
+    let (mut world, deed) = locked();
+    let contract = world.contract_of(Responder, 1).unwrap();
+    world.kill(Responder);
+    world.force_claim(Initiator, contract, 1).unwrap();
+    world.mine_blocks(3);
+    world.restart(Responder);
+    for _ in 0..4 {
+        world.run();
+        world.mine();
+    }
+    world.run();
+    assert_eq!((world.ours(Responder), deed_of(&world, Responder, deed)), (SHARE + AMOUNT, Some((Responder, false))));
+}
+
+/// Where `force_after` is set the call that makes up for a forced claim is forced. The user has not made it, and is told of what it did, and of nothing else: no event names
+/// a change that the user does not know.
+#[test]
+fn a_call_that_makes_up_for_a_forced_claim_is_told_of_by_what_it_did_alone() {
+    let (mut world, deed) = locked_in(World::opened_with(Responder, |config| config.force_after = Some(40)));
+    let contract = world.contract_of(Responder, 1).unwrap();
+    world.force_claim(Initiator, contract, 1).unwrap();
+    world.mine();
+    world.disconnect();
+    for _ in 0..6 {
+        world.tick(50);
+        world.mine();
+    }
+    assert_eq!(deed_of(&world, Responder, deed), Some((Responder, false)));
+    let names_changes = |event: &Event| match event {
+        Event::Forcing { changes } | Event::ForceFailed { changes, .. } => !changes.is_empty(),
+        _ => false,
+    };
+    assert_eq!(world.sides[Responder].was_told(names_changes), 0);
+}
+
+/// What a payee claims late is agreed to where the payer's router says so: what came in for it is safe (R8.4f). With its calls it is not, since what the app requires is
+/// judged by the newest block alone, and the payee does not leave them out. Right would be that the calls of a claim that is agreed to are agreed to with it, or are
+/// refused so that the payee claims without them.
+#[test]
+fn a_late_claim_that_the_payer_would_agree_to_is_not_held_up_by_its_calls() {
+    for has_calls in [false, true] {
+        let (mut world, deed) = locked();
+        if !has_calls {
+            let _id = world.make_one(Responder, call(deed, 0, &apps::DeedInput::Return)).unwrap();
+            world.run();
+        }
+        world.disconnect();
+        world.sides[Initiator].registry.blind = true;
+        world.sides[Initiator].registry.is_unread = true;
+        world.sides[Initiator].registry.verdict = Some(Verdict::Agree);
+        world.mine_blocks(21);
+        world.run();
+        world.claim(Responder, 1).unwrap();
+        for _ in 0..6 {
+            world.run();
+            world.mine();
+        }
+        world.run();
+        assert_eq!(world.ours(Responder), SHARE + AMOUNT, "with calls: {has_calls}");
+    }
 }
