@@ -88,23 +88,23 @@ impl Channel {
         let is_closing = matches!(self.phase, Phase::Closing(_, ClosePath::Solo(_)));
         let Some(patience) = self.config.force_transfers_after else { return Step::default() };
         let patience = if is_residual { 0 } else { patience };
-        let is_free = is_residual || self.waits_for(Act::Force, ctx.head).is_none();
+        // Were the channel settled, whoever comes first with its last coin would end it, and the apps with it.
+        let hurried = if is_closing { self.transfers.with_calls() } else { Vec::new() };
+        let is_hurried = !hurried.is_empty();
+        let is_free = is_residual || is_hurried || self.waits_for(Act::Force, ctx.head).is_none();
         let (Phase::Open(live) | Phase::Closing(live, _)) = &self.phase else { return Step::default() };
         // An old store makes no claim of its own (R6.6a), but where the state is final.
         let is_known = !live.store.is_doubtful() || self.is_settled_as_known();
-        if !is_free || live.dispute.forcing().is_some() || !is_known {
+        if !is_free || live.dispute.forcing().is_some() || live.dispute.pending_replay().is_some() || !is_known {
             return Step::default();
         }
         let until = ctx.head.saturating_sub(patience);
-        let has_calls = |id: &TransferId| is_closing && self.transfers.has_calls(*id);
-        let mut due = self.transfers.due(until);
-        let hurried = if is_closing { self.transfers.due(ctx.head) } else { Vec::new() };
-        let is_hurried = hurried.iter().any(has_calls);
-        due.extend(hurried.into_iter().filter(has_calls).filter(|id| !due.contains(id)).collect::<Vec<_>>());
+        let mut due = if is_closing { Vec::new() } else { self.transfers.due(until) };
+        due.extend(hurried.into_iter().filter(|id| !due.contains(id)).collect::<Vec<_>>());
         let is_due = |expiry: BlockNumber, lock: &HashLock| {
             expiry <= until && ctx.transfers.registered(lock).is_silent_at(expiry)
         };
-        let orphans = self.transfers.orphans().filter(|(_, expiry, lock)| is_due(*expiry, lock));
+        let orphans = self.transfers.orphans().filter(|(_, expiry, lock)| !is_closing && is_due(*expiry, lock));
         let orphans = orphans.map(|(contract, ..)| vec![call_of(contract, ConditionalInput::Refund)]);
         let mut calls = Vec::new();
         for id in due {

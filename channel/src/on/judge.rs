@@ -115,27 +115,33 @@ impl<'a> Judge<'a> {
     }
 
     /// What a call of an app's requires of a hash lock: the peer is held to what the arbiter would say (R7.1a). A pre-image that it shows is known from here on.
-    pub(crate) fn requirement(&mut self, requirement: &Requirement) -> Result<(), RefusalCode> {
+    pub(crate) fn requirement(&mut self, change: &Change, requirement: &Requirement) -> Result<(), RefusalCode> {
         match requirement {
             Requirement::Shown { lock, preimage, before } => {
                 self.transfers.learn(lock, preimage);
-                self.in_time(lock, *before)?;
-                // What this side has under the same lock moves because of it: it is shown no later than a claim of that could be.
-                let late = |row: &&OutgoingTransfer| !self.is_claimable(row, preimage);
-                let is_late = self.transfers.outgoing_with(lock).any(|row| late(&row));
-                if is_late && !self.book.registered(lock).is_shown_before(*before) {
-                    return Err(RefusalCode::NOT_NOW);
+                if self.is_of_claim(change, lock, *before) || self.book.registered(lock).is_shown_before(*before) {
+                    return Ok(());
                 }
-                Ok(())
+                self.in_time(lock, *before)?;
+                // What this side has under the same lock moves because of it: nothing moves later than a claim of that could, or before this side may claim what comes in.
+                let is_late = self.transfers.outgoing_with(lock).any(|row| !self.is_claimable(row, preimage));
+                if is_late || self.transfers.has_unclaimed(lock) { Err(RefusalCode::NOT_NOW) } else { Ok(()) }
             }
             Requirement::Silent { lock, from } => self.silent(lock, *from),
         }
     }
 
-    /// Whether the peer might claim an own transfer now.
+    /// Whether a call goes with the claim of an own transfer, which has been judged, and requires what that does.
+    fn is_of_claim(&self, change: &Change, lock: &HashLock, before: BlockNumber) -> bool {
+        let Change::Claim { contract, .. } = change else { return false };
+        let terms = self.transfers.outgoing_of(contract).map(|row| row.offer.terms);
+        terms.is_some_and(|terms| terms.lock == *lock && terms.expiry == before)
+    }
+
+    /// Whether the peer might claim an own transfer now. Of what has failed only the registry says so (I4).
     fn is_claimable(&self, row: &OutgoingTransfer, preimage: &Preimage) -> bool {
-        matches!(row.progress, Progress::Failed(_))
-            || self.book.may_be_claimed(&row.key, &row.offer.terms, preimage) == Verdict::Agree
+        let has_failed = matches!(row.progress, Progress::Failed(_));
+        !has_failed && self.book.may_be_claimed(&row.key, &row.offer.terms, preimage) == Verdict::Agree
     }
 
     fn offer(&mut self, offer: &Offer) -> Result<(), RefusalCode> {

@@ -153,9 +153,10 @@ impl Channel {
         let mut verdicts: Vec<_> =
             (0_u32..).zip(&update.changes).map(|(place, it)| (place, judge.change(it))).collect();
         for (place, requirement) in requirements {
-            let of_change = verdicts.iter_mut().find(|(of, verdict)| of == place && verdict.is_ok());
-            if let Some((_, verdict)) = of_change {
-                *verdict = judge.requirement(requirement);
+            let mut all = verdicts.iter_mut().zip(&update.changes);
+            let of_change = all.find(|((of, verdict), _)| of == place && verdict.is_ok());
+            if let Some(((_, verdict), change)) = of_change {
+                *verdict = judge.requirement(change, requirement);
             }
         }
         let refused: Vec<_> = verdicts
@@ -334,6 +335,7 @@ fn to_register(row: &IncomingTransfer, book: &dyn TransferBook) -> Option<Effect
 
 /// Notes what became of own changes that begin or end transfers: their router is told, and nobody else.
 fn note_own(transfers: &mut Transfers, effects: &mut Vec<Effect>) {
+    forget_ids(transfers, effects);
     let mut strip = |changes: &mut OwnChanges, became: &Became| {
         let ours: BTreeSet<_> =
             changes.ids().iter().copied().filter(|id| transfers.note(*id, became.clone())).collect();
@@ -354,4 +356,22 @@ fn note_own(transfers: &mut Transfers, effects: &mut Vec<Effect>) {
         };
         !is_empty
     });
+}
+
+/// What was called because of transfers is told without the ids of changes, which the user does not know.
+fn forget_ids(transfers: &mut Transfers, effects: &mut [Effect]) {
+    for effect in effects {
+        let Effect::Deliver { event, .. } = effect else { continue };
+        match event {
+            Event::Executed { performed, .. } => {
+                let ours = performed.iter_mut().filter(|it| it.change.is_some_and(|id| transfers.is_ours(id)));
+                ours.for_each(|it| it.change = None);
+            }
+            Event::Forcing { changes } => changes.retain(|id| !transfers.is_ours(*id)),
+            Event::ForceFailed { changes, .. } => {
+                changes.retain(|id| !transfers.note(*id, Became::Not(Failure::Dropped)));
+            }
+            _ => {}
+        }
+    }
 }

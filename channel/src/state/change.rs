@@ -198,6 +198,9 @@ pub enum ChangeFault {
     #[codec(index = 22)]
     #[error("a call that goes with an offer may not depend on what the registry of pre-images has")]
     RequiresInOffer,
+    #[codec(index = 23)]
+    #[error("calls that lock something in an app go with an offer, and none that returns it")]
+    LockedForGood,
 }
 
 impl Payment {
@@ -328,6 +331,9 @@ impl Offer {
         }
         if !self.calls.are_few() {
             return Err(ChangeFault::TooManyCalls);
+        }
+        if !self.calls.can_return() {
+            return Err(ChangeFault::LockedForGood);
         }
         if self.premium > 0 && !self.calls.is_none() {
             return Err(ChangeFault::PremiumBesideCalls);

@@ -70,6 +70,12 @@ impl LockedCalls {
         self.each().into_iter().flatten().map(|call| call.input.len()).fold(0, usize::saturating_add)
     }
 
+    /// Whether what they lock is returned where the transfer fails: whoever gives the coins back else keeps the rest for itself (I4).
+    #[must_use]
+    pub const fn can_return(&self) -> bool {
+        self.locking.is_empty() || !self.returning.is_empty()
+    }
+
     /// Whether they are no more than may go with one transfer.
     #[must_use]
     pub fn are_few(&self) -> bool {

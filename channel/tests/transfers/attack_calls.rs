@@ -334,9 +334,10 @@ fn a_pre_image_that_a_call_shows_is_known_where_coins_come_in_for_it() {
     world.run();
     let _id = world.make_one(Responder, call(deed, 0, &apps::DeedInput::Claim(preimage))).unwrap();
     world.run();
-    let is_told = world.sides[Initiator].routed.iter().any(|event| {
-        matches!(event, TransferEvent::Fulfilled { preimage: told, .. } if *told == preimage)
-    });
+    let is_told = world.sides[Initiator]
+        .routed
+        .iter()
+        .any(|event| matches!(event, TransferEvent::Fulfilled { preimage: told, .. } if *told == preimage));
     let is_kept = deed_of(&world, Initiator, deed) == Some((Initiator, true));
     assert!(is_told || is_kept, "the deed has moved, and nothing tells what opens the coins");
 }
@@ -393,7 +394,7 @@ fn a_call_that_makes_up_for_a_forced_claim_is_told_of_by_what_it_did_alone() {
     world.force_claim(Initiator, contract, 1).unwrap();
     world.mine();
     world.disconnect();
-    for _ in 0..6 {
+    for _ in 0..160 {
         world.tick(50);
         world.mine();
     }

@@ -132,12 +132,14 @@ fn what_may_go_with_an_offer_is_bounded() {
     let one = AppCall { contract: deed, input: vec![0] };
     let many = LockedCalls { returning: vec![one.clone(); MAX_LOCKED_CALLS + 1], ..LockedCalls::NONE };
     let long = AppCall { input: vec![0; MAX_LOCKED_WORDS], ..one.clone() };
-    let long = LockedCalls { locking: vec![one], claiming: vec![long], ..LockedCalls::NONE };
+    let long = LockedCalls { locking: vec![one.clone()], claiming: vec![long], returning: vec![one.clone()] };
+    let kept = LockedCalls { locking: vec![one], ..LockedCalls::NONE };
     let unknown = AppCall { contract: ContractId([9; 32]), input: Vec::new() };
-    let unknown = LockedCalls { locking: vec![unknown], ..LockedCalls::NONE };
+    let unknown = LockedCalls { locking: vec![unknown.clone()], returning: vec![unknown], ..LockedCalls::NONE };
     let faults = [
         (many, Misuse::Change(ChangeFault::TooManyCalls)),
         (long, Misuse::Change(ChangeFault::TooManyCalls)),
+        (kept, Misuse::Change(ChangeFault::LockedForGood)),
         (unknown, Misuse::ContractUnknown(ContractId([9; 32]))),
     ];
     for (calls, fault) in faults {
@@ -202,8 +204,11 @@ fn no_other_calls_go_with_a_claim_than_those_of_its_offer() {
 #[test]
 fn a_deed_that_the_payer_has_moved_already_holds_up_no_claim() {
     let (mut world, deed) = locked();
-    let _id = world.make_one(Initiator, call(deed, 0, &apps::DeedInput::Claim(secret(1).0))).unwrap();
-    world.run();
+    world.force(Initiator, vec![forced(deed, 0, &apps::DeedInput::Claim(secret(1).0))]).unwrap();
+    for _ in 0..2 {
+        world.mine();
+        world.run();
+    }
     assert_eq!((world.deed(deed), world.open_transfers()), ((Responder, false), 1));
     world.claim(Responder, 1).unwrap();
     world.run();

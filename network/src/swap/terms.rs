@@ -63,7 +63,8 @@ impl SwapCalls {
     /// # Errors
     /// [`SwapCode::Calls`] where they are more than go with one transfer, or have too many words; [`SwapCode::Premium`] where a premium is to be staked beside them.
     pub fn check(&self, terms: &SwapTerms) -> Result<(), SwapCode> {
-        if !self.source.are_few() || !self.target.are_few() {
+        let fits = |calls: &LockedCalls| calls.are_few() && calls.can_return();
+        if !fits(&self.source) || !fits(&self.target) {
             return Err(SwapCode::Calls);
         }
         if terms.premium > 0 && !self.target.is_none() {

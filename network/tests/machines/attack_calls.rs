@@ -38,11 +38,8 @@ fn policy(asks_user: bool) -> RoutingPolicy {
 
 /// An initiator and a responder with a channel on each chain, and so many deeds of `owner`'s in the channel `link`.
 fn net(link: usize, owner: Party, count: usize) -> (Net, Vec<ContractId>) {
-    let mut net = Net::on_two_chains(
-        vec![policy(false), policy(true)],
-        &[(INITIATOR, RESPONDER)],
-        &[(INITIATOR, RESPONDER)],
-    );
+    let mut net =
+        Net::on_two_chains(vec![policy(false), policy(true)], &[(INITIATOR, RESPONDER)], &[(INITIATOR, RESPONDER)]);
     let deeds = (0..count).map(|_| {
         let made = net.links[link].make_one(owner, creation(apps::DEED.code, Pair::default(), owner.encode())).unwrap();
         net.run();

@@ -8,7 +8,10 @@ use crate::{
 };
 use protocol::{
     call::ForcedCall,
-    contracts::{ContractId, Contracts, conditional::ConditionalInput},
+    contracts::{
+        ContractId, Contracts,
+        conditional::{ConditionalInput, HashLock},
+    },
     decode_exact,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -179,6 +182,23 @@ impl Transfers {
             TransferId::Incoming(contract) => self.incoming.get(&contract).is_some_and(|row| !row.calls.is_none()),
             TransferId::Outgoing(change) => self.outgoing.get(change).is_some_and(|row| !row.offer.calls.is_none()),
         }
+    }
+
+    /// The transfers with which calls of apps go.
+    pub(crate) fn with_calls(&self) -> Vec<TransferId> {
+        let incoming = self.incoming().keys().copied().map(TransferId::Incoming);
+        let all = incoming.chain(self.outgoing().keys().copied().map(TransferId::Outgoing));
+        all.filter(|id| self.has_calls(*id)).collect()
+    }
+
+    /// Whether transfers of the peer's with this lock are here which this side does not claim yet.
+    pub(crate) fn has_unclaimed(&self, lock: &HashLock) -> bool {
+        self.incoming().values().any(|row| row.terms.lock == *lock && !matches!(row.intent, Intent::Claim(_)))
+    }
+
+    /// Whether a change begins or ends a transfer, or makes a call that goes with one.
+    pub(crate) fn is_ours(&self, change: ChangeId) -> bool {
+        self.wants.knows(change) || self.outgoing.get(change).is_some()
     }
 
     /// The contracts of the apps that this side may have to call when transfers end.
