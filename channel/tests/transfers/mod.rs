@@ -1,5 +1,6 @@
 //! Conditional transfers between two peers (R8.3): their life, what each side agrees to, and that no crash, race or forced step takes coins from anybody.
 
+mod attack_fourth;
 mod attack_kept_back;
 mod attack_mended;
 mod audit;

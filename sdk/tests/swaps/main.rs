@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and so do its helpers"
 )]
 
+mod attack_fourth;
 mod parties;
 mod stopped;
 mod through_hub;
