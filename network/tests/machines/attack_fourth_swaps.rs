@@ -2,7 +2,7 @@
 
 use super::{
     link::{Initiator, Responder},
-    net::{Net, OTHER_CHAIN, identity},
+    net::{Net, OTHER_CHAIN, Ready, SHARE, identity},
     premiums_attack::{AMOUNT, DELTA, Dice, PREMIUM, ask, carried, corrupt, hear, policy},
 };
 use channel::{Message, RefusalCode};
@@ -45,8 +45,10 @@ fn has_moved(net: &Net, node: usize, id: SwapId) -> bool {
     matches!(stage(net, node, id), Some(SwapStage::Ended { code: None, .. }))
 }
 
-/// *Sequence:* two parties that have channels with the same hub on the target chain each propose a swap with a premium to the other one at once. *Right:* whatever is said in which order, one of the
-/// two swaps goes through, or both do: neither waits for the other one until both are refused.
+/// *Sequence:* two parties that have channels with the same hub on the target chain each propose a swap with a premium to the other one at once, and both have locked their source legs. Each asks the hub for a pledge, and the hub
+/// puts both questions off. *Loss:* in neither of its channels the hub may ask anything while it has put off what its peer asks (R6.5d), so that each of the two questions waits for the answer to the other one. After the time for
+/// an answer the hub refuses both, and both swaps come to nothing, by nobody's fault; meanwhile nothing goes through either channel that the hub proposes. *Right:* whatever is said in which order, one of the two swaps goes
+/// through, or both do: a question that cannot be carried on, since its next one waits for an answer itself, is refused at once, or the one in the higher round wins.
 #[test]
 fn of_two_swaps_both_ways_through_the_same_hub_one_goes_through() {
     let (one, other) = (SwapId([6; 32]), SwapId([7; 32]));
@@ -106,48 +108,63 @@ fn what_one_initiator_refuses_does_not_keep_the_responder_from_another() {
     assert!(is_asked, "the hub does not ask whoever would pledge: {:?}", net.links[1].wire[Responder]);
 }
 
-/// *Sequence:* somebody who has a channel with the initiator, and none with the responder, announces that it serves the responder, and that it needs as many blocks as are still reckoned with, between what comes
-/// in and what goes on, and between two pledges. *Right:* a swap goes by another hub all the same.
-#[test]
-fn a_hub_that_says_that_it_serves_the_responder_does_not_keep_swaps_from_going_by_another() {
+/// A swap with a premium by an honest hub, where another one, which has a channel with the initiator and none with the responder, says that it serves the responder, at these terms. How it has ended.
+fn beside(delta: BlockNumber, pledge_delta: Option<BlockNumber>) -> Result<(), Option<SwapStage>> {
     let id = SwapId([6; 32]);
+    let policies = vec![policy(), policy(), responding(), policy()];
+    let mut net = Net::on_two_chains(policies, &[(0, 2)], &[(0, HUB), (HUB, 2), (0, 3)]);
+    let signer = SigningKey::from_seed(&[53; 32]);
+    let terms = HubTerms {
+        fee: network::Fee::default(),
+        slot_fee: 0,
+        delta,
+        least_expiry: 6,
+        min_amount: 1,
+        max_amount: Amount::MAX,
+        pledge_delta,
+    };
+    let announcement = Announcement {
+        chain: OTHER_CHAIN,
+        hub: identity(3),
+        sequence: u64::MAX,
+        terms,
+        serves: vec![identity(2)],
+        valid_until: u64::MAX,
+    };
+    let bytes = announcement.sign(&signer).unwrap();
+    net.node(0).tell([RouterInput::Announced { peer: identity(3), bytes }]);
+    let _stage = propose(&mut net, (0, 2), id).map_err(|_refused| None)?;
+    net.run();
+    net.settle();
+    if has_moved(&net, 0, id) { Ok(()) } else { Err(stage(&net, 0, id)) }
+}
+
+/// *Sequence:* a hub that does not carry this swap says that it serves the responder, and that it needs as many blocks between what comes in and what goes on as are still reckoned with, or more. *Right:* a
+/// swap goes by another hub all the same.
+#[test]
+fn blocks_between_what_comes_in_and_what_goes_on_do_not_keep_swaps_from_going_by_another_hub() {
     for delta in [2, 1_000, 1_008, 1_009, BlockNumber::MAX] {
-        for pledge_delta in [None, Some(2 * DELTA), Some(2 * DELTA + 1)] {
-            let policies = vec![policy(), policy(), responding(), policy()];
-            let mut net = Net::on_two_chains(policies, &[(0, 2)], &[(0, HUB), (HUB, 2), (0, 3)]);
-            let signer = SigningKey::from_seed(&[53; 32]);
-            let terms = HubTerms {
-                fee: network::Fee::default(),
-                slot_fee: 0,
-                delta,
-                least_expiry: 6,
-                min_amount: 1,
-                max_amount: Amount::MAX,
-                pledge_delta,
-            };
-            let announcement = Announcement {
-                chain: OTHER_CHAIN,
-                hub: identity(3),
-                sequence: u64::MAX,
-                terms,
-                serves: vec![identity(2)],
-                valid_until: u64::MAX,
-            };
-            let bytes = announcement.sign(&signer).unwrap();
-            net.node(0).tell([RouterInput::Announced { peer: identity(3), bytes }]);
-            assert_eq!(propose(&mut net, (0, 2), id), Ok(SwapStage::Proposed), "{delta} {pledge_delta:?}");
-            net.run();
-            net.settle();
-            assert!(has_moved(&net, 0, id), "{delta} {pledge_delta:?}: {:?}", stage(&net, 0, id));
+        for pledge_delta in [None, Some(2 * DELTA + 1), Some(BlockNumber::MAX)] {
+            assert_eq!(beside(delta, pledge_delta), Ok(()), "{delta} {pledge_delta:?}");
         }
     }
 }
 
-/// *Sequence:* two parties use one id for the swaps that each proposes to the other one at the same time, from the same chain. *Right:* both end, neither loses anything, and the next swap between
-/// the two goes through.
+/// *Sequence:* the same hub says that it needs twice as many blocks between two pledges as others, which is still reckoned with. *Loss:* the initiator puts the last block in which the target leg may be locked (`lock_by`) so far
+/// ahead that no pledge lasts until then: here the lock period of the honest hub's channel is shorter (R8.5h); elsewhere it may be the longest pledge, of twice the validity of an operation (R6.5a), where
+/// blocks come fast. The swap comes to nothing, after its source leg was locked. *Right:* what a hub says that does not carry the leg keeps no swap from going by one that does: the initiator
+/// reckons with no more blocks than the pledges that it can give, and those by which the leg can come, allow; or declines to propose before anything is locked.
+#[test]
+fn blocks_between_two_pledges_do_not_keep_swaps_from_going_by_another_hub() {
+    for pledge_delta in [Some(DELTA), Some(2 * DELTA)] {
+        assert_eq!(beside(2, pledge_delta), Ok(()), "{pledge_delta:?}");
+    }
+}
+
+/// *Sequence:* two parties use one id for the swaps that each proposes to the other one at the same time, from the same chain. *Right:* both end, and neither loses anything.
 #[test]
 fn one_id_for_two_swaps_at_once_costs_nobody_anything() {
-    let (id, next) = (SwapId([6; 32]), SwapId([8; 32]));
+    let id = SwapId([6; 32]);
     let policies = vec![responding(), policy(), responding()];
     let mut net = Net::on_two_chains(policies, &[(0, 2)], &[(0, HUB), (HUB, 2)]);
     let _stage = propose(&mut net, (0, 2), id).unwrap();
@@ -160,14 +177,11 @@ fn one_id_for_two_swaps_at_once_costs_nobody_anything() {
         net.run();
     }
     for node in [0, 2] {
-        assert!(matches!(stage(&net, node, id), Some(SwapStage::Ended { .. })), "{node}: {:?}", stage(&net, node, id));
+        assert!(matches!(stage(&net, node, id), Some(SwapStage::Ended { .. })), "of {node}: {:?}", stage(&net, node, id));
     }
-    for from in [0, 2] {
-        let id = SwapId([next.0[0] + u8::try_from(from).unwrap(); 32]);
-        let _stage = propose(&mut net, (from, 2 - from), id).unwrap();
-        net.run();
-        net.settle();
-        assert!(has_moved(&net, from, id), "{from}: {:?}", stage(&net, from, id));
+    for link in 0..3 {
+        let state = net.links[link].sides[Initiator].machine().state().unwrap();
+        assert_eq!((state.balances[Initiator], state.balances[Responder]), (SHARE, SHARE), "channel {link}");
     }
 }
 
@@ -181,7 +195,7 @@ fn a_word_of_agreement_about_a_swap_that_is_forgotten_counts_among_the_numbers()
     let mut net = Net::on_two_chains(policies, &[(0, 2)], &[(0, HUB), (HUB, 2)]);
     let _stage = propose(&mut net, (0, 2), id).unwrap();
     while stage(&net, 2, id).is_none() {
-        net.step(super::net::Ready::Wish(0));
+        net.step(Ready::Wish(0));
     }
     assert_eq!(stage(&net, 2, id), Some(SwapStage::Agreed));
     net.node(0).act(|router| router.cancel_swap(id).map(|said| ((), said))).unwrap();

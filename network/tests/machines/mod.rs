@@ -5,6 +5,7 @@
 //! of a machine at one of its commits is the crash of its node. Nothing here is random: who asks for an order gives it.
 
 mod attack_fourth;
+mod attack_fourth_game;
 mod attack_fourth_swaps;
 mod cases;
 mod crashes;
