@@ -76,5 +76,8 @@ fn a_payee_that_closes_while_the_snapshot_waits_has_no_choice_for_it() {
             }
         }
     }
-    assert!(lost.is_empty(), "for such an Rg, with such a lag, closed so long before the last block, so slow: {lost:?}");
+    assert!(
+        lost.is_empty(),
+        "for such an Rg, with such a lag, closed so long before the last block, so slow: {lost:?}"
+    );
 }

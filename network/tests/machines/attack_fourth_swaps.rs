@@ -90,7 +90,13 @@ fn what_one_initiator_refuses_does_not_keep_the_responder_from_another() {
     let (expiry, until): (BlockNumber, BlockNumber) = (head + 40, head + 16);
     let mut refused = 0;
     for number in 1..=16 {
-        ask(&mut net.links[1], Responder, number, carried(number, identity(0), expiry, until, Vec::new()), until - DELTA);
+        ask(
+            &mut net.links[1],
+            Responder,
+            number,
+            carried(number, identity(0), expiry, until, Vec::new()),
+            until - DELTA,
+        );
         hear(&mut net, 1, Initiator);
         let Some(Message::PledgeCreated(body)) = net.links[0].wire[Initiator].pop_front() else { break };
         net.links[0].hear(Responder, Message::PledgeError { round: body.round, code: RefusalCode::POLICY });
@@ -177,7 +183,11 @@ fn one_id_for_two_swaps_at_once_costs_nobody_anything() {
         net.run();
     }
     for node in [0, 2] {
-        assert!(matches!(stage(&net, node, id), Some(SwapStage::Ended { .. })), "of {node}: {:?}", stage(&net, node, id));
+        assert!(
+            matches!(stage(&net, node, id), Some(SwapStage::Ended { .. })),
+            "of {node}: {:?}",
+            stage(&net, node, id)
+        );
     }
     for link in 0..3 {
         let state = net.links[link].sides[Initiator].machine().state().unwrap();
