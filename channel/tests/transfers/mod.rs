@@ -1,6 +1,5 @@
 //! Conditional transfers between two peers (R8.3): their life, what each side agrees to, and that no crash, race or forced step takes coins from anybody.
 
-mod attack_fourth;
 mod attack_kept_back;
 mod attack_mended;
 mod audit;
@@ -14,6 +13,7 @@ mod pledges;
 mod pledges_audit;
 mod pledges_audit2;
 mod pledges_audit3;
+mod pledges_in_front;
 mod pledges_kept_back;
 mod pledges_stories;
 mod stories;

@@ -4,9 +4,6 @@
 //! of a machine's step before that step is committed, its rows are in the same commit, and what it wants of other channels leaves after it. A crash
 //! of a machine at one of its commits is the crash of its node. Nothing here is random: who asks for an order gives it.
 
-mod attack_fourth;
-mod attack_fourth_game;
-mod attack_fourth_swaps;
 mod cases;
 mod crashes;
 mod net;
@@ -18,6 +15,9 @@ mod premiums;
 mod premiums_attack;
 mod premiums_attack3;
 mod premiums_attack_swaps;
+mod premiums_beside;
+mod premiums_game;
+mod premiums_in_front;
 mod stories;
 
 #[path = "../../../channel/tests/harness/mod.rs"]

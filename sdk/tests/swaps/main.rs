@@ -7,9 +7,9 @@
     reason = "a test fails by panicking, and so do its helpers"
 )]
 
-mod attack_fourth;
 mod parties;
 mod stopped;
 mod through_hub;
 mod withdrawn;
 mod withdrawn_audit;
+mod withdrawn_elsewhere;
