@@ -169,8 +169,7 @@ impl Channel {
                 // A snapshot that is wanted anyway is one of what lies highest.
                 let margin = if live.is_in_danger() { BlockNumber::MAX } else { margin };
                 let due = live.pledge_due((ctx.head, best.max(ctx.head)), margin);
-                let lags = best.saturating_sub(ctx.head) >= pledge::margin(ctx.transfers.margins().register);
-                due.map(|_until| live.show_pledge(lags)).unwrap_or_default()
+                due.map(|_until| live.show_pledge()).unwrap_or_default()
             }
             _ => Vec::new(),
         }
@@ -203,7 +202,7 @@ impl Channel {
         Some(GivenPledge { contract: self.contract_of(body)?, offer, valid_until })
     }
 
-    /// Whether the arbiter refuses a call that shows a pledge only because another one of [`Live::show_pledge`] does.
+    /// Whether the arbiter refuses a call because it takes the other one of [`Live::show_pledge`]: one of the two is always refused, and nobody is told.
     pub(crate) fn is_other_half(&self, call: CallKind) -> bool {
         matches!(call, CallKind::ChannelSlash | CallKind::ChannelSnapshotSolo)
             && self.phase.live().is_some_and(|live| live.pledge_to_show().is_some())
