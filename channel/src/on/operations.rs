@@ -70,6 +70,17 @@ impl Channel {
 
     /// Transition: open -> open (bound)
     pub(crate) fn on_peer_created(&mut self, body: OperationBody, ctx: &Context<'_>) -> Result<Step, Violation> {
+        let Phase::Open(live) = &mut self.phase else { return self.answer_created(body, ctx) };
+        if live.operation.asked().is_none_or(|ours| ours.round() > body.round()) {
+            return self.answer_created(body, ctx);
+        }
+        // Crossing questions: the peer's is higher and wins. It does not answer this side's, which is asked anew once the peer has its answer, whatever that is.
+        live.operation.retry_above();
+        let answered = self.answer_created(body, ctx)?;
+        Ok(Step::commit(Vec::new()).and(answered).and(self.advance(ctx)))
+    }
+
+    fn answer_created(&mut self, body: OperationBody, ctx: &Context<'_>) -> Result<Step, Violation> {
         let (peer, kind, round) = (self.me.peer(), body.kind(), body.round());
         let refuse = |code| Ok(Step::act(vec![Effect::Send(kind.error(round, code))]));
         if let ControlFlow::Break(step) = self.admit(PeerProposal::Operation(&body), ctx.head)? {

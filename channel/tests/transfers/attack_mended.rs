@@ -141,3 +141,23 @@ fn a_payer_makes_its_own_penalty_due_by_a_pledge_only_where_the_close_is_not_fin
         "made due by its own machine, with such a lag, closed so long before the last block: {known:?}"
     );
 }
+
+/// What showing a pledge takes there.
+const REGISTER: BlockNumber = 4;
+
+/// *Sequence:* two questions cross, and the higher one wins and is refused: here one for a pledge, which whoever is asked does not give. *Loss:* the lower one has no answer, and is
+/// not asked anew, so that nothing goes through the channel on that side until no block can take it any more. *Right:* it is asked anew as soon as the other one has its
+/// answer (R6.5a).
+#[test]
+fn a_question_that_loses_to_one_that_is_refused_is_asked_anew() {
+    for asker in Party::BOTH {
+        let mut world = World::opened();
+        world.withdraw(asker, 50).unwrap();
+        let offer = Offer { premium: PREMIUM, ..an_offer(1, AMOUNT, world.chain.head() + 30) };
+        let until = world.chain.head() + 20;
+        world.offer_staked(asker.peer(), 1, offer, until).unwrap();
+        while world.deliver(Responder) || world.deliver(Initiator) {}
+        world.mine();
+        assert_eq!(world.chain.paid_out.values().sum::<Amount>(), 50, "asked by {asker:?}");
+    }
+}
