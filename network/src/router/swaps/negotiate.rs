@@ -102,7 +102,7 @@ fn sequence(core: &mut Core, chain: Domain, peer: PublicKey) -> &mut NamedSequen
     core.swaps.sequences.entry((chain, peer)).or_insert(NamedSequence { chain, peer, own: 0, heard: 0 })
 }
 
-/// A peer's word of agreement counts among its numbers, as its proposals do.
+/// A peer's word of agreement counts among its numbers, as its proposals do, also where its swap is not known any more.
 fn hear_number(core: &mut Core, chain: Domain, peer: PublicKey, number: u64) {
     let named = sequence(core, chain, peer);
     if named.heard < number {
@@ -122,6 +122,17 @@ fn make_room(core: &mut Core) -> bool {
     if core.swaps.len() >= most
         && let Some(id) = core.swaps.in_vain.first().copied()
     {
+/// A proposal counts where its number is the next one, whatever becomes of it. None where it is another one: then the one that is expected.
+fn hear_proposal(core: &mut Core, chain: Domain, peer: PublicKey, number: u64) -> Result<(), SwapCode> {
+    let expected = core.swaps.sequences.get(&(chain, peer)).map_or(0, |named| named.heard).saturating_add(1);
+    if number != expected {
+        return Err(SwapCode::Sequence { expected });
+    }
+    hold_sequences(core, chain, peer);
+    hear_number(core, chain, peer, number);
+    Ok(())
+}
+
         let _forgotten = forget(core, id);
         let _was_there = core.swaps.in_vain.remove(&id);
     }
@@ -170,9 +181,9 @@ pub(in crate::router) fn heard(core: &mut Core, chain: Domain, peer: PublicKey, 
 }
 
 fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
-    let Some(swap) = core.swaps.get_mut(&item.id) else { return on_unknown(core, chain, peer, item) };
-    if swap.row.peer != peer || swap.row.terms.source.chain != chain {
-        return;
+    let named = core.swaps.get(&item.id).map(|swap| (swap.row.peer, swap.row.terms.source.chain));
+    if named != Some((peer, chain)) {
+        return on_unknown(core, chain, peer, item);
     }
     let was_waiting = !swap.row.talk.is_acknowledged();
     let body = match swap.row.talk.hear(&item) {
@@ -185,6 +196,11 @@ fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
     let is_waiting = core.swaps.heed(item.id);
     // What is only said again changes nothing.
     if body.is_some() || was_waiting != is_waiting {
+    if let Some(SwapBody::Propose { sequence, .. }) = &item.body {
+        // Also where it crosses an own proposal by the same id.
+        let _is_next = hear_proposal(core, chain, peer, *sequence);
+    }
+    let Some(swap) = core.swaps.get_mut(&item.id) else { return };
         write(core, item.id);
     }
     if item.body.is_some() {
@@ -196,7 +212,7 @@ fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
     }
 }
 
-/// Words about a swap of which there is no row: a proposal, or about one that is forgotten.
+/// Words about a swap of which there is no row with this peer: a proposal, or about one that is forgotten.
 fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
     let Some(body) = item.body else { return };
     // Of one whose row cannot be read nothing is known, and nothing is said.
@@ -209,17 +225,15 @@ fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
     };
     let mut talk = Talk::default();
     let Ok(Some(_)) = talk.hear(&item) else { return };
-    let expected = core.swaps.sequences.get(&(chain, peer)).map_or(0, |named| named.heard).saturating_add(1);
-    let decided = if number == expected {
-        hold_sequences(core, chain, peer);
-        sequence(core, chain, peer).heard = number;
-        write_sequence(core, chain, peer);
+    let decided = hear_proposal(core, chain, peer, number).and_then(|()| {
         let has_room = make_room(core);
-        check(core, chain, peer, item.id, &terms)
-            .and_then(|quoted| has_room.then_some(quoted).ok_or(SwapCode::Inventory))
-    } else {
-        Err(SwapCode::Sequence { expected })
-    };
+        if let SwapBody::Accept { sequence } = body {
+            hold_sequences(core, chain, peer);
+            hear_number(core, chain, peer, sequence);
+        }
+        let is_quoted = check(core, chain, peer, item.id, &terms)?;
+        has_room.then_some(is_quoted).ok_or(SwapCode::Inventory)
+    });
     let is_quoted = match decided {
         Ok(is_quoted) => is_quoted,
         Err(code) => {
@@ -251,8 +265,9 @@ fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
 /// Whether a proposal can be agreed to, and whether a quote says so; else the user does.
 fn check(core: &Core, chain: Domain, peer: PublicKey, id: SwapId, terms: &SwapTerms) -> Result<bool, SwapCode> {
     terms.check()?;
-    // Transfers of a swap by this name may still be there.
-    let is_used = core.swaps.legs.contains_key(&id)
+    // Transfers of a swap by this name may still be there, or another one's swap has it.
+    let is_used = core.swaps.get(&id).is_some()
+        || core.swaps.legs.contains_key(&id)
         || core.swaps.by_lock(&terms.lock).is_some()
         || core.transfers.lock(&terms.lock).is_some()
         || core.paying.contains_key(&terms.lock)
