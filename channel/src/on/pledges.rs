@@ -74,8 +74,16 @@ impl Channel {
         Step::default()
     }
 
-    /// The router can say by now whether it stakes: the peer's question is answered, where it is still open.
+    /// The router can say by now whether it stakes: the peer's question is answered, where it is still open. It hears where nothing is pledged.
     pub(crate) fn on_user_answer_pledge(&mut self, contract: &ContractId, ctx: &Context<'_>) -> Step {
+        let answered = self.answer_put_off(contract, ctx);
+        if self.given_pledge().is_none_or(|given| given.contract != *contract) {
+            self.transfers.tell(TransferEvent::PledgeNotGiven { contract: *contract });
+        }
+        answered
+    }
+
+    fn answer_put_off(&mut self, contract: &ContractId, ctx: &Context<'_>) -> Step {
         let link = self.link;
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         let Some(body) = live.operation.take_put_off() else { return Step::default() };

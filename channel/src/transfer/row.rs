@@ -200,6 +200,12 @@ pub enum TransferEvent {
         /// How.
         end: IncomingEnd,
     },
+    /// This side was to answer the peer's question for a pledge by now ([`TransferCommand::AnswerPledge`](super::TransferCommand::AnswerPledge)), and has not pledged:
+    /// it has refused, or the question is not open any more. It does not pledge for this offer any more.
+    PledgeNotGiven {
+        /// The contract that the offer would make.
+        contract: ContractId,
+    },
     /// The own offer of this key is agreed.
     Accepted {
         /// Its key.

@@ -394,6 +394,7 @@ fn on_transfer(core: &mut Core, at: At, event: TransferEvent) {
             if core.reach(at, &key, Reached::Fulfilled(preimage)) {
                 if let Some(lock) = core.transfers.outgoing(at, &key).map(|onward| onward.terms.lock) {
                     core.learn(lock, preimage);
+        TransferEvent::PledgeNotGiven { contract } => staking::not_given(core, &Origin { at, contract }),
                 }
                 recover::resolve(core, at, key);
             }

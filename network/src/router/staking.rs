@@ -168,6 +168,16 @@ pub(super) fn failed(core: &mut Core, at: At, origin: &Origin) {
     }
 }
 
+/// This side has not pledged for what was to come in, whatever the next one has pledged for it: that is not used, and binds neither channel any longer.
+pub(super) fn not_given(core: &mut Core, origin: &Origin) {
+    let held = core.stakes.reserved.get(origin).filter(|reserved| reserved.stage == PledgeStage::Held);
+    let Some(at) = held.filter(|_| core.transfers.incoming(origin).is_none()).map(|reserved| reserved.at) else {
+        return;
+    };
+    let _was_open = core.stakes.fail(at, origin);
+    core.command(at, TransferCommand::TakeBack { key: Transfers::onward_key(origin) });
+}
+
 /// What is carried on is agreed: the round that was kept back goes out.
 pub(super) fn go_on(core: &mut Core, origin: Origin) -> Result<(), FailureCode> {
     let reserved = core.stakes.reserved.remove(&origin).filter(|reserved| reserved.stage == PledgeStage::Held);

@@ -18,6 +18,7 @@ mod premiums_attack_swaps;
 mod premiums_beside;
 mod premiums_game;
 mod premiums_in_front;
+mod premiums_refused;
 mod stories;
 
 #[path = "../../../channel/tests/harness/mod.rs"]
