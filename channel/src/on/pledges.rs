@@ -20,7 +20,7 @@ use crate::{
     pledge::PledgeBody,
     state::{Change, IdempotencyKey, State},
     step::{RefusalReply, Step},
-    transfer::{Failure, GivenPledge, Stake, TransferEvent, room::Became},
+    transfer::{Failure, GivenPledge, PledgesLast, Stake, TransferEvent, room::Became},
     wait::Act,
 };
 use protocol::{BlockNumber, Signature, call::CallKind, contracts::ContractId, crypto::Native};
@@ -200,6 +200,14 @@ impl Channel {
         }
         let _offer = self.transfers.note(change, Became::Not(Failure::Dropped));
         Step::commit(Vec::new()).and(self.advance(ctx))
+    }
+
+    /// For how long pledges may last in this channel, as far as this side's own settings say; none where it is not open.
+    #[must_use]
+    pub fn pledges_last(&self) -> Option<PledgesLast> {
+        let lock_period = self.phase.live()?.funding.terms().lock_period;
+        let asked = self.config.pledges_last();
+        Some(PledgesLast { asked, kept_back: asked.min(lock_period) })
     }
 
     /// What this side has pledged, as long as it may come to count: for a router that begins anew.

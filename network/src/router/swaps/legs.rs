@@ -75,10 +75,10 @@ fn has_time_until(core: &Core, terms: &SwapTerms, expiry: BlockNumber) -> Result
 /// The transfers that pay a side's leg.
 pub(super) fn plan(core: &Core, role: SwapRole, terms: &SwapTerms, peer: PublicKey) -> Result<Vec<Part>, SwapCode> {
     let planned = match role {
-        SwapRole::Initiator => parts::plan_leg(core, &terms.source, peer, 0, |_| true),
+        SwapRole::Initiator => parts::plan_leg(core, &terms.source, peer, (0, 0), |_| true),
         SwapRole::Responder => {
             let is_in_time = |expiry| has_time_until(core, terms, expiry).is_ok();
-            parts::plan_leg(core, &terms.target, peer, terms.premium, is_in_time)
+            parts::plan_leg(core, &terms.target, peer, (terms.premium, terms.lock_by), is_in_time)
         }
     };
     planned.map_err(|_none| SwapCode::NoWay)

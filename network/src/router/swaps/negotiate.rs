@@ -14,7 +14,7 @@ use crate::{
         rows::{RowName, row},
         state::Core,
     },
-    swap::{Ladder, SwapBody, SwapCode, SwapId, SwapItem, SwapLeg, SwapTerms, SwapWords, Talk},
+    swap::{ChainView, Ladder, SwapBody, SwapCode, SwapId, SwapItem, SwapLeg, SwapTerms, SwapWords, Talk},
 };
 use protocol::{
     PublicKey,
@@ -53,7 +53,8 @@ pub(in crate::router) fn propose(
         return Err(SwapError::Terms(SwapCode::Inventory));
     }
     let _parts = legs::plan(core, SwapRole::Initiator, &terms, order.responder).map_err(SwapError::Terms)?;
-    if order.premium > 0 && !pledge_deltas::could_stake(core, order.target.0, order.responder, order.premium) {
+    let on_target = (order.target.0, order.responder);
+    if order.premium > 0 && !pledge_deltas::could_stake(core, on_target, order.premium, terms.lock_by) {
         return Err(SwapError::Terms(SwapCode::Premium));
     }
     let sequence = next_own(core, terms.source.chain, order.responder);
@@ -86,6 +87,7 @@ fn terms(core: &Core, order: &SwapOrder, preimage: Preimage) -> Result<SwapTerms
     };
     let (source, target) = (view(&order.source.0, 0)?, view(&order.target.0, order.premium)?);
     let policy = &core.policy.swaps;
+    let target = if order.premium > 0 { suited(core, order, target) } else { target };
     let delta = parts::delta_of_hubs(core, order.target.0, order.responder);
     let ladder = Ladder::shortest(&source, &target, policy.answer, policy.handshake, delta);
     let ladder = ladder.ok_or(SwapError::NoBlockTime)?;
@@ -96,6 +98,15 @@ fn terms(core: &Core, order: &SwapOrder, preimage: Preimage) -> Result<SwapTerms
         premium: order.premium,
         lock_by: ladder.lock_by,
     })
+}
+
+/// The target chain as whoever makes the ladder sees it: with what suits the hubs by which a premium can be staked.
+fn suited(core: &Core, order: &SwapOrder, target: ChainView) -> ChainView {
+    let (chain, finalised) = (order.target.0, core.heads.get(&order.target.0).map_or(0, |heads| heads.finalised));
+    let locked = ChainView { pledge_delta: 0, ..target }.until_locked(core.policy.swaps.handshake).unwrap_or(0);
+    let base = target.best.saturating_sub(finalised).saturating_add(locked);
+    let pledge_delta = pledge_deltas::delta_for(core, chain, order.responder, order.premium, base);
+    ChainView { pledge_delta, ..target }
 }
 
 fn sequence(core: &mut Core, chain: Domain, peer: PublicKey) -> &mut NamedSequence {
@@ -111,17 +122,6 @@ fn hear_number(core: &mut Core, chain: Domain, peer: PublicKey, number: u64) {
     }
 }
 
-fn write_sequence(core: &mut Core, chain: Domain, peer: PublicKey) {
-    let named = *sequence(core, chain, peer);
-    core.write(chain, RowName::swap_sequence(chain, peer), Some(row(&named)));
-}
-
-/// Whether one more swap can be kept: of what came to nothing by somebody else's proposal, the first one is forgotten for it.
-fn make_room(core: &mut Core) -> bool {
-    let most = usize::try_from(core.policy.max_kept).unwrap_or(usize::MAX);
-    if core.swaps.len() >= most
-        && let Some(id) = core.swaps.in_vain.first().copied()
-    {
 /// A proposal counts where its number is the next one, whatever becomes of it. None where it is another one: then the one that is expected.
 fn hear_proposal(core: &mut Core, chain: Domain, peer: PublicKey, number: u64) -> Result<(), SwapCode> {
     let expected = core.swaps.sequences.get(&(chain, peer)).map_or(0, |named| named.heard).saturating_add(1);
@@ -133,6 +133,17 @@ fn hear_proposal(core: &mut Core, chain: Domain, peer: PublicKey, number: u64) -
     Ok(())
 }
 
+fn write_sequence(core: &mut Core, chain: Domain, peer: PublicKey) {
+    let named = *sequence(core, chain, peer);
+    core.write(chain, RowName::swap_sequence(chain, peer), Some(row(&named)));
+}
+
+/// Whether one more swap can be kept: of what came to nothing by somebody else's proposal, the first one is forgotten for it.
+fn make_room(core: &mut Core) -> bool {
+    let most = usize::try_from(core.policy.max_kept).unwrap_or(usize::MAX);
+    if core.swaps.len() >= most
+        && let Some(id) = core.swaps.in_vain.first().copied()
+    {
         let _forgotten = forget(core, id);
         let _was_there = core.swaps.in_vain.remove(&id);
     }
@@ -185,6 +196,11 @@ fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
     if named != Some((peer, chain)) {
         return on_unknown(core, chain, peer, item);
     }
+    if let Some(SwapBody::Propose { sequence, .. }) = &item.body {
+        // Also where it crosses an own proposal by the same id.
+        let _is_next = hear_proposal(core, chain, peer, *sequence);
+    }
+    let Some(swap) = core.swaps.get_mut(&item.id) else { return };
     let was_waiting = !swap.row.talk.is_acknowledged();
     let body = match swap.row.talk.hear(&item) {
         Ok(body) => body,
@@ -196,11 +212,6 @@ fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
     let is_waiting = core.swaps.heed(item.id);
     // What is only said again changes nothing.
     if body.is_some() || was_waiting != is_waiting {
-    if let Some(SwapBody::Propose { sequence, .. }) = &item.body {
-        // Also where it crosses an own proposal by the same id.
-        let _is_next = hear_proposal(core, chain, peer, *sequence);
-    }
-    let Some(swap) = core.swaps.get_mut(&item.id) else { return };
         write(core, item.id);
     }
     if item.body.is_some() {
@@ -220,6 +231,10 @@ fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
         return;
     }
     let SwapBody::Propose { sequence: number, terms } = body else {
+        if let SwapBody::Accept { sequence } = body {
+            hold_sequences(core, chain, peer);
+            hear_number(core, chain, peer, sequence);
+        }
         let ack = SwapItem { id: item.id, number: 0, acknowledges: item.number, body: None };
         return core.swaps.bare.push((chain, peer, ack));
     };
@@ -227,10 +242,6 @@ fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
     let Ok(Some(_)) = talk.hear(&item) else { return };
     let decided = hear_proposal(core, chain, peer, number).and_then(|()| {
         let has_room = make_room(core);
-        if let SwapBody::Accept { sequence } = body {
-            hold_sequences(core, chain, peer);
-            hear_number(core, chain, peer, sequence);
-        }
         let is_quoted = check(core, chain, peer, item.id, &terms)?;
         has_room.then_some(is_quoted).ok_or(SwapCode::Inventory)
     });
