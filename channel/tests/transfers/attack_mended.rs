@@ -153,7 +153,7 @@ fn a_question_that_loses_to_one_that_is_refused_is_asked_anew() {
     for asker in Party::BOTH {
         let mut world = World::opened();
         world.withdraw(asker, 50).unwrap();
-        let offer = Offer { premium: PREMIUM, ..an_offer(1, AMOUNT, world.chain.head() + 30) };
+        let offer = Offer { premium: PREMIUM, ..an_offer(1, AMOUNT, world.chain.head() + 100) };
         let until = world.chain.head() + 20;
         world.offer_staked(asker.peer(), 1, offer, until).unwrap();
         while world.deliver(Responder) || world.deliver(Initiator) {}
