@@ -113,7 +113,12 @@ impl Config {
 
     /// The last block of the longest pledge: as far as whoever is asked for something takes a block for (R6.5a).
     pub(crate) const fn longest_pledge(&self, head: BlockNumber) -> BlockNumber {
-        head.saturating_add(self.operation_validity.saturating_mul(2))
+        head.saturating_add(self.pledges_last())
+    }
+
+    /// For how many blocks a pledge may last.
+    pub(crate) const fn pledges_last(&self) -> BlockNumber {
+        self.operation_validity.saturating_mul(2)
     }
 }
 

@@ -15,7 +15,7 @@
 
 use super::{admission::PeerProposal, pledges::Pledging};
 use crate::{
-    channel::Channel,
+    channel::{Channel, LinkState},
     effect::Effect,
     error::{Misuse, Violation},
     event::{Event, Notice},
@@ -70,6 +70,19 @@ impl Channel {
 
     /// Transition: open -> open (bound)
     pub(crate) fn on_peer_created(&mut self, body: OperationBody, ctx: &Context<'_>) -> Result<Step, Violation> {
+        let round = body.round();
+        let answered = self.answer_created(body, ctx)?;
+        let Phase::Open(live) = &mut self.phase else { return Ok(answered) };
+        let has_lost = live.operation.asked().is_some_and(|ours| ours.round() < round);
+        if !has_lost || self.link != LinkState::Up {
+            return Ok(answered);
+        }
+        // Crossing questions: the peer's is higher and wins. It does not answer this side's, which is asked anew once the peer has its answer, whatever that is.
+        live.operation.retry_above();
+        Ok(Step::commit(Vec::new()).and(answered).and(self.advance(ctx)))
+    }
+
+    fn answer_created(&mut self, body: OperationBody, ctx: &Context<'_>) -> Result<Step, Violation> {
         let (peer, kind, round) = (self.me.peer(), body.kind(), body.round());
         let refuse = |code| Ok(Step::act(vec![Effect::Send(kind.error(round, code))]));
         if let ControlFlow::Break(step) = self.admit(PeerProposal::Operation(&body), ctx.head)? {

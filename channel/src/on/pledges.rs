@@ -20,7 +20,7 @@ use crate::{
     pledge::PledgeBody,
     state::{Change, IdempotencyKey, State},
     step::{RefusalReply, Step},
-    transfer::{Failure, GivenPledge, Stake, TransferEvent, room::Became},
+    transfer::{Failure, GivenPledge, PledgesLast, Stake, TransferEvent, room::Became},
     wait::Act,
 };
 use protocol::{BlockNumber, Signature, call::CallKind, contracts::ContractId, crypto::Native};
@@ -74,8 +74,16 @@ impl Channel {
         Step::default()
     }
 
-    /// The router can say by now whether it stakes: the peer's question is answered, where it is still open.
+    /// The router can say by now whether it stakes: the peer's question is answered, where it is still open. It hears where nothing is pledged.
     pub(crate) fn on_user_answer_pledge(&mut self, contract: &ContractId, ctx: &Context<'_>) -> Step {
+        let answered = self.answer_put_off(contract, ctx);
+        if self.given_pledge().is_none_or(|given| given.contract != *contract) {
+            self.transfers.tell(TransferEvent::PledgeNotGiven { contract: *contract });
+        }
+        answered
+    }
+
+    fn answer_put_off(&mut self, contract: &ContractId, ctx: &Context<'_>) -> Step {
         let link = self.link;
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         let Some(body) = live.operation.take_put_off() else { return Step::default() };
@@ -169,8 +177,7 @@ impl Channel {
                 // A snapshot that is wanted anyway is one of what lies highest.
                 let margin = if live.is_in_danger() { BlockNumber::MAX } else { margin };
                 let due = live.pledge_due((ctx.head, best.max(ctx.head)), margin);
-                let lags = best.saturating_sub(ctx.head) >= pledge::margin(ctx.transfers.margins().register);
-                due.map(|_until| live.show_pledge(lags)).unwrap_or_default()
+                due.map(|_until| live.show_pledge()).unwrap_or_default()
             }
             _ => Vec::new(),
         }
@@ -195,6 +202,14 @@ impl Channel {
         Step::commit(Vec::new()).and(self.advance(ctx))
     }
 
+    /// For how long pledges may last in this channel, as far as this side's own settings say; none where it is not open.
+    #[must_use]
+    pub fn pledges_last(&self) -> Option<PledgesLast> {
+        let lock_period = self.phase.live()?.funding.terms().lock_period;
+        let asked = self.config.pledges_last();
+        Some(PledgesLast { asked, kept_back: asked.min(lock_period) })
+    }
+
     /// What this side has pledged, as long as it may come to count: for a router that begins anew.
     #[must_use]
     pub fn given_pledge(&self) -> Option<GivenPledge> {
@@ -203,7 +218,7 @@ impl Channel {
         Some(GivenPledge { contract: self.contract_of(body)?, offer, valid_until })
     }
 
-    /// Whether the arbiter refuses a call that shows a pledge only because another one of [`Live::show_pledge`] does.
+    /// Whether the arbiter refuses a call because it takes the other one of [`Live::show_pledge`]: one of the two is always refused, and nobody is told.
     pub(crate) fn is_other_half(&self, call: CallKind) -> bool {
         matches!(call, CallKind::ChannelSlash | CallKind::ChannelSnapshotSolo)
             && self.phase.live().is_some_and(|live| live.pledge_to_show().is_some())

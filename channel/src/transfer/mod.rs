@@ -28,6 +28,6 @@ pub use book::{Margins, NoTransfers, Registered, Stake, TransferBook, Verdict};
 pub use command::TransferCommand;
 pub use limits::TransferLimits;
 pub use row::{
-    Failure, GivenPledge, IncomingEnd, IncomingTransfer, Intent, OutgoingTransfer, Progress, TransferEvent, TransferId,
-    TransferRow,
+    Failure, GivenPledge, IncomingEnd, IncomingTransfer, Intent, OutgoingTransfer, PledgesLast, Progress,
+    TransferEvent, TransferId, TransferRow,
 };

@@ -170,6 +170,15 @@ pub enum IncomingEnd {
     Superseded,
 }
 
+/// For how many blocks pledges may last in a channel (R6.5d).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PledgesLast {
+    /// Any of them: as long as whoever is asked for something takes a last block for.
+    pub asked: BlockNumber,
+    /// Those for rounds that are kept back: within the channel's lock period as well.
+    pub kept_back: BlockNumber,
+}
+
 /// A pledge of this side's that may come to count (R6.5d).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenPledge {
@@ -208,6 +217,12 @@ pub enum TransferEvent {
     },
     /// This side has pledged for an offer of the peer's. After a start [`Channel::given_pledge`](crate::Channel::given_pledge) says so.
     PledgeGiven(GivenPledge),
+    /// This side was to answer the peer's question for a pledge by now ([`TransferCommand::AnswerPledge`](super::TransferCommand::AnswerPledge)), and has not pledged:
+    /// it has refused, or the question is not open any more. It does not pledge for this offer any more.
+    PledgeNotGiven {
+        /// The contract that the offer would make.
+        contract: ContractId,
+    },
     /// The peer's offer is agreed.
     Offered(IncomingTransfer),
     /// A transfer of the peer's is over.

@@ -99,18 +99,18 @@ fn a_payment_that_stands_is_not_told_as_undone_by_a_later_pledge() {
     assert!(matches!(world.fate(Responder, payment), Fate::Paid(_)), "told as {:?}", world.fate(Responder, payment));
 }
 
-/// *Sequence:* a payer holds a pledge whose round is not answered. Its own account closes on an old state by another hand, in a block that is not final yet when the pledge
-/// is due, and its peer is away. *Loss:* beside the snapshot its machine shows the pledge by a slash, which makes its own penalty due. *Right:* as where the close is final,
-/// and as a snapshot alone does, nothing is shown that makes this side's own penalty due.
+/// *Sequence:* a payer holds a pledge whose round is not answered. Its own account closes on an old state by another hand, and its peer is away. *Loss:* where the close is not
+/// final yet when the pledge is due, its machine shows the pledge by a slash beside the snapshot, which makes its own penalty due. *Right:* that is the price of a slash that
+/// goes beside every snapshot, since whose the close is cannot be known, and the peer's would leave no block for it (R6.5d). Where the close is final nothing is shown that
+/// makes this side's own penalty due.
 #[test]
-fn a_payer_does_not_slash_itself_by_a_pledge_while_finality_lags() {
+fn a_payer_makes_its_own_penalty_due_by_a_pledge_only_where_the_close_is_not_final() {
     let mut due = Vec::new();
     for lag in [0, 1, 2, 3] {
-        for before in 1..=5 {
+        for before in 1..=7 {
             let mut world = World::opened();
             for party in Party::BOTH {
-                // A lag of as much as showing a pledge takes is what the slash is for.
-                world.sides[party].registry.margins = channel::transfer::Margins { register: 4, answer: 1 };
+                world.sides[party].registry.margins = channel::transfer::Margins { register: REGISTER, answer: 1 };
             }
             let _paid = world.pay(Responder, 1).unwrap();
             world.run();
@@ -119,7 +119,7 @@ fn a_payer_does_not_slash_itself_by_a_pledge_while_finality_lags() {
                 let _paid = world.pay(party, 1).unwrap();
                 world.run();
             }
-            let (until, _update) = proposed(&mut world, 8);
+            let (until, update) = proposed(&mut world, 8);
             world.kill(Responder);
             world.lag[Initiator] = lag;
             mine_until(&mut world, until - before);
@@ -128,12 +128,36 @@ fn a_payer_does_not_slash_itself_by_a_pledge_while_finality_lags() {
             let record = world.chain.ledger.channels.first_key_value().unwrap().1.clone();
             let RecordPhase::Closing(closing) = record.phase else { continue };
             if closing.penalty == Penalty::Due(Initiator) {
+                assert!(on_chain(&world).agreed >= update.round, "nobody pays for what does not count");
                 due.push((lag, before));
             }
         }
     }
+    assert!(!due.is_empty(), "the price that is known");
+    // The pledge is due that many blocks before its last one, by the newest block; and the close is in the block after this one.
+    let known: Vec<_> = due.into_iter().filter(|(lag, before)| *before > REGISTER + *lag).collect();
     assert!(
-        due.is_empty(),
-        "made due by its own machine, with such a lag, closed so long before the last block: {due:?}"
+        known.is_empty(),
+        "made due by its own machine, with such a lag, closed so long before the last block: {known:?}"
     );
+}
+
+/// What showing a pledge takes there.
+const REGISTER: BlockNumber = 4;
+
+/// *Sequence:* two questions cross, and the higher one wins and is refused: here one for a pledge, which whoever is asked does not give. *Loss:* the lower one has no answer, and is
+/// not asked anew, so that nothing goes through the channel on that side until no block can take it any more. *Right:* it is asked anew as soon as the other one has its
+/// answer (R6.5a).
+#[test]
+fn a_question_that_loses_to_one_that_is_refused_is_asked_anew() {
+    for asker in Party::BOTH {
+        let mut world = World::opened();
+        world.withdraw(asker, 50).unwrap();
+        let offer = Offer { premium: PREMIUM, ..an_offer(1, AMOUNT, world.chain.head() + 100) };
+        let until = world.chain.head() + 20;
+        world.offer_staked(asker.peer(), 1, offer, until).unwrap();
+        while world.deliver(Responder) || world.deliver(Initiator) {}
+        world.mine();
+        assert_eq!(world.chain.paid_out.values().sum::<Amount>(), 50, "asked by {asker:?}");
+    }
 }

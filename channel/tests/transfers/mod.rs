@@ -15,6 +15,7 @@ mod pledges;
 mod pledges_audit;
 mod pledges_audit2;
 mod pledges_audit3;
+mod pledges_in_front;
 mod pledges_kept_back;
 mod pledges_stories;
 mod stories;

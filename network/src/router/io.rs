@@ -4,7 +4,7 @@ use super::swaps::kinds::SwapEvent;
 use crate::{instruction::FailureCode, keys::PaymentId, swap::SwapId};
 use channel::{
     ChannelRef,
-    transfer::{IncomingTransfer, OutgoingTransfer, TransferCommand, TransferEvent, TransferLimits},
+    transfer::{IncomingTransfer, OutgoingTransfer, PledgesLast, TransferCommand, TransferEvent, TransferLimits},
 };
 use protocol::{
     Amount, BlockNumber, PublicKey,
@@ -62,6 +62,13 @@ pub enum RouterInput {
         amount: Amount,
         /// The coins of the peer's in it: what the peer risks (B1).
         risked: Amount,
+    },
+    /// For how long pledges may last in a channel: told after its first [`ChannelUp`](Self::ChannelUp), and whenever it changes. Before, nothing is bounded by it.
+    Pledges {
+        /// Which channel.
+        at: At,
+        /// For how many blocks.
+        last: PledgesLast,
     },
     /// A channel has ended, and has no more rows.
     ChannelClosed(At),

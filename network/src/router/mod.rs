@@ -87,6 +87,11 @@ impl Router {
                 }
             }
             RouterInput::Spendable { at, amount, risked } => on_spendable(core, at, amount, risked),
+            RouterInput::Pledges { at, last } => {
+                if let Some(link) = core.links.get_mut(&at) {
+                    link.pledges = last;
+                }
+            }
             RouterInput::ChannelClosed(at) => {
                 core.links.remove(&at);
                 terms::changed(core, at.chain);
@@ -395,6 +400,7 @@ fn on_transfer(core: &mut Core, at: At, event: TransferEvent) {
         }
         TransferEvent::Pledged { key, valid_until } => staking::pledged(core, at, &key, valid_until),
         TransferEvent::PledgeGiven(given) => legs::pledge_given(core, at, &given),
+        TransferEvent::PledgeNotGiven { contract } => staking::not_given(core, &Origin { at, contract }),
         TransferEvent::Accepted { key, .. } => core.stakes.accepted(at, &key),
         TransferEvent::Fulfilled { key, preimage } => {
             if core.reach(at, &key, Reached::Fulfilled(preimage)) {

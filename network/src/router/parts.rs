@@ -211,7 +211,7 @@ pub(super) fn plan_leg(
     core: &Core,
     leg: &SwapLeg,
     to: PublicKey,
-    premium: Amount,
+    (premium, lock_by): (Amount, BlockNumber),
     is_in_time: impl Fn(BlockNumber) -> bool,
 ) -> Result<Vec<Part>, FailureCode> {
     let policy = &core.policy;
@@ -232,7 +232,8 @@ pub(super) fn plan_leg(
     let is_fit = |way: &Way| {
         let expiry = sent_expiry(way, leg).filter(|expiry| within_lock(core, way, *expiry).is_ok());
         let is_free = way.hub.is_none_or(|(_, terms)| terms.slot_fee == 0);
-        let is_staked = premium == 0 || way.hub.is_none_or(|(hub, _)| pledge_deltas::carries(core, &leg.chain, hub));
+        let carries = |hub| pledge_deltas::carries(core, &leg.chain, hub, lock_by);
+        let is_staked = premium == 0 || way.hub.is_none_or(|(hub, _)| carries(hub));
         expiry.is_some_and(&is_in_time) && is_free && is_staked
     };
     let shares = shares(core, &order, (leg.amount, max_fee), &[], max_parts, is_fit)?;

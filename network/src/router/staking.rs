@@ -33,9 +33,6 @@ use channel::{
 };
 use protocol::{BlockNumber, contracts::ContractId, signing::Domain};
 
-/// The most offers of a channel that may have failed before their time is over: whoever asks in vain waits.
-const MOST_FAILED: usize = 16;
-
 /// Whether this side stakes the premium of an offer beside it.
 pub(super) fn stakes(core: &Core, origin: &Origin, offer: &Offer) -> Stake {
     if let Some(until) = legs::stakes_until(core, origin, offer) {
@@ -48,14 +45,14 @@ pub(super) fn stakes(core: &Core, origin: &Origin, offer: &Offer) -> Stake {
     }
     match core.stakes.reserved.get(origin) {
         // Whoever has asked in vain so often waits.
-        None if core.stakes.failed(origin.at) >= MOST_FAILED => Stake::No,
+        None if core.stakes.has_failed_too_often(origin.at, &staked.forward.next) => Stake::No,
         None => Stake::NotYet,
-        Some(reserved) if reserved.onward != onward(offer, &staked) || reserved.until != staked.pledged_until => {
+        Some(reserved) if reserved.onward != onward(offer, &staked) || reserved.until != Some(staked.pledged_until) => {
             Stake::No
         }
         Some(reserved) => match reserved.stage {
             PledgeStage::Asked { .. } => Stake::NotYet,
-            PledgeStage::Held => Stake::Until(reserved.until.saturating_sub(delta)),
+            PledgeStage::Held => Stake::Until(staked.pledged_until.saturating_sub(delta)),
             PledgeStage::Failed => Stake::No,
         },
     }
@@ -98,14 +95,11 @@ pub(super) fn wanted(core: &mut Core, origin: Origin, offer: &Offer, valid_until
 
 /// Asks the next one. Of what cannot be carried on it is noted that it is not.
 fn ask(core: &mut Core, origin: Origin, offer: &Offer, valid_until: BlockNumber) -> Result<(), FailureCode> {
-    if core.stakes.failed(origin.at) >= MOST_FAILED {
-        return Err(FailureCode::Limits);
-    }
     let staked = staked(offer).filter(|_| !core.is_ahead).ok_or(FailureCode::UnknownOrWrong)?;
-    let (at, until, carried) = (origin.at, staked.pledged_until, onward(offer, &staked));
+    let (at, until, carried, next) = (origin.at, staked.pledged_until, onward(offer, &staked), staked.forward.next);
     // Of what is not asked it is remembered as long as the pledge would last, at most: the same question is not looked at again.
-    let reserved =
-        Reservation { at, onward: carried.clone(), until: until.min(valid_until), stage: PledgeStage::Failed };
+    let (lasts, nothing) = (Some(until.min(valid_until)), Offer { instruction: Vec::new(), ..carried.clone() });
+    let reserved = Reservation { at, next, onward: nothing, until: lasts, stage: PledgeStage::Failed };
     let _former = core.stakes.reserved.insert(origin, reserved);
     check(core, &origin, offer, &staked)?;
     let delta = delta(core, &at.chain).ok_or(FailureCode::OtherRegistry)?;
@@ -117,14 +111,26 @@ fn ask(core: &mut Core, origin: Origin, offer: &Offer, valid_until: BlockNumber)
     let is_general = !core.guard.brings_revenue(&peer, &core.policy);
     let arrival = Arrival { expiry: offer.terms.expiry, risked, is_general, goes_on: true };
     core.guard.admit(peer, &arrival, &core.policy, core.now)?;
-    let to = core.links.to(at.chain, staked.forward.next);
-    let next = guard::choose(to, staked.forward.amount, is_general, &[])?;
-    forward::within_lock(core, &next, staked.forward.expiry)?;
-    let stage = PledgeStage::Asked { since: core.now };
-    let _former = core.stakes.reserved.insert(origin, Reservation { at: next, onward: carried.clone(), until, stage });
+    let to = way(core, &origin, &staked, is_general)?;
+    forward::within_lock(core, &to, staked.forward.expiry)?;
+    let stage = PledgeStage::Asked { wished: core.now, since: core.now };
+    let reserved = Reservation { at: to, next, onward: carried.clone(), until: Some(until), stage };
+    let _former = core.stakes.reserved.insert(origin, reserved);
     let pledge = Beside::Pledge { until, is_kept_back: true };
-    core.offer(next, Transfers::onward_key(&origin), Source::Forward(Some(origin)), (carried, pledge), is_general);
+    core.offer(to, Transfers::onward_key(&origin), Source::Forward(Some(origin)), (carried, pledge), is_general);
     Ok(())
+}
+
+/// The channel in which the next one is asked: one in which nothing goes first, where there is one, and none in which the question would wait for the answer to what it
+/// is asked for.
+fn way(core: &Core, origin: &Origin, staked: &StakedForward, is_general: bool) -> Result<At, FailureCode> {
+    let (stakes, amount) = (&core.stakes, staked.forward.amount);
+    let all = || {
+        let to = core.links.to(origin.at.chain, staked.forward.next);
+        to.filter(|(at, _)| !stakes.waits_for(*at, origin.at))
+    };
+    let free = guard::choose(all().filter(|(at, _)| !stakes.is_taken(*at)), amount, is_general, &[]);
+    free.or_else(|_taken| guard::choose(all(), amount, is_general, &[]))
 }
 
 /// The question of the peer that waits is to be answered.
@@ -143,7 +149,7 @@ pub(super) fn pledged(core: &mut Core, at: At, key: &IdempotencyKey, valid_until
     let is_asked =
         |reserved: &&mut Reservation| reserved.at == at && matches!(reserved.stage, PledgeStage::Asked { .. });
     match core.stakes.reserved.get_mut(&origin).filter(is_asked) {
-        Some(reserved) if reserved.until == valid_until => {
+        Some(reserved) if reserved.until == Some(valid_until) => {
             reserved.stage = PledgeStage::Held;
             answer(core, &origin);
         }
@@ -157,16 +163,19 @@ pub(super) fn failed(core: &mut Core, at: At, origin: &Origin) {
     if core.stakes.releasing.get(origin) == Some(&at) {
         core.stakes.ended(origin);
     }
-    let Some(reserved) = core.stakes.reserved.get_mut(origin).filter(|reserved| reserved.at == at) else { return };
-    let is_unknown = reserved.until == BlockNumber::MAX;
-    let was_open = std::mem::replace(&mut reserved.stage, PledgeStage::Failed) != PledgeStage::Failed;
-    if is_unknown {
-        // Nothing says when its time would be over.
-        let _gone = core.stakes.reserved.remove(origin);
-    }
-    if was_open {
+    if core.stakes.fail(at, origin) {
         answer(core, origin);
     }
+}
+
+/// This side has not pledged for what was to come in, whatever the next one has pledged for it: that is not used, and binds neither channel any longer.
+pub(super) fn not_given(core: &mut Core, origin: &Origin) {
+    let held = core.stakes.reserved.get(origin).filter(|reserved| reserved.stage == PledgeStage::Held);
+    let Some(at) = held.filter(|_| core.transfers.incoming(origin).is_none()).map(|reserved| reserved.at) else {
+        return;
+    };
+    let _was_open = core.stakes.fail(at, origin);
+    core.command(at, TransferCommand::TakeBack { key: Transfers::onward_key(origin) });
 }
 
 /// What is carried on is agreed: the round that was kept back goes out.
@@ -212,7 +221,8 @@ pub(super) fn restored(
         return None;
     }
     // Its last block is not known any more: this side pledges nothing by it that it has not pledged before. The channel drops it when it is over.
-    let reserved = Reservation { at, onward: offer.clone(), until: BlockNumber::MAX, stage: PledgeStage::Held };
+    let (next, onward) = (core.links.get(&at)?.peer, offer.clone());
+    let reserved = Reservation { at, next, onward, until: None, stage: PledgeStage::Held };
     let _known = core.stakes.reserved.entry(origin).or_insert(reserved);
     Some(origin)
 }
@@ -220,10 +230,7 @@ pub(super) fn restored(
 /// Whoever does not pledge in time is not waited for.
 pub(super) fn tick(core: &mut Core) {
     let (now, patience) = (core.now, core.policy.swaps.answer);
-    let is_late =
-        |stage: PledgeStage| matches!(stage, PledgeStage::Asked { since } if now.saturating_sub(since) >= patience);
-    let late = core.stakes.reserved.iter().filter(|(_, it)| is_late(it.stage));
-    for (origin, at) in late.map(|(origin, it)| (*origin, it.at)).collect::<Vec<_>>() {
+    for (origin, at) in core.stakes.late(now, patience) {
         failed(core, at, &origin);
         core.command(at, TransferCommand::TakeBack { key: Transfers::onward_key(&origin) });
     }
@@ -232,8 +239,8 @@ pub(super) fn tick(core: &mut Core) {
 /// A block: pledges that no block takes any more are over, and what is to be released is told so again.
 pub(super) fn due(core: &mut Core, chain: Domain) {
     let finalised = core.heads.get(&chain).map_or(0, |heads| heads.finalised);
-    let is_over = |origin: &Origin, reserved: &Reservation| origin.at.chain == chain && reserved.until < finalised;
-    core.stakes.reserved.retain(|origin, reserved| !is_over(origin, reserved));
+    let is_over = |reserved: &Reservation| reserved.until.is_some_and(|until| until < finalised);
+    core.stakes.reserved.retain(|origin, reserved| origin.at.chain != chain || !is_over(reserved));
     let releasing = core.stakes.releasing.iter().filter(|(origin, _)| origin.at.chain == chain);
     for (origin, at) in releasing.map(|(origin, at)| (*origin, *at)).collect::<Vec<_>>() {
         core.command(at, TransferCommand::Release { key: Transfers::onward_key(&origin) });

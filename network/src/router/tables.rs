@@ -7,7 +7,7 @@ use crate::{
 };
 use channel::{
     ChannelRef, IdempotencyKey,
-    transfer::{Failure, Intent, TransferLimits, TransferTerms},
+    transfer::{Failure, Intent, PledgesLast, TransferLimits, TransferTerms},
 };
 use protocol::{
     Amount, BlockNumber, PublicKey,
@@ -27,6 +27,8 @@ pub(super) struct Link {
     /// It came up, and what can be spent in it has not been told yet.
     pub(super) is_fresh: bool,
     pub(super) limits: TransferLimits,
+    /// For how long pledges may last in it.
+    pub(super) pledges: PledgesLast,
     /// What can be spent in it: as it was told, less what was offered since.
     pub(super) spendable: Amount,
     /// As it was told last.
@@ -65,6 +67,7 @@ impl Links {
             is_up: false,
             is_fresh: false,
             limits: TransferLimits::default(),
+            pledges: PledgesLast { asked: BlockNumber::MAX, kept_back: BlockNumber::MAX },
             spendable: 0,
             told: 0,
             risked: 0,

@@ -41,7 +41,7 @@ pub struct ChainView {
 
 impl ChainView {
     /// Blocks until the target leg is locked at the latest: the handshake and, for a premium, what showing the pledge takes, to each that is on its way.
-    fn until_locked(&self, handshake: Millis) -> Option<BlockNumber> {
+    pub(crate) fn until_locked(&self, handshake: Millis) -> Option<BlockNumber> {
         let shown = self.lag_of_pledge.map_or(0, |_lag| self.margins.register.saturating_add(self.pledge_delta));
         blocks(handshake, self.clock.shortest)?.checked_add(shown)
     }

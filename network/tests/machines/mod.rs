@@ -17,6 +17,10 @@ mod premiums;
 mod premiums_attack;
 mod premiums_attack3;
 mod premiums_attack_swaps;
+mod premiums_beside;
+mod premiums_game;
+mod premiums_in_front;
+mod premiums_refused;
 mod stories;
 
 #[path = "../../../channel/tests/harness/mod.rs"]

@@ -118,7 +118,8 @@ impl Task {
                 let (limits, amount, risked) = now;
                 let up = before.map(|before| before.0) != Some(limits);
                 let up = up.then_some(RouterInput::ChannelUp { at, peer, limits });
-                up.into_iter().chain([RouterInput::Spendable { at, amount, risked }]).collect()
+                let last = channel.pledges_last().map(|last| RouterInput::Pledges { at, last });
+                up.into_iter().chain(last).chain([RouterInput::Spendable { at, amount, risked }]).collect()
             }
             (Some(_), None) => vec![RouterInput::ChannelDown(at)],
             _ => Vec::new(),

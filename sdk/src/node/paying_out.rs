@@ -1,9 +1,13 @@
 //! Coins that a swap has brought, paid out to an account that need not be this node's own: once for each swap, whatever crashes (R8.5g).
 
-use super::{ChannelHandle, Node, NodeError, SwapFailed, inbox::Request, withdrawals::Withdrawal};
+use super::{
+    ChannelHandle, Node, NodeError, SwapFailed,
+    inbox::Request,
+    withdrawals::{Withdrawal, key},
+};
 use crate::store::{Batch, Table};
 use network::{SwapError, SwapId, SwapRole, SwapStage};
-use protocol::{AccountId, PublicKey, Round};
+use protocol::{AccountId, PublicKey, Round, contracts::conditional::HashLock};
 
 impl Node {
     /// Pays the coins that a swap has brought this side on this node's chain to an account, which need not be this node's own, and waits until that is final on
@@ -16,10 +20,8 @@ impl Node {
     pub async fn withdraw_swapped(&self, id: &SwapId, to: AccountId) -> Result<Round, SwapFailed> {
         let peers = &self.inner.peers;
         let known = self.swap(id).map(|state| state.terms.lock);
-        match peers.withdrawals.get(id).filter(|one| known.is_none_or(|lock| lock == one.lock)) {
-            Some(one) if one.to != to => return Err(SwapFailed::OtherAccount { account: one.to }),
-            Some(Withdrawal { round: Some(round), .. }) => return Ok(round),
-            Some(_) | None => {}
+        if let Some(round) = self.paid_out(id, known, to)? {
+            return Ok(round);
         }
         let state = self.swap_ended(id).await?;
         let SwapStage::Ended { outcome, .. } = state.stage else { return Err(SwapError::UnderWay.into()) };
@@ -41,8 +43,20 @@ impl Node {
                 Ok(round) => return Ok(round),
                 Err(error) => why = error,
             }
+            // Whoever else has asked meanwhile may have had it paid, or named another account.
+            if let Some(round) = self.paid_out(id, Some(state.terms.lock), to)? {
+                return Ok(round);
+            }
         }
         Err(SwapFailed::Withdrawal(why))
+    }
+
+    /// The round after what was paid out for a swap with this lock; none where nothing is yet.
+    fn paid_out(&self, id: &SwapId, lock: Option<HashLock>, to: AccountId) -> Result<Option<Round>, SwapFailed> {
+        match self.inner.peers.withdrawals.get(id).filter(|one| lock.is_none_or(|lock| lock == one.lock)) {
+            Some(one) if one.to != to => Err(SwapFailed::OtherAccount { account: one.to }),
+            one => Ok(one.and_then(|one| one.round)),
+        }
     }
 
     /// The channels out of which a swap's coins may be paid: the one in which that is under way; else those with the other party before those with others.
@@ -64,13 +78,13 @@ impl Node {
     /// Forgets what was withdrawn for a swap.
     pub(super) async fn forget_withdrawal(&self, id: &SwapId) {
         let peers = &self.inner.peers;
-        let is_made = peers.withdrawals.get(id).is_some_and(|one| one.round.is_some());
-        if is_made
-            && let Some((key, _)) = peers.withdrawals.forget(id)
-            && let Some(store) = self.inner.config.store()
-            && let Err(error) = store.commit(Batch::new().delete(Table::Meta, key)).await
+        let Some(made) = peers.withdrawals.get(id).filter(|one| one.round.is_some()) else { return };
+        if let Some(store) = self.inner.config.store()
+            && let Err(error) = store.commit(Batch::new().delete(Table::Meta, key(id))).await
         {
             tracing::error!(%error, "what was withdrawn for a swap is not forgotten");
+        } else if peers.withdrawals.get(id) == Some(made) {
+            peers.withdrawals.note(*id, None);
         }
     }
 }

@@ -46,7 +46,7 @@ use super::{
     routing::Routing,
     slot::Slot,
     transit::Hearing,
-    withdrawals::WithdrawalRow,
+    withdrawals::Becoming,
 };
 use crate::{
     keys::PeerAddress,
@@ -133,8 +133,8 @@ pub(super) struct Peer {
     touched: BTreeSet<ChannelRef>,
     /// What the router wants done after the commit.
     outgoing: Outgoing,
-    /// Rows about withdrawals for swaps, for the next commit.
-    withdrawn: Vec<WithdrawalRow>,
+    /// What the next commit makes of withdrawals for swaps.
+    withdrawn: Becoming,
     /// What the chain has new.
     follower: Follower,
     /// It runs among strangers.
@@ -214,7 +214,7 @@ impl Peer {
             heard: Hearing::default(),
             touched: BTreeSet::new(),
             outgoing: Outgoing::default(),
-            withdrawn: Vec::new(),
+            withdrawn: Becoming::new(),
             follower,
             is_outside: false,
             stopping: false,
@@ -396,7 +396,12 @@ impl Peer {
     async fn act(&mut self) -> Result<(), NotKept> {
         let routing = Arc::clone(&self.routing);
         let mut turn = self.route(&routing).await;
-        while !self.changed.is_empty() || !self.steps.is_empty() || !self.outgoing.is_empty() || turn.is_some() {
+        while !(self.changed.is_empty()
+            && self.withdrawn.is_empty()
+            && self.steps.is_empty()
+            && self.outgoing.is_empty())
+            || turn.is_some()
+        {
             self.commit(turn).await?;
             // Where the node is gone, so is whoever would do it: the next start derives it from the rows.
             let outgoing = std::mem::take(&mut self.outgoing);

@@ -4,7 +4,7 @@
 use super::registry::Watching;
 use channel::{
     Channel,
-    transfer::{TransferId, TransferLimits},
+    transfer::{PledgesLast, TransferId, TransferLimits},
 };
 use network::RouterInput;
 use protocol::Amount;
@@ -56,12 +56,14 @@ pub(super) struct Offerable {
     pub(super) limits: TransferLimits,
     pub(super) amount: Amount,
     pub(super) risked: Amount,
+    pub(super) pledges: PledgesLast,
 }
 
 impl Offerable {
     pub(super) fn of(channel: &Channel) -> Option<Self> {
         let balances = channel.balances().filter(|_| channel.takes_offers())?;
-        Some(Self { limits: *channel.peer_limits(), amount: channel.spendable(), risked: balances.peers })
+        let (limits, pledges) = (*channel.peer_limits(), channel.pledges_last()?);
+        Some(Self { limits, amount: channel.spendable(), risked: balances.peers, pledges })
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! It is kept in one commit with the channel's own step: a withdrawal is either not asked for, or under way in the channel that the row names, or made. What is said of a
 //! swap that had the same id before, and another lock, is not said of this one.
+//!
+//! All tasks share what is known here, and each writes rows of its own channels alone. A withdrawal that is under way keeps every other task from its row until what has
+//! become of it is in the store: so no task's row is written over another one's.
 
 use crate::store::{StoreError, StoreHandle, Table};
 use channel::ChannelRef;
@@ -31,14 +34,22 @@ pub(super) struct Withdrawal {
     pub(super) round: Option<Round>,
 }
 
-/// A row as it is to be kept: none for one that is erased.
-pub(super) type WithdrawalRow = (Vec<u8>, Option<Vec<u8>>);
+impl Withdrawal {
+    /// The row of one that is kept.
+    pub(super) fn row(&self) -> Vec<u8> {
+        (VERSION, self).encode()
+    }
+}
 
-/// All withdrawals for swaps, those under way and those that were made.
+/// What a task's next commit makes of withdrawals, by their swaps: none for one that may be asked for again.
+pub(super) type Becoming = BTreeMap<SwapId, Option<Withdrawal>>;
+
+/// All withdrawals for swaps, those under way and those that were made, as the store has them, but for those that are just being asked for.
 #[derive(Debug, Default)]
 pub(super) struct Withdrawals(Mutex<BTreeMap<SwapId, Withdrawal>>);
 
-fn key(id: &SwapId) -> Vec<u8> {
+/// The key of a row.
+pub(super) fn key(id: &SwapId) -> Vec<u8> {
     [PREFIX, &id.0].concat()
 }
 
@@ -65,37 +76,33 @@ impl Withdrawals {
         self.all().get(id).copied()
     }
 
-    /// Notes a withdrawal that is to be asked for, unless one is there for this swap that is under way or was made: then that one.
-    pub(super) fn begin(&self, id: SwapId, withdrawal: Withdrawal) -> Result<WithdrawalRow, Withdrawal> {
+    /// Notes a withdrawal that is to be asked for, unless one is there for this swap that is under way or was made: then that one. Gives the one that was made for
+    /// another swap by the same id.
+    pub(super) fn begin(&self, id: SwapId, withdrawal: Withdrawal) -> Result<Option<Withdrawal>, Withdrawal> {
         let mut all = self.all();
         match all.get(&id) {
             Some(former) if former.round.is_none() || former.lock == withdrawal.lock => Err(*former),
-            _ => {
-                let _former = all.insert(id, withdrawal);
-                Ok((key(&id), Some((VERSION, withdrawal).encode())))
-            }
+            _ => Ok(all.insert(id, withdrawal)),
         }
     }
 
-    /// Notes how a withdrawal stands, and gives the row.
-    fn note(&self, id: SwapId, withdrawal: Withdrawal) -> WithdrawalRow {
-        let _former = self.all().insert(id, withdrawal);
-        (key(&id), Some((VERSION, withdrawal).encode()))
+    /// Notes how a withdrawal stands: none where it may be asked for again.
+    pub(super) fn note(&self, id: SwapId, one: Option<Withdrawal>) {
+        let mut all = self.all();
+        let _former = match one {
+            Some(one) => all.insert(id, one),
+            None => all.remove(&id),
+        };
     }
 
-    /// The one that is under way in a channel was made, or has come to nothing: then it may be asked for again. Gives the row, where there is one.
-    pub(super) fn end(&self, reference: ChannelRef, round: Option<Round>) -> Option<WithdrawalRow> {
-        let under_way = |(_, one): &(&SwapId, &Withdrawal)| one.reference == reference && one.round.is_none();
-        let (id, one) = self.all().iter().find(under_way).map(|(id, one)| (*id, *one))?;
-        match round {
-            Some(_) => Some(self.note(id, Withdrawal { round, ..one })),
-            None => self.forget(&id),
+    /// The one that is under way in a channel was made, or has come to nothing: what becomes of it with the next commit of the channel's task. The first word counts.
+    pub(super) fn end(&self, reference: ChannelRef, round: Option<Round>, becoming: &mut Becoming) {
+        let has_ended = |id: &SwapId| becoming.get(id).is_some_and(|one| one.is_none_or(|one| one.round.is_some()));
+        let is_it = |id: &SwapId, one: &Withdrawal| one.reference == reference && one.round.is_none() && !has_ended(id);
+        let under_way = self.all().iter().find(|(id, one)| is_it(id, one)).map(|(id, one)| (*id, *one));
+        if let Some((id, one)) = under_way {
+            let _begun = becoming.insert(id, round.map(|round| Withdrawal { round: Some(round), ..one }));
         }
-    }
-
-    /// Forgets one, and gives the row that is erased.
-    pub(super) fn forget(&self, id: &SwapId) -> Option<WithdrawalRow> {
-        self.all().remove(id).map(|_| (key(id), None))
     }
 }
 
@@ -110,23 +117,32 @@ mod tests {
         let (id, reference) = (SwapId([3; 32]), ChannelRef([2; 16]));
         let lock = HashLock { function: HashFunction::Sha2_256, digest: Hash([5; 32]) };
         let one = Withdrawal { peer: PublicKey([1; 32]), reference, lock, to: AccountId([6; 32]), round: None };
-        let (key, row) = all.begin(id, one).unwrap();
-        assert_eq!(key, [&b"withdrawal/"[..], &[3; 32]].concat());
+        assert_eq!(key(&id), [&b"withdrawal/"[..], &[3; 32]].concat());
         let of = [&[1][..], &[1; 32], &[2; 16], &lock.encode(), &[6; 32]].concat();
-        assert_eq!(row.unwrap(), [&of[..], &[0]].concat());
+        assert_eq!(one.row(), [&of[..], &[0]].concat());
+        assert_eq!(all.begin(id, one), Ok(None));
         assert_eq!(all.begin(id, Withdrawal { to: AccountId([7; 32]), ..one }), Err(one), "it is under way");
-        assert_eq!(all.end(ChannelRef([9; 16]), Some(7)), None, "another channel's");
-        let (_, row) = all.end(reference, Some(7)).unwrap();
-        assert_eq!(row.unwrap(), [&of[..], &[1, 7, 0, 0, 0, 0, 0, 0, 0]].concat());
-        assert_eq!(all.begin(id, one).unwrap_err().round, Some(7), "it was made");
-        assert_eq!(all.end(reference, None), None, "it was made");
-        assert_eq!(all.get(&id).unwrap().round, Some(7));
-        let another = SwapId([4; 32]);
-        let _row = all.begin(another, one).unwrap();
-        assert_eq!(all.end(reference, None), Some(([&b"withdrawal/"[..], &[4; 32]].concat(), None)));
-        assert_eq!(all.get(&another), None, "it may be asked for again");
+        let mut becoming = Becoming::from([(id, Some(one))]);
+        all.end(ChannelRef([9; 16]), Some(7), &mut becoming);
+        assert_eq!(becoming[&id], Some(one), "another channel's");
+        all.end(reference, Some(7), &mut becoming);
+        let made = Withdrawal { round: Some(7), ..one };
+        assert_eq!(made.row(), [&of[..], &[1, 7, 0, 0, 0, 0, 0, 0, 0]].concat());
+        assert_eq!(becoming[&id], Some(made));
+        all.end(reference, None, &mut becoming);
+        assert_eq!(becoming[&id], Some(made), "it was made");
+        assert_eq!(all.get(&id), Some(one), "nobody is told before the row is there");
+        all.note(id, Some(made));
+        assert_eq!(all.begin(id, one), Err(made));
+        let (another, mut becoming) = (SwapId([4; 32]), Becoming::new());
+        assert_eq!(all.begin(another, one), Ok(None));
+        all.end(reference, None, &mut becoming);
+        assert_eq!(becoming, Becoming::from([(another, None)]));
+        assert_eq!(all.begin(another, one), Err(one), "the row is still there");
+        all.note(another, None);
+        assert_eq!(all.begin(another, one), Ok(None), "it may be asked for again");
         let digest = Hash([8; 32]);
         let later = Withdrawal { lock: HashLock { digest, ..lock }, ..one };
-        assert!(all.begin(id, later).is_ok(), "another swap's, by the same id");
+        assert_eq!(all.begin(id, later), Ok(Some(made)), "another swap's, by the same id");
     }
 }

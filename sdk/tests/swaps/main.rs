@@ -12,3 +12,4 @@ mod stopped;
 mod through_hub;
 mod withdrawn;
 mod withdrawn_audit;
+mod withdrawn_elsewhere;

@@ -97,11 +97,11 @@ impl Live {
         (best.saturating_add(margin) >= until).then_some(until)
     }
 
-    /// Shows the peer's pledge, as far as this side knows that the channel is open: by a snapshot; and where finality lags by as much as showing it takes, by a slash,
-    /// since the peer may be closing in a block that is not final before the pledge is over. The arbiter takes one of the two.
-    pub(crate) fn show_pledge(&self, lags: bool) -> Vec<Effect> {
+    /// Shows the peer's pledge, as far as this side knows that the channel is open: by a snapshot; and by a slash, since the peer may close in front of it, in a block
+    /// that is final only once the pledge is over. The arbiter takes one of the two.
+    pub(crate) fn show_pledge(&self) -> Vec<Effect> {
         let Some(payload) = self.pledge_to_show() else { return Vec::new() };
-        let slash = self.outgoing.find(payload.round).filter(|_| lags).map(|ours| {
+        let slash = self.outgoing.find(payload.round).map(|ours| {
             let (channel, commitment) = (self.funding.channel(), ours.state().commitment());
             Effect::Submit(Box::new(Call::ChannelSlash(Slash { channel, payload: *payload, commitment })))
         });

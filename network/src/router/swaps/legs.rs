@@ -84,10 +84,10 @@ pub(super) fn plan(
         SwapRole::Responder => (&calls.target, terms.target.chain),
     };
     let planned = match role {
-        SwapRole::Initiator => parts::plan_leg(core, &terms.source, peer, 0, |_| true),
+        SwapRole::Initiator => parts::plan_leg(core, &terms.source, peer, (0, 0), |_| true),
         SwapRole::Responder => {
             let is_in_time = |expiry| has_time_until(core, terms, expiry).is_ok();
-            parts::plan_leg(core, &terms.target, peer, terms.premium, is_in_time)
+            parts::plan_leg(core, &terms.target, peer, (terms.premium, terms.lock_by), is_in_time)
         }
     };
     let planned = planned.map_err(|_none| SwapCode::NoWay)?;

@@ -14,7 +14,7 @@ use crate::{
         rows::{RowName, row},
         state::Core,
     },
-    swap::{Ladder, SwapBody, SwapCalls, SwapCode, SwapId, SwapItem, SwapLeg, SwapTerms, SwapWords, Talk},
+    swap::{ChainView, Ladder, SwapBody, SwapCalls, SwapCode, SwapId, SwapItem, SwapLeg, SwapTerms, SwapWords, Talk},
 };
 use protocol::{
     PublicKey,
@@ -54,7 +54,8 @@ pub(in crate::router) fn propose(
         return Err(SwapError::Terms(SwapCode::Inventory));
     }
     let _parts = legs::plan(core, SwapRole::Initiator, (&terms, calls), order.responder).map_err(SwapError::Terms)?;
-    if order.premium > 0 && !pledge_deltas::could_stake(core, order.target.0, order.responder, order.premium) {
+    let on_target = (order.target.0, order.responder);
+    if order.premium > 0 && !pledge_deltas::could_stake(core, on_target, order.premium, terms.lock_by) {
         return Err(SwapError::Terms(SwapCode::Premium));
     }
     let sequence = next_own(core, terms.source.chain, order.responder);
@@ -88,6 +89,7 @@ fn terms(core: &Core, order: &SwapOrder, preimage: Preimage) -> Result<SwapTerms
     };
     let (source, target) = (view(&order.source.0, 0)?, view(&order.target.0, order.premium)?);
     let policy = &core.policy.swaps;
+    let target = if order.premium > 0 { suited(core, order, target) } else { target };
     let delta = parts::delta_of_hubs(core, order.target.0, order.responder);
     let ladder = Ladder::shortest(&source, &target, policy.answer, policy.handshake, delta);
     let ladder = ladder.ok_or(SwapError::NoBlockTime)?;
@@ -100,17 +102,37 @@ fn terms(core: &Core, order: &SwapOrder, preimage: Preimage) -> Result<SwapTerms
     })
 }
 
+/// The target chain as whoever makes the ladder sees it: with what suits the hubs by which a premium can be staked.
+fn suited(core: &Core, order: &SwapOrder, target: ChainView) -> ChainView {
+    let (chain, finalised) = (order.target.0, core.heads.get(&order.target.0).map_or(0, |heads| heads.finalised));
+    let locked = ChainView { pledge_delta: 0, ..target }.until_locked(core.policy.swaps.handshake).unwrap_or(0);
+    let base = target.best.saturating_sub(finalised).saturating_add(locked);
+    let pledge_delta = pledge_deltas::delta_for(core, chain, order.responder, order.premium, base);
+    ChainView { pledge_delta, ..target }
+}
+
 fn sequence(core: &mut Core, chain: Domain, peer: PublicKey) -> &mut NamedSequence {
     core.swaps.sequences.entry((chain, peer)).or_insert(NamedSequence { chain, peer, own: 0, heard: 0 })
 }
 
-/// A peer's word of agreement counts among its numbers, as its proposals do.
+/// A peer's word of agreement counts among its numbers, as its proposals do, also where its swap is not known any more.
 fn hear_number(core: &mut Core, chain: Domain, peer: PublicKey, number: u64) {
     let named = sequence(core, chain, peer);
     if named.heard < number {
         named.heard = number;
         write_sequence(core, chain, peer);
     }
+}
+
+/// A proposal counts where its number is the next one, whatever becomes of it. None where it is another one: then the one that is expected.
+fn hear_proposal(core: &mut Core, chain: Domain, peer: PublicKey, number: u64) -> Result<(), SwapCode> {
+    let expected = core.swaps.sequences.get(&(chain, peer)).map_or(0, |named| named.heard).saturating_add(1);
+    if number != expected {
+        return Err(SwapCode::Sequence { expected });
+    }
+    hold_sequences(core, chain, peer);
+    hear_number(core, chain, peer, number);
+    Ok(())
 }
 
 fn write_sequence(core: &mut Core, chain: Domain, peer: PublicKey) {
@@ -172,10 +194,15 @@ pub(in crate::router) fn heard(core: &mut Core, chain: Domain, peer: PublicKey, 
 }
 
 fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
-    let Some(swap) = core.swaps.get_mut(&item.id) else { return on_unknown(core, chain, peer, item) };
-    if swap.row.peer != peer || swap.row.terms.source.chain != chain {
-        return;
+    let named = core.swaps.get(&item.id).map(|swap| (swap.row.peer, swap.row.terms.source.chain));
+    if named != Some((peer, chain)) {
+        return on_unknown(core, chain, peer, item);
     }
+    if let Some((sequence, ..)) = item.body.as_ref().and_then(SwapBody::proposed) {
+        // Also where it crosses an own proposal by the same id.
+        let _is_next = hear_proposal(core, chain, peer, *sequence);
+    }
+    let Some(swap) = core.swaps.get_mut(&item.id) else { return };
     let was_waiting = !swap.row.talk.is_acknowledged();
     let body = match swap.row.talk.hear(&item) {
         Ok(body) => body,
@@ -198,7 +225,7 @@ fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
     }
 }
 
-/// Words about a swap of which there is no row: a proposal, or about one that is forgotten.
+/// Words about a swap of which there is no row with this peer: a proposal, or about one that is forgotten.
 fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
     let Some(body) = &item.body else { return };
     // Of one whose row cannot be read nothing is known, and nothing is said.
@@ -206,22 +233,20 @@ fn on_unknown(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
         return;
     }
     let Some((number, terms, calls)) = body.proposed() else {
+        if let SwapBody::Accept { sequence } = body {
+            hold_sequences(core, chain, peer);
+            hear_number(core, chain, peer, *sequence);
+        }
         let ack = SwapItem { id: item.id, number: 0, acknowledges: item.number, body: None };
         return core.swaps.bare.push((chain, peer, ack));
     };
     let mut talk = Talk::default();
     let Ok(Some(_)) = talk.hear(&item) else { return };
-    let expected = core.swaps.sequences.get(&(chain, peer)).map_or(0, |named| named.heard).saturating_add(1);
-    let decided = if number == expected {
-        hold_sequences(core, chain, peer);
-        sequence(core, chain, peer).heard = number;
-        write_sequence(core, chain, peer);
+    let decided = hear_proposal(core, chain, peer, number).and_then(|()| {
         let has_room = make_room(core);
-        check(core, chain, peer, item.id, (&terms, &calls))
-            .and_then(|quoted| has_room.then_some(quoted).ok_or(SwapCode::Inventory))
-    } else {
-        Err(SwapCode::Sequence { expected })
-    };
+        let is_quoted = check(core, chain, peer, item.id, (&terms, &calls))?;
+        has_room.then_some(is_quoted).ok_or(SwapCode::Inventory)
+    });
     let is_quoted = match decided {
         Ok(is_quoted) => is_quoted,
         Err(code) => {
@@ -261,8 +286,9 @@ fn check(
 ) -> Result<bool, SwapCode> {
     terms.check()?;
     calls.check(terms)?;
-    // Transfers of a swap by this name may still be there.
-    let is_used = core.swaps.legs.contains_key(&id)
+    // Transfers of a swap by this name may still be there, or another one's swap has it.
+    let is_used = core.swaps.get(&id).is_some()
+        || core.swaps.legs.contains_key(&id)
         || core.swaps.by_lock(&terms.lock).is_some()
         || core.transfers.lock(&terms.lock).is_some()
         || core.paying.contains_key(&terms.lock)

@@ -158,11 +158,11 @@ impl Peer {
     }
 
     /// Answers the user, once what the answer may tell of is committed (R6.4): nobody relies on what a crash takes back.
-    fn answer<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, answer: T) {
+    pub(super) fn answer<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, answer: T) {
         let give = move || {
             let _gone = reply.send(answer);
         };
-        if self.changed.is_empty() {
+        if self.changed.is_empty() && self.withdrawn.is_empty() {
             give();
         } else {
             self.answers_held.push(Box::new(give));

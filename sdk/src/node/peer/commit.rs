@@ -7,6 +7,7 @@ use crate::{
         routing::RouterTurn,
         rows::{address_key, contract_key, payment_key, store_key, transfer_key},
         slot::Slot,
+        withdrawals,
     },
     store::{Batch, Table},
 };
@@ -15,20 +16,21 @@ use scale::Encode;
 impl Peer {
     /// Writes what has changed, and what the router has to keep because of it.
     pub(super) async fn commit(&mut self, turn: Option<RouterTurn<'_>>) -> Result<(), NotKept> {
-        let changed = std::mem::take(&mut self.changed);
+        let (changed, withdrawn) = (std::mem::take(&mut self.changed), std::mem::take(&mut self.withdrawn));
         // Where nothing is kept, the router's rows are not either.
         let Some(store) = self.config.store() else {
+            self.note_withdrawn(withdrawn);
             return Ok(());
         };
-        if changed.is_empty() && !turn.as_ref().is_some_and(RouterTurn::has_rows) {
+        if changed.is_empty() && withdrawn.is_empty() && !turn.as_ref().is_some_and(RouterTurn::has_rows) {
             turn.map(RouterTurn::leave).unwrap_or_default();
             return Ok(());
         }
         let mut batch = Batch::default();
-        for (key, row) in std::mem::take(&mut self.withdrawn) {
-            batch = match row {
-                Some(row) => batch.put(Table::Meta, key, row),
-                None => batch.delete(Table::Meta, key),
+        for (id, one) in &withdrawn {
+            batch = match one {
+                Some(one) => batch.put(Table::Meta, withdrawals::key(id), one.row()),
+                None => batch.delete(Table::Meta, withdrawals::key(id)),
             };
         }
         if std::mem::take(&mut self.address_changed)
@@ -76,7 +78,9 @@ impl Peer {
             Some(turn) => turn.commit(store, batch).await,
             None => store.commit(batch).await,
         };
-        kept.map_err(NotKept)
+        kept.map_err(NotKept)?;
+        self.note_withdrawn(withdrawn);
+        Ok(())
     }
 
     /// Channels that have ended leave the store and the task.

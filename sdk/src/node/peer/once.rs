@@ -1,7 +1,12 @@
 //! Withdrawals that are made once for a swap, kept in one commit with the channel's own step (R8.5g).
 
 use super::Peer;
-use crate::node::{NodeError, inbox::Reply, slot::Slot, withdrawals::Withdrawal};
+use crate::node::{
+    NodeError,
+    inbox::Reply,
+    slot::Slot,
+    withdrawals::{Becoming, Withdrawal},
+};
 use channel::{ChannelRef, CloseReason, Command, Event, Misuse, OperationKind, Step};
 use network::SwapId;
 use protocol::{AccountId, Amount, Round, contracts::conditional::HashLock};
@@ -21,14 +26,15 @@ impl Peer {
                 let _gone = before.send(Err(Misuse::OperationPending.into()));
             }
         };
-        // It is noted before it is asked for, so that two who ask at once ask for one; and forgotten where the channel refuses.
+        // It is noted before it is asked for, so that two who ask at once ask for one.
         let one = Withdrawal { peer: self.identity, reference, lock, to, round: None };
         match peers.withdrawals.begin(id, one) {
-            Err(Withdrawal { round: Some(round), to: paid, .. }) if paid == to => {
-                let _gone = reply.send(Ok(round));
-            }
-            Err(before) if before == one => match self.slots.get_mut(&reference) {
-                Some(slot) if slot.channel.status().closed.is_none() => waits(slot, reply),
+            Err(Withdrawal { round: Some(round), to: paid, .. }) if paid == to => self.answer(reply, Ok(round)),
+            Err(before) if before == one => match (self.withdrawn.get(&id).copied(), self.slots.get_mut(&reference)) {
+                // What has become of it is told once it is kept.
+                (Some(Some(Withdrawal { round: Some(round), .. })), _) => self.answer(reply, Ok(round)),
+                (Some(None), _) => self.answer(reply, Err(Misuse::OperationPending.into())),
+                (_, Some(slot)) if slot.channel.status().closed.is_none() => waits(slot, reply),
                 _ => {
                     let _gone = reply.send(Err(NodeError::OperationUnseen { operation: OperationKind::Withdraw }));
                 }
@@ -36,11 +42,13 @@ impl Peer {
             Err(_elsewhere) => {
                 let _gone = reply.send(Err(Misuse::OperationPending.into()));
             }
-            Ok(row) => {
+            Ok(former) => {
                 // What the command tells of it comes after it.
-                self.withdrawn.push(row);
+                let _none = self.withdrawn.insert(id, Some(one));
                 if let Err(error) = self.command(reference, Command::Withdraw { amount, to: Some(to) }) {
-                    self.withdrawn.extend(peers.withdrawals.forget(&id));
+                    // Nothing of it was ever written: another channel's row is not touched by it.
+                    let _begun = self.withdrawn.remove(&id);
+                    peers.withdrawals.note(id, former);
                     let _gone = reply.send(Err(error));
                 } else if let Some(slot) = self.slots.get_mut(&reference) {
                     waits(slot, reply);
@@ -66,8 +74,15 @@ impl Peer {
                 _ => continue,
             };
             if let Some(peers) = self.peers.upgrade() {
-                self.withdrawn.extend(peers.withdrawals.end(reference, round));
+                peers.withdrawals.end(reference, round, &mut self.withdrawn);
             }
+        }
+    }
+
+    /// What has become of withdrawals is kept: from now on whoever asks is told.
+    pub(super) fn note_withdrawn(&self, withdrawn: Becoming) {
+        if let Some(peers) = self.peers.upgrade() {
+            withdrawn.into_iter().for_each(|(id, one)| peers.withdrawals.note(id, one));
         }
     }
 }

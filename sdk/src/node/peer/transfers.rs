@@ -81,6 +81,9 @@ impl Peer {
                     if before.map(|before| before.limits) != Some(now.limits) {
                         told.push(RouterInput::ChannelUp { at, peer: self.identity, limits: now.limits });
                     }
+                    if before.map(|before| before.pledges) != Some(now.pledges) {
+                        told.push(RouterInput::Pledges { at, last: now.pledges });
+                    }
                     let Offerable { amount, risked, .. } = now;
                     told.push(RouterInput::Spendable { at, amount, risked });
                 }
