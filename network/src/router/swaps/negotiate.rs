@@ -200,7 +200,7 @@ fn on_item(core: &mut Core, chain: Domain, peer: PublicKey, item: SwapItem) {
     }
     if let Some((sequence, ..)) = item.body.as_ref().and_then(SwapBody::proposed) {
         // Also where it crosses an own proposal by the same id.
-        let _is_next = hear_proposal(core, chain, peer, *sequence);
+        let _is_next = hear_proposal(core, chain, peer, sequence);
     }
     let Some(swap) = core.swaps.get_mut(&item.id) else { return };
     let was_waiting = !swap.row.talk.is_acknowledged();
