@@ -5,6 +5,9 @@
 //!   watcher --> blocks --> Follower (in the peer's task) --> committed up to --> what is noted, who is late
 //! ```
 
+#[cfg(test)]
+mod attack_following;
+
 use super::watcher::{UnconfirmedBlock, WatchedBlock};
 use protocol::{BlockNumber, PublicKey};
 use std::{

@@ -13,6 +13,8 @@
 mod accept;
 mod answer;
 mod aside;
+#[cfg(test)]
+mod attack_quarters;
 mod book;
 mod budget;
 mod carrying;
