@@ -39,13 +39,16 @@ fn whoever_asks_while_the_store_fails_is_told_that_it_has() {
         (bob, alice, channel)
     });
     // Nothing of the node has a turn while its program asks.
-    let asked: Vec<_> = (0..CALLERS)
-        .map(|number| {
+    let asked: Vec<_> = callers.block_on(async {
+        let mut asked = Vec::new();
+        for number in 0..CALLERS {
             let channel = channel.clone();
-            callers.spawn(async move { channel.pay_once(number.to_be_bytes().to_vec(), 1, "").await })
-        })
-        .collect();
-    std::thread::sleep(Duration::from_millis(500));
+            let mut paying = Box::pin(async move { channel.pay_once(number.to_be_bytes().to_vec(), 1, "").await });
+            assert!(futures::poll!(&mut paying).is_pending());
+            asked.push(callers.spawn(paying));
+        }
+        asked
+    });
     setrlimit(Resource::Fsize, Rlimit { current: Some(1_024), maximum: None }).unwrap();
     let answers = nodes.block_on(async {
         tokio::time::timeout(Duration::from_secs(60), futures::future::join_all(asked)).await.expect("nobody hangs")

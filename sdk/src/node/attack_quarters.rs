@@ -9,7 +9,10 @@ use crate::{
     transport::{ConnectionTimeouts, Receiver, Sender, dial},
 };
 use channel::{ChannelOpen, ChannelRef, Message, RefusalCode};
-use protocol::{Pair, terms::{Destination, PartyTerms}};
+use protocol::{
+    Pair,
+    terms::{Destination, PartyTerms},
+};
 use scale::Encode;
 use std::{
     sync::mpsc,
@@ -118,15 +121,16 @@ async fn no_payment_waits_for_the_strangers_thread_behind_the_routers_turn() {
     let mut stranger = Stranger::connect(&chain, &bob.address().unwrap(), 7).await;
     let name = ChannelRef([7; 16]);
     stranger.asks_for(&bob, name).await;
+    let mut witness = Stranger::connect(&chain, &bob.address().unwrap(), 8).await;
     let turn = bob.inner.peers.routing.turn().await;
     stranger.gives_up(name).await;
-    sleep(Duration::from_millis(100)).await;
-    stranger.sender.send(&Packet::Ping.encode()).await.unwrap();
-    // The stranger's task asks for the turn, as soon as it has heard that; a second one tells that it has had the time for it.
-    let mut witness = Stranger::connect(&chain, &bob.address().unwrap(), 8).await;
+    // Another stranger is answered by the same thread: the first one's task has had its turns meanwhile.
     for _ in 0..20 {
         witness.is_served().await;
-        sleep(Duration::from_millis(10)).await;
+    }
+    stranger.sender.send(&Packet::Ping.encode()).await.unwrap();
+    for _ in 0..20 {
+        witness.is_served().await;
     }
     let _busy = busy(&bob);
     turn.leave();
@@ -155,7 +159,10 @@ async fn whatever_follows_the_chain_does_not_wait_for_strangers() {
     let _busy = busy(&bob);
     let beside = timeout(alone * 4 + PATIENCE, follows()).await;
     let Ok((head, beside)) = beside else {
-        panic!("{BLOCKS} blocks took {alone:?} alone, and are not followed in {:?} beside a stranger", alone * 4 + PATIENCE)
+        panic!(
+            "{BLOCKS} blocks took {alone:?} alone, and are not followed in {:?} beside a stranger",
+            alone * 4 + PATIENCE
+        )
     };
     println!("{alone:?} alone, {beside:?} beside a stranger");
     assert_eq!(bob.inner.peers.following.done(head), head, "what is noted as looked at waits for a stranger");
