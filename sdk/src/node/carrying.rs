@@ -21,10 +21,15 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
 
 /// How often the router looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
+/// How many things of strangers wait to be told to the router before their tasks wait: a few of each stranger's.
+pub(super) const MAX_ERRANDS: usize = 256;
 /// How long what becomes known of locks waits for more of it: each peer that shows a pre-image would have all others look again at all of their transfers.
 const CALM: Duration = Duration::from_millis(50);
 
@@ -158,8 +163,8 @@ impl Member for Peers {
     }
 }
 
-/// Tells the router of heads and of the time, and every peer's task of what became known of locks, as long as the node runs.
-pub(super) async fn run(peers: Weak<Peers>) {
+/// Tells the router of heads and of the time, and what strangers' tasks have it told; and every peer's task of what became known of locks, as long as the node runs.
+pub(super) async fn run(peers: Weak<Peers>, mut errands: mpsc::Receiver<RouterInput>) {
     let Some(mut changes) = peers.upgrade().map(|peers| peers.registry.changes()) else { return };
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -175,6 +180,12 @@ pub(super) async fn run(peers: Weak<Peers>) {
                 Err(_over) => return,
             },
             _ = ticks.tick() => true,
+            Some(errand) = errands.recv() => {
+                let Some(peers) = peers.upgrade() else { return };
+                // One at a time: others have the router's turn in between.
+                let _kept = peers.tell_router([errand]).await;
+                continue;
+            }
         };
         let Some(peers) = peers.upgrade() else { return };
         let registry = &peers.registry;

@@ -181,6 +181,7 @@ impl Node {
         let limits = limits::descriptors().map_or(config.limits, |descriptors| config.limits.within(descriptors));
         let (quarters, outside) = Quarters::open().map_err(StartError::NoThread)?;
         let (signals, for_defence) = mpsc::unbounded_channel();
+        let (errands, of_strangers) = mpsc::channel(carrying::MAX_ERRANDS);
         let registry = LockRegistry::new(pace, head.number);
         let (routing, restored) = Routing::new(&config, &registry, &loaded).await?;
         let Loaded { channels, mut addresses, next, seen, damaged, .. } = loaded;
@@ -188,6 +189,7 @@ impl Node {
             config: Arc::clone(&config),
             limits,
             routing: Arc::new(routing),
+            errands,
             withdrawals: Withdrawals::load(config.store())?,
             tally: Arc::default(),
             dialler: Arc::default(),
@@ -234,7 +236,7 @@ impl Node {
         let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
         let registry = peers.registry.clone().run(arbiter, signer, urgency);
         let mut tasks = vec![guard.spawn(watcher.run()), guard.spawn(defence.run()), guard.spawn(registry)];
-        tasks.push(tokio::spawn(carrying::run(Arc::downgrade(&peers))));
+        tasks.push(tokio::spawn(carrying::run(Arc::downgrade(&peers), of_strangers)));
         if let Some(listener) = listener {
             tasks.push(peers.quarters.of(true).spawn(accept::listen(listener, Arc::downgrade(&peers))));
         }

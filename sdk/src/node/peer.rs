@@ -223,6 +223,8 @@ impl Peer {
             let reference = channel.reference();
             note_id(&mut peer.by_id, &peer.peers, &channel);
             let mut slot = Slot::new(channel);
+            // Restored with all others.
+            slot.transit.is_known = true;
             if slot.is_known() {
                 peer.befriend();
             } else if slot.id.is_some() {
@@ -287,7 +289,8 @@ impl Peer {
                 return self.retire().await;
             }
             let is_stranger = self.is_stranger();
-            if is_stranger != self.is_outside && self.link.was_up() {
+            // One that is dialled is a stranger until there is a connection; one that has a channel is none any more, connected or not.
+            if is_stranger != self.is_outside && (self.link.was_up() || !is_stranger) {
                 return self.settle(is_stranger);
             }
         };
@@ -344,8 +347,8 @@ impl Peer {
                 }
                 PeerInput::Command(reference, command) => {
                     let (at, why) = (self.routing.at(reference), network::CommandRefusal::NotOpen);
-                    if let Some(peers) = self.peers.upgrade() {
-                        let _kept = peers.tell_router([network::RouterInput::Refused { at, command, why }]).await;
+                    if let Some(errands) = self.peers.upgrade().map(|peers| peers.errands.clone()) {
+                        let _over = errands.send(network::RouterInput::Refused { at, command, why }).await;
                     }
                 }
                 // About channels that are not there (any more).

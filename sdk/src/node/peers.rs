@@ -26,6 +26,7 @@ use crate::{
     transport::{Dialler, Role},
 };
 use channel::{Channel, Notice};
+use network::RouterInput;
 use protocol::{BlockNumber, ChannelId, Pair, PartyId, PublicKey};
 use std::{
     collections::HashMap,
@@ -70,6 +71,8 @@ pub(crate) struct Peers {
     pub(super) registry: LockRegistry,
     /// What crosses channels.
     pub(super) routing: Arc<Routing>,
+    /// What strangers' tasks have the router told.
+    pub(super) errands: mpsc::Sender<RouterInput>,
     /// What is paid out of swapped coins.
     pub(super) withdrawals: Withdrawals,
     /// Every channel that may be on chain, with its parties as the chain knows them.

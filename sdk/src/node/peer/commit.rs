@@ -94,7 +94,10 @@ impl Peer {
         for reference in ended {
             let key = store_key(&self.identity, reference);
             if let Some(slot) = self.slots.remove(&reference) {
-                self.heard.push(network::RouterInput::ChannelClosed(self.routing.at(reference)));
+                match slot.transit.is_known {
+                    true => self.heard.push(network::RouterInput::ChannelClosed(self.routing.at(reference))),
+                    false => self.routing.free_name(reference),
+                }
                 let stored = slot.channel.contracts().filter(|_| !self.damaged.contains(&reference));
                 for id in stored.into_iter().flat_map(|all| all.iter()).map(|(id, _)| id) {
                     batch = batch.delete(Table::Contracts, contract_key(&key, id));
