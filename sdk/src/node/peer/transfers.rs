@@ -165,7 +165,7 @@ impl Peer {
 
     /// The peer says something about swaps: strangers only where the policy takes theirs.
     pub(super) fn on_swap(&mut self, bytes: Vec<u8>) {
-        if !self.is_stranger() || self.routing.ask(|router| router.policy().swaps.takes_strangers) {
+        if !self.is_stranger() || self.routing.group().takes_strangers() {
             self.heard.push(RouterInput::Swap { chain: self.routing.chain(), peer: self.identity, bytes });
         }
     }
