@@ -179,7 +179,8 @@ impl Peer {
         let config = Arc::clone(&peers.config);
         let conduct = Conduct::new(peers);
         // Before anything is looked at that it will be told of.
-        let follower = peers.following.begin(identity, peers.head());
+        let needs_blocks = channels.iter().any(|channel| channel.channel_id().is_some());
+        let follower = peers.following.begin(identity, peers.head(), needs_blocks);
         let bounds = Bounds::of_strangers(&peers.limits);
         let mut peer = Self {
             conduct,
@@ -561,6 +562,9 @@ impl Peer {
                 slot.id = slot.channel.channel_id();
                 slot.nonce = slot.channel.named_nonce();
                 note_id(&mut self.by_id, &self.peers, &slot.channel);
+                if slot.id.is_some() {
+                    self.follower.need_blocks();
+                }
             }
         }
         if let Step::Commit(commit) = &step {

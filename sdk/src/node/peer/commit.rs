@@ -117,6 +117,9 @@ impl Peer {
             }
             batch = batch.delete(Table::Channels, key);
         }
+        if self.by_id.is_empty() {
+            self.follower.need_no_blocks();
+        }
         if self.slots.is_empty() && self.damaged.is_empty() {
             // Nobody needs the peer any more; its address is noted again with the next channel.
             self.estrange();
