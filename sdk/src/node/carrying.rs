@@ -82,7 +82,7 @@ impl Routing {
     }
 
     /// Nobody is there to take a command: nothing of it was signed.
-    fn refuse(&self, channel: ChannelRef, command: TransferCommand, peers: &Arc<Peers>) {
+    pub(super) fn refuse(&self, channel: ChannelRef, command: TransferCommand, peers: &Arc<Peers>) {
         let (at, why) = (self.at(channel), network::CommandRefusal::NotOpen);
         let peers = Arc::clone(peers);
         let _task = tokio::spawn(async move { peers.tell_router([RouterInput::Refused { at, command, why }]).await });

@@ -89,12 +89,8 @@ impl Following {
     /// Begins to follow the chain for a peer's task, from the block after `done` on.
     pub(super) fn begin(&self, peer: PublicKey, done: BlockNumber, needs_blocks: bool) -> Follower {
         let (sender, news) = mpsc::unbounded_channel();
-        let course = Course {
-            news: sender,
-            needs_blocks: needs_blocks.into(),
-            done: done.into(),
-            failure: OnceLock::new(),
-        };
+        let course =
+            Course { news: sender, needs_blocks: needs_blocks.into(), done: done.into(), failure: OnceLock::new() };
         let course = Arc::new(course);
         let newest = self.0.newest.subscribe();
         let _retired = self.0.courses().insert(peer, Arc::clone(&course));

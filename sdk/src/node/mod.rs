@@ -13,8 +13,6 @@
 mod accept;
 mod answer;
 mod aside;
-#[cfg(test)]
-mod attack_quarters;
 mod book;
 mod budget;
 mod carrying;
@@ -370,11 +368,11 @@ impl Node {
         if have < open.our_share {
             return Err(NodeError::VaultTooLow { have, need: open.our_share });
         }
-        let inbox = self.inner.peers.inbox(&peer).ok_or(NodeError::NotConnected(peer))?;
+        let inbox = self.inner.peers.inbox(&peer).ok_or_else(|| self.inner.peers.not_connected(&peer))?;
         let (reply, answer) = oneshot::channel();
         let reference = ChannelRef(random()?);
         let input = PeerInput::Open(open, reference, Opening { reply, paid_for });
-        inbox.send(input).await.map_err(|_closed| NodeError::NotConnected(peer))?;
+        inbox.send(input).await.map_err(|_closed| self.inner.peers.not_connected(&peer))?;
         let reference = answer.await.map_err(|_dropped| self.inner.peers.gone(&peer))??;
         Ok(self.handle(peer, reference, inbox))
     }

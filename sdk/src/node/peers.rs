@@ -194,6 +194,14 @@ impl Peers {
         }
     }
 
+    /// Why a peer's task cannot be reached.
+    pub(super) fn not_connected(&self, peer: &PublicKey) -> NodeError {
+        match self.following.failure(peer) {
+            Some(cause) if !self.is_over() => NodeError::DefendOnly(cause),
+            _ => NodeError::NotConnected(*peer),
+        }
+    }
+
     /// Gives channels to the defence of which nothing more can be kept.
     pub(super) fn take_over(
         &self,
@@ -264,6 +272,14 @@ impl Peers {
         (self.launch)(self, identity, (&inbox, inputs), channels, address, is_dialled);
         let _previous = inboxes.insert(identity, inbox.clone());
         inbox
+    }
+
+    /// A peer has gone that has no channels: unless another task serves it by now, it is none any more.
+    pub(super) fn forget(&self, peer: &PublicKey) {
+        let mut inboxes = self.inboxes();
+        if inboxes.get(peer).is_some_and(Inbox::is_closed) {
+            let _closed = inboxes.remove(peer);
+        }
     }
 
     /// How many peers there are, once those that have gone are forgotten.
