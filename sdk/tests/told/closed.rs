@@ -1,6 +1,5 @@
 //! A program was told of a payment once both had signed it (R6.4c), its node crashed before that was kept, and the peer closes alone while it is away: on the round that was not kept, or on the
 //! state before it.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use sdk::{
     Node, NodeConfig, OpenChannel,
@@ -12,7 +11,7 @@ use sdk::{
     store::{Durability, StoreHandle},
 };
 use std::{path::Path, thread, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::{task::yield_now, time::timeout};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const KEY: &str = "coffee";
@@ -76,7 +75,7 @@ async fn closed_by_bob(on_it: bool) -> (PaymentOutcome, Amount) {
     let ended = async {
         while channel.status().await.unwrap().closed.is_none() {
             let _at = chain.pass(50);
-            sleep(Duration::from_millis(20)).await;
+            yield_now().await;
         }
     };
     timeout(PATIENCE, ended).await.expect("the end");

@@ -1,6 +1,6 @@
 //! Peers whose tasks move between the strangers' thread and the others (R6.9c): with their first channel on chain, and back with their last.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use crate::party::{PATIENCE, until};
 use sdk::{
     EventStream, Node, NodeConfig, OpenChannel,
     chain::testing::MemoryChain,
@@ -10,16 +10,11 @@ use sdk::{
     protocol::PublicKey,
     transport::{ConnectionTimeouts, Session, dial},
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
-use tokio::time::{sleep, timeout};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use tokio::time::timeout;
 
 async fn start(chain: &MemoryChain, name: &str, set: impl FnOnce(&mut NodeConfig)) -> (Node, EventStream) {
     let mut config = NodeConfig::for_tests(chain, name).await.unwrap();
@@ -55,14 +50,7 @@ async fn one_connection_outlives_its_moves_and_loses_nothing() {
         let paying: Vec<_> = (0..40_u32)
             .map(|number| {
                 let channel = channel.clone();
-                async move {
-                    channel
-                        .pay(
-                            1,
-                            (round, number).0.to_be_bytes().into_iter().chain(number.to_be_bytes()).collect::<Vec<_>>(),
-                        )
-                        .await
-                }
+                async move { channel.pay(1, [round.to_be_bytes(), number.to_be_bytes()].concat()).await }
             })
             .collect();
         for paid in timeout(PATIENCE, futures::future::join_all(paying)).await.expect("payments") {
@@ -71,9 +59,7 @@ async fn one_connection_outlives_its_moves_and_loses_nothing() {
         let said = received(&mut heard, alice.identity(), 40).await;
         assert!(said.is_sorted(), "round {round}");
         let _ended = timeout(PATIENCE, channel.close(0)).await.expect("a close").unwrap();
-        while !bob.channels(alice.identity()).await.unwrap().is_empty() {
-            sleep(Duration::from_millis(1)).await;
-        }
+        until("the end at Bob", async || bob.channels(alice.identity()).await.unwrap().is_empty()).await;
     }
 }
 
@@ -122,9 +108,7 @@ async fn stranger(to: &PeerAddress, number: u8) -> Session {
     dial(&Identity::from_seed(&[number; 32]), to, ConnectionTimeouts::default()).await.unwrap()
 }
 
-/// A peer whose last channel has ended is a stranger again and stays connected, and has no place among strangers, since it took none when it came: it does not give way,
-/// and is beyond the number of them (`strangers`, `strangers_per_address`). With an opening that it asks for again and again, nothing sends it away either
-/// (`stranger_stays`). Right would be that it takes a place as it becomes a stranger.
+/// A peer whose last channel has ended takes a place among strangers, if it stays connected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_has_become_a_stranger_again_gives_way_like_any_other() {
     let chain = MemoryChain::new();
@@ -138,17 +122,9 @@ async fn a_peer_that_has_become_a_stranger_again_gives_way_like_any_other() {
     let peer = alice.connect(&at).await.unwrap();
     let channel = alice.open_channel(peer, OpenChannel::new(1_000_000, 0)).await.unwrap();
     let _ended = timeout(PATIENCE, channel.close(0)).await.expect("a close").unwrap();
-    while !bob.channels(alice.identity()).await.unwrap().is_empty() {
-        sleep(Duration::from_millis(1)).await;
-    }
+    until("the end at Bob", async || bob.channels(alice.identity()).await.unwrap().is_empty()).await;
     let _one = stranger(&at, 1).await;
-    let displaced = async {
-        while bob.counters().of(Cause::StrangerDisplaced) == 0 {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    let displaced = timeout(Duration::from_secs(10), displaced).await;
-    assert!(displaced.is_ok(), "there is one place for strangers, and there are two of them");
+    until("a place", async || bob.counters().of(Cause::StrangerDisplaced) == 1).await;
 }
 
 /// Two at once under one identity, again and again: the later one is served, and the node goes on.
@@ -166,9 +142,7 @@ async fn two_sessions_of_one_stranger_leave_one() {
     assert_eq!(pong, scale::Encode::encode(&sdk::node::Packet::Pong));
 }
 
-/// A program may have a runtime for one call (`Runtime::new()?.block_on(node.connect(..))`), as one does that is not asynchronous itself. A connection that it dials there has its socket watched by
-/// that runtime and not by the one that the peer's task runs in, since only accepted ones are handed over (`Peer::on_connected`): nothing more is heard on it once the call has
-/// returned, and nobody is told. Right would be that the task has its own runtime watch whatever connection it takes.
+/// A program that is not asynchronous itself may have a runtime for one call. Whatever runtime a connection is dialled in, its socket is watched by the one of the peer's task.
 #[test]
 fn a_connection_that_was_dialled_from_another_runtime_lives_on() {
     let nodes = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -182,12 +156,9 @@ fn a_connection_that_was_dialled_from_another_runtime_lives_on() {
     let at = bob.address().unwrap();
     let for_one_call = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let peer = for_one_call.block_on(async { alice.connect(&at).await.unwrap() });
-    let opening =
-        async { timeout(Duration::from_secs(10), alice.open_channel(peer, OpenChannel::new(1_000_000, 0))).await };
-    let opened = nodes.block_on(opening);
-    assert!(opened.is_ok(), "nothing is heard on the connection");
-    let channel = opened.unwrap().unwrap();
+    let opening = async { timeout(PATIENCE, alice.open_channel(peer, OpenChannel::new(1_000_000, 0))).await };
+    let channel = nodes.block_on(opening).expect("something is heard on the connection").unwrap();
     drop(for_one_call);
-    let paid = nodes.block_on(async { timeout(Duration::from_secs(10), channel.pay(1, "")).await });
+    let paid = nodes.block_on(async { timeout(PATIENCE, channel.pay(1, "")).await });
     let _paid = paid.expect("the connection lives on").unwrap();
 }
