@@ -69,14 +69,14 @@ impl Routing {
             Ok(()) => {}
             Err(error) => {
                 let PeerInput::Command(channel, command) = error.into_inner() else { return };
-                let peers = Arc::clone(peers);
-                let _task = tokio::spawn(async move {
+                let (running, peers) = (peers.running.clone(), Arc::clone(peers));
+                let _task = tokio::spawn(running.track(async move {
                     if let Err(error) = inbox.send(PeerInput::Command(channel, command)).await
                         && let PeerInput::Command(channel, command) = error.0
                     {
                         peers.routing.refuse(channel, command, &peers);
                     }
-                });
+                }));
             }
         }
     }
@@ -84,8 +84,9 @@ impl Routing {
     /// Nobody is there to take a command: nothing of it was signed.
     pub(super) fn refuse(&self, channel: ChannelRef, command: TransferCommand, peers: &Arc<Peers>) {
         let (at, why) = (self.at(channel), network::CommandRefusal::NotOpen);
-        let peers = Arc::clone(peers);
-        let _task = tokio::spawn(async move { peers.tell_router([RouterInput::Refused { at, command, why }]).await });
+        let (running, peers) = (peers.running.clone(), Arc::clone(peers));
+        let refused = [RouterInput::Refused { at, command, why }];
+        let _task = tokio::spawn(running.track(async move { peers.tell_router(refused).await }));
     }
 }
 
@@ -151,7 +152,8 @@ impl Peers {
 impl Member for Peers {
     /// Keeps what the router has to keep here, and has done what it wants.
     fn take_over(self: Arc<Self>, outgoing: Outgoing) {
-        let _task = tokio::spawn(async move {
+        let running = self.running.clone();
+        let _task = tokio::spawn(running.track(async move {
             let turn = self.routing.turn().await;
             if turn.has_rows() {
                 let _kept = self.keep(turn, outgoing).await;
@@ -159,7 +161,7 @@ impl Member for Peers {
                 drop(turn);
                 self.routing.carry_out(outgoing, &self);
             }
-        });
+        }));
     }
 }
 
@@ -228,8 +230,8 @@ impl Peers {
         {
             return;
         }
-        let peers = Arc::clone(self);
-        let _task = tokio::spawn(async move {
+        let (running, peers) = (self.running.clone(), Arc::clone(self));
+        let _task = tokio::spawn(running.track(async move {
             let mut turn = peers.routing.turn().await;
             let configured = peers.routing.with(&mut turn, |router| {
                 let mut policy = router.policy().clone();
@@ -238,6 +240,6 @@ impl Peers {
             });
             let Ok(((), outgoing)) = configured;
             peers.keep_if_any(turn, outgoing).await
-        });
+        }));
     }
 }

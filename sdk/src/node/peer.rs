@@ -249,7 +249,8 @@ impl Peer {
     fn settle(mut self: Box<Self>, is_stranger: bool) {
         self.is_outside = is_stranger;
         if let Some(peers) = self.peers.upgrade() {
-            let _task = peers.quarters.of(self.is_outside).spawn(self.run());
+            let quarters = peers.quarters.of(self.is_outside);
+            let _task = quarters.spawn(peers.running.track(self.run()));
         }
     }
 

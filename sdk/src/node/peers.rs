@@ -15,6 +15,7 @@ use super::{
     registry::LockRegistry,
     restore::DamagedChannel,
     routing::Routing,
+    running::Running,
     submitted::Defending,
     watcher::{Notes, Sight},
     withdrawals::Withdrawals,
@@ -89,6 +90,8 @@ pub(crate) struct Peers {
     pub(super) launch: Launch,
     /// Where that is.
     pub(super) quarters: Quarters,
+    /// What runs of the node.
+    pub(super) running: Running,
 }
 
 impl Peers {
@@ -161,6 +164,7 @@ impl Peers {
 
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::Release);
+        self.running.end();
         self.routing.group().leave(self.routing.chain());
     }
 
@@ -233,7 +237,7 @@ impl Peers {
                 None if self.count() >= MAX_PEERS => {
                     return Err(NodeError::TooMany { what: "peers", max: MAX_PEERS });
                 }
-                None => self.start(peer, Vec::new(), None, is_dialled),
+                None => self.start(peer, Vec::new(), None, is_dialled)?,
             };
             match inbox.send(input).await {
                 Ok(()) => return Ok(()),
@@ -257,21 +261,28 @@ impl Peers {
         self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Starts the task of a peer that has none.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`]: whoever stops the node tells all tasks that it meets, so none is started after that.
     pub(super) fn start(
         self: &Arc<Self>,
         identity: PublicKey,
         channels: Vec<Channel>,
         address: Option<PeerAddress>,
         is_dialled: bool,
-    ) -> Inbox {
+    ) -> Result<Inbox, NodeError> {
         let mut inboxes = self.inboxes();
+        if self.is_over() {
+            return Err(NodeError::Stopped);
+        }
         if let Some(inbox) = inboxes.get(&identity).filter(|inbox| !inbox.is_closed()) {
-            return inbox.clone();
+            return Ok(inbox.clone());
         }
         let (inbox, inputs) = mpsc::channel(INBOX);
         (self.launch)(self, identity, (&inbox, inputs), channels, address, is_dialled);
         let _previous = inboxes.insert(identity, inbox.clone());
-        inbox
+        Ok(inbox)
     }
 
     /// A peer has gone that has no channels: unless another task serves it by now, it is none any more.

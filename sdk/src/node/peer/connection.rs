@@ -64,12 +64,14 @@ impl Peer {
 
     /// Dials a lost peer again, beside everything else.
     pub(super) fn dial_again(&mut self, address: PeerAddress) {
-        let Some(dialler) = self.peers.upgrade().map(|peers| Arc::clone(&peers.dialler)) else { return };
+        let Some(peers) = self.peers.upgrade() else { return };
+        let (dialler, running) = (Arc::clone(&peers.dialler), peers.running.clone());
         let (ours, timeouts) = (Arc::clone(&self.config.identity), self.config.timeouts);
         let (peers, answers) = (self.peers.clone(), self.answers.clone());
         let _task = tokio::spawn(async move {
             match dialler.dial(&ours, &address, timeouts).await {
                 Ok(session) => {
+                    let Some(_runs) = running.enter() else { return };
                     if let Some(peers) = peers.upgrade() {
                         let _stopped = peers.connected(Connected { session, address: None, told: Vec::new() }).await;
                     }

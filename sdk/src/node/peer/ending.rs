@@ -65,7 +65,8 @@ impl Peer {
                 // It has come back just now: to a new task.
                 PeerInput::Connected(connected) => {
                     if let Some(peers) = self.peers.upgrade() {
-                        let _task = tokio::spawn(async move { drop(peers.connected(*connected).await) });
+                        let running = peers.running.clone();
+                        let _task = tokio::spawn(running.track(async move { drop(peers.connected(*connected).await) }));
                     }
                 }
                 PeerInput::Open(_, _, Opening { reply, .. }) => {
