@@ -16,7 +16,7 @@ use crate::{
     config::{Config, Policy},
     effect::Effect,
     error::{Misuse, Violation},
-    event::{CloseReason, Event},
+    event::{CloseReason, Event, Notice},
     input::Context,
     message::{ChannelAccept, ChannelOpen, ChannelRef, FundingCreated, FundingSigned, Message, RefusalCode},
     phase::{
@@ -357,7 +357,11 @@ impl Channel {
     /// The opening's part of a lost connection, of an error, or of a deadline: nothing is lost before both have signed.
     pub(crate) fn abandon_opening(&mut self, code: Option<RefusalCode>) -> Step {
         match self.phase {
-            Phase::Initialized(_) | Phase::Accepted(_) => self.close(CloseReason::NotOpened { code }),
+            // Nothing of it is stored, so neither is its end.
+            Phase::Initialized(_) | Phase::Accepted(_) => {
+                self.phase = Phase::Closed(CloseReason::NotOpened { code });
+                Step::act(vec![Effect::Notify(Notice::NotOpened { code }), Effect::Forget])
+            }
             _ => Step::default(),
         }
     }

@@ -99,6 +99,8 @@ pub(super) struct Peer {
     redial: Redial,
     /// Where the peer is found has changed since the last commit.
     address_changed: bool,
+    /// The store has where that was.
+    has_address_row: bool,
     slots: BTreeMap<ChannelRef, Slot>,
     /// Channels with it that the store has and that cannot be read whole: nothing of them is written.
     damaged: BTreeSet<ChannelRef>,
@@ -179,7 +181,7 @@ impl Peer {
         // Before anything is looked at that it will be told of.
         let needs_blocks = channels.iter().any(|channel| channel.channel_id().is_some());
         let follower = peers.following.begin(identity, peers.head(), needs_blocks);
-        let bounds = Bounds::of_strangers(&peers.limits);
+        let (bounds, has_address_row) = (Bounds::of_strangers(&peers.limits), address.is_some());
         let mut peer = Self {
             conduct,
             link: Link::new(config.ping_interval, config.timeouts, bounds, Arc::clone(&peers.tally)),
@@ -187,6 +189,7 @@ impl Peer {
             unfunded: Unfunded::default(),
             redial: Redial::new(config.redial, address),
             address_changed: false,
+            has_address_row,
             config,
             identity,
             inbox,
@@ -221,8 +224,8 @@ impl Peer {
             let reference = channel.reference();
             note_id(&mut peer.by_id, &peer.peers, &channel);
             let mut slot = Slot::new(channel);
-            // Restored with all others.
-            slot.transit.is_known = true;
+            // The store has it, and the router was told of it with all others.
+            (slot.is_stored, slot.transit.is_known) = (true, true);
             if slot.is_known() {
                 peer.befriend();
             } else if slot.id.is_some() {
