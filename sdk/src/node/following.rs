@@ -34,10 +34,10 @@ pub(super) enum News {
 
 /// All peers' tasks.
 #[derive(Debug, Default)]
-pub(super) struct Following(Arc<Shared>);
+pub(super) struct Following(Arc<Courses>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct Courses {
     courses: Mutex<HashMap<PublicKey, Arc<Course>>>,
     /// For tasks that need no block.
     newest: watch::Sender<Newest>,
@@ -79,7 +79,7 @@ impl Course {
     }
 }
 
-impl Shared {
+impl Courses {
     fn courses(&self) -> MutexGuard<'_, HashMap<PublicKey, Arc<Course>>> {
         self.courses.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,7 +143,7 @@ impl Following {
 pub(super) struct Follower {
     peer: PublicKey,
     course: Arc<Course>,
-    shared: Arc<Shared>,
+    shared: Arc<Courses>,
     news: mpsc::UnboundedReceiver<News>,
     newest: watch::Receiver<Newest>,
     /// What the task has heard of the newest.

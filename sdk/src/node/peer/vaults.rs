@@ -2,13 +2,10 @@
 //! nothing.
 
 use super::Peer;
-use crate::node::{causes::Cause, inbox::PeerInput};
+use crate::node::{causes::Cause, inbox::PeerInput, limits::MAX_VAULTS_OF_STRANGER};
 use channel::{ChannelRef, FundingCreated, Input, Message, RefusalCode};
 use protocol::{Amount, PartyId};
 use std::sync::Arc;
-
-/// How many vaults are read for a stranger within one block: whoever is honest has one, and may have taken another account just now.
-const MAX_VAULTS_OF_STRANGER: usize = 4;
 
 impl Peer {
     /// Has an opening wait for a look into its initiator's vault. One that would not be signed anyway is refused without.
