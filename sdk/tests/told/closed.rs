@@ -74,8 +74,10 @@ async fn closed_by_bob(on_it: bool) -> (PaymentOutcome, Amount) {
     });
     let ended = async {
         while channel.status().await.unwrap().closed.is_none() {
-            let _at = chain.pass(50);
-            yield_now().await;
+            let head = chain.pass(50).number;
+            while channel.head().await.unwrap() < head {
+                yield_now().await;
+            }
         }
     };
     timeout(PATIENCE, ended).await.expect("the end");
