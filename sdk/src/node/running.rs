@@ -64,7 +64,7 @@ impl Running {
 mod tests {
     use super::*;
     use futures::FutureExt;
-    use std::future::{pending, ready};
+    use std::future::pending;
 
     /// Notes whether it is there when the count falls.
     struct Held(Running);
@@ -80,7 +80,7 @@ mod tests {
         let running = Running::default();
         assert!(running.over().now_or_never().is_some());
         let held = Held(running.clone());
-        let ends = running.track(async move { ready(drop(held)).await });
+        let ends = running.track(async move { drop(held) });
         let held = Held(running.clone());
         let mut dropped = Box::pin(running.track(async move {
             let _held = held;

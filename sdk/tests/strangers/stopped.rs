@@ -22,7 +22,7 @@ fn flood(to: &PeerAddress, over: &Arc<AtomicBool>, served: &Arc<AtomicUsize>) ->
         async move {
             let identity = Identity::from_seed(&[100 + number; 32]);
             while !over.load(Ordering::SeqCst) {
-                if number % 4 == 0 {
+                if number.is_multiple_of(4) {
                     let _silent = TcpStream::connect((to.host(), to.port())).await;
                 } else if let Ok(session) = dial(&identity, &to, ConnectionTimeouts::default()).await {
                     let (mut sender, mut receiver) = session.split();
