@@ -34,23 +34,9 @@ pub(super) struct Withdrawal {
 /// A row as it is to be kept: none for one that is erased.
 pub(super) type WithdrawalRow = (Vec<u8>, Option<Vec<u8>>);
 
-/// All withdrawals for swaps, those under way and those that were made. What has come of one is told to nobody before its row is kept.
+/// All withdrawals for swaps, those under way and those that were made.
 #[derive(Debug, Default)]
-pub(super) struct Withdrawals(Mutex<BTreeMap<SwapId, Noted>>);
-
-/// One of them.
-#[derive(Clone, Copy, Debug)]
-struct Noted {
-    withdrawal: Withdrawal,
-    /// What has come of it, in a row that is to be kept.
-    end: Option<End>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Made(Round),
-    ComeToNothing,
-}
+pub(super) struct Withdrawals(Mutex<BTreeMap<SwapId, Withdrawal>>);
 
 fn key(id: &SwapId) -> Vec<u8> {
     [PREFIX, &id.0].concat()
@@ -64,54 +50,46 @@ impl Withdrawals {
             let id = row.strip_prefix(PREFIX).and_then(|id| id.try_into().ok()).map(SwapId);
             let kept = value.split_first().filter(|(version, _)| **version == VERSION);
             match id.zip(kept.and_then(|(_, kept)| decode_exact(kept).ok())) {
-                Some((id, withdrawal)) => drop(all.insert(id, Noted { withdrawal, end: None })),
+                Some((id, kept)) => drop(all.insert(id, kept)),
                 None => tracing::error!("what was withdrawn for a swap cannot be read"),
             }
         }
         Ok(Self(Mutex::new(all)))
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<SwapId, Noted>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<SwapId, Withdrawal>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn get(&self, id: &SwapId) -> Option<Withdrawal> {
-        self.all().get(id).map(|noted| noted.withdrawal)
+        self.all().get(id).copied()
     }
 
     /// Notes a withdrawal that is to be asked for, unless one is there for this swap that is under way or was made: then that one.
     pub(super) fn begin(&self, id: SwapId, withdrawal: Withdrawal) -> Result<WithdrawalRow, Withdrawal> {
         let mut all = self.all();
-        match all.get(&id).map(|noted| &noted.withdrawal) {
+        match all.get(&id) {
             Some(former) if former.round.is_none() || former.lock == withdrawal.lock => Err(*former),
             _ => {
-                let _former = all.insert(id, Noted { withdrawal, end: None });
+                let _former = all.insert(id, withdrawal);
                 Ok((key(&id), Some((VERSION, withdrawal).encode())))
             }
         }
     }
 
-    /// The one that is under way in a channel was made, or has come to nothing. Gives the row, where there is one: once that is [kept](Self::kept), it is so.
-    pub(super) fn end(&self, reference: ChannelRef, round: Option<Round>) -> Option<WithdrawalRow> {
-        let mut all = self.all();
-        let under_way = |(_, noted): &(&SwapId, &mut Noted)| {
-            noted.withdrawal.reference == reference && noted.withdrawal.round.is_none() && noted.end.is_none()
-        };
-        let (id, noted) = all.iter_mut().find(under_way)?;
-        noted.end = Some(round.map_or(End::ComeToNothing, End::Made));
-        let row = round.map(|_made| (VERSION, Withdrawal { round, ..noted.withdrawal }).encode());
-        Some((key(id), row))
+    /// Notes how a withdrawal stands, and gives the row.
+    fn note(&self, id: SwapId, withdrawal: Withdrawal) -> WithdrawalRow {
+        let _former = self.all().insert(id, withdrawal);
+        (key(&id), Some((VERSION, withdrawal).encode()))
     }
 
-    /// The row with this key is kept: what it says may be told, and one that has come to nothing may be asked for again.
-    pub(super) fn kept(&self, row: &[u8]) {
-        let Some(id) = row.strip_prefix(PREFIX).and_then(|id| id.try_into().ok()).map(SwapId) else { return };
-        let mut all = self.all();
-        let Some(noted) = all.get_mut(&id) else { return };
-        match noted.end.take() {
-            Some(End::Made(round)) => noted.withdrawal.round = Some(round),
-            Some(End::ComeToNothing) => drop(all.remove(&id)),
-            None => {}
+    /// The one that is under way in a channel was made, or has come to nothing: then it may be asked for again. Gives the row, where there is one.
+    pub(super) fn end(&self, reference: ChannelRef, round: Option<Round>) -> Option<WithdrawalRow> {
+        let under_way = |(_, one): &(&SwapId, &Withdrawal)| one.reference == reference && one.round.is_none();
+        let (id, one) = self.all().iter().find(under_way).map(|(id, one)| (*id, *one))?;
+        match round {
+            Some(_) => Some(self.note(id, Withdrawal { round, ..one })),
+            None => self.forget(&id),
         }
     }
 
@@ -138,20 +116,14 @@ mod tests {
         assert_eq!(row.unwrap(), [&of[..], &[0]].concat());
         assert_eq!(all.begin(id, Withdrawal { to: AccountId([7; 32]), ..one }), Err(one), "it is under way");
         assert_eq!(all.end(ChannelRef([9; 16]), Some(7)), None, "another channel's");
-        let (key, row) = all.end(reference, Some(7)).unwrap();
+        let (_, row) = all.end(reference, Some(7)).unwrap();
         assert_eq!(row.unwrap(), [&of[..], &[1, 7, 0, 0, 0, 0, 0, 0, 0]].concat());
-        assert_eq!(all.begin(id, one), Err(one), "that it was made is not kept yet");
-        assert_eq!(all.end(reference, None), None, "and will be");
-        all.kept(&key);
         assert_eq!(all.begin(id, one).unwrap_err().round, Some(7), "it was made");
         assert_eq!(all.end(reference, None), None, "it was made");
         assert_eq!(all.get(&id).unwrap().round, Some(7));
         let another = SwapId([4; 32]);
         let _row = all.begin(another, one).unwrap();
-        let (key, row) = all.end(reference, None).unwrap();
-        assert_eq!((&key, row), (&[&b"withdrawal/"[..], &[4; 32]].concat(), None));
-        assert_eq!(all.begin(another, one), Err(one), "that it has come to nothing is not kept yet");
-        all.kept(&key);
+        assert_eq!(all.end(reference, None), Some(([&b"withdrawal/"[..], &[4; 32]].concat(), None)));
         assert_eq!(all.get(&another), None, "it may be asked for again");
         let digest = Hash([8; 32]);
         let later = Withdrawal { lock: HashLock { digest, ..lock }, ..one };

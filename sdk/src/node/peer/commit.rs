@@ -19,8 +19,6 @@ impl Peer {
         let changed = std::mem::take(&mut self.changed);
         // Where nothing is kept, the router's rows are not either.
         let Some(store) = self.config.store() else {
-            let withdrawn = std::mem::take(&mut self.withdrawn);
-            self.note_kept(withdrawn.into_iter().map(|(key, _)| key));
             return Ok(());
         };
         if changed.is_empty() && !turn.as_ref().is_some_and(RouterTurn::has_rows) {
@@ -28,9 +26,7 @@ impl Peer {
             return Ok(());
         }
         let mut batch = Batch::default();
-        let mut withdrawn = Vec::new();
         for (key, row) in std::mem::take(&mut self.withdrawn) {
-            withdrawn.push(key.clone());
             batch = match row {
                 Some(row) => batch.put(Table::Meta, key, row),
                 None => batch.delete(Table::Meta, key),
@@ -83,17 +79,7 @@ impl Peer {
             Some(turn) => turn.commit(store, batch).await,
             None => store.commit(batch).await,
         };
-        kept.map_err(NotKept)?;
-        self.note_kept(withdrawn);
-        Ok(())
-    }
-
-    /// Rows of withdrawals for swaps are kept.
-    fn note_kept(&self, rows: impl IntoIterator<Item = Vec<u8>>) {
-        let mut rows = rows.into_iter().peekable();
-        // Upgraded for those alone: payments have none.
-        let Some(peers) = rows.peek().and_then(|_| self.peers.upgrade()) else { return };
-        rows.for_each(|row| peers.withdrawals.kept(&row));
+        kept.map_err(NotKept)
     }
 
     /// Channels that have ended leave the store and the task.
