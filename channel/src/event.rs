@@ -1,5 +1,9 @@
 //! What a user is told.
 
+mod reason;
+
+pub use reason::CloseReason;
+
 use crate::{
     certainty::SoloStep,
     error::{Misuse, Violation},
@@ -10,7 +14,6 @@ use crate::{
 };
 use protocol::{Amount, BlockNumber, ChannelId, Pair, Party, Rejection, Round, call::CallKind, terms::Delegate};
 use scale::{Decode, Encode};
-use std::fmt;
 
 /// Numbers the events of one channel, from 1 on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -305,8 +308,16 @@ pub enum Notice {
     PeerViolated(Violation),
     /// The peer says that it cannot go on.
     ///
-    /// In a crash: lost; an opening that ended because of it is told of by [`Event::Closed`].
+    /// In a crash: lost; an opening that ended because of it is told of by [`Notice::NotOpened`], and is lost with it.
     PeerError(RefusalCode),
+    /// An opening that this side had not signed has come to nothing: the peer refused, left, or took too long, or was refused itself. No coin has moved, and the channel is
+    /// forgotten.
+    ///
+    /// In a crash: lost; so is the opening, of which nothing was stored.
+    NotOpened {
+        /// What the refuser said, where it said something.
+        code: Option<RefusalCode>,
+    },
     /// Calls were forced that cannot be followed here. Where an app is missing it is fetched, and until it is here this side agrees to nothing;
     /// otherwise this side's store is old, or the blocks with the calls were not read (R6.9b).
     ///
@@ -436,65 +447,4 @@ pub enum Notice {
     ///
     /// In a crash: lost; the peer said it once, and does not say it again.
     Message(Vec<u8>),
-}
-
-/// How a channel ended.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// It was never signed by both: the peer refused, left, or took too long. No coin has moved.
-    #[codec(index = 0)]
-    NotOpened {
-        /// What the refuser said, where it said something.
-        code: Option<RefusalCode>,
-    },
-    /// Both signed, but the opening did not reach the chain while it was valid. No coin has moved.
-    #[codec(index = 1)]
-    OpeningExpired {
-        /// The arbiter's reason, where it gave one.
-        rejection: Option<Rejection>,
-    },
-    /// It was closed in agreement.
-    #[codec(index = 2)]
-    Mutual {
-        /// What each party was paid.
-        balances: Pair<Amount>,
-    },
-    /// It was closed by one side and settled.
-    #[codec(index = 3)]
-    Settled {
-        /// What each party was paid, penalty included.
-        balances: Pair<Amount>,
-    },
-    /// It ended on chain in blocks that were not read (R6.9b): how, and what each party was paid, is not known here. The payout accounts and the
-    /// vaults have what was paid.
-    #[codec(index = 4)]
-    Unseen {
-        /// What each party had in the latest state that this side knows.
-        agreed: Pair<Amount>,
-    },
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotOpened { code: Some(code) } => write!(f, "the peer did not open it: {code}"),
-            Self::NotOpened { code: None } => f.write_str("the peer did not open it: it left, or took too long"),
-            Self::OpeningExpired { rejection: Some(rejection) } => write!(f, "the chain did not open it: {rejection}"),
-            Self::OpeningExpired { rejection: None } => {
-                f.write_str("its opening did not reach the chain in time: open another, with a longer validity")
-            }
-            Self::Mutual { balances: Pair { initiator, responder } } => {
-                write!(f, "closed in agreement: {initiator} to the initiator, {responder} to the responder")
-            }
-            Self::Settled { balances: Pair { initiator, responder } } => {
-                write!(f, "settled: {initiator} to the initiator, {responder} to the responder")
-            }
-            Self::Unseen { agreed: Pair { initiator, responder } } => write!(
-                f,
-                "it ended on chain in blocks that were not read, and what it paid is not known here: look at the vault and the payout account; \
-                 last agreed were {initiator} for the initiator, {responder} for the responder"
-            ),
-        }
-    }
 }

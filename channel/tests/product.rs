@@ -290,9 +290,9 @@ fn every_message_in_every_state_is_taken_or_refused_by_a_typed_violation() {
     // | set_delegates | reestablish ack | leave ack | inband | error | force_progress_locked
     // | pledge: created signed error
     let table = [
-        ("initialized", Initiator, "oiooo ooo oooo oooo ooo oooo oo oo o C o ooo"),
-        ("initialized, accepted", Initiator, "ooooo ooo oooo oooo ooo oooo oo oo o C o ooo"),
-        ("accepted", Responder, "ooioo ooo oooo oooo ooo oooo oo oo o C o ooo"),
+        ("initialized", Initiator, "oiooo ooo oooo oooo ooo oooo oo oo o s o ooo"),
+        ("initialized, accepted", Initiator, "ooooo ooo oooo oooo ooo oooo oo oo o s o ooo"),
+        ("accepted", Responder, "ooioo ooo oooo oooo ooo oooo oo oo o s o ooo"),
         ("half_signed", Initiator, "oooio ooo oooo oooo ooo oooo oo oo o s o ooo"),
         ("signed", Initiator, "ooo.C ooo oooo oooo ooo oooo ii so o s o ooo"),
         ("signed", Responder, "ooooC ooo oooo oooo ooo oooo ii so o s o ooo"),

@@ -17,6 +17,17 @@ fn told_closed(world: &World, reason: &CloseReason) {
     }
 }
 
+/// Both were told in passing that an opening took too long, and nothing of it is stored.
+fn told_not_opened(world: &World) {
+    let code = Some(RefusalCode::TIMEOUT);
+    for party in Party::BOTH {
+        let side = &world.sides[party];
+        assert_eq!(side.closed(), Some(CloseReason::NotOpened { code }));
+        assert_eq!(side.noticed.iter().filter(|notice| **notice == Notice::NotOpened { code }).count(), 1);
+        assert_eq!((side.was_told(|event| matches!(event, Event::Closed(_))), side.stored.is_none()), (0, true));
+    }
+}
+
 #[test]
 fn a_channel_opens_once_both_have_seen_it_on_chain() {
     let mut world = World::new();
@@ -356,9 +367,7 @@ fn an_answer_that_does_not_come_ends_an_opening_that_nobody_signed() {
     world.tick(patience - 1);
     assert_eq!(world.states(), ("initialized", "accepted"));
     world.tick(1);
-    let timeout = CloseReason::NotOpened { code: Some(RefusalCode::TIMEOUT) };
-    told_closed(&world, &timeout);
-    assert!(world.sides.initiator.stored.is_some());
+    told_not_opened(&world);
 
     // The chain does not say the nonce.
     let mut world = World::new();
@@ -367,7 +376,7 @@ fn an_answer_that_does_not_come_ends_an_opening_that_nobody_signed() {
     world.run();
     assert_eq!(world.states(), ("initialized", "accepted"));
     world.tick(patience);
-    told_closed(&world, &timeout);
+    told_not_opened(&world);
 }
 
 #[test]

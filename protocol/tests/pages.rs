@@ -8,7 +8,7 @@ const ROOTS: [(&str, &str); 3] =
     [("contract/", "contract/tests/arbiter"), ("rules/", "protocol/tests"), ("peers/", "channel/tests")];
 
 /// Where the modules of the catalogue's test programs lie: the first part of a test's name, and the folder or file.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 17] = [
     ("channel", "channel/tests"),
     ("network", "network/tests"),
     ("network::seal", "network/src/seal.rs"),
@@ -20,6 +20,10 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("titles", "apps/titles/tests/titles.rs"),
     ("sdk", "sdk/src"),
     ("swaps", "sdk/tests/swaps"),
+    ("strangers", "sdk/tests/strangers"),
+    ("told", "sdk/tests/told"),
+    ("full_disk", "sdk/tests/full_disk.rs"),
+    ("told_full_disk", "sdk/tests/told_full_disk.rs"),
     ("stories", "e2e-tests/tests/stories"),
     ("node", "e2e-tests/tests/node"),
 ];
@@ -58,9 +62,9 @@ fn every_test_that_the_catalogue_names_for_payments_across_channels_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let page = fs::read_to_string(root.join("docs/catalogue.md")).unwrap();
     let (_, section) = page.split_once("## Payments across channels").expect("the section");
-    let of_one_file = ["disputes::", "titles::"];
+    let in_one_file = ["disputes::", "titles::", "full_disk::", "told_full_disk::"];
     let is_name =
-        |code: &&str| code.split("::").count() > 2 || of_one_file.iter().any(|program| code.starts_with(program));
+        |code: &&str| code.split("::").count() > 2 || in_one_file.iter().any(|program| code.starts_with(program));
     let named: Vec<_> = section.split('`').skip(1).step_by(2).filter(is_name).collect();
     assert!(named.len() > 60, "the section names its tests: {}", named.len());
     for name in named {

@@ -16,7 +16,7 @@ use crate::{
     config::{Config, Policy},
     effect::Effect,
     error::{Misuse, Violation},
-    event::{CloseReason, Event},
+    event::{CloseReason, Event, Notice},
     input::Context,
     message::{ChannelAccept, ChannelOpen, ChannelRef, FundingCreated, FundingSigned, Message, RefusalCode},
     phase::{
@@ -36,6 +36,7 @@ use protocol::{
     signing::signed_bytes,
     terms::{Destination, Limits, MAX_DELEGATES, PartyTerms},
 };
+use std::ops::RangeInclusive;
 
 /// How far the two peers' finalised heads may lie apart, in blocks.
 const HEAD_SLACK: BlockNumber = 20;
@@ -150,7 +151,7 @@ impl Channel {
         let Phase::Accepted(Accepted { open, responder, .. }) = &self.phase else {
             return Err(self.out_of_place("funding_created"));
         };
-        let (min, max) = (ctx.head, ctx.head.saturating_add(open.validity).saturating_add(HEAD_SLACK));
+        let (min, max) = valid_until_of(open, ctx.head).into_inner();
         if funding.valid_until < min {
             // It was too long on its way: no wrong, and no use any more.
             let code = RefusalCode::TIMEOUT;
@@ -178,6 +179,19 @@ impl Channel {
     pub fn offered_id(&self, funding: &FundingCreated) -> Option<ChannelId> {
         let Phase::Accepted(Accepted { open, responder, .. }) = &self.phase else { return None };
         Some(open.body(responder, funding.valid_until).terms.channel_id(&self.domain, funding.nonce, &Native))
+    }
+
+    /// Whether this side would sign `funding`: it is of the time that was agreed, and the initiator has signed it. What is not is refused without a look
+    /// at the initiator's coins.
+    #[must_use]
+    pub fn is_signed(&self, funding: &FundingCreated, head: BlockNumber) -> bool {
+        let Phase::Accepted(Accepted { open, responder, .. }) = &self.phase else { return false };
+        if !valid_until_of(open, head).contains(&funding.valid_until) {
+            return false;
+        }
+        let body = open.body(responder, funding.valid_until);
+        let channel = body.terms.channel_id(&self.domain, funding.nonce, &Native);
+        self.peer.verify(&signed_bytes(&self.domain, &channel, &body), &funding.signature)
     }
 
     /// The nonce that this side has named for an opening that is not known to be on chain, and whose it is (R5.2).
@@ -343,7 +357,11 @@ impl Channel {
     /// The opening's part of a lost connection, of an error, or of a deadline: nothing is lost before both have signed.
     pub(crate) fn abandon_opening(&mut self, code: Option<RefusalCode>) -> Step {
         match self.phase {
-            Phase::Initialized(_) | Phase::Accepted(_) => self.close(CloseReason::NotOpened { code }),
+            // Nothing of it is stored, so neither is its end.
+            Phase::Initialized(_) | Phase::Accepted(_) => {
+                self.phase = Phase::Closed(CloseReason::NotOpened { code });
+                Step::act(vec![Effect::Notify(Notice::NotOpened { code }), Effect::Forget])
+            }
             _ => Step::default(),
         }
     }
@@ -396,6 +414,11 @@ fn check_terms(open: &ChannelOpen, responder: &PartyTerms, limits: &Limits) -> R
 /// A responder that is not known yet: unlike any initiator.
 const fn placeholder(peer: PublicKey) -> PartyTerms {
     PartyTerms { account: AccountId([0; 32]), key: peer, payout: Destination::Account, delegates: Vec::new() }
+}
+
+/// The last blocks that an opening may name, as a responder sees it.
+const fn valid_until_of(open: &ChannelOpen, head: BlockNumber) -> RangeInclusive<BlockNumber> {
+    head..=head.saturating_add(open.validity).saturating_add(HEAD_SLACK)
 }
 
 const fn deadline(config: &Config, ctx: &Context<'_>) -> Millis {

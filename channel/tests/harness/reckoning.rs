@@ -108,6 +108,7 @@ pub(crate) fn harmless(notice: &Notice) -> bool {
         | Notice::OperationRefused { .. }
         | Notice::ShutdownAwaitsPeer
         | Notice::PeerSilent
+        | Notice::NotOpened { .. }
         | Notice::Postponed { .. } => true,
         Notice::PeerError(code) => *code == RefusalCode::UNKNOWN_CHANNEL || *code == RefusalCode::TIMEOUT,
         Notice::PeerViolated(_)

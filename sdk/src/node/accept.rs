@@ -63,26 +63,34 @@ impl Handshakes {
             task.abort();
             peers.tally.count(Cause::HandshakeDisplaced);
         }
-        let peers = Arc::downgrade(peers);
-        let _none = self.tasks.insert(number, tokio::spawn(async move { greet(pending, &peers).await }));
+        let _none = self.tasks.insert(number, tokio::spawn(greet(pending, peers)));
     }
 }
 
-async fn greet(pending: IncomingConnection, peers: &Weak<Peers>) {
-    let from = pending.from();
-    let Some(identity) = peers.upgrade().map(|peers| Arc::clone(&peers.config.identity)) else { return };
-    match pending.handshake(&identity).await {
-        Ok(session) => {
-            let Some(peers) = peers.upgrade() else { return };
-            if let Err(error) = peers.connected(Connected { session, address: None, told: Vec::new() }).await {
-                tracing::warn!(%from, %error, "refused a peer");
+/// Nobody is there any more whom they could be for.
+impl Drop for Handshakes {
+    fn drop(&mut self) {
+        self.tasks.values().for_each(JoinHandle::abort);
+    }
+}
+
+/// Holds nothing of the node while the other side takes its time.
+fn greet(pending: IncomingConnection, peers: &Arc<Peers>) -> impl Future<Output = ()> + use<> {
+    let (identity, tally) = (Arc::clone(&peers.config.identity), Arc::clone(&peers.tally));
+    let (running, peers) = (peers.running.clone(), Arc::downgrade(peers));
+    async move {
+        let from = pending.from();
+        let session = match pending.handshake(&identity).await {
+            Ok(session) => session,
+            Err(error) => {
+                tally.count(Cause::HandshakeFailed);
+                return tracing::info!(%from, %error, "a handshake failed");
             }
-        }
-        Err(error) => {
-            if let Some(peers) = peers.upgrade() {
-                peers.tally.count(Cause::HandshakeFailed);
-            }
-            tracing::info!(%from, %error, "a handshake failed");
+        };
+        let Some(_runs) = running.enter() else { return };
+        let Some(peers) = peers.upgrade() else { return };
+        if let Err(error) = peers.connected(Connected { session, address: None, told: Vec::new() }).await {
+            tracing::warn!(%from, %error, "refused a peer");
         }
     }
 }

@@ -21,10 +21,15 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
 
 /// How often the router looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
+/// How many things of strangers wait to be told to the router before their tasks wait: a few of each stranger's.
+pub(super) const MAX_ERRANDS: usize = 256;
 /// How long what becomes known of locks waits for more of it: each peer that shows a pre-image would have all others look again at all of their transfers.
 const CALM: Duration = Duration::from_millis(50);
 
@@ -64,23 +69,24 @@ impl Routing {
             Ok(()) => {}
             Err(error) => {
                 let PeerInput::Command(channel, command) = error.into_inner() else { return };
-                let peers = Arc::clone(peers);
-                let _task = tokio::spawn(async move {
+                let (running, peers) = (peers.running.clone(), Arc::clone(peers));
+                let _task = tokio::spawn(running.track(async move {
                     if let Err(error) = inbox.send(PeerInput::Command(channel, command)).await
                         && let PeerInput::Command(channel, command) = error.0
                     {
                         peers.routing.refuse(channel, command, &peers);
                     }
-                });
+                }));
             }
         }
     }
 
     /// Nobody is there to take a command: nothing of it was signed.
-    fn refuse(&self, channel: ChannelRef, command: TransferCommand, peers: &Arc<Peers>) {
+    pub(super) fn refuse(&self, channel: ChannelRef, command: TransferCommand, peers: &Arc<Peers>) {
         let (at, why) = (self.at(channel), network::CommandRefusal::NotOpen);
-        let peers = Arc::clone(peers);
-        let _task = tokio::spawn(async move { peers.tell_router([RouterInput::Refused { at, command, why }]).await });
+        let (running, peers) = (peers.running.clone(), Arc::clone(peers));
+        let refused = [RouterInput::Refused { at, command, why }];
+        let _task = tokio::spawn(running.track(async move { peers.tell_router(refused).await }));
     }
 }
 
@@ -146,7 +152,8 @@ impl Peers {
 impl Member for Peers {
     /// Keeps what the router has to keep here, and has done what it wants.
     fn take_over(self: Arc<Self>, outgoing: Outgoing) {
-        let _task = tokio::spawn(async move {
+        let running = self.running.clone();
+        let _task = tokio::spawn(running.track(async move {
             let turn = self.routing.turn().await;
             if turn.has_rows() {
                 let _kept = self.keep(turn, outgoing).await;
@@ -154,12 +161,12 @@ impl Member for Peers {
                 drop(turn);
                 self.routing.carry_out(outgoing, &self);
             }
-        });
+        }));
     }
 }
 
-/// Tells the router of heads and of the time, and every peer's task of what became known of locks, as long as the node runs.
-pub(super) async fn run(peers: Weak<Peers>) {
+/// Tells the router of heads and of the time, and what strangers' tasks have it told; and every peer's task of what became known of locks, as long as the node runs.
+pub(super) async fn run(peers: Weak<Peers>, mut errands: mpsc::Receiver<RouterInput>) {
     let Some(mut changes) = peers.upgrade().map(|peers| peers.registry.changes()) else { return };
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -175,6 +182,12 @@ pub(super) async fn run(peers: Weak<Peers>) {
                 Err(_over) => return,
             },
             _ = ticks.tick() => true,
+            Some(errand) = errands.recv() => {
+                let Some(peers) = peers.upgrade() else { return };
+                // One at a time: others have the router's turn in between.
+                let _kept = peers.tell_router([errand]).await;
+                continue;
+            }
         };
         let Some(peers) = peers.upgrade() else { return };
         let registry = &peers.registry;
@@ -217,8 +230,8 @@ impl Peers {
         {
             return;
         }
-        let peers = Arc::clone(self);
-        let _task = tokio::spawn(async move {
+        let (running, peers) = (self.running.clone(), Arc::clone(self));
+        let _task = tokio::spawn(running.track(async move {
             let mut turn = peers.routing.turn().await;
             let configured = peers.routing.with(&mut turn, |router| {
                 let mut policy = router.policy().clone();
@@ -227,6 +240,6 @@ impl Peers {
             });
             let Ok(((), outgoing)) = configured;
             peers.keep_if_any(turn, outgoing).await
-        });
+        }));
     }
 }

@@ -82,6 +82,11 @@ impl Group {
         }
     }
 
+    /// Whether the router hears swap words of strangers: asked without the router, which whoever has its turn may be busy with.
+    pub(super) const fn takes_strangers(&self) -> bool {
+        self.policy.swaps.takes_strangers
+    }
+
     fn slot(&self) -> MutexGuard<'_, Option<(PublicKey, Router)>> {
         self.router.lock().unwrap_or_else(PoisonError::into_inner)
     }

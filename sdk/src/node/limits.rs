@@ -18,6 +18,8 @@ pub const MAX_OPENINGS_PER_PEER: usize = 1_024;
 const _: () = assert!(MAX_OPENINGS_PER_PEER as u64 <= MAX_NONCE_AHEAD, "each opening takes a nonce");
 /// The longest message about a channel that is not here whose inside is looked at: an opening with all its delegates fits twice.
 pub const MAX_UNKNOWN: usize = 2 * 1024;
+/// How many vaults are read for a stranger within one block (R6.7): whoever is honest has one, and may have taken another account just now.
+pub(super) const MAX_VAULTS_OF_STRANGER: usize = 4;
 
 /// What each peer may ask of a node, and make it hold (R6.9c). What exceeds a limit is slowed, refused or cut off, and counted under its
 /// [`Cause`](super::Cause).
@@ -173,6 +175,8 @@ mod tests {
             ("MAX_CHANNELS_PER_PEER", MAX_CHANNELS_PER_PEER),
             ("MAX_OPENINGS_PER_PEER", MAX_OPENINGS_PER_PEER),
             ("MAX_UNKNOWN", MAX_UNKNOWN),
+            ("MAX_VAULTS_OF_STRANGER", MAX_VAULTS_OF_STRANGER),
+            ("MAX_ERRANDS", crate::node::carrying::MAX_ERRANDS),
         ] {
             assert!(told(name, &value.to_string()), "{name} is {value}");
         }

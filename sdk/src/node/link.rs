@@ -4,6 +4,7 @@ use super::{
     causes::{Cause, CauseTally},
     limits::NodeLimits,
     packet::Packet,
+    places::Origin,
 };
 use crate::transport::{
     ConnectionTimeouts, MAX_MESSAGE, Receiver, RecvError, Role, SendError, Sender, Session, watched_here,
@@ -51,6 +52,8 @@ struct Open {
     sender: Sender,
     receiver: Receiver,
     role: Role,
+    /// Where the peer is.
+    origin: Origin,
     /// Of two that the same side dialled, the later one has the higher number.
     number: u64,
     /// When something last came from the peer.
@@ -113,6 +116,11 @@ impl Link {
         self.session.as_ref().is_some_and(|open| open.role == Role::Dialler)
     }
 
+    /// Where the peer is, where there is a connection.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        self.session.as_ref().map(|open| open.origin)
+    }
+
     /// Changes what the peer may make this node hold, on this connection and the next ones.
     pub(super) fn bound(&mut self, bounds: Bounds) {
         self.bounds = bounds;
@@ -126,7 +134,8 @@ impl Link {
     pub(super) fn watch_here(&mut self) {
         let was_up = self.session.is_some();
         self.session = self.session.take().and_then(Open::watched_here);
-        self.is_lost = was_up && self.session.is_none();
+        // One that was lost before, and that nobody was told of, stays so.
+        self.is_lost |= was_up && self.session.is_none();
         self.reserve = self.reserve.take().and_then(|(open, since)| Some((open.watched_here()?, since)));
     }
 
@@ -259,7 +268,7 @@ impl Link {
 
 impl Open {
     fn new(session: Session, bounds: Bounds, tally: Arc<CauseTally>) -> Self {
-        let (role, number) = (session.role(), session.number());
+        let (role, number, origin) = (session.role(), session.number(), Origin::of(session.remote_addr().ip()));
         let (sender, mut receiver) = session.split();
         receiver.set_limit(bounds.message);
         let (heard, paused_until) = (Instant::now(), None);
@@ -267,6 +276,7 @@ impl Open {
             sender,
             receiver,
             role,
+            origin,
             number,
             heard,
             pinged: false,

@@ -46,6 +46,7 @@ mod registry;
 mod restore;
 mod routing;
 mod rows;
+mod running;
 mod slot;
 mod submitted;
 mod swaps;
@@ -84,6 +85,7 @@ use defended::Report;
 use events::Events;
 use following::Following;
 use inbox::{Connected, Inbox, Opening, PeerInput};
+use network::RouterInput;
 use peers::Peers;
 use places::{PerOrigin, Strangers};
 use protocol::{Amount, PublicKey, call::Call};
@@ -92,6 +94,7 @@ use quarters::{Outside, Quarters};
 use random::random;
 use restore::{Loaded, load};
 use routing::Routing;
+use running::Running;
 use std::{
     fmt, io,
     net::SocketAddr,
@@ -129,6 +132,25 @@ struct Inner {
 /// The thread of whatever follows and defends.
 fn guard() -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(1).thread_name("guard").enable_all().build()
+}
+
+/// Starts whatever runs as long as the node does.
+fn run(
+    peers: &Arc<Peers>,
+    guard: &Runtime,
+    (watcher, defence): (Watcher, Defence),
+    (listener, of_strangers): (Option<Listener>, mpsc::Receiver<RouterInput>),
+) -> Vec<JoinHandle<()>> {
+    let purse = Arc::clone(&peers.purse);
+    let urgency = move |until| purse.urgency(Some(until));
+    let (arbiter, signer) = (Arc::clone(&peers.config.arbiter), Arc::clone(&peers.config.signer));
+    let registry = peers.registry.clone().run(arbiter, signer, urgency);
+    let mut tasks = vec![guard.spawn(watcher.run()), guard.spawn(defence.run()), guard.spawn(registry)];
+    tasks.push(tokio::spawn(carrying::run(Arc::downgrade(peers), of_strangers)));
+    if let Some(listener) = listener {
+        tasks.push(peers.quarters.of(true).spawn(accept::listen(listener, Arc::downgrade(peers))));
+    }
+    tasks
 }
 
 impl Drop for Inner {
@@ -179,6 +201,7 @@ impl Node {
         let limits = limits::descriptors().map_or(config.limits, |descriptors| config.limits.within(descriptors));
         let (quarters, outside) = Quarters::open().map_err(StartError::NoThread)?;
         let (signals, for_defence) = mpsc::unbounded_channel();
+        let (errands, of_strangers) = mpsc::channel(carrying::MAX_ERRANDS);
         let registry = LockRegistry::new(pace, head.number);
         let (routing, restored) = Routing::new(&config, &registry, &loaded).await?;
         let Loaded { channels, mut addresses, next, seen, damaged, .. } = loaded;
@@ -186,6 +209,7 @@ impl Node {
             config: Arc::clone(&config),
             limits,
             routing: Arc::new(routing),
+            errands,
             withdrawals: Withdrawals::load(config.store())?,
             tally: Arc::default(),
             dialler: Arc::default(),
@@ -210,6 +234,7 @@ impl Node {
             defending: Arc::default(),
             launch: peer::launch,
             quarters,
+            running: Running::default(),
         });
         if let Err(error) = peers.purse.look().await {
             tracing::warn!(%error, "the account could not be looked at: no channel is accepted before");
@@ -218,24 +243,16 @@ impl Node {
         peers.tell_of_damage();
         peers.enter_group();
         for (identity, channels) in channels {
-            let _inbox = peers.start(identity, channels, addresses.remove(&identity), false);
+            let _running = peers.start(identity, channels, addresses.remove(&identity), false);
         }
         // What follows from what the store has, before anybody is connected.
         let turn = peers.routing.turn().await;
         let _kept = peers.keep(turn, restored).await;
         let watched = (Arc::clone(&config.arbiter), config.store().cloned());
         let watcher = Watcher::new(watched, Arc::downgrade(&peers), (next, seen), config.keep_ended, signals.clone());
-        let guard = guard().map_err(StartError::NoThread)?;
         let defence = Defence::new(&peers, (signals, for_defence));
-        let purse = Arc::clone(&peers.purse);
-        let urgency = move |until| purse.urgency(Some(until));
-        let (arbiter, signer) = (Arc::clone(&config.arbiter), Arc::clone(&config.signer));
-        let registry = peers.registry.clone().run(arbiter, signer, urgency);
-        let mut tasks = vec![guard.spawn(watcher.run()), guard.spawn(defence.run()), guard.spawn(registry)];
-        tasks.push(tokio::spawn(carrying::run(Arc::downgrade(&peers))));
-        if let Some(listener) = listener {
-            tasks.push(peers.quarters.of(true).spawn(accept::listen(listener, Arc::downgrade(&peers))));
-        }
+        let guard = guard().map_err(StartError::NoThread)?;
+        let tasks = run(&peers, &guard, (watcher, defence), (listener, of_strangers));
         let tasks = tokio::sync::Mutex::new(tasks);
         let inner = Inner { config, peers, listening, tasks, guard: Some(guard), _outside: outside };
         Ok((Self { inner: Arc::new(inner) }, events))
@@ -366,11 +383,11 @@ impl Node {
         if have < open.our_share {
             return Err(NodeError::VaultTooLow { have, need: open.our_share });
         }
-        let inbox = self.inner.peers.inbox(&peer).ok_or(NodeError::NotConnected(peer))?;
+        let inbox = self.inner.peers.inbox(&peer).ok_or_else(|| self.inner.peers.not_connected(&peer))?;
         let (reply, answer) = oneshot::channel();
         let reference = ChannelRef(random()?);
         let input = PeerInput::Open(open, reference, Opening { reply, paid_for });
-        inbox.send(input).await.map_err(|_closed| NodeError::NotConnected(peer))?;
+        inbox.send(input).await.map_err(|_closed| self.inner.peers.not_connected(&peer))?;
         let reference = answer.await.map_err(|_dropped| self.inner.peers.gone(&peer))??;
         Ok(self.handle(peer, reference, inbox))
     }
@@ -429,11 +446,11 @@ impl Node {
         }
         for inbox in self.inner.peers.all() {
             let _gone = inbox.send(PeerInput::Stop).await;
-            inbox.closed().await;
         }
         for task in tasks.drain(..) {
             let _ended = task.await;
         }
+        self.inner.peers.running.over().await;
         if let (Some(store), Some(at)) = (self.inner.config.store(), self.inner.peers.due_note())
             && let Err(error) = store.commit(watcher::noted_at(at)).await
         {

@@ -303,14 +303,15 @@ impl Node {
         act: impl FnOnce(&mut Router) -> Result<(T, Vec<network::RouterOutput>), E> + Send + 'static,
     ) -> Result<T, E> {
         let peers = Arc::clone(&self.inner.peers);
-        let done = tokio::spawn(async move {
+        let running = peers.running.clone();
+        let done = tokio::spawn(running.track(async move {
             let mut turn = peers.routing.turn().await;
             if peers.is_over() || peers.routing.ask(Router::is_ahead) {
                 return Err(RouterStopped.into());
             }
             let (value, outgoing) = peers.routing.with(&mut turn, act)?;
             peers.keep(turn, outgoing).await.then_some(value).ok_or_else(|| RouterStopped.into())
-        });
+        }));
         done.await.unwrap_or_else(|_ended| Err(RouterStopped.into()))
     }
 }

@@ -14,6 +14,7 @@ mod commands;
 mod commit;
 mod conduct;
 mod connection;
+mod ending;
 mod fetches;
 mod manners;
 mod messages;
@@ -35,12 +36,11 @@ use super::{
     error::NodeError,
     events::{Ack, Events, NodeEvent, Notification},
     following::Follower,
-    inbox::{Connected, Inbox, Opening, PeerInput},
+    inbox::{Connected, Inbox, PeerInput},
     link::{Bounds, Link},
     outgoing::Outgoing,
     packet::Packet,
     peers::Peers,
-    places::Origin,
     redial::Redial,
     registry::LockRegistry,
     routing::Routing,
@@ -54,7 +54,7 @@ use crate::{
 };
 use channel::{
     ChangeId, Channel, ChannelRef, Effect, Event, EventNumber, Input, Message, Millis, Notice, Step,
-    transfer::{TransferCommand, TransferId},
+    transfer::TransferId,
 };
 use conduct::Conduct;
 use fetches::Fetches;
@@ -92,8 +92,6 @@ pub(super) struct Peer {
     events: Events,
     conduct: Conduct,
     link: Link,
-    /// Where the peer is on this connection.
-    origin: Option<Origin>,
     /// Channels that have not said something on this connection, because too much waits to be read by the peer.
     unsaid: BTreeSet<ChannelRef>,
     /// Openings that the initiator has signed, and whose coins are being looked for.
@@ -101,6 +99,8 @@ pub(super) struct Peer {
     redial: Redial,
     /// Where the peer is found has changed since the last commit.
     address_changed: bool,
+    /// The store has where that was.
+    has_address_row: bool,
     slots: BTreeMap<ChannelRef, Slot>,
     /// Channels with it that the store has and that cannot be read whole: nothing of them is written.
     damaged: BTreeSet<ChannelRef>,
@@ -179,16 +179,17 @@ impl Peer {
         let config = Arc::clone(&peers.config);
         let conduct = Conduct::new(peers);
         // Before anything is looked at that it will be told of.
-        let follower = peers.following.begin(identity, peers.head());
-        let bounds = Bounds::of_strangers(&peers.limits);
+        let needs_blocks = channels.iter().any(|channel| channel.channel_id().is_some());
+        let follower = peers.following.begin(identity, peers.head(), needs_blocks);
+        let (bounds, has_address_row) = (Bounds::of_strangers(&peers.limits), address.is_some());
         let mut peer = Self {
             conduct,
             link: Link::new(config.ping_interval, config.timeouts, bounds, Arc::clone(&peers.tally)),
-            origin: None,
             unsaid: BTreeSet::new(),
             unfunded: Unfunded::default(),
             redial: Redial::new(config.redial, address),
             address_changed: false,
+            has_address_row,
             config,
             identity,
             inbox,
@@ -223,6 +224,8 @@ impl Peer {
             let reference = channel.reference();
             note_id(&mut peer.by_id, &peer.peers, &channel);
             let mut slot = Slot::new(channel);
+            // The store has it, and the router was told of it with all others.
+            (slot.is_stored, slot.transit.is_known) = (true, true);
             if slot.is_known() {
                 peer.befriend();
             } else if slot.id.is_some() {
@@ -249,7 +252,8 @@ impl Peer {
     fn settle(mut self: Box<Self>, is_stranger: bool) {
         self.is_outside = is_stranger;
         if let Some(peers) = self.peers.upgrade() {
-            let _task = peers.quarters.of(self.is_outside).spawn(self.run());
+            let quarters = peers.quarters.of(self.is_outside);
+            let _task = quarters.spawn(peers.running.track(self.run()));
         }
     }
 
@@ -287,81 +291,12 @@ impl Peer {
                 return self.retire().await;
             }
             let is_stranger = self.is_stranger();
-            if is_stranger != self.is_outside && self.link.was_up() {
+            // One that is dialled is a stranger until there is a connection; one that has a channel is none any more, connected or not.
+            if is_stranger != self.is_outside && (self.link.was_up() || !is_stranger) {
                 return self.settle(is_stranger);
             }
         };
         self.hand_over(&error);
-    }
-
-    /// Nothing can be kept any more: the channels go to the defence, which needs no store. Whoever waits for something of them is told.
-    fn hand_over(mut self, error: &StoreError) {
-        let cause = error.to_string();
-        tracing::error!(peer = %self.identity, cause, "nothing more is agreed with this peer: its channels are only defended");
-        // What the router wants claimed is registered by the defence, whatever is signed or kept (I11).
-        self.inbox.close();
-        while let Ok(input) = self.inbox.try_recv() {
-            if let PeerInput::Command(reference, command @ TransferCommand::Claim { .. }) = input {
-                self.on_command(reference, command);
-            }
-        }
-        // First of all: a defence that met a task that has ended before it had the channels would read them from the store, and pass over the blocks
-        // that they have not heard of. Whoever waits for something is told last.
-        if let Some(peers) = self.peers.upgrade() {
-            let channels = self.slots.values().map(|slot| slot.channel.clone()).collect();
-            peers.take_over(self.identity, channels, self.head, cause.clone(), error);
-        }
-        self.follower.fail(cause);
-    }
-
-    /// Whether nothing is left to do for this peer: a stranger that came and went costs nothing.
-    fn is_idle(&self) -> bool {
-        self.link.was_up()
-            && !self.link.is_up()
-            && self.slots.is_empty()
-            && self.steps.is_empty()
-            && self.heard.is_empty()
-    }
-
-    /// Ends the task, and hands on or answers what has reached it just now.
-    async fn retire(mut self) {
-        self.follower.end();
-        self.leave_place();
-        self.inbox.close();
-        while let Some(input) = self.inbox.recv().await {
-            match input {
-                // It has come back just now: to a new task.
-                PeerInput::Connected(connected) => {
-                    if let Some(peers) = self.peers.upgrade() {
-                        let _task = tokio::spawn(async move { drop(peers.connected(*connected).await) });
-                    }
-                }
-                PeerInput::Open(_, _, Opening { reply, .. }) => {
-                    let _gone = reply.send(Err(NodeError::NotConnected(self.identity)));
-                }
-                PeerInput::List(reply) => {
-                    let _gone = reply.send(Vec::new());
-                }
-                PeerInput::Command(reference, command) => {
-                    let (at, why) = (self.routing.at(reference), network::CommandRefusal::NotOpen);
-                    if let Some(peers) = self.peers.upgrade() {
-                        let _kept = peers.tell_router([network::RouterInput::Refused { at, command, why }]).await;
-                    }
-                }
-                // About channels that are not there (any more).
-                PeerInput::Request(..)
-                | PeerInput::Called(..)
-                | PeerInput::Nonce(..)
-                | PeerInput::Vault(..)
-                | PeerInput::Code(..)
-                | PeerInput::NotFound
-                | PeerInput::Displaced
-                | PeerInput::Announce(_)
-                | PeerInput::Say(_)
-                | PeerInput::Locks
-                | PeerInput::Stop => {}
-            }
-        }
     }
 
     /// Takes what else is there already, so that one commit serves all of it. Other tasks have their turn as often as this one's is over.
@@ -563,6 +498,9 @@ impl Peer {
                 slot.id = slot.channel.channel_id();
                 slot.nonce = slot.channel.named_nonce();
                 note_id(&mut self.by_id, &self.peers, &slot.channel);
+                if slot.id.is_some() {
+                    self.follower.need_blocks();
+                }
             }
         }
         if let Step::Commit(commit) = &step {

@@ -15,6 +15,7 @@ use super::{
     registry::LockRegistry,
     restore::DamagedChannel,
     routing::Routing,
+    running::Running,
     submitted::Defending,
     watcher::{Notes, Sight},
     withdrawals::Withdrawals,
@@ -26,6 +27,7 @@ use crate::{
     transport::{Dialler, Role},
 };
 use channel::{Channel, Notice};
+use network::RouterInput;
 use protocol::{BlockNumber, ChannelId, Pair, PartyId, PublicKey};
 use std::{
     collections::HashMap,
@@ -70,6 +72,8 @@ pub(crate) struct Peers {
     pub(super) registry: LockRegistry,
     /// What crosses channels.
     pub(super) routing: Arc<Routing>,
+    /// What strangers' tasks have the router told.
+    pub(super) errands: mpsc::Sender<RouterInput>,
     /// What is paid out of swapped coins.
     pub(super) withdrawals: Withdrawals,
     /// Every channel that may be on chain, with its parties as the chain knows them.
@@ -86,6 +90,8 @@ pub(crate) struct Peers {
     pub(super) launch: Launch,
     /// Where that is.
     pub(super) quarters: Quarters,
+    /// What runs of the node.
+    pub(super) running: Running,
 }
 
 impl Peers {
@@ -158,6 +164,7 @@ impl Peers {
 
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::Release);
+        self.running.end();
         self.routing.group().leave(self.routing.chain());
     }
 
@@ -188,6 +195,14 @@ impl Peers {
         match self.following.failure(peer) {
             Some(cause) if !self.is_over() => NodeError::DefendOnly(cause),
             _ => self.check().err().unwrap_or(NodeError::UnknownChannel),
+        }
+    }
+
+    /// Why a peer's task cannot be reached.
+    pub(super) fn not_connected(&self, peer: &PublicKey) -> NodeError {
+        match self.following.failure(peer) {
+            Some(cause) if !self.is_over() => NodeError::DefendOnly(cause),
+            _ => NodeError::NotConnected(*peer),
         }
     }
 
@@ -222,7 +237,7 @@ impl Peers {
                 None if self.count() >= MAX_PEERS => {
                     return Err(NodeError::TooMany { what: "peers", max: MAX_PEERS });
                 }
-                None => self.start(peer, Vec::new(), None, is_dialled),
+                None => self.start(peer, Vec::new(), None, is_dialled)?,
             };
             match inbox.send(input).await {
                 Ok(()) => return Ok(()),
@@ -246,21 +261,36 @@ impl Peers {
         self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Starts the task of a peer that has none.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`]: whoever stops the node tells all tasks that it meets, so none is started after that.
     pub(super) fn start(
         self: &Arc<Self>,
         identity: PublicKey,
         channels: Vec<Channel>,
         address: Option<PeerAddress>,
         is_dialled: bool,
-    ) -> Inbox {
+    ) -> Result<Inbox, NodeError> {
         let mut inboxes = self.inboxes();
+        if self.is_over() {
+            return Err(NodeError::Stopped);
+        }
         if let Some(inbox) = inboxes.get(&identity).filter(|inbox| !inbox.is_closed()) {
-            return inbox.clone();
+            return Ok(inbox.clone());
         }
         let (inbox, inputs) = mpsc::channel(INBOX);
         (self.launch)(self, identity, (&inbox, inputs), channels, address, is_dialled);
         let _previous = inboxes.insert(identity, inbox.clone());
-        inbox
+        Ok(inbox)
+    }
+
+    /// A peer has gone that has no channels: unless another task serves it by now, it is none any more.
+    pub(super) fn forget(&self, peer: &PublicKey) {
+        let mut inboxes = self.inboxes();
+        if inboxes.get(peer).is_some_and(Inbox::is_closed) {
+            let _closed = inboxes.remove(peer);
+        }
     }
 
     /// How many peers there are, once those that have gone are forgotten.

@@ -7,6 +7,9 @@
 //!                            peer's task ......... the threads of whoever started the node
 //! ```
 
+#[cfg(test)]
+mod busy;
+
 use std::{fmt, io};
 use tokio::runtime::{Builder, Handle, Runtime};
 

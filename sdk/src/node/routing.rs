@@ -165,6 +165,11 @@ impl Routing {
         *self.owners().entry(channel).or_insert(peer) == peer
     }
 
+    /// The router has not heard of this channel, and it has ended: its name is free.
+    pub(super) fn free_name(&self, channel: ChannelRef) {
+        let _owner = self.owners().remove(&channel);
+    }
+
     /// A channel, as the router names it.
     pub(super) const fn at(&self, channel: ChannelRef) -> At {
         At { chain: self.chain, channel }
@@ -202,7 +207,7 @@ impl Routing {
         let mut outgoing = Outgoing::default();
         for input in inputs {
             if let RouterInput::ChannelClosed(at) = &input {
-                let _known = self.owners().remove(&at.channel);
+                self.free_name(at.channel);
             }
             outgoing.extend(self.sort(turn, self.act(|router| router.handle(input))));
         }

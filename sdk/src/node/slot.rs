@@ -35,6 +35,8 @@ pub(super) struct Slot {
     /// The nonce that this side has named for it, and of which pair; kept as long as the slot, so that none is named twice. None where it was
     /// on chain before this node started: what the chain says is above it.
     pub(super) nonce: Option<(Pair<PartyId>, u64)>,
+    /// The store has a row of it.
+    pub(super) is_stored: bool,
     /// Waits for the channel to open.
     pub(super) opening: Option<Reply<ChannelRef>>,
     /// Held by an opening that the account pays for until it has ended, well or not.
@@ -115,6 +117,7 @@ impl Slot {
             id: channel.channel_id(),
             nonce: channel.named_nonce(),
             channel,
+            is_stored: false,
             opening: None,
             paid_for: None,
             payments: HashMap::new(),
@@ -171,6 +174,9 @@ impl Slot {
         match event {
             Notification::Event(event) => self.answer_event(event),
             Notification::Notice(Notice::SoloStepCancelled { step, why }) => self.give_up_step(*step, why),
+            Notification::Notice(Notice::NotOpened { code }) => {
+                self.answer_end(&CloseReason::NotOpened { code: *code });
+            }
             Notification::Notice(Notice::CallRejected { call: CallKind::ChannelCreate, rejection }) => {
                 self.end_opening(Err(CallError::Rejected(*rejection).into()));
             }

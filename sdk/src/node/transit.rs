@@ -46,6 +46,8 @@ impl Hearing {
 /// What a channel's router was told of it last, and the locks of its transfers.
 #[derive(Debug, Default)]
 pub(super) struct Transit {
+    /// The router has heard of the channel: it is to hear of its end too.
+    pub(super) is_known: bool,
     pub(super) told: Option<Offerable>,
     pub(super) watching: HashMap<TransferId, Watching>,
 }

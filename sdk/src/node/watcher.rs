@@ -327,9 +327,10 @@ impl Watcher {
 
     /// Has a look at what the account has for fees. Nobody waits for it.
     fn look_at_purse(&self) {
-        let Some(peers) = self.peers.upgrade() else { return };
+        // Nothing of the store: whatever the chain's endpoints take, a node that was stopped lets go of it.
+        let Some(purse) = self.peers.upgrade().map(|peers| Arc::clone(&peers.purse)) else { return };
         let _task = tokio::spawn(async move {
-            if let Err(error) = peers.purse.look().await {
+            if let Err(error) = purse.look().await {
                 tracing::debug!(%error, "the account could not be looked at");
             }
         });
@@ -348,14 +349,14 @@ impl Watcher {
         if is_due {
             self.expired = at.number;
         }
-        self.writing = Some(tokio::spawn(async move {
+        self.writing = Some(tokio::spawn(peers.running.track(async move {
             if let Err(error) = store.commit(noted_at(at)).await {
                 tracing::error!(%error, "could not note the last block");
             }
             if let Some(before) = before {
                 expire_ended(&store, before).await;
             }
-        }));
+        })));
     }
 
     /// The next block cannot be told. Each channel is brought up to date from its record at the head instead, and the blocks after that are followed

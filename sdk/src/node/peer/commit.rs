@@ -11,6 +11,7 @@ use crate::{
     },
     store::{Batch, Table},
 };
+use channel::ChannelRef;
 use scale::Encode;
 
 impl Peer {
@@ -37,6 +38,7 @@ impl Peer {
             && let Some(address) = self.redial.address()
         {
             batch = batch.put(Table::Meta, address_key(&self.identity), address.to_string());
+            self.has_address_row = true;
         }
         for (reference, Rows { contracts, payments, transfers }) in changed {
             // What is damaged stays as it is.
@@ -73,6 +75,7 @@ impl Peer {
                 };
             }
             batch = batch.put(Table::Channels, key, slot.channel.save());
+            slot.is_stored = true;
         }
         let kept = match turn {
             Some(turn) => turn.commit(store, batch).await,
@@ -94,40 +97,55 @@ impl Peer {
         if ended.is_empty() {
             return Ok(());
         }
-        let mut batch = Batch::default();
+        let mut batch = None;
         for reference in ended {
-            let key = store_key(&self.identity, reference);
-            if let Some(slot) = self.slots.remove(&reference) {
-                self.heard.push(network::RouterInput::ChannelClosed(self.routing.at(reference)));
-                let stored = slot.channel.contracts().filter(|_| !self.damaged.contains(&reference));
-                for id in stored.into_iter().flat_map(|all| all.iter()).map(|(id, _)| id) {
-                    batch = batch.delete(Table::Contracts, contract_key(&key, id));
-                }
-                for id in slot.channel.kept_payments().keys() {
-                    batch = batch.delete(Table::Payments, payment_key(&key, *id));
-                }
-                if let Some(id) = slot.id.filter(|id| self.by_id.get(id) == Some(&reference)) {
-                    let _was_there = self.by_id.remove(&id);
-                    if let Some(peers) = self.peers.upgrade() {
-                        let _was_known = peers.channels().remove(&id);
-                    }
-                }
-            }
-            if self.damaged.contains(&reference) {
-                continue;
-            }
-            batch = batch.delete(Table::Channels, key);
+            batch = self.forget(reference, batch);
+        }
+        if self.by_id.is_empty() {
+            self.follower.need_no_blocks();
         }
         if self.slots.is_empty() && self.damaged.is_empty() {
             // Nobody needs the peer any more; its address is noted again with the next channel.
             self.estrange();
             self.redial.give_up();
             self.address_changed = self.redial.address().is_some();
-            batch = batch.delete(Table::Meta, address_key(&self.identity));
+            if std::mem::take(&mut self.has_address_row) {
+                batch = Some(batch.unwrap_or_default().delete(Table::Meta, address_key(&self.identity)));
+            }
         }
-        match self.config.store() {
-            Some(store) => store.commit(batch).await.map_err(NotKept),
+        match self.config.store().zip(batch) {
+            Some((store, batch)) => store.commit(batch).await.map_err(NotKept),
             None => Ok(()),
         }
+    }
+
+    /// Forgets a channel, and has its rows erased, where it has any: none is stored of what this side has never signed.
+    fn forget(&mut self, reference: ChannelRef, batch: Option<Batch>) -> Option<Batch> {
+        let Some(slot) = self.slots.remove(&reference) else { return batch };
+        match slot.transit.is_known {
+            true => self.heard.push(network::RouterInput::ChannelClosed(self.routing.at(reference))),
+            false => self.routing.free_name(reference),
+        }
+        if let Some(id) = slot.id.filter(|id| self.by_id.get(id) == Some(&reference)) {
+            let _was_there = self.by_id.remove(&id);
+            if let Some(peers) = self.peers.upgrade() {
+                let _was_known = peers.channels().remove(&id);
+            }
+        }
+        if !slot.is_stored {
+            return batch;
+        }
+        let (key, mut batch) = (store_key(&self.identity, reference), batch.unwrap_or_default());
+        // What is damaged stays as it is.
+        let is_damaged = self.damaged.contains(&reference);
+        for id in
+            slot.channel.contracts().filter(|_| !is_damaged).into_iter().flat_map(|all| all.iter()).map(|(id, _)| id)
+        {
+            batch = batch.delete(Table::Contracts, contract_key(&key, id));
+        }
+        for id in slot.channel.kept_payments().keys() {
+            batch = batch.delete(Table::Payments, payment_key(&key, *id));
+        }
+        Some(if is_damaged { batch } else { batch.delete(Table::Channels, key) })
     }
 }

@@ -3,10 +3,7 @@
 use super::Peer;
 use crate::{
     keys::PeerAddress,
-    node::{
-        inbox::{Connected, PeerInput},
-        places::Origin,
-    },
+    node::inbox::{Connected, PeerInput},
     transport::Role,
 };
 use channel::Input;
@@ -21,21 +18,24 @@ impl Peer {
         }
         let Connected { session, address, told } = *connected;
         let ours = self.config.identity.public();
-        let (origin, role) = (Origin::of(session.remote_addr().ip()), session.role());
-        let session = match role {
-            // It was accepted among strangers.
-            Role::Listener if !self.is_outside => session.watched_here(),
-            _ => Ok(session),
+        let session = match session.role() {
+            // It was accepted among strangers, where this task runs.
+            Role::Listener if self.is_outside => Ok(session),
+            // Among strangers, or wherever its dialler runs: that may be gone sooner than the connection.
+            _ => session.watched_here(),
         };
         let session = match session {
             Ok(session) => session,
-            Err(error) => return tracing::info!(peer = %self.identity, %error, "connection lost"),
+            Err(error) => {
+                tracing::info!(peer = %self.identity, %error, "connection lost");
+                if !self.link.is_up() && !self.slots.is_empty() {
+                    self.redial.missed();
+                }
+                return;
+            }
         };
         if self.link.adopt(session, &ours) {
-            self.origin = Some(origin);
-            if role == Role::Listener {
-                self.take_place(origin);
-            }
+            self.settle_place();
             self.on_new_link();
         }
         self.set_bounds();
@@ -64,12 +64,14 @@ impl Peer {
 
     /// Dials a lost peer again, beside everything else.
     pub(super) fn dial_again(&mut self, address: PeerAddress) {
-        let Some(dialler) = self.peers.upgrade().map(|peers| Arc::clone(&peers.dialler)) else { return };
+        let Some(peers) = self.peers.upgrade() else { return };
+        let (dialler, running) = (Arc::clone(&peers.dialler), peers.running.clone());
         let (ours, timeouts) = (Arc::clone(&self.config.identity), self.config.timeouts);
         let (peers, answers) = (self.peers.clone(), self.answers.clone());
         let _task = tokio::spawn(async move {
             match dialler.dial(&ours, &address, timeouts).await {
                 Ok(session) => {
+                    let Some(_runs) = running.enter() else { return };
                     if let Some(peers) = peers.upgrade() {
                         let _stopped = peers.connected(Connected { session, address: None, told: Vec::new() }).await;
                     }

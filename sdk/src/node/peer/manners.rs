@@ -1,7 +1,7 @@
 //! How a peer is treated by how it behaves: slowed, cut off, given a place or sent away (R6.9c).
 
 use super::Peer;
-use crate::node::{causes::Cause, events::Fill, link::Bounds, places::Origin, slot::Slot};
+use crate::node::{causes::Cause, events::Fill, link::Bounds, slot::Slot};
 use channel::ChannelRef;
 use tokio::time::Instant;
 
@@ -29,14 +29,18 @@ impl Peer {
             if let Some(peers) = self.peers.upgrade() {
                 peers.strangers().estrange(&self.identity);
             }
+            self.settle_place();
             self.set_bounds();
         }
     }
 
-    /// The peer has connected.
-    pub(super) fn take_place(&self, origin: Origin) {
-        if let Some(peers) = self.peers.upgrade() {
-            peers.seat(self.identity, origin);
+    /// The connection is another one, or the peer has become a stranger: a stranger that is connected takes a place, and whoever is none leaves it.
+    pub(super) fn settle_place(&self) {
+        let origin = self.link.origin().filter(|_| self.is_stranger());
+        let Some(peers) = self.peers.upgrade() else { return };
+        match origin {
+            Some(origin) => peers.seat(self.identity, origin),
+            None => peers.strangers().leave(&self.identity),
         }
     }
 

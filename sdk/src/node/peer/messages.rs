@@ -27,7 +27,11 @@ impl Peer {
                     self.redial.missed();
                 }
             }
-            Received::Replaced => self.on_new_link(),
+            Received::Replaced => {
+                self.settle_place();
+                self.set_bounds();
+                self.on_new_link();
+            }
             Received::Drained => self.on_drained(),
         }
     }
@@ -132,7 +136,7 @@ impl Peer {
         if self.slots.len() >= MAX_CHANNELS_PER_PEER || !can_defend || !self.damaged.is_empty() {
             return Err(RefusalCode::BUSY);
         }
-        let its_address = self.origin.and_then(|origin| Some(self.peers.upgrade()?.openings_of.of(origin)));
+        let its_address = self.link.origin().and_then(|origin| Some(self.peers.upgrade()?.openings_of.of(origin)));
         let asked = self.conduct.ask_for_opening(self.is_stranger(), its_address.as_ref());
         let asked = asked.map_err(|()| RefusalCode::BUSY)?;
         let (config, identity) = (Arc::clone(&self.config), self.identity);

@@ -10,11 +10,14 @@ use crate::{
     },
 };
 use channel::{ChainInput, Effect, Input, Step};
+use protocol::BlockNumber;
 
 impl Peer {
     pub(super) fn on_news(&mut self, news: &News) {
         match news {
             News::Block(block) => self.on_block(block),
+            News::Head(number) if *number > self.head => self.on_head(*number),
+            News::Head(_) => {}
             News::Unconfirmed(unconfirmed) => self.on_unconfirmed(unconfirmed),
             News::Looked => self.on_looked(),
         }
@@ -26,6 +29,12 @@ impl Peer {
         for event in &block.contents.events {
             self.on_arbiter(event);
         }
+        self.on_head(block.at.number);
+    }
+
+    /// Every block up to this one was told, or needs not to be.
+    fn on_head(&mut self, number: BlockNumber) {
+        self.head = number;
         for slot in self.slots.values_mut() {
             slot.disputes.know(self.head);
             slot.calls.saw(self.head);

@@ -19,7 +19,10 @@ impl Peer {
     /// Notes what a channel's step tells of transfers.
     pub(super) fn note_transfers(&mut self, reference: ChannelRef, step: &Step) {
         let at = self.routing.at(reference);
-        step.transfers().for_each(|event| self.heard.push(RouterInput::Transfer(at, event.clone())));
+        for event in step.transfers() {
+            self.know(reference);
+            self.heard.push(RouterInput::Transfer(at, event.clone()));
+        }
         if let Step::Commit(commit) = step {
             self.watch_locks(reference, commit.transfers());
         }
@@ -43,11 +46,23 @@ impl Peer {
         }
     }
 
+    /// The router hears of this channel.
+    fn know(&mut self, reference: ChannelRef) {
+        if let Some(slot) = self.slots.get_mut(&reference) {
+            slot.transit.is_known = true;
+        }
+    }
+
     /// Lets the router hear what the channels have to tell, and has it done what it wants of them, until nothing is left to tell. What it wants of other
-    /// peers' channels waits for the commit, which ends the router's turn.
+    /// peers' channels waits for the commit, which ends the router's turn. A stranger's task takes no turn, since all others would wait for its thread
+    /// meanwhile (R6.9c): it has no transfers, and what else it tells follows from nothing that is to be kept with it.
     pub(super) async fn route<'a>(&mut self, routing: &'a Routing) -> Option<RouterTurn<'a>> {
         let mut turn = None;
         loop {
+            if self.is_outside && self.is_stranger() {
+                self.have_told().await;
+                return None;
+            }
             self.tell_what_can_be_offered();
             if self.heard.is_empty() {
                 return turn;
@@ -68,6 +83,19 @@ impl Peer {
         }
     }
 
+    /// Has the router told by a task on another thread.
+    async fn have_told(&mut self) {
+        self.touched.clear();
+        let heard = self.heard.take();
+        let Some(peers) = self.peers.upgrade().filter(|_| !heard.is_empty()) else { return };
+        let errands = peers.errands.clone();
+        // Whoever waits here for long does not keep a node that was let go of.
+        drop(peers);
+        for input in heard {
+            let _over = errands.send(input).await;
+        }
+    }
+
     /// What can be offered in a channel is told before what has happened in it.
     fn tell_what_can_be_offered(&mut self) {
         let mut told = Vec::new();
@@ -76,6 +104,7 @@ impl Peer {
             let Some(Slot { channel, transit, .. }) = self.slots.get_mut(&reference) else { continue };
             let now = Offerable::of(channel);
             let before = std::mem::replace(&mut transit.told, now);
+            transit.is_known |= now.is_some();
             match (before, now) {
                 (before, Some(now)) if before != Some(now) => {
                     if before.map(|before| before.limits) != Some(now.limits) {
@@ -139,7 +168,7 @@ impl Peer {
 
     /// The peer says something about swaps: strangers only where the policy takes theirs.
     pub(super) fn on_swap(&mut self, bytes: Vec<u8>) {
-        if !self.is_stranger() || self.routing.ask(|router| router.policy().swaps.takes_strangers) {
+        if !self.is_stranger() || self.routing.group().takes_strangers() {
             self.heard.push(RouterInput::Swap { chain: self.routing.chain(), peer: self.identity, bytes });
         }
     }

@@ -2,35 +2,51 @@
 //! nothing.
 
 use super::Peer;
-use crate::node::{causes::Cause, inbox::PeerInput};
+use crate::node::{causes::Cause, inbox::PeerInput, limits::MAX_VAULTS_OF_STRANGER};
 use channel::{ChannelRef, FundingCreated, Input, Message, RefusalCode};
 use protocol::{Amount, PartyId};
 use std::sync::Arc;
 
 impl Peer {
-    /// Has an opening wait for a look into its initiator's vault.
+    /// Has an opening wait for a look into its initiator's vault. One that would not be signed anyway is refused without.
     pub(super) fn look_for_coins(&mut self, reference: ChannelRef, funding: FundingCreated) {
+        let Some(channel) = self.slots.get(&reference).map(|slot| &slot.channel) else { return };
+        if !channel.is_signed(&funding, self.head) {
+            let _changed = self.input(reference, Input::Peer(Message::FundingCreated(funding)));
+            return;
+        }
+        let known = channel.awaited_share().and_then(|wants| self.unfunded.known(wants, self.head));
         // Nothing overtakes what waits.
-        if self.unfunded.waiting.is_empty() && self.is_known_to_be_funded(reference) {
-            self.answer_opening(reference, funding, Some(true));
+        if known.is_some() && self.unfunded.waiting.is_empty() {
+            self.answer_opening(reference, funding, known);
         } else if self.unfunded.waiting.iter().all(|(waiting, _)| *waiting != reference) {
             self.unfunded.waiting.push_back((reference, funding));
             self.read_next_vault();
         }
     }
 
-    fn is_known_to_be_funded(&self, reference: ChannelRef) -> bool {
-        let wants = self.slots.get(&reference).and_then(|slot| slot.channel.awaited_share());
-        wants
-            .zip(self.unfunded.last)
-            .is_some_and(|((owner, share), (of, has, by))| owner == of && share <= has && by == self.head)
-    }
-
+    /// Reads the vault of the first opening that waits. A stranger that has had too many read by this block is answered without.
     fn read_next_vault(&mut self) {
-        let share = |reference| self.slots.get(reference)?.channel.awaited_share();
-        let next = self.unfunded.waiting.iter().find_map(|(reference, _)| share(reference));
-        let Some((owner, _share)) = next.filter(|_| !self.unfunded.reading) else { return };
-        self.unfunded.reading = true;
+        if self.unfunded.reading.is_some() {
+            return;
+        }
+        let most = if self.is_stranger() { MAX_VAULTS_OF_STRANGER } else { usize::MAX };
+        let owner = loop {
+            let Some((reference, funding)) = self.unfunded.waiting.front().copied() else { return };
+            let wants = self.slots.get(&reference).and_then(|slot| slot.channel.awaited_share());
+            match wants.map(|(owner, _)| owner) {
+                Some(owner) if self.unfunded.may_read(self.head, most) => break owner,
+                Some(_one_too_many) => {
+                    let _first = self.unfunded.waiting.pop_front();
+                    self.answer_opening(reference, funding, None);
+                }
+                // It was given up meanwhile.
+                None => {
+                    let _first = self.unfunded.waiting.pop_front();
+                }
+            }
+        };
+        self.unfunded.reading = Some(self.head);
         let (arbiter, answers) = (Arc::clone(&self.config.arbiter), self.answers.clone());
         let _task = tokio::spawn(async move {
             let has = arbiter.vault_balance(owner).await;
@@ -45,8 +61,9 @@ impl Peer {
 
     /// Answers all openings out of this vault that wait. Each is held against all of it: what others of them take is not gone yet.
     pub(super) fn on_vault(&mut self, owner: PartyId, has: Option<Amount>) {
-        self.unfunded.reading = false;
-        self.unfunded.last = has.map(|has| (owner, has, self.head));
+        // A later block may have brought more.
+        let by = self.unfunded.reading.take();
+        self.unfunded.last = has.zip(by).map(|(has, by)| (owner, has, by));
         for (reference, funding) in std::mem::take(&mut self.unfunded.waiting) {
             match self.slots.get(&reference).and_then(|slot| slot.channel.awaited_share()) {
                 Some((of, share)) if of == owner => {
