@@ -126,7 +126,7 @@ impl Channel {
     }
 
     /// Adds the end of a transfer to a step: without the calls of apps where the whole step would not be made with them.
-    fn extend_step(&self, calls: &mut Vec<ForcedCall>, end: End, ctx: &Context<'_>) {
+    fn extend_step(&self, calls: &mut Vec<ForcedCall>, end: ForcedEnd, ctx: &Context<'_>) {
         let before = calls.len();
         calls.extend(end.calls.iter().cloned());
         calls.extend(end.transfers.iter().cloned());
@@ -138,7 +138,7 @@ impl Channel {
 
     /// The calls that end a transfer on chain, where the arbiter would make them now. Those of apps go first: no part of a step ends a channel that holds nothing else before they are
     /// made.
-    fn end_of(&self, id: TransferId, live: &Live, book: &dyn TransferBook) -> End {
+    fn end_of(&self, id: TransferId, live: &Live, book: &dyn TransferBook) -> ForcedEnd {
         let (terms, contract, premium, input) = match self.transfers.row(id) {
             Some(TransferRow::Incoming(IncomingTransfer {
                 contract,
@@ -148,10 +148,10 @@ impl Channel {
                 ..
             })) => (terms, contract, premium, ConditionalInput::Claim(preimage)),
             Some(TransferRow::Outgoing(row)) => {
-                let Some(contract) = row.contract else { return End::default() };
+                let Some(contract) = row.contract else { return ForcedEnd::default() };
                 (row.offer.terms, contract, row.premium, ConditionalInput::Refund)
             }
-            Some(TransferRow::Incoming(_)) | None => return End::default(),
+            Some(TransferRow::Incoming(_)) | None => return ForcedEnd::default(),
         };
         let registered = book.registered(&terms.lock);
         let would_be_made = match input {
@@ -159,14 +159,14 @@ impl Channel {
             ConditionalInput::Refund => registered.is_silent_at(terms.expiry),
         };
         if !would_be_made {
-            return End::default();
+            return ForcedEnd::default();
         }
         let contracts = &live.agreed.state().contracts;
         let is_there = contracts.get(&contract).is_some();
         let calls =
             if is_there { self.transfers.calls_at(&contract, &input) } else { self.transfers.calls_left(&contract) };
         let there = std::iter::once(contract).chain(premium).filter(|id| contracts.get(id).is_some());
-        End {
+        ForcedEnd {
             calls: calls
                 .into_iter()
                 .map(|AppCall { contract, input }| ForcedCall { contract, value: 0, input })
@@ -178,14 +178,14 @@ impl Channel {
 
 /// How a transfer is ended by force.
 #[derive(Default)]
-struct End {
+struct ForcedEnd {
     /// The calls of apps that go with it.
     calls: Vec<ForcedCall>,
     /// The transfer, and its premium.
     transfers: Vec<ForcedCall>,
 }
 
-impl End {
+impl ForcedEnd {
     fn len(&self) -> usize {
         self.calls.len().saturating_add(self.transfers.len())
     }

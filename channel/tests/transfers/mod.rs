@@ -1,10 +1,10 @@
 //! Conditional transfers between two peers (R8.3): their life, what each side agrees to, and that no crash, race or forced step takes coins from anybody.
 
-mod attack_calls;
 mod attack_kept_back;
 mod attack_mended;
 mod audit;
 mod calls;
+mod calls_parted;
 mod cases;
 mod crash;
 mod judged;

@@ -4,8 +4,8 @@
 //! of a machine's step before that step is committed, its rows are in the same commit, and what it wants of other channels leaves after it. A crash
 //! of a machine at one of its commits is the crash of its node. Nothing here is random: who asks for an order gives it.
 
-mod attack_calls;
 mod calls;
+mod calls_crossed;
 mod cases;
 mod crashes;
 mod net;
