@@ -1,4 +1,4 @@
-//! Attacks on calls of apps under the lock of a conditional transfer (R8.3g): a payer that has coins and deed parted, and apps that hold up coins.
+//! Calls of apps under the lock of a conditional transfer (R8.3g), where somebody would have coins and deed parted, or an app holds up coins.
 
 use super::*;
 use crate::harness::{
@@ -69,10 +69,8 @@ fn wait(world: &mut World, deed: ContractId) -> Option<(Party, bool)> {
     deed_of(world, Responder, deed).or(last)
 }
 
-/// A payee was started again after the offer was agreed, and its registry of apps keeps no Wasm in a folder: it fetches the code again when it needs it (R7.2b). Its
-/// claim asks for the code of nothing: `can_make` takes code that is not here for an app that refuses, and has the calls left out. The payee has the coins, and the
-/// deed stays with the payer, which has it back after the expiry, since no pre-image was ever registered. Right would be that the claim waits for the code, which is
-/// fetched, as the peer's rounds do: only what the app itself refuses is left out (R8.3g).
+/// A payee was started again after the offer was agreed, and its registry of apps keeps no Wasm in a folder: it fetches the code again when it needs it (R7.2b). Its claim waits for
+/// the code: only what the app itself refuses is left out (R8.3g).
 #[test]
 fn a_payee_whose_code_is_not_here_after_a_start_claims_the_deed_as_well() {
     let (mut world, deed) = locked();
@@ -86,8 +84,7 @@ fn a_payee_whose_code_is_not_here_after_a_start_claims_the_deed_as_well() {
     assert_eq!((world.ours(Responder), last), (SHARE + AMOUNT, Some((Responder, false))));
 }
 
-/// The same by force: the peer does not answer, and the step that ends the transfer leaves out the calls, since the plan with them lacks code that nobody fetches.
-/// The payee's deed is claimed later at best. Right would be that the step waits for the code, which is fetched.
+/// The same by force: the code is fetched before the step is made, though nothing can be agreed.
 #[test]
 fn a_payee_whose_code_is_not_here_forces_its_claim_with_the_deed() {
     let (mut world, deed) = locked();
@@ -102,10 +99,8 @@ fn a_payee_whose_code_is_not_here_forces_its_claim_with_the_deed() {
     assert_eq!(deed_of(&world, Responder, deed), Some((Responder, false)));
 }
 
-/// The payer knows the pre-image, as the initiator of a swap does of its source leg. It forces the claim of the coins alone, and refuses the call by which the payee
-/// asks for the deed: with a word of its user's. The call is given up without a word to the payee's user, and nobody forces it: the deed stays locked in the
-/// payer's name, and goes with the channel. Right would be that what the forced step has left is asked for again, and forced as the transfer would have been, until it
-/// is made (R8.3g).
+/// The payer knows the pre-image, as the initiator of a swap does of its source leg. It forces the claim of the coins alone, and refuses the call by which the payee asks for the
+/// deed, with a word of its user's. What the forced step has left is asked for again, and forced as the transfer would have been, until it is made (R8.3g).
 #[test]
 fn a_payer_that_forces_the_claim_alone_cannot_keep_the_deed_by_refusing_the_call_for_it() {
     let (mut world, deed) = locked_in(World::opened_with(Initiator, |config| config.acceptance = Acceptance::Manual));
@@ -121,8 +116,7 @@ fn a_payer_that_forces_the_claim_alone_cannot_keep_the_deed_by_refusing_the_call
     assert_eq!((world.ours(Responder), last), (SHARE + AMOUNT, Some((Responder, false))));
 }
 
-/// The payer forces the claim of the coins alone, and says nothing any more. The call that the payee has waiting is forced only where `force_after` is set, which it
-/// is not unless a program sets it: the patience that transfers have (`force_transfers_after`) is not kept for what goes with them. Right would be that it is.
+/// The payer forces the claim of the coins alone, and says nothing any more: what goes with transfers is forced with their patience (`force_transfers_after`), whatever that of other calls is.
 #[test]
 fn a_payer_that_forces_the_claim_alone_cannot_keep_the_deed_by_silence() {
     let (mut world, deed) = locked();
@@ -134,8 +128,7 @@ fn a_payer_that_forces_the_claim_alone_cannot_keep_the_deed_by_silence() {
     assert_eq!(deed_of(&world, Responder, deed), Some((Responder, false)));
 }
 
-/// The payer forces the claim of the coins alone, and the payee's process ends right after it has followed that. What waits for a round is not stored, and the forced
-/// step is not followed a second time: nobody asks for the deed any more. Right would be that the calls are in a row until they are made.
+/// The payer forces the claim of the coins alone, and the payee's process ends right after it has followed that: what is left of the calls is in the row of the transfer.
 #[test]
 fn a_crash_after_a_forced_claim_alone_loses_no_deed() {
     let (mut world, deed) = locked();
@@ -147,9 +140,8 @@ fn a_crash_after_a_forced_claim_alone_loses_no_deed() {
     assert_eq!((world.ours(Responder), last), (SHARE + AMOUNT, Some((Responder, false))));
 }
 
-/// The payer, which knows the pre-image, closes alone and forces the claim of the coins alone. `make_up_for` does nothing where the channel is not open, and the row is
-/// over with its coins: so the payee forces no call of the deed's, though the pre-image was shown in time and a forced step may be made until the channel is settled.
-/// The channel leaves the chain, and the deed is the payer's for ever. Right would be that the payee forces the calls at once while the channel closes.
+/// The payer, which knows the pre-image, closes alone and forces the claim of the coins alone. The payee forces the deed's claim at once while the channel closes: once it is settled, its
+/// last coin would end it, and the deed would be the payer's for ever.
 #[test]
 fn a_payer_that_closes_and_forces_the_claim_alone_cannot_keep_the_deed() {
     let (mut world, deed) = locked();
@@ -175,10 +167,9 @@ fn a_payer_that_closes_alone_cannot_keep_the_deed() {
     assert_eq!(calls_of(&world, Responder, deed), 2, "it was claimed before the channel ended");
 }
 
-/// A payee lets a deed go by itself, which is its right, and leaves the transfer open. The payer promises the deed anew with another transfer. Then the payee is away.
-/// The return of the deed goes with the refund of either transfer, each of which would be made alone, and both not: the second one finds the deed free. `end_of` looks
-/// at each by itself, and the step that has both is refused for ever: neither these coins nor any other that is due goes back, nor after a close. Right would be that a
-/// step is planned as a whole, and leaves out the calls that an app refuses in it (R8.3g: an app that refuses must not hold up coins).
+/// A payee lets a deed go by itself, which is its right, and leaves the transfer open. The payer promises the deed anew with another transfer. Then the payee is away. The return of the
+/// deed goes with the refund of either transfer, each of which would be made alone, and both not: the second one finds the deed free. A step is planned as a whole, and leaves out what an app
+/// refuses in it, so that neither these coins nor any others are held up (R8.3g).
 #[test]
 fn a_deed_that_was_promised_twice_holds_up_no_refund() {
     let (mut world, deed) = locked();
@@ -210,9 +201,8 @@ fn a_deed_that_was_promised_twice_holds_up_no_coins_of_a_settled_channel() {
     assert!(world.chain.is_closed(), "both refunds were made");
 }
 
-/// The step that claims on a settled channel takes more than a block holds, and is made in halves: the claim of the coins first, which is the last coin of the channel.
-/// So the channel is gone before the deed's claim comes. Right would be that the calls of apps stand before the end of the coins in a step, so that no part of it ends
-/// the channel first, or that a part never parts the two.
+/// The step that claims on a settled channel takes more than a block holds, and is made in halves. The calls of apps stand before the end of the coins, which is the last coin of the channel:
+/// no part of a step ends the channel before the deed is claimed.
 #[test]
 fn a_forced_claim_in_halves_does_not_end_the_channel_before_the_deed_is_claimed() {
     let (mut world, deed) = locked();
@@ -287,10 +277,8 @@ fn claiming_words() -> Vec<u8> {
     words.to_vec()
 }
 
-/// The calls of one transfer are more bytes of states than one forced step takes: eight contracts of 8 KiB are enough. `end_of` asks only whether a step can be
-/// planned, which is so for the first of its calls. On a settled channel the first step takes the last coin, and with it the channel ends before the other calls are made.
-/// Right would be that the calls of apps go before the end of the coins, or that what does not fit one step is refused when it is offered (R8.3g: they are in the step
-/// that ends the transfer).
+/// The calls of one transfer are more bytes of states than one forced step takes: eight contracts of 8 KiB are enough. On a settled channel the step that takes the last coin, and with it the
+/// channel, is made after those with the calls.
 #[test]
 fn calls_that_are_too_large_for_one_step_are_made_before_the_channel_ends() {
     let (mut world, made) = World::with(Initiator, (0..8).map(|_| puppet(Pair::default())).collect());
@@ -317,10 +305,8 @@ fn calls_that_are_too_large_for_one_step_are_made_before_the_channel_ends() {
     assert_eq!(calls_of(&world, Responder, made[7]), before + 1, "the last call was made before the channel ended");
 }
 
-/// An exchange by hand in one channel: the responder offers coins under a lock whose pre-image it knows, and the initiator locks its deed under the same lock. The
-/// responder claims the deed by a call off chain, which shows the pre-image in a round and nowhere else. The initiator agrees, since the call is in time, and keeps
-/// nothing of the pre-image: `learn` knows own transfers alone, and the initiator's is one that comes in. It cannot claim the coins, which go back after the expiry. Right
-/// would be that a pre-image that a call shows is known from then on (R8.3g), to the router as well, or that such a call is not agreed to before the registry has it.
+/// An exchange by hand in one channel: the responder offers coins under a lock whose pre-image it knows, and the initiator locks its deed under the same lock. A call that would show the pre-image in a
+/// round and nowhere else is not agreed to while a transfer that comes in waits for it: once the registry has it, it is known (R8.3g).
 #[test]
 fn a_pre_image_that_a_call_shows_is_known_where_coins_come_in_for_it() {
     let (mut world, made) =
@@ -342,11 +328,8 @@ fn a_pre_image_that_a_call_shows_is_known_where_coins_come_in_for_it() {
     assert!(is_told || is_kept, "the deed has moved, and nothing tells what opens the coins");
 }
 
-/// The calls of an offer lock the deed and name none that return it: nobody refuses that, and the payee's user-made swap says so. The payee fails the transfer, which its
-/// payer's router is told of as irrevocably absent (I4), so that it gives the other leg back. Then the payee claims the deed, which is still locked: `is_claimable` takes
-/// a transfer that has failed for one that might be claimed, though a claim of it is agreed to only where the registry has the pre-image (R8.3c, R8.3g). The deed is the
-/// payee's for nothing, and the pre-image comes too late for the router. Right would be that such a call is agreed to only where the registry has it, or another own
-/// transfer with that lock might be claimed; and that calls which lock and name none that return are no calls of an offer.
+/// The calls of an offer lock the deed and name none that return it: no side makes such an offer any more, and the channel's own check is passed over here. A transfer that has failed is claimed
+/// only where the registry has its pre-image (R8.3c), and so is what was locked with it.
 #[test]
 fn a_deed_whose_transfer_has_failed_is_not_claimed_without_the_registry() {
     let (mut world, made) =
@@ -406,9 +389,7 @@ fn a_call_that_makes_up_for_a_forced_claim_is_told_of_by_what_it_did_alone() {
     assert_eq!(world.sides[Responder].was_told(names_changes), 0);
 }
 
-/// What a payee claims late is agreed to where the payer's router says so: what came in for it is safe (R8.4f). With its calls it is not, since what the app requires is
-/// judged by the newest block alone, and the payee does not leave them out. Right would be that the calls of a claim that is agreed to are agreed to with it, or are
-/// refused so that the payee claims without them.
+/// What a payee claims late is agreed to where the payer's router says so: what came in for it is safe (R8.4f). What goes with the claim is judged as the claim is.
 #[test]
 fn a_late_claim_that_the_payer_would_agree_to_is_not_held_up_by_its_calls() {
     for has_calls in [false, true] {

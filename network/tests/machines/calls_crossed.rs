@@ -1,4 +1,4 @@
-//! Attacks on legs of swaps that carry calls of apps (R8.3g, R8.5c), between real machines.
+//! Legs of swaps that carry calls of apps (R8.3g, R8.5c), between real machines: cancelled, crossed, and started again.
 
 use super::{
     link::{
@@ -76,10 +76,8 @@ fn deed(net: &Net, link: usize, deed: ContractId) -> (Party, bool) {
     (owner, locked.is_some())
 }
 
-/// The responder is asked for two swaps, each with a deed of its own, while a round of its own on the target chain is not answered yet: both target legs wait for the
-/// next one. The payee agrees to one offer with calls in a round, and refuses the other one as if nobody knew of it (2, policy): its payer gives the leg up, and the swap
-/// comes to nothing, though both have agreed to it, and R8.3g and R8.5c say that the offer is taken. Right would be that a payer puts one such offer into a round, or that
-/// the second one is refused as not now and asked for again.
+/// The responder is asked for two swaps, each with a deed of its own, while a round of its own on the target chain is not answered yet: both target legs wait for the next one. A round has one offer
+/// with calls, so that they go in two (R8.3g).
 #[test]
 fn two_legs_with_calls_that_wait_for_one_round_are_both_locked() {
     let (mut net, deeds) = net(TARGET, Responder, 2);
@@ -104,9 +102,8 @@ fn two_legs_with_calls_that_wait_for_one_round_are_both_locked() {
     assert_eq!([deed(&net, TARGET, deeds[0]), deed(&net, TARGET, deeds[1])], [(Initiator, false); 2]);
 }
 
-/// A node that is started again fetches the Wasm of an app when a round needs it (R7.2b). The responder, which is owed the source leg with the initiator's deed, is
-/// started again while the target leg is under way: once it hears the pre-image it claims the coins alone, since the app's code is not here, and the deed stays with the
-/// initiator, which has all of the target leg. Right would be that the claim waits for the code.
+/// A node that is started again fetches the Wasm of an app when a round needs it (R7.2b). The responder, which is owed the source leg with the initiator's deed, is started again while the target leg is
+/// under way: its claim waits for the code.
 #[test]
 fn a_responder_that_is_started_again_before_it_claims_has_the_deed_as_well() {
     let mut tried = 0;
