@@ -20,7 +20,10 @@ use crate::{
         opening::AbandonedOpening,
     },
     state::{Delta, State},
-    transfer::{TransferLimits, TransferRow, room::Transfers},
+    transfer::{
+        TransferLimits, TransferRow,
+        room::{Made, Transfers},
+    },
 };
 use protocol::{
     Pair, Party, PublicKey,
@@ -29,6 +32,7 @@ use protocol::{
     signing::Domain,
 };
 use scale::{Decode, Encode};
+use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// Why stored bytes are no channel.
@@ -77,6 +81,8 @@ struct Saved<P, O> {
     limits: Pair<TransferLimits>,
     /// How many conditional transfers lie beside it: without one of them coins might be lost.
     transfers: u32,
+    /// Which calls of apps that go with transfers were made by force (R8.3g).
+    made_by_force: BTreeMap<ContractId, Made>,
 }
 
 impl Channel {
@@ -104,6 +110,7 @@ impl Channel {
             payments,
             limits,
             transfers,
+            made_by_force: self.transfers.made_by_force(),
         };
         let mut bytes = vec![VERSION];
         saved.encode_to(&mut bytes);
@@ -172,6 +179,7 @@ impl Channel {
             payments,
             limits,
             transfers,
+            made_by_force,
         } = decode_exact::<Saved<Phase, Outbox>>(rest).map_err(SavedError::Damaged)?;
         let stored: Contracts = contracts.into_iter().collect();
         let rows = rows(Expected { payments, limits, transfers }, me, &stored);
@@ -180,6 +188,7 @@ impl Channel {
         match &mut phase {
             Phase::Open(live) | Phase::Closing(live, _) => {
                 live.fill(&stored, deltas)?;
+                transfers.restore_made(made_by_force, &live.agreed.state().contracts);
                 live.outgoing.restore(me, payments.pending());
                 for (id, contract, is_proposed) in live.outgoing.signed_ends() {
                     if is_proposed {

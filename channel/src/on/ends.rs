@@ -51,13 +51,14 @@ impl Channel {
                 live.outgoing.enqueue(me, change);
                 self.transfers.ask(id, contract);
             }
-            for call in self.transfers.calls_left(&contract) {
+            let is_agreed = live.outgoing.proposal().is_none();
+            for call in self.transfers.calls_to_ask(&contract) {
                 let AppCall { contract: app, input } = call.clone();
                 let change = Change::CallContract { contract: app, value: 0, input };
                 match live.try_change(me, &change, &self.config, ctx) {
                     Err(fault) if is_of_code(&fault) => self.transfers.postpone(contract),
                     // The app says that there is nothing to be done: the peer may have made the call itself.
-                    Err(ChangeFault::Call(_) | ChangeFault::ContractUnknown(_)) => {
+                    Err(ChangeFault::Call(_) | ChangeFault::ContractUnknown(_)) if is_agreed => {
                         self.transfers.drop_left(&contract, &call);
                     }
                     _ => {
@@ -122,7 +123,12 @@ impl Channel {
         if calls.is_empty() || !self.transfers.may_force(ctx.head, patience) {
             return Step::default();
         }
-        self.begin_forcing(Forcing::of(calls, Vec::new())).and(self.force_again(ctx))
+        let forcing = Forcing::of(calls, Vec::new());
+        // While a channel closes it is tried with each block: what is refused for now is not told of each time.
+        if is_hurried && self.plan_of(&forcing, ctx).is_err() {
+            return Step::default();
+        }
+        self.begin_forcing(forcing).and(self.force_again(ctx))
     }
 
     /// Adds the end of a transfer to a step: without the calls of apps where the whole step would not be made with them.

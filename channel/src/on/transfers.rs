@@ -224,6 +224,14 @@ impl Channel {
         orphans.map(|(contract, ..)| contract).collect::<Vec<_>>().into_iter().for_each(|contract| {
             self.transfers.want(contract);
         });
+        if matches!(self.phase, Phase::Closing(_, ClosePath::Solo(_))) {
+            // What goes with a claim is made before the channel is settled: the pre-image is shown for it, whatever the expiry (R8.3g).
+            for id in self.transfers.with_calls() {
+                if let Some(TransferRow::Incoming(row)) = self.transfers.row(id) {
+                    effects.extend(to_register(&row, book));
+                }
+            }
+        }
         effects.extend(self.codes_to_fetch(ctx).into_iter().map(Effect::FetchCode));
         Step::act(effects).and(self.force_ends(ctx))
     }

@@ -18,6 +18,7 @@ mod news;
 mod outgoing;
 mod wants;
 
+pub(crate) use left::Made;
 pub(crate) use wants::Became;
 
 use super::{
@@ -143,7 +144,6 @@ impl Transfers {
     /// Holds rows that were stored against the contracts beside them.
     fn join(&mut self, me: Party, contracts: &Contracts) {
         self.news.forget_changed();
-        self.find_left(contracts);
         self.outgoing.close_over(contracts);
         let transfers = contracts.iter().filter(|(_, contract)| contract.is_transfer());
         let theirs: Vec<_> = transfers.map(|(id, _)| *id).collect();
@@ -252,7 +252,7 @@ impl Transfers {
             if is_there(&contract) {
                 self.incoming.come_back(&contract);
                 self.want_decided(contract);
-            } else if premium.as_ref().is_some_and(is_there) || self.left.is_of(&contract) {
+            } else if premium.as_ref().is_some_and(is_there) || self.has_left(&contract) {
                 self.want_decided(contract);
             } else if !may_count(&contract) && !premium.as_ref().is_some_and(&may_count) {
                 self.erase_incoming(contract, end);
@@ -322,7 +322,10 @@ impl Transfers {
         may_count: impl Fn(ChangeId, Option<ContractId>) -> bool,
     ) {
         let has_left = |row: &OutgoingTransfer| contracts.is_none_or(|contracts| row.is_over(contracts));
-        let is_over = |row: &OutgoingTransfer| has_left(row) && !may_count(row.change, row.contract);
+        let left = &self.left;
+        let is_made =
+            |row: &OutgoingTransfer| row.contract.is_none_or(|contract| !left.is_of(&contract)) || contracts.is_none();
+        let is_over = |row: &OutgoingTransfer| has_left(row) && is_made(row) && !may_count(row.change, row.contract);
         for row in self.outgoing.remove_forgotten(is_over, &mut self.news) {
             let _gone = self.by_expiry.remove(&(row.offer.terms.expiry, TransferId::Outgoing(row.change)));
             if let Some(premium) = row.premium {
@@ -378,7 +381,6 @@ impl Transfers {
                     }
                 }
                 Done::Claimed { contract, preimage } => {
-                    self.settle_calls(&contract);
                     self.incoming.note_claimed(&contract, &preimage, &mut self.news);
                     self.end_incoming(contract, IncomingEnd::Claimed);
                     self.learn_of(&contract, &preimage);
@@ -388,12 +390,10 @@ impl Transfers {
                     }
                 }
                 Done::Failed { contract, reason } => {
-                    self.settle_calls(&contract);
                     self.end_incoming(contract, IncomingEnd::Failed);
                     self.left(&contract, Failure::ByPayee(reason));
                 }
                 Done::Refunded { contract } => {
-                    self.settle_calls(&contract);
                     self.end_incoming(contract, IncomingEnd::Refunded);
                     self.left(&contract, Failure::Expired);
                 }

@@ -103,10 +103,7 @@ impl OutgoingTransfer {
     /// Whether that is known, and these contracts, which are agreed, hold nothing of it.
     pub(crate) fn is_over(&self, contracts: &Contracts) -> bool {
         let is_there = |id: Option<ContractId>| id.is_some_and(|id| contracts.get(&id).is_some());
-        // Calls that a forced step has left are to be made yet.
-        let is_left = self.contract.is_some()
-            && self.offer.calls.returning.iter().any(|call| contracts.get(&call.contract).is_some());
-        self.is_decided() && !is_there(self.contract) && !is_there(self.premium) && !is_left
+        self.is_decided() && !is_there(self.contract) && !is_there(self.premium)
     }
 }
 

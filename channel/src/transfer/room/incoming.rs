@@ -37,10 +37,6 @@ impl IncomingRows {
         self.rows.get(contract)
     }
 
-    pub(super) fn get_mut(&mut self, contract: &ContractId) -> Option<&mut IncomingTransfer> {
-        self.rows.get_mut(contract)
-    }
-
     pub(super) fn contains(&self, contract: &ContractId) -> bool {
         self.rows.contains_key(contract)
     }

@@ -1,10 +1,10 @@
 //! Calls of apps that a forced step of the peer's has left undone: it has ended a transfer, and not called what goes with its end (R8.3g). The row of the transfer stays
-//! until they are made, or an app refuses them. What a row of a transfer that has ended says of calls are those that are left.
+//! until they are made, or an app refuses them.
 
-use super::Transfers;
+use super::{Transfers, left::Made};
 use crate::{
-    state::{AppCall, ChangeId, LockedCalls},
-    transfer::row::{IncomingTransfer, Intent, OutgoingTransfer, TransferId},
+    state::{AppCall, ChangeId},
+    transfer::row::{IncomingTransfer, Intent, TransferId},
 };
 use protocol::{
     call::ForcedCall,
@@ -14,6 +14,8 @@ use protocol::{
     },
     decode_exact,
 };
+use std::collections::BTreeMap;
+
 /// The calls that a payee makes beside its claim.
 fn of_incoming(row: &IncomingTransfer) -> Vec<AppCall> {
     match &row.intent {
@@ -35,97 +37,124 @@ impl Transfers {
         }
     }
 
-    /// A forced step has made these calls: what goes with the transfers that it has ended, and is not among them, is left.
-    pub(crate) fn note_forced(&mut self, made: &[ForcedCall]) {
-        let is_made =
-            |call: &AppCall| made.iter().any(|made| made.contract == call.contract && made.input == call.input);
-        for contract in self.left.of.clone() {
-            let calls: Vec<_> = self.calls_left(&contract).into_iter().filter(is_made).collect();
-            calls.iter().for_each(|call| self.drop_left(&contract, call));
-        }
-        for end in made {
-            let Ok(input) = decode_exact::<ConditionalInput>(&end.input) else { continue };
-            let all = self.calls_at(&end.contract, &input);
-            if all.is_empty() || !self.left.of.insert(end.contract) {
-                continue;
-            }
-            if let ConditionalInput::Claim(preimage) = input {
-                self.incoming.note_claimed(&end.contract, &preimage, &mut self.news);
-            }
-            all.iter().filter(|call| is_made(call)).for_each(|call| self.drop_left(&end.contract, call));
-        }
-    }
-
-    /// The calls that are left of a transfer which has ended.
-    pub(crate) fn calls_left(&self, contract: &ContractId) -> Vec<AppCall> {
-        if !self.left.of.contains(contract) {
-            return Vec::new();
-        }
+    /// The calls that this side makes when a transfer ends, as its row says.
+    fn own_calls(&self, contract: &ContractId) -> Vec<AppCall> {
         match self.incoming.get(contract) {
             Some(row) => of_incoming(row),
             None => self.outgoing_of(contract).map(|row| row.offer.calls.returning.clone()).unwrap_or_default(),
         }
     }
 
-    /// A call that was left is made, or its app refuses it.
-    pub(crate) fn drop_left(&mut self, contract: &ContractId, call: &AppCall) {
-        if let Some(place) = self.calls_left(contract).iter().position(|left| left == call) {
-            if let Some(row) = self.incoming.get_mut(contract) {
-                let _made = row.calls.claiming.remove(place);
-                self.news.change(TransferId::Incoming(*contract));
-            } else if let Some(id) = self.outgoing.id_of(contract)
-                && let Some(row) = self.outgoing.get_mut(id)
-            {
-                let _made = row.offer.calls.returning.remove(place);
-                self.news.change(TransferId::Outgoing(id));
-            }
-        }
-        if self.calls_left(contract).is_empty() {
-            let _was_there = self.left.of.remove(contract);
-        }
-    }
-
-    /// A transfer has ended in a round: its calls were made with it, or left out by whose they are.
-    pub(super) fn settle_calls(&mut self, contract: &ContractId) {
-        if self.left.of.contains(contract) {
+    /// A forced step has made these calls: what goes with the transfers that it has ended, and was not made in it or in a step before, is left. Each call of the step is one of one
+    /// transfer.
+    pub(crate) fn note_forced(&mut self, step: &[ForcedCall]) {
+        if self.with_calls().is_empty() {
             return;
         }
-        if let Some(row) = self.incoming.get_mut(contract).filter(|row| !row.calls.is_none()) {
-            row.calls = LockedCalls::NONE;
-            self.news.change(TransferId::Incoming(*contract));
-        } else if let Some(id) = self.outgoing.id_of(contract)
-            && let Some(row) = self.outgoing.get_mut(id).filter(|row| !row.offer.calls.is_none())
-        {
-            row.offer.calls = LockedCalls::NONE;
-            self.news.change(TransferId::Outgoing(id));
+        let mut ended = Vec::new();
+        for end in step {
+            let Ok(input) = decode_exact::<ConditionalInput>(&end.input) else { continue };
+            if self.calls_at(&end.contract, &input).is_empty() {
+                continue;
+            }
+            if let ConditionalInput::Claim(preimage) = input {
+                self.incoming.note_claimed(&end.contract, &preimage, &mut self.news);
+            }
+            ended.push(end.contract);
+        }
+        let mut made: Vec<AppCall> = step
+            .iter()
+            .map(|ForcedCall { contract, input, .. }| AppCall { contract: *contract, input: input.clone() })
+            .collect();
+        // What was left goes first, then what has ended now, then what may end with a later step.
+        let others = self.with_calls().into_iter().filter_map(|id| match id {
+            TransferId::Incoming(contract) => Some(contract),
+            TransferId::Outgoing(change) => self.outgoing.get(change).and_then(|row| row.contract),
+        });
+        let all: Vec<_> = self.left.all().into_iter().chain(ended.iter().copied()).chain(others).collect();
+        for contract in all {
+            for (place, call) in self.own_calls(&contract).iter().enumerate() {
+                if !self.left.is_made(&contract, place)
+                    && let Some(at) = made.iter().position(|made| made == call)
+                {
+                    let _made = made.swap_remove(at);
+                    self.left.make(contract, place);
+                }
+            }
+        }
+        for contract in ended {
+            self.left.made.entry(contract).or_default().has_ended = true;
         }
     }
 
-    /// Rows that were stored: transfers which these contracts, which are agreed, do not hold, and of which calls are left.
-    pub(super) fn find_left(&mut self, contracts: &Contracts) {
-        let is_gone = |contract: &ContractId| contracts.get(contract).is_none();
-        let incoming = self.incoming().values().filter(|row| !of_incoming(row).is_empty()).map(|row| row.contract);
-        let has_calls = |row: &&OutgoingTransfer| !row.offer.calls.returning.is_empty();
-        let outgoing = self.outgoing().values().filter(has_calls).filter_map(|row| row.contract);
-        self.left.of = incoming.chain(outgoing).filter(is_gone).collect();
+    /// The calls that are left of a transfer which has ended.
+    pub(crate) fn calls_left(&self, contract: &ContractId) -> Vec<AppCall> {
+        if !self.left.is_of(contract) {
+            return Vec::new();
+        }
+        let all = self.own_calls(contract).into_iter().enumerate();
+        all.filter(|(place, _)| !self.left.is_made(contract, *place)).map(|(_, call)| call).collect()
+    }
+
+    /// The calls that are left of a transfer, and that are not asked for.
+    pub(crate) fn calls_to_ask(&self, contract: &ContractId) -> Vec<AppCall> {
+        let mut to_ask: Vec<AppCall> = Vec::new();
+        let left = self.calls_left(contract);
+        for call in &left {
+            let known = to_ask.iter().filter(|asked| *asked == call).count();
+            let all = left.iter().filter(|left| *left == call).count();
+            if known.saturating_add(self.left.asked_for(contract, call)) < all {
+                to_ask.push(call.clone());
+            }
+        }
+        to_ask
+    }
+
+    /// A call that was left is made, or there is no need for it.
+    pub(crate) fn drop_left(&mut self, contract: &ContractId, call: &AppCall) {
+        let all = self.own_calls(contract);
+        let place = all.iter().enumerate().position(|(place, own)| own == call && !self.left.is_made(contract, place));
+        if let Some(place) = place {
+            self.left.make(*contract, place);
+        }
+    }
+
+    /// What was made by force, as it is stored with the channel.
+    pub(crate) fn made_by_force(&self) -> BTreeMap<ContractId, Made> {
+        self.left.made.clone()
+    }
+
+    /// Takes over what was stored with the channel.
+    pub(crate) fn restore_made(&mut self, made: BTreeMap<ContractId, Made>, contracts: &Contracts) {
+        self.left.made = made;
         self.want_left(contracts);
     }
 
     /// What is left of calls whose apps are in these contracts is wanted; what is left of others is nothing.
     pub(crate) fn want_left(&mut self, contracts: &Contracts) {
-        for contract in self.left.of.clone() {
+        if self.left.made.is_empty() {
+            return;
+        }
+        let (incoming, outgoing) = (&self.incoming, &self.outgoing);
+        self.left.retain(|contract| incoming.contains(contract) || outgoing.id_of(contract).is_some());
+        for contract in self.left.all() {
             if contracts.get(&contract).is_some() {
-                // The state that it is in counts again, and so do all of its calls that the row still has.
-                let _was_there = self.left.of.remove(&contract);
+                // The state that it is in counts again, and so do all of its calls.
+                let _undone = self.left.made.remove(&contract);
                 continue;
             }
             let calls = self.calls_left(&contract);
             let gone = calls.iter().filter(|call| contracts.get(&call.contract).is_none());
             gone.for_each(|call| self.drop_left(&contract, call));
-            if self.left.of.contains(&contract) {
+            if !self.calls_left(&contract).is_empty() {
                 self.want(contract);
             }
         }
+    }
+
+    /// Whether calls of a transfer that has ended are left.
+    pub(super) fn has_left(&self, contract: &ContractId) -> bool {
+        !self.calls_left(contract).is_empty()
     }
 
     /// This change makes a call that is left.
@@ -186,9 +215,9 @@ impl Transfers {
         self.wants.postpone(contract);
     }
 
-    /// The transfer of which this call is left, where it is.
+    /// The transfer of which this call is left and not asked for, where it is.
     pub(crate) fn left_of(&self, call: &AppCall) -> Option<ContractId> {
-        self.left.of.iter().copied().find(|contract| self.calls_left(contract).contains(call))
+        self.left.all().into_iter().find(|contract| self.calls_to_ask(contract).contains(call))
     }
 
     /// A change is agreed: what it has called is not left any more.

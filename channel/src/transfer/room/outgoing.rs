@@ -60,10 +60,6 @@ impl OutgoingRows {
         self.rows.get(&id)
     }
 
-    pub(super) fn get_mut(&mut self, id: ChangeId) -> Option<&mut OutgoingTransfer> {
-        self.rows.get_mut(&id)
-    }
-
     /// The row with this key.
     pub(super) fn find(&self, key: &IdempotencyKey) -> Option<&OutgoingTransfer> {
         self.rows.get(self.by_key.get(key)?)
@@ -112,9 +108,7 @@ impl OutgoingRows {
 
     /// Whether an offer was asked for by this key before.
     pub(super) fn knows(&self, key: &IdempotencyKey, offer: &Offer) -> Result<bool, Misuse> {
-        // What is left of its calls is the row's own matter.
-        let is_same = |known: &Offer| *known == Offer { calls: known.calls.clone(), ..offer.clone() };
-        was_asked(key, self.find(key).map(|known| (known.change, is_same(&known.offer))))
+        was_asked(key, self.find(key).map(|known| (known.change, known.offer == *offer)))
     }
 
     /// Whether the peer's limits leave room for another offer.
