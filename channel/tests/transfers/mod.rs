@@ -4,6 +4,7 @@ mod attack_kept_back;
 mod attack_mended;
 mod audit;
 mod calls;
+mod calls_left;
 mod calls_parted;
 mod cases;
 mod crash;
