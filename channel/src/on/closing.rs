@@ -119,6 +119,10 @@ impl Channel {
         if let ControlFlow::Break(step) = self.admit(PeerProposal::Shutdown(&shutdown), ctx.head)? {
             return Ok(step);
         }
+        if self.transfers.has_any_left() {
+            // What goes with a transfer is gone with the channel (R8.3g).
+            return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::NOT_NOW })]));
+        }
         let live = match &mut self.phase {
             Phase::Open(live) => live,
             // Crossing offers: the initiator's counts.

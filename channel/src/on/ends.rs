@@ -14,7 +14,7 @@ use crate::{
     wait::Act,
 };
 use protocol::{
-    BlockNumber, Hash,
+    BlockNumber, Hash, Rejection,
     arbiter::MAX_FORCED_CALLS,
     call::ForcedCall,
     contracts::{
@@ -51,22 +51,27 @@ impl Channel {
                 live.outgoing.enqueue(me, change);
                 self.transfers.ask(id, contract);
             }
-            let is_agreed = live.outgoing.proposal().is_none();
-            for call in self.transfers.calls_to_ask(&contract) {
-                let AppCall { contract: app, input } = call.clone();
-                let change = Change::CallContract { contract: app, value: 0, input };
-                match live.try_change(me, &change, &self.config, ctx) {
-                    Err(fault) if is_of_code(&fault) => self.transfers.postpone(contract),
+            // They are made in their order: a later one may build on those before it.
+            let mut left = self.transfers.calls_to_ask(&contract);
+            let to_ask = loop {
+                let all: Vec<_> = left.iter().cloned().map(calling).collect();
+                match live.try_changes(me, &all, &self.config, ctx) {
+                    Ok(()) => break all,
                     // The app says that there is nothing to be done: the peer may have made the call itself.
-                    Err(ChangeFault::Call(_) | ChangeFault::ContractUnknown(_)) if is_agreed => {
+                    Err((at, fault)) if !is_of_code(&fault) && live.outgoing.proposal().is_none() && at < left.len() => {
+                        let call = left.remove(at);
                         self.transfers.drop_left(&contract, &call);
                     }
-                    _ => {
-                        let id = live.next_change();
-                        live.outgoing.enqueue(me, change);
-                        self.transfers.ask_left(id, contract, call);
+                    Err(_) => {
+                        self.transfers.postpone(contract);
+                        break Vec::new();
                     }
                 }
+            };
+            for (change, call) in to_ask.into_iter().zip(left) {
+                let id = live.next_change();
+                live.outgoing.enqueue(me, change);
+                self.transfers.ask_left(id, contract, call);
             }
         }
     }
@@ -90,7 +95,7 @@ impl Channel {
         let Some(patience) = self.config.force_transfers_after else { return Step::default() };
         let patience = if is_residual { 0 } else { patience };
         // Were the channel settled, whoever comes first with its last coin would end it, and the apps with it.
-        let hurried = if is_closing { self.transfers.with_calls() } else { Vec::new() };
+        let hurried = if is_closing || is_residual { self.transfers.with_calls() } else { Vec::new() };
         let is_hurried = !hurried.is_empty();
         let is_free = is_residual || is_hurried || self.waits_for(Act::Force, ctx.head).is_none();
         let (Phase::Open(live) | Phase::Closing(live, _)) = &self.phase else { return Step::default() };
@@ -131,13 +136,21 @@ impl Channel {
         self.begin_forcing(forcing).and(self.force_again(ctx))
     }
 
-    /// Adds the end of a transfer to a step: without the calls of apps where the whole step would not be made with them.
+    /// Adds the end of a transfer to a step: without the calls of apps where an app refuses them in it. For code that is fetched it waits, for a bounded time.
     fn extend_step(&self, calls: &mut Vec<ForcedCall>, end: ForcedEnd, ctx: &Context<'_>) {
         let before = calls.len();
         calls.extend(end.calls.iter().cloned());
         calls.extend(end.transfers.iter().cloned());
-        if !end.calls.is_empty() && self.plan_of(&Forcing::of(calls.clone(), Vec::new()), ctx).is_err() {
-            calls.truncate(before);
+        if end.calls.is_empty() {
+            return;
+        }
+        let Err(Rejection::CallFailed { fault, .. }) = self.plan_of(&Forcing::of(calls.clone(), Vec::new()), ctx) else {
+            return;
+        };
+        calls.truncate(before);
+        let patience = self.config.force_transfers_after.unwrap_or(0);
+        let waits = fault == CallFault::CodeNotThere && ctx.head < end.expiry.saturating_add(patience);
+        if !waits {
             calls.extend(end.transfers);
         }
     }
@@ -178,6 +191,7 @@ impl Channel {
                 .map(|AppCall { contract, input }| ForcedCall { contract, value: 0, input })
                 .collect(),
             transfers: there.map(|contract| call_of(contract, input)).collect(),
+            expiry: terms.expiry,
         }
     }
 }
@@ -189,12 +203,18 @@ struct ForcedEnd {
     calls: Vec<ForcedCall>,
     /// The transfer, and its premium.
     transfers: Vec<ForcedCall>,
+    expiry: BlockNumber,
 }
 
 impl ForcedEnd {
     fn len(&self) -> usize {
         self.calls.len().saturating_add(self.transfers.len())
     }
+}
+
+/// A call that goes with a transfer, as a change of its own.
+fn calling(AppCall { contract, input }: AppCall) -> Change {
+    Change::CallContract { contract, value: 0, input }
 }
 
 /// Whether a change cannot be made because the code of an app is not here.

@@ -324,6 +324,7 @@ impl Channel {
         }
         let contracts = live.map(|live| &live.agreed.state().contracts);
         self.transfers.forget_over(contracts, |change, contract| may_count(Some(change), contract.as_ref()));
+        self.transfers.forget_left();
         if self.transfers.has_changed() {
             step = step.and(Step::commit(Vec::new()));
         }

@@ -39,7 +39,8 @@ impl Channel {
         let is_idle = live.pending() == 0
             && live.outgoing.highest_open().is_none()
             && live.operation.is_idle()
-            && live.agreed.state().contracts.transfers() == 0;
+            && live.agreed.state().contracts.transfers() == 0
+            && !self.transfers.has_any_left();
         let wanted = live.wish.fee().filter(|_| is_idle);
         match wanted {
             Some(fee) => step.and(self.offer_shutdown(fee, ctx)),

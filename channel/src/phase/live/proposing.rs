@@ -232,6 +232,24 @@ impl Live {
         }
     }
 
+    /// Whether these changes could be made, one after the other, were their turn next.
+    ///
+    /// # Errors
+    /// The place of the first that could not, and why.
+    pub(crate) fn try_changes(
+        &self,
+        me: Party,
+        changes: &[Change],
+        config: &Config,
+        ctx: &Context<'_>,
+    ) -> Result<(), (usize, ChangeFault)> {
+        let before = self.outgoing.proposal().map_or_else(|| self.agreed.state(), OpenRound::state);
+        let round = self.next_round(me).unwrap_or(Round::MAX);
+        let height = ctx.head.max(self.agreed.height());
+        let mut builder = RoundBuilder::new(self.round_context(me, round, height, config, ctx), before);
+        changes.iter().enumerate().try_for_each(|(place, change)| builder.make(change).map_err(|fault| (place, fault)))
+    }
+
     /// What a change would do, were its turn next.
     pub(crate) fn try_change(
         &self,

@@ -135,8 +135,7 @@ impl Transfers {
         if self.left.made.is_empty() {
             return;
         }
-        let (incoming, outgoing) = (&self.incoming, &self.outgoing);
-        self.left.retain(|contract| incoming.contains(contract) || outgoing.id_of(contract).is_some());
+        self.forget_left();
         for contract in self.left.all() {
             if contracts.get(&contract).is_some() {
                 // The state that it is in counts again, and so do all of its calls.
@@ -150,6 +149,17 @@ impl Transfers {
                 self.want(contract);
             }
         }
+    }
+
+    /// Forgets what was made of transfers that have no row any more.
+    pub(crate) fn forget_left(&mut self) {
+        let (incoming, outgoing) = (&self.incoming, &self.outgoing);
+        self.left.retain(|contract| incoming.contains(contract) || outgoing.id_of(contract).is_some());
+    }
+
+    /// Whether calls of any transfer that has ended are left.
+    pub(crate) fn has_any_left(&self) -> bool {
+        self.left.all().iter().any(|contract| self.has_left(contract))
     }
 
     /// Whether calls of a transfer that has ended are left.
