@@ -185,10 +185,11 @@ impl Channel {
         let rows = rows(Expected { payments, limits, transfers }, me, &stored);
         let (mut payments, mut transfers) =
             rows.ok_or_else(|| SavedError::Damaged("payments or transfers are missing, or too many".into()))?;
+        transfers.restore_made(made_by_force);
         match &mut phase {
             Phase::Open(live) | Phase::Closing(live, _) => {
                 live.fill(&stored, deltas)?;
-                transfers.restore_made(made_by_force, &live.agreed.state().contracts);
+                transfers.want_left(&live.agreed.state().contracts);
                 live.outgoing.restore(me, payments.pending());
                 for (id, contract, is_proposed) in live.outgoing.signed_ends() {
                     if is_proposed {

@@ -58,7 +58,9 @@ impl Channel {
                 match live.try_changes(me, &all, &self.config, ctx) {
                     Ok(()) => break all,
                     // The app says that there is nothing to be done: the peer may have made the call itself.
-                    Err((at, fault)) if !is_of_code(&fault) && live.outgoing.proposal().is_none() && at < left.len() => {
+                    Err((at, fault))
+                        if !is_of_code(&fault) && live.outgoing.proposal().is_none() && at < left.len() =>
+                    {
                         let call = left.remove(at);
                         self.transfers.drop_left(&contract, &call);
                     }
@@ -144,7 +146,8 @@ impl Channel {
         if end.calls.is_empty() {
             return;
         }
-        let Err(Rejection::CallFailed { fault, .. }) = self.plan_of(&Forcing::of(calls.clone(), Vec::new()), ctx) else {
+        let Err(Rejection::CallFailed { fault, .. }) = self.plan_of(&Forcing::of(calls.clone(), Vec::new()), ctx)
+        else {
             return;
         };
         calls.truncate(before);

@@ -7,16 +7,8 @@ use crate::harness::{
     contracts::{counter, creation, forced},
     forge::sign,
 };
-use channel::{
-    Event, Message, Outcome, Refusal, RefusalCode, Refused, State, Update,
-    transfer::AppCall,
-};
-use protocol::{
-    Pair,
-    contracts::calls_root,
-    decode_exact,
-    signing::StateBody,
-};
+use channel::{Event, Message, Outcome, Refusal, RefusalCode, Refused, State, Update, transfer::AppCall};
+use protocol::{Pair, contracts::calls_root, decode_exact, signing::StateBody};
 
 const AMOUNT: Amount = 100;
 
@@ -239,9 +231,7 @@ fn an_own_forced_refund_in_halves_makes_its_calls_once() {
 }
 
 /// Two deeds go with one transfer, and the payer forces the claim of the coins alone. Of the payee's round with both calls it refuses the first by a counter-round, which
-/// has the second proposed again, and is silent. With the next block `ask_for_ends` tries every call that is left, also what is on its way: on top of the own proposal the
-/// app refuses the second one, which `drop_left` takes for a call that there is no need for. It is erased from the row while the peer alone decides about the round with
-/// it. Right would be that a call that is asked for is not tried again, and that what an app says on top of what is only proposed erases nothing.
+/// has the second proposed again, and is silent. What is on its way is not tried a second time, and both are forced.
 #[test]
 fn a_call_that_is_on_its_way_is_not_taken_for_one_that_is_made() {
     let (mut world, deeds) = locked(2, 20);
@@ -268,8 +258,7 @@ fn a_call_that_is_on_its_way_is_not_taken_for_one_that_is_made() {
     let (base, height) = (world.base(Responder), world.chain.head());
     let round = asked.round + 1;
     assert_eq!(Party::owner_of(round), Initiator);
-    let signature =
-        sign(Initiator, world.channel_id(), &StateBody { round, base, state_hash, valid_until: None });
+    let signature = sign(Initiator, world.channel_id(), &StateBody { round, base, state_hash, valid_until: None });
     let items = Refused::Some(vec![(0, RefusalCode::NOT_NOW)]);
     let refuses = Some(Refusal { round: asked.round, items });
     let counter = Update { round, base, height, refuses, changes: Vec::new(), state_hash, signature };
@@ -328,4 +317,187 @@ fn a_quota_that_is_used_up_while_closing_is_not_tried_in_each_block() {
         assert_eq!(calls_of(&world, Responder, *deed), 2, "it was claimed before the channel ended");
     }
     assert!(failed <= 1, "{failed} times");
+}
+
+/// The payer forces the claim of the coins alone, refuses the payee's round that asks for the deed, and offers a close in agreement in the same block. The transfer is not in
+/// the agreed state any more, and what is left of its calls waits for the next block: nothing of that holds up `on_peer_shutdown` (nor `advance`, where the payee itself wants
+/// to close), so that the payee signs, and the deed goes with the channel. Right would be that a close in agreement waits for calls that are left as it does for an open
+/// transfer (R8.3f).
+#[test]
+fn a_close_in_agreement_waits_for_calls_that_are_left() {
+    for payee_closes in [false, true] {
+        let mut world = World::opened_with(Initiator, |config| config.acceptance = channel::Acceptance::Manual);
+        let deeds = deeds(&mut world, 1);
+        offer_with(&mut world, 1, with_deeds(&deeds), 20);
+        let contract = world.contract_of(Responder, 1).unwrap();
+        world.force_claim(Initiator, contract, 1).unwrap();
+        world.mine();
+        world.run();
+        world.mine();
+        world.run();
+        let round = world.asked(Initiator).expect("the payee asks for the deed");
+        world.refuse(Initiator, round, RefusalCode(RefusalCode::APPLICATION.0)).unwrap();
+        world.run();
+        let closes = if payee_closes { Responder } else { Initiator };
+        let _closes = world.shutdown(closes, 0);
+        world.run();
+        for _ in 0..160 {
+            world.mine();
+            world.run();
+        }
+        let calls = calls_of(&world, Responder, deeds[0]);
+        assert_eq!(calls, 2, "the payee closes: {payee_closes}; it was claimed before the channel ended");
+    }
+}
+
+/// The channel is settled with two transfers in it: the first has a deed with it and expires late, the second is plain and expires soon. The payer forces the claim of the
+/// first alone, so that the deed's call is left. On a settled channel `force_ends` looks at what has expired alone: the payee waits for the expiry of a transfer that is over,
+/// the payer refunds the second one, which is the last coin, and the deed is gone with the channel. Right would be that what is left of calls on a settled channel is
+/// forced at once, whenever its transfer would have expired: the registry has its pre-image (R8.3e: on a settled channel at once).
+#[test]
+fn what_is_left_of_calls_on_a_settled_channel_is_forced_at_once() {
+    let (mut world, deeds) = locked(1, 6 * LOCK);
+    world.offer(Initiator, 2, 7, 3 * LOCK).unwrap();
+    world.run();
+    let contract = world.contract_of(Responder, 1).unwrap();
+    world.disconnect();
+    world.close_solo(Initiator).unwrap();
+    world.mine_blocks(LOCK + 4);
+    assert!(!world.sides[Initiator].is_over());
+    world.force_claim(Initiator, contract, 1).unwrap();
+    world.mine_blocks(4 * LOCK);
+    assert!(world.chain.is_closed(), "the second one is refunded");
+    assert_eq!(calls_of(&world, Responder, deeds[0]), 2, "it was claimed before the channel ended");
+}
+
+/// The payee is away while the payer closes alone, and comes back to a settled channel, on which its claim is due at once. The code of the deed's app is not here after the start,
+/// and comes some blocks later: `extend_step` takes code that is not here for a step that the arbiter would not make, leaves the deed's call out, and the claim of the last
+/// coins alone ends the channel. Right would be that a step waits for code that is being fetched, for some blocks at least, as what is asked for off chain does.
+#[test]
+fn a_step_on_a_settled_channel_waits_for_code_that_is_fetched() {
+    let (mut world, deeds) = locked(1, LOCK + 10);
+    world.disconnect();
+    world.claim(Responder, 1).unwrap();
+    world.mine_blocks(LOCK + 9);
+    assert!(world.chain.preimages.contains_key(&secret(1).1), "it is shown in time");
+    world.kill(Responder);
+    world.close_solo(Initiator).unwrap();
+    world.mine_blocks(LOCK + 4);
+    assert!(!world.chain.is_closed(), "the claim is open on the settled channel");
+    world.sides[Responder].book.missing = [apps::DEED.code].into();
+    world.fetch_code = false;
+    world.restart(Responder);
+    world.fetch_code = true;
+    world.mine_blocks(10);
+    assert!(world.chain.is_closed());
+    assert_eq!(calls_of(&world, Responder, deeds[0]), 2, "it was claimed before the channel ended");
+}
+
+/// While the channel closes the payee forces what is claimed with calls one by one, as each pre-image is shown, until its forced steps are used up. Then the payer forces the
+/// claims of all others alone: nothing is left with which the payee could force their calls, and the channel is settled without them. Right would be that the pre-images are
+/// shown and the claims forced together, and that a step is kept for what the peer may leave.
+#[test]
+fn steps_that_are_used_up_one_by_one_while_closing_leave_no_deed_behind() {
+    let mut world = World::opened();
+    let deeds = deeds(&mut world, 5);
+    for (number, deed) in (1..).zip(&deeds) {
+        offer_with(&mut world, number, with_deeds(&[*deed]), 14 + 6 * BlockNumber::from(number));
+    }
+    let last = [4, 5].map(|number| (number, world.contract_of(Responder, number).unwrap()));
+    world.disconnect();
+    for number in 1..=5 {
+        world.claim(Responder, number).unwrap();
+    }
+    world.mine_blocks(6);
+    world.close_solo(Initiator).unwrap();
+    let mut is_forced = false;
+    for _ in 0..6 * LOCK {
+        let is_third = calls_of(&world, Responder, deeds[2]) == 2;
+        if is_third && !is_forced && !world.sides[Initiator].is_over() {
+            is_forced = true;
+            let claims = last.map(|(number, contract)| forced(contract, 0, &ConditionalInput::Claim(secret(number).0)));
+            // They may be claimed already.
+            let _made_or_not = world.force(Initiator, claims.to_vec());
+        }
+        world.mine();
+    }
+    assert!(is_forced && world.chain.is_closed());
+    let made: Vec<_> = deeds.iter().map(|deed| calls_of(&world, Responder, *deed)).collect();
+    assert_eq!(made, [2; 5], "each was claimed before the channel ended");
+}
+
+/// A payee that crashes at any point after a claim was forced alone asks for everything that is left.
+#[test]
+fn a_crash_at_any_point_leaves_no_deed_behind() {
+    for crashed in Party::BOTH {
+        for at in 0..14 {
+            let (mut world, deeds) = locked(2, 20);
+            let contract = world.contract_of(Responder, 1).unwrap();
+            world.force_claim(Initiator, contract, 1).unwrap();
+            world.mine();
+            for step in 0..at {
+                let _moved = world.deliver(if step % 2 == 0 { Responder } else { Initiator });
+                if step == 5 {
+                    world.mine();
+                }
+            }
+            world.crash(crashed);
+            for _ in 0..6 {
+                world.run();
+                world.mine();
+            }
+            world.run();
+            let owned: Vec<_> = deeds.iter().map(|deed| deed_of(&world, Responder, *deed)).collect();
+            assert_eq!(owned, [Some((Responder, false)); 2], "{crashed:?} at {at}");
+            assert!(world.sides[Responder].machine().incoming_transfers().is_empty(), "its row has ended");
+        }
+    }
+}
+
+/// A claim that is forced alone, and undone before the payee has its deed, is claimed with the deed again.
+#[test]
+fn a_claim_that_was_forced_alone_and_is_undone_is_claimed_with_its_deed() {
+    let (mut world, deeds) = locked(1, 20);
+    let contract = world.contract_of(Responder, 1).unwrap();
+    let state = world.sides[Initiator].machine().state().unwrap().clone();
+    let payload = world.sides[Initiator].machine().evidence().unwrap().payload;
+    let _id = world.pay(Responder, 5).unwrap();
+    let Message::Update(update) = world.steal(Initiator) else { panic!("the payment") };
+    world.kill(Initiator);
+    let claim = ConditionalInput::Claim(secret(1).0);
+    world.force_by_hand(Initiator, &state, payload, vec![forced(contract, 0, &claim)]);
+    world.mine();
+    let (channel, payload) = (world.channel_id(), world.co_signed(Responder, &update));
+    world.chain.submit(Initiator, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
+    world.mine_blocks(220);
+    assert_eq!(world.ours(Responder), SHARE + AMOUNT - 5, "the coins are claimed");
+    assert_eq!(deed_of(&world, Responder, deeds[0]), Some((Responder, false)), "and the deed with them");
+}
+
+/// What returns is two calls, of which the second needs the first: the deed is free, and is locked anew. In a refund of the payer's both are made in their order. Where the
+/// payee forces the refund alone, `ask_for_ends` tries each call that is left by itself on the agreed state: the app refuses the second one as long as the first is only
+/// asked for, and `drop_left` erases it. Right would be that what is left is tried in its order, each call on top of those before it.
+#[test]
+fn what_is_left_is_made_in_its_order() {
+    for is_parted in [false, true] {
+        let mut world = World::opened();
+        let deed = deeds(&mut world, 1)[0];
+        let anew = apps::DeedInput::Lock(secret(9).1, world.chain.head() + 500);
+        let mut calls = with_deeds(&[deed]);
+        calls.returning.push(AppCall { contract: deed, input: anew.encode() });
+        offer_with(&mut world, 1, calls, 20);
+        let contract = world.contract_of(Responder, 1).unwrap();
+        world.disconnect();
+        world.mine_blocks(25);
+        if is_parted {
+            world.force(Responder, vec![refund(contract)]).unwrap();
+        }
+        for _ in 0..6 {
+            world.mine();
+            world.run();
+        }
+        assert_eq!((world.ours(Initiator), world.open_transfers()), (SHARE, 0));
+        let called = calls_of(&world, Initiator, deed);
+        assert_eq!((called, deed_of(&world, Initiator, deed)), (3, Some((Initiator, true))), "parted: {is_parted}");
+    }
 }

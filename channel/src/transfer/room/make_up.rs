@@ -125,9 +125,8 @@ impl Transfers {
     }
 
     /// Takes over what was stored with the channel.
-    pub(crate) fn restore_made(&mut self, made: BTreeMap<ContractId, Made>, contracts: &Contracts) {
+    pub(crate) fn restore_made(&mut self, made: BTreeMap<ContractId, Made>) {
         self.left.made = made;
-        self.want_left(contracts);
     }
 
     /// What is left of calls whose apps are in these contracts is wanted; what is left of others is nothing.
