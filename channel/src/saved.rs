@@ -198,7 +198,8 @@ impl Channel {
                         transfers.give_up(id);
                     }
                 }
-                for (id, call, is_proposed) in live.outgoing.signed_calls() {
+                let calls = if transfers.has_any_left() { live.outgoing.signed_calls() } else { Vec::new() };
+                for (id, call, is_proposed) in calls {
                     if let Some(contract) = transfers.left_of(&call) {
                         transfers.note_signed_left(id, contract, call, is_proposed);
                     }

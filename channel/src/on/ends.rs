@@ -42,38 +42,38 @@ impl Channel {
                     self.transfers.postpone(contract);
                     continue;
                 }
-                Some(Err(_refused)) => change.without_calls(),
-                Some(Ok(_)) | None => change,
+                // A failure goes with its calls alone.
+                Some(Err(_refused)) if !matches!(change, Change::Fail { .. }) => alone(&change, contract),
+                Some(_) | None => change,
             };
             for part in parts {
                 let id = live.next_change();
-                let change = if part == contract { change.clone() } else { of_premium(&change, part) };
+                let change = if part == contract { change.clone() } else { alone(&change, part) };
                 live.outgoing.enqueue(me, change);
                 self.transfers.ask(id, contract);
             }
-            // They are made in their order: a later one may build on those before it.
             let mut left = self.transfers.calls_to_ask(&contract);
-            let to_ask = loop {
-                let all: Vec<_> = left.iter().cloned().map(calling).collect();
-                match live.try_changes(me, &all, &self.config, ctx) {
-                    Ok(()) => break all,
+            // They are made in their order: a later one may build on those before it.
+            while !left.is_empty() {
+                let changes: Vec<_> = left.iter().cloned().map(calling).collect();
+                match live.try_changes(me, &changes, &self.config, ctx) {
+                    Ok(()) => {
+                        for (change, call) in changes.into_iter().zip(std::mem::take(&mut left)) {
+                            let id = live.next_change();
+                            live.outgoing.enqueue(me, change);
+                            self.transfers.ask_left(id, contract, call);
+                        }
+                    }
                     // The app says that there is nothing to be done: the peer may have made the call itself.
-                    Err((at, fault))
-                        if !is_of_code(&fault) && live.outgoing.proposal().is_none() && at < left.len() =>
-                    {
+                    Err((at, fault)) if is_of_app(&fault) && live.outgoing.proposal().is_none() => {
                         let call = left.remove(at);
                         self.transfers.drop_left(&contract, &call);
                     }
-                    Err(_) => {
+                    Err(_not_now) => {
                         self.transfers.postpone(contract);
-                        break Vec::new();
+                        break;
                     }
                 }
-            };
-            for (change, call) in to_ask.into_iter().zip(left) {
-                let id = live.next_change();
-                live.outgoing.enqueue(me, change);
-                self.transfers.ask_left(id, contract, call);
             }
         }
     }
@@ -113,7 +113,7 @@ impl Channel {
             expiry <= until && ctx.transfers.registered(lock).is_silent_at(expiry)
         };
         let orphans = self.transfers.orphans().filter(|(_, expiry, lock)| !is_closing && is_due(*expiry, lock));
-        let orphans = orphans.map(|(contract, ..)| vec![call_of(contract, ConditionalInput::Refund)]);
+        let orphans = orphans.map(|(contract, ..)| call_of(contract, ConditionalInput::Refund));
         let mut calls = Vec::new();
         for id in due {
             let end = self.end_of(id, live, ctx.transfers);
@@ -123,9 +123,8 @@ impl Channel {
             }
             self.extend_step(&mut calls, end, ctx);
         }
-        for end in orphans.take(MAX_FORCED_CALLS.saturating_sub(calls.len())) {
-            calls.extend(end);
-        }
+        let room = MAX_FORCED_CALLS.saturating_sub(calls.len());
+        calls.extend(orphans.take(room));
         let patience = if is_hurried { 0 } else { patience };
         if calls.is_empty() || !self.transfers.may_force(ctx.head, patience) {
             return Step::default();
@@ -225,12 +224,17 @@ const fn is_of_code(fault: &ChangeFault) -> bool {
     matches!(fault, ChangeFault::CodeUnknown(_) | ChangeFault::Call(CallFault::CodeNotThere))
 }
 
+/// Whether an app refuses a change, or is not there any more.
+const fn is_of_app(fault: &ChangeFault) -> bool {
+    matches!(fault, ChangeFault::Call(_) | ChangeFault::ContractUnknown(_)) && !is_of_code(fault)
+}
+
 fn call_of(contract: ContractId, input: ConditionalInput) -> ForcedCall {
     ForcedCall { contract, value: 0, input: input.encode() }
 }
 
-/// The same end of a transfer's premium: what is called goes with the transfer itself.
-fn of_premium(change: &Change, contract: ContractId) -> Change {
+/// The same end, of this contract and without calls: as a premium ends, since what is called goes with the transfer itself, or a transfer whose app refuses.
+fn alone(change: &Change, contract: ContractId) -> Change {
     let calls = Vec::new();
     match change {
         Change::Claim { preimage, .. } => Change::Claim { contract, preimage: *preimage, calls },

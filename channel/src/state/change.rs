@@ -253,17 +253,6 @@ impl Change {
         own.into_iter().chain(beside.iter().map(|call| &call.contract))
     }
 
-    /// The same end of a transfer without the calls of apps that go with it.
-    pub(crate) fn without_calls(&self) -> Self {
-        match self {
-            Self::Claim { contract, preimage, .. } => {
-                Self::Claim { contract: *contract, preimage: *preimage, calls: Vec::new() }
-            }
-            Self::Refund { contract, .. } => Self::Refund { contract: *contract, calls: Vec::new() },
-            other => other.clone(),
-        }
-    }
-
     /// How many calls of apps it takes.
     pub(crate) fn executions(&self) -> usize {
         usize::from(matches!(self, Self::CreateContract(_))).saturating_add(self.calls().count())

@@ -101,10 +101,10 @@ pub(super) fn could_stake(
     let lasts = until.saturating_sub(core.heads.get(&chain).map_or(0, |heads| heads.finalised));
     let direct = core.links.to(chain, responder);
     let hubs = core.links.peers_up(chain).flat_map(|hub| core.links.to(chain, hub));
-    let is_short =
+    let lasts_enough =
         |link: &Link| lasts <= if link.peer == responder { link.pledges.asked } else { link.pledges.kept_back };
     let mut all = direct.chain(hubs);
-    all.any(|(at, link)| link.spendable >= premium && is_short(link) && may_ask(core, &at, responder))
+    all.any(|(at, link)| link.spendable >= premium && lasts_enough(link) && may_ask(core, &at, responder))
 }
 
 /// The last block of the payee's pledge for a leg of a swap that is offered by this channel: that by which the leg may be locked, or as much sooner as the hub needs

@@ -69,6 +69,25 @@ pub(super) fn read<T: Decode>(bytes: &[u8]) -> Option<T> {
     (*version == VERSION).then(|| protocol::decode_exact(value).ok())?
 }
 
+/// The version in front of rows that have something behind them, which most have not.
+const VERSION_WITH_MORE: u8 = 2;
+
+/// A row with something behind it.
+pub(super) fn row_with<T: Encode>(value: &T, more: &impl Encode) -> Vec<u8> {
+    (VERSION_WITH_MORE, value, more).encode()
+}
+
+/// Reads a row, and what is behind it where there is something.
+pub(super) fn read_with<T: Decode, M: Decode>(bytes: &[u8]) -> Option<(T, Option<M>)> {
+    match bytes.split_first()? {
+        (&VERSION_WITH_MORE, value) => {
+            let (value, more) = protocol::decode_exact(value).ok()?;
+            Some((value, Some(more)))
+        }
+        _ => Some((read(bytes)?, None)),
+    }
+}
+
 /// A local payment, from before its first part leaves until the user forgets it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(super) struct PaymentRow {
@@ -93,9 +112,6 @@ struct PlaceFees {
     parts: Vec<Amount>,
 }
 
-/// The version in front of payments that have [`PlaceFees`] behind their row.
-const VERSION_WITH_FEES: u8 = 2;
-
 impl PaymentRow {
     /// What is stored.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
@@ -103,16 +119,13 @@ impl PaymentRow {
         if fees.lost == 0 && fees.parts.iter().all(|fee| *fee == 0) {
             return row(self);
         }
-        (VERSION_WITH_FEES, self, fees).encode()
+        row_with(self, &fees)
     }
 
     /// Reads what is stored.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let (version, value) = bytes.split_first()?;
-        if *version != VERSION_WITH_FEES {
-            return read(bytes);
-        }
-        let (mut payment, PlaceFees { lost, parts }): (Self, PlaceFees) = protocol::decode_exact(value).ok()?;
+        let (mut payment, fees): (Self, Option<PlaceFees>) = read_with(bytes)?;
+        let Some(PlaceFees { lost, parts }) = fees else { return Some(payment) };
         if parts.len() != payment.parts.len() {
             return None;
         }

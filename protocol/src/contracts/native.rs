@@ -147,8 +147,8 @@ pub struct Predictor<'a> {
 enum Registry<'a> {
     /// What is known of it: the block in which a lock's pre-image was first shown. What a claim shows itself is shown in its own block.
     Known(&'a dyn Fn(&HashLock) -> Option<BlockNumber>),
-    /// What it must have been for calls that the arbiter has made: whatever was claimed had been shown in time, and what was refunded had not. A builtin's call
-    /// that succeeded can have come to one thing only.
+    /// What it must have been for calls that the arbiter has made: whatever was claimed had been shown in time, and what was refunded had not. A call that
+    /// succeeded can have come to one thing only: what it required changes nothing else of it (R7.1a).
     OfThePast,
 }
 

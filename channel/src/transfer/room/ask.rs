@@ -73,8 +73,7 @@ impl Transfers {
     /// How this side ends a transfer, with the calls of apps that go with it; none where it does not want to.
     pub(crate) fn end_of(&self, contract: ContractId) -> Option<Change> {
         let Some(row) = self.incoming.get(&contract) else {
-            let calls = self.outgoing_of(&contract).map(|row| row.offer.calls.returning.clone()).unwrap_or_default();
-            return Some(Change::Refund { contract, calls });
+            return Some(Change::Refund { contract, calls: self.returning(&contract) });
         };
         match &row.intent {
             Intent::Claim(preimage) => {

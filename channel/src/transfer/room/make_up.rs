@@ -30,25 +30,29 @@ impl Transfers {
     pub(crate) fn calls_at(&self, contract: &ContractId, end: &ConditionalInput) -> Vec<AppCall> {
         match (self.incoming.get(contract), end) {
             (Some(row), ConditionalInput::Claim(preimage)) => row.calls.to_claim(preimage),
-            (None, ConditionalInput::Refund) => {
-                self.outgoing_of(contract).map(|row| row.offer.calls.returning.clone()).unwrap_or_default()
-            }
+            (None, ConditionalInput::Refund) => self.returning(contract),
             _ => Vec::new(),
         }
+    }
+
+    /// The calls that go with the refund of an own transfer.
+    pub(super) fn returning(&self, contract: &ContractId) -> Vec<AppCall> {
+        self.outgoing_of(contract).map(|row| row.offer.calls.returning.clone()).unwrap_or_default()
     }
 
     /// The calls that this side makes when a transfer ends, as its row says.
     fn own_calls(&self, contract: &ContractId) -> Vec<AppCall> {
         match self.incoming.get(contract) {
             Some(row) => of_incoming(row),
-            None => self.outgoing_of(contract).map(|row| row.offer.calls.returning.clone()).unwrap_or_default(),
+            None => self.returning(contract),
         }
     }
 
     /// A forced step has made these calls: what goes with the transfers that it has ended, and was not made in it or in a step before, is left. Each call of the step is one of one
     /// transfer.
     pub(crate) fn note_forced(&mut self, step: &[ForcedCall]) {
-        if self.with_calls().is_empty() {
+        let with_calls = self.with_calls();
+        if with_calls.is_empty() {
             return;
         }
         let mut ended = Vec::new();
@@ -67,7 +71,7 @@ impl Transfers {
             .map(|ForcedCall { contract, input, .. }| AppCall { contract: *contract, input: input.clone() })
             .collect();
         // What was left goes first, then what has ended now, then what may end with a later step.
-        let others = self.with_calls().into_iter().filter_map(|id| match id {
+        let others = with_calls.into_iter().filter_map(|id| match id {
             TransferId::Incoming(contract) => Some(contract),
             TransferId::Outgoing(change) => self.outgoing.get(change).and_then(|row| row.contract),
         });

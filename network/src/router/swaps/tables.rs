@@ -36,24 +36,16 @@ pub(in crate::router) struct SwapRow {
     pub(in crate::router) calls: SwapCalls,
 }
 
-/// The version in front of swaps that have [`SwapCalls`] behind their row.
-const VERSION_WITH_CALLS: u8 = 2;
-
 impl SwapRow {
     /// What is stored.
     pub(in crate::router) fn to_bytes(&self) -> Vec<u8> {
-        if self.calls.is_none() { rows::row(self) } else { (VERSION_WITH_CALLS, self, &self.calls).encode() }
+        if self.calls.is_none() { rows::row(self) } else { rows::row_with(self, &self.calls) }
     }
 
     /// Reads what is stored.
     pub(in crate::router) fn read(bytes: &[u8]) -> Option<Self> {
-        match bytes.split_first()? {
-            (&VERSION_WITH_CALLS, value) => {
-                let (row, calls): (Self, SwapCalls) = protocol::decode_exact(value).ok()?;
-                Some(Self { calls, ..row })
-            }
-            _ => rows::read(bytes),
-        }
+        let (row, calls): (Self, Option<SwapCalls>) = rows::read_with(bytes)?;
+        Some(Self { calls: calls.unwrap_or_default(), ..row })
     }
 
     /// The calls that go with what the peer pays.

@@ -7,31 +7,31 @@ use protocol::contracts::ContractId;
 impl Outgoing {
     /// The ends of conditional transfers in own rounds that are not dead, with their ids and contracts, and whether they are proposed.
     pub(crate) fn signed_ends(&self) -> Vec<(ChangeId, ContractId, bool)> {
-        let proposal = self.proposal.as_ref().map(OpenRound::round);
-        let ends = self.all().flat_map(|ours| {
-            let is_proposed = Some(ours.round()) == proposal;
-            ours.numbered().filter_map(move |(id, change)| match change {
-                Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract, .. } => {
-                    Some((id, *contract, is_proposed))
-                }
-                _ => None,
-            })
-        });
-        ends.collect()
+        self.each_signed(|change| match change {
+            Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract, .. } => {
+                Some(*contract)
+            }
+            _ => None,
+        })
     }
 
     /// The calls of apps without coins in own rounds that are not dead, with their ids, and whether they are proposed.
     pub(crate) fn signed_calls(&self) -> Vec<(ChangeId, AppCall, bool)> {
+        self.each_signed(|change| match change {
+            Change::CallContract { contract, value: 0, input } => {
+                Some(AppCall { contract: *contract, input: input.clone() })
+            }
+            _ => None,
+        })
+    }
+
+    fn each_signed<T>(&self, of: impl Fn(&Change) -> Option<T>) -> Vec<(ChangeId, T, bool)> {
         let proposal = self.proposal.as_ref().map(OpenRound::round);
-        let calls = self.all().flat_map(|ours| {
+        let mut signed = Vec::new();
+        for ours in self.all() {
             let is_proposed = Some(ours.round()) == proposal;
-            ours.numbered().filter_map(move |(id, change)| match change {
-                Change::CallContract { contract, value: 0, input } => {
-                    Some((id, AppCall { contract: *contract, input: input.clone() }, is_proposed))
-                }
-                _ => None,
-            })
-        });
-        calls.collect()
+            signed.extend(ours.numbered().filter_map(|(id, change)| Some((id, of(change)?, is_proposed))));
+        }
+        signed
     }
 }
