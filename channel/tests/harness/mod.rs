@@ -10,6 +10,7 @@ pub(crate) mod apps;
 pub(crate) mod book;
 pub(crate) mod chain;
 pub(crate) mod contracts;
+pub(crate) mod deeds;
 pub(crate) mod forge;
 pub(crate) mod process;
 pub(crate) mod reckoning;

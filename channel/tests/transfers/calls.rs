@@ -3,7 +3,8 @@
 use super::*;
 use crate::harness::{
     apps,
-    contracts::{call, creation, forced},
+    contracts::{call, forced},
+    deeds::{deed, deed_of, with_deeds},
     forge::sign,
 };
 use channel::{
@@ -11,42 +12,26 @@ use channel::{
     transfer::{AppCall, MAX_LOCKED_CALLS, MAX_LOCKED_WORDS, Verdict},
 };
 use protocol::{
-    Pair,
     contracts::{CallFault, Invocation, Predictor, calls_root, execute},
-    decode_exact,
     signing::StateBody,
 };
 
-const AMOUNT: Amount = 100;
-
-/// The calls by which a deed moves with a transfer.
-fn with_deed(deed: ContractId) -> LockedCalls {
-    let call = |input: &[u8]| vec![AppCall { contract: deed, input: input.to_vec() }];
-    LockedCalls { locking: call(&[0]), claiming: call(&[1]), returning: call(&[2]) }
-}
-
 /// A channel in which the initiator owns a deed, and the responder takes the calls that go with it.
 fn with_a_deed() -> (World, ContractId) {
-    let (mut world, created) =
-        World::with(Initiator, vec![creation(apps::DEED.code, Pair::default(), Initiator.encode())]);
-    world.sides[Responder].registry.calls = with_deed(created[0]);
+    let (mut world, created) = World::with(Initiator, vec![deed(Initiator)]);
+    world.sides[Responder].registry.calls = with_deeds(&created);
     (world, created[0])
 }
 
 impl World {
     fn offer_deed(&mut self, deed: ContractId, blocks: BlockNumber) -> Result<(), Misuse> {
-        let offer = Offer { calls: with_deed(deed), ..an_offer(1, AMOUNT, self.chain.head() + blocks) };
+        let offer = Offer { calls: with_deeds(&[deed]), ..an_offer(1, AMOUNT, self.chain.head() + blocks) };
         self.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer, fee: 0 }))
     }
 
     /// Who owns the deed, and whether it is locked: both sides say the same.
     fn deed(&self, deed: ContractId) -> (Party, bool) {
-        let of = |party: Party| {
-            let contracts = self.sides[party].machine().contracts().unwrap();
-            let state = &contracts.get(&deed).unwrap().state;
-            let (owner, locked): (Party, Option<(HashLock, BlockNumber)>) = decode_exact(state).unwrap();
-            (owner, locked.is_some())
-        };
+        let of = |party: Party| deed_of(self, party, deed).unwrap();
         assert_eq!(of(Initiator), of(Responder));
         of(Initiator)
     }
@@ -118,7 +103,7 @@ fn calls_that_the_payees_router_does_not_know_are_refused_with_their_offer() {
 fn a_call_that_is_refused_keeps_the_whole_offer_from_being_made() {
     let (mut world, deed) = locked();
     // The deed is locked already.
-    let offer = Offer { calls: with_deed(deed), ..an_offer(2, AMOUNT, world.chain.head() + 20) };
+    let offer = Offer { calls: with_deeds(&[deed]), ..an_offer(2, AMOUNT, world.chain.head() + 20) };
     world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(2), offer, fee: 3 })).unwrap();
     world.run();
     let fault = ChangeFault::Call(CallFault::Refused);
@@ -147,7 +132,7 @@ fn what_may_go_with_an_offer_is_bounded() {
         let command = Command::Transfer(TransferCommand::Offer { key: name(1), offer, fee: 0 });
         assert_eq!(world.command(Initiator, command), Err(fault));
     }
-    let offer = Offer { premium: 5, calls: with_deed(deed), ..an_offer(1, AMOUNT, world.chain.head() + 20) };
+    let offer = Offer { premium: 5, calls: with_deeds(&[deed]), ..an_offer(1, AMOUNT, world.chain.head() + 20) };
     let staked = world.offer_staked(Initiator, 1, offer, world.chain.head() + 10);
     assert_eq!(staked, Err(Misuse::Change(ChangeFault::PremiumBesideCalls)));
 }

@@ -4,60 +4,31 @@
 use super::*;
 use crate::harness::{
     LOCK, apps,
-    contracts::{counter, creation, forced},
+    contracts::{counter, forced},
+    deeds::{calls_of, deed, deed_of, with_deeds},
     forge::sign,
 };
-use channel::{Event, Message, Outcome, Refusal, RefusalCode, Refused, State, Update, transfer::AppCall};
+use channel::{Event, Message, Refusal, RefusalCode, Refused, State, Update, transfer::AppCall};
 use protocol::{Pair, contracts::calls_root, decode_exact, signing::StateBody};
-
-const AMOUNT: Amount = 100;
-
-/// The calls by which deeds move with a transfer.
-fn with_deeds(deeds: &[ContractId]) -> LockedCalls {
-    let call = |input: u8| deeds.iter().map(|deed| AppCall { contract: *deed, input: vec![input] }).collect();
-    LockedCalls { locking: call(0), claiming: call(1), returning: call(2) }
-}
-
-/// The initiator offers the transfer with this number, and these calls go with it.
-fn offer_with(world: &mut World, number: u8, calls: LockedCalls, blocks: BlockNumber) {
-    world.sides[Responder].registry.calls = calls.clone();
-    let offer = Offer { calls, ..an_offer(number, AMOUNT, world.chain.head() + blocks) };
-    world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(number), offer, fee: 0 })).unwrap();
-    world.run();
-}
 
 /// Deeds of the initiator's.
 fn deeds(world: &mut World, count: usize) -> Vec<ContractId> {
-    let deed = || creation(apps::DEED.code, Pair::default(), Initiator.encode());
-    world.create(Initiator, (0..count).map(|_| deed()).collect())
+    world.create(Initiator, (0..count).map(|_| deed(Initiator)).collect())
 }
 
 /// An open channel in which so many deeds of the initiator's are locked with the transfer number 1.
 fn locked(count: usize, blocks: BlockNumber) -> (World, Vec<ContractId>) {
     let mut world = World::opened();
     let deeds = deeds(&mut world, count);
-    offer_with(&mut world, 1, with_deeds(&deeds), blocks);
+    world.offer_with(1, with_deeds(&deeds), blocks);
     assert_eq!(world.open_transfers(), 1);
     (world, deeds)
-}
-
-/// Who owns a deed as a side sees it, and whether it is locked.
-fn deed_of(world: &World, side: Party, deed: ContractId) -> Option<(Party, bool)> {
-    let contracts = world.sides[side].channel.as_ref()?.contracts()?;
-    let (owner, locked): (Party, Option<(HashLock, BlockNumber)>) = decode_exact(&contracts.get(&deed)?.state).ok()?;
-    Some((owner, locked.is_some()))
 }
 
 /// How far a counter has come, as a side sees it.
 fn count_of(world: &World, side: Party, counter: ContractId) -> u64 {
     let state = &world.sides[side].machine().contracts().unwrap().get(&counter).unwrap().state;
     decode_exact::<(u64, u64)>(state).unwrap().0
-}
-
-/// How often a contract was called, as a side was told.
-fn calls_of(world: &World, side: Party, contract: ContractId) -> usize {
-    let is_of = |outcome: &Outcome| matches!(outcome, Outcome::Called { contract: of, .. } if *of == contract);
-    world.outcomes(side).iter().filter(|outcome| is_of(outcome)).count()
 }
 
 /// A call that counts by one.
@@ -155,8 +126,8 @@ fn a_forced_refund_that_is_undone_is_refunded_again_with_its_deed() {
 #[test]
 fn one_forced_call_does_not_stand_for_those_of_two_transfers() {
     let (mut world, made) = World::with(Initiator, vec![counter(Pair::default(), 9)]);
-    offer_with(&mut world, 1, returning(made[0]), 20);
-    offer_with(&mut world, 2, returning(made[0]), 20);
+    world.offer_with(1, returning(made[0]), 20);
+    world.offer_with(2, returning(made[0]), 20);
     let contracts = [1, 2].map(|number| world.contract_of(Responder, number).unwrap());
     world.disconnect();
     world.mine_blocks(25);
@@ -177,8 +148,8 @@ fn one_forced_call_does_not_stand_for_those_of_two_transfers() {
 fn a_crash_while_equal_calls_are_asked_for_makes_none_of_them_twice() {
     for at in 0..14 {
         let (mut world, made) = World::with(Initiator, vec![counter(Pair::default(), 9)]);
-        offer_with(&mut world, 1, returning(made[0]), 20);
-        offer_with(&mut world, 2, returning(made[0]), 20);
+        world.offer_with(1, returning(made[0]), 20);
+        world.offer_with(2, returning(made[0]), 20);
         let contracts = [1, 2].map(|number| world.contract_of(Responder, number).unwrap());
         world.disconnect();
         world.mine_blocks(25);
@@ -209,7 +180,7 @@ fn a_crash_while_equal_calls_are_asked_for_makes_none_of_them_twice() {
 #[test]
 fn an_own_forced_refund_in_halves_makes_its_calls_once() {
     let (mut world, made) = World::with(Initiator, vec![counter(Pair::default(), 9)]);
-    offer_with(&mut world, 1, returning(made[0]), 20);
+    world.offer_with(1, returning(made[0]), 20);
     world.disconnect();
     let mut is_told = false;
     for _ in 0..180 {
@@ -301,7 +272,7 @@ fn a_quota_that_is_used_up_while_closing_is_not_tried_in_each_block() {
     let mut world = World::opened();
     let deeds = deeds(&mut world, 5);
     for (number, deed) in (1..).zip(&deeds) {
-        offer_with(&mut world, number, with_deeds(&[*deed]), 14 + 6 * BlockNumber::from(number));
+        world.offer_with(number, with_deeds(&[*deed]), 14 + 6 * BlockNumber::from(number));
     }
     assert_eq!(world.open_transfers(), 5);
     world.disconnect();
@@ -328,7 +299,7 @@ fn a_close_in_agreement_waits_for_calls_that_are_left() {
     for payee_closes in [false, true] {
         let mut world = World::opened_with(Initiator, |config| config.acceptance = channel::Acceptance::Manual);
         let deeds = deeds(&mut world, 1);
-        offer_with(&mut world, 1, with_deeds(&deeds), 20);
+        world.offer_with(1, with_deeds(&deeds), 20);
         let contract = world.contract_of(Responder, 1).unwrap();
         world.force_claim(Initiator, contract, 1).unwrap();
         world.mine();
@@ -401,7 +372,7 @@ fn steps_that_are_used_up_one_by_one_while_closing_leave_no_deed_behind() {
     let mut world = World::opened();
     let deeds = deeds(&mut world, 5);
     for (number, deed) in (1..).zip(&deeds) {
-        offer_with(&mut world, number, with_deeds(&[*deed]), 14 + 6 * BlockNumber::from(number));
+        world.offer_with(number, with_deeds(&[*deed]), 14 + 6 * BlockNumber::from(number));
     }
     let last = [4, 5].map(|number| (number, world.contract_of(Responder, number).unwrap()));
     world.disconnect();
@@ -485,7 +456,7 @@ fn what_is_left_is_made_in_its_order() {
         let anew = apps::DeedInput::Lock(secret(9).1, world.chain.head() + 500);
         let mut calls = with_deeds(&[deed]);
         calls.returning.push(AppCall { contract: deed, input: anew.encode() });
-        offer_with(&mut world, 1, calls, 20);
+        world.offer_with(1, calls, 20);
         let contract = world.contract_of(Responder, 1).unwrap();
         world.disconnect();
         world.mine_blocks(25);

@@ -3,57 +3,28 @@
 use super::*;
 use crate::harness::{
     LOCK, apps,
-    contracts::{call, counter, creation, forced, puppet},
+    contracts::{call, counter, forced, puppet},
+    deeds::{calls_of, deed, deed_of, with_deeds},
 };
 use channel::{
-    Acceptance, Event, Outcome, RefusalCode,
+    Acceptance, Event, RefusalCode,
     transfer::{AppCall, Verdict},
 };
 use protocol::{
     Pair,
     contracts::{AppOutcome, AppReply, Requirement},
-    decode_exact,
 };
-
-const AMOUNT: Amount = 100;
-
-/// The calls by which a deed moves with a transfer.
-fn with_deed(deed: ContractId) -> LockedCalls {
-    let call = |input: &[u8]| vec![AppCall { contract: deed, input: input.to_vec() }];
-    LockedCalls { locking: call(&[0]), claiming: call(&[1]), returning: call(&[2]) }
-}
-
-/// The initiator offers the transfer with this number, and locks its deed with it.
-fn offer_deed(world: &mut World, number: u8, deed: ContractId, blocks: BlockNumber) {
-    let offer = Offer { calls: with_deed(deed), ..an_offer(number, AMOUNT, world.chain.head() + blocks) };
-    world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(number), offer, fee: 0 })).unwrap();
-    world.run();
-}
 
 /// An open channel in which a deed of the initiator's is locked with the transfer number 1, for 20 blocks.
 fn locked_in(mut world: World) -> (World, ContractId) {
-    let deed = world.create(Initiator, vec![creation(apps::DEED.code, Pair::default(), Initiator.encode())])[0];
-    world.sides[Responder].registry.calls = with_deed(deed);
-    offer_deed(&mut world, 1, deed, 20);
+    let deed = world.create(Initiator, vec![deed(Initiator)])[0];
+    world.offer_with(1, with_deeds(&[deed]), 20);
     assert_eq!((deed_of(&world, Responder, deed), world.open_transfers()), (Some((Initiator, true)), 1));
     (world, deed)
 }
 
 fn locked() -> (World, ContractId) {
     locked_in(World::opened())
-}
-
-/// Who owns the deed as a side sees it, and whether it is locked.
-fn deed_of(world: &World, side: Party, deed: ContractId) -> Option<(Party, bool)> {
-    let contracts = world.sides[side].channel.as_ref()?.contracts()?;
-    let (owner, locked): (Party, Option<(HashLock, BlockNumber)>) = decode_exact(&contracts.get(&deed)?.state).ok()?;
-    Some((owner, locked.is_some()))
-}
-
-/// How often the deed was called, as a side was told: once where it is locked, twice where it is claimed after that. So it can be told of a channel that has ended.
-fn calls_of(world: &World, side: Party, deed: ContractId) -> usize {
-    let is_of = |outcome: &Outcome| matches!(outcome, Outcome::Called { contract, .. } if *contract == deed);
-    world.outcomes(side).iter().filter(|outcome| is_of(outcome)).count()
 }
 
 /// Blocks and words, as many as any patience lasts. The deed as the responder saw it last.
@@ -176,7 +147,7 @@ fn a_deed_that_was_promised_twice_holds_up_no_refund() {
     let _id = world.make_one(Responder, call(deed, 0, &apps::DeedInput::Return)).unwrap();
     world.run();
     assert_eq!(deed_of(&world, Initiator, deed), Some((Initiator, false)));
-    offer_deed(&mut world, 2, deed, 20);
+    world.offer_with(2, with_deeds(&[deed]), 20);
     world.offer(Initiator, 3, 7, 20).unwrap();
     world.run();
     assert_eq!((deed_of(&world, Initiator, deed), world.open_transfers()), (Some((Initiator, true)), 3));
@@ -194,7 +165,7 @@ fn a_deed_that_was_promised_twice_holds_up_no_coins_of_a_settled_channel() {
     let (mut world, deed) = locked();
     let _id = world.make_one(Responder, call(deed, 0, &apps::DeedInput::Return)).unwrap();
     world.run();
-    offer_deed(&mut world, 2, deed, 20);
+    world.offer_with(2, with_deeds(&[deed]), 20);
     world.disconnect();
     world.close_solo(Initiator).unwrap();
     world.mine_blocks(LOCK + 400);
@@ -256,10 +227,7 @@ fn counting(counter: ContractId, by: u64) -> LockedCalls {
 fn a_refund_whose_app_refuses_is_forced_without_its_calls() {
     let (mut world, made) = World::with(Initiator, vec![counter(Pair::default(), 3)]);
     let calls = counting(made[0], 4);
-    world.sides[Responder].registry.calls = calls.clone();
-    let offer = Offer { calls, ..an_offer(1, AMOUNT, world.chain.head() + 20) };
-    world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer, fee: 0 })).unwrap();
-    world.run();
+    world.offer_with(1, calls, 20);
     assert_eq!(world.open_transfers(), 1);
     world.disconnect();
     world.mine_blocks(140);
@@ -292,10 +260,7 @@ fn calls_that_are_too_large_for_one_step_are_made_before_the_channel_ends() {
     let words = claiming_words();
     let claiming = made.iter().map(|contract| AppCall { contract: *contract, input: words.clone() }).collect();
     let calls = LockedCalls { claiming, ..LockedCalls::NONE };
-    world.sides[Responder].registry.calls = calls.clone();
-    let offer = Offer { calls, ..an_offer(1, AMOUNT, world.chain.head() + 20) };
-    world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer, fee: 0 })).unwrap();
-    world.run();
+    world.offer_with(1, calls, 20);
     assert_eq!(world.open_transfers(), 1);
     world.disconnect();
     world.claim(Responder, 1).unwrap();
@@ -309,8 +274,7 @@ fn calls_that_are_too_large_for_one_step_are_made_before_the_channel_ends() {
 /// round and nowhere else is not agreed to while a transfer that comes in waits for it: once the registry has it, it is known (R8.3g).
 #[test]
 fn a_pre_image_that_a_call_shows_is_known_where_coins_come_in_for_it() {
-    let (mut world, made) =
-        World::with(Initiator, vec![creation(apps::DEED.code, Pair::default(), Initiator.encode())]);
+    let (mut world, made) = World::with(Initiator, vec![deed(Initiator)]);
     let deed = made[0];
     world.offer(Responder, 1, AMOUNT, 20).unwrap();
     world.run();
@@ -332,14 +296,11 @@ fn a_pre_image_that_a_call_shows_is_known_where_coins_come_in_for_it() {
 /// irrevocably absent (I4). What was locked with it is claimed as the transfer itself is (R8.3c): only where the registry has the pre-image.
 #[test]
 fn a_deed_whose_transfer_has_failed_is_not_claimed_without_the_registry() {
-    let begins = vec![creation(apps::DEED.code, Pair::default(), Initiator.encode()), counter(Pair::default(), 3)];
+    let begins = vec![deed(Initiator), counter(Pair::default(), 3)];
     let (mut world, made) = World::with(Initiator, begins);
     let deed = made[0];
-    let calls = LockedCalls { returning: counting(made[1], 1).returning, ..with_deed(deed) };
-    world.sides[Responder].registry.calls = calls.clone();
-    let offer = Offer { calls, ..an_offer(1, AMOUNT, world.chain.head() + 20) };
-    world.command(Initiator, Command::Transfer(TransferCommand::Offer { key: name(1), offer, fee: 0 })).unwrap();
-    world.run();
+    let calls = LockedCalls { returning: counting(made[1], 1).returning, ..with_deeds(&[deed]) };
+    world.offer_with(1, calls, 20);
     world.fail(Responder, 1).unwrap();
     world.run();
     assert_eq!(world.progress(Initiator, 1), Some(Progress::Failed(Failure::ByPayee(FailReason(vec![1])))));

@@ -41,6 +41,9 @@ use protocol::{
 };
 use scale::Encode;
 
+/// The amount of each transfer that carries calls of apps.
+const AMOUNT: Amount = 100;
+
 /// The pre-image of the transfer with this number, and its lock.
 pub(crate) fn secret(number: u8) -> (Preimage, HashLock) {
     let preimage = Preimage([number; 32]);
@@ -57,6 +60,15 @@ pub(crate) fn an_offer(number: u8, amount: Amount, expiry: BlockNumber) -> Offer
 }
 
 impl World {
+    /// The initiator offers the transfer with this number and these calls, which the responder's router takes, and both say all that they have to.
+    fn offer_with(&mut self, number: u8, calls: LockedCalls, blocks: BlockNumber) {
+        self.sides[Responder].registry.calls = calls.clone();
+        let offer = Offer { calls, ..an_offer(number, AMOUNT, self.chain.head() + blocks) };
+        let offered = Command::Transfer(TransferCommand::Offer { key: name(number), offer, fee: 0 });
+        self.command(Initiator, offered).unwrap();
+        self.run();
+    }
+
     /// Offers the transfer with this number, which expires so many blocks from now.
     pub(crate) fn offer(
         &mut self,

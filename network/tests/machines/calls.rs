@@ -3,7 +3,8 @@
 use super::{
     link::{
         Initiator, Responder, apps,
-        contracts::{call, creation},
+        contracts::call,
+        deeds::{deed, deed_of, with_deeds},
     },
     net::{Net, OTHER_CHAIN, SHARE, identity},
     premiums::{Fault, happen},
@@ -11,12 +12,7 @@ use super::{
 use crate::swaps::policy as of_swaps;
 use channel::transfer::{AppCall, LockedCalls, MAX_LOCKED_CALLS, Margins};
 use network::{ChainPolicy, RoutingPolicy, SwapCalls, SwapCode, SwapError, SwapId, SwapOrder, SwapStage};
-use protocol::{
-    Amount, Pair, Party,
-    contracts::{ContractId, conditional::HashLock},
-    decode_exact,
-};
-use scale::Encode;
+use protocol::{Amount, Party, contracts::ContractId};
 
 const INITIATOR: usize = 0;
 const RESPONDER: usize = 1;
@@ -26,7 +22,7 @@ const PAID: Amount = 50;
 const GOT: Amount = 100;
 const ID: SwapId = SwapId([7; 32]);
 
-fn policy(asks_user: bool) -> RoutingPolicy {
+pub(super) fn policy(asks_user: bool) -> RoutingPolicy {
     let mut policy = of_swaps(false);
     let margins = Margins { register: 4, answer: 2 };
     policy.chain = ChainPolicy { margins, max_lag: 2, ..policy.chain };
@@ -41,17 +37,19 @@ fn net(asks_user: bool, channels: usize) -> (Net, ContractId) {
         &[(INITIATOR, RESPONDER)],
         &vec![(INITIATOR, RESPONDER); channels],
     );
-    let begins = creation(apps::DEED.code, Pair::default(), Responder.encode());
-    let made = net.links[TARGET].make_one(Responder, begins).unwrap();
-    net.run();
-    let deed = net.links[TARGET].created_by(Responder, made);
+    let deed = new_deed(&mut net, TARGET, Responder);
     (net, deed)
 }
 
+/// A deed of `owner`'s in the channel `link`.
+pub(super) fn new_deed(net: &mut Net, link: usize, owner: Party) -> ContractId {
+    let made = net.links[link].make_one(owner, deed(owner)).unwrap();
+    net.run();
+    net.links[link].created_by(owner, made)
+}
+
 fn with_deed(deed: ContractId) -> SwapCalls {
-    let call = |input: &[u8]| vec![AppCall { contract: deed, input: input.to_vec() }];
-    let target = LockedCalls { locking: call(&[0]), claiming: call(&[1]), returning: call(&[2]) };
-    SwapCalls { target, ..SwapCalls::NONE }
+    SwapCalls { target: with_deeds(&[deed]), ..SwapCalls::NONE }
 }
 
 fn order(premium: Amount) -> SwapOrder {
@@ -76,11 +74,11 @@ fn stage(net: &Net, node: usize) -> Option<SwapStage> {
 
 /// What the initiator has in both channels, who owns the deed, and whether that is locked.
 fn holdings(net: &Net, deed: ContractId) -> (Amount, Amount, Party, bool) {
-    let of = |link: usize, party: Party| net.links[link].sides[party].machine().state().unwrap();
-    let deeds = Party::BOTH.map(|party| of(TARGET, party).contracts.get(&deed).unwrap().state.clone());
+    let of = |link: usize| net.links[link].sides[Initiator].machine().state().unwrap().balances.initiator;
+    let deeds = Party::BOTH.map(|party| deed_of(&net.links[TARGET], party, deed).unwrap());
     assert_eq!(deeds[0], deeds[1]);
-    let (owner, locked): (Party, Option<(HashLock, u32)>) = decode_exact(&deeds[0]).unwrap();
-    (of(SOURCE, Initiator).balances.initiator, of(TARGET, Initiator).balances.initiator, owner, locked.is_some())
+    let (owner, is_locked) = deeds[0];
+    (of(SOURCE), of(TARGET), owner, is_locked)
 }
 
 const MOVED: (Amount, Amount, Party, bool) = (SHARE - PAID, SHARE + GOT, Initiator, false);

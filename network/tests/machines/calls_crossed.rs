@@ -1,21 +1,16 @@
 //! Legs of swaps that carry calls of apps (R8.3g, R8.5c), between real machines: cancelled, crossed, and started again.
 
 use super::{
+    calls::{new_deed, policy},
     link::{
         Initiator, Responder, apps,
-        contracts::{call, creation},
+        contracts::call,
+        deeds::{deed_of, with_deeds},
     },
     net::{Net, OTHER_CHAIN, Ready, SHARE, identity},
 };
-use crate::swaps::policy as of_swaps;
-use channel::transfer::{AppCall, LockedCalls, Margins};
-use network::{ChainPolicy, RoutingPolicy, SwapCalls, SwapError, SwapId, SwapOrder, SwapStage};
-use protocol::{
-    Amount, Pair, Party,
-    contracts::{ContractId, conditional::HashLock},
-    decode_exact,
-};
-use scale::Encode;
+use network::{SwapCalls, SwapError, SwapId, SwapOrder, SwapStage};
+use protocol::{Amount, Party, contracts::ContractId};
 
 const INITIATOR: usize = 0;
 const RESPONDER: usize = 1;
@@ -28,30 +23,12 @@ fn id(number: u8) -> SwapId {
     SwapId([number; 32])
 }
 
-fn policy(asks_user: bool) -> RoutingPolicy {
-    let mut policy = of_swaps(false);
-    let margins = Margins { register: 4, answer: 2 };
-    policy.chain = ChainPolicy { margins, max_lag: 2, ..policy.chain };
-    policy.swaps.asks_user = asks_user;
-    policy
-}
-
 /// An initiator and a responder with a channel on each chain, and so many deeds of `owner`'s in the channel `link`.
 fn net(link: usize, owner: Party, count: usize) -> (Net, Vec<ContractId>) {
     let mut net =
         Net::on_two_chains(vec![policy(false), policy(true)], &[(INITIATOR, RESPONDER)], &[(INITIATOR, RESPONDER)]);
-    let deeds = (0..count).map(|_| {
-        let made = net.links[link].make_one(owner, creation(apps::DEED.code, Pair::default(), owner.encode())).unwrap();
-        net.run();
-        net.links[link].created_by(owner, made)
-    });
-    let deeds = deeds.collect();
+    let deeds = (0..count).map(|_| new_deed(&mut net, link, owner)).collect();
     (net, deeds)
-}
-
-fn of(deed: ContractId) -> LockedCalls {
-    let call = |input: &[u8]| vec![AppCall { contract: deed, input: input.to_vec() }];
-    LockedCalls { locking: call(&[0]), claiming: call(&[1]), returning: call(&[2]) }
 }
 
 fn propose(net: &Net, number: u8, calls: &SwapCalls) -> Result<SwapStage, SwapError> {
@@ -70,10 +47,34 @@ fn stage(net: &Net, node: usize, number: u8) -> Option<SwapStage> {
 }
 
 /// Who owns the deed, and whether that is locked.
-fn deed(net: &Net, link: usize, deed: ContractId) -> (Party, bool) {
-    let state = net.links[link].sides[Initiator].machine().contracts().unwrap().get(&deed).unwrap().state.clone();
-    let (owner, locked): (Party, Option<(HashLock, u32)>) = decode_exact(&state).unwrap();
-    (owner, locked.is_some())
+fn owner_of(net: &Net, link: usize, deed: ContractId) -> (Party, bool) {
+    deed_of(&net.links[link], Initiator, deed).unwrap()
+}
+
+/// As many steps as there are, up to this number.
+fn steps(net: &mut Net, most: usize) {
+    for _ in 0..most {
+        let Some(ready) = net.ready().first().copied() else { return };
+        net.step(ready);
+    }
+}
+
+/// A swap with the responder's deed that is accepted, and so many steps later.
+fn under_way(after: usize) -> (Net, ContractId) {
+    let (mut net, deeds) = net(TARGET, Responder, 1);
+    let calls = SwapCalls { target: with_deeds(&deeds), ..SwapCalls::NONE };
+    let _stage = propose(&net, 1, &calls).unwrap();
+    net.run();
+    accept(&net, 1);
+    steps(&mut net, after);
+    (net, deeds[0])
+}
+
+/// The deed is where the coins of the target leg are.
+fn is_with_the_coins(net: &Net, deed: ContractId, context: &str) {
+    let target = net.links[TARGET].sides[Initiator].machine().state().unwrap().balances.initiator;
+    let expected = if target == SHARE { (Responder, false) } else { (Initiator, false) };
+    assert_eq!(owner_of(net, TARGET, deed), expected, "{context}");
 }
 
 /// The responder is asked for two swaps, each with a deed of its own, while a round of its own on the target chain is not answered yet: both target legs wait for the next one. A round has one offer
@@ -82,7 +83,7 @@ fn deed(net: &Net, link: usize, deed: ContractId) -> (Party, bool) {
 fn two_legs_with_calls_that_wait_for_one_round_are_both_locked() {
     let (mut net, deeds) = net(TARGET, Responder, 2);
     for (number, deed) in [(1, deeds[0]), (2, deeds[1])] {
-        let calls = SwapCalls { target: of(deed), ..SwapCalls::NONE };
+        let calls = SwapCalls { target: with_deeds(&[deed]), ..SwapCalls::NONE };
         assert_eq!(propose(&net, number, &calls), Ok(SwapStage::Proposed));
     }
     net.run();
@@ -99,7 +100,7 @@ fn two_legs_with_calls_that_wait_for_one_round_are_both_locked() {
         let stage = stage(&net, INITIATOR, number);
         assert!(matches!(stage, Some(SwapStage::Ended { code: None, .. })), "{number}: {stage:?}");
     }
-    assert_eq!([deed(&net, TARGET, deeds[0]), deed(&net, TARGET, deeds[1])], [(Initiator, false); 2]);
+    assert_eq!([owner_of(&net, TARGET, deeds[0]), owner_of(&net, TARGET, deeds[1])], [(Initiator, false); 2]);
 }
 
 /// A node that is started again fetches the Wasm of an app when a round needs it (R7.2b). The responder, which is owed the source leg with the initiator's deed, is started again while the target leg is
@@ -109,14 +110,11 @@ fn a_responder_that_is_started_again_before_it_claims_has_the_deed_as_well() {
     let mut tried = 0;
     for after in 0..200 {
         let (mut net, deeds) = net(SOURCE, Initiator, 1);
-        let calls = SwapCalls { source: of(deeds[0]), ..SwapCalls::NONE };
+        let calls = SwapCalls { source: with_deeds(&deeds), ..SwapCalls::NONE };
         let _stage = propose(&net, 1, &calls).unwrap();
         net.run();
         accept(&net, 1);
-        for _ in 0..after {
-            let Some(ready) = net.ready().first().copied() else { break };
-            net.step(ready);
-        }
+        steps(&mut net, after);
         if net.ready().is_empty() {
             break;
         }
@@ -126,7 +124,7 @@ fn a_responder_that_is_started_again_before_it_claims_has_the_deed_as_well() {
         net.run();
         net.settle();
         let source = net.links[SOURCE].sides[Initiator].machine().state().unwrap().balances.initiator;
-        let (owner, _) = deed(&net, SOURCE, deeds[0]);
+        let (owner, _) = owner_of(&net, SOURCE, deeds[0]);
         assert_eq!(source == SHARE - PAID, owner == Responder, "coins and deed are one leg, after {after} steps");
     }
     assert!(tried > 8, "{tried}");
@@ -136,16 +134,17 @@ fn a_responder_that_is_started_again_before_it_claims_has_the_deed_as_well() {
 #[test]
 fn both_legs_carry_calls() {
     let (mut net, deeds) = net(TARGET, Responder, 1);
-    let made = net.links[SOURCE].make_one(Initiator, creation(apps::DEED.code, Pair::default(), Initiator.encode()));
-    net.run();
-    let ours = net.links[SOURCE].created_by(Initiator, made.unwrap());
-    let calls = SwapCalls { source: of(ours), target: of(deeds[0]) };
+    let ours = new_deed(&mut net, SOURCE, Initiator);
+    let calls = SwapCalls { source: with_deeds(&[ours]), target: with_deeds(&deeds) };
     let _stage = propose(&net, 1, &calls).unwrap();
     net.run();
     accept(&net, 1);
     net.run();
     net.settle();
-    assert_eq!((deed(&net, SOURCE, ours), deed(&net, TARGET, deeds[0])), ((Responder, false), (Initiator, false)));
+    assert_eq!(
+        (owner_of(&net, SOURCE, ours), owner_of(&net, TARGET, deeds[0])),
+        ((Responder, false), (Initiator, false))
+    );
     assert!(matches!(stage(&net, RESPONDER, 1), Some(SwapStage::Ended { code: None, .. })));
 }
 
@@ -153,21 +152,11 @@ fn both_legs_carry_calls() {
 #[test]
 fn an_offer_whose_swap_is_cancelled_meanwhile_leaves_the_deed_free() {
     for after in 0..60 {
-        let (mut net, deeds) = net(TARGET, Responder, 1);
-        let calls = SwapCalls { target: of(deeds[0]), ..SwapCalls::NONE };
-        let _stage = propose(&net, 1, &calls).unwrap();
-        net.run();
-        accept(&net, 1);
-        for _ in 0..after {
-            let Some(ready) = net.ready().first().copied() else { break };
-            net.step(ready);
-        }
+        let (mut net, deed) = under_way(after);
         let cancelled = net.node(INITIATOR).act(|router| router.cancel_swap(id(1)).map(|outputs| ((), outputs)));
         net.run();
         net.settle();
-        let target = net.links[TARGET].sides[Initiator].machine().state().unwrap().balances.initiator;
-        let expected = if target == SHARE { (Responder, false) } else { (Initiator, false) };
-        assert_eq!(deed(&net, TARGET, deeds[0]), expected, "after {after}: {cancelled:?}");
+        is_with_the_coins(&net, deed, &format!("after {after}: {cancelled:?}"));
     }
 }
 
@@ -175,20 +164,10 @@ fn an_offer_whose_swap_is_cancelled_meanwhile_leaves_the_deed_free() {
 #[test]
 fn an_owner_that_calls_its_deed_while_it_is_locked_changes_nothing() {
     for after in 0..60 {
-        let (mut net, deeds) = net(TARGET, Responder, 1);
-        let calls = SwapCalls { target: of(deeds[0]), ..SwapCalls::NONE };
-        let _stage = propose(&net, 1, &calls).unwrap();
-        net.run();
-        accept(&net, 1);
-        for _ in 0..after {
-            let Some(ready) = net.ready().first().copied() else { break };
-            net.step(ready);
-        }
-        let _given = net.links[TARGET].make_one(Responder, call(deeds[0], 0, &apps::DeedInput::Return));
+        let (mut net, deed) = under_way(after);
+        let _given = net.links[TARGET].make_one(Responder, call(deed, 0, &apps::DeedInput::Return));
         net.run();
         net.settle();
-        let target = net.links[TARGET].sides[Initiator].machine().state().unwrap().balances.initiator;
-        let expected = if target == SHARE { (Responder, false) } else { (Initiator, false) };
-        assert_eq!(deed(&net, TARGET, deeds[0]), expected, "after {after}");
+        is_with_the_coins(&net, deed, &format!("after {after}"));
     }
 }

@@ -1,0 +1,37 @@
+//! Deeds in a world: things of one party's in an app, which move with a conditional transfer (R8.3g).
+
+use super::{World, apps, contracts::creation};
+use channel::{
+    Change, Outcome,
+    transfer::{AppCall, LockedCalls},
+};
+use protocol::{
+    BlockNumber, Pair, Party,
+    contracts::{ContractId, conditional::HashLock},
+    decode_exact,
+};
+use scale::Encode;
+
+/// A deed of `owner`'s.
+pub(crate) fn deed(owner: Party) -> Change {
+    creation(apps::DEED.code, Pair::default(), owner.encode())
+}
+
+/// The calls by which deeds move with a transfer.
+pub(crate) fn with_deeds(deeds: &[ContractId]) -> LockedCalls {
+    let call = |input: u8| deeds.iter().map(|deed| AppCall { contract: *deed, input: vec![input] }).collect();
+    LockedCalls { locking: call(0), claiming: call(1), returning: call(2) }
+}
+
+/// Who owns a deed as a side sees it, and whether it is locked. None where the channel or the deed is not there any more.
+pub(crate) fn deed_of(world: &World, side: Party, deed: ContractId) -> Option<(Party, bool)> {
+    let contracts = world.sides[side].channel.as_ref()?.contracts()?;
+    let (owner, locked): (Party, Option<(HashLock, BlockNumber)>) = decode_exact(&contracts.get(&deed)?.state).ok()?;
+    Some((owner, locked.is_some()))
+}
+
+/// How often a contract was called, as a side was told: a deed once where it is locked, twice where it is claimed after that. So it can be told of a channel that has ended.
+pub(crate) fn calls_of(world: &World, side: Party, contract: ContractId) -> usize {
+    let is_of = |outcome: &Outcome| matches!(outcome, Outcome::Called { contract: of, .. } if *of == contract);
+    world.outcomes(side).iter().filter(|outcome| is_of(outcome)).count()
+}
