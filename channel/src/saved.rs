@@ -19,10 +19,11 @@ use crate::{
         live::{Live, open_round::OpenRound},
         opening::AbandonedOpening,
     },
-    state::{Delta, State},
+    state::{ChangeId, Delta, State},
     transfer::{
         TransferLimits, TransferRow,
-        room::{Made, Transfers},
+        marks::{CallMarks, LeftCall},
+        room::Transfers,
     },
 };
 use protocol::{
@@ -61,7 +62,7 @@ pub struct Evidence {
     pub has_all_transfers: bool,
 }
 
-const VERSION: u8 = 9;
+const VERSION: u8 = 10;
 
 #[derive(Encode, Decode)]
 struct Saved<P, O> {
@@ -81,8 +82,10 @@ struct Saved<P, O> {
     limits: Pair<TransferLimits>,
     /// How many conditional transfers lie beside it: without one of them coins might be lost.
     transfers: u32,
-    /// Which calls of apps that go with transfers were made by force (R8.3g).
-    made_by_force: BTreeMap<ContractId, Made>,
+    /// Which calls of apps that go with transfers were made by force on the way to each state, the agreed one first (R8.3g). Empty where there are none.
+    marks: Vec<CallMarks>,
+    /// The changes that make calls which forced steps have left, as far as they are in rounds that were signed.
+    left_calls: BTreeMap<ChangeId, LeftCall>,
 }
 
 impl Channel {
@@ -110,11 +113,19 @@ impl Channel {
             payments,
             limits,
             transfers,
-            made_by_force: self.transfers.made_by_force(),
+            marks: phase.live().map(Live::marks).unwrap_or_default(),
+            left_calls: self.signed_left_calls(),
         };
         let mut bytes = vec![VERSION];
         saved.encode_to(&mut bytes);
         bytes
+    }
+
+    /// The changes that make calls which forced steps have left, in rounds that were signed.
+    fn signed_left_calls(&self) -> BTreeMap<ChangeId, LeftCall> {
+        let signed = self.phase.live().filter(|_| self.transfers.asks_for_left());
+        let signed = signed.map(|live| live.outgoing.signed_of(|id| self.transfers.left_call_of(id)));
+        signed.unwrap_or_default().into_iter().map(|(id, call, _)| (id, call)).collect()
     }
 
     /// The channel that was stored, with what was stored beside it. It is without a link; tell it [`Input::Restarted`](crate::Input::Restarted) first.
@@ -179,17 +190,18 @@ impl Channel {
             payments,
             limits,
             transfers,
-            made_by_force,
+            marks,
+            left_calls,
         } = decode_exact::<Saved<Phase, Outbox>>(rest).map_err(SavedError::Damaged)?;
         let stored: Contracts = contracts.into_iter().collect();
         let rows = rows(Expected { payments, limits, transfers }, me, &stored);
         let (mut payments, mut transfers) =
             rows.ok_or_else(|| SavedError::Damaged("payments or transfers are missing, or too many".into()))?;
-        transfers.restore_made(made_by_force);
         match &mut phase {
             Phase::Open(live) | Phase::Closing(live, _) => {
                 live.fill(&stored, deltas)?;
-                transfers.want_left(&live.agreed.state().contracts);
+                live.set_marks(marks)?;
+                transfers.want_left(live.agreed.state());
                 live.outgoing.restore(me, payments.pending());
                 for (id, contract, is_proposed) in live.outgoing.signed_ends() {
                     if is_proposed {
@@ -198,11 +210,8 @@ impl Channel {
                         transfers.give_up(id);
                     }
                 }
-                let calls = if transfers.has_any_left() { live.outgoing.signed_calls() } else { Vec::new() };
-                for (id, call, is_proposed) in calls {
-                    if let Some(contract) = transfers.left_of(&call) {
-                        transfers.note_signed_left(id, contract, call, is_proposed);
-                    }
+                for (id, call, is_proposed) in live.outgoing.signed_of(|id| left_calls.get(&id).copied()) {
+                    transfers.note_signed_left(id, call, is_proposed);
                 }
                 if !live.store.is_doubtful() {
                     payments.watch(|change| live.outgoing.may_appear(change));
@@ -242,6 +251,33 @@ impl Live {
         self.outgoing.all().map(OpenRound::state).chain(self.operation.state()).chain(below)
     }
 
+    /// The same, in the same order.
+    fn others_mut(&mut self) -> impl Iterator<Item = &mut State> {
+        let below = self.agreed.below_mut();
+        self.outgoing.all_mut().map(OpenRound::state_mut).chain(self.operation.state_mut()).chain(below)
+    }
+
+    /// What is known of calls of apps in each state, as it is stored.
+    fn marks(&self) -> Vec<CallMarks> {
+        let all: Vec<_> =
+            std::iter::once(self.agreed.state()).chain(self.others()).map(|state| state.marks.clone()).collect();
+        if all.iter().all(CallMarks::is_empty) { Vec::new() } else { all }
+    }
+
+    /// Gives the states back what is known of calls of apps.
+    fn set_marks(&mut self, stored: Vec<CallMarks>) -> Result<(), SavedError> {
+        if stored.is_empty() {
+            return Ok(());
+        }
+        let mut stored = stored.into_iter();
+        let lacking = || SavedError::Damaged("marks of calls are missing".into());
+        *self.agreed.marks_mut() = stored.next().ok_or_else(lacking)?;
+        for state in self.others_mut() {
+            state.marks = stored.next().ok_or_else(lacking)?;
+        }
+        Ok(())
+    }
+
     fn deltas(&self) -> Vec<Delta> {
         let agreed = &self.agreed.state().contracts;
         let mut deltas: Vec<Delta> = Vec::new();
@@ -264,9 +300,7 @@ impl Live {
         }
         let known: Vec<_> =
             std::iter::once(stored.clone()).chain(deltas.into_iter().map(|delta| delta.on(stored))).collect();
-        let below = self.agreed.below_mut();
-        let own = self.outgoing.all_mut().map(OpenRound::state_mut);
-        for state in own.chain(self.operation.state_mut()).chain(below) {
+        for state in self.others_mut() {
             known.iter().for_each(|contracts| state.fill(contracts));
             if !state.is_whole() && !is_outdated {
                 return Err(SavedError::Damaged("the contracts of a proposed state are missing".into()));

@@ -4,7 +4,7 @@ use crate::harness::{
     DOMAIN, Initiator, LOCK, PACE, Responder, SHARE, World, apps,
     apps::Tokens,
     chain::FUNDS,
-    contracts::{call, counter, escrow, forced, of, pays, puppet},
+    contracts::{call, counter, escrow, forced, of, pays, puppet, state_of, without_calls},
     forge::{payment, sign, state_body},
     key, opening, party_terms, policy,
     side::Fate,
@@ -180,7 +180,7 @@ fn a_round_told_as_made_is_not_taken_back_by_ones_own_refusal() {
         assert_eq!(record.on_chain.at.agreed, counter.round);
         let mut theirs = Pair::default();
         theirs[cheat] = 100;
-        let plain = State { calls_root: Hash::ZERO, ..before };
+        let plain = without_calls(before);
         let plan =
             step(&world, cheat, &plain, None, vec![forced(ids[0], 0, &pays(theirs.initiator, theirs.responder))]);
         world.chain.submit(cheat, Call::ChannelForceProgress(plan.call));
@@ -270,7 +270,7 @@ fn a_snapshot_that_was_lost_is_asked_for_again_whatever_stands_on_chain_beside_t
         let mut after = old.clone();
         after.balances[cheat] -= 900;
         after.balances[victim] += 900;
-        let hash = State { calls_root: Hash::ZERO, ..after }.hash();
+        let hash = without_calls(after).hash();
         let (base, round) = (world.base(victim), counter.round + 1);
         let signature = sign(cheat, world.channel_id(), &state_body(round, base, hash));
         let changes = vec![Change::Transfer(payment(900))];
@@ -614,7 +614,7 @@ fn held_the_longest_dispute_against_an_honest_closer_ends_and_costs_it_nothing()
         let _id = world.pay(victim, 40).unwrap();
         let (ours, refusal) = refuse_above(&mut world, cheat);
         let (lower, higher) = (world.co_signed(victim, &ours), world.co_signed(victim, &refusal));
-        let plain = State { calls_root: Hash::ZERO, ..newest.clone() };
+        let plain = without_calls(newest.clone());
         let mut paid = plain.clone();
         paid.balances[victim] -= 40;
         paid.balances[cheat] += 40;
@@ -650,8 +650,7 @@ fn held_the_longest_dispute_against_an_honest_closer_ends_and_costs_it_nothing()
                 _ => {
                     let plan = step(&world, cheat, &on_chain, None, vec![forced(ids[0], 0, &1_u64)]);
                     let Plan { call, contracts, balances, calls_root, .. } = plan;
-                    let contracts_root = contracts.root();
-                    on_chain = State { balances, contracts, contracts_root, calls_root };
+                    on_chain = state_of(balances, contracts, calls_root);
                     world.chain.submit(cheat, Call::ChannelForceProgress(call));
                 }
             }

@@ -2,6 +2,7 @@
 
 use crate::{
     channel::Channel,
+    config::Config,
     input::Context,
     phase::{
         Phase,
@@ -10,15 +11,15 @@ use crate::{
     },
     state::{AppCall, Change, ChangeFault},
     step::Step,
-    transfer::{IncomingTransfer, Intent, TransferBook, TransferId, TransferRow},
+    transfer::{IncomingTransfer, Intent, TransferBook, TransferId, TransferRow, marks::PlacedCall},
     wait::Act,
 };
 use protocol::{
-    BlockNumber, Hash, Rejection,
+    BlockNumber, Hash, Party, Rejection,
     arbiter::MAX_FORCED_CALLS,
     call::ForcedCall,
     contracts::{
-        CallFault, Code, ContractId,
+        CallFault, Code, ContractId, Requirement,
         conditional::{ConditionalInput, HashLock},
     },
 };
@@ -30,50 +31,36 @@ impl Channel {
     pub(crate) fn ask_for_ends(&mut self, ctx: &Context<'_>) {
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return };
-        for (contract, change) in self.transfers.wanted() {
+        for (contract, change) in self.transfers.wanted(live.agreed.state()) {
+            let trial = Trial { live, me, config: &self.config, ctx };
             let contracts = &live.agreed.state().contracts;
             let parts = std::iter::once(contract).chain(self.transfers.premium_of(&contract));
             // One of them may have ended alone, by force.
             let parts: Vec<_> = parts.filter(|part| contracts.get(part).is_some()).collect();
-            let tried = change.executes().then(|| live.try_change(me, &change, &self.config, ctx));
-            let change = match tried {
-                Some(Err(fault)) if is_of_code(&fault) => {
-                    // It is asked for with the block in which the code is here.
-                    self.transfers.postpone(contract);
-                    continue;
-                }
-                // A failure goes with its calls alone.
-                Some(Err(_refused)) if !matches!(change, Change::Fail { .. }) => alone(&change, contract),
-                Some(_) | None => change,
+            let left = self.transfers.calls_to_ask(live.agreed.state(), &contract);
+            let change = if parts.is_empty() { Some(change) } else { trial.makeable(change) };
+            let found = change.and_then(|change| Some((change, trial.sort(left)?)));
+            let Some((change, Sorted { made, refused })) = found else {
+                self.transfers.postpone(contract);
+                continue;
             };
+            if parts.is_empty() && made.is_empty() {
+                self.transfers.want_nothing(&contract);
+            }
             for part in parts {
                 let id = live.next_change();
                 let change = if part == contract { change.clone() } else { alone(&change, part) };
                 live.outgoing.enqueue(me, change);
                 self.transfers.ask(id, contract);
             }
-            let mut left = self.transfers.calls_to_ask(&contract);
-            // They are made in their order: a later one may build on those before it.
-            while !left.is_empty() {
-                let changes: Vec<_> = left.iter().cloned().map(calling).collect();
-                match live.try_changes(me, &changes, &self.config, ctx) {
-                    Ok(()) => {
-                        for (change, call) in changes.into_iter().zip(std::mem::take(&mut left)) {
-                            let id = live.next_change();
-                            live.outgoing.enqueue(me, change);
-                            self.transfers.ask_left(id, contract, call);
-                        }
-                    }
-                    // The app says that there is nothing to be done: the peer may have made the call itself.
-                    Err((at, fault)) if is_of_app(&fault) && live.outgoing.proposal().is_none() => {
-                        let call = left.remove(at);
-                        self.transfers.drop_left(&contract, &call);
-                    }
-                    Err(_not_now) => {
-                        self.transfers.postpone(contract);
-                        break;
-                    }
-                }
+            for (place, call) in made {
+                let id = live.next_change();
+                live.outgoing.enqueue(me, calling(call));
+                self.transfers.ask_left(id, (contract, place));
+            }
+            // The app says that there is nothing to be done: the peer may have made the call itself.
+            for (place, _call) in refused {
+                self.transfers.drop_left((contract, place), live.agreed.marks_mut());
             }
         }
     }
@@ -99,6 +86,7 @@ impl Channel {
         // Were the channel settled, whoever comes first with its last coin would end it, and the apps with it.
         let hurried = if is_closing || is_residual { self.transfers.with_calls() } else { Vec::new() };
         let is_hurried = !hurried.is_empty();
+        let is_quiet = is_hurried || is_residual;
         let is_free = is_residual || is_hurried || self.waits_for(Act::Force, ctx.head).is_none();
         let (Phase::Open(live) | Phase::Closing(live, _)) = &self.phase else { return Step::default() };
         // An old store makes no claim of its own (R6.6a), but where the state is final.
@@ -130,30 +118,40 @@ impl Channel {
             return Step::default();
         }
         let forcing = Forcing::of(calls, Vec::new());
-        // While a channel closes it is tried with each block: what is refused for now is not told of each time.
-        if is_hurried && self.plan_of(&forcing, ctx).is_err() {
+        // While a channel closes, and once it is settled, it is tried with each block: what is refused for now is not told of each time.
+        if is_quiet && self.plan_of(&forcing, ctx).is_err() {
             return Step::default();
         }
         self.begin_forcing(forcing).and(self.force_again(ctx))
     }
 
-    /// Adds the end of a transfer to a step: without the calls of apps where an app refuses them in it. For code that is fetched it waits, for a bounded time.
+    /// Adds the end of a transfer to a step, without those calls of apps that keep the step from being made: one that is refused holds up nothing else. For code that is
+    /// fetched it waits, for a bounded time.
     fn extend_step(&self, calls: &mut Vec<ForcedCall>, end: ForcedEnd, ctx: &Context<'_>) {
         let before = calls.len();
-        calls.extend(end.calls.iter().cloned());
-        calls.extend(end.transfers.iter().cloned());
-        if end.calls.is_empty() {
+        let is_made =
+            |calls: &[ForcedCall]| self.plan_of(&Forcing::of(calls.to_vec(), Vec::new()), ctx).map(|_submit| ());
+        let patience = self.config.force_transfers_after.unwrap_or(0);
+        let waits = ctx.head < end.expiry.saturating_add(patience);
+        calls.extend(end.calls.iter().chain(&end.transfers).cloned());
+        if end.calls.is_empty() || is_made(calls).is_ok() {
             return;
         }
-        let Err(Rejection::CallFailed { fault, .. }) = self.plan_of(&Forcing::of(calls.clone(), Vec::new()), ctx)
-        else {
-            return;
-        };
         calls.truncate(before);
-        let patience = self.config.force_transfers_after.unwrap_or(0);
-        let waits = fault == CallFault::CodeNotThere && ctx.head < end.expiry.saturating_add(patience);
-        if !waits {
-            calls.extend(end.transfers);
+        for call in end.calls {
+            calls.push(call);
+            match is_made(calls) {
+                Ok(()) => {}
+                Err(Rejection::CallFailed { fault: CallFault::CodeNotThere, .. }) if waits => {
+                    calls.truncate(before);
+                    return;
+                }
+                Err(_) => drop(calls.pop()),
+            }
+        }
+        calls.extend(end.transfers);
+        if calls.len() > before && is_made(calls).is_err() {
+            calls.truncate(before);
         }
     }
 
@@ -182,16 +180,17 @@ impl Channel {
         if !would_be_made {
             return ForcedEnd::default();
         }
-        let contracts = &live.agreed.state().contracts;
-        let is_there = contracts.get(&contract).is_some();
-        let calls =
-            if is_there { self.transfers.calls_at(&contract, &input) } else { self.transfers.calls_left(&contract) };
-        let there = std::iter::once(contract).chain(premium).filter(|id| contracts.get(id).is_some());
+        let agreed = live.agreed.state();
+        let is_there = |id: &ContractId| agreed.contracts.get(id).is_some();
+        let calls = if is_there(&contract) {
+            self.transfers.calls_to_make(agreed, &contract, &input)
+        } else {
+            self.transfers.calls_left(agreed, &contract)
+        };
+        let there = std::iter::once(contract).chain(premium).filter(is_there);
+        let forced = |AppCall { contract, input }: AppCall| ForcedCall { contract, value: 0, input };
         ForcedEnd {
-            calls: calls
-                .into_iter()
-                .map(|AppCall { contract, input }| ForcedCall { contract, value: 0, input })
-                .collect(),
+            calls: calls.into_iter().map(|(_, call)| forced(call)).collect(),
             transfers: there.map(|contract| call_of(contract, input)).collect(),
             expiry: terms.expiry,
         }
@@ -214,28 +213,130 @@ impl ForcedEnd {
     }
 }
 
+/// Tries what a side asks for on what its next round goes on from.
+struct Trial<'a> {
+    live: &'a Live,
+    me: Party,
+    config: &'a Config,
+    ctx: &'a Context<'a>,
+}
+
+/// Why a change cannot be made in the next round.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hindrance {
+    /// An app refuses it, or what it requires of a hash lock will never be met.
+    Refused,
+    /// The code of an app is not here.
+    Code,
+    /// It is too much for the round, or something else that may pass.
+    NotNow,
+}
+
+/// Calls that are left, by what can be done about them.
+struct Sorted {
+    /// They can be made in the next round.
+    made: Vec<PlacedCall>,
+    /// They can never be made.
+    refused: Vec<PlacedCall>,
+}
+
+impl Trial<'_> {
+    fn tried(&self, changes: &[Change]) -> Result<(), (usize, Hindrance)> {
+        let Self { live, me, config, ctx } = *self;
+        let requirements =
+            live.try_changes(me, changes, config, ctx).map_err(|(at, fault)| (at, Hindrance::of(&fault)))?;
+        let never = requirements.iter().find(|(_, requirement)| is_never_met(requirement, ctx.transfers));
+        never.map_or(Ok(()), |(at, _)| Err((usize::try_from(*at).unwrap_or(0), Hindrance::Refused)))
+    }
+
+    /// The end of a transfer, without those of its calls that cannot be made. None where it waits for the next block.
+    fn makeable(&self, change: Change) -> Option<Change> {
+        let fault = match self.tried(std::slice::from_ref(&change)) {
+            Ok(()) => return Some(change),
+            Err((_, fault)) => fault,
+        };
+        match &change {
+            _ if fault != Hindrance::Refused => None,
+            Change::Claim { contract, calls, .. } | Change::Refund { contract, calls } => {
+                let mut with = Vec::new();
+                for call in calls {
+                    with.push(call.clone());
+                    match self.tried(&[with_calls(&change, *contract, with.clone())]) {
+                        Ok(()) => {}
+                        Err((_, Hindrance::Refused)) => drop(with.pop()),
+                        Err((_, Hindrance::Code | Hindrance::NotNow)) => return None,
+                    }
+                }
+                // What is proposed may be what an app refuses it for.
+                self.live.outgoing.proposal().is_none().then(|| with_calls(&change, *contract, with))
+            }
+            // A failure goes with its calls alone.
+            _ => Some(change),
+        }
+    }
+
+    /// Sorts calls that are left. They are made in their order, since a later one may build on those before it. None where all of them wait for the next block.
+    fn sort(&self, left: Vec<PlacedCall>) -> Option<Sorted> {
+        let (mut made, mut refused) = (left, Vec::new());
+        let mut waits = false;
+        loop {
+            let changes: Vec<_> = made.iter().map(|(_, call)| calling(call.clone())).collect();
+            match self.tried(&changes) {
+                Ok(()) => break,
+                Err((at, Hindrance::Refused)) => refused.push(made.remove(at)),
+                Err((at, Hindrance::Code)) => {
+                    let _waits = made.remove(at);
+                    waits = true;
+                }
+                Err((at, Hindrance::NotNow)) => {
+                    made.truncate(at);
+                    waits = true;
+                }
+            }
+        }
+        // What is proposed, or waits, may be what it builds on.
+        if waits || self.live.outgoing.proposal().is_some() {
+            waits |= !refused.is_empty();
+            refused.clear();
+        }
+        (!made.is_empty() || !waits).then_some(Sorted { made, refused })
+    }
+}
+
+impl Hindrance {
+    const fn of(fault: &ChangeFault) -> Self {
+        match fault {
+            ChangeFault::CodeUnknown(_) | ChangeFault::Call(CallFault::CodeNotThere) => Self::Code,
+            ChangeFault::Call(_) | ChangeFault::ContractUnknown(_) => Self::Refused,
+            _ => Self::NotNow,
+        }
+    }
+}
+
+/// Whether what a call requires of a hash lock is known to be met never.
+fn is_never_met(requirement: &Requirement, book: &dyn TransferBook) -> bool {
+    match requirement {
+        Requirement::Shown { lock, before, .. } => book.registered(lock).is_silent_at(*before),
+        Requirement::Silent { lock, from } => book.registered(lock).is_shown_before(*from),
+    }
+}
+
 /// A call that goes with a transfer, as a change of its own.
 fn calling(AppCall { contract, input }: AppCall) -> Change {
     Change::CallContract { contract, value: 0, input }
-}
-
-/// Whether a change cannot be made because the code of an app is not here.
-const fn is_of_code(fault: &ChangeFault) -> bool {
-    matches!(fault, ChangeFault::CodeUnknown(_) | ChangeFault::Call(CallFault::CodeNotThere))
-}
-
-/// Whether an app refuses a change, or is not there any more.
-const fn is_of_app(fault: &ChangeFault) -> bool {
-    matches!(fault, ChangeFault::Call(_) | ChangeFault::ContractUnknown(_)) && !is_of_code(fault)
 }
 
 fn call_of(contract: ContractId, input: ConditionalInput) -> ForcedCall {
     ForcedCall { contract, value: 0, input: input.encode() }
 }
 
-/// The same end, of this contract and without calls: as a premium ends, since what is called goes with the transfer itself, or a transfer whose app refuses.
+/// The same end, of this contract and without calls: as a premium ends, since what is called goes with the transfer itself.
 fn alone(change: &Change, contract: ContractId) -> Change {
-    let calls = Vec::new();
+    with_calls(change, contract, Vec::new())
+}
+
+/// The same end, of this contract and with these calls.
+fn with_calls(change: &Change, contract: ContractId, calls: Vec<AppCall>) -> Change {
     match change {
         Change::Claim { preimage, .. } => Change::Claim { contract, preimage: *preimage, calls },
         Change::Fail { reason, .. } => Change::Fail { contract, reason: reason.clone(), calls },

@@ -18,11 +18,7 @@ use crate::{
     phase::{
         Phase,
         closing::ClosePath,
-        live::{
-            Live,
-            forcing::Forcing,
-            replay::{RESIDUAL, start},
-        },
+        live::{Live, forcing::Forcing, replay::start},
     },
     state::Change,
     step::Step,
@@ -189,8 +185,15 @@ impl Channel {
         if is_residual && payload.is_some() {
             return Err(Rejection::StateFinal);
         }
-        let quota = live.dispute.forced_steps();
-        let is_used_up = !is_residual && quota[self.me] >= record.terms.max_forced && payload.is_none();
+        let steps = live.dispute.forced_steps()[self.me];
+        let is_anew = match record.phase {
+            // It is counted anew with each lock period (R5.11).
+            RecordPhase::Residual { counted_from } => {
+                height >= counted_from[self.me].saturating_add(record.terms.lock_period)
+            }
+            RecordPhase::Open | RecordPhase::Closing(_) => payload.is_some(),
+        };
+        let is_used_up = !is_anew && steps >= record.terms.max_forced;
         let deployed = |code: &Hash| ctx.apps.deployed(code);
         let shown_at = |lock: &HashLock| match ctx.transfers.registered(lock) {
             Registered::Shown { at } => Some(at),
@@ -219,7 +222,9 @@ impl Channel {
     /// The record on chain, as far as planning looks at it.
     pub(crate) fn record(&self, live: &Live) -> Record {
         let phase = match &self.phase {
-            Phase::Closing(_, ClosePath::Residual(_)) => RESIDUAL,
+            Phase::Closing(_, ClosePath::Residual(_)) => {
+                RecordPhase::Residual { counted_from: live.dispute.counted_from() }
+            }
             _ => RecordPhase::Open,
         };
         let (terms, total, forced_steps) =

@@ -4,14 +4,14 @@ use crate::{
     input::Context,
     message::{RefusalCode, Update},
     phase::live::Live,
-    state::{AppCall, Change, LockedCalls, Offer},
+    state::{AppCall, Change, LockedCalls, Offer, State},
     transfer::{OutgoingTransfer, Progress, Stake, TransferBook, Verdict, room::Transfers},
 };
 use protocol::{
     Amount, BlockNumber, Party,
     contracts::{
-        ContractId, Contracts, Requirement,
-        conditional::{ConditionalTransfer, HashLock, Preimage},
+        ContractId, Requirement,
+        conditional::{ConditionalInput, ConditionalTransfer, HashLock, Preimage},
     },
     crypto::Native,
     decode_exact,
@@ -52,8 +52,7 @@ pub(crate) struct Judge<'a> {
     me: Party,
     book: &'a dyn TransferBook,
     head: BlockNumber,
-    /// The agreed contracts.
-    contracts: Contracts,
+    agreed: State,
     /// Whether this side wants to close: nothing new begins.
     is_closing: bool,
     /// What is wanted of the round, and the contract that its first change makes, if it makes one.
@@ -79,9 +78,9 @@ impl<'a> Judge<'a> {
         let (open, amount) = transfers.incoming_open();
         let is_closing = !live.wish.is_none();
         let (book, head, ends) = (ctx.transfers, ctx.head, update.changes.iter().filter_map(End::of).collect());
-        let contracts = live.agreed.state().contracts.clone();
+        let agreed = live.agreed.state().clone();
         let first = ContractId::derive(&live.funding.channel(), update.round, 0, &Native);
-        Self { transfers, me, book, head, contracts, is_closing, asked, first, open, amount, has_calls: false, ends }
+        Self { transfers, me, book, head, agreed, is_closing, asked, first, open, amount, has_calls: false, ends }
     }
 
     pub(crate) fn change(&mut self, change: &Change) -> Result<(), RefusalCode> {
@@ -96,22 +95,25 @@ impl<'a> Judge<'a> {
             // The payee gives it back: this side has its coins, and what was locked in apps has to come with them.
             Change::Fail { contract, calls, .. } => {
                 self.whole(contract, End::Fail)?;
-                let locked = self.transfers.calls_of(contract).map_or(&[][..], |locked| &locked.returning);
-                if locked == calls { Ok(()) } else { Err(RefusalCode::VALIDATION) }
+                let locked = self.transfers.calls_to_make(&self.agreed, contract, &ConditionalInput::Refund);
+                let is_whole = locked.iter().map(|(_, call)| call).eq(calls);
+                if is_whole { Ok(()) } else { Err(RefusalCode::VALIDATION) }
             }
             _ => Ok(()),
         }
     }
 
-    /// The calls that go with a claim or a refund are those of its offer, or none: without them the peer leaves what is its own.
+    /// The calls that go with a claim or a refund are of those of its offer, in their order: without one of them the peer leaves what is its own, or what a forced step has
+    /// made.
     fn calls(
         &self,
         contract: &ContractId,
         calls: &[AppCall],
         locked: impl Fn(&LockedCalls) -> Vec<AppCall>,
     ) -> Result<(), RefusalCode> {
-        let is_agreed = || self.transfers.calls_of(contract).is_some_and(|offered| locked(offered) == calls);
-        if calls.is_empty() || is_agreed() { Ok(()) } else { Err(RefusalCode::VALIDATION) }
+        let mut offered = self.transfers.calls_of(contract).map(locked).unwrap_or_default().into_iter();
+        let are_offered = calls.iter().all(|call| offered.any(|offered| offered == *call));
+        if are_offered { Ok(()) } else { Err(RefusalCode::VALIDATION) }
     }
 
     /// What a call of an app's requires of a hash lock: the peer is held to what the arbiter would say (R7.1a). A pre-image that it shows is known from here on.
@@ -174,7 +176,7 @@ impl<'a> Judge<'a> {
 
     /// A transfer and its premium end in one round and in one way (A7), but for what a forced step has left of them.
     fn whole(&self, contract: &ContractId, end: End) -> Result<(), RefusalCode> {
-        let other = self.transfers.other_part(contract).filter(|other| self.contracts.get(other).is_some());
+        let other = self.transfers.other_part(contract).filter(|other| self.agreed.contracts.get(other).is_some());
         if other.is_none_or(|other| self.ends.get(&other) == Some(&end)) {
             Ok(())
         } else {
@@ -209,7 +211,7 @@ impl<'a> Judge<'a> {
 
     /// A claim of a premium, or of a transfer that no row tells of any more: in time, or not at all.
     fn claim_without_row(&self, contract: &ContractId) -> Result<(), RefusalCode> {
-        let state = self.contracts.get(contract).map(|contract| contract.state.as_slice());
+        let state = self.agreed.contracts.get(contract).map(|contract| contract.state.as_slice());
         let transfer = state.and_then(|state| decode_exact::<ConditionalTransfer>(state).ok());
         let ConditionalTransfer { lock, expiry, .. } = transfer.ok_or(RefusalCode::VALIDATION)?;
         self.in_time(&lock, expiry)

@@ -36,7 +36,7 @@ impl Channel {
             // Told again, or followed by others in its block, which is told again.
             return Step::default();
         }
-        live.dispute.see_forced(&posted, forced_steps, ctx.head, live.funding.terms());
+        live.dispute.see_forced((&posted, party), forced_steps, ctx.head, live.funding.terms());
         let before = live.funding.set_total(total);
         let made = PendingReplay { party, posted, calls, height: ctx.head, total: before, is_residual };
         live.dispute.await_replay(made);
@@ -71,7 +71,9 @@ impl Channel {
             match live.replay(record, &next, me, ctx) {
                 Ok(told) => {
                     live.dispute.note_replayed();
-                    self.transfers.note_forced(&next.calls);
+                    // The step may have begun with the round of an offer: its row has its contract from here on.
+                    self.transfers.take_done(me, std::mem::take(&mut live.transfers_done));
+                    self.transfers.note_forced(&next.calls, next.party, me, live.agreed.marks_mut());
                     step = step.and(self.on_replayed(&next, told));
                 }
                 Err(ReplayError::Lacks(code)) => return step.and(Step::act(vec![Effect::FetchCode(code)])),

@@ -104,7 +104,7 @@ impl Channel {
         let mut step = self.adopt_from_record(&posted, total);
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return step };
         let forced_by_us = forced_steps[self.me] > live.dispute.forced_steps()[self.me];
-        live.dispute.see_record(on_chain, forced_steps);
+        live.dispute.see_record(on_chain, forced_steps, &phase);
         let _before = live.funding.set_total(total);
         live.funding.set_delegates(terms.parties.as_ref().map(|theirs| theirs.delegates.as_slice()));
         if is_news {

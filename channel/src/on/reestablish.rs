@@ -189,6 +189,10 @@ impl Channel {
         let events = live.replaced(round, base);
         let mut state = State::committed(state);
         state.fill(&live.agreed.state().contracts);
+        if state.is_whole() {
+            // What was left of calls in these contracts still is.
+            state.marks = live.agreed.state().marks.clone();
+        }
         let told = Step::tell(events).and(live.note_stale(from, round));
         if live.store.is_doubtful() && state.contracts_root == Hash::ZERO {
             // What we signed and forgot may have changed it.

@@ -22,7 +22,7 @@ use crate::{
         closing::ClosePath,
         live::{Live, outgoing::PledgeUse},
     },
-    state::{Change, ChangeId, FailReason, IdempotencyKey, OwnChanges},
+    state::{Change, ChangeId, FailReason, IdempotencyKey, OwnChanges, State},
     step::Step,
     transfer::{
         Failure, IncomingTransfer, Intent, OutgoingTransfer, TransferBook, TransferCommand, TransferId, TransferLimits,
@@ -31,8 +31,8 @@ use crate::{
     },
 };
 use protocol::{
-    Amount, BlockNumber, Party,
-    contracts::{ContractId, Contracts, Requirement, conditional::Preimage},
+    Amount, BlockNumber, Pair, Party,
+    contracts::{ContractId, Requirement, conditional::Preimage},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -203,7 +203,7 @@ impl Channel {
         if self.transfers.is_empty() && self.transfers.orphans().next().is_none() {
             return Step::default();
         }
-        self.transfers.want_again();
+        self.transfers.want_again(self.phase.live().map(|live| live.agreed.state()));
         let book = ctx.transfers;
         self.learn_from(book);
         let soon = book.best().saturating_add(book.margins().register).max(ctx.head);
@@ -224,8 +224,8 @@ impl Channel {
         orphans.map(|(contract, ..)| contract).collect::<Vec<_>>().into_iter().for_each(|contract| {
             self.transfers.want(contract);
         });
-        if matches!(self.phase, Phase::Closing(_, ClosePath::Solo(_))) {
-            // What goes with a claim is made before the channel is settled: the pre-image is shown for it, whatever the expiry (R8.3g).
+        if matches!(self.phase, Phase::Closing(_, ClosePath::Solo(_) | ClosePath::Residual(_))) {
+            // What goes with a claim is made before the channel is settled, or ends with the last coin: the pre-image is shown for it, whatever the expiry (R8.3g).
             for id in self.transfers.with_calls() {
                 if let Some(TransferRow::Incoming(row)) = self.transfers.row(id) {
                     effects.extend(to_register(&row, book));
@@ -282,7 +282,7 @@ impl Channel {
         if self.transfers.has_changes() {
             note_own(&mut self.transfers, step.effects_mut());
             let outgoing = self.phase.live().map(|live| &live.outgoing);
-            self.transfers.retain_given_up(|id| outgoing.is_some_and(|it| it.may_hold(Some(id), None)));
+            self.transfers.retain_given_up(|id| outgoing.is_some_and(|it| it.may_count(Some(id), |_| false)));
         }
     }
 
@@ -301,35 +301,47 @@ impl Channel {
         let is_unsure = self.phase.is_unsure() || self.transfers.is_untold();
         let is_settled = matches!(self.phase, Phase::Closing(_, ClosePath::Residual(_)));
         let live = self.phase.live();
-        let may_count = |change: Option<ChangeId>, contract: Option<&ContractId>| {
-            live.is_some_and(|live| !is_settled && live.may_hold(change, contract))
+        let may_count = |change: Option<ChangeId>, is_such: &dyn Fn(&State) -> bool| {
+            live.is_some_and(|live| !is_settled && live.may_count(change, is_such))
         };
-        let none = Contracts::new();
-        let now = live.map_or(&none, |live| &live.agreed.state().contracts);
+        let none = State::of(Pair::default());
+        let agreed = live.map_or(&none, |live| live.agreed.state());
+        let now = &agreed.contracts;
         let is_sure = !is_unsure && live.is_none_or(|live| live.agreed.state().is_whole());
         if is_sure {
             self.transfers.reconcile(self.me, changed, now);
             if live.is_none() {
                 self.transfers.drop_unproposed(&Failure::Dropped, |_| false);
             }
-            self.transfers.settle_absent(|change, contract| may_count(Some(change), contract.as_ref()));
+            self.transfers.settle_absent(|change, contract| {
+                may_count(Some(change), &|state| contract.is_some_and(|id| state.contracts.get(&id).is_some()))
+            });
         }
         if live.is_none() {
             // The peer's transfers are over with the channel, however it ended.
             self.transfers.note_missing(now);
         }
         if is_sure || live.is_none() {
-            self.transfers.want_left(now);
-            self.transfers.settle_ended(now, |contract| may_count(None, Some(contract)));
+            self.transfers.want_left(agreed);
+            self.transfers.settle_ended(agreed, |is_such| may_count(None, is_such));
         }
-        let contracts = live.map(|live| &live.agreed.state().contracts);
-        self.transfers.forget_over(contracts, |change, contract| may_count(Some(change), contract.as_ref()));
-        self.transfers.forget_left();
+        let agreed = live.map(|_live| agreed);
+        self.transfers.forget_over(agreed, |change, is_such| may_count(Some(change), is_such));
+        self.forget_marks();
         if self.transfers.has_changed() {
             step = step.and(Step::commit(Vec::new()));
         }
         step.effects_mut().extend(self.transfers.take_told().into_iter().map(Effect::Transfer));
         step
+    }
+
+    /// Forgets what is known of calls of transfers that have no row any more.
+    fn forget_marks(&mut self) {
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return };
+        let marks = live.agreed.marks_mut();
+        if !marks.is_empty() {
+            marks.retain(|contract| self.transfers.has_row(contract));
+        }
     }
 }
 

@@ -36,11 +36,12 @@ impl Channel {
             return step;
         }
         let step = step.and(live.propose(self.me, &self.config, &self.domain, ctx));
+        live.outgoing.each_proposed(|ids, state| self.transfers.mark_asked(ids.iter(), &mut state.marks));
         let is_idle = live.pending() == 0
             && live.outgoing.highest_open().is_none()
             && live.operation.is_idle()
             && live.agreed.state().contracts.transfers() == 0
-            && !self.transfers.has_any_left();
+            && !self.transfers.has_any_left(live.agreed.state());
         let wanted = live.wish.fee().filter(|_| is_idle);
         match wanted {
             Some(fee) => step.and(self.offer_shutdown(fee, ctx)),

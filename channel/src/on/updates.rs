@@ -145,7 +145,7 @@ impl Channel {
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         let Some(shown) = live.incoming.take_review_if(|pending| pending.awaits() == Awaits::Code(code)) else {
             // What goes with transfers may have waited for it.
-            self.transfers.want_again();
+            self.transfers.want_again(self.phase.live().map(|live| live.agreed.state()));
             return self.advance(ctx);
         };
         let round = shown.update().round;

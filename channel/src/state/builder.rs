@@ -180,7 +180,7 @@ impl<'a> RoundBuilder<'a> {
         if depth > MAX_LEAF_DEPTH {
             return Err(ChangeFault::TooDeep { depth: u32::try_from(depth).unwrap_or(u32::MAX) });
         }
-        let mut state = State::whole(self.balances, contracts, calls_root(&self.receipts, &Native));
+        let mut state = self.before.followed_by(self.balances, contracts, calls_root(&self.receipts, &Native));
         if !self.before.is_whole() {
             state.contracts_root = self.before.contracts_root;
         }

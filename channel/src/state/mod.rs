@@ -24,6 +24,7 @@ pub use transfer::{
     TransferTerms,
 };
 
+use crate::transfer::marks::CallMarks;
 use protocol::{
     Amount, Hash, Pair, StateCommitment,
     contracts::{ContractId, Contracts},
@@ -44,6 +45,8 @@ pub struct State {
     pub contracts_root: Hash,
     /// The root of the round's calls.
     pub calls_root: Hash,
+    /// Which calls that go with transfers forced steps have made on the way to it (R8.3g). Stored beside it; nothing commits to it.
+    pub(crate) marks: CallMarks,
 }
 
 impl State {
@@ -57,13 +60,13 @@ impl State {
     #[must_use]
     pub fn committed(commitment: StateCommitment) -> Self {
         let StateCommitment { balances, contracts_root, calls_root } = commitment;
-        Self { balances, contracts: Contracts::new(), contracts_root, calls_root }
+        Self { balances, contracts: Contracts::new(), contracts_root, calls_root, marks: CallMarks::new() }
     }
 
-    /// The state of these contracts.
-    pub(crate) fn whole(balances: Pair<Amount>, contracts: Contracts, calls_root: Hash) -> Self {
+    /// The state of these contracts, to which a round or a forced step leads from this one.
+    pub(crate) fn followed_by(&self, balances: Pair<Amount>, contracts: Contracts, calls_root: Hash) -> Self {
         let contracts_root = contracts.root();
-        Self { balances, contracts, contracts_root, calls_root }
+        Self { balances, contracts, contracts_root, calls_root, marks: self.marks.clone() }
     }
 
     /// The same contracts with other balances, after an operation on chain: no calls.

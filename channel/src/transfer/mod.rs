@@ -17,6 +17,7 @@ mod book;
 mod command;
 pub(crate) mod done;
 mod limits;
+pub(crate) mod marks;
 pub(crate) mod room;
 mod row;
 

@@ -10,6 +10,7 @@
 //! says so and its contract is gone (I5); at most one row has a key (I9). Nothing here is matched by a lock but pre-images (I10).
 
 mod ask;
+mod asked_calls;
 mod incoming;
 mod learning;
 mod left;
@@ -18,7 +19,6 @@ mod news;
 mod outgoing;
 mod wants;
 
-pub(crate) use left::Made;
 pub(crate) use wants::Became;
 
 use super::{
@@ -31,10 +31,10 @@ use super::{
 };
 use crate::{
     error::Misuse,
-    state::{ChangeId, FailReason, IdempotencyKey, Offer},
+    state::{ChangeId, FailReason, IdempotencyKey, Offer, State},
 };
+use asked_calls::AskedCalls;
 use incoming::IncomingRows;
-use left::LeftCalls;
 use news::News;
 use outgoing::OutgoingRows;
 use protocol::{
@@ -56,7 +56,7 @@ pub(crate) struct Transfers {
     limits: Pair<TransferLimits>,
     incoming: IncomingRows,
     outgoing: OutgoingRows,
-    left: LeftCalls,
+    asked_calls: AskedCalls,
     wants: Wants,
     news: News,
     by_expiry: BTreeSet<(BlockNumber, TransferId)>,
@@ -75,7 +75,7 @@ impl Transfers {
             limits,
             incoming: IncomingRows::new(),
             outgoing: OutgoingRows::new(),
-            left: LeftCalls::new(),
+            asked_calls: AskedCalls::new(),
             wants: Wants::new(),
             news: News::new(),
             by_expiry: BTreeSet::new(),
@@ -243,19 +243,25 @@ impl Transfers {
         missing.into_iter().for_each(|(contract, how)| self.end_incoming(contract, how));
     }
 
-    /// Transfers of the peer's that are over for good, where `may_count` says of a contract whether the peer holds a signature for a state with it. Those that
-    /// are in these contracts again go on as they were: what was wanted of them still is. So does one whose premium alone is left.
-    pub(crate) fn settle_ended(&mut self, contracts: &Contracts, may_count: impl Fn(&ContractId) -> bool) {
+    /// Transfers of the peer's that are over for good, where `may_count` says whether the peer holds a signature for a state of which something is true. Those that are in
+    /// the agreed state again go on as they were: what was wanted of them still is. So does one of which its premium alone is left, or calls.
+    pub(crate) fn settle_ended(&mut self, agreed: &State, may_count: impl Fn(&dyn Fn(&State) -> bool) -> bool) {
         for (contract, end) in self.incoming.ending() {
             let premium = self.incoming.get(&contract).and_then(|row| row.premium);
-            let is_there = |id: &ContractId| contracts.get(id).is_some();
-            if is_there(&contract) {
-                self.incoming.come_back(&contract);
-                self.want_decided(contract);
-            } else if premium.as_ref().is_some_and(is_there) || self.has_left(&contract) {
-                self.want_decided(contract);
-            } else if !may_count(&contract) && !premium.as_ref().is_some_and(&may_count) {
+            let is_left = |state: &State| {
+                let is_there = |id: &ContractId| state.contracts.get(id).is_some();
+                is_there(&contract) || premium.as_ref().is_some_and(is_there) || self.has_left(state, &contract)
+            };
+            let is_left_now = is_left(agreed);
+            if !is_left_now && !may_count(&is_left) {
                 self.erase_incoming(contract, end);
+                continue;
+            }
+            if agreed.contracts.get(&contract).is_some() {
+                self.incoming.come_back(&contract);
+            }
+            if is_left_now {
+                self.want_decided(contract);
             }
         }
     }
@@ -315,18 +321,20 @@ impl Transfers {
         self.outgoing.forget(key)
     }
 
-    /// Forgets what is to be forgotten and has left these contracts, which are agreed.
+    /// Forgets what is to be forgotten and of which nothing is left in the agreed state, where there is one, nor in any that may count.
     pub(crate) fn forget_over(
         &mut self,
-        contracts: Option<&Contracts>,
-        may_count: impl Fn(ChangeId, Option<ContractId>) -> bool,
+        agreed: Option<&State>,
+        may_count: impl Fn(ChangeId, &dyn Fn(&State) -> bool) -> bool,
     ) {
-        let has_left = |row: &OutgoingTransfer| contracts.is_none_or(|contracts| row.is_over(contracts));
-        let left = &self.left;
-        let is_made =
-            |row: &OutgoingTransfer| row.contract.is_none_or(|contract| !left.is_of(&contract)) || contracts.is_none();
-        let is_over = |row: &OutgoingTransfer| has_left(row) && is_made(row) && !may_count(row.change, row.contract);
-        for row in self.outgoing.remove_forgotten(is_over, &mut self.news) {
+        let is_over = |row: &OutgoingTransfer| {
+            let has_calls_left = |state: &State| row.contract.is_some_and(|contract| self.has_left(state, &contract));
+            let is_over_in = |state: &State| row.is_over(&state.contracts) && !has_calls_left(state);
+            agreed.is_none_or(is_over_in)
+                && !may_count(row.change, &|state| row.is_in(&state.contracts) || has_calls_left(state))
+        };
+        for row in self.outgoing.forgotten(is_over) {
+            let _row = self.outgoing.remove(row.change, &mut self.news);
             let _gone = self.by_expiry.remove(&(row.offer.terms.expiry, TransferId::Outgoing(row.change)));
             if let Some(premium) = row.premium {
                 let _gone = self.premiums.remove(&premium);

@@ -102,8 +102,12 @@ impl OutgoingTransfer {
 
     /// Whether that is known, and these contracts, which are agreed, hold nothing of it.
     pub(crate) fn is_over(&self, contracts: &Contracts) -> bool {
-        let is_there = |id: Option<ContractId>| id.is_some_and(|id| contracts.get(&id).is_some());
-        self.is_decided() && !is_there(self.contract) && !is_there(self.premium)
+        self.is_decided() && !self.is_in(contracts)
+    }
+
+    /// Whether these contracts hold something of it.
+    pub(crate) fn is_in(&self, contracts: &Contracts) -> bool {
+        self.contract.iter().chain(&self.premium).any(|id| contracts.get(id).is_some())
     }
 }
 

@@ -149,11 +149,8 @@ fn a_residual_channel_can_be_emptied_by_who_has_used_all_forced_steps() {
         world.force(Initiator, vec![forced(contract, 0, &pays(paid, 0))]).unwrap();
         world.mine();
     }
-    world.force(Initiator, vec![forced(contract, 0, &pays(2, 0))]).unwrap();
-    world.mine();
-    let used_up = Rejection::ForcedStepsUsedUp { max: 3 };
-    let failed = |event: &Event| matches!(event, Event::ForceFailed { rejection, .. } if *rejection == used_up);
-    assert_eq!(world.sides[Initiator].was_told(failed), 1);
+    let used_up = Misuse::WouldBeRefused(Rejection::ForcedStepsUsedUp { max: 3 });
+    assert_eq!(world.force(Initiator, vec![forced(contract, 0, &pays(2, 0))]), Err(used_up));
     // Others follow with the next lock period, and the peer's were never counted.
     world.mine_blocks(LOCK);
     world.force(Initiator, vec![forced(contract, 0, &pays(13, 80))]).unwrap();

@@ -3,10 +3,10 @@
 use super::{Fate, World, apps};
 use channel::{Certainty, Change, ChangeId, Channel, Command, Creation, Misuse, ProposalId, RefusalCode, State};
 use protocol::{
-    Amount, BlockNumber, Hash, Pair, Party, Round,
+    Amount, BlockNumber, Hash, Pair, Party, Round, StateCommitment,
     arbiter::{Start, plan},
     call::{Call, ForceProgress, ForcedCall, Payload},
-    contracts::{AppOutcome, AppReply, Code, ContractId, Predictor},
+    contracts::{AppOutcome, AppReply, Code, ContractId, Contracts, Predictor},
 };
 use scale::Encode;
 
@@ -35,6 +35,19 @@ pub(crate) fn call(contract: ContractId, value: Amount, input: &impl Encode) -> 
 
 pub(crate) fn forced(contract: ContractId, value: Amount, input: &impl Encode) -> ForcedCall {
     ForcedCall { contract, value, input: input.encode() }
+}
+
+/// The state of these contracts.
+pub(crate) fn state_of(balances: Pair<Amount>, contracts: Contracts, calls_root: Hash) -> State {
+    let mut state = State::committed(StateCommitment { balances, contracts_root: contracts.root(), calls_root });
+    state.contracts = contracts;
+    state
+}
+
+/// The same state after no calls.
+pub(crate) fn without_calls(mut state: State) -> State {
+    state.calls_root = Hash::ZERO;
+    state
 }
 
 /// What a puppet is told: to pay this.

@@ -8,10 +8,11 @@ use crate::harness::{
     forge::sign,
 };
 use channel::{
-    Change, ChangeFault, Event, RefusalCode, State, Update,
+    Change, ChangeFault, Event, RefusalCode, Update,
     transfer::{AppCall, MAX_LOCKED_CALLS, MAX_LOCKED_WORDS, Verdict},
 };
 use protocol::{
+    StateCommitment,
     contracts::{CallFault, Invocation, Predictor, calls_root, execute},
     signing::StateBody,
 };
@@ -157,7 +158,7 @@ fn refused(world: &mut World, to: Party, calls: &[AppCall], change: Change) -> R
         contracts.set(*id, Some(called));
     }
     let (contracts_root, calls_root) = (contracts.root(), calls_root(&receipts, &Native));
-    let state_hash = State { balances, contracts, contracts_root, calls_root }.hash();
+    let state_hash = StateCommitment { balances, contracts_root, calls_root }.hash(&Native);
     let base = world.base(Initiator);
     let body = StateBody { round, base, state_hash, valid_until: None };
     let signature = sign(Responder, channel, &body);

@@ -5,6 +5,7 @@ mod attack_mended;
 mod audit;
 mod calls;
 mod calls_left;
+mod calls_marks;
 mod calls_parted;
 mod cases;
 mod crash;

@@ -3,7 +3,10 @@
 //! Invariants: the hash is that of the state; a state without signatures is on chain; a forced state has none and no base but the chain's own;
 //! the height never goes down, but where a co-signed state takes the place of forced ones (R7.3).
 
-use crate::state::{Ids, State};
+use crate::{
+    state::{Ids, State},
+    transfer::marks::CallMarks,
+};
 use protocol::{Base, BlockNumber, Hash, Pair, Party, Round, Signature, call::Payload, contracts::Contracts};
 use scale::{Decode, Encode};
 
@@ -96,6 +99,11 @@ impl Agreed {
 
     pub(crate) const fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What is known of calls that go with transfers (R8.3g): nothing that the hash commits to.
+    pub(crate) const fn marks_mut(&mut self) -> &mut CallMarks {
+        &mut self.state.marks
     }
 
     pub(crate) const fn hash(&self) -> Hash {

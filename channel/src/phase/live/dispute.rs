@@ -10,7 +10,10 @@ use crate::{
     units::Millis,
 };
 use protocol::{
-    Amount, Base, BlockNumber, Hash, Maturity, Pair, Party, call::ForcedCall, record::OnChain, terms::Terms,
+    Amount, Base, BlockNumber, Hash, Maturity, Pair, Party,
+    call::ForcedCall,
+    record::{OnChain, Phase},
+    terms::Terms,
 };
 use scale::{Decode, Encode};
 
@@ -32,6 +35,8 @@ pub(crate) struct Dispute {
 struct ArbiterView {
     on_chain: OnChain,
     forced_steps: Pair<u8>,
+    /// Once the channel is settled: the block from which each party's steps are counted, for a lock period (R5.11).
+    counted_from: Pair<BlockNumber>,
 }
 
 /// A forced step that the arbiter has made and that this side has not replayed yet: an app may have to be fetched first.
@@ -50,7 +55,11 @@ pub(crate) struct PendingReplay {
 impl Dispute {
     /// Of a channel whose first state has this hash.
     pub(crate) fn new(first: Hash) -> Self {
-        let view = ArbiterView { on_chain: OnChain::agreed(1, first), forced_steps: Pair::default() };
+        let view = ArbiterView {
+            on_chain: OnChain::agreed(1, first),
+            forced_steps: Pair::default(),
+            counted_from: Pair::default(),
+        };
         Self { view, pending_replay: Vec::new(), forcing: None, calls_wait_since: None }
     }
 
@@ -81,6 +90,11 @@ impl Dispute {
         base < self.view.on_chain.maturity.highest()
     }
 
+    /// Once the channel is settled: the block from which each party's steps are counted, as far as it is known.
+    pub(crate) const fn counted_from(&self) -> Pair<BlockNumber> {
+        self.view.counted_from
+    }
+
     /// The lowest base that the chain takes a state on in the block after `head` (R5.4b).
     pub(crate) fn floor(&self, head: BlockNumber, lock_period: BlockNumber) -> Base {
         self.view.on_chain.maturity.floor(head.saturating_add(1), lock_period)
@@ -96,8 +110,14 @@ impl Dispute {
         }
     }
 
-    /// Notes a forced step that the arbiter has announced in block `head`.
-    pub(crate) fn see_forced(&mut self, posted: &Posted, forced_steps: Pair<u8>, head: BlockNumber, terms: &Terms) {
+    /// Notes a forced step of `by` that the arbiter has announced in block `head`.
+    pub(crate) fn see_forced(
+        &mut self,
+        (posted, by): (&Posted, Party),
+        forced_steps: Pair<u8>,
+        head: BlockNumber,
+        terms: &Terms,
+    ) {
         self.force_anew();
         if posted.at.agreed > self.view.on_chain.at.agreed {
             // A co-signed state that came with it has taken the place of the steps that wait (R5.4).
@@ -105,11 +125,19 @@ impl Dispute {
         }
         self.view.on_chain.force(posted.at, posted.state_hash, head, terms);
         self.view.forced_steps = forced_steps;
+        if forced_steps[by] == 1 {
+            // The count began with this step.
+            self.view.counted_from[by] = head;
+        }
     }
 
     /// Notes what the record says, where the blocks that led to it were not read (R6.9b).
-    pub(crate) fn see_record(&mut self, on_chain: OnChain, forced_steps: Pair<u8>) {
-        self.view = ArbiterView { on_chain, forced_steps };
+    pub(crate) fn see_record(&mut self, on_chain: OnChain, forced_steps: Pair<u8>, phase: &Phase) {
+        let counted_from = match phase {
+            Phase::Residual { counted_from } => *counted_from,
+            Phase::Open | Phase::Closing(_) => Pair::default(),
+        };
+        self.view = ArbiterView { on_chain, forced_steps, counted_from };
     }
 
     /// The channel is settled: forced steps count anew, and no state but this one counts any more (R5.11).

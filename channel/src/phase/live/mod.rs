@@ -47,7 +47,6 @@ use protocol::{
     Amount, Base, BlockNumber, Hash, Pair, Party, Round, Signature,
     arbiter::{Candidate, Standing, standing},
     call::{Call, CloseSolo, Payload, Slash, SnapshotSolo},
-    contracts::ContractId,
     record::Penalty,
 };
 use scale::{Decode, Encode};
@@ -112,10 +111,10 @@ impl Live {
         ours.saturating_sub(kept).saturating_sub(self.outgoing.queued_amount())
     }
 
-    /// Whether the peer holds a signature of this side's for a state that may yet count and that holds this change, or this contract: in an open round, or
-    /// after an operation (R6.5).
-    pub(crate) fn may_hold(&self, change: Option<ChangeId>, contract: Option<&ContractId>) -> bool {
-        self.outgoing.may_hold(change, contract) || contract.is_some_and(|contract| self.operation.may_hold(contract))
+    /// Whether the peer holds a signature of this side's for a state that may yet count and that this change has made, or of which this is true: after an open round,
+    /// or after an operation (R6.5).
+    pub(crate) fn may_count(&self, change: Option<ChangeId>, is_such: impl Fn(&State) -> bool) -> bool {
+        self.outgoing.may_count(change, &is_such) || self.operation.may_count(is_such)
     }
 
     /// What contracts hold of the agreed total.

@@ -45,6 +45,11 @@ impl OpenRound {
         &mut self.state
     }
 
+    /// Does this with the ids of its changes and the state after it.
+    pub(super) fn with_state(&mut self, mark: impl FnOnce(&Ids, &mut State)) {
+        mark(&self.ids, &mut self.state);
+    }
+
     /// The state after it, what its changes do, and their ids.
     pub(crate) fn into_outcome(self) -> (State, Results, Ids) {
         (self.state, self.results, self.ids)

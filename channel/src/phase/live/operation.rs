@@ -15,7 +15,6 @@ use crate::{
 use protocol::{
     Amount, Base, BlockNumber, ChannelId, Hash, Party, Round, Signature,
     call::Payload,
-    contracts::ContractId,
     signing::{DepositBody, SetDelegatesBody, WithdrawBody},
 };
 use scale::{Decode, Encode};
@@ -253,9 +252,9 @@ impl Operation {
         Some(signed.body.signed(signed.ours))
     }
 
-    /// Whether the peer holds a signature for a state after an operation that holds this contract.
-    pub(crate) fn may_hold(&self, contract: &ContractId) -> bool {
-        self.signed.as_ref().is_some_and(|signed| signed.state.contracts.get(contract).is_some())
+    /// Whether the peer holds a signature for a state after an operation of which this is true.
+    pub(crate) fn may_count(&self, is_such: impl Fn(&State) -> bool) -> bool {
+        self.signed.as_ref().is_some_and(|signed| is_such(&signed.state))
     }
 
     /// Drops what this side has signed, where no block takes it any more. Returns which it was, and whether this side was to submit it.

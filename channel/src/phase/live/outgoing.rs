@@ -20,9 +20,9 @@ use crate::{
     effect::Effect,
     event::Event,
     message::{MAX_UPDATES_PER_ROUND, Message, Refusal, RefusalCode, Refused},
-    state::{Change, ChangeId, Ids, Offer, OwnChanges, Payment, after},
+    state::{Change, ChangeId, Ids, Offer, OwnChanges, Payment, State, after},
 };
-use protocol::{Amount, Base, BlockNumber, Hash, Party, Round, call::ForcedCall, contracts::ContractId};
+use protocol::{Amount, Base, BlockNumber, Hash, Party, Round, call::ForcedCall};
 use scale::{Decode, Encode};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -118,6 +118,13 @@ impl Outgoing {
     /// Every own round that the peer may still make co-signed.
     pub(crate) fn all(&self) -> impl Iterator<Item = &OpenRound> {
         self.open().chain(&self.abandoned)
+    }
+
+    /// Does this with the ids of what is proposed, and with the state after it.
+    pub(crate) fn each_proposed(&mut self, mark: impl FnOnce(&Ids, &mut State)) {
+        if let Some(ours) = &mut self.proposal {
+            ours.with_state(mark);
+        }
     }
 
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut OpenRound> {
@@ -268,13 +275,12 @@ impl Outgoing {
         self.proposal.as_ref().is_some_and(|ours| ours.ids().contains(id))
     }
 
-    /// Whether the peer holds a signature for a state that holds this change, or this contract, or the change waits for a round: one that was given up may
-    /// have come back from a round that is dead.
-    pub(crate) fn may_hold(&self, id: Option<ChangeId>, contract: Option<&ContractId>) -> bool {
-        let waits = || id.is_some_and(|id| self.queue.iter().any(|(waiting, _)| *waiting == id));
-        let makes = |ours: &OpenRound| id.is_some_and(|id| ours.ids().contains(id));
-        let holds = |ours: &OpenRound| contract.is_some_and(|id| ours.state().contracts.get(id).is_some());
-        self.all().any(|ours| makes(ours) || holds(ours)) || waits()
+    /// Whether the peer holds a signature for a round that makes this change, or for a state of which this is true, or the change waits for a round: one that was given
+    /// up may have come back from a round that is dead.
+    pub(crate) fn may_count(&self, change: Option<ChangeId>, is_such: impl Fn(&State) -> bool) -> bool {
+        let waits = || change.is_some_and(|id| self.queue.iter().any(|(waiting, _)| *waiting == id));
+        let makes = |ours: &OpenRound| change.is_some_and(|id| ours.ids().contains(id));
+        self.all().any(|ours| makes(ours) || is_such(ours.state())) || waits()
     }
 
     /// Takes these changes out of the queue, wherever they stand.

@@ -18,7 +18,7 @@ use crate::{
 };
 use protocol::{
     Amount, Base, BlockNumber, Party, Round,
-    contracts::{Code, ContractId, MAX_INPUT},
+    contracts::{Code, ContractId, MAX_INPUT, Requirement},
     signing::{Domain, signed_bytes},
 };
 
@@ -232,7 +232,7 @@ impl Live {
         }
     }
 
-    /// Whether these changes could be made, one after the other, were their turn next.
+    /// Whether these changes could be made, one after the other, were their turn next: what they require of hash locks, by their places.
     ///
     /// # Errors
     /// The place of the first that could not, and why.
@@ -242,12 +242,15 @@ impl Live {
         changes: &[Change],
         config: &Config,
         ctx: &Context<'_>,
-    ) -> Result<(), (usize, ChangeFault)> {
+    ) -> Result<Vec<(u32, Requirement)>, (usize, ChangeFault)> {
         let before = self.outgoing.proposal().map_or_else(|| self.agreed.state(), OpenRound::state);
         let round = self.next_round(me).unwrap_or(Round::MAX);
         let height = ctx.head.max(self.agreed.height());
         let mut builder = RoundBuilder::new(self.round_context(me, round, height, config, ctx), before);
-        changes.iter().enumerate().try_for_each(|(place, change)| builder.make(change).map_err(|fault| (place, fault)))
+        for (place, change) in changes.iter().enumerate() {
+            builder.make(change).map_err(|fault| (place, fault))?;
+        }
+        Ok(builder.requirements().to_vec())
     }
 
     /// What a change would do, were its turn next.

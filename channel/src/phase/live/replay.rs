@@ -9,7 +9,7 @@ use crate::{
 };
 use protocol::{
     Base, BlockNumber, Hash, Pair, Party,
-    arbiter::{Start, follow},
+    arbiter::{Followed, Start, follow},
     call::Payload,
     contracts::{Code, Contract, ContractId, Predictor},
     record::{OnChain, Phase as RecordPhase, Record},
@@ -72,9 +72,10 @@ impl Live {
         let states: Vec<_> = states.filter(|(known, _)| *known == before).map(|(_, state)| state).collect();
         let found = states.iter().find_map(|state| {
             let shown = Posted { at: before, state_hash: state.hash() };
-            run(state).map(|followed| (shown, followed))
+            let Followed { balances, contracts, calls_root, executed, .. } = run(state)?;
+            Some((shown, state.followed_by(balances, contracts, calls_root), executed))
         });
-        let Some((shown, followed)) = found else {
+        let Some((shown, state, executed)) = found else {
             let codes = calls.iter().flat_map(|call| states.iter().filter_map(|it| it.contracts.get(&call.contract)));
             let lacks = codes.filter_map(|contract| match contract.code {
                 Code::Contract(code) if !ctx.apps.knows(&code) => Some(code),
@@ -99,10 +100,9 @@ impl Live {
         self.operation.retry_above();
         self.incoming.forget();
         self.transfers_done.extend(transfers);
-        let state = State::whole(followed.balances, followed.contracts, followed.calls_root);
         self.agreed.force(posted, *party, state, *height);
         let ids = if *party == me { self.dispute.take_made(calls) } else { Vec::new() };
-        let performed = followed.executed.into_iter().enumerate().map(|(at, (contract, value, done))| Performed {
+        let performed = executed.into_iter().enumerate().map(|(at, (contract, value, done))| Performed {
             by: *party,
             change: ids.get(at).copied(),
             outcome: Outcome::Called { contract, value, payouts: done.payouts, output: done.output, ended: done.ended },

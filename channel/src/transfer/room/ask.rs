@@ -2,7 +2,7 @@
 
 use super::{Transfers, wants::Became};
 use crate::{
-    state::{Change, ChangeId, IdempotencyKey, LockedCalls, TransferTerms},
+    state::{Change, ChangeId, IdempotencyKey, LockedCalls, State, TransferTerms},
     transfer::{
         book::Margins,
         row::{Intent, OutgoingTransfer, Progress, TransferEvent, TransferId},
@@ -10,7 +10,10 @@ use crate::{
 };
 use protocol::{
     BlockNumber,
-    contracts::{ContractId, conditional::HashLock},
+    contracts::{
+        ContractId,
+        conditional::{ConditionalInput, HashLock},
+    },
 };
 
 /// What a side asks for: a change, for the transfer with this contract.
@@ -60,29 +63,36 @@ impl Transfers {
         self.orphans.iter().map(|(contract, (expiry, lock))| (*contract, *expiry, *lock))
     }
 
+    /// There is nothing to be asked for of a transfer.
+    pub(crate) fn want_nothing(&mut self, contract: &ContractId) {
+        self.wants.remove(contract);
+    }
+
     /// This side wants a transfer to end as it has to, where it has not asked for that.
     pub(crate) fn want(&mut self, contract: ContractId) {
         self.wants.insert_unasked(contract);
     }
 
     /// What is wanted and not asked for.
-    pub(crate) fn wanted(&self) -> Vec<Wanted> {
-        self.wants.wanted().filter_map(|contract| Some((*contract, self.end_of(*contract)?))).collect()
+    pub(crate) fn wanted(&self, agreed: &State) -> Vec<Wanted> {
+        self.wants.wanted().filter_map(|contract| Some((*contract, self.end_of(agreed, *contract)?))).collect()
     }
 
-    /// How this side ends a transfer, with the calls of apps that go with it; none where it does not want to.
-    pub(crate) fn end_of(&self, contract: ContractId) -> Option<Change> {
-        let Some(row) = self.incoming.get(&contract) else {
-            return Some(Change::Refund { contract, calls: self.returning(&contract) });
+    /// How this side ends a transfer that is in the agreed state, with the calls of apps that go with it; none where it does not want to.
+    pub(crate) fn end_of(&self, agreed: &State, contract: ContractId) -> Option<Change> {
+        let calls_with = |end: ConditionalInput| {
+            self.calls_to_make(agreed, &contract, &end).into_iter().map(|(_, call)| call).collect()
         };
-        match &row.intent {
-            Intent::Claim(preimage) => {
-                Some(Change::Claim { contract, preimage: *preimage, calls: row.calls.to_claim(preimage) })
+        match self.incoming.get(&contract).map(|row| &row.intent) {
+            None => Some(Change::Refund { contract, calls: calls_with(ConditionalInput::Refund) }),
+            Some(Intent::Claim(preimage)) => {
+                let calls = calls_with(ConditionalInput::Claim(*preimage));
+                Some(Change::Claim { contract, preimage: *preimage, calls })
             }
-            Intent::Fail(reason) => {
-                Some(Change::Fail { contract, reason: reason.clone(), calls: row.calls.returning.clone() })
+            Some(Intent::Fail(reason)) => {
+                Some(Change::Fail { contract, reason: reason.clone(), calls: calls_with(ConditionalInput::Refund) })
             }
-            Intent::Undecided => None,
+            Some(Intent::Undecided) => None,
         }
     }
 
@@ -130,13 +140,14 @@ impl Transfers {
     /// Forgets which ends were given up, but for those of which this is true.
     pub(crate) fn retain_given_up(&mut self, may_appear: impl Fn(ChangeId) -> bool) {
         self.wants.retain_given_up(may_appear);
-        self.left.retain_asked(|id| self.wants.knows(id));
+        self.asked_calls.retain(|id| self.wants.knows(id));
     }
 
     /// A new block: what was refused is wanted again.
-    pub(crate) fn want_again(&mut self) {
-        let (incoming, left) = (&self.incoming, &self.left);
-        self.wants.want_again(|contract| incoming.contains(contract) || left.is_of(contract));
+    pub(crate) fn want_again(&mut self, agreed: Option<&State>) {
+        let incoming = &self.incoming;
+        let has_ended = |contract: &ContractId| agreed.is_some_and(|agreed| agreed.marks.has_ended(contract));
+        self.wants.want_again(|contract| incoming.contains(contract) || has_ended(contract));
     }
 
     /// Whether ends may be forced in block `head`, after a try that came to nothing.
@@ -146,9 +157,6 @@ impl Transfers {
 
     /// What has become of own changes. Says whether it was one of these.
     pub(crate) fn note(&mut self, change: ChangeId, became: Became) -> bool {
-        if matches!(became, Became::Agreed) {
-            self.note_called(change);
-        }
         let is_asked = self.wants.note(change, &became);
         let is_offer = self.outgoing.get(change).is_some();
         if let Became::Not(why) = became {

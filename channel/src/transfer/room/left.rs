@@ -1,70 +1,88 @@
-//! What is left of the calls that go with transfers, and what was asked for of it (R8.3g). The calls themselves are in the rows, as they were offered.
+//! Calls of apps that a forced step has left undone: it has ended a transfer, and not called what goes with its end (R8.3g). The row of the transfer stays until they are
+//! made, or an app refuses them. What was made is noted in each state ([`CallMarks`](crate::transfer::marks::CallMarks)); here is what was asked for of the rest.
 
-use crate::state::{AppCall, ChangeId};
+use super::Transfers;
+use crate::{
+    state::{ChangeId, State},
+    transfer::{
+        marks::{CallMarks, LeftCall, PlacedCall},
+        row::TransferId,
+    },
+};
 use protocol::contracts::ContractId;
-use scale::{Decode, Encode};
-use std::collections::BTreeMap;
 
-/// Which calls of a transfer were made by force.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Made {
-    /// Whether the transfer has ended without the others.
-    pub(super) has_ended: bool,
-    /// A bit for each call that was made, or that there is no need for.
-    pub(super) calls: u8,
-}
-
-/// What is left, and what was asked for of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct LeftCalls {
-    /// By the contracts of transfers. Stored with the channel.
-    pub(super) made: BTreeMap<ContractId, Made>,
-    /// Calls that wait for a round or for an answer to it. Not stored: they are found in the rounds that were signed.
-    pub(super) asked: BTreeMap<ChangeId, (ContractId, AppCall)>,
-}
-
-impl LeftCalls {
-    pub(super) const fn new() -> Self {
-        Self { made: BTreeMap::new(), asked: BTreeMap::new() }
+impl Transfers {
+    /// The calls that are left of a transfer which a forced step has ended on the way to this state. A call is nothing that is left where its contract is gone.
+    pub(crate) fn calls_left(&self, state: &State, contract: &ContractId) -> Vec<PlacedCall> {
+        if state.marks.has_ended(contract) { self.own_calls_to_make(state, contract) } else { Vec::new() }
     }
 
-    /// Whether this transfer has ended without all of its calls.
-    pub(super) fn is_of(&self, contract: &ContractId) -> bool {
-        self.made.get(contract).is_some_and(|made| made.has_ended)
+    /// Whether there are any.
+    pub(super) fn has_left(&self, state: &State, contract: &ContractId) -> bool {
+        !self.calls_left(state, contract).is_empty()
     }
 
-    /// The transfers that have.
-    pub(super) fn all(&self) -> Vec<ContractId> {
-        self.made.iter().filter(|(_, made)| made.has_ended).map(|(contract, _)| *contract).collect()
+    /// Whether calls of any transfer are left in this state.
+    pub(crate) fn has_any_left(&self, state: &State) -> bool {
+        state.marks.ended().any(|contract| self.has_left(state, contract))
     }
 
-    /// Whether a call, by its place, was made.
-    pub(super) fn is_made(&self, contract: &ContractId, place: usize) -> bool {
-        self.made.get(contract).is_some_and(|made| made.calls & bit(place) != 0)
+    /// The calls that are left of a transfer, and that are not asked for.
+    pub(crate) fn calls_to_ask(&self, state: &State, contract: &ContractId) -> Vec<PlacedCall> {
+        let mut left = self.calls_left(state, contract);
+        left.retain(|(place, _)| !self.asked_calls.is_asked(*contract, *place));
+        left
     }
 
-    /// A call was made, by its place.
-    pub(super) fn make(&mut self, contract: ContractId, place: usize) {
-        self.made.entry(contract).or_default().calls |= bit(place);
+    /// What is left of calls in this state, which is agreed, is wanted.
+    pub(crate) fn want_left(&mut self, state: &State) {
+        for contract in state.marks.ended() {
+            if self.has_left(state, contract) {
+                self.want(*contract);
+            }
+        }
     }
 
-    /// Calls of this transfer that are equal to this one and were asked for.
-    pub(super) fn asked_for(&self, contract: &ContractId, call: &AppCall) -> usize {
-        self.asked.values().filter(|(of, asked)| of == contract && asked == call).count()
+    /// This change makes a call that is left.
+    pub(crate) fn ask_left(&mut self, change: ChangeId, (contract, place): LeftCall) {
+        self.asked_calls.ask(change, (contract, place));
+        self.ask(change, contract);
     }
 
-    /// Forgets what has no row, by whether this is true of it.
-    pub(super) fn retain(&mut self, has_row: impl Fn(&ContractId) -> bool) {
-        self.made.retain(|contract, _| has_row(contract));
+    /// Which call that was left this change makes, where it makes one.
+    pub(crate) fn left_call_of(&self, change: ChangeId) -> Option<LeftCall> {
+        self.asked_calls.of(change)
     }
 
-    /// Forgets which changes made calls, but for those of which this is true.
-    pub(super) fn retain_asked(&mut self, is_known: impl Fn(ChangeId) -> bool) {
-        self.asked.retain(|id, _| is_known(*id));
+    /// Whether there are such changes.
+    pub(crate) fn asks_for_left(&self) -> bool {
+        !self.asked_calls.is_empty()
     }
-}
 
-/// The bit of a place: a transfer has at most eight calls of a kind.
-fn bit(place: usize) -> u8 {
-    u32::try_from(place).ok().and_then(|place| 1_u8.checked_shl(place)).unwrap_or(0)
+    /// After a start: a round that was signed holds a call that was left.
+    pub(crate) fn note_signed_left(&mut self, change: ChangeId, call: LeftCall, is_proposed: bool) {
+        if is_proposed {
+            return self.ask_left(change, call);
+        }
+        self.asked_calls.ask(change, call);
+        self.give_up(change);
+    }
+
+    /// Marks the calls in the state after a round that makes them.
+    pub(crate) fn mark_asked(&self, ids: impl Iterator<Item = ChangeId>, marks: &mut CallMarks) {
+        if !self.asks_for_left() {
+            return;
+        }
+        for (contract, place) in ids.filter_map(|id| self.left_call_of(id)) {
+            let kind = self.own_kind(&contract);
+            marks.make(contract, kind, usize::from(place));
+        }
+    }
+
+    /// There is no need for a call that is left.
+    pub(crate) fn drop_left(&mut self, (contract, place): LeftCall, marks: &mut CallMarks) {
+        marks.make(contract, self.own_kind(&contract), usize::from(place));
+        let id = self.outgoing.id_of(&contract).map_or(TransferId::Incoming(contract), TransferId::Outgoing);
+        self.news.change(id);
+    }
 }

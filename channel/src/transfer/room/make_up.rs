@@ -1,194 +1,135 @@
-//! Calls of apps that a forced step of the peer's has left undone: it has ended a transfer, and not called what goes with its end (R8.3g). The row of the transfer stays
-//! until they are made, or an app refuses them.
+//! The calls of apps that go with transfers, as far as they are not made yet (R8.3g).
 
-use super::{Transfers, left::Made};
+use super::Transfers;
 use crate::{
-    state::{AppCall, ChangeId},
-    transfer::row::{IncomingTransfer, Intent, TransferId},
+    state::{AppCall, ChangeId, State},
+    transfer::{
+        marks::{CallMarks, EndKind, PlacedCall},
+        row::{Intent, TransferId},
+    },
 };
 use protocol::{
+    Party,
     call::ForcedCall,
     contracts::{
-        ContractId, Contracts,
+        ContractId,
         conditional::{ConditionalInput, HashLock},
     },
     decode_exact,
 };
-use std::collections::BTreeMap;
-
-/// The calls that a payee makes beside its claim.
-fn of_incoming(row: &IncomingTransfer) -> Vec<AppCall> {
-    match &row.intent {
-        Intent::Claim(preimage) => row.calls.to_claim(preimage),
-        Intent::Undecided | Intent::Fail(_) => Vec::new(),
-    }
-}
+use std::collections::BTreeSet;
 
 impl Transfers {
-    /// The calls of apps that this side makes with a transfer that ends so, where it is the one that has something of it: the payee that claims, the payer that has its
-    /// coins back.
-    pub(crate) fn calls_at(&self, contract: &ContractId, end: &ConditionalInput) -> Vec<AppCall> {
-        match (self.incoming.get(contract), end) {
-            (Some(row), ConditionalInput::Claim(preimage)) => row.calls.to_claim(preimage),
-            (None, ConditionalInput::Refund) => self.returning(contract),
-            _ => Vec::new(),
+    /// The calls that go with a transfer which ends so, as its row says, whoever makes them.
+    fn calls_at(&self, contract: &ContractId, end: &ConditionalInput) -> Vec<AppCall> {
+        let Some(calls) = self.calls_of(contract) else { return Vec::new() };
+        match end {
+            ConditionalInput::Claim(preimage) => calls.to_claim(preimage),
+            ConditionalInput::Refund => calls.returning.clone(),
         }
     }
 
-    /// The calls that go with the refund of an own transfer.
-    pub(super) fn returning(&self, contract: &ContractId) -> Vec<AppCall> {
-        self.outgoing_of(contract).map(|row| row.offer.calls.returning.clone()).unwrap_or_default()
+    /// How a transfer ends for this side: the payee claims, the payer has its coins back.
+    pub(super) fn own_kind(&self, contract: &ContractId) -> EndKind {
+        if self.incoming.contains(contract) { EndKind::Claim } else { EndKind::Return }
     }
 
-    /// The calls that this side makes when a transfer ends, as its row says.
-    fn own_calls(&self, contract: &ContractId) -> Vec<AppCall> {
-        match self.incoming.get(contract) {
-            Some(row) => of_incoming(row),
-            None => self.returning(contract),
+    /// The end of a transfer by which this side has something, as far as its row says.
+    fn own_end(&self, contract: &ContractId) -> Option<ConditionalInput> {
+        match self.incoming.get(contract).map(|row| &row.intent) {
+            None => Some(ConditionalInput::Refund),
+            Some(Intent::Claim(preimage)) => Some(ConditionalInput::Claim(*preimage)),
+            Some(Intent::Undecided | Intent::Fail(_)) => None,
         }
     }
 
-    /// A forced step has made these calls: what goes with the transfers that it has ended, and was not made in it or in a step before, is left. Each call of the step is one of one
-    /// transfer.
-    pub(crate) fn note_forced(&mut self, step: &[ForcedCall]) {
+    /// The calls that go with a transfer which ends so, but for those that were made on the way to this state, and those whose contracts are not in it.
+    pub(crate) fn calls_to_make(
+        &self,
+        state: &State,
+        contract: &ContractId,
+        end: &ConditionalInput,
+    ) -> Vec<PlacedCall> {
+        let kind = kind_of(end);
+        let is_there = |call: &AppCall| state.contracts.get(&call.contract).is_some() || !state.is_whole();
+        let all = (0_u8..).zip(self.calls_at(contract, end));
+        all.filter(|(place, call)| !state.marks.is_made(contract, kind, usize::from(*place)) && is_there(call))
+            .collect()
+    }
+
+    /// The same with the end by which this side has something.
+    pub(super) fn own_calls_to_make(&self, state: &State, contract: &ContractId) -> Vec<PlacedCall> {
+        self.own_end(contract).map_or_else(Vec::new, |end| self.calls_to_make(state, contract, &end))
+    }
+
+    /// A step that `by` has forced made these calls on the way to the state with these marks. Each of them is one of one transfer: of what the step has ended, whoever made
+    /// it; or, of what was left before or may end later, one that was for `by` to make.
+    pub(crate) fn note_forced(&mut self, step: &[ForcedCall], by: Party, me: Party, marks: &mut CallMarks) {
         let with_calls = self.with_calls();
         if with_calls.is_empty() {
             return;
         }
         let mut ended = Vec::new();
-        for end in step {
-            let Ok(input) = decode_exact::<ConditionalInput>(&end.input) else { continue };
-            if self.calls_at(&end.contract, &input).is_empty() {
+        for call in step {
+            let Ok(end) = decode_exact::<ConditionalInput>(&call.input) else { continue };
+            let is_with_calls = self.calls_of(&call.contract).is_some_and(|calls| !calls.is_none());
+            if !is_with_calls {
                 continue;
             }
-            if let ConditionalInput::Claim(preimage) = input {
-                self.incoming.note_claimed(&end.contract, &preimage, &mut self.news);
+            if let ConditionalInput::Claim(preimage) = end {
+                self.incoming.note_claimed(&call.contract, &preimage, &mut self.news);
             }
-            ended.push(end.contract);
+            ended.push((call.contract, end));
         }
-        let mut made: Vec<AppCall> = step
-            .iter()
-            .map(|ForcedCall { contract, input, .. }| AppCall { contract: *contract, input: input.clone() })
-            .collect();
         // What was left goes first, then what has ended now, then what may end with a later step.
-        let others = with_calls.into_iter().filter_map(|id| match id {
-            TransferId::Incoming(contract) => Some(contract),
-            TransferId::Outgoing(change) => self.outgoing.get(change).and_then(|row| row.contract),
-        });
-        let all: Vec<_> = self.left.all().into_iter().chain(ended.iter().copied()).chain(others).collect();
-        for contract in all {
-            for (place, call) in self.own_calls(&contract).iter().enumerate() {
-                if !self.left.is_made(&contract, place)
-                    && let Some(at) = made.iter().position(|made| made == call)
+        let before: Vec<_> = marks.ended().filter(|_| by == me).copied().collect();
+        let is_later = |id: &ContractId| !marks.has_ended(id) && ended.iter().all(|(of, _)| of != id);
+        let later = with_calls.into_iter().filter_map(|id| self.contract_of(id)).filter(is_later);
+        let later: BTreeSet<_> = later.collect();
+        let before = before.iter().filter_map(|contract| Some((*contract, self.own_end(contract)?)));
+        let later = later.iter().filter_map(|contract| Some((*contract, self.end_of_maker(contract, by, me)?)));
+        let all: Vec<_> = before.chain(ended.iter().copied()).chain(later).collect();
+        let mut made: Vec<&ForcedCall> = step.iter().collect();
+        for (contract, end) in all {
+            let kind = kind_of(&end);
+            for (place, call) in self.calls_at(&contract, &end).iter().enumerate() {
+                let is_it = |made: &&ForcedCall| made.contract == call.contract && made.input == call.input;
+                if !marks.is_made(&contract, kind, place)
+                    && let Some(at) = made.iter().position(is_it)
                 {
                     let _made = made.swap_remove(at);
-                    self.left.make(contract, place);
+                    marks.make(contract, kind, place);
                 }
             }
         }
-        for contract in ended {
-            self.left.made.entry(contract).or_default().has_ended = true;
-        }
-    }
-
-    /// The calls that are left of a transfer which has ended.
-    pub(crate) fn calls_left(&self, contract: &ContractId) -> Vec<AppCall> {
-        if !self.left.is_of(contract) {
-            return Vec::new();
-        }
-        let all = self.own_calls(contract).into_iter().enumerate();
-        all.filter(|(place, _)| !self.left.is_made(contract, *place)).map(|(_, call)| call).collect()
-    }
-
-    /// The calls that are left of a transfer, and that are not asked for.
-    pub(crate) fn calls_to_ask(&self, contract: &ContractId) -> Vec<AppCall> {
-        let mut to_ask: Vec<AppCall> = Vec::new();
-        let left = self.calls_left(contract);
-        for call in &left {
-            let known = to_ask.iter().filter(|asked| *asked == call).count();
-            let all = left.iter().filter(|left| *left == call).count();
-            if known.saturating_add(self.left.asked_for(contract, call)) < all {
-                to_ask.push(call.clone());
-            }
-        }
-        to_ask
-    }
-
-    /// A call that was left is made, or there is no need for it.
-    pub(crate) fn drop_left(&mut self, contract: &ContractId, call: &AppCall) {
-        let all = self.own_calls(contract);
-        let place = all.iter().enumerate().position(|(place, own)| own == call && !self.left.is_made(contract, place));
-        if let Some(place) = place {
-            self.left.make(*contract, place);
-        }
-    }
-
-    /// What was made by force, as it is stored with the channel.
-    pub(crate) fn made_by_force(&self) -> BTreeMap<ContractId, Made> {
-        self.left.made.clone()
-    }
-
-    /// Takes over what was stored with the channel.
-    pub(crate) fn restore_made(&mut self, made: BTreeMap<ContractId, Made>) {
-        self.left.made = made;
-    }
-
-    /// What is left of calls whose apps are in these contracts is wanted; what is left of others is nothing.
-    pub(crate) fn want_left(&mut self, contracts: &Contracts) {
-        if self.left.made.is_empty() {
-            return;
-        }
-        self.forget_left();
-        for contract in self.left.all() {
-            if contracts.get(&contract).is_some() {
-                // The state that it is in counts again, and so do all of its calls.
-                let _undone = self.left.made.remove(&contract);
-                continue;
-            }
-            let calls = self.calls_left(&contract);
-            let gone = calls.iter().filter(|call| contracts.get(&call.contract).is_none());
-            gone.for_each(|call| self.drop_left(&contract, call));
-            if !self.calls_left(&contract).is_empty() {
-                self.want(contract);
+        for (contract, end) in ended {
+            if kind_of(&end) == self.own_kind(&contract) {
+                marks.end(contract);
             }
         }
     }
 
-    /// Forgets what was made of transfers that have no row any more.
-    pub(crate) fn forget_left(&mut self) {
-        let (incoming, outgoing) = (&self.incoming, &self.outgoing);
-        self.left.retain(|contract| incoming.contains(contract) || outgoing.id_of(contract).is_some());
-    }
-
-    /// Whether calls of any transfer that has ended are left.
-    pub(crate) fn has_any_left(&self) -> bool {
-        self.left.all().iter().any(|contract| self.has_left(contract))
-    }
-
-    /// Whether calls of a transfer that has ended are left.
-    pub(super) fn has_left(&self, contract: &ContractId) -> bool {
-        !self.calls_left(contract).is_empty()
-    }
-
-    /// This change makes a call that is left.
-    pub(crate) fn ask_left(&mut self, change: ChangeId, contract: ContractId, call: AppCall) {
-        let _none = self.left.asked.insert(change, (contract, call));
-        self.ask(change, contract);
-    }
-
-    /// After a start: a round that was signed holds a call that is left.
-    pub(crate) fn note_signed_left(
-        &mut self,
-        change: ChangeId,
-        contract: ContractId,
-        call: AppCall,
-        is_proposed: bool,
-    ) {
-        if is_proposed {
-            return self.ask_left(change, contract, call);
+    /// The end with which calls of `by` go: of a payer those that return, of a payee those that claim. What the peer claims is nothing that this side has to know.
+    fn end_of_maker(&self, contract: &ContractId, by: Party, me: Party) -> Option<ConditionalInput> {
+        let payee = if self.incoming.contains(contract) { me } else { me.peer() };
+        match (by == payee, by == me) {
+            (true, true) => self.own_end(contract),
+            (true, false) => None,
+            (false, _) => Some(ConditionalInput::Refund),
         }
-        let _none = self.left.asked.insert(change, (contract, call));
-        self.give_up(change);
+    }
+
+    /// The contract of a transfer, where it has one.
+    fn contract_of(&self, id: TransferId) -> Option<ContractId> {
+        match id {
+            TransferId::Incoming(contract) => Some(contract),
+            TransferId::Outgoing(change) => self.outgoing.get(change).and_then(|row| row.contract),
+        }
+    }
+
+    /// Whether a transfer has a row, with a contract.
+    pub(crate) fn has_row(&self, contract: &ContractId) -> bool {
+        self.incoming.contains(contract) || self.outgoing.id_of(contract).is_some()
     }
 
     /// Whether calls of apps go with a transfer.
@@ -227,16 +168,11 @@ impl Transfers {
     pub(crate) fn postpone(&mut self, contract: ContractId) {
         self.wants.postpone(contract);
     }
+}
 
-    /// The transfer of which this call is left and not asked for, where it is.
-    pub(crate) fn left_of(&self, call: &AppCall) -> Option<ContractId> {
-        self.left.all().into_iter().find(|contract| self.calls_to_ask(contract).contains(call))
-    }
-
-    /// A change is agreed: what it has called is not left any more.
-    pub(super) fn note_called(&mut self, change: ChangeId) {
-        if let Some((contract, call)) = self.left.asked.remove(&change) {
-            self.drop_left(&contract, &call);
-        }
+const fn kind_of(end: &ConditionalInput) -> EndKind {
+    match end {
+        ConditionalInput::Claim(_) => EndKind::Claim,
+        ConditionalInput::Refund => EndKind::Return,
     }
 }

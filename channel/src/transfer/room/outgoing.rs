@@ -136,18 +136,13 @@ impl OutgoingRows {
         Ok(())
     }
 
-    /// Takes out what is to be forgotten and of which `is_over` is true.
-    pub(super) fn remove_forgotten(
-        &mut self,
-        is_over: impl Fn(&OutgoingTransfer) -> bool,
-        news: &mut News,
-    ) -> Vec<OutgoingTransfer> {
-        let over: Vec<_> =
-            self.forgetting.iter().filter(|id| self.rows.get(id).is_none_or(&is_over)).copied().collect();
-        over.into_iter().filter_map(|id| self.remove(id, news)).collect()
+    /// What is to be forgotten and of which `is_over` is true.
+    pub(super) fn forgotten(&self, is_over: impl Fn(&OutgoingTransfer) -> bool) -> Vec<OutgoingTransfer> {
+        self.forgetting.iter().filter_map(|id| self.rows.get(id)).filter(|row| is_over(row)).cloned().collect()
     }
 
-    fn remove(&mut self, id: ChangeId, news: &mut News) -> Option<OutgoingTransfer> {
+    /// Takes a row out.
+    pub(super) fn remove(&mut self, id: ChangeId, news: &mut News) -> Option<OutgoingTransfer> {
         let _gone = self.forgetting.remove(&id);
         self.close(id);
         let row = self.rows.remove(&id)?;
