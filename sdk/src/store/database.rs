@@ -22,7 +22,7 @@ use std::{
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// When it is on disk (`fdatasync`): survives `kill -9` and power cuts. The only choice for a node with coins.
+    /// When it is on disk (as after `fdatasync`): survives `kill -9` and power cuts. The only choice for a node with coins.
     #[default]
     Immediate,
     /// At once, still whole or not at all: **a crash loses thousands of commits at once**. A node that signed states and lost them can be

@@ -1,4 +1,4 @@
-//! The journal of a store (R6.4b): commits since the values were last written, each one small write and one `fdatasync`.
+//! The journal of a store (R6.4b): commits since the values were last written, each one small write that waits for the disk.
 //!
 //! ```text
 //!   journal, 4 MiB, made once, full of zeros:
@@ -17,7 +17,11 @@
 //!
 //! No page that was confirmed is written again until the values hold what is in it.
 
-use super::{Batch, OpenError, batch::Change};
+use super::{
+    Batch, OpenError,
+    batch::Change,
+    in_place::{InPlace, PAGE},
+};
 use chain::private_files;
 use protocol::{
     Hash,
@@ -33,8 +37,6 @@ use std::{
 
 /// The length of the file in bytes: a thousand commits of one channel.
 const LENGTH: u64 = 4 * 1024 * 1024;
-/// What a disk may write at once, in bytes: records share no page.
-const PAGE: usize = 4_096;
 /// Where the parts of a record begin, in bytes.
 const OPENING_AT: usize = 32;
 const LENGTH_AT: usize = 40;
@@ -62,7 +64,7 @@ impl Base {
 /// An open journal.
 #[derive(Debug)]
 pub(super) struct Journal {
-    file: File,
+    file: InPlace,
     /// Drawn by this opening.
     opening: u64,
     /// The last record's check, or the base's.
@@ -108,7 +110,7 @@ impl Journal {
     }
 
     fn of(file: File, opening: u64) -> Self {
-        Self { file, opening, last: Hash([0; 32]), end: LENGTH, record: Vec::new() }
+        Self { file: InPlace::new(file), opening, last: Hash([0; 32]), end: LENGTH, record: Vec::new() }
     }
 
     /// What was committed on top of `base`, in order; it goes on behind that.
@@ -116,9 +118,10 @@ impl Journal {
     /// # Errors
     /// The file system's, and [`io::ErrorKind::InvalidData`] for rows that this version does not know.
     pub(super) fn replay(&mut self, base: Base) -> io::Result<Vec<Batch>> {
-        let length = self.file.metadata()?.len();
+        let file = self.file.file();
+        let length = file.metadata()?.len();
         if length < LENGTH {
-            fill(&self.file, length)?;
+            fill(file, length)?;
         }
         self.begin(base);
         let mut batches = Vec::new();
@@ -128,7 +131,7 @@ impl Journal {
         }
         if !batches.is_empty() {
             // A killed process may have written without waiting for the disk.
-            self.file.sync_data()?;
+            self.file.file().sync_data()?;
         }
         Ok(batches)
     }
@@ -154,8 +157,7 @@ impl Journal {
         let check = Native.hash(&self.record);
         self.record.iter_mut().zip(check.0).for_each(|(to, from)| *to = from);
         self.record.resize(self.record.len().next_multiple_of(PAGE), 0);
-        self.file.write_all_at(&self.record, self.end)?;
-        self.file.sync_data()?;
+        self.file.write(&self.record, self.end)?;
         (self.last, self.end) = (check, self.end.saturating_add(size));
         Ok(true)
     }
@@ -167,7 +169,7 @@ impl Journal {
         if room < pages(ROWS_AT) {
             return Ok(None);
         }
-        self.file.read_exact_at(&mut head, self.end)?;
+        self.file.file().read_exact_at(&mut head, self.end)?;
         let (check, rest) = head.split_at(OPENING_AT);
         let (_opening, rows) = rest.split_at(LENGTH_AT.saturating_sub(OPENING_AT));
         let rows = rows.try_into().map_or(u32::MAX, u32::from_le_bytes);
@@ -176,7 +178,7 @@ impl Journal {
             return Ok(None);
         }
         self.record.resize(size, 0);
-        self.file.read_exact_at(&mut self.record, self.end)?;
+        self.file.file().read_exact_at(&mut self.record, self.end)?;
         self.record.iter_mut().zip(self.last.0).for_each(|(to, from)| *to = from);
         let found = Native.hash(&self.record);
         if found.0 != check {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   task of channel A --commit(batch)--.
-//!   task of channel B --commit(batch)--+--> bounded queue --> writer thread: all that is queued in ONE record, ONE fdatasync --> journal
+//!   task of channel B --commit(batch)--+--> bounded queue --> writer thread: all that is queued in ONE record, ONE wait for the disk --> journal
 //!   task of channel C --commit(batch)--'                             |                                                            |
 //!          ^----------------- acknowledged ---------------------------'         once it is full: ONE transaction --> values <-----'
 //! ```
@@ -18,6 +18,7 @@ mod batch;
 mod database;
 mod error;
 mod files;
+mod in_place;
 mod journal;
 mod recent;
 mod writer;
