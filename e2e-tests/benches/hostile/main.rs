@@ -131,10 +131,10 @@ impl Bob {
 
     /// His channels are in a store whose syncs take longer.
     async fn start_on_a_slow_disk(world: &World, endpoint: &Endpoint, store: &str) -> Self {
-        let delay = format!("inject=fdatasync,fsync:delay_exit={}", answers::SYNC_DELAY.as_micros());
+        let delay = format!("inject=fdatasync,fsync,pwritev2:delay_exit={}", answers::SYNC_DELAY.as_micros());
         let mut command = Command::new("strace");
         let _command = command
-            .args(["-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", &delay])
+            .args(["-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=fdatasync,fsync,pwritev2", "-e", &delay])
             .arg(env::current_exe().unwrap())
             .env(STORE, world.store_of(store));
         Self::spawn(command, world, endpoint).await
