@@ -172,6 +172,11 @@ pub enum Misuse {
         limits.max_open, limits.max_amount, limits.min_amount, limits.max_lock
     )]
     TransferLimits { open: u32, limits: TransferLimits },
+    /// Each of them may take a forced step of its own, and no more are to be had (R8.3g).
+    #[error(
+        "{max} transfers with calls of apps are open, as many as a side may make forced steps: one of them has to end first"
+    )]
+    TransfersWithCalls { max: u8 },
     #[error("block {expiry} is too near for a transfer to expire in: {least} or later would do")]
     ExpiryTooNear { expiry: BlockNumber, least: BlockNumber },
     #[error("the pre-image of this lock was shown already: whoever knows it takes the coins; use another one")]

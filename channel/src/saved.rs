@@ -33,7 +33,7 @@ use protocol::{
     signing::Domain,
 };
 use scale::{Decode, Encode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// Why stored bytes are no channel.
@@ -86,6 +86,8 @@ struct Saved<P, O> {
     marks: Vec<CallMarks>,
     /// The changes that make calls which forced steps have left, as far as they are in rounds that were signed.
     left_calls: BTreeMap<ChangeId, LeftCall>,
+    /// The changes of agreed rounds that were made because of transfers: should they be undone, the user is not told of it.
+    made_of_transfers: BTreeSet<ChangeId>,
 }
 
 impl Channel {
@@ -115,6 +117,7 @@ impl Channel {
             transfers,
             marks: phase.live().map(Live::marks).unwrap_or_default(),
             left_calls: self.signed_left_calls(),
+            made_of_transfers: self.made_of_transfers(),
         };
         let mut bytes = vec![VERSION];
         saved.encode_to(&mut bytes);
@@ -126,6 +129,12 @@ impl Channel {
         let signed = self.phase.live().filter(|_| self.transfers.asks_for_left());
         let signed = signed.map(|live| live.outgoing.signed_of(|id| self.transfers.left_call_of(id)));
         signed.unwrap_or_default().into_iter().map(|(id, call, _)| (id, call)).collect()
+    }
+
+    /// The changes of agreed rounds that were made because of transfers and may be undone.
+    fn made_of_transfers(&self) -> BTreeSet<ChangeId> {
+        let Some(live) = self.phase.live().filter(|_| self.transfers.has_changes()) else { return BTreeSet::new() };
+        live.undoable().filter(|id| self.transfers.asked_for(*id)).collect()
     }
 
     /// The channel that was stored, with what was stored beside it. It is without a link; tell it [`Input::Restarted`](crate::Input::Restarted) first.
@@ -192,6 +201,7 @@ impl Channel {
             transfers,
             marks,
             left_calls,
+            made_of_transfers,
         } = decode_exact::<Saved<Phase, Outbox>>(rest).map_err(SavedError::Damaged)?;
         let stored: Contracts = contracts.into_iter().collect();
         let rows = rows(Expected { payments, limits, transfers }, me, &stored);
@@ -213,6 +223,7 @@ impl Channel {
                 for (id, call, is_proposed) in live.outgoing.signed_of(|id| left_calls.get(&id).copied()) {
                     transfers.note_signed_left(id, call, is_proposed);
                 }
+                made_of_transfers.into_iter().for_each(|id| transfers.give_up(id));
                 if !live.store.is_doubtful() {
                     payments.watch(|change| live.outgoing.may_appear(change));
                 }

@@ -119,7 +119,7 @@ impl Channel {
         if let ControlFlow::Break(step) = self.admit(PeerProposal::Shutdown(&shutdown), ctx.head)? {
             return Ok(step);
         }
-        if self.phase.live().is_some_and(|live| self.transfers.has_any_left(live.agreed.state())) {
+        if self.waits_for_left(ctx) {
             // What goes with a transfer is gone with the channel (R8.3g).
             return Ok(Step::act(vec![Effect::Send(Message::ShutdownError { code: RefusalCode::NOT_NOW })]));
         }

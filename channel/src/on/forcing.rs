@@ -119,6 +119,30 @@ impl Channel {
         let Some(forcing) = live.dispute.forcing().filter(|_| is_free) else {
             return Step::default();
         };
+        if forcing.are_ends() {
+            let ends = self.ends_to_force(live, ctx).calls;
+            if ends.is_empty() {
+                // Rounds have ended them meanwhile.
+                let _made = self.stop_forcing();
+                return Step::commit(Vec::new()).and(self.advance(ctx));
+            }
+            return self.renew_forcing(ends, ctx);
+        }
+        self.submit_forced(ctx)
+    }
+
+    /// What ends transfers is made up anew, and submitted.
+    fn renew_forcing(&mut self, ends: Vec<ForcedCall>, ctx: &Context<'_>) -> Step {
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
+        let is_new = live.dispute.forcing_mut().is_some_and(|forcing| forcing.renew(ends));
+        let kept = if is_new { Step::commit(Vec::new()) } else { Step::default() };
+        kept.and(self.submit_forced(ctx))
+    }
+
+    /// Submits the step that is wanted, or gives it up where the arbiter would refuse it.
+    fn submit_forced(&mut self, ctx: &Context<'_>) -> Step {
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &self.phase else { return Step::default() };
+        let Some(forcing) = live.dispute.forcing() else { return Step::default() };
         match self.plan_of(forcing, ctx) {
             Ok(submit) => Step::act(vec![submit]),
             Err(rejection) => self.give_up_forcing(rejection, ctx),
@@ -126,13 +150,19 @@ impl Channel {
     }
 
     fn give_up_forcing(&mut self, rejection: Rejection, ctx: &Context<'_>) -> Step {
-        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
-        let Some(forcing) = live.dispute.take_forcing() else { return Step::default() };
+        let Some(forcing) = self.stop_forcing() else { return Step::default() };
+        let failed = Event::ForceFailed { changes: forcing.changes().to_vec(), rejection };
+        Step::tell([failed]).and(self.advance(ctx))
+    }
+
+    /// Nothing is forced any more. What was.
+    fn stop_forcing(&mut self) -> Option<Forcing> {
+        let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return None };
+        let forcing = live.dispute.take_forcing()?;
         // Nothing was forced on top of it: what was abandoned for it is as good as ever.
         let base = live.agreed.base();
         let _open_again = live.outgoing.reclaim(self.me, base);
-        let failed = Event::ForceFailed { changes: forcing.changes().to_vec(), rejection };
-        Step::tell([failed]).and(self.advance(ctx))
+        Some(forcing)
     }
 
     /// What the arbiter's refusal of a forced step means: some reasons pass, and it is planned anew with the next head. So may that of an app,
@@ -193,7 +223,9 @@ impl Channel {
             }
             RecordPhase::Open | RecordPhase::Closing(_) => payload.is_some(),
         };
-        let is_used_up = !is_anew && steps >= record.terms.max_forced;
+        if !is_anew && steps >= record.terms.max_forced {
+            return Err(Rejection::ForcedStepsUsedUp { max: record.terms.max_forced });
+        }
         let deployed = |code: &Hash| ctx.apps.deployed(code);
         let shown_at = |lock: &HashLock| match ctx.transfers.registered(lock) {
             Registered::Shown { at } => Some(at),
@@ -212,9 +244,6 @@ impl Channel {
             }
         }
         let mut call = planned.call;
-        if is_used_up {
-            return Err(Rejection::ForcedStepsUsedUp { max: record.terms.max_forced });
-        }
         call.state_hash = None;
         Ok(Effect::Submit(Box::new(Call::ChannelForceProgress(call))))
     }

@@ -61,6 +61,8 @@ pub(crate) struct Judge<'a> {
     /// What the peer's transfers come to with this round.
     open: usize,
     amount: Amount,
+    /// As many transfers with calls of apps as there are forced steps for them.
+    max_with_calls: usize,
     /// Whether an offer with calls of apps was agreed to in it.
     has_calls: bool,
     /// The contracts that the round ends, and how.
@@ -80,7 +82,23 @@ impl<'a> Judge<'a> {
         let (book, head, ends) = (ctx.transfers, ctx.head, update.changes.iter().filter_map(End::of).collect());
         let agreed = live.agreed.state().clone();
         let first = ContractId::derive(&live.funding.channel(), update.round, 0, &Native);
-        Self { transfers, me, book, head, agreed, is_closing, asked, first, open, amount, has_calls: false, ends }
+        let max_with_calls = usize::from(live.funding.terms().max_forced);
+        let has_calls = false;
+        Self {
+            transfers,
+            me,
+            book,
+            head,
+            agreed,
+            is_closing,
+            asked,
+            first,
+            open,
+            amount,
+            max_with_calls,
+            has_calls,
+            ends,
+        }
     }
 
     pub(crate) fn change(&mut self, change: &Change) -> Result<(), RefusalCode> {
@@ -161,6 +179,9 @@ impl<'a> Judge<'a> {
         let has_calls = !offer.calls.is_none();
         if has_calls && (self.has_calls || !self.book.takes_calls(offer)) {
             return Err(RefusalCode::POLICY);
+        }
+        if has_calls && self.transfers.open_with_calls(&self.agreed) >= self.max_with_calls {
+            return Err(RefusalCode::LIMITS);
         }
         if offer.premium > 0 {
             // It is alone in its round, and this side has pledged for that, or does not agree to it (R6.5d).

@@ -64,6 +64,10 @@ impl Channel {
             return Err(Misuse::LockUsed);
         }
         self.transfers.check_room(me, &offer, ctx.transfers.best())?;
+        let max = live.funding.terms().max_forced;
+        if !offer.calls.is_none() && self.transfers.open_with_calls(live.agreed.state()) >= usize::from(max) {
+            return Err(Misuse::TransfersWithCalls { max });
+        }
         if let Offered::Staked { pledge: PledgeUse { until, is_kept_back: true }, .. } = &offered {
             // What the peer forces, or closes on, after it has pledged must not be final before the pledge can be shown.
             let most = ctx.head.saturating_add(live.funding.terms().lock_period);

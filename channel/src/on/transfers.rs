@@ -281,8 +281,8 @@ impl Channel {
     pub(crate) fn note_own_transfers(&mut self, step: &mut Step) {
         if self.transfers.has_changes() {
             note_own(&mut self.transfers, step.effects_mut());
-            let outgoing = self.phase.live().map(|live| &live.outgoing);
-            self.transfers.retain_given_up(|id| outgoing.is_some_and(|it| it.may_count(Some(id), |_| false)));
+            let live = self.phase.live();
+            self.transfers.retain_given_up(|id| live.is_some_and(|live| live.may_tell_of(id)));
         }
     }
 
@@ -323,7 +323,9 @@ impl Channel {
         }
         if is_sure || live.is_none() {
             self.transfers.want_left(agreed);
-            self.transfers.settle_ended(agreed, |is_such| may_count(None, is_such));
+            let may_end =
+                |id: &ContractId, end| live.is_some_and(|live| !is_settled && live.outgoing.may_end_otherwise(id, end));
+            self.transfers.settle_ended(agreed, |is_such| may_count(None, is_such), may_end);
         }
         let agreed = live.map(|_live| agreed);
         self.transfers.forget_over(agreed, |change, is_such| may_count(Some(change), is_such));

@@ -40,10 +40,9 @@ impl Channel {
         let is_idle = live.pending() == 0
             && live.outgoing.highest_open().is_none()
             && live.operation.is_idle()
-            && live.agreed.state().contracts.transfers() == 0
-            && !self.transfers.has_any_left(live.agreed.state());
+            && live.agreed.state().contracts.transfers() == 0;
         let wanted = live.wish.fee().filter(|_| is_idle);
-        match wanted {
+        match wanted.filter(|_| !self.waits_for_left(ctx)) {
             Some(fee) => step.and(self.offer_shutdown(fee, ctx)),
             None => step,
         }

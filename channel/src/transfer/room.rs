@@ -19,6 +19,7 @@ mod news;
 mod outgoing;
 mod wants;
 
+pub(crate) use left::QueuedEnd;
 pub(crate) use wants::Became;
 
 use super::{
@@ -237,15 +238,28 @@ impl Transfers {
         }
     }
 
+    /// A transfer of the peer's is not in the agreed state any more, and has ended so where nothing else is known of it.
+    fn suppose_end(&mut self, contract: ContractId, end: IncomingEnd) {
+        if self.incoming.suppose_end(contract, end) {
+            self.wants.remove(&contract);
+        }
+    }
+
     /// After a start: transfers of the peer's that these contracts, which are agreed, do not hold.
     pub(crate) fn note_missing(&mut self, contracts: &Contracts) {
         let missing = self.incoming.missing(contracts);
-        missing.into_iter().for_each(|(contract, how)| self.end_incoming(contract, how));
+        missing.into_iter().for_each(|(contract, how)| self.suppose_end(contract, how));
     }
 
-    /// Transfers of the peer's that are over for good, where `may_count` says whether the peer holds a signature for a state of which something is true. Those that are in
-    /// the agreed state again go on as they were: what was wanted of them still is. So does one of which its premium alone is left, or calls.
-    pub(crate) fn settle_ended(&mut self, agreed: &State, may_count: impl Fn(&dyn Fn(&State) -> bool) -> bool) {
+    /// Transfers of the peer's that are over for good, where `may_count` says whether the peer holds a signature for a state of which something is true, and `may_end`
+    /// whether it holds one for a round that ends a transfer in another way. Those that are in the agreed state again go on as they were: what was wanted of
+    /// them still is. So does one of which its premium alone is left, or calls.
+    pub(crate) fn settle_ended(
+        &mut self,
+        agreed: &State,
+        may_count: impl Fn(&dyn Fn(&State) -> bool) -> bool,
+        may_end: impl Fn(&ContractId, IncomingEnd) -> bool,
+    ) {
         for (contract, end) in self.incoming.ending() {
             let premium = self.incoming.get(&contract).and_then(|row| row.premium);
             let is_left = |state: &State| {
@@ -253,7 +267,7 @@ impl Transfers {
                 is_there(&contract) || premium.as_ref().is_some_and(is_there) || self.has_left(state, &contract)
             };
             let is_left_now = is_left(agreed);
-            if !is_left_now && !may_count(&is_left) {
+            if !is_left_now && !may_count(&is_left) && !may_end(&contract, end) {
                 self.erase_incoming(contract, end);
                 continue;
             }
@@ -428,7 +442,7 @@ impl Transfers {
     pub(crate) fn reconcile(&mut self, me: Party, changed: &[ContractId], now: &Contracts) {
         for id in changed {
             let Some(contract) = now.get(id) else {
-                self.end_incoming(*id, IncomingEnd::Superseded);
+                self.suppose_end(*id, IncomingEnd::Superseded);
                 self.left(id, Failure::Dropped);
                 let _gone = self.orphans.remove(id);
                 continue;

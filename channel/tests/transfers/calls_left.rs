@@ -264,23 +264,29 @@ fn a_payee_claims_its_deed_before_a_channel_that_closes_is_settled() {
     assert_eq!(calls_of(&world, Responder, deeds[0]), 2, "it was claimed before the channel ended");
 }
 
-/// More transfers with calls become due while a channel closes, one after the other, than the payee has forced steps left. What is refused for that is tried with each block:
+/// More transfers with calls become due while a channel closes than the payee has forced steps left, since its user has made some. What is refused for that is tried with each block:
 /// each try tells the user of a step that is forced and of one that has failed, and both are stored until they are acknowledged. Right would be that no step is begun whose
 /// quota is used up.
 #[test]
 fn a_quota_that_is_used_up_while_closing_is_not_tried_in_each_block() {
     let mut world = World::opened();
-    let deeds = deeds(&mut world, 5);
+    let counter = world.create(Initiator, vec![counter(Pair::default(), 9)])[0];
+    let deeds = deeds(&mut world, 3);
     for (number, deed) in (1..).zip(&deeds) {
         world.offer_with(number, with_deeds(&[*deed]), 14 + 6 * BlockNumber::from(number));
     }
-    assert_eq!(world.open_transfers(), 5);
+    assert_eq!(world.open_transfers(), 3);
     world.disconnect();
-    for number in 1..=5 {
-        world.claim(Responder, number).unwrap();
-    }
     world.mine_blocks(6);
     world.close_solo(Initiator).unwrap();
+    world.mine();
+    for _ in 0..2 {
+        world.force(Responder, vec![forced(counter, 0, &1_u64)]).unwrap();
+        world.mine();
+    }
+    for number in 1..=3 {
+        world.claim(Responder, number).unwrap();
+    }
     world.mine_blocks(5 * LOCK);
     assert!(world.chain.is_closed());
     let failed = world.sides[Responder].was_told(|event| matches!(event, Event::ForceFailed { .. }));
@@ -370,21 +376,21 @@ fn a_step_on_a_settled_channel_waits_for_code_that_is_fetched() {
 #[test]
 fn steps_that_are_used_up_one_by_one_while_closing_leave_no_deed_behind() {
     let mut world = World::opened();
-    let deeds = deeds(&mut world, 5);
+    let deeds = deeds(&mut world, 3);
     for (number, deed) in (1..).zip(&deeds) {
         world.offer_with(number, with_deeds(&[*deed]), 14 + 6 * BlockNumber::from(number));
     }
-    let last = [4, 5].map(|number| (number, world.contract_of(Responder, number).unwrap()));
+    let last = [2, 3].map(|number| (number, world.contract_of(Responder, number).unwrap()));
     world.disconnect();
-    for number in 1..=5 {
+    for number in 1..=3 {
         world.claim(Responder, number).unwrap();
     }
     world.mine_blocks(6);
     world.close_solo(Initiator).unwrap();
     let mut is_forced = false;
     for _ in 0..6 * LOCK {
-        let is_third = calls_of(&world, Responder, deeds[2]) == 2;
-        if is_third && !is_forced && !world.sides[Initiator].is_over() {
+        let is_first = calls_of(&world, Responder, deeds[0]) == 2;
+        if is_first && !is_forced && !world.sides[Initiator].is_over() {
             is_forced = true;
             let claims = last.map(|(number, contract)| forced(contract, 0, &ConditionalInput::Claim(secret(number).0)));
             // They may be claimed already.
@@ -394,7 +400,7 @@ fn steps_that_are_used_up_one_by_one_while_closing_leave_no_deed_behind() {
     }
     assert!(is_forced && world.chain.is_closed());
     let made: Vec<_> = deeds.iter().map(|deed| calls_of(&world, Responder, *deed)).collect();
-    assert_eq!(made, [2; 5], "each was claimed before the channel ended");
+    assert_eq!(made, [2; 3], "each was claimed before the channel ended");
 }
 
 /// A payee that crashes at any point after a claim was forced alone asks for everything that is left.

@@ -134,7 +134,17 @@ impl Bob {
         let delay = format!("inject=fdatasync,fsync,pwritev2:delay_exit={}", answers::SYNC_DELAY.as_micros());
         let mut command = Command::new("strace");
         let _command = command
-            .args(["-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=fdatasync,fsync,pwritev2", "-e", &delay])
+            .args([
+                "-f",
+                "-qq",
+                "--seccomp-bpf",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=fdatasync,fsync,pwritev2",
+                "-e",
+                &delay,
+            ])
             .arg(env::current_exe().unwrap())
             .env(STORE, world.store_of(store));
         Self::spawn(command, world, endpoint).await

@@ -15,6 +15,8 @@ pub(crate) struct Forcing {
     calls: Vec<ForcedCall>,
     /// The ids of the calls, in their order, where they are changes that waited.
     ids: Vec<ChangeId>,
+    /// Whether they end transfers: they are made up anew with each block, since rounds may have ended some of these meanwhile.
+    are_ends: bool,
     #[codec(skip)]
     refusals: u8,
     /// How often it was refused since something else came on chain before it: what its peer is fast enough for is bounded by the peer's quota.
@@ -27,7 +29,24 @@ pub(crate) struct Forcing {
 
 impl Forcing {
     pub(crate) const fn of(calls: Vec<ForcedCall>, ids: Vec<ChangeId>) -> Self {
-        Self { calls, ids, refusals: 0, in_vain: 0, halved: 0 }
+        Self { calls, ids, are_ends: false, refusals: 0, in_vain: 0, halved: 0 }
+    }
+
+    /// Calls that end transfers.
+    pub(crate) fn of_ends(calls: Vec<ForcedCall>) -> Self {
+        Self { are_ends: true, ..Self::of(calls, Vec::new()) }
+    }
+
+    /// Whether they end transfers.
+    pub(crate) const fn are_ends(&self) -> bool {
+        self.are_ends
+    }
+
+    /// These calls are to be made instead. Whether they are others.
+    pub(crate) fn renew(&mut self, calls: Vec<ForcedCall>) -> bool {
+        let are_others = self.calls != calls;
+        self.calls = calls;
+        are_others
     }
 
     /// Whether the arbiter has not refused them so far.
@@ -96,6 +115,7 @@ impl Forcing {
     pub(crate) fn split(mut self, made: usize) -> (Vec<ChangeId>, Option<Self>) {
         let left = self.calls.split_off(made);
         let ids_left = self.ids.split_off(made.min(self.ids.len()));
-        (self.ids, (!left.is_empty()).then(|| Self::of(left, ids_left)))
+        let are_ends = self.are_ends;
+        (self.ids, (!left.is_empty()).then(|| Self { are_ends, ..Self::of(left, ids_left) }))
     }
 }

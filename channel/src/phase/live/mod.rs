@@ -117,6 +117,16 @@ impl Live {
         self.outgoing.may_count(change, &is_such) || self.operation.may_count(is_such)
     }
 
+    /// Whether it may be told of a change that it is agreed, or undone.
+    pub(crate) fn may_tell_of(&self, change: ChangeId) -> bool {
+        self.outgoing.may_count(Some(change), |_| false) || self.undoable().any(|id| id == change)
+    }
+
+    /// Own changes that are agreed and of which it may be told that they are undone.
+    pub(crate) fn undoable(&self) -> impl Iterator<Item = ChangeId> {
+        self.agreed.made().iter().chain(self.outgoing.undoable())
+    }
+
     /// What contracts hold of the agreed total.
     pub(crate) fn held(&self) -> Amount {
         self.funding.total().saturating_sub(self.agreed.state().balances.sum().unwrap_or(Amount::MAX))

@@ -265,6 +265,11 @@ impl Outgoing {
         ids
     }
 
+    /// The changes that wait for a round and of which this is true.
+    pub(crate) fn queued_that(&self, is_such: impl Fn(ChangeId, &Change) -> bool) -> Vec<ChangeId> {
+        self.queue.iter().filter(|(id, change)| is_such(*id, change)).map(|(id, _)| *id).collect()
+    }
+
     /// Whether this change waits for a round.
     pub(crate) fn is_queued(&self, id: ChangeId) -> bool {
         self.queue.iter().any(|(waiting, _)| *waiting == id)
@@ -273,14 +278,6 @@ impl Outgoing {
     /// Whether this change is proposed.
     pub(crate) fn is_proposed(&self, id: ChangeId) -> bool {
         self.proposal.as_ref().is_some_and(|ours| ours.ids().contains(id))
-    }
-
-    /// Whether the peer holds a signature for a round that makes this change, or for a state of which this is true, or the change waits for a round: one that was given
-    /// up may have come back from a round that is dead.
-    pub(crate) fn may_count(&self, change: Option<ChangeId>, is_such: impl Fn(&State) -> bool) -> bool {
-        let waits = || change.is_some_and(|id| self.queue.iter().any(|(waiting, _)| *waiting == id));
-        let makes = |ours: &OpenRound| change.is_some_and(|id| ours.ids().contains(id));
-        self.all().any(|ours| makes(ours) || is_such(ours.state())) || waits()
     }
 
     /// Takes these changes out of the queue, wherever they stand.

@@ -132,12 +132,17 @@ impl Transfers {
         self.wants.ask(change, contract);
     }
 
+    /// Whether this change was asked for because of a transfer.
+    pub(crate) fn asked_for(&self, change: ChangeId) -> bool {
+        self.wants.knows(change)
+    }
+
     /// An end that is not asked for any more, as long as an open round of one's own may hold it.
     pub(crate) fn give_up(&mut self, change: ChangeId) {
         self.wants.give_up(change);
     }
 
-    /// Forgets which ends were given up, but for those of which this is true.
+    /// Forgets which ends were given up or agreed, but for those of which this is true.
     pub(crate) fn retain_given_up(&mut self, may_appear: impl Fn(ChangeId) -> bool) {
         self.wants.retain_given_up(may_appear);
         self.asked_calls.retain(|id| self.wants.knows(id));
@@ -151,8 +156,13 @@ impl Transfers {
     }
 
     /// Whether ends may be forced in block `head`, after a try that came to nothing.
-    pub(crate) fn may_force(&mut self, head: BlockNumber, patience: BlockNumber) -> bool {
+    pub(crate) fn may_force(&self, head: BlockNumber, patience: BlockNumber) -> bool {
         self.wants.may_force(head, patience)
+    }
+
+    /// Ends are forced in block `head`.
+    pub(crate) const fn note_try(&mut self, head: BlockNumber) {
+        self.wants.note_try(head);
     }
 
     /// What has become of own changes. Says whether it was one of these.

@@ -62,8 +62,17 @@ impl IncomingRows {
         Some(row)
     }
 
-    /// A transfer is not in the agreed state any more. Whether there is a row of it.
+    /// A transfer is not in the agreed state any more: a round or a forced step has ended it so. Whether there is a row of it.
     pub(super) fn begin_to_end(&mut self, contract: ContractId, end: IncomingEnd) -> bool {
+        let is_known = self.contains(&contract);
+        if is_known {
+            let _last = self.ending.insert(contract, end);
+        }
+        is_known
+    }
+
+    /// A transfer is not in the agreed state any more, and how it has ended is not known from elsewhere, or so. Whether there is a row of it.
+    pub(super) fn suppose_end(&mut self, contract: ContractId, end: IncomingEnd) -> bool {
         let is_known = self.contains(&contract);
         if is_known {
             let _first = self.ending.entry(contract).or_insert(end);

@@ -3,13 +3,23 @@
 
 use super::Transfers;
 use crate::{
-    state::{ChangeId, State},
+    state::{AppCall, Change, ChangeId, LockedCalls, State},
     transfer::{
         marks::{CallMarks, LeftCall, PlacedCall},
         row::TransferId,
     },
 };
-use protocol::contracts::ContractId;
+use protocol::{BlockNumber, contracts::ContractId};
+
+/// What a change that waits would be.
+pub(crate) enum QueuedEnd {
+    /// As it is, or it has nothing to do with calls of transfers.
+    Other,
+    /// Nothing: what it makes is made.
+    Over,
+    /// This, as far as it can be made.
+    Now(Change),
+}
 
 impl Transfers {
     /// The calls that are left of a transfer which a forced step has ended on the way to this state. A call is nothing that is left where its contract is gone.
@@ -22,9 +32,12 @@ impl Transfers {
         !self.calls_left(state, contract).is_empty()
     }
 
-    /// Whether calls of any transfer are left in this state.
-    pub(crate) fn has_any_left(&self, state: &State) -> bool {
-        state.marks.ended().any(|contract| self.has_left(state, contract))
+    /// Whether any call is left in this state of which this is true, given the expiry of its transfer.
+    pub(crate) fn has_any_left(&self, state: &State, is_such: impl Fn(&AppCall, BlockNumber) -> bool) -> bool {
+        state.marks.ended().any(|contract| {
+            let expiry = self.any_terms_of(contract).map_or(0, |terms| terms.expiry);
+            self.calls_left(state, contract).iter().any(|(_, call)| is_such(call, expiry))
+        })
     }
 
     /// The calls that are left of a transfer, and that are not asked for.
@@ -57,6 +70,32 @@ impl Transfers {
     /// Whether there are such changes.
     pub(crate) fn asks_for_left(&self) -> bool {
         !self.asked_calls.is_empty()
+    }
+
+    /// What a change that waits, and that was asked for because of a transfer with calls, would be in this state.
+    pub(crate) fn queued_end(&self, agreed: &State, id: ChangeId, change: &Change) -> QueuedEnd {
+        if !self.wants.knows(id) {
+            return QueuedEnd::Other;
+        }
+        if let Some((contract, place)) = self.left_call_of(id) {
+            let is_left = self.calls_left(agreed, &contract).iter().any(|(left, _)| *left == place);
+            return if is_left { QueuedEnd::Other } else { QueuedEnd::Over };
+        }
+        let contract = match change {
+            Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract, .. } => {
+                *contract
+            }
+            _ => return QueuedEnd::Other,
+        };
+        if self.calls_of(&contract).is_none_or(LockedCalls::is_none) {
+            return QueuedEnd::Other;
+        }
+        self.end_of(agreed, contract).map_or(QueuedEnd::Over, QueuedEnd::Now)
+    }
+
+    /// What was asked for by a change that does not wait any more is wanted again.
+    pub(crate) fn want_anew(&mut self, change: ChangeId) {
+        self.wants.want_anew(change);
     }
 
     /// After a start: a round that was signed holds a call that was left.

@@ -2,8 +2,10 @@
 
 use super::Transfers;
 use crate::{
-    state::{AppCall, ChangeId, State},
+    phase::live::dispute::PendingReplay,
+    state::{AppCall, ChangeId, State, TransferTerms},
     transfer::{
+        book::TransferBook,
         marks::{CallMarks, EndKind, PlacedCall},
         row::{Intent, TransferId},
     },
@@ -63,8 +65,16 @@ impl Transfers {
     }
 
     /// A step that `by` has forced made these calls on the way to the state with these marks. Each of them is one of one transfer: of what the step has ended, whoever made
-    /// it; or, of what was left before or may end later, one that was for `by` to make.
-    pub(crate) fn note_forced(&mut self, step: &[ForcedCall], by: Party, me: Party, marks: &mut CallMarks) {
+    /// it; or, of what was left before or is to end with a later step, one that was for the step's party to make.
+    pub(crate) fn note_forced(
+        &mut self,
+        made: &PendingReplay,
+        me: Party,
+        book: &dyn TransferBook,
+        marks: &mut CallMarks,
+    ) {
+        let PendingReplay { party, calls: step, height, .. } = made;
+        let by = *party;
         let with_calls = self.with_calls();
         if with_calls.is_empty() {
             return;
@@ -81,13 +91,22 @@ impl Transfers {
             }
             ended.push((call.contract, end));
         }
-        // What was left goes first, then what has ended now, then what may end with a later step.
+        // What was left goes first, then what has ended now, then what is due and ends with a later step.
         let before: Vec<_> = marks.ended().filter(|_| by == me).copied().collect();
         let is_later = |id: &ContractId| !marks.has_ended(id) && ended.iter().all(|(of, _)| of != id);
         let later = with_calls.into_iter().filter_map(|id| self.contract_of(id)).filter(is_later);
         let later: BTreeSet<_> = later.collect();
         let before = before.iter().filter_map(|contract| Some((*contract, self.own_end(contract)?)));
-        let later = later.iter().filter_map(|contract| Some((*contract, self.end_of_maker(contract, by, me)?)));
+        let is_due = |contract: &ContractId, end: &ConditionalInput| {
+            self.any_terms_of(contract).is_some_and(|terms| match end {
+                ConditionalInput::Claim(_) => book.registered(&terms.lock).is_shown_before(terms.expiry),
+                ConditionalInput::Refund => terms.expiry <= *height,
+            })
+        };
+        let later = later.iter().filter_map(|contract| {
+            let end = self.end_of_maker(contract, by, me)?;
+            is_due(contract, &end).then_some((*contract, end))
+        });
         let all: Vec<_> = before.chain(ended.iter().copied()).chain(later).collect();
         let mut made: Vec<&ForcedCall> = step.iter().collect();
         for (contract, end) in all {
@@ -119,6 +138,12 @@ impl Transfers {
         }
     }
 
+    /// The terms of a transfer of either side.
+    pub(super) fn any_terms_of(&self, contract: &ContractId) -> Option<TransferTerms> {
+        let own = || self.outgoing_of(contract).map(|row| row.offer.terms);
+        self.incoming.get(contract).map(|row| row.terms).or_else(own)
+    }
+
     /// The contract of a transfer, where it has one.
     fn contract_of(&self, id: TransferId) -> Option<ContractId> {
         match id {
@@ -145,6 +170,17 @@ impl Transfers {
         let incoming = self.incoming().keys().copied().map(TransferId::Incoming);
         let all = incoming.chain(self.outgoing().keys().copied().map(TransferId::Outgoing));
         all.filter(|id| self.has_calls(*id)).collect()
+    }
+
+    /// How many transfers with which calls go may take a forced step.
+    pub(crate) fn open_with_calls(&self, agreed: &State) -> usize {
+        let is_open = |id: &TransferId| match id {
+            TransferId::Incoming(_) => true,
+            TransferId::Outgoing(change) => {
+                self.outgoing.is_open(*change) || self.contract_of(*id).is_some_and(|it| self.has_left(agreed, &it))
+            }
+        };
+        self.with_calls().iter().filter(|id| is_open(id)).count()
     }
 
     /// Whether transfers of the peer's with this lock are here which this side does not claim yet.

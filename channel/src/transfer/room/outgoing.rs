@@ -100,6 +100,11 @@ impl OutgoingRows {
         }
     }
 
+    /// Whether a transfer may hold coins.
+    pub(super) fn is_open(&self, id: ChangeId) -> bool {
+        self.open.contains(&id)
+    }
+
     /// Those of which everything has left these contracts hold no coins any more.
     pub(super) fn close_over(&mut self, contracts: &Contracts) {
         let ended: Vec<_> = self.rows.values().filter(|row| row.is_over(contracts)).map(|row| row.change).collect();

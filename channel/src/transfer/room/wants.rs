@@ -27,7 +27,7 @@ pub(super) struct Wants {
     postponed: BTreeSet<ContractId>,
     /// What waits for its round or for an answer to it.
     asked: BTreeMap<ChangeId, ContractId>,
-    /// Ends that were given up, and that the peer may make all the same: it holds a signature for a round with them.
+    /// Ends that were given up, and that the peer may make all the same: it holds a signature for a round with them. And ends that were agreed and may be undone.
     given_up: BTreeSet<ChangeId>,
     /// The block in which ends were forced last.
     forced_in: Option<BlockNumber>,
@@ -74,6 +74,14 @@ impl Wants {
         true
     }
 
+    /// A change that was asked for is made up anew.
+    pub(super) fn want_anew(&mut self, change: ChangeId) {
+        if let Some(contract) = self.asked.remove(&change) {
+            let _new = self.given_up.insert(change);
+            self.insert_unasked(contract);
+        }
+    }
+
     /// It is not asked for before the next block.
     pub(super) fn postpone(&mut self, contract: ContractId) {
         let _gone = self.wanted.remove(&contract);
@@ -83,7 +91,14 @@ impl Wants {
     /// What has become of a change. Whether it was one of these.
     pub(super) fn note(&mut self, change: ChangeId, became: &Became) -> bool {
         match became {
-            Became::Agreed => self.asked.remove(&change).is_some() || self.given_up.contains(&change),
+            Became::Agreed => {
+                let is_known = self.asked.remove(&change).is_some() || self.given_up.contains(&change);
+                if is_known {
+                    // It may be undone.
+                    let _new = self.given_up.insert(change);
+                }
+                is_known
+            }
             Became::Not(_) => self.unask(change),
             Became::Undone => self.asked.contains_key(&change) || self.given_up.contains(&change),
         }
@@ -99,7 +114,7 @@ impl Wants {
         let _new = self.given_up.insert(change);
     }
 
-    /// Forgets which ends were given up, but for those of which this is true.
+    /// Forgets which ends were given up or agreed, but for those of which this is true.
     pub(super) fn retain_given_up(&mut self, may_appear: impl Fn(ChangeId) -> bool) {
         self.given_up.retain(|id| may_appear(*id));
     }
@@ -111,12 +126,13 @@ impl Wants {
     }
 
     /// Whether ends may be forced in block `head`, after a try that came to nothing.
-    pub(super) fn may_force(&mut self, head: BlockNumber, patience: BlockNumber) -> bool {
-        let may = self.forced_in.is_none_or(|last| head >= last.saturating_add(patience.max(1)));
-        if may {
-            self.forced_in = Some(head);
-        }
-        may
+    pub(super) fn may_force(&self, head: BlockNumber, patience: BlockNumber) -> bool {
+        self.forced_in.is_none_or(|last| head >= last.saturating_add(patience.max(1)))
+    }
+
+    /// Ends are forced in block `head`.
+    pub(super) const fn note_try(&mut self, head: BlockNumber) {
+        self.forced_in = Some(head);
     }
 
     /// Whether this change was asked for, or given up.

@@ -131,7 +131,9 @@ impl Peer {
                 tracing::debug!(?reference, %error, "a channel refuses what the router wants");
                 let why = match misuse(&error) {
                     Some(Misuse::InsufficientBalance { .. }) => CommandRefusal::Coins,
-                    Some(Misuse::TransferLimits { .. } | Misuse::QueueFull { .. }) => CommandRefusal::Limits,
+                    Some(
+                        Misuse::TransferLimits { .. } | Misuse::TransfersWithCalls { .. } | Misuse::QueueFull { .. },
+                    ) => CommandRefusal::Limits,
                     Some(Misuse::ExpiryTooNear { .. }) => CommandRefusal::Expiry,
                     Some(Misuse::NotOpen { .. } | Misuse::Disconnected | Misuse::AlreadyClosing) | None => {
                         CommandRefusal::NotOpen

@@ -1,23 +1,40 @@
 //! What the peer has signatures for in own rounds that are not dead: for a start, which knows nothing else of what was asked for.
 
 use super::{OpenRound, Outgoing};
-use crate::state::{Change, ChangeId};
+use crate::{
+    state::{Change, ChangeId, State},
+    transfer::IncomingEnd,
+};
 use protocol::contracts::ContractId;
 
 impl Outgoing {
     /// The ends of conditional transfers in own rounds that are not dead, with their ids and contracts, and whether they are proposed.
     pub(crate) fn signed_ends(&self) -> Vec<(ChangeId, ContractId, bool)> {
-        self.each_signed(|_id, change| match change {
-            Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract, .. } => {
-                Some(*contract)
-            }
-            _ => None,
-        })
+        self.each_signed(|_id, change| ended_by(change).map(|(contract, _end)| contract))
+    }
+
+    /// Whether one of these rounds ends this transfer in another way than this.
+    pub(crate) fn may_end_otherwise(&self, contract: &ContractId, end: IncomingEnd) -> bool {
+        let is_other = |change: &Change| ended_by(change).is_some_and(|(id, how)| id == *contract && how != end);
+        self.all().any(|ours| ours.numbered().any(|(_, change)| is_other(change)))
     }
 
     /// The changes in own rounds that are not dead of which this says something, with that, and whether they are proposed.
     pub(crate) fn signed_of<T>(&self, what: impl Fn(ChangeId) -> Option<T>) -> Vec<(ChangeId, T, bool)> {
         self.each_signed(|id, _change| what(id))
+    }
+
+    /// Whether the peer holds a signature for a round that makes this change, or for a state of which this is true, or the change waits for a round: one that was given
+    /// up may have come back from a round that is dead.
+    pub(crate) fn may_count(&self, change: Option<ChangeId>, is_such: impl Fn(&State) -> bool) -> bool {
+        let waits = || change.is_some_and(|id| self.queue.iter().any(|(waiting, _)| *waiting == id));
+        let makes = |ours: &OpenRound| change.is_some_and(|id| ours.ids().contains(id));
+        self.all().any(|ours| makes(ours) || is_such(ours.state())) || waits()
+    }
+
+    /// Own changes that are agreed and that another own round may take the place of.
+    pub(crate) fn undoable(&self) -> impl Iterator<Item = ChangeId> {
+        self.made_in.iter().flat_map(|(_, changes)| changes.ids().iter().copied())
     }
 
     fn each_signed<T>(&self, of: impl Fn(ChangeId, &Change) -> Option<T>) -> Vec<(ChangeId, T, bool)> {
@@ -28,5 +45,15 @@ impl Outgoing {
             signed.extend(ours.numbered().filter_map(|(id, change)| Some((id, of(id, change)?, is_proposed))));
         }
         signed
+    }
+}
+
+/// The transfer that a change ends, and how.
+const fn ended_by(change: &Change) -> Option<(ContractId, IncomingEnd)> {
+    match change {
+        Change::Claim { contract, .. } => Some((*contract, IncomingEnd::Claimed)),
+        Change::Fail { contract, .. } => Some((*contract, IncomingEnd::Failed)),
+        Change::Refund { contract, .. } => Some((*contract, IncomingEnd::Refunded)),
+        _ => None,
     }
 }

@@ -1,0 +1,140 @@
+//! What a side asks for because of transfers, tried on what its next round goes on from (R8.3g).
+
+use crate::{
+    config::Config,
+    input::Context,
+    phase::live::Live,
+    state::{AppCall, Change, ChangeFault},
+    transfer::{TransferBook, marks::PlacedCall},
+};
+use protocol::{
+    Party,
+    contracts::{CallFault, ContractId, Requirement},
+};
+
+/// Tries what a side asks for on what its next round goes on from.
+pub(super) struct Trial<'a> {
+    pub(super) live: &'a Live,
+    pub(super) me: Party,
+    pub(super) config: &'a Config,
+    pub(super) ctx: &'a Context<'a>,
+}
+
+/// Why a change cannot be made in the next round.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hindrance {
+    /// An app refuses it, or what it requires of a hash lock will never be met.
+    Refused,
+    /// The code of an app is not here.
+    Code,
+    /// It is too much for the round, or something else that may pass.
+    NotNow,
+}
+
+/// Calls that are left, by what can be done about them.
+pub(super) struct Sorted {
+    /// They can be made in the next round.
+    pub(super) made: Vec<PlacedCall>,
+    /// They can never be made.
+    pub(super) refused: Vec<PlacedCall>,
+}
+
+impl Trial<'_> {
+    fn tried(&self, changes: &[Change]) -> Result<(), (usize, Hindrance)> {
+        let Self { live, me, config, ctx } = *self;
+        let requirements =
+            live.try_changes(me, changes, config, ctx).map_err(|(at, fault)| (at, Hindrance::of(&fault)))?;
+        let never = requirements.iter().find(|(_, requirement)| is_never_met(requirement, ctx.transfers));
+        never.map_or(Ok(()), |(at, _)| Err((usize::try_from(*at).unwrap_or(0), Hindrance::Refused)))
+    }
+
+    /// The end of a transfer, without those of its calls that cannot be made. None where it waits for the next block.
+    pub(super) fn makeable(&self, change: Change) -> Option<Change> {
+        let fault = match self.tried(std::slice::from_ref(&change)) {
+            Ok(()) => return Some(change),
+            Err((_, fault)) => fault,
+        };
+        match &change {
+            _ if fault != Hindrance::Refused => None,
+            Change::Claim { contract, calls, .. } | Change::Refund { contract, calls } => {
+                let mut with = Vec::new();
+                for call in calls {
+                    with.push(call.clone());
+                    match self.tried(&[with_calls(&change, *contract, with.clone())]) {
+                        Ok(()) => {}
+                        Err((_, Hindrance::Refused)) => drop(with.pop()),
+                        Err((_, Hindrance::Code | Hindrance::NotNow)) => return None,
+                    }
+                }
+                // What is proposed may be what an app refuses it for.
+                self.live.outgoing.proposal().is_none().then(|| with_calls(&change, *contract, with))
+            }
+            // A failure goes with its calls alone.
+            _ => Some(change),
+        }
+    }
+
+    /// Sorts calls that are left. They are made in their order, since a later one may build on those before it. None where all of them wait for the next block.
+    pub(super) fn sort(&self, left: Vec<PlacedCall>) -> Option<Sorted> {
+        let (mut made, mut refused) = (left, Vec::new());
+        let mut waits = false;
+        loop {
+            let changes: Vec<_> = made.iter().map(|(_, call)| calling(call.clone())).collect();
+            match self.tried(&changes) {
+                Ok(()) => break,
+                Err((at, Hindrance::Refused)) => refused.push(made.remove(at)),
+                Err((at, Hindrance::Code)) => {
+                    let _waits = made.remove(at);
+                    waits = true;
+                }
+                Err((at, Hindrance::NotNow)) => {
+                    made.truncate(at);
+                    waits = true;
+                }
+            }
+        }
+        // What is proposed, or waits, may be what it builds on.
+        if waits || self.live.outgoing.proposal().is_some() {
+            waits |= !refused.is_empty();
+            refused.clear();
+        }
+        (!made.is_empty() || !waits).then_some(Sorted { made, refused })
+    }
+}
+
+impl Hindrance {
+    const fn of(fault: &ChangeFault) -> Self {
+        match fault {
+            ChangeFault::CodeUnknown(_) | ChangeFault::Call(CallFault::CodeNotThere) => Self::Code,
+            ChangeFault::Call(_) | ChangeFault::ContractUnknown(_) => Self::Refused,
+            _ => Self::NotNow,
+        }
+    }
+}
+
+/// Whether what a call requires of a hash lock is known to be met never.
+fn is_never_met(requirement: &Requirement, book: &dyn TransferBook) -> bool {
+    match requirement {
+        Requirement::Shown { lock, before, .. } => book.registered(lock).is_silent_at(*before),
+        Requirement::Silent { lock, from } => book.registered(lock).is_shown_before(*from),
+    }
+}
+
+/// A call that goes with a transfer, as a change of its own.
+pub(super) fn calling(AppCall { contract, input }: AppCall) -> Change {
+    Change::CallContract { contract, value: 0, input }
+}
+
+/// The same end, of this contract and without calls: as a premium ends, since what is called goes with the transfer itself.
+pub(super) fn alone(change: &Change, contract: ContractId) -> Change {
+    with_calls(change, contract, Vec::new())
+}
+
+/// The same end, of this contract and with these calls.
+fn with_calls(change: &Change, contract: ContractId, calls: Vec<AppCall>) -> Change {
+    match change {
+        Change::Claim { preimage, .. } => Change::Claim { contract, preimage: *preimage, calls },
+        Change::Fail { reason, .. } => Change::Fail { contract, reason: reason.clone(), calls },
+        _ => Change::Refund { contract, calls },
+    }
+}
