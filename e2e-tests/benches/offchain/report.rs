@@ -23,8 +23,8 @@ pub(crate) struct Limit {
     pub(crate) round: Duration,
     /// One `fdatasync`.
     pub(crate) sync: Duration,
-    /// A round and two of them in turns, where that was measured.
-    pub(crate) in_turns: Option<Duration>,
+    /// A round and two of them in turns, on one thread and between two, where that was measured.
+    pub(crate) in_turns: Option<(Duration, Duration)>,
 }
 
 impl Limit {
@@ -52,7 +52,7 @@ impl Report {
         measured.latencies.sort();
         let mut limit = Limit::now();
         if measured.storage == Storage::DurableOnceAgreed {
-            limit.in_turns = Some(limit::round_with_two_syncs());
+            limit.in_turns = Some((limit::round_with_two_syncs(), limit::round_between_two()));
         }
         println!("{} {:.1?}", row(&measured, limit), limit.in_turns.unwrap_or_default());
         self.rows.push((measured, limit));
@@ -94,12 +94,15 @@ impl Report {
         let mut in_turns = String::new();
         for (measured, limit) in self.rows.iter().filter(one_in_flight) {
             let _infallible = write!(text, " {:.0?} (\"one in flight\", {});", limit.sync, measured.storage.name());
-            if let Some(bare) = limit.in_turns {
+            if let Some((bare, between)) = limit.in_turns {
                 let took = measured.elapsed.as_secs_f64() / measured.rounds as f64;
+                let share = |bare: Duration| 100.0 * bare.as_secs_f64() / took;
                 let _infallible = write!(
                     in_turns,
-                    " A loop that signs, syncs and verifies, twice, and does nothing else, took {bare:.0?} each time right after the latter: {:.0} % of what a payment took.",
-                    100.0 * bare.as_secs_f64() / took
+                    " A loop that signs, syncs and verifies, twice, and does nothing else, took {bare:.0?} each time right after the latter: {:.0} % of what a payment took. Two threads \
+                    that do the same by turns, with a message of 256 bytes over loopback each way, took {between:.0?}: {:.0} %.",
+                    share(bare),
+                    share(between)
                 );
             }
         }
