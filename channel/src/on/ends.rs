@@ -12,9 +12,8 @@ use std::collections::BTreeSet;
 use trial::{Sorted, Trial, alone, calling};
 
 impl Channel {
-    /// Has what is wanted of transfers wait for the next round, with everything else that waits. What waits already, because it
-    /// was proposed on another state, is made up anew where other calls
-    /// are to be made in this one.
+    /// Has what is wanted of transfers wait for the next round, with everything else that waits. What waits already, because it was proposed on another state, is made up anew
+    /// where other calls are to be made in this one.
     pub(crate) fn ask_for_ends(&mut self, ctx: &Context<'_>) {
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return };
