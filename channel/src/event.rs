@@ -196,7 +196,7 @@ pub enum Event {
     /// In a crash: told again, until it is acknowledged.
     #[codec(index = 19)]
     Forcing {
-        /// Changes that are made in this way; none where the calls were given by hand.
+        /// Changes that are made in this way; none where the calls were given by hand, or end transfers: where a round has ended those meanwhile nothing more is told of it.
         changes: Vec<ChangeId>,
     },
     /// The arbiter will not make these calls: they are given up. Where the peer was shown them before they may still appear (R6.1).

@@ -26,7 +26,7 @@ impl Channel {
         };
         for id in live.outgoing.queued_that(is_another) {
             live.outgoing.unqueue_one(me, id);
-            self.transfers.want_anew(id);
+            self.transfers.want_anew(id, live.outgoing.is_signed(id));
         }
         for (contract, change) in self.transfers.wanted(live.agreed.state()) {
             let trial = Trial { live, me, config: &self.config, ctx };

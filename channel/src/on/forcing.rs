@@ -121,12 +121,14 @@ impl Channel {
         };
         if forcing.are_ends() {
             let ends = self.ends_to_force(live, ctx).calls;
-            if ends.is_empty() {
-                // Rounds have ended them meanwhile.
+            if !ends.is_empty() {
+                return self.renew_forcing(ends, ctx);
+            }
+            if self.plan_of(forcing, ctx).is_ok() {
+                // Rounds have made meanwhile what can be made again.
                 let _made = self.stop_forcing();
                 return Step::commit(Vec::new()).and(self.advance(ctx));
             }
-            return self.renew_forcing(ends, ctx);
         }
         self.submit_forced(ctx)
     }

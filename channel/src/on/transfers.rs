@@ -387,8 +387,13 @@ fn forget_ids(transfers: &mut Transfers, effects: &mut [Effect]) {
         let Effect::Deliver { event, .. } = effect else { continue };
         match event {
             Event::Executed { performed, .. } => {
-                let ours = performed.iter_mut().filter(|it| it.change.is_some_and(|id| transfers.is_ours(id)));
-                ours.for_each(|it| it.change = None);
+                for performed in performed.iter_mut() {
+                    // What was forced is told of here alone.
+                    let is_ours = |id| transfers.is_ours(id) && transfers.note(id, Became::Agreed);
+                    if performed.change.is_some_and(is_ours) {
+                        performed.change = None;
+                    }
+                }
             }
             Event::Forcing { changes } => changes.retain(|id| !transfers.is_ours(*id)),
             Event::ForceFailed { changes, .. } => {

@@ -112,7 +112,9 @@ impl Channel {
     /// The calls of the next forced step that ends transfers.
     pub(crate) fn ends_to_force(&self, live: &Live, ctx: &Context<'_>) -> StepOfEnds {
         let Some(patience) = self.patience_with_ends() else { return StepOfEnds::default() };
-        let is_closing = matches!(self.phase, Phase::Closing(_, ClosePath::Solo(_)));
+        // What is being forced already goes on.
+        let is_begun = live.dispute.forcing().is_some_and(Forcing::are_ends);
+        let is_closing = matches!(self.phase, Phase::Closing(_, ClosePath::Solo(_))) && !is_begun;
         let until = ctx.head.saturating_sub(patience);
         let mut due = if is_closing { Vec::new() } else { self.transfers.due(until) };
         due.extend(self.hurried_ends().into_iter().filter(|id| !due.contains(id)).collect::<Vec<_>>());
@@ -145,11 +147,17 @@ impl Channel {
         let patience = self.config.force_transfers_after.unwrap_or(0);
         let waits = ctx.head < end.expiry.saturating_add(patience);
         calls.extend(end.calls.iter().map(|(_, call)| call).chain(&end.transfers).cloned());
-        if end.calls.is_empty() || is_made(calls).is_ok() {
+        if end.calls.is_empty() {
             return;
         }
-        calls.truncate(before);
+        match is_made(calls) {
+            // It is no matter of these calls, and the user is told of it with the step.
+            Ok(()) | Err(Rejection::ForcedStepsUsedUp { .. }) => return,
+            Err(_) => calls.truncate(before),
+        }
         let is_left = end.transfers.is_empty();
+        let known = refused.len();
+        let mut waits_for_some = false;
         for (left, call) in end.calls {
             calls.push(call);
             match is_made(calls) {
@@ -159,9 +167,13 @@ impl Channel {
                     return;
                 }
                 Err(Rejection::CallFailed { fault, .. }) if is_left && !may_pass(fault) => refused.push(left),
-                Err(_) => {}
+                Err(_) => waits_for_some = true,
             }
             let _left_out = calls.pop();
+        }
+        if waits_for_some {
+            // What is refused may build on what waits.
+            refused.truncate(known);
         }
         calls.extend(end.transfers);
         if calls.len() > before && is_made(calls).is_err() {

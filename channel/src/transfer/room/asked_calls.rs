@@ -27,9 +27,14 @@ impl AskedCalls {
         self.0.get(&change).copied()
     }
 
-    /// Whether a call, by its place, is made by one of them.
-    pub(super) fn is_asked(&self, contract: ContractId, place: u8) -> bool {
-        self.0.values().any(|asked| *asked == (contract, place))
+    /// Whether a call, by its place, is made by one of them that waits, as this says.
+    pub(super) fn is_asked(&self, contract: ContractId, place: u8, waits: impl Fn(ChangeId) -> bool) -> bool {
+        self.0.iter().any(|(id, asked)| *asked == (contract, place) && waits(*id))
+    }
+
+    /// This change makes no call.
+    pub(super) fn forget(&mut self, change: ChangeId) {
+        let _call = self.0.remove(&change);
     }
 
     /// Forgets changes, but for those of which this is true.

@@ -1,5 +1,5 @@
 //! Calls of apps that a forced step has left undone: it has ended a transfer, and not called what goes with its end (R8.3g). The row of the transfer stays until they are
-//! made, or an app refuses them. What was made is noted in each state ([`CallMarks`](crate::transfer::marks::CallMarks)); here is what was asked for of the rest.
+//! made, or an app refuses them. What was made is noted in each state ([`CallMarks`]); here is what was asked for of the rest.
 
 use super::Transfers;
 use crate::{
@@ -43,7 +43,7 @@ impl Transfers {
     /// The calls that are left of a transfer, and that are not asked for.
     pub(crate) fn calls_to_ask(&self, state: &State, contract: &ContractId) -> Vec<PlacedCall> {
         let mut left = self.calls_left(state, contract);
-        left.retain(|(place, _)| !self.asked_calls.is_asked(*contract, *place));
+        left.retain(|(place, _)| !self.asked_calls.is_asked(*contract, *place, |id| self.wants.waits_for(id)));
         left
     }
 
@@ -93,9 +93,12 @@ impl Transfers {
         self.end_of(agreed, contract).map_or(QueuedEnd::Over, QueuedEnd::Now)
     }
 
-    /// What was asked for by a change that does not wait any more is wanted again.
-    pub(crate) fn want_anew(&mut self, change: ChangeId) {
-        self.wants.want_anew(change);
+    /// What was asked for by a change that does not wait any more is wanted again. Where the change was never signed its id may be another one's from here on.
+    pub(crate) fn want_anew(&mut self, change: ChangeId, is_signed: bool) {
+        self.wants.want_anew(change, is_signed);
+        if !is_signed {
+            self.asked_calls.forget(change);
+        }
     }
 
     /// After a start: a round that was signed holds a call that was left.

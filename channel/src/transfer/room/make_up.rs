@@ -5,7 +5,6 @@ use crate::{
     phase::live::dispute::PendingReplay,
     state::{AppCall, ChangeId, State, TransferTerms},
     transfer::{
-        book::TransferBook,
         marks::{CallMarks, EndKind, PlacedCall},
         row::{Intent, TransferId},
     },
@@ -66,13 +65,7 @@ impl Transfers {
 
     /// A step that `by` has forced made these calls on the way to the state with these marks. Each of them is one of one transfer: of what the step has ended, whoever made
     /// it; or, of what was left before or is to end with a later step, one that was for the step's party to make.
-    pub(crate) fn note_forced(
-        &mut self,
-        made: &PendingReplay,
-        me: Party,
-        book: &dyn TransferBook,
-        marks: &mut CallMarks,
-    ) {
+    pub(crate) fn note_forced(&mut self, made: &PendingReplay, me: Party, marks: &mut CallMarks) {
         let PendingReplay { party, calls: step, height, .. } = made;
         let by = *party;
         let with_calls = self.with_calls();
@@ -98,10 +91,11 @@ impl Transfers {
         let later: BTreeSet<_> = later.collect();
         let before = before.iter().filter_map(|contract| Some((*contract, self.own_end(contract)?)));
         let is_due = |contract: &ContractId, end: &ConditionalInput| {
-            self.any_terms_of(contract).is_some_and(|terms| match end {
-                ConditionalInput::Claim(_) => book.registered(&terms.lock).is_shown_before(terms.expiry),
-                ConditionalInput::Refund => terms.expiry <= *height,
-            })
+            match end {
+                // Calls with this pre-image are of no other lock.
+                ConditionalInput::Claim(_) => true,
+                ConditionalInput::Refund => self.any_terms_of(contract).is_some_and(|terms| terms.expiry <= *height),
+            }
         };
         let later = later.iter().filter_map(|contract| {
             let end = self.end_of_maker(contract, by, me)?;

@@ -75,11 +75,16 @@ impl Wants {
     }
 
     /// A change that was asked for is made up anew.
-    pub(super) fn want_anew(&mut self, change: ChangeId) {
+    pub(super) fn want_anew(&mut self, change: ChangeId, is_signed: bool) {
+        let _given_up = if is_signed { self.given_up.insert(change) } else { self.given_up.remove(&change) };
         if let Some(contract) = self.asked.remove(&change) {
-            let _new = self.given_up.insert(change);
             self.insert_unasked(contract);
         }
+    }
+
+    /// Whether this change waits for its round or for an answer to it.
+    pub(super) fn waits_for(&self, change: ChangeId) -> bool {
+        self.asked.contains_key(&change)
     }
 
     /// It is not asked for before the next block.

@@ -28,8 +28,12 @@ impl Outgoing {
     /// up may have come back from a round that is dead.
     pub(crate) fn may_count(&self, change: Option<ChangeId>, is_such: impl Fn(&State) -> bool) -> bool {
         let waits = || change.is_some_and(|id| self.queue.iter().any(|(waiting, _)| *waiting == id));
-        let makes = |ours: &OpenRound| change.is_some_and(|id| ours.ids().contains(id));
-        self.all().any(|ours| makes(ours) || is_such(ours.state())) || waits()
+        change.is_some_and(|id| self.is_signed(id)) || self.all().any(|ours| is_such(ours.state())) || waits()
+    }
+
+    /// Whether the peer holds a signature for a round that makes this change.
+    pub(crate) fn is_signed(&self, change: ChangeId) -> bool {
+        self.all().any(|ours| ours.ids().contains(change))
     }
 
     /// Own changes that are agreed and that another own round may take the place of.
