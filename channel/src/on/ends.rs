@@ -17,9 +17,17 @@ impl Channel {
     pub(crate) fn ask_for_ends(&mut self, ctx: &Context<'_>) {
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return };
+        // What was given up may have come back.
+        for (id, change) in live.outgoing.waiting() {
+            self.transfers.note_waiting(id, change);
+        }
         let agreed = live.agreed.state();
         let trial = Trial { live, me, config: &self.config, ctx };
+        let mut calls: BTreeSet<_> =
+            live.outgoing.proposed().filter_map(|id| self.transfers.left_call_of(id)).collect();
         let is_another = |id, change: &Change| match self.transfers.queued_end(agreed, id, change) {
+            // The same call waits before it.
+            _ if self.transfers.left_call_of(id).is_some_and(|call| !calls.insert(call)) => true,
             QueuedEnd::Other => false,
             QueuedEnd::Over => true,
             QueuedEnd::Now(end) => trial.makeable(end).as_ref() != Some(change),

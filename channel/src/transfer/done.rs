@@ -3,6 +3,7 @@
 use crate::{
     message::Update,
     state::{Change, ChangeId, FailReason, Offer},
+    transfer::row::IncomingEnd,
 };
 use protocol::{
     Amount, ChannelId, Party, Round,
@@ -93,4 +94,14 @@ pub(crate) fn of_calls(calls: &[ForcedCall], is_transfer: impl Fn(&ContractId) -
         }
     };
     calls.iter().filter(|call| is_transfer(&call.contract)).filter_map(done).collect()
+}
+
+/// The conditional transfer that a change ends, and how.
+pub(crate) const fn ended_by(change: &Change) -> Option<(ContractId, IncomingEnd)> {
+    match change {
+        Change::Claim { contract, .. } => Some((*contract, IncomingEnd::Claimed)),
+        Change::Fail { contract, .. } => Some((*contract, IncomingEnd::Failed)),
+        Change::Refund { contract, .. } => Some((*contract, IncomingEnd::Refunded)),
+        _ => None,
+    }
 }

@@ -106,9 +106,9 @@ mod direct {
         }
     }
 
-    /// Whether the file system, or the system, does not know such writes.
+    /// Whether the file system, or the system, does not know such writes, or lets nobody make them.
     pub(super) fn is_not_taken(error: &io::Error) -> bool {
-        let unknown = [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS];
+        let unknown = [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS, Errno::PERM];
         unknown.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
     }
 }

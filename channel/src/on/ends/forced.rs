@@ -2,6 +2,7 @@
 
 use crate::{
     channel::Channel,
+    event::Event,
     input::Context,
     phase::{
         Phase,
@@ -75,11 +76,12 @@ impl Channel {
         }
         self.transfers.note_try(ctx.head);
         let forcing = Forcing::of_ends(calls);
-        // While a channel closes, and once it is settled, it is tried with each block: what is refused for now is not told of each time.
-        if is_quiet && self.plan_of(&forcing, ctx).is_err() {
-            return dropped;
+        match self.plan_of(&forcing, ctx) {
+            Ok(_submit) => dropped.and(self.begin_forcing(forcing)).and(self.force_again(ctx)),
+            // While a channel closes, and once it is settled, it is tried with each block: what is refused for now is not told of each time.
+            Err(_) if is_quiet => dropped,
+            Err(rejection) => dropped.and(Step::tell([Event::ForceFailed { changes: Vec::new(), rejection }])),
         }
-        dropped.and(self.begin_forcing(forcing)).and(self.force_again(ctx))
     }
 
     /// What an app refuses of calls that are left is left no more.
@@ -116,8 +118,9 @@ impl Channel {
         let is_begun = live.dispute.forcing().is_some_and(Forcing::are_ends);
         let is_closing = matches!(self.phase, Phase::Closing(_, ClosePath::Solo(_))) && !is_begun;
         let until = ctx.head.saturating_sub(patience);
-        let mut due = if is_closing { Vec::new() } else { self.transfers.due(until) };
-        due.extend(self.hurried_ends().into_iter().filter(|id| !due.contains(id)).collect::<Vec<_>>());
+        let mut due = self.hurried_ends();
+        let others = if is_closing { Vec::new() } else { self.transfers.due(until) };
+        due.extend(others.into_iter().filter(|id| !due.contains(id)).collect::<Vec<_>>());
         let is_due = |expiry: BlockNumber, lock: &HashLock| {
             expiry <= until && ctx.transfers.registered(lock).is_silent_at(expiry)
         };

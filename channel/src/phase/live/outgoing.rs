@@ -266,7 +266,7 @@ impl Outgoing {
     }
 
     /// The changes that wait for a round and of which this is true.
-    pub(crate) fn queued_that(&self, is_such: impl Fn(ChangeId, &Change) -> bool) -> Vec<ChangeId> {
+    pub(crate) fn queued_that(&self, mut is_such: impl FnMut(ChangeId, &Change) -> bool) -> Vec<ChangeId> {
         self.queue.iter().filter(|(id, change)| is_such(*id, change)).map(|(id, _)| *id).collect()
     }
 

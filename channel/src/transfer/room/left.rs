@@ -5,6 +5,7 @@ use super::Transfers;
 use crate::{
     state::{AppCall, Change, ChangeId, LockedCalls, State},
     transfer::{
+        done::ended_by,
         marks::{CallMarks, LeftCall, PlacedCall},
         row::TransferId,
     },
@@ -72,6 +73,17 @@ impl Transfers {
         !self.asked_calls.is_empty()
     }
 
+    /// A change waits for a round, or for an answer to it: what was given up and has come back is asked for.
+    pub(crate) fn note_waiting(&mut self, id: ChangeId, change: &Change) {
+        if !self.wants.is_given_up(id) {
+            return;
+        }
+        let contract = self.left_call_of(id).map(|(contract, _)| contract);
+        if let Some(contract) = contract.or_else(|| ended_by(change).map(|(contract, _)| contract)) {
+            self.ask(id, contract);
+        }
+    }
+
     /// What a change that waits, and that was asked for because of a transfer with calls, would be in this state.
     pub(crate) fn queued_end(&self, agreed: &State, id: ChangeId, change: &Change) -> QueuedEnd {
         if !self.wants.knows(id) {
@@ -81,12 +93,7 @@ impl Transfers {
             let is_left = self.calls_left(agreed, &contract).iter().any(|(left, _)| *left == place);
             return if is_left { QueuedEnd::Other } else { QueuedEnd::Over };
         }
-        let contract = match change {
-            Change::Claim { contract, .. } | Change::Fail { contract, .. } | Change::Refund { contract, .. } => {
-                *contract
-            }
-            _ => return QueuedEnd::Other,
-        };
+        let Some((contract, _)) = ended_by(change) else { return QueuedEnd::Other };
         if self.calls_of(&contract).is_none_or(LockedCalls::is_none) {
             return QueuedEnd::Other;
         }

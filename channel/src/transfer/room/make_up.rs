@@ -5,7 +5,7 @@ use crate::{
     phase::live::dispute::PendingReplay,
     state::{AppCall, ChangeId, State, TransferTerms},
     transfer::{
-        marks::{CallMarks, EndKind, PlacedCall},
+        marks::{EndKind, PlacedCall},
         row::{Intent, TransferId},
     },
 };
@@ -63,9 +63,9 @@ impl Transfers {
         self.own_end(contract).map_or_else(Vec::new, |end| self.calls_to_make(state, contract, &end))
     }
 
-    /// A step that `by` has forced made these calls on the way to the state with these marks. Each of them is one of one transfer: of what the step has ended, whoever made
+    /// A step that `by` has forced made these calls on the way to this state. Each of them is one of one transfer: of what the step has ended, whoever made
     /// it; or, of what was left before or is to end with a later step, one that was for the step's party to make.
-    pub(crate) fn note_forced(&mut self, made: &PendingReplay, me: Party, marks: &mut CallMarks) {
+    pub(crate) fn note_forced(&mut self, made: &PendingReplay, me: Party, after: &mut State) {
         let PendingReplay { party, calls: step, height, .. } = made;
         let by = *party;
         let with_calls = self.with_calls();
@@ -85,8 +85,11 @@ impl Transfers {
             ended.push((call.contract, end));
         }
         // What was left goes first, then what has ended now, then what is due and ends with a later step.
+        let State { contracts, marks, .. } = after;
         let before: Vec<_> = marks.ended().filter(|_| by == me).copied().collect();
-        let is_later = |id: &ContractId| !marks.has_ended(id) && ended.iter().all(|(of, _)| of != id);
+        let is_later = |id: &ContractId| {
+            contracts.get(id).is_some() && !marks.has_ended(id) && ended.iter().all(|(of, _)| of != id)
+        };
         let later = with_calls.into_iter().filter_map(|id| self.contract_of(id)).filter(is_later);
         let later: BTreeSet<_> = later.collect();
         let before = before.iter().filter_map(|contract| Some((*contract, self.own_end(contract)?)));

@@ -82,6 +82,11 @@ impl Wants {
         }
     }
 
+    /// Whether this change was given up.
+    pub(super) fn is_given_up(&self, change: ChangeId) -> bool {
+        self.given_up.contains(&change) && !self.asked.contains_key(&change)
+    }
+
     /// Whether this change waits for its round or for an answer to it.
     pub(super) fn waits_for(&self, change: ChangeId) -> bool {
         self.asked.contains_key(&change)

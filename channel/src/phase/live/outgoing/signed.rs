@@ -3,7 +3,7 @@
 use super::{OpenRound, Outgoing};
 use crate::{
     state::{Change, ChangeId, State},
-    transfer::IncomingEnd,
+    transfer::{IncomingEnd, done::ended_by},
 };
 use protocol::contracts::ContractId;
 
@@ -31,6 +31,17 @@ impl Outgoing {
         change.is_some_and(|id| self.is_signed(id)) || self.all().any(|ours| is_such(ours.state())) || waits()
     }
 
+    /// The ids of what is proposed.
+    pub(crate) fn proposed(&self) -> impl Iterator<Item = ChangeId> {
+        self.proposal.iter().flat_map(|ours| ours.ids().iter())
+    }
+
+    /// What is proposed, and what waits for a round.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (ChangeId, &Change)> {
+        let proposed = self.proposal.iter().flat_map(OpenRound::numbered);
+        proposed.chain(self.queue.iter().map(|(id, change)| (*id, change)))
+    }
+
     /// Whether the peer holds a signature for a round that makes this change.
     pub(crate) fn is_signed(&self, change: ChangeId) -> bool {
         self.all().any(|ours| ours.ids().contains(change))
@@ -49,15 +60,5 @@ impl Outgoing {
             signed.extend(ours.numbered().filter_map(|(id, change)| Some((id, of(id, change)?, is_proposed))));
         }
         signed
-    }
-}
-
-/// The transfer that a change ends, and how.
-const fn ended_by(change: &Change) -> Option<(ContractId, IncomingEnd)> {
-    match change {
-        Change::Claim { contract, .. } => Some((*contract, IncomingEnd::Claimed)),
-        Change::Fail { contract, .. } => Some((*contract, IncomingEnd::Failed)),
-        Change::Refund { contract, .. } => Some((*contract, IncomingEnd::Refunded)),
-        _ => None,
     }
 }
