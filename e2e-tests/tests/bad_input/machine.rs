@@ -48,7 +48,7 @@ async fn a_channel_stored_by_other_software_keeps_the_node_from_starting_and_one
             &[2, 1, 2, 3],
             "stored channel has version 2, this software reads version 10: close it with the software that wrote it",
         ),
-        (&[9, 1, 2, 3], "stored channel does not decode"),
+        (&[10, 1, 2, 3], "stored channel does not decode"),
         (&[], "stored channel does not decode"),
     ] {
         let mut config = world.config("alice");
