@@ -136,8 +136,8 @@ impl Channel {
 
     /// The changes of agreed rounds that were made because of transfers and may be undone.
     fn made_of_transfers(&self) -> BTreeSet<ChangeId> {
-        let Some(live) = self.phase.live().filter(|_| self.transfers.has_changes()) else { return BTreeSet::new() };
-        live.undoable().filter(|id| self.transfers.asked_for(*id)).collect()
+        let Some(live) = self.phase.live() else { return BTreeSet::new() };
+        self.transfers.asked_for().filter(|id| live.is_undoable(*id)).collect()
     }
 
     /// The channel that was stored, with what was stored beside it. It is without a link; tell it [`Input::Restarted`](crate::Input::Restarted) first.
@@ -217,18 +217,14 @@ impl Channel {
                 transfers.want_left(live.agreed.state());
                 live.outgoing.restore(me, payments.pending());
                 for (id, contract, is_proposed) in live.outgoing.signed_ends() {
-                    if is_proposed {
-                        transfers.ask(id, contract);
-                    } else {
-                        transfers.give_up(id);
-                    }
+                    transfers.note_signed(id, contract, is_proposed);
                 }
                 for (id, call, is_proposed) in live.outgoing.signed_of(|id| left_calls.get(&id).copied()) {
                     transfers.note_signed_left(id, call, is_proposed);
                 }
                 let forced = live.dispute.forcing().map(Forcing::changes).unwrap_or_default();
                 for (id, call) in forced.iter().filter_map(|id| Some((*id, *left_calls.get(id)?))) {
-                    transfers.ask_left(id, call);
+                    transfers.note_signed_left(id, call, true);
                 }
                 made_of_transfers.into_iter().for_each(|id| transfers.give_up(id));
                 if !live.store.is_doubtful() {

@@ -12,11 +12,14 @@ use std::collections::BTreeSet;
 use trial::{Sorted, Trial, alone, calling};
 
 impl Channel {
-    /// Has what is wanted of transfers wait for the next round, with everything else that waits. What waits already, because it was proposed on another state, is made up anew
-    /// where other calls are to be made in this one.
-    pub(crate) fn ask_for_ends(&mut self, ctx: &Context<'_>) {
+    /// What waits for a round already, because it was proposed on another state, is made up anew where other calls of apps are to be made in this one (R8.3g).
+    fn make_up_anew(&mut self, ctx: &Context<'_>) {
         let me = self.me;
+        // The queue may be long: few channels have such transfers.
         let Phase::Open(live) = &mut self.phase else { return };
+        if !self.transfers.has_any_calls() {
+            return;
+        }
         // What was given up may have come back.
         for (id, change) in live.outgoing.waiting() {
             self.transfers.note_waiting(id, change);
@@ -36,6 +39,13 @@ impl Channel {
             live.outgoing.unqueue_one(me, id);
             self.transfers.want_anew(id, live.outgoing.is_signed(id));
         }
+    }
+
+    /// Has what is wanted of transfers wait for the next round, with everything else that waits.
+    pub(crate) fn ask_for_ends(&mut self, ctx: &Context<'_>) {
+        self.make_up_anew(ctx);
+        let me = self.me;
+        let Phase::Open(live) = &mut self.phase else { return };
         for (contract, change) in self.transfers.wanted(live.agreed.state()) {
             let trial = Trial { live, me, config: &self.config, ctx };
             let contracts = &live.agreed.state().contracts;

@@ -73,7 +73,8 @@ impl Channel {
                     live.dispute.note_replayed();
                     // The step may have begun with the round of an offer: its row has its contract from here on.
                     self.transfers.take_done(me, std::mem::take(&mut live.transfers_done));
-                    self.transfers.note_forced(&next, me, live.agreed.state_mut());
+                    let contracts = live.agreed.state().contracts.clone();
+                    self.transfers.note_forced(&next, me, (&contracts, live.agreed.marks_mut()));
                     step = step.and(self.on_replayed(&next, told));
                 }
                 Err(ReplayError::Lacks(code)) => return step.and(Step::act(vec![Effect::FetchCode(code)])),

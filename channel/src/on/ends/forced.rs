@@ -77,7 +77,7 @@ impl Channel {
         self.transfers.note_try(ctx.head);
         let forcing = Forcing::of_ends(calls);
         match self.plan_of(&forcing, ctx) {
-            Ok(_submit) => dropped.and(self.begin_forcing(forcing)).and(self.force_again(ctx)),
+            Ok(submit) => dropped.and(self.begin_forcing(forcing)).and(Step::act(vec![submit])),
             // While a channel closes, and once it is settled, it is tried with each block: what is refused for now is not told of each time.
             Err(_) if is_quiet => dropped,
             Err(rejection) => dropped.and(Step::tell([Event::ForceFailed { changes: Vec::new(), rejection }])),
@@ -114,17 +114,19 @@ impl Channel {
     /// The calls of the next forced step that ends transfers.
     pub(crate) fn ends_to_force(&self, live: &Live, ctx: &Context<'_>) -> StepOfEnds {
         let Some(patience) = self.patience_with_ends() else { return StepOfEnds::default() };
-        // What is being forced already goes on.
-        let is_begun = live.dispute.forcing().is_some_and(Forcing::are_ends);
-        let is_closing = matches!(self.phase, Phase::Closing(_, ClosePath::Solo(_))) && !is_begun;
+        let is_closing = matches!(self.phase, Phase::Closing(_, ClosePath::Solo(_)));
+        let begun = live.dispute.forcing().filter(|forcing| forcing.are_ends());
+        // While a channel closes only what is being forced already goes on beside them.
+        let goes_on = |contract: &ContractId| !is_closing || begun.is_some_and(|forcing| forcing.calls(contract));
         let until = ctx.head.saturating_sub(patience);
         let mut due = self.hurried_ends();
-        let others = if is_closing { Vec::new() } else { self.transfers.due(until) };
-        due.extend(others.into_iter().filter(|id| !due.contains(id)).collect::<Vec<_>>());
+        let others = self.transfers.due(until).into_iter().filter(|id| !due.contains(id));
+        let others = others.filter(|id| self.transfers.contract_of(*id).is_some_and(|contract| goes_on(&contract)));
+        due.extend(others.collect::<Vec<_>>());
         let is_due = |expiry: BlockNumber, lock: &HashLock| {
             expiry <= until && ctx.transfers.registered(lock).is_silent_at(expiry)
         };
-        let orphans = self.transfers.orphans().filter(|(_, expiry, lock)| !is_closing && is_due(*expiry, lock));
+        let orphans = self.transfers.orphans().filter(|(id, expiry, lock)| goes_on(id) && is_due(*expiry, lock));
         let orphans = orphans.map(|(contract, ..)| call_of(contract, ConditionalInput::Refund));
         let mut step = StepOfEnds::default();
         for id in due {

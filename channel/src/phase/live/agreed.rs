@@ -101,11 +101,6 @@ impl Agreed {
         &self.state
     }
 
-    /// The state, for what is known of calls that go with transfers (R8.3g): nothing that the hash commits to.
-    pub(crate) const fn state_mut(&mut self) -> &mut State {
-        &mut self.state
-    }
-
     /// What is known of calls that go with transfers (R8.3g): nothing that the hash commits to.
     pub(crate) const fn marks_mut(&mut self) -> &mut CallMarks {
         &mut self.state.marks

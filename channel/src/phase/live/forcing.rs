@@ -3,7 +3,7 @@
 //! Invariant: where the calls are changes that waited, there is an id for each, in the order of the calls.
 
 use crate::{event::Event, state::ChangeId};
-use protocol::{Rejection, call::ForcedCall};
+use protocol::{Rejection, call::ForcedCall, contracts::ContractId};
 use scale::{Decode, Encode};
 
 /// How often the arbiter may refuse one forced step for reasons that may pass, as long as nothing else happens on chain.
@@ -40,6 +40,11 @@ impl Forcing {
     /// Whether they end transfers.
     pub(crate) const fn are_ends(&self) -> bool {
         self.are_ends
+    }
+
+    /// Whether a call of this contract is among them.
+    pub(crate) fn calls(&self, contract: &ContractId) -> bool {
+        self.calls.iter().any(|call| call.contract == *contract)
     }
 
     /// These calls are to be made instead. Whether they are others.

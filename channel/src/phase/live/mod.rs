@@ -119,12 +119,12 @@ impl Live {
 
     /// Whether it may be told of a change that it is agreed, or undone.
     pub(crate) fn may_tell_of(&self, change: ChangeId) -> bool {
-        self.outgoing.may_count(Some(change), |_| false) || self.undoable().any(|id| id == change)
+        self.is_undoable(change) || self.outgoing.may_count(Some(change), |_| false)
     }
 
-    /// Own changes that are agreed and of which it may be told that they are undone.
-    pub(crate) fn undoable(&self) -> impl Iterator<Item = ChangeId> {
-        self.agreed.made().iter().chain(self.outgoing.undoable())
+    /// Whether a change is agreed and it may be told of it that it is undone.
+    pub(crate) fn is_undoable(&self, change: ChangeId) -> bool {
+        self.agreed.made().contains(change) || self.outgoing.is_undoable(change)
     }
 
     /// What contracts hold of the agreed total.

@@ -132,9 +132,18 @@ impl Transfers {
         self.wants.ask(change, contract);
     }
 
-    /// Whether this change was asked for because of a transfer.
-    pub(crate) fn asked_for(&self, change: ChangeId) -> bool {
-        self.wants.knows(change)
+    /// The changes that were asked for because of transfers.
+    pub(crate) fn asked_for(&self) -> impl Iterator<Item = ChangeId> {
+        self.wants.known()
+    }
+
+    /// After a start: a round that was signed ends a transfer, or makes a call that goes with one.
+    pub(crate) fn note_signed(&mut self, change: ChangeId, contract: ContractId, is_proposed: bool) {
+        if is_proposed {
+            self.ask(change, contract);
+        } else {
+            self.give_up(change);
+        }
     }
 
     /// An end that is not asked for any more, as long as an open round of one's own may hold it.

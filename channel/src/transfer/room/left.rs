@@ -110,11 +110,8 @@ impl Transfers {
 
     /// After a start: a round that was signed holds a call that was left.
     pub(crate) fn note_signed_left(&mut self, change: ChangeId, call: LeftCall, is_proposed: bool) {
-        if is_proposed {
-            return self.ask_left(change, call);
-        }
         self.asked_calls.ask(change, call);
-        self.give_up(change);
+        self.note_signed(change, call.0, is_proposed);
     }
 
     /// Marks the calls in the state after a round that makes them.

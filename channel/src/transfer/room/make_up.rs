@@ -5,7 +5,7 @@ use crate::{
     phase::live::dispute::PendingReplay,
     state::{AppCall, ChangeId, State, TransferTerms},
     transfer::{
-        marks::{EndKind, PlacedCall},
+        marks::{CallMarks, EndKind, PlacedCall},
         row::{Intent, TransferId},
     },
 };
@@ -13,7 +13,7 @@ use protocol::{
     Party,
     call::ForcedCall,
     contracts::{
-        ContractId,
+        ContractId, Contracts,
         conditional::{ConditionalInput, HashLock},
     },
     decode_exact,
@@ -63,9 +63,14 @@ impl Transfers {
         self.own_end(contract).map_or_else(Vec::new, |end| self.calls_to_make(state, contract, &end))
     }
 
-    /// A step that `by` has forced made these calls on the way to this state. Each of them is one of one transfer: of what the step has ended, whoever made
+    /// A step made these calls on the way to a state with these contracts and marks. Each of them is one of one transfer: of what the step has ended, whoever made
     /// it; or, of what was left before or is to end with a later step, one that was for the step's party to make.
-    pub(crate) fn note_forced(&mut self, made: &PendingReplay, me: Party, after: &mut State) {
+    pub(crate) fn note_forced(
+        &mut self,
+        made: &PendingReplay,
+        me: Party,
+        (contracts, marks): (&Contracts, &mut CallMarks),
+    ) {
         let PendingReplay { party, calls: step, height, .. } = made;
         let by = *party;
         let with_calls = self.with_calls();
@@ -85,7 +90,6 @@ impl Transfers {
             ended.push((call.contract, end));
         }
         // What was left goes first, then what has ended now, then what is due and ends with a later step.
-        let State { contracts, marks, .. } = after;
         let before: Vec<_> = marks.ended().filter(|_| by == me).copied().collect();
         let is_later = |id: &ContractId| {
             contracts.get(id).is_some() && !marks.has_ended(id) && ended.iter().all(|(of, _)| of != id)
@@ -93,12 +97,10 @@ impl Transfers {
         let later = with_calls.into_iter().filter_map(|id| self.contract_of(id)).filter(is_later);
         let later: BTreeSet<_> = later.collect();
         let before = before.iter().filter_map(|contract| Some((*contract, self.own_end(contract)?)));
-        let is_due = |contract: &ContractId, end: &ConditionalInput| {
-            match end {
-                // Calls with this pre-image are of no other lock.
-                ConditionalInput::Claim(_) => true,
-                ConditionalInput::Refund => self.any_terms_of(contract).is_some_and(|terms| terms.expiry <= *height),
-            }
+        let is_due = |contract: &ContractId, end: &ConditionalInput| match end {
+            // Calls with this pre-image are of no other lock.
+            ConditionalInput::Claim(_) => true,
+            ConditionalInput::Refund => self.any_terms_of(contract).is_some_and(|terms| terms.expiry <= *height),
         };
         let later = later.iter().filter_map(|contract| {
             let end = self.end_of_maker(contract, by, me)?;
@@ -142,7 +144,7 @@ impl Transfers {
     }
 
     /// The contract of a transfer, where it has one.
-    fn contract_of(&self, id: TransferId) -> Option<ContractId> {
+    pub(crate) fn contract_of(&self, id: TransferId) -> Option<ContractId> {
         match id {
             TransferId::Incoming(contract) => Some(contract),
             TransferId::Outgoing(change) => self.outgoing.get(change).and_then(|row| row.contract),
@@ -160,6 +162,12 @@ impl Transfers {
             TransferId::Incoming(contract) => self.incoming.get(&contract).is_some_and(|row| !row.calls.is_none()),
             TransferId::Outgoing(change) => self.outgoing.get(change).is_some_and(|row| !row.offer.calls.is_none()),
         }
+    }
+
+    /// Whether there are transfers with which calls of apps go.
+    pub(crate) fn has_any_calls(&self) -> bool {
+        self.incoming().values().any(|row| !row.calls.is_none())
+            || self.outgoing().values().any(|row| !row.offer.calls.is_none())
     }
 
     /// The transfers with which calls of apps go.

@@ -145,6 +145,11 @@ impl Wants {
         self.forced_in = Some(head);
     }
 
+    /// The changes that were asked for, or given up.
+    pub(super) fn known(&self) -> impl Iterator<Item = ChangeId> {
+        self.asked.keys().chain(&self.given_up).copied()
+    }
+
     /// Whether this change was asked for, or given up.
     pub(super) fn knows(&self, change: ChangeId) -> bool {
         self.asked.contains_key(&change) || self.given_up.contains(&change)

@@ -47,9 +47,9 @@ impl Outgoing {
         self.all().any(|ours| ours.ids().contains(change))
     }
 
-    /// Own changes that are agreed and that another own round may take the place of.
-    pub(crate) fn undoable(&self) -> impl Iterator<Item = ChangeId> {
-        self.made_in.iter().flat_map(|(_, changes)| changes.ids().iter().copied())
+    /// Whether a change is agreed and another own round may take its place.
+    pub(crate) fn is_undoable(&self, change: ChangeId) -> bool {
+        self.made_in.as_ref().is_some_and(|(_, changes)| changes.ids().contains(&change))
     }
 
     fn each_signed<T>(&self, of: impl Fn(ChangeId, &Change) -> Option<T>) -> Vec<(ChangeId, T, bool)> {
