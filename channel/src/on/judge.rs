@@ -5,7 +5,9 @@ use crate::{
     message::{RefusalCode, Update},
     phase::live::Live,
     state::{AppCall, Change, LockedCalls, Offer, State},
-    transfer::{OutgoingTransfer, Progress, Stake, TransferBook, Verdict, room::Transfers},
+    transfer::{
+        IncomingEnd, OutgoingTransfer, Progress, Stake, TransferBook, Verdict, done::ended_by, room::Transfers,
+    },
 };
 use protocol::{
     Amount, BlockNumber, Party,
@@ -17,25 +19,6 @@ use protocol::{
     decode_exact,
 };
 use std::collections::BTreeMap;
-
-/// How a change ends a transfer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Claim,
-    Fail,
-    Refund,
-}
-
-impl End {
-    const fn of(change: &Change) -> Option<(ContractId, Self)> {
-        match change {
-            Change::Claim { contract, .. } => Some((*contract, Self::Claim)),
-            Change::Fail { contract, .. } => Some((*contract, Self::Fail)),
-            Change::Refund { contract, .. } => Some((*contract, Self::Refund)),
-            _ => None,
-        }
-    }
-}
 
 /// What the peer wants of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +49,7 @@ pub(crate) struct Judge<'a> {
     /// Whether an offer with calls of apps was agreed to in it.
     has_calls: bool,
     /// The contracts that the round ends, and how.
-    ends: BTreeMap<ContractId, End>,
+    ends: BTreeMap<ContractId, IncomingEnd>,
 }
 
 impl<'a> Judge<'a> {
@@ -79,7 +62,7 @@ impl<'a> Judge<'a> {
     ) -> Self {
         let (open, amount) = transfers.incoming_open();
         let is_closing = !live.wish.is_none();
-        let (book, head, ends) = (ctx.transfers, ctx.head, update.changes.iter().filter_map(End::of).collect());
+        let (book, head, ends) = (ctx.transfers, ctx.head, update.changes.iter().filter_map(ended_by).collect());
         let agreed = live.agreed.state().clone();
         let first = ContractId::derive(&live.funding.channel(), update.round, 0, &Native);
         let max_with_calls = usize::from(live.funding.terms().max_forced);
@@ -112,7 +95,7 @@ impl<'a> Judge<'a> {
             }
             // The payee gives it back: this side has its coins, and what was locked in apps has to come with them.
             Change::Fail { contract, calls, .. } => {
-                self.whole(contract, End::Fail)?;
+                self.whole(contract, IncomingEnd::Failed)?;
                 let locked = self.transfers.calls_to_make(&self.agreed, contract, &ConditionalInput::Refund);
                 let is_whole = locked.iter().map(|(_, call)| call).eq(calls);
                 if is_whole { Ok(()) } else { Err(RefusalCode::VALIDATION) }
@@ -196,7 +179,7 @@ impl<'a> Judge<'a> {
     }
 
     /// A transfer and its premium end in one round and in one way (A7), but for what a forced step has left of them.
-    fn whole(&self, contract: &ContractId, end: End) -> Result<(), RefusalCode> {
+    fn whole(&self, contract: &ContractId, end: IncomingEnd) -> Result<(), RefusalCode> {
         let other = self.transfers.other_part(contract).filter(|other| self.agreed.contracts.get(other).is_some());
         if other.is_none_or(|other| self.ends.get(&other) == Some(&end)) {
             Ok(())
@@ -207,7 +190,7 @@ impl<'a> Judge<'a> {
 
     fn claim(&mut self, contract: &ContractId, preimage: &Preimage) -> Result<(), RefusalCode> {
         self.transfers.learn_of(contract, preimage);
-        self.whole(contract, End::Claim)?;
+        self.whole(contract, IncomingEnd::Claimed)?;
         let Some(row) = self.transfers.outgoing_of(contract) else {
             return self.claim_without_row(contract);
         };
@@ -264,7 +247,7 @@ impl<'a> Judge<'a> {
 
     /// The peer wants its coins back.
     fn refund(&mut self, contract: &ContractId) -> Result<(), RefusalCode> {
-        self.whole(contract, End::Refund)?;
+        self.whole(contract, IncomingEnd::Refunded)?;
         let terms = self.transfers.terms_of(contract).ok_or(RefusalCode::VALIDATION)?;
         self.silent(&terms.lock, terms.expiry)
     }

@@ -327,7 +327,7 @@ impl Channel {
                 |id: &ContractId, end| live.is_some_and(|live| !is_settled && live.outgoing.may_end_otherwise(id, end));
             self.transfers.settle_ended(agreed, |is_such| may_count(None, is_such), may_end);
         }
-        let agreed = live.map(|_live| agreed);
+        let agreed = live.map(|live| live.agreed.state());
         self.transfers.forget_over(agreed, |change, is_such| may_count(Some(change), is_such));
         self.forget_marks();
         if self.transfers.has_changed() {

@@ -36,7 +36,7 @@ impl Channel {
             return step;
         }
         let step = step.and(live.propose(self.me, &self.config, &self.domain, ctx));
-        live.outgoing.each_proposed(|ids, state| self.transfers.mark_asked(ids.iter(), &mut state.marks));
+        live.outgoing.mark_proposed(|ids, state| self.transfers.mark_asked(ids.iter(), &mut state.marks));
         let is_idle = live.pending() == 0
             && live.outgoing.highest_open().is_none()
             && live.operation.is_idle()

@@ -240,9 +240,7 @@ impl Transfers {
 
     /// A transfer of the peer's is not in the agreed state any more, and has ended so where nothing else is known of it.
     fn suppose_end(&mut self, contract: ContractId, end: IncomingEnd) {
-        if self.incoming.suppose_end(contract, end) {
-            self.wants.remove(&contract);
-        }
+        self.end_incoming(contract, self.incoming.end_of(&contract).unwrap_or(end));
     }
 
     /// After a start: transfers of the peer's that these contracts, which are agreed, do not hold.

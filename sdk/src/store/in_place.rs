@@ -1,6 +1,6 @@
 //! A file whose pages are written in place, each write on disk when it returns.
 //!
-//! Linux takes a write that goes past its cache of pages and that waits for the disk by itself (`O_DIRECT`, `RWF_DSYNC`): one call instead of two, and nothing is copied. Where the
+//! Linux takes a write that goes past its cache of pages and that waits for the disk by itself (`O_DIRECT`, `RWF_DSYNC`): one call instead of two, and no page of the cache that is dirty in between. Where the
 //! file system has none of that, a write is followed by an `fdatasync`.
 
 use std::{fs::File, io, os::unix::fs::FileExt};

@@ -121,7 +121,7 @@ impl Outgoing {
     }
 
     /// Does this with the ids of what is proposed, and with the state after it.
-    pub(crate) fn each_proposed(&mut self, mark: impl FnOnce(&Ids, &mut State)) {
+    pub(crate) fn mark_proposed(&mut self, mark: impl FnOnce(&Ids, &mut State)) {
         if let Some(ours) = &mut self.proposal {
             ours.with_state(mark);
         }

@@ -232,6 +232,14 @@ impl Live {
         }
     }
 
+    /// A round on top of what is proposed, or agreed.
+    fn next_builder<'a>(&'a self, me: Party, config: &Config, ctx: &'a Context<'a>) -> RoundBuilder<'a> {
+        let before = self.outgoing.proposal().map_or_else(|| self.agreed.state(), OpenRound::state);
+        let round = self.next_round(me).unwrap_or(Round::MAX);
+        let height = ctx.head.max(self.agreed.height());
+        RoundBuilder::new(self.round_context(me, round, height, config, ctx), before)
+    }
+
     /// Whether these changes could be made, one after the other, were their turn next: what they require of hash locks, by their places.
     ///
     /// # Errors
@@ -243,10 +251,7 @@ impl Live {
         config: &Config,
         ctx: &Context<'_>,
     ) -> Result<Vec<(u32, Requirement)>, (usize, ChangeFault)> {
-        let before = self.outgoing.proposal().map_or_else(|| self.agreed.state(), OpenRound::state);
-        let round = self.next_round(me).unwrap_or(Round::MAX);
-        let height = ctx.head.max(self.agreed.height());
-        let mut builder = RoundBuilder::new(self.round_context(me, round, height, config, ctx), before);
+        let mut builder = self.next_builder(me, config, ctx);
         for (place, change) in changes.iter().enumerate() {
             builder.make(change).map_err(|fault| (place, fault))?;
         }
@@ -261,10 +266,7 @@ impl Live {
         config: &Config,
         ctx: &Context<'_>,
     ) -> Result<Option<Outcome>, ChangeFault> {
-        let before = self.outgoing.proposal().map_or_else(|| self.agreed.state(), OpenRound::state);
-        let round = self.next_round(me).unwrap_or(Round::MAX);
-        let mut builder =
-            RoundBuilder::new(self.round_context(me, round, ctx.head.max(self.agreed.height()), config, ctx), before);
+        let mut builder = self.next_builder(me, config, ctx);
         builder.make(change)?;
         let (_state, results) = builder.finish()?;
         Ok(results.into_iter().next().map(|(_, outcome)| outcome))

@@ -71,13 +71,9 @@ impl IncomingRows {
         is_known
     }
 
-    /// A transfer is not in the agreed state any more, and how it has ended is not known from elsewhere, or so. Whether there is a row of it.
-    pub(super) fn suppose_end(&mut self, contract: ContractId, end: IncomingEnd) -> bool {
-        let is_known = self.contains(&contract);
-        if is_known {
-            let _first = self.ending.entry(contract).or_insert(end);
-        }
-        is_known
+    /// How a transfer has ended that is not in the agreed state any more, as far as it is known.
+    pub(super) fn end_of(&self, contract: &ContractId) -> Option<IncomingEnd> {
+        self.ending.get(contract).copied()
     }
 
     /// Transfers that these contracts, which are agreed, do not hold, and how they ended by what this side wanted of them.
