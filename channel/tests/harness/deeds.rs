@@ -1,4 +1,4 @@
-//! Deeds in a world: things of one party's in an app, which move with a conditional transfer (R8.3g).
+//! Deeds in a world: things of one party's in an app, which move with a conditional transfer (R8.3g). And counters, whose calls may go with one as well.
 
 use super::{World, apps, contracts::creation};
 use channel::{
@@ -34,4 +34,25 @@ pub(crate) fn deed_of(world: &World, side: Party, deed: ContractId) -> Option<(P
 pub(crate) fn calls_of(world: &World, side: Party, contract: ContractId) -> usize {
     let is_of = |outcome: &Outcome| matches!(outcome, Outcome::Called { contract: of, .. } if *of == contract);
     world.outcomes(side).iter().filter(|outcome| is_of(outcome)).count()
+}
+
+/// Deeds of the initiator's.
+pub(crate) fn deeds(world: &mut World, count: usize) -> Vec<ContractId> {
+    world.create(Party::Initiator, (0..count).map(|_| deed(Party::Initiator)).collect())
+}
+
+/// How far a counter has come, as a side sees it.
+pub(crate) fn count_of(world: &World, side: Party, counter: ContractId) -> u64 {
+    let state = &world.sides[side].machine().contracts().unwrap().get(&counter).unwrap().state;
+    decode_exact::<(u64, u64)>(state).unwrap().0
+}
+
+/// A call that counts by one.
+pub(crate) fn one_more(counter: ContractId) -> AppCall {
+    AppCall { contract: counter, input: 1_u64.encode() }
+}
+
+/// What returns is a call that counts by one.
+pub(crate) fn returning(counter: ContractId) -> LockedCalls {
+    LockedCalls { returning: vec![one_more(counter)], ..LockedCalls::NONE }
 }

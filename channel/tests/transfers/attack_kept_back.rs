@@ -22,7 +22,7 @@ fn kept_back(world: &mut World, lasts: BlockNumber) -> Payload {
     // As it would be shown, were the round released.
     let side = &world.sides[Initiator];
     let mut released = side.machine().clone();
-    let release = channel::Input::User(Command::Transfer(TransferCommand::Release { key: name(1) }));
+    let release = Input::User(Command::Transfer(TransferCommand::Release { key: name(1) }));
     let _step = released.handle(release, &side.context(world.now, world.pace)).unwrap();
     *released.pledge().expect("held")
 }

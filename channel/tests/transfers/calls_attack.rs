@@ -4,38 +4,14 @@
 use super::*;
 use crate::harness::{
     LOCK, apps,
-    contracts::{call, counter, forced},
-    deeds::{calls_of, deed, deed_of, with_deeds},
+    contracts::{call, counter},
+    deeds::{calls_of, count_of, deed_of, returning},
 };
-use channel::{
-    ChainInput, Event, Input, RefusalCode,
-    transfer::{AppCall, IncomingEnd},
-};
+use channel::{ChainInput, Event, Input, RefusalCode, transfer::IncomingEnd};
 use protocol::{
-    Pair, Rejection,
+    Pair,
     call::{CallKind, Payload},
-    decode_exact,
 };
-
-fn deeds(world: &mut World, count: usize) -> Vec<ContractId> {
-    world.create(Initiator, (0..count).map(|_| deed(Initiator)).collect())
-}
-
-/// How far a counter has come, as a side sees it.
-fn count_of(world: &World, side: Party, counter: ContractId) -> u64 {
-    let state = &world.sides[side].machine().contracts().unwrap().get(&counter).unwrap().state;
-    decode_exact::<(u64, u64)>(state).unwrap().0
-}
-
-/// What returns is a call that counts by one.
-fn returning(counter: ContractId) -> LockedCalls {
-    let one_more = AppCall { contract: counter, input: 1_u64.encode() };
-    LockedCalls { returning: vec![one_more], ..LockedCalls::NONE }
-}
-
-fn refund(contract: ContractId) -> ForcedCall {
-    forced(contract, 0, &ConditionalInput::Refund)
-}
 
 /// A transfer that returns by a call of a counter, and whose refund the payee has forced alone: the call is left, and the payer asks for it. Its round is on its way.
 /// The two hear of each other again so many blocks before the call is due to be forced.
@@ -109,22 +85,9 @@ fn an_end_that_waits_again_has_no_call_that_is_made() {
         world.mine();
     }
     world.disconnect();
-    let call = CallKind::ChannelForceProgress;
-    let mut is_told = false;
-    for _ in 0..180 {
-        if world.sides[Initiator].machine().status().forcing && !is_told {
-            is_told = true;
-            world.chain.drop_pool();
-            world.input(Initiator, Input::Chain(ChainInput::Undeliverable { call })).unwrap();
-        }
-        world.mine();
-        if count_of(&world, Initiator, made[0]) == 1 {
-            break;
-        }
-    }
+    assert!(world.force_in_halves(Initiator, 180, |world| count_of(world, Initiator, made[0]) == 1));
     assert_eq!((count_of(&world, Initiator, made[0]), world.open_transfers()), (1, 1), "half of it is made");
-    world.chain.drop_pool();
-    world.input(Initiator, Input::Chain(ChainInput::Rejected { call, rejection: Rejection::StepTooLarge })).unwrap();
+    world.refuse_step(Initiator);
     for _ in 0..12 {
         world.run();
         world.mine();
@@ -145,16 +108,7 @@ fn half_of_a_step_makes_the_call_of_its_own_transfer() {
         }
         let late = if blocks[0] == 900 { 1 } else { 2 };
         world.disconnect();
-        let call = CallKind::ChannelForceProgress;
-        let mut is_told = false;
-        for _ in 0..180 {
-            if world.sides[Initiator].machine().status().forcing && !is_told {
-                is_told = true;
-                world.chain.drop_pool();
-                world.input(Initiator, Input::Chain(ChainInput::Undeliverable { call })).unwrap();
-            }
-            world.mine();
-        }
+        let is_told = world.force_in_halves(Initiator, 180, |_world| false);
         assert!(is_told);
         world.claim(Responder, late).unwrap();
         for _ in 0..6 {
@@ -266,13 +220,12 @@ fn a_router_is_not_told_of_a_claim_that_may_be_undone() {
     let deeds = deeds(&mut world, 1);
     world.offer_with(1, with_deeds(&deeds), 20);
     let contract = world.contract_of(Responder, 1).unwrap();
-    let state = world.sides[Initiator].machine().state().unwrap().clone();
-    let payload: Option<Payload> = world.sides[Initiator].machine().evidence().unwrap().payload;
+    let (state, payload) = kept_state(&world, Initiator);
     world.fail(Responder, 1).unwrap();
     let Message::Update(update) = world.steal(Initiator) else { panic!("the failure") };
     world.kill(Initiator);
-    let deed_claim = ForcedCall { contract: deeds[0], value: 0, input: [&[1][..], &secret(1).0.0].concat() };
-    let claim = forced(contract, 0, &ConditionalInput::Claim(secret(1).0));
+    let deed_claim = deed_claim(deeds[0], 1);
+    let claim = claim_of(contract, 1);
     world.force_by_hand(Initiator, &state, payload, vec![deed_claim, claim]);
     world.mine();
     assert_eq!(deed_of(&world, Responder, deeds[0]), Some((Responder, false)), "the step is followed");
@@ -335,11 +288,10 @@ fn a_user_is_not_told_that_a_claim_is_undone() {
     let deeds = deeds(&mut world, 1);
     world.offer_with(1, with_deeds(&deeds), 40);
     let contract = world.contract_of(Responder, 1).unwrap();
-    let state = world.sides[Initiator].machine().state().unwrap().clone();
-    let payload = world.sides[Initiator].machine().evidence().unwrap().payload;
+    let (state, payload) = kept_state(&world, Initiator);
     world.claim(Responder, 1).unwrap();
     let Message::Update(first) = world.steal(Initiator) else { panic!("the claim") };
-    let claim = forced(contract, 0, &ConditionalInput::Claim(secret(1).0));
+    let claim = claim_of(contract, 1);
     world.force_by_hand(Initiator, &state, payload, vec![claim]);
     world.mine();
     world.deliver_all();
@@ -381,8 +333,7 @@ fn with_a_deed_that_was_called_by_itself(
     let deed = deeds(&mut world, 1)[0];
     world.offer_with(1, with_deeds(&[deed]), 20);
     world.mine_blocks(wait);
-    let state = world.sides[attacker].machine().state().unwrap().clone();
-    let payload = world.sides[attacker].machine().evidence().unwrap().payload;
+    let (state, payload) = kept_state(&world, attacker);
     let _id = world.pay(attacker.peer(), 5).unwrap();
     assert!(world.deliver(attacker));
     let Message::UpdateAck { .. } = world.steal(attacker.peer()) else { panic!("the answer") };
@@ -477,8 +428,7 @@ fn a_claim_that_waits_again_has_the_half_that_is_undone() {
     world.wire = Pair::default();
     world.mine();
     assert_eq!(deed_of(&world, Responder, deed), Some((Responder, false)), "half of it is made");
-    world.chain.drop_pool();
-    world.input(Responder, Input::Chain(ChainInput::Rejected { call, rejection: Rejection::StepTooLarge })).unwrap();
+    world.refuse_step(Responder);
     world.wire = Pair::default();
     undo_and_agree(&mut world, Initiator, paid);
     assert_eq!(world.ours(Responder), SHARE + AMOUNT - 5, "it is paid");
@@ -496,7 +446,7 @@ fn a_row_ends_once_the_app_refuses_what_is_left() {
     let contract = world.contract_of(Responder, 1).unwrap();
     world.claim(Responder, 1).unwrap();
     world.disconnect();
-    let deed_claim = ForcedCall { contract: deeds[0], value: 0, input: [&[1][..], &secret(1).0.0].concat() };
+    let deed_claim = deed_claim(deeds[0], 1);
     world.force(Initiator, vec![deed_claim]).unwrap();
     world.mine_blocks(2);
     world.force_claim(Initiator, contract, 1).unwrap();

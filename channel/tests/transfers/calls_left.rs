@@ -5,45 +5,11 @@ use super::*;
 use crate::harness::{
     LOCK, apps,
     contracts::{counter, forced},
-    deeds::{calls_of, deed, deed_of, with_deeds},
+    deeds::{calls_of, count_of, deed_of, returning},
     forge::sign,
 };
 use channel::{Event, Message, Refusal, RefusalCode, Refused, State, Update, transfer::AppCall};
-use protocol::{Pair, StateCommitment, contracts::calls_root, decode_exact, signing::StateBody};
-
-/// Deeds of the initiator's.
-fn deeds(world: &mut World, count: usize) -> Vec<ContractId> {
-    world.create(Initiator, (0..count).map(|_| deed(Initiator)).collect())
-}
-
-/// An open channel in which so many deeds of the initiator's are locked with the transfer number 1.
-fn locked(count: usize, blocks: BlockNumber) -> (World, Vec<ContractId>) {
-    let mut world = World::opened();
-    let deeds = deeds(&mut world, count);
-    world.offer_with(1, with_deeds(&deeds), blocks);
-    assert_eq!(world.open_transfers(), 1);
-    (world, deeds)
-}
-
-/// How far a counter has come, as a side sees it.
-fn count_of(world: &World, side: Party, counter: ContractId) -> u64 {
-    let state = &world.sides[side].machine().contracts().unwrap().get(&counter).unwrap().state;
-    decode_exact::<(u64, u64)>(state).unwrap().0
-}
-
-/// A call that counts by one.
-fn one_more(counter: ContractId) -> AppCall {
-    AppCall { contract: counter, input: 1_u64.encode() }
-}
-
-/// What returns is a call that counts by one.
-fn returning(counter: ContractId) -> LockedCalls {
-    LockedCalls { returning: vec![one_more(counter)], ..LockedCalls::NONE }
-}
-
-fn refund(contract: ContractId) -> ForcedCall {
-    forced(contract, 0, &ConditionalInput::Refund)
-}
+use protocol::{Pair, StateCommitment, contracts::calls_root, signing::StateBody};
 
 /// The payer keeps a payment of the payee's back, which the payee has signed, and forces the claim of coins and deed, as is right. Then it shows the payment with both
 /// signatures, which undoes the forced step (R5.4): transfer and deed are locked again. The payee has taken the deed's call out of its row when it followed the step
@@ -53,13 +19,12 @@ fn refund(contract: ContractId) -> ForcedCall {
 fn a_forced_claim_that_is_undone_is_claimed_again_with_its_deed() {
     let (mut world, deeds) = locked(1, 20);
     let contract = world.contract_of(Responder, 1).unwrap();
-    let state = world.sides[Initiator].machine().state().unwrap().clone();
-    let payload = world.sides[Initiator].machine().evidence().unwrap().payload;
+    let (state, payload) = kept_state(&world, Initiator);
     let _id = world.pay(Responder, 5).unwrap();
     let Message::Update(update) = world.steal(Initiator) else { panic!("the payment") };
     world.kill(Initiator);
     let claim = ConditionalInput::Claim(secret(1).0);
-    let deed = ForcedCall { contract: deeds[0], value: 0, input: [&[1][..], &secret(1).0.0].concat() };
+    let deed = deed_claim(deeds[0], 1);
     world.force_by_hand(Initiator, &state, payload, vec![deed, forced(contract, 0, &claim)]);
     world.mine();
     assert_eq!(deed_of(&world, Responder, deeds[0]), Some((Responder, false)), "the step is followed");
@@ -102,8 +67,7 @@ fn an_own_forced_claim_that_the_payer_undoes_is_claimed_again_with_its_deed() {
 fn a_forced_refund_that_is_undone_is_refunded_again_with_its_deed() {
     let (mut world, deeds) = locked(1, 20);
     let contract = world.contract_of(Responder, 1).unwrap();
-    let state = world.sides[Responder].machine().state().unwrap().clone();
-    let payload = world.sides[Responder].machine().evidence().unwrap().payload;
+    let (state, payload) = kept_state(&world, Responder);
     let _id = world.pay(Initiator, 5).unwrap();
     let Message::Update(update) = world.steal(Responder) else { panic!("the payment") };
     world.kill(Responder);
@@ -182,16 +146,7 @@ fn an_own_forced_refund_in_halves_makes_its_calls_once() {
     let (mut world, made) = World::with(Initiator, vec![counter(Pair::default(), 9)]);
     world.offer_with(1, returning(made[0]), 20);
     world.disconnect();
-    let mut is_told = false;
-    for _ in 0..180 {
-        if world.sides[Initiator].machine().status().forcing && !is_told {
-            is_told = true;
-            world.chain.drop_pool();
-            let call = protocol::call::CallKind::ChannelForceProgress;
-            world.input(Initiator, channel::Input::Chain(channel::ChainInput::Undeliverable { call })).unwrap();
-        }
-        world.mine();
-    }
+    let is_told = world.force_in_halves(Initiator, 180, |_world| false);
     assert!(is_told);
     for _ in 0..4 {
         world.run();
@@ -392,7 +347,7 @@ fn steps_that_are_used_up_one_by_one_while_closing_leave_no_deed_behind() {
         let is_first = calls_of(&world, Responder, deeds[0]) == 2;
         if is_first && !is_forced && !world.sides[Initiator].is_over() {
             is_forced = true;
-            let claims = last.map(|(number, contract)| forced(contract, 0, &ConditionalInput::Claim(secret(number).0)));
+            let claims = last.map(|(number, contract)| claim_of(contract, number));
             // They may be claimed already.
             let _made_or_not = world.force(Initiator, claims.to_vec());
         }
@@ -436,8 +391,7 @@ fn a_crash_at_any_point_leaves_no_deed_behind() {
 fn a_claim_that_was_forced_alone_and_is_undone_is_claimed_with_its_deed() {
     let (mut world, deeds) = locked(1, 20);
     let contract = world.contract_of(Responder, 1).unwrap();
-    let state = world.sides[Initiator].machine().state().unwrap().clone();
-    let payload = world.sides[Initiator].machine().evidence().unwrap().payload;
+    let (state, payload) = kept_state(&world, Initiator);
     let _id = world.pay(Responder, 5).unwrap();
     let Message::Update(update) = world.steal(Initiator) else { panic!("the payment") };
     world.kill(Initiator);

@@ -5,49 +5,10 @@ use super::*;
 use crate::harness::{
     LOCK, apps,
     contracts::{counter, forced},
-    deeds::{calls_of, deed, deed_of, with_deeds},
+    deeds::{calls_of, count_of, deed_of, returning},
 };
-use channel::{Acceptance, ChainInput, Change, Event, Input, RefusalCode, State, transfer::AppCall};
-use protocol::{
-    Pair, Rejection,
-    call::{CallKind, Payload},
-    contracts::calls_root,
-    decode_exact,
-    terms::CallWeight,
-};
-
-fn deeds(world: &mut World, count: usize) -> Vec<ContractId> {
-    world.create(Initiator, (0..count).map(|_| deed(Initiator)).collect())
-}
-
-/// An open channel in which so many deeds of the initiator's are locked with the transfer number 1.
-fn locked(count: usize, blocks: BlockNumber) -> (World, Vec<ContractId>) {
-    let mut world = World::opened();
-    let deeds = deeds(&mut world, count);
-    world.offer_with(1, with_deeds(&deeds), blocks);
-    assert_eq!(world.open_transfers(), 1);
-    (world, deeds)
-}
-
-/// How far a counter has come, as a side sees it.
-fn count_of(world: &World, side: Party, counter: ContractId) -> u64 {
-    let state = &world.sides[side].machine().contracts().unwrap().get(&counter).unwrap().state;
-    decode_exact::<(u64, u64)>(state).unwrap().0
-}
-
-/// What returns is a call that counts by one.
-fn returning(counter: ContractId) -> LockedCalls {
-    let one_more = AppCall { contract: counter, input: 1_u64.encode() };
-    LockedCalls { returning: vec![one_more], ..LockedCalls::NONE }
-}
-
-fn claim_of(contract: ContractId) -> ForcedCall {
-    forced(contract, 0, &ConditionalInput::Claim(secret(1).0))
-}
-
-fn deed_claim(deed: ContractId) -> ForcedCall {
-    ForcedCall { contract: deed, value: 0, input: [&[1][..], &secret(1).0.0].concat() }
-}
+use channel::{Acceptance, Change, Event, RefusalCode, State, transfer::AppCall};
+use protocol::{Pair, call::Payload, contracts::calls_root, terms::CallWeight};
 
 /// What the initiator keeps: the agreed state with what shows it, and the state after a payment of the responder's over 5 that it answers nobody, with what shows that.
 struct Kept {
@@ -57,8 +18,7 @@ struct Kept {
 
 /// The responder pays 5, and the initiator keeps the round back.
 fn keep_back(world: &mut World) -> Kept {
-    let state = world.sides[Initiator].machine().state().unwrap().clone();
-    let payload = world.sides[Initiator].machine().evidence().unwrap().payload;
+    let (state, payload) = kept_state(world, Initiator);
     let _id = world.pay(Responder, 5).unwrap();
     let Message::Update(update) = world.steal(Initiator) else { panic!("the payment") };
     let mut paid = state.clone();
@@ -80,10 +40,10 @@ fn a_call_that_was_made_before_the_end_and_is_undone_is_left() {
     let Kept { agreed, paid } = keep_back(&mut world);
     world.claim(Responder, 1).unwrap();
     world.kill(Initiator);
-    world.force_by_hand(Initiator, &agreed.0, agreed.1, vec![deed_claim(deeds[0])]);
+    world.force_by_hand(Initiator, &agreed.0, agreed.1, vec![deed_claim(deeds[0], 1)]);
     world.mine();
     assert_eq!(deed_of(&world, Responder, deeds[0]), Some((Responder, false)), "the step is followed");
-    world.force_by_hand(Initiator, &paid.0, paid.1, vec![claim_of(contract)]);
+    world.force_by_hand(Initiator, &paid.0, paid.1, vec![claim_of(contract, 1)]);
     world.mine();
     assert_eq!(
         deed_of(&world, Responder, deeds[0]),
@@ -105,11 +65,11 @@ fn an_own_claim_that_is_undone_by_a_claim_alone_leaves_its_deed() {
     let Kept { paid, .. } = keep_back(&mut world);
     world.claim(Responder, 1).unwrap();
     world.kill(Initiator);
-    world.force(Responder, vec![deed_claim(deeds[0]), claim_of(contract)]).unwrap();
+    world.force(Responder, vec![deed_claim(deeds[0], 1), claim_of(contract, 1)]).unwrap();
     world.mine();
     world.mine();
     assert_eq!(deed_of(&world, Responder, deeds[0]), Some((Responder, false)), "the step is made");
-    world.force_by_hand(Initiator, &paid.0, paid.1, vec![claim_of(contract)]);
+    world.force_by_hand(Initiator, &paid.0, paid.1, vec![claim_of(contract, 1)]);
     world.mine();
     assert_eq!(
         deed_of(&world, Responder, deeds[0]),
@@ -204,23 +164,9 @@ fn what_half_of_a_step_has_made_is_not_made_again() {
         let (mut world, made) = World::with(Initiator, vec![counter(Pair::default(), 9)]);
         world.offer_with(1, returning(made[0]), 20);
         world.disconnect();
-        let call = CallKind::ChannelForceProgress;
-        let mut is_told = false;
-        for _ in 0..180 {
-            if world.sides[Initiator].machine().status().forcing && !is_told {
-                is_told = true;
-                world.chain.drop_pool();
-                world.input(Initiator, Input::Chain(ChainInput::Undeliverable { call })).unwrap();
-            }
-            world.mine();
-            if count_of(&world, Initiator, made[0]) == 1 {
-                break;
-            }
-        }
+        assert!(world.force_in_halves(Initiator, 180, |world| count_of(world, Initiator, made[0]) == 1));
         assert_eq!((count_of(&world, Initiator, made[0]), world.open_transfers()), (1, 1), "half of it is made");
-        world.chain.drop_pool();
-        let rejection = Rejection::StepTooLarge;
-        world.input(Initiator, Input::Chain(ChainInput::Rejected { call, rejection })).unwrap();
+        world.refuse_step(Initiator);
         if is_agreed {
             world.connect();
             world.run();
@@ -309,7 +255,7 @@ fn a_call_of_the_users_is_not_taken_for_one_that_is_left() {
         let contract = world.contract_of(Responder, 1).unwrap();
         world.disconnect();
         world.mine_blocks(25);
-        world.force(Responder, vec![forced(contract, 0, &ConditionalInput::Refund)]).unwrap();
+        world.force(Responder, vec![refund(contract)]).unwrap();
         world.mine();
         world.mine();
         let own = Change::CallContract { contract: made[0], value: 0, input: 1_u64.encode() };
@@ -389,7 +335,7 @@ fn a_call_that_is_refused_keeps_no_other_from_being_forced() {
     let contract = world.contract_of(Responder, 1).unwrap();
     world.disconnect();
     world.mine_blocks(25);
-    world.force(Responder, vec![forced(counter, 0, &9_u64), forced(contract, 0, &ConditionalInput::Refund)]).unwrap();
+    world.force(Responder, vec![forced(counter, 0, &9_u64), refund(contract)]).unwrap();
     world.mine();
     world.mine();
     world.kill(Responder);
@@ -409,7 +355,7 @@ fn a_call_of_the_users_does_not_stand_for_one_that_is_left() {
         let contract = world.contract_of(Responder, 1).unwrap();
         world.disconnect();
         world.mine_blocks(25);
-        world.force(Responder, vec![forced(contract, 0, &ConditionalInput::Refund)]).unwrap();
+        world.force(Responder, vec![refund(contract)]).unwrap();
         world.mine();
         world.mine();
         world.connect();

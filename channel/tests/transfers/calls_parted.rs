@@ -180,19 +180,7 @@ fn a_forced_claim_in_halves_does_not_end_the_channel_before_the_deed_is_claimed(
     world.disconnect();
     world.claim(Responder, 1).unwrap();
     world.close_solo(Initiator).unwrap();
-    let mut is_told = false;
-    for _ in 0..LOCK + 40 {
-        if world.sides[Responder].is_over() {
-            break;
-        }
-        if world.sides[Responder].machine().status().forcing && !is_told {
-            is_told = true;
-            world.chain.drop_pool();
-            let call = protocol::call::CallKind::ChannelForceProgress;
-            world.input(Responder, channel::Input::Chain(channel::ChainInput::Undeliverable { call })).unwrap();
-        }
-        world.mine();
-    }
+    let is_told = world.force_in_halves(Responder, LOCK + 40, |world| world.sides[Responder].is_over());
     assert!(is_told);
     assert_eq!(calls_of(&world, Responder, deed), 2, "it was claimed before the channel ended");
 }

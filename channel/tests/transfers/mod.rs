@@ -26,17 +26,21 @@ mod pledges_stories;
 mod stories;
 mod withheld;
 
-use crate::harness::{Initiator, RESERVE, Responder, SHARE, World};
+use crate::harness::{
+    Initiator, RESERVE, Responder, SHARE, World,
+    contracts::forced,
+    deeds::{deeds, with_deeds},
+};
 use channel::{
-    Certainty, ChannelAccept, Command, IdempotencyKey, Message, Misuse,
+    Certainty, ChainInput, ChannelAccept, Command, IdempotencyKey, Input, Message, Misuse, State,
     transfer::{
         FailReason, Failure, IncomingTransfer, Intent, LockedCalls, Offer, OutgoingTransfer, Progress, TransferCommand,
         TransferEvent, TransferLimits, TransferTerms,
     },
 };
 use protocol::{
-    Amount, BlockNumber, Party,
-    call::{Call, CloseSolo, ForcedCall, SnapshotSolo},
+    Amount, BlockNumber, Party, Rejection,
+    call::{Call, CallKind, CloseSolo, ForcedCall, Payload, SnapshotSolo},
     contracts::{
         ContractId,
         conditional::{ConditionalInput, HashFunction, HashLock, Preimage},
@@ -63,6 +67,35 @@ pub(crate) fn an_offer(number: u8, amount: Amount, expiry: BlockNumber) -> Offer
     Offer { terms, premium: 0, calls: LockedCalls::NONE, instruction: vec![number; 3] }
 }
 
+/// An open channel in which so many deeds of the initiator's are locked with the transfer number 1.
+fn locked(count: usize, blocks: BlockNumber) -> (World, Vec<ContractId>) {
+    let mut world = World::opened();
+    let deeds = deeds(&mut world, count);
+    world.offer_with(1, with_deeds(&deeds), blocks);
+    assert_eq!(world.open_transfers(), 1);
+    (world, deeds)
+}
+
+fn refund(contract: ContractId) -> ForcedCall {
+    forced(contract, 0, &ConditionalInput::Refund)
+}
+
+/// The claim of the coins of the transfer with this number.
+fn claim_of(contract: ContractId, number: u8) -> ForcedCall {
+    forced(contract, 0, &ConditionalInput::Claim(secret(number).0))
+}
+
+/// The claim of a deed that goes with the transfer with this number.
+fn deed_claim(deed: ContractId, number: u8) -> ForcedCall {
+    ForcedCall { contract: deed, value: 0, input: [&[1][..], &secret(number).0.0].concat() }
+}
+
+/// The agreed state of a party, with what shows it.
+fn kept_state(world: &World, party: Party) -> (State, Option<Payload>) {
+    let machine = world.sides[party].machine();
+    (machine.state().unwrap().clone(), machine.evidence().unwrap().payload)
+}
+
 impl World {
     /// The initiator offers the transfer with this number and these calls, which the responder's router takes, and both say all that they have to.
     fn offer_with(&mut self, number: u8, calls: LockedCalls, blocks: BlockNumber) {
@@ -71,6 +104,31 @@ impl World {
         let offered = Command::Transfer(TransferCommand::Offer { key: name(number), offer, fee: 0 });
         self.command(Initiator, offered).unwrap();
         self.run();
+    }
+
+    /// So many blocks, or until this is true. The first step that a party forces meanwhile is more than the chain can make, so that it is made in halves. Whether there was one.
+    fn force_in_halves(&mut self, party: Party, blocks: BlockNumber, is_over: impl Fn(&Self) -> bool) -> bool {
+        let call = CallKind::ChannelForceProgress;
+        let mut is_told = false;
+        for _ in 0..blocks {
+            if self.sides[party].machine().status().forcing && !is_told {
+                is_told = true;
+                self.chain.drop_pool();
+                self.input(party, Input::Chain(ChainInput::Undeliverable { call })).unwrap();
+            }
+            self.mine();
+            if is_over(self) {
+                break;
+            }
+        }
+        is_told
+    }
+
+    /// What a party still forces is too large for a step: it is given up.
+    fn refuse_step(&mut self, party: Party) {
+        let (call, rejection) = (CallKind::ChannelForceProgress, Rejection::StepTooLarge);
+        self.chain.drop_pool();
+        self.input(party, Input::Chain(ChainInput::Rejected { call, rejection })).unwrap();
     }
 
     /// Offers the transfer with this number, which expires so many blocks from now.

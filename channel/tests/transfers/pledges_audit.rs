@@ -448,10 +448,10 @@ fn a_snapshot_of_what_is_agreed_does_not_keep_the_pledge_from_being_shown() {
     (side.seen, side.registry.best) = (until - 2, until - 2);
     let mut machine = side.machine().clone();
     let ctx = side.context(world.now, world.pace);
-    let events = events.into_iter().map(channel::ChainInput::Event);
+    let events = events.into_iter().map(ChainInput::Event);
     let mut made = None;
-    for input in events.chain([channel::ChainInput::Head]) {
-        let step = machine.handle(channel::Input::Chain(input), &ctx).unwrap();
+    for input in events.chain([ChainInput::Head]) {
+        let step = machine.handle(Input::Chain(input), &ctx).unwrap();
         for effect in crate::harness::effects_of(step) {
             if let channel::Effect::Submit(call) = effect
                 && let Call::ChannelSnapshotSolo(snapshot) = *call

@@ -50,7 +50,7 @@ struct Story {
     copies: Vec<Side>,
     said: Vec<Message>,
     /// Pledges of the honest party that the cheat holds, and rounds of the honest party's that the cheat has signed and not answered.
-    proofs: Vec<protocol::call::Payload>,
+    proofs: Vec<Payload>,
     log: Vec<String>,
 }
 
