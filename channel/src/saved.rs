@@ -16,7 +16,7 @@ use crate::{
     payments::{PaymentRecord, Payments},
     phase::{
         Phase,
-        live::{Live, forcing::Forcing, open_round::OpenRound},
+        live::{Live, open_round::OpenRound},
         opening::AbandonedOpening,
     },
     state::{ChangeId, Delta, State},
@@ -84,7 +84,7 @@ struct Saved<P, O> {
     transfers: u32,
     /// Which calls of apps that go with transfers were made by force on the way to each state, the agreed one first (R8.3g). Empty where there are none.
     marks: Vec<CallMarks>,
-    /// The changes that make calls which forced steps have left, as far as they are in rounds that were signed, or are being forced.
+    /// The changes that make calls which forced steps have left, as far as they are in rounds that were signed.
     left_calls: BTreeMap<ChangeId, LeftCall>,
     /// The changes of agreed rounds that were made because of transfers: should they be undone, the user is not told of it.
     made_of_transfers: BTreeSet<ChangeId>,
@@ -124,14 +124,12 @@ impl Channel {
         bytes
     }
 
-    /// The changes that make calls which forced steps have left, in rounds that were signed, or that are being forced.
+    /// The changes that make calls which forced steps have left, in rounds that were signed.
     fn signed_left_calls(&self) -> BTreeMap<ChangeId, LeftCall> {
         let signed = self.phase.live().filter(|_| self.transfers.asks_for_left());
         let Some(live) = signed else { return BTreeMap::new() };
-        let in_rounds = live.outgoing.signed_of(|id| self.transfers.left_call_of(id));
-        let is_forced = |id: &ChangeId| Some((*id, self.transfers.left_call_of(*id)?));
-        let forced = live.dispute.forcing().map(Forcing::changes).unwrap_or_default();
-        in_rounds.into_iter().map(|(id, call, _)| (id, call)).chain(forced.iter().filter_map(is_forced)).collect()
+        let signed = live.outgoing.signed_of(|id| self.transfers.left_call_of(id));
+        signed.into_iter().map(|(id, call, _)| (id, call)).collect()
     }
 
     /// The changes of agreed rounds that were made because of transfers and may be undone.
@@ -221,10 +219,6 @@ impl Channel {
                 }
                 for (id, call, is_proposed) in live.outgoing.signed_of(|id| left_calls.get(&id).copied()) {
                     transfers.note_signed_left(id, call, is_proposed);
-                }
-                let forced = live.dispute.forcing().map(Forcing::changes).unwrap_or_default();
-                for (id, call) in forced.iter().filter_map(|id| Some((*id, *left_calls.get(id)?))) {
-                    transfers.note_signed_left(id, call, true);
                 }
                 made_of_transfers.into_iter().for_each(|id| transfers.give_up(id));
                 if !live.store.is_doubtful() {

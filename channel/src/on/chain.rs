@@ -269,13 +269,18 @@ impl Channel {
         }
     }
 
+    /// Whether this was the last refusal that the user was told of. It is from now on.
+    pub(crate) fn is_known_rejection(&mut self, call: CallKind, rejection: Rejection) -> bool {
+        self.last_rejection.replace((call, rejection)) == Some((call, rejection))
+    }
+
     /// The arbiter refused a call. Where it is asked for again with each head, the user is told once.
     pub(crate) fn on_chain_rejected(&mut self, call: CallKind, rejection: Rejection, ctx: &Context<'_>) -> Step {
         if let Some(step) = self.on_force_rejected(call, rejection, ctx) {
             return step;
         }
         let given_up = self.abandon_create(call, Some(rejection));
-        let known = self.last_rejection.replace((call, rejection)) == Some((call, rejection));
+        let known = self.is_known_rejection(call, rejection);
         if known || matches!(self.phase, Phase::Closed(_)) || self.is_other_half(call) {
             return given_up;
         }

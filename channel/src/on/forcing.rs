@@ -73,7 +73,9 @@ impl Channel {
         let me = self.me;
         let is_free = self.waits_for(Act::Force, ctx.head).is_none();
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
-        if !is_free || !live.outgoing.calls_wait() {
+        // What is left of a transfer is forced as the transfer would have been (R8.3g).
+        let is_users = |id| self.transfers.left_call_of(id).is_none();
+        if !is_free || !live.outgoing.calls_wait(is_users) {
             live.dispute.note_calls_answered();
             return Step::default();
         }
@@ -86,7 +88,7 @@ impl Channel {
             (bytes, count) = (bytes.saturating_add(change.bytes()), count.saturating_add(1));
             bytes <= MAX_FORCED_INPUTS && count <= MAX_FORCED_CALLS
         };
-        let (given_up, calls) = live.outgoing.take_calls(me, fits);
+        let (given_up, calls) = live.outgoing.take_calls(me, is_users, fits);
         let (ids, calls) = calls.into_iter().unzip();
         let told = live.given_up(&given_up, RefusalCode::TIMEOUT);
         let step = Step::tell(told).and(self.begin_forcing(Forcing::of(calls, ids)));

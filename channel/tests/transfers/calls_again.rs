@@ -99,18 +99,18 @@ fn what_is_told_of_as_being_forced_comes_to_an_end_that_is_told_of() {
     assert_eq!((side.machine().status().forcing, begun, ended), (false, 1, 1));
 }
 
-/// A call that is left is a call that waits, and is forced as the user's own are where `force_after` is set (`take_calls`). What was asked for it is asked for ever (`Wants::asked`: no event that
-/// is told of a forced step takes it out), so that the transfer is wanted no more (`insert_unasked`) once the forced steps are undone and it is open again. Right would be that its claim is
-/// asked for.
+/// A call that is left is a call that waits. It was forced as the user's own are where `force_after` is set, and what was asked for it was then asked for ever: once the forced steps were undone
+/// nobody wanted the transfer that was open again. It is none of the user's: what is left of a transfer is forced as the transfer would have been.
 #[test]
-fn a_transfer_whose_left_call_was_forced_as_one_that_waits_is_claimed_where_that_is_undone() {
-    let [without, with] = [false, true].map(after_a_left_call_that_was_forced);
-    let right = (SHARE + AMOUNT - 5, Some((Responder, false)));
-    assert_eq!((without, with), (right, right));
+fn a_call_that_is_left_is_not_forced_as_the_users_calls_are() {
+    for waits in [false, true] {
+        let right = (SHARE + AMOUNT - 5, Some((Responder, false)));
+        assert_eq!(after_a_left_call_that_waited(waits), right, "{waits}");
+    }
 }
 
-/// What the payee has in the end, and who has the deed; where `forces`, the payee has forced the call that was left, by its patience with calls that wait.
-fn after_a_left_call_that_was_forced(forces: bool) -> (Amount, Option<(Party, bool)>) {
+/// What the payee has in the end, and who has the deed; where the call `waits`, it has done so for longer than the payee's patience with its own calls.
+fn after_a_left_call_that_waited(waits: bool) -> (Amount, Option<(Party, bool)>) {
     let mut world = World::new();
     world.sides[Responder].config.force_after = Some(1_000);
     world.sides[Initiator].config.defend = false;
@@ -140,11 +140,11 @@ fn after_a_left_call_that_was_forced(forces: bool) -> (Amount, Option<(Party, bo
         "what is left is asked for"
     );
     world.wire = Pair::default();
-    if forces {
+    if waits {
         world.tick(1);
         world.tick(2_000);
         world.mine();
-        assert_eq!(deed_of(&world, Responder, deed), Some((Responder, false)), "it is forced");
+        assert_eq!(deed_of(&world, Responder, deed), Some((Initiator, true)), "it is not forced");
     }
     let (channel, payload) = (world.channel_id(), paid.expect("it is signed"));
     world.chain.submit(Initiator, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));

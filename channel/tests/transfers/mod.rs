@@ -6,6 +6,7 @@ mod audit;
 mod calls;
 mod calls_again;
 mod calls_attack;
+mod calls_given_up;
 mod calls_left;
 mod calls_marks;
 mod calls_parted;

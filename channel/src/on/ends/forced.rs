@@ -17,7 +17,7 @@ use crate::{
 use protocol::{
     BlockNumber, Rejection,
     arbiter::MAX_FORCED_CALLS,
-    call::ForcedCall,
+    call::{CallKind, ForcedCall},
     contracts::{
         CallFault, ContractId,
         conditional::{ConditionalInput, HashLock},
@@ -78,8 +78,9 @@ impl Channel {
         let forcing = Forcing::of_ends(calls);
         match self.plan_of(&forcing, ctx) {
             Ok(submit) => dropped.and(self.begin_forcing(forcing)).and(Step::act(vec![submit])),
-            // While a channel closes, and once it is settled, it is tried with each block: what is refused for now is not told of each time.
+            // While a channel closes, and once it is settled, it is tried with each block: what is refused for now is not told of.
             Err(_) if is_quiet => dropped,
+            Err(rejection) if self.is_known_rejection(CallKind::ChannelForceProgress, rejection) => dropped,
             Err(rejection) => dropped.and(Step::tell([Event::ForceFailed { changes: Vec::new(), rejection }])),
         }
     }
@@ -171,7 +172,10 @@ impl Channel {
                     calls.truncate(before);
                     return;
                 }
-                Err(Rejection::CallFailed { fault, .. }) if is_left && !may_pass(fault) => refused.push(left),
+                // Beside others it may be refused because of them, and none of them is made yet.
+                Err(Rejection::CallFailed { fault, .. }) if is_left && calls.len() == 1 && !may_pass(fault) => {
+                    refused.push(left);
+                }
                 Err(_) => waits_for_some = true,
             }
             let _left_out = calls.pop();

@@ -82,8 +82,9 @@ impl Trial<'_> {
             let changes: Vec<_> = made.iter().map(|(_, call)| calling(call.clone())).collect();
             match self.tried(&changes) {
                 Ok(()) => break,
-                Err((at, Hindrance::Refused)) => refused.push(made.remove(at)),
-                Err((at, Hindrance::Code)) => {
+                Err((0, Hindrance::Refused)) => refused.push(made.remove(0)),
+                // After others it may be refused because of them, and none of them is made yet.
+                Err((at, Hindrance::Refused | Hindrance::Code)) => {
                     let _waits = made.remove(at);
                     waits = true;
                 }

@@ -151,10 +151,9 @@ impl Outgoing {
         self.abandoned.len() < MAX_ABANDONED && !self.abandoned.iter().any(|ours| ours.base() >= base)
     }
 
-    /// An own call of a contract that waits for the peer.
-    pub(crate) fn calls_wait(&self) -> bool {
-        let proposed = self.proposal.iter().flat_map(|ours| &ours.update().changes);
-        proposed.chain(self.queue.iter().map(|(_, change)| change)).any(is_call)
+    /// Whether an own call of a contract waits for the peer, of which this is true.
+    pub(crate) fn calls_wait(&self, is_such: impl Fn(ChangeId) -> bool) -> bool {
+        self.waiting().any(|(id, change)| is_call(change) && is_such(id))
     }
 
     /// An open round, or one that was abandoned.
@@ -420,17 +419,19 @@ impl Outgoing {
         dropped
     }
 
-    /// Takes the first calls in a row that wait, as many as `fits` allows, for a forced step: the proposal is abandoned for it, and what stands
+    /// Takes the first calls in a row that wait and of which this is true, as many as `fits` allows, for a forced step: the proposal is abandoned for it, and what stands
     /// before the calls is given up.
     pub(crate) fn take_calls(
         &mut self,
         me: Party,
+        is_such: impl Fn(ChangeId) -> bool,
         mut fits: impl FnMut(&Change) -> bool,
     ) -> (OwnChanges, Vec<(ChangeId, ForcedCall)>) {
         let _abandoned = self.abandon(me, |_| true);
-        let before = self.queue.iter().take_while(|(_, change)| !is_call(change)).count();
+        let is_taken = |(id, change): &(ChangeId, Change)| is_call(change) && is_such(*id);
+        let before = self.queue.iter().take_while(|waiting| !is_taken(waiting)).count();
         let given_up = self.unqueue(me, before).iter().collect();
-        let count = self.queue.iter().take_while(|(_, change)| is_call(change) && fits(change)).count();
+        let count = self.queue.iter().take_while(|waiting| is_taken(waiting) && fits(&waiting.1)).count();
         let call = |(id, change)| match change {
             Change::CallContract { contract, value, input } => Some((id, ForcedCall { contract, value, input })),
             _ => None,
