@@ -1,7 +1,7 @@
 //! A file whose pages are written in place, each write on disk when it returns.
 //!
-//! Linux takes a write that goes past its cache of pages and that waits for the disk by itself (`O_DIRECT`, `RWF_DSYNC`): one call instead of two, and no page of the cache that is dirty in between. Where the
-//! file system has none of that, a write is followed by an `fdatasync`.
+//! Linux takes a write that goes past its cache of pages and that waits for the disk by itself (`O_DIRECT`, `RWF_DSYNC`): one call instead of two, and no page of the cache that is dirty in between. So is
+//! written to the file systems of disks of this machine that are known to wait (ext2 to ext4, XFS, Btrfs, F2FS); elsewhere, over a network or through a process of a user's, a write is followed by an `fdatasync`.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
@@ -78,7 +78,7 @@ impl InPlace {
 #[cfg(target_os = "linux")]
 mod direct {
     use rustix::{
-        fs::{OFlags, fcntl_getfl, fcntl_setfl},
+        fs::{OFlags, fcntl_getfl, fcntl_setfl, fstatfs},
         io::{Errno, ReadWriteFlags, pwritev2},
     };
     use std::{
@@ -86,8 +86,15 @@ mod direct {
         io::{self, IoSlice},
     };
 
-    /// From here on the file is written past the cache.
+    /// The file systems that wait for the disk where a write asks for it: their numbers in `linux/magic.h`.
+    const WAITING: [u64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010];
+
+    /// From here on the file is written past the cache, where its file system is known to wait for the disk then.
     pub(super) fn begin(file: &File) -> io::Result<()> {
+        let kind = u64::try_from(fstatfs(file)?.f_type);
+        if !kind.is_ok_and(|kind| WAITING.contains(&kind)) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         Ok(fcntl_setfl(file, fcntl_getfl(file)? | OFlags::DIRECT)?)
     }
 
@@ -161,6 +168,16 @@ mod tests {
     fn what_is_written_in_place_is_read_by_whoever_opens_the_file() {
         assert_ne!(writes(Way::Unknown), Way::Unknown, "a way was found");
         assert_eq!(writes(Way::Cached), Way::Cached);
+    }
+
+    /// A file in memory is no file of a disk that is known to wait.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn where_nothing_is_known_of_the_file_system_a_write_goes_through_the_cache() {
+        let memory = rustix::fs::memfd_create("pages", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let mut file = InPlace::new(File::from(memory));
+        file.write(&[7; PAGE], 0).unwrap();
+        assert_eq!(file.way, Way::Cached);
     }
 
     /// No disk takes a write past the cache that begins within one of its sectors.
