@@ -5,7 +5,7 @@ use e2e_tests::{UNIT, World};
 use protocol::Amount;
 use sdk::{
     keys::PeerAddress,
-    node::{self, ChannelHandle, Node, NodeConfig, OpenChannel, Told},
+    node::{self, ChannelHandle, Node, NodeConfig, OpenChannel, Processors, Told},
     store::{Durability, StoreHandle},
 };
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub(crate) enum Storage {
     Durable,
     /// The same, and the payer is told once both have signed.
     DurableOnceAgreed,
+    /// The same, and processors stay awake meanwhile.
+    DurableAwake,
     /// On disk, without waiting for it: to make many channels quickly.
     Quick,
 }
@@ -35,7 +37,7 @@ impl Storage {
         match self {
             Self::Memory | Self::Quick => 0,
             Self::Durable => 3,
-            Self::DurableOnceAgreed => 2,
+            Self::DurableOnceAgreed | Self::DurableAwake => 2,
         }
     }
 
@@ -44,6 +46,7 @@ impl Storage {
             Self::Memory => "in memory",
             Self::Durable => "durable",
             Self::DurableOnceAgreed => "durable, told once agreed",
+            Self::DurableAwake => "durable, told once agreed, processors awake",
             Self::Quick => "not durable",
         }
     }
@@ -64,8 +67,11 @@ pub(crate) async fn restart(world: &World, name: &str, storage: Storage, change:
     config.storage = match storage {
         Storage::Memory => node::Storage::DangerInMemory,
         Storage::Durable => store(Durability::Immediate),
-        Storage::DurableOnceAgreed => {
+        Storage::DurableOnceAgreed | Storage::DurableAwake => {
             config.told = Told::OnceAgreed;
+            if storage == Storage::DurableAwake {
+                config.processors = Processors::stay_awake().unwrap();
+            }
             store(Durability::Immediate)
         }
         Storage::Quick => store(Durability::DangerNone),

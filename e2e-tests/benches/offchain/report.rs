@@ -51,7 +51,7 @@ impl Report {
     pub(crate) fn add(&mut self, mut measured: Measured) {
         measured.latencies.sort();
         let mut limit = Limit::now();
-        if measured.storage == Storage::DurableOnceAgreed {
+        if measured.storage.syncs() == 2 {
             limit.in_turns = Some((limit::round_with_two_syncs(), limit::round_between_two()));
         }
         println!("{} {:.1?}", row(&measured, limit), limit.in_turns.unwrap_or_default());
@@ -99,8 +99,9 @@ impl Report {
                 let share = |bare: Duration| 100.0 * bare.as_secs_f64() / took;
                 let _infallible = write!(
                     in_turns,
-                    " A loop that signs, syncs and verifies, twice, and does nothing else, took {bare:.0?} each time right after the latter: {:.0} % of what a payment took. Two threads \
+                    " A loop that signs, syncs and verifies, twice, and does nothing else, took {bare:.0?} each time right after \"{}\": {:.0} % of what a payment took. Two threads \
                     that do the same by turns, with a message of 256 bytes over loopback each way, took {between:.0?}: {:.0} %.",
+                    measured.storage.name(),
                     share(bare),
                     share(between)
                 );
@@ -123,7 +124,7 @@ pub(crate) fn write_page(name: &str, text: &str) {
 
 const HEAD: &str = "# Off chain, over loopback\n\nWritten by `just bench-offchain`: one run on one machine, both nodes in one process, in the profile that tests \
 use (the SDK at opt-level 2, the curve at 3). The limit is the bare cost of a round, two signatures and two verifications one after the other on \
-one core, measured right after each row; where rounds are kept durably, with three `fdatasync` of one page each: the payer keeps the proposal, the payee what is agreed, the payer what is agreed, one after the other (R6.4); with two where the payer is told once both have signed, and keeps what is agreed with its next proposal (`Told::OnceAgreed`, R6.4c). Share: the rate of rounds against that limit; above 100 % where rounds of several channels or of both sides run on \
+one core, measured right after each row; where rounds are kept durably, with three `fdatasync` of one page each: the payer keeps the proposal, the payee what is agreed, the payer what is agreed, one after the other (R6.4); with two where the payer is told once both have signed, and keeps what is agreed with its next proposal (`Told::OnceAgreed`, R6.4c). \"Processors awake\": `Processors::stay_awake`, which ends before the limit is measured. Share: the rate of rounds against that limit; above 100 % where rounds of several channels or of both sides run on \
 several cores at once, or share a sync. Latency: from asking for a payment to knowing that it is agreed. \"25 ms\": the wire adds 12.5 ms each way.\n\n";
 
 const CONTRACTS: &str = "# Contracts off chain, over loopback\n\nWritten by `just bench-offchain contracts`, in one run on one machine; what is said in `offchain.md` of machine, profile and limit is true here. \

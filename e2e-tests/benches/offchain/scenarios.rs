@@ -6,7 +6,7 @@ use crate::{
 };
 use channel::{Event, Payment};
 use futures::{StreamExt, future::join_all, stream};
-use sdk::node::{ChannelHandle, EventStream, Notification};
+use sdk::node::{ChannelHandle, EventStream, Notification, Processors};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -28,6 +28,10 @@ pub(crate) async fn run(storage: Storage, wanted: &impl Fn(&str) -> bool, report
             report.add(one_in_flight(storage, round_trip, count, wire).await);
             if storage == Storage::Durable {
                 report.add(one_in_flight(Storage::DurableOnceAgreed, round_trip, count, wire).await);
+                match Processors::stay_awake() {
+                    Ok(_they_may) => report.add(one_in_flight(Storage::DurableAwake, round_trip, count, wire).await),
+                    Err(error) => println!("{error}"),
+                }
             }
         }
         if wanted("both sides") {

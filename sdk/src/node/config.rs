@@ -1,6 +1,6 @@
 //! What a node needs to start, and what it offers to peers.
 
-use super::{events::Ack, group::RouterGroup, limits::NodeLimits, redial::Backoff};
+use super::{events::Ack, group::RouterGroup, limits::NodeLimits, processors::Processors, redial::Backoff};
 use crate::{
     apps::Registry,
     chain::{Arbiter, Signer},
@@ -49,6 +49,8 @@ pub struct NodeConfig {
     pub ack: Ack,
     /// When whoever asked for a payment is told that it is made; by default once it is kept ([`Told::OnceKept`]).
     pub told: Told,
+    /// What this machine's processors do while the node waits for its disk and its peers; by default they sleep as the system has them.
+    pub processors: Processors,
     /// The apps that contracts in its channels run; none by default.
     pub apps: Arc<Registry>,
     /// What the account keeps for the defence of channels: with less, none is opened, accepted or filled from the account (R6.9e). Estimated by the
@@ -150,6 +152,7 @@ impl NodeConfig {
             ping_interval: Duration::from_secs(15),
             ack: Ack::Manual,
             told: Told::default(),
+            processors: Processors::default(),
             apps: Arc::new(Registry::in_memory(info.limits.call_weight)),
             fee_reserve: FeeReserve::default(),
             tip_max: None,

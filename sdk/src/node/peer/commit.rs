@@ -77,6 +77,7 @@ impl Peer {
             batch = batch.put(Table::Channels, key, slot.channel.save());
             slot.is_stored = true;
         }
+        self.config.processors.note_commit();
         let kept = match turn {
             Some(turn) => turn.commit(store, batch).await,
             None => store.commit(batch).await,
