@@ -75,7 +75,7 @@ impl Channel {
             }
             // The app says that there is nothing to be done: the peer may have made the call itself.
             for (place, _call) in refused {
-                self.transfers.drop_left((contract, place), live.agreed.marks_mut());
+                self.transfers.drop_left((contract, place), live);
             }
         }
     }

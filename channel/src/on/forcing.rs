@@ -96,6 +96,8 @@ impl Channel {
     }
 
     pub(crate) fn begin_forcing(&mut self, forcing: Forcing) -> Step {
+        // What is refused from here on is something new.
+        let _told = self.last_rejection.take_if(|(call, _)| *call == CallKind::ChannelForceProgress);
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Step::default() };
         let changes = forcing.changes().to_vec();
         live.dispute.force(forcing);

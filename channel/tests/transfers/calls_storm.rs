@@ -18,6 +18,8 @@ struct Storm {
     fails: bool,
     /// Whether there are half steps, refusals by counter-rounds, plain transfers beside, and apps that take long.
     is_wide: bool,
+    /// Whether the attacker has answered rounds by hand: its machine may wait for answers that nobody owes then.
+    has_answered: bool,
     /// Of the next plain transfer.
     next_number: u8,
     log: Vec<String>,
@@ -56,6 +58,7 @@ impl Storm {
             closes: false,
             fails: false,
             is_wide,
+            has_answered: false,
             next_number: 10,
             log: Vec::new(),
         };
@@ -203,6 +206,7 @@ impl Storm {
             }
             3 => {
                 if let Some(round) = self.world.asked(self.attacker) {
+                    self.has_answered = true;
                     let which = self.draw(2);
                     let code = RefusalCode::APPLICATION;
                     self.log.push(format!("answers {round} {which}"));
@@ -330,9 +334,14 @@ impl Storm {
                 last[at] = deed_of(&self.world, victim, deed).or(last[at]);
             }
         }
-        let is_stale = self.world.sides[victim].was_noticed(|notice| matches!(notice, Notice::StaleStore { .. })) > 0;
-        let wrong =
-            if self.is_wide { self.waits_or_grows(talks && !is_stale, &last, late) } else { self.is_parted(&last) };
+        // Whoever has an old store answers nothing.
+        let is_stale = self
+            .world
+            .sides
+            .iter()
+            .any(|(_, side)| side.was_noticed(|notice| matches!(notice, Notice::StaleStore { .. })) > 0);
+        let is_answered = talks && !is_stale && !self.has_answered;
+        let wrong = if self.is_wide { self.waits_or_grows(is_answered, &last, late) } else { self.is_parted(&last) };
         let calls: Vec<_> = self.deeds.iter().map(|deed| calls_of(&self.world, victim, *deed)).collect();
         let said = || format!("{wrong:?} talks {talks} calls {calls:?} last {last:?} stale {is_stale}\n{:?}", self.log);
         if wrong.is_empty() { Ok(()) } else { Err(said()) }

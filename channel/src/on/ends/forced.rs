@@ -92,7 +92,7 @@ impl Channel {
             return Step::default();
         }
         for call in refused {
-            self.transfers.drop_left(call, live.agreed.marks_mut());
+            self.transfers.drop_left(call, live);
         }
         Step::commit(Vec::new())
     }

@@ -28,6 +28,7 @@ use self::{
     agreed::{Agreed, Forced, OwnCosigned, Posted},
     dispute::Dispute,
     incoming::Incoming,
+    open_round::OpenRound,
     operation::Operation,
     outgoing::Outgoing,
     stale::StoreAge,
@@ -41,7 +42,10 @@ use crate::{
     message::RefusalCode,
     state::{ChangeId, Ids, OwnChanges, State, performed},
     step::Step,
-    transfer::done::Done,
+    transfer::{
+        done::Done,
+        marks::{EndKind, LeftCall},
+    },
 };
 use protocol::{
     Amount, Base, BlockNumber, Hash, Pair, Party, Round, Signature,
@@ -222,6 +226,16 @@ impl Live {
         let (saw, replayed) = self.operation.peer_stands_at();
         let stands_at = if self.agreed.forced().is_some() { replayed } else { saw };
         self.agreed.is_on_chain() && round > 1 && stands_at < round
+    }
+
+    /// Nothing is left of a call that goes with a transfer, in the agreed state and in those that go on from it (R8.3g).
+    pub(crate) fn leave_call(&mut self, (contract, place): LeftCall, kind: EndKind) {
+        let base = self.agreed.base();
+        let own = self.outgoing.all_mut().filter(|ours| ours.base() == base).map(OpenRound::state_mut);
+        for state in own.chain(self.operation.state_on(base)) {
+            state.marks.make(contract, kind, usize::from(place));
+        }
+        self.agreed.marks_mut().make(contract, kind, usize::from(place));
     }
 
     /// Whether a proposal of the peer's in `round` lost to one that the chain told of before the peer's answer came.

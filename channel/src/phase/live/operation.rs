@@ -315,6 +315,11 @@ impl Operation {
         self.signed.as_mut().map(|signed| &mut signed.state)
     }
 
+    /// The same, where it goes on from this base.
+    pub(crate) fn state_on(&mut self, base: Base) -> Option<&mut State> {
+        self.signed.as_mut().filter(|signed| signed.body.base() == base).map(|signed| &mut signed.state)
+    }
+
     /// What is under way: an own offer that waits for its pledge is not.
     pub(crate) fn kind(&self) -> Option<OperationKind> {
         let signed = self.signed.as_ref().map(|signed| signed.body.kind());

@@ -3,6 +3,7 @@
 
 use super::Transfers;
 use crate::{
+    phase::live::Live,
     state::{AppCall, Change, ChangeId, LockedCalls, State},
     transfer::{
         done::ended_by,
@@ -126,8 +127,8 @@ impl Transfers {
     }
 
     /// There is no need for a call that is left.
-    pub(crate) fn drop_left(&mut self, (contract, place): LeftCall, marks: &mut CallMarks) {
-        marks.make(contract, self.own_kind(&contract), usize::from(place));
+    pub(crate) fn drop_left(&mut self, call @ (contract, _place): LeftCall, live: &mut Live) {
+        live.leave_call(call, self.own_kind(&contract));
         let id = self.outgoing.id_of(&contract).map_or(TransferId::Incoming(contract), TransferId::Outgoing);
         self.news.change(id);
     }
