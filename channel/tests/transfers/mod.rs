@@ -11,6 +11,7 @@ mod calls_left;
 mod calls_marks;
 mod calls_parted;
 mod calls_storm;
+mod calls_unseen;
 mod cases;
 mod crash;
 mod judged;

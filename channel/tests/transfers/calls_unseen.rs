@@ -1,0 +1,232 @@
+//! Attacks on calls that go with transfers (R8.3g) where something waits beside them: code that never comes, steps that the chain does not make, the user's own calls.
+
+use super::*;
+use crate::harness::{
+    LOCK, apps,
+    contracts::counter,
+    deeds::{calls_of, count_of, deed_of, returning},
+};
+use channel::{Event, transfer::AppCall};
+use protocol::{Pair, contracts::CallFault};
+
+/// Two calls are left of a claim that the payer has forced alone. The code of the one never comes, and the app of the other refuses it. The refusal is taken for final only where nothing waits beside it (`Trial::sort` clears
+/// `refused`, `extend_step` truncates it), which here is never; and `waits_for_left` waits for whatever has its code here. The row stays, and no close in agreement is agreed to or offered any more. Right would be that a close waits
+/// no longer for what is refused by itself than for code that never comes.
+#[test]
+fn a_refusal_beside_code_that_never_comes_holds_up_no_close_in_agreement_for_ever() {
+    for (refused_first, closes) in [(true, Responder), (true, Initiator), (false, Responder), (false, Initiator)] {
+        let mut world = World::opened();
+        let deed = deeds(&mut world, 1)[0];
+        let other = world.create(Initiator, vec![crate::harness::deeds::deed(Initiator), counter(Pair::default(), 9)]);
+        let mut calls = with_deeds(&[deed]);
+        // A counter takes no input of 40 bytes: whoever has agreed to that has made a mistake, or its app has changed its mind.
+        let refused = AppCall { contract: other[1], input: 1_u64.encode() };
+        calls.claiming.insert(if refused_first { 0 } else { 1 }, refused);
+        world.offer_with(1, calls, 20);
+        let contract = world.contract_of(Responder, 1).unwrap();
+        world.kill(Responder);
+        world.sides[Responder].book.missing = [apps::DEED.code].into();
+        world.fetch_code = false;
+        world.restart(Responder);
+        world.run();
+        world.force_claim(Initiator, contract, 1).unwrap();
+        for _ in 0..400 {
+            world.mine();
+            world.run();
+        }
+        let _closes = world.shutdown(closes, 0);
+        for _ in 0..60 {
+            world.run();
+            world.mine();
+        }
+        assert!(world.chain.is_closed(), "it is closed in agreement; the refused one first: {refused_first}, by {closes:?}");
+    }
+}
+
+/// The arbiter's app of the deed takes more than a call may take on chain.
+fn heavy_on_chain(world: &mut World) {
+    world.chain.ledger.apps.register_as(
+        apps::DEED.code,
+        |_context, _input| Err(CallFault::Failed),
+        |_context, _state, _input| Err(CallFault::Failed),
+    );
+}
+
+/// A call that goes with a claim fits the rules off chain, and the arbiter fails it (it runs out of its weight there). The plan says nothing of that, so that the call is in every step (`extend_step`), and each step is refused as a whole
+/// (`on_force_rejected`): the coins of a settled channel are never claimed, the user is told of two events with each block, and cannot claim by hand either, since something is always being forced. Right would be that what
+/// the arbiter itself has refused is left out of the next step.
+#[test]
+fn a_call_that_fails_on_chain_alone_holds_up_no_coins_of_a_settled_channel() {
+    let (mut world, _deeds) = locked(1, LOCK + 10);
+    world.disconnect();
+    world.claim(Responder, 1).unwrap();
+    heavy_on_chain(&mut world);
+    world.close_solo(Initiator).unwrap();
+    world.mine_blocks(4 * LOCK);
+    let contract = world.contract_of(Responder, 1);
+    let by_hand = contract.map(|contract| world.force_claim(Responder, contract, 1));
+    let failed = world.sides[Responder].was_told(|event| matches!(event, Event::ForceFailed { .. }));
+    world.mine_blocks(10);
+    assert!(world.chain.is_closed(), "the coins are claimed; {failed} steps have failed, by hand {by_hand:?}");
+}
+
+/// The same in an open channel with a peer that is away: the step has all that is due, and one call that fails on chain keeps each of the others from being ended, for ever.
+#[test]
+fn a_call_that_fails_on_chain_alone_holds_up_no_other_transfers() {
+    let (mut world, _deeds) = locked(1, 20);
+    world.offer(Initiator, 2, 7, 30).unwrap();
+    world.run();
+    heavy_on_chain(&mut world);
+    world.kill(Responder);
+    world.mine_blocks(600);
+    assert_eq!(world.ours(Initiator), SHARE, "the coins of both are back");
+}
+
+/// The same where no block takes the step with the call, not even alone: it is halved down to the call, and given up, and begun anew with the same call in front.
+#[test]
+fn a_call_that_no_block_takes_holds_up_no_coins() {
+    let (mut world, deeds) = locked(1, 20);
+    world.offer(Initiator, 2, 7, 30).unwrap();
+    world.run();
+    world.kill(Responder);
+    let call = CallKind::ChannelForceProgress;
+    for _ in 0..600 {
+        let is_heavy = |world: &World| world.chain.waiting().iter().any(|waiting| match waiting {
+            Call::ChannelForceProgress(step) => step.calls.iter().any(|call| call.contract == deeds[0]),
+            _ => false,
+        });
+        if is_heavy(&world) {
+            world.chain.drop_pool();
+            world.input(Initiator, Input::Chain(ChainInput::Undeliverable { call })).unwrap();
+        }
+        world.mine();
+    }
+    assert_eq!(world.ours(Initiator), SHARE, "the coins of both are back");
+}
+
+/// No more transfers with calls are open than a side has forced steps, since each may need one (R8.3g). Plain transfers take them all the same: the payer takes three of the payee's, answers nothing, and has the payee force its refunds one by
+/// one. Then the payer closes alone. The payee has no step left for its claim with the deed before the channel is settled, and the payer ends it with the last coin. Right would be that plain ends leave the steps that transfers with
+/// calls may need.
+#[test]
+fn steps_that_transfers_with_calls_need_are_not_used_up_by_plain_ones() {
+    for plain in [0, 3] {
+        let (mut world, deeds) = locked(1, 900);
+        let contract = world.contract_of(Responder, 1).unwrap();
+        for number in 11..11 + plain {
+            world.sides[Initiator].registry.calls = LockedCalls::NONE;
+            world.offer(Responder, number, 7, 20 * BlockNumber::from(number - 10)).unwrap();
+            world.run();
+        }
+        world.disconnect();
+        world.mine_blocks(260);
+        assert_eq!(world.ours(Responder), SHARE, "what the payer has not taken is back");
+        world.close_solo(Initiator).unwrap();
+        world.mine();
+        world.claim(Responder, 1).unwrap();
+        while !world.sides[Initiator].is_over() && world.chain.head() < 520 {
+            world.mine();
+            if world.sides[Initiator].state() == "closing" && world.sides[Responder].claimed.is_empty() && world.sides[Initiator].was_told(|event| matches!(event, Event::Residual { .. })) > 0 {
+                let _made_already = world.force_claim(Initiator, contract, 1);
+            }
+        }
+        world.mine_blocks(4 * LOCK);
+        assert_eq!(calls_of(&world, Responder, deeds[0]), 2, "{plain} plain ones: it was claimed before the channel ended");
+    }
+}
+
+/// Transfers whose pre-image nobody shows are refunded by force until the steps are used up. A copy of the last step, which was on its way while the first was not final yet, is refused for the same reason, which is told of in passing
+/// (`on_chain_rejected`). What is refused to the next transfer is then taken for told already (`is_known_rejection`): no event ever tells that it is not made. Right would be that what was told of one is nothing that was told of another.
+#[test]
+fn what_is_told_in_passing_silences_no_event() {
+    let told = [0, 2].map(|lag| {
+        let mut world = World::opened_with(Initiator, |config| config.force_transfers_after = Some(40));
+        for number in 1..=5 {
+            world.offer(Initiator, number, 10, 10 + 50 * BlockNumber::from(number)).unwrap();
+            world.run();
+        }
+        world.kill(Responder);
+        world.lag[Initiator] = lag;
+        world.mine_blocks(700);
+        eprintln!("{lag} {:?} {:?}", world.sides[Initiator].events, world.sides[Initiator].noticed);
+        world.sides[Initiator].was_told(|event| matches!(event, Event::ForceFailed { .. }))
+    });
+    assert_eq!(told, [1, 1]);
+}
+
+/// Two transfers of the payer's are over at once, and the call with which the second returns builds on that of the first: the deed is free, and is locked anew. By force both are made, one after the other (`extend_step`). Off chain each is
+/// tried by itself on the agreed state (`ask_for_ends`), though the first one waits for the same round: the second is left out, or dropped where it is left. Right would be that it is tried on top of what waits.
+#[test]
+fn a_call_that_builds_on_one_of_another_transfer_is_made_in_the_same_round() {
+    let made = ["forced", "asked for", "left"].map(|way| {
+        let mut world = World::opened();
+        let deed = deeds(&mut world, 1)[0];
+        let anew = apps::DeedInput::Lock(secret(9).1, world.chain.head() + 5_000);
+        world.offer_with(1, with_deeds(&[deed]), 20);
+        let call = AppCall { contract: deed, input: anew.encode() };
+        world.offer_with(2, LockedCalls { returning: vec![call], ..LockedCalls::NONE }, 21);
+        let contracts = [1, 2].map(|number| world.contract_of(Responder, number).unwrap());
+        world.disconnect();
+        world.mine_blocks(25);
+        if way == "left" {
+            world.force(Responder, contracts.map(refund).to_vec()).unwrap();
+        }
+        if way == "forced" {
+            world.mine_blocks(130);
+        }
+        for _ in 0..10 {
+            world.mine();
+            world.run();
+        }
+        assert_eq!((world.ours(Initiator), world.open_transfers()), (SHARE, 0));
+        (calls_of(&world, Initiator, deed), deed_of(&world, Initiator, deed))
+    });
+    assert_eq!(made, [(3, Some((Initiator, true))); 3]);
+}
+
+/// A contract that an offer's calls name may be a conditional transfer, which no call of a round changes (R8.3). What is claimed with such a call is never asked for: that it is no app is taken for something that passes (`Hindrance::of`), and where nothing is
+/// forced the coins are never claimed, though the payer is honest.
+#[test]
+fn a_call_of_what_is_no_app_holds_up_no_claim() {
+    let mut world = World::opened_with(Responder, |config| config.force_transfers_after = None);
+    world.offer(Initiator, 2, 7, 2_000).unwrap();
+    world.run();
+    let named = world.contract_of(Responder, 2).unwrap();
+    let claiming = vec![AppCall { contract: named, input: vec![1] }];
+    world.offer_with(1, LockedCalls { claiming, ..LockedCalls::NONE }, 40);
+    world.claim(Responder, 1).unwrap();
+    for _ in 0..30 {
+        world.run();
+        world.mine();
+    }
+    assert_eq!(world.ours(Responder), SHARE + AMOUNT);
+}
+
+/// Two transfers return by an equal call, and both have expired. The refund of the first is forced alone, and the payer forces what is left of it before the second is due to be forced. The payer takes the call for that of the first
+/// (`before`), the payee, which knows of nothing that is left for its peer, for that of the second (`later`). The payee fails the second without the call, and the payer refuses that as a breach of the rules.
+#[test]
+fn both_sides_know_the_same_of_calls_that_return_once_both_have_expired() {
+    let (mut world, made) = World::with(Initiator, vec![counter(Pair::default(), 9)]);
+    world.offer_with(1, returning(made[0]), 20);
+    world.offer_with(2, returning(made[0]), 90);
+    let contract = world.contract_of(Responder, 1).unwrap();
+    world.disconnect();
+    world.mine_blocks(25);
+    world.sides[Initiator].registry.blind = true;
+    world.force(Responder, vec![refund(contract)]).unwrap();
+    for _ in 0..150 {
+        world.mine();
+        if count_of(&world, Initiator, made[0]) == 1 {
+            break;
+        }
+    }
+    assert_eq!(count_of(&world, Initiator, made[0]), 1, "what is left is forced");
+    world.run();
+    world.fail(Responder, 2).unwrap();
+    for _ in 0..20 {
+        world.run();
+        world.mine();
+    }
+    assert_eq!((world.ours(Initiator), world.open_transfers()), (SHARE, 0), "it is given back");
+    let wrongs = world.sides[Initiator].was_noticed(|notice| matches!(notice, channel::Notice::PeerViolated(_)));
+    assert_eq!((count_of(&world, Initiator, made[0]), wrongs), (2, 0));
+}
