@@ -12,6 +12,7 @@ mod calls_marks;
 mod calls_parted;
 mod calls_storm;
 mod calls_unseen;
+mod calls_unseen_storm;
 mod cases;
 mod crash;
 mod judged;
