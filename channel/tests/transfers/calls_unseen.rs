@@ -242,3 +242,62 @@ fn both_sides_know_the_same_of_calls_that_return_once_both_have_expired() {
     let wrongs = world.sides[Initiator].was_noticed(|notice| matches!(notice, channel::Notice::PeerViolated(_)));
     assert_eq!((count_of(&world, Initiator, made[0]), wrongs), (2, 0));
 }
+
+/// The payer gives a payment up that its peer will not answer, forces a refund, and pays on top of that. The peer shows the first payment on chain, which is told as made. The payer forces what is due again, and the peer shows the second payment, which
+/// takes the place of the first: that is undone, and nobody is told of it, since the round that made it is not the agreed one any more (`account_for` compares `made_in` with the round of the forced state). The payment counts as paid for ever. Right would be
+/// what R6.2a says, whatever was forced in between.
+#[test]
+fn what_is_undone_is_told_of_though_a_step_was_forced_in_between() {
+    let told = [false, true].map(|is_forced| {
+        let mut world = World::opened_with(Initiator, |config| config.force_transfers_after = Some(3));
+        world.sides[Responder].is_cheat = true;
+        world.offer(Initiator, 1, 100, 10).unwrap();
+        world.run();
+        world.pay_once(Initiator, "first", 5).unwrap();
+        let Message::Update(first) = world.steal(Responder) else { panic!("the first payment") };
+        let (round, code) = (first.round, channel::RefusalCode::STALE_STORE);
+        world.hear(Initiator, Message::UpdateError { round, code });
+        for _ in 0..40 {
+            world.mine();
+            world.wire = Pair::default();
+            if world.open_at(Initiator) == 0 {
+                break;
+            }
+        }
+        assert_eq!(world.open_at(Initiator), 0, "it is refunded by force");
+        let round = world.sides[Initiator].round();
+        world.hear(Initiator, Message::ForceProgressLocked { round });
+        world.pay_once(Initiator, "second", 7).unwrap();
+        let Message::Update(second) = world.steal(Responder) else { panic!("the second payment") };
+        assert!(second.base > first.base && second.round > first.round);
+        world.kill(Responder);
+        world.show_round(&first);
+        world.mine();
+        let outcome = |world: &World, key: &str| world.sides[Initiator].machine().payment(&IdempotencyKey::from(key)).map(|it| it.outcome);
+        assert!(matches!(outcome(&world, "first"), Some(channel::PaymentOutcome::Paid(_))));
+        if is_forced {
+            world.mine_blocks(6);
+            assert_eq!(world.open_at(Initiator), 0, "it is refunded again");
+        }
+        world.show_round(&second);
+        world.mine_blocks(3);
+        let paid = SHARE - world.ours(Initiator);
+        let undone = matches!(outcome(&world, "first"), Some(channel::PaymentOutcome::Undone(_)));
+        let told = world.sides[Initiator].was_told(|event| matches!(event, Event::Undone { .. }));
+        (paid, undone, told)
+    });
+    assert_eq!(told, [(7, true, 1); 2]);
+}
+
+impl World {
+    /// How many transfers are open as a side sees it.
+    fn open_at(&self, party: Party) -> usize {
+        self.sides[party].machine().contracts().map_or(0, protocol::contracts::Contracts::transfers)
+    }
+
+    /// The responder shows a round of the initiator's, with both signatures.
+    fn show_round(&mut self, update: &channel::Update) {
+        let (channel, payload) = (self.channel_id(), self.co_signed(Initiator, update));
+        self.chain.submit(Responder, Call::ChannelSnapshotSolo(SnapshotSolo { channel, payload }));
+    }
+}

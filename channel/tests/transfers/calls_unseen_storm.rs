@@ -22,6 +22,8 @@ struct Storm {
     updates: Vec<Update>,
     calls: u64,
     log: Vec<String>,
+    told: usize,
+    last: String,
 }
 
 impl Storm {
@@ -50,7 +52,7 @@ impl Storm {
         world.sides[Responder].is_cheat = true;
         world.lag[Initiator] = [0, 0, 1, 2][usize::try_from(seed / 8 % 4).unwrap()];
         let (kept, updates, log) = (Vec::new(), Vec::new(), Vec::new());
-        let mut storm = Self { world, seed: seed.wrapping_mul(7_919) + 17, counter, transfers, kept, updates, calls: 0, log };
+        let mut storm = Self { world, seed: seed.wrapping_mul(7_919) + 17, counter, transfers, kept, updates, calls: 0, log, told: 0, last: String::new() };
         for _ in 0..4 {
             let _mixed = storm.draw(2);
         }
@@ -78,18 +80,22 @@ impl Storm {
     /// A step by hand: the ends of some transfers, each with its call, or without.
     fn force(&mut self) {
         let mut calls = Vec::new();
+        let at = usize::try_from(self.draw(self.kept.len() as u64)).unwrap();
+        let (state, payload) = self.kept[at].clone();
+        let count = state.contracts.get(&self.counter).map_or(0, |it| protocol::decode_exact::<(u64, u64)>(&it.state).unwrap().0);
         for at in 0..3_usize {
             let end = refund(self.transfers[at]);
+            let is_made = count / DIGITS[at] % 100 > 0;
             let own = ForcedCall { contract: self.counter, value: 0, input: DIGITS[at].encode() };
             match self.draw(6) {
                 0 | 1 => calls.push(end),
+                // What the peer makes a second time is none of this side's.
+                2 | 3 if is_made => calls.push(end),
                 2 => calls.extend([own, end]),
                 3 => calls.extend([end, own]),
                 _ => {}
             }
         }
-        let at = usize::try_from(self.draw(self.kept.len() as u64)).unwrap();
-        let (state, payload) = self.kept[at].clone();
         let shown = self.draw(2) == 0;
         let payload = payload.filter(|_| shown);
         if !calls.is_empty()
@@ -174,10 +180,36 @@ impl Storm {
         self.keep();
     }
 
+    fn trace(&mut self) {
+        if std::env::var("TRACE").is_err() {
+            return;
+        }
+        let side = &self.world.sides[Initiator];
+        let Some(channel) = &side.channel else { return };
+        let status = channel.status();
+        let count = count_of(&self.world, Initiator, self.counter);
+        let open: Vec<_> = self.transfers.iter().map(|id| channel.contracts().unwrap().get(id).is_some()).collect();
+        let new = format!(
+            "{:?} link {} round {:?} base {:?} count {count} open {open:?} pending {} forcing {} waits {:?} events {:?}",
+            self.log.last(), self.world.linked, status.round, channel.base(), status.pending, status.forcing, status.waits_for,
+            side.events.len(),
+        );
+        let from = self.told.min(side.events.len());
+        for event in &side.events[from..] {
+            eprintln!("      {event:?}");
+        }
+        self.told = side.events.len();
+        if new != self.last {
+            eprintln!("{} {new}", self.world.chain.head());
+            self.last = new;
+        }
+    }
+
     fn play(mut self, length: u64) -> Result<(), String> {
         self.keep();
         for _ in 0..length {
             self.step();
+            self.trace();
             if self.world.sides[Initiator].is_over() {
                 break;
             }
@@ -191,6 +223,7 @@ impl Storm {
             }
             self.world.tick(300);
             self.world.mine();
+            self.trace();
             if block == 420 {
                 late = (self.world.messages, self.world.sides[Initiator].events.len());
             }
@@ -209,13 +242,13 @@ impl Storm {
             }
         }
         let told = side.made.values().filter(|(_, fate)| matches!(fate, Fate::Paid(_) | Fate::Forced(_))).count();
-        let told = side.performed.iter().filter(|(_, _, it)| it.change.is_some()).count().max(told);
         let users = count / USERS;
         if users + 1 != u64::try_from(told).unwrap() {
             wrong.push(format!("users {users} told {told}: {:?}", side.made));
         }
         let status = side.machine().status();
-        if used_up == 0 && (status.forcing || (talks && status.pending > 0 && !matches!(status.waits_for, Some(channel::WaitReason::PeerReplay | channel::WaitReason::PeerLock)))) {
+        let is_stale = side.was_told(|event| matches!(event, channel::Event::Refused { code: channel::RefusalCode::STALE_STORE, .. })) > 0;
+        if used_up == 0 && (status.forcing || (talks && !is_stale && status.pending > 0 && !matches!(status.waits_for, Some(channel::WaitReason::PeerReplay | channel::WaitReason::PeerLock)))) {
             wrong.push(format!("forcing {} pending {} {:?}", status.forcing, status.pending, status.waits_for));
         }
         let growth = (self.world.messages - late.0, side.events.len() - late.1);
