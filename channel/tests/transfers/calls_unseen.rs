@@ -7,7 +7,10 @@ use crate::harness::{
     deeds::{calls_of, count_of, deed_of, returning},
 };
 use channel::{Event, transfer::AppCall};
-use protocol::{Pair, contracts::CallFault};
+use protocol::{
+    Pair,
+    contracts::{AppOutcome, AppReply, CallFault, Requirement},
+};
 
 /// Two calls are left of a claim that the payer has forced alone. The code of the one never comes, and the app of the other refuses it. The refusal is taken for final only where nothing waits beside it (`Trial::sort` clears
 /// `refused`, `extend_step` truncates it), which here is never; and `waits_for_left` waits for whatever has its code here. The row stays, and no close in agreement is agreed to or offered any more. Right would be that a close waits
@@ -287,6 +290,96 @@ fn what_is_undone_is_told_of_though_a_step_was_forced_in_between() {
         (paid, undone, told)
     });
     assert_eq!(told, [(7, true, 1); 2]);
+}
+
+/// The words behind which the pre-image of the transfer number 1 makes an answer of a puppet's, which requires that it was shown, and takes it as often as it comes.
+fn claiming_words() -> Vec<u8> {
+    let (preimage, lock) = secret(1);
+    let requirement = Some(Requirement::Shown { lock, preimage, before: BlockNumber::from_le_bytes([1; 4]) });
+    let answer: AppReply = Ok(AppOutcome { requirement, ..AppOutcome::default() });
+    let words = answer.encode();
+    words[..words.len() - 32].to_vec()
+}
+
+/// The payer forces the claim of the coins alone. The payee asks for the call, is not answered, and forces it: the round with it is abandoned, and its change waits again. The row is over with the step, and with the last row of a transfer with
+/// calls nothing looks through what waits any more (`make_up_anew` returns where `has_any_calls` says no, which it has since 3c7ae25a): once the payer goes on, the call is proposed and made a second time, by the payee itself. Where another transfer
+/// with calls is open the change goes from the queue. Right would be that the queue is looked through as long as a change of it was asked for.
+#[test]
+fn what_waits_for_a_call_that_was_forced_goes_with_the_last_row() {
+    let counts = [true, false].map(|has_another| {
+        let mut world = World::opened();
+        let app = world.create(Initiator, vec![crate::harness::contracts::puppet(Pair::default())])[0];
+        if has_another {
+            let calls = LockedCalls { claiming: vec![AppCall { contract: app, input: vec![9] }], ..LockedCalls::NONE };
+            world.offer_with(2, calls, 3_000);
+        }
+        let claiming = vec![AppCall { contract: app, input: claiming_words() }];
+        world.offer_with(1, LockedCalls { claiming, ..LockedCalls::NONE }, 20);
+        let contract = world.contract_of(Responder, 1).unwrap();
+        world.force_claim(Initiator, contract, 1).unwrap();
+        world.mine();
+        world.run();
+        while !world.wire[Initiator].iter().any(|message| matches!(message, Message::Update(_))) {
+            let _moved = world.deliver(Responder);
+            if !world.wire[Initiator].iter().any(|message| matches!(message, Message::Update(_))) && !world.deliver(Initiator) && world.wire[Responder].is_empty() {
+                world.mine();
+            }
+            if calls_of(&world, Responder, app) > 0 {
+                break;
+            }
+        }
+        assert_eq!(calls_of(&world, Responder, app), 0, "its round is on its way");
+        world.disconnect();
+        for _ in 0..200 {
+            world.mine();
+            if calls_of(&world, Responder, app) > 0 {
+                break;
+            }
+        }
+        assert_eq!(calls_of(&world, Responder, app), 1, "it is forced");
+        for _ in 0..6 {
+            world.run();
+            world.mine();
+        }
+        calls_of(&world, Responder, app)
+    });
+    assert_eq!(counts, [1, 1], "with another transfer with calls, and without");
+}
+
+/// The same of a payer whose router forgets what has failed.
+#[test]
+fn what_waits_for_a_call_that_was_forced_goes_with_the_last_row_of_the_payers() {
+    let counts = [false, true].map(|forgets| {
+        let (mut world, made) = World::with(Initiator, vec![counter(Pair::default(), 9)]);
+        world.offer_with(1, returning(made[0]), 20);
+        let contract = world.contract_of(Responder, 1).unwrap();
+        world.disconnect();
+        world.mine_blocks(25);
+        world.force(Responder, vec![refund(contract)]).unwrap();
+        world.mine();
+        world.mine();
+        world.connect();
+        while !world.wire[Responder].iter().any(|message| matches!(message, Message::Update(_))) {
+            let _moved = (world.deliver(Initiator), world.wire[Initiator].is_empty() && world.deliver(Responder));
+        }
+        world.disconnect();
+        if forgets {
+            world.command(Initiator, Command::Transfer(TransferCommand::Forget { key: name(1) })).unwrap();
+        }
+        for _ in 0..200 {
+            world.mine();
+            if count_of(&world, Initiator, made[0]) == 1 {
+                break;
+            }
+        }
+        assert_eq!(count_of(&world, Initiator, made[0]), 1, "it is forced");
+        for _ in 0..6 {
+            world.run();
+            world.mine();
+        }
+        count_of(&world, Initiator, made[0])
+    });
+    assert_eq!(counts, [1, 1], "where the row stays, and where it is forgotten");
 }
 
 impl World {
