@@ -316,17 +316,13 @@ fn what_waits_for_a_call_that_was_forced_goes_with_the_last_row() {
         let claiming = vec![AppCall { contract: app, input: claiming_words() }];
         world.offer_with(1, LockedCalls { claiming, ..LockedCalls::NONE }, 20);
         let contract = world.contract_of(Responder, 1).unwrap();
+        world.disconnect();
         world.force_claim(Initiator, contract, 1).unwrap();
         world.mine();
-        world.run();
+        world.mine();
+        world.connect();
         while !world.wire[Initiator].iter().any(|message| matches!(message, Message::Update(_))) {
-            let _moved = world.deliver(Responder);
-            if !world.wire[Initiator].iter().any(|message| matches!(message, Message::Update(_))) && !world.deliver(Initiator) && world.wire[Responder].is_empty() {
-                world.mine();
-            }
-            if calls_of(&world, Responder, app) > 0 {
-                break;
-            }
+            let _moved = (world.deliver(Responder), world.wire[Responder].is_empty() && world.deliver(Initiator));
         }
         assert_eq!(calls_of(&world, Responder, app), 0, "its round is on its way");
         world.disconnect();
@@ -380,6 +376,29 @@ fn what_waits_for_a_call_that_was_forced_goes_with_the_last_row_of_the_payers() 
         count_of(&world, Initiator, made[0])
     });
     assert_eq!(counts, [1, 1], "where the row stays, and where it is forgotten");
+}
+
+/// The peer says that its store is old, and the user is told that its call is refused. With the next link the round is open again (`reclaim`), and its call waits for the peer as any of the user's: where `force_after` is set this side forces it of itself
+/// (`on_tick_while_calling`), though it was told as not made, and the user may have made another one since. Right would be that what was told of as refused is made by the peer's answer alone.
+#[test]
+fn what_was_told_of_as_refused_is_not_forced() {
+    let mut world = World::opened_with(Initiator, |config| config.force_after = Some(1_000));
+    let made = world.create(Initiator, vec![counter(Pair::default(), 9)])[0];
+    let id = world.make_one(Initiator, crate::harness::contracts::call(made, 0, &1_u64)).unwrap();
+    let Message::Update(update) = world.steal(Responder) else { panic!("the call") };
+    world.hear(Initiator, Message::UpdateError { round: update.round, code: channel::RefusalCode::STALE_STORE });
+    world.disconnect();
+    world.connect();
+    for _ in 0..6 {
+        let _moved = (world.deliver(Initiator), world.wire[Responder].pop_front());
+    }
+    world.tick(1);
+    world.tick(2_000);
+    world.mine_blocks(3);
+    let side = &world.sides[Initiator];
+    let refused = side.was_told(|event| matches!(event, Event::Refused { payments, .. } if payments.ids().contains(&id)));
+    let forced = side.was_told(|event| matches!(event, Event::Forcing { changes } if changes.contains(&id)));
+    assert_eq!((refused, forced, count_of(&world, Initiator, made)), (1, 0, 0));
 }
 
 impl World {
