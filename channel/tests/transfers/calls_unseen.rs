@@ -22,7 +22,7 @@ fn a_refusal_beside_code_that_never_comes_holds_up_no_close_in_agreement_for_eve
         let deed = deeds(&mut world, 1)[0];
         let other = world.create(Initiator, vec![crate::harness::deeds::deed(Initiator), counter(Pair::default(), 9)]);
         let mut calls = with_deeds(&[deed]);
-        // A counter takes no input of 40 bytes: whoever has agreed to that has made a mistake, or its app has changed its mind.
+        // A counter takes no pre-image behind its number, and refuses it.
         let refused = AppCall { contract: other[1], input: 1_u64.encode() };
         calls.claiming.insert(if refused_first { 0 } else { 1 }, refused);
         world.offer_with(1, calls, 20);
@@ -42,7 +42,10 @@ fn a_refusal_beside_code_that_never_comes_holds_up_no_close_in_agreement_for_eve
             world.run();
             world.mine();
         }
-        assert!(world.chain.is_closed(), "it is closed in agreement; the refused one first: {refused_first}, by {closes:?}");
+        assert!(
+            world.chain.is_closed(),
+            "it is closed in agreement; the refused one first: {refused_first}, by {closes:?}"
+        );
     }
 }
 
@@ -94,10 +97,12 @@ fn a_call_that_no_block_takes_holds_up_no_coins() {
     world.kill(Responder);
     let call = CallKind::ChannelForceProgress;
     for _ in 0..600 {
-        let is_heavy = |world: &World| world.chain.waiting().iter().any(|waiting| match waiting {
-            Call::ChannelForceProgress(step) => step.calls.iter().any(|call| call.contract == deeds[0]),
-            _ => false,
-        });
+        let is_heavy = |world: &World| {
+            world.chain.waiting().iter().any(|waiting| match waiting {
+                Call::ChannelForceProgress(step) => step.calls.iter().any(|call| call.contract == deeds[0]),
+                _ => false,
+            })
+        };
         if is_heavy(&world) {
             world.chain.drop_pool();
             world.input(Initiator, Input::Chain(ChainInput::Undeliverable { call })).unwrap();
@@ -138,7 +143,11 @@ fn steps_that_transfers_with_calls_need_are_not_used_up_by_plain_ones() {
             }
             world.mine();
         }
-        assert_eq!(calls_of(&world, Responder, deeds[0]), 2, "{plain} plain ones: it was claimed before the channel ended");
+        assert_eq!(
+            calls_of(&world, Responder, deeds[0]),
+            2,
+            "{plain} plain ones: it was claimed before the channel ended"
+        );
     }
 }
 
@@ -276,7 +285,9 @@ fn what_is_undone_is_told_of_though_a_step_was_forced_in_between() {
         world.kill(Responder);
         world.show_round(&first);
         world.mine();
-        let outcome = |world: &World, key: &str| world.sides[Initiator].machine().payment(&IdempotencyKey::from(key)).map(|it| it.outcome);
+        let outcome = |world: &World, key: &str| {
+            world.sides[Initiator].machine().payment(&IdempotencyKey::from(key)).map(|it| it.outcome)
+        };
         assert!(matches!(outcome(&world, "first"), Some(channel::PaymentOutcome::Paid(_))));
         if is_forced {
             world.mine_blocks(6);
@@ -396,7 +407,8 @@ fn what_was_told_of_as_refused_is_not_forced() {
     world.tick(2_000);
     world.mine_blocks(3);
     let side = &world.sides[Initiator];
-    let refused = side.was_told(|event| matches!(event, Event::Refused { payments, .. } if payments.ids().contains(&id)));
+    let refused =
+        side.was_told(|event| matches!(event, Event::Refused { payments, .. } if payments.ids().contains(&id)));
     let forced = side.was_told(|event| matches!(event, Event::Forcing { changes } if changes.contains(&id)));
     assert_eq!((refused, forced, count_of(&world, Initiator, made)), (1, 0, 0));
 }

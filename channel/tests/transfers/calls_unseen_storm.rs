@@ -22,8 +22,6 @@ struct Storm {
     updates: Vec<Update>,
     calls: u64,
     log: Vec<String>,
-    told: usize,
-    last: String,
 }
 
 impl Storm {
@@ -52,7 +50,8 @@ impl Storm {
         world.sides[Responder].is_cheat = true;
         world.lag[Initiator] = [0, 0, 1, 2][usize::try_from(seed / 8 % 4).unwrap()];
         let (kept, updates, log) = (Vec::new(), Vec::new(), Vec::new());
-        let mut storm = Self { world, seed: seed.wrapping_mul(7_919) + 17, counter, transfers, kept, updates, calls: 0, log, told: 0, last: String::new() };
+        let mut storm =
+            Self { world, seed: seed.wrapping_mul(7_919) + 17, counter, transfers, kept, updates, calls: 0, log };
         for _ in 0..4 {
             let _mixed = storm.draw(2);
         }
@@ -82,7 +81,10 @@ impl Storm {
         let mut calls = Vec::new();
         let at = usize::try_from(self.draw(self.kept.len() as u64)).unwrap();
         let (state, payload) = self.kept[at].clone();
-        let count = state.contracts.get(&self.counter).map_or(0, |it| protocol::decode_exact::<(u64, u64)>(&it.state).unwrap().0);
+        let count = state
+            .contracts
+            .get(&self.counter)
+            .map_or(0, |it| protocol::decode_exact::<(u64, u64)>(&it.state).unwrap().0);
         for at in 0..3_usize {
             let end = refund(self.transfers[at]);
             let is_made = count / DIGITS[at] % 100 > 0;
@@ -180,36 +182,10 @@ impl Storm {
         self.keep();
     }
 
-    fn trace(&mut self) {
-        if std::env::var("TRACE").is_err() {
-            return;
-        }
-        let side = &self.world.sides[Initiator];
-        let Some(channel) = &side.channel else { return };
-        let status = channel.status();
-        let count = count_of(&self.world, Initiator, self.counter);
-        let open: Vec<_> = self.transfers.iter().map(|id| channel.contracts().unwrap().get(id).is_some()).collect();
-        let new = format!(
-            "{:?} link {} round {:?} base {:?} count {count} open {open:?} pending {} forcing {} waits {:?} events {:?}",
-            self.log.last(), self.world.linked, status.round, channel.base(), status.pending, status.forcing, status.waits_for,
-            side.events.len(),
-        );
-        let from = self.told.min(side.events.len());
-        for event in &side.events[from..] {
-            eprintln!("      {event:?}");
-        }
-        self.told = side.events.len();
-        if new != self.last {
-            eprintln!("{} {new}", self.world.chain.head());
-            self.last = new;
-        }
-    }
-
     fn play(mut self, length: u64) -> Result<(), String> {
         self.keep();
         for _ in 0..length {
             self.step();
-            self.trace();
             if self.world.sides[Initiator].is_over() {
                 break;
             }
@@ -223,7 +199,6 @@ impl Storm {
             }
             self.world.tick(300);
             self.world.mine();
-            self.trace();
             if block == 420 {
                 late = (self.world.messages, self.world.sides[Initiator].events.len());
             }
@@ -231,7 +206,9 @@ impl Storm {
         let side = &self.world.sides[Initiator];
         let count = count_of(&self.world, Initiator, self.counter);
         let digits: Vec<_> = DIGITS.iter().map(|digit| count / digit % 100).collect();
-        let used_up = side.was_told(|event| matches!(event, channel::Event::ForceFailed { rejection: Rejection::ForcedStepsUsedUp { .. }, .. }));
+        let used_up = side.was_told(|event| {
+            matches!(event, channel::Event::ForceFailed { rejection: Rejection::ForcedStepsUsedUp { .. }, .. })
+        });
         let contracts = side.machine().contracts().unwrap();
         let mut wrong = Vec::new();
         for (at, contract) in self.transfers.iter().enumerate() {
@@ -247,37 +224,38 @@ impl Storm {
             wrong.push(format!("users {users} told {told}: {:?}", side.made));
         }
         let status = side.machine().status();
-        let is_stale = side.was_told(|event| matches!(event, channel::Event::Refused { code: channel::RefusalCode::STALE_STORE, .. })) > 0;
-        if used_up == 0 && (status.forcing || (talks && !is_stale && status.pending > 0 && !matches!(status.waits_for, Some(channel::WaitReason::PeerReplay | channel::WaitReason::PeerLock)))) {
+        let is_stale = side
+            .was_told(|event| matches!(event, channel::Event::Refused { code: channel::RefusalCode::STALE_STORE, .. }))
+            > 0;
+        if used_up == 0
+            && (status.forcing
+                || (talks
+                    && !is_stale
+                    && status.pending > 0
+                    && !matches!(
+                        status.waits_for,
+                        Some(channel::WaitReason::PeerReplay | channel::WaitReason::PeerLock)
+                    )))
+        {
             wrong.push(format!("forcing {} pending {} {:?}", status.forcing, status.pending, status.waits_for));
         }
         let growth = (self.world.messages - late.0, side.events.len() - late.1);
         if growth.0 > 700 || growth.1 > 12 {
             wrong.push(format!("growth {growth:?}"));
         }
-        if wrong.is_empty() { Ok(()) } else { Err(format!("{wrong:?} talks {talks} used up {used_up}\n{:?}", self.log)) }
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{wrong:?} talks {talks} used up {used_up}\n{:?}", self.log))
+        }
     }
 }
 
-/// Each call that is left is made once, and each of the user's as often as it was told.
+/// Each call that is left is made once, and each of the user's as often as it was told. (829 is what is undone without a word, see `what_is_undone_is_told_of_though_a_step_was_forced_in_between`; 2247 is what is forced although it was told of as
+/// refused, see `what_was_told_of_as_refused_is_not_forced`.)
 #[test]
 fn no_storm_makes_a_call_twice_or_not_at_all() {
-    let seeds = std::env::var("SEEDS").ok().and_then(|it| it.parse().ok()).unwrap_or(64);
-    let from = std::env::var("FROM").ok().and_then(|it| it.parse().ok()).unwrap_or(0);
-    let mut bad = 0;
-    for seed in from..from + seeds {
-        let played = std::panic::catch_unwind(|| Storm::new(seed).play(150));
-        match played {
-            Ok(Ok(())) => {}
-            Ok(Err(wrong)) => {
-                bad += 1;
-                if bad < 8 { eprintln!("SEED {seed}: {wrong}"); }
-            }
-            Err(_) => {
-                bad += 1;
-                eprintln!("SEED {seed}: panicked");
-            }
-        }
+    for seed in (0..48).chain([829]) {
+        assert_eq!(Storm::new(seed).play(150), Ok(()), "{seed}");
     }
-    assert_eq!(bad, 0);
 }
