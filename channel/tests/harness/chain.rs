@@ -102,6 +102,11 @@ impl SimChain {
         self.pool.clear();
     }
 
+    /// What waits for the next block.
+    pub(crate) fn waiting(&self) -> Vec<Call> {
+        self.pool.iter().map(|(_, call)| call.clone()).collect()
+    }
+
     /// A hostile maker of blocks: what waits is executed in another order.
     pub(crate) fn reorder(&mut self, by: usize) {
         let count = self.pool.len();

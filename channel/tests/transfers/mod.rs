@@ -11,6 +11,8 @@ mod calls_left;
 mod calls_marks;
 mod calls_parted;
 mod calls_storm;
+mod calls_unseen;
+mod calls_unseen_storm;
 mod cases;
 mod crash;
 mod judged;
