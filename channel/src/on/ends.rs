@@ -15,9 +15,9 @@ impl Channel {
     /// What waits for a round already, because it was proposed on another state, is made up anew where other calls of apps are to be made in this one (R8.3g).
     fn make_up_anew(&mut self, ctx: &Context<'_>) {
         let me = self.me;
-        // The queue may be long: few channels have such transfers.
+        // The queue may be long: few channels have such transfers. What was asked for may outlive the last of them.
         let Phase::Open(live) = &mut self.phase else { return };
-        if !self.transfers.has_any_calls() {
+        if !self.transfers.has_any_calls() && !self.transfers.asks_for_left() {
             return;
         }
         // What was given up may have come back.
@@ -25,15 +25,23 @@ impl Channel {
             self.transfers.note_waiting(id, change);
         }
         let agreed = live.agreed.state();
-        let trial = Trial { live, me, config: &self.config, ctx };
         let mut calls: BTreeSet<_> =
             live.outgoing.proposed().filter_map(|id| self.transfers.left_call_of(id)).collect();
-        let is_another = |id, change: &Change| match self.transfers.queued_end(agreed, id, change) {
-            // The same call waits before it.
-            _ if self.transfers.left_call_of(id).is_some_and(|call| !calls.insert(call)) => true,
-            QueuedEnd::Other => false,
-            QueuedEnd::Over => true,
-            QueuedEnd::Now(end) => trial.makeable(end).as_ref() != Some(change),
+        let mut before = Vec::new();
+        let is_another = |id, change: &Change| {
+            let trial = Trial { live, me, config: &self.config, ctx, before: &before };
+            let is_left = self.transfers.left_call_of(id);
+            let is_another = match self.transfers.queued_end(agreed, id, change) {
+                // The same call waits before it.
+                _ if is_left.is_some_and(|call| !calls.insert(call)) => true,
+                QueuedEnd::Other => false,
+                QueuedEnd::Over => true,
+                QueuedEnd::Now(end) => trial.makeable(end).as_ref() != Some(change),
+            };
+            if !is_another && (is_left.is_some() || has_calls(change)) {
+                before.push(change.clone());
+            }
+            is_another
         };
         for id in live.outgoing.queued_that(is_another) {
             live.outgoing.unqueue_one(me, id);
@@ -46,36 +54,45 @@ impl Channel {
         self.make_up_anew(ctx);
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return };
+        let patience = self.config.force_transfers_after.unwrap_or(0);
+        let mut before = Vec::new();
         for (contract, change) in self.transfers.wanted(live.agreed.state()) {
-            let trial = Trial { live, me, config: &self.config, ctx };
+            let trial = Trial { live, me, config: &self.config, ctx, before: &before };
             let contracts = &live.agreed.state().contracts;
             let parts = std::iter::once(contract).chain(self.transfers.premium_of(&contract));
             // One of them may have ended alone, by force.
             let parts: Vec<_> = parts.filter(|part| contracts.get(part).is_some()).collect();
             let left = self.transfers.calls_to_ask(live.agreed.state(), &contract);
+            let expiry = self.transfers.any_terms_of(&contract).map_or(0, |terms| terms.expiry);
+            let code_may_come = ctx.head < expiry.saturating_add(patience);
             let change = if parts.is_empty() { Some(change) } else { trial.makeable(change) };
-            let found = change.and_then(|change| Some((change, trial.sort(left)?)));
+            let found = change.and_then(|change| Some((change, trial.sort(left, code_may_come)?)));
             let Some((change, Sorted { made, refused })) = found else {
                 self.transfers.postpone(contract);
                 continue;
             };
-            if parts.is_empty() && made.is_empty() {
-                self.transfers.want_nothing(&contract);
-            }
+            let is_nothing_asked = parts.is_empty() && made.is_empty();
             for part in parts {
                 let id = live.next_change();
                 let change = if part == contract { change.clone() } else { alone(&change, part) };
+                before.extend(has_calls(&change).then(|| change.clone()));
                 live.outgoing.enqueue(me, change);
                 self.transfers.ask(id, contract);
             }
             for (place, call) in made {
                 let id = live.next_change();
+                before.push(calling(call.clone()));
                 live.outgoing.enqueue(me, calling(call));
                 self.transfers.ask_left(id, (contract, place));
             }
             // The app says that there is nothing to be done: the peer may have made the call itself.
             for (place, _call) in refused {
                 self.transfers.drop_left((contract, place), live);
+            }
+            if is_nothing_asked && self.transfers.calls_to_ask(live.agreed.state(), &contract).is_empty() {
+                self.transfers.want_nothing(&contract);
+            } else if is_nothing_asked {
+                self.transfers.postpone(contract);
             }
         }
     }
@@ -88,7 +105,7 @@ impl Channel {
             Code::Contract(code) if !ctx.apps.knows(&code) => Some(code),
             _ => None,
         };
-        self.transfers.apps().filter_map(code).collect()
+        self.transfers.apps(live.agreed.state()).filter_map(code).collect()
     }
 
     /// Whether a close in agreement waits for calls that are left: with the channel they would be gone (R8.3g). For code that is fetched it waits for a bounded time.
@@ -101,5 +118,13 @@ impl Channel {
             let is_here = !matches!(code, Some(Code::Contract(code)) if !ctx.apps.knows(&code));
             is_here || ctx.head < expiry.saturating_add(patience)
         })
+    }
+}
+
+/// Whether calls of apps go with the end of a transfer.
+fn has_calls(change: &Change) -> bool {
+    match change {
+        Change::Claim { calls, .. } | Change::Fail { calls, .. } | Change::Refund { calls, .. } => !calls.is_empty(),
+        _ => false,
     }
 }

@@ -74,7 +74,7 @@ impl Channel {
         let is_free = self.waits_for(Act::Force, ctx.head).is_none();
         let Phase::Open(live) = &mut self.phase else { return Step::default() };
         // What is left of a transfer is forced as the transfer would have been (R8.3g).
-        let is_users = |id| self.transfers.left_call_of(id).is_none();
+        let is_users = |id| !self.transfers.is_ours(id);
         if !is_free || !live.outgoing.calls_wait(is_users) {
             live.dispute.note_calls_answered();
             return Step::default();
@@ -194,6 +194,15 @@ impl Channel {
         if may_pass && is_tried_again {
             return Some(Step::default());
         }
+        if let Rejection::CallFailed { round, .. } = rejection
+            && forcing.are_ends()
+        {
+            // Each call of a step is a round.
+            let from = live.newer_than_chain(ctx.head).map_or(live.dispute.on_chain().round(), |payload| payload.round);
+            let place = round.checked_sub(from.saturating_add(1)).and_then(|place| usize::try_from(place).ok());
+            let failed = live.dispute.forcing().zip(place).and_then(|(forcing, place)| forcing.next().get(place));
+            failed.into_iter().for_each(|call| self.transfers.leave_out(call));
+        }
         Some(self.give_up_forcing(rejection, ctx))
     }
 
@@ -204,6 +213,9 @@ impl Channel {
         let forcing = live.dispute.forcing_mut().filter(|_| call == CallKind::ChannelForceProgress)?;
         if forcing.halve() || forcing.is_tried_again() {
             return Some(Step::default());
+        }
+        if forcing.are_ends() {
+            forcing.next().iter().for_each(|call| self.transfers.leave_out(call));
         }
         Some(self.give_up_forcing(Rejection::StepTooLarge, ctx))
     }

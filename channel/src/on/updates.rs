@@ -344,7 +344,7 @@ impl Channel {
         let (Phase::Open(live) | Phase::Closing(live, _)) = &mut self.phase else { return Err(out_of_place) };
         if code == RefusalCode::STALE_STORE && live.outgoing.proposal().is_some_and(|ours| ours.round() == round) {
             // The peer's store is old: it signs nothing more but a close.
-            let given_up = live.outgoing.give_up_proposal(self.me);
+            let given_up = live.outgoing.give_up_proposal(self.me, |id| !self.transfers.is_ours(id));
             let _old = live.incoming.take_shutdown();
             let told = live.given_up(&given_up, code);
             return Ok(Step::tell(told).and(self.advance(ctx)));

@@ -14,6 +14,7 @@ mod asked_calls;
 mod incoming;
 mod learning;
 mod left;
+mod left_out;
 mod make_up;
 mod news;
 mod outgoing;
@@ -36,6 +37,7 @@ use crate::{
 };
 use asked_calls::AskedCalls;
 use incoming::IncomingRows;
+use left_out::LeftOut;
 use news::News;
 use outgoing::OutgoingRows;
 use protocol::{
@@ -58,6 +60,7 @@ pub(crate) struct Transfers {
     incoming: IncomingRows,
     outgoing: OutgoingRows,
     asked_calls: AskedCalls,
+    left_out: LeftOut,
     wants: Wants,
     news: News,
     by_expiry: BTreeSet<(BlockNumber, TransferId)>,
@@ -77,6 +80,7 @@ impl Transfers {
             incoming: IncomingRows::new(),
             outgoing: OutgoingRows::new(),
             asked_calls: AskedCalls::new(),
+            left_out: LeftOut::new(),
             wants: Wants::new(),
             news: News::new(),
             by_expiry: BTreeSet::new(),

@@ -127,7 +127,8 @@ fn steps_that_transfers_with_calls_need_are_not_used_up_by_plain_ones() {
         }
         world.disconnect();
         world.mine_blocks(450);
-        assert_eq!(world.ours(Responder), SHARE, "what the payer has not taken is back");
+        let waits = if plain == 0 { 0 } else { 7 };
+        assert_eq!(world.ours(Responder), SHARE - waits, "the last plain one waits: the deed may need the step");
         world.close_solo(Initiator).unwrap();
         world.mine();
         world.claim(Responder, 1).unwrap();

@@ -130,6 +130,9 @@ impl Channel {
         let orphans = self.transfers.orphans().filter(|(id, expiry, lock)| goes_on(id) && is_due(*expiry, lock));
         let orphans = orphans.map(|(contract, ..)| call_of(contract, ConditionalInput::Refund));
         let mut step = StepOfEnds::default();
+        if !due.iter().any(|id| self.transfers.has_calls(*id)) && !self.may_spare_a_step(live, ctx) {
+            return step;
+        }
         for id in due {
             let end = self.end_of(id, live, ctx.transfers);
             // A transfer, its premium and its calls are in one step.
@@ -143,9 +146,23 @@ impl Channel {
         step
     }
 
+    /// Whether a step may be made that ends no transfer with calls: each of these may need one, and while the channel closes nobody can make more (R8.3g).
+    fn may_spare_a_step(&self, live: &Live, ctx: &Context<'_>) -> bool {
+        let with_calls = self.transfers.open_with_calls(live.agreed.state());
+        if with_calls == 0 || !matches!(self.phase, Phase::Open(_)) {
+            return true;
+        }
+        let is_anew = live.newer_than_chain(ctx.head).is_some();
+        let made = if is_anew { 0 } else { live.dispute.forced_steps()[self.me] };
+        usize::from(live.funding.terms().max_forced.saturating_sub(made)) > with_calls
+    }
+
     /// Adds the end of a transfer to a step, without those calls of apps that keep the step from being made: one that is refused holds up nothing else. For code that is
     /// fetched it waits, for a bounded time.
-    fn extend_step(&self, step: &mut StepOfEnds, end: ForcedEnd, ctx: &Context<'_>) {
+    fn extend_step(&self, step: &mut StepOfEnds, mut end: ForcedEnd, ctx: &Context<'_>) {
+        let all = end.calls.len();
+        end.calls.retain(|(_, call)| !self.transfers.is_left_out(call));
+        let mut waits_for_some = end.calls.len() < all;
         let StepOfEnds { calls, refused } = step;
         let before = calls.len();
         let is_made =
@@ -163,7 +180,6 @@ impl Channel {
         }
         let is_left = end.transfers.is_empty();
         let known = refused.len();
-        let mut waits_for_some = false;
         for (left, call) in end.calls {
             calls.push(call);
             match is_made(calls) {
@@ -176,6 +192,8 @@ impl Channel {
                 Err(Rejection::CallFailed { fault, .. }) if is_left && calls.len() == 1 && !may_pass(fault) => {
                     refused.push(left);
                 }
+                // For code that never comes nothing else waits.
+                Err(Rejection::CallFailed { fault: CallFault::CodeNotThere, .. }) => {}
                 Err(_) => waits_for_some = true,
             }
             let _left_out = calls.pop();

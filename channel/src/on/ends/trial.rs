@@ -18,6 +18,8 @@ pub(super) struct Trial<'a> {
     pub(super) me: Party,
     pub(super) config: &'a Config,
     pub(super) ctx: &'a Context<'a>,
+    /// What is asked for before it and makes calls of apps: it may build on that.
+    pub(super) before: &'a [Change],
 }
 
 /// Why a change cannot be made in the next round.
@@ -41,11 +43,14 @@ pub(super) struct Sorted {
 
 impl Trial<'_> {
     fn tried(&self, changes: &[Change]) -> Result<(), (usize, Hindrance)> {
-        let Self { live, me, config, ctx } = *self;
-        let requirements =
-            live.try_changes(me, changes, config, ctx).map_err(|(at, fault)| (at, Hindrance::of(&fault)))?;
+        let Self { live, me, config, ctx, before } = *self;
+        let hindered = |at: usize, by| Err(at.checked_sub(before.len()).map_or((0, Hindrance::NotNow), |at| (at, by)));
+        let requirements = match live.try_changes(me, &[before, changes].concat(), config, ctx) {
+            Ok(requirements) => requirements,
+            Err((at, fault)) => return hindered(at, Hindrance::of(&fault)),
+        };
         let never = requirements.iter().find(|(_, requirement)| is_never_met(requirement, ctx.transfers));
-        never.map_or(Ok(()), |(at, _)| Err((usize::try_from(*at).unwrap_or(0), Hindrance::Refused)))
+        never.map_or(Ok(()), |(at, _)| hindered(usize::try_from(*at).unwrap_or(0), Hindrance::Refused))
     }
 
     /// The end of a transfer, without those of its calls that cannot be made. None where it waits for the next block.
@@ -74,19 +79,24 @@ impl Trial<'_> {
         }
     }
 
-    /// Sorts calls that are left. They are made in their order, since a later one may build on those before it. None where all of them wait for the next block.
-    pub(super) fn sort(&self, left: Vec<PlacedCall>) -> Option<Sorted> {
+    /// Sorts calls that are left. They are made in their order, since a later one may build on those before it; for code that is fetched those behind it wait if `code_may_come`. None where all of them
+    /// wait for the next block.
+    pub(super) fn sort(&self, left: Vec<PlacedCall>, code_may_come: bool) -> Option<Sorted> {
         let (mut made, mut refused) = (left, Vec::new());
-        let mut waits = false;
+        let (mut waits, mut lacks_code) = (false, false);
         loop {
             let changes: Vec<_> = made.iter().map(|(_, call)| calling(call.clone())).collect();
             match self.tried(&changes) {
                 Ok(()) => break,
-                Err((0, Hindrance::Refused)) => refused.push(made.remove(0)),
-                // After others it may be refused because of them, and none of them is made yet.
-                Err((at, Hindrance::Refused | Hindrance::Code)) => {
+                // With others before it, it may be refused because of them, and none of them is made yet.
+                Err((0, Hindrance::Refused)) if !waits => refused.push(made.remove(0)),
+                Err((at, Hindrance::Refused)) => {
                     let _waits = made.remove(at);
                     waits = true;
+                }
+                Err((at, Hindrance::Code)) => {
+                    let _lacks = made.remove(at);
+                    (waits, lacks_code) = (waits || code_may_come, true);
                 }
                 Err((at, Hindrance::NotNow)) => {
                     made.truncate(at);
@@ -94,12 +104,13 @@ impl Trial<'_> {
                 }
             }
         }
-        // What is proposed, or waits, may be what it builds on.
-        if waits || self.live.outgoing.proposal().is_some() {
+        // What is proposed, or asked for, may be what it is refused for.
+        if self.live.outgoing.proposal().is_some() || !self.before.is_empty() {
             waits |= !refused.is_empty();
             refused.clear();
         }
-        (!made.is_empty() || !waits).then_some(Sorted { made, refused })
+        let is_something = !made.is_empty() || !refused.is_empty() || !(waits || lacks_code);
+        is_something.then_some(Sorted { made, refused })
     }
 }
 
@@ -107,7 +118,7 @@ impl Hindrance {
     const fn of(fault: &ChangeFault) -> Self {
         match fault {
             ChangeFault::CodeUnknown(_) | ChangeFault::Call(CallFault::CodeNotThere) => Self::Code,
-            ChangeFault::Call(_) | ChangeFault::ContractUnknown(_) => Self::Refused,
+            ChangeFault::Call(_) | ChangeFault::ContractUnknown(_) | ChangeFault::BuiltinNotAccepted => Self::Refused,
             _ => Self::NotNow,
         }
     }

@@ -285,7 +285,7 @@ impl Live {
         let base = ours.update().base;
         let mut told: Vec<_> = self.replaced(round, base).into_iter().collect();
         let told_of = self.outgoing.made();
-        let (new, undone) = self.outgoing.account_for(me, &ours, self.agreed.round());
+        let (new, undone) = self.outgoing.account_for(me, &ours, self.agreed.base().agreed);
         if !undone.is_empty() {
             told.push(Event::Undone { changes: undone, round });
         }

@@ -24,7 +24,7 @@ use crate::{
 };
 use protocol::{Amount, Base, BlockNumber, Hash, Party, Round, call::ForcedCall};
 use scale::{Decode, Encode};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The most abandoned rounds: a proposal and a counter-round on each of two states. Beyond it nothing is signed until one of them is dead (R6.2a).
 const MAX_ABANDONED: usize = 4;
@@ -52,6 +52,9 @@ pub(crate) struct Outgoing {
     queue: VecDeque<(ChangeId, Change)>,
     #[codec(skip)]
     queued_amount: Amount,
+    /// The user's changes that it was told of as refused, in rounds that the peer may make all the same, as long as there are such: nothing else is done for them.
+    #[codec(skip)]
+    given_up: BTreeSet<ChangeId>,
     /// Until when the pledges for own offers last beside which the peer stakes something (R6.5d). Not saved either: what the peer has no signature for comes to
     /// nothing with a crash.
     #[codec(skip)]
@@ -70,6 +73,7 @@ impl Outgoing {
             made_in: None,
             queue: VecDeque::new(),
             queued_amount: 0,
+            given_up: BTreeSet::new(),
             pledged_until: BTreeMap::new(),
         }
     }
@@ -151,9 +155,9 @@ impl Outgoing {
         self.abandoned.len() < MAX_ABANDONED && !self.abandoned.iter().any(|ours| ours.base() >= base)
     }
 
-    /// Whether an own call of a contract waits for the peer, of which this is true.
-    pub(crate) fn calls_wait(&self, is_such: impl Fn(ChangeId) -> bool) -> bool {
-        self.waiting().any(|(id, change)| is_call(change) && is_such(id))
+    /// Whether a call of the user's waits for the peer.
+    pub(crate) fn calls_wait(&self, is_users: impl Fn(ChangeId) -> bool) -> bool {
+        self.waiting().any(|(id, change)| is_call(change) && is_users(id) && !self.given_up.contains(&id))
     }
 
     /// An open round, or one that was abandoned.
@@ -186,6 +190,13 @@ impl Outgoing {
                 self.queue.push_back((id, change));
             }
         }
+    }
+
+    /// After a start: of what the peer holds signatures for, what was the user's and waits no more is nothing that is done again.
+    pub(crate) fn give_up_abandoned(&mut self, is_users: impl Fn(ChangeId) -> bool) {
+        let waits: BTreeSet<_> = self.waiting().map(|(id, _)| id).collect();
+        let abandoned = self.abandoned.iter().flat_map(|ours| ours.ids().iter());
+        self.given_up = abandoned.filter(|id| is_users(*id) && !waits.contains(id)).collect();
     }
 
     /// Payments that are neither agreed nor refused, with their ids.
@@ -247,7 +258,8 @@ impl Outgoing {
 
     /// Puts changes back to the front of the queue, to be proposed again before what waits.
     fn requeue(&mut self, me: Party, changes: impl DoubleEndedIterator<Item = (ChangeId, Change)>) {
-        for (id, change) in changes.rev().filter(|(id, _)| !self.made.contains(id)).collect::<Vec<_>>() {
+        let is_over = |id: &ChangeId| self.made.contains(id) || self.given_up.contains(id);
+        for (id, change) in changes.rev().filter(|(id, _)| !is_over(id)).collect::<Vec<_>>() {
             self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
             self.queue.push_front((id, change));
         }
@@ -308,6 +320,10 @@ impl Outgoing {
     }
 
     fn forget_made(&mut self) {
+        if !self.given_up.is_empty() {
+            let signed: BTreeSet<_> = self.all().flat_map(|ours| ours.ids().iter()).collect();
+            self.given_up.retain(|id| signed.contains(id));
+        }
         if self.abandoned.is_empty() && self.proposal.is_none() && self.counter.is_none() {
             self.made_in = None;
             self.made.clear();
@@ -334,10 +350,11 @@ impl Outgoing {
     }
 
     /// Goes on without a proposal that the peer will not answer: its changes are given up.
-    pub(crate) fn give_up_proposal(&mut self, me: Party) -> OwnChanges {
+    pub(crate) fn give_up_proposal(&mut self, me: Party, is_users: impl Fn(ChangeId) -> bool) -> OwnChanges {
         let Some(ours) = self.abandon(me, |_| true) else { return OwnChanges::default() };
         let (ids, changes) = (ours.ids().clone(), ours.own_changes());
         self.remove_queued(me, &ids);
+        self.given_up.extend(ids.iter().filter(|id| is_users(*id)));
         changes
     }
 
@@ -372,7 +389,7 @@ impl Outgoing {
         for (place, (id, change)) in (0_u32..).zip(ours.changes()) {
             match all.or(some.get(&place).copied()) {
                 Some(code) if code != RefusalCode::SUPERSEDED && !(code == RefusalCode::HEIGHT && has_moved) => {
-                    if self.made.contains(&id) {
+                    if self.made.contains(&id) || self.given_up.contains(&id) {
                         continue;
                     }
                     let at = *places.entry(code.0).or_insert(given_up.len());
@@ -414,23 +431,26 @@ impl Outgoing {
         let proposed: Vec<_> = self.proposal.take().into_iter().flat_map(OpenRound::changes).collect();
         let waiting = std::mem::take(&mut self.queue);
         let all = proposed.iter().chain(&waiting).map(|(id, change)| (*id, change.reference()));
-        let dropped = all.filter(|(id, _)| !self.made.contains(id)).collect();
+        let dropped = all.filter(|(id, _)| !self.made.contains(id) && !self.given_up.contains(id)).collect();
         (self.first_unproposed, self.queued_amount) = (next, 0);
         dropped
     }
 
-    /// Takes the first calls in a row that wait and of which this is true, as many as `fits` allows, for a forced step: the proposal is abandoned for it, and what stands
+    /// Takes the user's first calls in a row that wait, as many as `fits` allows, for a forced step: the proposal is abandoned for it, and what stands
     /// before the calls is given up.
     pub(crate) fn take_calls(
         &mut self,
         me: Party,
-        is_such: impl Fn(ChangeId) -> bool,
+        is_users: impl Fn(ChangeId) -> bool,
         mut fits: impl FnMut(&Change) -> bool,
     ) -> (OwnChanges, Vec<(ChangeId, ForcedCall)>) {
         let _abandoned = self.abandon(me, |_| true);
-        let is_taken = |(id, change): &(ChangeId, Change)| is_call(change) && is_such(*id);
+        let is_taken = |(id, change): &(ChangeId, Change)| is_call(change) && is_users(*id);
         let before = self.queue.iter().take_while(|waiting| !is_taken(waiting)).count();
-        let given_up = self.unqueue(me, before).iter().collect();
+        let given_up: OwnChanges = self.unqueue(me, before).iter().collect();
+        let users = given_up.ids().iter().copied().filter(|id| is_users(*id) && self.may_appear(*id));
+        let users: Vec<_> = users.collect();
+        self.given_up.extend(users);
         let count = self.queue.iter().take_while(|waiting| is_taken(waiting) && fits(&waiting.1)).count();
         let call = |(id, change)| match change {
             Change::CallContract { contract, value, input } => Some((id, ForcedCall { contract, value, input })),
@@ -474,6 +494,7 @@ impl Outgoing {
             new = new.only(|id| !self.made.contains(&id));
         }
         self.remove_queued(me, ours.ids());
+        self.given_up.retain(|id| !ours.ids().contains(*id));
         if self.proposal.is_some() || self.counter.is_some() || !self.abandoned.is_empty() {
             self.made.extend(new.ids());
             self.made_in = Some((ours.round(), ours.own_changes()));

@@ -128,7 +128,7 @@ impl Live {
     pub(crate) fn adopt_pledged(&mut self, round: Round, state_hash: &Hash, me: Party) -> Option<Vec<Event>> {
         let (PledgeBody { base, offer, .. }, state) = self.operation.take_pledge(round, state_hash)?;
         let mut told: Vec<_> = self.replaced(round, base).into_iter().collect();
-        let undone = self.operation.take_replaced(self.agreed.round(), base);
+        let undone = self.operation.take_replaced(self.agreed.base().agreed, base);
         told.extend((!undone.is_empty()).then_some(Event::Undone { changes: undone, round }));
         let place = (&self.funding.channel(), round, me.peer());
         self.transfers_done.extend(of_round(place, &[Change::Offer(offer)], |_| None));

@@ -73,9 +73,12 @@ impl Transfers {
         self.wants.insert_unasked(contract);
     }
 
-    /// What is wanted and not asked for.
+    /// What is wanted and not asked for, what expires first in front: as it is forced.
     pub(crate) fn wanted(&self, agreed: &State) -> Vec<Wanted> {
-        self.wants.wanted().filter_map(|contract| Some((*contract, self.end_of(agreed, *contract)?))).collect()
+        let wanted = self.wants.wanted().filter_map(|contract| Some((*contract, self.end_of(agreed, *contract)?)));
+        let mut wanted: Vec<_> = wanted.collect();
+        wanted.sort_by_key(|(contract, _)| self.any_terms_of(contract).map(|terms| terms.expiry));
+        wanted
     }
 
     /// How this side ends a transfer that is in the agreed state, with the calls of apps that go with it; none where it does not want to.

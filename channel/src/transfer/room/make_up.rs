@@ -6,7 +6,7 @@ use crate::{
     state::{AppCall, ChangeId, State, TransferTerms},
     transfer::{
         marks::{CallMarks, EndKind, PlacedCall},
-        row::{Intent, TransferId},
+        row::{Intent, OutgoingTransfer, TransferId},
     },
 };
 use protocol::{
@@ -73,6 +73,7 @@ impl Transfers {
     ) {
         let PendingReplay { party, calls: step, height, .. } = made;
         let by = *party;
+        self.try_all_again();
         let with_calls = self.with_calls();
         if with_calls.is_empty() {
             return;
@@ -89,7 +90,7 @@ impl Transfers {
             }
             ended.push((call.contract, end));
         }
-        // What was left goes first, then what has ended now, then what is due and ends with a later step.
+        // What has ended now goes first, then what is due and ends with a later step: both sides know of these. Then what was left before.
         let before: Vec<_> = marks.ended().filter(|_| by == me).copied().collect();
         let is_later = |id: &ContractId| {
             contracts.get(id).is_some() && !marks.has_ended(id) && ended.iter().all(|(of, _)| of != id)
@@ -106,7 +107,7 @@ impl Transfers {
             let end = self.end_of_maker(contract, by, me)?;
             is_due(contract, &end).then_some((*contract, end))
         });
-        let all: Vec<_> = before.chain(ended.iter().copied()).chain(later).collect();
+        let all: Vec<_> = ended.iter().copied().chain(later).chain(before).collect();
         let mut made: Vec<&ForcedCall> = step.iter().collect();
         for (contract, end) in all {
             let kind = kind_of(&end);
@@ -138,7 +139,7 @@ impl Transfers {
     }
 
     /// The terms of a transfer of either side.
-    pub(super) fn any_terms_of(&self, contract: &ContractId) -> Option<TransferTerms> {
+    pub(crate) fn any_terms_of(&self, contract: &ContractId) -> Option<TransferTerms> {
         let own = || self.outgoing_of(contract).map(|row| row.offer.terms);
         self.incoming.get(contract).map(|row| row.terms).or_else(own)
     }
@@ -199,10 +200,20 @@ impl Transfers {
     }
 
     /// The contracts of the apps that this side may have to call when transfers end.
-    pub(crate) fn apps(&self) -> impl Iterator<Item = &ContractId> {
+    pub(crate) fn apps(&self, agreed: &State) -> impl Iterator<Item = &ContractId> {
         let incoming = self.incoming().values().flat_map(|row| row.calls.claiming.iter().chain(&row.calls.returning));
-        let outgoing = self.outgoing().values().flat_map(|row| &row.offer.calls.returning);
+        let may_return = |(id, row): &(&ChangeId, &OutgoingTransfer)| {
+            self.outgoing.is_open(**id) || row.contract.is_some_and(|contract| self.has_left(agreed, &contract))
+        };
+        let outgoing = self.outgoing().iter().filter(may_return).flat_map(|(_, row)| &row.offer.calls.returning);
         incoming.chain(outgoing).map(|call| &call.contract)
+    }
+
+    /// Whether a call goes with a transfer of either side.
+    pub(super) fn goes_with_any(&self, call: &ForcedCall) -> bool {
+        let incoming = self.incoming().values().flat_map(|row| row.calls.claiming.iter().chain(&row.calls.returning));
+        let all = incoming.chain(self.outgoing().values().flat_map(|row| &row.offer.calls.returning));
+        all.into_iter().any(|app| app.contract == call.contract)
     }
 
     /// What is wanted of a transfer waits for the next block.

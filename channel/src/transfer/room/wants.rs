@@ -145,6 +145,11 @@ impl Wants {
         self.forced_in = Some(head);
     }
 
+    /// Ends may be forced at once.
+    pub(super) const fn forget_try(&mut self) {
+        self.forced_in = None;
+    }
+
     /// The changes that were asked for, or given up.
     pub(super) fn known(&self) -> impl Iterator<Item = ChangeId> {
         self.asked.keys().chain(&self.given_up).copied()
