@@ -37,7 +37,6 @@ use crate::{
 };
 use asked_calls::AskedCalls;
 use incoming::IncomingRows;
-use left_out::LeftOut;
 use news::News;
 use outgoing::OutgoingRows;
 use protocol::{
@@ -60,7 +59,6 @@ pub(crate) struct Transfers {
     incoming: IncomingRows,
     outgoing: OutgoingRows,
     asked_calls: AskedCalls,
-    left_out: LeftOut,
     wants: Wants,
     news: News,
     by_expiry: BTreeSet<(BlockNumber, TransferId)>,
@@ -80,7 +78,6 @@ impl Transfers {
             incoming: IncomingRows::new(),
             outgoing: OutgoingRows::new(),
             asked_calls: AskedCalls::new(),
-            left_out: LeftOut::new(),
             wants: Wants::new(),
             news: News::new(),
             by_expiry: BTreeSet::new(),

@@ -85,10 +85,10 @@ impl Storm {
             .contracts
             .get(&self.counter)
             .map_or(0, |it| protocol::decode_exact::<(u64, u64)>(&it.state).unwrap().0);
-        for at in 0..3_usize {
+        for (at, digit) in DIGITS.into_iter().enumerate() {
             let end = refund(self.transfers[at]);
-            let is_made = count / DIGITS[at] % 100 > 0;
-            let own = ForcedCall { contract: self.counter, value: 0, input: DIGITS[at].encode() };
+            let is_made = !(count / digit).is_multiple_of(100);
+            let own = ForcedCall { contract: self.counter, value: 0, input: digit.encode() };
             match self.draw(6) {
                 0 | 1 => calls.push(end),
                 // What the peer makes a second time is none of this side's.

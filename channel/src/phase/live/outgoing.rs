@@ -10,6 +10,7 @@
 //! Invariants: at most one proposal and one counter-round (R6.1a) are open on the agreed state. Beside them stand abandoned rounds, few and only after forced
 //! steps: the peer holds this side's signature on them, and the chain takes them until the step has stood for a lock period (R5.4b).
 
+mod given_up;
 mod signed;
 mod staked;
 
@@ -192,13 +193,6 @@ impl Outgoing {
         }
     }
 
-    /// After a start: of what the peer holds signatures for, what was the user's and waits no more is nothing that is done again.
-    pub(crate) fn give_up_abandoned(&mut self, is_users: impl Fn(ChangeId) -> bool) {
-        let waits: BTreeSet<_> = self.waiting().map(|(id, _)| id).collect();
-        let abandoned = self.abandoned.iter().flat_map(|ours| ours.ids().iter());
-        self.given_up = abandoned.filter(|id| is_users(*id) && !waits.contains(id)).collect();
-    }
-
     /// Payments that are neither agreed nor refused, with their ids.
     pub(crate) fn waiting_payments(&self) -> impl Iterator<Item = (ChangeId, &Payment)> {
         let proposed = self.proposal.iter().flat_map(OpenRound::numbered);
@@ -258,8 +252,7 @@ impl Outgoing {
 
     /// Puts changes back to the front of the queue, to be proposed again before what waits.
     fn requeue(&mut self, me: Party, changes: impl DoubleEndedIterator<Item = (ChangeId, Change)>) {
-        let is_over = |id: &ChangeId| self.made.contains(id) || self.given_up.contains(id);
-        for (id, change) in changes.rev().filter(|(id, _)| !is_over(id)).collect::<Vec<_>>() {
+        for (id, change) in changes.rev().filter(|(id, _)| !self.is_told(*id)).collect::<Vec<_>>() {
             self.queued_amount = self.queued_amount.saturating_add(change.takes(me));
             self.queue.push_front((id, change));
         }
@@ -320,10 +313,7 @@ impl Outgoing {
     }
 
     fn forget_made(&mut self) {
-        if !self.given_up.is_empty() {
-            let signed: BTreeSet<_> = self.all().flat_map(|ours| ours.ids().iter()).collect();
-            self.given_up.retain(|id| signed.contains(id));
-        }
+        self.forget_given_up();
         if self.abandoned.is_empty() && self.proposal.is_none() && self.counter.is_none() {
             self.made_in = None;
             self.made.clear();
@@ -347,15 +337,6 @@ impl Outgoing {
         }
         self.abandoned.push(ours);
         self.abandoned.last()
-    }
-
-    /// Goes on without a proposal that the peer will not answer: its changes are given up.
-    pub(crate) fn give_up_proposal(&mut self, me: Party, is_users: impl Fn(ChangeId) -> bool) -> OwnChanges {
-        let Some(ours) = self.abandon(me, |_| true) else { return OwnChanges::default() };
-        let (ids, changes) = (ours.ids().clone(), ours.own_changes());
-        self.remove_queued(me, &ids);
-        self.given_up.extend(ids.iter().filter(|id| is_users(*id)));
-        changes
     }
 
     /// What was abandoned for a forced step that came to nothing, or because the peer would not answer, is an open proposal again. Says whether
@@ -389,7 +370,7 @@ impl Outgoing {
         for (place, (id, change)) in (0_u32..).zip(ours.changes()) {
             match all.or(some.get(&place).copied()) {
                 Some(code) if code != RefusalCode::SUPERSEDED && !(code == RefusalCode::HEIGHT && has_moved) => {
-                    if self.made.contains(&id) || self.given_up.contains(&id) {
+                    if self.is_told(id) {
                         continue;
                     }
                     let at = *places.entry(code.0).or_insert(given_up.len());
@@ -431,7 +412,7 @@ impl Outgoing {
         let proposed: Vec<_> = self.proposal.take().into_iter().flat_map(OpenRound::changes).collect();
         let waiting = std::mem::take(&mut self.queue);
         let all = proposed.iter().chain(&waiting).map(|(id, change)| (*id, change.reference()));
-        let dropped = all.filter(|(id, _)| !self.made.contains(id) && !self.given_up.contains(id)).collect();
+        let dropped = all.filter(|(id, _)| !self.is_told(*id)).collect();
         (self.first_unproposed, self.queued_amount) = (next, 0);
         dropped
     }
@@ -448,9 +429,7 @@ impl Outgoing {
         let is_taken = |(id, change): &(ChangeId, Change)| is_call(change) && is_users(*id);
         let before = self.queue.iter().take_while(|waiting| !is_taken(waiting)).count();
         let given_up: OwnChanges = self.unqueue(me, before).iter().collect();
-        let users = given_up.ids().iter().copied().filter(|id| is_users(*id) && self.may_appear(*id));
-        let users: Vec<_> = users.collect();
-        self.given_up.extend(users);
+        self.give_up(&given_up, &is_users);
         let count = self.queue.iter().take_while(|waiting| is_taken(waiting) && fits(&waiting.1)).count();
         let call = |(id, change)| match change {
             Change::CallContract { contract, value, input } => Some((id, ForcedCall { contract, value, input })),
@@ -494,7 +473,7 @@ impl Outgoing {
             new = new.only(|id| !self.made.contains(&id));
         }
         self.remove_queued(me, ours.ids());
-        self.given_up.retain(|id| !ours.ids().contains(*id));
+        self.note_made(ours);
         if self.proposal.is_some() || self.counter.is_some() || !self.abandoned.is_empty() {
             self.made.extend(new.ids());
             self.made_in = Some((ours.round(), ours.own_changes()));

@@ -11,7 +11,7 @@ use crate::{
         row::TransferId,
     },
 };
-use protocol::{BlockNumber, contracts::ContractId};
+use protocol::{BlockNumber, call::ForcedCall, contracts::ContractId};
 
 /// What a change that waits would be.
 pub(crate) enum QueuedEnd {
@@ -124,6 +124,18 @@ impl Transfers {
             let kind = self.own_kind(&contract);
             marks.make(contract, kind, usize::from(place));
         }
+    }
+
+    /// The chain has refused a step for this call: the next one is made without it, at once. Only calls that go with transfers are left out.
+    pub(crate) fn leave_out(&mut self, call: &ForcedCall) {
+        if self.goes_with_any(call) {
+            self.wants.leave_out(call);
+        }
+    }
+
+    /// Whether forced steps are made without this call.
+    pub(crate) fn is_left_out(&self, call: &ForcedCall) -> bool {
+        self.wants.is_left_out(call)
     }
 
     /// There is no need for a call that is left.

@@ -1,6 +1,5 @@
 //! Calls of apps that the chain alone does not make: it has limits of its own, and a step is made whole or not at all (R8.3g).
 
-use super::Transfers;
 use protocol::{call::ForcedCall, contracts::ContractId};
 use std::collections::BTreeSet;
 
@@ -12,25 +11,19 @@ impl LeftOut {
     pub(super) const fn new() -> Self {
         Self(BTreeSet::new())
     }
-}
 
-impl Transfers {
-    /// The chain has refused a step for this call: the next one is made without it, at once.
-    pub(crate) fn leave_out(&mut self, call: &ForcedCall) {
-        let ForcedCall { contract, input, .. } = call;
-        if self.goes_with_any(call) {
-            let _new = self.left_out.0.insert((*contract, input.clone()));
-            self.wants.forget_try();
-        }
+    /// The chain has refused a step for this call.
+    pub(super) fn insert(&mut self, call: &ForcedCall) {
+        let _new = self.0.insert((call.contract, call.input.clone()));
     }
 
     /// Whether forced steps are made without this call.
-    pub(crate) fn is_left_out(&self, call: &ForcedCall) -> bool {
-        self.left_out.0.iter().any(|(contract, input)| *contract == call.contract && *input == call.input)
+    pub(super) fn contains(&self, call: &ForcedCall) -> bool {
+        self.0.iter().any(|(contract, input)| *contract == call.contract && *input == call.input)
     }
 
     /// A forced step was made.
-    pub(super) fn try_all_again(&mut self) {
-        self.left_out.0.clear();
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 }

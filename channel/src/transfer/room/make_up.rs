@@ -73,7 +73,7 @@ impl Transfers {
     ) {
         let PendingReplay { party, calls: step, height, .. } = made;
         let by = *party;
-        self.try_all_again();
+        self.wants.note_step();
         let with_calls = self.with_calls();
         if with_calls.is_empty() {
             return;

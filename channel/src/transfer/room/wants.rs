@@ -1,7 +1,8 @@
 //! What a side wants of its transfers and has not got (R8.3d).
 
+use super::left_out::LeftOut;
 use crate::{message::RefusalCode, state::ChangeId, transfer::row::Failure};
-use protocol::{BlockNumber, contracts::ContractId};
+use protocol::{BlockNumber, call::ForcedCall, contracts::ContractId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What has become of an own change.
@@ -31,6 +32,8 @@ pub(super) struct Wants {
     given_up: BTreeSet<ChangeId>,
     /// The block in which ends were forced last.
     forced_in: Option<BlockNumber>,
+    /// Calls without which forced steps are made.
+    left_out: LeftOut,
 }
 
 impl Wants {
@@ -41,6 +44,7 @@ impl Wants {
             asked: BTreeMap::new(),
             given_up: BTreeSet::new(),
             forced_in: None,
+            left_out: LeftOut::new(),
         }
     }
 
@@ -145,9 +149,20 @@ impl Wants {
         self.forced_in = Some(head);
     }
 
-    /// Ends may be forced at once.
-    pub(super) const fn forget_try(&mut self) {
+    /// The chain has refused a step for this call: the next one is made without it, at once.
+    pub(super) fn leave_out(&mut self, call: &ForcedCall) {
+        self.left_out.insert(call);
         self.forced_in = None;
+    }
+
+    /// Whether forced steps are made without this call.
+    pub(super) fn is_left_out(&self, call: &ForcedCall) -> bool {
+        self.left_out.contains(call)
+    }
+
+    /// A forced step was made: what was left out may do something else now.
+    pub(super) fn note_step(&mut self) {
+        self.left_out.clear();
     }
 
     /// The changes that were asked for, or given up.
