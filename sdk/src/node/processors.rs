@@ -11,10 +11,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
 use thiserror::Error;
-use tokio::time::sleep;
 
 /// What this machine's processors do while a node waits for its disk and its peers: by default they sleep as the system has them. One that was made by
 /// [`stay_awake`](Self::stay_awake) serves any number of nodes.
@@ -39,6 +39,8 @@ struct Awake {
     /// How many there were.
     commits: AtomicU64,
     is_held: AtomicBool,
+    /// The system has refused it, which was told of.
+    has_failed: AtomicBool,
 }
 
 /// Where Linux takes requests from.
@@ -60,7 +62,9 @@ impl Processors {
         let device = device.to_owned();
         match open(&device) {
             Ok(_asks_for_nothing_yet) => {
-                Ok(Self(Some(Arc::new(Awake { device, commits: AtomicU64::new(0), is_held: AtomicBool::new(false) }))))
+                let (commits, is_held, has_failed) =
+                    (AtomicU64::new(0), AtomicBool::new(false), AtomicBool::new(false));
+                Ok(Self(Some(Arc::new(Awake { device, commits, is_held, has_failed }))))
             }
             Err(source) => Err(StayAwakeError { device, source }),
         }
@@ -68,8 +72,11 @@ impl Processors {
 
     /// A commit begins.
     pub(super) fn note_commit(&self) {
-        if let Some(held) = self.0.as_ref().and_then(Awake::note_commit) {
-            let _task = tokio::spawn(held.until_unused(async || sleep(AFTER).await));
+        let Some(held) = self.0.as_ref().and_then(Awake::note_commit) else { return };
+        // A thread of its own: whoever drives this runtime may stop, and other runtimes may share the setting.
+        let thread = thread::Builder::new().name("processors".to_owned());
+        if let Err(error) = thread.spawn(move || held.until_unused(|| thread::sleep(AFTER))) {
+            tracing::warn!(%error, "processors are not kept awake");
         }
     }
 }
@@ -83,19 +90,23 @@ impl Awake {
     }
 }
 
-/// Processors are awake until this is dropped, with its task or its runtime.
+/// Processors are awake until this is dropped.
 struct Held(Arc<Awake>);
 
 impl Held {
     /// Holds processors awake until a pause passes without a commit.
-    async fn until_unused(self, pause: impl AsyncFn()) {
+    fn until_unused(self, mut pause: impl FnMut()) {
         let Self(awake) = &self;
         let asked = open(&awake.device).and_then(|mut device| {
             device.write_all(&0_i32.to_ne_bytes())?;
             Ok(device)
         });
-        if let Err(error) = &asked {
-            tracing::warn!(%error, device = %awake.device.display(), "processors are not kept awake");
+        match &asked {
+            Ok(_held) => awake.has_failed.store(false, Ordering::Relaxed),
+            Err(error) if !awake.has_failed.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(%error, device = %awake.device.display(), "processors are not kept awake");
+            }
+            Err(_known) => {}
         }
         let mut before = None;
         loop {
@@ -103,7 +114,7 @@ impl Held {
             if before.replace(now) == Some(now) {
                 return;
             }
-            pause().await;
+            pause();
         }
     }
 }
@@ -121,9 +132,7 @@ fn open(device: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::FutureExt;
-    use std::{fs, pin::pin};
-    use tokio::sync::Notify;
+    use std::fs;
 
     #[test]
     fn processors_are_awake_from_a_commit_on_until_a_pause_passes_without_one() {
@@ -131,27 +140,16 @@ mod tests {
         let Processors(Some(awake)) = Processors::asked_of(device.path()).unwrap() else { panic!("it may be written") };
         assert!(fs::read(device.path()).unwrap().is_empty(), "nothing is asked for yet");
         for _ in 0..2 {
-            let (held, paused) = (awake.note_commit().unwrap(), Notify::new());
-            let mut holding = pin!(held.until_unused(async || paused.notified().await));
-            for _ in 0..3 {
-                assert!(holding.as_mut().now_or_never().is_none());
-                assert_eq!(fs::read(device.path()).unwrap(), [0; 4]);
-                assert!(awake.note_commit().is_none(), "they are awake already");
-                paused.notify_one();
-            }
-            assert!(holding.as_mut().now_or_never().is_none(), "there was a commit in the last pause");
-            paused.notify_one();
-            assert!(holding.now_or_never().is_some(), "there was none");
-        }
-    }
-
-    #[test]
-    fn a_runtime_that_ends_lets_processors_sleep() {
-        let device = tempfile::NamedTempFile::new().unwrap();
-        let Processors(Some(awake)) = Processors::asked_of(device.path()).unwrap() else { panic!("it may be written") };
-        for _ in 0..2 {
             let held = awake.note_commit().unwrap();
-            drop(held.until_unused(async || std::future::pending().await));
+            let mut pauses = 0;
+            held.until_unused(|| {
+                pauses += 1;
+                assert_eq!(fs::read(device.path()).unwrap(), [0; 4]);
+                if pauses < 4 {
+                    assert!(awake.note_commit().is_none(), "they are awake already");
+                }
+            });
+            assert_eq!(pauses, 4, "there was none in the last pause alone");
         }
     }
 

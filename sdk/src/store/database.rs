@@ -3,6 +3,7 @@ use super::{
     batch::Change,
     files::{StoreDoubt, StoreLock},
     journal::{Base, Journal},
+    platform::forget_cached,
     recent::{Journalled, merge},
 };
 use chain::private_files;
@@ -98,7 +99,10 @@ impl Store {
         let path = directory.join("store.redb");
         let opening = random().map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let opened = match File::open(&path) {
-            Ok(file) => check_rights(&file, &path).and_then(|()| without_panic(&path, || open_existing(&path))),
+            Ok(file) => {
+                forget_cached(&file);
+                check_rights(&file, &path).and_then(|()| without_panic(&path, || open_existing(&path)))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(directory, &path, opening),
             Err(source) => Err(OpenError::Io { path: path.clone(), source }),
         };
@@ -118,7 +122,7 @@ impl Store {
         let journal = match (durability, journal) {
             (Durability::DangerNone, _) => None,
             (Durability::Immediate, None) => new_journal(directory, opening, facts.base())?,
-            (Durability::Immediate, journal) => journal,
+            (Durability::Immediate, Some(journal)) => with_room(directory, journal)?,
         };
         let progress = Progress { commits, journal, is_quick: false, is_over: false };
         Ok(Self { database, durability, opening, recent: recent.into(), progress: progress.into(), doubt, lock })
@@ -293,10 +297,14 @@ impl Store {
 impl Drop for Store {
     /// A clean end leaves nothing in the journal, and makes durable what was committed without.
     fn drop(&mut self) {
-        let is_behind = self.durability == Durability::DangerNone
-            || !self.recent.get_mut().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let is_without = self.durability == Durability::DangerNone;
+        // A store that was opened to read alone may have recent values and no journal.
+        let has_recent = !self.recent.get_mut().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let is_behind = |progress: &Progress| {
+            is_without || has_recent || progress.journal.as_ref().is_some_and(|journal| !journal.is_empty())
+        };
         let commits = match self.progress.get_mut() {
-            Ok(progress) if is_behind && !progress.is_over => progress.commits.saturating_add(1),
+            Ok(progress) if !progress.is_over && is_behind(progress) => progress.commits.saturating_add(1),
             _nothing_to_store => return,
         };
         self.durability = Durability::Immediate;
@@ -331,18 +339,28 @@ fn doubt(lock: &StoreLock, path: &Path, commits: u64) -> io::Result<Option<Store
 
 /// A journal that goes on from what the database holds. None where the disk is full: then commits go to the database, as long as it takes them.
 fn new_journal(directory: &Path, opening: u64, base: Option<Base>) -> Result<Option<Journal>, OpenError> {
-    let mut journal = match Journal::create(directory, opening) {
-        Ok(journal) => journal,
-        Err(error) if is_full(&error) => {
-            tracing::warn!(directory = %directory.display(), %error, "no room for the store's journal: commits will take longer");
-            return Ok(None);
-        }
-        Err(source) => return Err(OpenError::Io { path: directory.to_owned(), source }),
-    };
-    if let Some(base) = base {
+    let mut journal = if_room(directory, Journal::create(directory, opening))?;
+    if let (Some(journal), Some(base)) = (&mut journal, base) {
         journal.begin(base);
     }
-    Ok(Some(journal))
+    Ok(journal)
+}
+
+/// The journal, where it is whole, or the disk has room for what is missing of it.
+fn with_room(directory: &Path, journal: Journal) -> Result<Option<Journal>, OpenError> {
+    Ok(if_room(directory, journal.complete())?.map(|()| journal))
+}
+
+/// What there was room for.
+fn if_room<T>(directory: &Path, made: io::Result<T>) -> Result<Option<T>, OpenError> {
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err(error) if is_full(&error) => {
+            tracing::warn!(directory = %directory.display(), %error, "no room for the store's journal: commits will take longer");
+            Ok(None)
+        }
+        Err(source) => Err(OpenError::Io { path: directory.to_owned(), source }),
+    }
 }
 
 /// Whether the system says that there is no room.

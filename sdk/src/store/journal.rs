@@ -21,6 +21,7 @@ use super::{
     Batch, OpenError,
     batch::Change,
     in_place::{InPlace, PAGE},
+    platform::forget_cached,
 };
 use chain::private_files;
 use protocol::{
@@ -87,6 +88,7 @@ impl Journal {
         if let Some(mode) = private_files::rights_of_others(&file).map_err(failed)? {
             return Err(OpenError::OpenToOthers { path, mode });
         }
+        forget_cached(&file);
         Ok(Some(Self::of(file, opening)))
     }
 
@@ -118,22 +120,28 @@ impl Journal {
     /// # Errors
     /// The file system's, and [`io::ErrorKind::InvalidData`] for rows that this version does not know.
     pub(super) fn replay(&mut self, base: Base) -> io::Result<Vec<Batch>> {
-        let file = self.file.file();
-        let length = file.metadata()?.len();
-        if length < LENGTH {
-            fill(file, length)?;
-        }
         self.begin(base);
         let mut batches = Vec::new();
         while let Some((check, batch)) = self.read()? {
             (self.last, self.end) = (check, self.end.saturating_add(pages(self.record.len())));
             batches.push(batch);
         }
-        if !batches.is_empty() {
-            // A killed process may have written without waiting for the disk.
-            self.file.file().sync_data()?;
-        }
         Ok(batches)
+    }
+
+    /// Takes the room for whatever is missing of the file, as after a copy that was cut.
+    ///
+    /// # Errors
+    /// The file system's: there is no room for commits.
+    pub(super) fn complete(&self) -> io::Result<()> {
+        let file = self.file.file();
+        let length = file.metadata()?.len();
+        if length < LENGTH { fill(file, length) } else { Ok(()) }
+    }
+
+    /// Whether the values hold all that was committed.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.end == 0
     }
 
     /// Begins anew: the values of `base` hold all that was committed, and are on disk.
@@ -169,7 +177,9 @@ impl Journal {
         if room < pages(ROWS_AT) {
             return Ok(None);
         }
-        self.file.file().read_exact_at(&mut head, self.end)?;
+        if !is_there(self.file.file().read_exact_at(&mut head, self.end))? {
+            return Ok(None);
+        }
         let (check, rest) = head.split_at(OPENING_AT);
         let (_opening, rows) = rest.split_at(LENGTH_AT.saturating_sub(OPENING_AT));
         let rows = rows.try_into().map_or(u32::MAX, u32::from_le_bytes);
@@ -178,7 +188,9 @@ impl Journal {
             return Ok(None);
         }
         self.record.resize(size, 0);
-        self.file.file().read_exact_at(&mut self.record, self.end)?;
+        if !is_there(self.file.file().read_exact_at(&mut self.record, self.end))? {
+            return Ok(None);
+        }
         self.record.iter_mut().zip(self.last.0).for_each(|(to, from)| *to = from);
         let found = Native.hash(&self.record);
         if found.0 != check {
@@ -191,6 +203,14 @@ impl Journal {
             batch = batch.with(change.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?);
         }
         Ok(Some((found, batch)))
+    }
+}
+
+/// Whether there was so much to be read.
+fn is_there(read: io::Result<()>) -> io::Result<bool> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|()| true),
     }
 }
 

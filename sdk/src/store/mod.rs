@@ -20,6 +20,7 @@ mod error;
 mod files;
 mod in_place;
 mod journal;
+mod platform;
 mod recent;
 mod writer;
 
