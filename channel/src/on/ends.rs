@@ -11,6 +11,9 @@ use protocol::{
 use std::collections::BTreeSet;
 use trial::{Sorted, Trial, alone, calling};
 
+/// How many changes that make calls of apps are asked for in one turn, before others wait for the next block.
+const MAX_BEFORE: usize = 32;
+
 impl Channel {
     /// What waits for a round already, because it was proposed on another state, is made up anew where other calls of apps are to be made in this one (R8.3g).
     fn make_up_anew(&mut self, ctx: &Context<'_>) {
@@ -65,6 +68,11 @@ impl Channel {
             let left = self.transfers.calls_to_ask(live.agreed.state(), &contract);
             let expiry = self.transfers.any_terms_of(&contract).map_or(0, |terms| terms.expiry);
             let code_may_come = ctx.head < expiry.saturating_add(patience);
+            // Each is tried on top of all before it: what is too much for one turn is asked for with the next block.
+            if before.len() >= MAX_BEFORE && (has_calls(&change) || !left.is_empty()) {
+                self.transfers.postpone(contract);
+                continue;
+            }
             let change = if parts.is_empty() { Some(change) } else { trial.makeable(change) };
             let found = change.and_then(|change| Some((change, trial.sort(left, code_may_come)?)));
             let Some((change, Sorted { made, refused })) = found else {

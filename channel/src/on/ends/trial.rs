@@ -71,8 +71,9 @@ impl Trial<'_> {
                         Err((_, Hindrance::Code | Hindrance::NotNow)) => return None,
                     }
                 }
-                // What is proposed may be what an app refuses it for.
-                self.live.outgoing.proposal().is_none().then(|| with_calls(&change, *contract, with))
+                // What is proposed, or asked for, may be what an app refuses it for.
+                let is_alone = self.live.outgoing.proposal().is_none() && self.before.is_empty();
+                is_alone.then(|| with_calls(&change, *contract, with))
             }
             // A failure goes with its calls alone.
             _ => Some(change),
