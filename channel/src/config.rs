@@ -106,6 +106,11 @@ impl Default for HeightWindow {
 }
 
 impl Config {
+    /// Whether code that goes with a transfer of this expiry, and is not here, is waited for at block `head` (R8.3g).
+    pub(crate) fn waits_for_code(&self, expiry: BlockNumber, head: BlockNumber) -> bool {
+        head < expiry.saturating_add(self.force_transfers_after.unwrap_or(0))
+    }
+
     /// The highest height that a round may name while this is one's own finalised head (R7.3).
     pub(crate) fn height_limit(&self, head: BlockNumber) -> BlockNumber {
         head.saturating_add(BlockNumber::from(self.height_window.ahead))

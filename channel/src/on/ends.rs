@@ -57,7 +57,6 @@ impl Channel {
         self.make_up_anew(ctx);
         let me = self.me;
         let Phase::Open(live) = &mut self.phase else { return };
-        let patience = self.config.force_transfers_after.unwrap_or(0);
         let mut before = Vec::new();
         for (contract, change) in self.transfers.wanted(live.agreed.state()) {
             let trial = Trial { live, me, config: &self.config, ctx, before: &before };
@@ -67,14 +66,14 @@ impl Channel {
             let parts: Vec<_> = parts.filter(|part| contracts.get(part).is_some()).collect();
             let left = self.transfers.calls_to_ask(live.agreed.state(), &contract);
             let expiry = self.transfers.any_terms_of(&contract).map_or(0, |terms| terms.expiry);
-            let code_may_come = ctx.head < expiry.saturating_add(patience);
             // Each is tried on top of all before it: what is too much for one turn is asked for with the next block.
             if before.len() >= MAX_BEFORE && (has_calls(&change) || !left.is_empty()) {
                 self.transfers.postpone(contract);
                 continue;
             }
             let change = if parts.is_empty() { Some(change) } else { trial.makeable(change) };
-            let found = change.and_then(|change| Some((change, trial.sort(left, code_may_come)?)));
+            let found = change
+                .and_then(|change| Some((change, trial.sort(left, self.config.waits_for_code(expiry, ctx.head))?)));
             let Some((change, Sorted { made, refused })) = found else {
                 self.transfers.postpone(contract);
                 continue;
@@ -120,11 +119,10 @@ impl Channel {
     pub(crate) fn waits_for_left(&self, ctx: &Context<'_>) -> bool {
         let Some(live) = self.phase.live() else { return false };
         let agreed = live.agreed.state();
-        let patience = self.config.force_transfers_after.unwrap_or(0);
         self.transfers.has_any_left(agreed, |call, expiry| {
             let code = agreed.contracts.get(&call.contract).map(|contract| contract.code);
             let is_here = !matches!(code, Some(Code::Contract(code)) if !ctx.apps.knows(&code));
-            is_here || ctx.head < expiry.saturating_add(patience)
+            is_here || self.config.waits_for_code(expiry, ctx.head)
         })
     }
 }

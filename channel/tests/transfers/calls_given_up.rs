@@ -28,11 +28,7 @@ impl Asked {
         let counter = world.create(Initiator, vec![counter(Pair::default(), 9)])[0];
         world.offer_with(1, returning(counter), 20);
         let contract = world.contract_of(Responder, 1).unwrap();
-        world.disconnect();
-        world.mine_blocks(25);
-        world.force(Responder, vec![forced(contract, 0, &ConditionalInput::Refund)]).unwrap();
-        world.mine();
-        world.mine();
+        world.leave_what_returns(contract);
         world.connect();
         for _ in 0..20 {
             if let Some(Message::Update(_)) = world.wire[Responder].back() {

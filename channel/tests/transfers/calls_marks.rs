@@ -253,11 +253,7 @@ fn a_call_of_the_users_is_not_taken_for_one_that_is_left() {
         let (mut world, made) = World::with(Initiator, vec![counter(Pair::default(), 9)]);
         world.offer_with(1, returning(made[0]), 20);
         let contract = world.contract_of(Responder, 1).unwrap();
-        world.disconnect();
-        world.mine_blocks(25);
-        world.force(Responder, vec![refund(contract)]).unwrap();
-        world.mine();
-        world.mine();
+        world.leave_what_returns(contract);
         let own = Change::CallContract { contract: made[0], value: 0, input: 1_u64.encode() };
         let id = world.make_one(Initiator, own).unwrap();
         world.connect();
@@ -353,11 +349,7 @@ fn a_call_of_the_users_does_not_stand_for_one_that_is_left() {
         let counter = world.create(Initiator, vec![counter(Pair::default(), 9)])[0];
         world.offer_with(1, returning(counter), 20);
         let contract = world.contract_of(Responder, 1).unwrap();
-        world.disconnect();
-        world.mine_blocks(25);
-        world.force(Responder, vec![refund(contract)]).unwrap();
-        world.mine();
-        world.mine();
+        world.leave_what_returns(contract);
         world.connect();
         world.run();
         let round = world.asked(Responder).expect("the payer asks for what is left");

@@ -1,16 +1,18 @@
 //! Attacks on calls that go with transfers (R8.3g), drawn at random: rounds kept back, steps forced by hand on any state that was ever agreed, crashes, and closes.
 
-use super::*;
+use super::{
+    drawn::{Kept, Numbers},
+    *,
+};
 use crate::harness::deeds::{calls_of, deed, deed_of, with_deeds};
-use channel::{Acceptance, Notice, RefusalCode, Update, WaitReason};
+use channel::{Acceptance, Notice, RefusalCode, WaitReason};
 use protocol::contracts::CallFault;
 
 struct Storm {
     world: World,
     attacker: Party,
-    seed: u64,
-    kept: Vec<(State, Option<Payload>)>,
-    updates: Vec<Update>,
+    numbers: Numbers,
+    kept: Kept,
     deeds: Vec<ContractId>,
     transfers: Vec<ContractId>,
     closes: bool,
@@ -27,8 +29,7 @@ struct Storm {
 
 impl Storm {
     fn draw(&mut self, below: u64) -> u64 {
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.seed >> 33) % below
+        self.numbers.draw(below)
     }
 
     fn new(seed: u64, attacker: Party, is_wide: bool) -> Self {
@@ -50,9 +51,8 @@ impl Storm {
         let mut storm = Self {
             world,
             attacker,
-            seed: if is_wide { seed.wrapping_mul(7_919) } else { seed },
-            kept: Vec::new(),
-            updates: Vec::new(),
+            numbers: Numbers(if is_wide { seed.wrapping_mul(7_919) } else { seed }),
+            kept: Kept::default(),
             deeds,
             transfers,
             closes: false,
@@ -70,21 +70,7 @@ impl Storm {
     }
 
     fn keep(&mut self) {
-        for party in Party::BOTH {
-            let Some(channel) = &self.world.sides[party].channel else { continue };
-            let (Some(state), Some(evidence)) = (channel.state(), channel.evidence()) else { continue };
-            let new = (state.clone(), evidence.payload);
-            if !self.kept.contains(&new) {
-                self.kept.push(new);
-            }
-        }
-        for message in &self.world.wire[self.attacker] {
-            if let Message::Update(update) = message
-                && !self.updates.contains(update)
-            {
-                self.updates.push(update.clone());
-            }
-        }
+        self.kept.keep(&self.world, self.attacker);
     }
 
     fn calls(&mut self) -> Vec<ForcedCall> {
@@ -167,8 +153,8 @@ impl Storm {
             }
             _ => {
                 if self.closes && self.draw(3) == 0 {
-                    let at = usize::try_from(self.draw(self.kept.len() as u64)).unwrap();
-                    let (state, payload) = self.kept[at].clone();
+                    let at = usize::try_from(self.draw(self.kept.states.len() as u64)).unwrap();
+                    let (state, payload) = self.kept.states[at].clone();
                     let (channel, commitment) = (self.world.channel_id(), state.commitment());
                     self.world
                         .chain
@@ -256,8 +242,8 @@ impl Storm {
         match kind {
             12..=14 => {
                 let calls = self.calls();
-                let at = usize::try_from(self.draw(self.kept.len() as u64)).unwrap();
-                let (state, payload) = self.kept[at].clone();
+                let at = usize::try_from(self.draw(self.kept.states.len() as u64)).unwrap();
+                let (state, payload) = self.kept.states[at].clone();
                 let shown = self.draw(2) == 0;
                 let payload = payload.filter(|_| shown);
                 if !calls.is_empty()
@@ -268,15 +254,15 @@ impl Storm {
                 }
             }
             15 => {
-                let at = usize::try_from(self.draw(self.kept.len() as u64)).unwrap();
-                if let Some(payload) = self.kept[at].1 {
+                let at = usize::try_from(self.draw(self.kept.states.len() as u64)).unwrap();
+                if let Some(payload) = self.kept.states[at].1 {
                     self.post(payload);
                 }
             }
             _ => {
-                if !self.updates.is_empty() {
-                    let at = usize::try_from(self.draw(self.updates.len() as u64)).unwrap();
-                    let payload = self.world.co_signed(victim, &self.updates[at].clone());
+                if !self.kept.updates.is_empty() {
+                    let at = usize::try_from(self.draw(self.kept.updates.len() as u64)).unwrap();
+                    let payload = self.world.co_signed(victim, &self.kept.updates[at].clone());
                     self.post(payload);
                 }
             }

@@ -26,26 +26,8 @@ fn a_refusal_beside_code_that_never_comes_holds_up_no_close_in_agreement_for_eve
         let refused = AppCall { contract: other[1], input: 1_u64.encode() };
         calls.claiming.insert(if refused_first { 0 } else { 1 }, refused);
         world.offer_with(1, calls, 20);
-        let contract = world.contract_of(Responder, 1).unwrap();
-        world.kill(Responder);
-        world.sides[Responder].book.missing = [apps::DEED.code].into();
-        world.fetch_code = false;
-        world.restart(Responder);
-        world.run();
-        world.force_claim(Initiator, contract, 1).unwrap();
-        for _ in 0..400 {
-            world.mine();
-            world.run();
-        }
-        let _closes = world.shutdown(closes, 0);
-        for _ in 0..60 {
-            world.run();
-            world.mine();
-        }
-        assert!(
-            world.chain.is_closed(),
-            "it is closed in agreement; the refused one first: {refused_first}, by {closes:?}"
-        );
+        world.leave_deeds_without_code();
+        assert!(world.is_closed_in_agreement(closes), "the refused one first: {refused_first}, by {closes:?}");
     }
 }
 
@@ -361,11 +343,7 @@ fn what_waits_for_a_call_that_was_forced_goes_with_the_last_row_of_the_payers() 
         let (mut world, made) = World::with(Initiator, vec![counter(Pair::default(), 9)]);
         world.offer_with(1, returning(made[0]), 20);
         let contract = world.contract_of(Responder, 1).unwrap();
-        world.disconnect();
-        world.mine_blocks(25);
-        world.force(Responder, vec![refund(contract)]).unwrap();
-        world.mine();
-        world.mine();
+        world.leave_what_returns(contract);
         world.connect();
         while !world.wire[Responder].iter().any(|message| matches!(message, Message::Update(_))) {
             let _moved = (world.deliver(Initiator), world.wire[Initiator].is_empty() && world.deliver(Responder));

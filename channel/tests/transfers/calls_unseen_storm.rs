@@ -1,12 +1,15 @@
 //! Attacks on calls that return with transfers (R8.3g), drawn at random, beside calls of the user's own of the same app: what each of them has come to is told by the digits of a counter.
 
-use super::*;
+use super::{
+    drawn::{Kept, Numbers},
+    *,
+};
 use crate::harness::{
     Fate,
     contracts::{call, counter},
     deeds::count_of,
 };
-use channel::{Update, transfer::AppCall};
+use channel::transfer::AppCall;
 use protocol::Pair;
 
 /// What the call of each transfer counts, and what each call of the user's does.
@@ -15,19 +18,17 @@ const USERS: u64 = 1_000_000;
 
 struct Storm {
     world: World,
-    seed: u64,
+    numbers: Numbers,
     counter: ContractId,
     transfers: Vec<ContractId>,
-    kept: Vec<(State, Option<Payload>)>,
-    updates: Vec<Update>,
+    kept: Kept,
     calls: u64,
     log: Vec<String>,
 }
 
 impl Storm {
     fn draw(&mut self, below: u64) -> u64 {
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.seed >> 33) % below
+        self.numbers.draw(below)
     }
 
     fn new(seed: u64) -> Self {
@@ -49,9 +50,8 @@ impl Storm {
         let transfers = [1, 2, 3].map(|number| world.contract_of(Responder, number).unwrap()).to_vec();
         world.sides[Responder].is_cheat = true;
         world.lag[Initiator] = [0, 0, 1, 2][usize::try_from(seed / 8 % 4).unwrap()];
-        let (kept, updates, log) = (Vec::new(), Vec::new(), Vec::new());
-        let mut storm =
-            Self { world, seed: seed.wrapping_mul(7_919) + 17, counter, transfers, kept, updates, calls: 0, log };
+        let numbers = Numbers(seed.wrapping_mul(7_919) + 17);
+        let mut storm = Self { world, numbers, counter, transfers, kept: Kept::default(), calls: 0, log: Vec::new() };
         for _ in 0..4 {
             let _mixed = storm.draw(2);
         }
@@ -59,28 +59,14 @@ impl Storm {
     }
 
     fn keep(&mut self) {
-        for party in Party::BOTH {
-            let Some(channel) = &self.world.sides[party].channel else { continue };
-            let (Some(state), Some(evidence)) = (channel.state(), channel.evidence()) else { continue };
-            let new = (state.clone(), evidence.payload);
-            if !self.kept.contains(&new) {
-                self.kept.push(new);
-            }
-        }
-        for message in &self.world.wire[Responder] {
-            if let Message::Update(update) = message
-                && !self.updates.contains(update)
-            {
-                self.updates.push(update.clone());
-            }
-        }
+        self.kept.keep(&self.world, Responder);
     }
 
     /// A step by hand: the ends of some transfers, each with its call, or without.
     fn force(&mut self) {
         let mut calls = Vec::new();
-        let at = usize::try_from(self.draw(self.kept.len() as u64)).unwrap();
-        let (state, payload) = self.kept[at].clone();
+        let at = usize::try_from(self.draw(self.kept.states.len() as u64)).unwrap();
+        let (state, payload) = self.kept.states[at].clone();
         let count = state
             .contracts
             .get(&self.counter)
@@ -139,15 +125,15 @@ impl Storm {
             }
             13..=15 => self.force(),
             16 => {
-                let at = usize::try_from(self.draw(self.kept.len() as u64)).unwrap();
-                if let Some(payload) = self.kept[at].1 {
+                let at = usize::try_from(self.draw(self.kept.states.len() as u64)).unwrap();
+                if let Some(payload) = self.kept.states[at].1 {
                     self.post(payload);
                 }
             }
             17 => {
-                if !self.updates.is_empty() {
-                    let at = usize::try_from(self.draw(self.updates.len() as u64)).unwrap();
-                    let payload = self.world.co_signed(Initiator, &self.updates[at].clone());
+                if !self.kept.updates.is_empty() {
+                    let at = usize::try_from(self.draw(self.kept.updates.len() as u64)).unwrap();
+                    let payload = self.world.co_signed(Initiator, &self.kept.updates[at].clone());
                     self.post(payload);
                 }
             }
@@ -170,7 +156,7 @@ impl Storm {
                 self.world.input(Initiator, Input::Chain(ChainInput::Rejected { call: call_kind, rejection })).unwrap();
             }
             24 => {
-                if let Some(update) = self.updates.last() {
+                if let Some(update) = self.kept.updates.last() {
                     let (round, code) = (update.round, channel::RefusalCode::STALE_STORE);
                     if self.world.linked {
                         self.world.hear(Initiator, Message::UpdateError { round, code });

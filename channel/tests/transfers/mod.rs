@@ -15,6 +15,7 @@ mod calls_unseen;
 mod calls_unseen_storm;
 mod cases;
 mod crash;
+mod drawn;
 mod judged;
 mod late;
 mod life;
@@ -30,7 +31,7 @@ mod stories;
 mod withheld;
 
 use crate::harness::{
-    Initiator, RESERVE, Responder, SHARE, World,
+    Initiator, RESERVE, Responder, SHARE, World, apps,
     contracts::forced,
     deeds::{deeds, with_deeds},
 };
@@ -107,6 +108,40 @@ impl World {
         let offered = Command::Transfer(TransferCommand::Offer { key: name(number), offer, fee: 0 });
         self.command(Initiator, offered).unwrap();
         self.run();
+    }
+
+    /// The responder forces the refund of the initiator's transfer alone, once that is over and while nobody talks: what returns with it is left.
+    fn leave_what_returns(&mut self, contract: ContractId) {
+        self.disconnect();
+        self.mine_blocks(25);
+        self.force(Responder, vec![refund(contract)]).unwrap();
+        self.mine();
+        self.mine();
+    }
+
+    /// The initiator forces the claim of the coins of its transfer number 1 alone while the code of its deeds is not with the responder, and does not come.
+    fn leave_deeds_without_code(&mut self) {
+        let contract = self.contract_of(Responder, 1).unwrap();
+        self.kill(Responder);
+        self.sides[Responder].book.missing = [apps::DEED.code].into();
+        self.fetch_code = false;
+        self.restart(Responder);
+        self.run();
+        self.force_claim(Initiator, contract, 1).unwrap();
+        for _ in 0..400 {
+            self.mine();
+            self.run();
+        }
+    }
+
+    /// A party wants to close in agreement. Whether the channel is closed after a time.
+    fn is_closed_in_agreement(&mut self, by: Party) -> bool {
+        let _closes = self.shutdown(by, 0);
+        for _ in 0..60 {
+            self.run();
+            self.mine();
+        }
+        self.chain.is_closed()
     }
 
     /// So many blocks, or until this is true. The first step that a party forces meanwhile is more than the chain can make, so that it is made in halves. Whether there was one.

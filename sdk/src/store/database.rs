@@ -100,7 +100,8 @@ impl Store {
         let opening = random().map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let opened = match File::open(&path) {
             Ok(file) => {
-                forget_cached(&file);
+                // A full disk keeps no store from being read; whatever else is wrong with it the next commit finds out.
+                let _may_fail = forget_cached(&file);
                 check_rights(&file, &path).and_then(|()| without_panic(&path, || open_existing(&path)))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(directory, &path, opening),
@@ -298,7 +299,7 @@ impl Drop for Store {
     /// A clean end leaves nothing in the journal, and makes durable what was committed without.
     fn drop(&mut self) {
         let is_without = self.durability == Durability::DangerNone;
-        // A store that was opened to read alone may have recent values and no journal.
+        // Where a full disk had no room for a whole journal, what was read of it is recent and there is none.
         let has_recent = !self.recent.get_mut().unwrap_or_else(PoisonError::into_inner).is_empty();
         let is_behind = |progress: &Progress| {
             is_without || has_recent || progress.journal.as_ref().is_some_and(|journal| !journal.is_empty())

@@ -88,7 +88,6 @@ impl Journal {
         if let Some(mode) = private_files::rights_of_others(&file).map_err(failed)? {
             return Err(OpenError::OpenToOthers { path, mode });
         }
-        forget_cached(&file);
         Ok(Some(Self::of(file, opening)))
     }
 
@@ -120,11 +119,16 @@ impl Journal {
     /// # Errors
     /// The file system's, and [`io::ErrorKind::InvalidData`] for rows that this version does not know.
     pub(super) fn replay(&mut self, base: Base) -> io::Result<Vec<Batch>> {
+        let synced = forget_cached(self.file.file());
         self.begin(base);
         let mut batches = Vec::new();
         while let Some((check, batch)) = self.read()? {
             (self.last, self.end) = (check, self.end.saturating_add(pages(self.record.len())));
             batches.push(batch);
+        }
+        if !batches.is_empty() {
+            // A killed process may have written without waiting for the disk.
+            synced?;
         }
         Ok(batches)
     }

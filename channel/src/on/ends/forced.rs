@@ -167,8 +167,7 @@ impl Channel {
         let before = calls.len();
         let is_made =
             |calls: &[ForcedCall]| self.plan_of(&Forcing::of(calls.to_vec(), Vec::new()), ctx).map(|_submit| ());
-        let patience = self.config.force_transfers_after.unwrap_or(0);
-        let waits = ctx.head < end.expiry.saturating_add(patience);
+        let waits = self.config.waits_for_code(end.expiry, ctx.head);
         calls.extend(end.calls.iter().map(|(_, call)| call).chain(&end.transfers).cloned());
         if end.calls.is_empty() {
             return;

@@ -128,7 +128,7 @@ impl Transfers {
 
     /// The chain has refused a step for this call: the next one is made without it, at once. Only calls that go with transfers are left out.
     pub(crate) fn leave_out(&mut self, call: &ForcedCall) {
-        if self.goes_with_any(call) {
+        if self.goes_with_any(&call.contract) {
             self.wants.leave_out(call);
         }
     }

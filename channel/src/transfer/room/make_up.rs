@@ -3,7 +3,7 @@
 use super::Transfers;
 use crate::{
     phase::live::dispute::PendingReplay,
-    state::{AppCall, ChangeId, State, TransferTerms},
+    state::{AppCall, ChangeId, LockedCalls, State, TransferTerms},
     transfer::{
         marks::{CallMarks, EndKind, PlacedCall},
         row::{Intent, OutgoingTransfer, TransferId},
@@ -167,8 +167,7 @@ impl Transfers {
 
     /// Whether there are transfers with which calls of apps go.
     pub(crate) fn has_any_calls(&self) -> bool {
-        self.incoming().values().any(|row| !row.calls.is_none())
-            || self.outgoing().values().any(|row| !row.offer.calls.is_none())
+        self.all_calls().any(|calls| !calls.is_none())
     }
 
     /// The transfers with which calls of apps go.
@@ -209,11 +208,15 @@ impl Transfers {
         incoming.chain(outgoing).map(|call| &call.contract)
     }
 
-    /// Whether a call goes with a transfer of either side.
-    pub(super) fn goes_with_any(&self, call: &ForcedCall) -> bool {
-        let incoming = self.incoming().values().flat_map(|row| row.calls.claiming.iter().chain(&row.calls.returning));
-        let all = incoming.chain(self.outgoing().values().flat_map(|row| &row.offer.calls.returning));
-        all.into_iter().any(|app| app.contract == call.contract)
+    /// The calls that go with transfers of either side.
+    fn all_calls(&self) -> impl Iterator<Item = &LockedCalls> {
+        let incoming = self.incoming().values().map(|row| &row.calls);
+        incoming.chain(self.outgoing().values().map(|row| &row.offer.calls))
+    }
+
+    /// Whether a call of this contract goes with a transfer of either side.
+    pub(super) fn goes_with_any(&self, app: &ContractId) -> bool {
+        self.all_calls().any(|calls| calls.claiming.iter().chain(&calls.returning).any(|call| call.contract == *app))
     }
 
     /// What is wanted of a transfer waits for the next block.

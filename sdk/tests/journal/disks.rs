@@ -1,12 +1,6 @@
 //! The store on disks that fail, run full, and come back; and what it holds of the machine meanwhile.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking, and so do its helpers"
-)]
 
+use super::{image::PAGE, names, open, place};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use sdk::store::{Batch, Durability, Store, Table};
 use std::{
@@ -18,25 +12,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-/// What a disk writes at once, in bytes.
-const PAGE: usize = 4_096;
 const DIRECTORY: &str = "STORE_CHILD_DIRECTORY";
-
-fn open(directory: &Path) -> Store {
-    Store::open(directory, Durability::Immediate).unwrap()
-}
-
-fn names(store: &Store) -> Vec<String> {
-    let entries = store.load_all(Table::Meta).unwrap();
-    entries.into_iter().map(|(key, _)| String::from_utf8_lossy(&key).into_owned()).collect()
-}
-
-/// A directory that had a store.
-fn place(root: &Path) -> PathBuf {
-    let place = root.join("place");
-    drop(open(&place));
-    place
-}
 
 // Another process that does as it is told, line by line: for tests here, and for whoever makes disks fail from outside.
 
@@ -117,7 +93,7 @@ struct Told {
 impl Told {
     fn start() -> Self {
         let mut child = Command::new(env::current_exe().unwrap())
-            .args(["child_does_as_it_is_told", "--exact", "--nocapture", "--test-threads=1"])
+            .args(["disks::child_does_as_it_is_told", "--exact", "--nocapture", "--test-threads=1"])
             .env(DIRECTORY, "/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

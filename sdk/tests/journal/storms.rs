@@ -1,15 +1,10 @@
 //! The store against what its other tests do not do to it: storms that are killed, readers beside it, records of every length.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking, and so do its helpers"
-)]
 
-mod image;
-
-use image::{FILES, Image, PAGE};
+use super::{
+    HEAD, JOURNAL,
+    image::{FILES, Image, PAGE},
+    names, open, place, small,
+};
 use sdk::{
     protocol::crypto::{Crypto, Native},
     store::{Batch, Durability, MAX_KEY, MAX_VALUE, Store, StoreDoubt, StoreHandle, Table},
@@ -28,34 +23,10 @@ use std::{
     },
 };
 
-/// How long a journal is, in bytes.
-const JOURNAL: usize = 4 * 1024 * 1024;
-/// What stands in front of the rows of a record.
-const HEAD: usize = 44;
 const DIRECTORY: &str = "STORE_CHILD_DIRECTORY";
 const SEED: &str = "STORE_CHILD_SEED";
 const ROUNDS: &str = "STORE_CHILD_ROUNDS";
 const TASKS: u8 = 6;
-
-fn open(directory: &Path) -> Store {
-    Store::open(directory, Durability::Immediate).unwrap()
-}
-
-fn names(store: &Store) -> Vec<String> {
-    let entries = store.load_all(Table::Meta).unwrap();
-    entries.into_iter().map(|(key, _)| String::from_utf8_lossy(&key).into_owned()).collect()
-}
-
-fn small(name: &str) -> Batch {
-    Batch::new().put(Table::Meta, name, "value")
-}
-
-/// A directory that had a store, for images.
-fn place(root: &Path) -> PathBuf {
-    let place = root.join("place");
-    drop(open(&place));
-    place
-}
 
 /// How many records follow one another from the beginning, the first taken as it is.
 fn chain_length(journal: &[u8]) -> usize {
@@ -166,7 +137,7 @@ fn a_storm_that_is_killed_again_and_again_loses_nothing_and_tears_nothing() {
     let mut unseen = 0;
     for round in 0..rounds {
         let mut child = Command::new(env::current_exe().unwrap())
-            .args(["child_storms", "--exact", "--nocapture", "--test-threads=1"])
+            .args(["storms::child_storms", "--exact", "--nocapture", "--test-threads=1"])
             .env(DIRECTORY, &directory)
             .env(SEED, round.to_string())
             .stdout(Stdio::piped())

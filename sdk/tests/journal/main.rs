@@ -3,10 +3,16 @@
 #![allow(
     clippy::unwrap_used,
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     reason = "a test fails by panicking, and so do its helpers"
 )]
 
+#[cfg(target_os = "linux")]
+mod disks;
+#[path = "../image/mod.rs"]
 mod image;
+#[cfg(target_os = "linux")]
+mod storms;
 
 use image::{Image, PAGE};
 use proptest::prelude::*;
