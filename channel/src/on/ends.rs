@@ -41,7 +41,7 @@ impl Channel {
                 QueuedEnd::Over => true,
                 QueuedEnd::Now(end) => trial.makeable(end).as_ref() != Some(change),
             };
-            if !is_another && (is_left.is_some() || has_calls(change)) {
+            if !is_another && (is_left.is_some() || has_calls(change)) && trial.is_makeable(change) {
                 before.push(change.clone());
             }
             is_another
@@ -78,11 +78,13 @@ impl Channel {
                 self.transfers.postpone(contract);
                 continue;
             };
+            // A failure goes with its calls alone, and is asked for whether or not it can be made.
+            let is_built_on = has_calls(&change) && trial.is_makeable(&change);
             let is_nothing_asked = parts.is_empty() && made.is_empty();
             for part in parts {
                 let id = live.next_change();
                 let change = if part == contract { change.clone() } else { alone(&change, part) };
-                before.extend(has_calls(&change).then(|| change.clone()));
+                before.extend((is_built_on && part == contract).then(|| change.clone()));
                 live.outgoing.enqueue(me, change);
                 self.transfers.ask(id, contract);
             }

@@ -53,6 +53,11 @@ impl Trial<'_> {
         never.map_or(Ok(()), |(at, _)| hindered(usize::try_from(*at).unwrap_or(0), Hindrance::Refused))
     }
 
+    /// Whether it can be made in the next round, so that others may build on it.
+    pub(super) fn is_makeable(&self, change: &Change) -> bool {
+        self.tried(std::slice::from_ref(change)).is_ok()
+    }
+
     /// The end of a transfer, without those of its calls that cannot be made. None where it waits for the next block.
     pub(super) fn makeable(&self, change: Change) -> Option<Change> {
         let fault = match self.tried(std::slice::from_ref(&change)) {
