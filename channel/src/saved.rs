@@ -221,10 +221,8 @@ impl Channel {
                     transfers.note_signed_left(id, call, is_proposed);
                 }
                 made_of_transfers.into_iter().for_each(|id| transfers.give_up(id));
-                let forced = live.dispute.forcing().map(|forcing| forcing.changes().to_vec()).unwrap_or_default();
-                live.outgoing.give_up_abandoned(|id| !transfers.is_ours(id) && !forced.contains(&id));
                 if !live.store.is_doubtful() {
-                    payments.watch(|change| live.outgoing.may_appear(change));
+                    payments.watch(|change| live.outgoing.is_signed(change));
                 }
             }
             // With a close that was seen everything was told, unless the store was old.

@@ -59,7 +59,6 @@ impl Channel {
         let Phase::Open(live) = &mut self.phase else { return };
         let mut before = Vec::new();
         for (contract, change) in self.transfers.wanted(live.agreed.state()) {
-            let trial = Trial { live, me, config: &self.config, ctx, before: &before };
             let contracts = &live.agreed.state().contracts;
             let parts = std::iter::once(contract).chain(self.transfers.premium_of(&contract));
             // One of them may have ended alone, by force.
@@ -67,10 +66,14 @@ impl Channel {
             let left = self.transfers.calls_to_ask(live.agreed.state(), &contract);
             let expiry = self.transfers.any_terms_of(&contract).map_or(0, |terms| terms.expiry);
             // Each is tried on top of all before it: what is too much for one turn is asked for with the next block.
-            if before.len() >= MAX_BEFORE && (has_calls(&change) || !left.is_empty()) {
+            let makes_calls = has_calls(&change) || !left.is_empty();
+            if before.len() >= MAX_BEFORE && makes_calls {
                 self.transfers.postpone(contract);
                 continue;
             }
+            // What makes no calls builds on none.
+            let before_it: &[Change] = if makes_calls { &before } else { &[] };
+            let trial = Trial { live, me, config: &self.config, ctx, before: before_it };
             let change = if parts.is_empty() { Some(change) } else { trial.makeable(change) };
             let found = change
                 .and_then(|change| Some((change, trial.sort(left, self.config.waits_for_code(expiry, ctx.head))?)));

@@ -157,6 +157,9 @@ impl Channel {
 
     fn give_up_forcing(&mut self, rejection: Rejection, ctx: &Context<'_>) -> Step {
         let Some(forcing) = self.stop_forcing() else { return Step::default() };
+        if let Phase::Open(live) | Phase::Closing(live, _) = &mut self.phase {
+            live.outgoing.give_up_forced(forcing.changes());
+        }
         let failed = Event::ForceFailed { changes: forcing.changes().to_vec(), rejection };
         Step::tell([failed]).and(self.advance(ctx))
     }

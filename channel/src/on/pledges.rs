@@ -192,7 +192,7 @@ impl Channel {
         if is_kept_back(live) {
             live.operation.let_go();
             drop(live.outgoing.drop_kept_back());
-        } else if live.outgoing.is_queued(change) && !live.outgoing.may_appear(change) {
+        } else if live.outgoing.is_queued(change) && !live.outgoing.is_signed(change) {
             live.outgoing.unqueue_one(me, change);
             live.want_pledge();
         } else {

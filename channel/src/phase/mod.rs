@@ -74,7 +74,7 @@ impl Phase {
 
     /// Whether the peer holds a signature for an own change in a round that this side goes on without (R6.1).
     pub(crate) fn may_appear(&self, change: ChangeId) -> bool {
-        self.live().is_some_and(|live| live.outgoing.may_appear(change))
+        self.live().is_some_and(|live| live.outgoing.is_signed(change))
     }
 
     /// The running channel, where there is one.

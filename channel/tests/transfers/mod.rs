@@ -4,6 +4,7 @@ mod attack_kept_back;
 mod attack_mended;
 mod audit;
 mod calls;
+mod calls_after;
 mod calls_again;
 mod calls_attack;
 mod calls_given_up;

@@ -130,25 +130,28 @@ impl Channel {
         let orphans = self.transfers.orphans().filter(|(id, expiry, lock)| goes_on(id) && is_due(*expiry, lock));
         let orphans = orphans.map(|(contract, ..)| call_of(contract, ConditionalInput::Refund));
         let mut step = StepOfEnds::default();
-        if !due.iter().any(|id| self.transfers.has_calls(*id)) && !self.may_spare_a_step(live, ctx) {
-            return step;
-        }
+        let mut needs_step = false;
         for id in due {
             let end = self.end_of(id, live, ctx.transfers);
             // A transfer, its premium and its calls are in one step.
             if step.calls.len().saturating_add(end.len()) > MAX_FORCED_CALLS {
                 break;
             }
+            let before = step.calls.len();
             self.extend_step(&mut step, end, ctx);
+            needs_step |= step.calls.len() > before && self.transfers.has_calls(id);
         }
         let room = MAX_FORCED_CALLS.saturating_sub(step.calls.len());
         step.calls.extend(orphans.take(room));
+        if !needs_step && !self.may_spare_a_step(live, ctx) {
+            step.calls.clear();
+        }
         step
     }
 
     /// Whether a step may be made that ends no transfer with calls: each of these may need one, and while the channel closes nobody can make more (R8.3g).
     fn may_spare_a_step(&self, live: &Live, ctx: &Context<'_>) -> bool {
-        let with_calls = self.transfers.open_with_calls(live.agreed.state());
+        let with_calls = self.transfers.may_need_steps(live.agreed.state(), ctx.transfers);
         if with_calls == 0 || !matches!(self.phase, Phase::Open(_)) {
             return true;
         }

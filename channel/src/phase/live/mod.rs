@@ -307,8 +307,8 @@ impl Live {
 
     /// What is told of own changes that this side gives up: where the peer holds a signature for them they may still appear (R6.1).
     pub(crate) fn given_up(&self, given_up: &OwnChanges, code: RefusalCode) -> Vec<Event> {
-        let refused = given_up.only(|id| self.outgoing.may_appear(id));
-        let dropped = given_up.only(|id| !self.outgoing.may_appear(id));
+        let refused = given_up.only(|id| self.outgoing.is_signed(id));
+        let dropped = given_up.only(|id| !self.outgoing.is_signed(id));
         let refused = (!refused.is_empty()).then_some(Event::Refused { payments: refused, code });
         let dropped = (!dropped.is_empty()).then_some(Event::Dropped { payments: dropped });
         refused.into_iter().chain(dropped).collect()

@@ -47,15 +47,14 @@ pub(crate) struct Outgoing {
     made: Vec<ChangeId>,
     /// The last own round that was agreed while others were abandoned, with its changes: another may yet take its place.
     made_in: Option<(Round, OwnChanges)>,
+    /// The user's changes that it was told of as refused, in rounds that the peer may make all the same, as long as there are such: nothing else is done for them.
+    given_up: BTreeSet<ChangeId>,
     /// Changes for the next round. They are not saved, since nobody was told that they are made: payments with a key come back from where those
     /// are kept (R6.3c), others are gone after a crash.
     #[codec(skip)]
     queue: VecDeque<(ChangeId, Change)>,
     #[codec(skip)]
     queued_amount: Amount,
-    /// The user's changes that it was told of as refused, in rounds that the peer may make all the same, as long as there are such: nothing else is done for them.
-    #[codec(skip)]
-    given_up: BTreeSet<ChangeId>,
     /// Until when the pledges for own offers last beside which the peer stakes something (R6.5d). Not saved either: what the peer has no signature for comes to
     /// nothing with a crash.
     #[codec(skip)]
@@ -443,11 +442,6 @@ impl Outgoing {
         let change =
             |(id, ForcedCall { contract, value, input })| (id, Change::CallContract { contract, value, input });
         self.requeue(me, calls.map(change));
-    }
-
-    /// Whether the peer holds a signature for a change that this side gives up: then it may still appear.
-    pub(crate) fn may_appear(&self, id: ChangeId) -> bool {
-        self.abandoned.iter().any(|ours| ours.ids().contains(id))
     }
 
     /// Takes an own round out that both have signed.

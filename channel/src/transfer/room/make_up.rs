@@ -5,6 +5,7 @@ use crate::{
     phase::live::dispute::PendingReplay,
     state::{AppCall, ChangeId, LockedCalls, State, TransferTerms},
     transfer::{
+        TransferBook,
         marks::{CallMarks, EndKind, PlacedCall},
         row::{Intent, OutgoingTransfer, TransferId},
     },
@@ -179,13 +180,32 @@ impl Transfers {
 
     /// How many transfers with which calls go may take a forced step.
     pub(crate) fn open_with_calls(&self, agreed: &State) -> usize {
-        let is_open = |id: &TransferId| match id {
+        self.with_calls().into_iter().filter(|id| self.takes_steps(*id, agreed)).count()
+    }
+
+    /// Whether a transfer may take a forced step, as far as its own kind says.
+    fn takes_steps(&self, id: TransferId, agreed: &State) -> bool {
+        match id {
             TransferId::Incoming(_) => true,
             TransferId::Outgoing(change) => {
-                self.outgoing.is_open(*change) || self.contract_of(*id).is_some_and(|it| self.has_left(agreed, &it))
+                self.outgoing.is_open(change) || self.contract_of(id).is_some_and(|it| self.has_left(agreed, &it))
             }
-        };
-        self.with_calls().iter().filter(|id| is_open(id)).count()
+        }
+    }
+
+    /// How many transfers with which calls go may still take a forced step of this side's: not what it gives back, nor what nobody can claim any more.
+    pub(crate) fn may_need_steps(&self, agreed: &State, book: &dyn TransferBook) -> usize {
+        let incoming = self.incoming().values().filter(|row| !row.calls.is_none());
+        let incoming = incoming.filter(|row| match row.intent {
+            Intent::Claim(_) => true,
+            Intent::Fail(_) => false,
+            Intent::Undecided => !book.registered(&row.terms.lock).is_silent_at(row.terms.expiry),
+        });
+        let outgoing = self.with_calls().into_iter().filter(|id| match id {
+            TransferId::Incoming(_) => false,
+            TransferId::Outgoing(_) => self.takes_steps(*id, agreed),
+        });
+        incoming.count().saturating_add(outgoing.count())
     }
 
     /// Whether transfers of the peer's with this lock are here which this side does not claim yet.

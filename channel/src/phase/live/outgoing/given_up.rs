@@ -17,15 +17,14 @@ impl Outgoing {
 
     /// Changes that were taken out of the queue are given up: those that the peer holds a signature for may still appear.
     pub(super) fn give_up(&mut self, changes: &OwnChanges, is_users: impl Fn(ChangeId) -> bool) {
-        let signed: Vec<_> = changes.ids().iter().copied().filter(|id| is_users(*id) && self.may_appear(*id)).collect();
+        let signed: Vec<_> = changes.ids().iter().copied().filter(|id| is_users(*id) && self.is_signed(*id)).collect();
         self.given_up.extend(signed);
     }
 
-    /// After a start: of what the peer holds signatures for, what was the user's and waits no more is nothing that is done again.
-    pub(crate) fn give_up_abandoned(&mut self, is_users: impl Fn(ChangeId) -> bool) {
-        let waits: BTreeSet<_> = self.waiting().map(|(id, _)| id).collect();
-        let abandoned = self.abandoned.iter().flat_map(|ours| ours.ids().iter());
-        self.given_up = abandoned.filter(|id| is_users(*id) && !waits.contains(id)).collect();
+    /// Changes that were to be forced are given up.
+    pub(crate) fn give_up_forced(&mut self, changes: &[ChangeId]) {
+        let signed: Vec<_> = changes.iter().copied().filter(|id| self.is_signed(*id)).collect();
+        self.given_up.extend(signed);
     }
 
     /// Forgets changes that no round holds any more which the peer may make.
