@@ -194,15 +194,14 @@ fn what_was_told_of_as_not_forced_is_not_made_again() {
         world.refuse_step(Initiator);
         let failed = |event: &Event| matches!(event, Event::ForceFailed { changes, .. } if changes.contains(&id));
         assert_eq!(world.sides[Initiator].was_told(failed), 1);
-        let again = if crosses {
+        if crosses {
             world.propose_over(first.round + 1, 3).iter().map(|update| update.changes.len()).sum::<usize>()
         } else {
             world.sides[Initiator].is_cheat = true;
             world.tick(1);
             world.tick(2_000);
             usize::from(world.sides[Initiator].machine().status().forcing)
-        };
-        again
+        }
     });
     assert_eq!(made, [0, 0], "proposed once more, and forced once more");
 }
