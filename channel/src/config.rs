@@ -108,7 +108,12 @@ impl Default for HeightWindow {
 impl Config {
     /// Whether code that goes with a transfer of this expiry, and is not here, is waited for at block `head` (R8.3g).
     pub(crate) fn waits_for_code(&self, expiry: BlockNumber, head: BlockNumber) -> bool {
-        head < expiry.saturating_add(self.force_transfers_after.unwrap_or(0))
+        head < self.code_is_awaited_until(expiry)
+    }
+
+    /// From which block on that code is waited for no more.
+    pub(crate) fn code_is_awaited_until(&self, expiry: BlockNumber) -> BlockNumber {
+        expiry.saturating_add(self.force_transfers_after.unwrap_or(0))
     }
 
     /// The highest height that a round may name while this is one's own finalised head (R7.3).

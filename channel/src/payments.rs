@@ -196,13 +196,19 @@ impl Payments {
         for effect in effects {
             let Effect::Deliver { number: EventNumber::UNNUMBERED, event } = effect else { continue };
             match event {
-                Event::Paid { payments, round } => self.end(payments, |_| PaymentOutcome::Paid(*round)),
+                Event::Paid { payments, round } => {
+                    // Of what was undone, and is made again, a round has no references.
+                    if payments.iter().any(|own| own.reference.is_empty()) {
+                        self.refer(payments);
+                    }
+                    self.end(payments, |_| PaymentOutcome::Paid(*round));
+                }
                 Event::Refused { payments, code } => self.end(payments, unmade(PaymentOutcome::Refused(*code))),
                 Event::Dropped { payments } => self.end(payments, unmade(PaymentOutcome::Dropped)),
                 Event::Failed { changes, fault } => self.end(changes, unmade(PaymentOutcome::Failed(*fault))),
                 Event::Undone { changes, round } => {
                     self.refer(changes);
-                    self.end(changes, |_| PaymentOutcome::Undone(*round));
+                    self.end(changes, unmade(PaymentOutcome::Undone(*round)));
                 }
                 _ => {}
             }

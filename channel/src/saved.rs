@@ -62,7 +62,7 @@ pub struct Evidence {
     pub has_all_transfers: bool,
 }
 
-const VERSION: u8 = 10;
+const VERSION: u8 = 11;
 
 #[derive(Encode, Decode)]
 struct Saved<P, O> {

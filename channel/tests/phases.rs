@@ -10,7 +10,7 @@ use protocol::{
 use scale::{Decode, Encode};
 use std::fmt::Write;
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/saved-v10-phases.txt");
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/saved-v11-phases.txt");
 
 /// What a channel may wait for, by the names of `product.rs`.
 const PHASES: [&str; 24] = [

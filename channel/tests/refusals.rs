@@ -251,10 +251,12 @@ fn changes_that_were_told_as_made_and_are_replaced_on_chain_are_told_as_undone()
             }
         }
         let undone = |event: &Event| match event {
-            Event::Undone { changes, round } => changes.ids() == first && *round == later.round,
+            Event::Undone { changes, round } => changes.ids() == [first[0]] && *round == later.round,
             _ => false,
         };
         assert_eq!(world.sides[payer].was_told(undone), 1);
+        // The call is in the forced state, from which the later round goes on.
+        assert_eq!(world.fate(payer, first[1]), Fate::Paid(kept.round));
         assert_eq!(world.fate(payer, second), Fate::Paid(later.round));
         assert_eq!(world.agreed(payer)[payer], before[payer] - 3 - 11);
     }

@@ -27,12 +27,12 @@ fn full_of_things() -> World {
 fn the_stored_form_has_not_changed_by_accident() {
     let world = full_of_things();
     let saved = world.sides[Initiator].machine().save();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/saved-v10-open.bin");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/saved-v11-open.bin");
     if std::env::var_os("UPDATE_FIXTURES").is_some() {
         std::fs::write(path, &saved).unwrap();
     }
     let fixture = std::fs::read(path).unwrap();
-    assert!(saved == fixture, "version 10 is written in another way now: that needs a new version");
+    assert!(saved == fixture, "version 11 is written in another way now: that needs a new version");
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn the_stored_form_of_a_payment_with_a_key_has_not_changed_by_accident() {
 #[test]
 fn a_stored_channel_goes_on() {
     let mut world = full_of_things();
-    let bytes = include_bytes!("fixtures/saved-v10-open.bin");
+    let bytes = include_bytes!("fixtures/saved-v11-open.bin");
     let channel = Channel::load(bytes, [], [], []).unwrap();
     assert_eq!(channel.save(), bytes);
     assert_eq!(channel.status().pending, 1);
@@ -75,9 +75,9 @@ fn a_stored_channel_goes_on() {
 #[test]
 fn a_channel_of_a_later_version_or_of_none_is_refused() {
     let mut bytes = full_of_things().sides[Initiator].machine().save();
-    bytes[0] = 11;
-    assert_eq!(Channel::load(&bytes, [], [], []), Err(SavedError::Newer(11)));
-    for older in 1..10 {
+    bytes[0] = 12;
+    assert_eq!(Channel::load(&bytes, [], [], []), Err(SavedError::Newer(12)));
+    for older in 1..11 {
         bytes[0] = older;
         assert_eq!(Channel::load(&bytes, [], [], []), Err(SavedError::Older(older)));
     }

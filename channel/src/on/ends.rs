@@ -3,7 +3,13 @@
 mod forced;
 mod trial;
 
-use crate::{channel::Channel, input::Context, phase::Phase, state::Change, transfer::room::QueuedEnd};
+use crate::{
+    channel::Channel,
+    input::Context,
+    phase::Phase,
+    state::Change,
+    transfer::{done::ended_by, room::QueuedEnd},
+};
 use protocol::{
     Hash,
     contracts::{Code, ContractId},
@@ -32,8 +38,10 @@ impl Channel {
             live.outgoing.proposed().filter_map(|id| self.transfers.left_call_of(id)).collect();
         let mut before = Vec::new();
         let is_another = |id, change: &Change| {
-            let trial = Trial { live, me, config: &self.config, ctx, before: &before };
             let is_left = self.transfers.left_call_of(id);
+            let contract = is_left.map(|(contract, _)| contract).or_else(|| Some(ended_by(change)?.0));
+            let expiry = contract.map_or(0, |contract| self.transfers.expiry_of(&contract));
+            let trial = Trial { live, me, config: &self.config, ctx, before: &before, expiry };
             let is_another = match self.transfers.queued_end(agreed, id, change) {
                 // The same call waits before it.
                 _ if is_left.is_some_and(|call| !calls.insert(call)) => true,
@@ -64,7 +72,7 @@ impl Channel {
             // One of them may have ended alone, by force.
             let parts: Vec<_> = parts.filter(|part| contracts.get(part).is_some()).collect();
             let left = self.transfers.calls_to_ask(live.agreed.state(), &contract);
-            let expiry = self.transfers.any_terms_of(&contract).map_or(0, |terms| terms.expiry);
+            let expiry = self.transfers.expiry_of(&contract);
             // Each is tried on top of all before it: what is too much for one turn is asked for with the next block.
             let makes_calls = has_calls(&change) || !left.is_empty();
             if before.len() >= MAX_BEFORE && makes_calls {
@@ -73,7 +81,7 @@ impl Channel {
             }
             // What makes no calls builds on none.
             let before_it: &[Change] = if makes_calls { &before } else { &[] };
-            let trial = Trial { live, me, config: &self.config, ctx, before: before_it };
+            let trial = Trial { live, me, config: &self.config, ctx, before: before_it, expiry };
             let change = if parts.is_empty() { Some(change) } else { trial.makeable(change) };
             let found = change
                 .and_then(|change| Some((change, trial.sort(left, self.config.waits_for_code(expiry, ctx.head))?)));

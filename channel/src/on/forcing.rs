@@ -82,6 +82,11 @@ impl Channel {
         if !live.dispute.calls_waited(ctx.now, patience) {
             return Step::default();
         }
+        // Nobody has asked for it by name: what transfers with calls may need goes first.
+        if !self.may_spare_a_step(ctx) {
+            return Step::default();
+        }
+        let Phase::Open(live) = &mut self.phase else { return Step::default() };
         let mut bytes = 0_usize;
         let mut count = 0_usize;
         let fits = |change: &Change| {

@@ -31,7 +31,7 @@ pub enum TransferCommand {
         /// (R8.5h).
         is_kept_back: bool,
     },
-    /// Propose the round of an offer that was kept back, whose payee has pledged. What is not kept back, or not known, stays as it is.
+    /// Propose the round of an offer that was kept back, at once or as soon as its payee has pledged. What is not kept back, or not known, stays as it is.
     Release {
         /// Its key.
         key: IdempotencyKey,

@@ -135,7 +135,10 @@ impl Fate {
             (Self::Refused | Self::Failed | Self::ForceFailed | Self::Forcing | Self::Undone, Self::Paid(_)) => true,
             // Said again by a peer that would not answer, and still did not.
             (Self::Refused, Self::Refused | Self::Dropped) => true,
-            (Self::Forcing, Self::Forced(_) | Self::ForceFailed | Self::Failed | Self::Refused | Self::Dropped) => true,
+            (
+                Self::Forcing,
+                Self::Forcing | Self::Forced(_) | Self::ForceFailed | Self::Failed | Self::Refused | Self::Dropped,
+            ) => true,
             _ => false,
         }
     }

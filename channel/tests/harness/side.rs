@@ -485,7 +485,8 @@ impl Side {
             let key = self.keys.get(&own.id);
             assert_eq!(own.key, key, "{:?} is told by its key", own.id);
             let reference = self.sent.get(&own.id).map_or(&[][..], |(payment, _)| &payment.reference);
-            let lost = matches!(new, Fate::Undone) && key.is_none() && own.reference.is_empty();
+            let is_again = self.sent.get(&own.id).is_some_and(|(_, fate)| *fate == Fate::Undone);
+            let lost = (new == Fate::Undone || is_again) && key.is_none() && own.reference.is_empty();
             assert!(own.reference == reference || lost, "{:?} is told by its reference", own.id);
         }
         self.note_fate(changes.ids(), new);

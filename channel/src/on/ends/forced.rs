@@ -143,16 +143,17 @@ impl Channel {
         }
         let room = MAX_FORCED_CALLS.saturating_sub(step.calls.len());
         step.calls.extend(orphans.take(room));
-        if !needs_step && !self.may_spare_a_step(live, ctx) {
+        if !needs_step && !self.may_spare_a_step(ctx) {
             step.calls.clear();
         }
         step
     }
 
-    /// Whether a step may be made that ends no transfer with calls: each of these may need one, and while the channel closes nobody can make more (R8.3g).
-    fn may_spare_a_step(&self, live: &Live, ctx: &Context<'_>) -> bool {
+    /// Whether a step may be made that ends no transfer with calls: each of these may need one, until the channel is settled (R8.3g).
+    pub(crate) fn may_spare_a_step(&self, ctx: &Context<'_>) -> bool {
+        let (Phase::Open(live) | Phase::Closing(live, ClosePath::Solo(_))) = &self.phase else { return true };
         let with_calls = self.transfers.may_need_steps(live.agreed.state(), ctx.transfers);
-        if with_calls == 0 || !matches!(self.phase, Phase::Open(_)) {
+        if with_calls == 0 {
             return true;
         }
         let is_anew = live.newer_than_chain(ctx.head).is_some();

@@ -8,7 +8,7 @@ use crate::{
     transfer::{TransferBook, marks::PlacedCall},
 };
 use protocol::{
-    Party,
+    BlockNumber, Party,
     contracts::{CallFault, ContractId, Requirement},
 };
 
@@ -20,12 +20,14 @@ pub(super) struct Trial<'a> {
     pub(super) ctx: &'a Context<'a>,
     /// What is asked for before it and makes calls of apps: it may build on that.
     pub(super) before: &'a [Change],
+    /// The expiry of the transfer.
+    pub(super) expiry: BlockNumber,
 }
 
 /// Why a change cannot be made in the next round.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hindrance {
-    /// An app refuses it, or what it requires of a hash lock will never be met.
+    /// An app refuses it, or what it requires of a hash lock will never be met, or not in time.
     Refused,
     /// The code of an app is not here.
     Code,
@@ -43,14 +45,22 @@ pub(super) struct Sorted {
 
 impl Trial<'_> {
     fn tried(&self, changes: &[Change]) -> Result<(), (usize, Hindrance)> {
-        let Self { live, me, config, ctx, before } = *self;
+        let Self { live, me, config, ctx, before, .. } = *self;
         let hindered = |at: usize, by| Err(at.checked_sub(before.len()).map_or((0, Hindrance::NotNow), |at| (at, by)));
         let requirements = match live.try_changes(me, &[before, changes].concat(), config, ctx) {
             Ok(requirements) => requirements,
-            Err((at, fault)) => return hindered(at, Hindrance::of(&fault)),
+            Err((at, fault)) => return hindered(at, Hindrance::of(&fault, self.waits_until(changes))),
         };
         let never = requirements.iter().find(|(_, requirement)| is_never_met(requirement, ctx.transfers));
         never.map_or(Ok(()), |(at, _)| hindered(usize::try_from(*at).unwrap_or(0), Hindrance::Refused))
+    }
+
+    /// Up to which block a call that is too early is waited for: of a claim as long as the peer has time to agree to it, else as long as code is waited for.
+    fn waits_until(&self, changes: &[Change]) -> BlockNumber {
+        match changes {
+            [Change::Claim { .. }] => self.expiry.saturating_sub(self.ctx.transfers.margins().forward()),
+            _ => self.config.code_is_awaited_until(self.expiry),
+        }
     }
 
     /// Whether it can be made in the next round, so that others may build on it.
@@ -121,8 +131,9 @@ impl Trial<'_> {
 }
 
 impl Hindrance {
-    const fn of(fault: &ChangeFault) -> Self {
+    const fn of(fault: &ChangeFault, until: BlockNumber) -> Self {
         match fault {
+            ChangeFault::Call(CallFault::TooEarly { expiry, .. }) if *expiry < until => Self::NotNow,
             ChangeFault::CodeUnknown(_) | ChangeFault::Call(CallFault::CodeNotThere) => Self::Code,
             ChangeFault::Call(_) | ChangeFault::ContractUnknown(_) | ChangeFault::BuiltinNotAccepted => Self::Refused,
             _ => Self::NotNow,

@@ -2,7 +2,7 @@
 
 use crate::{
     message::Update,
-    state::{Change, ChangeId, Ids, OwnChanges, Results, State},
+    state::{Change, ChangeId, Ids, OwnChange, OwnChanges, Results, State},
     transfer::done::{Done, of_round},
 };
 use protocol::{Base, BlockNumber, ChannelId, Hash, Party, Round};
@@ -15,6 +15,8 @@ pub(crate) struct OpenRound {
     state: State,
     results: Results,
     ids: Ids,
+    /// Own changes that its base has, and whose round another one, or a forced step, may take the place of.
+    below: Ids,
     /// It was not said: the peer has pledged for it, and this side waits with it for what it carries on (R8.5h).
     is_kept_back: bool,
     /// The peer does not answer it now: it is said again when that may have changed.
@@ -27,8 +29,9 @@ pub(crate) struct OpenRound {
 
 impl OpenRound {
     /// A round that was just signed: an answer is owed to it.
-    pub(crate) const fn new(update: Update, state: State, results: Results, ids: Ids) -> Self {
-        Self { update, state, results, ids, is_kept_back: false, deferred: false, postponed: 0 }
+    pub(crate) fn new(update: Update, state: State, results: Results, ids: Ids) -> Self {
+        let below = Ids::default();
+        Self { update, state, results, ids, below, is_kept_back: false, deferred: false, postponed: 0 }
     }
 
     pub(crate) const fn update(&self) -> &Update {
@@ -67,6 +70,31 @@ impl OpenRound {
     /// What it does to conditional transfers.
     pub(crate) fn transfers(&self, channel: &ChannelId, me: Party) -> Vec<Done> {
         of_round((channel, self.update.round, me), &self.update.changes, |place| self.ids.at(place))
+    }
+
+    /// The same round, on a base that has these own changes, whose round another one, or a forced step, may take the place of.
+    pub(super) fn above(self, below: Ids) -> Self {
+        Self { below, ..self }
+    }
+
+    /// These own changes, after those of its base that are called something here.
+    pub(super) fn with_below<'a>(
+        &self,
+        own: &'a OwnChanges,
+        called: impl Fn(ChangeId) -> Option<&'a [u8]>,
+    ) -> OwnChanges {
+        let below = self.below.iter().filter(|id| !self.ids.contains(*id)).filter_map(|id| Some((id, called(id)?)));
+        below.chain(own.iter().map(|OwnChange { id, reference, .. }| (id, reference))).collect()
+    }
+
+    /// Whether a state in which this change is made comes to be with it.
+    pub(super) fn has(&self, id: ChangeId) -> bool {
+        self.ids.contains(id) || self.is_above(id)
+    }
+
+    /// Whether its base has this change, and another round may take the place of the one that made it.
+    pub(super) fn is_above(&self, id: ChangeId) -> bool {
+        self.below.contains(id)
     }
 
     /// The same round, which the peer does not hear of until it is released.

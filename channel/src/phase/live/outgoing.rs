@@ -11,6 +11,7 @@
 //! steps: the peer holds this side's signature on them, and the chain takes them until the step has stood for a lock period (R5.4b).
 
 mod given_up;
+mod made;
 mod signed;
 mod staked;
 
@@ -45,6 +46,8 @@ pub(crate) struct Outgoing {
     first_unproposed: ChangeId,
     /// Changes that were agreed in one open round while another one holds them as well: told of already.
     made: Vec<ChangeId>,
+    /// Changes that were told of as undone, and that an open round makes or has in its base, with what the user calls them, as far as that is known here.
+    undone: BTreeMap<ChangeId, Vec<u8>>,
     /// The last own round that was agreed while others were abandoned, with its changes: another may yet take its place.
     made_in: Option<(Round, OwnChanges)>,
     /// The user's changes that it was told of as refused, in rounds that the peer may make all the same, as long as there are such: nothing else is done for them.
@@ -70,6 +73,7 @@ impl Outgoing {
             signed: 1,
             first_unproposed: ChangeId(1),
             made: Vec::new(),
+            undone: BTreeMap::new(),
             made_in: None,
             queue: VecDeque::new(),
             queued_amount: 0,
@@ -313,6 +317,7 @@ impl Outgoing {
 
     fn forget_made(&mut self) {
         self.forget_given_up();
+        self.forget_undone();
         if self.abandoned.is_empty() && self.proposal.is_none() && self.counter.is_none() {
             self.made_in = None;
             self.made.clear();
@@ -413,6 +418,7 @@ impl Outgoing {
         let all = proposed.iter().chain(&waiting).map(|(id, change)| (*id, change.reference()));
         let dropped = all.filter(|(id, _)| !self.is_told(*id)).collect();
         (self.first_unproposed, self.queued_amount) = (next, 0);
+        self.forget_made();
         dropped
     }
 
@@ -454,25 +460,6 @@ impl Outgoing {
         }
         let at = self.abandoned.iter().position(|ours| ours.is(round, hash))?;
         Some(self.abandoned.swap_remove(at))
-    }
-
-    /// The changes of an own round that is agreed and that were not told of before. Those that wait once more do not any more, and those of
-    /// another round that it takes the place of without making them are undone.
-    pub(crate) fn account_for(&mut self, me: Party, ours: &OpenRound, agreed: Round) -> (OwnChanges, OwnChanges) {
-        let replaced = self.made_in.take().filter(|(round, _)| *round == agreed && ours.base().agreed < *round);
-        let undone = replaced.map(|(_, changes)| changes.only(|id| !ours.ids().contains(id))).unwrap_or_default();
-        self.made.retain(|id| !undone.ids().contains(id));
-        let mut new = ours.own_changes();
-        if !self.made.is_empty() {
-            new = new.only(|id| !self.made.contains(&id));
-        }
-        self.remove_queued(me, ours.ids());
-        self.note_made(ours);
-        if self.proposal.is_some() || self.counter.is_some() || !self.abandoned.is_empty() {
-            self.made.extend(new.ids());
-            self.made_in = Some((ours.round(), ours.own_changes()));
-        }
-        (new, undone)
     }
 }
 

@@ -129,6 +129,7 @@ impl Live {
         let (PledgeBody { base, offer, .. }, state) = self.operation.take_pledge(round, state_hash)?;
         let mut told: Vec<_> = self.replaced(round, base).into_iter().collect();
         let undone = self.operation.take_replaced(self.agreed.base().agreed, base);
+        self.outgoing.note_undone(&undone);
         told.extend((!undone.is_empty()).then_some(Event::Undone { changes: undone, round }));
         let place = (&self.funding.channel(), round, me.peer());
         self.transfers_done.extend(of_round(place, &[Change::Offer(offer)], |_| None));

@@ -11,7 +11,7 @@ use crate::{
     operation::OperationRequest,
     rounds::{first_above, next_round},
     state::{
-        Change, ChangeFault, ChangeId, MAX_META, MAX_REFERENCE, Outcome, Payment, Results, RoundBuilder, State,
+        Change, ChangeFault, ChangeId, Ids, MAX_META, MAX_REFERENCE, Outcome, Payment, Results, RoundBuilder, State,
         check_code, length,
     },
     step::Step,
@@ -21,6 +21,7 @@ use protocol::{
     contracts::{Code, ContractId, MAX_INPUT, Requirement},
     signing::{Domain, signed_bytes},
 };
+use std::collections::BTreeSet;
 
 /// How many own calls that an app fails on are given up in one turn: what a failed one took is not known, and may be as much as any call may take.
 /// The others are tried with the next turn, the next block's at the latest (R7.4a).
@@ -133,7 +134,17 @@ impl Live {
         let body = Self::body(round, base, state_hash);
         let signature = ctx.key.sign(&signed_bytes(domain, &self.funding.channel(), &body));
         let update = Update { round, base, height, refuses, changes, state_hash, signature };
-        OpenRound::new(update, state, results, ids.into_iter().collect())
+        OpenRound::new(update, state, results, ids.into_iter().collect()).above(self.may_be_undone())
+    }
+
+    /// The own changes in what is agreed of whose round another one, or a forced step, may take the place.
+    fn may_be_undone(&self) -> Ids {
+        let (made, last) = (self.outgoing.made(), self.agreed.made());
+        if made.is_empty() {
+            return last.clone();
+        }
+        let all: BTreeSet<ChangeId> = made.into_iter().chain(last.iter()).collect();
+        all.into_iter().collect()
     }
 
     /// Asks the peer for what the user wants, or an own offer needs, if nothing is unanswered: for something that lasts until this block at most.

@@ -4,7 +4,7 @@ use super::{Live, agreed::Posted, dispute::PendingReplay};
 use crate::{
     event::Event,
     input::Context,
-    state::{Outcome, Performed, State},
+    state::{ChangeId, Ids, Outcome, Performed, State},
     transfer::done::of_calls,
 };
 use protocol::{
@@ -14,6 +14,7 @@ use protocol::{
     contracts::{Code, Contract, ContractId, Predictor},
     record::{OnChain, Phase as RecordPhase, Record},
 };
+use std::collections::BTreeSet;
 
 /// Why a forced step cannot be replayed.
 pub(crate) enum ReplayError {
@@ -91,6 +92,7 @@ impl Live {
         if is_below && before < self.agreed.base() {
             // The agreed round has lost its force (R5.4b): it was not shown within a lock period.
             let changes = self.agreed.made().iter().map(|id| (id, &[][..])).collect();
+            self.outgoing.note_undone(&changes);
             told.push(Event::Undone { changes, round: posted.at.round() });
         } else if shown.state_hash != self.agreed.hash() {
             told.extend(self.adopt_from_chain(&shown, me).ok_or(ReplayError::Unknown)?);
@@ -100,8 +102,12 @@ impl Live {
         self.operation.retry_above();
         self.incoming.forget();
         self.transfers_done.extend(transfers);
+        // What the base has, and what these calls make of own changes, is made in what may be signed from here on.
+        let base = if self.agreed.base() == before { self.agreed.made().clone() } else { Ids::default() };
         self.agreed.force(posted, *party, state, *height);
         let ids = if *party == me { self.dispute.take_made(calls) } else { Vec::new() };
+        let made: BTreeSet<ChangeId> = base.iter().chain(ids.iter().copied()).collect();
+        self.agreed.set_made(made.into_iter().collect());
         let performed = executed.into_iter().enumerate().map(|(at, (contract, value, done))| Performed {
             by: *party,
             change: ids.get(at).copied(),

@@ -37,7 +37,7 @@ impl Transfers {
     /// Whether any call is left in this state of which this is true, given the expiry of its transfer.
     pub(crate) fn has_any_left(&self, state: &State, is_such: impl Fn(&AppCall, BlockNumber) -> bool) -> bool {
         state.marks.ended().any(|contract| {
-            let expiry = self.any_terms_of(contract).map_or(0, |terms| terms.expiry);
+            let expiry = self.expiry_of(contract);
             self.calls_left(state, contract).iter().any(|(_, call)| is_such(call, expiry))
         })
     }

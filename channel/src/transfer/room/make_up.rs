@@ -7,11 +7,11 @@ use crate::{
     transfer::{
         TransferBook,
         marks::{CallMarks, EndKind, PlacedCall},
-        row::{Intent, OutgoingTransfer, TransferId},
+        row::{Intent, OutgoingTransfer, TransferId, TransferRow},
     },
 };
 use protocol::{
-    Party,
+    BlockNumber, Party,
     call::ForcedCall,
     contracts::{
         ContractId, Contracts,
@@ -145,6 +145,11 @@ impl Transfers {
         self.incoming.get(contract).map(|row| row.terms).or_else(own)
     }
 
+    /// When a transfer of either side expires; zero where it is not known.
+    pub(crate) fn expiry_of(&self, contract: &ContractId) -> BlockNumber {
+        self.any_terms_of(contract).map_or(0, |terms| terms.expiry)
+    }
+
     /// The contract of a transfer, where it has one.
     pub(crate) fn contract_of(&self, id: TransferId) -> Option<ContractId> {
         match id {
@@ -195,17 +200,21 @@ impl Transfers {
 
     /// How many transfers with which calls go may still take a forced step of this side's: not what it gives back, nor what nobody can claim any more.
     pub(crate) fn may_need_steps(&self, agreed: &State, book: &dyn TransferBook) -> usize {
-        let incoming = self.incoming().values().filter(|row| !row.calls.is_none());
-        let incoming = incoming.filter(|row| match row.intent {
-            Intent::Claim(_) => true,
-            Intent::Fail(_) => false,
-            Intent::Undecided => !book.registered(&row.terms.lock).is_silent_at(row.terms.expiry),
-        });
-        let outgoing = self.with_calls().into_iter().filter(|id| match id {
-            TransferId::Incoming(_) => false,
-            TransferId::Outgoing(_) => self.takes_steps(*id, agreed),
-        });
-        incoming.count().saturating_add(outgoing.count())
+        let may_be = |id: &TransferId| match self.row(*id) {
+            Some(TransferRow::Incoming(row)) => {
+                let is_late = || book.registered(&row.terms.lock).is_silent_at(row.terms.expiry);
+                let is_decided = matches!(row.intent, Intent::Fail(_)) || is_late();
+                !is_decided || (matches!(row.intent, Intent::Claim(_)) && self.has_left(agreed, &row.contract))
+            }
+            Some(TransferRow::Outgoing(row)) => {
+                let TransferTerms { lock, expiry, .. } = row.offer.terms;
+                let has_left = || row.contract.is_some_and(|contract| self.has_left(agreed, &contract));
+                // What was shown in time is never refunded.
+                has_left() || (self.takes_steps(*id, agreed) && !book.registered(&lock).is_shown_before(expiry))
+            }
+            None => false,
+        };
+        self.with_calls().iter().filter(|id| may_be(id)).count()
     }
 
     /// Whether transfers of the peer's with this lock are here which this side does not claim yet.

@@ -9,7 +9,9 @@ impl Outgoing {
     /// Goes on without a proposal that the peer will not answer: its changes are given up.
     pub(crate) fn give_up_proposal(&mut self, me: Party, is_users: impl Fn(ChangeId) -> bool) -> OwnChanges {
         let Some(ours) = self.abandon(me, |_| true) else { return OwnChanges::default() };
-        let (ids, changes) = (ours.ids().clone(), ours.own_changes());
+        let (ids, all) = (ours.ids().clone(), ours.own_changes());
+        // What was told of already is not told of again.
+        let changes = all.only(|id| !self.is_told(id));
         self.remove_queued(me, &ids);
         self.given_up.extend(ids.iter().filter(|id| is_users(*id)));
         changes

@@ -42,14 +42,15 @@ impl Outgoing {
         proposed.chain(self.queue.iter().map(|(id, change)| (*id, change)))
     }
 
-    /// Whether the peer holds a signature for a round that makes this change.
+    /// Whether the peer holds a signature for a round that makes this change, or goes on from one that has made it and that another one may take the place of.
     pub(crate) fn is_signed(&self, change: ChangeId) -> bool {
-        self.all().any(|ours| ours.ids().contains(change))
+        self.all().any(|ours| ours.has(change))
     }
 
-    /// Whether a change is agreed and another own round may take its place.
+    /// Whether a change is agreed and another own round may take its place; or was, and a round may be agreed that goes on from it.
     pub(crate) fn is_undoable(&self, change: ChangeId) -> bool {
-        self.made_in.as_ref().is_some_and(|(_, changes)| changes.ids().contains(&change))
+        let is_made = self.made_in.as_ref().is_some_and(|(_, changes)| changes.ids().contains(&change));
+        is_made || self.all().any(|ours| ours.is_above(change))
     }
 
     fn each_signed<T>(&self, of: impl Fn(ChangeId, &Change) -> Option<T>) -> Vec<(ChangeId, T, bool)> {

@@ -42,8 +42,11 @@ impl Outgoing {
         late
     }
 
-    /// What is kept back of these changes may be said: its round, where there is one.
+    /// What is kept back of these changes may be said: its round, where there is one. What still waits for its pledge is said as soon as that is here.
     pub(crate) fn release(&mut self, id: ChangeId) -> Option<Round> {
+        if let Some(pledge) = self.pledged_until.get_mut(&id) {
+            pledge.is_kept_back = false;
+        }
         let ours = self.all_mut().find(|ours| ours.is_kept_back() && ours.ids().contains(id))?;
         ours.release();
         Some(ours.round())
