@@ -29,6 +29,9 @@ fn a_leg_that_is_shown_in_the_last_block_of_its_pledge_is_claimed_however_far_fi
         let (_world, mut router, terms) = initiator();
         let offer = of_target(&terms, 1);
         head(&mut router, terms.lock_by, terms.lock_by.saturating_sub(lag));
+        let (contract, valid_until) = (ContractId([1; 32]), terms.lock_by);
+        let wanted = TransferEvent::PledgeWanted { contract, offer: offer.clone(), valid_until };
+        let _answers = router.handle(RouterInput::Transfer(at(OTHER), wanted));
         if router.stakes(&at(OTHER), &ContractId([1; 32]), &offer) != Stake::Until(terms.lock_by) {
             continue;
         }

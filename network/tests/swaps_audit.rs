@@ -28,7 +28,8 @@ use scale::Encode;
 const ACCEPTED: SwapBody = SwapBody::Accept { sequence: 1 };
 
 fn is_staked(router: &Router, at: &At, offer: &Offer) -> bool {
-    matches!(router.stakes(at, &ContractId([1; 32]), offer), Stake::Until(_))
+    // Which offer it stakes for is decided once it is asked.
+    router.stakes(at, &ContractId([1; 32]), offer) != Stake::No
 }
 
 /// What opens the swap of [`ID`].

@@ -52,7 +52,7 @@ use protocol::{
     signing::Domain,
 };
 use state::{Core, Heads};
-use swaps::{clear, legs, negotiate, restored};
+use swaps::{clear, early, legs, negotiate, restored};
 use tables::{Reached, Source};
 
 /// Carries transfers on, pays and is paid: see the crate's page for what its shell owes to it.
@@ -398,10 +398,19 @@ fn on_transfer(core: &mut Core, at: At, event: TransferEvent) {
         TransferEvent::PledgeWanted { contract, offer, valid_until } => {
             staking::wanted(core, Origin { at, contract }, &offer, valid_until);
         }
-        TransferEvent::Pledged { key, valid_until } => staking::pledged(core, at, &key, valid_until),
+        TransferEvent::Pledged { key, valid_until } => {
+            staking::pledged(core, at, &key, valid_until);
+            early::pledged(core, at, &key);
+        }
         TransferEvent::PledgeGiven(given) => legs::pledge_given(core, at, &given),
-        TransferEvent::PledgeNotGiven { contract } => staking::not_given(core, &Origin { at, contract }),
-        TransferEvent::Accepted { key, .. } => core.stakes.accepted(at, &key),
+        TransferEvent::PledgeNotGiven { contract } => {
+            legs::pledge_not_given(core, &Origin { at, contract });
+            staking::not_given(core, &Origin { at, contract });
+        }
+        TransferEvent::Accepted { key, .. } => {
+            core.stakes.accepted(at, &key);
+            early::accepted(core, at, &key);
+        }
         TransferEvent::Fulfilled { key, preimage } => {
             if core.reach(at, &key, Reached::Fulfilled(preimage)) {
                 if let Some(lock) = core.transfers.outgoing(at, &key).map(|onward| onward.terms.lock) {
@@ -443,6 +452,7 @@ fn on_head(core: &mut Core, chain: Domain, best: BlockNumber, finalised: BlockNu
     clear::due(core, chain);
     claims_due::due(core, chain);
     staking::due(core, chain);
+    early::due(core, chain);
     receive::holds_due(core, chain);
     if core.is_ahead {
         core.claim_again(chain);

@@ -20,7 +20,7 @@ use super::{
     rows::{self, InvoiceRow, NamedPeer, PaymentRow, RowName, Stage},
     staking,
     state::{Core, Paying},
-    swaps::{legs, restored as restored_swaps, tables::SwapRow},
+    swaps::{early, legs, restored as restored_swaps, tables::SwapRow},
     tables::{Onward, Reached, Source},
 };
 use crate::{
@@ -121,6 +121,7 @@ fn own_row(
 /// Takes over an own transfer. None where it is not the router's, else whether it is over.
 fn own_transfer(core: &mut Core, at: At, row: OutgoingTransfer, known: &mut Vec<(HashLock, Preimage)>) -> Option<bool> {
     let terms = row.offer.terms;
+    let is_unsigned = row.progress == Progress::Proposed && row.offer.premium > 0;
     let reached = match row.progress {
         // What is absent for now may yet be there again (I4).
         Progress::Proposed | Progress::Offered | Progress::Absent(_) => Reached::Live,
@@ -140,6 +141,9 @@ fn own_transfer(core: &mut Core, at: At, row: OutgoingTransfer, known: &mut Vec<
     let source = match name? {
         OfferName::Leg(id, number) => {
             let _is_new = core.swaps.legs.entry(id).or_default().insert((at, number));
+            if is_unsigned {
+                early::restored(core, at, id, number);
+            }
             Source::Leg(id, number)
         }
         OfferName::Part(id, number) => {

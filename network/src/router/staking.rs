@@ -20,7 +20,7 @@ use super::{
     pledge_deltas::delta,
     stakes::{PledgeStage, Reservation},
     state::{Beside, Core},
-    swaps::legs,
+    swaps::{early, legs},
     tables::{Source, Transfers},
 };
 use crate::{
@@ -36,7 +36,14 @@ use protocol::{BlockNumber, contracts::ContractId, signing::Domain};
 /// Whether this side stakes the premium of an offer beside it.
 pub(super) fn stakes(core: &Core, origin: &Origin, offer: &Offer) -> Stake {
     if let Some(until) = legs::stakes_until(core, origin, offer) {
-        return Stake::Until(until);
+        return match legs::is_chosen(core, origin, offer) {
+            Some(true) => Stake::Until(until),
+            Some(false) => Stake::No,
+            None => Stake::NotYet,
+        };
+    }
+    if early::awaits_word(core, origin, offer) {
+        return Stake::NotYet;
     }
     let Some(staked) = staked(offer).filter(|_| !core.is_ahead) else { return Stake::No };
     let Some(delta) = delta(core, &origin.at.chain) else { return Stake::No };
@@ -85,6 +92,10 @@ fn check(core: &Core, origin: &Origin, offer: &Offer, staked: &StakedForward) ->
 
 /// A peer wants this side to pledge for an offer: the next one is asked first.
 pub(super) fn wanted(core: &mut Core, origin: Origin, offer: &Offer, valid_until: BlockNumber) {
+    if early::put_off(core, origin, offer) {
+        return;
+    }
+    legs::choose(core, &origin, offer);
     if core.stakes.reserved.get(&origin).is_some_and(|reserved| matches!(reserved.stage, PledgeStage::Asked { .. })) {
         return;
     }
@@ -129,7 +140,8 @@ fn way(core: &Core, origin: &Origin, staked: &StakedForward, is_general: bool) -
         let to = core.links.to(origin.at.chain, staked.forward.next);
         to.filter(|(at, _)| !stakes.waits_for(*at, origin.at))
     };
-    let free = guard::choose(all().filter(|(at, _)| !stakes.is_taken(*at)), amount, is_general, &[]);
+    let is_free = |at: &At| !stakes.is_taken(*at) && !core.swaps.early.is_in(at);
+    let free = guard::choose(all().filter(|(at, _)| is_free(at)), amount, is_general, &[]);
     free.or_else(|_taken| guard::choose(all(), amount, is_general, &[]))
 }
 

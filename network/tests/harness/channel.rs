@@ -10,7 +10,7 @@ use ::channel::{
 };
 use network::CommandRefusal;
 use protocol::{
-    Amount,
+    Amount, BlockNumber,
     contracts::{
         ContractId,
         conditional::{HashLock, Preimage},
@@ -18,7 +18,7 @@ use protocol::{
     crypto::{Crypto, Native},
 };
 use scale::Encode;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// What the two sides say to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub(crate) struct Side {
     pub(crate) outgoing: BTreeMap<IdempotencyKey, OutgoingTransfer>,
     pub(crate) ended: BTreeMap<ContractId, IncomingEnd>,
     pub(crate) own: BTreeMap<ContractId, Open>,
+    /// Own offers whose payee has pledged, kept back, with the last blocks of the pledges.
+    pub(crate) kept_back: BTreeMap<IdempotencyKey, (Offer, BlockNumber)>,
     /// What this side has staked beside transfers to it.
     pub(crate) staked: BTreeMap<ContractId, Amount>,
     /// What it staked in vain.
@@ -92,7 +94,7 @@ pub(crate) struct Said {
     pub(crate) events: Vec<TransferEvent>,
     pub(crate) messages: Vec<Msg>,
     pub(crate) refused: Option<CommandRefusal>,
-    pub(crate) register: Vec<(ContractId, HashLock, Preimage, protocol::BlockNumber)>,
+    pub(crate) register: Vec<(ContractId, HashLock, Preimage, BlockNumber)>,
 }
 
 /// Names a transfer: one offer, one contract.
@@ -114,52 +116,30 @@ impl Side {
     ) -> Said {
         let mut said = Said::default();
         match command {
-            // The modelled payee signs its premium in the round itself.
-            TransferCommand::Offer { key, offer, .. } | TransferCommand::OfferStaked { key, offer, .. } => {
-                if let TransferCommand::Offer { fee, .. } = command {
-                    assert_eq!(*fee, 0, "places are paid for in real channels alone");
+            TransferCommand::Offer { key, offer, fee } => {
+                assert_eq!(*fee, 0, "places are paid for in real channels alone");
+                if self.begin(key, offer, &mut said) {
+                    self.propose(key, offer, named(key, offer), &mut said);
                 }
-                // A row whose payment is forgotten stays until its coins have left it.
-                let holds_coins = |open: &Open| is_part(key) && open.key == *key && open.end.is_none();
-                let is_other = self.outgoing.get(key).is_some_and(|known| known.offer != *offer);
-                if is_other || (!self.outgoing.contains_key(key) && self.own.values().any(holds_coins)) {
-                    said.refused = Some(CommandRefusal::Other);
-                    return said;
-                }
-                if self.outgoing.contains_key(key) {
-                    return said;
-                }
-                if !self.is_up {
-                    said.refused = Some(CommandRefusal::NotOpen);
-                    return said;
-                }
-                let Some(rest) = self.balance.checked_sub(offer.terms.amount) else {
-                    said.refused = Some(CommandRefusal::Coins);
-                    return said;
-                };
-                self.balance = rest;
-                self.made += 1;
-                let (change, progress) = (ChangeId(self.made), Progress::Proposed);
-                let row = OutgoingTransfer {
-                    change,
-                    key: key.clone(),
-                    offer: offer.clone(),
-                    contract: None,
-                    premium: None,
-                    progress,
-                };
-                let contract = named(key, offer);
-                // A part's name is free again, once its payment is forgotten.
-                let is_free = |open: &Open| open.key != *key || (is_part(key) && open.end.is_some());
-                assert!(self.own.values().all(is_free), "offered twice by one key (I9)");
-                let _new = self.own.insert(
-                    contract,
-                    Open { key: key.clone(), terms: offer.terms, premium: offer.premium, is_staked: false, end: None },
-                );
-                let (terms, premium, instruction) = (offer.terms, offer.premium, offer.instruction.clone());
-                let _new = self.outgoing.insert(key.clone(), row);
-                said.messages.push(Msg::Offer { contract, terms, premium, instruction });
             }
+            TransferCommand::OfferStaked { key, offer, pledged_until: valid_until, is_kept_back } => {
+                let is_new = self.begin(key, offer, &mut said);
+                if is_new && *is_kept_back {
+                    // The modelled payee pledges at once.
+                    let _new = self.kept_back.insert(key.clone(), (offer.clone(), *valid_until));
+                    said.events.push(TransferEvent::Pledged { key: key.clone(), valid_until: *valid_until });
+                } else if is_new {
+                    // It signs its premium in the round itself.
+                    self.propose(key, offer, named(key, offer), &mut said);
+                }
+            }
+            TransferCommand::Release { key } if self.is_closed => self.drop_kept_back(key, Failure::Dropped, &mut said),
+            TransferCommand::Release { key } => {
+                if let Some((offer, _)) = self.kept_back.remove(key) {
+                    self.propose(key, &offer, named(key, &offer), &mut said);
+                }
+            }
+            TransferCommand::TakeBack { key } => self.drop_kept_back(key, Failure::Dropped, &mut said),
             TransferCommand::Claim { contract, preimage } => {
                 if let Some(row) = self.incoming.get_mut(contract) {
                     assert!(!matches!(row.intent, Intent::Fail(_)), "claimed after it was failed");
@@ -180,9 +160,58 @@ impl Side {
                     assert!(is_over, "forgotten while it could be paid (I5)");
                 }
             }
-            other => unreachable!("premiums go through hubs in real channels alone: {other:?}"),
+            other => unreachable!("places are paid for, and pledges put off, in real channels alone: {other:?}"),
         }
         said
+    }
+
+    /// Makes the row of an own offer. False where there is one, or none can be made.
+    fn begin(&mut self, key: &IdempotencyKey, offer: &Offer, said: &mut Said) -> bool {
+        // A row whose payment is forgotten stays until its coins have left it.
+        let holds_coins = |open: &Open| is_part(key) && open.key == *key && open.end.is_none();
+        let known = self.outgoing.get(key);
+        said.refused = if known.map_or_else(|| self.own.values().any(holds_coins), |known| known.offer != *offer) {
+            Some(CommandRefusal::Other)
+        } else if known.is_some() {
+            None
+        } else if !self.is_up {
+            Some(CommandRefusal::NotOpen)
+        } else if self.balance < offer.terms.amount {
+            Some(CommandRefusal::Coins)
+        } else {
+            None
+        };
+        if known.is_some() || said.refused.is_some() {
+            return false;
+        }
+        self.made += 1;
+        let (change, progress) = (ChangeId(self.made), Progress::Proposed);
+        let (contract, premium) = (None, None);
+        let row = OutgoingTransfer { change, key: key.clone(), offer: offer.clone(), contract, premium, progress };
+        let _new = self.outgoing.insert(key.clone(), row);
+        true
+    }
+
+    /// An offer leaves.
+    fn propose(&mut self, key: &IdempotencyKey, offer: &Offer, contract: ContractId, said: &mut Said) {
+        let Some(rest) = self.balance.checked_sub(offer.terms.amount) else {
+            return self.fail(key, Failure::Dropped, said);
+        };
+        self.balance = rest;
+        // A part's name is free again, once its payment is forgotten.
+        let is_free = |open: &Open| open.key != *key || (is_part(key) && open.end.is_some());
+        assert!(self.own.values().all(is_free), "offered twice by one key (I9)");
+        let (terms, premium, instruction) = (offer.terms, offer.premium, offer.instruction.clone());
+        let open = Open { key: key.clone(), terms, premium, is_staked: false, end: None };
+        let _new = self.own.insert(contract, open);
+        said.messages.push(Msg::Offer { contract, terms, premium, instruction });
+    }
+
+    /// What is kept back is not said any more.
+    fn drop_kept_back(&mut self, key: &IdempotencyKey, why: Failure, said: &mut Said) {
+        if self.kept_back.remove(key).is_some() {
+            self.fail(key, why, said);
+        }
     }
 
     /// Takes a message in. `agrees` is the router's verdict about a claim, `stakes` about a premium.
@@ -236,10 +265,13 @@ impl Side {
                 }
             }
             Msg::Refuse(contract) => {
-                let Some(open) = self.own.get_mut(&contract).filter(|open| open.end.is_none()) else { return said };
-                open.end = Some(false);
-                self.balance += open.terms.amount;
-                let key = open.key.clone();
+                // It is as if it had not been proposed.
+                let Entry::Occupied(open) = self.own.entry(contract) else { return said };
+                if open.get().end.is_some() {
+                    return said;
+                }
+                let Open { key, terms, .. } = open.remove();
+                self.balance += terms.amount;
                 self.fail(&key, Failure::Refused(::channel::RefusalCode::POLICY), &mut said);
             }
             Msg::Claim(contract, preimage) => self.on_claim(contract, preimage, agrees, &mut said),
@@ -351,6 +383,11 @@ impl Side {
     /// What time and the registry do.
     pub(crate) fn poll(&mut self, sight: &Sight, margins: Margins) -> Said {
         let mut said = Said::default();
+        let is_over = |until: BlockNumber| self.is_closed || sight.finalised >= until;
+        let over = self.kept_back.iter().filter(|(_, (_, until))| is_over(*until)).map(|(key, _)| key.clone());
+        for key in over.collect::<Vec<_>>() {
+            self.drop_kept_back(&key, Failure::TooLate, &mut said);
+        }
         for row in self.incoming.values().cloned().collect::<Vec<_>>() {
             let terms = row.terms;
             // What is given back in agreement is not claimed as well, as long as the two talk.

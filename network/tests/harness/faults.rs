@@ -1,7 +1,7 @@
 //! What goes wrong by request: order, lost and repeated messages, tampered offers, closes on old states, and time that chains do not keep.
 
-use super::{Msg, OTHER, Work, World};
-use ::channel::transfer::TransferCommand;
+use super::{Msg, OTHER, Work, World, channel::Side};
+use ::channel::transfer::{Offer, TransferCommand};
 use network::RouterInput;
 use protocol::contracts::conditional::{HashLock, Preimage};
 use std::collections::VecDeque;
@@ -130,12 +130,24 @@ impl World {
         }
     }
 
-    /// What a node's offer says, where it tampers with it.
-    pub(crate) fn tampered(&self, node: usize, command: TransferCommand) -> TransferCommand {
+    /// What a node's offer says, where it tampers with it: when it is made, or when what was kept back leaves.
+    pub(crate) fn tampered(&self, node: usize, command: TransferCommand, side: &mut Side) -> TransferCommand {
         let mut command = command;
-        let (TransferCommand::Offer { offer, .. } | TransferCommand::OfferStaked { offer, .. }) = &mut command else {
-            return command;
-        };
+        match &mut command {
+            TransferCommand::Offer { offer, .. } | TransferCommand::OfferStaked { offer, is_kept_back: false, .. } => {
+                self.tamper_with(node, offer)
+            }
+            TransferCommand::Release { key } => {
+                if let Some((offer, _)) = side.kept_back.get_mut(key) {
+                    self.tamper_with(node, offer);
+                }
+            }
+            _ => {}
+        }
+        command
+    }
+
+    fn tamper_with(&self, node: usize, offer: &mut Offer) {
         match self.faults.tamper.filter(|(by, _)| *by == node) {
             Some((_, Tamper::Amount)) => offer.terms.amount -= 1,
             Some((_, Tamper::Lock)) => offer.terms.lock.digest.0[0] ^= 1,
@@ -143,7 +155,6 @@ impl World {
             Some((_, Tamper::Words)) => *offer.instruction.last_mut().unwrap() ^= 1,
             None => {}
         }
-        command
     }
 
     /// A node vanishes, and so may what it has said.

@@ -10,6 +10,7 @@ mod faults;
 mod joining;
 mod oracle;
 mod payments;
+mod staking;
 mod world;
 
 pub(crate) use channel::{Msg, Work};

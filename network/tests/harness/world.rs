@@ -446,7 +446,7 @@ impl World {
             for output in self.nodes[node].router.handle(input) {
                 match output {
                     RouterOutput::Command { at: to, command } if to == at(channel) => {
-                        let command = self.tampered(node, command);
+                        let command = self.tampered(node, command, &mut side);
                         let said = side.command(&command, |key, offer| contract(channel, node, key, offer));
                         messages.extend(said.messages.clone());
                         inputs.extend(after_command(channel, said, command));
@@ -499,6 +499,7 @@ impl World {
             }
             Work::Poll => side.poll(&self.sight(node, channel), self.nodes[node].policy.chain.margins),
             Work::Message(message) => {
+                self.decide_to_stake(node, this, &message);
                 let router = &self.nodes[node].router;
                 let sight = self.sight(node, channel);
                 let signs = self.faults.signs_no_claim != Some(node);
@@ -510,7 +511,7 @@ impl World {
                 })
             }
             Work::Command(command) => {
-                let command = self.tampered(node, command);
+                let command = self.tampered(node, command, side);
                 let said = side.command(&command, |key, offer| contract(channel, node, key, offer));
                 messages.extend(said.messages.clone());
                 return after_command(channel, said, command);

@@ -265,7 +265,7 @@ impl Net {
     }
 
     /// What a node's router wants done next.
-    fn carry_out(&mut self, node: usize) {
+    pub(super) fn carry_out(&mut self, node: usize) {
         let Some(wish) = self.nodes[node].shared().outbox.pop_front() else { return };
         match wish {
             RouterOutput::Command { at: wanted, command } => {

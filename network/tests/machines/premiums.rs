@@ -10,19 +10,19 @@ use channel::transfer::Margins;
 use network::{ChainPolicy, RoutingPolicy, SwapCode, SwapError, SwapId, SwapOrder, SwapQuote, SwapStage};
 use protocol::{Amount, BlockNumber, Party, signing::Domain};
 
-const INITIATOR: usize = 0;
+pub(super) const INITIATOR: usize = 0;
 const HUB: usize = 1;
 const RESPONDER: usize = 2;
 /// The channels: one on the source chain, and two on the target chain, with the hub.
 const SOURCE: usize = 0;
 const TO_INITIATOR: usize = 1;
 const TO_RESPONDER: usize = 2;
-const PAID: Amount = 50;
-const GOT: Amount = 100;
-const PREMIUM: Amount = 20;
-const ID: SwapId = SwapId([6; 32]);
+pub(super) const PAID: Amount = 50;
+pub(super) const GOT: Amount = 100;
+pub(super) const PREMIUM: Amount = 20;
+pub(super) const ID: SwapId = SwapId([6; 32]);
 
-fn chain() -> Domain {
+pub(super) fn chain() -> Domain {
     super::link::DOMAIN
 }
 
@@ -30,7 +30,12 @@ fn policies(carries: bool) -> Vec<RoutingPolicy> {
     [false, false, true].map(|responds| policy(responds, carries)).to_vec()
 }
 
-fn policy(responds: bool, carries_premiums: bool) -> RoutingPolicy {
+/// Of a party that carries nothing for others.
+pub(super) fn desk(responds: bool) -> RoutingPolicy {
+    RoutingPolicy { is_hub: false, ..policy(responds, false) }
+}
+
+pub(super) fn policy(responds: bool, carries_premiums: bool) -> RoutingPolicy {
     let mut policy = of_swaps(false);
     let margins = Margins { register: 4, answer: 2 };
     policy.chain = ChainPolicy { margins, max_lag: 2, ..policy.chain };
@@ -71,7 +76,7 @@ fn stage(net: &Net, node: usize) -> Option<SwapStage> {
 }
 
 /// What a side of a channel has there in the end, by what is agreed or what the chain paid.
-fn has(net: &Net, link: usize, party: Party) -> Amount {
+pub(super) fn has(net: &Net, link: usize, party: Party) -> Amount {
     net.links[link].sides[party].machine().state().unwrap().balances[party]
 }
 
@@ -133,7 +138,7 @@ fn assert_fair(net: &Net, is_late: bool, context: &str) {
 }
 
 /// Blocks pass, with time for whatever is said again.
-fn pass(net: &mut Net, blocks: BlockNumber) {
+pub(super) fn pass(net: &mut Net, blocks: BlockNumber) {
     for _ in 0..blocks {
         net.tick(6_000);
         net.mine();

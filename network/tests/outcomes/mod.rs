@@ -40,16 +40,17 @@ const BASES: [(Order, (u64, u64), bool); 5] = [
 fn ways() -> impl Iterator<Item = Way> {
     let flights = [Flight::Arrives, Flight::Lost, Flight::WithoutClaims];
     let begins = [Begins::AtOnce, Begins::BeforeTarget, Begins::BeforeSource];
-    (0..BASES.len() * 6).map(move |number| {
-        let (base, late, kind) = (number % BASES.len(), number / BASES.len() % 2, number / BASES.len() / 2);
+    (0..BASES.len() * 12).map(move |number| {
+        let (base, late, kind) = (number % BASES.len(), number / BASES.len() % 4, number / BASES.len() / 4);
         let (order, paces, is_slow) = BASES[base];
-        let after = (kind + late) % 3;
+        // A step has several pieces of work.
+        let after = (kind + late) % 4;
         Way {
             order,
             paces,
             is_slow,
             after,
-            message: kind + 2 * late,
+            message: kind + late,
             flight: flights[(base + kind) % 3],
             back: [8, 90, 180][(after + base) % 3],
             begins: begins[kind],

@@ -23,8 +23,10 @@ use std::{
 const AMOUNT: Amount = UNIT / 8;
 /// What the two put into each channel.
 const SHARE: Amount = 4_000 * UNIT;
-/// How many swaps are under way at once, and how many are made.
-const ROWS: [(usize, usize); 2] = [(1, 1_000), (64, 6_400)];
+/// How many swaps are under way at once, how many are made, and the premium of each.
+const ROWS: [(usize, usize, Amount); 4] = [(1, 1_000, 0), (64, 6_400, 0), (1, 1_000, PREMIUM), (64, 1_280, PREMIUM)];
+/// What the initiator stakes where it stakes something.
+const PREMIUM: Amount = AMOUNT / 100;
 /// Rounds, and commits, that wait for one another in one swap with nothing else under way: proposal, answer, leg, answer, leg, answer and claim, answer, claim, answer.
 const LEAST: (u32, u32) = (4, 9);
 /// Limits that would be measured here instead of everything else.
@@ -38,7 +40,7 @@ struct Swappers {
 }
 
 impl Swappers {
-    async fn start(storage: Storage) -> Self {
+    async fn start(storage: Storage, premium: Amount) -> Self {
         let worlds = [World::new().await, World::another().await];
         let [source, target] = [0, 1].map(|place: usize| worlds[place].arbiter.info().domain);
         let quote = SwapQuote {
@@ -57,7 +59,7 @@ impl Swappers {
             let _channel = ours.open_channel(theirs.identity(), terms(SHARE, SHARE)).await.unwrap();
             are_open(theirs, ours.identity()).await;
         }
-        let swap = NewSwap { responder: responder[0].identity(), pay: AMOUNT, target, get: AMOUNT, premium: 0 };
+        let swap = NewSwap { responder: responder[0].identity(), pay: AMOUNT, target, get: AMOUNT, premium };
         Self { initiator, responder, swap, _worlds: worlds }
     }
 
@@ -118,8 +120,8 @@ async fn party(worlds: &[World; 2], name: &'static str, storage: Storage, quote:
 pub(crate) async fn run(share: usize) {
     let mut rows = String::new();
     for storage in Storage::MEASURED {
-        for (in_flight, count) in ROWS {
-            let swappers = Swappers::start(storage).await;
+        for (in_flight, count, premium) in ROWS {
+            let swappers = Swappers::start(storage, premium).await;
             let _warm = swappers.make(1, 1).await;
             swappers.forget().await;
             let (count, used) = (count / share, processor_time());
@@ -133,7 +135,8 @@ pub(crate) async fn run(share: usize) {
             let least = limit.round * rounds + durable;
             let rate = count as f64 / elapsed.as_secs_f64();
             let row = format!(
-                "| {in_flight} at once | {} | {rate:.0} | {:.2?} | {:.2?} | {least:.1?} | {:.0} % | {:.0?} |\n",
+                "| {in_flight} at once{} | {} | {rate:.0} | {:.2?} | {:.2?} | {least:.1?} | {:.0} % | {:.0?} |\n",
+                if premium > 0 { ", with a premium" } else { "" },
                 storage.name(),
                 percentile(&latencies, 50),
                 percentile(&latencies, 99),
@@ -162,5 +165,5 @@ impl Swappers {
 
 const HEAD: &str = "# Swaps between two chains, over loopback\n\nWritten by `just bench-swaps`: one run on one machine, all four nodes in one process, on two embedded chains, in the profile that tests use. A swap counts from its \
 proposal until both legs have moved and the initiator's router knows; goals: 12 ms for one, 300 per second many at once, durable at both. The limit is what a swap takes at least, measured right after each row: the bare signatures and verifications of four rounds, and \
-where it is durable one `fdatasync` for each of the nine commits that wait for one another. Share: the rate against that limit, above 100 % where swaps share rounds and syncs. Processor time: what all four nodes and the measuring itself used for one swap.\n\n\
+where it is durable one `fdatasync` for each of the nine commits that wait for one another. Share: the rate against that limit, above 100 % where swaps share rounds and syncs: not where they have premiums, each of which is staked in a round of its own, one after the other in one channel. Processor time: what all four nodes and the measuring itself used for one swap.\n\n\
 | swaps | kept | per second | p50 | p99 | limit of a swap | share | processor time |\n|---|---|---|---|---|---|---|---|\n";

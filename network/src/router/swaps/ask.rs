@@ -1,6 +1,7 @@
 //! What is asked of a swap from everywhere: how a chain stands, how far it is, what of it may be owed; and its row.
 
 use super::{
+    asked_early::EarlyStage,
     kinds::{SwapEvent, SwapRole},
     tables::{Swap, TargetEnd},
 };
@@ -143,4 +144,15 @@ pub(super) fn is_live(core: &Core, id: SwapId) -> bool {
 /// Whether one of them was paid.
 pub(super) fn was_paid(core: &Core, id: SwapId) -> bool {
     reached(core, id).any(|reached| matches!(reached, Reached::Fulfilled(_)))
+}
+
+/// Whether a target leg was asked for early and waits for its source leg.
+pub(super) fn is_awaiting(core: &Core, id: SwapId) -> bool {
+    let awaits = |stage| matches!(stage, EarlyStage::Awaits(_) | EarlyStage::Held | EarlyStage::TakenBack);
+    core.swaps.early.of(id).is_some_and(|(_, stage)| awaits(stage))
+}
+
+/// Whether a transfer of this side's own leg has gone on, or may have.
+pub(super) fn has_gone_on(core: &Core, id: SwapId) -> bool {
+    core.swaps.legs.contains_key(&id) && !is_awaiting(core, id)
 }

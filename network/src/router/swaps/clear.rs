@@ -1,8 +1,8 @@
 //! Clearing: what is locked and comes to nothing goes back, and what is over is noted (R8.5d).
 
 use super::{
-    ask::{claim_staked, is_live, is_owed, is_revealed, note_target, tell, unread, was_paid, write},
-    inventory,
+    ask::{claim_staked, has_gone_on, is_live, is_owed, is_revealed, note_target, tell, unread, was_paid, write},
+    early, inventory,
     kinds::{SwapEvent, SwapOutcome, SwapRole, SwapStage},
 };
 use crate::{
@@ -33,6 +33,8 @@ pub(super) fn begin(core: &mut Core, id: SwapId, code: SwapCode) {
         write(core, id);
         tell(core, id, SwapEvent::Clearing(code));
     }
+    early::take_back(core, id);
+    early::answer(core, id);
     give_back(core, id);
     finish(core, id);
 }
@@ -130,7 +132,7 @@ pub(in crate::router) fn due(core: &mut Core, chain: Domain) {
         let is_open = matches!(swap.row.stage, SwapStage::Proposed | SwapStage::Agreed);
         let goes_on = match swap.row.role {
             SwapRole::Initiator => swap.row.stage == SwapStage::Agreed && is_revealed(core, id),
-            SwapRole::Responder => core.swaps.legs.contains_key(&id),
+            SwapRole::Responder => has_gone_on(core, id),
         };
         if is_open && !goes_on {
             clear(core, id, SwapCode::Late);

@@ -2,7 +2,7 @@
 //! than until the target leg may not be locked any more.
 
 use super::{
-    ask::is_live,
+    ask::{has_gone_on, is_live},
     kinds::{SwapRole, SwapStage},
     tables::{Account, Held, Swap},
 };
@@ -24,9 +24,7 @@ pub(super) fn count(core: &mut Core, id: SwapId) {
         return;
     };
     let held = match row.stage {
-        SwapStage::Agreed if !core.swaps.legs.contains_key(&id) => {
-            Some(Held::Idle(account(core, &row.terms, row.peer)))
-        }
+        SwapStage::Agreed if !has_gone_on(core, id) => Some(Held::Idle(account(core, &row.terms, row.peer))),
         SwapStage::Agreed | SwapStage::Clearing(_) => is_live(core, id).then_some(Held::Locked),
         SwapStage::Proposed | SwapStage::Ended { .. } => None,
     };

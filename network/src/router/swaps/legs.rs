@@ -2,10 +2,10 @@
 
 use super::{
     ask::{
-        claim_staked, has_time_to_claim, is_revealed, ladder, may_reveal, note_target, tell, unread, view,
+        claim_staked, has_gone_on, has_time_to_claim, is_revealed, ladder, may_reveal, note_target, tell, unread, view,
         view_of_target, write,
     },
-    clear, inventory,
+    clear, early, inventory,
     kinds::{SwapEvent, SwapRole, SwapStage},
     tables::{Swap, SwapRow},
 };
@@ -131,6 +131,24 @@ fn lock(core: &mut Core, id: SwapId) -> Result<(), SwapCode> {
     Ok(())
 }
 
+/// Both have agreed: where the initiator's premium can be asked for at once, in a channel with the initiator itself, it is (R8.5c).
+pub(super) fn ask_early(core: &mut Core, id: SwapId) {
+    let Some(row) = core.swaps.get(&id).map(|swap| swap.row.clone()) else { return };
+    let SwapTerms { source, lock, premium, lock_by, .. } = row.terms;
+    let planned = if premium > 0 && core.joined.contains(&source.chain) {
+        plan(core, row.role, (&row.terms, &row.calls), row.peer).unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    let [part] = planned.as_slice() else { return };
+    if part.hub.is_none()
+        && early::may_ask(core, &part.at, lock_by)
+        && let Some(offer) = parts::leg_offer(part, row.peer, lock, (premium, lock_by), instruction(id, &row))
+    {
+        early::ask(core, id, part.at, offer, lock_by);
+    }
+}
+
 /// A transfer has come in that says that it is of a swap.
 pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInstruction) -> Result<(), FailureCode> {
     let Some(entry) = core.transfers.incoming(&origin) else { return Ok(()) };
@@ -154,6 +172,10 @@ pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInst
         return Err(FailureCode::UnknownOrWrong);
     };
     let (role, leg) = (swap.row.role, swap.row.peers_leg());
+    if claims_pledged(core, origin, &said) {
+        return Ok(());
+    }
+    let Some(swap) = core.swaps.get(&said.id) else { return Ok(()) };
     if !is_as_agreed(&swap.row, &origin.at, &terms, &said) || has_calls == swap.row.peers_calls().is_none() {
         return Err(FailureCode::UnknownOrWrong);
     }
@@ -183,6 +205,21 @@ pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInst
         }
         Ok(()) => Ok(()),
     }
+}
+
+/// A leg that this side has pledged its premium for, and whose word of agreement a crash has taken: what is staked for it is claimed, as long as there is time. Nobody else's word would be pledged for.
+fn claims_pledged(core: &mut Core, origin: Origin, said: &SwapInstruction) -> bool {
+    let Some((entry, swap)) = core.transfers.incoming(&origin).zip(core.swaps.get(&said.id)) else { return false };
+    let SwapRow { role, sequences, terms, .. } = swap.row;
+    let is_pledged = (role, sequences.1) == (SwapRole::Initiator, 0)
+        && entry.is_staked
+        && (entry.terms.lock, origin.at.chain) == (terms.lock, terms.target.chain)
+        && has_time_to_claim(core, &terms);
+    if is_pledged {
+        note(core, origin, said.id);
+        claim_staked(core, said.id);
+    }
+    is_pledged
 }
 
 /// A transfer of a leg is here whose swap comes to nothing: what has gone on is decided by what went on (I4).
@@ -234,7 +271,7 @@ fn go_on(core: &mut Core, id: SwapId) -> Result<(), Waits> {
     if !core.joined.contains(&target) || ![source, target].iter().all(|chain| core.heads.contains_key(chain)) {
         return Err(Waits::Chain);
     }
-    if core.swaps.legs.contains_key(&id) || unread(core, swap).is_some() {
+    if has_gone_on(core, id) || unread(core, swap).is_some() {
         follow(core, id);
         return Ok(());
     }
@@ -243,10 +280,29 @@ fn go_on(core: &mut Core, id: SwapId) -> Result<(), Waits> {
     }
     tell(core, id, SwapEvent::SourceLocked);
     has_time(core, &terms).map_err(Waits::Never)?;
-    lock(core, id).map_err(Waits::Never)?;
+    if early::is_too_late(core, id) {
+        return Err(Waits::Never(SwapCode::Late));
+    }
+    if !early::go_on(core, id) {
+        lock(core, id).map_err(Waits::Never)?;
+    }
     follow(core, id);
     tell(core, id, SwapEvent::TargetLocked);
     Ok(())
+}
+
+/// The responder locks target legs whose pledges were asked for early and have not come.
+pub(super) fn lock_lapsed(core: &mut Core) {
+    early::take_lapsed(core).into_iter().for_each(|id| lock_target(core, id));
+}
+
+fn lock_target(core: &mut Core, id: SwapId) {
+    let swap = core.swaps.get(&id).filter(|swap| swap.row.stage == SwapStage::Agreed && !swap.arrived.is_empty());
+    let Some(terms) = swap.map(|swap| swap.row.terms).filter(|_| !core.swaps.legs.contains_key(&id)) else { return };
+    match has_time(core, &terms).and_then(|()| lock(core, id)) {
+        Ok(()) => follow(core, id),
+        Err(code) => clear::clear(core, id, code),
+    }
 }
 
 /// What came in is bound to what went on, or may have: it is claimed by its pre-image, and given back only where that is absent.
@@ -296,6 +352,7 @@ fn reveal(core: &mut Core, id: SwapId) -> Result<(), Waits> {
 
 /// A transfer of this side's leg is paid.
 pub(in crate::router) fn leg_paid(core: &mut Core, at: At, key: IdempotencyKey, (id, number): (SwapId, u32)) {
+    early::accepted(core, at, &key);
     let best = core.best(&at.chain);
     let Some(swap) = core.swaps.get_mut(&id) else {
         // Its row is in a store that has not joined: the transfer's own row waits for that.
@@ -326,6 +383,10 @@ pub(in crate::router) fn leg_paid(core: &mut Core, at: At, key: IdempotencyKey, 
 
 /// A transfer of this side's leg is irrevocably absent, or was never signed (`key` is none).
 pub(in crate::router) fn leg_failed(core: &mut Core, at: At, key: Option<IdempotencyKey>, (id, number): (SwapId, u32)) {
+    match early::failed(core, at, key.as_ref(), (id, number)) {
+        None | Some(early::Next::Failed) => {}
+        Some(next) => return offered_later(core, at, key, (id, number), next),
+    }
     let best = core.best(&at.chain);
     let Some(swap) = core.swaps.get_mut(&id) else {
         if key.is_none() {
@@ -362,6 +423,23 @@ pub(in crate::router) fn leg_failed(core: &mut Core, at: At, key: Option<Idempot
             }
         }
         _ => clear::clear(core, id, SwapCode::LegFailed),
+    }
+    clear::finish(core, id);
+}
+
+/// A target leg that was asked for early was never agreed: its row says nothing, and goes.
+fn offered_later(core: &mut Core, at: At, key: Option<IdempotencyKey>, (id, number): (SwapId, u32), next: early::Next) {
+    drop_leg(core, id, at, number);
+    if let Some(key) = key {
+        core.forget(at, key);
+    }
+    inventory::count(core, id);
+    let terms = core.swaps.get(&id).filter(|swap| swap.row.stage == SwapStage::Agreed).map(|swap| swap.row.terms);
+    if terms.is_some_and(|terms| core.best(&terms.target.chain) > terms.lock_by) {
+        return clear::clear(core, id, SwapCode::Late);
+    }
+    if matches!(next, early::Next::Now) {
+        early::note_lapsed(core, id);
     }
     clear::finish(core, id);
 }
@@ -431,6 +509,25 @@ pub(in crate::router) fn stakes_until(core: &Core, origin: &Origin, offer: &Offe
     stakes.then_some(agreed.lock_by.min(known))
 }
 
+/// Whether this side pledges for an offer that it would stake its premium for: for one of a swap alone, though several channels ask at once. None before that is decided.
+pub(in crate::router) fn is_chosen(core: &Core, origin: &Origin, offer: &Offer) -> Option<bool> {
+    let Some(Instruction::Swap(said)) = Instruction::from_bytes(&offer.instruction) else { return Some(false) };
+    core.swaps.pledging.get(&said.id).map(|chosen| chosen == origin)
+}
+
+/// A question is looked at for the first time: where its swap's premium would be staked for it, it is, and for no other one.
+pub(in crate::router) fn choose(core: &mut Core, origin: &Origin, offer: &Offer) {
+    let Some(Instruction::Swap(said)) = Instruction::from_bytes(&offer.instruction) else { return };
+    if stakes_until(core, origin, offer).is_some() {
+        let _chosen = core.swaps.pledging.entry(said.id).or_insert(*origin);
+    }
+}
+
+/// This side does not pledge for an offer that it has looked at.
+pub(in crate::router) fn pledge_not_given(core: &mut Core, origin: &Origin) {
+    core.swaps.pledging.retain(|_, chosen| chosen != origin);
+}
+
 /// Whether the premium of a swap is pledged for another offer than this one, which may yet come to count: it is staked once.
 fn has_pledged_elsewhere(core: &Core, id: SwapId, origin: &Origin) -> bool {
     let finalised = core.heads.get(&origin.at.chain).map_or(0, |heads| heads.finalised);
@@ -444,6 +541,7 @@ fn has_pledged_elsewhere(core: &Core, id: SwapId, origin: &Origin) -> bool {
 pub(in crate::router) fn pledge_given(core: &mut Core, at: At, given: &GivenPledge) {
     let Some(Instruction::Swap(said)) = Instruction::from_bytes(&given.offer.instruction) else { return };
     let pledged = (Origin { at, contract: given.contract }, given.valid_until);
+    let _given = core.swaps.pledging.remove(&said.id);
     let _former = core.swaps.pledged.insert(said.id, pledged);
 }
 

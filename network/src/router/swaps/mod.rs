@@ -11,6 +11,7 @@
 //! derived from the rows of both chains each time, also after a start; as long as one of them has not joined, nothing is decided that depends on it (R8.5e).
 
 pub(super) mod clear;
+pub(super) mod early;
 pub(super) mod kinds;
 pub(super) mod legs;
 pub(super) mod negotiate;
@@ -18,4 +19,5 @@ pub(super) mod restored;
 pub(super) mod tables;
 
 mod ask;
+mod asked_early;
 mod inventory;

@@ -2,7 +2,7 @@
 
 use super::{
     ask::{drop_target, is_revealed, ladder, tell, view_of_way, write},
-    clear, inventory,
+    clear, early, inventory,
     kinds::{SwapError, SwapEvent, SwapOrder, SwapRole, SwapStage},
     legs,
     tables::{NamedSequence, SwapRow},
@@ -329,6 +329,7 @@ fn agree(core: &mut Core, id: SwapId) {
     write(core, id);
     core.swaps.say(id);
     tell(core, id, SwapEvent::Agreed);
+    legs::ask_early(core, id);
 }
 
 fn on_body(core: &mut Core, id: SwapId, body: SwapBody) {
@@ -346,6 +347,7 @@ fn on_body(core: &mut Core, id: SwapId, body: SwapBody) {
             write(core, id);
             tell(core, id, SwapEvent::Agreed);
             legs::lock_source(core, id);
+            early::answer(core, id);
         }
         (SwapBody::Decline(code), SwapRole::Initiator, SwapStage::Proposed) => {
             let (chain, peer) = (swap.row.terms.source.chain, swap.row.peer);
@@ -417,7 +419,7 @@ pub(in crate::router) fn forget(core: &mut Core, id: SwapId) -> Result<(), SwapE
     let target = swap.row.terms.target.chain;
     let finalised = core.heads.get(&target).map_or(0, |heads| heads.finalised);
     let is_pledged = swap.row.role == SwapRole::Initiator
-        && swap.row.sequences.1 > 0
+        && (swap.row.sequences.1 > 0 || core.swaps.pledged.contains_key(&id))
         && swap.row.terms.premium > 0
         && finalised <= swap.row.terms.lock_by.saturating_add(core.policy.chain(&target).margins.answer)
         && !core.swaps.has_target_moved(&id);
@@ -427,7 +429,7 @@ pub(in crate::router) fn forget(core: &mut Core, id: SwapId) -> Result<(), SwapE
     }
     let chain = swap.row.terms.source.chain;
     let _forgotten = core.swaps.remove(&id);
-    let _over = core.swaps.pledged.remove(&id);
+    let _over = (core.swaps.pledged.remove(&id), core.swaps.pledging.remove(&id));
     core.write(chain, RowName::Swap(id), None);
     drop_target(core, id);
     Ok(())
@@ -446,6 +448,8 @@ pub(in crate::router) fn tick(core: &mut Core) {
         let waiting: Vec<SwapId> = core.swaps.unheard.iter().map(|(_, _, id)| *id).collect();
         waiting.into_iter().for_each(|id| core.swaps.say(id));
     }
+    early::tick(core);
+    legs::lock_lapsed(core);
 }
 
 /// Asks a peer what it swaps.

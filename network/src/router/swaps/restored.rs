@@ -2,7 +2,7 @@
 
 use super::{
     ask::{drop_target, is_owed, unread},
-    clear, inventory,
+    clear, early, inventory,
     kinds::{SwapRole, SwapStage},
     legs,
     tables::{NamedSequence, SwapRow, TargetEnd},
@@ -53,6 +53,7 @@ pub(in crate::router) fn restored(core: &mut Core, chain: Domain) {
         inventory::count(core, id);
         decided_before(core, id);
         legs::follow(core, id);
+        early::resume(core, id);
         resume(core, id, chain);
         clear::finish(core, id);
     }

@@ -1,6 +1,9 @@
 //! What is known of swaps, with an index for each question.
 
-use super::kinds::{SwapRole, SwapStage, SwapState};
+use super::{
+    asked_early::Early,
+    kinds::{SwapRole, SwapStage, SwapState},
+};
 use crate::{
     router::{
         io::{At, Origin},
@@ -162,6 +165,10 @@ pub(in crate::router) struct Swaps {
     pub(in crate::router) parked: BTreeSet<Origin>,
     /// For which offer this side has pledged the premium of a swap, and until when that may count; also of swaps whose rows are not here yet.
     pub(in crate::router) pledged: BTreeMap<SwapId, (Origin, BlockNumber)>,
+    /// For which offer this side is about to pledge the premium of a swap.
+    pub(in crate::router) pledging: BTreeMap<SwapId, Origin>,
+    /// The target legs whose pledges this side has asked for early.
+    pub(in crate::router) early: Early,
     /// What became of target legs, and in which chain's store that is; also of swaps whose rows are not here yet.
     pub(in crate::router) targets: BTreeMap<SwapId, (Domain, TargetEnd)>,
     /// Swaps of which the peer has not acknowledged all that was said.
@@ -170,6 +177,8 @@ pub(in crate::router) struct Swaps {
     pub(in crate::router) in_vain: BTreeSet<SwapId>,
     /// How many swaps are open with a peer.
     counts: BTreeMap<PublicKey, usize>,
+    /// How many are open, whoever proposed them, by their source chains.
+    open_from: BTreeMap<Domain, usize>,
     /// What this side has promised on a chain; and what of it on whose account with nothing locked.
     promised: BTreeMap<Domain, Amount>,
     idle: BTreeMap<(Domain, Account), Amount>,
@@ -206,8 +215,8 @@ impl Swaps {
         }
         let is_over = matches!(row.stage, SwapStage::Ended { .. });
         if !is_over {
-            let count = self.counts.entry(row.peer).or_default();
-            *count = count.saturating_add(1);
+            more(&mut self.counts, row.peer);
+            more(&mut self.open_from, row.terms.source.chain);
         }
         let _former = self.all.insert(id, Swap::new(row));
         let _is_waiting = self.heed(id);
@@ -219,13 +228,14 @@ impl Swaps {
     /// Counts a swap no more that is over.
     pub(in crate::router) fn close(&mut self, id: SwapId) {
         self.hold(id, None);
-        let Some(peer) = self.all.get(&id).map(|swap| swap.row.peer) else { return };
-        if let Some(count) = self.counts.get_mut(&peer) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                let _none = self.counts.remove(&peer);
-            }
-        }
+        let Some(row) = self.all.get(&id).map(|swap| &swap.row) else { return };
+        less(&mut self.counts, &row.peer);
+        less(&mut self.open_from, &row.terms.source.chain);
+    }
+
+    /// Whether a swap is open whose source chain is this one.
+    pub(in crate::router) fn has_any_from(&self, chain: Domain) -> bool {
+        self.open_from.contains_key(&chain)
     }
 
     /// Counts the coins of a swap's target leg as this from now on.
@@ -324,6 +334,21 @@ impl Swaps {
         if let Some(swap) = self.all.get(&id) {
             let _is_new = self.to_tell.entry((swap.row.terms.source.chain, swap.row.peer)).or_default().insert(id);
         }
+    }
+}
+
+/// Counts one more.
+fn more<K: Ord>(counts: &mut BTreeMap<K, usize>, of: K) {
+    let count = counts.entry(of).or_default();
+    *count = count.saturating_add(1);
+}
+
+/// Counts one less; nothing is kept of what there is none of.
+fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, of: &K) {
+    let Some(count) = counts.get_mut(of) else { return };
+    *count = count.saturating_sub(1);
+    if *count == 0 {
+        let _none = counts.remove(of);
     }
 }
 
