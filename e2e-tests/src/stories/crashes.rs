@@ -184,6 +184,8 @@ pub async fn a_payment_with_a_key_is_made_once_wherever_its_payer_is_killed<C: T
     let before = world.coins().await;
     let Behind { alice, alices, mut bob, proxy, dial } = Behind::new(world).await;
     let channel = alices.reference();
+    // A channel that has not seen its opening takes no payments.
+    both_are_idle(world, &bob, &alices).await;
     for (count, stage) in (1..).zip([Stage::Waits, Stage::Proposed, Stage::Signed, Stage::Made]) {
         let key = format!("order-{count}");
         let ask = format!("pay-once alice {BOBS} {key}");

@@ -43,12 +43,12 @@ async fn a_store_of_a_newer_format_is_refused_and_left_as_it_is() {
 async fn a_channel_stored_by_other_software_keeps_the_node_from_starting_and_one_that_is_damaged_does_not() {
     let world = World::new().await;
     for (bytes, told) in [
-        (&[99, 1, 2, 3][..], "stored channel has version 99, this software reads version 10: use the newer software"),
+        (&[99, 1, 2, 3][..], "stored channel has version 99, this software reads version 11: use the newer software"),
         (
             &[2, 1, 2, 3],
-            "stored channel has version 2, this software reads version 10: close it with the software that wrote it",
+            "stored channel has version 2, this software reads version 11: close it with the software that wrote it",
         ),
-        (&[10, 1, 2, 3], "stored channel does not decode"),
+        (&[11, 1, 2, 3], "stored channel does not decode"),
         (&[], "stored channel does not decode"),
     ] {
         let mut config = world.config("alice");
