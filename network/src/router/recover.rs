@@ -29,7 +29,7 @@ use crate::{
 };
 use channel::{
     IdempotencyKey,
-    transfer::{Intent, OutgoingTransfer, Progress},
+    transfer::{Failure, Intent, OutgoingTransfer, Progress},
 };
 use protocol::{
     contracts::conditional::{HashLock, Preimage},
@@ -121,7 +121,13 @@ fn own_row(
 /// Takes over an own transfer. None where it is not the router's, else whether it is over.
 fn own_transfer(core: &mut Core, at: At, row: OutgoingTransfer, known: &mut Vec<(HashLock, Preimage)>) -> Option<bool> {
     let terms = row.offer.terms;
-    let is_unsigned = row.progress == Progress::Proposed && row.offer.premium > 0;
+    // What the peer never had, or may not have.
+    let is_unsigned = row.offer.premium > 0
+        && match &row.progress {
+            Progress::Proposed => true,
+            Progress::Failed(why) => row.contract.is_none() && !matches!(why, Failure::ByPayee(_) | Failure::Expired),
+            Progress::Offered | Progress::Absent(_) | Progress::Fulfilled(_) => false,
+        };
     let reached = match row.progress {
         // What is absent for now may yet be there again (I4).
         Progress::Proposed | Progress::Offered | Progress::Absent(_) => Reached::Live,

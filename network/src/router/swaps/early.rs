@@ -66,9 +66,10 @@ pub(super) fn go_on(core: &mut Core, id: SwapId) -> bool {
     let _is_new = core.swaps.legs.entry(id).or_default().insert((at, NUMBER));
     inventory::count(core, id);
     let (next, command) = match stage {
-        EarlyStage::Awaits(_) | EarlyStage::Held | EarlyStage::Due => {
-            (EarlyStage::Due, TransferCommand::Release { key: key(id) })
+        EarlyStage::Awaits(_) | EarlyStage::Held => {
+            (EarlyStage::Due(core.now), TransferCommand::Release { key: key(id) })
         }
+        EarlyStage::Due(_) => (stage, TransferCommand::Release { key: key(id) }),
         EarlyStage::TakenBack | EarlyStage::Anew => (EarlyStage::Anew, TransferCommand::TakeBack { key: key(id) }),
     };
     let _set = core.swaps.early.set(id, next);
@@ -92,7 +93,7 @@ pub(in crate::router) fn pledged(core: &mut Core, at: At, key: &IdempotencyKey) 
         Some((_, EarlyStage::TakenBack | EarlyStage::Anew)) => {
             core.command(at, TransferCommand::TakeBack { key: key.clone() });
         }
-        Some((_, EarlyStage::Held | EarlyStage::Due)) | None => {}
+        Some((_, EarlyStage::Held | EarlyStage::Due(_))) | None => {}
     }
 }
 
@@ -127,7 +128,7 @@ pub(super) fn failed(
     let was_offered = key
         .and_then(|key| core.transfers.outgoing(at, key))
         .is_some_and(|onward| matches!(onward.reached, Reached::Failed(Failure::ByPayee(_) | Failure::Expired)));
-    let is_due = is_agreed && !was_offered && matches!(stage, EarlyStage::Due | EarlyStage::Anew);
+    let is_due = is_agreed && !was_offered && matches!(stage, EarlyStage::Due(_) | EarlyStage::Anew);
     Some(match (is_here, is_due) {
         (true, true) => Next::Now,
         (true, false) => Next::Failed,
@@ -224,8 +225,8 @@ pub(super) fn tick(core: &mut Core) {
     let early = &core.swaps.early;
     let asked: Vec<SwapId> = early
         .asked
-        .values()
-        .filter(|(_, stage)| matches!(stage, EarlyStage::Awaits(since) if is_late(*since)))
+        .iter()
+        .filter(|(_, (_, stage))| matches!(stage, EarlyStage::Awaits(since) if is_late(*since)))
         .map(|(id, _)| *id)
         .collect();
     let put_off: Vec<SwapId> =
@@ -234,11 +235,16 @@ pub(super) fn tick(core: &mut Core) {
     put_off.into_iter().for_each(|id| answer(core, id));
 }
 
-/// A block: what is to be taken back is told so again, since commands may be lost.
+/// A block: what is to be taken back, or offered, is told so again, since commands may be lost. What is offered only where its pledge can still be shown.
 pub(in crate::router) fn due(core: &mut Core, chain: Domain) {
-    let is_back = |stage| matches!(stage, EarlyStage::TakenBack | EarlyStage::Anew);
-    let asked = core.swaps.early.asked.iter().filter(|(at, (_, stage))| at.chain == chain && is_back(*stage));
-    for (at, id) in asked.map(|(at, (id, _))| (*at, *id)).collect::<Vec<_>>() {
-        core.command(at, TransferCommand::TakeBack { key: key(id) });
+    let asked = core.swaps.early.asked.iter().filter(|(_, (at, _))| at.chain == chain);
+    for (id, (at, stage)) in asked.map(|(id, asked)| (*id, *asked)).collect::<Vec<_>>() {
+        match stage {
+            EarlyStage::TakenBack | EarlyStage::Anew => core.command(at, TransferCommand::TakeBack { key: key(id) }),
+            EarlyStage::Due(since) if since < core.now && !is_too_late(core, id) => {
+                core.command(at, TransferCommand::Release { key: key(id) });
+            }
+            EarlyStage::Awaits(_) | EarlyStage::Held | EarlyStage::Due(_) => {}
+        }
     }
 }

@@ -209,17 +209,23 @@ pub(in crate::router) fn arrived(core: &mut Core, origin: Origin, said: SwapInst
 
 /// A leg that this side has pledged its premium for, and whose word of agreement a crash has taken: what is staked for it is claimed, as long as there is time. Nobody else's word would be pledged for.
 fn claims_pledged(core: &mut Core, origin: Origin, said: &SwapInstruction) -> bool {
-    let Some((entry, swap)) = core.transfers.incoming(&origin).zip(core.swaps.get(&said.id)) else { return false };
-    let SwapRow { role, sequences, terms, .. } = swap.row;
-    let is_pledged = (role, sequences.1) == (SwapRole::Initiator, 0)
-        && entry.is_staked
-        && (entry.terms.lock, origin.at.chain) == (terms.lock, terms.target.chain)
-        && has_time_to_claim(core, &terms);
+    let terms = core.swaps.get(&said.id).map(|swap| swap.row.terms);
+    let is_pledged =
+        is_pledged_unheard(core, &origin, said) && terms.is_some_and(|terms| has_time_to_claim(core, &terms));
     if is_pledged {
         note(core, origin, said.id);
         claim_staked(core, said.id);
     }
     is_pledged
+}
+
+/// Whether this side has pledged its premium for a transfer, and has not heard the word of agreement.
+fn is_pledged_unheard(core: &Core, origin: &Origin, said: &SwapInstruction) -> bool {
+    let Some((entry, swap)) = core.transfers.incoming(origin).zip(core.swaps.get(&said.id)) else { return false };
+    let SwapRow { role, sequences, terms, .. } = swap.row;
+    (role, sequences.1) == (SwapRole::Initiator, 0)
+        && entry.is_staked
+        && (entry.terms.lock, origin.at.chain) == (terms.lock, terms.target.chain)
 }
 
 /// A transfer of a leg is here whose swap comes to nothing: what has gone on is decided by what went on (I4).
@@ -512,14 +518,16 @@ pub(in crate::router) fn stakes_until(core: &Core, origin: &Origin, offer: &Offe
 /// Whether this side pledges for an offer that it would stake its premium for: for one of a swap alone, though several channels ask at once. None before that is decided.
 pub(in crate::router) fn is_chosen(core: &Core, origin: &Origin, offer: &Offer) -> Option<bool> {
     let Some(Instruction::Swap(said)) = Instruction::from_bytes(&offer.instruction) else { return Some(false) };
-    core.swaps.pledging.get(&said.id).map(|chosen| chosen == origin)
+    let chosen = core.swaps.pledging.get(&said.id).filter(|chosen| core.links.get(&chosen.at).is_some());
+    chosen.map(|chosen| chosen == origin)
 }
 
 /// A question is looked at for the first time: where its swap's premium would be staked for it, it is, and for no other one.
 pub(in crate::router) fn choose(core: &mut Core, origin: &Origin, offer: &Offer) {
     let Some(Instruction::Swap(said)) = Instruction::from_bytes(&offer.instruction) else { return };
-    if stakes_until(core, origin, offer).is_some() {
-        let _chosen = core.swaps.pledging.entry(said.id).or_insert(*origin);
+    // One of a channel that is gone is chosen no more.
+    if stakes_until(core, origin, offer).is_some() && is_chosen(core, origin, offer).is_none() {
+        let _former = core.swaps.pledging.insert(said.id, *origin);
     }
 }
 
@@ -552,6 +560,7 @@ pub(in crate::router) fn is_awaited(core: &Core, origin: &Origin) -> bool {
     core.swaps.get(&said.id).is_some_and(|swap| {
         let is_pledged = entry.is_staked && swap.row.role == SwapRole::Initiator;
         (is_pledged && is_as_agreed(&swap.row, &origin.at, &entry.terms, &said))
+            || is_pledged_unheard(core, origin, &said)
             || is_whole_target(swap, &origin.at, &entry.terms, &said)
     })
 }

@@ -20,4 +20,5 @@ pub(super) mod tables;
 
 mod ask;
 mod asked_early;
+mod counts;
 mod inventory;

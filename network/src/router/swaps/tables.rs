@@ -2,6 +2,7 @@
 
 use super::{
     asked_early::Early,
+    counts::{less, more},
     kinds::{SwapRole, SwapStage, SwapState},
 };
 use crate::{
@@ -334,21 +335,6 @@ impl Swaps {
         if let Some(swap) = self.all.get(&id) {
             let _is_new = self.to_tell.entry((swap.row.terms.source.chain, swap.row.peer)).or_default().insert(id);
         }
-    }
-}
-
-/// Counts one more.
-fn more<K: Ord>(counts: &mut BTreeMap<K, usize>, of: K) {
-    let count = counts.entry(of).or_default();
-    *count = count.saturating_add(1);
-}
-
-/// Counts one less; nothing is kept of what there is none of.
-fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, of: &K) {
-    let Some(count) = counts.get_mut(of) else { return };
-    *count = count.saturating_sub(1);
-    if *count == 0 {
-        let _none = counts.remove(of);
     }
 }
 
